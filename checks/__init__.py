@@ -1,0 +1,1 @@
+"""Tables and policy to judgements, verdict, report and sign-off."""

@@ -1,0 +1,1 @@
+"""Corpus and model to activation index, vectors and lookups (not built yet)."""

@@ -1,0 +1,1 @@
+"""The PTransforms: the only place where Beam and the measures meet."""

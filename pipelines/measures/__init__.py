@@ -1,0 +1,1 @@
+"""What is counted: engine-free accumulators, one file a measure."""

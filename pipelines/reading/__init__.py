@@ -1,0 +1,1 @@
+"""Shards to batches of documents: listing, planning into splits, reading, dead letters."""

@@ -1,0 +1,1 @@
+"""Pure functions from counters to figures with uncertainty; each names its paper."""

@@ -1,0 +1,176 @@
+"""The audit spec: what ``audit.yaml`` may say. Strict, frozen, every unknown key an error.
+
+`load_audit` in `schemas.audit_file` reads the YAML and reports mistakes with file, line and column.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from corpus_audit.schemas.snapshot import ShardFormat
+
+PROTOCOLS = ("file", "s3", "gs", "gcs", "az", "abfs", "hdfs", "hf")
+"""File systems a spec may name; everything else (http, chained ``::``, zip, reference) is refused."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Model(BaseModel):
+    """Base of every part of the spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SnapshotSpec(Model):
+    """Which files make up the snapshot."""
+
+    paths: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra installed."
+    )
+    format: ShardFormat | Literal["auto"] = Field("auto", description="How shards become documents.")
+    manifest: str | None = Field(
+        None, description="A sha256sum file of the shards: a shard that differs, or is missing, is an error."
+    )
+
+
+class ColumnSource(Model):
+    """A column or a dotted path into nested fields."""
+
+    column: str
+
+
+class UrlHostSource(Model):
+    """The host name of a URL column, lower-cased, without port and a leading ``www.``."""
+
+    url_host: str
+
+
+class PathSource(Model):
+    """A value cut out of the shard's path by a pattern such as ``data/{domain}/*.parquet``."""
+
+    path: str
+
+
+class ConstantSource(Model):
+    """The same value for every document."""
+
+    constant: str
+
+
+FacetSource = Annotated[
+    str | ColumnSource | UrlHostSource | PathSource | ConstantSource,
+    Field(description="A column name, or one of {column:}, {url_host:}, {path:}, {constant:}."),
+]
+
+
+class DocumentSpec(Model):
+    """Where a document's parts are found in a row."""
+
+    text: str = Field("text", description="Column or dotted path of the text.")
+    id: str | None = Field(None, description="Column or dotted path of the document's id.")
+    domain: FacetSource = Field(
+        default=ConstantSource(constant="all"), description="The primary facet: the category whose proportions matter."
+    )
+    facets: dict[str, FacetSource] = Field(default_factory=dict, description="Further facets, by name.")
+    cluster: FacetSource | None = Field(
+        None, description="The sampling unit for variances, such as the host; the document itself by default."
+    )
+
+    @model_validator(mode="after")
+    def _no_facet_is_called_domain(self) -> DocumentSpec:
+        for name in self.facets:
+            if name == "domain" or not name.isidentifier():
+                raise ValueError(f"facet name {name!r}: use an identifier other than 'domain'")
+        return self
+
+
+Scalar = str | int | float | bool
+
+
+class FilterClause(Model):
+    """One typed condition on a column; rows for which it does not hold are dropped and counted under its name."""
+
+    name: str = Field(description="The reason under which dropped rows are counted.")
+    column: str = Field(description="Column or dotted path.")
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "matches", "is_null", "not_null"]
+    value: Scalar | tuple[Scalar, ...] | None = None
+
+    @model_validator(mode="after")
+    def _value_fits_op(self) -> FilterClause:
+        if self.op in ("is_null", "not_null"):
+            if self.value is not None:
+                raise ValueError(f"op {self.op!r} takes no value")
+        elif self.op in ("in", "not_in"):
+            if not isinstance(self.value, tuple) or not self.value:
+                raise ValueError(f"op {self.op!r} needs a list of values")
+        elif self.value is None or isinstance(self.value, tuple):
+            raise ValueError(f"op {self.op!r} needs one value")
+        elif self.op == "matches" and not isinstance(self.value, str):
+            raise ValueError("op 'matches' needs a pattern (RE2 syntax)")
+        return self
+
+
+class SampleSpec(Model):
+    """Read a share of the splits only, chosen by hash; every table then says so and intervals have two stages."""
+
+    share: Annotated[float, Field(gt=0.0, le=1.0)]
+    seed: int = 0
+
+
+class MixtureSpec(Model):
+    """The mixture that is intended for the primary facet."""
+
+    unit: Literal["documents", "bytes", "tokens"] = "tokens"
+    weights: Annotated[dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _positive_total(self) -> MixtureSpec:
+        if sum(self.weights.values()) <= 0:
+            raise ValueError("the weights add up to nothing")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The weights, normalised to add up to 1."""
+        total = sum(self.weights.values())
+        return {name: weight / total for name, weight in self.weights.items()}
+
+
+class LimitsSpec(Model):
+    """Bounds that keep hostile or broken input from taking the machine down or passing unseen."""
+
+    document_bytes: Annotated[int, Field(ge=1)] = Field(
+        64 * 2**20, description="A longer text or JSON line is a dead letter (too_large)."
+    )
+    dead_letter_share: Share = Field(0.0001, description="More dead letters than this share of rows: no verdict.")
+    expansion: Annotated[int, Field(ge=2)] = Field(
+        200, description="A shard that decodes to more than 64 MiB and this many times its size is an error (a bomb)."
+    )
+    dead_letter_excerpts: bool = Field(False, description="Write the first 200 bytes of bad rows into dead_letters.")
+
+
+class AuditSpec(Model):
+    """An audit: which snapshot, how to read it, what was intended, where results go."""
+
+    version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this corpus.")
+    snapshot: SnapshotSpec
+    document: DocumentSpec = DocumentSpec()
+    tokenizer: str = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
+    mixture: MixtureSpec | None = None
+    filter: tuple[FilterClause, ...] = ()
+    sample: SampleSpec | None = None
+    limits: LimitsSpec = LimitsSpec()
+    excerpts: bool = Field(True, description="Keep a short excerpt of the sampled documents in the profile.")
+    per_document: bool = Field(False, description="Also write a table of every document's counts.")
+    output: str = Field("runs", description="Folder of the run directories, relative to this file.")
+    store: str | None = Field(None, description="Profile store; <output>/.store by default. May be shared.")
+
+    @model_validator(mode="after")
+    def _clause_names_are_distinct(self) -> AuditSpec:
+        names = [clause.name for clause in self.filter]
+        if len(set(names)) != len(names):
+            raise ValueError("two filter clauses have the same name")
+        return self
