@@ -27,11 +27,11 @@ class SnapshotSpec(Model):
     """Which files make up the snapshot."""
 
     paths: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra installed."
+        description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra."
     )
-    format: ShardFormat | Literal["auto"] = Field("auto", description="How shards become documents.")
+    format: ShardFormat | Literal["auto"] = Field(default="auto", description="How shards become documents.")
     manifest: str | None = Field(
-        None, description="A sha256sum file of the shards: a shard that differs, or is missing, is an error."
+        default=None, description="A sha256sum file of the shards: a shard that differs, or is missing, is an error."
     )
 
 
@@ -68,14 +68,14 @@ FacetSource = Annotated[
 class DocumentSpec(Model):
     """Where a document's parts are found in a row."""
 
-    text: str = Field("text", description="Column or dotted path of the text.")
-    id: str | None = Field(None, description="Column or dotted path of the document's id.")
+    text: str = Field(default="text", description="Column or dotted path of the text.")
+    id: str | None = Field(default=None, description="Column or dotted path of the document's id.")
     domain: FacetSource = Field(
         default=ConstantSource(constant="all"), description="The primary facet: the category whose proportions matter."
     )
     facets: dict[str, FacetSource] = Field(default_factory=dict, description="Further facets, by name.")
     cluster: FacetSource | None = Field(
-        None, description="The sampling unit for variances, such as the host; the document itself by default."
+        default=None, description="The sampling unit for variances, such as the host; the document itself by default."
     )
 
     @model_validator(mode="after")
@@ -94,8 +94,12 @@ class FilterClause(Model):
 
     name: str = Field(description="The reason under which dropped rows are counted.")
     column: str = Field(description="Column or dotted path.")
-    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "matches", "is_null", "not_null"]
-    value: Scalar | tuple[Scalar, ...] | None = None
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "matches", "is_null", "not_null"] = Field(
+        description="The condition under which a row is kept."
+    )
+    value: Scalar | tuple[Scalar, ...] | None = Field(
+        default=None, description="What is compared with; a list for in and not_in; an RE2 pattern for matches."
+    )
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> FilterClause:
@@ -115,15 +119,19 @@ class FilterClause(Model):
 class SampleSpec(Model):
     """Read a share of the splits only, chosen by hash; every table then says so and intervals have two stages."""
 
-    share: Annotated[float, Field(gt=0.0, le=1.0)]
-    seed: int = 0
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="Share of the splits to read.")
+    seed: int = Field(default=0, description="Another seed chooses other splits.")
 
 
 class MixtureSpec(Model):
     """The mixture that is intended for the primary facet."""
 
-    unit: Literal["documents", "bytes", "tokens"] = "tokens"
-    weights: Annotated[dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]], Field(min_length=1)]
+    unit: Literal["documents", "bytes", "tokens"] = Field(
+        default="tokens", description="What the weights are shares of."
+    )
+    weights: Annotated[dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]], Field(min_length=1)] = Field(
+        description="Weight of every domain; they are normalised to add up to 1."
+    )
 
     @model_validator(mode="after")
     def _positive_total(self) -> MixtureSpec:
@@ -142,13 +150,18 @@ class LimitsSpec(Model):
     """Bounds that keep hostile or broken input from taking the machine down or passing unseen."""
 
     document_bytes: Annotated[int, Field(ge=1)] = Field(
-        64 * 2**20, description="A longer text or JSON line is a dead letter (too_large)."
+        default=64 * 2**20, description="A longer text or JSON line is a dead letter (too_large)."
     )
-    dead_letter_share: Share = Field(0.0001, description="More dead letters than this share of rows: no verdict.")
+    dead_letter_share: Share = Field(
+        default=0.0001, description="More dead letters than this share of rows: no verdict."
+    )
     expansion: Annotated[int, Field(ge=2)] = Field(
-        200, description="A shard that decodes to more than 64 MiB and this many times its size is an error (a bomb)."
+        default=200,
+        description="A shard that decodes to more than 64 MiB and this many times its size is an error (a bomb).",
     )
-    dead_letter_excerpts: bool = Field(False, description="Write the first 200 bytes of bad rows into dead_letters.")
+    dead_letter_excerpts: bool = Field(
+        default=False, description="Write the first 200 bytes of bad rows into dead_letters."
+    )
 
 
 class AuditSpec(Model):
@@ -163,10 +176,10 @@ class AuditSpec(Model):
     filter: tuple[FilterClause, ...] = ()
     sample: SampleSpec | None = None
     limits: LimitsSpec = LimitsSpec()
-    excerpts: bool = Field(True, description="Keep a short excerpt of the sampled documents in the profile.")
-    per_document: bool = Field(False, description="Also write a table of every document's counts.")
-    output: str = Field("runs", description="Folder of the run directories, relative to this file.")
-    store: str | None = Field(None, description="Profile store; <output>/.store by default. May be shared.")
+    excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
+    per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
+    output: str = Field(default="runs", description="Folder of the run directories, relative to this file.")
+    store: str | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
 
     @model_validator(mode="after")
     def _clause_names_are_distinct(self) -> AuditSpec:

@@ -234,7 +234,10 @@ DEAD_LETTERS = pa.schema(
         _field("bytes", pa.int64(), "length of those bytes", "bytes"),
         _field("excerpt", pa.string(), "its first bytes, only if asked for", nullable=True),
     ],
-    metadata={"title": "Rows that could not be counted (at most 1,000 a reason and split)", "order": "shard, split, row"},
+    metadata={
+        "title": "Rows that could not be counted (at most 1,000 a reason and split)",
+        "order": "shard, split, row",
+    },
 )
 
 PER_DOCUMENT = pa.schema(

@@ -1,0 +1,247 @@
+"""What a report says, read from a published run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import TypeAdapter, ValidationError
+
+from corpus_audit.checks.report import tables
+from corpus_audit.checks.report.parts import (
+    Coverage,
+    Deviation,
+    DuplicateRow,
+    FacetTable,
+    FilterClause,
+    IntegrityCheck,
+    LengthPanel,
+    LengthUnit,
+    MixtureComparison,
+    OutcomeRow,
+    RunFile,
+    ShardRow,
+    ShareRow,
+    Snapshot,
+    Tokenizer,
+    Unit,
+    VocabularyRow,
+)
+from corpus_audit.schemas.errors import StoreError
+
+TOP_DOMAINS = 30
+TOP_FACET_VALUES = 10
+TOP_SHARDS = 12
+TOP_SHARDS_IN_ERROR = 50
+TOP_DEVIATIONS = 5
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over everything that was counted. ``domains_exact`` is false when the tables list only the largest."""
+
+    documents: int
+    bytes: int
+    characters: int
+    words: int
+    tokens: int
+    domains: int
+    domains_exact: bool
+
+
+@dataclass(frozen=True)
+class ReportModel:
+    """Everything the page and the summary show of a run; no clocks, hosts or paths of the machine it ran on.
+
+    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
+    one), then the exact remainder. ``shards`` holds the ones to look at first.
+    """
+
+    name: str
+    run: str
+    complete: bool
+    reasons: tuple[str, ...]
+    snapshot: Snapshot
+    coverage: Coverage
+    integrity: tuple[IntegrityCheck, ...]
+    tokenizer: Tokenizer
+    totals: Totals
+    unit: Unit
+    mixture: MixtureComparison | None
+    domain_source: str
+    domains: tuple[ShareRow, ...]
+    facets: tuple[FacetTable, ...]
+    lengths: tuple[LengthPanel, ...]
+    duplicates: tuple[DuplicateRow, ...]
+    vocabulary: tuple[VocabularyRow, ...]
+    outcomes: tuple[OutcomeRow, ...]
+    shards: tuple[ShardRow, ...]
+    filter: tuple[FilterClause, ...]
+    cluster: str | None
+    token_groups: str
+    methods: tuple[str, ...]
+    dead_letter_budget: float | None
+    versions: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str, int], ...]
+    spec: str
+
+
+def load_report(run_dir: Path) -> ReportModel:
+    """Read `run.json` and the tables of a published run directory.
+
+    Raises:
+        StoreError: a file is missing, damaged, or was written by another version.
+    """
+    run = _read_run_file(run_dir / "run.json")
+
+    def table(name: str) -> pa.Table:
+        return tables.read_table(run_dir, name, run.files)
+
+    domains, proportions = table("domains"), table("proportions")
+    unit: Unit = run.mixture.unit if run.mixture else "tokens"
+    primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
+    rows = tables.share_rows(domains, proportions, run.facets.primary)
+    listed = sum(1 for row in rows if not row.folded)
+    if run.mixture is not None:
+        rows = _with_intended(rows, proportions, run.facets.primary, unit, run.mixture.shares)
+    shown = _largest(rows, unit, TOP_DOMAINS)
+    top = tables.fold(sorted(rows, key=lambda row: (-row.amount(unit).share, row.name)), shown)
+    names = [row.name for row in top if not row.folded]
+    lengths, quantiles = table("lengths"), table("length_quantiles")
+    hidden = listed - sum(1 for row in top if not row.folded and row.documents.count)
+    limits = run.spec.get("limits")
+    budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
+    mine = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
+    return ReportModel(
+        name=run.name,
+        run=run.run,
+        complete=run.complete,
+        reasons=run.reasons,
+        snapshot=run.snapshot,
+        coverage=run.coverage,
+        integrity=run.integrity,
+        tokenizer=run.tokenizer,
+        totals=Totals(
+            *(pc.sum(primary[field]).as_py() or 0 for field in ("documents", "bytes", "characters", "words", "tokens")),
+            domains=listed,
+            domains_exact=listed == len(primary),
+        ),
+        unit=unit,
+        mixture=_comparison(rows, unit) if run.mixture else None,
+        domain_source=run.facets.sources.get(run.facets.primary, ""),
+        domains=top,
+        facets=tuple(
+            _facet(domains, proportions, name, run.facets.sources.get(name, ""))
+            for name in run.facets.names
+            if name != run.facets.primary
+        ),
+        lengths=tuple(
+            tables.length_panel(lengths, quantiles, cast(LengthUnit, unit_), names, hidden)
+            for unit_ in ("tokens", "characters")
+        ),
+        duplicates=tables.duplicate_rows(table("duplicates"), names),
+        vocabulary=tables.vocabulary_rows(table("vocabulary"), names),
+        outcomes=tuple(OutcomeRow(r["outcome"], r["reason"], r["rows"]) for r in table("outcomes").to_pylist()),
+        shards=tables.shard_rows(table("shards"), TOP_SHARDS_IN_ERROR, TOP_SHARDS),
+        filter=run.filter,
+        cluster=run.cluster,
+        token_groups=run.token_groups,
+        methods=tuple(sorted(set(mine["method"].to_pylist()))),
+        dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,
+        versions=tuple((name, str(value)) for name, value in sorted(run.versions.items())),
+        files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
+        spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
+    )
+
+
+def _read_run_file(path: Path) -> RunFile:
+    try:
+        return TypeAdapter(RunFile).validate_python(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing: this is not a published run directory.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path}: {where}: {first['msg']}. It is damaged or was written by another version.") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Run the audit again.") from error
+
+
+def _with_intended(
+    rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
+) -> list[ShareRow]:
+    """The rows with intended share and difference, and a row of zeros for every intended value that is absent.
+
+    A value that was not intended has an intended share of 0.
+    """
+    mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
+    figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
+    compared = []
+    for row in rows:
+        target = intended.get(row.name, 0.0) if not row.folded else 0.0
+        figure = figures.get(row.name, {})
+        difference = figure.get("difference")
+        compared.append(
+            replace(
+                row,
+                intended=target,
+                difference=row.amount(unit).share - target if difference is None else difference,
+                difference_low=figure.get("difference_low"),
+                difference_high=figure.get("difference_high"),
+            )
+        )
+    zero = tables.Amount(0, 0.0, None, None)
+    present = {row.name for row in rows if not row.folded}
+    for name in sorted(set(intended) - present):
+        compared.append(ShareRow(name, 0, 0, zero, zero, zero, intended[name], -intended[name]))
+    return compared
+
+
+def _comparison(rows: Sequence[ShareRow], unit: Unit) -> MixtureComparison:
+    """The corpus against the mixture: rows must have an intended share and a difference."""
+    differences = [row.difference or 0.0 for row in rows]
+    bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
+    named = [row for row in rows if not row.folded]
+    largest = sorted(named, key=lambda row: (-abs(row.difference or 0.0), row.name))[:TOP_DEVIATIONS]
+    unplanned = [row for row in rows if not row.intended and row.amount(unit).count]
+    return MixtureComparison(
+        unit,
+        sum(abs(difference) for difference in differences) / 2,
+        tuple(
+            Deviation(
+                row.name,
+                row.amount(unit).share,
+                row.intended or 0.0,
+                row.difference or 0.0,
+                row.difference_low,
+                row.difference_high,
+            )
+            for row in largest
+            if row.difference
+        ),
+        sum(1 for row in bounded if not (row.difference_low or 0.0) <= 0.0 <= (row.difference_high or 0.0)),
+        len(bounded),
+        tuple(row.name for row in named if row.intended and not row.amount(unit).count),
+        tuple(row.name for row in unplanned if not row.folded),
+        sum(row.amount(unit).share for row in unplanned),
+    )
+
+
+def _largest(rows: Sequence[ShareRow], unit: Unit, most: int) -> list[str]:
+    """Names of the largest rows by share or intended share, whichever is larger."""
+    named = [row for row in rows if not row.folded]
+    named.sort(key=lambda row: (-max(row.amount(unit).share, row.intended or 0.0), row.name))
+    return [row.name for row in named[:most]]
+
+
+def _facet(domains: pa.Table, proportions: pa.Table, name: str, source: str) -> FacetTable:
+    rows = tables.share_rows(domains, proportions, name)
+    rows.sort(key=lambda row: (-row.tokens.count, row.name))
+    values = sum(1 for row in rows if not row.folded)
+    top = _largest(rows, "tokens", TOP_FACET_VALUES)
+    return FacetTable(name, source, values, values == len(rows), tables.fold(rows, top))

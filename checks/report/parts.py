@@ -1,0 +1,290 @@
+"""The parts of a report: plain frozen records, just what the page and the summary show.
+
+The records of `run.json` (`RunFile` and what it holds) are validated when it is read; fields the report has no use for
+are ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Unit = Literal["documents", "bytes", "tokens"]
+LengthUnit = Literal["characters", "tokens"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was audited: the digest of its manifest, and its size on disk in bytes."""
+
+    digest: str
+    shards: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was read and what was not; counts of shards, splits and rows of the whole run."""
+
+    shards: int
+    shards_read: int
+    shards_cached: int
+    shards_error: int
+    shards_not_sampled: int
+    splits: int
+    splits_counted: int
+    rows: int
+    documents: int
+    dead_letters: int
+    filtered: int
+    sample_share: float
+    conserved: bool
+    manifest: bool
+    digests_computed: int
+    digests_remembered: int
+    duplicate_shards: int
+
+    @property
+    def shards_used(self) -> int:
+        """Shards whose documents are in the tables, read now or counted in an earlier run."""
+        return self.shards_read + self.shards_cached
+
+    @property
+    def sampled(self) -> bool:
+        """Whether only a share of the splits was to be read."""
+        return self.sample_share < 1.0
+
+
+@dataclass(frozen=True)
+class IntegrityCheck:
+    """One promise of the run, and whether it was kept."""
+
+    check: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """The tokenizer, the path that counted, and how much of it was compared with the reference."""
+
+    name: str
+    sha256: str
+    vocabulary: int
+    path: str
+    path_version: str
+    path_reason: str
+    switched_off: tuple[str, ...]
+    verified: int
+    verified_needed: int
+
+
+@dataclass(frozen=True)
+class Facets:
+    """The facets by name and where each comes from; the primary one is the domain."""
+
+    primary: str
+    names: tuple[str, ...]
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True)
+class IntendedMixture:
+    """Intended shares of the primary facet; they add up to 1."""
+
+    unit: Unit
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FilterClause:
+    """A condition that rows had to meet, and the name under which dropped rows are counted."""
+
+    name: str
+    clause: str
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of the run directory as `run.json` lists it."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """`run.json`, as far as the report needs it."""
+
+    format: Literal[1]
+    name: str
+    run: str
+    snapshot: Snapshot
+    coverage: Coverage
+    integrity: tuple[IntegrityCheck, ...]
+    complete: bool
+    reasons: tuple[str, ...]
+    tokenizer: Tokenizer
+    facets: Facets
+    cluster: str | None
+    token_groups: str
+    mixture: IntendedMixture | None
+    filter: tuple[FilterClause, ...]
+    versions: dict[str, Any]
+    files: dict[str, PublishedFile]
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A total in one unit, its share of the corpus, and the share's 95 % interval where there is one."""
+
+    count: int
+    share: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """A value of a facet. ``folded`` is 0, or the number of values this row sums up; -1 when nobody knows it."""
+
+    name: str
+    folded: int
+    clusters: int
+    documents: Amount
+    bytes: Amount
+    tokens: Amount
+    intended: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+
+    def amount(self, unit: Unit) -> Amount:
+        """The row's total and share in a unit."""
+        return {"documents": self.documents, "bytes": self.bytes, "tokens": self.tokens}[unit]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A value whose share differs from the intended one, with the 95 % interval of the difference."""
+
+    name: str
+    share: float
+    intended: float
+    difference: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class MixtureComparison:
+    """The corpus against the intended mixture, over all values of the primary facet.
+
+    ``distance`` is the total variation distance, half the sum of absolute differences; ``deviations`` are the five
+    largest; ``clear`` of the ``compared`` differences have an interval that leaves out 0; ``absent`` were intended and
+    are not in the corpus; ``unplanned`` are in the corpus and were not intended, ``unplanned_share`` is their share.
+    """
+
+    unit: Unit
+    distance: float
+    deviations: tuple[Deviation, ...]
+    clear: int
+    compared: int
+    absent: tuple[str, ...]
+    unplanned: tuple[str, ...]
+    unplanned_share: float
+
+
+@dataclass(frozen=True)
+class FacetTable:
+    """The largest values of a facet other than the primary one, an exact remainder last; shares are of tokens."""
+
+    name: str
+    source: str
+    values: int
+    exact: bool
+    rows: tuple[ShareRow, ...]
+
+
+@dataclass(frozen=True)
+class LengthRow:
+    """The lengths of a domain's documents.
+
+    ``quantiles`` are those of `tables.QUANTILES`, in order; ``density`` is documents by bin of the panel's axis, scaled
+    so that the highest bin is 1; ``longest`` is within 1 % of the longest document.
+    """
+
+    name: str
+    everything: bool
+    documents: int
+    mean: float
+    quantiles: tuple[float, ...]
+    longest: int
+    density: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LengthPanel:
+    """Length distributions in one unit on a logarithmic axis from ``low`` to ``high``; ``hidden`` domains are left out."""
+
+    unit: LengthUnit
+    low: float
+    high: float
+    rows: tuple[LengthRow, ...]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class DuplicateRow:
+    """Exact duplicates of a domain, in documents and tokens; ``folded`` as in `ShareRow`."""
+
+    name: str
+    folded: int
+    everything: bool
+    documents: int
+    duplicate_documents: int
+    across_documents: int
+    tokens: int
+    duplicate_tokens: int
+    across_tokens: int
+
+
+@dataclass(frozen=True)
+class VocabularyRow:
+    """Token ids that occur in a domain, and the size of an even vocabulary of the same entropy."""
+
+    name: str
+    everything: bool
+    tokens: int
+    types: int
+    coverage: float
+    effective: float
+    effective_low: float | None
+    effective_high: float | None
+
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """Rows with one fate and reason."""
+
+    outcome: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """A shard, and what became of it."""
+
+    name: str
+    status: str
+    format: str
+    bytes: int
+    splits: int
+    splits_counted: int
+    rows: int
+    documents: int
+    dead_letters: int
+    filtered: int
+    error: str

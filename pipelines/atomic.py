@@ -1,0 +1,75 @@
+"""Files and folders that are there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames within a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class AtomicFile:
+    """A file being written beside its place; it takes the place when the block ends without an exception.
+
+    ``durable=False`` skips fsync: for files whose content is guarded by a digest and can be computed again.
+    """
+
+    def __init__(self, path: Path, durable: bool = False) -> None:
+        self._path = path
+        self._durable = durable
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        self._file: Any = None
+
+    def __enter__(self) -> AtomicFile:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._temporary.open("wb")
+        return self
+
+    def write(self, data: Any) -> None:
+        """Append bytes."""
+        self._file.write(data)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                if self._durable:
+                    os.fsync(self._file.fileno())
+            self._file.close()
+            if kind is None:
+                self._temporary.replace(self._path)
+                if self._durable:
+                    fsync_folder(self._path.parent)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a file durably and atomically."""
+    with AtomicFile(path, durable=True) as file:
+        file.write(data)
+
+
+def publish_folder(staged: Path, place: Path) -> None:
+    """Make a staged folder durable and rename it to its place, which must not exist."""
+    for folder, _, files in os.walk(staged):
+        for name in files:
+            descriptor = os.open(Path(folder) / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        fsync_folder(Path(folder))
+    if place.exists():
+        raise FileExistsError(place)
+    staged.rename(place)
+    fsync_folder(place.parent)

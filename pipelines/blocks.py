@@ -1,0 +1,170 @@
+"""Batches of documents into blocks: tokenised, scanned and hashed while their text is in the cache."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.kernels.text import scan_text
+from corpus_audit.pipelines.measures.base import Block, FacetColumn
+from corpus_audit.pipelines.measures.samples import EXCERPT_CHARACTERS
+from corpus_audit.pipelines.reading.documents import PRIMARY, DocumentBatch
+from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization, text_buffers
+from corpus_audit.pipelines.verification import Verifier
+
+BLOCK_BYTES = 48 * 2**20
+"""Text of a block; larger blocks have fewer rows a token, smaller ones need less memory."""
+
+BLOCK_DOCUMENTS = 250_000
+
+MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 16 * 2**20
+"""With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
+
+_scratch = threading.local()
+
+
+class BlockBuilder:
+    """Collects the batches of one split and hands out blocks; results do not depend on where blocks end."""
+
+    def __init__(
+        self, split: int, split_key: int, tokenization: Tokenization, verifier: Verifier, excerpts: bool
+    ) -> None:
+        self._split, self._split_key = split, split_key
+        self._tokenization, self._verifier, self._excerpts = tokenization, verifier, excerpts
+        self.nul_documents = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._batches: list[DocumentBatch] = []
+        self._columns: list[tuple[np.ndarray, ...]] = []
+        self._excerpt_parts: list[pa.Array] = []
+        self._text_bytes = 0
+        self._documents = 0
+        self._tokens = 0
+        self._domains = 0
+
+    def add(self, batch: DocumentBatch) -> int:
+        """Take in a batch; returns its bytes of text."""
+        offsets, data = text_buffers(batch.text)
+        encoded = self._tokenization.encode(batch.text)
+        high, low = hash_documents(data, offsets)
+        size = len(batch)
+        characters, words, nul = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, bool)
+        scan_text(data, offsets, characters, words, nul)
+        self.nul_documents += int(nul.sum())
+        self._verifier.add(batch.text, high, batch.rows, encoded)
+        self._keep_ids(encoded)
+        self._columns.append(
+            (batch.rows, np.diff(offsets), characters, words, np.diff(encoded.offsets), high, low)
+        )
+        if self._excerpts:
+            excerpt = pc.utf8_slice_codeunits(batch.text, 0, EXCERPT_CHARACTERS)
+            self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
+        # The text itself is not kept: blocks hold counts.
+        self._batches.append(DocumentBatch(batch.rows, batch.text[:0], batch.ids, batch.facets, batch.cluster))
+        self._text_bytes += len(data)
+        self._documents += size
+        self._domains = max(self._domains, len(batch.facets[PRIMARY].dictionary))
+        return len(data)
+
+    def _keep_ids(self, encoded: TokenBatch) -> None:
+        """Copy the ids behind those of earlier batches, in a buffer that the thread keeps between blocks."""
+        buffer = getattr(_scratch, "ids", None)
+        needed = self._tokens + len(encoded.ids)
+        if buffer is None or len(buffer) < needed:
+            larger = np.empty(max(needed, 2**22, 2 * needed if needed < 2**25 else needed + 2**24), np.uint32)
+            if self._tokens:
+                larger[: self._tokens] = buffer[: self._tokens]
+            _scratch.ids = buffer = larger
+        buffer[self._tokens : needed] = encoded.ids
+        self._tokens = needed
+
+    @property
+    def full(self) -> bool:
+        """Whether the block should be taken now."""
+        limit = MANY_DOMAINS_BYTES if self._domains > MANY_DOMAINS else BLOCK_BYTES
+        return self._text_bytes >= limit or self._documents >= BLOCK_DOCUMENTS
+
+    def take(self) -> Block | None:
+        """The block of what was added since the last one; None if that was nothing.
+
+        Its token ids are valid until the next `add` in this thread.
+        """
+        if not self._documents:
+            return None
+        rows, sizes, characters, words, tokens, high, low = (
+            np.concatenate(parts) for parts in zip(*self._columns, strict=True)
+        )
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(tokens, out=offsets[1:])
+        facets = {name: _facet([batch.facets[name] for batch in self._batches]) for name in self._batches[0].facets}
+        names, domains = _sorted_domain(facets[PRIMARY])
+        block = Block(
+            split=self._split,
+            split_key=self._split_key,
+            rows=rows,
+            bytes=sizes,
+            characters=characters,
+            words=words,
+            tokens=tokens,
+            high=high,
+            low=low,
+            names=names,
+            domains=domains,
+            facets=facets,
+            clusters=_clusters(self._batches),
+            ids=_scratch.ids[: self._tokens],
+            offsets=offsets,
+            document_ids=_document_ids(self._batches),
+            excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,
+            vocabulary=self._tokenization.file.vocabulary,
+        )
+        self._start()
+        return block
+
+
+def _facet(parts: list[pa.DictionaryArray]) -> FacetColumn:
+    """One dictionary of distinct values for all batches."""
+    column = pa.chunked_array(parts).cast(pa.dictionary(pa.int32(), pa.large_string())).unify_dictionaries()
+    dictionary = column.chunk(0).dictionary
+    codes = np.concatenate([np.asarray(chunk.indices) for chunk in column.chunks]).astype(np.int64)
+    distinct = pc.unique(dictionary)
+    if len(distinct) != len(dictionary):
+        codes = np.asarray(pc.index_in(dictionary, distinct)).astype(np.int64)[codes]
+        dictionary = distinct
+    used = np.unique(codes)
+    if len(used) != len(dictionary):
+        positions = np.zeros(len(dictionary), np.int64)
+        positions[used] = np.arange(len(used))
+        codes = positions[codes]
+        dictionary = dictionary.take(pa.array(used))
+    return FacetColumn(dictionary, codes)
+
+
+def _sorted_domain(column: FacetColumn) -> tuple[tuple[str, ...], np.ndarray]:
+    order = np.asarray(pc.sort_indices(column.values.cast(pa.large_binary()))).astype(np.int64)
+    positions = np.empty(len(order), np.int64)
+    positions[order] = np.arange(len(order))
+    return tuple(column.values.take(pa.array(order)).to_pylist()), positions[column.codes]
+
+
+def _clusters(batches: list[DocumentBatch]) -> tuple[np.ndarray, np.ndarray] | None:
+    parts = [batch.cluster for batch in batches if batch.cluster is not None]
+    if not parts:
+        return None
+    offsets, data = text_buffers(pa.concat_arrays(parts))
+    return hash_documents(data, offsets)
+
+
+def _document_ids(batches: list[DocumentBatch]) -> pa.LargeBinaryArray:
+    parts = []
+    for batch in batches:
+        if batch.ids is None:
+            parts.append(pa.array([b""] * len(batch.rows), pa.large_binary()))
+        else:
+            parts.append(pc.fill_null(batch.ids, "").cast(pa.large_binary()))
+    return pa.concat_arrays(parts)

@@ -1,0 +1,204 @@
+"""What a measure is, and the block of documents that it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import count_tables, partials
+from corpus_audit.pipelines.count_tables import CountTable, TableSpec
+from corpus_audit.pipelines.partials import Partial, PartialReader, PartialWriter
+from corpus_audit.schemas.audit import AuditSpec, DocumentSpec, FacetSource
+
+
+@dataclass(frozen=True, slots=True)
+class FacetColumn:
+    """One facet of a block: distinct values, and the position of each document's among them.
+
+    ``values`` is a large_string array of V distinct values; ``codes`` is int64 [D].
+    """
+
+    values: pa.LargeStringArray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Documents of one split, up to some tens of megabytes of text, counted and tokenised; D of them, T tokens.
+
+    Attributes:
+        split: position of the split within its shard; split_key: 64 bits that identify it by content.
+        rows: int64 [D], row within the split.
+        bytes, characters, words, tokens: int64 [D].
+        high, low: uint64 [D], the content hash (see `kernels.hashing`).
+        names: the block's primary-facet values, sorted as UTF-8 bytes.
+        domains: int64 [D], position in ``names``.
+        facets: name -> column, the primary facet included.
+        clusters: (high, low) of the cluster keys' hashes, uint64 [D] each, or None when documents are clusters.
+        ids: uint32 [T] token ids; offsets: int64 [D + 1] into them.
+        document_ids: large_binary [D] of the documents' ids (empty where the corpus has none).
+        excerpts: large_binary [D], the beginning of each text, or None if excerpts are off.
+        vocabulary: one more than the largest token id that the tokenizer can give.
+    """
+
+    split: int
+    split_key: int
+    rows: np.ndarray
+    bytes: np.ndarray
+    characters: np.ndarray
+    words: np.ndarray
+    tokens: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    names: tuple[str, ...]
+    domains: np.ndarray
+    facets: dict[str, FacetColumn]
+    clusters: tuple[np.ndarray, np.ndarray] | None
+    ids: np.ndarray
+    offsets: np.ndarray
+    document_ids: pa.LargeBinaryArray
+    excerpts: pa.LargeBinaryArray | None
+    vocabulary: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """uint8 [D], the hash group (of 64) of each document, or of its cluster where a cluster field is set."""
+        high = self.high if self.clusters is None else self.clusters[0]
+        return ((high >> np.uint64(56)) & np.uint64(63)).astype(np.uint8)
+
+
+class Measure(ABC):
+    """Counts blocks into mergeable tables; knows nothing of engines, files or other measures.
+
+    To add one, write it in a file of its own and list it in `measures.registry`. ``version`` changes whenever the same
+    documents would give other rows.
+    """
+
+    name: str
+    version: int
+    uses_tokens: bool = True
+    merges: bool = True
+    """Whether shards add up into one profile; otherwise the rows stay with their shard."""
+
+    @abstractmethod
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """The part of the spec that the counts depend on, beyond how documents are read; JSON values."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, TableSpec]:
+        """The tables it counts into."""
+
+    @abstractmethod
+    def count(self, block: Block) -> Partial:
+        """Count one block."""
+
+    def merge(self, parts: Sequence[Partial]) -> Partial:
+        """Merge partials in memory; associative and commutative."""
+        return partials.merge_partials(parts)
+
+    def streams(
+        self, readers: Sequence[PartialReader], names: Sequence[str]
+    ) -> dict[str, list[Iterator[CountTable]]]:
+        """The sorted chunks of every table of every partial, positions referring to ``names``."""
+        return {
+            name: [_remapped(reader, name, spec, names) for reader in readers] for name, spec in self.tables().items()
+        }
+
+    def empty(self) -> Partial:
+        """The partial of no documents."""
+        return Partial((), {name: count_tables.empty(spec) for name, spec in self.tables().items()})
+
+    def settings_digest(self, spec: AuditSpec) -> str:
+        """SHA-256 of the settings."""
+        return hashlib.sha256(json.dumps(self.settings(spec), sort_keys=True).encode()).hexdigest()
+
+
+def _remapped(
+    reader: PartialReader, table: str, spec: TableSpec, names: Sequence[str]
+) -> Iterator[CountTable]:
+    positions = partials.positions_in(reader.names, names)
+    for chunk in reader.chunks(table, spec):
+        yield count_tables.remap_domains(chunk, positions)
+
+
+def merge_files(measure: Measure, sources: Sequence[Path], target: Path) -> None:
+    """Merge partial files into one, in memory bounded by a chunk a source; a repeated source counts again.
+
+    Raises:
+        StoreError: when a source is damaged.
+    """
+    readers = [PartialReader(path) for path in sources]
+    names = partials.union_names(reader.names for reader in readers)
+    facts = readers[0].facts if readers else {}
+    with PartialWriter(target, names, facts) as writer:
+        for name, streams in sorted(measure.streams(readers, names).items()):
+            for chunk in count_tables.merge_streams(streams, measure.tables()[name]):
+                writer.add(name, chunk)
+
+
+class Accumulator:
+    """Adds blocks of one split; merges what it holds when that grows, and spills it when it grows past memory."""
+
+    def __init__(self, measure: Measure, spill_rows: int = 1_500_000) -> None:
+        self._measure = measure
+        self._parts: list[Partial] = []
+        self._spilled: list[Path] = []
+        self._spill_rows = spill_rows
+
+    def add(self, block: Block) -> None:
+        """Count a block."""
+        self._parts.append(self._measure.count(block))
+
+    def spill(self, folder: Path) -> None:
+        """Move what is held to a file in ``folder`` if it has many rows."""
+        rows = sum(len(table) for part in self._parts for table in part.tables.values())
+        if rows > self._spill_rows:
+            path = folder / f"{self._measure.name}-{len(self._spilled)}"
+            partials.write_partial(path, self._measure.merge(self._parts))
+            self._parts.clear()
+            self._spilled.append(path)
+
+    def write(self, path: Path) -> None:
+        """Everything added, merged, as a partial file; spilled files are removed."""
+        if not self._spilled:
+            merged = self._measure.merge(self._parts) if self._parts else self._measure.empty()
+            partials.write_partial(path, merged)
+            return
+        if self._parts:
+            last = self._spilled[0].with_name(f"{self._measure.name}-last")
+            partials.write_partial(last, self._measure.merge(self._parts))
+            self._spilled.append(last)
+        merge_files(self._measure, self._spilled, path)
+        for spilled in self._spilled:
+            spilled.unlink()
+
+
+def facet_settings(source: FacetSource | None) -> Any:
+    """A facet source as a JSON value."""
+    return source if source is None or isinstance(source, str) else source.model_dump()
+
+
+def reading_settings(spec: AuditSpec) -> dict[str, Any]:
+    """What decides which rows become documents, for every measure."""
+    return {
+        "text": spec.document.text,
+        "filter": [clause.model_dump(mode="json") for clause in spec.filter],
+        "document_bytes": spec.limits.document_bytes,
+    }
+
+
+def domain_settings(document: DocumentSpec) -> dict[str, Any]:
+    """What decides a document's domain and cluster."""
+    return {"domain": facet_settings(document.domain), "cluster": facet_settings(document.cluster)}
+

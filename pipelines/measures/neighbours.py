@@ -1,0 +1,73 @@
+"""MinHash signatures of the near-duplicate sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import count_tables
+from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.kernels import ngrams
+from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
+from corpus_audit.pipelines.partials import Partial
+from corpus_audit.schemas.audit import AuditSpec
+
+SAMPLE_SHARE = 1 / 32
+"""Share of first MinHash values, by an independent rehash, whose documents are in the sample.
+
+Choosing by the first MinHash value, one threshold for all domains and snapshots, brings a pair of similarity J into the
+sample together with probability about J; a plain sample of documents would find almost no pair.
+"""
+
+SIGNATURES = TableSpec(
+    (
+        ("high", Kind.KEY),
+        ("low", Kind.KEY),
+        ("domain", Kind.DOMAIN),
+        ("documents", Kind.SUM),
+        ("tokens", Kind.FIRST),
+        ("signature", Kind.BYTES),
+    )
+)
+
+
+class Neighbours(Measure):
+    """Signatures of 128 MinHash values (Broder 1997) over shingles of five tokens; documents without tokens have none."""
+
+    name = "neighbours"
+    version = 1
+
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """The domain."""
+        return {"domain": domain_settings(spec.document)["domain"]}
+
+    def tables(self) -> dict[str, TableSpec]:
+        """One table of signatures."""
+        return {"signatures": SIGNATURES}
+
+    def count(self, block: Block) -> Partial:
+        """Sign the sampled documents of one block."""
+        firsts = np.empty(len(block), np.uint32)
+        ngrams.first_minhash(block.ids, block.offsets, firsts)
+        threshold = np.uint64(int(SAMPLE_SHARE * 2**64))
+        chosen = np.flatnonzero((ngrams.rehash(firsts) < threshold) & (block.tokens > 0))
+        signed = ngrams.signatures(block.ids, block.offsets, chosen)
+        width = ngrams.PERMUTATIONS * 4
+        offsets = np.arange(len(chosen) + 1, dtype=np.int64) * width
+        signature = pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), len(chosen), [None, pa.py_buffer(offsets), pa.py_buffer(signed.astype("<u4").tobytes())]
+        )
+        rows = CountTable(
+            SIGNATURES,
+            {
+                "high": block.high[chosen],
+                "low": block.low[chosen],
+                "domain": block.domains[chosen],
+                "documents": np.ones(len(chosen), np.int64),
+                "tokens": block.tokens[chosen],
+                "signature": signature,
+            },
+        )
+        return Partial(block.names, {"signatures": count_tables.merge([rows])})

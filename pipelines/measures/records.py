@@ -1,0 +1,65 @@
+"""Every document's counts, kept with its shard (written only when the audit asks for it)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from corpus_audit.pipelines import count_tables
+from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
+from corpus_audit.pipelines.partials import Partial
+from corpus_audit.schemas.audit import AuditSpec
+
+RECORDS = TableSpec(
+    (
+        ("cell", Kind.KEY),
+        ("high", Kind.TIE),
+        ("low", Kind.TIE),
+        ("id", Kind.BYTES),
+        ("domain", Kind.FIRST_DOMAIN),
+        ("bytes", Kind.FIRST),
+        ("characters", Kind.FIRST),
+        ("words", Kind.FIRST),
+        ("tokens", Kind.FIRST),
+    )
+)
+"""The key is split * 2^40 + row."""
+
+
+class Records(Measure):
+    """One row a document; shard coordinates make it the one measure whose rows depend on the sharding."""
+
+    name = "records"
+    version = 1
+    merges = False
+
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """The domain and the id."""
+        return {"domain": domain_settings(spec.document)["domain"], "id": spec.document.id}
+
+    def tables(self) -> dict[str, TableSpec]:
+        """One table of records."""
+        return {"records": RECORDS}
+
+    def count(self, block: Block) -> Partial:
+        """List one block."""
+        rows = CountTable(
+            RECORDS,
+            {
+                "cell": record_key(block.split, block.rows),
+                "high": block.high,
+                "low": block.low,
+                "id": block.document_ids,
+                "domain": block.domains,
+                "bytes": block.bytes,
+                "characters": block.characters,
+                "words": block.words,
+                "tokens": block.tokens,
+            },
+        )
+        return Partial(block.names, {"records": count_tables.merge([rows])})
+
+
+def record_key(split: int, rows: Any) -> Any:
+    """uint64 keys of rows of a split."""
+    return (rows + (split << 40)).astype("uint64")

@@ -1,0 +1,36 @@
+"""The measures of a profile. Adding one is a new file and a line here."""
+
+from __future__ import annotations
+
+from corpus_audit.pipelines.measures.base import Measure
+from corpus_audit.pipelines.measures.coverage import Coverage, Verification
+from corpus_audit.pipelines.measures.domains import Domains
+from corpus_audit.pipelines.measures.duplicates import Duplicates
+from corpus_audit.pipelines.measures.lengths import Lengths
+from corpus_audit.pipelines.measures.neighbours import Neighbours
+from corpus_audit.pipelines.measures.records import Records
+from corpus_audit.pipelines.measures.samples import Samples
+from corpus_audit.pipelines.measures.split_totals import SplitTotals
+from corpus_audit.pipelines.measures.tokens import Tokens
+from corpus_audit.schemas.audit import AuditSpec
+
+ALWAYS: tuple[Measure, ...] = (Domains(), Tokens(), Lengths(), Duplicates(), Neighbours(), Samples())
+READING: tuple[Measure, ...] = (Coverage(), Verification())
+"""Counted from the reader and the verifier, not from blocks."""
+
+_ALL = {measure.name: measure for measure in (*ALWAYS, *READING, Records(), SplitTotals())}
+
+
+def measures_of(spec: AuditSpec) -> tuple[Measure, ...]:
+    """The measures of documents that an audit asks for, in a fixed order."""
+    chosen = list(ALWAYS)
+    if spec.per_document:
+        chosen.append(Records())
+    if spec.sample is not None:
+        chosen.append(SplitTotals())
+    return tuple(chosen)
+
+
+def measure_named(name: str) -> Measure:
+    """The measure of that name."""
+    return _ALL[name]

@@ -1,0 +1,93 @@
+"""Feature vectors and excerpts of the documents of lowest content hash in each domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import count_tables
+from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.kernels import ngrams
+from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
+from corpus_audit.pipelines.partials import Partial
+from corpus_audit.schemas.audit import AuditSpec
+
+KEPT = 4_000
+"""Distinct texts kept a domain."""
+
+EXCERPT_CHARACTERS = 160
+
+SAMPLES = TableSpec(
+    (
+        ("domain", Kind.DOMAIN),
+        ("high", Kind.KEY),
+        ("low", Kind.KEY),
+        ("documents", Kind.SUM),
+        ("tokens", Kind.FIRST),
+        ("excerpt", Kind.BYTES),
+        ("buckets", Kind.BYTES),
+        ("counts", Kind.BYTES),
+    ),
+    keep_per_domain=KEPT,
+)
+
+
+class Samples(Measure):
+    """A bottom-k sample by content hash: uniform over distinct texts, the same for any sharding, nested in time.
+
+    Hashed token n-gram vectors serve the classifier two-sample test and DSIR when the shards may be gone.
+    """
+
+    name = "samples"
+    version = 1
+
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """The domain and whether excerpts are kept."""
+        return {"domain": domain_settings(spec.document)["domain"], "excerpts": spec.excerpts}
+
+    def tables(self) -> dict[str, TableSpec]:
+        """One table of samples."""
+        return {"samples": SAMPLES}
+
+    def count(self, block: Block) -> Partial:
+        """Describe the documents of one block that may be among the lowest of their domain."""
+        order = np.lexsort((block.low, block.high, block.domains))
+        domain = block.domains[order]
+        rank = np.arange(len(order)) - np.searchsorted(domain, domain, side="left")
+        # Copies of one text share a place, so a domain's first KEPT documents may hold fewer texts; keep all copies of
+        # those texts and let the merge count: rank among distinct texts.
+        high, low = block.high[order], block.low[order]
+        new = np.ones(len(order), bool)
+        new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1]) | (domain[1:] != domain[:-1])
+        texts = np.cumsum(new)
+        rank = texts - texts[np.searchsorted(domain, domain, side="left")]
+        chosen = order[rank < KEPT]
+        buckets, counts, stops = ngrams.feature_vectors(block.ids, block.offsets, chosen)
+        starts = np.concatenate(([0], stops)).astype(np.int64)
+        if block.excerpts is None:
+            excerpt = pa.array([b""] * len(chosen), pa.large_binary())
+        else:
+            excerpt = block.excerpts.take(pa.array(chosen))
+        rows = CountTable(
+            SAMPLES,
+            {
+                "domain": block.domains[chosen],
+                "high": block.high[chosen],
+                "low": block.low[chosen],
+                "documents": np.ones(len(chosen), np.int64),
+                "tokens": block.tokens[chosen],
+                "excerpt": excerpt,
+                "buckets": _packed(buckets.astype("<i2"), starts),
+                "counts": _packed(np.minimum(counts, 65_535).astype("<u2"), starts),
+            },
+        )
+        return Partial(block.names, {"samples": count_tables.merge([rows])})
+
+
+def _packed(values: np.ndarray, starts: np.ndarray) -> pa.LargeBinaryArray:
+    offsets = starts * values.itemsize
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(starts) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(values.tobytes())]
+    )

@@ -1,0 +1,227 @@
+"""Partial profiles on disk: count tables, their domain names, and the digest that guards them.
+
+Layout: a magic line; the compressed columns of every chunk; a JSON footer that says where they are; the footer's length
+(8 bytes, little-endian); the SHA-256 of all that precedes. Columns are LEB128 integers (the first sort column as
+differences) under zstd, in chunks of `CHUNK_ROWS` sorted rows, so that merging streams. A partial holds no path, no
+clock and no name of a machine: equal content is equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import count_tables
+from corpus_audit.pipelines.atomic import AtomicFile
+from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.kernels import varint
+from corpus_audit.schemas.errors import StoreError
+
+MAGIC = b"corpus-audit partial 1\n"
+CHUNK_ROWS = 65_536
+_COMPRESSION = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Mergeable counters of a part of the corpus for one measure.
+
+    Attributes:
+        names: the domains that positions refer to, sorted as UTF-8 bytes.
+        tables: name -> table, merged.
+        facts: small JSON values that do not merge, such as the version of the tokenizer that was verified.
+    """
+
+    names: tuple[str, ...]
+    tables: dict[str, CountTable]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def union_names(all_names: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Sorted union of domain names."""
+    return tuple(sorted({name for names in all_names for name in names}, key=str.encode))
+
+
+def positions_in(names: Sequence[str], union: Sequence[str]) -> np.ndarray:
+    """Where each of ``names`` is in ``union``, int64."""
+    place = {name: i for i, name in enumerate(union)}
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def merge_partials(partials: Sequence[Partial]) -> Partial:
+    """Merge in memory; tables that some lack count as empty."""
+    names = union_names(p.names for p in partials)
+    tables: dict[str, CountTable] = {}
+    for table_name in {name: None for p in partials for name in p.tables}:
+        parts = [
+            count_tables.remap_domains(p.tables[table_name], positions_in(p.names, names))
+            for p in partials
+            if table_name in p.tables
+        ]
+        tables[table_name] = count_tables.merge(parts)
+    return Partial(names, tables, partials[0].facts if partials else {})
+
+
+class PartialWriter:
+    """Writes a partial chunk by chunk, atomically.
+
+    Use as a context manager; the file appears at its path when the block ends without an exception.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, Any] | None = None) -> None:
+        self._file = AtomicFile(path)
+        self._digest = hashlib.sha256()
+        self._at = 0
+        self._footer: dict[str, Any] = {"names": list(names), "facts": dict(facts or {}), "tables": {}}
+        self._codec = pa.Codec(_COMPRESSION, compression_level=1)
+
+    def __enter__(self) -> PartialWriter:
+        self._file.__enter__()
+        self._write(MAGIC)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            footer = json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode()
+            footer = self._codec.compress(footer, asbytes=True)
+            # Decompression wants the size; compress() does not keep it.
+            size = len(json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode())
+            self._write(footer)
+            self._write(len(footer).to_bytes(8, "little") + size.to_bytes(8, "little"))
+            self._file.write(self._digest.digest())
+        self._file.__exit__(kind, error, trace)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+        self._at += len(data)
+
+    def add(self, name: str, table: CountTable) -> None:
+        """Append sorted rows to a table; they must follow what was added before."""
+        entry = self._footer["tables"].setdefault(name, {"rows": 0, "chunks": []})
+        for start in range(0, len(table), CHUNK_ROWS):
+            chunk = table.slice(start, min(start + CHUNK_ROWS, len(table)))
+            buffers = [self._put(*part) for part in _encode(chunk)]
+            entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
+            entry["rows"] += len(chunk)
+
+    def _put(self, encoded: np.ndarray, count: int) -> list[int]:
+        raw = encoded.tobytes()
+        packed = self._codec.compress(raw, asbytes=True) if raw else b""
+        place = [self._at, len(packed), len(raw), count]
+        self._write(packed)
+        return place
+
+
+def write_partial(path: Path, partial: Partial) -> None:
+    """Write a whole partial atomically."""
+    with PartialWriter(path, partial.names, partial.facts) as writer:
+        for name in sorted(partial.tables):
+            writer.add(name, partial.tables[name])
+
+
+class PartialReader:
+    """Reads a partial after checking its digest.
+
+    Raises:
+        StoreError: when the file is damaged, cut, or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            data = path.read_bytes() if path.stat().st_size < 2**20 else None
+            self._data = memoryview(data if data is not None else np.memmap(path, np.uint8, mode="r"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read the partial profile {path}: {error}") from error
+        body = len(self._data) - 32
+        if body < len(MAGIC) + 16 or bytes(self._data[: len(MAGIC)]) != MAGIC:
+            raise StoreError(f"{path} is not a partial profile of this version")
+        if hashlib.sha256(self._data[:body]).digest() != bytes(self._data[body:]):
+            raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
+        packed = int.from_bytes(self._data[body - 16 : body - 8], "little")
+        size = int.from_bytes(self._data[body - 8 : body], "little")
+        self._codec = pa.Codec(_COMPRESSION)
+        footer = self._codec.decompress(self._data[body - 16 - packed : body - 16], size, asbytes=True)
+        self._footer = json.loads(footer)
+        self.names: tuple[str, ...] = tuple(self._footer["names"])
+        self.facts: dict[str, Any] = self._footer["facts"]
+
+    def rows(self, table: str) -> int:
+        """Rows of a table; 0 if the partial lacks it."""
+        return int(self._footer["tables"].get(table, {"rows": 0})["rows"])
+
+    def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
+        """The table's chunks in order."""
+        for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
+            yield _decode(spec, chunk["rows"], [self._get(*place) for place in chunk["buffers"]])
+
+    def table(self, table: str, spec: TableSpec) -> CountTable:
+        """The whole table."""
+        chunks = list(self.chunks(table, spec))
+        return count_tables.concatenate(chunks) if chunks else count_tables.empty(spec)
+
+    def partial(self, specs: Mapping[str, TableSpec]) -> Partial:
+        """The whole partial."""
+        return Partial(self.names, {name: self.table(name, spec) for name, spec in specs.items()}, self.facts)
+
+    def _get(self, at: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
+        if size == 0:
+            return np.empty(0, np.uint8), count
+        raw = self._codec.decompress(self._data[at : at + packed], size)
+        return np.frombuffer(raw, np.uint8), count
+
+
+def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
+    """(bytes, values) of every buffer of a chunk, in the order of the schema."""
+    first = table.spec.sort_columns[0]
+    for name, kind in table.spec.columns:
+        column = table.columns[name]
+        if kind is Kind.BYTES:
+            offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+            data = column.buffers()[2]
+            bytes_ = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.empty(0, np.uint8)
+            yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column)
+            yield bytes_, len(bytes_)
+        elif name == first:
+            values = column.astype(np.uint64)
+            yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
+        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+            yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
+        else:
+            yield varint.encode(column.astype(np.uint64)), len(column)
+    if table.counts is not None:
+        yield varint.encode(table.counts.astype(np.uint64)), len(table.counts)
+
+
+def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -> CountTable:
+    columns: dict[str, count_tables.Column] = {}
+    parts = iter(buffers)
+    first = spec.sort_columns[0]
+    for name, kind in spec.columns:
+        data, count = next(parts)
+        if kind is Kind.BYTES:
+            offsets = np.zeros(rows + 1, np.int64)
+            np.cumsum(varint.decode(data, count).astype(np.int64), out=offsets[1:])
+            content, _ = next(parts)
+            columns[name] = pa.LargeBinaryArray.from_buffers(
+                pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+            )
+        elif name == first:
+            columns[name] = np.cumsum(varint.decode(data, count)).astype(count_tables.dtype_of(kind))
+        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+            columns[name] = data.view(np.uint64)
+        else:
+            columns[name] = varint.decode(data, count).astype(count_tables.dtype_of(kind))
+    counts = None
+    if spec.groups:
+        data, count = next(parts)
+        counts = varint.decode(data, count).astype(np.int64)
+    return CountTable(spec, columns, counts)

@@ -1,0 +1,44 @@
+"""Arrow IPC splits: record batches of a file, or a whole stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from corpus_audit.pipelines.reading import filesystems
+from corpus_audit.pipelines.reading.arrow_messages import FILE_MAGIC, walk_messages
+from corpus_audit.pipelines.reading.columnar import ColumnarReader
+from corpus_audit.pipelines.reading.documents import DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.schemas.snapshot import Shard, Split
+
+
+def read_arrow(shard: Shard, split: Split, settings: ReadSettings, tally: SplitTally) -> Iterator[DocumentBatch]:
+    """The documents of record batches ``[split.start, split.stop)``.
+
+    The columns that are read are decoded a record batch at a time, as the format has it.
+
+    Raises:
+        ShardError, pa.ArrowException, OSError: the shard is cut, corrupt or a bomb.
+    """
+    layout = walk_messages(shard)
+    if split.stop > len(layout.batches):
+        raise ShardError(shard, "has fewer record batches than when it was planned: replaced")
+    with filesystems.open_arrow(shard.path) as file:
+        is_file = file.read(len(FILE_MAGIC)) == FILE_MAGIC
+        file.seek(0)
+        opener = pa.ipc.open_file if is_file else pa.ipc.open_stream
+        schema = opener(file).schema
+        reader = ColumnarReader(shard, schema, settings, tally)
+        wanted = sorted({schema.get_field_index(way[0]) for way in reader.ways.values()})
+        reader.guard.check(layout.dictionaries + sum(b.decoded for b in layout.batches[split.start : split.stop]))
+        file.seek(0)
+        source = opener(file, options=pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False))
+        if is_file and source.num_record_batches != len(layout.batches):
+            raise ShardError(shard, "its footer lists other record batches than the file holds: corrupt")
+        for index in range(split.start, split.stop):
+            batch = source.get_batch(index) if is_file else source.read_next_batch()
+            if len(batch) != layout.batches[index].rows:
+                raise ShardError(shard, f"its record batch {index} is not as long as its header says: corrupt")
+            yield from reader.documents(batch)

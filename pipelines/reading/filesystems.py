@@ -1,0 +1,178 @@
+"""Files of this machine and of the allowed remote file systems: open, list, stat.
+
+Local files never go through fsspec. Remote ones do, behind the allow-list `schemas.audit.PROTOCOLS`: fsspec leaves it
+to the application to refuse URLs that reach into the network or into other files (http, ``::`` chains, archives).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+
+from corpus_audit.schemas.audit import PROTOCOLS
+from corpus_audit.schemas.errors import UsageError
+
+_VERSION_KEYS = ("etag", "ETag", "e_tag", "generation", "md5Hash", "content_md5", "blob_id", "xet_hash")
+_TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "modified", "modification_time", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """Size in bytes, and what the file system says of the file's version.
+
+    ``stamp`` is empty where a remote file system says nothing: an empty stamp is equal to no other.
+    """
+
+    size: int
+    stamp: str
+
+
+def local_or_url(path: str) -> str:
+    """Normalise a path of the spec: ``file://`` becomes a local path, an allowed URL stays as it is.
+
+    Raises:
+        UsageError: the protocol is not on the allow-list, the URL is chained, or it carries credentials.
+    """
+    if "::" in path:
+        raise UsageError(f"{path}: chained URLs (::) are not read; name the files themselves")
+    if "://" not in path:
+        return path
+    parts = urlsplit(path)
+    if parts.scheme not in PROTOCOLS:
+        allowed = ", ".join(f"{name}://" for name in PROTOCOLS)
+        raise UsageError(f"{parts.scheme}:// is not a file system this tool reads (allowed: local paths, {allowed})")
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise UsageError(f"{path}: file:// URLs of another host are not read")
+        return unquote(parts.path)
+    if parts.username is not None and parts.password is not None:
+        raise UsageError(
+            f"{parts.scheme}://…@{parts.hostname}: credentials do not belong into a URL; set them in the environment"
+        )
+    if ".." in parts.path.split("/"):
+        raise UsageError(f"{path}: '..' is not allowed in a URL")
+    return path
+
+
+def is_url(path: str) -> bool:
+    """Whether a normalised path is remote."""
+    return "://" in path
+
+
+def stat_file(path: str) -> FileStat:
+    """Size and version stamp of a file.
+
+    Raises:
+        OSError: there is no such file, or it cannot be reached.
+    """
+    if not is_url(path):
+        return _local_stat(Path(path).stat())
+    fs = _filesystem(path)
+    fs.invalidate_cache()
+    return _remote_stat(fs.info(path))
+
+
+def list_folder(path: str) -> Iterator[tuple[str, FileStat]]:
+    """Every file below a folder with its stat, in no stated order; names with a leading dot are skipped."""
+    if not is_url(path):
+        for folder, folders, files in os.walk(path, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                if not name.startswith("."):
+                    file = Path(folder, name)
+                    yield str(file), _local_stat(file.stat())
+        return
+    root = path.rstrip("/")
+    for file, info in _filesystem(path).find(root, detail=True).items():
+        url = _with_protocol(path, file)
+        if not _hidden(url.removeprefix(root)):
+            yield url, _remote_stat(info)
+
+
+def match_glob(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
+    """Files and folders that match a glob (``**``, ``*``, ``?``, ``[]``); the stat is None for a folder."""
+    if not is_url(pattern):
+        import glob
+
+        for name in glob.iglob(pattern, recursive=True):
+            file = Path(name)
+            yield str(file), None if file.is_dir() else _local_stat(file.stat())
+        return
+    root = pattern[: min(pattern.find(c) for c in "*?[" if c in pattern)].rpartition("/")[0]
+    for file, info in _filesystem(pattern).glob(pattern, detail=True).items():
+        url = _with_protocol(pattern, file)
+        if not _hidden(url.removeprefix(root)):
+            yield url, None if info.get("type") == "directory" else _remote_stat(info)
+
+
+def kind(path: str) -> str | None:
+    """``"file"``, ``"folder"`` or None when there is nothing."""
+    if not is_url(path):
+        local = Path(path)
+        return "folder" if local.is_dir() else "file" if local.exists() else None
+    fs = _filesystem(path)
+    try:
+        return "folder" if fs.info(path)["type"] == "directory" else "file"
+    except FileNotFoundError:
+        return None
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Open a file for reading bytes; seekable.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if not is_url(path):
+        return Path(path).open("rb", buffering=0)
+    return cast(BinaryIO, _filesystem(path).open(path, "rb"))
+
+
+def open_arrow(path: str) -> pa.NativeFile:
+    """Open a file as an Arrow input file, without a memory map: a mapped file that shrinks kills the process."""
+    if not is_url(path):
+        return pa.OSFile(path, "rb")
+    return pa.PythonFile(open_binary(path), mode="r")
+
+
+def _filesystem(url: str) -> Any:
+    import fsspec
+
+    protocol = urlsplit(url).scheme
+    try:
+        return fsspec.core.url_to_fs(url)[0]
+    except ImportError as error:
+        extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub"}.get(protocol)
+        hint = f'pip install "corpus-audit[{extra}]"' if extra else str(error)
+        raise UsageError(f"{protocol}:// needs a package that is not installed: {hint}") from error
+
+
+def _with_protocol(url: str, path: str) -> str:
+    return path if "://" in path else f"{urlsplit(url).scheme}://{path.lstrip('/')}"
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith(".") for part in relative.split("/"))
+
+
+def _local_stat(result: os.stat_result) -> FileStat:
+    return FileStat(result.st_size, f"{result.st_size}-{result.st_mtime_ns}-{result.st_ino}")
+
+
+def _remote_stat(info: dict[str, Any]) -> FileStat:
+    size = int(info["size"])
+    for keys in (_VERSION_KEYS, _TIME_KEYS):
+        for key in keys:
+            if info.get(key):
+                return FileStat(size, f"{size}-{info[key]}")
+    return FileStat(size, "")
+
+
+def _raise(error: OSError) -> None:
+    raise error

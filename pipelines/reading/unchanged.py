@@ -1,0 +1,27 @@
+"""A shard must stay what it was when it was listed."""
+
+from __future__ import annotations
+
+from corpus_audit.pipelines.reading import filesystems
+from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.schemas.snapshot import Shard
+
+
+def check_unchanged(shard: Shard) -> None:
+    """Compare the file with what the listing saw.
+
+    Raises:
+        ShardError: it is gone, or its size or version stamp differ.
+    """
+    try:
+        now = filesystems.stat_file(shard.path)
+    except OSError as error:
+        raise ShardError(shard, f"cannot be reached ({_reason(error)}); was it removed after the listing?") from error
+    if now.size != shard.size:
+        raise ShardError(shard, f"changed while it was read: {shard.size:,} bytes when listed, {now.size:,} now")
+    if now.stamp != shard.stamp:
+        raise ShardError(shard, "changed while it was read: its modification time or version differs from the listing")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

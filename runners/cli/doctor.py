@@ -1,0 +1,38 @@
+"""``corpus-audit doctor``: is this machine ready."""
+
+from __future__ import annotations
+
+import click
+
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.schemas.errors import ExitCode
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command(short_help="Check whether this machine is ready.")
+@json_option
+def doctor(as_json: bool) -> int:
+    """Check this machine: versions, memory, disk, kernels, tokenizers; say what to do where something is wrong.
+
+    Exits 0, or 1 when a check fails.
+    """
+    from corpus_audit.runners.doctor import Status, examine
+    from corpus_audit.runners.logs import quiet_engine_logs
+
+    quiet_engine_logs()
+    findings = examine()
+    failed = any(finding.status is Status.FAIL for finding in findings)
+    code = ExitCode.FAIL if failed else ExitCode.OK
+    if as_json:
+        emit_json("doctor", {"findings": [finding.as_dict() for finding in findings], "exit_code": int(code)})
+        return int(code)
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        status = f"{finding.status:<4}"
+        if colour_on_stdout():
+            status = click.style(status, fg=_COLOURS[finding.status])
+        click.echo(f"{status}  {finding.name:<{width}}  {finding.found}")
+        if finding.advice:
+            click.echo(f"      {'':<{width}}  {finding.advice}")
+    return int(code)

@@ -1,0 +1,115 @@
+"""``corpus-audit report``: show a finished run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+
+LATEST = "LATEST"
+"""File of an output folder that names the newest complete run directory."""
+
+
+@click.command(short_help="Show a finished run again.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the report (HTML) here; - is standard output, instead of the summary.",
+)
+@json_option
+@click.pass_obj
+def report(session: Session, run: Path, output: Path | None, as_json: bool) -> None:
+    """Print the summary of RUN, and write its report anew from the tables.
+
+    RUN is a run directory, an output folder (its newest run is taken) or an audit.yaml. With --json every metric of
+    the run is printed.
+    """
+    run_dir = resolve_run(run)
+    html_on_stdout = output is not None and str(output) == "-"
+    if html_on_stdout and as_json:
+        raise click.UsageError("--output - and --json both write to standard output")
+    if output is not None:
+        _write_html(run_dir, output)
+    if as_json:
+        emit_json(
+            "report",
+            {
+                "run": str(run_dir),
+                "report": str(output) if output is not None else str(run_dir / "report.html"),
+                "metrics": _metrics(run_dir),
+            },
+        )
+    elif not html_on_stdout:
+        from corpus_audit.runners.cli.run import write_summary
+
+        write_summary(run_dir)
+        if output is not None:
+            note(f"wrote {output}")
+
+
+def resolve_run(path: Path) -> Path:
+    """The run directory that a run directory, an output folder or an audit spec stands for.
+
+    Raises:
+        UsageError: there is none.
+        SpecError: the spec is wrong.
+    """
+    from corpus_audit.schemas.errors import UsageError
+
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        from corpus_audit.schemas.audit_file import load_audit
+
+        loaded = load_audit(path)
+        path = loaded.base / loaded.spec.output
+    if (path / "run.json").is_file():
+        return path
+    try:
+        name = (path / LATEST).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} holds no finished run: neither run.json nor {LATEST} is in it; 'corpus-audit run' makes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml: {error}") from None
+    run_dir = path / name
+    if not name or not (run_dir / "run.json").is_file():
+        raise UsageError(f"{path / LATEST} names the run {name!r}, which is not there; name a run directory")
+    return run_dir
+
+
+def _write_html(run_dir: Path, output: Path) -> None:
+    from corpus_audit.checks.report.html import render_html
+    from corpus_audit.checks.report.model import load_report
+    from corpus_audit.schemas.errors import UsageError
+
+    html = render_html(load_report(run_dir))
+    if str(output) == "-":
+        click.echo(html, nl=False)
+        return
+    try:
+        output.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from error
+
+
+def _metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Rows of metrics.parquet; a value that is not a number is null."""
+    import math
+
+    import pyarrow.parquet as pq
+
+    from corpus_audit.schemas.errors import StoreError
+
+    try:
+        rows = pq.read_table(run_dir / "metrics.parquet", page_checksum_verification=True).to_pylist()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{run_dir / 'metrics.parquet'} cannot be read: {error}") from error
+    return [
+        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        for row in rows
+    ]

@@ -1,0 +1,139 @@
+"""``corpus-audit run``: audit the corpus that a spec describes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
+from corpus_audit.schemas.errors import AuditError
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.board import BoardState
+    from corpus_audit.runners.audit import AuditOutcome
+    from corpus_audit.schemas.audit_file import LoadedAudit
+
+
+@click.command(short_help="Audit a corpus and publish a run directory.")
+@click.argument("audit", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: limits.expansion=100.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
+@click.option("--rehash", is_flag=True, help="Hash every shard anew instead of trusting its size and time stamp.")
+@click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@json_option
+@click.pass_obj
+def run(
+    session: Session,
+    audit: Path,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    rehash: bool,
+    per_document: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Audit the corpus that AUDIT describes and publish a run directory.
+
+    What an earlier run has read is not read again: an interrupted run goes on where it was, and a run over a grown
+    corpus reads the new shards.
+    """
+    from corpus_audit.schemas.audit_file import load_audit
+
+    if per_document:
+        overrides += ("per_document=true",)
+    outcome = perform_audit(session, load_audit(audit, overrides), workers=workers, rehash=rehash, quiet=quiet)
+    return show_outcome(outcome, "run", as_json)
+
+
+def perform_audit(
+    session: Session, loaded: LoadedAudit, *, workers: int | None, rehash: bool, quiet: bool
+) -> AuditOutcome:
+    """Run an audit with progress on standard error.
+
+    Raises:
+        InterruptedRunError: SIGINT or SIGTERM came.
+        AuditError: the run failed for a reason that its message explains.
+    """
+    from corpus_audit.pipelines.board import process_board
+    from corpus_audit.runners.interrupts import Interrupts
+    from corpus_audit.runners.logs import quiet_engine_logs
+    from corpus_audit.runners.progress import ProgressReporter
+
+    session.output = loaded.base / loaded.spec.output
+    quiet_engine_logs()
+    board = process_board()
+    board.reset()
+    reporter = ProgressReporter(board, sys.stderr, quiet)
+
+    def leave(signum: int) -> None:
+        reporter.stop()
+        os.write(2, f"corpus-audit: {interrupted_message(board.state())}\n".encode())
+        os._exit(128 + signum)
+
+    interrupts = Interrupts(board, leave)
+    try:
+        with interrupts, reporter:
+            from corpus_audit.runners.audit import run_audit
+
+            return run_audit(loaded, workers=workers, board=board, rehash=rehash)
+    except BaseException as error:
+        if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        session.abandon = True
+        raise InterruptedRunError(board.state(), interrupts.signum or 2) from None
+
+
+def interrupted_message(state: BoardState) -> str:
+    """The one line that an interrupted run ends with."""
+    if not state.splits_total:
+        return "interrupted before anything was read; run the same command again"
+    kept = f"{state.splits_done:,} of {state.splits_total:,} splits are kept"
+    return f"interrupted: {kept}; run the same command again to go on"
+
+
+class InterruptedRunError(AuditError):
+    """A signal ended the run; what it had read is kept."""
+
+    def __init__(self, state: BoardState, signum: int) -> None:
+        super().__init__(interrupted_message(state))
+        self.exit_code = 128 + signum  # type: ignore[assignment]
+
+
+def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool) -> int:
+    """Write a run's result to standard output and return the process's exit code."""
+    report = outcome.run_dir / "report.html"
+    if as_json:
+        emit_json(
+            schema,
+            {
+                "run": str(outcome.run_dir),
+                "report": str(report),
+                "complete": outcome.complete,
+                "reasons": list(outcome.reasons),
+                "splits_read": outcome.splits_read,
+                "splits_cached": outcome.splits_cached,
+                "exit_code": int(outcome.exit_code),
+            },
+        )
+        return int(outcome.exit_code)
+    write_summary(outcome.run_dir)
+    click.echo(f"Run     {outcome.run_dir}\nReport  {report}")
+    for reason in outcome.reasons:
+        note(f"corpus-audit: no verdict: {reason}")
+    return int(outcome.exit_code)
+
+
+def write_summary(run_dir: Path) -> None:
+    """Write a run's summary to standard output, as wide as the terminal and at most 100 columns."""
+    import shutil
+
+    from corpus_audit.checks.report.model import load_report
+    from corpus_audit.checks.report.text import render_summary
+
+    width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
+    click.echo(render_summary(load_report(run_dir), width, colour_on_stdout()))

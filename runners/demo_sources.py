@@ -1,0 +1,182 @@
+"""Text that every machine with Python has: which files, and which domain each of them belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SMALLEST, LARGEST = 64, 512 * 2**10
+"""Sizes in bytes of the files that become documents."""
+
+NAMED_PACKAGES = 6
+"""Packages with the most code, each a domain of its own."""
+
+_LICENCES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS")
+_PROSE = (".md", ".rst", ".txt")
+_TESTS = {"test", "tests", "idle_test", "testing", "_tests"}
+_TOPICS = "pydoc_data/topics.py"
+_CODE = "(code)"  # a package's code, until it is known which packages are domains
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that can become a document.
+
+    ``name`` is its id: the root's label and the path below it. ``topic`` is set for a piece of the pydoc topics, whose
+    text is in ``text`` already.
+    """
+
+    name: str
+    domain: str
+    package: str
+    size: int
+    file: Path
+    text: str | None = None
+
+    def read(self) -> str | None:
+        """The text, or None if the file cannot be read or is not UTF-8."""
+        if self.text is not None:
+            return self.text
+        try:
+            text = self.file.read_bytes().decode()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return text if text.strip() else None
+
+
+def find_sources() -> list[Source]:
+    """Every file that can become a document, sorted by name, with its domain."""
+    found = [source for label, root in _roots() for source in _walk(label, root)]
+    code: dict[str, int] = defaultdict(int)
+    for source in found:
+        if source.domain == _CODE:
+            code[source.package] += source.size
+    largest = sorted(code, key=lambda package: (-code[package], package))[:NAMED_PACKAGES]
+    named = [_with_domain(source, largest) for source in found] + list(_topics())
+    return sorted(named, key=lambda source: source.name)
+
+
+def choose(sources: list[Source], budget: int) -> list[Source]:
+    """At most ``budget`` bytes of them: every domain gets a part that grows with the square root of what it has.
+
+    Within a domain the files of lowest hash are taken, so that a choice is a sample and the same each time.
+    """
+    by_domain: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        by_domain[source.domain].append(source)
+    available = {domain: sum(source.size for source in members) for domain, members in by_domain.items()}
+    parts = _parts(available, budget)
+    chosen = []
+    for domain, members in by_domain.items():
+        left = parts[domain]
+        for source in sorted(members, key=lambda source: hashlib.sha256(source.name.encode()).digest()):
+            if source.size <= left:
+                chosen.append(source)
+                left -= source.size
+    return sorted(chosen, key=lambda source: source.name)
+
+
+def _parts(available: dict[str, int], budget: int) -> dict[str, float]:
+    """Bytes a domain, none above what it has; what a small domain leaves over goes to the others."""
+    parts: dict[str, float] = {}
+    left, open_domains = float(budget), dict(available)
+    while open_domains:
+        scale = left / sum(size**0.5 for size in open_domains.values())
+        full = [domain for domain, size in open_domains.items() if size <= scale * size**0.5]
+        if not full:
+            return parts | {domain: scale * size**0.5 for domain, size in open_domains.items()}
+        for domain in full:
+            parts[domain] = open_domains.pop(domain)
+            left -= parts[domain]
+    return parts
+
+
+def _roots() -> Iterator[tuple[str, Path]]:
+    """(label, folder): the standard library and every site-packages, the base installation's too under a venv."""
+    base = {"base": sys.base_prefix, "platbase": sys.base_prefix}
+    own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    shared = [sysconfig.get_path(name, vars=base) for name in ("purelib", "platlib")]
+    listed = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    seen: set[Path] = set()
+    for label, folder in [
+        ("stdlib", sysconfig.get_path("stdlib")),
+        *(("site-packages", path) for path in own),
+        *(("base-site-packages", path) for path in shared),
+        *(("more-site-packages", path) for path in listed),
+    ]:
+        root = Path(folder).resolve()
+        if root not in seen and root.is_dir():
+            seen.add(root)
+            yield label, root
+
+
+def _walk(label: str, root: Path) -> Iterator[Source]:
+    names: set[str] = set()
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in ("__pycache__", "site-packages", "dist-packages"))
+        relative_folder = Path(folder).relative_to(root)
+        for file in sorted(files):
+            relative = relative_folder / file
+            domain = _domain(label, relative)
+            path = Path(folder, file)
+            if domain is None or relative.as_posix() == _TOPICS or path.is_symlink():
+                continue
+            try:
+                size = path.stat().st_size
+                name = f"{label}/{relative.as_posix()}"
+                name.encode()
+            except (OSError, UnicodeEncodeError):
+                continue
+            if SMALLEST <= size <= LARGEST and name not in names:
+                names.add(name)
+                yield Source(name, domain, _package(relative), size, path)
+
+
+def _domain(label: str, relative: Path) -> str | None:
+    parts, suffix = relative.parts, relative.suffix.lower()
+    about = parts[0].endswith((".dist-info", ".egg-info")) or "licenses" in parts
+    if (relative.name.upper().startswith(_LICENCES) and suffix in (*_PROSE, "")) or "licenses" in parts[:-1]:
+        return "licences"
+    if suffix in _PROSE or (about and relative.name in ("METADATA", "PKG-INFO")):
+        return None if about and suffix == ".txt" else "documentation"
+    if suffix == ".pyi":
+        return "stubs"
+    if suffix != ".py":
+        return None
+    tests = bool(_TESTS & set(parts[:-1]))
+    if label == "stdlib":
+        return "stdlib-tests" if tests else "stdlib"
+    return "package-tests" if tests else _CODE
+
+
+def _package(relative: Path) -> str:
+    first = relative.parts[0]
+    for ending in (".dist-info", ".egg-info"):
+        if first.endswith(ending):
+            return first.removesuffix(ending).rpartition("-")[0] or first.removesuffix(ending)
+    return first.removesuffix(".py").removesuffix(".pyi")
+
+
+def _with_domain(source: Source, largest: list[str]) -> Source:
+    if source.domain != _CODE:
+        return source
+    domain = source.package if source.package in largest else "other-packages"
+    return Source(source.name, domain, source.package, source.size, source.file)
+
+
+def _topics() -> Iterator[Source]:
+    """The language reference that ``help()`` shows, a document a topic."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        return
+    for topic, text in topics.items():
+        if len(text) >= SMALLEST:
+            name = f"stdlib/{_TOPICS}#{topic}"
+            yield Source(name, "documentation", "pydoc_data", len(text.encode()), Path(_TOPICS), text)

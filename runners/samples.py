@@ -1,0 +1,186 @@
+"""A first look at a snapshot: some rows of some shards, flattened into columns with dotted names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from corpus_audit.pipelines.reading import filesystems
+from corpus_audit.pipelines.reading.facets import is_text, to_text
+from corpus_audit.schemas.snapshot import Shard, ShardFormat
+
+SHARDS = 8
+"""Shards that are looked at, evenly spaced in the order of their names."""
+
+ROWS = 100
+"""Rows that are looked at in each part of a shard; at most three parts (first, middle, last)."""
+
+VALUE_CHARACTERS = 2_000
+"""What is kept of a text."""
+
+_HEAD_BYTES = 8 * 2**20
+_DEPTH = 8
+_OTHER = object()  # stands for a value that is neither text nor a whole number
+
+
+@dataclass(slots=True)
+class Column:
+    """Values of one column, nulls left out; texts are cut at `VALUE_CHARACTERS`."""
+
+    name: str
+    values: list[Any] = field(default_factory=list)
+    shards: set[str] = field(default_factory=set)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether there are values and all are texts."""
+        return bool(self.values) and all(isinstance(value, str) for value in self.values)
+
+    @property
+    def mean_length(self) -> float:
+        """Mean length of the texts, in characters."""
+        return sum(map(len, self.values)) / len(self.values)
+
+    @property
+    def depth(self) -> int:
+        """How deep it is nested; 0 is the top level."""
+        return self.name.count(".")
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        columns: by dotted name, in the order they were met.
+        rows: rows looked at.
+        shards: names of the shards that gave rows.
+        unreadable: (name, why) of those that did not.
+    """
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    rows: int = 0
+    shards: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def look_at(shards: list[Shard]) -> Look:
+    """Rows of up to `SHARDS` shards; a shard that cannot be read is noted, not raised."""
+    count = min(SHARDS, len(shards))
+    chosen = [shards[index * len(shards) // count] for index in range(count)]
+    look = Look()
+    for shard in chosen:
+        try:
+            rows = list(_rows(shard))
+        except (OSError, pa.ArrowException, EOFError) as error:
+            look.unreadable.append((shard.name, " ".join(str(error).split())[:200]))
+            continue
+        if not rows:
+            look.unreadable.append((shard.name, "it holds no row"))
+            continue
+        look.shards.append(shard.name)
+        look.rows += len(rows)
+        for row in rows:
+            for name, value in row:
+                column = look.columns.setdefault(name, Column(name))
+                column.shards.add(shard.name)
+                if value is not None:
+                    column.values.append(_cut(value) if isinstance(value, str) else value)
+    return look
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text; halves of surrogate pairs, which JSON can spell, become question marks."""
+    return text[:VALUE_CHARACTERS].encode(errors="replace").decode()
+
+
+Row = list[tuple[str, Any]]
+
+
+def _rows(shard: Shard) -> Iterator[Row]:
+    if shard.format is ShardFormat.PARQUET:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(filesystems.open_arrow(shard.path)) as file:
+            for group in _spread(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=ROWS, row_groups=[group]):
+                    yield from _batch_rows(batch)
+                    break
+    elif shard.format is ShardFormat.ARROW:
+        yield from _arrow_rows(shard.path)
+    else:
+        yield from _json_rows(shard)
+
+
+def _spread(count: int) -> list[int]:
+    return sorted({0, count // 2, count - 1}) if count else []
+
+
+def _arrow_rows(path: str) -> Iterator[Row]:
+    with filesystems.open_arrow(path) as file:
+        if file.read(6) == b"ARROW1":
+            reader = pa.ipc.open_file(file)
+            for index in _spread(reader.num_record_batches):
+                yield from _batch_rows(reader.get_batch(index).slice(0, ROWS))
+        else:
+            file.seek(0)
+            for batch in pa.ipc.open_stream(file):
+                yield from _batch_rows(batch.slice(0, ROWS))
+                return
+
+
+def _batch_rows(batch: pa.RecordBatch) -> list[Row]:
+    columns = [
+        leaf for name, array in zip(batch.schema.names, batch.columns, strict=True) for leaf in _leaves(name, array, 0)
+    ]
+    return [[(name, values[row]) for name, values in columns] for row in range(batch.num_rows)]
+
+
+def _leaves(name: str, array: pa.Array, depth: int) -> Iterator[tuple[str, list[Any]]]:
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if pa.types.is_struct(kind) and depth < _DEPTH:
+        for child, values in zip(kind, array.flatten(), strict=True):
+            yield from _leaves(f"{name}.{child.name}", values, depth + 1)
+        return
+    if is_text(kind):
+        yield name, _texts(to_text(array).cast(pa.large_binary()).to_pylist())
+    elif pa.types.is_integer(kind):
+        yield name, array.to_pylist()
+    else:
+        yield name, [_OTHER if valid else None for valid in array.is_valid().to_pylist()]
+
+
+def _texts(values: list[bytes | None]) -> list[str | bytes | None]:
+    """Texts where all are UTF-8 or nearly so: one bad value must not hide a text column, nor noise look like one."""
+    texts = [None if value is None else value.decode(errors="replace") for value in values]
+    bad = sum("\ufffd" in text for text in texts if text is not None)
+    return list(texts) if bad * 10 <= len(texts) else list(values)
+
+
+def _json_rows(shard: Shard) -> Iterator[Row]:
+    compression = {ShardFormat.JSONL_GZ: "gzip", ShardFormat.JSONL_ZST: "zstd"}.get(shard.format)
+    with filesystems.open_arrow(shard.path) as file:
+        stream = pa.CompressedInputStream(file, compression) if compression else file
+        head = stream.read(_HEAD_BYTES)
+    lines = head.split(b"\n")
+    if len(head) == _HEAD_BYTES:
+        lines.pop()
+    for line in lines[:ROWS]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            yield list(_flat("", value, 0))
+
+
+def _flat(prefix: str, mapping: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, dict) and depth < _DEPTH:
+            yield from _flat(f"{prefix}{key}.", value, depth + 1)
+        else:
+            yield f"{prefix}{key}", value

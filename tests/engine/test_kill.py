@@ -1,0 +1,120 @@
+"""kill -9 at random moments, then the same command again: nothing torn is ever published, nothing is read twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import corpora
+from tests.engine.runs import DOCUMENT_FIELDS, run, write_audit
+from tests.oracle import Document
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+KILLS = 50
+OLD_SHARDS = 12
+SHARDS = 24
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A corpus of many shards, and the folder of a finished run over half of them."""
+
+    old_spec: Path
+    spec: Path
+    old_tables: dict[str, str]
+    tables: dict[str, str]
+    seconds: float
+
+
+def command(spec: Path) -> list[str]:
+    return [sys.executable, "-m", "corpus_audit.runners.cli.main", "run", str(spec), "--quiet", "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> Scene:
+    folder = tmp_path_factory.mktemp("kill")
+    documents: list[Document] = corpora.with_duplicates(corpora.real_documents(24))
+    fields = {"document": {**DOCUMENT_FIELDS, "facets": {"kind": "kind"}}}
+    shards = corpora.write_shards(folder / "shards", corpora.deal(documents, SHARDS), "parquet")
+    old_spec = write_audit(folder / "old", shards[:OLD_SHARDS], bpe, **fields)
+    old = run(old_spec, workers=2)
+    spec = write_audit(folder / "new", shards, bpe, **fields)
+    began = time.monotonic()
+    subprocess.run(command(spec), check=True, capture_output=True)
+    seconds = time.monotonic() - began
+    new = run(spec, workers=2)
+    return Scene(old_spec, spec, old.integer_tables(), new.integer_tables(), seconds)
+
+
+def published(output: Path) -> list[Path]:
+    """The run directories of an output folder; what is being staged has a name with a dot in front."""
+    return sorted(path for path in output.glob("*") if path.is_dir() and not path.is_symlink() and path.name[0] != ".")
+
+
+def torn(run_dir: Path) -> list[str]:
+    """What is wrong with a run directory: files missing, unlisted, or other than run.json says."""
+    record = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    listed = {entry["path"]: entry["sha256"] for entry in record["files"]}
+    found = {
+        path.relative_to(run_dir).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in run_dir.rglob("*")
+        if path.is_file() and path.name not in ("run.json", "timings.json")
+    }
+    return sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
+
+
+def partials_in(output: Path) -> dict[Path, tuple[int, int]]:
+    """(inode, time of the last write) of every partial in the store."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (output / ".store").rglob("*.partial")}
+
+
+@pytest.mark.parametrize("start", ["from nothing", "over an old run"])
+def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: Scene, start: str) -> None:
+    rng = random.Random(start)
+    seen: Counter[str] = Counter()
+    for number in range(KILLS // 2):
+        work = tmp_path / str(number)
+        work.mkdir()
+        spec = work / "audit.yaml"
+        shutil.copyfile(scene.spec, spec)
+        output = work / "runs"
+        if start == "over an old run":
+            shutil.copytree(scene.old_spec.parent / "runs", output, symlinks=True)
+        before = published(output)
+
+        process = subprocess.Popen(command(spec), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            status = process.wait(timeout=rng.uniform(0.2, 1.05) * scene.seconds)
+            assert status == 0
+            seen["ended before the kill"] += 1
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+        for run_dir in published(output):
+            assert torn(run_dir) == []
+        left = partials_in(output)
+
+        resumed = run(spec, workers=2)
+        assert resumed.integer_tables() == scene.tables
+        assert torn(resumed.folder) == []
+        assert set(before) < set(published(output))
+        assert resumed.splits_read + resumed.splits_cached == SHARDS
+        after = partials_in(output)
+        rewritten = [path.name for path, stamp in left.items() if path in after and after[path] != stamp]
+        assert rewritten == []
+        seen["had read some splits"] += 0 < resumed.splits_read < SHARDS - len(before) * OLD_SHARDS
+        seen["had published"] += len(published(output)) > len(before) + 1
+        shutil.rmtree(work)
+    assert seen["had read some splits"] >= 3, seen

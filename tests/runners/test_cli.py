@@ -1,0 +1,283 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpus_audit.runners.cli.main import COMMANDS, run_command, write_crash_report
+from corpus_audit.runners.cli.output import Session
+from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
+from corpus_audit.schemas.tables import METRICS
+
+HEAVY = ("pyarrow", "numpy", "apache_beam", "numba", "scipy", "pydantic", "ruamel", "rich", "jinja2", "tokenizers")
+
+HELP = """
+import sys
+sys.argv = ["corpus-audit", *sys.argv[1:]]
+from corpus_audit.runners.cli.main import main
+try:
+    main()
+finally:
+    print("IMPORTED", *(name for name in %r if name in sys.modules))
+"""
+
+AUDIT = """\
+version: 1
+name: test corpus
+snapshot:
+  paths: [data]
+tokenizer: tokenizer.json
+output: out
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    run_dir: Path
+    complete: bool = True
+    reasons: tuple[str, ...] = ()
+    exit_code: ExitCode = ExitCode.OK
+    splits_read: int = 3
+    splits_cached: int = 2
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Replaces the run and the summary; returns a place to put what the run does and to find what it was given."""
+
+    class Engine:
+        def run(self, loaded, **given):
+            self.loaded, self.given = loaded, given
+            return self.behaviour(loaded)
+
+        def behaviour(self, loaded):
+            return Outcome(loaded.base / loaded.spec.output / "20260101")
+
+    engine = Engine()
+    fakes = {
+        "corpus_audit.runners.audit": {"run_audit": lambda loaded, **given: engine.run(loaded, **given)},
+        "corpus_audit.checks.report.model": {"load_report": lambda run_dir: run_dir},
+        "corpus_audit.checks.report.text": {"render_summary": lambda model, width, colour: f"SUMMARY {model} {width}"},
+        "corpus_audit.checks.report.html": {"render_html": lambda model: f"<html>{model}"},
+    }
+    for name, members in fakes.items():
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    return engine
+
+
+@pytest.fixture
+def audit(tmp_path):
+    path = tmp_path / "audit.yaml"
+    path.write_text(AUDIT)
+    return path
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """An output folder with one finished run of one metric, and one that is not a number."""
+    run_dir = tmp_path / "out" / "run-1"
+    run_dir.mkdir(parents=True)
+    (run_dir / "run.json").write_text("{}")
+    (tmp_path / "out" / "LATEST").write_text("run-1\n")
+    row = {"metric": "documents", "slice": "all", "n": 7, "low": None, "high": None, "unit": "documents"}
+    rows = [row | {"value": 7.0}, row | {"metric": "mean", "value": float("nan")}]
+    fields = [field for field in METRICS if field.name in row or field.name == "value"]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), run_dir / "metrics.parquet")
+    return run_dir
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+def test_help_imports_nothing_but_click(arguments):
+    done = subprocess.run([sys.executable, "-c", HELP % (HEAVY,), *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, _, imported = done.stdout.rpartition("IMPORTED")
+    assert imported.strip() == ""
+    assert "corpus-audit" in said
+
+
+def test_every_command_offers_json(capsys):
+    for name in COMMANDS:
+        assert run_command([name, "--help"], Session()) == 0
+        assert "--json" in capsys.readouterr().out, name
+
+
+def test_run_hands_its_options_on_and_prints_the_summary(engine, audit, capsys):
+    options = ["--set", "name=other", "--set", "limits.expansion=9", "--workers", "3", "--rehash", "--per-document"]
+    code = run_command(["run", str(audit), *options], Session())
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert engine.loaded.spec.name == "other" and engine.loaded.spec.limits.expansion == 9
+    assert engine.loaded.spec.per_document is True
+    assert engine.given["workers"] == 3 and engine.given["rehash"] is True
+    run_dir = audit.parent / "out" / "20260101"
+    assert out.startswith(f"SUMMARY {run_dir} 80\n") and f"Report  {run_dir / 'report.html'}\n" in out
+    assert err == "", "no progress line within the first minute"
+
+
+def test_run_as_json(engine, audit, capsys):
+    assert run_command(["run", str(audit), "--json"], Session()) == 0
+    run_dir = audit.parent / "out" / "20260101"
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "corpus-audit/run/1",
+        "run": str(run_dir),
+        "report": str(run_dir / "report.html"),
+        "complete": True,
+        "reasons": [],
+        "splits_read": 3,
+        "splits_cached": 2,
+        "exit_code": 0,
+    }
+
+
+def test_a_run_without_a_verdict_says_why_and_exits_4(engine, audit, capsys):
+    engine.behaviour = lambda loaded: Outcome(
+        Path("r"), complete=False, reasons=("too many dead letters", "no tokens"), exit_code=ExitCode.NO_VERDICT
+    )
+    assert run_command(["run", str(audit)], Session()) == 4
+    assert capsys.readouterr().err == (
+        "corpus-audit: no verdict: too many dead letters\ncorpus-audit: no verdict: no tokens\n"
+    )
+
+
+@pytest.mark.parametrize(("error", "code"), [(LockedError("held by ana"), 6), (NoVerdictError("nothing to read"), 4)])
+def test_audit_errors_are_one_message_and_their_code(engine, audit, capsys, error, code):
+    def fail(loaded):
+        raise error
+
+    engine.behaviour = fail
+    assert run_command(["run", str(audit), "--json"], Session()) == code
+    out, err = capsys.readouterr()
+    assert err == f"corpus-audit: {error}\n"
+    assert json.loads(out) == {
+        "schema": "corpus-audit/error/1",
+        "error": str(error),
+        "kind": type(error).__name__,
+        "exit_code": code,
+    }
+
+
+def test_unknown_errors_leave_a_traceback_in_the_output_folder(engine, audit, capsys):
+    output = audit.parent / "out"
+    output.mkdir()
+
+    def fail(loaded):
+        raise ValueError("first line\nsecond line")
+
+    engine.behaviour = fail
+    assert run_command(["run", str(audit)], Session()) == 5
+    out, err = capsys.readouterr()
+    (report,) = output.glob("crash-*.txt")
+    assert err == f"corpus-audit: internal error: ValueError: first line; the traceback is in {report}\n"
+    assert out == ""
+    assert "in fail" in report.read_text() and "second line" in report.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_crash_report_goes_to_the_temporary_folder_when_the_output_cannot_be_written(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert write_crash_report(ValueError("x"), tmp_path).parent != tmp_path
+
+
+def test_a_crash_report_without_an_output_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert write_crash_report(ValueError("x"), tmp_path / "not made yet").parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run"], ["run", "audit.yaml", "--workers", "0"], ["rum"], ["doctor", "--nope"], ["demo", "--megabytes", "x"]],
+)
+def test_wrong_use_exits_2_also_as_json(arguments, capsys):
+    assert run_command([*arguments, "--json"], Session()) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["schema"] == "corpus-audit/error/1"
+    assert "Error:" in err and "Traceback" not in err
+
+
+def test_a_wrong_spec_names_the_place(tmp_path, capsys):
+    path = tmp_path / "audit.yaml"
+    path.write_text(AUDIT.replace("tokenizer:", "tokeniser:"))
+    assert run_command(["run", str(path)], Session()) == 2
+    assert f"{path}:5:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["out/run-1", "out", "audit.yaml"])
+def test_report_finds_the_run(engine, audit, finished, capsys, place):
+    assert run_command(["report", str(audit.parent / place)], Session()) == 0
+    assert capsys.readouterr().out == f"SUMMARY {finished} 80\n"
+
+
+def test_report_writes_html(engine, audit, finished, tmp_path, capsys):
+    assert run_command(["report", str(audit), "--output", str(tmp_path / "r.html")], Session()) == 0
+    assert (tmp_path / "r.html").read_text() == f"<html>{finished}"
+    capsys.readouterr()
+    assert run_command(["report", str(audit), "--output", "-"], Session()) == 0
+    assert capsys.readouterr().out == f"<html>{finished}"
+    assert run_command(["report", str(audit), "--output", "-", "--json"], Session()) == 2
+
+
+def test_report_as_json_holds_the_metrics(engine, audit, finished, capsys):
+    assert run_command(["report", str(audit), "--json"], Session()) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "corpus-audit/report/1" and found["run"] == str(finished)
+    assert [(row["metric"], row["value"], row["n"]) for row in found["metrics"]] == [
+        ("documents", 7.0, 7),
+        ("mean", None, 7),
+    ]
+
+
+def test_report_says_when_there_is_no_run(engine, audit, capsys):
+    assert run_command(["report", str(audit)], Session()) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+    (audit.parent / "out").mkdir()
+    (audit.parent / "out" / "LATEST").write_text("gone")
+    assert run_command(["report", str(audit)], Session()) == 2
+    assert "names the run 'gone', which is not there" in capsys.readouterr().err
+
+
+def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
+    proposals = ModuleType("corpus_audit.runners.init")
+    proposals.propose_audit = lambda paths, target, tokenizer=None: f"# {paths} {target.name} {tokenizer}\n"
+    monkeypatch.setitem(sys.modules, "corpus_audit.runners.init", proposals)
+    target = tmp_path / "new.yaml"
+    arguments = ["init", "a", "b", "--output", str(target), "--tokenizer", "t.json"]
+    assert run_command(arguments, Session()) == 0
+    assert target.read_text() == capsys.readouterr().out == "# ('a', 'b') new.yaml t.json\n"
+    assert run_command([*arguments, "--json"], Session()) == 2
+    assert "exists already" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
+    asked = []
+
+    class Corpus:
+        pass
+
+    def build_demo(folder, megabytes):
+        asked.append((folder, megabytes))
+        Corpus.audit = audit
+        return Corpus
+
+    corpora = ModuleType("corpus_audit.runners.demo_corpus")
+    corpora.build_demo = build_demo
+    monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo_corpus", corpora)
+    assert run_command(["demo", "--folder", str(tmp_path), "--megabytes", "5", "--json"], Session()) == 0
+    assert asked == [(tmp_path, 5)]
+    assert json.loads(capsys.readouterr().out)["schema"] == "corpus-audit/demo/1"
+
+
+def test_schema_is_a_json_schema(capsys):
+    assert run_command(["schema"], Session()) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert "snapshot" in plain["properties"]
+    assert run_command(["schema", "--json"], Session()) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema": "corpus-audit/schema/1", "json_schema": plain}

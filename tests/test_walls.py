@@ -1,0 +1,135 @@
+"""The walls of the house, read from the imports of every module."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+BELOW = {
+    "schemas": set(),
+    "pipelines": {"schemas"},
+    "embeddings": {"schemas", "pipelines"},
+    "checks": {"schemas", "pipelines"},
+    "runners": {"schemas", "pipelines", "embeddings", "checks"},
+}
+"""For every package, the packages it may import besides itself."""
+
+BEHIND_WALLS = {
+    "apache_beam": re.compile(r"pipelines/beam/.*|runners/engines\.py"),
+    "torch": re.compile(r"embeddings/.*"),
+    "great_expectations": re.compile(r"checks/expectations\.py"),
+}
+"""For every heavy library, the modules that may import it."""
+
+
+def modules():
+    return sorted(path for package in BELOW for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(tree):
+    """Every module name that a module imports, wherever in it, dynamic imports of constant names included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield "." * node.level + (node.module or "")
+            else:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            argument = node.args[0]
+            if called in ("import_module", "__import__") and isinstance(argument, ast.Constant):
+                yield str(argument.value)
+
+
+def violations(place, source):
+    """What a module at ``place`` (a path from the root, with slashes) may not do and does, as messages."""
+    tree = ast.parse(source)
+    package = place.split("/")[0]
+    for name in imported(tree):
+        parts = name.split(".")
+        if name.startswith("."):
+            yield f"{place}: relative import {name}"
+        elif parts[0] == "tests" or (parts[0] == "corpus_audit" and len(parts) < 2):
+            yield f"{place}: imports {name}"
+        elif parts[0] == "corpus_audit" and parts[1] != package and parts[1] not in BELOW[package]:
+            yield f"{place}: {package} may not import {parts[1]}"
+        elif parts[0] in BEHIND_WALLS and not BEHIND_WALLS[parts[0]].fullmatch(place):
+            yield f"{place}: imports {parts[0]}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            yield f"{place}:{node.lineno}: print() (it can deadlock a worker, and results are the command line's)"
+    if "Direct" + "Runner" in source:
+        yield f"{place}: names the runner that changes engine by itself"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_module_keeps_the_walls(path):
+    assert list(violations(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("schemas/a.py", "from corpus_audit.pipelines.board import Board"),
+        ("pipelines/a.py", "import corpus_audit.checks.report"),
+        ("pipelines/a.py", "def f():\n    from corpus_audit.runners import locks"),
+        ("checks/a.py", "from corpus_audit import embeddings"),
+        ("embeddings/a.py", "from corpus_audit import checks as c"),
+        ("runners/a.py", "from .progress import format_bytes"),
+        ("runners/a.py", "from tests import oracle"),
+        ("pipelines/store.py", "import apache_beam as beam"),
+        ("runners/a.py", "from apache_beam.options import pipeline_options"),
+        ("runners/a.py", "import importlib\nimportlib.import_module('torch')"),
+        ("checks/verdict.py", "import great_expectations"),
+        ("pipelines/a.py", "def f():\n    print(1)"),
+        ("runners/engines.py", "runner = 'Direct' 'Runner'; x = 'Direct" + "Runner'"),
+    ],
+)
+def test_planted_violations_are_found(place, source):
+    assert len(list(violations(place, source))) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("pipelines/beam/a.py", "import apache_beam"),
+        ("runners/engines.py", "import apache_beam"),
+        ("embeddings/a.py", "import torch.nn"),
+        ("checks/expectations.py", "import great_expectations"),
+        ("runners/a.py", "from corpus_audit.checks.report import model"),
+        ("schemas/a.py", "from corpus_audit.schemas.errors import AuditError"),
+    ],
+)
+def test_what_is_allowed_is_not_found(place, source):
+    assert list(violations(place, source)) == []
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] + [
+        line for extra, lines in project["optional-dependencies"].items() if extra != "test" for line in lines
+    ]
+    declared = {_normal(re.match(r"[\w.-]+", line)[0]) for line in lines}
+    providers = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in modules():
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            top = name.split(".")[0]
+            if top in sys.stdlib_module_names or top in ("corpus_audit", ""):
+                continue
+            distributions = {_normal(found) for found in providers.get(top, [top])}
+            if not distributions & declared:
+                undeclared.add(f"{path.relative_to(ROOT)}: {top} ({', '.join(sorted(distributions))})")
+    assert undeclared == set()
+
+
+def _normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
