@@ -24,6 +24,7 @@ BLOCK_DOCUMENTS = 250_000
 MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 16 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
 
+_NO_TEXT = pa.array([], pa.large_string())
 _scratch = threading.local()
 
 
@@ -58,14 +59,12 @@ class BlockBuilder:
         self.nul_documents += int(nul.sum())
         self._verifier.add(batch.text, high, batch.rows, encoded)
         self._keep_ids(encoded)
-        self._columns.append(
-            (batch.rows, np.diff(offsets), characters, words, np.diff(encoded.offsets), high, low)
-        )
+        self._columns.append((batch.rows, np.diff(offsets), characters, words, np.diff(encoded.offsets), high, low))
         if self._excerpts:
             excerpt = pc.utf8_slice_codeunits(batch.text, 0, EXCERPT_CHARACTERS)
             self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
         # The text itself is not kept: blocks hold counts.
-        self._batches.append(DocumentBatch(batch.rows, batch.text[:0], batch.ids, batch.facets, batch.cluster))
+        self._batches.append(DocumentBatch(batch.rows, _NO_TEXT, batch.ids, batch.facets, batch.cluster))
         self._text_bytes += len(data)
         self._documents += size
         self._domains = max(self._domains, len(batch.facets[PRIMARY].dictionary))

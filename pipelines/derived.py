@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from corpus_audit.pipelines.facet_totals import FacetTotals, SplitTotals, all_first, nullable, sampling_design
 from corpus_audit.pipelines.metrics import metrics
 from corpus_audit.pipelines.reading.documents import PRIMARY
@@ -41,9 +40,10 @@ def proportions(
 ) -> pa.Table:
     """Shares of every facet's values in documents, bytes and tokens, with single and simultaneous bounds.
 
-    Clusters are documents, or hash groups of the cluster key where ``cluster_groups`` is given; in a sampled audit splits
-    are a further stage. Intended shares are for the primary facet in ``intended_unit``: a value without one was intended
-    to be 0, and a value that does not occur gets a row with count 0. A unit that adds up to 0 has no shares and no rows.
+    Clusters are documents, or hash groups of the cluster key where ``cluster_groups`` is given; in a sampled audit
+    splits are a further stage. Intended shares are for the primary facet in ``intended_unit``: a value without one was
+    intended to be 0, and a value that does not occur gets a row with count 0. A unit that adds up to 0 has no shares
+    and no rows.
 
     Returns:
         A table in the schema PROPORTIONS.
@@ -63,7 +63,7 @@ def proportions(
         for name in tables.PROPORTIONS.names
     }
     order = [("facet", "ascending"), ("unit", "ascending"), ("count", "descending"), ("value", "ascending")]
-    return sorted_table(columns, tables.PROPORTIONS, order)
+    return pa.table(columns, schema=tables.PROPORTIONS).sort_by(order).combine_chunks()
 
 
 def mixture_distance(
@@ -103,7 +103,8 @@ def _shares(
     target = np.full(size, np.nan)
     if facet == PRIMARY and intended and unit == intended_unit:
         target = totals.targets(intended)
-    bounded = ~np.isnan(shares.low)
+    made = f"Korn-Graubard, {design.label}"
+    unmade = f"none: too few clusters, {design.label}"
     return {
         "facet": pa.repeat(facet, size),
         "value": pa.array(totals.names, pa.string()),
@@ -116,7 +117,7 @@ def _shares(
         "high": nullable(shares.high),
         "low_simultaneous": nullable(shares.low_simultaneous),
         "high_simultaneous": nullable(shares.high_simultaneous),
-        "method": pc.if_else(pa.array(bounded), f"Korn-Graubard, {design.label}", f"none: one of {design.label}"),
+        "method": pc.if_else(pa.array(np.isnan(shares.low)), unmade, made),
         "intended": nullable(target),
         "difference": nullable(shares.share - target),
         "difference_low": nullable(shares.low - target),

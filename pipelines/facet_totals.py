@@ -9,16 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from corpus_audit.pipelines.statistics.clustered import (
-    DocumentClusters,
-    Floats,
-    GroupedTotals,
-    Integers,
-    RandomGroups,
-    TwoStage,
-    WideIntegers,
-)
+from corpus_audit.pipelines.statistics.clustered import DocumentClusters, Floats, Integers, WideIntegers
+from corpus_audit.pipelines.statistics.grouped import GroupedTotals, RandomGroups, TwoStage
 from corpus_audit.schemas import tables
 from corpus_audit.schemas.errors import StoreError
 
@@ -97,7 +89,7 @@ class FacetTotals:
         if found.null_count:
             if tables.OTHER_VALUES not in self.names:
                 missing = pc.filter(values, pc.is_null(found))[0].as_py()
-                raise StoreError(f"table domains has no row for {missing!r}: the tables of this run do not fit together")
+                raise StoreError(f"table domains has no row for {missing!r}, but another table has: run again")
             found = pc.fill_null(found, self.names.index(tables.OTHER_VALUES))
         return np.asarray(found.to_numpy(), dtype=np.int64)
 
@@ -106,6 +98,8 @@ def wide_integers(column: pa.ChunkedArray) -> WideIntegers:
     """Python integers [N] of a decimal128(38, 0) column without nulls, from its buffers."""
     parts = []
     for chunk in column.chunks:
+        if len(chunk) == 0:
+            continue
         words = np.frombuffer(chunk.buffers()[1], dtype="<u8").reshape(-1, 2)[chunk.offset : chunk.offset + len(chunk)]
         high = words[:, 1].astype(np.int64)
         parts.append((high.astype(object) << 64) | words[:, 0].astype(object))

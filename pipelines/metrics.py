@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from corpus_audit.pipelines.facet_totals import FacetTotals, nullable
 from corpus_audit.pipelines.reading.documents import PRIMARY
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
@@ -43,10 +42,10 @@ def metrics(
 ) -> pa.Table:
     """Every figure of a run.
 
-    Slices are ``all``, ``<facet>=<value>`` (``domain=web``) or, for dead letters and filtered rows, ``reason=<reason>``.
+    Slices are ``all``, ``<facet>=<value>`` (``domain=web``) or, for rows that were not counted, ``reason=<reason>``.
 
-    ================================  ==================================================================================
-    coverage_shards, _splits, _rows   shards read, splits counted, rows accounted for (document, dead letter or filtered)
+    ================================  ===========================================================================
+    coverage_shards, _splits, _rows   shards read, splits counted, rows accounted for (one of the three outcomes)
     documents, bytes, characters,     totals of what was counted
     words, tokens
     verified_documents                documents whose ids the reference tokenizer confirmed; n is all documents
@@ -59,9 +58,9 @@ def metrics(
     length_mean_tokens                n is documents
     duplicate_share_<unit>            repeats of a text within the domain; see `statistics.duplicates`
     across_share_<unit>               text occurs in another domain too
-    vocabulary_coverage               types / vocabulary size, at least
+    vocabulary_coverage               types / vocabulary size; only a low bound if sampled
     effective_vocabulary              n is tokens
-    ================================  ==================================================================================
+    ================================  ===========================================================================
 
     Args:
         domains: in the schema DOMAINS, and so on for the other tables.
@@ -88,7 +87,7 @@ def metrics(
         *_shares(proportions),
         *_lengths(length_quantiles, totals),
         *_duplicates(duplicates, totals, sampled),
-        *_vocabulary(vocabulary, vocabulary_size),
+        *_vocabulary(vocabulary, vocabulary_size, sampled),
     ]
     if mixture is not None:
         size = int(totals.totals[mixture_unit].sum())
@@ -121,6 +120,14 @@ def _rows(
         },
         schema=tables.METRICS,
     )
+
+
+def _from_columns(
+    metric: str, slices: pa.ChunkedArray, table: pa.Table, columns: tuple[str, str, str, str], unit: str
+) -> pa.Table:
+    """Rows of one metric from a table's columns: value, n, low, high."""
+    value, n, low, high = (table[name] for name in columns)
+    return _rows(metric, slices, value, n, low, high, unit)
 
 
 def _exact(metric: str, slices: Sequence[str], value: npt.ArrayLike, n: npt.ArrayLike, unit: str) -> pa.Table:
@@ -197,12 +204,11 @@ def _shares(proportions: pa.Table) -> list[pa.Table]:
     for unit in pc.unique(proportions["unit"]).to_pylist():
         rows = proportions.filter(pc.equal(proportions["unit"], unit))
         slices = pc.binary_join_element_wise(rows["facet"], rows["value"], "=")
-        columns = ("share", "total", "low", "high")
-        found.append(_rows(f"domain_share_{unit}", slices, *(rows[name] for name in columns), "share"))
+        found.append(_from_columns(f"domain_share_{unit}", slices, rows, ("share", "total", "low", "high"), "share"))
         judged = pc.is_valid(rows["difference"])
         columns = ("difference", "total", "difference_low", "difference_high")
-        differences = (rows[name].filter(judged) for name in columns)
-        found.append(_rows(f"domain_share_difference_{unit}", slices.filter(judged), *differences, "share"))
+        name = f"domain_share_difference_{unit}"
+        found.append(_from_columns(name, slices.filter(judged), rows.filter(judged), columns, "share"))
     return found
 
 
@@ -212,12 +218,11 @@ def _lengths(length_quantiles: pa.Table, totals: FacetTotals) -> list[pa.Table]:
     for unit, quantile in zip(keys["unit"].to_pylist(), keys["quantile"].to_pylist(), strict=True):
         chosen = pc.and_(pc.equal(length_quantiles["unit"], unit), pc.equal(length_quantiles["quantile"], quantile))
         rows = length_quantiles.filter(chosen)
-        columns = (rows[name] for name in ("value", "documents", "low", "high"))
-        found.append(_rows(f"length_p{round(100 * quantile):02d}_{unit}", _slices(rows["domain"]), *columns, unit))
+        name = f"length_p{round(100 * quantile):02d}_{unit}"
+        columns = ("value", "documents", "low", "high")
+        found.append(_from_columns(name, _slices(rows["domain"]), rows, columns, unit))
     documents = _with_sum(totals.totals["documents"])
-    mean, low, high = mean_interval(
-        _with_sum(totals.totals["tokens"]), _with_sum(totals.squares["tokens"]), documents
-    )
+    mean, low, high = mean_interval(_with_sum(totals.totals["tokens"]), _with_sum(totals.squares["tokens"]), documents)
     names = pa.chunked_array([[tables.ALL_DOMAINS, *totals.names]], pa.string())
     return [*found, _rows("length_mean_tokens", _slices(names), mean, documents, low, high, "tokens")]
 
@@ -249,12 +254,13 @@ def _duplicates(duplicates: pa.Table, totals: FacetTotals, sampled: bool) -> lis
     return found
 
 
-def _vocabulary(vocabulary: pa.Table, vocabulary_size: int) -> list[pa.Table]:
+def _vocabulary(vocabulary: pa.Table, vocabulary_size: int, sampled: bool) -> list[pa.Table]:
     slices = _slices(vocabulary["domain"])
-    coverage = vocabulary["coverage"]
+    coverage = vocabulary["coverage"].to_numpy()
+    highest = np.full(len(coverage), np.nan) if sampled else coverage
     size = np.full(vocabulary.num_rows, vocabulary_size)
-    columns = (vocabulary[name] for name in ("effective", "tokens", "effective_low", "effective_high"))
+    columns = ("effective", "tokens", "effective_low", "effective_high")
     return [
-        _rows("vocabulary_coverage", slices, coverage, size, coverage, np.full(len(size), np.nan), "share"),
-        _rows("effective_vocabulary", slices, *columns, "token ids"),
+        _rows("vocabulary_coverage", slices, coverage, size, coverage, highest, "share"),
+        _from_columns("effective_vocabulary", slices, vocabulary, columns, "token ids"),
     ]

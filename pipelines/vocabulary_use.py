@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from corpus_audit.pipelines.facet_totals import all_first, nullable
 from corpus_audit.pipelines.statistics.clustered import Integers
 from corpus_audit.pipelines.statistics.vocabulary import (
@@ -44,24 +43,22 @@ def vocabulary(token_counts: pa.Table, token_groups: pa.Table, vocabulary_size: 
     ids = max(vocabulary_size, int(token.max()) + 1)
     by_domain, overall = _grouped_entropies(token_groups, names, ids)
 
-    squared, product = (pc.cast(token_counts[name], pa.float64()).to_numpy() for name in ("sum_squared", "sum_product"))
-    if np.isnan(by_domain.error).any():
-        lacking = np.isnan(by_domain.error)[code]
-        counters = (column[lacking] for column in (code, count, squared, product))
-        by_domain = _first_known(by_domain, clustered_entropy(*counters, domains=len(names)))
-    if np.isnan(overall.error).any():
-        sums = [np.bincount(token, column, ids) for column in (count, squared, product)]
-        occurring = sums[0] > 0
-        code_of_all = np.zeros(int(occurring.sum()), dtype=np.int64)
-        overall = _first_known(overall, clustered_entropy(code_of_all, *(s[occurring] for s in sums), domains=1))
+    unknown = np.isnan(by_domain.error)
+    if unknown.any() or np.isnan(overall.error).any():
+        squared = pc.cast(token_counts["sum_squared"], pa.float64()).to_numpy()
+        product = pc.cast(token_counts["sum_product"], pa.float64()).to_numpy()
+        rows = np.flatnonzero(unknown[code])
+        from_counters = clustered_entropy(code[rows], count[rows], squared[rows], product[rows], len(names))
+        by_domain = _first_known(by_domain, from_counters)
+        sums = np.stack([np.bincount(token, column, ids) for column in (count, squared, product)])
+        sums = sums[:, sums[0] > 0]
+        code_of_all = np.zeros(sums.shape[1], dtype=np.int64)
+        overall = _first_known(overall, clustered_entropy(code_of_all, sums[0], sums[1], sums[2], 1))
 
-    types = np.concatenate([[np.count_nonzero(np.bincount(token, minlength=ids))], np.bincount(code, minlength=len(names))])
-    value, low, high = (
-        np.concatenate(pair)
-        for pair in zip(
-            effective_vocabulary(overall, vocabulary_size), effective_vocabulary(by_domain, vocabulary_size), strict=True
-        )
-    )
+    types_of_all = np.count_nonzero(np.bincount(token, minlength=ids))
+    types = np.concatenate([[types_of_all], np.bincount(code, minlength=len(names))])
+    both = (effective_vocabulary(estimate, vocabulary_size) for estimate in (overall, by_domain))
+    value, low, high = (np.concatenate(pair) for pair in zip(*both, strict=True))
     table = pa.table(
         {
             "domain": pa.array([tables.ALL_DOMAINS, *names], pa.string()),

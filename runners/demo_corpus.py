@@ -16,9 +16,9 @@ import orjson
 import pyarrow as pa
 
 from corpus_audit.runners.demo_sources import Source, choose, find_sources
-from corpus_audit.runners.init import yaml_scalar
 from corpus_audit.schemas.audit_file import SCHEMA_PATH
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.yaml_tree import yaml_scalar
 
 SHARDS = 8
 """Files of the corpus: all Parquet, but for one .jsonl.zst and one .jsonl.gz."""

@@ -140,8 +140,9 @@ def _walk(label: str, root: Path) -> Iterator[Source]:
 
 def _domain(label: str, relative: Path) -> str | None:
     parts, suffix = relative.parts, relative.suffix.lower()
-    about = parts[0].endswith((".dist-info", ".egg-info")) or "licenses" in parts
-    if (relative.name.upper().startswith(_LICENCES) and suffix in (*_PROSE, "")) or "licenses" in parts[:-1]:
+    about = parts[0].endswith((".dist-info", ".egg-info"))
+    licence = relative.name.upper().startswith(_LICENCES) or "licenses" in parts[:-1]
+    if licence and suffix in (*_PROSE, ""):
         return "licences"
     if suffix in _PROSE or (about and relative.name in ("METADATA", "PKG-INFO")):
         return None if about and suffix == ".txt" else "documentation"

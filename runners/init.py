@@ -5,44 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.runners.init_choices import (
+    DOMAIN_NAMES,
+    LANGUAGE_NAMES,
+    Choice,
+    choose_domain,
+    id_column,
+    is_category,
+    last_part,
+    named_like,
+    text_column,
+    url_column,
+)
 from corpus_audit.runners.samples import Column, Look, look_at
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.audit_file import SCHEMA_PATH
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.snapshot import Shard
+from corpus_audit.schemas.yaml_tree import yaml_scalar
 
-TEXT_NAMES = (
-    "text", "content", "body", "document", "raw_content", "raw_text", "page_content", "full_text", "plain_text",
-    "contents", "article", "passage", "code", "markdown",
-)  # fmt: skip
-ID_NAMES = ("id", "doc_id", "document_id", "docid", "uuid", "guid", "_id", "record_id", "warc_record_id", "blob_id")
-DOMAIN_NAMES = (
-    "domain", "source", "subset", "pile_set_name", "set_name", "dataset", "category", "corpus", "collection", "origin",
-    "topic", "genre", "register", "type", "language", "lang",
-)  # fmt: skip
-LANGUAGE_NAMES = ("language", "lang", "language_code", "programming_language")
-
-_MAX_VALUES = 1_000
-_MAX_VALUE_LENGTH = 100
-_REPEATS = 4  # a category's values occur at least this often each, on average, among the sampled rows
 _LISTED = 12
 _LEVELS_UP = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """A line of the spec and why it says what it says."""
-
-    yaml: str
-    why: str
-    column: str | None = None
-    values: Counter[str] = field(default_factory=Counter)
 
 
 def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = None) -> str:
@@ -66,11 +53,11 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
     if not look.rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in look.unreadable)
         raise UsageError(f"no row could be read in {len(shards)} shards ({reasons})")
-    text = _text_column(look)
-    identity = _id_column(look, text)
+    text = text_column(look)
+    identity = id_column(look, text)
     taken = {text.name} | ({identity.name} if identity else set())
-    url = _url_column(look, taken)
-    domain = _domain(look, taken, url, shards)
+    url = url_column(look, taken)
+    domain = choose_domain(look, taken, url, shards)
     return "\n".join(
         [
             *_head(look, shards, target.name),
@@ -80,113 +67,6 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
             *_optional(domain, look, text),
         ]
     )
-
-
-def yaml_scalar(value: str) -> str:
-    """A text as YAML: plain where nobody could misread it, else in double quotes."""
-    plain = re.fullmatch(r"(?:\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*", value)
-    if plain and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n"):
-        return value
-    return '"' + "".join(_escaped(character) for character in value) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
-
-
-def _last(column: Column) -> str:
-    return column.name.rpartition(".")[2].lower()
-
-
-def _named(columns: Iterable[Column], names: Sequence[str]) -> list[Column]:
-    """Columns whose last part is one of the names, in the order of the names, outer ones first."""
-    found = [column for column in columns if _last(column) in names]
-    return sorted(found, key=lambda column: (names.index(_last(column)), column.depth))
-
-
-def _text_column(look: Look) -> Column:
-    texts = [column for column in look.columns.values() if column.is_text and column.mean_length > 0]
-    if not texts:
-        seen = ", ".join(look.columns) or "none"
-        raise UsageError(
-            f"no column holds text (columns: {seen}); a document's text must be one string, "
-            "so join lists of messages or paragraphs into one column first"
-        )
-    most = max(len(column.shards) for column in texts)
-    texts = [column for column in texts if len(column.shards) == most]
-    named = _named(texts, TEXT_NAMES)
-    return named[0] if named else max(texts, key=lambda column: column.mean_length)
-
-
-def _id_column(look: Look, text: Column) -> Column | None:
-    for column in _named(look.columns.values(), ID_NAMES):
-        simple = all(isinstance(value, (str, int)) and not isinstance(value, bool) for value in column.values)
-        if column.values and simple and column is not text and len(set(column.values)) == len(column.values):
-            return column
-    return None
-
-
-def _url_column(look: Look, taken: set[str]) -> Column | None:
-    for column in look.columns.values():
-        if column.is_text and column.name not in taken:
-            urls = sum(bool(re.match(r"https?://[^/\s]", value)) for value in column.values)
-            if urls >= 0.9 * len(column.values):
-                return column
-    return None
-
-
-def _is_category(column: Column, taken: set[str]) -> bool:
-    if column.name in taken or not column.is_text:
-        return False
-    distinct = set(column.values)
-    short = max(map(len, distinct)) <= _MAX_VALUE_LENGTH
-    return short and len(distinct) <= min(_MAX_VALUES, max(1, len(column.values) // _REPEATS))
-
-
-def _domain(look: Look, taken: set[str], url: Column | None, shards: list[Shard]) -> _Choice:
-    categories = [column for column in look.columns.values() if _is_category(column, taken)]
-    several = [column for column in categories if len(set(column.values)) > 1]
-    named = _named(several, DOMAIN_NAMES)
-    others = sorted(several, key=lambda column: (column.depth, len(set(column.values))))
-    if named or others:
-        column = (named or others)[0]
-        values = Counter(column.values)
-        return _Choice(yaml_scalar(column.name), f"{len(values)} values in the sample", column.name, values)
-    if url is not None:
-        hosts = Counter(urlsplit(value).hostname or "" for value in url.values if "[" not in value)
-        return _Choice(
-            f"{{url_host: {yaml_scalar(url.name)}}}", f"{len(hosts)} hosts in the sample", url.name, Counter(hosts)
-        )
-    folder = _folder_pattern(shards)
-    if folder is not None:
-        return folder
-    single = _named(categories, DOMAIN_NAMES)
-    if single:
-        column = single[0]
-        return _Choice(yaml_scalar(column.name), "one value in the sample", column.name, Counter(column.values))
-    return _Choice("{constant: all}", "no column, URL or folder tells documents apart", None, Counter(["all"]))
-
-
-def _folder_pattern(shards: list[Shard]) -> _Choice | None:
-    """A pattern for the folder that tells shards apart: the outermost one, or the nearest if their depths differ."""
-    folders = [shard.name.split("/")[:-1] for shard in shards]
-    depths = set(map(len, folders))
-    if 0 in depths:
-        return None
-    depth = min(depths)
-    # Patterns are matched from the end of a path, so only equal depths can be counted from the front.
-    for level in range(-depth, 0) if len(depths) == 1 else [-1]:
-        values = Counter(parts[level] for parts in folders)
-        keys = {value.partition("=")[0] if "=" in value else None for value in values}
-        if len(values) > 1:
-            key = next(iter(keys)) if len(keys) == 1 else None
-            prefix = f"{key}=" if key else ""
-            pattern = prefix + "{domain}/" + "*/" * (-level - 1) + "*"
-            names = Counter({value.removeprefix(prefix): count for value, count in values.items()})
-            return _Choice(f"{{path: {yaml_scalar(pattern)}}}", f"{len(values)} folders", None, names)
-    return None
 
 
 def _head(look: Look, shards: list[Shard], name: str) -> list[str]:
@@ -217,7 +97,7 @@ def _snapshot(paths: Sequence[str], shards: list[Shard], base: Path) -> list[str
     ]
 
 
-def _document(look: Look, text: Column, identity: Column | None, domain: _Choice, url: Column | None) -> list[str]:
+def _document(look: Look, text: Column, identity: Column | None, domain: Choice, url: Column | None) -> list[str]:
     seen = ", ".join(_one_line(name) for name in list(look.columns)[:40])
     lines = [
         "document:",
@@ -244,13 +124,13 @@ def _document(look: Look, text: Column, identity: Column | None, domain: _Choice
     return lines
 
 
-def _facets(look: Look, text: Column, identity: Column | None, domain: _Choice, url: Column | None) -> list[str]:
+def _facets(look: Look, text: Column, identity: Column | None, domain: Choice, url: Column | None) -> list[str]:
     taken = {text.name, domain.column or ""} | ({identity.name} if identity else set())
-    categories = [column for column in look.columns.values() if _is_category(column, taken)]
+    categories = [column for column in look.columns.values() if is_category(column, taken)]
     several = [column for column in categories if len(set(column.values)) > 1]
     chosen: dict[str, str] = {}
-    for column in _named(several, LANGUAGE_NAMES)[:1] + _named(several, DOMAIN_NAMES)[:2]:
-        name = "language" if _last(column) in LANGUAGE_NAMES else _last(column)
+    for column in named_like(several, LANGUAGE_NAMES)[:1] + named_like(several, DOMAIN_NAMES)[:2]:
+        name = "language" if last_part(column) in LANGUAGE_NAMES else last_part(column)
         if name.isidentifier() and name != "domain" and column.name not in chosen.values():
             chosen.setdefault(name, column.name)
     suggestion = "language: lang"
@@ -294,11 +174,11 @@ def _nearest_tokenizer(shards: list[Shard], base: Path) -> Path | None:
     return None
 
 
-def _optional(domain: _Choice, look: Look, text: Column) -> list[str]:
+def _optional(domain: Choice, look: Look, text: Column) -> list[str]:
     names = [value for value, _ in domain.values.most_common(_LISTED)]
     return [
         "# What the training mixture is meant to be, by domain: the report then shows where the corpus differs.",
-        "# Weights are normalised; the unit is documents, bytes or tokens.",
+        "# Weights are normalised; the unit is documents, bytes or tokens. These are the domains of the sample.",
         "#mixture:",
         "#  unit: tokens",
         "#  weights:",

@@ -7,6 +7,7 @@ merge keys, no objects. Mistakes are collected, not raised one by one, except fo
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,6 +93,20 @@ def plain(tree: Tree) -> Plain:
     if isinstance(tree, Sequence):
         return [plain(item) for item in tree.items]
     return tree.value
+
+
+def yaml_scalar(value: str) -> str:
+    """A text as YAML: plain where nobody could misread it, else in double quotes."""
+    plain = re.fullmatch(r"(?:\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*", value)
+    if plain and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n"):
+        return value
+    return '"' + "".join(_escaped(character) for character in value) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def fail(problems: Iterable[Problem]) -> SpecError:

@@ -1,6 +1,7 @@
-"""Charts as inline SVG: horizontal positions in per cent and vertical ones in pixels, so text keeps its size at any width.
+"""Charts as inline SVG.
 
-Colours come from the page's style sheet by class; everything that a colour says, a shape, a texture or a label says too.
+Horizontal positions are in per cent and vertical ones in pixels, so text keeps its size at any width. Colours come from
+the page's style sheet by class; everything that a colour says, a shape or a label says too.
 """
 
 from __future__ import annotations
@@ -70,6 +71,15 @@ class _Chart:
         """A right-aligned figure beside the plot, at ``x`` per cent of the chart."""
         _add(self.root, "text", text, x=_percent(x), y=y, class_=kind)
 
+    def whisker(self, low: float | None, high: float | None, end: float, middle: float) -> None:
+        """An interval of shares on an axis from 0 to ``end``, with a cap at either bound; nothing without bounds."""
+        if low is None or high is None:
+            return
+        left, right = _percent(100 * low / end), _percent(100 * high / end)
+        _add(self.plot, "line", x1=left, x2=right, y1=middle, y2=middle, class_="whisker")
+        for x in (left, right):
+            _add(self.plot, "line", x1=x, x2=x, y1=middle - 3, y2=middle + 3, class_="whisker")
+
     def grid(self, ticks: Sequence[tuple[float, str]], top: float, bottom: float) -> None:
         """Vertical hair lines at per cents of the plot, each with its text below."""
         for at, text in ticks:
@@ -117,11 +127,7 @@ def shares(rows: Sequence[ShareRow], unit: Unit, decimals: int) -> Markup:
         if not row.folded:
             width = _percent(100 * amount.share / end)
             _add(chart.plot, "rect", x="0", y=y + 6, width=width, height=pitch - 12, class_="bar")
-        if amount.low is not None and amount.high is not None:
-            low, high = _percent(100 * amount.low / end), _percent(100 * amount.high / end)
-            _add(chart.plot, "line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker")
-            for x in (low, high):
-                _add(chart.plot, "line", x1=x, x2=x, y1=middle - 3, y2=middle + 3, class_="whisker")
+        chart.whisker(amount.low, amount.high, end, middle)
         if row.intended is not None and not row.folded:
             x = _percent(100 * row.intended / end)
             _add(chart.plot, "line", x1=x, x2=x, y1=y + 2, y2=y + pitch - 2, class_="target")
@@ -132,7 +138,7 @@ def shares(rows: Sequence[ShareRow], unit: Unit, decimals: int) -> Markup:
 
 
 def lengths(panel: LengthPanel) -> Markup:
-    """Length distributions on a logarithmic axis, a ridge a domain; below each its 5-95 % and 25-75 % ranges and median."""
+    """Lengths on a logarithmic axis, a ridge a domain; below it the median and the 5-95 and 25-75 % ranges."""
     ridge, pitch, top = 24, 38, 6
     bottom = top + pitch * len(panel.rows)
     title = (
@@ -175,13 +181,15 @@ def duplicates(rows: Sequence[DuplicateRow], decimals: int) -> Markup:
         )
         for row in rows
     ]
-    ticks, end = _share_axis(max((rate for pair in rates for rate in pair), default=0.01) or 0.01)
+    reach = [max(*pair, row.documents_high or 0.0) for row, pair in zip(rows, rates, strict=True)]
+    ticks, end = _share_axis(max(reach, default=0.01) or 0.01)
     chart.grid(ticks, top, bottom)
     for index, (row, (within, across)) in enumerate(zip(rows, rates, strict=True)):
         y = top + pitch * index
         chart.label(duplicate_label(row), y + pitch / 2 + 4, strong=row.everything)
         bar = "bar rest" if row.everything or row.folded else "bar"
         _add(chart.plot, "rect", x="0", y=y + 5, width=_percent(100 * within / end), height=9, class_=bar)
+        chart.whisker(row.documents_low, row.documents_high, end, y + 9.5)
         _add(chart.plot, "rect", x="0", y=y + 16, width=_percent(100 * across / end), height=7, class_="bar hollow")
         chart.figure(numbers.percent(within, decimals), y + pitch / 2 + 4, 89.0)
         chart.figure(numbers.percent(across, decimals), y + pitch / 2 + 4, kind="figure quiet")

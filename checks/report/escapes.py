@@ -13,7 +13,7 @@ INVISIBLE = frozenset(
     + "".join(map(chr, range(0xFE00, 0xFE10)))
     + "".join(map(chr, range(0xE0100, 0xE01F0)))
 )
-"""Characters that Unicode calls printable and nobody sees: fillers, joiners, variation selectors, the empty braille cell."""
+"""Characters that Unicode calls printable and nobody sees: fillers, joiners, variation selectors, empty braille."""
 
 MARKS_PER_BASE = 4
 """Combining marks in a row that are shown as they are; more would climb into the lines above and below."""

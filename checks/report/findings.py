@@ -70,7 +70,9 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
             yield (*parts, f" of {model.unit}.")
         yield ("No mixture was intended in the spec, so shares are compared with nothing.",)
         return
-    moved = numbers.percent(mixture.distance, max(digits, 1))
+    moved = numbers.percent(mixture.distance, digits)
+    if mixture.distance_low is not None:
+        moved += " " + numbers.interval(mixture.distance_low, mixture.distance_high, digits)
     yield (f"{moved} of {mixture.unit} would have to be in another domain to match the intended mixture.",)
     if mixture.deviations:
         parts = ["The largest deviations are "]
@@ -209,6 +211,7 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
             *unit,
             ".",
         )
+        yield ("Duplicates and token ids are counted within the sample: the whole corpus has at least as many.",)
     else:
         yield (
             "Counts are exact for this snapshot. Intervals say how far a share would move if the ",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from corpus_audit.checks.report import tables
 from corpus_audit.checks.report.parts import (
+    Amount,
     Coverage,
     Deviation,
     DuplicateRow,
@@ -33,7 +34,9 @@ from corpus_audit.checks.report.parts import (
     VocabularyRow,
 )
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.tables import OTHER_VALUES
 
+LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
 TOP_DOMAINS = 30
 TOP_FACET_VALUES = 10
 TOP_SHARDS = 12
@@ -102,7 +105,7 @@ def load_report(run_dir: Path) -> ReportModel:
     def table(name: str) -> pa.Table:
         return tables.read_table(run_dir, name, run.files)
 
-    domains, proportions = table("domains"), table("proportions")
+    domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
     unit: Unit = run.mixture.unit if run.mixture else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
     rows = tables.share_rows(domains, proportions, run.facets.primary)
@@ -127,12 +130,16 @@ def load_report(run_dir: Path) -> ReportModel:
         integrity=run.integrity,
         tokenizer=run.tokenizer,
         totals=Totals(
-            *(pc.sum(primary[field]).as_py() or 0 for field in ("documents", "bytes", "characters", "words", "tokens")),
+            documents=_total(primary, "documents"),
+            bytes=_total(primary, "bytes"),
+            characters=_total(primary, "characters"),
+            words=_total(primary, "words"),
+            tokens=_total(primary, "tokens"),
             domains=listed,
             domains_exact=listed == len(primary),
         ),
         unit=unit,
-        mixture=_comparison(rows, unit) if run.mixture else None,
+        mixture=_comparison(rows, unit, metrics) if run.mixture else None,
         domain_source=run.facets.sources.get(run.facets.primary, ""),
         domains=top,
         facets=tuple(
@@ -141,10 +148,9 @@ def load_report(run_dir: Path) -> ReportModel:
             if name != run.facets.primary
         ),
         lengths=tuple(
-            tables.length_panel(lengths, quantiles, cast(LengthUnit, unit_), names, hidden)
-            for unit_ in ("tokens", "characters")
+            tables.length_panel(lengths, quantiles, length_unit, names, hidden) for length_unit in LENGTH_UNITS
         ),
-        duplicates=tables.duplicate_rows(table("duplicates"), names),
+        duplicates=tables.duplicate_rows(table("duplicates"), metrics, run.facets.primary, names),
         vocabulary=tables.vocabulary_rows(table("vocabulary"), names),
         outcomes=tuple(OutcomeRow(r["outcome"], r["reason"], r["rows"]) for r in table("outcomes").to_pylist()),
         shards=tables.shard_rows(table("shards"), TOP_SHARDS_IN_ERROR, TOP_SHARDS),
@@ -157,6 +163,10 @@ def load_report(run_dir: Path) -> ReportModel:
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
     )
+
+
+def _total(table: pa.Table, column: str) -> int:
+    return int(pc.sum(table[column]).as_py() or 0)
 
 
 def _read_run_file(path: Path) -> RunFile:
@@ -175,16 +185,21 @@ def _read_run_file(path: Path) -> RunFile:
 def _with_intended(
     rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
 ) -> list[ShareRow]:
-    """The rows with intended share and difference, and a row of zeros for every intended value that is absent.
+    """The rows with intended share and difference, and a row for every intended value that is absent.
 
     A value that was not intended has an intended share of 0.
     """
     mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
     figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
+    zero = Amount(0, 0.0, None, None)
+    present = {row.name for row in rows if not row.folded}
+    absent = [ShareRow(name, 0, 0, zero, zero, zero) for name in sorted(set(intended) - present)]
     compared = []
-    for row in rows:
-        target = intended.get(row.name, 0.0) if not row.folded else 0.0
-        figure = figures.get(row.name, {})
+    for row in (*rows, *absent):
+        figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
+        target = figure.get("intended")
+        if target is None:
+            target = 0.0 if row.folded else intended.get(row.name, 0.0)
         difference = figure.get("difference")
         compared.append(
             replace(
@@ -195,23 +210,24 @@ def _with_intended(
                 difference_high=figure.get("difference_high"),
             )
         )
-    zero = tables.Amount(0, 0.0, None, None)
-    present = {row.name for row in rows if not row.folded}
-    for name in sorted(set(intended) - present):
-        compared.append(ShareRow(name, 0, 0, zero, zero, zero, intended[name], -intended[name]))
     return compared
 
 
-def _comparison(rows: Sequence[ShareRow], unit: Unit) -> MixtureComparison:
+def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> MixtureComparison:
     """The corpus against the mixture: rows must have an intended share and a difference."""
-    differences = [row.difference or 0.0 for row in rows]
+    wanted = pc.and_(pc.equal(metrics["metric"], f"mixture_tvd_{unit}"), pc.equal(metrics["slice"], "all"))
+    distance: dict[str, Any] = next(iter(metrics.filter(wanted).to_pylist()), {})
+    if distance.get("value") is None:
+        distance = {"value": sum(abs(row.difference or 0.0) for row in rows) / 2}
     bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
     named = [row for row in rows if not row.folded]
     largest = sorted(named, key=lambda row: (-abs(row.difference or 0.0), row.name))[:TOP_DEVIATIONS]
     unplanned = [row for row in rows if not row.intended and row.amount(unit).count]
     return MixtureComparison(
         unit,
-        sum(abs(difference) for difference in differences) / 2,
+        distance["value"],
+        distance.get("low"),
+        distance.get("high"),
         tuple(
             Deviation(
                 row.name,

@@ -181,13 +181,16 @@ class Deviation:
 class MixtureComparison:
     """The corpus against the intended mixture, over all values of the primary facet.
 
-    ``distance`` is the total variation distance, half the sum of absolute differences; ``deviations`` are the five
-    largest; ``clear`` of the ``compared`` differences have an interval that leaves out 0; ``absent`` were intended and
-    are not in the corpus; ``unplanned`` are in the corpus and were not intended, ``unplanned_share`` is their share.
+    ``distance`` is the total variation distance, half the sum of absolute differences, with its 95 % interval where
+    there is one; ``deviations`` are the largest; ``clear`` of the ``compared`` differences have an interval that leaves
+    out 0; ``absent`` were intended and are not in the corpus; ``unplanned`` are in the corpus and were not intended,
+    ``unplanned_share`` is their share.
     """
 
     unit: Unit
     distance: float
+    distance_low: float | None
+    distance_high: float | None
     deviations: tuple[Deviation, ...]
     clear: int
     compared: int
@@ -226,7 +229,7 @@ class LengthRow:
 
 @dataclass(frozen=True)
 class LengthPanel:
-    """Length distributions in one unit on a logarithmic axis from ``low`` to ``high``; ``hidden`` domains are left out."""
+    """Lengths in one unit on a logarithmic axis from ``low`` to ``high``; ``hidden`` domains are left out."""
 
     unit: LengthUnit
     low: float
@@ -237,7 +240,10 @@ class LengthPanel:
 
 @dataclass(frozen=True)
 class DuplicateRow:
-    """Exact duplicates of a domain, in documents and tokens; ``folded`` as in `ShareRow`."""
+    """Exact duplicates of a domain, in documents and tokens; ``folded`` as in `ShareRow`.
+
+    The bounds are of the duplicate share, at 95 %, where the run has them.
+    """
 
     name: str
     folded: int
@@ -248,6 +254,10 @@ class DuplicateRow:
     tokens: int
     duplicate_tokens: int
     across_tokens: int
+    documents_low: float | None = None
+    documents_high: float | None = None
+    tokens_low: float | None = None
+    tokens_high: float | None = None
 
 
 @dataclass(frozen=True)

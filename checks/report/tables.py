@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,15 @@ def share_rows(domains: pa.Table, proportions: pa.Table, facet: str) -> list[Sha
     totals = {unit: sum(row[unit] for row in selected) for unit in ("documents", "bytes", "tokens")}
     rows = []
     for row in selected:
-        amounts = {}
-        for unit, total in totals.items():
+
+        def amount(unit: str, row: dict[str, Any] = row) -> Amount:
             figure = figures.get((row["value"], unit), {})
-            share = row[unit] / total if total else 0.0
-            amounts[unit] = Amount(row[unit], figure.get("share", share), figure.get("low"), figure.get("high"))
+            share = row[unit] / totals[unit] if totals[unit] else 0.0
+            return Amount(row[unit], figure.get("share", share), figure.get("low"), figure.get("high"))
+
         folded = -1 if row["value"] == OTHER_VALUES else 0
-        rows.append(ShareRow("" if folded else row["value"], folded, row["clusters"], **amounts))
+        name = "" if folded else row["value"]
+        rows.append(ShareRow(name, folded, row["clusters"], amount("documents"), amount("bytes"), amount("tokens")))
     return rows
 
 
@@ -175,7 +178,7 @@ def _cumulative(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _axis(histograms: Sequence[Histogram]) -> tuple[float, float]:
-    """The shortest and the longest length that leave at most `TAIL` of every distribution outside, a decade at least."""
+    """The shortest and longest length that leave at most `TAIL` of every distribution outside, a decade at least."""
     lows, highs = [], []
     for histogram in histograms:
         edges, shares = _cumulative(histogram)
@@ -195,27 +198,40 @@ def _density(histogram: Histogram, low: float, high: float) -> tuple[float, ...]
     return tuple(float(value) for value in np.round(density / max(density.max(), 1e-300), 4))
 
 
-def duplicate_rows(table: pa.Table, names: Sequence[str]) -> tuple[DuplicateRow, ...]:
-    """All documents first, then the named domains, then the exact sum of the others."""
-    fields = (
-        "documents",
-        "duplicate_documents",
-        "across_documents",
-        "tokens",
-        "duplicate_tokens",
-        "across_tokens",
-    )
-    by_domain = {row["domain"]: row for row in table.select(["domain", *fields]).to_pylist()}
-    whole = by_domain.pop(ALL_DOMAINS, None)
-    rows = [] if whole is None else [DuplicateRow("", 0, True, *(whole[field] for field in fields))]
-    for name in names:
-        if name in by_domain:
-            row = by_domain.pop(name)
-            rows.append(DuplicateRow(name, 0, False, *(row[field] for field in fields)))
+DUPLICATE_FIELDS = (
+    "documents",
+    "duplicate_documents",
+    "across_documents",
+    "tokens",
+    "duplicate_tokens",
+    "across_tokens",
+)
+
+
+def duplicate_rows(table: pa.Table, metrics: pa.Table, facet: str, names: Sequence[str]) -> tuple[DuplicateRow, ...]:
+    """All documents first, then the named domains, then the exact sum of the others, which has no intervals."""
+    by_domain = {row["domain"]: row for row in table.select(["domain", *DUPLICATE_FIELDS]).to_pylist()}
+    wanted = pa.array(["duplicate_share_documents", "duplicate_share_tokens"])
+    bounds = {
+        (row["metric"], row["slice"]): (row["low"], row["high"])
+        for row in metrics.filter(pc.is_in(metrics["metric"], wanted)).to_pylist()
+    }
+    rows = []
+    for name in (ALL_DOMAINS, *names):
+        row = by_domain.pop(name, None)
+        if row is not None:
+            everything = name == ALL_DOMAINS
+            part = "all" if everything else f"{facet}={name}"
+            low, high = bounds.get(("duplicate_share_documents", part), (None, None))
+            tokens_low, tokens_high = bounds.get(("duplicate_share_tokens", part), (None, None))
+            counts = (row[field] for field in DUPLICATE_FIELDS)
+            counted = DuplicateRow("" if everything else name, 0, everything, *counts)
+            rows.append(
+                replace(counted, documents_low=low, documents_high=high, tokens_low=tokens_low, tokens_high=tokens_high)
+            )
     if by_domain:
-        sums = (sum(row[field] for row in by_domain.values()) for field in fields)
-        folded = -1 if OTHER_VALUES in by_domain else len(by_domain)
-        rows.append(DuplicateRow("", folded, False, *sums))
+        sums = (sum(row[field] for row in by_domain.values()) for field in DUPLICATE_FIELDS)
+        rows.append(DuplicateRow("", -1 if OTHER_VALUES in by_domain else len(by_domain), False, *sums))
     return tuple(rows)
 
 

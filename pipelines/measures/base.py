@@ -107,9 +107,7 @@ class Measure(ABC):
         """Merge partials in memory; associative and commutative."""
         return partials.merge_partials(parts)
 
-    def streams(
-        self, readers: Sequence[PartialReader], names: Sequence[str]
-    ) -> dict[str, list[Iterator[CountTable]]]:
+    def streams(self, readers: Sequence[PartialReader], names: Sequence[str]) -> dict[str, list[Iterator[CountTable]]]:
         """The sorted chunks of every table of every partial, positions referring to ``names``."""
         return {
             name: [_remapped(reader, name, spec, names) for reader in readers] for name, spec in self.tables().items()
@@ -124,9 +122,7 @@ class Measure(ABC):
         return hashlib.sha256(json.dumps(self.settings(spec), sort_keys=True).encode()).hexdigest()
 
 
-def _remapped(
-    reader: PartialReader, table: str, spec: TableSpec, names: Sequence[str]
-) -> Iterator[CountTable]:
+def _remapped(reader: PartialReader, table: str, spec: TableSpec, names: Sequence[str]) -> Iterator[CountTable]:
     positions = partials.positions_in(reader.names, names)
     for chunk in reader.chunks(table, spec):
         yield count_tables.remap_domains(chunk, positions)
@@ -201,4 +197,3 @@ def reading_settings(spec: AuditSpec) -> dict[str, Any]:
 def domain_settings(document: DocumentSpec) -> dict[str, Any]:
     """What decides a document's domain and cluster."""
     return {"domain": facet_settings(document.domain), "cluster": facet_settings(document.cluster)}
-

@@ -126,9 +126,7 @@ class Tokens(Measure):
             parts = [_collapsed(part) for part in parts]
         return replace(super().merge(parts), facts={"vocabulary": vocabulary})
 
-    def streams(
-        self, readers: Sequence[PartialReader], names: Sequence[str]
-    ) -> dict[str, list[Iterator[CountTable]]]:
+    def streams(self, readers: Sequence[PartialReader], names: Sequence[str]) -> dict[str, list[Iterator[CountTable]]]:
         """As `merge`; groups that go overall are added up first, at most 64 counts a token."""
         streams = super().streams(readers, names)
         if too_many_domains(len(names), _vocabulary(reader.facts for reader in readers)):

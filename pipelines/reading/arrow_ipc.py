@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus_audit.pipelines.reading import filesystems
 from corpus_audit.pipelines.reading.arrow_messages import FILE_MAGIC, walk_messages
@@ -41,4 +42,32 @@ def read_arrow(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
             batch = source.get_batch(index) if is_file else source.read_next_batch()
             if len(batch) != layout.batches[index].rows:
                 raise ShardError(shard, f"its record batch {index} is not as long as its header says: corrupt")
+            for column in batch.columns:
+                _check_structure(column)
             yield from reader.documents(batch)
+
+
+def _check_structure(array: pa.Array) -> None:
+    """Check offsets and indices, but not UTF-8; Arrow trusts a file's, and wrong ones end the process.
+
+    Raises:
+        pa.ArrowInvalid: the array points outside of its buffers.
+    """
+    array.validate()
+    types = pa.types
+    if types.is_string(array.type):
+        array.view(pa.binary()).validate(full=True)
+    elif types.is_large_string(array.type):
+        array.view(pa.large_binary()).validate(full=True)
+    elif types.is_string_view(array.type):
+        array.view(pa.binary_view()).validate(full=True)
+    elif types.is_struct(array.type):
+        for index in range(array.type.num_fields):
+            _check_structure(array.field(index))
+    elif types.is_dictionary(array.type):
+        bounds = pc.min_max(array.indices).as_py()
+        if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(array.dictionary):
+            raise pa.ArrowInvalid("a dictionary index points nowhere")
+        _check_structure(array.dictionary)
+    else:
+        array.validate(full=True)

@@ -161,7 +161,8 @@ class Assembler:
     ) -> np.ndarray:
         for index in np.flatnonzero(keep & bad):
             self.reject(int(rows[index]), reason, raw(int(index)))
-        return keep & ~bad
+        remaining: np.ndarray = keep & ~bad
+        return remaining
 
 
 def _facet(field: Field, columns: Mapping[str, pa.Array], rows: int) -> pa.DictionaryArray:

@@ -149,6 +149,8 @@ def _slices(columns: Mapping[str, pa.Array], rows: int) -> list[tuple[int, int, 
     for column in columns.values():
         sizes += _value_bytes(column)
     ends = np.cumsum(sizes)
+    if rows and ends[-1] <= 2 * BATCH_BYTES:
+        return [(0, rows, int(ends[-1]))]
     slices = []
     start = 0
     while start < rows:
@@ -165,7 +167,8 @@ def _value_bytes(column: pa.Array) -> np.ndarray | int:
         if not pa.types.is_large_string(values.type):
             return 8
         lengths = np.append(text_lengths(values), 0)
-        return lengths[np.asarray(pc.fill_null(column.indices.cast(pa.int64()), len(lengths) - 1))]
+        indices: np.ndarray = np.asarray(pc.fill_null(column.indices.cast(pa.int64()), len(lengths) - 1))
+        return lengths.take(indices)
     return text_lengths(column) if pa.types.is_large_string(column.type) else 8
 
 

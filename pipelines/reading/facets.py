@@ -7,7 +7,10 @@ import pyarrow.compute as pc
 
 from corpus_audit.schemas.tables import NO_VALUE
 
-_URL = r"(?s)^\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//(?:[^/?#\\]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\\:@\s\[\]]+)(?::[0-9]*)?(?:[/?#\\\s].*)?$"
+_URL = (
+    r"(?s)^\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//(?:[^/?#\\]*@)?"  # scheme, user
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\\:@\s\[\]]+)(?::[0-9]*)?(?:[/?#\\\s].*)?$"  # host, port, the rest
+)
 
 
 def url_hosts(urls: pa.Array) -> pa.Array:
@@ -57,7 +60,7 @@ def constant_facet(value: str, rows: int) -> pa.DictionaryArray:
 def is_text(type_: pa.DataType) -> bool:
     """Whether values of an Arrow type are taken for text: strings and binaries in any layout."""
     types = pa.types
-    return (
+    return bool(
         types.is_string(type_)
         or types.is_large_string(type_)
         or types.is_string_view(type_)
@@ -72,7 +75,8 @@ def is_scalar(type_: pa.DataType) -> bool:
     """Whether values of an Arrow type have a text of their own: text, numbers, booleans, dates, or nothing but null."""
     if pa.types.is_dictionary(type_):
         return is_scalar(type_.value_type)
-    return is_text(type_) or pa.types.is_primitive(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_)
+    types = pa.types
+    return bool(is_text(type_) or types.is_primitive(type_) or types.is_decimal(type_) or types.is_null(type_))
 
 
 def to_text(values: pa.Array) -> pa.Array:

@@ -6,6 +6,7 @@ to the application to refuse URLs that reach into the network or into other file
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,9 +99,7 @@ def list_folder(path: str) -> Iterator[tuple[str, FileStat]]:
 def match_glob(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
     """Files and folders that match a glob (``**``, ``*``, ``?``, ``[]``); the stat is None for a folder."""
     if not is_url(pattern):
-        import glob
-
-        for name in glob.iglob(pattern, recursive=True):
+        for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 (pathlib lists hidden names)
             file = Path(name)
             yield str(file), None if file.is_dir() else _local_stat(file.stat())
         return

@@ -143,7 +143,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _names(found: list[_Found]) -> dict[str, str]:
-    common = os.path.commonprefix([_parts(item.root) for item in found])
+    common = os.path.commonprefix([_parts(item.root) for item in found])  # noqa: RUF071 (of lists, not of strings)
     return {item.path: "/".join(_parts(item.path)[len(common) :]) for item in found}
 
 
@@ -152,13 +152,13 @@ def _check_names(names: list[str]) -> None:
     for name in names:
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name) or "\\" in name:
             raise UsageError(
-                f"shard {ascii(name)}: the name holds a control character, a backslash or bytes that are not UTF-8; "
+                f"shard {name!a}: the name holds a control character, a backslash or bytes that are not UTF-8; "
                 "rename the file"
             )
         if ".." in name.split("/"):
             raise UsageError(f"shard {name!r}: '..' is not allowed in a name")
         if not unicodedata.is_normalized("NFC", name):
-            raise UsageError(f"shard {name!r} ({ascii(name)}): the name is not in Unicode normal form C; rename it")
+            raise UsageError(f"shard {name!r} ({name!a}): the name is not in Unicode normal form C; rename it")
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             raise UsageError(f"shards {other!r} and {name!r} differ in case only; rename one of them")

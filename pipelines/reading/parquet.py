@@ -84,7 +84,7 @@ def _safe_rows(file: pa.NativeFile, parquet: pq.ParquetFile, row_group: int, chu
     A dictionary page holds a long value once and any number of rows may point at it; a delta-encoded value may repeat
     all of the one before. Plain values cannot be longer than their page.
     """
-    size = max(chunk.total_uncompressed_size, 1)
+    size = max(int(chunk.total_uncompressed_size), 1)
     if chunk.physical_type != "BYTE_ARRAY":
         return _MOST_ROWS
     if "DELTA_BYTE_ARRAY" in chunk.encodings:
@@ -116,7 +116,11 @@ def _dictionary_bytes(file: pa.NativeFile, chunk: pq.ColumnChunkMetaData) -> int
 def _longest_entry(file: pa.NativeFile, parquet: pq.ParquetFile, row_group: int, leaf: str) -> int:
     """Bytes of the longest value of a dictionary page."""
     with pq.ParquetFile(
-        file, metadata=parquet.metadata, buffer_size=_PROBE_BUFFER, read_dictionary=[leaf], page_checksum_verification=True
+        file,
+        metadata=parquet.metadata,
+        buffer_size=_PROBE_BUFFER,
+        read_dictionary=[leaf],
+        page_checksum_verification=True,
     ) as view:
         batch = next(view.iter_batches(1, row_groups=[row_group], columns=[leaf], use_threads=False), None)
     column = None if batch is None else batch.column(0)

@@ -72,7 +72,14 @@ def _compile(pattern: str) -> re.Pattern[str]:
             parts.append(f"(?P<{name}>[^/]+?)")
         else:
             parts.append(
-                "(?:.*/)?" if any_folders else ".*" if anything else "[^/]*" if star else "[^/]" if mark
+                "(?:.*/)?"
+                if any_folders
+                else ".*"
+                if anything
+                else "[^/]*"
+                if star
+                else "[^/]"
+                if mark
                 else re.escape(literal)
             )
     return re.compile("".join(parts), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Shares of duplicates: exact for the snapshot, with an interval for a corpus of the same size from the same process."""
+"""Shares of duplicates: exact for the snapshot, with bounds for a corpus of the same size from the same process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def duplicate_share(
 ) -> tuple[Floats, Floats, Floats]:
     """Share of documents (or tokens) that repeat a text already counted, with bounds.
 
-    A full scan counts duplicates exactly. Whether a document is one depends on all others, so neither a binomial interval
-    nor a clustered ratio holds. What does hold: replacing one of n independent documents changes the number of distinct
-    texts by at most 1, hence (McDiarmid 1989, the method of bounded differences)
+    A full scan counts duplicates exactly. Whether a document is one depends on all others, so neither a binomial
+    interval nor a clustered ratio holds. What does hold: replacing one of n independent documents changes the number of
+    distinct texts by at most 1, hence (McDiarmid 1989, the method of bounded differences)
 
         P(|share - E share| >= t) <= 2 exp(-2 t^2 n),  a half-width of sqrt(ln(2 / (1 - level)) / (2 n)).
 
     In tokens, document d can change the duplicate tokens by its length n_d, which gives n = (sum n_d)^2 / sum n_d^2; as
-    lengths are random too, that is an approximation. The bounds are for the expected share of a corpus of this size: the
-    share grows with the corpus, so it is no estimate for a larger one, and none can be given from a part of the splits.
+    lengths are random too, that is an approximation. The bounds are for the expected share of a corpus of this size:
+    the share grows with the corpus, so it is no estimate for a larger one, and a part of the splits gives no bounds.
 
     The share of documents whose text occurs in another domain too has no such interval (one document can change the
     standing of a whole class of copies), so it is published as the snapshot's exact share.

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
-from corpus_audit.pipelines.statistics.proportions import LEVEL
+from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantile
 from scipy import special
 
 LONGEST = 1 << 40
@@ -89,8 +89,8 @@ def histogram_quantiles(
 ) -> Quantiles:
     """Quantiles from histograms, with distribution-free intervals.
 
-    The quantile p of n documents is the order statistic of rank ceil(n p), given as the midpoint of its bucket: within 1 %
-    of the exact one, and exact below 100. The bounds are order statistics too: x_(l) and x_(u) with l and u - 1 the
+    The quantile p of n documents is the order statistic of rank ceil(n p), given as the midpoint of its bucket: within
+    1 % of the exact one, and exact below 100. The bounds are order statistics too: x_(l) and x_(u) with l and u - 1 the
     binomial quantiles at 2.5 % and 97.5 % (David and Nagaraja 2003, section 7.1), taken at the outer edges of their
     buckets. A rank below 1 or above n means that the sample gives no bound on that side: NaN. Documents are the
     sampling units, as if drawn independently.
@@ -148,8 +148,8 @@ def mean_interval(
         level: two-sided confidence level.
 
     Returns:
-        Means and lower and upper bounds, [G] each: mean -+ t_{n-1} s / sqrt(n), s^2 the unbiased variance from the exact
-        integer n * squares - total^2. NaN without documents; NaN bounds for a single one.
+        Means and lower and upper bounds, [G] each: mean -+ t_{n-1} s / sqrt(n), s^2 the unbiased variance from the
+        exact integer n * squares - total^2. NaN without documents; NaN bounds for a single one.
     """
     sums = np.asarray(total, dtype=object)
     n = np.asarray(documents, dtype=object)
@@ -158,6 +158,5 @@ def mean_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.astype(np.float64) / size
         error = np.sqrt(spread / (size - 1)) / size
-        quantile = np.where(size > 1e6, special.ndtri(0.5 + level / 2), special.stdtrit(size - 1, 0.5 + level / 2))
-        reach = np.where(size >= 2, quantile * error, np.nan)
+        reach = student_quantile(0.5 + level / 2, size - 1) * error
     return mean, np.maximum(mean - reach, 0.0), mean + reach

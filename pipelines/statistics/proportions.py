@@ -48,13 +48,11 @@ class ShareIntervals:
     high_simultaneous: Floats
 
 
-def student_quantile(probability: float, degrees_of_freedom: float) -> float:
-    """Quantile of Student's t; the normal one beyond a million degrees of freedom, NaN below one."""
-    if degrees_of_freedom < 1:
-        return float("nan")
-    if degrees_of_freedom > 1e6:
-        return float(special.ndtri(probability))
-    return float(special.stdtrit(degrees_of_freedom, probability))
+def student_quantile(probability: float, degrees_of_freedom: npt.ArrayLike) -> Floats:
+    """Quantile of Student's t, [G]; the normal one beyond a million degrees of freedom, NaN below one."""
+    freedom = np.asarray(degrees_of_freedom, dtype=np.float64)
+    student = special.stdtrit(np.clip(freedom, 1, 1e6), probability)
+    return np.where(freedom >= 1, np.where(freedom > 1e6, special.ndtri(probability), student), np.nan)
 
 
 def clopper_pearson(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -105,8 +103,8 @@ def share_intervals(design: Design, level: float = LEVEL) -> ShareIntervals:
     """Shares of a design's domains with bounds.
 
     Korn and Graubard (1998, Survey Methodology 24): Clopper-Pearson on the effective sample size
-    n* = pi (1 - pi) / Var(pi), times (t_{n-1} / t_{df})^2, n the total in the unit. The joint bounds are Goodman's on the
-    same n* with t at the joint level, widened where need be to hold the single ones.
+    n* = pi (1 - pi) / Var(pi), times (t_{n-1} / t_{df})^2, n the total in the unit, df the design's. The joint bounds
+    are Goodman's on the same n* with t at the joint level, widened where need be to hold the single ones.
 
     At a share of 0 or 1 the variance tells nothing. The sample size is then Kish's effective number of clusters, so the
     upper bound of a domain never seen is 1 - 0.025^(1/n), about 3.7 / n (the rule of three, two-sided).
@@ -170,7 +168,7 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike, level: 
         if variance > 0:
             size = share * (1 - share) / variance
         upper = 0.5 + level / 2
-        size *= (student_quantile(upper, total - 1) / student_quantile(upper, clusters - 1)) ** 2
+        size *= float(student_quantile(upper, total - 1) / student_quantile(upper, clusters - 1)) ** 2
     low, high = clopper_pearson(share, size, level)
     return Estimate(share, float(low), float(high))
 
@@ -178,16 +176,16 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike, level: 
 def total_variation(design: Design, intended: npt.ArrayLike, level: float = LEVEL, seed: int = 0) -> Estimate:
     """Total variation distance between the realised and the intended mixture, half the sum of |pi_g - q_g|.
 
-    The distance has a kink where a share meets its target, so neither the delta method nor a plain bootstrap holds there
-    (Fang and Santos 2019, Review of Economic Studies 86). With X the deviations of the shares (Gaussian, with the design's
-    covariance), the triangle inequality bounds both T^ - T and T - T^ by
+    The distance has a kink where a share meets its target, so neither the delta method nor a plain bootstrap holds
+    there (Fang and Santos 2019, Review of Economic Studies 86). With X the deviations of the shares (Gaussian, with the
+    design's covariance), the triangle inequality bounds both T^ - T and T - T^ by
 
         W = 1/2 (sum over far domains of sign(pi_g - q_g) X_g + sum over near domains of |X_g|),
 
-    where a domain is near if its share is within kappa standard errors of its target, kappa^2 = max(ln n, 2 ln G), as in
-    generalised moment selection (Andrews and Soares 2010, Econometrica 78). The interval is T^ -+ the quantile of W at
-    1 - (1 - level) / 2, cut to [0, 1]: exact to first order away from the kinks (with two domains it is the usual
-    interval of one difference) and conservative at them, where its lower bound is 0.
+    where a domain is near if its share is within kappa standard errors of its target, kappa^2 = max(ln n, 2 ln G, 1),
+    as in generalised moment selection (Andrews and Soares 2010, Econometrica 78). The interval is T^ -+ the quantile of
+    W at 1 - (1 - level) / 2, cut to [0, 1]: exact to first order away from the kinks (with two domains it is the usual
+    interval of one difference) and conservative at them.
 
     A domain never seen is given the standard error of one effective cluster, 1 / n.
 
@@ -205,11 +203,12 @@ def total_variation(design: Design, intended: npt.ArrayLike, level: float = LEVE
         raise ValueError(f"the intended shares add up to {target.sum()}, not to 1")
     gap = shares_of(design.counts) - target
     distance = min(0.5 * float(np.abs(gap).sum()), 1.0)
-    if design.degrees_of_freedom < 1:
+    variance = design.variance()
+    if np.isnan(variance).any():
         return Estimate(distance, float("nan"), float("nan"))
     clusters = design.effective_clusters
     unseen = np.where(np.asarray(design.counts) == 0, 1 / clusters, 0.0)
-    error = np.sqrt(design.variance() + unseen**2)
+    error = np.sqrt(variance + unseen**2)
     kappa = np.sqrt(max(np.log(clusters), 2 * np.log(len(gap)), 1.0))
     near = np.abs(gap) <= kappa * error
     sign = np.sign(gap)

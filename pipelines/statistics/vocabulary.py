@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
-from corpus_audit.pipelines.statistics.proportions import LEVEL
+from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantile
 from scipy import special
 
 GROUPS = 64
@@ -180,11 +180,7 @@ def effective_vocabulary(
         exp(H) and the bounds exp(H - t s) and exp(H + max(bias, 0) + t s), [G] each, in token ids, between 1 and
         ``vocabulary_size``; NaN where the estimate is.
     """
-    freedom = estimate.degrees_of_freedom
-    upper = 0.5 + level / 2
-    with np.errstate(invalid="ignore"):
-        quantile = np.where(freedom > 1e6, special.ndtri(upper), special.stdtrit(freedom, upper))
-    reach = quantile * estimate.error
+    reach = student_quantile(0.5 + level / 2, np.maximum(estimate.degrees_of_freedom, 1.0)) * estimate.error
     value = np.exp(estimate.entropy)
     low = np.maximum(np.exp(estimate.entropy - reach), 1.0)
     high = np.minimum(np.exp(estimate.entropy + np.maximum(estimate.bias, 0.0) + reach), vocabulary_size)

@@ -31,9 +31,9 @@ def demo(session: Session, folder: Path, megabytes: int, workers: int | None, qu
     from corpus_audit.runners.demo_corpus import build_demo
     from corpus_audit.schemas.audit_file import load_audit
 
-    if not quiet:
-        note(f"building a corpus of about {megabytes} MB in {folder}")
-    corpus = build_demo(folder, megabytes)
+    corpus = build_demo(folder, megabytes, say=(lambda stage: None) if quiet else note)
+    if corpus.note:
+        note(corpus.note)
     outcome = perform_audit(session, load_audit(corpus.audit), workers=workers, rehash=False, quiet=quiet)
     code = show_outcome(outcome, "demo", as_json)
     if not as_json:

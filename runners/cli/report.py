@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
 
 LATEST = "LATEST"
 """File of an output folder that names the newest complete run directory."""
@@ -22,34 +22,25 @@ LATEST = "LATEST"
     help="Write the report (HTML) here; - is standard output, instead of the summary.",
 )
 @json_option
-@click.pass_obj
-def report(session: Session, run: Path, output: Path | None, as_json: bool) -> None:
+def report(run: Path, output: Path | None, as_json: bool) -> None:
     """Print the summary of RUN, and write its report anew from the tables.
 
     RUN is a run directory, an output folder (its newest run is taken) or an audit.yaml. With --json every metric of
     the run is printed.
     """
     run_dir = resolve_run(run)
-    html_on_stdout = output is not None and str(output) == "-"
+    page = output or run_dir / "report.html"
+    html_on_stdout = str(page) == "-"
     if html_on_stdout and as_json:
         raise click.UsageError("--output - and --json both write to standard output")
     if output is not None:
         _write_html(run_dir, output)
     if as_json:
-        emit_json(
-            "report",
-            {
-                "run": str(run_dir),
-                "report": str(output) if output is not None else str(run_dir / "report.html"),
-                "metrics": _metrics(run_dir),
-            },
-        )
+        emit_json("report", {"run": str(run_dir), "report": str(page), "metrics": _metrics(run_dir)})
     elif not html_on_stdout:
         from corpus_audit.runners.cli.run import write_summary
 
-        write_summary(run_dir)
-        if output is not None:
-            note(f"wrote {output}")
+        write_summary(run_dir, page)
 
 
 def resolve_run(path: Path) -> Path:

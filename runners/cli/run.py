@@ -121,19 +121,23 @@ def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool) -> int:
             },
         )
         return int(outcome.exit_code)
-    write_summary(outcome.run_dir)
-    click.echo(f"Run     {outcome.run_dir}\nReport  {report}")
+    write_summary(outcome.run_dir, report)
     for reason in outcome.reasons:
         note(f"corpus-audit: no verdict: {reason}")
     return int(outcome.exit_code)
 
 
-def write_summary(run_dir: Path) -> None:
-    """Write a run's summary to standard output, as wide as the terminal and at most 100 columns."""
+def write_summary(run_dir: Path, report: Path) -> None:
+    """Write a run's summary to standard output, as wide as the terminal and at most 100 columns.
+
+    Args:
+        run_dir: the finished run.
+        report: the page that the summary ends by naming.
+    """
     import shutil
 
     from corpus_audit.checks.report.model import load_report
     from corpus_audit.checks.report.text import render_summary
 
     width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
-    click.echo(render_summary(load_report(run_dir), width, colour_on_stdout()))
+    click.echo(render_summary(load_report(run_dir), str(report), width, colour_on_stdout()), nl=False)

@@ -61,6 +61,12 @@ class Run:
         }
 
 
+def partials_of(output: Path) -> list[Path]:
+    """The partial profiles in an output folder's store; what is being written has a name with a dot in front."""
+    found = (output / ".store" / "partials").rglob("*")
+    return sorted(path for path in found if path.is_file() and path.name[0] != ".")
+
+
 def write_audit(folder: Path, paths: Iterable[Path], tokenizer: Path, **spec: object) -> Path:
     """Write ``audit.yaml`` (JSON is YAML) into ``folder``; results go to ``folder/runs``."""
     folder.mkdir(parents=True, exist_ok=True)

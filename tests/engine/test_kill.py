@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import corpora
-from tests.engine.runs import DOCUMENT_FIELDS, run, write_audit
+from tests.engine.runs import DOCUMENT_FIELDS, partials_of, run, write_audit
 from tests.oracle import Document
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -65,18 +65,18 @@ def published(output: Path) -> list[Path]:
 def torn(run_dir: Path) -> list[str]:
     """What is wrong with a run directory: files missing, unlisted, or other than run.json says."""
     record = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    listed = {entry["path"]: entry["sha256"] for entry in record["files"]}
+    listed = {name: entry["sha256"] for name, entry in record["files"].items()}
     found = {
         path.relative_to(run_dir).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in run_dir.rglob("*")
-        if path.is_file() and path.name not in ("run.json", "timings.json")
+        if path.is_file() and path.name != "run.json"
     }
     return sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
 
 
 def partials_in(output: Path) -> dict[Path, tuple[int, int]]:
     """(inode, time of the last write) of every partial in the store."""
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (output / ".store").rglob("*.partial")}
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in partials_of(output)}
 
 
 @pytest.mark.parametrize("start", ["from nothing", "over an old run"])

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from corpus_audit.runners.init import propose_audit, yaml_scalar
+from corpus_audit.runners.init import propose_audit
 from corpus_audit.schemas.audit import AuditSpec, ConstantSource, PathSource, UrlHostSource
 from corpus_audit.schemas.audit_file import load_audit
 from corpus_audit.schemas.errors import SpecError, UsageError
+from corpus_audit.schemas.yaml_tree import yaml_scalar
 
 PROSE = "a sentence of some words, long enough to be told from a label, number "
 

@@ -51,9 +51,10 @@ def build_run(
     sample_share: float = 1.0,
     documents: int = 400_000,
     seed: int = 7,
+    draws: int = 4000,
     **overrides: Any,
 ) -> Path:
-    """Write `run.json` and the tables of a run with these domains; ``overrides`` replace top-level keys of `run.json`."""
+    """Write `run.json` and the tables of a run with these domains; ``overrides`` replace keys of `run.json`."""
     random = np.random.default_rng(seed)
     if intended is None:
         intended = (
@@ -66,7 +67,7 @@ def build_run(
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     per_domain = []
     for name, n, centre, width in zip(names, counts, centres, widths, strict=True):
-        lengths = np.maximum(random.lognormal(centre, width, min(int(n), 4000)), 1)
+        lengths = np.maximum(random.lognormal(centre, width, min(int(n), draws)), 1)
         weights = int(n) / len(lengths)
         tokens = lengths.astype(np.int64)
         per_domain.append((name, int(n), tokens, weights, int(random.uniform(3, 5) * tokens.sum() * weights)))
@@ -107,11 +108,9 @@ def build_run(
     pooled = np.concatenate([row[2] for row in per_domain])
     tables["length_quantiles"] += _quantiles(ALL_DOMAINS, "tokens", pooled, total_documents)
     tables["length_quantiles"] += _quantiles(ALL_DOMAINS, "characters", pooled * 4.2, total_documents)
-    within = sum(row["duplicate_documents"] for row in tables["duplicates"])
+    within = sum(row["duplicate_documents"] for row in tables["duplicates"]) + 100
     across = sum(row["across_documents"] for row in tables["duplicates"])
-    tables["duplicates"].insert(
-        0, _duplicates(ALL_DOMAINS, total_documents, within + across // 2, across, total_tokens)
-    )
+    tables["duplicates"].insert(0, _duplicates(ALL_DOMAINS, total_documents, within, across, total_tokens))
     tables["vocabulary"].insert(
         0,
         {
@@ -137,9 +136,25 @@ def build_run(
         {"outcome": "document", "reason": "", "rows": total_documents},
         *({"outcome": "filtered", "reason": reason, "rows": rows} for reason, rows in sorted(dropped.items())),
     ]
+    if mixture:
+        tvd = {"metric": "mixture_tvd_tokens", "slice": "all", "n": total_tokens, "unit": "share"}
+        distance = sum(abs(token_counts.get(n, 0) / total_tokens - intended.get(n, 0)) for n in {*names, *intended}) / 2
+        tables["metrics"].append(tvd | {"value": distance, "low": distance * 0.9, "high": distance * 1.1})
+    for row in tables["duplicates"]:
+        part = "all" if row["domain"] == ALL_DOMAINS else f"domain={row['domain']}"
+        for unit in ("documents", "tokens"):
+            share = row[f"duplicate_{unit}"] / row[unit]
+            figure = {
+                "metric": f"duplicate_share_{unit}",
+                "slice": part,
+                "value": share,
+                "n": row[unit],
+                "unit": "share",
+            }
+            tables["metrics"].append(figure | {"low": share * 0.97, "high": share * 1.03})
     tables["shards"] = _shards(total_documents, sum(dead.values()), sum(dropped.values()), complete, sample_share)
     run_dir.mkdir(parents=True, exist_ok=True)
-    files = {f"tables/{name}.parquet": _write(run_dir, name, rows) for name, rows in tables.items() if rows}
+    files = {f"tables/{name}.parquet": _write(run_dir, name, rows) for name, rows in tables.items()}
     run = _run_json(tables, mixture, intended, complete, sample_share, files) | overrides
     (run_dir / "run.json").write_text(json.dumps(run), "utf-8")
     return run_dir

@@ -1,0 +1,158 @@
+"""The profile as Beam transforms: descriptors go through the shuffles, counters through the profile store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from corpus_audit.pipelines.board import process_board
+from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.measures.base import merge_files
+from corpus_audit.pipelines.measures.registry import measure_named
+from corpus_audit.schemas.snapshot import Shard
+
+FAN_IN = 64
+"""Partials that one merge reads at once; more are merged as a tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """A shard to plan, and its digest if it is remembered."""
+
+    index: int
+    shard: Shard
+    known_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeTask:
+    """Partials of one measure to merge into a file."""
+
+    measure: str
+    sources: tuple[str, ...]
+    target: str
+
+
+def balanced(weights: list[int], workers: int) -> list[int]:
+    """An order of positions that shares work evenly among workers who take every ``workers``-th element.
+
+    Heaviest first, to the worker with the least so far (longest processing time first); Beam's embedded runner deals
+    the keys of a shuffle out in turn.
+    """
+    if workers <= 1:
+        return list(range(len(weights)))
+    loads = [0] * workers
+    hands: list[list[int]] = [[] for _ in range(workers)]
+    for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
+        lightest = min(range(workers), key=lambda w: (loads[w], w))
+        hands[lightest].append(position)
+        loads[lightest] += weights[position]
+    order: list[int] = []
+    for turn in range(max((len(hand) for hand in hands), default=0)):
+        order.extend(hand[turn] for hand in hands if turn < len(hand))
+    return order
+
+
+class Deal(beam.PTransform):
+    """Hand elements out to workers in the order given, one key each."""
+
+    def __init__(self, elements: Iterable[Any]) -> None:
+        super().__init__()
+        self._elements = list(enumerate(elements))
+
+    def expand(self, begin: Any) -> Any:
+        """From the pipeline's begin to single elements on their workers."""
+        return (
+            begin
+            | "Create" >> beam.Create(self._elements, reshuffle=False)
+            | "Spread" >> beam.GroupByKey()
+            | "Unkey" >> beam.FlatMap(_values)
+        )
+
+
+def _values(keyed: tuple[int, Iterable[Any]]) -> Iterable[Any]:
+    return keyed[1]
+
+
+class PlanShards(beam.DoFn):
+    """Hash a shard, find its splits, look up what the store has."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def process(self, task: PlanTask) -> Iterator[tuple[int, PlannedShard]]:
+        """One planned shard."""
+        board = process_board()
+        board.shard_started(task.shard.name)
+        try:
+            yield task.index, self._job.plan(task.shard, task.known_sha256, lambda n: board.advance(bytes=n))
+        finally:
+            board.shard_finished(task.shard.name)
+
+
+class CountSplits(beam.DoFn):
+    """Count one split into the store."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def process(self, task: SplitTask) -> Iterator[tuple[int, SplitResult]]:
+        """The result, keyed by the shard's index."""
+        yield task.index, self._job.count(task)
+
+
+class CompactShards(beam.DoFn):
+    """Merge the splits of a shard when all of them are counted."""
+
+    def __init__(self, job: Job, planned: dict[int, PlannedShard]) -> None:
+        self._job = job
+        self._planned = planned
+
+    def process(self, keyed: tuple[int, Iterable[SplitResult]]) -> Iterator[SplitResult]:
+        """The shard's results, unchanged."""
+        index, results = keyed[0], list(keyed[1])
+        if all(result.error is None for result in results):
+            self._job.compact(self._planned[index])
+        yield from results
+
+
+class MergeParts(beam.DoFn):
+    """Merge partial files of one measure."""
+
+    def process(self, task: MergeTask) -> Iterator[str]:
+        """The file that was written."""
+        merge_files(measure_named(task.measure), [Path(source) for source in task.sources], Path(task.target))
+        yield task.target
+
+
+class Collect(beam.PTransform):
+    """Write all elements, pickled, to one file that the driver reads: works alike on every engine."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = str(path)
+
+    def expand(self, elements: Any) -> Any:
+        """One file; it is there, with an empty list, when there are no elements."""
+        return (
+            elements.pipeline
+            | "Once" >> beam.Create([None], reshuffle=False)
+            | "Write" >> beam.ParDo(_WriteAll(self._path), beam.pvalue.AsList(elements))
+        )
+
+
+class _WriteAll(beam.DoFn):
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def process(self, _: None, elements: list[Any]) -> None:
+        import pickle
+
+        from corpus_audit.pipelines.atomic import AtomicFile
+
+        with AtomicFile(Path(self._path)) as file:
+            file.write(pickle.dumps(elements))

@@ -1,0 +1,225 @@
+"""What every worker needs to know of an audit, and the work on one shard or split; free of any engine."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from corpus_audit.pipelines.blocks import BlockBuilder
+from corpus_audit.pipelines.board import process_board
+from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
+from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
+from corpus_audit.pipelines.measures.registry import READING, measure_named, measures_of
+from corpus_audit.pipelines.partials import write_partial
+from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.pipelines.reading.path_patterns import path_values
+from corpus_audit.pipelines.reading.reader import read_split
+from corpus_audit.pipelines.reading.splits import plan_shard
+from corpus_audit.pipelines.store import KeyMaker, ProfileStore
+from corpus_audit.pipelines.tokenization import TokenizerFile, Tokenization
+from corpus_audit.pipelines.verification import Verifier
+from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split
+
+_COUNTING_VERSION = 1
+"""Part of every key that tokens go into: how text becomes counted ids."""
+
+_tokenizations: dict[str, Tokenization] = {}
+_tokenizations_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedShard:
+    """A shard as planned: its splits, those that are chosen, and what the store has of it already.
+
+    Attributes:
+        missing: measures of which the store has no whole partial for the shard.
+        todo: for each chosen split, the measures that must be counted (none when the split's partials are there).
+    """
+
+    plan: ShardPlan
+    chosen: tuple[Split, ...] = ()
+    missing: tuple[str, ...] = ()
+    todo: tuple[tuple[Split, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTask:
+    """Count the named measures of one split."""
+
+    index: int
+    shard: Shard
+    sha256: str
+    split: Split
+    measures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitResult:
+    """What counting a split came to; its partials are in the store unless there is an error."""
+
+    index: int
+    split: int
+    error: str | None = None
+    documents: int = 0
+    text_bytes: int = 0
+    verify_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One audit's work, as it is sent to workers.
+
+    Attributes:
+        spec: the audit.
+        tokenizer: the file, as used.
+        store: where partials are.
+        verify_below: threshold of `Verifier`.
+    """
+
+    spec: AuditSpec
+    tokenizer: TokenizerFile
+    store: ProfileStore
+    verify_below: int = 0
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """Measures of documents, in order."""
+        return measures_of(self.spec)
+
+    @cached_property
+    def keys(self) -> KeyMaker:
+        """Makes the keys of this audit's partials."""
+        tokenization = self.tokenization
+        return KeyMaker.of(
+            self.spec,
+            (*self.measures, *READING),
+            f"{self.tokenizer.sha256}:{_COUNTING_VERSION}",
+            f"{tokenization.path}={tokenization.path_version}, tokenizers={tokenization.reference_version}",
+        )
+
+    @property
+    def tokenization(self) -> Tokenization:
+        """The process's tokenizers for this audit."""
+        with _tokenizations_lock:
+            if self.tokenizer.sha256 not in _tokenizations:
+                _tokenizations[self.tokenizer.sha256] = Tokenization(self.tokenizer)
+            return _tokenizations[self.tokenizer.sha256]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "verify_below")}
+
+    def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
+        """Where a shard's or a split's partial is, or would be."""
+        key = self.keys.key(measure, sha256, path_values(shard, self.spec.document), split)
+        return self.store.partial_path(measure, key)
+
+    def plan(self, shard: Shard, known_sha256: str | None, progress: Callable[[int], None]) -> PlannedShard:
+        """Hash a shard, find its splits, choose among them, and look up what the store has."""
+        plan = plan_shard(shard, known_sha256, progress)
+        if plan.error is not None:
+            return PlannedShard(plan)
+        try:
+            values = path_values(shard, self.spec.document)
+        except ShardError as error:
+            return PlannedShard(ShardPlan(shard, plan.sha256, plan.digest_computed, error=error.problem))
+        chosen = tuple(split for split in plan.splits if self._is_chosen(plan.sha256, split))
+        names = [measure.name for measure in (*self.measures, *READING)]
+        missing = tuple(name for name in names if not self.store.has(name, self.keys.key(name, plan.sha256, values)))
+        todo = []
+        for split in chosen if missing else ():
+            keys = {name: self.keys.key(name, plan.sha256, values, split) for name in missing}
+            lacking = tuple(name for name in missing if not self.store.has(name, keys[name]))
+            if lacking:
+                todo.append((split, lacking))
+        return PlannedShard(plan, chosen, missing, tuple(todo))
+
+    def _is_chosen(self, sha256: str, split: Split) -> bool:
+        sample = self.spec.sample
+        if sample is None or sample.share >= 1.0:
+            return True
+        text = f"{sample.seed}:{sha256}:{split.start}:{split.stop}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") < sample.share * 2**64
+
+    def count(self, task: SplitTask) -> SplitResult:
+        """Read a split once, count what is asked, and put the partials into the store.
+
+        Raises:
+            TokenizerMismatchError: the fast tokenizer is wrong on a document.
+        """
+        board = process_board()
+        tally = SplitTally()
+        verifier = Verifier(self.tokenization, self.verify_below, task.shard.name)
+        key = hashlib.sha256(f"{task.sha256}:{task.split.start}:{task.split.stop}".encode()).digest()
+        builder = BlockBuilder(
+            task.split.index,
+            int.from_bytes(key[:8], "big"),
+            self.tokenization,
+            verifier,
+            self.spec.excerpts and "samples" in task.measures,
+        )
+        read_by = {m.name for m in READING}
+        accumulators = {name: Accumulator(measure_named(name)) for name in task.measures if name not in read_by}
+        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        text_bytes = 0
+        board.shard_started(task.shard.name)
+        scratch = self.store.root / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            with TemporaryDirectory(dir=scratch) as folder:
+                dead = 0
+                for batch in read_split(task.shard, task.split, settings, tally):
+                    size = builder.add(batch)
+                    text_bytes += size
+                    board.advance(bytes=size, documents=len(batch), dead_letters=tally.dead.total() - dead)
+                    dead = tally.dead.total()
+                    if builder.full:
+                        self._take(builder, accumulators, Path(folder))
+                self._take(builder, accumulators, Path(folder))
+                verifier.finish()
+                board.advance(bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead)
+                for name, accumulator in accumulators.items():
+                    accumulator.write(self.path_of(name, task.shard, task.sha256, task.split))
+        except ShardError as error:
+            return SplitResult(task.index, task.split.index, error=error.problem)
+        finally:
+            board.shard_finished(task.shard.name)
+        for name, partial in (
+            ("coverage", coverage_partial(task.split.index, tally, builder.nul_documents)),
+            ("verification", verification_partial(verifier.documents)),
+        ):
+            if name in task.measures:
+                write_partial(self.path_of(name, task.shard, task.sha256, task.split), partial)
+        board.split_done()
+        return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
+
+    @staticmethod
+    def _take(builder: BlockBuilder, accumulators: dict[str, Accumulator], folder: Path) -> None:
+        block = builder.take()
+        if block is not None:
+            for accumulator in accumulators.values():
+                accumulator.add(block)
+                accumulator.spill(folder)
+
+    def compact(self, planned: PlannedShard) -> None:
+        """Merge a shard's splits into one partial a measure, and drop those of the splits."""
+        shard, sha256 = planned.plan.shard, planned.plan.sha256
+        for name in planned.missing:
+            sources = [self.path_of(name, shard, sha256, split) for split in planned.chosen]
+            target = self.path_of(name, shard, sha256)
+            if len(sources) == 1:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if sources[0].exists():  # else another run with the same store was faster
+                    sources[0].replace(target)
+            elif sources:
+                merge_files(measure_named(name), sources, target)
+                for source in sources:
+                    source.unlink(missing_ok=True)
+            else:
+                write_partial(target, measure_named(name).empty())

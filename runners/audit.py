@@ -1,0 +1,349 @@
+"""One audit from spec to published run directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import derived, store
+from corpus_audit.pipelines.board import Board
+from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
+from corpus_audit.pipelines.partials import PartialReader
+from corpus_audit.pipelines.profile import Profile
+from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
+from corpus_audit.pipelines.tokenization import load_tokenizer
+from corpus_audit.pipelines.verification import NEEDED, threshold_for
+from corpus_audit.runners import publication
+from corpus_audit.runners.locks import OutputLock
+from corpus_audit.runners.logs import quiet_engine_logs
+from corpus_audit.schemas.audit_file import LoadedAudit
+from corpus_audit.schemas.errors import ExitCode, NoVerdictError
+from corpus_audit.schemas.snapshot import Shard, ShardStatus
+
+_GUESSED_DOCUMENT_BYTES = 4096
+"""Text of a document where no footer tells the number of rows; a wrong guess costs a second verification pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOutcome:
+    """What a run came to.
+
+    Attributes:
+        run_dir: the published run.
+        complete: whether every integrity rule holds.
+        reasons: why it is not complete.
+        splits_read: splits that were read; splits_cached: splits whose counts the store had.
+    """
+
+    run_dir: Path
+    complete: bool
+    reasons: tuple[str, ...]
+    exit_code: ExitCode
+    splits_read: int
+    splits_cached: int
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds by stage."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+
+
+@dataclass(slots=True)
+class ShardState:
+    """A shard of the snapshot and what became of it."""
+
+    planned: PlannedShard
+    status: ShardStatus
+    error: str | None = None
+    coverage: ShardCoverage | None = None
+    verified: int = 0
+
+    @property
+    def shard(self) -> Shard:
+        """The shard as listed."""
+        return self.planned.plan.shard
+
+    @property
+    def sha256(self) -> str:
+        """Digest of its bytes; empty if it could not be hashed."""
+        return self.planned.plan.sha256
+
+
+def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash: bool = False) -> AuditOutcome:
+    """Audit a corpus and publish a run directory.
+
+    Raises:
+        AuditError: when nothing could be audited; its message says why.
+    """
+    quiet_engine_logs()
+    from corpus_audit.runners.engines import EmbeddedEngine, default_workers
+
+    output = (loaded.base / loaded.spec.output).resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    with OutputLock(output):
+        clear_staging(output)
+        run = _Run(loaded, output, workers or default_workers(), board, rehash)
+        run.engine = EmbeddedEngine(run.workers, run.staged.folder.parent / f"{run.staged.name}.work")
+        run.engine.scratch.mkdir(parents=True)
+        try:
+            return run.perform()
+        finally:
+            clear_staging(output)
+
+
+class _Run:
+    """The steps of one audit; each leaves what the next one needs."""
+
+    engine: Any
+
+    def __init__(self, loaded: LoadedAudit, output: Path, workers: int, board: Board, rehash: bool) -> None:
+        self.loaded, self.spec = loaded, loaded.spec
+        self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
+        self.timings = Timings()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        name, number = stamp, 1
+        while (output / name).exists():
+            number += 1
+            name = f"{stamp}-{number}"
+        self.staged = StagedRun(output, name)
+        root = loaded.base / self.spec.store if self.spec.store else output / ".store"
+        self.job = Job(self.spec, load_tokenizer(self.spec.tokenizer, loaded.base), store.ProfileStore(root.resolve()))
+        self.splits_read = 0
+        self.splits_cached = 0
+        self.text_bytes = 0
+        self.verify_seconds = 0.0
+
+    def perform(self) -> AuditOutcome:
+        """All steps."""
+        with self.timings.stage("plan"):
+            states = self._plan()
+        with self.timings.stage("count"):
+            self._count(states)
+        self._read_coverage(states)
+        with self.timings.stage("verify again"):
+            self._verify_again(states)
+        documents = sum(state.coverage.documents for state in states if state.coverage)
+        if documents == 0:
+            raise NoVerdictError(_nothing(states))
+        with self.timings.stage("merge"):
+            profile = self._merge(states)
+        with self.timings.stage("tables"):
+            facts = self._tables(states, profile, documents)
+        return self._publish(facts)
+
+    def _plan(self) -> list[ShardState]:
+        from corpus_audit.pipelines.beam.profile import PlanTask
+
+        shards = list_shards(self.spec.snapshot, self.loaded.base)
+        memory = store.DigestMemory(self.job.store.root)
+        known = {} if self.rehash else memory.known(shards)
+        self.board.begin_stage("planning", total_bytes=sum(shard.size for shard in shards))
+        tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
+        planned = self.engine.plan(self.job, tasks)
+        memory.remember((p.plan.shard, p.plan.sha256) for p in planned if p.plan.digest_computed and p.plan.sha256)
+        return [_state(p) for p in planned]
+
+    def _count(self, states: list[ShardState]) -> None:
+        documents = sum(_guess_documents(state) for state in states)
+        self.job = replace(self.job, verify_below=threshold_for(documents))
+        readers = self._readers(states)
+        tasks = [
+            SplitTask(i, states[i].shard, states[i].sha256, split, measures)
+            for i in readers
+            for split, measures in states[i].planned.todo
+        ]
+        chosen = sum(len(state.planned.chosen) for state in states if state.error is None)
+        repeated = sum(
+            len(state.planned.chosen) for i, state in enumerate(states) if state.error is None and i not in readers
+        )
+        self.splits_read = len(tasks)
+        self.splits_cached = chosen - len(tasks) - repeated
+        self.board.begin_stage(
+            "reading",
+            total_bytes=sum(task.split.weight for task in tasks),
+            splits=self.splits_read + self.splits_cached,
+            kept=self.splits_cached,
+        )
+        # A shard whose splits were all counted before a kill has nothing to read, but its splits to merge.
+        for i in readers:
+            if states[i].planned.missing and not states[i].planned.todo:
+                self.job.compact(states[i].planned)
+        errors: dict[int, str] = {}
+        for result in self.engine.count(self.job, tasks, {i: states[i].planned for i in readers}):
+            self.text_bytes += result.text_bytes
+            self.verify_seconds += result.verify_seconds
+            if result.error is not None:
+                errors.setdefault(result.index, result.error)
+        failed = {(states[i].sha256, self._key(states[i])): text for i, text in errors.items()}
+        for state in states:
+            if state.error is None and (text := failed.get((state.sha256, self._key(state)))):
+                state.status, state.error = ShardStatus.ERROR, text
+
+    def _key(self, state: ShardState) -> str:
+        return str(self.job.path_of(Coverage.name, state.shard, state.sha256))
+
+    def _readers(self, states: list[ShardState]) -> list[int]:
+        """One shard of each content: identical shards are read once and count as often as they are there."""
+        first: dict[str, int] = {}
+        for i, state in enumerate(states):
+            if state.error is None:
+                first.setdefault(self._key(state), i)
+        return list(first.values())
+
+    def _read_coverage(self, states: list[ShardState]) -> None:
+        for state in states:
+            if state.error is not None:
+                continue
+            reader = PartialReader(self.job.path_of(Coverage.name, state.shard, state.sha256))
+            state.coverage = ShardCoverage.of(reader.partial(Coverage().tables()))
+            state.verified = self._verified(state)
+
+    def _verified(self, state: ShardState) -> int:
+        reader = PartialReader(self.job.path_of(Verification.name, state.shard, state.sha256))
+        return sum(outcome_rows(reader.partial(Verification().tables())).values())
+
+    def _verify_again(self, states: list[ShardState]) -> None:
+        """Verify whole shards until enough documents are; needed after a wrong guess of the number of documents."""
+        readers = [states[i] for i in self._readers(states)]
+        needed = min(NEEDED, sum(state.coverage.documents for state in readers if state.coverage))
+        lacking = needed - sum(state.verified for state in readers)
+        chosen: list[int] = []
+        for i in sorted(self._readers(states), key=lambda i: states[i].sha256):
+            coverage = states[i].coverage
+            if lacking > 0 and coverage and coverage.documents > states[i].verified:
+                chosen.append(i)
+                lacking -= coverage.documents - states[i].verified
+        if not chosen:
+            return
+        self.board.begin_stage("verifying", total_bytes=sum(s.weight for i in chosen for s in states[i].planned.chosen))
+        job = replace(self.job, verify_below=2**64)
+        planned = {i: replace(states[i].planned, missing=(Verification.name,)) for i in chosen}
+        tasks = [
+            SplitTask(i, states[i].shard, states[i].sha256, split, (Verification.name,))
+            for i in chosen
+            for split in planned[i].chosen
+        ]
+        for result in self.engine.count(job, tasks, planned):
+            self.verify_seconds += result.verify_seconds
+        for state in readers:
+            state.verified = self._verified(state)
+
+    def _merge(self, states: list[ShardState]) -> Profile:
+        counted = [state for state in states if state.error is None]
+        sources = {
+            measure.name: [self.job.path_of(measure.name, state.shard, state.sha256) for state in counted]
+            for measure in self.job.measures
+            if measure.merges
+        }
+        self.board.begin_stage("merging")
+        files = self.engine.merge(sources, _size)
+        facets = ("domain", *sorted(self.spec.document.facets))
+        return Profile(files, facets, self.spec.document.cluster is not None)
+
+    def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> dict[str, Any]:
+        self.board.begin_stage("writing tables")
+        return publication.write_tables(
+            self.staged,
+            publication.Material(
+                spec=self.spec,
+                job=self.job,
+                states=states,
+                profile=profile,
+                documents=documents,
+                workers=self.workers,
+            ),
+        )
+
+    def _publish(self, facts: dict[str, Any]) -> AuditOutcome:
+        self.board.begin_stage("publishing")
+        seconds = time.time() - self.timings.started
+        timings = {
+            "started": datetime.fromtimestamp(self.timings.started, UTC).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "stages": {name: round(value, 3) for name, value in self.timings.stages.items()},
+            "verification_core_seconds": round(self.verify_seconds, 3),
+            "host": publication.host_facts(),
+            "workers": self.workers,
+            "bytes_read": self.text_bytes,
+            "megabytes_per_second": round(self.text_bytes / 1e6 / seconds, 1),
+            "splits_read": self.splits_read,
+            "splits_cached": self.splits_cached,
+        }
+        self.staged.add_text("timings.json", json.dumps(timings, indent=2) + "\n")
+        facts["files"] = self.staged.digests()
+        self.staged.add_text("run.json", json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        publication.write_report(self.staged)
+        place = self.staged.publish()
+        complete = bool(facts["complete"])
+        return AuditOutcome(
+            run_dir=place,
+            complete=complete,
+            reasons=tuple(facts["reasons"]),
+            exit_code=ExitCode.OK if complete else ExitCode.NO_VERDICT,
+            splits_read=self.splits_read,
+            splits_cached=self.splits_cached,
+        )
+
+
+def _state(planned: PlannedShard) -> ShardState:
+    if planned.plan.error is not None:
+        return ShardState(planned, ShardStatus.ERROR, planned.plan.error)
+    if planned.plan.splits and not planned.chosen:
+        return ShardState(planned, ShardStatus.NOT_SAMPLED)
+    return ShardState(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
+
+
+def _guess_documents(state: ShardState) -> int:
+    splits = state.planned.plan.splits
+    if not splits or state.error is not None:
+        return 0
+    share = len(state.planned.chosen) / len(splits)
+    rows = state.planned.plan.rows
+    if rows is None:
+        rows = max(1, sum(split.weight for split in splits) // _GUESSED_DOCUMENT_BYTES)
+    return int(rows * share)
+
+
+def _size(_: str, paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def _nothing(states: list[ShardState]) -> str:
+    """Why there is not a single document."""
+    errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
+    dropped: Counter[str] = Counter()
+    for state in states:
+        if state.coverage:
+            dropped.update(state.coverage.dead)
+            dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
+    parts = [f"the corpus has no document to count ({len(states)} shards)"]
+    if errors:
+        parts.append(f"{len(errors)} could not be read; {errors[0]}")
+    if dropped:
+        parts.append("rows were dropped: " + ", ".join(f"{n} {reason}" for reason, n in dropped.most_common()))
+    return "; ".join(parts)

@@ -1,0 +1,118 @@
+"""Engines that run the pipelines. Embedded: Beam's FnApiRunner in this process, on threads.
+
+The kernels, pyarrow and the tokenizers release the GIL, so threads are cores. The runner is made as an object: Beam's
+own default would look for another engine on the network and change engines when a step of a certain kind appears.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus_audit.pipelines.beam.profile import (
+    FAN_IN,
+    Collect,
+    CompactShards,
+    CountSplits,
+    Deal,
+    MergeParts,
+    MergeTask,
+    PlanShards,
+    PlanTask,
+    balanced,
+)
+from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+
+
+def default_workers() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedEngine:
+    """Runs pipelines in this process on ``workers`` threads; ``scratch`` holds what steps hand to the driver."""
+
+    workers: int
+    scratch: Path
+
+    def plan(self, job: Job, tasks: list[PlanTask]) -> list[PlannedShard]:
+        """Plan shards, in the order of the tasks."""
+        if not tasks:
+            return []
+        order = balanced([task.shard.size for task in tasks], self.workers)
+        ordered = [tasks[position] for position in order]
+
+        def build(pipeline: Any) -> Any:
+            import apache_beam as beam
+
+            return pipeline | "Shards" >> Deal(ordered) | "Plan" >> beam.ParDo(PlanShards(job))
+
+        return [planned for _, planned in sorted(self._collect("plans", build), key=lambda pair: pair[0])]
+
+    def count(self, job: Job, tasks: list[SplitTask], planned: dict[int, PlannedShard]) -> list[SplitResult]:
+        """Count splits and compact their shards."""
+        if not tasks:
+            return []
+        order = balanced([task.split.weight for task in tasks], self.workers)
+        ordered = [tasks[position] for position in order]
+
+        def build(pipeline: Any) -> Any:
+            import apache_beam as beam
+
+            return (
+                pipeline
+                | "Splits" >> Deal(ordered)
+                | "Count" >> beam.ParDo(CountSplits(job))
+                | "By shard" >> beam.GroupByKey()
+                | "Compact" >> beam.ParDo(CompactShards(job, planned))
+            )
+
+        return self._collect("results", build)
+
+    def merge(self, sources: dict[str, list[Path]], weigh: Callable[[str, Iterable[Path]], int]) -> dict[str, Path]:
+        """Merge the partials of every measure into one file each, as a tree of `FAN_IN`."""
+        current = {measure: list(paths) for measure, paths in sources.items()}
+        level = 0
+        while any(len(paths) > 1 or level == 0 for paths in current.values()):
+            tasks: list[MergeTask] = []
+            following: dict[str, list[Path]] = {}
+            for measure, paths in current.items():
+                following[measure] = []
+                for number, start in enumerate(range(0, len(paths), FAN_IN)):
+                    target = self.scratch / f"{measure}-{level}-{number}"
+                    part = tuple(str(path) for path in paths[start : start + FAN_IN])
+                    tasks.append(MergeTask(measure, part, str(target)))
+                    following[measure].append(target)
+            self._merge_level(tasks, weigh, level)
+            current = following
+            level += 1
+        return {measure: paths[0] for measure, paths in current.items() if paths}
+
+    def _merge_level(self, tasks: list[MergeTask], weigh: Callable[[str, Iterable[Path]], int], level: int) -> None:
+        weights = [weigh(task.measure, [Path(source) for source in task.sources]) for task in tasks]
+        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+
+        def build(pipeline: Any) -> Any:
+            import apache_beam as beam
+
+            return pipeline | "Merges" >> Deal(ordered) | "Merge" >> beam.ParDo(MergeParts())
+
+        self._collect(f"merged-{level}", build)
+
+    def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
+        import pickle
+
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+        path = self.scratch / name
+        options = PipelineOptions(flags=[f"--direct_num_workers={self.workers}", "--direct_running_mode=in_memory"])
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+        _ = build(pipeline) | "Collect" >> Collect(path)
+        pipeline.run().wait_until_finish()
+        return list(pickle.loads(path.read_bytes()))

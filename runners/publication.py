@@ -1,0 +1,392 @@
+"""The contents of a run directory: tables, run.json and the report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines import derived
+from corpus_audit.pipelines.job import Job
+from corpus_audit.pipelines.measures.base import facet_settings
+from corpus_audit.pipelines.measures.records import RECORDS, Records
+from corpus_audit.pipelines.partials import PartialReader
+from corpus_audit.pipelines.profile import Profile, hash_column
+from corpus_audit.pipelines.run_directory import StagedRun
+from corpus_audit.pipelines.verification import NEEDED
+from corpus_audit.schemas import tables
+from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.schemas.snapshot import ShardStatus, manifest_text, snapshot_digest
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.audit import ShardState
+
+_PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run has found, ready to be written."""
+
+    spec: AuditSpec
+    job: Job
+    states: list[ShardState]
+    profile: Profile
+    documents: int
+    workers: int
+
+
+def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
+    """Write every table and the manifest; returns run.json but for the digests of files."""
+    spec, profile, states = material.spec, material.profile, material.states
+    domains, cluster_groups = profile.domains()
+    duplicates, lengths = profile.duplicates(), profile.lengths()
+    shards, outcomes = _shards(states), _outcomes(states)
+    token_counts = pa.concat_tables(profile.token_counts())
+    token_groups = pa.concat_tables(profile.token_groups())
+    integer = {
+        "domains": [domains],
+        "lengths": [lengths],
+        "duplicates": [duplicates],
+        "token_counts": [token_counts],
+        "token_groups": [token_groups],
+        "document_hashes": profile.document_hashes(),
+        "token_examples": profile.token_examples(),
+        "minhash": profile.minhash(),
+        "samples": profile.samples(),
+        "shards": [shards],
+        "outcomes": [outcomes],
+        "dead_letters": _dead_letters(states),
+    }
+    if cluster_groups is not None:
+        integer["cluster_groups"] = [cluster_groups]
+    if spec.per_document:
+        integer["per_document"] = _per_document(material)
+    for name, pieces in integer.items():
+        staged.add_table(name, pieces)
+    _write_figures(
+        staged, material, domains, cluster_groups, lengths, duplicates, shards, outcomes, token_counts, token_groups
+    )
+    names = [(state.shard.name, state.sha256) for state in states if state.sha256]
+    staged.add_text("MANIFEST.sha256", manifest_text(names))
+    return _facts(staged, material)
+
+
+def _write_figures(
+    staged: StagedRun,
+    material: Material,
+    domains: pa.Table,
+    cluster_groups: pa.Table | None,
+    lengths: pa.Table,
+    duplicates: pa.Table,
+    shards: pa.Table,
+    outcomes: pa.Table,
+    token_counts: pa.Table,
+    token_groups: pa.Table,
+) -> None:
+    """Write the tables that are derived, once and here, from integers."""
+    mixture, size = material.spec.mixture, material.job.tokenizer.vocabulary
+    intended = mixture.shares if mixture else None
+    unit = mixture.unit if mixture else "tokens"
+    sampling = _sampling(material)
+    proportions = derived.proportions(domains, cluster_groups, intended, unit, sampling)
+    quantiles = derived.length_quantiles(lengths, domains)
+    vocabulary = derived.vocabulary(token_counts, token_groups, size)
+    distance = derived.mixture_distance(domains, intended, unit, cluster_groups, sampling) if intended else None
+    metrics = derived.metrics(
+        domains=domains,
+        proportions=proportions,
+        length_quantiles=quantiles,
+        duplicates=duplicates,
+        vocabulary=vocabulary,
+        vocabulary_size=size,
+        shards=shards,
+        outcomes=outcomes,
+        verified_documents=_verified(material.states),
+        mixture=distance,
+        mixture_unit=unit,
+    )
+    for name, table in (
+        ("proportions", proportions),
+        ("length_quantiles", quantiles),
+        ("vocabulary", vocabulary),
+        ("metrics", metrics),
+    ):
+        staged.add_table(name, [table])
+
+
+def _sampling(material: Material) -> derived.SplitTotals | None:
+    table = material.profile.split_totals()
+    if table is None:
+        return None
+    read = sum(len(state.planned.chosen) for state in material.states)
+    planned = sum(len(state.planned.plan.splits) for state in material.states)
+    return derived.SplitTotals(table, read, planned)
+
+
+def _verified(states: list[ShardState]) -> int:
+    return sum(state.verified for state in states)
+
+
+def _copies(states: list[ShardState]) -> Counter[str]:
+    return Counter(state.sha256 for state in states if state.sha256)
+
+
+def _shards(states: list[ShardState]) -> pa.Table:
+    copies = _copies(states)
+    rows = []
+    for state in states:
+        coverage = state.coverage
+        rows.append(
+            {
+                "shard": state.shard.name,
+                "sha256": state.sha256 or None,
+                "bytes": state.shard.size,
+                "format": state.shard.format.value,
+                "status": state.status.value,
+                "copies": copies.get(state.sha256, 1),
+                "splits": len(state.planned.plan.splits),
+                "splits_counted": len(state.planned.chosen) if coverage else 0,
+                "rows": coverage.rows if coverage else 0,
+                "documents": coverage.documents if coverage else 0,
+                "dead_letters": sum(coverage.dead.values()) if coverage else 0,
+                "filtered": sum(coverage.filtered.values()) if coverage else 0,
+                "nul_documents": coverage.nul_documents if coverage else 0,
+                "error": state.error,
+            }
+        )
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["shard"])), schema=tables.SHARDS)
+
+
+def _outcomes(states: list[ShardState]) -> pa.Table:
+    counts: Counter[tuple[str, str]] = Counter()
+    for state in states:
+        if state.coverage:
+            counts["document", ""] += state.coverage.documents
+            counts.update({("dead_letter", reason): n for reason, n in state.coverage.dead.items()})
+            counts.update({("filtered", reason): n for reason, n in state.coverage.filtered.items()})
+    rows = [{"outcome": o, "reason": r, "rows": n} for (o, r), n in sorted(counts.items())]
+    return pa.Table.from_pylist(rows, schema=tables.OUTCOMES)
+
+
+def _dead_letters(states: list[ShardState]) -> Iterator[pa.Table]:
+    for state in sorted(states, key=lambda state: state.shard.name):
+        if state.coverage is None or not len(state.coverage.letters):
+            continue
+        letters = state.coverage.letters.columns
+        reasons = [state.coverage.names[p].split(":", 1)[1] for p in letters["reason"]]
+        excerpts = [text.decode(errors="backslashreplace") or None for text in letters["excerpt"].to_pylist()]
+        yield pa.table(
+            {
+                "shard": pa.array([state.shard.name] * len(reasons), pa.string()),
+                **_coordinates(letters["row"]),
+                "reason": pa.array(reasons, pa.string()),
+                "sha256": letters["sha256"].cast(pa.string()),
+                "bytes": letters["bytes"],
+                "excerpt": pa.array(excerpts, pa.string()),
+            },
+            schema=tables.DEAD_LETTERS,
+        )
+
+
+def _coordinates(key: np.ndarray) -> dict[str, np.ndarray]:
+    return {"split": (key >> np.uint64(40)).astype(np.int64), "row": (key & np.uint64(2**40 - 1)).astype(np.int64)}
+
+
+def _per_document(material: Material) -> Iterator[pa.Table]:
+    for state in sorted(material.states, key=lambda state: state.shard.name):
+        if state.error is not None:
+            continue
+        reader = PartialReader(material.job.path_of(Records.name, state.shard, state.sha256))
+        names = pa.array(list(reader.names), pa.string())
+        for chunk in reader.chunks("records", RECORDS):
+            columns = chunk.columns
+            ids = columns["id"].cast(pa.string())
+            yield pa.table(
+                {
+                    "shard": pa.array([state.shard.name] * len(chunk), pa.string()),
+                    **_coordinates(columns["cell"]),
+                    "id": ids if material.spec.document.id else pa.nulls(len(chunk), pa.string()),
+                    "domain": names.take(pa.array(columns["domain"])),
+                    "hash": hash_column(chunk),
+                    **{name: columns[name] for name in ("bytes", "characters", "words", "tokens")},
+                },
+                schema=tables.PER_DOCUMENT,
+            )
+
+
+def _facts(staged: StagedRun, material: Material) -> dict[str, Any]:
+    spec, states = material.spec, material.states
+    coverage = _coverage(material)
+    needed = min(NEEDED, material.documents)
+    verified = _verified(states)
+    integrity = _integrity(spec, states, coverage, verified, needed)
+    reasons = [rule["detail"] for rule in integrity if rule["status"] == "fail"]
+    tokenization, tokenizer = material.job.tokenization, material.job.tokenizer
+    hashed = [(state.shard.name, state.sha256) for state in states if state.sha256]
+    return {
+        "format": 1,
+        "name": spec.name,
+        "run": staged.name,
+        "snapshot": {
+            "digest": snapshot_digest(hashed),
+            "shards": len(states),
+            "bytes": sum(state.shard.size for state in states),
+        },
+        "coverage": coverage,
+        "integrity": integrity,
+        "complete": not reasons,
+        "reasons": reasons,
+        "tokenizer": {
+            "name": spec.tokenizer,
+            "sha256": tokenizer.sha256,
+            "vocabulary": tokenizer.vocabulary,
+            "path": tokenization.path,
+            "path_version": tokenization.path_version,
+            "path_reason": tokenization.reason,
+            "switched_off": list(tokenizer.switched_off),
+            "verified": verified,
+            "verified_needed": needed,
+        },
+        "facets": {
+            "primary": "domain",
+            "names": list(material.profile.facets),
+            "sources": {
+                name: _source_text(source)
+                for name, source in {"domain": spec.document.domain, **spec.document.facets}.items()
+            },
+        },
+        "cluster": _source_text(spec.document.cluster) if spec.document.cluster is not None else None,
+        "token_groups": "domain" if material.profile.groups_by_domain else "overall",
+        "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
+        "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
+        "versions": _versions(),
+        "spec": spec.model_dump(mode="json"),
+    }
+
+
+def _coverage(material: Material) -> dict[str, Any]:
+    states = material.states
+    by_status = Counter(state.status for state in states)
+    totals = [state.coverage for state in states if state.coverage]
+    splits = sum(len(state.planned.plan.splits) for state in states)
+    counted = sum(len(state.planned.chosen) for state in states if state.coverage)
+    return {
+        "shards": len(states),
+        "shards_read": by_status[ShardStatus.READ],
+        "shards_cached": by_status[ShardStatus.CACHED],
+        "shards_error": by_status[ShardStatus.ERROR],
+        "shards_not_sampled": by_status[ShardStatus.NOT_SAMPLED],
+        "splits": splits,
+        "splits_counted": counted,
+        "rows": sum(coverage.rows for coverage in totals),
+        "documents": material.documents,
+        "dead_letters": sum(sum(coverage.dead.values()) for coverage in totals),
+        "filtered": sum(sum(coverage.filtered.values()) for coverage in totals),
+        "sample_share": material.spec.sample.share if material.spec.sample else 1.0,
+        "conserved": _conserved(material),
+        "manifest": material.spec.snapshot.manifest is not None,
+        "digests_computed": sum(state.planned.plan.digest_computed for state in states),
+        "digests_remembered": sum(not state.planned.plan.digest_computed for state in states),
+        "duplicate_shards": sum(n - 1 for n in _copies(states).values()),
+    }
+
+
+def _conserved(material: Material) -> bool:
+    """Whether readers, footers and measures agree on every row: the readers' tallies were checked as they read; here
+    the rows that footers promise and the documents that the measures hold are held against them."""
+    for state in material.states:
+        plan = state.planned.plan
+        whole = len(state.planned.chosen) == len(plan.splits)
+        if state.coverage and whole and plan.rows is not None and plan.rows != state.coverage.rows:
+            return False
+    profile_documents = sum(int(chunk.columns["documents"].sum()) for chunk in material.profile.duplicate_hashes())
+    return profile_documents == material.documents
+
+
+def _integrity(
+    spec: AuditSpec, states: list[ShardState], coverage: dict[str, Any], verified: int, needed: int
+) -> list[dict[str, str]]:
+    failed = [state for state in states if state.error is not None]
+    budget = spec.limits.dead_letter_share
+    dead = coverage["dead_letters"] / coverage["rows"] if coverage["rows"] else 0.0
+    first = f"; the first is {failed[0].shard.name}: {failed[0].error}" if failed else ""
+    rules = [
+        (
+            "coverage",
+            not failed,
+            f"{len(failed)} of {len(states)} shards could not be read{first}",
+            "every shard was read",
+        ),
+        ("conservation", coverage["conserved"], "rows are unaccounted for", "every row is accounted for"),
+        (
+            "digests",
+            all(state.sha256 for state in states),
+            "a shard could not be hashed",
+            f"{coverage['digests_computed']} computed, {coverage['digests_remembered']} remembered",
+        ),
+        (
+            "tokenizer_verification",
+            verified >= needed,
+            f"only {verified} of the {needed} documents needed were verified against the reference tokenizer",
+            f"{verified} documents agree with the reference",
+        ),
+        (
+            "dead_letter_budget",
+            dead <= budget,
+            f"{coverage['dead_letters']} of {coverage['rows']} rows are dead letters ({dead:.3%}), the limit is {budget:.3%}",
+            f"{coverage['dead_letters']} of {coverage['rows']} rows, the limit is {budget:.3%}",
+        ),
+    ]
+    return [
+        {"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad}
+        for check, holds, bad, good in rules
+    ]
+
+
+def _source_text(source: Any) -> str:
+    value = facet_settings(source)
+    if isinstance(value, str):
+        return f"column {value}"
+    return ", ".join(f"{kind.replace('_', ' ')} {what}" for kind, what in value.items())
+
+
+def _clause_text(clause: Any) -> str:
+    value = list(clause.value) if isinstance(clause.value, tuple) else clause.value
+    return f"{clause.column} {clause.op}" + ("" if value is None else f" {value!r}")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def host_facts() -> dict[str, Any]:
+    """Name and kind of this machine; they go into timings.json alone."""
+    return {
+        "name": platform.node(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def write_report(staged: StagedRun) -> None:
+    """Render report.html from the staged tables."""
+    from corpus_audit.checks.report.html import render_html
+    from corpus_audit.checks.report.model import load_report
+
+    staged.add_text("report.html", render_html(load_report(staged.folder)))

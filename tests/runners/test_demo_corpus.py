@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import email
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer
+
+from corpus_audit.runners import demo_corpus, demo_sources
+from corpus_audit.runners.demo_corpus import COLUMNS, SHARDS, VOCABULARY, DemoCorpus, build_demo
+from corpus_audit.runners.demo_sources import Source, choose, find_sources
+from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.schemas.errors import UsageError
+
+MEGABYTES = 2
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
+    return build_demo(tmp_path_factory.mktemp("demo"), MEGABYTES)
+
+
+def read_all(folder: Path) -> list[dict[str, Any]]:
+    """Every row, shard by shard."""
+    rows = []
+    for path in sorted((folder / "data").iterdir()):
+        if path.suffix == ".parquet":
+            rows += pq.read_table(path, page_checksum_verification=True).to_pylist()
+        else:
+            data = path.read_bytes()
+            raw = gzip.decompress(data) if path.suffix == ".gz" else pa.input_stream(path).read()
+            rows += [json.loads(line) for line in raw.splitlines()]
+    return rows
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def small_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One package stands for the whole installation."""
+    root = Path(email.__file__).parent
+    monkeypatch.setattr(demo_sources, "_roots", lambda: iter([("stdlib", root)]))
+
+
+def test_what_is_in_it(demo: DemoCorpus) -> None:
+    rows = read_all(demo.folder)
+    assert not demo.reused and demo.note is None
+    assert len(rows) == demo.documents == sum(demo.domains.values())
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert sum(len(row["text"].encode()) for row in rows) == demo.text_bytes
+    assert 0.9 * MEGABYTES * 1e6 <= demo.text_bytes <= MEGABYTES * 1e6
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert {row["source"] for row in rows} == set(demo.domains)
+    assert {"stdlib", "documentation", "licences"} <= set(demo.domains) and len(demo.domains) <= 15
+
+
+def test_the_shards_show_every_kind_of_reader(demo: DemoCorpus) -> None:
+    names = [path.name for path in sorted((demo.folder / "data").iterdir())]
+    assert len(names) == SHARDS
+    assert [name.partition(".")[2] for name in names] == ["parquet"] * 6 + ["jsonl.zst", "jsonl.gz"]
+    metadata = pq.ParquetFile(demo.folder / "data" / names[0]).metadata
+    assert metadata.row_group(0).column(1).compression == "ZSTD"
+
+
+def test_the_spec_is_valid_and_fits_the_corpus(demo: DemoCorpus) -> None:
+    spec = load_audit(demo.audit).spec
+    assert spec.mixture is not None and set(spec.mixture.weights) == set(demo.domains)
+    assert (spec.document.text, spec.document.id, spec.document.domain) == ("text", "id", "source")
+    assert spec.document.facets == {"package": "package"}
+    assert (demo.folder / spec.tokenizer).is_file()
+
+
+def test_the_tokenizer_is_byte_level_and_lossless(demo: DemoCorpus) -> None:
+    tokenizer = Tokenizer.from_file(str(demo.folder / "tokenizer.json"))
+    assert tokenizer.get_vocab_size() == VOCABULARY
+    text = "def f(x):\n\treturn 'naïve 日本 \U0001f600' # " + bytes(range(32, 127)).decode()
+    ids = tokenizer.encode(text).ids
+    assert tokenizer.decode(ids) == text and len(ids) < len(text.encode())
+
+
+def test_the_same_bytes_every_time(demo: DemoCorpus, tmp_path: Path) -> None:
+    again = build_demo(tmp_path / "again", MEGABYTES)
+    assert files(again.folder) == files(demo.folder)
+
+
+def test_a_complete_corpus_is_reused(demo: DemoCorpus) -> None:
+    stamps = {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")}
+    stages: list[str] = []
+    again = build_demo(demo.folder, MEGABYTES, stages.append)
+    assert again.reused and stages == []
+    assert (again.documents, again.domains) == (demo.documents, demo.domains)
+    assert {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")} == stamps
+
+
+@pytest.mark.usefixtures("small_installation")
+def test_a_damaged_corpus_is_built_again_and_other_files_stay(tmp_path: Path) -> None:
+    first = build_demo(tmp_path, 1)
+    before = files(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "kept").write_text("a run")
+    (tmp_path / "data" / "part-03.parquet").write_bytes(b"short")
+    again = build_demo(tmp_path, 1)
+    assert not again.reused and again.domains == first.domains
+    assert files(tmp_path) == {**before, "runs/kept": b"a run"}
+    assert not build_demo(tmp_path, 2).reused
+
+
+@pytest.mark.usefixtures("small_installation")
+def test_a_failed_build_leaves_no_half_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_corpus, "_train_tokenizer", fails)
+        with pytest.raises(KeyboardInterrupt):
+            build_demo(tmp_path, 1)
+    assert files(tmp_path) == {}
+    assert not build_demo(tmp_path, 1).reused
+
+
+def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "audit.yaml").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds audit\.yaml already"):
+        build_demo(tmp_path, 1)
+    assert files(tmp_path) == {"audit.yaml": b"mine"}
+
+
+def test_a_small_installation_is_said_to_be_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "python"
+    (root / "json").mkdir(parents=True)
+    for name in ("os.py", "json/decoder.py", "LICENSE.txt", "README.md"):
+        (root / name).write_text(f"# {name}\n" * 200)
+    (root / "broken.py").write_bytes(b"# \xff\n" * 200)
+    (root / "blank.py").write_text(" \n" * 200)
+    (root / "huge.py").write_bytes(b"#" * (demo_sources.LARGEST + 1))
+    (root / "tiny.py").write_text("#")
+    (root / "link.py").symlink_to(root / "os.py")
+    monkeypatch.setattr(demo_sources, "_roots", lambda: iter([("stdlib", root)]))
+    monkeypatch.setattr(demo_sources, "_topics", lambda: iter([]))
+    built = build_demo(tmp_path / "demo", 1)
+    assert built.domains == {"stdlib": 2, "licences": 1, "documentation": 1}
+    assert built.note is not None and "holds 0 MB of fitting text, not 1" in built.note
+    load_audit(built.audit)
+    monkeypatch.setattr(demo_sources, "_roots", lambda: iter([]))
+    with pytest.raises(UsageError, match="no source files"):
+        build_demo(tmp_path / "none", 1)
+
+
+def test_sources_are_sorted_and_named_once() -> None:
+    names = [source.name for source in find_sources()]
+    assert names == sorted(names) and len(set(names)) == len(names)
+    assert any(name.startswith("stdlib/pydoc_data/topics.py#") for name in names)
+    assert not any("__pycache__" in name for name in names)
+
+
+def test_a_choice_keeps_to_the_budget_and_gives_to_every_domain() -> None:
+    sizes = {"big": 100_000, "middle": 10_000, "small": 400}
+    sources = [
+        Source(f"{domain}/{n}", domain, domain, 100, Path())
+        for domain, total in sizes.items()
+        for n in range(total // 100)
+    ]
+    chosen = choose(sources, 20_000)
+    spent = {domain: sum(source.size for source in chosen if source.domain == domain) for domain in sizes}
+    # The small domain is taken whole; the rest is shared as sqrt(100,000) : sqrt(10,000).
+    assert spent["small"] == 400
+    assert spent["big"] / spent["middle"] == pytest.approx(10**0.5, rel=0.05)
+    assert 19_700 <= sum(spent.values()) <= 20_000
+    assert choose(sources, 20_000) == chosen and choose(sources, 10**9) == sorted(sources, key=lambda s: s.name)
