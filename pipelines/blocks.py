@@ -24,6 +24,10 @@ BLOCK_DOCUMENTS = 250_000
 MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 16 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
 
+_SPARE_IDS = 2**25
+"""Room for the ids of a typical block; memory is only taken as it is written."""
+
+_NO_IDS = np.empty(0, np.uint32)
 _NO_TEXT = pa.array([], pa.large_string())
 _scratch = threading.local()
 
@@ -54,8 +58,7 @@ class BlockBuilder:
         encoded = self._tokenization.encode(batch.text)
         high, low = hash_documents(data, offsets)
         size = len(batch)
-        characters, words, nul = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, bool)
-        scan_text(data, offsets, characters, words, nul)
+        characters, words, nul = scan_text(data, offsets)
         self.nul_documents += int(nul.sum())
         self._verifier.add(batch.text, high, batch.rows, encoded)
         self._keep_ids(encoded)
@@ -72,12 +75,11 @@ class BlockBuilder:
 
     def _keep_ids(self, encoded: TokenBatch) -> None:
         """Copy the ids behind those of earlier batches, in a buffer that the thread keeps between blocks."""
-        buffer = getattr(_scratch, "ids", None)
         needed = self._tokens + len(encoded.ids)
-        if buffer is None or len(buffer) < needed:
-            larger = np.empty(max(needed, 2**22, 2 * needed if needed < 2**25 else needed + 2**24), np.uint32)
-            if self._tokens:
-                larger[: self._tokens] = buffer[: self._tokens]
+        buffer: np.ndarray = getattr(_scratch, "ids", _NO_IDS)
+        if len(buffer) < needed:
+            larger = np.empty(needed + _SPARE_IDS, np.uint32)
+            larger[: self._tokens] = buffer[: self._tokens]
             _scratch.ids = buffer = larger
         buffer[self._tokens : needed] = encoded.ids
         self._tokens = needed

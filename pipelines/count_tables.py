@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.kernels import sparse
 
-Column = np.ndarray | pa.Array
+Column: TypeAlias = Any
 """A numpy vector, or an Arrow large_binary array for `Kind.BYTES`."""
 
 LOW_BITS = 32
@@ -169,6 +170,7 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
         elif kind in (Kind.SUM, Kind.WIDE_HIGH):
             columns[name] = _sums(column[order], starts)
         elif kind is Kind.GROUPS:
+            assert table.counts is not None
             columns[name], counts = sparse.merge_groups(column, table.counts, order, starts)
         else:
             columns[name] = column[firsts]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from corpus_audit.pipelines.facet_totals import FacetTotals, SplitTotals, all_first, nullable, sampling_design
 from corpus_audit.pipelines.metrics import metrics
 from corpus_audit.pipelines.reading.documents import PRIMARY

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from corpus_audit.pipelines.statistics.clustered import DocumentClusters, Floats, Integers, WideIntegers
 from corpus_audit.pipelines.statistics.grouped import GroupedTotals, RandomGroups, TwoStage
 from corpus_audit.schemas import tables

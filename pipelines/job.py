@@ -22,7 +22,7 @@ from corpus_audit.pipelines.reading.path_patterns import path_values
 from corpus_audit.pipelines.reading.reader import read_split
 from corpus_audit.pipelines.reading.splits import plan_shard
 from corpus_audit.pipelines.store import KeyMaker, ProfileStore
-from corpus_audit.pipelines.tokenization import TokenizerFile, Tokenization
+from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
 from corpus_audit.pipelines.verification import Verifier
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from corpus_audit.pipelines.facet_totals import FacetTotals, nullable
 from corpus_audit.pipelines.reading.documents import PRIMARY
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers

@@ -137,8 +137,8 @@ class PartialReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            data = path.read_bytes() if path.stat().st_size < 2**20 else None
-            self._data = memoryview(data if data is not None else np.memmap(path, np.uint8, mode="r"))
+            small = path.stat().st_size < 2**20
+            self._data = memoryview(path.read_bytes()) if small else np.memmap(path, np.uint8, mode="r").data
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read the partial profile {path}: {error}") from error
         body = len(self._data) - 32

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines import count_tables
 from corpus_audit.pipelines.count_tables import CountTable
+from corpus_audit.pipelines.kernels.hashing import digests
 from corpus_audit.pipelines.measures import domains as domains_measure
 from corpus_audit.pipelines.measures import duplicates, lengths, neighbours, samples, split_totals, tokens
-from corpus_audit.pipelines.kernels.hashing import digests
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.statistics.lengths import bucket_edges
 from corpus_audit.schemas import tables
@@ -311,11 +311,13 @@ class _Listing:
 
     def find(self, table: CountTable) -> np.ndarray:
         """The listed row of every (high, low, facet) of another table."""
-        mine, other = (
-            np.rec.fromarrays([t.columns["high"], t.columns["low"], t.columns["facet"]], names="h,l,f")
-            for t in (self.values, table)
-        )
-        return self.row[np.searchsorted(mine, other)]
+        mine, wanted = self.values.columns, table.columns
+        place = np.searchsorted(mine["high"], wanted["high"], side="left")
+        while True:  # at most once a facet: only they can share a value's hash
+            wrong = (mine["low"][place] != wanted["low"]) | (mine["facet"][place] != wanted["facet"])
+            if not wrong.any():
+                return self.row[place]
+            place[wrong] += 1
 
     def names(self, rows: np.ndarray) -> pa.Array:
         """Values of listed rows."""
@@ -360,7 +362,11 @@ class _Listing:
         counts = np.zeros(len(self.facet_of_row), np.int64)
         held: tuple[np.ndarray, ...] | None = None
         for chunk in reader.chunks("clusters", domains_measure.CLUSTERS):
-            columns = (chunk.columns["cluster_high"], chunk.columns["cluster_low"], self.find(chunk))
+            columns: tuple[np.ndarray, ...] = (
+                chunk.columns["cluster_high"],
+                chunk.columns["cluster_low"],
+                self.find(chunk),
+            )
             if held is not None:
                 columns = tuple(np.concatenate(pair) for pair in zip(held, columns, strict=True))
             last = int(np.searchsorted(columns[0], columns[0][-1], side="left"))

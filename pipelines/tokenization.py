@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.atomic import atomic_write
 from corpus_audit.schemas.errors import UsageError
 
 FAST, REFERENCE = "gigatoken", "tokenizers"
@@ -40,20 +41,22 @@ class TokenizerFile:
     Attributes:
         name: what the spec calls it.
         sha256: of the file's bytes.
-        text: the JSON that both paths load.
+        path: a copy of it with those settings off, which both paths load; workers are sent the path, not the megabytes.
         switched_off: settings that were removed, such as ``truncation (max_length 128)``.
         vocabulary: one more than the largest token id.
     """
 
     name: str
     sha256: str
-    text: str
+    path: Path
     switched_off: tuple[str, ...]
     vocabulary: int
 
 
-def load_tokenizer(name: str, base: Path) -> TokenizerFile:
+def load_tokenizer(name: str, base: Path, folder: Path) -> TokenizerFile:
     """Find and read a tokenizer.json: a file, a folder that holds one, or a hub name.
+
+    What is used is written into ``folder``, under its digest.
 
     Raises:
         UsageError: when it cannot be found or is not a tokenizer.
@@ -77,7 +80,11 @@ def load_tokenizer(name: str, base: Path) -> TokenizerFile:
         vocabulary = max(_reference(text).get_vocab(with_added_tokens=True).values()) + 1
     except Exception as error:  # tokenizers raises bare Exception
         raise UsageError(f"{path} is not a tokenizer.json that tokenizers can load: {error}") from error
-    return TokenizerFile(name, hashlib.sha256(data).hexdigest(), text, tuple(switched_off), vocabulary)
+    used = text.encode()
+    place = folder / f"{hashlib.sha256(used).hexdigest()}.json"
+    if not place.exists():
+        atomic_write(place, used)
+    return TokenizerFile(name, hashlib.sha256(data).hexdigest(), place, tuple(switched_off), vocabulary)
 
 
 def _from_hub(name: str) -> Path:
@@ -122,8 +129,9 @@ class Tokenization:
 
     def __init__(self, file: TokenizerFile) -> None:
         self.file = file
+        self._text = file.path.read_text(encoding="utf-8")
         self._local = threading.local()
-        self._tokenizer = _reference(file.text)
+        self._tokenizer = _reference(self._text)
         self.path, self.reason = FAST, ""
         try:
             import gigatoken  # noqa: F401
@@ -190,7 +198,7 @@ class Tokenization:
         if tokenizer is None:
             import gigatoken
 
-            tokenizer = self._local.tokenizer = gigatoken.Tokenizer.from_json(self.file.text)
+            tokenizer = self._local.tokenizer = gigatoken.Tokenizer.from_json(self._text)
         return tokenizer
 
 

@@ -104,7 +104,7 @@ class Verifier:
         where = f"{self.shard}, row {int(rows[d])} of its split"
         ids = batch.ids[batch.offsets[d] : batch.offsets[d + 1]]
         one = text.slice(d, 1)
-        offsets, data = text_buffers(one)
+        _, data = text_buffers(one)
         if len(data) > WHOLE_BYTES:
             return self._slice(data, where)
         return _Case(one[0].as_py(), ids.copy(), where)

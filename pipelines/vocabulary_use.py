@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from corpus_audit.pipelines.facet_totals import all_first, nullable
 from corpus_audit.pipelines.statistics.clustered import Integers
 from corpus_audit.pipelines.statistics.vocabulary import (

@@ -12,10 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from corpus_audit.pipelines import derived, store
+from corpus_audit.pipelines import store
 from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
@@ -131,7 +128,9 @@ class _Run:
             name = f"{stamp}-{number}"
         self.staged = StagedRun(output, name)
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
-        self.job = Job(self.spec, load_tokenizer(self.spec.tokenizer, loaded.base), store.ProfileStore(root.resolve()))
+        root = root.resolve()
+        tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
+        self.job = Job(self.spec, tokenizer, store.ProfileStore(root))
         self.splits_read = 0
         self.splits_cached = 0
         self.text_bytes = 0

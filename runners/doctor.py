@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from corpus_audit.pipelines.tokenization import TokenizerFile
 
+    pass
+
 DISTRIBUTION = "corpus-audit"
 USER_EXTRAS = {"s3": "to read s3:// paths", "gcs": "to read gs:// paths", "hub": "to load tokenizers by hub name"}
 GIB = 2**30
@@ -116,7 +118,8 @@ def check_tokenizers() -> Iterator[Finding]:
     """Whether the fast tokenizer can be had, and whether it gives the reference's ids for a small vocabulary."""
     from corpus_audit.pipelines.tokenization import FAST, Tokenization
 
-    tokenization = Tokenization(_small_tokenizer())
+    with tempfile.TemporaryDirectory() as folder:
+        tokenization = Tokenization(_small_tokenizer(Path(folder)))
     if tokenization.path == FAST:
         found = f"{FAST} {tokenization.path_version} agrees with tokenizers {tokenization.reference_version}"
         yield Finding("fast tokenizer", Status.OK, found)
@@ -129,18 +132,19 @@ def check_tokenizers() -> Iterator[Finding]:
     )
 
 
-def _small_tokenizer() -> TokenizerFile:
-    """A byte-level BPE of a few hundred tokens, trained on a sentence."""
+def _small_tokenizer(folder: Path) -> TokenizerFile:
+    """A byte-level BPE of a few hundred tokens, trained on a sentence and kept in ``folder``."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    from corpus_audit.pipelines.tokenization import TokenizerFile
+    from corpus_audit.pipelines.tokenization import load_tokenizer
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=300, show_progress=False, initial_alphabet=alphabet, min_frequency=1)
     tokenizer.train_from_iterator(["the quick brown fox jumps over the lazy dog, and the dog sleeps on"], trainer)
-    return TokenizerFile("doctor", "", tokenizer.to_str(), (), tokenizer.get_vocab_size())
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return load_tokenizer("tokenizer.json", folder, folder)
 
 
 def check_kernel_cache() -> Iterator[Finding]:

@@ -342,7 +342,8 @@ def _integrity(
         (
             "dead_letter_budget",
             dead <= budget,
-            f"{coverage['dead_letters']} of {coverage['rows']} rows are dead letters ({dead:.3%}), the limit is {budget:.3%}",
+            f"{coverage['dead_letters']} of {coverage['rows']} rows are dead letters ({dead:.3%}), more than the "
+            f"limit of {budget:.3%}",
             f"{coverage['dead_letters']} of {coverage['rows']} rows, the limit is {budget:.3%}",
         ),
     ]

@@ -147,7 +147,8 @@ class Oracle:
         self.tokens_of: dict[bytes, int] = {}
         self.token_counts: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self.token_groups: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
-        self.examples: dict[int, tuple[bytes, str, str | None]] = {}
+        self.lowest_hash: dict[int, bytes] = {}
+        self.holders: dict[bytes, set[tuple[str, str | None]]] = defaultdict(set)
 
     def count(self, documents: Sequence[Document]) -> Oracle:
         """Encode and count documents; returns itself."""
@@ -193,12 +194,11 @@ class Oracle:
             counts[2] += occurrences * occurrences
             counts[3] += occurrences * len(ids)
             self.token_groups[domain, token][group] += occurrences
-            seen = self.examples.get(token)
-            if seen is None or (content, domain, document.id or "") < (seen[0], seen[1], seen[2] or ""):
-                self.examples[token] = (content, domain, document.id)
+            self.lowest_hash[token] = min(content, self.lowest_hash.get(token, content))
+        self.holders[content].add((domain, document.id))
 
     def tables(self) -> dict[str, list[Row]]:
-        """Rows of every integer table that follows from documents alone (not outcomes, minhash and samples)."""
+        """Rows of every integer table that follows from documents alone (not outcomes, examples, minhash, samples)."""
         return {
             "domains": list(self._domains()),
             "cluster_groups": [
@@ -226,11 +226,11 @@ class Oracle:
                 for (domain, token), cell in sorted(self.token_counts.items())
             ],
             "token_groups": list(self._token_groups()),
-            "token_examples": [
-                {"token": token, "hash": content, "domain": domain, "id": name}
-                for token, (content, domain, name) in sorted(self.examples.items())
-            ],
         }
+
+    def examples(self) -> list[tuple[int, bytes]]:
+        """(token, hash) of the token_examples table; `holders` has the documents of that text, any of which may do."""
+        return sorted(self.lowest_hash.items())
 
     def _total(self, documents: Iterable[tuple[int, ...]]) -> _Total:
         total = _Total()

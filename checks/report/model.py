@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from corpus_audit.checks.report import tables
 from corpus_audit.checks.report.parts import (
-    Amount,
     Coverage,
     Deviation,
     DuplicateRow,
@@ -108,11 +107,12 @@ def load_report(run_dir: Path) -> ReportModel:
     domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
     unit: Unit = run.mixture.unit if run.mixture else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
-    rows = tables.share_rows(domains, proportions, run.facets.primary)
-    listed = sum(1 for row in rows if not row.folded)
+    intended = run.mixture.shares if run.mixture else {}
+    rows = tables.share_rows(domains, proportions, run.facets.primary, intended)
+    listed = pc.sum(pc.not_equal(primary["value"], OTHER_VALUES)).as_py() or 0
     if run.mixture is not None:
-        rows = _with_intended(rows, proportions, run.facets.primary, unit, run.mixture.shares)
-    shown = _largest(rows, unit, TOP_DOMAINS)
+        rows = _with_intended(rows, proportions, run.facets.primary, unit, intended)
+    shown = tables.largest(rows, unit, TOP_DOMAINS)
     top = tables.fold(sorted(rows, key=lambda row: (-row.amount(unit).share, row.name)), shown)
     names = [row.name for row in top if not row.folded]
     lengths, quantiles = table("lengths"), table("length_quantiles")
@@ -185,17 +185,11 @@ def _read_run_file(path: Path) -> RunFile:
 def _with_intended(
     rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
 ) -> list[ShareRow]:
-    """The rows with intended share and difference, and a row for every intended value that is absent.
-
-    A value that was not intended has an intended share of 0.
-    """
+    """The rows with intended share and difference; a value that was not intended has an intended share of 0."""
     mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
     figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
-    zero = Amount(0, 0.0, None, None)
-    present = {row.name for row in rows if not row.folded}
-    absent = [ShareRow(name, 0, 0, zero, zero, zero) for name in sorted(set(intended) - present)]
     compared = []
-    for row in (*rows, *absent):
+    for row in rows:
         figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
         target = figure.get("intended")
         if target is None:
@@ -248,16 +242,9 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
     )
 
 
-def _largest(rows: Sequence[ShareRow], unit: Unit, most: int) -> list[str]:
-    """Names of the largest rows by share or intended share, whichever is larger."""
-    named = [row for row in rows if not row.folded]
-    named.sort(key=lambda row: (-max(row.amount(unit).share, row.intended or 0.0), row.name))
-    return [row.name for row in named[:most]]
-
-
 def _facet(domains: pa.Table, proportions: pa.Table, name: str, source: str) -> FacetTable:
     rows = tables.share_rows(domains, proportions, name)
     rows.sort(key=lambda row: (-row.tokens.count, row.name))
     values = sum(1 for row in rows if not row.folded)
-    top = _largest(rows, "tokens", TOP_FACET_VALUES)
+    top = tables.largest(rows, "tokens", TOP_FACET_VALUES)
     return FacetTable(name, source, values, values == len(rows), tables.fold(rows, top))

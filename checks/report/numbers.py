@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from math import isfinite, log10
 
 MINUS = "−"
+ROUNDING = 1e-9
+"""Per cents nearer than this to 0 or 100 are 0 or 100: sums of floats end there."""
+
 NONE = "–"
 """Shown where there is no figure."""
 
@@ -60,9 +63,9 @@ def percent_figure(share: float, decimals: int = 1) -> str:
         return NONE
     smallest = 10.0**-decimals
     shown = 100.0 * share
-    if 0.0 < shown < smallest / 2:
+    if ROUNDING < shown < smallest / 2:
         return f"< {smallest:.{decimals}f}"
-    if 100.0 - smallest / 2 < shown < 100.0:
+    if 100.0 - smallest / 2 < shown < 100.0 - ROUNDING:
         return f"> {100.0 - smallest:.{decimals}f}"
     return f"{shown:.{decimals}f}".replace("-", MINUS)
 

@@ -22,6 +22,7 @@ from corpus_audit.checks.report.parts import (
     PublishedFile,
     ShardRow,
     ShareRow,
+    Unit,
     VocabularyRow,
 )
 from corpus_audit.schemas.errors import StoreError
@@ -62,16 +63,21 @@ def read_table(run_dir: Path, name: str, files: Mapping[str, PublishedFile]) -> 
     return table
 
 
-def share_rows(domains: pa.Table, proportions: pa.Table, facet: str) -> list[ShareRow]:
-    """Every value of a facet in the order of the table; the row of unlisted values, if any, has ``folded`` -1."""
-    mine = pc.equal(proportions["facet"], facet)
+def share_rows(domains: pa.Table, proportions: pa.Table, facet: str, absent: Iterable[str] = ()) -> list[ShareRow]:
+    """Every value of a facet in the order of the table, then the ``absent`` ones that it lacks, with counts of 0.
+
+    The row of values that the table does not list, if there is one, has ``folded`` -1.
+    """
     figures: dict[tuple[str, str], dict[str, Any]] = {
-        (row["value"], row["unit"]): row for row in proportions.filter(mine).to_pylist()
+        (row["value"], row["unit"]): row
+        for row in proportions.filter(pc.equal(proportions["facet"], facet)).to_pylist()
     }
     selected = domains.filter(pc.equal(domains["facet"], facet)).to_pylist()
     totals = {unit: sum(row[unit] for row in selected) for unit in ("documents", "bytes", "tokens")}
+    lacking = sorted(set(absent) - {row["value"] for row in selected})
+    nothing = {"clusters": 0, "documents": 0, "bytes": 0, "tokens": 0}
     rows = []
-    for row in selected:
+    for row in (*selected, *({"value": name} | nothing for name in lacking)):
 
         def amount(unit: str, row: dict[str, Any] = row) -> Amount:
             figure = figures.get((row["value"], unit), {})
@@ -82,6 +88,13 @@ def share_rows(domains: pa.Table, proportions: pa.Table, facet: str) -> list[Sha
         name = "" if folded else row["value"]
         rows.append(ShareRow(name, folded, row["clusters"], amount("documents"), amount("bytes"), amount("tokens")))
     return rows
+
+
+def largest(rows: Sequence[ShareRow], unit: Unit, most: int) -> list[str]:
+    """Names of the largest rows by share or intended share, whichever is larger."""
+    named = [row for row in rows if not row.folded]
+    named.sort(key=lambda row: (-max(row.amount(unit).share, row.intended or 0.0), row.name))
+    return [row.name for row in named[:most]]
 
 
 def fold(rows: Sequence[ShareRow], shown: Iterable[str]) -> tuple[ShareRow, ...]:

@@ -10,7 +10,7 @@ from corpus_audit.checks.report.findings import Name, Sentence, decimals, findin
 from corpus_audit.checks.report.labels import share_label
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
-from corpus_audit.checks.report.tables import fold
+from corpus_audit.checks.report.tables import fold, largest
 
 __all__ = ["render_summary", "safe_text"]
 
@@ -105,7 +105,7 @@ def _totals(model: ReportModel, width: int) -> list[str]:
 
 def _shares(model: ReportModel, width: int, pen: _Pen) -> Iterator[str]:
     digits = decimals(model.domains, model)
-    rows = fold(model.domains, [row.name for row in model.domains if not row.folded][:TOP])
+    rows = fold(model.domains, largest(model.domains, model.unit, TOP))
     compared = model.mixture is not None
     figure, spread = 6 + max(digits - 1, 0), 14 + 2 * (digits - 1)
     name = max(14, width - 2 * figure - spread - (figure + 3 if compared else 0) - 24)

@@ -11,7 +11,7 @@ GROUPS = 64
 
 
 @kernel
-def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, runs):  # type: ignore[no-untyped-def]
+def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, runs):
     """See `count_tokens`. ``cells`` and ``runs`` are the capacities of the first guess at the outputs."""
     cell_token = np.empty(cells, np.int32)
     cell_sums = np.empty((cells, 4), np.int64)
@@ -161,4 +161,4 @@ def count_tokens(
     n_domains = len(np.unique(domains))
     cells = max(1024, min(n_domains * vocabulary, len(ids)) // 4)
     result = _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells)
-    return result  # type: ignore[no-any-return]
+    return result

@@ -2,8 +2,8 @@
 
 A cryptographic hash because the corpus is not trusted: with a fast non-cryptographic one (MurmurHash3 can be inverted)
 whoever controls a document can change it and keep its hash, and the audit would report it as kept. The values are
-those of ``hashlib.blake2b(text, digest_size=16)``, so anybody can recompute them; the speed is about that of hashlib on long
-documents, without a Python object a document and with the GIL released.
+those of ``hashlib.blake2b(text, digest_size=16)``, so anybody can recompute them, at three quarters of hashlib's
+speed on long documents, without a Python object a document and with the GIL released.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SIGMA = np.array(
 
 
 @inlined
-def _mix(a, b, c, d, x, y):  # type: ignore[no-untyped-def]
+def _mix(a, b, c, d, x, y):
     a = a + b + x
     d ^= a
     d = (d >> np.uint64(32)) | (d << np.uint64(32))
@@ -66,7 +66,7 @@ def _mix(a, b, c, d, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _compress(h, m, counter, final):  # type: ignore[no-untyped-def]
+def _compress(h, m, counter, final):
     v0, v1, v2, v3, v4, v5, v6, v7 = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]
     v8, v9, v10, v11 = _IV[0], _IV[1], _IV[2], _IV[3]
     v12, v13, v14, v15 = _IV[4] ^ counter, _IV[5], _IV[6] ^ final, _IV[7]
@@ -91,7 +91,7 @@ def _compress(h, m, counter, final):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hash_documents(data, offsets, high, low):  # type: ignore[no-untyped-def]
+def _hash_documents(data, offsets, high, low):
     h = np.empty(8, np.uint64)
     block = np.empty(128, np.uint8)
     words = block.view(np.uint64)

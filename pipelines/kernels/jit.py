@@ -19,9 +19,9 @@ def kernel(function: F) -> F:
         compiled = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba's "no locator available": nowhere to keep the machine code
         compiled = numba.njit(nogil=True)(function)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 def inlined(function: F) -> F:
     """Compile a helper that other kernels call."""
-    return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
+    return numba.njit(inline="always")(function)

@@ -28,7 +28,7 @@ _INCREMENTS = _random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)
 
 
 @inlined
-def _finish(h):  # type: ignore[no-untyped-def]
+def _finish(h):
     """The finaliser of MurmurHash3 (64 bits)."""
     h ^= h >> np.uint64(33)
     h *= np.uint64(0xFF51AFD7ED558CCD)
@@ -39,7 +39,7 @@ def _finish(h):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _shingle(a, b, c, d, e):  # type: ignore[no-untyped-def]
+def _shingle(a, b, c, d, e):
     """A hash of five tokens in 32-bit arithmetic, which the compiler vectorises (4 times as fast as in 64 bits).
 
     A multilinear hash under the finaliser of MurmurHash3. Two different shingles collide with probability 2^-32: in
@@ -60,7 +60,7 @@ def _shingle(a, b, c, d, e):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _padded(document):  # type: ignore[no-untyped-def]
+def _padded(document):
     """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
     if len(document) >= SHINGLE:
         return document
@@ -70,13 +70,7 @@ def _padded(document):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def first_minhash(ids, offsets, values):  # type: ignore[no-untyped-def]
-    """The first MinHash value of every document, which decides whether it is in the near-duplicate sample.
-
-    Args:
-        ids: uint32 [T]; offsets: int64 [D + 1] into it.
-        values: uint32 [D], written.
-    """
+def _first_minhash(ids, offsets, values):
     for d in range(len(offsets) - 1):
         t = _padded(ids[offsets[d] : offsets[d + 1]])
         n = len(t) - SHINGLE + 1
@@ -88,7 +82,7 @@ def first_minhash(ids, offsets, values):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _signatures(ids, offsets, chosen, multipliers, increments, out):  # type: ignore[no-untyped-def]
+def _signatures(ids, offsets, chosen, multipliers, increments, out):
     signature = np.empty(PERMUTATIONS, np.uint32)
     for c in range(len(chosen)):
         t = _padded(ids[offsets[chosen[c]] : offsets[chosen[c] + 1]])
@@ -101,6 +95,18 @@ def _signatures(ids, offsets, chosen, multipliers, increments, out):  # type: ig
                 x = np.uint32(x * np.uint32(0x85EBCA6B))
                 signature[p] = min(signature[p], x)
         out[c, :] = signature
+
+
+def first_minhash(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The first MinHash value, uint32 [D], of every document; it decides who is in the near-duplicate sample.
+
+    Args:
+        ids: uint32 [T].
+        offsets: int64 [D + 1] into ``ids``.
+    """
+    values = np.empty(len(offsets) - 1, np.uint32)
+    _first_minhash(ids, offsets, values)
+    return values
 
 
 def signatures(ids: np.ndarray, offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -120,7 +126,7 @@ def rehash(values: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _vectors(ids, offsets, chosen, buckets, counts, stops):  # type: ignore[no-untyped-def]
+def _vectors(ids, offsets, chosen, buckets, counts, stops):
     in_document = np.zeros(BUCKETS, np.int32)
     touched = np.empty(BUCKETS, np.int16)
     n = 0

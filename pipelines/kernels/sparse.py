@@ -8,7 +8,7 @@ from corpus_audit.pipelines.kernels.jit import kernel
 
 
 @kernel
-def _merge(masks, counts, firsts, order, starts, out_masks, out_counts):  # type: ignore[no-untyped-def]
+def _merge(masks, counts, firsts, order, starts, out_masks, out_counts):
     sums = np.zeros(64, np.int64)
     n = 0
     for s in range(len(starts)):
@@ -61,7 +61,7 @@ def merge_groups(
 
 
 @kernel
-def _masks(groups, stops, masks):  # type: ignore[no-untyped-def]
+def _masks(groups, stops, masks):
     start = 0
     for row in range(len(stops)):
         mask = np.uint64(0)

@@ -10,12 +10,12 @@ UNICODE_VERSION = "White_Space of Unicode 15 (unchanged since 4.0.1, but for U+1
 
 
 @kernel
-def _is_ascii_space(byte):  # type: ignore[no-untyped-def]
+def _is_ascii_space(byte):
     return (byte == np.uint8(32)) | (np.uint8(byte - np.uint8(9)) < np.uint8(5))
 
 
 @kernel
-def _count_ascii(document):  # type: ignore[no-untyped-def]
+def _count_ascii(document):
     """Words of an ASCII document; written so that the compiler vectorises it."""
     words = np.int64(not _is_ascii_space(document[0]))
     for i in range(1, len(document)):
@@ -24,7 +24,7 @@ def _count_ascii(document):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_unicode(document):  # type: ignore[no-untyped-def]
+def _count_unicode(document):
     """Words of a document that holds multi-byte characters."""
     words = 0
     in_word = False
@@ -60,15 +60,7 @@ def _count_unicode(document):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan_text(data, offsets, characters, words, has_nul):  # type: ignore[no-untyped-def]
-    """Count the characters and words of every document and note which hold a NUL.
-
-    Args:
-        data: uint8, valid UTF-8 (the reader has checked it).
-        offsets: int64 [D + 1] into ``data``.
-        characters, words: int64 [D], written: code points; maximal runs of code points that are not White_Space.
-        has_nul: bool [D], written.
-    """
+def _scan_text(data, offsets, characters, words, has_nul):
     for d in range(len(offsets) - 1):
         document = data[offsets[d] : offsets[d + 1]]
         count = np.int64(0)
@@ -86,3 +78,20 @@ def scan_text(data, offsets, characters, words, has_nul):  # type: ignore[no-unt
             words[d] = _count_ascii(document)
         else:
             words[d] = _count_unicode(document)
+
+
+def scan_text(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the characters and words of every document and note which hold a NUL.
+
+    Args:
+        data: uint8, valid UTF-8 (the reader has checked it).
+        offsets: int64 [D + 1] into ``data``.
+
+    Returns:
+        ``(characters, words, has_nul)``, int64 [D], int64 [D] and bool [D]: code points; maximal runs of code
+        points that are not White_Space; whether U+0000 occurs.
+    """
+    size = len(offsets) - 1
+    characters, words, has_nul = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, bool)
+    _scan_text(data, offsets, characters, words, has_nul)
+    return characters, words, has_nul

@@ -8,7 +8,7 @@ from corpus_audit.pipelines.kernels.jit import kernel
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     n = 0
     for value in values:
         rest = value
@@ -22,7 +22,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     """Returns the bytes consumed, or -1 when ``data`` ends within a value or a value is too long."""
     at = 0
     for i in range(len(out)):

@@ -34,7 +34,7 @@ SIGNATURES = TableSpec(
 
 
 class Neighbours(Measure):
-    """Signatures of 128 MinHash values (Broder 1997) over shingles of five tokens; documents without tokens have none."""
+    """Signatures of 128 MinHash values (Broder 1997) over shingles of five tokens; empty documents have none."""
 
     name = "neighbours"
     version = 1
@@ -49,8 +49,7 @@ class Neighbours(Measure):
 
     def count(self, block: Block) -> Partial:
         """Sign the sampled documents of one block."""
-        firsts = np.empty(len(block), np.uint32)
-        ngrams.first_minhash(block.ids, block.offsets, firsts)
+        firsts = ngrams.first_minhash(block.ids, block.offsets)
         threshold = np.uint64(int(SAMPLE_SHARE * 2**64))
         chosen = np.flatnonzero((ngrams.rehash(firsts) < threshold) & (block.tokens > 0))
         signed = ngrams.signatures(block.ids, block.offsets, chosen)

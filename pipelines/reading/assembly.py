@@ -142,13 +142,14 @@ class Assembler:
             columns = {name: column.filter(mask) for name, column in columns.items()}
             rows, text = rows[keep], columns[self.fields.text]
         self._tally.documents += kept
-        cluster = self.fields.cluster
+        fields = {*self.fields.facets.values(), *filter(None, [self.fields.cluster])}
+        encoded = {field: _facet(field, columns, kept) for field in fields}
         return DocumentBatch(
             rows=rows,
             text=text,
             ids=None if self.fields.id is None else to_text(columns[self.fields.id]),
-            facets={name: _facet(field, columns, kept) for name, field in self.fields.facets.items()},
-            cluster=None if cluster is None else to_text(_facet(cluster, columns, kept)),
+            facets={name: encoded[field] for name, field in self.fields.facets.items()},
+            cluster=None if self.fields.cluster is None else to_text(encoded[self.fields.cluster]),
         )
 
     def _reject_where(

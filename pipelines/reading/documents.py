@@ -24,7 +24,7 @@ class ReadSettings:
 
     document: DocumentSpec
     filter: tuple[FilterClause, ...] = ()
-    limits: LimitsSpec = LimitsSpec()
+    limits: LimitsSpec = field(default_factory=LimitsSpec)
 
 
 @dataclass(frozen=True, slots=True)

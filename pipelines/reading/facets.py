@@ -1,28 +1,12 @@
-"""Facet values as dictionaries, hosts of URLs, and the Arrow types that hold text."""
+"""Facet values as dictionaries, and the Arrow types that hold text."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.reading.hosts import origins, url_hosts
 from corpus_audit.schemas.tables import NO_VALUE
-
-_URL = (
-    r"(?s)^\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//(?:[^/?#\\]*@)?"  # scheme, user
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\\:@\s\[\]]+)(?::[0-9]*)?(?:[/?#\\\s].*)?$"  # host, port, the rest
-)
-
-
-def url_hosts(urls: pa.Array) -> pa.Array:
-    """Host names of URLs: lower case, without user, port and a leading ``www.``; null where there is none.
-
-    Args:
-        urls: large_string [N]; values may be null.
-
-    The ``www.`` stays where what follows is no name with a dot (``www.com``). International names stay as written.
-    """
-    hosts = pc.struct_field(pc.extract_regex(urls, pattern=_URL), "host")
-    return pc.replace_substring_regex(pc.utf8_lower(hosts), pattern=r"^www\.(.+\..+)$", replacement=r"\1")
 
 
 def encode_facet(values: pa.Array, hosts: bool = False) -> pa.DictionaryArray:
@@ -32,10 +16,10 @@ def encode_facet(values: pa.Array, hosts: bool = False) -> pa.DictionaryArray:
         values: [N], text, or anything that `is_scalar` accepts: it becomes its text.
         hosts: take the values for URLs and keep their hosts.
     """
+    if pa.types.is_dictionary(values.type) and len(values.dictionary) > len(values):
+        values = values.dictionary_decode()
     if not pa.types.is_dictionary(values.type):
-        values = pc.dictionary_encode(values)
-    elif len(values.dictionary) > len(values):
-        values = pc.dictionary_encode(values.dictionary_decode())
+        values = pc.dictionary_encode(origins(to_text(values)) if hosts else values)
     distinct = to_text(values.dictionary)
     if hosts:
         distinct = url_hosts(distinct)

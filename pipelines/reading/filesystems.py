@@ -169,7 +169,7 @@ def _remote_stat(info: dict[str, Any]) -> FileStat:
     for keys in (_VERSION_KEYS, _TIME_KEYS):
         for key in keys:
             if info.get(key):
-                return FileStat(size, f"{size}-{info[key]}")
+                return FileStat(size, f"{size}-{key}:{info[key]}")
     return FileStat(size, "")
 
 

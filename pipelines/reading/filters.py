@@ -108,12 +108,29 @@ def _compare(clause: FilterClause, column: pa.Array) -> pa.Array:
         return pc.match_substring_regex(column, pattern=clause.value)
     if clause.op in ("in", "not_in"):
         assert isinstance(clause.value, tuple)
-        found = [pc.equal(column, value) for value in clause.value]
+        found = [pc.equal(*_operands(column, value)) for value in clause.value]
         mask = found[0]
         for other in found[1:]:
             mask = pc.or_(mask, other)
         return mask if clause.op == "in" else pc.invert(mask)
-    return _COMPARISONS[clause.op](column, pa.scalar(clause.value))
+    return _COMPARISONS[clause.op](*_operands(column, clause.value))
+
+
+def _operands(column: pa.Array, value: object) -> tuple[pa.Array, pa.Scalar]:
+    """A column and a value of one type, so that the comparison is exact.
+
+    A float with a fraction is below 2^53: integers may be rounded for it, they cannot pass it.
+    """
+    types = pa.types
+    if isinstance(value, str | bool):
+        return column, pa.scalar(value)
+    number = value if isinstance(value, int | float) else 0
+    if types.is_integer(column.type):
+        least = 0 if types.is_unsigned_integer(column.type) else -(2**63)
+        most = 2**64 if types.is_uint64(column.type) else 2**63
+        if least <= number < most and number == int(number):
+            return column, pa.scalar(int(number), pa.uint64() if types.is_uint64(column.type) else pa.int64())
+    return column.cast(pa.float64(), safe=False), pa.scalar(float(number), pa.float64())
 
 
 def _kind_of_value(value: object) -> str:

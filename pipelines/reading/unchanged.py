@@ -19,8 +19,15 @@ def check_unchanged(shard: Shard) -> None:
         raise ShardError(shard, f"cannot be reached ({_reason(error)}); was it removed after the listing?") from error
     if now.size != shard.size:
         raise ShardError(shard, f"changed while it was read: {shard.size:,} bytes when listed, {now.size:,} now")
-    if now.stamp != shard.stamp:
+    if now.stamp != shard.stamp and _comparable(now.stamp, shard.stamp):
         raise ShardError(shard, "changed while it was read: its modification time or version differs from the listing")
+
+
+def _comparable(now: str, listed: str) -> bool:
+    """Whether two stamps say the same kind of thing: a store may list files with a time, but stat one with a tag."""
+    if ":" not in now and ":" not in listed:
+        return True
+    return now.partition(":")[0] == listed.partition(":")[0]
 
 
 def _reason(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from corpus_audit.pipelines.statistics.clustered import Floats
 from corpus_audit.pipelines.statistics.proportions import LEVEL
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
 from corpus_audit.pipelines.statistics.clustered import DocumentClusters, Floats, Integers, satterthwaite, shares_of
 
 

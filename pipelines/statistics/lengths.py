@@ -7,9 +7,10 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
+
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantile
-from scipy import special
 
 LONGEST = 1 << 40
 """Lengths below this fall into a bucket."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from corpus_audit.pipelines.statistics.clustered import Design, Floats, shares_of
 from scipy import special
+
+from corpus_audit.pipelines.statistics.clustered import Design, Floats, shares_of
 
 LEVEL = 0.95
 """Confidence level of every interval that is published."""

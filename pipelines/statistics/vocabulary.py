@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
+
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantile
-from scipy import special
 
 GROUPS = 64
 """Hash groups of documents by which token counts are kept."""

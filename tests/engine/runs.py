@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from corpus_audit.schemas.tables import INTEGER_TABLES
 
+from corpus_audit.schemas.tables import INTEGER_TABLES
 from tests.oracle import Document, Oracle
 
 DOCUMENT_FIELDS = {
@@ -106,7 +106,7 @@ def differences(actual: Run, oracle: Oracle, filtered: Counter[str] | None = Non
     """For every integer table that differs from the oracle, where it first does.
 
     Of ``minhash`` and ``samples`` only the choice and the counts of documents are compared: the samples are the
-    documents of lowest hash, and both describe documents of the corpus.
+    documents of lowest hash, and both describe documents of the corpus. Any copy of a text will do as an example.
     """
     found: dict[str, str] = {}
     for table, expected in oracle.tables().items():
@@ -131,6 +131,13 @@ def differences(actual: Run, oracle: Oracle, filtered: Counter[str] | None = Non
         for row in rows:
             if known.get((row["hash"], row["domain"])) != (row["documents"], row["tokens"]):
                 found[table] = f"describes no document of the corpus: {row!r:.300}"
+    examples = actual.rows("token_examples")
+    for row in examples:
+        if (row["domain"], row["id"]) not in oracle.holders[row["hash"]]:
+            found["token_examples"] = f"not a document of that text: {row!r:.300}"
+    difference = first_difference([(row["token"], row["hash"]) for row in examples], oracle.examples())
+    if difference:
+        found["token_examples"] = difference
     chosen = [(row["domain"], row["hash"]) for row in actual.rows("samples")]
     difference = first_difference(chosen, oracle.sampled())
     if difference:

@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus_audit.schemas.tables import INTEGER_TABLES, TABLES
 from hypothesis import given, settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from corpus_audit.schemas.tables import INTEGER_TABLES, TABLES
 from tests import corpora
 from tests.oracle import EDGES, WHITE_SPACE, Document, Oracle, bucket, digest, encode, reference_tokenizer, words
 
@@ -68,7 +68,8 @@ def test_four_documents_by_hand(letters: Path) -> None:
         ("y", 2, 1, 1, 1, 3),
     ]
     same = blake2b(b"a b a", digest_size=16).digest()
-    assert tables["token_examples"][1] == {"token": 1, "hash": same, "domain": "x", "id": "1"}
+    assert (1, same) in oracle.examples()
+    assert oracle.holders[same] == {("x", "1"), ("y", "2")}
     one = blake2b(b"one", digest_size=16).digest()
     assert {row["group"] for row in tables["cluster_groups"] if row["value"] == "y"} == {
         int.from_bytes(one[:2], "little") % 1024
@@ -127,7 +128,7 @@ def test_tables_agree_with_each_other(bpe: Path, documents: list[Document]) -> N
     groups = [row for row in tables["cluster_groups"] if row["facet"] == "language"]
     assert sum(row["documents"] for row in groups) == len(documents)
     hashes = {digest(document.text) for document in documents}
-    assert {row["hash"] for row in tables["token_examples"]} <= hashes
+    assert {content for _, content in oracle.examples()} <= hashes
     duplicates = {row["domain"]: row for row in tables["duplicates"]}
     assert duplicates["(all)"]["distinct"] == len(hashes)
 
@@ -138,12 +139,12 @@ def test_order_does_not_matter(bpe: Path, documents: list[Document]) -> None:
     forwards = Oracle(bpe, clustered=True).count(documents)
     backwards = Oracle(bpe, clustered=True).count(documents[::-1])
     assert forwards.tables() == backwards.tables()
-    assert forwards.sampled() == backwards.sampled()
+    assert (forwards.sampled(), forwards.examples()) == (backwards.sampled(), backwards.examples())
 
 
 def test_rows_have_the_columns_of_the_published_tables(bpe: Path) -> None:
     tables = Oracle(bpe, clustered=True).count(corpora.odd_documents(40)).tables()
-    assert set(INTEGER_TABLES) - set(tables) == {"minhash", "samples", "outcomes"}
+    assert set(INTEGER_TABLES) - set(tables) == {"minhash", "samples", "outcomes", "token_examples"}
     for name, rows in tables.items():
         assert rows
         assert list(rows[0]) == TABLES[name].names

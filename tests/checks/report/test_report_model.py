@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -81,6 +82,7 @@ def test_a_small_domain_with_a_large_target_is_shown(tmp_path: Path) -> None:
     intended = dict.fromkeys(names[:40], 0.02) | {"wanted": 0.2}
     model = load_report(build_run(tmp_path / "run", names, intended))
     assert "wanted" in [row.name for row in model.domains]
+    assert "wanted  " in render_summary(model, "report.html")
     assert sum(row.intended or 0.0 for row in model.domains) == pytest.approx(1.0)
 
 
@@ -189,3 +191,18 @@ def test_ten_thousand_domains(tmp_path: Path) -> None:
     assert model.totals.domains == 10_000
     assert model.domains[-1].folded == 10_000 - TOP_DOMAINS
     assert len(render_html(model).encode()) < 2_000_000
+
+
+def test_an_absent_domain_keeps_its_interval(tmp_path: Path) -> None:
+    run = build_run(tmp_path / "run", ["a", "b"], {"a": 0.5, "b": 0.3, "absent": 0.2}, files={})
+    path = run / "tables" / "proportions.parquet"
+    rows = pq.read_table(path).to_pylist()
+    seen = next(row for row in rows if row["unit"] == "tokens")
+    bounds = {"count": 0, "clusters": 0, "share": 0.0, "low": 0.0, "high": 0.003, "intended": 0.2, "difference": -0.2}
+    rows.append(seen | bounds | {"value": "absent", "difference_low": -0.2, "difference_high": -0.197})
+    pq.write_table(pa.Table.from_pylist(rows, TABLES["proportions"]), path, write_page_checksum=True)
+    model = load_report(run)
+    row = next(row for row in model.domains if row.name == "absent")
+    assert (row.tokens.low, row.tokens.high, row.difference_high) == (0.0, 0.003, -0.197)
+    assert model.mixture is not None
+    assert model.mixture.compared == 3

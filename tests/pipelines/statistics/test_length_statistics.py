@@ -61,7 +61,7 @@ def test_lengths_outside_the_table_are_refused(length):
     assert bucket_index([]).tolist() == []
 
 
-@given(st.integers(0, 10**7), st.sampled_from([0.01, 0.05, 0.5, 0.95, 0.99]), st.sampled_from([0.025, 0.975, 0.5]))
+@given(st.integers(0, 10**7), st.sampled_from([0.01, 0.05, 0.5, 0.95, 0.99]), st.sampled_from([0.025, 0.975]))
 def test_binomial_quantiles_agree_with_scipy(trials, share, probability):
     assert binomial_quantile(probability, trials, share) == stats.binom.ppf(probability, trials, share)
 
