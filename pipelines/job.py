@@ -80,12 +80,14 @@ class Job:
         spec: the audit.
         tokenizer: the file, as used.
         store: where partials are.
+        scratch: a folder of this run for what does not fit in memory.
         verify_below: threshold of `Verifier`.
     """
 
     spec: AuditSpec
     tokenizer: TokenizerFile
     store: ProfileStore
+    scratch: Path
     verify_below: int = 0
 
     @cached_property
@@ -113,7 +115,7 @@ class Job:
             return _tokenizations[self.tokenizer.sha256]
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "verify_below")}
+        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_below")}
 
     def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
         """Where a shard's or a split's partial is, or would be."""
@@ -169,10 +171,8 @@ class Job:
         settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
         text_bytes = 0
         board.shard_started(task.shard.name)
-        scratch = self.store.root / "scratch"
-        scratch.mkdir(parents=True, exist_ok=True)
         try:
-            with TemporaryDirectory(dir=scratch) as folder:
+            with TemporaryDirectory(dir=self.scratch) as folder:
                 dead = 0
                 for batch in read_split(task.shard, task.split, settings, tally):
                     size = builder.add(batch)

@@ -36,12 +36,12 @@ class Partial:
     Attributes:
         names: the domains that positions refer to, sorted as UTF-8 bytes.
         tables: name -> table, merged.
-        facts: small JSON values that do not merge, such as the version of the tokenizer that was verified.
+        facts: numbers of which merging keeps the largest, such as the size of the vocabulary.
     """
 
     names: tuple[str, ...]
     tables: dict[str, CountTable]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
 
 
 def union_names(all_names: Iterable[Sequence[str]]) -> tuple[str, ...]:
@@ -66,7 +66,16 @@ def merge_partials(partials: Sequence[Partial]) -> Partial:
             if table_name in p.tables
         ]
         tables[table_name] = count_tables.merge(parts)
-    return Partial(names, tables, partials[0].facts if partials else {})
+    return Partial(names, tables, merge_facts(partial.facts for partial in partials))
+
+
+def merge_facts(facts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The largest of each fact."""
+    merged: dict[str, int] = {}
+    for each in facts:
+        for name, value in each.items():
+            merged[name] = max(value, merged.get(name, value))
+    return merged
 
 
 class PartialWriter:
@@ -75,7 +84,7 @@ class PartialWriter:
     Use as a context manager; the file appears at its path when the block ends without an exception.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, int] | None = None) -> None:
         self._file = AtomicFile(path)
         self._digest = hashlib.sha256()
         self._at = 0
@@ -152,7 +161,7 @@ class PartialReader:
         footer = self._codec.decompress(self._data[body - 16 - packed : body - 16], size, asbytes=True)
         self._footer = json.loads(footer)
         self.names: tuple[str, ...] = tuple(self._footer["names"])
-        self.facts: dict[str, Any] = self._footer["facts"]
+        self.facts: dict[str, int] = self._footer["facts"]
 
     def rows(self, table: str) -> int:
         """Rows of a table; 0 if the partial lacks it."""

@@ -97,17 +97,14 @@ def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash:
         AuditError: when nothing could be audited; its message says why.
     """
     quiet_engine_logs()
-    from corpus_audit.runners.engines import EmbeddedEngine, default_workers
+    from corpus_audit.runners.engines import default_workers
 
     output = (loaded.base / loaded.spec.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     with OutputLock(output):
         clear_staging(output)
-        run = _Run(loaded, output, workers or default_workers(), board, rehash)
-        run.engine = EmbeddedEngine(run.workers, run.staged.folder.parent / f"{run.staged.name}.work")
-        run.engine.scratch.mkdir(parents=True)
         try:
-            return run.perform()
+            return _Run(loaded, output, workers or default_workers(), board, rehash).perform()
         finally:
             clear_staging(output)
 
@@ -115,9 +112,9 @@ def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash:
 class _Run:
     """The steps of one audit; each leaves what the next one needs."""
 
-    engine: Any
-
     def __init__(self, loaded: LoadedAudit, output: Path, workers: int, board: Board, rehash: bool) -> None:
+        from corpus_audit.runners.engines import EmbeddedEngine  # after quiet_engine_logs: it imports the engine
+
         self.loaded, self.spec = loaded, loaded.spec
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
         self.timings = Timings()
@@ -127,10 +124,13 @@ class _Run:
             number += 1
             name = f"{stamp}-{number}"
         self.staged = StagedRun(output, name)
+        self.scratch = self.staged.folder.with_suffix(".work")
+        self.scratch.mkdir()
+        self.engine = EmbeddedEngine(workers, self.scratch)
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
-        self.job = Job(self.spec, tokenizer, store.ProfileStore(root))
+        self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch)
         self.splits_read = 0
         self.splits_cached = 0
         self.text_bytes = 0

@@ -25,6 +25,7 @@ from corpus_audit.pipelines.beam.profile import (
     balanced,
 )
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.schemas.errors import AuditError
 
 
 def default_workers() -> int:
@@ -114,5 +115,10 @@ class EmbeddedEngine:
         options = PipelineOptions(flags=[f"--direct_num_workers={self.workers}", "--direct_running_mode=in_memory"])
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
         _ = build(pipeline) | "Collect" >> Collect(path)
-        pipeline.run().wait_until_finish()
+        try:
+            pipeline.run().wait_until_finish()
+        except AuditError as error:
+            # The engine appends " [while running 'Step']" to the message of what a step raises.
+            error.args = (str(error).split(" [while running '")[0], *error.args[1:])
+            raise
         return list(pickle.loads(path.read_bytes()))

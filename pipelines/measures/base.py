@@ -136,8 +136,7 @@ def merge_files(measure: Measure, sources: Sequence[Path], target: Path) -> None
     """
     readers = [PartialReader(path) for path in sources]
     names = partials.union_names(reader.names for reader in readers)
-    facts = readers[0].facts if readers else {}
-    with PartialWriter(target, names, facts) as writer:
+    with PartialWriter(target, names, partials.merge_facts(reader.facts for reader in readers)) as writer:
         for name, streams in sorted(measure.streams(readers, names).items()):
             for chunk in count_tables.merge_streams(streams, measure.tables()[name]):
                 writer.add(name, chunk)

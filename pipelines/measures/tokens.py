@@ -13,7 +13,7 @@ from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.kernels import sparse
 from corpus_audit.pipelines.kernels.counting import GROUPS, count_tokens
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.partials import Partial, PartialReader
+from corpus_audit.pipelines.partials import Partial, PartialReader, merge_facts
 from corpus_audit.schemas.audit import AuditSpec
 
 GROUP_CELLS = 2**28
@@ -121,10 +121,9 @@ class Tokens(Measure):
     def merge(self, parts: Sequence[Partial]) -> Partial:
         """Merge; groups go overall when the union of the domains is too large."""
         names = {name for part in parts for name in part.names}
-        vocabulary = _vocabulary(part.facts for part in parts)
-        if too_many_domains(len(names), vocabulary):
+        if too_many_domains(len(names), _vocabulary(part.facts for part in parts)):
             parts = [_collapsed(part) for part in parts]
-        return replace(super().merge(parts), facts={"vocabulary": vocabulary})
+        return super().merge(parts)
 
     def streams(self, readers: Sequence[PartialReader], names: Sequence[str]) -> dict[str, list[Iterator[CountTable]]]:
         """As `merge`; groups that go overall are added up first, at most 64 counts a token."""
@@ -139,8 +138,8 @@ class Tokens(Measure):
         return streams
 
 
-def _vocabulary(facts: Iterable[dict[str, Any]]) -> int:
-    return max((int(fact.get("vocabulary", 0)) for fact in facts), default=0)
+def _vocabulary(facts: Iterable[dict[str, int]]) -> int:
+    return merge_facts(facts).get("vocabulary", 0)
 
 
 def too_many_domains(domains: int, vocabulary: int) -> bool:

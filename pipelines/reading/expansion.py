@@ -28,6 +28,10 @@ class ExpansionGuard:
         self.decoded += count
         self.check(self.decoded)
 
+    def would_exceed(self, count: int) -> bool:
+        """Whether so many more decoded bytes would be over the bound."""
+        return self.decoded + count > self._most
+
     def check(self, decoded: int) -> None:
         """Compare a total with the bound, decoded or only announced by the file.
 

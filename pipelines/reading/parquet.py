@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,23 +48,30 @@ def _row_group(
     file: pa.NativeFile, parquet: pq.ParquetFile, row_group: int, paths: list[str], reader: ColumnarReader
 ) -> Iterator[DocumentBatch]:
     metadata = parquet.metadata.row_group(row_group)
-    chunks = [metadata.column(i) for i in range(metadata.num_columns)]
-    chunks = [chunk for chunk in chunks if any(_holds(path, chunk.path_in_schema) for path in paths)]
-    announced = sum(chunk.total_uncompressed_size for chunk in chunks)
-    reader.guard.check(reader.guard.decoded + announced)
+    leaves = [parquet.schema.column(i).path for i in range(metadata.num_columns)]
+    wanted = [i for i, leaf in enumerate(leaves) if any(_holds(path, leaf) for path in paths)]
+    if reader.guard.would_exceed(metadata.total_byte_size):
+        reader.guard.check(reader.guard.decoded + sum(metadata.column(i).total_uncompressed_size for i in wanted))
+    batches = parquet.iter_batches(1, row_groups=[row_group], columns=paths, use_threads=False)
+    first = next(batches, None)
+    if first is None:
+        return
+    # Only now: Arrow checks a column chunk's metadata when it reads, but ends the process when asked for a corrupt one.
+    chunks = [metadata.column(i) for i in wanted]
+    per_row = max(sum(chunk.total_uncompressed_size for chunk in chunks) / max(metadata.num_rows, 1), 1)
     most = min([_MOST_ROWS, *(_safe_rows(file, parquet, row_group, chunk) for chunk in chunks)])
-    per_row = max(announced / max(metadata.num_rows, 1), 1)
     size = max(1, min(_FIRST_ROWS, most, int(BATCH_BYTES / per_row)))
     held: list[pa.RecordBatch] = []
     held_bytes = 0
-    for batch in parquet.iter_batches(size, row_groups=[row_group], columns=paths, use_threads=False):
+    for batch in chain([first], batches):
         held.append(batch)
         held_bytes += batch.nbytes
         if held_bytes >= BATCH_BYTES * 3 // 4:
             yield from reader.documents(_joined(held))
             held, held_bytes = [], 0
-        per_row = max(batch.nbytes / max(len(batch), 1), 1)
-        size = max(1, min(size * _GROWTH, most, int((BATCH_BYTES - held_bytes) / per_row)))
+        if batch is not first:
+            per_row = max(batch.nbytes / max(len(batch), 1), 1)
+            size = max(1, min(size * _GROWTH, most, int((BATCH_BYTES - held_bytes) / per_row)))
         # Arrow asks for the batch size anew before each batch, so it can follow what the rows turn out to be.
         parquet.reader.set_batch_size(size)
     if held:

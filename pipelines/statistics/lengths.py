@@ -15,6 +15,8 @@ from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantil
 LONGEST = 1 << 40
 """Lengths below this fall into a bucket."""
 
+_EXACT_TRIALS = float(1 << 40)
+
 
 @cache
 def _edges() -> Integers:
@@ -51,7 +53,8 @@ def bucket_index(lengths: npt.ArrayLike) -> Integers:
 def binomial_quantile(probability: float, trials: npt.ArrayLike, share: npt.ArrayLike) -> Integers:
     """The smallest k with P(Binomial(trials, share) <= k) >= probability, int64.
 
-    Starts at the Cornish-Fisher expansion (1938), which is within a few units, and walks to the exact answer.
+    Starts at the Cornish-Fisher expansion (1938), within a few units, and walks to the exact answer. Beyond 2^40
+    trials the expansion stands: a unit is less than a millionth of a standard deviation there.
     """
     n, p = np.broadcast_arrays(np.asarray(trials, dtype=np.float64), np.asarray(share, dtype=np.float64))
     z = float(special.ndtri(probability))
@@ -63,9 +66,10 @@ def binomial_quantile(probability: float, trials: npt.ArrayLike, share: npt.Arra
         inside = special.betainc(np.maximum(n - at, 0.5), np.maximum(at, 0) + 1, 1 - p)
         return np.asarray(np.where(at < 0, False, np.where(at >= n, True, inside >= probability)))
 
-    while (low := ~reached(k)).any():
+    walk = n <= _EXACT_TRIALS
+    while (low := walk & ~reached(k)).any():
         k = k + low
-    while (high := reached(k - 1) & (k > 0)).any():
+    while (high := walk & reached(k - 1) & (k > 0)).any():
         k = k - high
     return np.asarray(k, dtype=np.int64)
 

@@ -97,7 +97,7 @@ def _metrics(run_dir: Path) -> list[dict[str, Any]]:
     from corpus_audit.schemas.errors import StoreError
 
     try:
-        rows = pq.read_table(run_dir / "metrics.parquet", page_checksum_verification=True).to_pylist()
+        rows = pq.read_table(run_dir / "tables" / "metrics.parquet", page_checksum_verification=True).to_pylist()
     except (OSError, ValueError) as error:
         raise StoreError(f"{run_dir / 'metrics.parquet'} cannot be read: {error}") from error
     return [

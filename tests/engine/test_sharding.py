@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import corpora
@@ -68,7 +68,16 @@ def check_small(folder: Path, bpe: Path, documents: list[Document], layout: Layo
     assert other.integer_tables() == plain.integer_tables()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+# An example is two whole runs, so a failing one is reported as it was found: shrinking would take an hour.
+WHOLE_RUNS = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    print_blob=True,
+)
+
+
+@settings(WHOLE_RUNS, max_examples=6)
 @given(documents=corpora.documents(), layout=LAYOUTS)
 def test_odd_documents(
     tmp_path_factory: pytest.TempPathFactory, bpe: Path, documents: list[Document], layout: Layout
@@ -77,7 +86,7 @@ def test_odd_documents(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(WHOLE_RUNS, max_examples=60)
 @given(documents=corpora.documents(max_size=200), layout=LAYOUTS)
 def test_more_odd_documents(
     tmp_path_factory: pytest.TempPathFactory, bpe: Path, documents: list[Document], layout: Layout

@@ -454,3 +454,17 @@ def test_a_parquet_bomb_behind_short_rows_stays_small(tmp_path: Path) -> None:
     error, documents, _, peak = _in_a_process(path)
     assert error is not None and "decompression bomb" in error
     assert documents >= 100_000 and peak < 2 * 2**30
+
+
+@pytest.mark.slow
+def test_a_parquet_footer_damaged_at_every_byte_never_ends_the_process(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", ROWS[:20], part=10)
+    whole = path.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    errors = 0
+    for position in range(len(whole) - footer, len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        errors += _outcome(path)[0] is not None
+    assert errors > footer // 4

@@ -207,3 +207,25 @@ def test_path_patterns_that_do_not_fit(tmp_path: Path) -> None:
                 shard_of(path), planned.splits[0], ReadSettings(_spec(domain={"path": "x/{d}/*.gz"})), SplitTally()
             )
         )
+
+
+NOTHING = pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize(
+    "type_", [NOTHING, pa.string(), pa.string_view(), pa.large_string(), pa.binary(), pa.null()], ids=str
+)
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_columns_without_a_value(tmp_path: Path, suffix: str, type_: pa.DataType) -> None:
+    spec = _spec(domain={"url_host": "d"}, id="d", cluster="d")
+    for texts, rows in ((["a", "b", "c"], 3), ([], 0)):
+        table = pa.table({"text": pa.array(texts, pa.string()), "d": pa.nulls(rows, type_)})
+        path = tmp_path / (f"{rows}{type_}" + suffix)
+        if suffix == ".parquet":
+            pq.write_table(table, path)
+        else:
+            with pa.ipc.new_stream(path, table.schema) as sink:
+                sink.write_table(table)
+        found = read(path, ReadSettings(spec))
+        assert (found.texts, found.domains, found.ids) == (texts, ["(none)"] * rows, [None] * rows)
+        assert read(path, ReadSettings(_spec(text="d"))).dead == ({"missing_text": 3} if rows else {})
