@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.snapshot import Shard
+
+DECODE_ERRORS = (pa.ArrowException, OSError, MemoryError, ValueError, OverflowError)
+"""What libraries raise on damaged bytes (a damaged name in a footer is a UnicodeDecodeError, a ValueError)."""
 
 
 class ShardError(NoVerdictError):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pyarrow as pa
-
 from corpus_audit.pipelines.reading.arrow_ipc import read_arrow
 from corpus_audit.pipelines.reading.documents import DocumentBatch, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.pipelines.reading.errors import DECODE_ERRORS, ShardError
 from corpus_audit.pipelines.reading.jsonl import read_jsonl
 from corpus_audit.pipelines.reading.parquet import read_parquet
 from corpus_audit.pipelines.reading.unchanged import check_unchanged
@@ -35,7 +33,7 @@ def read_split(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
             yield from read_arrow(shard, split, settings, tally)
         else:
             yield from read_jsonl(shard, split, settings, tally)
-    except (pa.ArrowException, OSError, MemoryError) as error:
+    except DECODE_ERRORS as error:
         check_unchanged(shard)
         raise ShardError(shard, f"cannot be decoded ({str(error).strip()}): cut or corrupt") from error
     check_unchanged(shard)

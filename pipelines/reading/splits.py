@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.reading import filesystems
 from corpus_audit.pipelines.reading.arrow_messages import walk_messages
-from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.pipelines.reading.errors import DECODE_ERRORS, ShardError
 from corpus_audit.pipelines.reading.unchanged import check_unchanged
 from corpus_audit.pipelines.reading.zstd_frames import walk_frames
 from corpus_audit.schemas.errors import AuditError
@@ -20,6 +19,8 @@ from corpus_audit.schemas.snapshot import Shard, ShardFormat, ShardPlan, Split
 SPLIT_BYTES = 64 * 2**20
 """Decoded bytes of a split, at most, where the format lets it be divided."""
 
+_POINTER = b"version https://git-lfs"
+_POINTER_BYTES = 1024
 _BLOCK = 4 * 2**20
 _TEXT_EXPANSION = 4  # a guess for the weight of compressed text, which balances workers and nothing else
 
@@ -62,7 +63,7 @@ def plan_shard(
         check_unchanged(shard)
     except ShardError as error:
         return ShardPlan(shard, sha256, known_sha256 is None, error=error.problem)
-    except (OSError, pa.ArrowException, AuditError) as error:
+    except (*DECODE_ERRORS, AuditError) as error:
         return ShardPlan(shard, sha256, known_sha256 is None, error=f"cannot be read: {error}")
     return ShardPlan(shard, sha256, known_sha256 is None, layout.splits, layout.rows)
 
@@ -102,6 +103,10 @@ def _layout(shard: Shard, split_bytes: int) -> _Layout:
         if shard.format is ShardFormat.JSONL:
             return _Layout((), 0)
         raise ShardError(shard, f"is empty (0 bytes); a {shard.format} file without rows is longer: it was cut")
+    if shard.size < _POINTER_BYTES:
+        with filesystems.open_binary(shard.path) as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise ShardError(shard, "is a Git LFS pointer and not the file itself; run `git lfs pull`")
     if shard.format is ShardFormat.PARQUET:
         return _parquet(shard, split_bytes)
     if shard.format is ShardFormat.ARROW:
@@ -120,7 +125,7 @@ def _parquet(shard: Shard, split_bytes: int) -> _Layout:
         with filesystems.open_arrow(shard.path) as file, pq.ParquetFile(file) as parquet:
             metadata = parquet.metadata
             groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
+    except DECODE_ERRORS as error:
         raise ShardError(shard, f"its Parquet footer cannot be read ({error}): cut or corrupt") from error
     if sum(row_group.num_rows for row_group in groups) != metadata.num_rows:
         raise ShardError(shard, "its Parquet footer contradicts itself (rows): corrupt")

@@ -54,7 +54,7 @@ def binomial_quantile(probability: float, trials: npt.ArrayLike, share: npt.Arra
     """The smallest k with P(Binomial(trials, share) <= k) >= probability, int64.
 
     Starts at the Cornish-Fisher expansion (1938), within a few units, and walks to the exact answer. Beyond 2^40
-    trials the expansion stands: a unit is less than a millionth of a standard deviation there.
+    trials the expansion stands: one unit is under a hundred-thousandth of the deviation there.
     """
     n, p = np.broadcast_arrays(np.asarray(trials, dtype=np.float64), np.asarray(share, dtype=np.float64))
     z = float(special.ndtri(probability))

@@ -14,7 +14,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks import corpus as corpora
@@ -148,7 +148,7 @@ def main() -> None:
         bounds(arguments, figures)
     result = {
         "figures": figures.rows,
-        "rounds": asdict(rounds),
+        "rounds": vars(rounds),
         "workers": WORKERS,
         "runs": arguments.runs,
         "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},

@@ -181,6 +181,14 @@ def test_a_file_without_rows_is_fine(tmp_path: Path, suffix: str) -> None:
     assert found.texts == [] and sum(tally.rows for tally in found.tallies) == 0
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_pointer_to_a_file_is_not_the_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / ("a" + suffix)
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+    error = plan(path).error
+    assert error is not None and "git lfs pull" in error
+
+
 BAD_LINES: list[tuple[bytes, str]] = [
     (b'{"text": "\xff"}', "invalid_utf8"),
     (b'{"text": "ok", "other": "\xed\xa0\x80"}', "invalid_utf8"),
