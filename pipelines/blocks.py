@@ -16,8 +16,8 @@ from corpus_audit.pipelines.reading.documents import PRIMARY, DocumentBatch
 from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization, text_buffers
 from corpus_audit.pipelines.verification import Verifier
 
-BLOCK_BYTES = 48 * 2**20
-"""Text of a block; larger blocks have fewer rows a token, smaller ones need less memory."""
+BLOCK_BYTES = 72 * 2**20
+"""Text of a block: a whole split as a rule, which then needs no merging."""
 
 BLOCK_DOCUMENTS = 250_000
 
@@ -118,7 +118,7 @@ class BlockBuilder:
             domains=domains,
             facets=facets,
             clusters=_clusters(self._batches),
-            ids=_scratch.ids[: self._tokens],
+            ids=getattr(_scratch, "ids", _NO_IDS)[: self._tokens],
             offsets=offsets,
             document_ids=_document_ids(self._batches),
             excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,

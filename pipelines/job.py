@@ -218,6 +218,8 @@ class Job:
                 if sources[0].exists():  # else another run with the same store was faster
                     sources[0].replace(target)
             elif sources:
+                if target.exists() and not all(source.exists() for source in sources):
+                    continue  # another run with the same store was faster
                 merge_files(measure_named(name), sources, target)
                 for source in sources:
                     source.unlink(missing_ok=True)

@@ -57,6 +57,8 @@ def positions_in(names: Sequence[str], union: Sequence[str]) -> np.ndarray:
 
 def merge_partials(partials: Sequence[Partial]) -> Partial:
     """Merge in memory; tables that some lack count as empty."""
+    if len(partials) == 1:
+        return partials[0]
     names = union_names(p.names for p in partials)
     tables: dict[str, CountTable] = {}
     for table_name in {name: None for p in partials for name in p.tables}:
@@ -88,6 +90,8 @@ class PartialWriter:
         self._file = AtomicFile(path)
         self._digest = hashlib.sha256()
         self._at = 0
+        self._table = ""
+        self._held: list[CountTable] = []
         self._footer: dict[str, Any] = {"names": list(names), "facts": dict(facts or {}), "tables": {}}
         self._codec = pa.Codec(_COMPRESSION, compression_level=1)
 
@@ -98,6 +102,7 @@ class PartialWriter:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
+            self._flush()
             footer = json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode()
             footer = self._codec.compress(footer, asbytes=True)
             # Decompression wants the size; compress() does not keep it.
@@ -113,13 +118,33 @@ class PartialWriter:
         self._at += len(data)
 
     def add(self, name: str, table: CountTable) -> None:
-        """Append sorted rows to a table; they must follow what was added before."""
-        entry = self._footer["tables"].setdefault(name, {"rows": 0, "chunks": []})
-        for start in range(0, len(table), CHUNK_ROWS):
-            chunk = table.slice(start, min(start + CHUNK_ROWS, len(table)))
-            buffers = [self._put(*part) for part in _encode(chunk)]
-            entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
-            entry["rows"] += len(chunk)
+        """Append sorted rows to a table, all of one table before those of the next; they must follow those before.
+
+        Chunks have `CHUNK_ROWS` rows however the rows arrive, so that equal content is equal bytes.
+        """
+        if name != self._table:
+            self._flush()
+            self._table = name
+            self._footer["tables"][name] = {"rows": 0, "chunks": []}
+        self._held.append(table)
+        if sum(map(len, self._held)) >= CHUNK_ROWS:
+            rows = count_tables.concatenate(self._held)
+            whole = len(rows) - len(rows) % CHUNK_ROWS
+            for start in range(0, whole, CHUNK_ROWS):
+                self._chunk(rows.slice(start, start + CHUNK_ROWS))
+            self._held = [rows.slice(whole, len(rows))]
+
+    def _flush(self) -> None:
+        """Write what is held of the table that is being added to."""
+        if any(map(len, self._held)):
+            self._chunk(count_tables.concatenate(self._held))
+        self._held = []
+
+    def _chunk(self, chunk: CountTable) -> None:
+        entry = self._footer["tables"][self._table]
+        buffers = [self._put(*part) for part in _encode(chunk)]
+        entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
+        entry["rows"] += len(chunk)
 
     def _put(self, encoded: np.ndarray, count: int) -> list[int]:
         raw = encoded.tobytes()
@@ -166,6 +191,11 @@ class PartialReader:
     def rows(self, table: str) -> int:
         """Rows of a table; 0 if the partial lacks it."""
         return int(self._footer["tables"].get(table, {"rows": 0})["rows"])
+
+    def stored_bytes(self, tables: Iterable[str]) -> int:
+        """Bytes that some tables take in the file."""
+        chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
+        return sum(place[1] for chunk in chunks for place in chunk["buffers"])
 
     def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
         """The table's chunks in order."""

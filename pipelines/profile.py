@@ -25,39 +25,37 @@ TOP_VALUES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The merged partial of every measure.
+    """The merged partials of every measure.
 
     Attributes:
-        files: measure name -> partial file.
+        files: (measure, table) -> partial file that holds the table.
         facets: facet names in the order of their numbers, the primary one first.
         clustered: whether a cluster field is set.
     """
 
-    files: dict[str, Path]
+    files: dict[tuple[str, str], Path]
     facets: tuple[str, ...]
     clustered: bool
 
-    def reader(self, measure: str) -> PartialReader:
-        """The measure's partial, its digest checked."""
-        return PartialReader(self.files[measure])
+    def reader(self, measure: str, table: str) -> PartialReader:
+        """The partial that holds a table, its digest checked."""
+        return PartialReader(self.files[measure, table])
 
     def domains(self) -> tuple[pa.Table, pa.Table | None]:
         """Tables DOMAINS and, if clusters are not documents, CLUSTER_GROUPS."""
-        reader = self.reader("domains")
-        listing = _Listing.of(reader, self.facets)
-        clusters = listing.clusters(reader) if self.clustered else None
-        groups = None
-        if self.clustered:
-            groups = listing.cluster_groups(reader)
-        return listing.table(clusters), groups
+        listing = _Listing.of(self.reader("domains", "values"), self.facets)
+        if not self.clustered:
+            return listing.table(None), None
+        clusters = listing.clusters(self.reader("domains", "clusters"))
+        return listing.table(clusters), listing.cluster_groups(self.reader("domains", "groups"))
 
     def split_totals(self) -> pa.Table | None:
         """Columns facet, value, split, documents, bytes, tokens of a sampled audit."""
-        if "split_totals" not in self.files:
+        if ("split_totals", "totals") not in self.files:
             return None
-        reader = self.reader("split_totals")
+        reader = self.reader("split_totals", "totals")
         table = reader.table("totals", split_totals.TOTALS)
-        listing = _Listing.of(self.reader("domains"), self.facets)
+        listing = _Listing.of(self.reader("domains", "values"), self.facets)
         rows = listing.find(table)
         _, split = np.unique(table.columns["split"], return_inverse=True)
         return pa.table(
@@ -73,7 +71,7 @@ class Profile:
 
     def lengths(self) -> pa.Table:
         """Table LENGTHS."""
-        reader = self.reader("lengths")
+        reader = self.reader("lengths", "histogram")
         table = reader.table("histogram", lengths.HISTOGRAM)
         domain, number = count_tables.split_cells(table.columns["cell"])
         unit, bucket = lengths.split_number(number)
@@ -91,11 +89,11 @@ class Profile:
 
     def duplicate_hashes(self) -> Iterator[CountTable]:
         """Merged rows of (hash, domain), streamed."""
-        return self.reader("duplicates").chunks("hashes", duplicates.HASHES)
+        return self.reader("duplicates", "hashes").chunks("hashes", duplicates.HASHES)
 
     def duplicates(self) -> pa.Table:
         """Table DUPLICATES."""
-        reader = self.reader("duplicates")
+        reader = self.reader("duplicates", "hashes")
         totals = duplicates.DuplicateTotals(len(reader.names))
         for chunk in _whole_keys(reader.chunks("hashes", duplicates.HASHES)):
             totals.add(chunk)
@@ -124,7 +122,7 @@ class Profile:
 
     def document_hashes(self) -> Iterator[pa.Table]:
         """Table DOCUMENT_HASHES, in pieces."""
-        reader = self.reader("duplicates")
+        reader = self.reader("duplicates", "hashes")
         for chunk in reader.chunks("hashes", duplicates.HASHES):
             yield pa.table(
                 {
@@ -138,7 +136,7 @@ class Profile:
 
     def token_counts(self) -> Iterator[pa.Table]:
         """Table TOKEN_COUNTS, in pieces."""
-        reader = self.reader("tokens")
+        reader = self.reader("tokens", "cells")
         for chunk in reader.chunks("cells", tokens.CELLS):
             domain, token = count_tables.split_cells(chunk.columns["cell"])
             columns = chunk.columns
@@ -157,11 +155,11 @@ class Profile:
     @property
     def groups_by_domain(self) -> bool:
         """Whether hash groups are kept by domain; overall otherwise."""
-        return self.reader("tokens").rows("overall_groups") == 0
+        return self.reader("tokens", "overall_groups").rows("overall_groups") == 0
 
     def token_groups(self) -> Iterator[pa.Table]:
         """Table TOKEN_GROUPS, in pieces."""
-        reader = self.reader("tokens")
+        reader = self.reader("tokens", "domain_groups")
         for chunk in reader.chunks("domain_groups", tokens.DOMAIN_GROUPS):
             domain, token = count_tables.split_cells(chunk.columns["cell"])
             yield _token_groups(reader.names, domain, token, chunk)
@@ -171,7 +169,7 @@ class Profile:
 
     def token_examples(self) -> Iterator[pa.Table]:
         """Table TOKEN_EXAMPLES, in pieces."""
-        reader = self.reader("tokens")
+        reader = self.reader("tokens", "examples")
         for chunk in reader.chunks("examples", tokens.EXAMPLES):
             yield pa.table(
                 {
@@ -185,7 +183,7 @@ class Profile:
 
     def minhash(self) -> Iterator[pa.Table]:
         """Table MINHASH, in pieces."""
-        reader = self.reader("neighbours")
+        reader = self.reader("neighbours", "signatures")
         for chunk in reader.chunks("signatures", neighbours.SIGNATURES):
             yield pa.table(
                 {
@@ -200,7 +198,7 @@ class Profile:
 
     def samples(self) -> Iterator[pa.Table]:
         """Table SAMPLES, in pieces."""
-        reader = self.reader("samples")
+        reader = self.reader("samples", "samples")
         for chunk in reader.chunks("samples", samples.SAMPLES):
             yield pa.table(
                 {
@@ -312,11 +310,12 @@ class _Listing:
     def find(self, table: CountTable) -> np.ndarray:
         """The listed row of every (high, low, facet) of another table."""
         mine, wanted = self.values.columns, table.columns
-        place = np.searchsorted(mine["high"], wanted["high"], side="left")
+        place = np.asarray(np.searchsorted(mine["high"], wanted["high"], side="left"))
         while True:  # at most once a facet: only they can share a value's hash
             wrong = (mine["low"][place] != wanted["low"]) | (mine["facet"][place] != wanted["facet"])
             if not wrong.any():
-                return self.row[place]
+                rows: np.ndarray = self.row[place]
+                return rows
             place[wrong] += 1
 
     def names(self, rows: np.ndarray) -> pa.Array:

@@ -24,7 +24,9 @@ from corpus_audit.pipelines.atomic import atomic_write, publish_folder
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables import TABLES
 
-ROW_GROUP = 1_048_576
+ROW_GROUP = 131_072
+"""Rows; the widest table, that of signatures, then holds 67 MB at once."""
+
 STAGING = ".staging"
 LATEST = "LATEST"
 
@@ -60,11 +62,12 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> in
             size += len(piece)
             while size >= ROW_GROUP:
                 whole = pa.concat_tables(held)
-                writer.write_table(whole.slice(0, ROW_GROUP), row_group_size=ROW_GROUP)
+                # Pages end where chunks do, so a row group is made one chunk.
+                writer.write_table(whole.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
                 held, size = [whole.slice(ROW_GROUP)], size - ROW_GROUP
                 rows += ROW_GROUP
         if size:
-            writer.write_table(pa.concat_tables(held), row_group_size=ROW_GROUP)
+            writer.write_table(pa.concat_tables(held).combine_chunks(), row_group_size=ROW_GROUP)
             rows += size
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -259,7 +259,7 @@ class _Run:
             if measure.merges
         }
         self.board.begin_stage("merging")
-        files = self.engine.merge(sources, _size)
+        files = self.engine.merge(sources)
         facets = ("domain", *sorted(self.spec.document.facets))
         return Profile(files, facets, self.spec.document.cluster is not None)
 
@@ -326,10 +326,6 @@ def _guess_documents(state: ShardState) -> int:
     if rows is None:
         rows = max(1, sum(split.weight for split in splits) // _GUESSED_DOCUMENT_BYTES)
     return int(rows * share)
-
-
-def _size(_: str, paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths)
 
 
 def _nothing(states: list[ShardState]) -> str:

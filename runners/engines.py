@@ -7,7 +7,7 @@ own default would look for another engine on the network and change engines when
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from corpus_audit.pipelines.beam.profile import (
     balanced,
 )
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.measures.registry import measure_named
+from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.schemas.errors import AuditError
 
 
@@ -74,27 +76,30 @@ class EmbeddedEngine:
 
         return self._collect("results", build)
 
-    def merge(self, sources: dict[str, list[Path]], weigh: Callable[[str, Iterable[Path]], int]) -> dict[str, Path]:
-        """Merge the partials of every measure into one file each, as a tree of `FAN_IN`."""
-        current = {measure: list(paths) for measure, paths in sources.items()}
+    def merge(self, sources: dict[str, list[Path]]) -> dict[tuple[str, str], Path]:
+        """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""
+        current = {
+            (name, tables): list(paths)
+            for name, paths in sources.items()
+            for tables in measure_named(name).merged_apart()
+        }
         level = 0
-        while any(len(paths) > 1 or level == 0 for paths in current.values()):
+        while any(len(paths) > 1 for paths in current.values()) or level == 0:
             tasks: list[MergeTask] = []
-            following: dict[str, list[Path]] = {}
-            for measure, paths in current.items():
-                following[measure] = []
+            following: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
+            for (name, tables), paths in current.items():
+                targets = following.setdefault((name, tables), [])
                 for number, start in enumerate(range(0, len(paths), FAN_IN)):
-                    target = self.scratch / f"{measure}-{level}-{number}"
+                    targets.append(self.scratch / f"{name}-{tables[0]}-{level}-{number}")
                     part = tuple(str(path) for path in paths[start : start + FAN_IN])
-                    tasks.append(MergeTask(measure, part, str(target)))
-                    following[measure].append(target)
-            self._merge_level(tasks, weigh, level)
+                    tasks.append(MergeTask(name, tables, part, str(targets[-1])))
+            self._merge_level(tasks, level)
             current = following
             level += 1
-        return {measure: paths[0] for measure, paths in current.items() if paths}
+        return {(name, table): paths[0] for (name, tables), paths in current.items() for table in tables}
 
-    def _merge_level(self, tasks: list[MergeTask], weigh: Callable[[str, Iterable[Path]], int], level: int) -> None:
-        weights = [weigh(task.measure, [Path(source) for source in task.sources]) for task in tasks]
+    def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
+        weights = [sum(PartialReader(Path(s)).stored_bytes(t.tables) for s in t.sources) for t in tasks]
         ordered = [tasks[position] for position in balanced(weights, self.workers)]
 
         def build(pipeline: Any) -> Any:

@@ -7,7 +7,8 @@ import os
 import platform
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,80 +48,92 @@ class Material:
 def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
     """Write every table and the manifest; returns run.json but for the digests of files."""
     spec, profile, states = material.spec, material.profile, material.states
-    domains, cluster_groups = profile.domains()
-    duplicates, lengths = profile.duplicates(), profile.lengths()
+    (domains, cluster_groups), lengths = profile.domains(), profile.lengths()
     shards, outcomes = _shards(states), _outcomes(states)
-    token_counts = pa.concat_tables(profile.token_counts())
-    token_groups = pa.concat_tables(profile.token_groups())
-    integer = {
-        "domains": [domains],
-        "lengths": [lengths],
-        "duplicates": [duplicates],
-        "token_counts": [token_counts],
-        "token_groups": [token_groups],
+    streamed: dict[str, Iterable[pa.Table]] = {
+        "token_groups": profile.token_groups(),
+        "token_counts": profile.token_counts(),
+        "samples": profile.samples(),
         "document_hashes": profile.document_hashes(),
         "token_examples": profile.token_examples(),
         "minhash": profile.minhash(),
-        "samples": profile.samples(),
+        "domains": [domains],
+        "lengths": [lengths],
         "shards": [shards],
         "outcomes": [outcomes],
         "dead_letters": _dead_letters(states),
     }
     if cluster_groups is not None:
-        integer["cluster_groups"] = [cluster_groups]
+        streamed["cluster_groups"] = [cluster_groups]
     if spec.per_document:
-        integer["per_document"] = _per_document(material)
-    for name, pieces in integer.items():
-        staged.add_table(name, pieces)
-    _write_figures(
-        staged, material, domains, cluster_groups, lengths, duplicates, shards, outcomes, token_counts, token_groups
-    )
+        streamed["per_document"] = _per_document(material)
+    # Parquet and the kernels release the GIL; the slowest tables come first.
+    with ThreadPoolExecutor(material.workers) as pool:
+        vocabulary = pool.submit(_vocabulary, material)
+        writing = [pool.submit(staged.add_table, name, pieces) for name, pieces in streamed.items()]
+        duplicates = profile.duplicates()
+        staged.add_table("duplicates", [duplicates])
+        for done in writing:
+            done.result()
+    tables_so_far = _Integers(domains, cluster_groups, lengths, duplicates, shards, outcomes, vocabulary.result())
+    for name, table in _figures(material, tables_so_far).items():
+        staged.add_table(name, [table])
     names = [(state.shard.name, state.sha256) for state in states if state.sha256]
     staged.add_text("MANIFEST.sha256", manifest_text(names))
     return _facts(staged, material)
 
 
-def _write_figures(
-    staged: StagedRun,
-    material: Material,
-    domains: pa.Table,
-    cluster_groups: pa.Table | None,
-    lengths: pa.Table,
-    duplicates: pa.Table,
-    shards: pa.Table,
-    outcomes: pa.Table,
-    token_counts: pa.Table,
-    token_groups: pa.Table,
-) -> None:
-    """Write the tables that are derived, once and here, from integers."""
-    mixture, size = material.spec.mixture, material.job.tokenizer.vocabulary
+def _vocabulary(material: Material) -> pa.Table:
+    profile = material.profile
+    return derived.vocabulary(
+        pa.concat_tables(profile.token_counts()),
+        pa.concat_tables(profile.token_groups()),
+        material.job.tokenizer.vocabulary,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Integers:
+    """What figures are derived from."""
+
+    domains: pa.Table
+    cluster_groups: pa.Table | None
+    lengths: pa.Table
+    duplicates: pa.Table
+    shards: pa.Table
+    outcomes: pa.Table
+    vocabulary: pa.Table
+
+
+def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
+    """The tables that are derived, once and here, from integers."""
+    mixture = material.spec.mixture
     intended = mixture.shares if mixture else None
     unit = mixture.unit if mixture else "tokens"
     sampling = _sampling(material)
-    proportions = derived.proportions(domains, cluster_groups, intended, unit, sampling)
-    quantiles = derived.length_quantiles(lengths, domains)
-    vocabulary = derived.vocabulary(token_counts, token_groups, size)
-    distance = derived.mixture_distance(domains, intended, unit, cluster_groups, sampling) if intended else None
+    domains, groups = integers.domains, integers.cluster_groups
+    proportions = derived.proportions(domains, groups, intended, unit, sampling)
+    quantiles = derived.length_quantiles(integers.lengths, domains)
+    distance = derived.mixture_distance(domains, intended, unit, groups, sampling) if intended else None
     metrics = derived.metrics(
         domains=domains,
         proportions=proportions,
         length_quantiles=quantiles,
-        duplicates=duplicates,
-        vocabulary=vocabulary,
-        vocabulary_size=size,
-        shards=shards,
-        outcomes=outcomes,
+        duplicates=integers.duplicates,
+        vocabulary=integers.vocabulary,
+        vocabulary_size=material.job.tokenizer.vocabulary,
+        shards=integers.shards,
+        outcomes=integers.outcomes,
         verified_documents=_verified(material.states),
         mixture=distance,
         mixture_unit=unit,
     )
-    for name, table in (
-        ("proportions", proportions),
-        ("length_quantiles", quantiles),
-        ("vocabulary", vocabulary),
-        ("metrics", metrics),
-    ):
-        staged.add_table(name, [table])
+    return {
+        "proportions": proportions,
+        "length_quantiles": quantiles,
+        "vocabulary": integers.vocabulary,
+        "metrics": metrics,
+    }
 
 
 def _sampling(material: Material) -> derived.SplitTotals | None:

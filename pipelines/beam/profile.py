@@ -30,9 +30,10 @@ class PlanTask:
 
 @dataclass(frozen=True, slots=True)
 class MergeTask:
-    """Partials of one measure to merge into a file."""
+    """Some tables of partials of one measure, to merge into a file."""
 
     measure: str
+    tables: tuple[str, ...]
     sources: tuple[str, ...]
     target: str
 
@@ -40,21 +41,19 @@ class MergeTask:
 def balanced(weights: list[int], workers: int) -> list[int]:
     """An order of positions that shares work evenly among workers who take every ``workers``-th element.
 
-    Heaviest first, to the worker with the least so far (longest processing time first); Beam's embedded runner deals
-    the keys of a shuffle out in turn.
+    Heaviest first, to the worker with the least so far that has a turn left (longest processing time first); Beam's
+    embedded runner deals the keys of a shuffle out in turn.
     """
     if workers <= 1:
         return list(range(len(weights)))
     loads = [0] * workers
     hands: list[list[int]] = [[] for _ in range(workers)]
     for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
-        lightest = min(range(workers), key=lambda w: (loads[w], w))
+        open_hands = [w for w in range(workers) if len(hands[w]) < len(range(w, len(weights), workers))]
+        lightest = min(open_hands, key=lambda w: (loads[w], w))
         hands[lightest].append(position)
         loads[lightest] += weights[position]
-    order: list[int] = []
-    for turn in range(max((len(hand) for hand in hands), default=0)):
-        order.extend(hand[turn] for hand in hands if turn < len(hand))
-    return order
+    return [hands[turn % workers][turn // workers] for turn in range(len(weights))]
 
 
 class Deal(beam.PTransform):
@@ -125,7 +124,8 @@ class MergeParts(beam.DoFn):
 
     def process(self, task: MergeTask) -> Iterator[str]:
         """The file that was written."""
-        merge_files(measure_named(task.measure), [Path(source) for source in task.sources], Path(task.target))
+        sources = [Path(source) for source in task.sources]
+        merge_files(measure_named(task.measure), sources, Path(task.target), task.tables)
         yield task.target
 
 

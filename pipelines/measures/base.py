@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,10 @@ class Measure(ABC):
             name: [_remapped(reader, name, spec, names) for reader in readers] for name, spec in self.tables().items()
         }
 
+    def merged_apart(self) -> tuple[tuple[str, ...], ...]:
+        """Sets of tables that can be merged on different workers; each table by itself unless it needs another."""
+        return tuple((name,) for name in self.tables())
+
     def empty(self) -> Partial:
         """The partial of no documents."""
         return Partial((), {name: count_tables.empty(spec) for name, spec in self.tables().items()})
@@ -128,8 +132,14 @@ def _remapped(reader: PartialReader, table: str, spec: TableSpec, names: Sequenc
         yield count_tables.remap_domains(chunk, positions)
 
 
-def merge_files(measure: Measure, sources: Sequence[Path], target: Path) -> None:
+def merge_files(measure: Measure, sources: Sequence[Path], target: Path, only: Collection[str] | None = None) -> None:
     """Merge partial files into one, in memory bounded by a chunk a source; a repeated source counts again.
+
+    Args:
+        measure: what they are partials of.
+        sources: at most some tens of files.
+        target: the merged file.
+        only: the tables to merge, all by default.
 
     Raises:
         StoreError: when a source is damaged.
@@ -138,7 +148,11 @@ def merge_files(measure: Measure, sources: Sequence[Path], target: Path) -> None
     names = partials.union_names(reader.names for reader in readers)
     with PartialWriter(target, names, partials.merge_facts(reader.facts for reader in readers)) as writer:
         for name, streams in sorted(measure.streams(readers, names).items()):
-            for chunk in count_tables.merge_streams(streams, measure.tables()[name]):
+            if only is not None and name not in only:
+                continue
+            spec = measure.tables()[name]
+            writer.add(name, count_tables.empty(spec))
+            for chunk in count_tables.merge_streams(streams, spec):
                 writer.add(name, chunk)
 
 

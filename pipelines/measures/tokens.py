@@ -7,13 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus_audit.pipelines import count_tables
 from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.kernels import sparse
 from corpus_audit.pipelines.kernels.counting import GROUPS, count_tokens
+from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.partials import Partial, PartialReader, merge_facts
+from corpus_audit.pipelines.tokenization import text_buffers
 from corpus_audit.schemas.audit import AuditSpec
 
 GROUP_CELLS = 2**28
@@ -37,6 +41,7 @@ EXAMPLES = TableSpec(
         ("token", Kind.KEY),
         ("high", Kind.TIE),
         ("low", Kind.TIE),
+        ("copy", Kind.TIE),
         ("domain", Kind.FIRST_DOMAIN),
         ("id", Kind.BYTES),
     )
@@ -53,7 +58,7 @@ class Tokens(Measure):
     """
 
     name = "tokens"
-    version = 1
+    version = 2
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """Domain, cluster (groups are made of whole clusters) and the document's id."""
@@ -70,11 +75,8 @@ class Tokens(Measure):
 
     def count(self, block: Block) -> Partial:
         """Count one block in one pass over its token ids."""
-        order = np.lexsort((block.low, block.high))
-        ranks = np.empty(len(block), np.int64)
-        ranks[order] = np.arange(len(block))
         domain, token, sums, stops, run_groups, run_counts, example = count_tokens(
-            block.ids, block.offsets, block.domains, block.groups, ranks, block.vocabulary
+            block.ids, block.offsets, block.domains, block.groups, _ranks(block), block.vocabulary
         )
         cell = count_tables.cells(domain, token)
         squared, squared_high = count_tables.wide(sums[:, 2])
@@ -102,6 +104,7 @@ class Tokens(Measure):
                 "token": tokens.astype(np.uint64),
                 "high": block.high[documents],
                 "low": block.low[documents],
+                "copy": _copy_hashes(block, documents),
                 "domain": block.domains[documents],
                 "id": block.document_ids.take(documents),
             },
@@ -129,13 +132,46 @@ class Tokens(Measure):
         """As `merge`; groups that go overall are added up first, at most 64 counts a token."""
         streams = super().streams(readers, names)
         if too_many_domains(len(names), _vocabulary(reader.facts for reader in readers)):
-            total = count_tables.empty(OVERALL_GROUPS)
-            for stream in streams["domain_groups"]:
-                for chunk in stream:
-                    total = count_tables.merge([total, overall(chunk)])
+            streams["overall_groups"].append(_added_up(streams["domain_groups"]))
             streams["domain_groups"] = []
-            streams["overall_groups"].append(iter([total]))
         return streams
+
+    def merged_apart(self) -> tuple[tuple[str, ...], ...]:
+        """Groups by domain may become groups overall, so the two stay together."""
+        return ("cells",), ("domain_groups", "overall_groups"), ("examples",)
+
+
+def _added_up(streams: Iterable[Iterator[CountTable]]) -> Iterator[CountTable]:
+    total = count_tables.empty(OVERALL_GROUPS)
+    for stream in streams:
+        for chunk in stream:
+            total = count_tables.merge([total, overall(chunk)])
+    yield total
+
+
+def _ranks(block: Block) -> np.ndarray:
+    """int64 [D]: places of the documents by content hash, copies of one text by `_copy_hashes`."""
+    order = count_tables.sort_order([block.high, block.low])
+    high, low = block.high[order], block.low[order]
+    same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    if same.any():
+        copies = order[np.append(same, False) | np.append(False, same)]
+        copy = np.zeros(len(block), np.uint64)
+        copy[copies] = _copy_hashes(block, copies)
+        order = count_tables.sort_order([block.high, block.low, copy])
+    ranks = np.empty(len(block), np.int64)
+    ranks[order] = np.arange(len(block))
+    return ranks
+
+
+def _copy_hashes(block: Block, documents: np.ndarray) -> np.ndarray:
+    """uint64 hashes of the documents' domains and ids: they choose among copies of a text, whatever their order."""
+    chosen, place = np.unique(documents, return_inverse=True)
+    names = pa.array([name.encode() for name in block.names], pa.large_binary()).take(block.domains[chosen])
+    separator = pa.scalar(b"\0", pa.large_binary())
+    keys = pc.binary_join_element_wise(names, block.document_ids.take(chosen), separator)
+    high, _ = hash_documents(*reversed(text_buffers(keys)))
+    return high[place]
 
 
 def _vocabulary(facts: Iterable[dict[str, int]]) -> int:

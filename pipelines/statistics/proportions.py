@@ -14,6 +14,7 @@ LEVEL = 0.95
 """Confidence level of every interval that is published."""
 
 _DRAWS = 4000
+_LARGE = 1e4
 _CELLS_A_BLOCK = 1 << 22
 
 
@@ -71,10 +72,29 @@ def clopper_pearson(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LE
     sizes = np.asarray(size, dtype=np.float64)
     tail = (1 - level) / 2
     hits, misses = observed * sizes, (1 - observed) * sizes
-    with np.errstate(invalid="ignore"):
-        low = np.where(observed <= 0, 0.0, special.betaincinv(hits, misses + 1, tail))
-        high = np.where(observed >= 1, 1.0, special.betaincinv(hits + 1, misses, 1 - tail))
+    low = np.where(observed <= 0, 0.0, _beta_quantile(tail, hits, misses + 1))
+    high = np.where(observed >= 1, 1.0, _beta_quantile(1 - tail, hits + 1, misses))
     return np.where(np.isnan(sizes), np.nan, low), np.where(np.isnan(sizes), np.nan, high)
+
+
+def _beta_quantile(probability: float, a: Floats, b: Floats) -> Floats:
+    """Quantile of the beta distribution, [G].
+
+    With both parameters beyond `_LARGE` by Cornish and Fisher's (1938) expansion, which is then within a millionth of a
+    standard deviation and keeps its speed and precision, where inverting the incomplete beta function loses both.
+    """
+    z = float(special.ndtri(probability))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = a + b
+        deviation = np.sqrt(a * b / (n + 1)) / n
+        skewness = 2 * (b - a) * np.sqrt(n + 1) / ((n + 2) * np.sqrt(a * b))
+        excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
+        steps = z + (z**2 - 1) * skewness / 6 + (z**3 - 3 * z) * excess / 24 - (2 * z**3 - 5 * z) * skewness**2 / 36
+        expanded = a / n + deviation * steps
+        large = np.minimum(a, b) > _LARGE
+        # Where the expansion holds, the slow function is only asked for something trivial.
+        exact = special.betaincinv(np.where(large, 1.0, a), np.where(large, 1.0, b), probability)
+    return np.asarray(np.where(large, expanded, exact))
 
 
 def wilson(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:

@@ -84,6 +84,7 @@ class JobRun:
     seconds: float
     peak_bytes: int
     stages: dict[str, float]
+    verification_core_seconds: float
     store_bytes: int
 
 
@@ -110,11 +111,10 @@ def run_job(scratch: Path, corpus: Path, tokenizer: Path) -> JobRun:
     command = [sys.executable, "-m", "corpus_audit.runners.cli.main", "run", str(spec), "--quiet", "--json"]
     done = measure([*command, "--workers", str(WORKERS)], accept=(0, 4))
     outcome: dict[str, Any] = json.loads(done.output)
-    run_dir = Path(outcome.get("run") or outcome["result"]["run"])
-    timings = json.loads((run_dir / "timings.json").read_text(encoding="utf-8"))
+    timings = json.loads((Path(outcome["run"]) / "timings.json").read_text(encoding="utf-8"))
     store = sum(path.stat().st_size for path in (folder / "runs" / ".store").rglob("*") if path.is_file())
     shutil.rmtree(folder, ignore_errors=True)
-    return JobRun(done.seconds, done.peak_bytes, timings.get("stages", {}), store)
+    return JobRun(done.seconds, done.peak_bytes, timings["stages"], timings["verification_core_seconds"], store)
 
 
 def run_bare_loop(corpus: Path, tokenizer: Path) -> Measured:

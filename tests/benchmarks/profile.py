@@ -44,6 +44,7 @@ class Rounds:
     job_peaks: dict[float, list[float]] = field(default_factory=lambda: defaultdict(list))
     bare_seconds: dict[float, list[float]] = field(default_factory=lambda: defaultdict(list))
     stages: dict[float, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    verification: dict[float, list[float]] = field(default_factory=lambda: defaultdict(list))
     store_bytes: dict[float, list[float]] = field(default_factory=lambda: defaultdict(list))
     reference_seconds: list[float] = field(default_factory=list)
 
@@ -67,6 +68,7 @@ def main_job(arguments: argparse.Namespace, figures: Figures) -> Rounds:
             rounds.job_seconds[size].append(job.seconds)
             rounds.job_peaks[size].append(job.peak_bytes)
             rounds.stages[size].append(job.stages)
+            rounds.verification[size].append(job.verification_core_seconds)
             rounds.store_bytes[size].append(job.store_bytes)
             rounds.bare_seconds[size].append(run_bare_loop(folder, arguments.tokenizer).seconds)
         rounds.reference_seconds.append(run_reference(subset, arguments.tokenizer))
@@ -88,6 +90,11 @@ def main_job(arguments: argparse.Namespace, figures: Figures) -> Rounds:
         for size in (small, large):
             seconds = middle([stages.get(name, 0.0) for stages in rounds.stages[size]])
             figures.add(f"stage {name}, {size:g} MB", seconds, "s")
+
+    for size in (small, large):
+        core_seconds = middle(rounds.verification[size])
+        note = f"{core_seconds:.2f} core-seconds over {WORKERS} workers; at most 1.5"
+        figures.add(f"verification, {size:g} MB", core_seconds / WORKERS, "s", note)
 
     subset_bytes = corpora.size_of(subset)[1]
     scaled = middle(rounds.reference_seconds) * text_bytes[large] / subset_bytes

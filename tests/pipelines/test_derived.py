@@ -485,3 +485,16 @@ def test_any_small_corpus_gives_whole_tables(documents):
         else:
             assert fact["low"] is None or fact["low"] <= fact["value"] + 1e-9
             assert fact["high"] is None or fact["high"] >= fact["value"] - 1e-9
+
+
+def test_counters_past_53_bits():
+    wide = decimal.Decimal(10**36)
+    rows = [
+        {"domain": "web", "token": t, "count": 2**60 + 1, "documents": 2, "sum_squared": wide, "sum_product": 2 * wide}
+        for t in (3, 4)
+    ]
+    with decimal.localcontext(prec=50):
+        counts = pa.Table.from_pylist(rows, tables.TOKEN_COUNTS)
+    found = derived.vocabulary(counts, tables.TOKEN_GROUPS.empty_table(), VOCABULARY_SIZE)
+    assert found["tokens"].to_pylist() == [2**61 + 2, 2**61 + 2]
+    assert found["effective"].to_pylist() == pytest.approx([2, 2])

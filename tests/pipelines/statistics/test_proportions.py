@@ -32,6 +32,15 @@ def test_binomial_intervals_agree_with_scipy(case):
         assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("size", [1e5, 1e7, 1e9])
+def test_large_samples_agree_with_the_exact_interval(size):
+    share = np.array([0.11, 0.3, 0.5, 0.89])
+    low, high = clopper_pearson(share, size)
+    deviation = np.sqrt(share * (1 - share) / size)
+    assert low == pytest.approx(stats.beta.ppf(0.025, share * size, size - share * size + 1), abs=2e-6 * deviation[0])
+    assert high == pytest.approx(stats.beta.ppf(0.975, share * size + 1, size - share * size), abs=2e-6 * deviation[0])
+
+
 def test_student_quantiles():
     found = student_quantile(0.975, np.array([1, 5, 1e5, 1e12, 0.5]))
     expected = [stats.t.ppf(0.975, 1), stats.t.ppf(0.975, 5), stats.t.ppf(0.975, 1e5), stats.norm.ppf(0.975)]

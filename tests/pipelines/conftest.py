@@ -1,0 +1,25 @@
+"""A tokenizer that the tests of this folder share; training it takes a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile, load_tokenizer
+from tests import corpora
+
+
+@pytest.fixture(scope="session")
+def bpe_file(tmp_path_factory: pytest.TempPathFactory) -> TokenizerFile:
+    """A byte-level BPE tokenizer of 600 entries, with the GPT-2 pattern."""
+    folder = tmp_path_factory.mktemp("bpe")
+    return load_tokenizer(str(corpora.small_bpe(folder, vocabulary=600)), folder, folder / "used")
+
+
+@pytest.fixture(scope="session")
+def tokenization(bpe_file: TokenizerFile) -> Tokenization:
+    """It, loaded; the fast path is in use."""
+    loaded = Tokenization(bpe_file)
+    assert loaded.path == "gigatoken", loaded.reason
+    return loaded
