@@ -85,11 +85,7 @@ def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
 
 def _vocabulary(material: Material) -> pa.Table:
     profile = material.profile
-    return derived.vocabulary(
-        pa.concat_tables(profile.token_counts()),
-        pa.concat_tables(profile.token_groups()),
-        material.job.tokenizer.vocabulary,
-    )
+    return derived.vocabulary(profile.token_counts(), profile.token_groups(), material.job.tokenizer.vocabulary)
 
 
 @dataclass(frozen=True, slots=True)

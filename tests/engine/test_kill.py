@@ -21,7 +21,7 @@ from tests.oracle import Document
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-KILLS = 10
+KILLS = 50
 MEASURES = 8
 OLD_SHARDS = 12
 SHARDS = 24

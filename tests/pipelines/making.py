@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -40,7 +41,7 @@ def batch_of(part: Sequence[Numbered], clustered: bool = True) -> DocumentBatch:
 def pieces(part: Sequence[Numbered], cuts: Iterable[int]) -> list[Sequence[Numbered]]:
     """The part cut at positions (taken modulo its length), without empty pieces."""
     bounds = sorted({0, len(part), *(cut % (len(part) + 1) for cut in cuts)})
-    return [part[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [part[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
 def block_of(

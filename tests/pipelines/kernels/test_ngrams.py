@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from math import sqrt
 
@@ -52,7 +53,7 @@ def plain_vector(tokens: list[int]) -> dict[int, int]:
     counts: Counter[int] = Counter()
     head = tokens[: ngrams.PREFIX]
     hashes = [finish64(token + 1) for token in head]
-    hashes += [finish64(((b + 1) * 0x9E3779B97F4A7C15 + a + 1) & M64) for a, b in zip(head, head[1:], strict=False)]
+    hashes += [finish64(((b + 1) * 0x9E3779B97F4A7C15 + a + 1) & M64) for a, b in itertools.pairwise(head)]
     for h in hashes:
         if h >> 62 == 0:
             counts[h % ngrams.BUCKETS] += 1
