@@ -92,14 +92,9 @@ def _metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Rows of metrics.parquet; a value that is not a number is null."""
     import math
 
-    import pyarrow.parquet as pq
+    from corpus_audit.pipelines.run_directory import RunDirectory
 
-    from corpus_audit.schemas.errors import StoreError
-
-    try:
-        rows = pq.read_table(run_dir / "tables" / "metrics.parquet", page_checksum_verification=True).to_pylist()
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{run_dir / 'metrics.parquet'} cannot be read: {error}") from error
+    rows = RunDirectory(run_dir).table("metrics").to_pylist()
     return [
         {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
         for row in rows

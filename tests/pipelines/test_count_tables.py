@@ -57,6 +57,10 @@ ROWS = {
 }
 
 
+STARTS: dict[TableSpec, list[Any]] = {SUMS: [0, 0, 0], GROUPED: [{}]}
+"""What sums start from."""
+
+
 def table(spec: TableSpec, rows: Sequence[Row]) -> CountTable:
     """Rows as a table, in the order given."""
     columns: dict[str, Any] = {}
@@ -89,15 +93,14 @@ def expected(spec: TableSpec, rows: Sequence[Row]) -> list[Row]:
     keys = len(spec.keys)
     merged: dict[Row, list[Any]] = {}
     for row in sorted(rows, key=lambda row: row[: len(spec.sort_columns)]):
-        held = merged.setdefault(row[:keys], [0] * len(row) if spec is SUMS else list(row))
+        held = merged.setdefault(row[:keys], [*row[:keys], *STARTS[spec]] if spec in STARTS else list(row))
         if spec is SUMS:
-            held[:2] = row[:2]
             held[2] += row[2]
             wide = held[3] + (held[4] << 32) + row[3] + (row[4] << 32)
             held[3], held[4] = wide % 2**32, wide >> 32
-        elif spec is GROUPED and held[1] is not row[1]:
+        elif spec is GROUPED:
             held[1] = {g: held[1].get(g, 0) + row[1].get(g, 0) for g in sorted({*held[1], *row[1]})}
-        elif spec is KEPT and held[0:2] != [None]:
+        elif spec is KEPT:
             held[2] = sum(other[2] for other in rows if other[:2] == row[:2])
     if spec is GROUPED:
         return [(cell, dict(sorted(groups.items()))) for cell, groups in map(tuple, merged.values())]

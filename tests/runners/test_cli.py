@@ -91,7 +91,8 @@ def finished(tmp_path):
     row = {"metric": "documents", "slice": "all", "n": 7, "low": None, "high": None, "unit": "documents"}
     rows = [row | {"value": 7.0}, row | {"metric": "mean", "value": float("nan")}]
     fields = [field for field in METRICS if field.name in row or field.name == "value"]
-    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), run_dir / "metrics.parquet")
+    (run_dir / "tables").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), run_dir / "tables" / "metrics.parquet")
     return run_dir
 
 
