@@ -29,6 +29,7 @@ ROW_GROUP = 131_072
 
 STAGING = ".staging"
 LATEST = "LATEST"
+RUN_FILE = "run.json"
 
 
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
@@ -103,9 +104,9 @@ class StagedRun:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def digests(self) -> dict[str, dict[str, Any]]:
-        """Digest and size of every file written so far, by relative name."""
+        """Digest and size of every file written so far but run.json, by relative name."""
         found = {}
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != RUN_FILE):
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             found[path.relative_to(self.folder).as_posix()] = {"sha256": sha256, "bytes": path.stat().st_size}
@@ -134,7 +135,7 @@ class RunDirectory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.facts: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
+            self.facts: dict[str, Any] = json.loads((folder / RUN_FILE).read_bytes())
         except (OSError, ValueError) as error:
             raise StoreError(f"{folder} is not a run directory: {error}") from error
 

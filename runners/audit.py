@@ -294,9 +294,7 @@ class _Run:
             "splits_cached": self.splits_cached,
         }
         self.staged.add_text("timings.json", json.dumps(timings, indent=2) + "\n")
-        facts["files"] = self.staged.digests()
-        self.staged.add_text("run.json", json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-        publication.write_report(self.staged)
+        publication.write_report_and_facts(self.staged, facts)
         place = self.staged.publish()
         complete = bool(facts["complete"])
         return AuditOutcome(

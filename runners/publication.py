@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import unicodedata
@@ -394,9 +395,15 @@ def host_facts() -> dict[str, Any]:
     }
 
 
-def write_report(staged: StagedRun) -> None:
-    """Render report.html from the staged tables."""
+def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
+    """Render report.html from what is staged, and write run.json with the digest of every other file."""
     from corpus_audit.checks.report.html import render_html
     from corpus_audit.checks.report.model import load_report
 
+    def write_facts() -> None:
+        text = json.dumps(facts | {"files": staged.digests()}, indent=2, sort_keys=True, ensure_ascii=False)
+        staged.add_text("run.json", text + "\n")
+
+    write_facts()  # the report is made from a run directory, this one
     staged.add_text("report.html", render_html(load_report(staged.folder)))
+    write_facts()
