@@ -29,7 +29,12 @@ _SPARE_IDS = 2**25
 
 _NO_IDS = np.empty(0, np.uint32)
 _NO_TEXT = pa.array([], pa.large_string())
-_scratch = threading.local()
+_buffers: dict[int, np.ndarray] = {}
+
+
+def release_buffers() -> None:
+    """Give back the memory that threads keep between blocks; call when no split is being counted."""
+    _buffers.clear()
 
 
 class BlockBuilder:
@@ -76,11 +81,11 @@ class BlockBuilder:
     def _keep_ids(self, encoded: TokenBatch) -> None:
         """Copy the ids behind those of earlier batches, in a buffer that the thread keeps between blocks."""
         needed = self._tokens + len(encoded.ids)
-        buffer: np.ndarray = getattr(_scratch, "ids", _NO_IDS)
+        buffer = _buffers.get(threading.get_ident(), _NO_IDS)
         if len(buffer) < needed:
             larger = np.empty(needed + _SPARE_IDS, np.uint32)
             larger[: self._tokens] = buffer[: self._tokens]
-            _scratch.ids = buffer = larger
+            _buffers[threading.get_ident()] = buffer = larger
         buffer[self._tokens : needed] = encoded.ids
         self._tokens = needed
 
@@ -118,7 +123,7 @@ class BlockBuilder:
             domains=domains,
             facets=facets,
             clusters=_clusters(self._batches),
-            ids=getattr(_scratch, "ids", _NO_IDS)[: self._tokens],
+            ids=_buffers.get(threading.get_ident(), _NO_IDS)[: self._tokens],
             offsets=offsets,
             document_ids=_document_ids(self._batches),
             excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,

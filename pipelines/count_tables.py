@@ -258,12 +258,9 @@ def merge_streams(streams: Sequence[Iterator[CountTable]], spec: TableSpec) -> I
     """Merge sorted streams of chunks in memory bounded by one chunk a stream.
 
     Each stream yields chunks whose rows are sorted and whose keys increase from chunk to chunk. Yields merged chunks in
-    key order; a table with `keep_per_domain` is merged whole, since it is bounded by that number.
+    key order; all rows of one value of the first key are in one of them, and so of one domain where `keep_per_domain`
+    counts rows.
     """
-    if spec.keep_per_domain:
-        everything = [chunk for stream in streams for chunk in stream]
-        yield merge(everything) if everything else empty(spec)
-        return
     key = spec.sort_columns[0]
     heads: list[CountTable | None] = [_next_chunk(stream) for stream in streams]
     while True:

@@ -25,7 +25,9 @@ from corpus_audit.pipelines.kernels import varint
 from corpus_audit.schemas.errors import StoreError
 
 MAGIC = b"corpus-audit partial 1\n"
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
+"""Rows; merging holds a chunk of every source at once, and some copies."""
+
 _COMPRESSION = "zstd"
 
 

@@ -115,11 +115,16 @@ class DigestMemory:
 
     def remember(self, digests: Iterable[tuple[Shard, str]]) -> None:
         """Keep digests of shards, but for files changed within the last two seconds: their stamp may not tell the
-        next change from the last."""
-        settled = []
-        for shard, sha256 in digests:
-            if shard.is_local and time.time() - Path(shard.path).stat().st_mtime < _SETTLED_SECONDS:
-                continue
-            settled.append((shard.path, shard.stamp, sha256))
+        next change from the last. Files that are gone are left out too."""
+        settled = [(shard.path, shard.stamp, sha256) for shard, sha256 in digests if _is_settled(shard)]
         with closing(self._connect()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", settled)
+
+
+def _is_settled(shard: Shard) -> bool:
+    if not shard.is_local:
+        return True
+    try:
+        return time.time() - Path(shard.path).stat().st_mtime >= _SETTLED_SECONDS
+    except OSError:
+        return False

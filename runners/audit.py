@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from corpus_audit.pipelines import store
+from corpus_audit.pipelines.blocks import release_buffers
 from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
@@ -201,6 +204,9 @@ class _Run:
         for state in states:
             if state.error is None and (text := failed.get((state.sha256, self._key(state)))):
                 state.status, state.error = ShardStatus.ERROR, text
+
+        release_buffers()
+        pa.default_memory_pool().release_unused()
 
     def _key(self, state: ShardState) -> str:
         return str(self.job.path_of(Coverage.name, state.shard, state.sha256))

@@ -89,9 +89,10 @@ class EmbeddedEngine:
             following: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
             for (name, tables), paths in current.items():
                 targets = following.setdefault((name, tables), [])
-                for number, start in enumerate(range(0, len(paths), FAN_IN)):
+                parts = -(-len(paths) // FAN_IN)
+                for number in range(parts):
                     targets.append(self.scratch / f"{name}-{tables[0]}-{level}-{number}")
-                    part = tuple(str(path) for path in paths[start : start + FAN_IN])
+                    part = tuple(str(path) for path in paths[number::parts])
                     tasks.append(MergeTask(name, tables, part, str(targets[-1])))
             self._merge_level(tasks, level)
             current = following

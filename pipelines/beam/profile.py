@@ -15,7 +15,7 @@ from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.registry import measure_named
 from corpus_audit.schemas.snapshot import Shard
 
-FAN_IN = 64
+FAN_IN = 32
 """Partials that one merge reads at once; more are merged as a tree."""
 
 

@@ -1,19 +1,27 @@
-"""Batches and blocks from the tests' own documents, without a file."""
+"""Batches and blocks from the tests' own documents, and jobs over files, without an engine."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.blocks import BlockBuilder
-from corpus_audit.pipelines.measures.base import Block
+from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.measures.base import Block, merge_files
+from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.documents import DocumentBatch
-from corpus_audit.pipelines.tokenization import Tokenization
+from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.store import ProfileStore
+from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
 from corpus_audit.pipelines.verification import Verifier
+from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.schemas.snapshot import Shard
 from corpus_audit.schemas.tables import NO_VALUE
 from tests.oracle import Document
 
@@ -60,3 +68,58 @@ def block_of(
     block = builder.take()
     assert block is not None
     return replace(block, ids=block.ids.copy())
+
+
+def spec_of(folder: Path, **parts: object) -> AuditSpec:
+    """An audit of every shard in a folder, with the fields that `corpora.documents` has."""
+    fields = {"id": "id", "domain": "domain", "facets": {"language": "language"}, "cluster": "cluster"}
+    content = {"name": "test", "snapshot": {"paths": [str(folder)]}, "document": fields, "tokenizer": "t", **parts}
+    return AuditSpec.model_validate_json(json.dumps(content))
+
+
+def job_of(spec: AuditSpec, tokenizer: TokenizerFile, place: Path, verify_below: int = 2**64) -> Job:
+    """The job, its store and its scratch folder under ``place``."""
+    (place / "scratch").mkdir(parents=True, exist_ok=True)
+    return Job(spec, tokenizer, ProfileStore(place / "store"), place / "scratch", verify_below)
+
+
+def plan_all(job: Job) -> list[PlannedShard]:
+    """Every shard of the job's snapshot, planned."""
+    return [job.plan(shard, None, lambda n: None) for shard in list_shards(job.spec.snapshot, Path("/"))]
+
+
+def count_todo(job: Job, planned: PlannedShard, index: int = 0) -> list[SplitResult]:
+    """What is to do of one shard."""
+    plan = planned.plan
+    return [job.count(SplitTask(index, plan.shard, plan.sha256, split, names)) for split, names in planned.todo]
+
+
+def count_all(job: Job) -> list[PlannedShard]:
+    """Plan, count and compact every shard, as the engine does."""
+    shards = plan_all(job)
+    for planned in shards:
+        results = count_todo(job, planned)
+        assert all(result.error is None for result in results), results
+        job.compact(planned)
+    return shards
+
+
+def merged(job: Job, shards: Sequence[PlannedShard], folder: Path) -> Profile:
+    """The profile of counted shards."""
+    folder.mkdir()
+    files = {}
+    for measure in job.measures:
+        if measure.merges:
+            sources = [job.path_of(measure.name, p.plan.shard, p.plan.sha256) for p in shards]
+            merge_files(measure, sources, folder / measure.name)
+            files |= {(measure.name, table): folder / measure.name for table in measure.tables()}
+    return Profile(files, ("domain", *sorted(job.spec.document.facets)), job.spec.document.cluster is not None)
+
+
+def shard_bytes(job: Job, shard: Shard, sha256: str) -> dict[str, bytes]:
+    """Every partial of a shard that merges."""
+    return {
+        measure.name: job.path_of(measure.name, shard, sha256).read_bytes()
+        for measure in job.measures
+        if measure.merges
+    }

@@ -65,14 +65,29 @@ def merged_as_files(measure: Measure, blocks: Sequence[Block], folder: Path) -> 
     for number, part in enumerate([*empty, *(measure.count(block) for block in blocks), *empty]):
         paths.append(folder / f"part-{number}")
         write_partial(paths[-1], part)
-    merge_files(measure, paths, folder / "flat")
+    sources = list(paths)
+    merge_files(measure, sources, folder / "flat")
     number = 0
     while len(paths) > 1:
         number += 1
         merge_files(measure, [paths.pop(0), paths.pop(0)], folder / f"level-{number}")
         paths.append(folder / f"level-{number}")
-    assert paths[0].read_bytes() == (folder / "flat").read_bytes()
+    whole = (folder / "flat").read_bytes()
+    assert paths[0].read_bytes() == whole
+    check_tables_apart(measure, sources, folder)
     return paths[0].read_bytes()
+
+
+def check_tables_apart(measure: Measure, sources: Sequence[Path], folder: Path) -> None:
+    """Tables that different workers merge are those that one worker merges."""
+    whole = PartialReader(folder / "flat").partial(measure.tables())
+    apart = {}
+    for group in measure.merged_apart():
+        merge_files(measure, sources, folder / "apart", group)
+        reader = PartialReader(folder / "apart")
+        assert reader.names == whole.names
+        apart |= {name: reader.table(name, measure.tables()[name]) for name in group}
+    assert written(folder / "joined", Partial(whole.names, apart, whole.facts)) == (folder / "flat").read_bytes()
 
 
 def accumulated(measure: Measure, blocks: Sequence[Block], folder: Path, spill_rows: int) -> bytes:
@@ -136,7 +151,7 @@ def test_any_blocks_in_any_order_merged_in_any_way(  # type: ignore[no-untyped-d
 
 
 def test_real_documents_with_copies(tokenization: Tokenization, folder: Path) -> None:
-    documents = list(enumerate(corpora.with_duplicates(corpora.real_documents(0.3), share=0.3)))
+    documents = list(enumerate(corpora.with_duplicates(corpora.real_documents(0.1), share=0.3)))
     check(tokenization, documents, documents[::-1], [1, 9, 10, 40], True, folder)
 
 

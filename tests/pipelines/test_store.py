@@ -1,0 +1,154 @@
+"""Keys change with what a partial depends on and nothing else; damaged partials go; digests are forgotten in time."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpus_audit.pipelines import store
+from corpus_audit.pipelines.measures.records import Records
+from corpus_audit.pipelines.measures.registry import ALWAYS, READING
+from corpus_audit.pipelines.measures.split_totals import SplitTotals
+from corpus_audit.pipelines.partials import write_partial
+from corpus_audit.pipelines.store import DigestMemory, KeyMaker, ProfileStore
+from corpus_audit.schemas.snapshot import Shard, ShardFormat, Split
+from tests.pipelines.making import spec_of
+
+MEASURES = (*ALWAYS, Records(), SplitTotals(), *READING)
+EVERY = {measure.name for measure in MEASURES}
+OF_DOMAINS = EVERY - {"coverage", "verification"}
+FIELDS: dict[str, Any] = {"id": "id", "domain": "domain", "facets": {"language": "language"}, "cluster": "cluster"}
+FILTER = [{"name": "long", "column": "n", "op": ">", "value": 3}]
+
+
+def keys(
+    spec: dict[str, Any] | None = None,
+    *,
+    sha256: str = "aa",
+    path: dict[str, str] | None = None,
+    split: Split | None = None,
+    tokenizer: str = "t:1",
+    versions: str = "v",
+) -> dict[str, str]:
+    """Every measure's key."""
+    maker = KeyMaker.of(spec_of(Path("/data"), **(spec or {})), MEASURES, tokenizer, versions)
+    return {measure.name: maker.key(measure.name, sha256, path or {}, split) for measure in MEASURES}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in EVERY if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"name": "another name"}, set()),
+        ({"snapshot": {"paths": ["/elsewhere"], "manifest": "MANIFEST"}}, set()),
+        ({"tokenizer": "the same file by another name"}, set()),
+        ({"mixture": {"weights": {"a": 1}}}, set()),
+        ({"output": "out", "store": "/shared"}, set()),
+        ({"per_document": True}, set()),
+        ({"limits": {"dead_letter_share": 0.5, "expansion": 9}}, set()),
+        ({"excerpts": False}, {"samples"}),
+        ({"limits": {"dead_letter_excerpts": True}}, {"coverage"}),
+        ({"document": FIELDS | {"facets": {}}}, {"domains", "split_totals"}),
+        ({"document": FIELDS | {"facets": {"language": {"url_host": "language"}}}}, {"domains", "split_totals"}),
+        ({"document": FIELDS | {"id": "name"}}, {"tokens", "records"}),
+        ({"document": FIELDS | {"cluster": None}}, {"domains", "tokens", "split_totals"}),
+        ({"document": FIELDS | {"domain": {"constant": "all"}}}, OF_DOMAINS),
+        ({"document": FIELDS | {"text": "body"}}, EVERY),
+        ({"filter": FILTER}, EVERY),
+        ({"limits": {"document_bytes": 1000}}, EVERY),
+        ({"sample": {"share": 0.5}}, EVERY),
+    ],
+    ids=str,
+)
+def test_settings_that_a_key_depends_on(spec: dict[str, Any], expected: set[str]) -> None:
+    assert changed(keys(), keys(spec)) == expected
+
+
+def test_other_parts_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = keys()
+    assert changed(base, keys()) == set()
+    assert changed(base, keys(sha256="ab")) == EVERY
+    assert changed(base, keys(path={"domain": "en"})) == EVERY
+    assert changed(base, keys(split=Split(0, 0, 10, 99))) == EVERY
+    assert changed(keys(split=Split(0, 0, 10, 99)), keys(split=Split(0, 0, 11, 99))) == EVERY
+    assert changed(base, keys(tokenizer="other:1")) == EVERY - {"coverage"}
+    assert changed(base, keys(versions="tokenizers=9")) == {"verification"}
+    assert changed(keys({"filter": FILTER}), keys({"filter": [FILTER[0] | {"name": "other reason"}]})) == EVERY
+    assert changed(keys({"sample": {"share": 0.5}}), keys({"sample": {"share": 0.5, "seed": 1}})) == EVERY
+    monkeypatch.setattr(store, "READER_VERSION", -1)
+    assert changed(base, keys()) == EVERY
+
+
+def test_a_split_is_its_bounds_and_not_its_weight_or_number() -> None:
+    assert keys(split=Split(0, 0, 10, 99)) == keys(split=Split(5, 0, 10, 1))
+
+
+def test_keys_of_measures_differ() -> None:
+    assert len(set(keys().values())) == len(MEASURES)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+def test_a_new_version_changes_that_key_alone(measure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = keys()
+    monkeypatch.setattr(type(measure), "version", measure.version + 1)
+    assert changed(base, keys()) == {measure.name}
+
+
+def test_a_damaged_partial_is_removed(tmp_path: Path) -> None:
+    profiles = ProfileStore(tmp_path)
+    assert not profiles.has("lengths", "abcd")
+    path = profiles.partial_path("lengths", "abcd")
+    assert path == tmp_path / "partials" / "lengths" / "ab" / "abcd"
+    for damage in (lambda raw: raw[:-1], lambda raw: raw[:30] + b"\xff" + raw[31:], lambda raw: b""):
+        write_partial(path, ALWAYS[2].empty())
+        assert profiles.has("lengths", "abcd")
+        path.write_bytes(damage(path.read_bytes()))
+        assert not profiles.has("lengths", "abcd")
+        assert not path.exists()
+
+
+def settled(path: Path) -> Shard:
+    """A shard that was written a minute ago."""
+    path.write_text(path.name)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    return Shard(str(path), path.name, ShardFormat.JSONL, 1, "stamp 1")
+
+
+def test_digests_are_remembered_under_the_stamp(tmp_path: Path) -> None:
+    memory = DigestMemory(tmp_path / "store")
+    first, second = settled(tmp_path / "a"), settled(tmp_path / "b")
+    assert memory.known([first, second]) == {}
+    memory.remember([(first, "11"), (second, "22")])
+    assert memory.known([first, second]) == {first.path: "11", second.path: "22"}
+    assert DigestMemory(tmp_path / "store").known([second]) == {second.path: "22"}
+    moved = replace(first, stamp="stamp 2")
+    assert memory.known([moved, second]) == {second.path: "22"}
+    memory.remember([(moved, "33")])
+    assert memory.known([moved]) == {first.path: "33"}
+    assert memory.known([first]) == {}
+    memory.remember([])
+
+
+def test_digests_of_fresh_files_are_not_remembered(tmp_path: Path) -> None:
+    memory = DigestMemory(tmp_path / "store")
+    old, fresh = settled(tmp_path / "old"), settled(tmp_path / "fresh")
+    os.utime(fresh.path)
+    remote = Shard("s3://bucket/x", "x", ShardFormat.JSONL, 1, "etag")
+    memory.remember([(old, "11"), (fresh, "22"), (remote, "33")])
+    assert memory.known([old, fresh, remote]) == {old.path: "11", remote.path: "33"}
+
+
+def test_a_file_that_is_gone_is_not_remembered(tmp_path: Path) -> None:
+    memory = DigestMemory(tmp_path / "store")
+    old, gone = settled(tmp_path / "old"), settled(tmp_path / "gone")
+    Path(gone.path).unlink()
+    memory.remember([(gone, "22"), (old, "11")])
+    assert memory.known([old, gone]) == {old.path: "11"}
