@@ -81,14 +81,14 @@ class Job:
         tokenizer: the file, as used.
         store: where partials are.
         scratch: a folder of this run for what does not fit in memory.
-        verify_below: threshold of `Verifier`.
+        verify_lowest: documents that each split verifies; see `Verifier`.
     """
 
     spec: AuditSpec
     tokenizer: TokenizerFile
     store: ProfileStore
     scratch: Path
-    verify_below: int = 0
+    verify_lowest: int = 0
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
@@ -115,16 +115,22 @@ class Job:
             return _tokenizations[self.tokenizer.sha256]
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_below")}
+        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest")}
 
     def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
         """Where a shard's or a split's partial is, or would be."""
         key = self.keys.key(measure, sha256, path_values(shard, self.spec.document), split)
         return self.store.partial_path(measure, key)
 
-    def plan(self, shard: Shard, known_sha256: str | None, progress: Callable[[int], None]) -> PlannedShard:
-        """Hash a shard, find its splits, choose among them, and look up what the store has."""
-        plan = plan_shard(shard, known_sha256, progress)
+    def plan(self, shard: Shard, known: ShardPlan | None, progress: Callable[[int], None]) -> PlannedShard:
+        """Hash a shard and find its splits unless that is known, choose among them, and look up what the store has."""
+        plan = known
+        if plan is None:
+            plan = plan_shard(shard, None, progress)
+        elif shard.expected_sha256 not in (None, plan.sha256):
+            plan = plan_shard(shard, plan.sha256, progress)  # which says what the manifest has against it
+        else:
+            progress(shard.size)
         if plan.error is not None:
             return PlannedShard(plan)
         try:
@@ -157,7 +163,7 @@ class Job:
         """
         board = process_board()
         tally = SplitTally()
-        verifier = Verifier(self.tokenization, self.verify_below, task.shard.name)
+        verifier = Verifier(self.tokenization, self.verify_lowest, task.shard.name)
         key = hashlib.sha256(f"{task.sha256}:{task.split.start}:{task.split.stop}".encode()).digest()
         builder = BlockBuilder(
             task.split.index,

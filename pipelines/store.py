@@ -1,4 +1,4 @@
-"""The profile store: content-addressed partial profiles, and remembered digests of shards.
+"""The profile store: content-addressed partial profiles, and remembered plans of shards.
 
 A partial's key is a digest of all that its content depends on: the shard's bytes, the split's bounds, the measure and
 its version, the settings that the measure reads, the tokenizer, the reader and values taken from the path. One
@@ -21,10 +21,10 @@ from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.reading.reader import READER_VERSION
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.snapshot import Shard, Split
+from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split
 
 _SETTLED_SECONDS = 2.0
-"""A digest is remembered only if the file was last changed longer ago than clocks and file systems are coarse."""
+"""A plan is remembered only if the file was last changed longer ago than clocks and file systems are coarse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,36 +95,53 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-class DigestMemory:
-    """Digests of shards by path and stamp, in a small SQLite file of the store."""
+class PlanMemory:
+    """Plans of shards (digest, splits, rows) by path and stamp, in a small SQLite file of the store.
+
+    A shard whose stamp is the remembered one is not opened at all.
+    """
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self._path = root / "digests.sqlite"
+        self._path = root / "plans.sqlite"
         with closing(self._connect()) as connection, connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS plans "
+                "(path TEXT, reader TEXT, stamp TEXT, plan TEXT, PRIMARY KEY (path, reader))"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=30)
 
-    def known(self, shards: Iterable[Shard]) -> dict[str, str]:
-        """path -> sha256 for the shards whose stamp is the remembered one."""
+    def known(self, shards: Iterable[Shard]) -> dict[str, ShardPlan]:
+        """path -> plan of the shards whose stamp is the remembered one."""
         with closing(self._connect()) as connection:
-            rows = {path: (stamp, sha) for path, stamp, sha in connection.execute("SELECT * FROM digests")}
-        return {s.path: rows[s.path][1] for s in shards if rows.get(s.path, ("", ""))[0] == s.stamp}
+            rows = connection.execute("SELECT path, reader, stamp, plan FROM plans")
+            remembered = {(path, reader): (stamp, plan) for path, reader, stamp, plan in rows}
+        found = {}
+        for shard in shards:
+            stamp, text = remembered.get((shard.path, _reader(shard)), ("", ""))
+            # A file system that says nothing of versions gives an empty stamp: nothing is known then.
+            if stamp and stamp == shard.stamp:
+                plan = json.loads(text)
+                splits = tuple(Split(*split) for split in plan["splits"])
+                found[shard.path] = ShardPlan(shard, plan["sha256"], False, splits, plan["rows"])
+        return found
 
-    def remember(self, digests: Iterable[tuple[Shard, str]]) -> None:
-        """Keep digests of shards, but for files changed within the last two seconds: their stamp may not tell the
-        next change from the last. Files that are gone are left out too."""
-        settled = [(shard.path, shard.stamp, sha256) for shard, sha256 in digests if _is_settled(shard)]
+    def remember(self, plans: Iterable[ShardPlan]) -> None:
+        """Keep plans, but for files changed within the last two seconds: their stamp may not tell the next change
+        from the last."""
+        settled = []
+        for plan in plans:
+            shard = plan.shard
+            if shard.is_local and time.time() - Path(shard.path).stat().st_mtime < _SETTLED_SECONDS:
+                continue
+            splits = [[split.index, split.start, split.stop, split.weight] for split in plan.splits]
+            text = json.dumps({"sha256": plan.sha256, "splits": splits, "rows": plan.rows})
+            settled.append((shard.path, _reader(shard), shard.stamp, text))
         with closing(self._connect()) as connection, connection:
-            connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", settled)
+            connection.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", settled)
 
 
-def _is_settled(shard: Shard) -> bool:
-    if not shard.is_local:
-        return True
-    try:
-        return time.time() - Path(shard.path).stat().st_mtime >= _SETTLED_SECONDS
-    except OSError:
-        return False
+def _reader(shard: Shard) -> str:
+    return f"{shard.format.value} {READER_VERSION}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 from dataclasses import dataclass, field
 
@@ -12,13 +13,13 @@ from corpus_audit.pipelines.tokenization import FAST, TokenBatch, Tokenization, 
 from corpus_audit.schemas.errors import TokenizerMismatchError
 
 SLICE_BYTES = 8 * 1024
-"""Documents longer than this are checked on one slice at an offset that their hash chooses."""
+"""Documents longer than this are checked on one slice at an offset that their bytes choose."""
 
 WHOLE_LOWEST = 16
 """The documents of lowest hash in a split are checked whole, against the very ids that were counted …"""
 
-WHOLE_BYTES = 256 * 1024
-"""… unless they are longer than this: the reference needs seconds for a document of megabytes."""
+WHOLE_BYTES = 64 * 1024
+"""… unless they are longer than this: the reference needs a second for every few megabytes."""
 
 NEEDED = 1000
 """Documents that must be verified for a run to have a verdict (or all, if there are fewer)."""
@@ -26,13 +27,12 @@ NEEDED = 1000
 _BATCH = 256
 
 
-def threshold_for(documents: int) -> int:
-    """The bound below which a document's hash (its first 8 bytes) makes it verified, for about that many documents.
+def lowest_for(lacking: int, splits: int) -> int:
+    """How many documents of lowest hash each of ``splits`` splits must verify for ``lacking`` in all.
 
-    Aims 15 % above `NEEDED`: more than four standard deviations, so that a second pass is rarely needed.
+    A fifth more than an even share: splits that hold fewer documents then rarely call for a second pass.
     """
-    share = min(1.0, 1.15 * NEEDED / max(documents, 1))
-    return 2**64 if share >= 1.0 else int(share * 2**64)
+    return max(WHOLE_LOWEST, -(-lacking * 6 // (5 * max(splits, 1))))
 
 
 @dataclass(slots=True)
@@ -46,68 +46,63 @@ class _Case:
 
 @dataclass(slots=True)
 class Verifier:
-    """Collects documents of one split and compares them with the reference in batches.
+    """Collects the documents of lowest content hash in a split, and compares them with the reference at its end.
 
     Attributes:
+        tokenization: both paths.
+        lowest: how many documents to verify; all, if the split has fewer.
+        shard: what to call the shard in an error.
         documents: verified so far.
         seconds: spent, encoding slices and comparing included.
     """
 
     tokenization: Tokenization
-    threshold: int
+    lowest: int
     shard: str
     documents: int = 0
     seconds: float = 0.0
-    _cases: list[_Case] = field(default_factory=list)
-    _lowest: list[tuple[int, int, _Case]] = field(default_factory=list)
+    _held: list[tuple[int, int, _Case]] = field(default_factory=list)
 
     def add(self, text: pa.LargeStringArray, high: np.ndarray, rows: np.ndarray, batch: TokenBatch) -> None:
-        """Look at a batch: D texts, the first 8 bytes of their hashes, their rows and the ids that were counted.
-
-        Raises:
-            TokenizerMismatchError: when a single id differs; it names the document.
-        """
+        """Look at a batch: D texts, the first 8 bytes of their hashes, their rows and the ids that were counted."""
         if self.tokenization.path != FAST:
             self.documents += len(text)
             return
         started = time.perf_counter()
-        bound = self._lowest[-1][0] if len(self._lowest) == WHOLE_LOWEST else 2**64
-        low_bound = min(bound, 2**64 - 1)
-        below = high <= np.uint64(min(self.threshold, 2**64 - 1))
-        candidates = np.flatnonzero(below | (high <= np.uint64(low_bound)))
-        for d in candidates.tolist():
-            key = int(high[d])
-            if self._enters_lowest(key):
-                case = self._whole(text, d, rows, batch)
-                self._lowest.append((key, int(rows[d]), case))
-                self._lowest.sort(key=lambda item: item[:2])
-                if len(self._lowest) > WHOLE_LOWEST:
-                    key, _, case = self._lowest.pop()
-                    if key <= self.threshold:
-                        self._enqueue(case)
-            elif key <= self.threshold:
-                self._enqueue(self._whole(text, d, rows, batch))
+        bound = self._held[-1][0] if len(self._held) >= self.lowest else 2**64 - 1
+        for d in np.flatnonzero(high <= np.uint64(bound)).tolist():
+            place = bisect.bisect(self._held, (int(high[d]), int(rows[d])), key=lambda held: held[:2])
+            if place < self.lowest:
+                # Later documents only push this one back, so whether it is among the first is known for good if not.
+                whole = place < WHOLE_LOWEST
+                self._held.insert(place, (int(high[d]), int(rows[d]), self._case(text, d, rows, batch, whole)))
+                del self._held[self.lowest :]
         self.seconds += time.perf_counter() - started
 
     def finish(self) -> None:
-        """Compare what is left."""
+        """Compare what is held.
+
+        Raises:
+            TokenizerMismatchError: when a single id differs; it names the document.
+        """
         started = time.perf_counter()
-        self._cases.extend(case for _, _, case in self._lowest)
-        self._lowest.clear()
-        self._compare()
+        cases = [case for _, _, case in self._held]
+        self._held.clear()
+        for i in range(WHOLE_LOWEST, len(cases)):
+            data = np.frombuffer(cases[i].text.encode(), np.uint8)
+            if len(data) > SLICE_BYTES + 8:  # was among the first for a while
+                cases[i] = self._slice(data, cases[i].where)
+        for start in range(0, len(cases), _BATCH):
+            self._compare(cases[start : start + _BATCH])
         self.seconds += time.perf_counter() - started
 
-    def _enters_lowest(self, key: int) -> bool:
-        return len(self._lowest) < WHOLE_LOWEST or key < self._lowest[-1][0]
-
-    def _whole(self, text: pa.LargeStringArray, d: int, rows: np.ndarray, batch: TokenBatch) -> _Case:
+    def _case(self, text: pa.LargeStringArray, d: int, rows: np.ndarray, batch: TokenBatch, whole: bool) -> _Case:
         where = f"{self.shard}, row {int(rows[d])} of its split"
-        ids = batch.ids[batch.offsets[d] : batch.offsets[d + 1]]
         one = text.slice(d, 1)
         _, data = text_buffers(one)
-        if len(data) > WHOLE_BYTES:
+        if len(data) > (WHOLE_BYTES if whole else SLICE_BYTES):
             return self._slice(data, where)
-        return _Case(one[0].as_py(), ids.copy(), where)
+        return _Case(one[0].as_py(), batch.ids[batch.offsets[d] : batch.offsets[d + 1]].copy(), where)
 
     def _slice(self, data: np.ndarray, where: str) -> _Case:
         """A slice of a document at an offset that its bytes choose, cut at character boundaries."""
@@ -121,19 +116,9 @@ class Verifier:
         ids = self.tokenization.encode(pa.array([text], pa.large_string())).ids
         return _Case(text, ids, f"{where}, bytes {start} to {stop}")
 
-    def _enqueue(self, case: _Case) -> None:
-        data = np.frombuffer(case.text.encode(), np.uint8)
-        if len(data) > SLICE_BYTES:
-            case = self._slice(data, case.where)
-        self._cases.append(case)
-        if len(self._cases) >= _BATCH:
-            self._compare()
-
-    def _compare(self) -> None:
-        if not self._cases:
-            return
-        reference = self.tokenization.encode_reference([case.text for case in self._cases])
-        for i, case in enumerate(self._cases):
+    def _compare(self, cases: list[_Case]) -> None:
+        reference = self.tokenization.encode_reference([case.text for case in cases])
+        for i, case in enumerate(cases):
             expected = reference.ids[reference.offsets[i] : reference.offsets[i + 1]]
             if len(expected) != len(case.ids) or (expected != case.ids).any():
                 raise TokenizerMismatchError(
@@ -142,5 +127,4 @@ class Verifier:
                     f"{self.tokenization.reference_version} gives {len(expected)}. No count of this run can be "
                     "trusted; uninstall gigatoken to use the reference, and please report the tokenizer"
                 )
-        self.documents += len(self._cases)
-        self._cases.clear()
+        self.documents += len(cases)

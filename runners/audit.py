@@ -24,16 +24,13 @@ from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.listing import list_shards
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
-from corpus_audit.pipelines.verification import NEEDED, threshold_for
+from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
 from corpus_audit.schemas.snapshot import Shard, ShardStatus
-
-_GUESSED_DOCUMENT_BYTES = 4096
-"""Text of a document where no footer tells the number of rows; a wrong guess costs a second verification pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,8 @@ class AuditOutcome:
         run_dir: the published run.
         complete: whether every integrity rule holds.
         reasons: why it is not complete.
-        splits_read: splits that were read; splits_cached: splits whose counts the store had.
+        splits_read: splits that were read; splits_cached: splits whose counts the store had. Shards with the same bytes
+            are read once and their splits appear once here.
     """
 
     run_dir: Path
@@ -161,17 +159,15 @@ class _Run:
         from corpus_audit.pipelines.beam.profile import PlanTask
 
         shards = list_shards(self.spec.snapshot, self.loaded.base)
-        memory = store.DigestMemory(self.job.store.root)
+        memory = store.PlanMemory(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
         self.board.begin_stage("planning", total_bytes=sum(shard.size for shard in shards))
         tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
         planned = self.engine.plan(self.job, tasks)
-        memory.remember((p.plan.shard, p.plan.sha256) for p in planned if p.plan.digest_computed and p.plan.sha256)
+        memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
         return [_state(p) for p in planned]
 
     def _count(self, states: list[ShardState]) -> None:
-        documents = sum(_guess_documents(state) for state in states)
-        self.job = replace(self.job, verify_below=threshold_for(documents))
         readers = self._readers(states)
         tasks = [
             SplitTask(i, states[i].shard, states[i].sha256, split, measures)
@@ -182,6 +178,9 @@ class _Run:
         repeated = sum(
             len(state.planned.chosen) for i, state in enumerate(states) if state.error is None and i not in readers
         )
+        verified = sum(self._verified(states[i]) for i in readers if not states[i].planned.missing)
+        lowest = lowest_for(NEEDED - verified, len(tasks))
+        self.job = replace(self.job, verify_lowest=lowest)
         self.splits_read = len(tasks)
         self.splits_cached = chosen - len(tasks) - repeated
         self.board.begin_stage(
@@ -232,30 +231,25 @@ class _Run:
         return sum(outcome_rows(reader.partial(Verification().tables())).values())
 
     def _verify_again(self, states: list[ShardState]) -> None:
-        """Verify whole shards until enough documents are; needed after a wrong guess of the number of documents."""
-        readers = [states[i] for i in self._readers(states)]
-        needed = min(NEEDED, sum(state.coverage.documents for state in readers if state.coverage))
-        lacking = needed - sum(state.verified for state in readers)
-        chosen: list[int] = []
-        for i in sorted(self._readers(states), key=lambda i: states[i].sha256):
-            coverage = states[i].coverage
-            if lacking > 0 and coverage and coverage.documents > states[i].verified:
-                chosen.append(i)
-                lacking -= coverage.documents - states[i].verified
-        if not chosen:
-            return
-        self.board.begin_stage("verifying", total_bytes=sum(s.weight for i in chosen for s in states[i].planned.chosen))
-        job = replace(self.job, verify_below=2**64)
-        planned = {i: replace(states[i].planned, missing=(Verification.name,)) for i in chosen}
-        tasks = [
-            SplitTask(i, states[i].shard, states[i].sha256, split, (Verification.name,))
-            for i in chosen
-            for split in planned[i].chosen
-        ]
-        for result in self.engine.count(job, tasks, planned):
-            self.verify_seconds += result.verify_seconds
-        for state in readers:
-            state.verified = self._verified(state)
+        """Verify more documents where the first pass found too few; needed when splits are of very unequal sizes."""
+        readers = {i: states[i] for i in self._readers(states)}
+        needed = min(NEEDED, sum(state.coverage.documents for state in readers.values() if state.coverage))
+        lowest = self.job.verify_lowest
+        while sum(state.verified for state in readers.values()) < needed and lowest < NEEDED:
+            lowest = min(NEEDED, 8 * lowest)
+            partly = [i for i, state in readers.items() if state.coverage and state.coverage.documents > state.verified]
+            planned = {i: replace(states[i].planned, missing=(Verification.name,)) for i in partly}
+            tasks = [
+                SplitTask(i, states[i].shard, states[i].sha256, split, (Verification.name,))
+                for i in partly
+                for split in planned[i].chosen
+            ]
+            self.board.begin_stage("verifying", total_bytes=sum(task.split.weight for task in tasks))
+            for result in self.engine.count(replace(self.job, verify_lowest=lowest), tasks, planned):
+                self.verify_seconds += result.verify_seconds
+            for state in states:
+                if state.error is None:
+                    state.verified = self._verified(state)
 
     def _merge(self, states: list[ShardState]) -> Profile:
         counted = [state for state in states if state.error is None]
@@ -319,17 +313,6 @@ def _state(planned: PlannedShard) -> ShardState:
     if planned.plan.splits and not planned.chosen:
         return ShardState(planned, ShardStatus.NOT_SAMPLED)
     return ShardState(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
-
-
-def _guess_documents(state: ShardState) -> int:
-    splits = state.planned.plan.splits
-    if not splits or state.error is not None:
-        return 0
-    share = len(state.planned.chosen) / len(splits)
-    rows = state.planned.plan.rows
-    if rows is None:
-        rows = max(1, sum(split.weight for split in splits) // _GUESSED_DOCUMENT_BYTES)
-    return int(rows * share)
 
 
 def _nothing(states: list[ShardState]) -> str:

@@ -13,7 +13,7 @@ from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.registry import measure_named
-from corpus_audit.schemas.snapshot import Shard
+from corpus_audit.schemas.snapshot import Shard, ShardPlan
 
 FAN_IN = 32
 """Partials that one merge reads at once; more are merged as a tree."""
@@ -21,11 +21,11 @@ FAN_IN = 32
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:
-    """A shard to plan, and its digest if it is remembered."""
+    """A shard to plan, and its plan if that is remembered."""
 
     index: int
     shard: Shard
-    known_sha256: str | None
+    known: ShardPlan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def balanced(weights: list[int], workers: int) -> list[int]:
     hands: list[list[int]] = [[] for _ in range(workers)]
     for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
         open_hands = [w for w in range(workers) if len(hands[w]) < len(range(w, len(weights), workers))]
-        lightest = min(open_hands, key=lambda w: (loads[w], w))
+        lightest = min(open_hands, key=lambda w: (loads[w], -w))  # the last have a turn less
         hands[lightest].append(position)
         loads[lightest] += weights[position]
     return [hands[turn % workers][turn // workers] for turn in range(len(weights))]
@@ -88,7 +88,7 @@ class PlanShards(beam.DoFn):
         board = process_board()
         board.shard_started(task.shard.name)
         try:
-            yield task.index, self._job.plan(task.shard, task.known_sha256, lambda n: board.advance(bytes=n))
+            yield task.index, self._job.plan(task.shard, task.known, lambda n: board.advance(bytes=n))
         finally:
             board.shard_finished(task.shard.name)
 

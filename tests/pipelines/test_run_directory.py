@@ -76,13 +76,22 @@ def test_bytes_of_many_pages_do_not_depend_on_the_pieces(tmp_path: Path) -> None
         assert written(tmp_path, table, list(range(0, 40_000, step))) == whole
 
 
-def test_metadata_and_checksums_survive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_schemas_and_units_survive(tmp_path: Path, name: str) -> None:
+    schema = tables.TABLES[name]
+    write_table(tmp_path / "t.parquet", schema, [schema.empty_table()])
+    back = pq.read_schema(tmp_path / "t.parquet")
+    assert back.equals(schema)
+    assert back.metadata == schema.metadata
+    assert [field.metadata for field in back] == [field.metadata for field in schema]
+    assert [field.nullable for field in back] == [field.nullable for field in schema]
+
+
+def test_page_checksums_are_written(tmp_path: Path) -> None:
     table = samples_table(50)
     written(tmp_path, table, [7])
     back = pq.read_table(tmp_path / "t.parquet", page_checksum_verification=True)
-    assert back.schema.equals(tables.SAMPLES, check_metadata=True)
-    assert back.schema.field("tokens").metadata[b"unit"] == b"tokens"
-    assert back.schema.metadata[b"order"] == b"domain, hash"
+    assert back.equals(table)
     raw = bytearray((tmp_path / "t.parquet").read_bytes())
     raw[len(raw) // 4] ^= 1
     (tmp_path / "t.parquet").write_bytes(raw)
