@@ -119,11 +119,11 @@ def concatenate(tables: Sequence[CountTable]) -> CountTable:
 
 
 def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """The stable order of rows by several columns, int64 [N].
+    """The stable order of rows by several columns of non-negative integers, int64 [N].
 
-    Sorts by the first column, then repairs runs of equal values only; hashes, the usual first column, rarely tie.
+    Sorts by one number made of the first columns' leading bits, then repairs runs of equal numbers only.
     """
-    first = columns[0]
+    first = _leading_bits(columns)
     order = np.argsort(first, kind="stable")
     if len(columns) == 1 or len(first) < 2:
         return order
@@ -139,6 +139,21 @@ def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
     rows = order[places]
     order[places] = rows[np.lexsort([c[rows] for c in reversed(columns)])]
     return order
+
+
+def _leading_bits(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """uint64 [N], ordered as the first column is and, as far as there is room, the second."""
+    first = columns[0].view(np.uint64)
+    if len(columns) == 1 or not len(first):
+        return first
+    second = columns[1].view(np.uint64)
+    room = 64 - int(first.max()).bit_length()
+    if room == 0:
+        return first
+    excess = max(0, int(second.max()).bit_length() - room)
+    width = min(room, int(second.max()).bit_length())
+    packed: np.ndarray = (first << np.uint64(width)) | (second >> np.uint64(excess))
+    return packed
 
 
 def merge(tables: Sequence[CountTable]) -> CountTable:

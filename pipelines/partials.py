@@ -232,14 +232,14 @@ def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
             yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column)
             yield bytes_, len(bytes_)
         elif name == first:
-            values = column.astype(np.uint64)
+            values = column.view(np.uint64)
             yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
         elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
             yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
         else:
-            yield varint.encode(column.astype(np.uint64)), len(column)
+            yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column)
     if table.counts is not None:
-        yield varint.encode(table.counts.astype(np.uint64)), len(table.counts)
+        yield varint.encode(table.counts.view(np.uint64)), len(table.counts)
 
 
 def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -> CountTable:
@@ -256,13 +256,13 @@ def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -
                 pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(content)]
             )
         elif name == first:
-            columns[name] = np.cumsum(varint.decode(data, count)).astype(count_tables.dtype_of(kind))
+            columns[name] = np.cumsum(varint.decode(data, count)).view(count_tables.dtype_of(kind))
         elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
             columns[name] = data.view(np.uint64)
         else:
-            columns[name] = varint.decode(data, count).astype(count_tables.dtype_of(kind))
+            columns[name] = varint.decode(data, count).view(count_tables.dtype_of(kind))
     counts = None
     if spec.groups:
         data, count = next(parts)
-        counts = varint.decode(data, count).astype(np.int64)
+        counts = varint.decode(data, count).view(np.int64)
     return CountTable(spec, columns, counts)

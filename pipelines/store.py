@@ -130,17 +130,26 @@ class PlanMemory:
 
     def remember(self, plans: Iterable[ShardPlan]) -> None:
         """Keep plans, but for files changed within the last two seconds: their stamp may not tell the next change
-        from the last."""
+        from the last. Files that are gone are left out too."""
         settled = []
         for plan in plans:
             shard = plan.shard
-            if shard.is_local and time.time() - Path(shard.path).stat().st_mtime < _SETTLED_SECONDS:
+            if not _is_settled(shard):
                 continue
             splits = [[split.index, split.start, split.stop, split.weight] for split in plan.splits]
             text = json.dumps({"sha256": plan.sha256, "splits": splits, "rows": plan.rows})
             settled.append((shard.path, _reader(shard), shard.stamp, text))
         with closing(self._connect()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", settled)
+
+
+def _is_settled(shard: Shard) -> bool:
+    if not shard.is_local:
+        return True
+    try:
+        return time.time() - Path(shard.path).stat().st_mtime >= _SETTLED_SECONDS
+    except OSError:
+        return False
 
 
 def _reader(shard: Shard) -> str:

@@ -24,13 +24,12 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     n_runs = 0
 
     in_document = np.zeros(vocabulary, np.int32)
-    touched = np.empty(vocabulary, np.int32)
+    touched = np.empty(vocabulary + 1, np.int32)
     in_group = np.zeros(vocabulary, np.int32)
-    group_tokens = np.empty(vocabulary, np.int32)
+    group_tokens = np.empty(vocabulary + 1, np.int32)
     in_domain = np.zeros((vocabulary, 4), np.int64)
     domain_runs = np.zeros(vocabulary + 1, np.int64)
-    example = np.full(vocabulary, -1, np.int64)
-    best = np.full(vocabulary, len(order), np.int64)
+    best = np.full(vocabulary, len(order), np.int32)
 
     k = 0
     while k < len(order):
@@ -46,26 +45,22 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                 n_touched = 0
                 for token in document:
                     seen = in_document[token]
-                    if seen == 0:
-                        touched[n_touched] = token
-                        n_touched += 1
+                    touched[n_touched] = token  # without a branch: kept only if the token is new
+                    n_touched += np.int64(seen == 0)
                     in_document[token] = seen + np.int32(1)
                 length = np.int64(len(document))
-                rank = ranks[d]
+                rank = np.int32(ranks[d])
                 for j in range(n_touched):
-                    token = touched[j]
+                    token = np.uint32(touched[j])
                     y = np.int64(in_document[token])
                     in_document[token] = 0
-                    if in_group[token] == 0:
-                        group_tokens[n_group] = token
-                        n_group += 1
+                    group_tokens[n_group] = token
+                    n_group += np.int64(in_group[token] == 0)
                     in_group[token] += np.int32(y)
                     in_domain[token, 0] += 1
                     in_domain[token, 1] += y * y
                     in_domain[token, 2] += y * length
-                    if rank < best[token]:
-                        best[token] = rank
-                        example[token] = d
+                    best[token] = min(best[token], rank)
             while n_runs + n_group > len(run_token):
                 run_token = np.concatenate((run_token, np.empty_like(run_token)))
                 run_count = np.concatenate((run_count, np.empty_like(run_count)))
@@ -127,7 +122,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
         run_stop[:n_cells],
         run_group[:n_runs],
         run_count[:n_runs],
-        example,
+        best,
     )
 
 
@@ -152,10 +147,10 @@ def count_tokens(
         vocabulary: one more than the largest token id.
 
     Returns:
-        ``(domain [C], token [C], sums [C, 4], run_stop [C], run_group [R], run_count [R], example [vocabulary])``:
+        ``(domain [C], token [C], sums [C, 4], run_stop [C], run_group [R], run_count [R], lowest [vocabulary])``:
         cells sorted by (domain, token); ``sums`` holds the occurrences Y, the documents df, sum y^2 and sum y n;
-        the runs up to ``run_stop[c]`` are the cell's groups, ascending, and its occurrences in each; ``example`` is the
-        document of lowest rank that holds a token, or -1.
+        the runs up to ``run_stop[c]`` are the cell's groups, ascending, and its occurrences in each; ``lowest`` is the
+        lowest rank of a document that holds a token, D if none does.
     """
     order = np.lexsort((groups, domains)).astype(np.int64)
     n_domains = len(np.unique(domains))

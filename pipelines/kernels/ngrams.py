@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from corpus_audit.pipelines.kernels.bits import lowest_bit
 from corpus_audit.pipelines.kernels.jit import inlined, kernel
 
 SHINGLE = 5
@@ -128,12 +129,11 @@ def rehash(values: np.ndarray) -> np.ndarray:
 @kernel
 def _vectors(ids, offsets, chosen, buckets, counts, stops):
     in_document = np.zeros(BUCKETS, np.int32)
-    touched = np.empty(BUCKETS, np.int16)
+    occupied = np.zeros(BUCKETS // 64, np.uint64)
     n = 0
     for c in range(len(chosen)):
         d = chosen[c]
         document = ids[offsets[d] : min(offsets[d + 1], offsets[d] + PREFIX)]
-        n_touched = 0
         previous = np.uint64(0)
         for token in document:
             current = np.uint64(token) + np.uint64(1)
@@ -144,19 +144,20 @@ def _vectors(ids, offsets, chosen, buckets, counts, stops):
                     h = _finish(current * np.uint64(0x9E3779B97F4A7C15) + previous)
                 # A quarter of all n-grams, chosen by their own hash, carries the vector: the same quarter everywhere.
                 if (h >> np.uint64(62)) == 0 and (order == 0 or previous != 0):
-                    bucket = np.int64(h & np.uint64(BUCKETS - 1))
-                    if in_document[bucket] == 0:
-                        touched[n_touched] = bucket
-                        n_touched += 1
+                    bucket = h & np.uint64(BUCKETS - 1)
                     in_document[bucket] += 1
+                    occupied[bucket >> np.uint64(6)] |= np.uint64(1) << (bucket & np.uint64(63))
             previous = current
-        row = touched[:n_touched]
-        row.sort()
-        for j in range(n_touched):
-            buckets[n] = row[j]
-            counts[n] = in_document[row[j]]
-            in_document[row[j]] = 0
-            n += 1
+        for word in range(len(occupied)):
+            bits = occupied[word]
+            occupied[word] = 0
+            while bits != 0:
+                bucket = np.uint64(word * 64 + lowest_bit(bits))
+                bits &= bits - np.uint64(1)
+                buckets[n] = bucket
+                counts[n] = in_document[bucket]
+                in_document[bucket] = 0
+                n += 1
         stops[c] = n
     return n
 

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.jit import inlined, kernel
-
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_POSITIONS = np.zeros(64, np.int64)
-for _bit in range(64):
-    _POSITIONS[int(np.uint64((int(_DE_BRUIJN) << _bit) & (2**64 - 1)) >> np.uint64(58))] = _bit
-
-
-@inlined
-def _lowest(mask):
-    """Position of the lowest set bit (Leiserson, Prokop and Randall 1998)."""
-    return _POSITIONS[np.int64(((mask & (~mask + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58))]
+from corpus_audit.pipelines.kernels.bits import lowest_bit
+from corpus_audit.pipelines.kernels.jit import kernel
 
 
 @kernel
@@ -31,12 +21,12 @@ def _merge(masks, counts, firsts, order, starts, out_masks, out_counts):
             union |= mask
             at = firsts[row]
             while mask != 0:
-                sums[_lowest(mask)] += counts[at]
+                sums[lowest_bit(mask)] += counts[at]
                 at += 1
                 mask &= mask - np.uint64(1)
         out_masks[s] = union
         while union != 0:
-            group = _lowest(union)
+            group = lowest_bit(union)
             out_counts[n] = sums[group]
             sums[group] = 0
             n += 1

@@ -75,7 +75,7 @@ class Tokens(Measure):
 
     def count(self, block: Block) -> Partial:
         """Count one block in one pass over its token ids."""
-        domain, token, sums, stops, run_groups, run_counts, example = count_tokens(
+        domain, token, sums, stops, run_groups, run_counts, lowest = count_tokens(
             block.ids, block.offsets, block.domains, block.groups, _ranks(block), block.vocabulary
         )
         cell = count_tables.cells(domain, token)
@@ -96,8 +96,8 @@ class Tokens(Measure):
         groups = CountTable(
             DOMAIN_GROUPS, {"cell": cell, "groups": sparse.group_masks(run_groups, stops)}, run_counts.copy()
         )
-        tokens = np.flatnonzero(example >= 0)
-        documents = example[tokens]
+        tokens = np.flatnonzero(lowest < len(block))
+        documents = order[lowest[tokens]]
         examples = CountTable(
             EXAMPLES,
             {

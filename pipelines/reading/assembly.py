@@ -22,7 +22,7 @@ from corpus_audit.pipelines.reading.path_patterns import CLUSTER, path_values, s
 from corpus_audit.schemas.audit import ColumnSource, ConstantSource, PathSource, UrlHostSource
 from corpus_audit.schemas.snapshot import DeadLetterReason, Shard
 
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 8 * 2**20
 """Text of a batch, about: the tokenizer is fastest there. A longer document makes a batch of its own."""
 
 EXCERPT_BYTES = 200

@@ -77,10 +77,10 @@ def spec_of(folder: Path, **parts: object) -> AuditSpec:
     return AuditSpec.model_validate_json(json.dumps(content))
 
 
-def job_of(spec: AuditSpec, tokenizer: TokenizerFile, place: Path, verify_below: int = 2**64) -> Job:
+def job_of(spec: AuditSpec, tokenizer: TokenizerFile, place: Path, verify_lowest: int = 2**40) -> Job:
     """The job, its store and its scratch folder under ``place``."""
     (place / "scratch").mkdir(parents=True, exist_ok=True)
-    return Job(spec, tokenizer, ProfileStore(place / "store"), place / "scratch", verify_below)
+    return Job(spec, tokenizer, ProfileStore(place / "store"), place / "scratch", verify_lowest)
 
 
 def plan_all(job: Job) -> list[PlannedShard]:

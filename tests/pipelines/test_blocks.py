@@ -120,7 +120,7 @@ def test_missing_ids_are_empty(tokenization: Tokenization) -> None:
 
 
 def test_blocks_follow_one_another_and_end_with_nothing(tokenization: Tokenization) -> None:
-    verifier = Verifier(tokenization, 0, "s")
+    verifier = Verifier(tokenization, 16, "s")
     builder = BlockBuilder(3, 77, tokenization, verifier, True)
     assert builder.take() is None
     parts = [[(n, document)] for n, document in enumerate(corpora.odd_documents(30))]

@@ -266,10 +266,11 @@ def test_a_stream_of_many_chunks_is_not_held_whole() -> None:
             read[which] = number
             yield table(SUMS, [(10 * number + k, 0, 1, 0, 0) for k in range(10)])
 
-    merged = count_tables.merge_streams([counted(0), counted(1)], SUMS)
+    wide = iter([table(SUMS, [(0, 0, 1, 0, 0), (5000, 0, 1, 0, 0)])])
+    merged = count_tables.merge_streams([counted(0), counted(1), wide], SUMS)
     next(merged)
     assert max(read) <= 2
-    assert sum(len(chunk) for chunk in merged) == 990
+    assert sum(len(chunk) for chunk in merged) == 991
     assert read == [99, 99]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines import partials, profile
@@ -61,7 +61,8 @@ def published(made: Profile) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield name, rows_of(getattr(made, name)())
 
 
-@settings(max_examples=12, deadline=None)
+# An example is many files: a failing one is reported as it was found.
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     documents=corpora.documents(),
     shards=st.integers(1, 4),
@@ -94,7 +95,7 @@ def test_every_integer_table_equals_the_oracle(
             assert (row["domain"], row["id"]) in counted.holders[row["hash"]]
         assert [(row["domain"], row["hash"]) for row in rows_of(made.samples())] == counted.sampled()
         domains = {row["domain"] for row in expected["lengths"]}
-        assert made.groups_by_domain == (by_domain or len(domains) <= 1)
+        assert made.groups_by_domain == (by_domain or len(domains) <= 1 or not expected["token_counts"])
         assert made.split_totals() is None
 
 

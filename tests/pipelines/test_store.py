@@ -1,4 +1,4 @@
-"""Keys change with what a partial depends on and nothing else; damaged partials go; digests are forgotten in time."""
+"""Keys change with what a partial depends on and nothing else; damaged partials go; plans are forgotten in time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.registry import ALWAYS, READING
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.partials import write_partial
-from corpus_audit.pipelines.store import DigestMemory, KeyMaker, ProfileStore
-from corpus_audit.schemas.snapshot import Shard, ShardFormat, Split
+from corpus_audit.pipelines.store import KeyMaker, PlanMemory, ProfileStore
+from corpus_audit.schemas.snapshot import Shard, ShardFormat, ShardPlan, Split
 from tests.pipelines.making import spec_of
 
 MEASURES = (*ALWAYS, Records(), SplitTotals(), *READING)
@@ -115,40 +115,56 @@ def test_a_damaged_partial_is_removed(tmp_path: Path) -> None:
         assert not path.exists()
 
 
-def settled(path: Path) -> Shard:
-    """A shard that was written a minute ago."""
+def settled(path: Path) -> ShardPlan:
+    """The plan of a shard that was written a minute ago."""
     path.write_text(path.name)
     os.utime(path, (time.time() - 60, time.time() - 60))
-    return Shard(str(path), path.name, ShardFormat.JSONL, 1, "stamp 1")
+    shard = Shard(str(path), path.name, ShardFormat.JSONL, 1, "stamp 1")
+    return ShardPlan(shard, f"digest of {path.name}", True, (Split(0, 0, 5, 9), Split(1, 5, 7, 2)), 12)
 
 
-def test_digests_are_remembered_under_the_stamp(tmp_path: Path) -> None:
-    memory = DigestMemory(tmp_path / "store")
+def recalled(plan: ShardPlan) -> dict[str, ShardPlan]:
+    return {plan.shard.path: replace(plan, digest_computed=False)}
+
+
+def test_plans_are_remembered_under_the_stamp(tmp_path: Path) -> None:
+    memory = PlanMemory(tmp_path / "store")
     first, second = settled(tmp_path / "a"), settled(tmp_path / "b")
-    assert memory.known([first, second]) == {}
-    memory.remember([(first, "11"), (second, "22")])
-    assert memory.known([first, second]) == {first.path: "11", second.path: "22"}
-    assert DigestMemory(tmp_path / "store").known([second]) == {second.path: "22"}
-    moved = replace(first, stamp="stamp 2")
-    assert memory.known([moved, second]) == {second.path: "22"}
-    memory.remember([(moved, "33")])
-    assert memory.known([moved]) == {first.path: "33"}
-    assert memory.known([first]) == {}
+    both = [first.shard, second.shard]
+    assert memory.known(both) == {}
+    memory.remember([first, replace(second, rows=None, splits=())])
+    assert memory.known(both) == recalled(first) | recalled(replace(second, rows=None, splits=()))
+    assert PlanMemory(tmp_path / "store").known([first.shard]) == recalled(first)
+    moved = replace(first, shard=replace(first.shard, stamp="stamp 2"), sha256="another")
+    assert set(memory.known([moved.shard, second.shard])) == {second.shard.path}
+    memory.remember([moved])
+    assert memory.known([moved.shard]) == recalled(moved)
+    assert memory.known([first.shard]) == {}
     memory.remember([])
 
 
-def test_digests_of_fresh_files_are_not_remembered(tmp_path: Path) -> None:
-    memory = DigestMemory(tmp_path / "store")
-    old, fresh = settled(tmp_path / "old"), settled(tmp_path / "fresh")
-    os.utime(fresh.path)
-    remote = Shard("s3://bucket/x", "x", ShardFormat.JSONL, 1, "etag")
-    memory.remember([(old, "11"), (fresh, "22"), (remote, "33")])
-    assert memory.known([old, fresh, remote]) == {old.path: "11", remote.path: "33"}
+def test_a_plan_of_another_format_or_reader_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = PlanMemory(tmp_path / "store")
+    plan = settled(tmp_path / "a")
+    memory.remember([plan])
+    assert memory.known([replace(plan.shard, format=ShardFormat.PARQUET)]) == {}
+    monkeypatch.setattr(store, "READER_VERSION", -1)
+    assert memory.known([plan.shard]) == {}
 
 
-def test_a_file_that_is_gone_is_not_remembered(tmp_path: Path) -> None:
-    memory = DigestMemory(tmp_path / "store")
-    old, gone = settled(tmp_path / "old"), settled(tmp_path / "gone")
-    Path(gone.path).unlink()
-    memory.remember([(gone, "22"), (old, "11")])
-    assert memory.known([old, gone]) == {old.path: "11"}
+def test_without_a_stamp_nothing_is_known(tmp_path: Path) -> None:
+    memory = PlanMemory(tmp_path / "store")
+    plan = settled(tmp_path / "a")
+    memory.remember([replace(plan, shard=replace(plan.shard, stamp=""))])
+    assert memory.known([replace(plan.shard, stamp="")]) == {}
+
+
+def test_plans_of_fresh_files_and_of_lost_ones_are_not_remembered(tmp_path: Path) -> None:
+    memory = PlanMemory(tmp_path / "store")
+    old, fresh, lost = (settled(tmp_path / name) for name in ("old", "fresh", "lost"))
+    os.utime(fresh.shard.path)
+    Path(lost.shard.path).unlink()
+    remote = replace(old, shard=Shard("s3://bucket/x", "x", ShardFormat.JSONL, 1, "etag"))
+    memory.remember([fresh, lost, old, remote])
+    known = memory.known([plan.shard for plan in (old, fresh, lost, remote)])
+    assert known == recalled(old) | recalled(remote)

@@ -20,9 +20,9 @@ DOCUMENTS = st.lists(
 
 
 def kernel(documents: list[tuple[list[int], int, int]], ranks: list[int], vocabulary: int) -> tuple[Any, list[int]]:
-    """(domain, token) -> (Y, df, sum y^2, sum y n, {group: occurrences}), and the examples."""
+    """(domain, token) -> (Y, df, sum y^2, sum y n, {group: occurrences}), and the lowest rank that holds each token."""
     lengths = [len(tokens) for tokens, _, _ in documents]
-    domain, token, sums, stops, groups, counts, example = count_tokens(
+    domain, token, sums, stops, groups, counts, lowest = count_tokens(
         np.array([t for tokens, _, _ in documents for t in tokens], np.uint32),
         np.cumsum([0, *lengths]).astype(np.int64),
         np.array([d for _, d, _ in documents], np.int64),
@@ -39,7 +39,7 @@ def kernel(documents: list[tuple[list[int], int, int]], ranks: list[int], vocabu
         cells[key] = (*row, dict(zip(groups[start:stop].tolist(), counts[start:stop].tolist(), strict=True)))
         start = stop
     assert start == len(groups)
-    return cells, example.tolist()
+    return cells, lowest.tolist()
 
 
 def brute_force(documents: list[tuple[list[int], int, int]], ranks: list[int], vocabulary: int) -> Any:
@@ -51,11 +51,10 @@ def brute_force(documents: list[tuple[list[int], int, int]], ranks: list[int], v
             for at, more in enumerate((y, 1, y * y, y * len(tokens))):
                 sums[domain, token][at] += more
             groups[domain, token][group] += y
-            if token not in best or ranks[d] < ranks[best[token]]:
-                best[token] = d
+            best[token] = min(ranks[d], best.get(token, ranks[d]))
     return (
         {key: (*row, dict(sorted(groups[key].items()))) for key, row in sorted(sums.items())},
-        [best.get(token, -1) for token in range(vocabulary)],
+        [best.get(token, len(documents)) for token in range(vocabulary)],
     )
 
 
@@ -75,9 +74,9 @@ def test_outputs_grow_past_their_first_guess() -> None:
 
 
 def test_no_tokens() -> None:
-    cells, example = kernel([([], 0, 1), ([], 2, 3)], [1, 0], 7)
+    cells, lowest = kernel([([], 0, 1), ([], 2, 3)], [1, 0], 7)
     assert cells == {}
-    assert example == [-1] * 7
+    assert lowest == [2] * 7
 
 
 def test_a_token_of_the_last_id_and_a_long_run() -> None:

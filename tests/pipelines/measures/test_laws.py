@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines import partials
@@ -126,7 +126,8 @@ def check(
         assert PartialReader(folder / "expected").names == measure.count(whole).names
 
 
-@settings(max_examples=20, deadline=None)
+# An example is many files: a failing one is reported as it was found.
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     documents=corpora.documents(max_size=25),
     random=st.randoms(use_true_random=False),
