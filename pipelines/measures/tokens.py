@@ -75,8 +75,9 @@ class Tokens(Measure):
 
     def count(self, block: Block) -> Partial:
         """Count one block in one pass over its token ids."""
+        ranks = _ranks(block)
         domain, token, sums, stops, run_groups, run_counts, lowest = count_tokens(
-            block.ids, block.offsets, block.domains, block.groups, _ranks(block), block.vocabulary
+            block.ids, block.offsets, block.domains, block.groups, ranks, block.vocabulary
         )
         cell = count_tables.cells(domain, token)
         squared, squared_high = count_tables.wide(sums[:, 2])
@@ -97,7 +98,7 @@ class Tokens(Measure):
             DOMAIN_GROUPS, {"cell": cell, "groups": sparse.group_masks(run_groups, stops)}, run_counts.copy()
         )
         tokens = np.flatnonzero(lowest < len(block))
-        documents = order[lowest[tokens]]
+        documents = np.argsort(ranks)[lowest[tokens]]
         examples = CountTable(
             EXAMPLES,
             {
