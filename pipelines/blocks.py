@@ -82,8 +82,9 @@ class BlockBuilder:
         """Copy the ids behind those of earlier batches, in a buffer that the thread keeps between blocks."""
         needed = self._tokens + len(encoded.ids)
         buffer = _buffers.get(threading.get_ident(), _NO_IDS)
-        if len(buffer) < needed:
-            larger = np.empty(needed + _SPARE_IDS, np.uint32)
+        narrow = np.uint16 if self._tokenization.file.vocabulary <= 2**16 else np.uint32
+        if len(buffer) < needed or buffer.dtype != narrow:
+            larger = np.empty(needed + _SPARE_IDS, narrow)
             larger[: self._tokens] = buffer[: self._tokens]
             _buffers[threading.get_ident()] = buffer = larger
         buffer[self._tokens : needed] = encoded.ids

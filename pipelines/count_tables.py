@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.kernels import sparse
+from corpus_audit.pipelines.kernels import gather, sparse
 
 Column: TypeAlias = Any
 """A numpy vector, or an Arrow large_binary array for `Kind.BYTES`."""
@@ -160,14 +160,14 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     """One table with one row a key, sorted.
 
     Raises:
-        OverflowError: when a sum leaves int64.
+        OverflowError: when a sum comes within a factor of two of int64's end.
     """
     table = concatenate(tables)
     spec = table.spec
     if len(table) == 0:
         return table
     order = sort_order([table.columns[name] for name in spec.sort_columns])
-    keys = [table.columns[name][order] for name in spec.keys]
+    keys = [gather.take(table.columns[name], order) for name in spec.keys]
     starts_mask = np.empty(len(order), bool)
     starts_mask[0] = True
     changed = keys[0][1:] != keys[0][:-1]
@@ -183,28 +183,27 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
         if kind is Kind.BYTES:
             columns[name] = column.take(pa.array(firsts))
         elif kind in (Kind.SUM, Kind.WIDE_HIGH):
-            columns[name] = _sums(column[order], starts)
+            columns[name] = _sums(column, order, starts)
         elif kind is Kind.GROUPS:
             assert table.counts is not None
             columns[name], counts = sparse.merge_groups(column, table.counts, order, starts)
         else:
-            columns[name] = column[firsts]
+            columns[name] = gather.take(column, firsts)
     _carry(spec, columns)
     merged = CountTable(spec, columns, counts)
     return _keep_lowest(merged) if spec.keep_per_domain else merged
 
 
-def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _sums(values: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if len(starts) == len(values):
-        return values
-    sums = np.add.reduceat(values, starts)
+        return gather.take(values, order)
     largest = max(int(values.max()), -int(values.min()))
     longest = int(np.diff(starts, append=len(values)).max())
     if largest * longest >= 2**63:
-        exact = np.add.reduceat(values.astype(np.float64), starts)
+        exact = np.add.reduceat(values[order].astype(np.float64), starts)
         if np.abs(exact).max() >= 2.0**62:
-            raise OverflowError("a count leaves 64 bits")
-    return sums
+            raise OverflowError("a count comes near the end of 64 bits")
+    return gather.sum_runs(values, order, starts)
 
 
 def _carry(spec: TableSpec, columns: dict[str, Column]) -> None:

@@ -37,12 +37,12 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
         first_run = n_runs
         while k < len(order) and domains[order[k]] == domain:
             group = groups[order[k]]
-            n_group = 0
+            n_group = np.int64(0)
             while k < len(order) and domains[order[k]] == domain and groups[order[k]] == group:
                 d = order[k]
                 k += 1
                 document = ids[offsets[d] : offsets[d + 1]]
-                n_touched = 0
+                n_touched = np.int64(0)
                 for token in document:
                     seen = in_document[token]
                     touched[n_touched] = token  # without a branch: kept only if the token is new
@@ -140,7 +140,7 @@ def count_tokens(
     2.8 ns a token with 50,257 entries and 10 domains.
 
     Args:
-        ids: uint32 [T], all below ``vocabulary``.
+        ids: uint16 or uint32 [T], all below ``vocabulary``.
         offsets: int64 [D + 1] into ``ids``.
         domains: int32 [D]; groups: uint8 [D], below `GROUPS`.
         ranks: int64 [D], the rank of each document's content hash within the block.

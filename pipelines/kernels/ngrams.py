@@ -20,7 +20,7 @@ PERMUTATIONS = 128
 BUCKETS = 4096
 """Buckets of the feature vectors."""
 
-PREFIX = 512
+PREFIX = 256
 """Tokens of a document that its feature vector describes."""
 
 _random = np.random.Generator(np.random.PCG64(0x5EED))  # a fixed stream: PCG64 is the same on every platform
@@ -65,7 +65,7 @@ def _padded(document):
     """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
     if len(document) >= SHINGLE:
         return document
-    padded = np.full(SHINGLE, 0xFFFFFFFF, np.uint32)
+    padded = np.invert(np.zeros(SHINGLE, document.dtype))  # the filler is no token
     padded[: len(document)] = document
     return padded
 
@@ -102,7 +102,7 @@ def first_minhash(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The first MinHash value, uint32 [D], of every document; it decides who is in the near-duplicate sample.
 
     Args:
-        ids: uint32 [T].
+        ids: uint16 or uint32 [T].
         offsets: int64 [D + 1] into ``ids``.
     """
     values = np.empty(len(offsets) - 1, np.uint32)

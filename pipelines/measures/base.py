@@ -43,7 +43,8 @@ class Block:
         domains: int64 [D], position in ``names``.
         facets: name -> column, the primary facet included.
         clusters: (high, low) of the cluster keys' hashes, uint64 [D] each, or None when documents are clusters.
-        ids: uint32 [T] token ids; offsets: int64 [D + 1] into them.
+        ids: uint16 or uint32 [T] token ids, the narrower where it will do: these loops wait for memory.
+        offsets: int64 [D + 1] into ``ids``.
         document_ids: large_binary [D] of the documents' ids (empty where the corpus has none).
         excerpts: large_binary [D], the beginning of each text, or None if excerpts are off.
         vocabulary: one more than the largest token id that the tokenizer can give.

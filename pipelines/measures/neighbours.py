@@ -37,7 +37,7 @@ class Neighbours(Measure):
     """Signatures of 128 MinHash values (Broder 1997) over shingles of five tokens; empty documents have none."""
 
     name = "neighbours"
-    version = 1
+    version = 2
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """The domain."""

@@ -41,7 +41,7 @@ class Samples(Measure):
     """
 
     name = "samples"
-    version = 1
+    version = 2
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """The domain and whether excerpts are kept."""
