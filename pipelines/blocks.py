@@ -16,7 +16,7 @@ from corpus_audit.pipelines.reading.documents import PRIMARY, DocumentBatch
 from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization, text_buffers
 from corpus_audit.pipelines.verification import Verifier
 
-BLOCK_BYTES = 72 * 2**20
+BLOCK_BYTES = 104 * 2**20
 """Text of a block: a whole split as a rule, which then needs no merging."""
 
 BLOCK_DOCUMENTS = 250_000

@@ -19,6 +19,7 @@ from pathlib import Path
 from corpus_audit.pipelines.measures.base import Measure, reading_settings
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.reading.reader import READER_VERSION
+from corpus_audit.pipelines.reading.splits import SPLIT_BYTES
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split
@@ -153,4 +154,4 @@ def _is_settled(shard: Shard) -> bool:
 
 
 def _reader(shard: Shard) -> str:
-    return f"{shard.format.value} {READER_VERSION}"
+    return f"{shard.format.value} {READER_VERSION} {SPLIT_BYTES}"

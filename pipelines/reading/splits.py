@@ -16,8 +16,12 @@ from corpus_audit.pipelines.reading.zstd_frames import walk_frames
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.snapshot import Shard, ShardFormat, ShardPlan, Split
 
-SPLIT_BYTES = 64 * 2**20
-"""Decoded bytes of a split, at most, where the format lets it be divided."""
+SPLIT_BYTES = 96 * 2**20
+"""Decoded bytes of a split, at most, where the format lets it be divided.
+
+Large enough that a usual shard of 100 MB is one split: a shard of several must have their partials merged, and partials
+of small splits are nearly as large as their input (measured: 66 % of a row group of 1.7 MB).
+"""
 
 _POINTER = b"version https://git-lfs"
 _POINTER_BYTES = 1024

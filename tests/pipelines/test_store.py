@@ -66,7 +66,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ({"limits": {"document_bytes": 1000}}, EVERY),
         ({"sample": {"share": 0.5}}, EVERY),
     ],
-    ids=str,
+    ids=lambda value: ",".join(sorted(value)),
 )
 def test_settings_that_a_key_depends_on(spec: dict[str, Any], expected: set[str]) -> None:
     assert changed(keys(), keys(spec)) == expected
