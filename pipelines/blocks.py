@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.kernels.ngrams import first_minhash
 from corpus_audit.pipelines.kernels.text import scan_text
 from corpus_audit.pipelines.measures.base import Block, FacetColumn
 from corpus_audit.pipelines.measures.samples import EXCERPT_CHARACTERS
@@ -67,7 +68,10 @@ class BlockBuilder:
         self.nul_documents += int(nul.sum())
         self._verifier.add(batch.text, high, batch.rows, encoded)
         self._keep_ids(encoded)
-        self._columns.append((batch.rows, np.diff(offsets), characters, words, np.diff(encoded.offsets), high, low))
+        # Here, while the ids are in the cache and 32 bits wide, it takes half the time that it would on the block.
+        firsts = first_minhash(encoded.ids, encoded.offsets)
+        tokens = np.diff(encoded.offsets)
+        self._columns.append((batch.rows, np.diff(offsets), characters, words, tokens, high, low, firsts))
         if self._excerpts:
             excerpt = pc.utf8_slice_codeunits(batch.text, 0, EXCERPT_CHARACTERS)
             self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
@@ -103,7 +107,7 @@ class BlockBuilder:
         """
         if not self._documents:
             return None
-        rows, sizes, characters, words, tokens, high, low = (
+        rows, sizes, characters, words, tokens, high, low, firsts = (
             np.concatenate(parts) for parts in zip(*self._columns, strict=True)
         )
         offsets = np.zeros(len(rows) + 1, np.int64)
@@ -120,6 +124,7 @@ class BlockBuilder:
             tokens=tokens,
             high=high,
             low=low,
+            first_minhash=firsts,
             names=names,
             domains=domains,
             facets=facets,

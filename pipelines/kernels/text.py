@@ -20,22 +20,25 @@ def _is_ascii_space(byte):
 
 @kernel
 def _count_bytes(document):
-    """Bytes that continue a character, and the bits that occur in any byte."""
+    """Bytes that continue a character, the bits that occur in any byte, and whether one is 0."""
     continuing = np.int64(0)
     bits = np.uint8(0)
+    nul = np.uint8(0)
     start = 0
     while start + _CHUNK <= len(document):
         chunk = document[start : start + _CHUNK]
         count = np.uint8(0)
         for i in range(_CHUNK):
             bits |= chunk[i]
+            nul |= np.uint8(chunk[i] == np.uint8(0))
             count = np.uint8(count + np.uint8((chunk[i] & np.uint8(0xC0)) == np.uint8(0x80)))
         continuing += np.int64(count)
         start += _CHUNK
     for i in range(start, len(document)):
         bits |= document[i]
+        nul |= np.uint8(document[i] == np.uint8(0))
         continuing += np.int64((document[i] & np.uint8(0xC0)) == np.uint8(0x80))
-    return continuing, bits
+    return continuing, bits, nul
 
 
 @kernel
@@ -98,27 +101,18 @@ def _correction(document):
 
 
 @kernel
-def _scan_text(data, offsets, characters, words):
+def _scan_text(data, offsets, characters, words, has_nul):
     for d in range(len(offsets) - 1):
         document = data[offsets[d] : offsets[d + 1]]
-        continuing, bits = _count_bytes(document)
+        continuing, bits, nul = _count_bytes(document)
         characters[d] = len(document) - continuing
+        has_nul[d] = nul != 0
         if len(document) == 0:
             words[d] = 0
         else:
             words[d] = _count_ascii(document)
             if bits >= 0x80:
                 words[d] += _correction(document)
-
-
-@kernel
-def _find_nul(data, offsets, has_nul):
-    for d in range(len(offsets) - 1):
-        has_nul[d] = False
-        for byte in data[offsets[d] : offsets[d + 1]]:
-            if byte == 0:
-                has_nul[d] = True
-                break
 
 
 def scan_text(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,8 +127,6 @@ def scan_text(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
         points that are not White_Space; whether U+0000 occurs.
     """
     size = len(offsets) - 1
-    characters, words, has_nul = np.empty(size, np.int64), np.empty(size, np.int64), np.zeros(size, bool)
-    _scan_text(data, offsets, characters, words)
-    if len(data) and data.min() == 0:  # rare; looking for the smallest byte costs next to nothing
-        _find_nul(data, offsets, has_nul)
+    characters, words, has_nul = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, bool)
+    _scan_text(data, offsets, characters, words, has_nul)
     return characters, words, has_nul

@@ -39,6 +39,7 @@ class Block:
         rows: int64 [D], row within the split.
         bytes, characters, words, tokens: int64 [D].
         high, low: uint64 [D], the content hash (see `kernels.hashing`).
+        first_minhash: uint32 [D] (see `kernels.ngrams`).
         names: the block's primary-facet values, sorted as UTF-8 bytes.
         domains: int64 [D], position in ``names``.
         facets: name -> column, the primary facet included.
@@ -59,6 +60,7 @@ class Block:
     tokens: np.ndarray
     high: np.ndarray
     low: np.ndarray
+    first_minhash: np.ndarray
     names: tuple[str, ...]
     domains: np.ndarray
     facets: dict[str, FacetColumn]

@@ -49,9 +49,8 @@ class Neighbours(Measure):
 
     def count(self, block: Block) -> Partial:
         """Sign the sampled documents of one block."""
-        firsts = ngrams.first_minhash(block.ids, block.offsets)
         threshold = np.uint64(int(SAMPLE_SHARE * 2**64))
-        chosen = np.flatnonzero((ngrams.rehash(firsts) < threshold) & (block.tokens > 0))
+        chosen = np.flatnonzero((ngrams.rehash(block.first_minhash) < threshold) & (block.tokens > 0))
         signed = ngrams.signatures(block.ids, block.offsets, chosen)
         width = ngrams.PERMUTATIONS * 4
         offsets = np.arange(len(chosen) + 1, dtype=np.int64) * width

@@ -78,7 +78,7 @@ def _row_group(
     for batch in chain([first], batches):
         held.append(batch)
         held_bytes += batch.nbytes
-        if held_bytes >= BATCH_BYTES * 3 // 4:
+        if held_bytes >= BATCH_BYTES // 2:
             yield from reader.documents(_joined(held))
             held, held_bytes = [], 0
         if batch is not first:

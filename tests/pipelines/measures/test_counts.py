@@ -302,7 +302,7 @@ def test_neighbours(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch)
 def test_the_sample_of_neighbours_follows_the_first_minhash(tokenization: Tokenization) -> None:
     documents = [(n, Document(digest(str(n)).hex())) for n in range(1500)]
     block = block_of(tokenization, documents, clustered=False)
-    firsts = ngrams.first_minhash(block.ids, block.offsets)
+    firsts = block.first_minhash
     chosen = np.flatnonzero(ngrams.rehash(firsts) < np.uint64(2**59))
     assert 15 < len(chosen) < 90
     partial = neighbours.Neighbours().count(block)
