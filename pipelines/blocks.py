@@ -20,7 +20,7 @@ from corpus_audit.pipelines.verification import Verifier
 BLOCK_BYTES = 104 * 2**20
 """Text of a block: a whole split as a rule, which then needs no merging."""
 
-BLOCK_DOCUMENTS = 250_000
+BLOCK_DOCUMENTS = 100_000
 
 MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 16 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""

@@ -130,7 +130,7 @@ class Tokenization:
     def __init__(self, file: TokenizerFile) -> None:
         self.file = file
         self._text = file.path.read_text(encoding="utf-8")
-        self._local = threading.local()
+        self._fast: dict[int, Any] = {}
         self._tokenizer = _reference(self._text)
         self.path, self.reason = FAST, ""
         try:
@@ -194,12 +194,16 @@ class Tokenization:
         return TokenBatch(ids, ends)
 
     def _fast_tokenizer(self) -> Any:
-        tokenizer = getattr(self._local, "tokenizer", None)
-        if tokenizer is None:
+        thread = threading.get_ident()
+        if thread not in self._fast:
             import gigatoken
 
-            tokenizer = self._local.tokenizer = gigatoken.Tokenizer.from_json(self._text)
-        return tokenizer
+            self._fast[thread] = gigatoken.Tokenizer.from_json(self._text)
+        return self._fast[thread]
+
+    def release(self) -> None:
+        """Give back what threads keep: a gigatoken tokenizer's cache of words takes some hundred megabytes."""
+        self._fast.clear()
 
 
 def text_buffers(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from corpus_audit.pipelines import store
 from corpus_audit.pipelines.blocks import release_buffers
 from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
+from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.listing import list_shards
@@ -204,8 +203,9 @@ class _Run:
             if state.error is None and (text := failed.get((state.sha256, self._key(state)))):
                 state.status, state.error = ShardStatus.ERROR, text
 
+        self.job.tokenization.release()
         release_buffers()
-        pa.default_memory_pool().release_unused()
+        return_memory()
 
     def _key(self, state: ShardState) -> str:
         return str(self.job.path_of(Coverage.name, state.shard, state.sha256))

@@ -167,10 +167,14 @@ class Accumulator:
         self._parts: list[Partial] = []
         self._spilled: list[Path] = []
         self._spill_rows = spill_rows
+        # Merging drops rows beyond what a domain may keep, so these parts are best not collected.
+        self._bounded = any(spec.keep_per_domain for spec in measure.tables().values())
 
     def add(self, block: Block) -> None:
         """Count a block."""
         self._parts.append(self._measure.count(block))
+        if self._bounded and len(self._parts) > 2:
+            self._parts = [self._measure.merge(self._parts)]
 
     def spill(self, folder: Path) -> None:
         """Move what is held to a file in ``folder`` if it has many rows."""
