@@ -20,6 +20,7 @@ from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Ve
 from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
+from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import list_shards
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
@@ -130,6 +131,7 @@ class _Run:
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
+        check_filter(self.spec.filter)
         self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch)
         self.splits_read = 0
         self.splits_cached = 0
@@ -231,12 +233,14 @@ class _Run:
         return sum(outcome_rows(reader.partial(Verification().tables())).values())
 
     def _verify_again(self, states: list[ShardState]) -> None:
-        """Verify more documents where the first pass found too few; needed when splits are of very unequal sizes."""
+        """Verify more documents where there are too few: splits of very unequal sizes, or most shards were removed."""
         readers = {i: states[i] for i in self._readers(states)}
         needed = min(NEEDED, sum(state.coverage.documents for state in readers.values() if state.coverage))
-        lowest = self.job.verify_lowest
-        while sum(state.verified for state in readers.values()) < needed and lowest < NEEDED:
-            lowest = min(NEEDED, 8 * lowest)
+        lowest = lowest_for(needed, sum(len(state.planned.chosen) for state in readers.values()))
+        done = False
+        while sum(state.verified for state in readers.values()) < needed and not done:
+            lowest = min(NEEDED, 2 * lowest)
+            done = lowest == NEEDED  # as many as are needed, in each split that has them
             partly = [i for i, state in readers.items() if state.coverage and state.coverage.documents > state.verified]
             planned = {i: replace(states[i].planned, missing=(Verification.name,)) for i in partly}
             tasks = [

@@ -130,7 +130,7 @@ class MergeParts(beam.DoFn):
 
 
 class Collect(beam.PTransform):
-    """Write all elements, pickled, to one file that the driver reads: works alike on every engine."""
+    """Write all elements, pickled, to one file that the driver reads; its folder must be shared with the workers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -194,3 +194,16 @@ def _is_held(lock: Path) -> bool:
         except BlockingIOError:
             return True
         return False
+
+
+def test_removing_most_shards_does_not_leave_too_few_verified(tmp_path: Path, bpe: Path) -> None:
+    """Each of many shards verifies few documents; the few that stay must then verify more."""
+    documents = [Document(f"document number {n} of many", str(n), {"domain": "all"}) for n in range(9000)]
+    shards = corpora.write_shards(tmp_path / "shards", corpora.deal(documents, 75), "parquet")
+    spec = write_audit(tmp_path / "work", [tmp_path / "shards"], bpe, document={"text": "text", "domain": "domain"})
+    assert run(spec, workers=2).record["complete"]
+    for shard in shards[10:]:
+        shard.unlink()
+    fewer = run(spec, workers=2)
+    assert fewer.splits_read == 0
+    assert fewer.record["complete"], fewer.record["reasons"]
