@@ -1,0 +1,13 @@
+"""How a column of a published table is declared: its type, what it says and its unit."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+DOMAIN = pa.dictionary(pa.int32(), pa.string())
+
+
+def field(name: str, type_: pa.DataType, about: str, unit: str = "", nullable: bool = False) -> pa.Field:
+    """A column with its description and unit in the field's metadata; ``unit`` as a unit means the row's own."""
+    metadata = {"description": about} | ({"unit": unit} if unit else {})
+    return pa.field(name, type_, nullable=nullable, metadata=metadata)
