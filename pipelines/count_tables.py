@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.kernels import gather, sparse
+from corpus_audit.pipelines.kernels.bits import set_bits
+from corpus_audit.pipelines.kernels.dense import DenseMerge
 
 Column: TypeAlias = Any
 """A numpy vector, or an Arrow large_binary array for `Kind.BYTES`."""
@@ -57,6 +59,12 @@ class TableSpec:
         return self.keys + tuple(name for name, kind in self.columns if kind is Kind.TIE)
 
     @property
+    def is_additive(self) -> bool:
+        """Whether rows have one cell as their key and nothing but sums."""
+        kinds = [kind for _, kind in self.columns]
+        return kinds[0] is Kind.CELL and set(kinds[1:]) <= {Kind.SUM, Kind.WIDE_HIGH, Kind.GROUPS}
+
+    @property
     def groups(self) -> str | None:
         """Name of the group mask column, if there is one."""
         return next((name for name, kind in self.columns if kind is Kind.GROUPS), None)
@@ -81,10 +89,12 @@ class CountTable:
     def slice(self, start: int, stop: int) -> CountTable:
         """Rows ``start`` to ``stop``; columns are views."""
         counts = self.counts
+        if start == 0 and stop >= len(self):
+            return self
         if counts is not None:
             mask = self.columns[self.spec.groups or ""]
-            before = int(np.bitwise_count(mask[:start]).sum(dtype=np.int64))
-            within = int(np.bitwise_count(mask[start:stop]).sum(dtype=np.int64))
+            before = set_bits(mask[:start]) if start else 0
+            within = set_bits(mask[start:stop])
             counts = counts[before : before + within]
         return CountTable(self.spec, {n: c[start:stop] for n, c in self.columns.items()}, counts)
 
@@ -162,8 +172,12 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     Raises:
         OverflowError: when a sum comes within a factor of two of int64's end.
     """
+    spec = tables[0].spec
+    if spec.is_additive and (dense := _merge_dense(tables)) is not None:
+        return dense
+    if spec.keep_per_domain and len(tables) > 1:
+        tables = _without_higher(tables)
     table = concatenate(tables)
-    spec = table.spec
     if len(table) == 0:
         return table
     order = sort_order([table.columns[name] for name in spec.sort_columns])
@@ -194,6 +208,34 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     return _keep_lowest(merged) if spec.keep_per_domain else merged
 
 
+def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
+    """Merge tables of cells without sorting; None where that does not pay or a sum might not fit into 64 bits."""
+    spec = tables[0].spec
+    tables = [table for table in tables if len(table)]
+    if len(tables) < 2:
+        return None
+    cells_of = [table.columns[spec.keys[0]] for table in tables]
+    if any((cells[1:] <= cells[:-1]).any() for cells in cells_of) or not DenseMerge.pays(cells_of):
+        return None
+    for name, kind in spec.columns:
+        sums = kind in (Kind.SUM, Kind.WIDE_HIGH)
+        if sums and not DenseMerge.fits([table.columns[name] for table in tables]):
+            return None
+    merge_ = DenseMerge(cells_of)
+    columns: dict[str, Column] = {}
+    counts = None
+    for name, kind in spec.columns:
+        if kind in (Kind.SUM, Kind.WIDE_HIGH):
+            columns[name] = merge_.sums([table.columns[name] for table in tables])
+        elif kind is Kind.GROUPS:
+            held = [table.counts for table in tables if table.counts is not None]
+            columns[name], counts = merge_.groups([table.columns[name] for table in tables], held)
+        else:
+            columns[name] = merge_.cells
+    _carry(spec, columns)
+    return CountTable(spec, columns, counts)
+
+
 def _sums(values: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if len(starts) == len(values):
         return gather.take(values, order)
@@ -217,11 +259,25 @@ def _carry(spec: TableSpec, columns: dict[str, Column]) -> None:
         previous = name
 
 
-def _keep_lowest(table: CountTable) -> CountTable:
-    """The first `keep_per_domain` rows of every domain; rows are sorted by domain first."""
-    domain = table.columns[table.spec.columns[0][0]]
-    starts = np.searchsorted(domain, domain, side="left")
-    kept = np.arange(len(domain)) - starts < table.spec.keep_per_domain
+def _without_higher(tables: Sequence[CountTable]) -> list[CountTable]:
+    """The tables without rows that `_keep_lowest` would drop, before their bytes are copied; not all such rows go."""
+    spec = tables[0].spec
+    domain_name, hash_name = spec.sort_columns[:2]
+    domain = np.concatenate([table.columns[domain_name] for table in tables])
+    first = np.concatenate([table.columns[hash_name] for table in tables])
+    order = np.lexsort((first, domain))
+    domain, first = domain[order], first[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (first[1:] != first[:-1]) | (domain[1:] != domain[:-1])
+    distinct = np.cumsum(new)
+    rank = distinct - distinct[np.searchsorted(domain, domain, side="left")]
+    kept = np.empty(len(order), bool)
+    kept[order] = rank < spec.keep_per_domain
+    ends = np.cumsum([len(table) for table in tables])
+    return [_filtered(table, rows) for table, rows in zip(tables, np.split(kept, ends[:-1]), strict=True)]
+
+
+def _filtered(table: CountTable, kept: np.ndarray) -> CountTable:
     if kept.all():
         return table
     rows = np.flatnonzero(kept)
@@ -229,6 +285,14 @@ def _keep_lowest(table: CountTable) -> CountTable:
         table.spec,
         {n: c.take(pa.array(rows)) if isinstance(c, pa.Array) else c[rows] for n, c in table.columns.items()},
     )
+
+
+def _keep_lowest(table: CountTable) -> CountTable:
+    """The first `keep_per_domain` rows of every domain; rows are sorted by domain first."""
+    domain = table.columns[table.spec.columns[0][0]]
+    starts = np.searchsorted(domain, domain, side="left")
+    kept = np.arange(len(domain)) - starts < table.spec.keep_per_domain
+    return _filtered(table, kept)
 
 
 def cells(domain: np.ndarray, number: np.ndarray) -> np.ndarray:

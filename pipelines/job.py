@@ -15,6 +15,7 @@ from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
 from corpus_audit.pipelines.measures.registry import READING, measure_named, measures_of
+from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import write_partial
 from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.errors import ShardError
@@ -212,6 +213,8 @@ class Job:
             for accumulator in accumulators.values():
                 accumulator.add(block)
                 accumulator.spill(folder)
+            del block
+            return_memory()
 
     def compact(self, planned: PlannedShard) -> None:
         """Merge a shard's splits into one partial a measure, and drop those of the splits."""

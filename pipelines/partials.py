@@ -163,25 +163,33 @@ def write_partial(path: Path, partial: Partial) -> None:
             writer.add(name, partial.tables[name])
 
 
+_checked: set[tuple[str, int, int, int]] = set()
+"""Path, inode, size and time of files whose digest this process has checked: merges open each several times."""
+
+
 class PartialReader:
-    """Reads a partial after checking its digest.
+    """Reads a partial after checking its digest, unless only its footer is wanted.
 
     Raises:
         StoreError: when the file is damaged, cut, or of another version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: bool = True) -> None:
         self.path = path
         try:
-            small = path.stat().st_size < 2**20
+            stat = path.stat()
+            small = stat.st_size < 2**20
             self._data = memoryview(path.read_bytes()) if small else np.memmap(path, np.uint8, mode="r").data
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read the partial profile {path}: {error}") from error
         body = len(self._data) - 32
         if body < len(MAGIC) + 16 or bytes(self._data[: len(MAGIC)]) != MAGIC:
             raise StoreError(f"{path} is not a partial profile of this version")
-        if hashlib.sha256(self._data[:body]).digest() != bytes(self._data[body:]):
-            raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
+        state = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if check and state not in _checked:
+            if hashlib.sha256(self._data[:body]).digest() != bytes(self._data[body:]):
+                raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
+            _checked.add(state)
         packed = int.from_bytes(self._data[body - 16 : body - 8], "little")
         size = int.from_bytes(self._data[body - 8 : body], "little")
         self._codec = pa.Codec(_COMPRESSION)

@@ -100,7 +100,7 @@ class EmbeddedEngine:
         return {(name, table): paths[0] for (name, tables), paths in current.items() for table in tables}
 
     def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
-        weights = [sum(PartialReader(Path(s)).stored_bytes(t.tables) for s in t.sources) for t in tasks]
+        weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
         ordered = [tasks[position] for position in balanced(weights, self.workers)]
 
         def build(pipeline: Any) -> Any:

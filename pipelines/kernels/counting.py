@@ -9,6 +9,9 @@ from corpus_audit.pipelines.kernels.jit import kernel
 GROUPS = 64
 """Hash groups of documents; the permutation tests of later analyses exchange whole groups."""
 
+SPARSE = 16
+"""A domain with fewer than a 16th of the vocabulary's tokens sorts them; others look through the vocabulary."""
+
 
 @kernel
 def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, runs):
@@ -28,13 +31,15 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     in_group = np.zeros(vocabulary, np.int32)
     group_tokens = np.empty(vocabulary + 1, np.int32)
     in_domain = np.zeros((vocabulary, 4), np.int64)
-    domain_runs = np.zeros(vocabulary + 1, np.int64)
+    domain_runs = np.zeros(vocabulary, np.int64)
+    domain_tokens = np.empty(vocabulary + 1, np.int32)
     best = np.full(vocabulary, len(order), np.int32)
 
     k = 0
     while k < len(order):
         domain = domains[order[k]]
         first_run = n_runs
+        n_domain = np.int64(0)
         while k < len(order) and domains[order[k]] == domain:
             group = groups[order[k]]
             n_group = np.int64(0)
@@ -71,14 +76,27 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                 run_count[n_runs] = in_group[token]
                 run_group[n_runs] = group
                 in_group[token] = 0
-                domain_runs[token + 1] += 1
+                domain_tokens[n_domain] = token
+                n_domain += np.int64(domain_runs[token] == 0)
+                domain_runs[token] += 1
                 n_runs += 1
 
+        # The domain's tokens in order: many small domains of a large vocabulary must not pay for all of it.
+        if n_domain * SPARSE < vocabulary:
+            present = np.sort(domain_tokens[:n_domain])
+        else:
+            present = domain_tokens[:n_domain]
+            n_domain = 0
+            for token in range(vocabulary):
+                if domain_runs[token] > 0:
+                    present[n_domain] = token
+                    n_domain += 1
         # Counting sort of the domain's runs by token; groups stay ascending since they were visited so.
-        n_domain = 0
-        for token in range(vocabulary):
-            n_domain += domain_runs[token + 1] > 0
-            domain_runs[token + 1] += domain_runs[token]
+        start = np.int64(0)
+        for token in present:
+            stop = start + domain_runs[token]
+            domain_runs[token] = start
+            start = stop
         while n_cells + n_domain > len(cell_token):
             cell_token = np.concatenate((cell_token, np.empty_like(cell_token)))
             cell_sums = np.concatenate((cell_sums, np.empty_like(cell_sums)))
@@ -95,26 +113,22 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
             sorted_group[place] = run_group[r]
         run_count[first_run:n_runs] = sorted_count
         run_group[first_run:n_runs] = sorted_group
-        start = 0
-        for token in range(vocabulary):
+        start = np.int64(0)
+        for token in present:
             stop = domain_runs[token]  # the scatter has moved every start to its stop
-            if stop > start:
-                total = 0
-                for r in range(start, stop):
-                    total += sorted_count[r]
-                cell_token[n_cells] = token
-                cell_domain[n_cells] = domain
-                cell_sums[n_cells, 0] = total
-                cell_sums[n_cells, 1] = in_domain[token, 0]
-                cell_sums[n_cells, 2] = in_domain[token, 1]
-                cell_sums[n_cells, 3] = in_domain[token, 2]
-                in_domain[token, 0] = 0
-                in_domain[token, 1] = 0
-                in_domain[token, 2] = 0
-                run_stop[n_cells] = first_run + stop
-                n_cells += 1
+            total = 0
+            for r in range(start, stop):
+                total += sorted_count[r]
+            cell_token[n_cells] = token
+            cell_domain[n_cells] = domain
+            cell_sums[n_cells, 0] = total
+            for j in range(3):
+                cell_sums[n_cells, j + 1] = in_domain[token, j]
+                in_domain[token, j] = 0
+            run_stop[n_cells] = first_run + stop
+            n_cells += 1
+            domain_runs[token] = 0
             start = stop
-        domain_runs[:] = 0
     return (
         cell_domain[:n_cells],
         cell_token[:n_cells],

@@ -167,13 +167,11 @@ class Accumulator:
         self._parts: list[Partial] = []
         self._spilled: list[Path] = []
         self._spill_rows = spill_rows
-        # Merging drops rows beyond what a domain may keep, so these parts are best not collected.
-        self._bounded = any(spec.keep_per_domain for spec in measure.tables().values())
 
     def add(self, block: Block) -> None:
         """Count a block."""
         self._parts.append(self._measure.count(block))
-        if self._bounded and len(self._parts) > 2:
+        if len(self._parts) > 2:  # parts of one split hold much the same keys, so that few are best kept apart
             self._parts = [self._measure.merge(self._parts)]
 
     def spill(self, folder: Path) -> None:

@@ -74,10 +74,13 @@ class Tokens(Measure):
         }
 
     def count(self, block: Block) -> Partial:
-        """Count one block in one pass over its token ids."""
+        """Count one block in one pass over its token ids, or in two where groups go overall."""
         ranks = _ranks(block)
+        zeros = np.zeros(len(block), np.int64)
+        apart = too_many_domains(len(block.names), block.vocabulary)
+        groups_by_domain = zeros.astype(np.uint8) if apart else block.groups
         domain, token, sums, stops, run_groups, run_counts, lowest = count_tokens(
-            block.ids, block.offsets, block.domains, block.groups, ranks, block.vocabulary
+            block.ids, block.offsets, block.domains, groups_by_domain, ranks, block.vocabulary
         )
         cell = count_tables.cells(domain, token)
         squared, squared_high = count_tables.wide(sums[:, 2])
@@ -94,9 +97,18 @@ class Tokens(Measure):
                 "product_high": product_high,
             },
         )
-        groups = CountTable(
-            DOMAIN_GROUPS, {"cell": cell, "groups": sparse.group_masks(run_groups, stops)}, run_counts.copy()
-        )
+        del sums, domain, token
+        groups, overall_groups = count_tables.empty(DOMAIN_GROUPS), count_tables.empty(OVERALL_GROUPS)
+        if apart:
+            _, token, _, stops, run_groups, run_counts, _ = count_tokens(
+                block.ids, block.offsets, zeros, block.groups, ranks, block.vocabulary
+            )
+            masks = sparse.group_masks(run_groups, stops)
+            columns = {"token": token.astype(np.uint64), "groups": masks}
+            overall_groups = CountTable(OVERALL_GROUPS, columns, run_counts.copy())
+        else:
+            masks = sparse.group_masks(run_groups, stops)
+            groups = CountTable(DOMAIN_GROUPS, {"cell": cell, "groups": masks}, run_counts.copy())
         tokens = np.flatnonzero(lowest < len(block))
         documents = np.argsort(ranks)[lowest[tokens]]
         examples = CountTable(
@@ -110,17 +122,11 @@ class Tokens(Measure):
                 "id": block.document_ids.take(documents),
             },
         )
-        part = Partial(
+        return Partial(
             block.names,
-            {
-                "cells": cells,
-                "domain_groups": groups,
-                "overall_groups": count_tables.empty(OVERALL_GROUPS),
-                "examples": examples,
-            },
+            {"cells": cells, "domain_groups": groups, "overall_groups": overall_groups, "examples": examples},
             {"vocabulary": block.vocabulary},
         )
-        return _collapsed(part) if too_many_domains(len(part.names), block.vocabulary) else part
 
     def merge(self, parts: Sequence[Partial]) -> Partial:
         """Merge; groups go overall when the union of the domains is too large."""
