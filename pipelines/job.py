@@ -14,7 +14,7 @@ from corpus_audit.pipelines.blocks import BlockBuilder
 from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
-from corpus_audit.pipelines.measures.registry import READING, measure_named, measures_of
+from corpus_audit.pipelines.measures.registry import READING, measures_of
 from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import write_partial
 from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
@@ -83,6 +83,7 @@ class Job:
         store: where partials are.
         scratch: a folder of this run for what does not fit in memory.
         verify_lowest: documents that each split verifies; see `Verifier`.
+        extra: measures beyond those that the spec alone decides, such as what a baseline shares.
     """
 
     spec: AuditSpec
@@ -90,11 +91,16 @@ class Job:
     store: ProfileStore
     scratch: Path
     verify_lowest: int = 0
+    extra: tuple[Measure, ...] = ()
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """Measures of documents, in order."""
-        return measures_of(self.spec)
+        return (*measures_of(self.spec), *self.extra)
+
+    def measure(self, name: str) -> Measure:
+        """The measure of that name, the readers' among them."""
+        return next(measure for measure in (*self.measures, *READING) if measure.name == name)
 
     @cached_property
     def keys(self) -> KeyMaker:
@@ -116,7 +122,9 @@ class Job:
             return _tokenizations[self.tokenizer.sha256]
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest")}
+        return {
+            name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest", "extra")
+        }
 
     def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
         """Where a shard's or a split's partial is, or would be."""
@@ -139,7 +147,8 @@ class Job:
         except ShardError as error:
             return PlannedShard(ShardPlan(shard, plan.sha256, plan.digest_computed, error=error.problem))
         chosen = tuple(split for split in plan.splits if self._is_chosen(plan.sha256, split))
-        names = [measure.name for measure in (*self.measures, *READING)]
+        wanted = (*self.measures, *READING)
+        names = [measure.name for measure in wanted if measure.wants(plan.sha256, self.spec)]
         missing = tuple(name for name in names if not self.store.has(name, self.keys.key(name, plan.sha256, values)))
         todo = []
         for split in chosen if missing else ():
@@ -174,7 +183,7 @@ class Job:
             self.spec.excerpts and "samples" in task.measures,
         )
         read_by = {m.name for m in READING}
-        accumulators = {name: Accumulator(measure_named(name)) for name in task.measures if name not in read_by}
+        accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in read_by}
         settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
         text_bytes = 0
         board.shard_started(task.shard.name)
@@ -229,8 +238,8 @@ class Job:
             elif sources:
                 if target.exists() and not all(source.exists() for source in sources):
                     continue  # another run with the same store was faster
-                merge_files(measure_named(name), sources, target)
+                merge_files(self.measure(name), sources, target)
                 for source in sources:
                     source.unlink(missing_ok=True)
             else:
-                write_partial(target, measure_named(name).empty())
+                write_partial(target, self.measure(name).empty())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,12 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines import count_tables
 from corpus_audit.pipelines.count_tables import CountTable
+from corpus_audit.pipelines.facet_listing import FacetListing, named
 from corpus_audit.pipelines.kernels.hashing import digests
-from corpus_audit.pipelines.measures import domains as domains_measure
 from corpus_audit.pipelines.measures import duplicates, lengths, neighbours, samples, split_totals, tokens
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.statistics.lengths import bucket_edges
 from corpus_audit.schemas import tables
-
-TOP_VALUES = 10_000
-"""Values of a facet that are listed; the others make one exact remainder row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Profile:
 
     def domains(self) -> tuple[pa.Table, pa.Table | None]:
         """Tables DOMAINS and, if clusters are not documents, CLUSTER_GROUPS."""
-        listing = _Listing.of(self.reader("domains", "values"), self.facets)
+        listing = FacetListing.of(self.reader("domains", "values"), self.facets)
         if not self.clustered:
             return listing.table(None), None
         clusters = listing.clusters(self.reader("domains", "clusters"))
@@ -55,7 +52,7 @@ class Profile:
             return None
         reader = self.reader("split_totals", "totals")
         table = reader.table("totals", split_totals.TOTALS)
-        listing = _Listing.of(self.reader("domains", "values"), self.facets)
+        listing = FacetListing.of(self.reader("domains", "values"), self.facets)
         rows = listing.find(table)
         _, split = np.unique(table.columns["split"], return_inverse=True)
         return pa.table(
@@ -78,8 +75,8 @@ class Profile:
         edges = bucket_edges()
         return pa.table(
             {
-                "domain": _named(reader.names, domain),
-                "unit": _named(lengths.UNITS, unit),
+                "domain": named(reader.names, domain),
+                "unit": named(lengths.UNITS, unit),
                 "low": edges[bucket],
                 "high": edges[bucket + 1] - 1,
                 "documents": table.columns["documents"],
@@ -134,9 +131,9 @@ class Profile:
                 schema=tables.DOCUMENT_HASHES,
             )
 
-    def token_counts(self) -> Iterator[pa.Table]:
-        """Table TOKEN_COUNTS, in pieces."""
-        reader = self.reader("tokens", "cells")
+    def token_counts(self, measure: str = "tokens") -> Iterator[pa.Table]:
+        """Table TOKEN_COUNTS, in pieces; of a measure that counts as `Tokens` does."""
+        reader = self.reader(measure, "cells")
         for chunk in reader.chunks("cells", tokens.CELLS):
             domain, token = count_tables.split_cells(chunk.columns["cell"])
             columns = chunk.columns
@@ -157,9 +154,9 @@ class Profile:
         """Whether hash groups are kept by domain; overall otherwise."""
         return self.reader("tokens", "overall_groups").rows("overall_groups") == 0
 
-    def token_groups(self) -> Iterator[pa.Table]:
-        """Table TOKEN_GROUPS, in pieces."""
-        reader = self.reader("tokens", "domain_groups")
+    def token_groups(self, measure: str = "tokens") -> Iterator[pa.Table]:
+        """Table TOKEN_GROUPS, in pieces; of a measure that counts as `Tokens` does."""
+        reader = self.reader(measure, "domain_groups")
         for chunk in reader.chunks("domain_groups", tokens.DOMAIN_GROUPS):
             domain, token = count_tables.split_cells(chunk.columns["cell"])
             yield _token_groups(reader.names, domain, token, chunk)
@@ -167,16 +164,30 @@ class Profile:
             token = chunk.columns["token"]
             yield _token_groups((tables.ALL_DOMAINS,), np.zeros(len(chunk), np.int64), token, chunk)
 
-    def token_examples(self) -> Iterator[pa.Table]:
-        """Table TOKEN_EXAMPLES, in pieces."""
+    def shared_token_counts(self, baselines: Mapping[str, str]) -> Iterator[pa.Table]:
+        """Table SHARED_TOKEN_COUNTS, in pieces; ``baselines`` are digests of baselines and the measures' names."""
+        for digest in sorted(baselines):
+            for piece in self.token_counts(baselines[digest]):
+                yield _with_baseline(piece, digest, tables.SHARED_TOKEN_COUNTS)
+
+    def shared_token_groups(self, baselines: Mapping[str, str]) -> Iterator[pa.Table]:
+        """Table SHARED_TOKEN_GROUPS, in pieces; ``baselines`` as above."""
+        for digest in sorted(baselines):
+            for piece in self.token_groups(baselines[digest]):
+                yield _with_baseline(piece, digest, tables.SHARED_TOKEN_GROUPS)
+
+    def token_examples(self, texts: pa.Array) -> Iterator[pa.Table]:
+        """Table TOKEN_EXAMPLES, in pieces; ``texts`` says what every token id decodes to."""
         reader = self.reader("tokens", "examples")
         for chunk in reader.chunks("examples", tokens.EXAMPLES):
+            token = chunk.columns["token"].astype(np.int32)
             yield pa.table(
                 {
-                    "token": chunk.columns["token"].astype(np.int32),
+                    "token": token,
                     "hash": hash_column(chunk),
                     "domain": _dictionary(reader.names, chunk.columns["domain"]),
                     "id": _optional_text(chunk.columns["id"]),
+                    "text": texts.take(pa.array(token)),
                 },
                 schema=tables.TOKEN_EXAMPLES,
             )
@@ -220,12 +231,13 @@ def hash_column(table: CountTable) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(16), len(table), [None, pa.py_buffer(raw.tobytes())])
 
 
-def _named(names: Sequence[str], positions: np.ndarray) -> pa.Array:
-    return pa.array(list(names), pa.string()).take(pa.array(positions))
-
-
 def _dictionary(names: Sequence[str], positions: np.ndarray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32)), pa.array(list(names), pa.string()))
+
+
+def _with_baseline(piece: pa.Table, digest: str, schema: pa.Schema) -> pa.Table:
+    column = _dictionary((digest,), np.zeros(len(piece), np.int64))
+    return pa.table({"baseline": column, **{name: piece[name] for name in piece.column_names}}, schema=schema)
 
 
 def _optional_text(column: pa.Array) -> pa.Array:
@@ -269,145 +281,3 @@ def _whole_keys(chunks: Iterator[CountTable]) -> Iterator[CountTable]:
             yield chunk.slice(0, last)
     if held is not None:
         yield held
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The facet values that are listed, and which row every other value goes to.
-
-    Attributes:
-        values: all rows of the domains measure's table, sorted by (high, low, facet).
-        row: int64, the listed row of each; rows beyond the values of a facet are its remainder.
-    """
-
-    facets: tuple[str, ...]
-    values: CountTable
-    row: np.ndarray
-    facet_of_row: np.ndarray
-    name_of_row: pa.Array
-
-    @classmethod
-    def of(cls, reader: PartialReader, facets: tuple[str, ...]) -> _Listing:
-        values = reader.table("values", domains_measure.VALUES)
-        facet = values.columns["facet"].astype(np.int64)
-        name = values.columns["value"].cast(pa.string())
-        order = pc.sort_indices(
-            pa.table({"facet": facet, "tokens": values.columns["tokens"], "value": values.columns["value"]}),
-            sort_keys=[("facet", "ascending"), ("tokens", "descending"), ("value", "ascending")],
-        ).to_numpy()
-        sorted_facet = facet[order]
-        rank = np.arange(len(order)) - np.searchsorted(sorted_facet, sorted_facet, side="left")
-        listed = rank < TOP_VALUES
-        row = np.empty(len(order), np.int64)
-        # One row a listed value, one a remainder: number them in (facet, rank) order.
-        place = np.minimum(rank, TOP_VALUES) + sorted_facet * (TOP_VALUES + 1)
-        unique, numbers = np.unique(place, return_inverse=True)
-        row[order] = numbers
-        names = np.full(len(unique), tables.OTHER_VALUES, object)
-        names[numbers[listed]] = np.array(name.take(pa.array(order[listed])).to_pylist(), object)
-        return cls(facets, values, row, unique // (TOP_VALUES + 1), pa.array(names, pa.string()))
-
-    def find(self, table: CountTable) -> np.ndarray:
-        """The listed row of every (high, low, facet) of another table."""
-        mine, wanted = self.values.columns, table.columns
-        place = np.asarray(np.searchsorted(mine["high"], wanted["high"], side="left"))
-        while True:  # at most once a facet: only they can share a value's hash
-            wrong = (mine["low"][place] != wanted["low"]) | (mine["facet"][place] != wanted["facet"])
-            if not wrong.any():
-                rows: np.ndarray = self.row[place]
-                return rows
-            place[wrong] += 1
-
-    def names(self, rows: np.ndarray) -> pa.Array:
-        """Values of listed rows."""
-        return self.name_of_row.take(pa.array(rows))
-
-    def facet_names(self, positions: np.ndarray) -> pa.Array:
-        """Names of facets."""
-        return _named(self.facets, positions.astype(np.int64))
-
-    def table(self, clusters: np.ndarray | None) -> pa.Table:
-        """Table DOMAINS; documents are the clusters if none are given."""
-        size = len(self.facet_of_row)
-
-        def total(name: str) -> np.ndarray:
-            return domains_measure.exact_bincount(self.row, self.values.columns[name], size)
-
-        def wide(name: str) -> pa.Array:
-            low, high = total(name), total(f"{name}_high")
-            base = count_tables.LOW_BITS
-            return count_tables.wide_to_decimal(low & (2**base - 1), high + (low >> base))
-
-        table = pa.table(
-            {
-                "facet": self.facet_names(self.facet_of_row),
-                "value": self.name_of_row,
-                "documents": total("documents"),
-                "clusters": total("documents") if clusters is None else clusters,
-                "bytes": total("bytes"),
-                "characters": total("characters"),
-                "words": total("words"),
-                "tokens": total("tokens"),
-                "sum_bytes_squared": wide("bytes_squared"),
-                "sum_tokens_squared": wide("tokens_squared"),
-            },
-            schema=tables.DOMAINS,
-        )
-        by_facet_name = np.argsort(np.array(self.facets, object)[self.facet_of_row], kind="stable")
-        return table.take(pa.array(by_facet_name))
-
-    def clusters(self, reader: PartialReader) -> np.ndarray:
-        """Distinct clusters of every listed row, int64; a remainder's are counted once across its values."""
-        counts = np.zeros(len(self.facet_of_row), np.int64)
-        held: tuple[np.ndarray, ...] | None = None
-        for chunk in reader.chunks("clusters", domains_measure.CLUSTERS):
-            columns: tuple[np.ndarray, ...] = (
-                chunk.columns["cluster_high"],
-                chunk.columns["cluster_low"],
-                self.find(chunk),
-            )
-            if held is not None:
-                columns = tuple(np.concatenate(pair) for pair in zip(held, columns, strict=True))
-            last = int(np.searchsorted(columns[0], columns[0][-1], side="left"))
-            held = tuple(column[last:] for column in columns)
-            _count_distinct(tuple(column[:last] for column in columns), counts)
-        if held is not None:
-            _count_distinct(held, counts)
-        return counts
-
-    def cluster_groups(self, reader: PartialReader) -> pa.Table:
-        """Table CLUSTER_GROUPS."""
-        sums: list[tuple[np.ndarray, ...]] = []
-        for chunk in reader.chunks("groups", domains_measure.GROUPS):
-            cell = self.find(chunk) * domains_measure.CLUSTER_GROUPS + chunk.columns["group"].astype(np.int64)
-            sums.append((cell, *(chunk.columns[name] for name in ("documents", "bytes", "tokens"))))
-        cell, *weights = (
-            (np.concatenate(parts) for parts in zip(*sums, strict=True)) if sums else ([np.empty(0, np.int64)] * 4)
-        )
-        unique, place = np.unique(cell, return_inverse=True)
-        rows = unique // domains_measure.CLUSTER_GROUPS
-        totals = [domains_measure.exact_bincount(place, weight, len(unique)) for weight in weights]
-        table = pa.table(
-            {
-                "facet": self.facet_names(self.facet_of_row[rows]),
-                "value": self.names(rows),
-                "group": (unique % domains_measure.CLUSTER_GROUPS).astype(np.int32),
-                "documents": totals[0],
-                "bytes": totals[1],
-                "tokens": totals[2],
-            },
-            schema=tables.CLUSTER_GROUPS,
-        )
-        return table.sort_by([("facet", "ascending"), ("value", "ascending"), ("group", "ascending")])
-
-
-def _count_distinct(columns: tuple[np.ndarray, ...], counts: np.ndarray) -> None:
-    """Add 1 to a row for every distinct (cluster, row)."""
-    high, low, row = columns
-    if not len(row):
-        return
-    order = np.lexsort((row, low, high))
-    high, low, row = high[order], low[order], row[order]
-    new = np.ones(len(row), bool)
-    new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1]) | (row[1:] != row[:-1])
-    np.add.at(counts, row[new], 1)

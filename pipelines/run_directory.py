@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.atomic import atomic_write, publish_folder
-from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.tables import TABLES
 
 ROW_GROUP = 131_072
@@ -126,16 +126,19 @@ def clear_staging(output: Path) -> None:
 
 
 class RunDirectory:
-    """A published run.
+    """A published run, or one that is being staged and whose facts are at hand.
 
     Raises:
         StoreError: when it is not one, or a file is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, facts: dict[str, Any] | None = None) -> None:
         self.folder = folder
+        if facts is not None:
+            self.facts: dict[str, Any] = facts
+            return
         try:
-            self.facts: dict[str, Any] = json.loads((folder / RUN_FILE).read_bytes())
+            self.facts = json.loads((folder / RUN_FILE).read_bytes())
         except (OSError, ValueError) as error:
             raise StoreError(f"{folder} is not a run directory: {error}") from error
 
@@ -158,3 +161,18 @@ class RunDirectory:
                 if hashlib.file_digest(file, "sha256").hexdigest() != known["sha256"]:
                     wrong.append(name)
         return wrong
+
+
+def open_run(folder: Path) -> RunDirectory:
+    """A run directory, or the newest run of an output folder.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    place = folder
+    latest = folder / LATEST
+    if not (folder / RUN_FILE).exists() and latest.exists():
+        folder = folder / latest.read_text(encoding="utf-8").strip()
+    if not (folder / RUN_FILE).exists():
+        raise UsageError(f"{place} is neither a run directory nor an output folder with a finished run")
+    return RunDirectory(folder)

@@ -169,6 +169,20 @@ class Tokenization:
             ids[offsets[i] : offsets[i + 1]] = encoding.ids
         return TokenBatch(ids, offsets)
 
+    def texts(self) -> pa.Array:
+        """What every token id decodes to by itself, string [vocabulary].
+
+        A token that is a part of a character has the tokenizer's own name of it, and so has one that decodes to
+        nothing; an id without a token is ``token <id>``.
+        """
+        size = self.file.vocabulary
+        decoded = self._tokenizer.decode_batch([[token] for token in range(size)], skip_special_tokens=False)
+        texts = [
+            text if text and "\ufffd" not in text else self._tokenizer.id_to_token(token) or f"token {token}"
+            for token, text in enumerate(decoded)
+        ]
+        return pa.array(texts, pa.string())
+
     def _encode_fast(self, text: pa.LargeStringArray) -> TokenBatch:
         """Arrow buffers in, numpy views out: no Python object a document or a token."""
         import awkward as ak

@@ -16,16 +16,21 @@ from corpus_audit.pipelines import store
 from corpus_audit.pipelines.blocks import release_buffers
 from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
+from corpus_audit.pipelines.measures.shared import Shared
+from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import list_shards
-from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
+from corpus_audit.pipelines.run_directory import RunDirectory, StagedRun, clear_staging
+from corpus_audit.pipelines.sampling import check_sampling, sampling_tables
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication
+from corpus_audit.runners.baselines import add_comparisons, open_baselines
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
@@ -132,7 +137,11 @@ class _Run:
         root = root.resolve()
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
         check_filter(self.spec.filter)
-        self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch)
+        if self.spec.sampling is not None:
+            check_sampling(self.spec.sampling, tokenizer.sha256, loaded.base)
+        self.baselines = open_baselines(self.spec, loaded.base, tokenizer, root)
+        shared = tuple(baseline.measure for baseline in self.baselines)
+        self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch, extra=shared)
         self.splits_read = 0
         self.splits_cached = 0
         self.text_bytes = 0
@@ -154,6 +163,8 @@ class _Run:
             profile = self._merge(states)
         with self.timings.stage("tables"):
             facts = self._tables(states, profile, documents)
+        with self.timings.stage("comparisons"):
+            self._compare(facts)
         return self._publish(facts)
 
     def _plan(self) -> list[ShardState]:
@@ -257,15 +268,35 @@ class _Run:
 
     def _merge(self, states: list[ShardState]) -> Profile:
         counted = [state for state in states if state.error is None]
-        sources = {
-            measure.name: [self.job.path_of(measure.name, state.shard, state.sha256) for state in counted]
-            for measure in self.job.measures
-            if measure.merges
-        }
+        sources = {measure: self._sources(measure, counted) for measure in self.job.measures if measure.merges}
         self.board.begin_stage("merging")
         files = self.engine.merge(sources)
         facets = ("domain", *sorted(self.spec.document.facets))
         return Profile(files, facets, self.spec.document.cluster is not None)
+
+    def _sources(self, measure: Measure, states: list[ShardState]) -> list[Path]:
+        """The shards' partials of a measure; of a shard that a baseline holds too, its tokens are what is shared."""
+        if not isinstance(measure, Shared):
+            return [self.job.path_of(measure.name, state.shard, state.sha256) for state in states]
+        sources = []
+        left = dict(measure.keys.shards)
+        for state in states:
+            if measure.wants(state.sha256, self.spec):
+                sources.append(self.job.path_of(measure.name, state.shard, state.sha256))
+            elif left[state.sha256] > 0:
+                left[state.sha256] -= 1
+                sources.append(self.job.path_of(Tokens.name, state.shard, state.sha256))
+        return sources
+
+    def _compare(self, facts: dict[str, Any]) -> None:
+        self.board.begin_stage("comparing")
+        return_memory()
+        facts_so_far = facts | {"files": self.staged.digests()}
+        add_comparisons(self.staged, facts_so_far, self.baselines, self.workers, lambda _: None)
+        if self.spec.sampling is not None:
+            current = RunDirectory(self.staged.folder, facts_so_far)
+            for name, table in sampling_tables(current, self.spec.sampling, self.loaded.base).items():
+                self.staged.add_table(name, [table])
 
     def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> dict[str, Any]:
         self.board.begin_stage("writing tables")
@@ -278,6 +309,7 @@ class _Run:
                 profile=profile,
                 documents=documents,
                 workers=self.workers,
+                baselines=self.baselines,
             ),
         )
 

@@ -25,7 +25,7 @@ from corpus_audit.pipelines.beam.profile import (
     balanced,
 )
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.measures.registry import measure_named
+from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.schemas.errors import AuditError
 
@@ -76,28 +76,26 @@ class EmbeddedEngine:
 
         return self._collect("results", build)
 
-    def merge(self, sources: dict[str, list[Path]]) -> dict[tuple[str, str], Path]:
+    def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
         """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""
         current = {
-            (name, tables): list(paths)
-            for name, paths in sources.items()
-            for tables in measure_named(name).merged_apart()
+            (measure, tables): list(paths) for measure, paths in sources.items() for tables in measure.merged_apart()
         }
         level = 0
         while any(len(paths) > 1 for paths in current.values()) or level == 0:
             tasks: list[MergeTask] = []
-            following: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
-            for (name, tables), paths in current.items():
-                targets = following.setdefault((name, tables), [])
+            following: dict[tuple[Measure, tuple[str, ...]], list[Path]] = {}
+            for (measure, tables), paths in current.items():
+                targets = following.setdefault((measure, tables), [])
                 parts = -(-len(paths) // FAN_IN)
                 for number in range(parts):
-                    targets.append(self.scratch / f"{name}-{tables[0]}-{level}-{number}")
+                    targets.append(self.scratch / f"{measure.name}-{tables[0]}-{level}-{number}")
                     part = tuple(str(path) for path in paths[number::parts])
-                    tasks.append(MergeTask(name, tables, part, str(targets[-1])))
+                    tasks.append(MergeTask(measure, tables, part, str(targets[-1])))
             self._merge_level(tasks, level)
             current = following
             level += 1
-        return {(name, table): paths[0] for (name, tables), paths in current.items() for table in tables}
+        return {(measure.name, table): paths[0] for (measure, tables), paths in current.items() for table in tables}
 
     def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
         weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]

@@ -24,12 +24,14 @@ from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile, hash_column
 from corpus_audit.pipelines.run_directory import StagedRun
 from corpus_audit.pipelines.verification import NEEDED
+from corpus_audit.runners.baselines import baseline_facts
 from corpus_audit.schemas import tables
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import ShardStatus, manifest_text, snapshot_digest
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit import ShardState
+    from corpus_audit.runners.baselines import Baseline
 
 _PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
 
@@ -44,6 +46,7 @@ class Material:
     profile: Profile
     documents: int
     workers: int
+    baselines: tuple[Baseline, ...] = ()
 
 
 def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
         "token_counts": profile.token_counts(),
         "samples": profile.samples(),
         "document_hashes": profile.document_hashes(),
-        "token_examples": profile.token_examples(),
+        "token_examples": profile.token_examples(material.job.tokenization.texts()),
         "minhash": profile.minhash(),
         "domains": [domains],
         "lengths": [lengths],
@@ -64,6 +67,10 @@ def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
         "outcomes": [outcomes],
         "dead_letters": _dead_letters(states),
     }
+    if material.baselines:
+        measured = {baseline.keys.digest: baseline.measure.name for baseline in material.baselines}
+        streamed["shared_token_counts"] = profile.shared_token_counts(measured)
+        streamed["shared_token_groups"] = profile.shared_token_groups(measured)
     if cluster_groups is not None:
         streamed["cluster_groups"] = [cluster_groups]
     if spec.per_document:
@@ -278,6 +285,7 @@ def _facts(staged: StagedRun, material: Material) -> dict[str, Any]:
         "token_groups": "domain" if material.profile.groups_by_domain else "overall",
         "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
         "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
+        "baselines": baseline_facts(material.baselines),
         "versions": _versions(),
         "spec": spec.model_dump(mode="json"),
     }

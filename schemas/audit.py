@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.sampling import SamplingSpec
 from corpus_audit.schemas.snapshot import ShardFormat
 
 PROTOCOLS = ("file", "s3", "gs", "gcs", "az", "abfs", "hdfs", "hf")
@@ -146,6 +147,17 @@ class MixtureSpec(Model):
         return {name: weight / total for name, weight in self.weights.items()}
 
 
+class BaselineSpec(Model):
+    """A finished run that the current snapshot is compared with."""
+
+    run: str = Field(
+        description="A run directory, or an output folder, whose newest run is meant; relative to this file."
+    )
+    label: Annotated[str, Field(min_length=1, max_length=40)] = Field(
+        default="baseline", description="What tables and reports call it."
+    )
+
+
 class LimitsSpec(Model):
     """Bounds that keep hostile or broken input from taking the machine down or passing unseen."""
 
@@ -173,13 +185,33 @@ class AuditSpec(Model):
     document: DocumentSpec = DocumentSpec()
     tokenizer: str = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
     mixture: MixtureSpec | None = None
+    baseline: BaselineSpec | Annotated[tuple[BaselineSpec, ...], Field(max_length=2)] = Field(
+        default=(), description="One or two runs to compare with, such as a pinned reference and the last good run."
+    )
     filter: tuple[FilterClause, ...] = ()
     sample: SampleSpec | None = None
+    sampling: SamplingSpec | None = Field(
+        default=None, description="Sampling strategies to compare for a budget of training tokens."
+    )
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
     output: str = Field(default="runs", description="Folder of the run directories, relative to this file.")
     store: str | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
+
+    @property
+    def baselines(self) -> tuple[BaselineSpec, ...]:
+        """The baselines, one or two or none."""
+        return (self.baseline,) if isinstance(self.baseline, BaselineSpec) else self.baseline
+
+    @model_validator(mode="after")
+    def _baselines_are_distinct_and_whole(self) -> AuditSpec:
+        labels = [baseline.label for baseline in self.baselines]
+        if len(set(labels)) != len(labels):
+            raise ValueError("the two baselines have the same label: give each its own")
+        if labels and self.sample is not None:
+            raise ValueError("a sampled audit cannot be compared with a baseline: leave out `sample` or `baseline`")
+        return self
 
     @model_validator(mode="after")
     def _clause_names_are_distinct(self) -> AuditSpec:

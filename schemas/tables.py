@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus_audit.schemas.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.fields import DOMAIN, field
+from corpus_audit.schemas.sampling_tables import SAMPLING_TABLES
 
 WIDE = pa.decimal128(38, 0)
 """Second moments: the sum of squared token counts of 10 PB of text is past int64."""
@@ -149,9 +150,23 @@ TOKEN_EXAMPLES = pa.schema(
         field("hash", pa.binary(16), "content hash of the document of lowest hash that holds the token"),
         field("domain", DOMAIN, "that document's domain"),
         field("id", pa.string(), "that document's id, where the corpus has ids", nullable=True),
+        field("text", pa.string(), "what the token decodes to"),
     ],
-    metadata={"title": "One example document a token", "order": "token"},
+    metadata={"title": "What each token is, and one document that holds it", "order": "token"},
 )
+
+_SHARED_WITH = field("baseline", pa.dictionary(pa.int32(), pa.string()), "digest of the baseline's documents")
+
+SHARED_TOKEN_COUNTS = pa.schema(
+    [_SHARED_WITH, *TOKEN_COUNTS],
+    metadata={"title": "Token counters of the documents that a baseline holds too", "order": "baseline, domain, token"},
+)
+
+SHARED_TOKEN_GROUPS = pa.schema(
+    [_SHARED_WITH, *TOKEN_GROUPS],
+    metadata={"title": "Token counts by hash group of those documents", "order": "baseline, domain, token"},
+)
+"""Both are written only if the audit has a baseline, so that drift from it needs no shard later."""
 
 MINHASH = pa.schema(
     [
@@ -283,7 +298,10 @@ TABLES: dict[str, pa.Schema] = {
     "dead_letters": DEAD_LETTERS,
     "per_document": PER_DOCUMENT,
     "metrics": METRICS,
+    "shared_token_counts": SHARED_TOKEN_COUNTS,
+    "shared_token_groups": SHARED_TOKEN_GROUPS,
     **DRIFT_TABLES,
+    **SAMPLING_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""
 
@@ -299,5 +317,7 @@ INTEGER_TABLES = (
     "minhash",
     "samples",
     "outcomes",
+    "shared_token_counts",
+    "shared_token_groups",
 )
 """Tables that are byte-identical for any workers, sharding, row order and engine."""

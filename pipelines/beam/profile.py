@@ -11,8 +11,7 @@ import apache_beam as beam
 
 from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.measures.base import merge_files
-from corpus_audit.pipelines.measures.registry import measure_named
+from corpus_audit.pipelines.measures.base import Measure, merge_files
 from corpus_audit.schemas.snapshot import Shard, ShardPlan
 
 FAN_IN = 32
@@ -32,7 +31,7 @@ class PlanTask:
 class MergeTask:
     """Some tables of partials of one measure, to merge into a file."""
 
-    measure: str
+    measure: Measure
     tables: tuple[str, ...]
     sources: tuple[str, ...]
     target: str
@@ -125,7 +124,7 @@ class MergeParts(beam.DoFn):
     def process(self, task: MergeTask) -> Iterator[str]:
         """The file that was written."""
         sources = [Path(source) for source in task.sources]
-        merge_files(measure_named(task.measure), sources, Path(task.target), task.tables)
+        merge_files(task.measure, sources, Path(task.target), task.tables)
         yield task.target
 
 

@@ -116,7 +116,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
         start = np.int64(0)
         for token in present:
             stop = domain_runs[token]  # the scatter has moved every start to its stop
-            total = 0
+            total = np.int64(0)
             for r in range(start, stop):
                 total += sorted_count[r]
             cell_token[n_cells] = token

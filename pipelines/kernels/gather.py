@@ -23,6 +23,21 @@ def _sum_runs(values, order, starts, out):
         out[s] = total
 
 
+@kernel
+def _take_runs(values, starts, stops, out):
+    for r in range(len(starts)):
+        for k in range(stops[r + 1] - stops[r]):
+            out[stops[r] + k] = values[starts[r] + k]
+
+
+def take_runs(values: np.ndarray, starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Runs of ``values`` that begin at ``starts``, int64 [R], one after the other; run r has the length that
+    ``offsets``, int64 [R + 1] from 0, gives it."""
+    out = np.empty(int(offsets[-1]), values.dtype)
+    _take_runs(values, starts, offsets, out)
+    return out
+
+
 def take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """``values[rows]`` of a vector of 64-bit integers and row numbers, int64 [N]."""
     out = np.empty(len(rows), np.uint64)

@@ -178,3 +178,17 @@ def feature_vectors(
     stops = np.empty(len(chosen), np.int64)
     n = _vectors(ids, offsets, chosen, buckets, counts, stops)
     return buckets[:n].copy(), counts[:n].copy(), stops
+
+
+@kernel
+def _unigram_buckets(out):
+    for token in range(len(out)):
+        h = _finish(np.uint64(token) + np.uint64(1))
+        out[token] = np.int64(h & np.uint64(BUCKETS - 1)) if (h >> np.uint64(62)) == 0 else -1
+
+
+def unigram_buckets(vocabulary: int) -> np.ndarray:
+    """The feature bucket of every token by itself, int64 [vocabulary]; -1 for those that carry no feature."""
+    out = np.empty(vocabulary, np.int64)
+    _unigram_buckets(out)
+    return out

@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines import count_tables, partials
 from corpus_audit.pipelines.count_tables import CountTable, TableSpec
+from corpus_audit.pipelines.kernels import gather
 from corpus_audit.pipelines.partials import Partial, PartialReader, PartialWriter
 from corpus_audit.schemas.audit import AuditSpec, DocumentSpec, FacetSource
 
@@ -80,6 +81,27 @@ class Block:
         high = self.high if self.clusters is None else self.clusters[0]
         return ((high >> np.uint64(56)) & np.uint64(63)).astype(np.uint8)
 
+    def take(self, rows: np.ndarray) -> Block:
+        """The block of some of the documents, int64 [N] ascending positions."""
+        if len(rows) == len(self):
+            return self
+        lengths = self.tokens[rows]
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        clusters = None if self.clusters is None else (self.clusters[0][rows], self.clusters[1][rows])
+        facets = {name: FacetColumn(facet.values, facet.codes[rows]) for name, facet in self.facets.items()}
+        plain = ("rows", "bytes", "characters", "words", "tokens", "high", "low", "first_minhash", "domains")
+        return replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in plain},
+            facets=facets,
+            clusters=clusters,
+            ids=gather.take_runs(self.ids, self.offsets[rows], offsets),
+            offsets=offsets,
+            document_ids=self.document_ids.take(pa.array(rows)),
+            excerpts=None if self.excerpts is None else self.excerpts.take(pa.array(rows)),
+        )
+
 
 class Measure(ABC):
     """Counts blocks into mergeable tables; knows nothing of engines, files or other measures.
@@ -93,6 +115,10 @@ class Measure(ABC):
     uses_tokens: bool = True
     merges: bool = True
     """Whether shards add up into one profile; otherwise the rows stay with their shard."""
+
+    def wants(self, sha256: str, spec: AuditSpec) -> bool:
+        """Whether the measure counts a shard of that digest; all of them, as a rule."""
+        return True
 
     @abstractmethod
     def settings(self, spec: AuditSpec) -> dict[str, Any]:

@@ -25,6 +25,8 @@ COMMANDS = {
     "demo": "corpus_audit.runners.cli.demo:demo",
     "init": "corpus_audit.runners.cli.init:init",
     "run": "corpus_audit.runners.cli.run:run",
+    "drift": "corpus_audit.runners.cli.drift:drift",
+    "sampling": "corpus_audit.runners.cli.sampling:sampling",
     "report": "corpus_audit.runners.cli.report:report",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",

@@ -1,0 +1,87 @@
+"""Decoys: real passages of the corpus, looked for outside their own documents; their hits are the false-positive rate.
+
+A passage that nobody published as a test cannot be a leak. Where its words are found in other documents all the same
+(licences, quotations, generated text), a rule would call a benchmark item of that kind contaminated too. Passages are
+cut from the documents of lowest content hash, as long as the benchmarks' own items; the document itself, and every
+exact copy of it, is left out of matching. A corpus of near-duplicates gives a high rate, and that is the finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.kernels.ngrams import rehash
+from corpus_audit.pipelines.reading.documents import DocumentBatch
+from corpus_audit.pipelines.tokenization import text_buffers
+
+_LEAST_WORDS = 13
+"""Shorter passages would be untestable for most rules; benchmarks of shorter items are given decoys of this length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """A passage and the content hash of the document that it was cut from."""
+
+    high: int
+    low: int
+    text: str
+
+
+class DecoyPicker:
+    """The documents of lowest content hash that are long enough; the same for any order and division of the batches.
+
+    Add every document of the corpus, or of any part of it that is the same in every run.
+    """
+
+    def __init__(self, count: int, lengths: Sequence[int]) -> None:
+        """``lengths`` are the benchmarks' items in words (runs between white space); a passage gets one of them."""
+        self._count = count
+        self._lengths = np.sort(np.maximum(np.asarray(lengths, np.int64), _LEAST_WORDS))
+        self._held: dict[tuple[int, int], Decoy] = {}
+
+    def add(self, batch: DocumentBatch) -> None:
+        """Consider a batch."""
+        if not self._count or not len(batch) or not len(self._lengths):
+            return
+        offsets, data = text_buffers(batch.text)
+        high, low = hash_documents(data, offsets)
+        limit = max(self._held) if len(self._held) >= self._count else (2**64, 0)
+        found: dict[tuple[int, int], Decoy] = {}
+        for row in np.lexsort((low, high)):
+            key = (int(high[row]), int(low[row]))
+            if key >= limit or len(found) >= self._count:
+                break
+            passage = None if key in found else self._passage(key, batch.text[int(row)].as_py())
+            if passage is not None:
+                found[key] = Decoy(*key, passage)
+        self._held |= found
+        self._trim()
+
+    def merge(self, others: Iterable[DecoyPicker]) -> None:
+        """Take in what other pickers of the same count and lengths hold."""
+        for other in others:
+            self._held |= other._held
+        self._trim()
+
+    def decoys(self) -> tuple[Decoy, ...]:
+        """The decoys, ascending by hash; fewer than asked for if the corpus has not as many documents."""
+        return tuple(self._held[key] for key in sorted(self._held))
+
+    def _trim(self) -> None:
+        if len(self._held) > self._count:
+            self._held = {key: self._held[key] for key in sorted(self._held)[: self._count]}
+
+    def _passage(self, key: tuple[int, int], text: str) -> str | None:
+        """A passage at a place, and of a length, that the document's hash chooses."""
+        drawn = [int(value) for value in rehash(np.array([key[0], key[1]], np.uint64))]
+        length = int(self._lengths[drawn[0] % len(self._lengths)])
+        words = [match.span() for match in re.finditer(r"\S+", text)]
+        if len(words) < 2 * length:
+            return None
+        start = drawn[1] % (len(words) - length + 1)
+        return text[words[start][0] : words[start + length - 1][1]]

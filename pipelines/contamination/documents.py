@@ -1,0 +1,145 @@
+"""Which documents and which domains are behind what the rules found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.pipelines.contamination.evidence import Evidence
+from corpus_audit.pipelines.count_tables import CountTable
+from corpus_audit.pipelines.kernels.contamination import WORD_GRAM
+from corpus_audit.pipelines.kernels.hashing import digests
+from corpus_audit.pipelines.measures.contamination import value_of
+from corpus_audit.schemas.benchmarks import DECOYS
+from corpus_audit.schemas.contamination_tables import CONTAMINATION_DOMAINS, CONTAMINATION_MATCHES
+
+
+def matches_table(evidence: Evidence, shown: np.ndarray) -> pa.Table:
+    """The kept documents of the items whose text is in ``shown``, bool [X]; those known by tokens alone come last."""
+    index = evidence.index
+    words = evidence.partial.tables["matches"]
+    rows_of = _rows_by_text(words, index.size)
+    token_rows_of = _rows_by_text(evidence.partial.tables["token_matches"], index.size)
+    rows: list[int] = []
+    items: list[int] = []
+    token_rows: list[int] = []
+    token_items: list[int] = []
+    for item in np.flatnonzero(shown[index.item_texts]):
+        if index.names[index.item_benchmarks[item]] == DECOYS:
+            continue
+        text = index.item_texts[item]
+        first, stop = rows_of[text], rows_of[text + 1]
+        rows.extend(range(int(first), int(stop)))
+        items.extend([int(item)] * (stop - first))
+        if first == stop:
+            first, stop = token_rows_of[text], token_rows_of[text + 1]
+            token_rows.extend(range(int(first), int(stop)))
+            token_items.extend([int(item)] * (stop - first))
+    by_words = _matched(evidence, words, np.array(rows, np.int64), np.array(items, np.int64), "words")
+    by_tokens = _matched(
+        evidence,
+        evidence.partial.tables["token_matches"],
+        np.array(token_rows, np.int64),
+        np.array(token_items, np.int64),
+        "tokens",
+    )
+    both = pa.concat_tables([by_words, by_tokens])
+    order = np.argsort(np.array(items + token_items, np.int64), kind="stable")
+    return both.take(pa.array(order))
+
+
+def _rows_by_text(table: CountTable, texts: int) -> np.ndarray:
+    return np.searchsorted(table.columns["text"].astype(np.int64), np.arange(texts + 1))
+
+
+def _matched(evidence: Evidence, table: CountTable, rows: np.ndarray, items: np.ndarray, unit: str) -> pa.Table:
+    index, columns = evidence.index, table.columns
+    at = pa.array(rows)
+    ids = columns["id"].take(at).cast(pa.string())
+    hashes = digests(columns["high"][rows], columns["low"][rows])
+    names = pa.array(evidence.partial.names, pa.string())
+    nothing = pa.nulls(len(rows), pa.int64())
+    if unit == "words":
+        covered = pa.array(value_of(columns["rank"])[rows] / evidence.words[index.item_texts[items]])
+        documents, longest = pa.array(columns["documents"][rows]), columns["longest"][rows] + WORD_GRAM - 1
+        offset, length = pa.array(columns["offset"][rows]), pa.array(columns["length"][rows])
+    else:
+        covered, offset, length = pa.nulls(len(rows), pa.float64()), nothing, nothing
+        documents, longest = nothing, value_of(columns["rank"])[rows]
+    arrays = [
+        pa.array(index.names, pa.string()).take(pa.array(index.item_benchmarks[items])),
+        index.item_ids.take(pa.array(items)).cast(pa.string()),
+        pa.array([row.tobytes().hex() for row in hashes], pa.string()),
+        pc.if_else(pc.equal(ids, ""), None, ids),
+        names.take(pa.array(columns["domain"][rows])),
+        documents,
+        pa.array([unit] * len(rows), pa.string()),
+        pa.array(longest, pa.int64()),
+        covered,
+        offset,
+        length,
+    ]
+    return pa.Table.from_arrays(arrays, schema=CONTAMINATION_MATCHES)
+
+
+def domains_table(evidence: Evidence, limit: int) -> pa.Table:
+    """What each domain holds of each benchmark; domains that hold nothing are left out."""
+    index, names = evidence.index, evidence.partial.names
+    rows = []
+    for number, name in enumerate(index.names):
+        if name == DECOYS:
+            continue
+        documents, grams, long_grams, items = _by_domain(evidence, number, limit)
+        held = np.flatnonzero(documents + grams + long_grams)
+        order = sorted(held, key=lambda d: (-items[d], -documents[d], names[d].encode()))
+        rows += [
+            {
+                "benchmark": name,
+                "domain": names[d],
+                "documents": int(documents[d]),
+                "grams": int(grams[d]),
+                "long_grams": int(long_grams[d]),
+                "items": int(items[d]),
+            }
+            for d in order
+        ]
+    return pa.Table.from_pylist(rows, CONTAMINATION_DOMAINS)
+
+
+def _by_domain(evidence: Evidence, benchmark: int, limit: int) -> tuple[np.ndarray, ...]:
+    """(documents, 8-grams, 13-grams, items), int64 [domains] each."""
+    index, size = evidence.index, len(evidence.partial.names)
+    grams, shared = evidence.partial.tables["grams"], evidence.partial.tables["documents"]
+    documents = np.zeros(size, np.int64)
+    own = shared.columns["benchmark"].astype(np.int64) == benchmark
+    documents[shared.columns["domain"][own]] = shared.columns["documents"][own]
+    texts = index.item_texts[index.item_benchmarks == benchmark]
+    inside = np.zeros(index.size, bool)
+    inside[texts] = True
+    starts = index.texts.starts
+    of_benchmark = np.repeat(inside, np.diff(starts))
+    counts = [documents]
+    items = np.zeros(size, np.int64)
+    for numbers, first, stop in (
+        (index.texts.grams, *index.gram_starts[:2]),
+        (index.long_numbers, *index.gram_starts[1:3]),
+    ):
+        places = np.flatnonzero(of_benchmark & (numbers >= 0))
+        places = places[np.argsort(numbers[places], kind="stable")]
+        bounds = np.searchsorted(numbers[places], np.arange(stop - first + 1))
+        gram = grams.columns["gram"].astype(np.int64) - first
+        chosen = np.flatnonzero((gram >= 0) & (gram < stop - first))
+        chosen = chosen[bounds[gram[chosen] + 1] > bounds[gram[chosen]]]
+        counts.append(np.bincount(grams.columns["domain"][chosen], minlength=size))
+        if first == 0:
+            continue
+        chosen = chosen[evidence.documents[gram[chosen] + first] <= limit]
+        many = bounds[gram[chosen] + 1] - bounds[gram[chosen]]
+        ends = np.cumsum(many)
+        at = np.arange(many.sum()) + np.repeat(bounds[gram[chosen]] - (ends - many), many)
+        text = np.searchsorted(starts, places[at], side="right") - 1
+        leaked = np.unique(np.repeat(grams.columns["domain"][chosen], many) << 32 | text)
+        each = np.bincount(texts, minlength=index.size)  # a benchmark may have an item twice
+        np.add.at(items, leaked >> 32, each[leaked & (2**32 - 1)])
+    return *counts, items

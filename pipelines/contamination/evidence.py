@@ -1,0 +1,155 @@
+"""Merged counts read as evidence: which n-grams the corpus holds, and how much of every text they cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus_audit.pipelines.contamination.index import BenchmarkIndex
+from corpus_audit.pipelines.kernels.contamination import MILLION, WORD_GRAM
+from corpus_audit.pipelines.kernels.contamination_spans import covered_words
+from corpus_audit.pipelines.measures.contamination import value_of
+from corpus_audit.pipelines.partials import Partial
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a merged partial of `measures.contamination` says about X texts.
+
+    ``limit`` is always the number of documents from which an n-gram is boilerplate on; None counts every n-gram.
+    """
+
+    index: BenchmarkIndex
+    partial: Partial
+
+    @cached_property
+    def documents(self) -> Integers:
+        """int64 [all n-grams + 1], documents that hold each; a 0 last, for places where none begins."""
+        table = self.partial.tables["grams"]
+        counts = np.zeros(self.index.gram_starts[-1] + 1, np.int64)
+        np.add.at(counts, table.columns["gram"].astype(np.int64), table.columns["documents"])
+        return counts
+
+    @cached_property
+    def copies(self) -> Integers:
+        """int64 [X], documents whose text is that of a decoy's source."""
+        table = self.partial.tables["copies"]
+        copies = np.zeros(self.index.size, np.int64)
+        first = self.index.size - self.index.decoys
+        copies[first + table.columns["decoy"].astype(np.int64)] = table.columns["documents"]
+        return copies
+
+    @cached_property
+    def words(self) -> Integers:
+        """int64 [X], words of each text."""
+        return np.diff(self.index.texts.starts)
+
+    @cached_property
+    def tokens(self) -> Integers:
+        """int64 [X], tokens of each text."""
+        return np.diff(self.index.texts.token_starts)
+
+    def words_seen(self, limit: int | None) -> Flags:
+        """bool [W], whether the corpus holds the 8-gram that begins at a word."""
+        return self._seen(self.index.texts.grams, self.index.gram_starts[0], self.index.texts.starts, limit)
+
+    def long_words_seen(self, limit: int | None) -> Flags:
+        """bool [W], the same of 13-grams."""
+        return self._seen(self.index.long_numbers, self.index.gram_starts[1], self.index.texts.starts, limit)
+
+    def tokens_seen(self, limit: int | None) -> Flags:
+        """bool [T], the same of 10-grams of tokens."""
+        return self._seen(self.index.texts.token_grams, self.index.gram_starts[2], self.index.texts.token_starts, limit)
+
+    def _seen(self, numbers: np.ndarray, first: int, starts: np.ndarray, limit: int | None) -> Flags:
+        within = numbers >= 0
+        text = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        held = self.documents[np.where(within, numbers.astype(np.int64) + first, -1)] - self.copies[text]
+        seen: Flags = within & (held > 0)
+        return seen if limit is None else seen & (held <= limit)
+
+    def covered_words(self, limit: int | None) -> Integers:
+        """int64 [X], words in an 8-gram that any document holds."""
+        seen = self.words_seen(limit)
+        covered = seen.copy()
+        for shift in range(1, WORD_GRAM):
+            covered[shift:] |= seen[:-shift]
+        return per_text(covered, self.index.texts.starts)
+
+    def covered_tokens(self, limit: int | None) -> Integers:
+        """int64 [X], tokens in a match of more than ten tokens (Llama 2) that any document holds."""
+        table = self.partial.tables["places"]
+        place = table.columns["place"].astype(np.int64)
+        counts = self.tokens_seen(limit)[place] if len(place) else np.empty(0, bool)
+        place, length = place[counts], value_of(table.columns["rank"])[counts]
+        change = np.zeros(len(self.index.texts.tokens) + 1, np.int64)
+        np.add.at(change, place, 1)
+        np.add.at(change, place + length, -1)
+        return per_text(np.cumsum(change[:-1]) > 0, self.index.texts.token_starts)
+
+    def one_document(self, limit: int | None) -> tuple[Integers, Integers]:
+        """(words in an 8-gram of the same document, words of the longest run in one document), int64 [X] each, of
+        the kept documents' best."""
+        table = self.partial.tables["matches"]
+        text = table.columns["text"].astype(np.int64)
+        if limit is None:
+            covered, longest = value_of(table.columns["rank"]), table.columns["longest"]
+        else:
+            starts, spans = spans_of(table.columns["spans"])
+            counts = self.words_seen(limit)
+            covered, longest = covered_words(counts, self.index.texts.starts, text, starts, spans, WORD_GRAM)
+        best_covered, best_run = np.zeros(self.index.size, np.int64), np.zeros(self.index.size, np.int64)
+        np.maximum.at(best_covered, text, covered)
+        np.maximum.at(best_run, text, longest)
+        return best_covered, np.where(best_run > 0, best_run + WORD_GRAM - 1, 0)
+
+    def longest_tokens(self) -> Integers:
+        """int64 [X], tokens of the longest match of Llama 2."""
+        return self._best("token_matches")
+
+    def idf_scores(self) -> Floats:
+        """float64 [X], decon's overlap in the best document."""
+        return self._best("idf") / MILLION
+
+    def _best(self, name: str) -> Integers:
+        table = self.partial.tables[name]
+        best = np.zeros(self.index.size, np.int64)
+        best[table.columns["text"].astype(np.int64)] = value_of(table.columns["rank"])
+        return best
+
+    def prompts_unique_words(self) -> Integers:
+        """int64 [X], distinct words of each prompt."""
+        texts = self.index.texts
+        inside = np.arange(len(texts.hashes)) - np.repeat(texts.starts[:-1], self.words) < np.repeat(
+            texts.prompts, self.words
+        )
+        text = np.repeat(np.arange(self.index.size), self.words)[inside]
+        hashes = texts.hashes[inside]
+        order = np.lexsort((hashes, text))
+        new = np.ones(len(order), bool)
+        new[1:] = (text[order[1:]] != text[order[:-1]]) | (hashes[order[1:]] != hashes[order[:-1]])
+        return np.bincount(text[order][new], minlength=self.index.size).astype(np.int64)
+
+
+def per_text(flags: Flags, starts: np.ndarray) -> Integers:
+    """int64 [X], how many of each text's flags are set."""
+    total = np.concatenate(([0], np.cumsum(flags, dtype=np.int64)))
+    counts: Integers = total[starts[1:]] - total[starts[:-1]]
+    return counts
+
+
+def spans_of(column: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [R + 1] offsets, int32 spans) of the stored bytes."""
+    if not len(column):
+        return np.zeros(1, np.int64), np.empty(0, np.int32)
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]] if column.buffers()[2] else b""
+    return (offsets - offsets[0]) // 4, np.frombuffer(data, "<i4").astype(np.int32)

@@ -1,0 +1,237 @@
+"""The index of the benchmarks: one immutable file that scans map into memory.
+
+The file is named by a digest of all that its content depends on (items, decoys, tokenizer, normalisation, parameters),
+so that it is built once and a partial profile can name it in its key. Layout: a magic line; the arrays, 64-byte
+aligned; a JSON header that says where they are; the header's length (8 bytes); the SHA-256 of all that precedes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines.atomic import AtomicFile
+from corpus_audit.pipelines.contamination.decoys import Decoy
+from corpus_audit.pipelines.contamination.grams import IDF_UNIT, SHARED_TEXTS, Posting, idf_weights, post
+from corpus_audit.pipelines.contamination.items import Benchmark, Item, digest_of
+from corpus_audit.pipelines.contamination.normalisation import NORMALISATION, tables
+from corpus_audit.pipelines.kernels.contamination import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM, Grams, Texts
+from corpus_audit.pipelines.kernels.normalised_words import hash_texts, hash_tokens
+from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
+from corpus_audit.schemas.benchmarks import DECOYS
+from corpus_audit.schemas.errors import StoreError
+
+INDEX_VERSION = 1
+"""Raised whenever the same items would give another index or the same index other hits."""
+
+_MAGIC = b"corpus-audit benchmark index 1\n"
+_ALIGNED = 64
+_GRAMS = ("words", "long_words", "tokens")
+
+
+@dataclass(frozen=True)
+class BenchmarkIndex:
+    """Everything that a scan and the rules need of the benchmarks; arrays are read-only views of the file.
+
+    X texts are the distinct (prompt, answer) pairs; I items refer to them. The decoys' texts come last.
+
+    Attributes:
+        digest: the file's name.
+        names: of the benchmarks, `DECOYS` last if there are decoys.
+        item_benchmarks, item_texts: int32 [I]; items of one benchmark stand together.
+        item_ids: pa.LargeStringArray [I].
+        texts: the texts' words and tokens.
+        words, long_words, tokens: their 8-grams and 13-grams of words and 10-grams of tokens.
+        long_numbers: int32 [W], number of the 13-gram that begins at a word, or -1.
+        decoys: how many of the last texts are decoys.
+        sources: (high, low), uint64 [decoys] each: content hashes of the decoys' documents, ascending.
+        rows, bad: rows and bad rows by reason of each benchmark.
+    """
+
+    digest: str
+    names: tuple[str, ...]
+    item_benchmarks: np.ndarray
+    item_texts: np.ndarray
+    item_ids: pa.LargeStringArray
+    texts: Texts
+    words: Grams
+    long_words: Grams
+    tokens: Grams
+    long_numbers: np.ndarray
+    decoys: int
+    sources: tuple[np.ndarray, np.ndarray]
+    rows: tuple[int, ...]
+    bad: tuple[dict[str, int], ...]
+
+    @property
+    def size(self) -> int:
+        """X, the number of texts."""
+        return len(self.texts.prompts)
+
+    @property
+    def gram_starts(self) -> tuple[int, int, int, int]:
+        """Where 8-grams, 13-grams and 10-grams begin in one numbering of all, and its end."""
+        first, second = len(self.words.keys), len(self.words.keys) + len(self.long_words.keys)
+        return 0, first, second, second + len(self.tokens.keys)
+
+
+def index_digest(benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenizer: str) -> str:
+    """The name of the index of these benchmarks; ``tokenizer`` identifies the tokenizer and the way it counts."""
+    parts = {
+        "version": INDEX_VERSION,
+        "normalisation": NORMALISATION,
+        "grams": [WORD_GRAM, LONG_WORD_GRAM, TOKEN_GRAM, SHARED_TEXTS, IDF_UNIT],
+        "tokenizer": tokenizer,
+        "benchmarks": digest_of(benchmarks),
+        "decoys": [[f"{decoy.high:016x}{decoy.low:016x}", decoy.text] for decoy in decoys],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def build_index(
+    benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenization: Tokenization, folder: Path
+) -> Path:
+    """The file of the index in ``folder``; it is only built if it is not there already.
+
+    Args:
+        benchmarks: what is looked for.
+        decoys: in ascending order of their documents' hashes; see `decoys.DecoyPicker`.
+        tokenization: the audit's tokenizer.
+        folder: where indexes are kept.
+    """
+    digest = index_digest(benchmarks, decoys, tokenization.file.sha256)
+    path = folder / f"{digest}.index"
+    if path.exists():
+        return path
+    groups = [(b.name, list(b.items)) for b in benchmarks]
+    if decoys:
+        groups.append((DECOYS, [Item(f"{d.high:016x}{d.low:016x}", d.text) for d in decoys]))
+    text_of: dict[tuple[str, str], int] = {}
+    distinct: list[Item] = []
+    item_texts: list[int] = []
+    for name, items in groups:
+        for item in items:
+            number = text_of.setdefault((item.prompt, item.answer), len(distinct)) if name != DECOYS else len(distinct)
+            if number == len(distinct):
+                distinct.append(item)
+            item_texts.append(number)
+    texts, words, long_words, tokens = _grams(distinct, len(distinct) - len(decoys), tokenization)
+    ids = pa.array([item.id for _, items in groups for item in items], pa.large_string())
+    id_offsets, id_data = text_buffers(ids)
+    arrays: dict[str, np.ndarray] = {
+        "item_benchmarks": np.repeat(np.arange(len(groups), dtype=np.int32), [len(items) for _, items in groups]),
+        "item_texts": np.array(item_texts, np.int32),
+        "id_offsets": id_offsets,
+        "id_data": id_data,
+        "long_numbers": long_words.numbers,
+        "source_high": np.array([decoy.high for decoy in decoys], np.uint64),
+        "source_low": np.array([decoy.low for decoy in decoys], np.uint64),
+    }
+    arrays |= {f"texts.{name}": array for name, array in texts._asdict().items()}
+    for name, posting in zip(_GRAMS, (words, long_words, tokens), strict=True):
+        arrays |= {f"{name}.{part}": np.asarray(array) for part, array in posting.grams._asdict().items()}
+    header = {
+        "names": [name for name, _ in groups],
+        "rows": [b.rows for b in benchmarks] + ([len(decoys)] if decoys else []),
+        "bad": [dict(sorted(b.bad.items())) for b in benchmarks] + ([{}] if decoys else []),
+    }
+    _write(path, arrays, header)
+    return path
+
+
+def _grams(
+    distinct: Sequence[Item], benchmark_texts: int, tokenization: Tokenization
+) -> tuple[Texts, Posting, Posting, Posting]:
+    parts = pa.array([part for item in distinct for part in (item.prompt, item.answer)], pa.large_string())
+    offsets, data = text_buffers(parts)
+    hashes, stops = hash_texts(data, offsets, *tables())
+    starts = stops[::2].copy()
+    prompts = stops[1::2] - starts[:-1]
+    encoded = tokenization.encode(pa.array([item.text for item in distinct], pa.large_string()))
+    words = post(hashes, starts, WORD_GRAM, places=False)
+    long_words = post(hashes, starts, LONG_WORD_GRAM, places=False)
+    tokens = post(hash_tokens(encoded.ids), encoded.offsets, TOKEN_GRAM, places=True)
+    weights = idf_weights(hashes, starts, prompts, benchmark_texts)
+    texts = Texts(starts, prompts, hashes, words.numbers, weights, encoded.offsets, encoded.ids, tokens.numbers)
+    return texts, words, long_words, tokens
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+    digest = hashlib.sha256()
+    places: dict[str, list[Any]] = {}
+    at = 0
+    with AtomicFile(path) as file:
+
+        def put(data: Any) -> None:
+            nonlocal at
+            digest.update(data)
+            file.write(data)
+            at += len(data)
+
+        put(_MAGIC)
+        for name, array in arrays.items():
+            put(bytes(-at % _ALIGNED))
+            places[name] = [at, array.dtype.str, array.size]
+            put(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        encoded = json.dumps(header | {"arrays": places}, sort_keys=True).encode()
+        put(encoded)
+        put(len(encoded).to_bytes(8, "little"))
+        file.write(digest.digest())
+
+
+def load_index(path: Path) -> BenchmarkIndex:
+    """Map an index into memory after checking its digest.
+
+    Raises:
+        StoreError: the file is missing, damaged, cut, or of another version.
+    """
+    try:
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read the benchmark index {path}: {error}") from error
+    body = len(data) - 32
+    if body < len(_MAGIC) + 8 or bytes(data[: len(_MAGIC)]) != _MAGIC:
+        raise StoreError(f"{path} is not a benchmark index of this version; remove it and run again")
+    if hashlib.sha256(data[:body]).digest() != bytes(data[body:]):
+        raise StoreError(f"the benchmark index {path} is damaged: its digest does not match; remove it and run again")
+    length = int.from_bytes(data[body - 8 : body], "little")
+    header = json.loads(bytes(data[body - 8 - length : body - 8]))
+    arrays = {
+        name: np.frombuffer(data, np.dtype(kind), size, at) for name, (at, kind, size) in header["arrays"].items()
+    }
+    ids = pa.LargeStringArray.from_buffers(
+        len(arrays["item_texts"]), pa.py_buffer(arrays["id_offsets"]), pa.py_buffer(arrays["id_data"])
+    )
+    return BenchmarkIndex(
+        digest=path.stem,
+        names=tuple(header["names"]),
+        item_benchmarks=arrays["item_benchmarks"],
+        item_texts=arrays["item_texts"],
+        item_ids=ids,
+        texts=Texts(*(arrays[f"texts.{name}"] for name in Texts._fields)),
+        words=_loaded_grams(arrays, "words"),
+        long_words=_loaded_grams(arrays, "long_words"),
+        tokens=_loaded_grams(arrays, "tokens"),
+        long_numbers=arrays["long_numbers"],
+        decoys=len(arrays["source_high"]),
+        sources=(arrays["source_high"], arrays["source_low"]),
+        rows=tuple(header["rows"]),
+        bad=tuple(header["bad"]),
+    )
+
+
+def _loaded_grams(arrays: dict[str, np.ndarray], name: str) -> Grams:
+    def part(field: str) -> np.ndarray:
+        return arrays[f"{name}.{field}"]
+
+    shifts = part("directory_shift")[0], part("filter_shift")[0]
+    return Grams(part("keys"), part("directory"), part("filter"), *shifts, part("starts"), part("posted"))

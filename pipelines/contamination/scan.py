@@ -1,0 +1,153 @@
+"""Scanning batches of documents against an index; called while a batch's text is still in memory."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines.contamination.hits import Hits
+from corpus_audit.pipelines.contamination.index import BenchmarkIndex, load_index
+from corpus_audit.pipelines.contamination.normalisation import tables
+from corpus_audit.pipelines.kernels.contamination import Marks
+from corpus_audit.pipelines.kernels.contamination_tokens import scan_tokens
+from corpus_audit.pipelines.kernels.contamination_words import scan_words
+from corpus_audit.pipelines.tokenization import TokenBatch, text_buffers
+
+_indexes: dict[Path, BenchmarkIndex] = {}
+_indexes_lock = threading.Lock()
+
+
+@dataclass
+class _Workspace:
+    """A thread's marks (memory is only taken as it is written) and the next serial number."""
+
+    marks: Marks
+    serial: int = 1
+
+
+class Scanner:
+    """Scans documents for one index; pickles as the index's path, and every thread has marks of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._workspaces: dict[int, _Workspace] = {}
+
+    def __getstate__(self) -> Path:
+        return self.path
+
+    def __setstate__(self, path: Path) -> None:
+        self.path = path
+        self._workspaces = {}
+
+    @property
+    def digest(self) -> str:
+        """What identifies the index."""
+        return self.path.stem
+
+    @cached_property
+    def index(self) -> BenchmarkIndex:
+        """The index, mapped once a process.
+
+        Raises:
+            StoreError: when it is missing or damaged.
+        """
+        with _indexes_lock:
+            if self.path not in _indexes:
+                _indexes[self.path] = load_index(self.path)
+            return _indexes[self.path]
+
+    def scan(self, text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray) -> Hits:
+        """The hits of D documents.
+
+        Args:
+            text: their texts [D].
+            encoded: their token ids, uint32.
+            high, low: uint64 [D], their content hashes.
+        """
+        index = self.index
+        offsets, data = text_buffers(text)
+        own = self._own(high, low)
+        workspace = self._workspace(len(text))
+        serial, workspace.serial = workspace.serial, workspace.serial + len(text)
+        # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
+        longest = max(int(np.diff(offsets).max(initial=0)), int(np.diff(encoded.offsets).max(initial=0))) + 1
+        words = (np.empty(longest, np.uint64), np.empty(longest, np.int64))
+        room = (np.empty(longest, np.int64), np.empty(longest, np.uint64))
+        found, stops, long_found, long_stops, pairs, spans = scan_words(
+            data,
+            offsets,
+            own,
+            *tables(),
+            index.words,
+            index.long_words,
+            index.texts,
+            workspace.marks,
+            serial,
+            words,
+            room,
+        )
+        tokens, token_stops, token_pairs, places, lengths = scan_tokens(
+            encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, room
+        )
+        starts = index.gram_starts
+        return Hits(
+            np.concatenate([_rows(each) for each in (stops, long_stops, token_stops)]),
+            np.concatenate([found + starts[0], long_found + starts[1], tokens + starts[2]]),
+            pairs[:, :7].copy(),
+            np.concatenate(([0], pairs[:, 7])),
+            spans,
+            token_pairs,
+            places,
+            lengths,
+        )
+
+    def _own(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+        """int64 [D], the text of the decoy that was cut from a document with this content, or -1."""
+        decoy = decoys_of(self.index, high, low)
+        return np.where(decoy < 0, -1, decoy + self.index.size - self.index.decoys)
+
+    def release(self) -> None:
+        """Give back the memory of threads; call when no split is being counted."""
+        self._workspaces.clear()
+
+    def _workspace(self, documents: int) -> _Workspace:
+        """The thread's, begun anew when its serial numbers run out."""
+        thread = threading.get_ident()
+        if thread not in self._workspaces or self._workspaces[thread].serial + documents >= 2**31:
+            index = self.index
+            words, tokens = len(index.words.keys), len(index.texts.tokens)
+            marks = Marks(
+                words=np.zeros(words, np.int32),
+                word_firsts=np.zeros(words, np.int64),
+                long_words=np.zeros(len(index.long_words.keys), np.int32),
+                tokens=np.zeros(len(index.tokens.keys), np.int32),
+                texts=np.zeros(index.size, np.int32),
+                token_texts=np.zeros(index.size, np.int32),
+                token_rows=np.zeros(index.size, np.int64),
+                places=np.zeros(tokens, np.int32),
+                ends=np.zeros(tokens, np.int32),
+                best=np.zeros(tokens, np.int32),
+            )
+            self._workspaces[thread] = _Workspace(marks)
+        return self._workspaces[thread]
+
+
+def decoys_of(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """int64 [D], the decoy that was cut from a document with this content hash, or -1."""
+    found = np.full(len(high), -1, np.int64)
+    source_high, source_low = index.sources
+    if len(source_high):
+        at = np.searchsorted(source_high, high)
+        at = np.minimum(at, len(source_high) - 1)
+        same = (source_high[at] == high) & (source_low[at] == low)
+        found[same] = at[same]
+    return found
+
+
+def _rows(stops: np.ndarray) -> np.ndarray:
+    return np.repeat(np.arange(len(stops)), np.diff(stops, prepend=0))

@@ -1,0 +1,1 @@
+"""Drift between two finished profiles: reads tables, never shards."""

@@ -1,0 +1,191 @@
+"""Everything that drift between two runs is made of, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines.drift import rows
+from corpus_audit.pipelines.drift.classifying import classifier_rows
+from corpus_audit.pipelines.drift.comparable import check_comparable
+from corpus_audit.pipelines.drift.domain_samples import DomainSamples
+from corpus_audit.pipelines.drift.lengths import length_rows
+from corpus_audit.pipelines.drift.texts import Examples
+from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
+from corpus_audit.pipelines.drift.turnover import turnover
+from corpus_audit.pipelines.near_duplicate_rates import near_duplicate_rates
+from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.pipelines.statistics.decomposition import decompose
+from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift
+from corpus_audit.pipelines.statistics.permutation import (
+    PERMUTATIONS,
+    STATISTICS,
+    Distance,
+    DriftSummary,
+    drift_summary,
+)
+from corpus_audit.pipelines.statistics.token_drift import FALLER, OTHER, RISER, token_drift
+from corpus_audit.pipelines.statistics.token_sample import Integers, TokenContrast
+from corpus_audit.schemas import drift_tables
+from corpus_audit.schemas.tables import ALL_DOMAINS
+
+_NO_PART = "which documents of this slice both hold is not known: run the current audit with this baseline"
+_NO_GROUPS = "hash groups are kept overall only, as there are too many domains for this vocabulary"
+
+
+@dataclass
+class _Found:
+    """Rows of the tables as they come."""
+
+    summaries: list[pa.Table] = field(default_factory=list)
+    tokens: list[pa.Table] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def drift(
+    label: str,
+    baseline: RunDirectory,
+    current: RunDirectory,
+    shared: TokenTables | None,
+    *,
+    workers: int,
+    permutations: int = PERMUTATIONS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, pa.Table]:
+    """Compare two finished runs; no shard is read.
+
+    Args:
+        label: what the tables call the baseline.
+        baseline, current: the runs.
+        shared: token tables of the documents that both hold, if either run has measured the other.
+        workers: threads.
+        permutations: of the token distributions.
+        progress: told which slice comes next.
+
+    Returns:
+        The tables of `schemas.drift_tables` by name.
+
+    Raises:
+        UsageError: the runs cannot be compared.
+        StoreError: a table cannot be read.
+    """
+    check_comparable(baseline.facts, current.facts, label)
+    progress("turnover")
+    documents = turnover(label, baseline, current)
+    samples = DomainSamples.of(baseline, current, documents)
+    kept = int(documents["kept"][0].as_py())
+    known = shared is not None or kept == 0
+    vocabulary = max(int(run.facts["tokenizer"]["vocabulary"]) for run in (baseline, current))
+    contrasts = Contrasts(
+        _tables(baseline),
+        _tables(current),
+        shared,
+        samples.totals if known else (*samples.totals[:2], {}),
+        vocabulary,
+        current.facts["cluster"] is not None,
+        all(run.facts["token_groups"] == "domain" for run in (baseline, current)),
+    )
+    examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
+    found = _Found()
+    progress(ALL_DOMAINS)
+    overall = contrasts.overall()
+    reason = None if known else _unknown(kept)
+    _slice(found, label, ALL_DOMAINS, overall, examples, reason, permutations, workers)
+    counts = overall.baseline.count, overall.current.count
+    moved = token_drift(overall)
+    dense = [_dense(count, overall, vocabulary) for count in counts]
+    del overall, counts
+
+    def each_domain() -> Iterator[TokenContrast]:
+        for name, contrast in contrasts.domains():
+            progress(name)
+            why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
+            _slice(found, label, name, contrast, examples, why, permutations, workers)
+            names.append(name)
+            yield contrast
+
+    names: list[str] = []
+    split = decompose(dense[0], dense[1], each_domain())
+    found.parts += rows.part_rows(label, ALL_DOMAINS, split.overall, examples)
+    for name, parts in zip(names, split.domains, strict=True):
+        found.parts += rows.part_rows(label, name, parts, examples)
+    if not known:  # what chance alone gives depends on what is shared
+        found.parts = [row | {"tvd_null_mean": None, "tvd_excess": None} for row in found.parts]
+    progress("classifier")
+    tables = {
+        "drift": pa.concat_tables(found.summaries),
+        "drift_tokens": pa.concat_tables(found.tokens),
+        "drift_parts": pa.Table.from_pylist(found.parts, schema=drift_tables.DRIFT_PARTS),
+        "drift_domains": pa.concat_tables(
+            rows.domain_rows(
+                label,
+                samples.names,
+                unit,
+                domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
+            )
+            for unit in UNITS
+        ),
+        "drift_lengths": length_rows(label, baseline, current, documents),
+        "turnover": documents,
+        "drift_classifier": classifier_rows(label, baseline, current, moved, examples),
+        "near_duplicates": near_duplicate_rates(current, label, baseline),
+    }
+    return tables
+
+
+def _slice(
+    found: _Found,
+    label: str,
+    name: str,
+    contrast: TokenContrast,
+    examples: tuple[Examples, Examples],
+    reason: str | None,
+    permutations: int,
+    workers: int,
+) -> None:
+    """Add the rows of one slice; where ``reason`` is given, values alone, as no test would be right."""
+    summary = (
+        drift_summary(contrast, permutations if reason is None else 0, workers=workers)
+        if reason is None
+        else (_values_only(contrast, reason))
+    )
+    found.summaries.append(rows.summary_rows(label, name, contrast, summary))
+    moved = token_drift(contrast)
+    if reason is not None:  # what is shared, or how it clusters, is not known: no test would be right
+        nothing = np.full(len(moved.tokens), np.nan)
+        kind = np.where(np.isin(moved.kind, (RISER, FALLER)), OTHER, moved.kind).astype(np.uint8)
+        moved = replace(moved, kind=kind, z=nothing, log_odds_z=nothing, p=nothing, q=nothing)
+        moved = replace(moved, low=nothing, high=nothing, design_effect=nothing)
+    found.tokens.append(rows.token_rows(label, name, moved, examples, everything=name == ALL_DOMAINS))
+
+
+def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
+    baseline, current = contrast.baseline.count, contrast.current.count
+    held = bool(baseline.any() and current.any())
+    distances = {
+        name: Distance(name, float(function(baseline, current)) if held else None)
+        for name, function in STATISTICS.items()
+    }
+    return DriftSummary(distances, 0, None, None, reason)
+
+
+def _unknown(kept: int) -> str:
+    return (
+        f"both hold {kept} documents, and neither run measured their tokens: give the current audit this baseline "
+        "(corpus-audit run AUDIT --baseline RUN) and it reads what it must"
+    )
+
+
+def _tables(run: RunDirectory) -> TokenTables:
+    folder = run.folder / "tables"
+    return TokenTables(folder / "token_counts.parquet", folder / "token_groups.parquet")
+
+
+def _dense(count: Integers, contrast: TokenContrast, vocabulary: int) -> Integers:
+    dense = np.zeros(vocabulary, np.int64)
+    dense[contrast.tokens] = count
+    return dense

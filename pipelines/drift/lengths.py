@@ -1,0 +1,79 @@
+"""Length drift between two runs from their length histograms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.pipelines.drift.rows import finite
+from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.pipelines.statistics.length_drift import STATISTICS, LengthHistogram, length_drift
+from corpus_audit.schemas.drift_tables import DRIFT_LENGTHS
+from corpus_audit.schemas.tables import ALL_DOMAINS
+
+UNITS = ("characters", "tokens")
+
+
+def length_rows(label: str, baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> pa.Table:
+    """Table DRIFT_LENGTHS of all documents and of every domain that both runs hold.
+
+    Raises:
+        StoreError: when a table cannot be read.
+    """
+    kept = dict(zip(turnover["domain"].to_pylist(), turnover["kept"].to_pylist(), strict=True))
+    tables = [run.table("lengths") for run in (baseline, current)]
+    rows: list[dict[str, Any]] = []
+    for unit in UNITS:
+        sides = [_histograms(table, unit) for table in tables]
+        for domain in sides[0].keys() & sides[1].keys():
+            rows += _rows(label, domain, unit, sides[0][domain], sides[1][domain], int(kept.get(domain, 0)))
+    rows.sort(key=lambda row: (row["domain"] != ALL_DOMAINS, row["domain"].encode(), row["unit"], row["statistic"]))
+    return pa.Table.from_pylist(rows, schema=DRIFT_LENGTHS)
+
+
+def _rows(
+    label: str, domain: str, unit: str, before: LengthHistogram, now: LengthHistogram, shared: int
+) -> list[dict[str, Any]]:
+    found = length_drift(before, now, shared)
+    return [
+        {
+            "baseline": label,
+            "domain": domain,
+            "unit": unit,
+            "statistic": statistic,
+            "value_baseline": finite(found.value_baseline[i]),
+            "value_current": finite(found.value_current[i]),
+            "change": finite(found.change[i]),
+            "low": finite(found.low[i]),
+            "high": finite(found.high[i]),
+        }
+        for i, statistic in enumerate(STATISTICS)
+    ]
+
+
+def _histograms(table: pa.Table, unit: str) -> dict[str, LengthHistogram]:
+    """The histogram of every domain, and that of all."""
+    rows = table.filter(pc.equal(table["unit"], unit)).combine_chunks()
+    low, high, documents = (rows[name].to_numpy() for name in ("low", "high", "documents"))
+    domains = rows["domain"].combine_chunks().dictionary_encode()
+    codes, names = domains.indices.to_numpy(), domains.dictionary.to_pylist()
+    found = {ALL_DOMAINS: _added_up(low, high, documents)}
+    for code, name in enumerate(names):
+        mine = codes == code
+        found[name] = LengthHistogram(low[mine], high[mine], documents[mine])
+    return found
+
+
+def _added_up(
+    low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+) -> LengthHistogram:
+    edges, place = np.unique(low, return_inverse=True)
+    tops = np.zeros(len(edges), np.int64)
+    tops[place] = high
+    sums = np.zeros(len(edges), np.int64)
+    np.add.at(sums, place, documents)
+    return LengthHistogram(edges, tops, sums)

@@ -1,0 +1,198 @@
+"""From drift statistics to rows of the drift tables."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus_audit.pipelines.drift.texts import Examples, texts_of
+from corpus_audit.pipelines.statistics.classifier import ClassifierTest
+from corpus_audit.pipelines.statistics.decomposition import Part, Parts
+from corpus_audit.pipelines.statistics.domain_drift import DomainDrift
+from corpus_audit.pipelines.statistics.permutation import UNITS, DriftSummary
+from corpus_audit.pipelines.statistics.token_drift import KINDS, OTHER, TokenDrift
+from corpus_audit.pipelines.statistics.token_sample import TokenContrast
+from corpus_audit.schemas import drift_tables
+
+LISTED = 50
+"""Tokens of each kind that a domain lists."""
+
+LISTED_UNTESTED = 200
+"""Tokens that are new, and that vanished, in too few documents to be tested and are listed overall all the same."""
+
+
+def summary_rows(label: str, domain: str, contrast: TokenContrast, summary: DriftSummary) -> pa.Table:
+    """Rows of table DRIFT for one slice, by statistic."""
+    baseline, current, shared = contrast.baseline, contrast.current, contrast.shared
+    rows = []
+    for name, distance in sorted(summary.distances.items()):
+        judged = name == "jsd"
+        rows.append(
+            {
+                "baseline": label,
+                "domain": domain,
+                "statistic": name,
+                "value": distance.value,
+                "unit": UNITS[name],
+                "null_mean": distance.null_mean,
+                "null_low": distance.null_low,
+                "null_high": distance.null_high,
+                "p": distance.p,
+                "permutations": summary.permutations,
+                "excess": distance.excess,
+                "low": summary.low if judged else None,
+                "high": summary.high if judged else None,
+                "tokens_baseline": baseline.total_tokens,
+                "tokens_current": current.total_tokens,
+                "tokens_shared": shared.total_tokens,
+                "documents_baseline": baseline.total_documents,
+                "documents_current": current.total_documents,
+                "documents_shared": shared.total_documents,
+                "reason": summary.reason,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=drift_tables.DRIFT)
+
+
+def listed(drift: TokenDrift, everything: bool) -> npt.NDArray[np.int64]:
+    """Positions of the tokens that a slice lists, by kind, |z| descending and token.
+
+    Overall all tested tokens, and the most frequent of those that are new or vanished; in a domain the first `LISTED`
+    of each kind but ``other``.
+    """
+    strength = np.where(np.isnan(drift.z), 0.0, np.abs(drift.z))
+    weight = np.maximum(drift.count_baseline, drift.count_current)
+    names = np.array(KINDS)[drift.kind]
+    order = np.lexsort((drift.tokens, -weight, -strength, names))
+    kind = drift.kind[order]
+    sorted_names = names[order]
+    rank = np.arange(len(order)) - np.searchsorted(sorted_names, sorted_names, side="left")
+    tested = ~np.isnan(drift.z[order])
+    named = kind != OTHER
+    wanted = tested | (named & (rank < LISTED_UNTESTED)) if everything else named & (rank < LISTED)
+    chosen: npt.NDArray[np.int64] = order[wanted]
+    return chosen
+
+
+def token_rows(
+    label: str, domain: str, drift: TokenDrift, examples: tuple[Examples, Examples], everything: bool
+) -> pa.Table:
+    """Rows of table DRIFT_TOKENS for one slice."""
+    rows = listed(drift, everything)
+    tokens = drift.tokens[rows]
+    places = pa.array(tokens.astype(np.int64))
+
+    def floats(values: npt.NDArray[np.float64]) -> pa.Array:
+        return pa.array(values[rows], mask=~np.isfinite(values[rows]))
+
+    return pa.table(
+        {
+            "baseline": pa.array([label] * len(rows), pa.string()),
+            "domain": pa.array([domain] * len(rows), pa.string()),
+            "token": tokens,
+            "text": texts_of(tokens, examples[1], examples[0]),
+            "kind": pa.array(np.array(KINDS)[drift.kind[rows]].tolist(), pa.string()),
+            "count_baseline": drift.count_baseline[rows],
+            "count_current": drift.count_current[rows],
+            "documents_baseline": drift.documents_baseline[rows],
+            "documents_current": drift.documents_current[rows],
+            "share_baseline": drift.share_baseline[rows],
+            "share_current": drift.share_current[rows],
+            "log2_ratio": drift.log2_ratio[rows],
+            "low": floats(drift.low),
+            "high": floats(drift.high),
+            "z": floats(drift.z),
+            "log_odds_z": floats(drift.log_odds_z),
+            "p": floats(drift.p),
+            "q": floats(drift.q),
+            "deff": floats(drift.design_effect),
+            "burstiness_baseline": floats(drift.burstiness_baseline),
+            "burstiness_current": floats(drift.burstiness_current),
+            "dispersion_baseline": floats(drift.dispersion_baseline),
+            "dispersion_current": floats(drift.dispersion_current),
+            "example_baseline": examples[0].document.take(places),
+            "example_current": examples[1].document.take(places),
+            "example_baseline_domain": examples[0].domain.take(places),
+            "example_current_domain": examples[1].domain.take(places),
+        },
+        schema=drift_tables.DRIFT_TOKENS,
+    )
+
+
+def part_rows(label: str, domain: str, parts: Parts, examples: tuple[Examples, Examples]) -> list[dict[str, Any]]:
+    """Rows of table DRIFT_PARTS for one slice."""
+    named: dict[str, Part] = {"content": parts.content, "mixture": parts.mixture, "total": parts.total}
+    return [
+        {
+            "baseline": label,
+            "domain": domain,
+            "part": name,
+            "tvd": part.tvd,
+            "attribution": finite(part.attribution),
+            "tvd_null_mean": finite(part.null_mean),
+            "tvd_excess": finite(part.excess),
+            "top_tokens": part.top_tokens.tolist(),
+            "top_texts": texts_of(part.top_tokens, examples[1], examples[0]).to_pylist(),
+            "top_changes": part.top_changes.tolist(),
+        }
+        for name, part in named.items()
+    ]
+
+
+def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> pa.Table:
+    """Rows of table DRIFT_DOMAINS for one unit."""
+    order = sorted(range(len(names)), key=lambda g: (-drift.share_current[g], names[g].encode()))
+
+    def floats(values: npt.NDArray[np.float64]) -> pa.Array:
+        return pa.array(values[order], mask=~np.isfinite(values[order]))
+
+    return pa.table(
+        {
+            "baseline": pa.array([label] * len(names), pa.string()),
+            "domain": pa.array([names[g] for g in order], pa.string()),
+            "unit": pa.array([unit] * len(names), pa.string()),
+            "share_baseline": drift.share_baseline[order],
+            "share_current": drift.share_current[order],
+            "difference": drift.difference[order],
+            "low": floats(drift.low),
+            "high": floats(drift.high),
+            "p": floats(drift.p),
+            "q": floats(drift.q),
+        },
+        schema=drift_tables.DRIFT_DOMAINS,
+    )
+
+
+def classifier_row(
+    label: str, domain: str, test: ClassifierTest, texts: dict[int, list[str]], excerpts: tuple[list[str], list[str]]
+) -> dict[str, Any]:
+    """A row of table DRIFT_CLASSIFIER; ``texts`` are what feature buckets stand for, ``excerpts`` by side as told."""
+
+    def features(buckets: tuple[int, ...]) -> list[str]:
+        return [" | ".join(texts[bucket]) for bucket in buckets if texts.get(bucket)]
+
+    return {
+        "baseline": label,
+        "domain": domain,
+        "documents_baseline": test.documents_first,
+        "documents_current": test.documents_second,
+        "auc": finite(test.auc),
+        "low": finite(test.low),
+        "high": finite(test.high),
+        "p": finite(test.p),
+        "permutations": test.permutations,
+        "features_baseline": features(test.features_first),
+        "features_current": features(test.features_second),
+        "excerpts_baseline": excerpts[0],
+        "excerpts_current": excerpts[1],
+        "reason": test.reason,
+    }
+
+
+def finite(value: float) -> float | None:
+    """The value, None if it is NaN or infinite."""
+    return value if math.isfinite(value) else None
