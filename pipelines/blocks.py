@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.contamination.hits import Hits
+from corpus_audit.pipelines.contamination.scan import Scanner
 from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.kernels.ngrams import first_minhash
 from corpus_audit.pipelines.kernels.text import scan_text
@@ -42,10 +44,17 @@ class BlockBuilder:
     """Collects the batches of one split and hands out blocks; results do not depend on where blocks end."""
 
     def __init__(
-        self, split: int, split_key: int, tokenization: Tokenization, verifier: Verifier, excerpts: bool
+        self,
+        split: int,
+        split_key: int,
+        tokenization: Tokenization,
+        verifier: Verifier,
+        excerpts: bool,
+        scanner: Scanner | None = None,
     ) -> None:
         self._split, self._split_key = split, split_key
         self._tokenization, self._verifier, self._excerpts = tokenization, verifier, excerpts
+        self._scanner = scanner
         self.nul_documents = 0
         self._start()
 
@@ -53,6 +62,7 @@ class BlockBuilder:
         self._batches: list[DocumentBatch] = []
         self._columns: list[tuple[np.ndarray, ...]] = []
         self._excerpt_parts: list[pa.Array] = []
+        self._hits: list[Hits] = []
         self._text_bytes = 0
         self._documents = 0
         self._tokens = 0
@@ -75,6 +85,8 @@ class BlockBuilder:
         if self._excerpts:
             excerpt = pc.utf8_slice_codeunits(batch.text, 0, EXCERPT_CHARACTERS)
             self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
+        if self._scanner is not None:
+            self._hits.append(self._scanner.scan(batch.text, encoded, high, low))
         # The text itself is not kept: blocks hold counts.
         self._batches.append(DocumentBatch(batch.rows, _NO_TEXT, batch.ids, batch.facets, batch.cluster))
         self._text_bytes += len(data)
@@ -134,6 +146,7 @@ class BlockBuilder:
             document_ids=_document_ids(self._batches),
             excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,
             vocabulary=self._tokenization.file.vocabulary,
+            hits=Hits.joined(self._hits, [len(batch) for batch in self._batches]) if self._hits else None,
         )
         self._start()
         return block

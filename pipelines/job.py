@@ -12,7 +12,10 @@ from tempfile import TemporaryDirectory
 
 from corpus_audit.pipelines.blocks import BlockBuilder
 from corpus_audit.pipelines.board import process_board
+from corpus_audit.pipelines.contamination.decoys import DecoyPicker
+from corpus_audit.pipelines.contamination.scan import Scanner
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
+from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
 from corpus_audit.pipelines.measures.registry import READING, measures_of
 from corpus_audit.pipelines.memory import return_memory
@@ -121,6 +124,10 @@ class Job:
                 _tokenizations[self.tokenizer.sha256] = Tokenization(self.tokenizer)
             return _tokenizations[self.tokenizer.sha256]
 
+    @property
+    def _scanner(self) -> Scanner | None:
+        return next((measure.scanner for measure in self.extra if isinstance(measure, Contamination)), None)
+
     def __getstate__(self) -> dict[str, object]:
         return {
             name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest", "extra")
@@ -181,6 +188,7 @@ class Job:
             self.tokenization,
             verifier,
             self.spec.excerpts and "samples" in task.measures,
+            self._scanner if Contamination.name in task.measures else None,
         )
         read_by = {m.name for m in READING}
         accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in read_by}
@@ -214,6 +222,24 @@ class Job:
                 write_partial(self.path_of(name, task.shard, task.sha256, task.split), partial)
         board.split_done()
         return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
+
+    def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
+        """Show the documents of a split to a picker; a split that cannot be read is left for counting to report."""
+        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        board = process_board()
+        board.shard_started(task.shard.name)
+        seen = 0
+        try:
+            for batch in read_split(task.shard, task.split, settings, SplitTally()):
+                picker.add(batch)
+                size = int(batch.text.nbytes)
+                seen += size
+                board.advance(bytes=size, documents=len(batch))
+        except ShardError:
+            return
+        finally:
+            board.shard_finished(task.shard.name)
+        board.advance(bytes=max(0, task.split.weight - seen))
 
     @staticmethod
     def _take(builder: BlockBuilder, accumulators: dict[str, Accumulator], folder: Path) -> None:

@@ -15,7 +15,8 @@ from corpus_audit.pipelines.count_tables import CountTable
 from corpus_audit.pipelines.facet_listing import FacetListing, named
 from corpus_audit.pipelines.kernels.hashing import digests
 from corpus_audit.pipelines.measures import duplicates, lengths, neighbours, samples, split_totals, tokens
-from corpus_audit.pipelines.partials import PartialReader
+from corpus_audit.pipelines.measures.base import Measure
+from corpus_audit.pipelines.partials import Partial, PartialReader
 from corpus_audit.pipelines.statistics.lengths import bucket_edges
 from corpus_audit.schemas import tables
 
@@ -37,6 +38,13 @@ class Profile:
     def reader(self, measure: str, table: str) -> PartialReader:
         """The partial that holds a table, its digest checked."""
         return PartialReader(self.files[measure, table])
+
+    def whole(self, measure: Measure) -> Partial:
+        """The merged partial of a measure whose tables fit into memory."""
+        readers = {name: self.reader(measure.name, name) for name in measure.tables()}
+        first = next(iter(readers.values()))
+        found = {name: readers[name].table(name, spec) for name, spec in measure.tables().items()}
+        return Partial(first.names, found, first.facts)
 
     def domains(self) -> tuple[pa.Table, pa.Table | None]:
         """Tables DOMAINS and, if clusters are not documents, CLUSTER_GROUPS."""

@@ -103,6 +103,10 @@ class StagedRun:
         """Write a text file."""
         (self.folder / name).write_text(text, encoding="utf-8")
 
+    def table(self, name: str) -> pa.Table:
+        """A table that was written before."""
+        return pq.read_table(self.folder / "tables" / f"{name}.parquet")
+
     def digests(self) -> dict[str, dict[str, Any]]:
         """Digest and size of every file written so far but run.json, by relative name."""
         found = {}

@@ -17,6 +17,7 @@ from corpus_audit.pipelines.blocks import release_buffers
 from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
+from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.measures.shared import Shared
 from corpus_audit.pipelines.measures.tokens import Tokens
@@ -25,12 +26,12 @@ from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import list_shards
-from corpus_audit.pipelines.run_directory import RunDirectory, StagedRun, clear_staging
-from corpus_audit.pipelines.sampling import check_sampling, sampling_tables
+from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication
-from corpus_audit.runners.baselines import add_comparisons, open_baselines
+from corpus_audit.runners.comparisons import Comparisons
+from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
@@ -137,11 +138,10 @@ class _Run:
         root = root.resolve()
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
         check_filter(self.spec.filter)
-        if self.spec.sampling is not None:
-            check_sampling(self.spec.sampling, tokenizer.sha256, loaded.base)
-        self.baselines = open_baselines(self.spec, loaded.base, tokenizer, root)
-        shared = tuple(baseline.measure for baseline in self.baselines)
+        self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
+        shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
         self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch, extra=shared)
+        self.contamination: Contamination | None = None
         self.splits_read = 0
         self.splits_cached = 0
         self.text_bytes = 0
@@ -151,6 +151,9 @@ class _Run:
         """All steps."""
         with self.timings.stage("plan"):
             states = self._plan()
+        if self.comparisons.benchmarks is not None:
+            with self.timings.stage("benchmarks"):
+                states = self._index_benchmarks(self.comparisons.benchmarks, states)
         with self.timings.stage("count"):
             self._count(states)
         self._read_coverage(states)
@@ -164,7 +167,7 @@ class _Run:
         with self.timings.stage("tables"):
             facts = self._tables(states, profile, documents)
         with self.timings.stage("comparisons"):
-            self._compare(facts)
+            self._compare(facts, profile)
         return self._publish(facts)
 
     def _plan(self) -> list[ShardState]:
@@ -178,6 +181,28 @@ class _Run:
         planned = self.engine.plan(self.job, tasks)
         memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
         return [_state(p) for p in planned]
+
+    def _index_benchmarks(self, benchmarks: Benchmarks, states: list[ShardState]) -> list[ShardState]:
+        """Choose decoys if that was never done, index the benchmarks, and look up what the store has of them."""
+        if not benchmarks.decoys_chosen:
+            tasks = [
+                SplitTask(i, state.shard, state.sha256, split, ())
+                for i, state in enumerate(states)
+                for split in state.planned.chosen
+            ]
+            self.board.begin_stage("choosing decoys", total_bytes=sum(task.split.weight for task in tasks))
+            chosen = self.engine.pick_decoys(self.job, tasks, benchmarks.spec.decoys, benchmarks.lengths)
+            benchmarks.keep_decoys(chosen)
+        from corpus_audit.pipelines.beam.profile import PlanTask
+
+        self.contamination = benchmarks.measure(self.job.tokenization)
+        self.job = replace(self.job, extra=(*self.job.extra, self.contamination))
+        self.board.begin_stage("planning")
+        tasks_again = [PlanTask(i, state.shard, state.planned.plan) for i, state in enumerate(states)]
+        planned = self.engine.plan(self.job, tasks_again)
+        return [
+            state if state.error is not None else _state(again) for state, again in zip(states, planned, strict=True)
+        ]
 
     def _count(self, states: list[ShardState]) -> None:
         readers = self._readers(states)
@@ -288,15 +313,10 @@ class _Run:
                 sources.append(self.job.path_of(Tokens.name, state.shard, state.sha256))
         return sources
 
-    def _compare(self, facts: dict[str, Any]) -> None:
+    def _compare(self, facts: dict[str, Any], profile: Profile) -> None:
         self.board.begin_stage("comparing")
         return_memory()
-        facts_so_far = facts | {"files": self.staged.digests()}
-        add_comparisons(self.staged, facts_so_far, self.baselines, self.workers, lambda _: None)
-        if self.spec.sampling is not None:
-            current = RunDirectory(self.staged.folder, facts_so_far)
-            for name, table in sampling_tables(current, self.spec.sampling, self.loaded.base).items():
-                self.staged.add_table(name, [table])
+        self.comparisons.write(self.staged, facts, profile, self.contamination, self.job.tokenization, self.workers)
 
     def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> dict[str, Any]:
         self.board.begin_stage("writing tables")
@@ -309,7 +329,7 @@ class _Run:
                 profile=profile,
                 documents=documents,
                 workers=self.workers,
-                baselines=self.baselines,
+                baselines=self.comparisons.baselines,
             ),
         )
 

@@ -20,10 +20,12 @@ from corpus_audit.pipelines.beam.profile import (
     Deal,
     MergeParts,
     MergeTask,
+    PickDecoys,
     PlanShards,
     PlanTask,
     balanced,
 )
+from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.partials import PartialReader
@@ -75,6 +77,19 @@ class EmbeddedEngine:
             )
 
         return self._collect("results", build)
+
+    def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
+        """Choose passages of the splits' documents."""
+        ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
+
+        def build(pipeline: Any) -> Any:
+            import apache_beam as beam
+
+            picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
+            return pipeline | "Splits" >> Deal(ordered) | "Pick decoys" >> picked
+
+        found: list[tuple[Decoy, ...]] = self._collect("decoys", build)
+        return found[0] if found else ()
 
     def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
         """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""

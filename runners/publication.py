@@ -371,6 +371,21 @@ def _integrity(
     ]
 
 
+def add_rule(facts: dict[str, Any], rule: tuple[str, bool, str, str]) -> None:
+    """Add an integrity rule (name, whether it holds, what is wrong, what was seen) to run.json."""
+    check, holds, bad, good = rule
+    facts["integrity"].append({"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad})
+    if not holds:
+        facts["complete"] = False
+        facts["reasons"].append(bad)
+
+
+def add_metrics(staged: StagedRun, more: Iterable[pa.Table]) -> None:
+    """Add rows to the table of metrics."""
+    metrics = pa.concat_tables([staged.table("metrics"), *more])
+    staged.add_table("metrics", [metrics.sort_by([("metric", "ascending"), ("slice", "ascending")])])
+
+
 def _source_text(source: Any) -> str:
     value = facet_settings(source)
     if isinstance(value, str):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationOptions, ContaminationSpec
 from corpus_audit.schemas.sampling import SamplingSpec
 from corpus_audit.schemas.snapshot import ShardFormat
 
@@ -193,6 +194,10 @@ class AuditSpec(Model):
     sampling: SamplingSpec | None = Field(
         default=None, description="Sampling strategies to compare for a budget of training tokens."
     )
+    benchmarks: tuple[BenchmarkSpec, ...] = Field(default=(), description="Test sets that the corpus should not hold.")
+    contamination: ContaminationOptions = Field(
+        default=ContaminationOptions(), description="How benchmarks are looked for in the corpus."
+    )
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
@@ -203,6 +208,20 @@ class AuditSpec(Model):
     def baselines(self) -> tuple[BaselineSpec, ...]:
         """The baselines, one or two or none."""
         return (self.baseline,) if isinstance(self.baseline, BaselineSpec) else self.baseline
+
+    @property
+    def contamination_spec(self) -> ContaminationSpec | None:
+        """The benchmarks and how they are looked for, None without benchmarks."""
+        if not self.benchmarks:
+            return None
+        return ContaminationSpec(benchmarks=self.benchmarks, **dict(self.contamination))
+
+    @model_validator(mode="after")
+    def _benchmark_names_are_distinct(self) -> AuditSpec:
+        names = [benchmark.name for benchmark in self.benchmarks]
+        if len(set(names)) != len(names):
+            raise ValueError("two benchmarks have the same name")
+        return self
 
     @model_validator(mode="after")
     def _baselines_are_distinct_and_whole(self) -> AuditSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -49,10 +49,9 @@ class BenchmarkSpec(BenchmarkModel):
         return self
 
 
-class ContaminationSpec(BenchmarkModel):
-    """Which benchmarks are looked for, by which rules, and how large the self-check is."""
+class ContaminationOptions(BenchmarkModel):
+    """By which rules benchmarks are looked for, and how large the self-check is."""
 
-    benchmarks: Annotated[tuple[BenchmarkSpec, ...], Field(min_length=1)]
     rules: Annotated[tuple[RuleName, ...], Field(min_length=1)] = Field(
         default=ALL_RULES, description="The rules that are evaluated; all of them by default."
     )
@@ -74,12 +73,22 @@ class ContaminationSpec(BenchmarkModel):
     )
 
     @model_validator(mode="after")
+    def _rules_are_distinct(self) -> Self:
+        if len(set(self.rules)) != len(self.rules):
+            raise ValueError("a rule is named twice")
+        return self
+
+
+class ContaminationSpec(ContaminationOptions):
+    """The benchmarks that are looked for, and how."""
+
+    benchmarks: Annotated[tuple[BenchmarkSpec, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
     def _names_are_distinct(self) -> ContaminationSpec:
         names = [benchmark.name for benchmark in self.benchmarks]
         if len(set(names)) != len(names):
             raise ValueError("two benchmarks have the same name")
-        if len(set(self.rules)) != len(self.rules):
-            raise ValueError("a rule is named twice")
         return self
 
     def threshold_of(self, benchmark: str) -> float | None:

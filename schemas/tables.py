@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 from corpus_audit.schemas.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.fields import DOMAIN, field
 from corpus_audit.schemas.sampling_tables import SAMPLING_TABLES
@@ -302,6 +303,7 @@ TABLES: dict[str, pa.Schema] = {
     "shared_token_groups": SHARED_TOKEN_GROUPS,
     **DRIFT_TABLES,
     **SAMPLING_TABLES,
+    **CONTAMINATION_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""
 

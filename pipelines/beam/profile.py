@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from corpus_audit.pipelines.board import process_board
+from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure, merge_files
 from corpus_audit.schemas.snapshot import Shard, ShardPlan
@@ -101,6 +102,34 @@ class CountSplits(beam.DoFn):
     def process(self, task: SplitTask) -> Iterator[tuple[int, SplitResult]]:
         """The result, keyed by the shard's index."""
         yield task.index, self._job.count(task)
+
+
+class PickDecoys(beam.CombineFn):
+    """Pick decoys from splits: a picker a bundle, merged."""
+
+    def __init__(self, job: Job, count: int, lengths: tuple[int, ...]) -> None:
+        self._job = job
+        self._count = count
+        self._lengths = lengths
+
+    def create_accumulator(self) -> DecoyPicker:
+        """A picker that has seen nothing."""
+        return DecoyPicker(self._count, self._lengths)
+
+    def add_input(self, picker: DecoyPicker, task: SplitTask) -> DecoyPicker:
+        """Read a split."""
+        self._job.pick_decoys(task, picker)
+        return picker
+
+    def merge_accumulators(self, pickers: Iterable[DecoyPicker]) -> DecoyPicker:
+        """One picker that has seen what all have."""
+        merged = self.create_accumulator()
+        merged.merge(pickers)
+        return merged
+
+    def extract_output(self, picker: DecoyPicker) -> tuple[Decoy, ...]:
+        """The decoys."""
+        return picker.decoys()
 
 
 class CompactShards(beam.DoFn):

@@ -9,9 +9,13 @@ import numpy as np
 from corpus_audit.pipelines.kernels.contamination import IDF_GRAM, Grams, fill_filter, find_all
 from corpus_audit.pipelines.kernels.normalised_words import grams
 
-SHARED_TEXTS = 16
-"""An n-gram of more texts than this (of more places, for tokens) does not tie a document to any of them, unless a text
-has no other; once a document is tied to a text, all of the text's n-grams count again."""
+SHARED_TEXTS, SHARED_PASSAGE = 8, 128
+"""An n-gram that more texts than `SHARED_TEXTS` have (more places, for tokens) does not tie a document to them: a
+template would tie it to every item. Two exceptions keep what is long: of `WINDOW` places of a text without another
+n-gram, the one that fewest texts have does, if they are at most `SHARED_PASSAGE` (a passage with its questions); and so
+does one of a text that has no other at all. Once a document is tied to a text, all of the text's n-grams count."""
+
+WINDOW = 32
 
 IDF_UNIT = 65_536
 """IDF weights are whole multiples of 1 / IDF_UNIT."""
@@ -64,17 +68,11 @@ def post(hashes: np.ndarray, starts: np.ndarray, length: int, *, places: bool) -
     numbers = np.full(len(hashes), -1, np.int32)
     numbers[at] = found
     text = (np.searchsorted(starts, at, side="right") - 1).astype(np.int64)
-    target = at if places else text
-    pairs = found << 32 | target
-    pairs = np.sort(pairs) if places else _distinct(pairs)
-    gram, target = pairs >> 32, pairs & (2**32 - 1)
-    counts = np.bincount(gram, minlength=len(keys))
-    keep = counts[gram] <= SHARED_TEXTS
-    keep |= _only_lead(gram, target, counts, keep, starts, places)
-    gram, target = gram[keep], target[keep]
+    leads = _leads(found, at, text, at - starts[text], len(keys), places)
+    pairs = _distinct(found[leads] << 32 | (at if places else text)[leads])
     first = np.zeros(len(keys) + 1, np.uint32)
-    np.cumsum(np.bincount(gram, minlength=len(keys)), out=first[1:])
-    posted = target.astype(np.uint32)
+    np.cumsum(np.bincount(pairs >> 32, minlength=len(keys)), out=first[1:])
+    posted = (pairs & (2**32 - 1)).astype(np.uint32)
     return Posting(bare._replace(starts=first, posted=posted), numbers)
 
 
@@ -86,20 +84,26 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     return ordered[new]
 
 
-def _only_lead(
-    gram: np.ndarray, target: np.ndarray, counts: np.ndarray, kept: np.ndarray, starts: np.ndarray, places: bool
+def _leads(
+    gram: np.ndarray, place: np.ndarray, text: np.ndarray, within: np.ndarray, grams: int, places: bool
 ) -> np.ndarray:
-    """bool [pairs]: for each text without a kept n-gram, the one of its n-grams that fewest texts have."""
-    text = np.searchsorted(starts, target, side="right") - 1 if places else target
-    led = np.zeros(len(starts) - 1, bool)
-    led[text[kept]] = True
-    chosen = np.zeros(len(gram), bool)
-    lost = np.flatnonzero(~led[text])
-    order = lost[np.lexsort((target[lost], gram[lost], counts[gram[lost]], text[lost]))]
-    firsts = np.ones(len(order), bool)
-    firsts[1:] = text[order[1:]] != text[order[:-1]]
-    chosen[order[firsts]] = True
-    return chosen
+    """bool [N]: whether the n-gram at a place leads to it; see `SHARED_TEXTS`. ``within`` counts places from the text's
+    first."""
+    users = gram if places else _distinct(gram << 32 | text) >> 32
+    shared = np.bincount(users, minlength=grams)[gram]
+    leads: np.ndarray = shared <= SHARED_TEXTS
+    for group, most in ((text << 32 | within // WINDOW, SHARED_PASSAGE), (text, len(gram))):
+        new = np.ones(len(group), bool)
+        new[1:] = group[1:] != group[:-1]
+        number = np.cumsum(new) - 1
+        led = np.zeros(len(group), bool)
+        led[number[leads]] = True
+        lost = np.flatnonzero(~led[number] & (shared <= most))
+        order = lost[np.lexsort((place[lost], shared[lost], number[lost]))]
+        firsts = np.ones(len(order), bool)
+        firsts[1:] = number[order[1:]] != number[order[:-1]]
+        leads[order[firsts]] = True
+    return leads
 
 
 def idf_weights(hashes: np.ndarray, starts: np.ndarray, prompts: np.ndarray, benchmark_texts: int) -> np.ndarray:

@@ -20,7 +20,15 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.atomic import AtomicFile
 from corpus_audit.pipelines.contamination.decoys import Decoy
-from corpus_audit.pipelines.contamination.grams import IDF_UNIT, SHARED_TEXTS, Posting, idf_weights, post
+from corpus_audit.pipelines.contamination.grams import (
+    IDF_UNIT,
+    SHARED_PASSAGE,
+    SHARED_TEXTS,
+    WINDOW,
+    Posting,
+    idf_weights,
+    post,
+)
 from corpus_audit.pipelines.contamination.items import Benchmark, Item, digest_of
 from corpus_audit.pipelines.contamination.normalisation import NORMALISATION, tables
 from corpus_audit.pipelines.kernels.contamination import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM, Grams, Texts
@@ -88,7 +96,7 @@ def index_digest(benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], token
     parts = {
         "version": INDEX_VERSION,
         "normalisation": NORMALISATION,
-        "grams": [WORD_GRAM, LONG_WORD_GRAM, TOKEN_GRAM, SHARED_TEXTS, IDF_UNIT],
+        "grams": [WORD_GRAM, LONG_WORD_GRAM, TOKEN_GRAM, SHARED_TEXTS, SHARED_PASSAGE, WINDOW, IDF_UNIT],
         "tokenizer": tokenizer,
         "benchmarks": digest_of(benchmarks),
         "decoys": [[f"{decoy.high:016x}{decoy.low:016x}", decoy.text] for decoy in decoys],

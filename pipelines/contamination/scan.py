@@ -22,12 +22,26 @@ _indexes: dict[Path, BenchmarkIndex] = {}
 _indexes_lock = threading.Lock()
 
 
+_KEPT_WORDS = 2**21
+"""Room that a thread keeps for a document; a longer one gets its own."""
+
+
 @dataclass
 class _Workspace:
-    """A thread's marks (memory is only taken as it is written) and the next serial number."""
+    """A thread's marks (memory is only taken as it is written), the next serial number, and room for a document: the
+    words' hashes and ends, and the places and hashes of what passes the filter."""
 
     marks: Marks
     serial: int = 1
+    room: tuple[np.ndarray, ...] = ()
+
+    def room_for(self, longest: int) -> tuple[np.ndarray, ...]:
+        """Four vectors of at least ``longest`` elements."""
+        if longest > _KEPT_WORDS:
+            return _room(longest)
+        if not self.room:
+            self.room = _room(_KEPT_WORDS)
+        return self.room
 
 
 class Scanner:
@@ -76,8 +90,7 @@ class Scanner:
         serial, workspace.serial = workspace.serial, workspace.serial + len(text)
         # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
         longest = max(int(np.diff(offsets).max(initial=0)), int(np.diff(encoded.offsets).max(initial=0))) + 1
-        words = (np.empty(longest, np.uint64), np.empty(longest, np.int64))
-        room = (np.empty(longest, np.int64), np.empty(longest, np.uint64))
+        hashes, ends, places, passing = workspace.room_for(longest)
         found, stops, long_found, long_stops, pairs, spans = scan_words(
             data,
             offsets,
@@ -88,11 +101,11 @@ class Scanner:
             index.texts,
             workspace.marks,
             serial,
-            words,
-            room,
+            (hashes, ends),
+            (places, passing),
         )
-        tokens, token_stops, token_pairs, places, lengths = scan_tokens(
-            encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, room
+        tokens, token_stops, token_pairs, matched, lengths = scan_tokens(
+            encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, (places, passing)
         )
         starts = index.gram_starts
         return Hits(
@@ -102,7 +115,7 @@ class Scanner:
             np.concatenate(([0], pairs[:, 7])),
             spans,
             token_pairs,
-            places,
+            matched,
             lengths,
         )
 
@@ -147,6 +160,10 @@ def decoys_of(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.nd
         same = (source_high[at] == high) & (source_low[at] == low)
         found[same] = at[same]
     return found
+
+
+def _room(size: int) -> tuple[np.ndarray, ...]:
+    return np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.uint64)
 
 
 def _rows(stops: np.ndarray) -> np.ndarray:

@@ -93,6 +93,7 @@ def scan_tokens(
     keys, directory, shift = grams.keys, grams.directory, grams.directory_shift
     gram_starts, gram_places = grams.starts, grams.posted
     token_marks, mark_places, mark_ends, best = marks.tokens, marks.places, marks.ends, marks.best
+    text_marks, text_rows = marks.token_texts, marks.token_rows
     token_starts, text_tokens, text_grams = texts.token_starts, texts.tokens, texts.token_grams
     for d in range(size):
         tokens = ids[offsets[d] : offsets[d + 1]]
@@ -159,13 +160,13 @@ def scan_tokens(
                             touched[n_touched] = at
                             n_touched += 1
                         best[at] = length
-                if marks.token_texts[text] != now:
-                    marks.token_texts[text] = now
-                    marks.token_rows[text] = pairs
+                if text_marks[text] != now:
+                    text_marks[text] = now
+                    text_rows[text] = pairs
                     rows = with_room(rows, 3 * (pairs + 1))
                     rows[3 * pairs], rows[3 * pairs + 1], rows[3 * pairs + 2] = d, text, 0
                     pairs += 1
-                row = 3 * marks.token_rows[text] + 2
+                row = np.int64(3 * text_rows[text] + 2)
                 rows[row] = max(rows[row], end - first)
             before = posted
             before_places, places = places, before_places

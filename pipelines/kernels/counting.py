@@ -86,7 +86,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
             present = np.sort(domain_tokens[:n_domain])
         else:
             present = domain_tokens[:n_domain]
-            n_domain = 0
+            n_domain = np.int64(0)
             for token in range(vocabulary):
                 if domain_runs[token] > 0:
                     present[n_domain] = token

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines import count_tables, partials
+from corpus_audit.pipelines.contamination.hits import Hits
 from corpus_audit.pipelines.count_tables import CountTable, TableSpec
 from corpus_audit.pipelines.kernels import gather
 from corpus_audit.pipelines.partials import Partial, PartialReader, PartialWriter
@@ -50,6 +51,7 @@ class Block:
         document_ids: large_binary [D] of the documents' ids (empty where the corpus has none).
         excerpts: large_binary [D], the beginning of each text, or None if excerpts are off.
         vocabulary: one more than the largest token id that the tokenizer can give.
+        hits: what a scan for benchmarks found in the documents, None without one.
     """
 
     split: int
@@ -71,6 +73,7 @@ class Block:
     document_ids: pa.LargeBinaryArray
     excerpts: pa.LargeBinaryArray | None
     vocabulary: int
+    hits: Hits | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,7 +85,7 @@ class Block:
         return ((high >> np.uint64(56)) & np.uint64(63)).astype(np.uint8)
 
     def take(self, rows: np.ndarray) -> Block:
-        """The block of some of the documents, int64 [N] ascending positions."""
+        """The block of some of the documents, int64 [N] ascending positions; without hits if not of all."""
         if len(rows) == len(self):
             return self
         lengths = self.tokens[rows]
@@ -98,6 +101,7 @@ class Block:
             clusters=clusters,
             ids=gather.take_runs(self.ids, self.offsets[rows], offsets),
             offsets=offsets,
+            hits=None,
             document_ids=self.document_ids.take(pa.array(rows)),
             excerpts=None if self.excerpts is None else self.excerpts.take(pa.array(rows)),
         )

@@ -144,7 +144,14 @@ def test_order_does_not_matter(bpe: Path, documents: list[Document]) -> None:
 
 def test_rows_have_the_columns_of_the_published_tables(bpe: Path) -> None:
     tables = Oracle(bpe, clustered=True).count(corpora.odd_documents(40)).tables()
-    assert set(INTEGER_TABLES) - set(tables) == {"minhash", "samples", "outcomes", "token_examples"}
+    assert set(INTEGER_TABLES) - set(tables) == {
+        "minhash",
+        "samples",
+        "outcomes",
+        "token_examples",
+        "shared_token_counts",
+        "shared_token_groups",
+    }
     for name, rows in tables.items():
         assert rows
         assert list(rows[0]) == TABLES[name].names

@@ -116,7 +116,7 @@ def test_dsir_prefers_what_the_target_holds(tmp_path):
 
 def test_what_cannot_be_a_target(tmp_path, run):
     dsir = ({"dsir": {"target": "other"}},)
-    with pytest.raises(UsageError, match="not a finished run"):
+    with pytest.raises(UsageError, match="neither a run directory"):
         tables(run, tmp_path, strategies=dsir)
     finished_run(tmp_path / "other", DOMAINS, tokenizer="another")
     with pytest.raises(UsageError, match="another tokenizer"):

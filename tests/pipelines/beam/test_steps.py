@@ -90,7 +90,7 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
 
     measure = measure_named("domains")
     sources = tuple(str(job.path_of("domains", p.plan.shard, p.plan.sha256)) for p in planned.values())
-    task_of_all = MergeTask("domains", tuple(measure.tables()), sources, str(tmp_path / "step"))
+    task_of_all = MergeTask(measure, tuple(measure.tables()), sources, str(tmp_path / "step"))
     assert list(MergeParts().process(task_of_all)) == [str(tmp_path / "step")]
     merge_files(measure, [Path(source) for source in sources], tmp_path / "expected")
     assert (tmp_path / "step").read_bytes() == (tmp_path / "expected").read_bytes()

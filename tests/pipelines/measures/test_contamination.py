@@ -1,5 +1,5 @@
-"""The contamination measure keeps the laws of measures: whatever the batches, the order and the way of merging, the same
-bytes; and the lists it bounds keep the same rows."""
+"""The contamination measure keeps the laws of measures: whatever the batches, the order and the way of merging, the
+same bytes; and the lists that it bounds keep the same rows."""
 
 from __future__ import annotations
 

@@ -1,0 +1,66 @@
+"""What a run says beyond its profile: drift from its baselines, sampling strategies, contamination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus_audit.pipelines.measures.contamination import Contamination
+from corpus_audit.pipelines.profile import Profile
+from corpus_audit.pipelines.run_directory import RunDirectory, StagedRun
+from corpus_audit.pipelines.sampling import check_sampling, sampling_tables
+from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
+from corpus_audit.runners import publication
+from corpus_audit.runners.baselines import Baseline, add_comparisons, open_baselines
+from corpus_audit.runners.contamination import Benchmarks, contamination_metrics, self_check
+from corpus_audit.schemas.audit import AuditSpec
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What the corpus is compared with; opened, and refused if it is no good, before a shard is read."""
+
+    spec: AuditSpec
+    base: Path
+    baselines: tuple[Baseline, ...]
+    benchmarks: Benchmarks | None
+
+    @classmethod
+    def open(cls, spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store: Path) -> Comparisons:
+        """Open what a spec names; paths are relative to ``base``.
+
+        Raises:
+            AuditError: a baseline, a benchmark, a target or a log is not there or cannot be compared with.
+        """
+        if spec.sampling is not None:
+            check_sampling(spec.sampling, tokenizer.sha256, base)
+        wanted = spec.contamination_spec
+        return cls(
+            spec,
+            base,
+            open_baselines(spec, base, tokenizer, store),
+            Benchmarks.open(wanted, base, store) if wanted else None,
+        )
+
+    def write(
+        self,
+        staged: StagedRun,
+        facts: dict[str, Any],
+        profile: Profile,
+        contamination: Contamination | None,
+        tokenization: Tokenization,
+        workers: int,
+    ) -> None:
+        """Write every table, add their figures to the metrics, and what was checked to ``facts``."""
+        if self.benchmarks is not None and contamination is not None:
+            tables = self.benchmarks.tables(contamination, profile.whole(contamination), tokenization)
+            for name, table in tables.items():
+                staged.add_table(name, [table])
+            publication.add_rule(facts, self_check(tables))
+            publication.add_metrics(staged, [contamination_metrics(tables)])
+        current = RunDirectory(staged.folder, facts | {"files": staged.digests()})
+        add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)
+        if self.spec.sampling is not None:
+            for name, table in sampling_tables(current, self.spec.sampling, self.base).items():
+                staged.add_table(name, [table])
