@@ -205,6 +205,7 @@ class Job:
                     dead = tally.dead.total()
                     if builder.full:
                         self._take(builder, accumulators, Path(folder))
+                        return_memory()  # blocks of many documents or domains leave much behind
                 self._take(builder, accumulators, Path(folder))
                 verifier.finish()
                 board.advance(bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead)
@@ -248,8 +249,6 @@ class Job:
             for accumulator in accumulators.values():
                 accumulator.add(block)
                 accumulator.spill(folder)
-            del block
-            return_memory()
 
     def compact(self, planned: PlannedShard) -> None:
         """Merge a shard's splits into one partial a measure, and drop those of the splits."""

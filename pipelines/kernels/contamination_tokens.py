@@ -99,12 +99,12 @@ def scan_tokens(
         tokens = ids[offsets[d] : offsets[d + 1]]
         now = serial + d
         passed = _passing_tokens(tokens, grams.filter, grams.filter_shift, at_token, passing)
-        before = 0
+        before = np.int64(0)
         last, last_key, gram = np.int64(-2), np.uint64(0), np.int64(-1)
         for c in range(passed):
             i = at_token[c]
             if i != last + 1:
-                before = 0
+                before = np.int64(0)
             place = before_places[0] + 1
             if before > 0 and place + TOKEN_GRAM <= before_ends[0] and text_tokens[place + TOKEN_GRAM - 1] == tokens[i]:
                 gram = np.int64(text_grams[place])  # the match goes on: no need to look it up
@@ -166,7 +166,7 @@ def scan_tokens(
                     rows = with_room(rows, 3 * (pairs + 1))
                     rows[3 * pairs], rows[3 * pairs + 1], rows[3 * pairs + 2] = d, text, 0
                     pairs += 1
-                row = np.int64(3 * text_rows[text] + 2)
+                row = 3 * text_rows[text] + 2
                 rows[row] = max(rows[row], end - first)
             before = posted
             before_places, places = places, before_places

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines import partials
+from corpus_audit.pipelines.blocks import BlockBuilder
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.measures import contamination
@@ -22,8 +23,10 @@ from corpus_audit.pipelines.measures.base import Accumulator, merge_files
 from corpus_audit.pipelines.measures.contamination import Contamination, value_of
 from corpus_audit.pipelines.partials import Partial, PartialReader, write_partial
 from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
+from corpus_audit.pipelines.verification import Verifier
+from tests.oracle import Document
 from tests.pipelines.contamination.making import Pages, benchmark, measure_of, pages_of
-from tests.pipelines.making import spec_of
+from tests.pipelines.making import batch_of, spec_of
 
 ITEMS = [" ".join(f"{name}{i}" for i in range(28)) for name in ("red", "green", "blue")]
 SOURCE = " ".join(f"source{i}" for i in range(40))
@@ -144,3 +147,22 @@ def test_a_block_without_hits_is_refused(measure: Contamination, tokenization: T
     pages = replace(pages_of(measure, tokenization, ["text"]), hits=None)
     with pytest.raises(ValueError, match="without a scanner"):
         measure.count(pages)  # type: ignore[arg-type]
+
+
+def test_blocks_carry_the_hits(measure: Contamination, tokenization: Tokenization) -> None:
+    """A builder with the scanner gives the evidence of the texts themselves, wherever its batches end."""
+    rows = rows_of(5, 30)
+    texts, domains = zip(*rows, strict=True)
+    builder = BlockBuilder(0, 9, tokenization, Verifier(tokenization, 0, "shard"), False, measure.scanner)
+    documents = [Document(text, f"id-{domain}-{text[:9]}", {"domain": domain}) for text, domain in rows]
+    for part in (documents[:7], documents[7:8], documents[8:]):
+        builder.add(batch_of(list(enumerate(part)), clustered=False))
+    block = builder.take()
+    assert block is not None
+    counted = measure.count(block)
+    expected = measure.count(pages_of(measure, tokenization, texts, domains))  # type: ignore[arg-type]
+    assert counted.names == expected.names
+    for name, table in expected.tables.items():
+        assert len(table) > 0, name
+        for column, values in table.columns.items():
+            assert counted.tables[name].columns[column].tolist() == values.tolist(), (name, column)
