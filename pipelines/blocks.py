@@ -146,7 +146,7 @@ class BlockBuilder:
             document_ids=_document_ids(self._batches),
             excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,
             vocabulary=self._tokenization.file.vocabulary,
-            hits=Hits.joined(self._hits, [len(batch) for batch in self._batches]) if self._hits else None,
+            hits=Hits.joined(self._hits, [len(batch.rows) for batch in self._batches]) if self._hits else None,
         )
         self._start()
         return block

@@ -30,6 +30,7 @@ from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication
+from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.locks import OutputLock
@@ -104,8 +105,6 @@ def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash:
         AuditError: when nothing could be audited; its message says why.
     """
     quiet_engine_logs()
-    from corpus_audit.runners.engines import default_workers
-
     output = (loaded.base / loaded.spec.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     with OutputLock(output):
@@ -242,6 +241,8 @@ class _Run:
                 state.status, state.error = ShardStatus.ERROR, text
 
         self.job.tokenization.release()
+        if self.contamination is not None:
+            self.contamination.scanner.release()
         release_buffers()
         return_memory()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from corpus_audit.pipelines.run_directory import RunDirectory, StagedRun, open_r
 from corpus_audit.pipelines.tokenization import TokenizerFile
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.errors import UsageError
+
+
+def default_workers() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

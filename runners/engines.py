@@ -6,7 +6,6 @@ own default would look for another engine on the network and change engines when
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +29,6 @@ from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.schemas.errors import AuditError
-
-
-def default_workers() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def population_stability(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 def kullback_leibler(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     """Divergence of the second from the first in bits, sum q log2(q / p), q the second's shares.
 
-    It is the extra code length per token of the second under a code for the first. Half a token is added to every count.
+    It is the extra code length per token of the second under a code for the first. Half a token is added to every
+    count.
     """
     p, q = _shares(first, 0.5), _shares(second, 0.5)
     return np.asarray(np.maximum(special.rel_entr(q, p).sum(axis=-1), 0.0) / LN2)

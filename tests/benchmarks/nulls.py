@@ -194,9 +194,7 @@ def split(source: Documents, plan: Plan, rng: np.random.Generator, documents: in
     return contrast(*(source.sample(part, rng) for part in parts))
 
 
-def drawn(
-    source: Documents, changed: Documents, plan: Plan, documents: int, rng: np.random.Generator
-) -> TokenContrast:
+def drawn(source: Documents, changed: Documents, plan: Plan, documents: int, rng: np.random.Generator) -> TokenContrast:
     """Independent documents, with replacement: removed and kept ones from ``source``, added ones from ``changed``."""
     removed, added, kept = plan.sizes(documents)
     return contrast(

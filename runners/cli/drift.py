@@ -1,0 +1,46 @@
+"""``corpus-audit drift``: what moved between two finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.report import resolve_run
+
+
+@click.command(short_help="Compare two finished runs.")
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("current", type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(min=1), help="Threads; the cores that may be used by default.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables (Parquet) here.")
+@json_option
+def drift(baseline: Path, current: Path, workers: int | None, out: Path | None, as_json: bool) -> int:
+    """Say what moved from BASELINE to CURRENT, by how much, and whether it is more than chance.
+
+    Both are run directories, output folders (their newest run is taken) or audit files. No shard is read. Documents
+    that both hold are kept apart: an audit with a baseline section has measured them.
+    """
+    before, now = resolve_run(baseline), resolve_run(current)
+    from corpus_audit.pipelines.run_directory import RunDirectory, write_table
+    from corpus_audit.runners.baselines import compare, default_workers
+    from corpus_audit.runners.drift_summary import drift_summary_text, reading
+    from corpus_audit.schemas.errors import ExitCode
+    from corpus_audit.schemas.tables import ALL_DOMAINS, TABLES
+
+    tables = compare(RunDirectory(before), RunDirectory(now), "baseline", workers or default_workers(), lambda _: None)
+    if out is not None:
+        for name, table in tables.items():
+            write_table(out / f"{name}.parquet", TABLES[name], [table])
+    overall = next(
+        row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd"
+    )
+    if as_json:
+        named = {name: table.to_pylist() for name, table in tables.items() if name != "drift_tokens"}
+        emit_json("drift", {"baseline": str(before), "current": str(now), "reading": reading(overall), **named})
+    else:
+        click.echo(drift_summary_text(tables))
+    if out is not None:
+        note(f"tables written to {out}")
+    return ExitCode.NO_VERDICT if reading(overall) == "insufficient" else ExitCode.OK

@@ -1,0 +1,151 @@
+"""Benchmarks in whole runs: what was planted is found, for any sharding, and a new shard is all that is read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpus_audit.runners.cli.main import run_command
+from corpus_audit.runners.cli.output import Session
+from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
+from tests import corpora
+from tests.engine.runs import Run, run, write_audit
+from tests.oracle import Document
+
+pytestmark = pytest.mark.engine
+
+WORDS = [
+    f"{stem}{ending}"
+    for stem in ("mar", "ton", "quil", "vex", "sor", "bel", "dra", "fen")
+    for ending in ("a", "en", "is", "ost", "ulum", "ire", "ando", "ek", "ym", "oth")
+]
+
+
+def text(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(words))
+
+
+def corpus(documents: int = 240) -> list[Document]:
+    rng = random.Random(7)
+    return [
+        Document(
+            text=text(rng, rng.randint(60, 200)),
+            id=f"doc-{number}",
+            facets={"domain": f"d{number % 3}", "language": "en"},
+            cluster=f"host-{number % 17}",
+            extra={},
+        )
+        for number in range(documents)
+    ]
+
+
+def write_benchmark(path: Path, documents: Sequence[Document], held: int, free: int) -> None:
+    """``held`` items copied from documents, ``free`` ones that are nowhere, and one that is too short to judge."""
+    rng = random.Random(11)
+    rows: list[dict[str, Any]] = []
+    for number in range(held):
+        words = documents[3 * number].text.split()
+        rows.append({"id": f"held-{number}", "prompt": " ".join(words[5:45]), "answer": " ".join(words[45:50])})
+    rows += [{"id": f"free-{number}", "prompt": text(rng, 45), "answer": text(rng, 5)} for number in range(free)]
+    rows.append({"id": "short", "prompt": "mara", "answer": "b"})
+    rows.append({"id": "no prompt"})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def audit(folder: Path, parts: Sequence[Sequence[Document]], benchmark: Path, bpe: Path, workers: int = 1) -> Run:
+    corpora.write_shards(folder / "shards", [list(part) for part in parts], "parquet", row_group_rows=20)
+    spec = {
+        "benchmarks": [{"name": "exam", "paths": [str(benchmark)], "answer": "answer", "id": "id"}],
+        "contamination": {"decoys": 20, "canaries": 10},
+    }
+    return run(write_audit(folder, [folder / "shards"], bpe, **spec), workers)
+
+
+def tables_of(found: Run) -> dict[str, str]:
+    return {name: hashlib.sha256(found.file(name).read_bytes()).hexdigest() for name in CONTAMINATION_TABLES}
+
+
+def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path, bpe: Path) -> None:
+    documents = corpus()
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=12, free=18)
+    found = audit(tmp_path / "a", corpora.deal(documents, 3), tmp_path / "exam.jsonl", bpe)
+    assert found.record["complete"]
+    rules = {row["rule"]: row for row in found.rows("contamination")}
+    for name in ("gpt3", "palm", "tulu3", "decon_idf", "llama2"):
+        row = rules[name]
+        assert (row["items"], row["bad_rows"], row["untestable"], row["testable"]) == (31, 1, 1, 30)
+        assert row["contaminated"] == 12, name
+    assert rules["llama3"]["contaminated"] is None
+    outcomes = {(row["item"], row["rule"]): row["outcome"] for row in found.rows("contamination_items")}
+    assert {outcomes[f"held-{n}", "gpt3"] for n in range(12)} == {"contaminated"}
+    assert {outcomes[f"free-{n}", "gpt3"] for n in range(18)} == {"clean"}
+    assert outcomes["short", "palm"] == "untestable"
+    behind = {row["item"]: row for row in found.rows("contamination_matches") if row["item"].startswith("held-")}
+    for number in range(12):
+        source = documents[3 * number]
+        row = behind[f"held-{number}"]
+        assert (row["id"], row["domain"]) == (source.id, source.facets["domain"])
+        piece = source.text.encode()[row["offset"] : row["offset"] + row["length"]].decode()
+        assert piece.split() == source.text.split()[5:50]
+    checks = {row["rule"]: row for row in found.rows("contamination_check")}
+    assert all(row["recall"] == 1.0 and row["canaries"] == 10 for row in checks.values())
+    assert checks["gpt3"]["decoys"] == 20 and checks["gpt3"]["hit"] == 0
+    metrics = {(row["metric"], row["slice"]): row for row in found.rows("metrics")}
+    assert metrics["contamination_share", "benchmark=exam,rule=gpt3"]["value"] == 0.4
+    assert "contamination_self_check" in {rule["check"] for rule in found.record["integrity"]}
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (7, 2), (40, 1)])
+def test_tables_are_the_same_for_any_sharding(tmp_path: Path, bpe: Path, shards: int, workers: int) -> None:
+    documents = corpus(120)
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=6, free=6)
+    plain = audit(tmp_path / "plain", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
+    random.Random(shards).shuffle(documents)
+    other = audit(tmp_path / "other", corpora.deal(documents, shards), tmp_path / "exam.jsonl", bpe, workers)
+    assert tables_of(other) == tables_of(plain)
+
+
+def test_a_new_shard_is_all_that_is_read_again(tmp_path: Path, bpe: Path) -> None:
+    documents = corpus(200)
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=10, free=5)
+    parts = corpora.deal(documents, 4)
+    first = audit(tmp_path / "a", parts[:3], tmp_path / "exam.jsonl", bpe)
+    assert first.splits_read > 0
+    grown = audit(tmp_path / "a", parts, tmp_path / "exam.jsonl", bpe)
+    whole = audit(tmp_path / "b", parts, tmp_path / "exam.jsonl", bpe)
+    assert grown.splits_read == whole.splits_read - first.splits_read
+    for name in sorted(CONTAMINATION_TABLES.keys() - {"contamination_check"}):
+        assert grown.rows(name) == whole.rows(name), name
+    # The decoys stay those of the first run: other ones would be another index, and a reading of every shard.
+    assert [row["recall"] for row in grown.rows("contamination_check")] == [1.0] * 6
+
+
+def test_another_benchmark_reads_for_itself_alone(tmp_path: Path, bpe: Path) -> None:
+    documents = corpus(80)
+    write_benchmark(tmp_path / "one.jsonl", documents, held=3, free=3)
+    write_benchmark(tmp_path / "two.jsonl", documents, held=5, free=3)
+    parts = corpora.deal(documents, 2)
+    one = audit(tmp_path / "a", parts, tmp_path / "one.jsonl", bpe)
+    two = audit(tmp_path / "a", parts, tmp_path / "two.jsonl", bpe)
+    assert two.splits_read == one.splits_read
+    assert {row["contaminated"] for row in two.rows("contamination") if row["rule"] == "gpt3"} == {5}
+    assert two.integer_tables() == one.integer_tables()
+
+
+def test_a_benchmark_that_is_not_there_is_said_before_anything_is_read(
+    tmp_path: Path, bpe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpora.write_shards(tmp_path / "shards", [corpus(10)], "parquet")
+    audit_file = write_audit(
+        tmp_path, [tmp_path / "shards"], bpe, benchmarks=[{"name": "exam", "paths": ["nowhere.jsonl"]}]
+    )
+    assert run_command(["run", str(audit_file)], Session()) == 2
+    assert "nowhere.jsonl" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").glob("2*"))
