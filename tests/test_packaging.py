@@ -85,9 +85,13 @@ def test_ci_runs_the_readmes_commands_as_written():
 def test_the_readmes_audit_yaml_is_valid(tmp_path):
     from corpus_audit.schemas.audit_file import load_audit
 
-    (block,) = readme_blocks("yaml")
+    block, *sections = readme_blocks("yaml")
     (tmp_path / "audit.yaml").write_text(block)
     assert load_audit(tmp_path / "audit.yaml").spec.mixture.shares == {"web": 0.7, "code": 0.3}
+    assert len(sections) == 3
+    (tmp_path / "audit.yaml").write_text("\n".join([block, *sections]))
+    spec = load_audit(tmp_path / "audit.yaml").spec
+    assert len(spec.baselines) == 2 and spec.sampling is not None and spec.contamination_spec is not None
 
 
 def test_the_readme_names_every_table_and_exit_code():

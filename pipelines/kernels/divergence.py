@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -229,7 +229,7 @@ def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Ro
             stops = np.cumsum(np.bincount(token, minlength=len(block)))
             half = np.full(len(block), 0.5)
             yield _Rows(
-                table[token, group].astype(dtype),
+                cast("npt.NDArray[np.float64]", table[token, group].astype(dtype)),
                 group.astype(np.uint8),
                 stops,
                 first[block].astype(np.float64),

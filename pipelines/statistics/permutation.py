@@ -275,7 +275,7 @@ def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, w
     middle = baseline / baseline.sum() + current / current.sum()
     samples = contrast.only_baseline, contrast.only_current, contrast.shared
     scatters = [_scatter(sample, middle) for sample in samples]
-    totals = [float(sample.count.sum()) for sample in samples]
+    totals = [sample.count.sum(dtype=np.float64) for sample in samples]
     whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals)
     variance = 0.0
     for place, (in_first, in_second) in enumerate(((1, 0), (0, 1), (1, 1))):

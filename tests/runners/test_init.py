@@ -152,9 +152,16 @@ def test_everything_that_is_commented_out_is_valid_too(tmp_path: Path) -> None:
     text = (tmp_path / "audit.yaml").read_text(encoding="utf-8")
     target = tmp_path / "uncommented.yaml"
     # Prose has one space after the sign, YAML has none or at least two.
-    target.write_text(re.sub(r"(?m)^( *)#(?! \S)", r"\1", text), encoding="utf-8")
+    everything = re.sub(r"(?m)^( *)#(?! \S)", r"\1", text)
+    # A sampled audit has no baseline, so the two sections are tried one at a time.
+    without_sample = everything.replace("sample:\n  share: 0.1\n  seed: 0\n", "")
+    without_baseline = everything.replace("baseline:\n  - {run: runs, label: last run}\n", "")
+    assert len({everything, without_sample, without_baseline}) == 3
+    target.write_text(without_sample, encoding="utf-8")
+    assert set(load_audit(target).spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields) - {"sample"}
+    target.write_text(without_baseline, encoding="utf-8")
     spec = load_audit(target).spec
-    assert set(spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields)
+    assert set(spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields) - {"baseline"}
     assert spec.mixture is not None and set(spec.mixture.weights) == set(odd)
     assert spec.limits == AuditSpec.model_fields["limits"].default
     assert spec.document.facets["host"] == UrlHostSource(url_host="url")
