@@ -24,7 +24,7 @@ BLOCK_BYTES = 104 * 2**20
 
 BLOCK_DOCUMENTS = 100_000
 
-MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 8 * 2**20
+MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 6 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
 
 _SPARE_IDS = 2**25

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +164,9 @@ def write_partial(path: Path, partial: Partial) -> None:
             writer.add(name, partial.tables[name])
 
 
+_HELD_WHOLE = 2**20
+"""Bytes; a smaller partial is read at once."""
+
 _checked: set[tuple[str, int, int, int]] = set()
 """Path, inode, size and time of files whose digest this process has checked: merges open each several times."""
 
@@ -178,25 +182,43 @@ class PartialReader:
         self.path = path
         try:
             stat = path.stat()
-            small = stat.st_size < 2**20
-            self._data = memoryview(path.read_bytes()) if small else np.memmap(path, np.uint8, mode="r").data
-        except (OSError, ValueError) as error:
+            # Read, not mapped: pages of a mapping would count as this process's memory.
+            self._file = path.open("rb", buffering=0)
+            self._whole = self._file.read() if stat.st_size < _HELD_WHOLE else None
+            if self._whole is not None:
+                self._file.close()
+        except OSError as error:
             raise StoreError(f"cannot read the partial profile {path}: {error}") from error
-        body = len(self._data) - 32
-        if body < len(MAGIC) + 16 or bytes(self._data[: len(MAGIC)]) != MAGIC:
+        body = stat.st_size - 32
+        if body < len(MAGIC) + 16 or self._read(0, len(MAGIC)) != MAGIC:
             raise StoreError(f"{path} is not a partial profile of this version")
         state = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if check and state not in _checked:
-            if hashlib.sha256(self._data[:body]).digest() != bytes(self._data[body:]):
+            if self._digest(body) != self._read(body, 32):
                 raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
             _checked.add(state)
-        packed = int.from_bytes(self._data[body - 16 : body - 8], "little")
-        size = int.from_bytes(self._data[body - 8 : body], "little")
+        packed = int.from_bytes(self._read(body - 16, 8), "little")
+        size = int.from_bytes(self._read(body - 8, 8), "little")
         self._codec = pa.Codec(_COMPRESSION)
-        footer = self._codec.decompress(self._data[body - 16 - packed : body - 16], size, asbytes=True)
+        footer = self._codec.decompress(self._read(body - 16 - packed, packed), size, asbytes=True)
         self._footer = json.loads(footer)
         self.names: tuple[str, ...] = tuple(self._footer["names"])
         self.facts: dict[str, int] = self._footer["facts"]
+
+    def _read(self, at: int, size: int) -> bytes:
+        if self._whole is not None:
+            return self._whole[at : at + size]
+        data = os.pread(self._file.fileno(), size, at)
+        if len(data) < size:
+            raise StoreError(f"the partial profile {self.path} was cut while it was read")
+        return data
+
+    def _digest(self, size: int) -> bytes:
+        """SHA-256 of the first bytes."""
+        digest = hashlib.sha256()
+        for at in range(0, size, _HELD_WHOLE):
+            digest.update(self._read(at, min(_HELD_WHOLE, size - at)))
+        return digest.digest()
 
     def rows(self, table: str) -> int:
         """Rows of a table; 0 if the partial lacks it."""
@@ -224,7 +246,7 @@ class PartialReader:
     def _get(self, at: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
         if size == 0:
             return np.empty(0, np.uint8), count
-        raw = self._codec.decompress(self._data[at : at + packed], size)
+        raw = self._codec.decompress(self._read(at, packed), size)
         return np.frombuffer(raw, np.uint8), count
 
 

@@ -146,6 +146,7 @@ class Tokenization:
             except Exception as error:  # gigatoken refuses what it does not support with assorted types
                 first_line = (str(error) or type(error).__name__).splitlines()[0]
                 self.path, self.reason = REFERENCE, f"gigatoken does not support this tokenizer ({first_line})"
+        self.release()  # the probes' tokenizer: workers have their own
         self.path_version = importlib.metadata.version(self.path)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from corpus_audit.checks.report.comparisons import reading, visible
 from corpus_audit.checks.report.text import safe_text
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
@@ -16,17 +17,6 @@ LISTED = 8
 """Tokens and domains that are listed."""
 
 Row = dict[str, Any]
-
-
-def reading(row: Row) -> str:
-    """Three-valued: ``drift``, ``no drift shown`` or ``insufficient``, from a row of statistic jsd.
-
-    Drift is shown when the lower bound of the excess divergence is above 0; a sample too small for a bound shows
-    neither drift nor its absence.
-    """
-    if row["low"] is None or row["high"] is None or row["p"] is None:
-        return "insufficient"
-    return "drift" if row["low"] > 0 else "no drift shown"
 
 
 def drift_summary_text(tables: Mapping[str, pa.Table]) -> str:
@@ -134,5 +124,5 @@ def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
 
 
 def _named(row: Row) -> str:
-    text = safe_text(row["text"].replace(" ", "␣").replace("\n", "\\n").replace("\t", "\\t"))[:24]
+    text = safe_text(visible(row["text"]))[:24]
     return f"{text} ({row['log2_ratio']:+.1f})"

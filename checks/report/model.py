@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
 from corpus_audit.checks.report import tables
+from corpus_audit.checks.report.comparisons import ComparisonSection, comparison_sections, run_tables
 from corpus_audit.checks.report.parts import (
     Coverage,
     Deviation,
@@ -91,6 +92,7 @@ class ReportModel:
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str, int], ...]
     spec: str
+    comparisons: tuple[ComparisonSection, ...] = ()
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -162,6 +164,7 @@ def load_report(run_dir: Path) -> ReportModel:
         versions=tuple((name, str(value)) for name, value in sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
+        comparisons=comparison_sections(run_tables(run_dir), table),
     )
 
 
