@@ -269,8 +269,8 @@ def _others(rows: Sequence[Row]) -> ComparisonTable:
     ]
     head = ("Distance", "Value", "By chance, mean", "By chance, 95 %", "p")
     note = (
-        "Over a full vocabulary these distances are large for two samples of one source (PSI passes 0.25, TVD is mostly "
-        "rare tokens): they stand here beside what chance gives, and are not to be judged by themselves."
+        "Over a full vocabulary these distances are large for two samples of one source (PSI passes 0.25, TVD is "
+        "mostly rare tokens): they stand here beside what chance gives, and are not to be judged by themselves."
     )
     return ComparisonTable("Other distances, all domains", head, tuple(cells), note)
 
