@@ -46,9 +46,6 @@ FEWEST_DRAWN = 4.0
 NEGLIGIBLE = 1 / 32
 """Unshared documents of one side with at most this share of the other's unshared tokens count as shared."""
 
-OBSERVED: Floats = np.repeat([1.0, 0.0], GROUPS)[:, None]
-"""The selection of groups, [2 GROUPS, 1], that the two snapshots themselves are."""
-
 _TIE = 1e-9  # sums of the same terms in another order, or on another processor, are ties
 
 
@@ -72,6 +69,11 @@ class Distance:
     null_high: float | None = None
     p: float | None = None
 
+    @property
+    def excess(self) -> float | None:
+        """``value - null_mean``."""
+        return None if self.value is None or self.null_mean is None else self.value - self.null_mean
+
 
 @dataclass(frozen=True, slots=True)
 class DriftSummary:
@@ -80,7 +82,6 @@ class DriftSummary:
     Attributes:
         distances: by name, in the order of `STATISTICS`.
         permutations: B; 0 if none were drawn.
-        excess: what the value of ``jsd`` has over chance, in bits: value - null_mean, over 1 - `Exchange.carried`.
         low: lower 95 % bound of the excess of ``jsd`` in bits; None where nothing can be said.
         high: upper 95 % bound. If there are bounds but no p, chance could not be subtracted: ``high`` then bounds the
             divergence with its noise, and ``low`` is 0.
@@ -89,7 +90,6 @@ class DriftSummary:
 
     distances: dict[str, Distance]
     permutations: int
-    excess: float | None
     low: float | None
     high: float | None
     reason: str | None
@@ -112,25 +112,25 @@ def drift_summary(
     baseline, current = contrast.baseline.count, contrast.current.count
     if not baseline.any() or not current.any():
         reason = f"the {'current snapshot' if baseline.any() else 'baseline'} holds no tokens here"
-        return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, None, reason)
+        return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, reason)
+    values = {name: float(function(baseline, current)) for name, function in STATISTICS.items()}
     if not contrast.only_baseline.total_documents and not contrast.only_current.total_documents:
         same = {name: Distance(name, 0.0, 0.0, 0.0, 0.0, 1.0) for name in STATISTICS}
         reason = "both hold the same documents: there is no drift, and nothing that chance could change"
-        return DriftSummary(same, 0, 0.0, 0.0, 0.0, reason)
+        return DriftSummary(same, 0, 0.0, 0.0, reason)
 
-    values = {name: float(function(baseline, current)) for name, function in STATISTICS.items()}
     exchange = Exchange.of(contrast)
-    reason = exchange.too_few()
-    if reason is not None:
-        return DriftSummary(_without_null(values), 0, None, None, None, reason)
-    reason = exchange.too_coarse()
-    if reason is not None:
+    few = exchange.too_few()
+    if few is not None:
+        return DriftSummary({name: Distance(name, value) for name, value in values.items()}, 0, None, None, few)
+    coarse = exchange.too_coarse()
+    if coarse is not None:
+        distances = {name: Distance(name, value) for name, value in values.items()}
         high = values["jsd"] + NORMAL_QUANTILE * jackknife_error(contrast, exchange, 0.0, workers)
-        return DriftSummary(_without_null(values), 0, None, 0.0, high, reason)
+        return DriftSummary(distances, 0, 0.0, high, coarse)
 
-    selection = exchange.draws(permutations, seed)
-    null = exchange.permuted(selection, workers)
-    observed = exchange.permuted(OBSERVED, workers)
+    null = exchange.permuted(exchange.draws(permutations, seed), workers)
+    observed = exchange.permuted(exchange.observed(), workers)
     distances = {}
     for name, value in values.items():
         low, high = np.quantile(null[name], (0.025, 0.975))
@@ -138,14 +138,9 @@ def drift_summary(
         p = (1 + reached) / (permutations + 1)
         distances[name] = Distance(name, value, float(null[name].mean()), float(low), float(high), p)
     noise = float(null["jsd"].mean())
-    enlarged = 1 / (1 - exchange.carried(selection))
-    excess = (values["jsd"] - noise) * enlarged
-    reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers) * enlarged
-    return DriftSummary(distances, permutations, excess, excess - reach, excess + reach, None)
-
-
-def _without_null(values: dict[str, float]) -> dict[str, Distance]:
-    return {name: Distance(name, value) for name, value in values.items()}
+    excess = values["jsd"] - noise
+    reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers)
+    return DriftSummary(distances, permutations, excess - reach, excess + reach, None)
 
 
 @dataclass(frozen=True)
@@ -207,6 +202,10 @@ class Exchange:
             )
         return None
 
+    def observed(self) -> Floats:
+        """The selection [2 GROUPS, 1] that the two snapshots are."""
+        return np.repeat([1.0, 0.0], GROUPS)[:, None]
+
     def draws(self, permutations: int, seed: int) -> Floats:
         """Groups of the pseudo-baseline in each permutation, 0 or 1, [2 GROUPS, permutations].
 
@@ -225,32 +224,7 @@ class Exchange:
             selection[group, every] = fits
         return selection if first <= second else 1.0 - selection
 
-    def carried(self, selection: Floats) -> float:
-        """Share of a difference between the two sides' documents that the pseudo-sides keep, as squares, on average.
-
-        A draw rarely takes the same part of both sides' groups, so that of a real difference D (squared) the null mean
-        holds ``carried`` D beside the noise; for 64 and 64 equal groups it is 1 / 127.
-        """
-
-        def difference(chosen: Floats) -> Floats:
-            taken = np.stack([self.sizes[:GROUPS] @ chosen[:GROUPS], self.sizes[GROUPS:] @ chosen[GROUPS:]])
-            everything = np.array([[self.sizes[:GROUPS].sum()], [self.sizes[GROUPS:].sum()]])
-            first = (1 - self.sign_first) * everything + self.sign_first * taken
-            second = everything + self.sign_second * taken
-            first_total, second_total = self._totals(chosen)
-            return np.asarray((first[0] - first[1]) / first_total - (second[0] - second[1]) / second_total)
-
-        return float((difference(selection) ** 2).mean() / difference(OBSERVED)[0] ** 2)
-
-    def _totals(self, selection: Floats) -> tuple[Floats, Floats]:
-        """Tokens of the pseudo-sides, [P] each."""
-        chosen = self.sizes @ selection
-        return (
-            self.fixed_first.sum() + self.sign_first * chosen,
-            self.fixed_second.sum() + self.sign_second * chosen,
-        )
-
-    def first_order_noise(self, scatters: Sequence[Floats | float], totals: Sequence[Floats | float]) -> Floats | float:
+    def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats]) -> Floats:
         """What the null mean is proportional to, where a difference of shares counts squared over the shares.
 
         Over draws, a group is on the pseudo-baseline with probability f, the share of the first side in the pool, and
@@ -275,7 +249,9 @@ class Exchange:
     def permuted(self, selection: Floats, workers: int = 1) -> dict[str, Floats]:
         """The statistics [P] for each of P selections [2 GROUPS, P] of groups that the pseudo-baseline gets."""
         tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
-        first, second = self._totals(selection)
+        chosen = self.sizes @ selection
+        first = self.fixed_first.sum() + self.sign_first * chosen
+        second = self.fixed_second.sum() + self.sign_second * chosen
         scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
         groups = np.concatenate([self.first.groups, self.second.groups])
         fixed = self.fixed_first, self.fixed_second
