@@ -1,4 +1,4 @@
-"""The demo's corpus: a few tens of megabytes of real text from the Python installation, with tokenizer and spec."""
+"""The demo's corpus: two snapshots of real text from the Python installation, with tokenizer, benchmark and specs."""
 
 from __future__ import annotations
 
@@ -15,64 +15,64 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
+from corpus_audit.runners.demo_benchmark import benchmark_items
+from corpus_audit.runners.demo_snapshots import choose_change
 from corpus_audit.runners.demo_sources import Source, choose, find_sources
-from corpus_audit.schemas.audit_file import SCHEMA_PATH
+from corpus_audit.runners.demo_spec import audit_text, before_text
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.yaml_tree import yaml_scalar
 
-SHARDS = 8
-"""Files of the corpus: all Parquet, but for one .jsonl.zst and one .jsonl.gz."""
+SHARED = 5
+"""Parquet shards that both snapshots have."""
+
+OWN = {"before": ("parquet",), "now": ("jsonl.zst", "jsonl.gz")}
+"""Formats of the further shards of each snapshot. They hold what left or came, and documents of both as well."""
 
 VOCABULARY = 8192
 _TRAINING_BYTES = 3_000_000
 _ROW_GROUP = 500
-_VERSION = 1
+_VERSION = 2
 _MARKER = "demo.json"
-_PARTS = ("data", "tokenizer.json", "audit.yaml")
+_PARTS = ("data", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml")
 
 COLUMNS = ("id", "text", "source", "package", "path")
-
-_INTENDED = {
-    "stdlib": 0.18,
-    "stdlib-tests": 0.10,
-    "package-tests": 0.10,
-    "stubs": 0.04,
-    "documentation": 0.14,
-    "licences": 0.02,
-    "other-packages": 0.18,
-}
-"""Intended shares of tokens; the named packages share the rest equally."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCorpus:
-    """A corpus that is ready to be audited.
+    """Two snapshots that are ready to be audited.
 
     Attributes:
-        folder: holds ``data/``, ``tokenizer.json`` and ``audit.yaml``.
-        audit: path of ``audit.yaml``.
-        documents: how many.
-        text_bytes: UTF-8 bytes of all texts.
-        domains: documents by domain, most first.
-        reused: whether it was there already.
+        folder: holds ``data/``, ``tokenizer.json``, ``benchmark.jsonl`` and the two audit files.
+        before, audit: paths of the audit files of the first and the second snapshot.
+        documents: of the second snapshot; documents_before: of the first.
+        text_bytes: UTF-8 bytes of all texts of either snapshot.
+        domains: documents of the second snapshot by domain, most first.
+        left, came: packages that only the first, or only the second snapshot has.
+        new_domain: a domain that only the second has, or None.
+        reused: whether everything was there already.
         note: why it is smaller than was asked for, or None.
     """
 
     folder: Path
+    before: Path
     audit: Path
     documents: int
+    documents_before: int
     text_bytes: int
     domains: dict[str, int]
+    left: list[str]
+    came: list[str]
+    new_domain: str | None
     reused: bool
     note: str | None
 
 
 def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = lambda stage: None) -> DemoCorpus:
-    """Build the demo corpus, or find it complete from an earlier call.
+    """Build the demo's snapshots, or find them complete from an earlier call.
 
     Args:
         folder: where; made if it is not there. Other files in it (run directories) are left alone.
-        megabytes: how much text, in units of 10^6 bytes; less if the installation has less.
+        megabytes: how much text in both snapshots together, in units of 10^6 bytes; less if there is less.
         say: told what is being done, in a few words.
 
     Everything is built in a temporary folder beside its place and moved there; ``demo.json``, written last, says that
@@ -98,7 +98,7 @@ def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = l
         for name in _PARTS:
             _remove(folder / name)
             (stage / name).rename(folder / name)
-        sizes = {path.name: path.stat().st_size for path in sorted((folder / "data").iterdir())}
+        sizes = _sizes(folder)
         (stage / _MARKER).write_text(json.dumps({"wanted": wanted, "sizes": sizes, "summary": summary}, indent=1))
         (stage / _MARKER).replace(marker)
     finally:
@@ -114,11 +114,16 @@ def _complete(folder: Path, wanted: dict[str, object]) -> DemoCorpus | None:
         state = json.loads((folder / _MARKER).read_bytes())
         if state.get("wanted") != wanted:
             return None
-        sizes = {path.name: path.stat().st_size for path in (folder / "data").iterdir()}
-        whole = sizes == state["sizes"] and all((folder / name).exists() for name in _PARTS)
-        return DemoCorpus(folder, folder / "audit.yaml", reused=True, **state["summary"]) if whole else None
+        if _sizes(folder) != state["sizes"] or not all((folder / name).exists() for name in _PARTS):
+            return None
+        return DemoCorpus(folder, folder / "before.yaml", folder / "audit.yaml", reused=True, **state["summary"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in (folder / "data").rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def _remove(path: Path) -> None:
@@ -128,34 +133,77 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+Documents = list[tuple[Source, str]]
+
+
 def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str, object]:
     sources = choose(find_sources(), megabytes * 1_000_000)
     read = ((source, source.read()) for source in sources)
     documents = [(source, text) for source, text in read if text is not None]
     if not documents:
         raise UsageError("the Python installation holds no source files to build a demo from")
-    say(f"writing {len(documents):,} documents to {SHARDS} shards")
-    (stage / "data").mkdir()
-    for shard in range(SHARDS):
-        rows = [(source, text) for source, text in documents if _hash(source.name) % SHARDS == shard]
-        _write_shard(stage / "data", shard, rows)
+    change = choose_change(source for source, _ in documents)
+    before = [(source, text) for source, text in documents if change.before(source)]
+    now = [(source, text) for source, text in documents if change.now(source)]
+    say(f"writing two snapshots, of {len(before):,} and {len(now):,} documents")
+    _write_shards(stage / "data", {"before": before, "now": now})
     say(f"training a tokenizer of {VOCABULARY:,} tokens")
     _train_tokenizer(documents, stage / "tokenizer.json")
-    domains = dict(Counter(source.domain for source, _ in documents).most_common())
-    (stage / "audit.yaml").write_text(_audit_text(domains), encoding="utf-8")
-    text_bytes = sum(len(text.encode()) for _, text in documents)
+    say("planting passages in a benchmark")
+    items = (orjson.dumps(item) + b"\n" for item in benchmark_items(now))
+    (stage / "benchmark.jsonl").write_bytes(b"".join(items))
+    domains = dict(Counter(source.domain for source, _ in now).most_common())
+    (stage / "before.yaml").write_text(before_text(), encoding="utf-8")
+    # As many tokens as there are bytes: about three epochs.
+    (stage / "audit.yaml").write_text(audit_text(domains, _bytes(now)), encoding="utf-8")
+    text_bytes = _bytes(documents)
     short = text_bytes < 0.9 * megabytes * 1_000_000
     note = (
         f"this Python installation holds {text_bytes / 1e6:.0f} MB of fitting text, not {megabytes}" if short else None
     )
-    return {"documents": len(documents), "text_bytes": text_bytes, "domains": domains, "note": note}
+    return {
+        "documents": len(now),
+        "documents_before": len(before),
+        "text_bytes": text_bytes,
+        "domains": domains,
+        "left": list(change.left),
+        "came": list(change.came),
+        "new_domain": change.new_domain,
+        "note": note,
+    }
+
+
+def _bytes(documents: Documents) -> int:
+    return sum(len(text.encode()) for _, text in documents)
 
 
 def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _write_shard(folder: Path, shard: int, documents: list[tuple[Source, str]]) -> None:
+def _write_shards(folder: Path, snapshots: dict[str, Documents]) -> None:
+    """Most documents that all snapshots have go to ``both/``; a part goes to each snapshot's own shards, as where a
+    shard was written anew for a few documents in it."""
+    common = set.intersection(*({source.name for source, _ in documents} for documents in snapshots.values()))
+    parts = SHARED + max(map(len, OWN.values()))
+    shared = {name for name in common if _hash(name) % parts < SHARED}
+    (folder / "both").mkdir(parents=True)
+    first = next(iter(snapshots.values()))
+    for shard in range(SHARED):
+        rows = [
+            (source, text) for source, text in first if source.name in shared and _hash(source.name) % parts == shard
+        ]
+        _write_shard(folder / "both" / f"part-{shard:02d}.parquet", rows)
+    for snapshot, documents in snapshots.items():
+        own = [(source, text) for source, text in documents if source.name not in shared]
+        formats = OWN[snapshot]
+        (folder / snapshot).mkdir()
+        for shard, ending in enumerate(formats):
+            rows = [(source, text) for source, text in own if _hash(source.name) % len(formats) == shard]
+            _write_shard(folder / snapshot / f"part-{SHARED + shard:02d}.{ending}", rows)
+
+
+def _write_shard(path: Path, documents: Documents) -> None:
     names = [source.name for source, _ in documents]
     columns = (
         names,
@@ -164,17 +212,15 @@ def _write_shard(folder: Path, shard: int, documents: list[tuple[Source, str]]) 
         [source.package for source, _ in documents],
         [name.partition("/")[2] for name in names],
     )
-    stem = f"part-{shard:02d}"
-    if shard < SHARDS - 2:
+    if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
         table = pa.table([pa.array(column, pa.string()) for column in columns], names=list(COLUMNS))
-        path = folder / f"{stem}.parquet"
         pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
         return
-    name, codec = (f"{stem}.jsonl.zst", "zstd") if shard == SHARDS - 2 else (f"{stem}.jsonl.gz", "gzip")
     lines = [orjson.dumps(dict(zip(COLUMNS, row, strict=True))) + b"\n" for row in zip(*columns, strict=True)]
-    with pa.OSFile(str(folder / name), "wb") as file, pa.CompressedOutputStream(file, codec) as stream:
+    codec = {".zst": "zstd", ".gz": "gzip"}[path.suffix]
+    with pa.OSFile(str(path), "wb") as file, pa.CompressedOutputStream(file, codec) as stream:
         stream.write(b"".join(lines))
 
 
@@ -199,46 +245,3 @@ def _train_tokenizer(documents: list[tuple[Source, str]], path: Path) -> None:
     )
     tokenizer.train_from_iterator(sample, trainer)
     tokenizer.save(str(path))
-
-
-def _audit_text(domains: dict[str, int]) -> str:
-    named = sorted(domain for domain in domains if domain not in _INTENDED)
-    rest = 1 - sum(_INTENDED.values())
-    weights = {domain: share for domain, share in _INTENDED.items() if domain in domains}
-    weights |= {domain: round(rest / len(named), 3) for domain in named}
-    mixture = "\n".join(f"    {yaml_scalar(domain)}: {share:g}" for domain, share in weights.items())
-    return f"""\
-# yaml-language-server: $schema={SCHEMA_PATH.as_posix()}
-# The demo: source code and documentation of this machine's Python installation.
-# Change something and run it again: corpus-audit run audit.yaml
-
-version: 1
-name: Python installation
-
-snapshot:
-  paths:
-    - data            # six Parquet files, one .jsonl.zst, one .jsonl.gz
-
-document:
-  text: text
-  id: id
-  domain: source      # the primary facet: where a file comes from
-  facets:
-    package: package  # a second way to cut the corpus
-  #cluster: package   # files of a package are alike: intervals by package are wider, and honest
-
-tokenizer: tokenizer.json
-
-# What a team might have meant to train on, in shares of tokens. The report shows how far the corpus is from it.
-mixture:
-  unit: tokens
-  weights:
-{mixture}
-
-#filter:
-#  - {{name: python_only, column: path, op: matches, value: '\\.pyi?$'}}
-
-#per_document: true   # also write a table with the counts of every document
-
-output: runs
-"""

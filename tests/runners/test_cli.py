@@ -273,7 +273,7 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
     def build_demo(folder, megabytes, say):
         asked.append((folder, megabytes))
         say("training")
-        return SimpleNamespace(audit=audit, note="less than asked for")
+        return SimpleNamespace(before=audit, audit=audit, note="less than asked for")
 
     corpora = ModuleType("corpus_audit.runners.demo_corpus")
     corpora.build_demo = build_demo
@@ -282,7 +282,7 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
     assert asked == [(tmp_path, 5)]
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == "corpus-audit/demo/1"
-    assert err == "training\nless than asked for\n"
+    assert err.startswith("training\nless than asked for\nauditing the first snapshot\n")
 
 
 def test_schema_is_a_json_schema(capsys):

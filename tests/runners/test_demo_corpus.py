@@ -3,6 +3,8 @@ from __future__ import annotations
 import email
 import gzip
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from corpus_audit.runners import demo_corpus, demo_sources
-from corpus_audit.runners.demo_corpus import COLUMNS, SHARDS, VOCABULARY, DemoCorpus, build_demo
+from corpus_audit.runners.demo_corpus import COLUMNS, SHARED, VOCABULARY, DemoCorpus, build_demo
 from corpus_audit.runners.demo_sources import Source, choose, find_sources
 from corpus_audit.schemas.audit_file import load_audit
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.sampling import strategy_name
 
 MEGABYTES = 2
 
@@ -25,10 +28,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
     return build_demo(tmp_path_factory.mktemp("demo"), MEGABYTES)
 
 
-def read_all(folder: Path) -> list[dict[str, Any]]:
-    """Every row, shard by shard."""
+def read_all(*folders: Path) -> list[dict[str, Any]]:
+    """Every row of the shards in some folders, shard by shard."""
     rows = []
-    for path in sorted((folder / "data").iterdir()):
+    for path in sorted(path for folder in folders for path in folder.iterdir()):
         if path.suffix == ".parquet":
             rows += pq.read_table(path, page_checksum_verification=True).to_pylist()
         else:
@@ -36,6 +39,12 @@ def read_all(folder: Path) -> list[dict[str, Any]]:
             raw = gzip.decompress(data) if path.suffix == ".gz" else pa.input_stream(path).read()
             rows += [json.loads(line) for line in raw.splitlines()]
     return rows
+
+
+def snapshots(demo: DemoCorpus) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the first and of the second snapshot, as their audit files name them."""
+    before, now = (load_audit(path).spec.snapshot.paths for path in (demo.before, demo.audit))
+    return read_all(*(demo.folder / path for path in before)), read_all(*(demo.folder / path for path in now))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -50,31 +59,70 @@ def small_installation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_in_it(demo: DemoCorpus) -> None:
-    rows = read_all(demo.folder)
+    before, now = snapshots(demo)
     assert not demo.reused and demo.note is None
-    assert len(rows) == demo.documents == sum(demo.domains.values())
-    assert all(tuple(row) == COLUMNS for row in rows)
-    assert sum(len(row["text"].encode()) for row in rows) == demo.text_bytes
+    assert (len(before), len(now)) == (demo.documents_before, demo.documents)
+    assert all(tuple(row) == COLUMNS for row in before + now)
+    either = {row["id"]: row["text"] for row in before + now}
+    assert sum(len(text.encode()) for text in either.values()) == demo.text_bytes
     assert 0.9 * MEGABYTES * 1e6 <= demo.text_bytes <= MEGABYTES * 1e6
-    assert len({row["id"] for row in rows}) == len(rows)
-    assert {row["source"] for row in rows} == set(demo.domains)
+    assert all(len({row["id"] for row in rows}) == len(rows) for rows in (before, now))
+    assert Counter(row["source"] for row in now) == demo.domains
     assert {"stdlib", "documentation", "licences"} <= set(demo.domains) and len(demo.domains) <= 15
 
 
+def test_the_snapshots_differ_by_whole_packages(demo: DemoCorpus) -> None:
+    before, now = ({row["id"]: row for row in rows} for rows in snapshots(demo))
+    gone, added = before.keys() - now.keys(), now.keys() - before.keys()
+    assert gone and added
+    assert {before[name]["package"] for name in gone} == set(demo.left)
+    assert {now[name]["package"] for name in added} == set(demo.came)
+    assert not {row["package"] for row in now.values()} & set(demo.left)
+    assert not {row["package"] for row in before.values()} & set(demo.came)
+    kept = before.keys() & now.keys()
+    assert all(before[name] == now[name] for name in kept)
+    assert len(kept) > 0.5 * max(len(before), len(now))
+    if demo.new_domain is not None:
+        assert demo.new_domain in demo.domains and demo.new_domain not in {row["source"] for row in before.values()}
+
+
+def test_documents_of_both_are_in_shared_shards_and_in_others(demo: DemoCorpus) -> None:
+    folders = (demo.folder / "data" / name for name in ("both", "before", "now"))
+    both, before, now = ({row["id"] for row in read_all(folder)} for folder in folders)
+    assert both and not both & (before | now)
+    assert before & now and before - now and now - before
+
+
 def test_the_shards_show_every_kind_of_reader(demo: DemoCorpus) -> None:
-    names = [path.name for path in sorted((demo.folder / "data").iterdir())]
-    assert len(names) == SHARDS
-    assert [name.partition(".")[2] for name in names] == ["parquet"] * 6 + ["jsonl.zst", "jsonl.gz"]
-    metadata = pq.ParquetFile(demo.folder / "data" / names[0]).metadata
+    names = sorted(path.relative_to(demo.folder).as_posix() for path in (demo.folder / "data").rglob("*.*"))
+    shared = [f"data/both/part-{n:02d}.parquet" for n in range(SHARED)]
+    assert names == ["data/before/part-05.parquet", *shared, "data/now/part-05.jsonl.zst", "data/now/part-06.jsonl.gz"]
+    metadata = pq.ParquetFile(demo.folder / shared[0]).metadata
     assert metadata.row_group(0).column(1).compression == "ZSTD"
 
 
-def test_the_spec_is_valid_and_fits_the_corpus(demo: DemoCorpus) -> None:
-    spec = load_audit(demo.audit).spec
+def test_the_specs_are_valid_and_fit_the_corpus(demo: DemoCorpus) -> None:
+    before, spec = load_audit(demo.before).spec, load_audit(demo.audit).spec
     assert spec.mixture is not None and set(spec.mixture.weights) == set(demo.domains)
     assert (spec.document.text, spec.document.id, spec.document.domain) == ("text", "id", "source")
     assert spec.document.facets == {"package": "package"}
     assert (demo.folder / spec.tokenizer).is_file()
+    assert (before.document, before.tokenizer, before.filter) == (spec.document, spec.tokenizer, spec.filter)
+    assert before.baselines == () and [baseline.run for baseline in spec.baselines] == [before.output]
+    assert before.store == f"{spec.output}/.store"
+    assert spec.sampling is not None and spec.contamination_spec is not None
+    kinds = [strategy_name(strategy) for strategy in spec.sampling.strategies]
+    assert kinds == ["proportional", "temperature 0.3", "unimax 4", "mixture by token", "mixture by document"]
+    assert [(demo.folder / path).is_file() for path in spec.benchmarks[0].paths] == [True]
+
+
+def test_the_rest_of_the_audit_file_is_valid_too(demo: DemoCorpus, tmp_path: Path) -> None:
+    text = demo.audit.read_text(encoding="utf-8")
+    everything = re.sub(r"(?m)^( *)#(?! )(?=\w+:)|^#(?=  - )", r"\1", text)
+    assert everything.count("\n#") < text.count("\n#")
+    (tmp_path / "audit.yaml").write_text(everything, encoding="utf-8")
+    spec = load_audit(tmp_path / "audit.yaml").spec
+    assert spec.per_document and len(spec.filter) == 1 and spec.document.cluster == "package"
 
 
 def test_the_tokenizer_is_byte_level_and_lossless(demo: DemoCorpus) -> None:
@@ -105,7 +153,7 @@ def test_a_damaged_corpus_is_built_again_and_other_files_stay(tmp_path: Path) ->
     before = files(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "kept").write_text("a run")
-    (tmp_path / "data" / "part-03.parquet").write_bytes(b"short")
+    (tmp_path / "data" / "both" / "part-03.parquet").write_bytes(b"short")
     again = build_demo(tmp_path, 1)
     assert not again.reused and again.domains == first.domains
     assert files(tmp_path) == {**before, "runs/kept": b"a run"}

@@ -1,0 +1,139 @@
+"""The frozen records that the report's section on contamination is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """A rule's self-check: planted items found, decoys hit, the 95 % interval of the false-positive rate.
+
+    ``passed`` is None where nothing could be planted.
+    """
+
+    rule: str
+    version: int
+    canaries: int
+    found: int
+    passed: bool | None
+    decoys: int
+    hit: int | None
+    rate: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """A benchmark under a rule; ``share`` is contaminated of testable with its Wilson interval."""
+
+    rule: str
+    testable: int
+    untestable: int
+    contaminated: int | None
+    boilerplate: int | None
+    share: float | None
+    low: float | None
+    high: float | None
+    mean_score: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """A benchmark: its items, rows that are none, and what each rule finds; ``contaminated`` items by any rule."""
+
+    name: str
+    items: int
+    bad_rows: int
+    bad_reasons: str
+    contaminated: int
+    rules: tuple[RuleRow, ...]
+
+
+@dataclass(frozen=True)
+class RuleText:
+    """A rule's definition."""
+
+    rule: str
+    version: int
+    about: str
+
+
+@dataclass(frozen=True)
+class LeakRow:
+    """A domain, its items and documents over all benchmarks, and its items in the benchmarks that are named."""
+
+    domain: str
+    items: int
+    documents: int
+    by_benchmark: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MatchRow:
+    """A document behind an item: where the longest run of equal words (tokens) is, in bytes of its UTF-8."""
+
+    document: str
+    domain: str
+    copies: int | None
+    longest: int
+    unit: str
+    covered: float | None
+    offset: int | None
+    length: int | None
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """A contaminated item: the rules that say so, its longest match, documents behind it and how many are hidden."""
+
+    benchmark: str
+    item: str
+    rules: tuple[str, ...]
+    longest: int
+    unit: str
+    matches: tuple[MatchRow, ...]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class ContaminationView:
+    """Everything the section shows.
+
+    ``benchmarks`` are those with the largest shares, ``leak_benchmarks`` the columns of the table of ``leaks``;
+    ``limits`` are the boilerplate limits in use, and ``boilerplate`` items would be contaminated but for them;
+    ``reasons`` say why a rule has no share: rule, reason, number of benchmarks.
+    """
+
+    checks: tuple[CheckRow, ...]
+    benchmarks: tuple[BenchmarkRow, ...]
+    hidden_benchmarks: int
+    rules: tuple[RuleText, ...]
+    items: int
+    contaminated: int
+    untestable: int
+    leaks: tuple[LeakRow, ...]
+    hidden_leaks: int
+    leak_benchmarks: tuple[str, ...]
+    worst: tuple[ItemRow, ...]
+    limits: tuple[int, ...]
+    boilerplate: int
+    reasons: tuple[tuple[str, str, int], ...]
+
+    @property
+    def failed(self) -> tuple[CheckRow, ...]:
+        """Rules that missed a planted item."""
+        return tuple(row for row in self.checks if row.passed is False)
+
+    @property
+    def unchecked(self) -> tuple[CheckRow, ...]:
+        """Rules for which nothing could be planted."""
+        return tuple(row for row in self.checks if row.passed is None)
+
+    @property
+    def licensed(self) -> bool:
+        """Whether every rule found every planted item."""
+        return bool(self.checks) and all(row.passed for row in self.checks)
