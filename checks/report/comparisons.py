@@ -16,7 +16,6 @@ Read = Callable[[str], pa.Table]
 
 LISTED_DOMAINS = 30
 LISTED_TOKENS = 12
-LISTED_ITEMS = 20
 NONE = "–"
 
 
@@ -62,10 +61,6 @@ def comparison_sections(names: Iterable[str], read: Read) -> tuple[ComparisonSec
     if "drift" in held:
         labels = list(dict.fromkeys(read("drift")["baseline"].to_pylist()))
         sections += [_drift(label, read) for label in labels]
-    if "sampling_strategies" in held:
-        sections.append(_sampling(read))
-    if "contamination" in held:
-        sections.append(_contamination(read))
     return tuple(sections)
 
 
@@ -273,125 +268,6 @@ def _others(rows: Sequence[Row]) -> ComparisonTable:
         "mostly rare tokens): they stand here beside what chance gives, and are not to be judged by themselves."
     )
     return ComparisonTable("Other distances, all domains", head, tuple(cells), note)
-
-
-def _sampling(read: Read) -> ComparisonSection:
-    strategies = read("sampling_strategies").to_pylist()
-    shown = [name for name in read("sampling_strategies").column_names if name != "strategy"]
-    cells = tuple((row["strategy"], *(_cell(row[name]) for name in shown)) for row in strategies)
-    by_domain = read("sampling").to_pylist()
-    epochs = tuple(
-        (
-            f"{row['strategy']}: {row['domain']}",
-            _cell(row["share"]),
-            _cell(row["epochs"]),
-        )
-        for row in by_domain[: 4 * LISTED_DOMAINS]
-    )
-    return ComparisonSection(
-        "Sampling strategies",
-        ("What each strategy would draw from this corpus; epochs are passes over a domain's unique text.",),
-        (
-            ComparisonTable("Strategies", ("Strategy", *(_words(name) for name in shown)), cells),
-            ComparisonTable(
-                "Shares and epochs",
-                ("Strategy and domain", "Share", "Epochs"),
-                epochs,
-                _more(len(by_domain), 4 * LISTED_DOMAINS, "rows"),
-            ),
-        ),
-    )
-
-
-def _contamination(read: Read) -> ComparisonSection:
-    check, summary = read("contamination_check").to_pylist(), read("contamination").to_pylist()
-    missed = [row["rule"] for row in check if row["found"] < row["canaries"]]
-    first = (
-        f"The scan failed its own check: planted items were missed by {', '.join(missed)}."
-        if missed
-        else "Every planted copy of a benchmark item was found, by every rule."
-    )
-    rules = [
-        (
-            f"{row['benchmark']}: {row['rule']}",
-            f"{row['testable']:,}",
-            f"{row['untestable']:,}",
-            _cell(row["contaminated"]),
-            _cell(row["boilerplate"]),
-            _figure(row["share"], ".2%"),
-            _bounds(row["low"], row["high"], ".2%"),
-            row["reason"] or "",
-        )
-        for row in summary
-    ]
-    checks = [
-        (
-            row["rule"],
-            f"{row['found']:,} of {row['canaries']:,}",
-            f"{_cell(row['hit'])} of {row['decoys']:,}",
-            _figure(row["false_positive_rate"], ".2%"),
-            _bounds(row["low"], row["high"], ".2%"),
-        )
-        for row in check
-    ]
-    domains = [
-        (f"{row['benchmark']}: {row['domain']}", f"{row['documents']:,}", f"{row['items']:,}")
-        for row in read("contamination_domains").to_pylist()
-    ]
-    matches = [
-        (
-            f"{row['benchmark']}: {row['item']}",
-            row["id"] or row["document"],
-            row["domain"],
-            f"{row['longest']:,} {row['unit']}",
-            _figure(row["covered"], ".0%"),
-            _cell(row["offset"]),
-        )
-        for row in read("contamination_matches").to_pylist()
-    ]
-    limit = next((row["boilerplate_limit"] for row in summary if row["boilerplate_limit"]), None)
-    boilerplate = f"An n-gram that more than {limit} documents hold is boilerplate and no evidence." if limit else ""
-    return ComparisonSection(
-        "Benchmarks in the corpus",
-        tuple(
-            sentence
-            for sentence in (first, boilerplate, "Items too short for a rule are untestable, never clean.")
-            if sentence
-        ),
-        (
-            ComparisonTable(
-                "The scan's own check",
-                ("Rule", "Planted items found", "Decoys hit", "False-positive rate", "95 % interval"),
-                tuple(checks),
-            ),
-            ComparisonTable(
-                "Contaminated items",
-                (
-                    "Benchmark and rule",
-                    "Testable",
-                    "Untestable",
-                    "Contaminated",
-                    "Boilerplate",
-                    "Share",
-                    "95 % interval",
-                    "",
-                ),
-                tuple(rules),
-            ),
-            ComparisonTable(
-                "Sources that leak",
-                ("Benchmark and domain", "Documents", "Items"),
-                tuple(domains[:LISTED_DOMAINS]),
-                _more(len(domains), LISTED_DOMAINS, "domains"),
-            ),
-            ComparisonTable(
-                "Documents behind the items",
-                ("Item", "Document", "Domain", "Longest match", "Covers", "At byte"),
-                tuple(matches[:LISTED_ITEMS]),
-                _more(len(matches), LISTED_ITEMS, "matches"),
-            ),
-        ),
-    )
 
 
 def _words(name: str) -> str:

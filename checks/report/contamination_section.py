@@ -23,7 +23,7 @@ from corpus_audit.checks.report.contamination_parts import (
     RuleText,
 )
 from corpus_audit.checks.report.escapes import fit, safe_text
-from corpus_audit.checks.report.findings import Finding, Name, Sentence
+from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from corpus_audit.checks.report import numbers
+from corpus_audit.checks.report import contamination_section, numbers, sampling_section
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
-
-
-@dataclass(frozen=True)
-class Name:
-    """A name from the corpus inside a sentence: shown safely and set apart from the words around it."""
-
-    text: str
-
-
-Sentence = tuple[str | Name, ...]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One topic's sentences; ``anchor`` is the section of the page that says more."""
-
-    topic: str
-    anchor: str
-    sentences: tuple[Sentence, ...]
+from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 
 
 def findings(model: ReportModel) -> tuple[Finding, ...]:
@@ -40,7 +21,11 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
         ("Tokenizer", "tokenizer", _tokenizer(model)),
     )
     found = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
-    return tuple(Finding(*one) for one in found if one[2])
+    return (
+        *(Finding(*one) for one in found if one[2]),
+        *(sampling_section.findings(model.sampling) if model.sampling else ()),
+        *(contamination_section.findings(model.contamination) if model.contamination else ()),
+    )
 
 
 def decimals(rows: Sequence[ShareRow], model: ReportModel) -> int:

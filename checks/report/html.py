@@ -11,10 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from corpus_audit.checks.report import charts, labels, numbers
+from corpus_audit.checks.report import charts, contamination_section, labels, numbers, sampling_section
 from corpus_audit.checks.report.escapes import safe_text
-from corpus_audit.checks.report.findings import Name, Sentence, decimals, findings, limits
+from corpus_audit.checks.report.findings import decimals, findings, limits
 from corpus_audit.checks.report.model import ReportModel
+from corpus_audit.checks.report.sentences import Name, Sentence
 
 HERE = Path(__file__).parent
 
@@ -40,7 +41,7 @@ def _sentence(parts: Sentence) -> Markup:
 
 @cache
 def _style() -> str:
-    return (HERE / "report.css").read_text("utf-8")
+    return "".join((HERE / name).read_text("utf-8") for name in ("report.css", "sections.css"))
 
 
 @cache
@@ -106,5 +107,9 @@ def render_html(model: ReportModel) -> str:
                 for label, parts in charts.coverage_parts(model.coverage)
             ],
             spec_lines=model.spec.splitlines(),
+            sampling_section=sampling_section.section(model.sampling, _environment()) if model.sampling else "",
+            contamination_section=contamination_section.section(model.contamination, _environment())
+            if model.contamination
+            else "",
         )
     )

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from corpus_audit.checks.report import tables
+from corpus_audit.checks.report import contamination_section, sampling_section, tables
 from corpus_audit.checks.report.comparisons import ComparisonSection, comparison_sections, run_tables
+from corpus_audit.checks.report.contamination_parts import ContaminationView
 from corpus_audit.checks.report.parts import (
     Coverage,
     Deviation,
@@ -33,6 +34,8 @@ from corpus_audit.checks.report.parts import (
     Unit,
     VocabularyRow,
 )
+from corpus_audit.checks.report.sampling_parts import SamplingView
+from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables import OTHER_VALUES
 
@@ -93,6 +96,8 @@ class ReportModel:
     files: tuple[tuple[str, str, int], ...]
     spec: str
     comparisons: tuple[ComparisonSection, ...] = ()
+    sampling: SamplingView | None = None
+    contamination: ContaminationView | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -102,6 +107,7 @@ def load_report(run_dir: Path) -> ReportModel:
         StoreError: a file is missing, damaged, or was written by another version.
     """
     run = _read_run_file(run_dir / "run.json")
+    published = RunDirectory(run_dir)
 
     def table(name: str) -> pa.Table:
         return tables.read_table(run_dir, name, run.files)
@@ -165,6 +171,8 @@ def load_report(run_dir: Path) -> ReportModel:
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
         comparisons=comparison_sections(run_tables(run_dir), table),
+        sampling=sampling_section.load(published),
+        contamination=contamination_section.load(published),
     )
 
 

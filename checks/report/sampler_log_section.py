@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from corpus_audit.checks.report import numbers
-from corpus_audit.checks.report.findings import Name, Sentence
 from corpus_audit.checks.report.sampling_parts import LoggedDocument, LoggedDomain, Point, SamplerLog, Series, Window
+from corpus_audit.checks.report.sentences import Name, Sentence
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.pipelines.sampling_log_rows import UNKNOWN
 from corpus_audit.pipelines.statistics.sampling_log import ALPHA

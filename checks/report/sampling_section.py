@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from corpus_audit.checks.report import sampler_log_chart, sampling_charts
 from corpus_audit.checks.report.escapes import fit, safe_text
-from corpus_audit.checks.report.findings import Finding
 from corpus_audit.checks.report.sampler_log_section import load_log, log_sentences
 from corpus_audit.checks.report.sampling_parts import (
     Band,
@@ -24,6 +23,7 @@ from corpus_audit.checks.report.sampling_parts import (
     TrapRow,
 )
 from corpus_audit.checks.report.sampling_sentences import lines, sentences
+from corpus_audit.checks.report.sentences import Finding
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.pipelines.statistics.strategies import temperature
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from corpus_audit.checks.report import numbers, sampling_charts
 from corpus_audit.checks.report.escapes import safe_text
-from corpus_audit.checks.report.findings import Name, Sentence
 from corpus_audit.checks.report.sampler_log_section import log_lines
 from corpus_audit.checks.report.sampling_parts import SamplingView, StrategyRow
+from corpus_audit.checks.report.sentences import Name, Sentence
 
 
 def lines(view: SamplingView) -> list[str]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from corpus_audit.checks.report import numbers
 from corpus_audit.checks.report.escapes import cell_width, fit, safe_text
-from corpus_audit.checks.report.findings import Name, Sentence, decimals, findings
+from corpus_audit.checks.report.findings import decimals, findings
 from corpus_audit.checks.report.labels import share_label
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
+from corpus_audit.checks.report.sentences import Name, Sentence
 from corpus_audit.checks.report.tables import fold, largest
 
 __all__ = ["render_summary", "safe_text"]

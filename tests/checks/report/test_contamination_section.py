@@ -7,8 +7,8 @@ import pytest
 from corpus_audit.checks.report import contamination_charts, contamination_section
 from corpus_audit.checks.report.contamination_parts import ContaminationView
 from corpus_audit.checks.report.escapes import cell_width
-from corpus_audit.checks.report.findings import Name
 from corpus_audit.checks.report.html import _environment
+from corpus_audit.checks.report.sentences import Name
 from corpus_audit.pipelines.run_directory import RunDirectory
 from tests.checks.report.hostile import HOSTILE, with_every_text
 from tests.checks.report.scanned_runs import NAMES, write_contamination

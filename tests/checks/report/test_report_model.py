@@ -7,9 +7,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.checks.report.findings import Name, findings
+from corpus_audit.checks.report.findings import findings
 from corpus_audit.checks.report.html import render_html
 from corpus_audit.checks.report.model import TOP_DOMAINS, ReportModel, load_report
+from corpus_audit.checks.report.sentences import Name
 from corpus_audit.checks.report.tables import BINS
 from corpus_audit.checks.report.text import render_summary
 from corpus_audit.schemas.errors import StoreError

@@ -6,10 +6,10 @@ import pytest
 
 from corpus_audit.checks.report import sampler_log_chart, sampling_charts, sampling_section
 from corpus_audit.checks.report.escapes import cell_width
-from corpus_audit.checks.report.findings import Name
 from corpus_audit.checks.report.html import _environment
 from corpus_audit.checks.report.plots import LogAxis, spread
 from corpus_audit.checks.report.sampling_parts import SamplingView
+from corpus_audit.checks.report.sentences import Name
 from corpus_audit.pipelines.run_directory import RunDirectory
 from tests.checks.report.hostile import HOSTILE, with_every_text
 from tests.checks.report.sampled_runs import SIX, many_domains, sampler_log, write_sampling
