@@ -154,6 +154,31 @@ class PolicyFacts(Record):
     roles: tuple[str, ...] = ()
 
 
+class PastJudgement(Record):
+    """What a rule said of a slice in an earlier run."""
+
+    rule: str
+    slice: str
+    status: Status
+    observed: float | None = None
+
+
+class LastSigned(Record):
+    """The newest signed run before this one, as it was when this one was judged: what its signers saw.
+
+    ``envelope`` is the SHA-256 of the sign-off; totals are of the earlier corpus.
+    """
+
+    run: str
+    envelope: str
+    snapshot: str
+    policy: str
+    shards: int
+    documents: int
+    tokens: int
+    judgements: tuple[PastJudgement, ...]
+
+
 class Results(Record):
     """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) against which waivers were held."""
 
@@ -167,6 +192,7 @@ class Results(Record):
     counts: dict[Status, int]
     judgements: tuple[Judgement, ...]
     waivers: tuple[WaiverUse, ...] = ()
+    last_signed: LastSigned | None = None
 
     model_config = ConfigDict(populate_by_name=True)
 

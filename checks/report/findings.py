@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from corpus_audit.checks.report import contamination_section, numbers, sampling_section
+from corpus_audit.checks.report import contamination_section, numbers, sampling_section, verdict_section
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
 from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 
 
 def findings(model: ReportModel) -> tuple[Finding, ...]:
-    """The findings in the order of the page; nothing here is a judgement, every figure is in a table below."""
+    """The findings in the order of the page: the verdict, if the run was judged, then what the tables below say."""
     topics = (
         ("Mixture" if model.mixture else "Domains", "domains", _mixture(model)),
         ("Lengths", "lengths", _lengths(model)),
@@ -22,6 +22,7 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
     )
     found = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
     return (
+        *(verdict_section.findings(model.verdict) if model.verdict else ()),
         *(Finding(*one) for one in found if one[2]),
         *(sampling_section.findings(model.sampling) if model.sampling else ()),
         *(contamination_section.findings(model.contamination) if model.contamination else ()),
@@ -184,10 +185,13 @@ def limits(model: ReportModel) -> tuple[Sentence, ...]:
 
 def _limits(model: ReportModel) -> Iterator[Sentence]:
     coverage = model.coverage
-    yield (
-        "Complete means that everything listed was read and counted. It does not mean that the data is good: this page "
-        "describes the corpus and judges nothing.",
-    )
+    if model.verdict is not None:
+        yield from verdict_section.limits(model.verdict)
+    else:
+        yield (
+            "Complete means that everything listed was read and counted. It does not mean that the data is good: this "
+            "page describes the corpus and judges nothing.",
+        )
     unit: Sentence = ("documents",) if model.cluster is None else ("clusters (", Name(model.cluster), ")")
     if coverage.sampled:
         yield (

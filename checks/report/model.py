@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from corpus_audit.checks.report import contamination_section, sampling_section, tables
+from corpus_audit.checks.report import contamination_section, sampling_section, tables, verdict_section
 from corpus_audit.checks.report.comparisons import ComparisonSection, comparison_sections, run_tables
 from corpus_audit.checks.report.contamination_parts import ContaminationView
 from corpus_audit.checks.report.parts import (
@@ -35,6 +35,7 @@ from corpus_audit.checks.report.parts import (
     VocabularyRow,
 )
 from corpus_audit.checks.report.sampling_parts import SamplingView
+from corpus_audit.checks.report.verdict_parts import VerdictView
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables import OTHER_VALUES
@@ -98,6 +99,7 @@ class ReportModel:
     comparisons: tuple[ComparisonSection, ...] = ()
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
+    verdict: VerdictView | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -173,6 +175,7 @@ def load_report(run_dir: Path) -> ReportModel:
         comparisons=comparison_sections(run_tables(run_dir), table),
         sampling=sampling_section.load(published),
         contamination=contamination_section.load(published),
+        verdict=verdict_section.load(published),
     )
 
 

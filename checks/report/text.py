@@ -73,15 +73,24 @@ def render_summary(model: ReportModel, report: str, width: int = 80, colour: boo
 
 
 def _status(model: ReportModel, width: int, pen: _Pen) -> Iterator[str]:
-    word = "NO VERDICT" if not model.complete else "COMPLETE, SAMPLED" if model.coverage.sampled else "COMPLETE"
-    mark = f"{'✓' if model.complete else '✗'} {word}"
+    mark, shade = _verdict(model)
     name = fit(safe_text(model.name, 200), width - cell_width(mark) - 2)
-    yield pen(name, BOLD) + "  " + pen(mark, GREEN if model.complete else RED)
+    yield pen(name, BOLD) + "  " + pen(mark, shade)
     digest = safe_text(model.snapshot.digest[:12], 48)
     yield pen(fit(f"snapshot {digest}  run {safe_text(model.run, NAME_LIMIT)}", width).rstrip(), DIM)
     for reason in model.reasons:
         for index, line in enumerate(_wrap(safe_text(reason, 400), width - 2)):
             yield ("  " if index else "- ") + line
+
+
+def _verdict(model: ReportModel) -> tuple[str, str]:
+    """Mark and colour: the policy's verdict, or without a policy whether everything was read."""
+    if model.verdict is not None:
+        words = {"pass": ("✓ PASS", GREEN), "warn": ("! WARN", YELLOW), "fail": ("✗ FAIL", RED)}
+        return words.get(model.verdict.verdict, ("✗ NO VERDICT", RED))
+    if not model.complete:
+        return "✗ NO VERDICT", RED
+    return "✓ COMPLETE, SAMPLED" if model.coverage.sampled else "✓ COMPLETE", GREEN
 
 
 def _totals(model: ReportModel, width: int) -> list[str]:

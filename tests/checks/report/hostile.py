@@ -67,8 +67,8 @@ def with_every_text(value: Any, text: str, hint: Any = None) -> Any:
         inner = get_args(hint)
         several = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
         return tuple(with_every_text(v, text, h) for v, h in zip(value, several, strict=True))
-    if isinstance(value, str):
-        return text
     if get_origin(hint) in (types.UnionType, typing.Union):
         return with_every_text(value, text, next(h for h in get_args(hint) if h is not type(None)))
+    if isinstance(value, str):
+        return text
     return value
