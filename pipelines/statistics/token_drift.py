@@ -13,7 +13,7 @@ from corpus_audit.pipelines.statistics.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.statistics.proportions import LEVEL
 from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
-from corpus_audit.pipelines.statistics.token_spread import count_spread
+from corpus_audit.pipelines.statistics.token_spread import count_spread, unshared_scatter
 
 INTERVAL_NULL = 0.1
 """Changes of a share by less than this many bits (7 %) are not worth a discovery."""
@@ -129,8 +129,10 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
 
         z_r = (p_2 - r p_1) / sqrt(spread (r^2 p_1* / T_1 + p_2* / T_2 - 2 r T_S min(p_1*, p_2*) / (T_1 T_2))),
 
-    T_S the tokens of shared documents. ``z`` is z_1. Separate variances of the sides follow the same formula, but
-    reject up to 13 % at a nominal 5 % when few documents are unshared: a side that lacks a token then seems certain.
+    T_S the tokens of shared documents; spread is then taken times `token_spread.unshared_scatter`, as few unshared
+    documents scatter more or less than the pool. ``z`` is z_1. Separate variances of the sides follow the same formula,
+    but reject up to 13 % at a nominal 5 % when few documents are unshared: a side that lacks a token then seems
+    certain.
     ``p`` tests at both ends of the interval null, delta bits wide each way, and adds up the tails (TREAT, McCarthy and
     Smyth 2009, Bioinformatics 25): P(Z > z_+) + P(Z > z_-) with r = 2^(+-delta). ``low`` and ``high`` are the ratios
     that z_r does not reject at 5 % (Koopman 1984, Biometrics 40).
@@ -169,6 +171,7 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         pooled = (before.count + now.count + shared.count).astype(np.float64)
         pool_tokens = float(before.total_tokens + now.total_tokens + shared.total_tokens)
         design_effect = spread / (1 - pooled / pool_tokens)
+        scatter = unshared_scatter(contrast)
     if t1 == 0 or t2 == 0:
         log2_ratio = nothing.copy()
     tested = np.flatnonzero(
@@ -182,7 +185,7 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         float(t2),
         float(shared.total_tokens),
         pool_tokens,
-        spread[tested],
+        (spread * scatter)[tested],
     )
 
     def spread_out(values: Floats) -> Floats:
@@ -194,7 +197,7 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         z = sides.score(1.0)
         p = spread_out(_interval_null_p(sides, z, interval_null))
         low, high = (spread_out(bound) for bound in _bounds(sides))
-        log_odds_z = spread_out(sides.log_odds(len(contrast.tokens) / 2) / np.sqrt(design_effect[tested]))
+        log_odds_z = spread_out(sides.log_odds(len(contrast.tokens) / 2) / np.sqrt((design_effect * scatter)[tested]))
     q = benjamini_hochberg(p)
     found = q <= DISCOVERY_RATE
     kind = np.select(

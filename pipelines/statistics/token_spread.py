@@ -5,7 +5,48 @@ from __future__ import annotations
 import numpy as np
 
 from corpus_audit.pipelines.statistics.clustered import Floats
-from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast
+from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
+
+BORROWED = 32.0
+"""Documents of the pool that stand behind the scatter of the unshared ones, see `unshared_scatter`."""
+
+
+def unshared_scatter(contrast: TokenContrast) -> Floats:
+    """Factor on the variance of a difference of shares that the unshared documents ask for, float64 [K].
+
+    Only documents of one side alone can make a difference. Given which those are, under the null they fall to the sides
+    at random with odds f = T_B / (T_B + T_C), T_B and T_C the tokens of the baseline's and the current snapshot's own
+    documents, and the variance of the difference is
+
+        sum_U e^2 (f / T_1^2 + (1 - f) / T_2^2) + sum_S e^2 (1 / T_1 - 1 / T_2)^2,   e_d = y_d - p n_d,
+
+    over unshared documents U and shared ones S. The pool's variance is its mean over which documents are unshared. For
+    a token that few unshared documents hold, the first is too rough (it is made of the few terms that are tested), and
+    with the second z has a random scale, heavy tails, and rejects up to 9 % at a nominal 5 %. So the ratio of the first
+    to the second is drawn towards 1 as by `BORROWED` documents of the pool, m / (m + BORROWED) for m unshared documents
+    that hold the token, times 4 f (1 - f): where one side has no documents of its own, nothing is exchanged. Chosen by
+    simulation (`tests/benchmarks/calibration.py`); it is 1 where nothing is shared.
+    """
+    before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
+    own = before.total_tokens + now.total_tokens
+    t1, t2 = float(before.total_tokens + shared.total_tokens), float(now.total_tokens + shared.total_tokens)
+    if not own or not shared.total_tokens:
+        return np.ones(len(contrast.tokens))
+    odds = before.total_tokens / own
+    tokens = float(own + shared.total_tokens)
+    p = (before.count + now.count + shared.count) / tokens
+    unshared = before + now
+
+    def scatter(sample: TokenSample) -> Floats:
+        return np.maximum(sample.squared - 2 * p * sample.product + p**2 * sample.total_squared, 0.0)
+
+    alone, both = scatter(unshared), scatter(shared)
+    given = alone * (odds / t1**2 + (1 - odds) / t2**2) + both * (1 / t1 - 1 / t2) ** 2
+    pooled = (alone + both) / tokens * (1 / t1 + 1 / t2 - 2 * shared.total_tokens / (t1 * t2))
+    held = unshared.documents.astype(np.float64)
+    weight = 4 * odds * (1 - odds) * held / (held + BORROWED)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pooled > 0, 1 + weight * (given / pooled - 1), 1.0)
 
 
 def count_spread(contrast: TokenContrast) -> Floats:

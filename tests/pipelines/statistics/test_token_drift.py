@@ -13,6 +13,7 @@ from corpus_audit.pipelines.statistics.token_drift import (
     token_drift,
 )
 from corpus_audit.pipelines.statistics.token_sample import GROUPS
+from corpus_audit.pipelines.statistics.token_spread import BORROWED, unshared_scatter
 from tests.pipelines.statistics.contrasts import bursty, contrast
 
 
@@ -39,6 +40,31 @@ def test_monroe_log_odds_of_independent_tokens():
     assert found.log_odds_z[0] == pytest.approx(expected)
 
 
+def scatter_of_documents(before, now, shared):
+    """`unshared_scatter` document by document."""
+    y = [np.asarray(part, float) for part in (before, now, shared)]
+    t = [part.sum() for part in y]
+    t1, t2, f = t[0] + t[2], t[1] + t[2], t[0] / (t[0] + t[1])
+    p = sum(part.sum(axis=0) for part in y) / sum(t)
+    e = [((part - np.outer(part.sum(axis=1), p)) ** 2).sum(axis=0) for part in y]
+    given_them = (e[0] + e[1]) * (f / t1**2 + (1 - f) / t2**2) + e[2] * (1 / t1 - 1 / t2) ** 2
+    pooled = sum(e) / sum(t) * (1 / t1 + 1 / t2 - 2 * t[2] / (t1 * t2))
+    held = (y[0] > 0).sum(axis=0) + (y[1] > 0).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(pooled > 0, 1 + 4 * f * (1 - f) * held / (held + BORROWED) * (given_them / pooled - 1), 1)
+
+
+def test_the_scatter_of_unshared_documents():
+    rng = np.random.default_rng(4)
+    before, now, shared = (bursty(rng, size) for size in (30, 50, 90))
+    found = unshared_scatter(contrast(before, now, shared))
+    assert found == pytest.approx(scatter_of_documents(before, now, shared), rel=1e-9)
+    assert 0.1 < found.min() < 0.9 < 1.1 < found.max()
+    assert (unshared_scatter(contrast(before, now)) == 1).all()  # nothing is shared: given is pooled
+    # Append-only: no document can change sides.
+    assert unshared_scatter(contrast(before[:0], now, shared)) == pytest.approx(np.ones(200))
+
+
 def test_spread_is_that_of_the_documents_themselves():
     rng = np.random.default_rng(0)
     before, now, shared = (bursty(rng, size) for size in (80, 50, 90))
@@ -56,8 +82,9 @@ def test_spread_is_that_of_the_documents_themselves():
     gap = gap - (before.sum(axis=0) + shared.sum(axis=0)) / (t[0] + t[2])
     tested = (y > 0).sum(axis=0) >= 20
     both = (before.sum(axis=0) + now.sum(axis=0) + 2 * shared.sum(axis=0)) / (t[0] + t[1] + 2 * t[2])
+    scatter = scatter_of_documents(before, now, shared)
     with np.errstate(invalid="ignore"):
-        z = gap / np.sqrt(variance * n.sum() / p * both * unshared)
+        z = gap / np.sqrt(variance * n.sum() / p * both * unshared * scatter)
     assert found.z[tested] == pytest.approx(z[tested], rel=1e-9)
     assert np.isnan(found.z[~tested]).all()
     assert found.tested == tested.sum()
