@@ -95,21 +95,25 @@ class Evidence:
         np.add.at(change, place + length, -1)
         return per_text(np.cumsum(change[:-1]) > 0, self.index.texts.token_starts)
 
-    def one_document(self, limit: int | None) -> tuple[Integers, Integers]:
-        """(words in an 8-gram of the same document, words of the longest run in one document), int64 [X] each, of
-        the kept documents' best."""
+    def one_document(self, limit: int | None) -> Integers:
+        """int64 [X], words in an 8-gram of the same document, of the kept document that has most of them."""
         table = self.partial.tables["matches"]
         text = table.columns["text"].astype(np.int64)
         if limit is None:
-            covered, longest = value_of(table.columns["rank"]), table.columns["longest"]
+            covered = value_of(table.columns["rank"])
         else:
             starts, spans = spans_of(table.columns["spans"])
-            counts = self.words_seen(limit)
-            covered, longest = covered_words(counts, self.index.texts.starts, text, starts, spans, WORD_GRAM)
-        best_covered, best_run = np.zeros(self.index.size, np.int64), np.zeros(self.index.size, np.int64)
-        np.maximum.at(best_covered, text, covered)
-        np.maximum.at(best_run, text, longest)
-        return best_covered, np.where(best_run > 0, best_run + WORD_GRAM - 1, 0)
+            covered = covered_words(self.words_seen(limit), self.index.texts.starts, text, starts, spans, WORD_GRAM)
+        best = np.zeros(self.index.size, np.int64)
+        np.maximum.at(best, text, covered)
+        return best
+
+    def longest_words(self) -> Integers:
+        """int64 [X], words of the longest run that a kept document has in common with the text."""
+        table = self.partial.tables["matches"]
+        best = np.zeros(self.index.size, np.int64)
+        np.maximum.at(best, table.columns["text"].astype(np.int64), table.columns["longest"] + WORD_GRAM - 1)
+        return best
 
     def longest_tokens(self) -> Integers:
         """int64 [X], tokens of the longest match of Llama 2."""

@@ -16,7 +16,7 @@ class Hits:
         gram_rows, grams: int64 [N]: a document holds a benchmark n-gram, once however often; 8-grams, 13-grams and
             10-grams in one numbering (see `BenchmarkIndex.gram_starts`).
         pairs: int64 [P, 7], documents that share an 8-gram with a text: (row, text, covered words, 8-grams of the
-            longest run, first byte and bytes of that run's first occurrence, IDF score in millionths).
+            longest run in common, first byte and bytes of its first occurrence, IDF score in millionths).
         span_starts: int64 [P + 1] into ``spans``, int32: a pair's runs of held 8-grams as (skipped, length), …
         token_pairs: int64 [Q, 3], documents with a match of more than ten tokens: (row, text, tokens of the longest).
         places, lengths: int64 [M], the longest such match that begins at a place of a text, over all documents.

@@ -37,7 +37,7 @@ from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
 from corpus_audit.schemas.benchmarks import DECOYS
 from corpus_audit.schemas.errors import StoreError
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised whenever the same items would give another index or the same index other hits."""
 
 _MAGIC = b"corpus-audit benchmark index 1\n"

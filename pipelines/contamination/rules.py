@@ -70,10 +70,6 @@ def _palm(evidence: Evidence, limit: int | None) -> Floats:
     return share(found, evidence.words - WORD_GRAM + 1)
 
 
-def _words_of_one(evidence: Evidence) -> Integers:
-    return evidence.one_document(None)[1]
-
-
 RULES: dict[RuleName, Rule] = {
     rule.name: rule
     for rule in (
@@ -88,7 +84,7 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= LONG_WORD_GRAM,
             _gpt3,
-            _words_of_one,
+            Evidence.longest_words,
         ),
         Rule(
             "palm",
@@ -100,7 +96,7 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
             _palm,
-            _words_of_one,
+            Evidence.longest_words,
         ),
         Rule(
             "llama2",
@@ -126,7 +122,7 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
             lambda evidence, limit: share(evidence.covered_words(limit), evidence.words),
-            _words_of_one,
+            Evidence.longest_words,
         ),
         Rule(
             "tulu3",
@@ -137,8 +133,8 @@ RULES: dict[RuleName, Rule] = {
             True,
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
-            lambda evidence, limit: share(evidence.one_document(limit)[0], evidence.words),
-            _words_of_one,
+            lambda evidence, limit: share(evidence.one_document(limit), evidence.words),
+            Evidence.longest_words,
         ),
         Rule(
             "decon_idf",
@@ -152,7 +148,7 @@ RULES: dict[RuleName, Rule] = {
             False,
             lambda evidence: (evidence.index.texts.prompts >= 20) & (evidence.prompts_unique_words() >= 4),
             lambda evidence, limit: evidence.idf_scores(),
-            _words_of_one,
+            Evidence.longest_words,
         ),
     )
 }

@@ -28,6 +28,10 @@ IDF_GRAM, IDF_SLACK, IDF_ANSWER_REACH = 5, 11, 20
 IDF_CANDIDATE = 2
 """A document is scored by IDF when its 8-grams cover at least one in so many of the text's words."""
 
+REPEATS = 32
+"""An 8-gram that a document has more often than this ties a place of it to a text only where the text's rarer ones
+leave room for a longer match: a template that a document repeats would tie each of its items to all others."""
+
 MILLION = 1_000_000
 
 
@@ -76,7 +80,9 @@ class Marks(NamedTuple):
     """What a thread keeps between calls; a mark counts when it equals the current document's serial number.
 
     Attributes:
-        words: int32 [8-grams]; word_firsts: int64 [8-grams], first place in the document; long_words: int32 [13-grams].
+        words: int32 [8-grams]; long_words: int32 [13-grams].
+        word_heads: int32 [8-grams], the first of its occurrences in the document; word_counts: how many there are. Not
+            marks: they hold for a document's own 8-grams once `link_occurrences` has set them.
         tokens: int32 [10-grams].
         texts, token_texts: int32 [X]; token_rows: int64 [X].
         places: int32 [T]; ends: int32 [T], end of the longest match in the current document that begins at a token.
@@ -84,7 +90,8 @@ class Marks(NamedTuple):
     """
 
     words: np.ndarray
-    word_firsts: np.ndarray
+    word_heads: np.ndarray
+    word_counts: np.ndarray
     long_words: np.ndarray
     tokens: np.ndarray
     texts: np.ndarray

@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from corpus_audit.pipelines.kernels.contamination import (
-    IDF_ANSWER_REACH,
     IDF_CANDIDATE,
-    IDF_GRAM,
-    IDF_SLACK,
     LONG_WORD_GRAM,
-    MILLION,
     WORD_GRAM,
     Grams,
     Marks,
@@ -19,18 +15,12 @@ from corpus_audit.pipelines.kernels.contamination import (
     in_filter,
     with_room,
 )
-from corpus_audit.pipelines.kernels.jit import inlined, kernel
-from corpus_audit.pipelines.kernels.normalised_words import (
-    base_power,
-    finish,
-    gram_at,
-    hash_words,
-    rolled,
-    word_span,
-)
+from corpus_audit.pipelines.kernels.contamination_idf import best_idf_score
+from corpus_audit.pipelines.kernels.contamination_runs import common_runs, link_occurrences
+from corpus_audit.pipelines.kernels.jit import kernel
+from corpus_audit.pipelines.kernels.normalised_words import base_power, finish, gram_at, hash_words, rolled, word_span
 
 _WORD_POWER = base_power(WORD_GRAM - 1)
-_IDF_POWER = base_power(IDF_GRAM - 1)
 _LONG_RUN = LONG_WORD_GRAM - WORD_GRAM + 1
 
 
@@ -57,18 +47,20 @@ def _passing_words(hashes, n, bloom, shift, at, keys):
 
 
 @kernel
-def word_hits(hashes, n, grams, long_grams, marks, serial, room, found, long_found):
+def word_hits(hashes, n, grams, long_grams, marks, serial, room, numbers, found, long_found):
     """Numbers of the 8- and 13-grams that a document holds, each once, in the order of their first places.
 
+    Every occurrence of an 8-gram is left in ``room[0]``, the word that it begins at, and in ``numbers``.
+
     Returns:
-        ``(found, hits, long_found, long_hits)``: the numbers are those before ``hits`` in ``found``.
+        ``(found, hits, long_found, long_hits, occurrences)``: the numbers are those before ``hits`` in ``found``.
     """
-    hits = long_hits = 0
+    hits = long_hits = occurrences = 0
     run = 0
     at, passing = room
     passed = _passing_words(hashes, n, grams.filter, grams.filter_shift, at, passing)
     keys, directory, shift = grams.keys, grams.directory, grams.directory_shift
-    words, firsts = marks.words, marks.word_firsts
+    words = marks.words
     last = -2
     for c in range(passed):
         i = at[c]
@@ -77,9 +69,11 @@ def word_hits(hashes, n, grams, long_grams, marks, serial, room, found, long_fou
             continue
         run = run + 1 if i == last + 1 else 1
         last = i
+        at[occurrences] = i - (WORD_GRAM - 1)  # there are never more than c
+        numbers[occurrences] = gram
+        occurrences += 1
         if words[gram] != serial:
             words[gram] = serial
-            firsts[gram] = i - (WORD_GRAM - 1)
             found = with_room(found, hits + 1)
             found[hits] = gram
             hits += 1
@@ -96,7 +90,7 @@ def word_hits(hashes, n, grams, long_grams, marks, serial, room, found, long_fou
                 long_found = with_room(long_found, long_hits + 1)
                 long_found[long_hits] = gram
                 long_hits += 1
-    return found, hits, long_found, long_hits
+    return found, hits, long_found, long_hits, occurrences
 
 
 @kernel
@@ -106,14 +100,12 @@ def covered_words(text, texts, marks, serial, spans, used):
     Appends to ``spans`` (int32) the runs of held 8-grams as pairs: 8-grams skipped since the last run, length.
 
     Returns:
-        ``(spans, used, covered, longest, place)``: words of the text in a held 8-gram; 8-grams of the longest run
-        and where it begins in the text (the first such).
+        ``(spans, used, covered)``, the last: words of the text in a held 8-gram.
     """
     start = texts.starts[text]
     size = texts.starts[text + 1] - start
     words, numbers = marks.words, texts.grams[start : start + size]
-    covered = longest = place = 0
-    last_end = covered_to = 0
+    covered = last_end = covered_to = 0
     k = 0
     while k + WORD_GRAM <= size:
         if words[numbers[k]] != serial:
@@ -130,89 +122,7 @@ def covered_words(text, texts, marks, serial, spans, used):
         to = k + WORD_GRAM - 1
         covered += to - max(first, covered_to)
         covered_to = to
-        if k - first > longest:
-            longest, place = k - first, first
-    return spans, used, covered, longest, place
-
-
-@inlined
-def _slot(table, h):
-    """Where a value is in a table, or the free slot where it would be."""
-    at = np.int64(finish(h)) & (len(table) - 1)
-    while table[at] != h and table[at] != 0:
-        at = (at + 1) & (len(table) - 1)
-    return at
-
-
-@inlined
-def _place(table, h):
-    table[_slot(table, h)] = h
-
-
-@kernel
-def idf_overlap(hashes, low, high, texts, start, stop):
-    """IDF-weighted share, in millionths, of the 5-grams at places ``start`` to ``stop`` that words ``low`` to ``high``
-    of the document hold."""
-    count = high - low - IDF_GRAM + 1
-    size = 16
-    while size < 2 * count:
-        size *= 2
-    table = np.zeros(size, np.uint64)
-    h = np.uint64(0)
-    for i in range(low, high):
-        h = rolled(h, hashes[i - IDF_GRAM] if i >= low + IDF_GRAM else np.uint64(0), hashes[i], _IDF_POWER)
-        if i >= low + IDF_GRAM - 1:
-            _place(table, h)
-    text_hashes, weights = texts.hashes, texts.weights
-    held = total = np.int64(0)
-    h = np.uint64(0)
-    for i in range(start, stop):
-        leaving = text_hashes[i - IDF_GRAM] if i >= start + IDF_GRAM else np.uint64(0)
-        h = rolled(h, leaving, text_hashes[i], _IDF_POWER)
-        weight = weights[i - IDF_GRAM + 1] if i >= start + IDF_GRAM - 1 else np.int64(0)
-        if weight > 0:
-            total += weight
-            if table[_slot(table, h)] == h:
-                held += weight
-    return held * MILLION // total if total > 0 else np.int64(0)
-
-
-@kernel
-def _holds(hashes, low, high, texts, start, stop):
-    size = stop - start
-    for i in range(low, high - size + 1):
-        k = 0
-        while k < size and hashes[i + k] == texts.hashes[start + k]:
-            k += 1
-        if k == size:
-            return True
-    return False
-
-
-@kernel
-def idf_score(hashes, n, text, texts, origin):
-    """decon's overlap of the prompt in millionths, 0 where the text has an answer and it is not near.
-
-    Args:
-        hashes: words of the document, ``n`` of them.
-        text: the text.
-        texts: all texts.
-        origin: the document's word that stands for the text's first; may be negative.
-    """
-    start, stop = texts.starts[text], texts.starts[text + 1]
-    middle = start + texts.prompts[text]
-    low = max(0, origin - IDF_SLACK)
-    high = min(n, origin + texts.prompts[text] + IDF_SLACK)
-    score = idf_overlap(hashes, low, high, texts, start, middle)
-    answer = stop - middle
-    if score == 0 or answer == 0:
-        return score
-    high = min(n, high + max(2 * answer, IDF_ANSWER_REACH))
-    if answer < IDF_GRAM:
-        near = _holds(hashes, low, high, texts, middle, stop)
-    else:
-        near = idf_overlap(hashes, low, high, texts, middle, stop) >= 8 * MILLION // 10
-    return score if near else np.int64(0)
+    return spans, used, covered
 
 
 @kernel
@@ -229,6 +139,7 @@ def scan_words(
     serial: int,
     buffer: tuple[np.ndarray, np.ndarray],
     room: tuple[np.ndarray, np.ndarray],
+    occurrences: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scan the words of D documents.
 
@@ -240,6 +151,7 @@ def scan_words(
         serial: serial number of the first document, never used before with these marks.
         buffer: (uint64, int64), room for the words of the longest document and where they end.
         room: (int64, uint64), as many places and hashes.
+        occurrences: (int32, int32), as many numbers of 8-grams and links between them.
 
     Returns:
         ``(found, found_stops, long_found, long_stops, pairs, spans)``: numbers of the 8-grams of document d are
@@ -254,15 +166,18 @@ def scan_words(
     spans = np.empty(256, np.int32)
     used = pairs = total = long_total = 0
     gram_starts, gram_texts, text_starts = grams.starts, grams.posted, texts.starts
-    text_marks, firsts = marks.texts, marks.word_firsts
+    text_marks = marks.texts
     hashes, ends = buffer
+    at_word, (numbers, following) = room[0], occurrences
+    origins = np.empty(64, np.int64)
     for d in range(size):
         document = data[offsets[d] : offsets[d + 1]]
         now = serial + d
         n = hash_words(document, ascii_table, wide_table, hashes, ends)
-        found_now, hits, long_now, long_hits = word_hits(
-            hashes, n, grams, long_grams, marks, now, room, found[total:], long_found[long_total:]
+        found_now, hits, long_now, long_hits, held = word_hits(
+            hashes, n, grams, long_grams, marks, now, room, numbers, found[total:], long_found[long_total:]
         )
+        linked = False
         found = with_room(found, total + hits)
         found[total : total + hits] = found_now[:hits]
         long_found = with_room(long_found, long_total + long_hits)
@@ -275,18 +190,26 @@ def scan_words(
                 if text_marks[text] == now or text == own[d]:
                     continue
                 text_marks[text] = now
-                spans, used, covered, longest, place = covered_words(text, texts, marks, now, spans, used)
-                first = firsts[texts.grams[text_starts[text] + place]]
-                last = min(first + longest + WORD_GRAM - 2, n - 1)
+                if not linked:
+                    link_occurrences(found_now[:hits], numbers[:held], marks.word_heads, marks.word_counts, following)
+                    linked = True
+                spans, used, covered = covered_words(text, texts, marks, now, spans, used)
+                first, longest, origins, tried = common_runs(
+                    hashes, n, text, texts, marks, now, at_word, following, origins
+                )
                 start, stop = word_span(
-                    document, ascii_table, wide_table, ends[first - 1] if first > 0 else np.int64(0), ends[last]
+                    document,
+                    ascii_table,
+                    wide_table,
+                    ends[first - 1] if first > 0 else np.int64(0),
+                    ends[first + longest - 1],
                 )
                 score = np.int64(0)
                 if covered * IDF_CANDIDATE >= text_starts[text + 1] - text_starts[text]:
-                    score = idf_score(hashes, n, text, texts, first - place)
+                    score = best_idf_score(hashes, n, text, texts, origins[:tried])
                 rows = with_room(rows, 8 * (pairs + 1))
                 at = 8 * pairs
-                rows[at], rows[at + 1], rows[at + 2], rows[at + 3] = d, text, covered, longest
+                rows[at], rows[at + 1], rows[at + 2], rows[at + 3] = d, text, covered, longest - WORD_GRAM + 1
                 rows[at + 4], rows[at + 5] = start, stop - start
                 rows[at + 6], rows[at + 7] = score, used
                 pairs += 1

@@ -100,21 +100,37 @@ def covered_tokens(text: Text, pages: Sequence[Page], limit: int | None) -> tupl
     return len(inside), longest
 
 
-def one_document(text: Text, pages: Sequence[Page], limit: int | None) -> tuple[int, int]:
-    """(most words covered by one document, words of the longest run of 8-grams in one document)."""
+def one_document(text: Text, pages: Sequence[Page], limit: int | None) -> int:
+    """Most words covered by one document."""
     counts = holders(pages, 8)
     flags = seen(text.words, counts, 8, limit)
-    best = run = 0
+    best = 0
     for page in pages:
         own = set(grams(words(page.text), 8))
         held = [flag and gram in own for flag, gram in zip(flags, grams(text.words, 8), strict=True)]
         best = max(best, covered(held, 8))
-        unlimited = [gram in own for gram in grams(text.words, 8)]
-        length = 0
-        for flag in unlimited:
-            length = length + 1 if flag else 0
-            run = max(run, length)
-    return best, run + 7 if run else 0
+    return best
+
+
+def common_runs(text: Sequence[object], page: Sequence[object]) -> list[tuple[int, int, int]]:
+    """Every run of at least eight equal words that cannot be made longer: (place in page, place in text, words)."""
+    runs = []
+    for j in range(len(page)):
+        for k in range(len(text)):
+            if j and k and page[j - 1] == text[k - 1]:
+                continue
+            length = 0
+            while j + length < len(page) and k + length < len(text) and page[j + length] == text[k + length]:
+                length += 1
+            if length >= 8:
+                runs.append((j, k, length))
+    return runs
+
+
+def longest_run(text: Sequence[object], page: Sequence[object]) -> tuple[int, int]:
+    """(words of the longest run in common, its first place in the page); (0, 0) if there is none."""
+    best = min(((-length, j) for j, _, length in common_runs(text, page)), default=(0, 0))
+    return -best[0], best[1]
 
 
 def idf_weights(texts: Sequence[Text]) -> dict[tuple[object, ...], int]:
@@ -122,3 +138,34 @@ def idf_weights(texts: Sequence[Text]) -> dict[tuple[object, ...], int]:
     for text in texts:
         counts.update(set(grams(words(text.prompt), 5)) | set(grams(words(text.answer), 5)))
     return {gram: round(math.log1p(len(texts) / count) * 65_536) for gram, count in counts.items()}
+
+
+def idf_overlap(part: Sequence[object], window: Sequence[object], weights: dict[tuple[object, ...], int]) -> int:
+    own = set(grams(part, 5))
+    total = sum(weights[gram] for gram in own)
+    return sum(weights[gram] for gram in own & set(grams(window, 5))) * 1_000_000 // total if total else 0
+
+
+def idf_at(text: Text, page: Sequence[str], origin: int, weights: dict[tuple[object, ...], int]) -> int:
+    """Millionths of the prompt around the place where its first word would be, 0 if its answer is not behind it."""
+    prompt, answer = words(text.prompt), words(text.answer)
+    low, high = max(0, origin - 11), min(len(page), max(0, origin + len(prompt) + 11))
+    score = idf_overlap(prompt, page[low:high], weights)
+    if not answer:
+        return score
+    window = page[low : high + max(2 * len(answer), 20)]
+    if len(answer) < 5:
+        near = tuple(answer) in grams(window, len(answer))
+    else:
+        near = idf_overlap(answer, window, weights) >= 800_000
+    return score if near else 0
+
+
+def idf_score(text: Text, page: Sequence[str], weights: dict[tuple[object, ...], int]) -> int:
+    """The best of the places where a run that the page has in common with the text puts the text's first word, if half
+    of the text's words are in 8-grams of the page."""
+    own = set(grams(page, 8))
+    if 2 * covered([gram in own for gram in grams(text.words, 8)], 8) < len(text.words):
+        return 0
+    origins = {j - k for j, k, _ in common_runs(text.words, page)}
+    return max((idf_at(text, page, origin, weights) for origin in origins), default=0)

@@ -85,15 +85,15 @@ def compare(evidence: Evidence, texts: list[Text], pages: list[Page], limit: int
         "thirteens": [sum(oracle.seen(t.words, thirteens, 13, limit)) for t in texts],
         "words": [oracle.covered(oracle.seen(t.words, eights, 8, limit), 8) for t in texts],
         "one": [oracle.one_document(t, pages, limit) for t in texts],
+        "longest": [max(oracle.longest_run(t.words, oracle.words(page.text))[0] for page in pages) for t in texts],
         "tokens": [oracle.covered_tokens(t, pages, limit) for t in texts],
     }
-    covered, _ = evidence.one_document(limit)
-    _, longest = evidence.one_document(None)
     found = {
         "eights": per_text(evidence.words_seen(limit), index.texts.starts).tolist(),
         "thirteens": per_text(evidence.long_words_seen(limit), index.texts.starts).tolist(),
         "words": evidence.covered_words(limit).tolist(),
-        "one": list(zip(covered.tolist(), longest.tolist(), strict=True)),
+        "one": evidence.one_document(limit).tolist(),
+        "longest": evidence.longest_words().tolist(),
         "tokens": list(zip(evidence.covered_tokens(limit).tolist(), evidence.longest_tokens().tolist(), strict=True)),
     }
     assert found == expected
@@ -146,10 +146,9 @@ def test_a_passage_that_many_items_share(tokenization: Tokenization, folder: Pat
     text = f"from a book: {passage}. And so on"
     page = pages_with_tokens([text], tokenization)
     evidence = evidence_of(measure, tokenization, [text])
-    covered, longest = evidence.one_document(None)
     expected = [oracle.one_document(each, page, None) for each in texts_of(pairs, tokenization)]
-    assert list(zip(covered.tolist(), longest.tolist(), strict=True)) == expected
-    assert expected[0] == (80, 80)
+    assert evidence.one_document(None).tolist() == expected == [80] * questions
+    assert evidence.longest_words().tolist() == expected
     assert (evidence.covered_tokens(None) / evidence.tokens > 0.7).all()
 
 
@@ -166,8 +165,8 @@ def test_a_template_that_many_items_share(tokenization: Tokenization, folder: Pa
     page = f"some words before\n\n{pairs[1][0]}\n\nand some behind"
     evidence = evidence_of(measure, tokenization, [page, f"x {TEMPLATE}\ny"])
     words, tokens = evidence.words, evidence.tokens
-    assert evidence.one_document(None)[0][[1, questions]].tolist() == words[[1, questions]].tolist()
-    assert evidence.one_document(None)[1][[1, questions]].tolist() == words[[1, questions]].tolist()
+    assert evidence.one_document(None)[[1, questions]].tolist() == words[[1, questions]].tolist()
+    assert evidence.longest_words()[[1, questions]].tolist() == words[[1, questions]].tolist()
     assert (evidence.covered_tokens(None)[[1, questions]] >= tokens[[1, questions]] - 2).all()
     assert evidence.covered_words(None)[1] == words[1]
 
