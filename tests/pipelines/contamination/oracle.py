@@ -161,11 +161,26 @@ def idf_at(text: Text, page: Sequence[str], origin: int, weights: dict[tuple[obj
     return score if near else 0
 
 
-def idf_score(text: Text, page: Sequence[str], weights: dict[tuple[object, ...], int]) -> int:
-    """The best of the places where a run that the page has in common with the text puts the text's first word, if half
-    of the text's words are in 8-grams of the page."""
+def tried_runs(text: Sequence[object], page: Sequence[object], repeats: int) -> list[tuple[int, int, int]]:
+    """The common runs with an 8-gram that stands at most so often in the page, and those longer than all of these."""
+    counts = Counter(grams(page, 8))
+    runs = common_runs(text, page)
+    rare = [run for run in runs if min(counts[gram] for gram in grams(page[run[0] : run[0] + run[2]], 8)) <= repeats]
+    longest = max((run[2] for run in rare), default=0)
+    return rare + [run for run in runs if run[2] > longest]
+
+
+def idf_score(text: Text, page: Sequence[str], weights: dict[tuple[object, ...], int], repeats: int) -> int:
+    """The best of the places where a tried run puts the text's first word, if half of the text's words are in 8-grams
+    of the page."""
     own = set(grams(page, 8))
     if 2 * covered([gram in own for gram in grams(text.words, 8)], 8) < len(text.words):
         return 0
-    origins = {j - k for j, k, _ in common_runs(text.words, page)}
+    origins = {j - k for j, k, _ in tried_runs(text.words, page, repeats)}
     return max((idf_at(text, page, origin, weights) for origin in origins), default=0)
+
+
+def token_matches(text: Sequence[int], page: Sequence[int]) -> dict[int, int]:
+    """For each place where a match of more than ten tokens begins, the longest."""
+    best = {k: max(token_match(text, k, page, j) for j in range(len(page))) for k in range(len(text) if page else 0)}
+    return {place: length for place, length in best.items() if length > 10}
