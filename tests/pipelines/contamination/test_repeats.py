@@ -20,7 +20,7 @@ from tests.pipelines.contamination import oracle
 from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of
 from tests.pipelines.contamination.oracle import Text
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 LETTERS = ("né", "ba", "do", "ku", "xi", "zz")
 
 
@@ -53,6 +53,7 @@ def cases(draw: st.DrawFn) -> Case:
             for place in draw(st.lists(st.integers(0, 60), max_size=2)):
                 piece[place : place + 1] = draw(st.sampled_from([["zz"], ["other", "words"]]))
             page += draw(st.sampled_from([[], [f"f{i}" for i in range(draw(st.integers(1, 60)))]]))
+            piece = piece + draw(st.sampled_from([[], ["between"]]))
             page += piece * draw(st.sampled_from([1, 1, 1, 2, 40 if len(piece) < 15 else 3]))
         pages.append(page)
     return Case(items, pages)
@@ -179,3 +180,24 @@ def test_a_template_that_a_document_repeats(tokenization: Tokenization, folder: 
     evidence = evidence_of(measure, tokenization, [f"{often} {joined(template + own)} {often}"])
     assert evidence.longest_words().tolist() == [12, 37]
     assert evidence.idf_scores().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "longest", "first"),
+    [
+        ([("ba", 8, 40), ("ba", 9, 1)], 9, 40 * 9),
+        ([("do", 9, 40), ("ba", 9, 40)], 9, 0),
+        ([("ba", 8, 40), ("do", 9, 1)], 9, 40 * 9),
+        ([("do", 9, 1), ("ba", 9, 40)], 9, 0),
+        ([("ba", 9, 40), ("do", 9, 1)], 9, 0),
+    ],
+)
+def test_runs_of_frequent_words(
+    tokenization: Tokenization, folder: Path, pieces: list[tuple[str, int, int]], longest: int, first: int
+) -> None:
+    """(word, times in a row, how often that stands in the page): the longest, and of these the first, is named."""
+    measure = measure_of(tokenization, folder, benchmark(joined(["ba"] * 9 + ["so"] + ["do"] * 9)))
+    page = [each for word, times, often in pieces for each in ([word] * times + ["between"]) * often]
+    pairs = pages_of(measure, tokenization, [joined(page)]).hits.pairs
+    assert pairs[:, 3].tolist() == [longest - 7]
+    assert tuple(pairs[0, 4:6].tolist()) == span(page, first, longest)
