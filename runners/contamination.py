@@ -80,7 +80,8 @@ class Benchmarks:
 
     def tables(self, measure: Contamination, partial: Partial, tokenization: Tokenization) -> dict[str, pa.Table]:
         """The contamination tables, from the merged evidence and this run's canaries."""
-        planted = plant(measure, self.read, tokenization, self.spec.canaries)
+        passages = [decoy.text for decoy in self._decoys()]
+        planted = plant(measure, self.read, tokenization, self.spec.canaries, passages)
         return contamination_tables(self.spec, measure.scanner.index, partial, planted)
 
 

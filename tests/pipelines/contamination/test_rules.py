@@ -248,7 +248,7 @@ def decoys_from(texts: list[str], count: int, lengths: list[int], cuts: tuple[in
 
 def test_decoys_do_not_depend_on_the_batches() -> None:
     """Passages of the documents of lowest hash that are long enough; copies of a document are one."""
-    texts = [document.text for document in corpora.real_documents(0.3)]
+    texts = [document.text for document in corpora.real_documents(0.6)]
     texts = texts[:30] * 3 + texts[30:]
     decoys = decoys_from(texts, 12, [20, 40])
     assert len(decoys) == 12
