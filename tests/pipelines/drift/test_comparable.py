@@ -1,0 +1,84 @@
+"""Every way in which two runs cannot be compared is refused, and nothing else is."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from corpus_audit.pipelines.drift.comparable import check_comparable
+from corpus_audit.schemas.errors import UsageError
+
+FACTS: dict[str, Any] = {
+    "format": 1,
+    "tokenizer": {"name": "gpt2", "sha256": "a" * 64},
+    "coverage": {"sample_share": 1.0},
+    "spec": {
+        "name": "corpus",
+        "snapshot": {"paths": ["one/"]},
+        "document": {"text": "text", "id": "id", "domain": "source", "cluster": None},
+        "filter": [],
+        "limits": {"document_bytes": 1000, "bad_rows": 5},
+    },
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    facts = copy.deepcopy(FACTS)
+    part = facts
+    *parents, last = path.split(".")
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.name", "another"),
+        ("spec.snapshot.paths", ["two/"]),
+        ("spec.document.id", None),
+        ("spec.limits.bad_rows", 9),
+        ("tokenizer.name", "the same under another name"),
+    ],
+)
+def test_what_does_not_matter(path: str, value: Any) -> None:
+    check_comparable(FACTS, changed(path, value), "last month")
+    check_comparable(changed(path, value), FACTS, "last month")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("tokenizer.sha256", "b" * 64, "sha256 aaaaaaaaaaaa.*sha256 bbbbbbbbbbbb"),
+        ("spec.document.text", "body", r"the text field \('text' and 'body'\)"),
+        ("spec.document.cluster", "host", r"the cluster field \(None and 'host'\)"),
+        ("spec.document.domain", "language", r"the domain \('source' and 'language'\)"),
+        ("spec.document.domain", {"path": "(.*)"}, r"the domain \('source' and 'path'\)"),
+        ("spec.filter", [{"field": "x"}], "the filter"),
+        ("spec.limits.document_bytes", 10, "limits.document_bytes"),
+        ("spec.limits", None, "limits.document_bytes"),
+        ("coverage.sample_share", 0.5, "the current run read a sample"),
+        ("format", 2, "the current run has run format 2"),
+    ],
+)
+def test_what_is_refused(path: str, value: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_comparable(FACTS, changed(path, value), "last month")
+    with pytest.raises(UsageError, match="last month"):
+        check_comparable(changed(path, value), FACTS, "last month")
+
+
+def test_patterns_of_paths_may_differ() -> None:
+    """Snapshots lie in different folders."""
+    one, two = (changed("spec.document.domain", {"path": f"{name}/([^/]+)/"}) for name in ("one", "two"))
+    check_comparable(one, two, "last month")
+
+
+def test_all_differences_are_said_at_once() -> None:
+    other = changed("spec.document.text", "body")
+    other["spec"]["filter"] = [{"field": "x"}]
+    with pytest.raises(UsageError, match=r"the text field.*the filter.*differ"):
+        check_comparable(FACTS, other, "last month")
