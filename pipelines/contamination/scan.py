@@ -36,7 +36,7 @@ class _Workspace:
     room: tuple[np.ndarray, ...] = ()
 
     def room_for(self, longest: int) -> tuple[np.ndarray, ...]:
-        """Six vectors of at least ``longest`` elements."""
+        """Seven vectors of at least ``longest`` elements."""
         if longest > _KEPT_WORDS:
             return _room(longest)
         if not self.room:
@@ -90,7 +90,7 @@ class Scanner:
         serial, workspace.serial = workspace.serial, workspace.serial + len(text)
         # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
         longest = max(int(np.diff(offsets).max(initial=0)), int(np.diff(encoded.offsets).max(initial=0))) + 1
-        hashes, ends, places, passing, numbers, following = workspace.room_for(longest)
+        hashes, ends, places, passing, *occurrences = workspace.room_for(longest)
         found, stops, long_found, long_stops, pairs, spans = scan_words(
             data,
             offsets,
@@ -103,7 +103,7 @@ class Scanner:
             serial,
             (hashes, ends),
             (places, passing),
-            (numbers, following),
+            tuple(occurrences),
         )
         tokens, token_stops, token_pairs, matched, lengths = scan_tokens(
             encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, (places, passing)
@@ -138,7 +138,6 @@ class Scanner:
             marks = Marks(
                 words=np.zeros(words, np.int32),
                 word_heads=np.zeros(words, np.int32),
-                word_counts=np.zeros(words, np.int32),
                 long_words=np.zeros(len(index.long_words.keys), np.int32),
                 tokens=np.zeros(len(index.tokens.keys), np.int32),
                 texts=np.zeros(index.size, np.int32),
@@ -165,7 +164,7 @@ def decoys_of(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.nd
 
 
 def _room(size: int) -> tuple[np.ndarray, ...]:
-    kinds = (np.uint64, np.int64, np.int64, np.uint64, np.int32, np.int32)
+    kinds = (np.uint64, np.int64, np.int64, np.uint64, np.int32, np.int32, np.int32)
     return tuple(np.empty(size, kind) for kind in kinds)
 
 

@@ -81,8 +81,8 @@ class Marks(NamedTuple):
 
     Attributes:
         words: int32 [8-grams]; long_words: int32 [13-grams].
-        word_heads: int32 [8-grams], the first of its occurrences in the document; word_counts: how many there are. Not
-            marks: they hold for a document's own 8-grams once `link_occurrences` has set them.
+        word_heads: int32 [8-grams], the first occurrence of each in the document. No mark: it holds for a document's
+            own 8-grams once `link_occurrences` has set it.
         tokens: int32 [10-grams].
         texts, token_texts: int32 [X]; token_rows: int64 [X].
         places: int32 [T]; ends: int32 [T], end of the longest match in the current document that begins at a token.
@@ -91,7 +91,6 @@ class Marks(NamedTuple):
 
     words: np.ndarray
     word_heads: np.ndarray
-    word_counts: np.ndarray
     long_words: np.ndarray
     tokens: np.ndarray
     texts: np.ndarray

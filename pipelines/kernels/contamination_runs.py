@@ -14,29 +14,29 @@ from corpus_audit.pipelines.kernels.jit import inlined, kernel
 
 
 @kernel
-def link_occurrences(found, numbers, heads, counts, following):
+def link_occurrences(found, numbers, heads, following, still):
     """Link the occurrences of each 8-gram of a document, first to last.
 
     Args:
         found: int64, the document's distinct 8-grams.
         numbers: int32, the 8-gram of each occurrence, in the document's order.
-        heads, counts: see `Marks`; set for ``found``.
-        following: int32, set for each occurrence: the next one of the same 8-gram, or -1.
+        heads: see `Marks`; set for ``found``.
+        following, still: int32, set for each occurrence: the next one of the same 8-gram, or -1; and how many there are
+            from this one on.
     """
     for gram in found:
         heads[gram] = -1
-        counts[gram] = 0
     for h in range(len(numbers) - 1, -1, -1):
-        gram = numbers[h]
-        following[h] = heads[gram]
-        heads[gram] = h
-        counts[gram] += 1
+        after = heads[numbers[h]]
+        following[h] = after
+        still[h] = 1 if after < 0 else still[after] + 1
+        heads[numbers[h]] = h
 
 
 @inlined
-def _held(words, counts, serial, gram, frequent):
-    """Whether the document holds an 8-gram, and as often as asked for."""
-    return words[gram] == serial and (counts[gram] > REPEATS) == frequent
+def _first_occurrence(words, heads, serial, gram):
+    """The first occurrence of an 8-gram in the document, or -1."""
+    return np.int64(heads[gram]) if words[gram] == serial else np.int64(-1)
 
 
 @kernel
@@ -52,7 +52,7 @@ def _run_at(hashes, n, text_hashes, size, j, k):
 
 
 @kernel
-def common_runs(hashes, n, text, texts, marks, serial, places, following, origins):
+def common_runs(hashes, n, text, texts, marks, serial, places, following, still, origins):
     """The runs of at least eight words that a document and a text have in common.
 
     Every run is tried that has an 8-gram which stands at most `REPEATS` times in the document; of the others, those
@@ -65,7 +65,7 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, origin
         marks: with the document's 8-grams, their occurrences linked.
         serial: the document's.
         places: int64, the word that each occurrence begins at.
-        following: as `link_occurrences` left it.
+        following, still: as `link_occurrences` left them.
         origins: int64, any length: room for the result.
 
     Returns:
@@ -75,16 +75,19 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, origin
     start = texts.starts[text]
     size = texts.starts[text + 1] - start
     text_hashes, numbers = texts.hashes[start : start + size], texts.grams[start : start + size]
-    words, heads, counts = marks.words, marks.word_heads, marks.word_counts
-    first = longest = tried = 0
+    words, heads = marks.words, marks.word_heads
+    first = longest = tried = frequent = 0
     grams = size - WORD_GRAM + 1
     before = False
     for k in range(grams):
-        here = _held(words, counts, serial, numbers[k], False)
-        h = heads[numbers[k]] if here else np.int32(-1)
+        h = _first_occurrence(words, heads, serial, numbers[k])
+        if h >= 0 and still[h] > REPEATS:
+            frequent += 1
+            h = np.int64(-1)
+        here = h >= 0
         while h >= 0:
             j = places[h]
-            h = following[h]
+            h = np.int64(following[h])
             if before and j > 0 and hashes[j - 1] == text_hashes[k - 1]:
                 continue  # the same run as that of the 8-gram before
             at, length = _run_at(hashes, n, text_hashes, size, j, k)
@@ -94,11 +97,16 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, origin
             origins[tried] = j - k
             tried += 1
         before = here
+    if frequent == 0:
+        return first, longest, origins, tried
     known = longest
     k = 0
     while k < grams:
         begin = k
-        while k < grams and _held(words, counts, serial, numbers[k], True):
+        while k < grams:
+            h = _first_occurrence(words, heads, serial, numbers[k])
+            if h < 0 or still[h] <= REPEATS:
+                break
             k += 1
         if k == begin:
             k += 1
@@ -106,10 +114,10 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, origin
         if k - begin + WORD_GRAM - 1 < known:
             continue  # a run of frequent 8-grams alone would be shorter
         for m in range(begin, k):
-            h = heads[numbers[m]]
+            h = np.int64(heads[numbers[m]])
             while h >= 0:
                 j = places[h]
-                h = following[h]
+                h = np.int64(following[h])
                 if m > begin and j > 0 and hashes[j - 1] == text_hashes[m - 1]:
                     continue
                 at, length = _run_at(hashes, n, text_hashes, size, j, m)

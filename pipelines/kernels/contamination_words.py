@@ -139,7 +139,7 @@ def scan_words(
     serial: int,
     buffer: tuple[np.ndarray, np.ndarray],
     room: tuple[np.ndarray, np.ndarray],
-    occurrences: tuple[np.ndarray, np.ndarray],
+    occurrences: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scan the words of D documents.
 
@@ -151,7 +151,7 @@ def scan_words(
         serial: serial number of the first document, never used before with these marks.
         buffer: (uint64, int64), room for the words of the longest document and where they end.
         room: (int64, uint64), as many places and hashes.
-        occurrences: (int32, int32), as many numbers of 8-grams and links between them.
+        occurrences: (int32, int32, int32), as many numbers of 8-grams, and two for `link_occurrences`.
 
     Returns:
         ``(found, found_stops, long_found, long_stops, pairs, spans)``: numbers of the 8-grams of document d are
@@ -168,7 +168,7 @@ def scan_words(
     gram_starts, gram_texts, text_starts = grams.starts, grams.posted, texts.starts
     text_marks = marks.texts
     hashes, ends = buffer
-    at_word, (numbers, following) = room[0], occurrences
+    at_word, (numbers, following, still) = room[0], occurrences
     origins = np.empty(64, np.int64)
     for d in range(size):
         document = data[offsets[d] : offsets[d + 1]]
@@ -191,11 +191,11 @@ def scan_words(
                     continue
                 text_marks[text] = now
                 if not linked:
-                    link_occurrences(found_now[:hits], numbers[:held], marks.word_heads, marks.word_counts, following)
+                    link_occurrences(found_now[:hits], numbers[:held], marks.word_heads, following, still)
                     linked = True
                 spans, used, covered = covered_words(text, texts, marks, now, spans, used)
                 first, longest, origins, tried = common_runs(
-                    hashes, n, text, texts, marks, now, at_word, following, origins
+                    hashes, n, text, texts, marks, now, at_word, following, still, origins
                 )
                 start, stop = word_span(
                     document,

@@ -121,7 +121,7 @@ def test_a_scan_that_looks_at_another_occurrence_is_seen(
     """The first, or the last, occurrence of an item's first 8-gram is taken for the copy."""
 
     def at_one_occurrence(*arguments: Any) -> tuple[int, int, np.ndarray, int]:
-        _, _, text, texts, marks, serial, places, following, _ = arguments
+        _, _, text, texts, marks, serial, places, following, *_ = arguments
         first, longest, origins, tried = common_runs(*arguments)
         gram = texts.grams[texts.starts[text]]
         if gram < 0 or marks.words[gram] != serial:
