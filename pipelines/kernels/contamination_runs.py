@@ -55,8 +55,8 @@ def _run_at(hashes, n, text_hashes, size, j, k):
 def common_runs(hashes, n, text, texts, marks, serial, places, following, still, origins):
     """The runs of at least eight words that a document and a text have in common.
 
-    Every run is tried that has an 8-gram which stands at most `REPEATS` times in the document; of the others, those
-    that are longer than all of these. So the longest run is always found.
+    Every run is tried that has an 8-gram which stands at most `REPEATS` times in the document; of the others, the
+    longest, the first such in the document and then in the text, if it is longer than all of these.
 
     Args:
         hashes: words of the document, ``n`` of them.
@@ -99,7 +99,7 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, still,
         before = here
     if frequent == 0:
         return first, longest, origins, tried
-    known = longest
+    known, origin = longest, 0
     k = 0
     while k < grams:
         begin = k
@@ -111,20 +111,27 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, still,
         if k == begin:
             k += 1
             continue
-        if k - begin + WORD_GRAM - 1 < known:
-            continue  # a run of frequent 8-grams alone would be shorter
-        for m in range(begin, k):
-            h = np.int64(heads[numbers[m]])
-            while h >= 0:
-                j = places[h]
-                h = np.int64(following[h])
-                if m > begin and j > 0 and hashes[j - 1] == text_hashes[m - 1]:
-                    continue
-                at, length = _run_at(hashes, n, text_hashes, size, j, m)
-                if length > longest or (length == longest and at < first):
-                    first, longest = at, length
-                if length > known:
-                    origins = with_room(origins, tried + 1)
-                    origins[tried] = j - m
-                    tried += 1
+        # A run of n words holds n - 7 8-grams in a row, so every 2^i-th of a range is in all that hold as many.
+        top = 1
+        while 2 * top <= k - begin:
+            top *= 2
+        step = top
+        while k - begin + WORD_GRAM - 1 >= longest:
+            for m in range(begin, k, step):
+                if step < top and (m - begin) % (2 * step) == 0:
+                    continue  # looked at with the wider step
+                h = np.int64(heads[numbers[m]])
+                while h >= 0:
+                    j = places[h]
+                    h = np.int64(following[h])
+                    at, length = _run_at(hashes, n, text_hashes, size, j, m)
+                    if length > longest or (length == longest and (at < first or (at == first and j - m > origin))):
+                        first, longest, origin = at, length, j - m
+            if step == 1 or step <= longest - WORD_GRAM + 1:
+                break
+            step //= 2
+    if longest > known:
+        origins = with_room(origins, tried + 1)
+        origins[tried] = origin
+        tried += 1
     return first, longest, origins, tried

@@ -162,12 +162,14 @@ def idf_at(text: Text, page: Sequence[str], origin: int, weights: dict[tuple[obj
 
 
 def tried_runs(text: Sequence[object], page: Sequence[object], repeats: int) -> list[tuple[int, int, int]]:
-    """The common runs with an 8-gram that stands at most so often in the page, and those longer than all of these."""
+    """The common runs with an 8-gram that stands at most so often in the page, and the first longest if it is not one
+    of these and longer than all of them."""
     counts = Counter(grams(page, 8))
     runs = common_runs(text, page)
     rare = [run for run in runs if min(counts[gram] for gram in grams(page[run[0] : run[0] + run[2]], 8)) <= repeats]
     longest = max((run[2] for run in rare), default=0)
-    return rare + [run for run in runs if run[2] > longest]
+    more = sorted((run for run in runs if run[2] > longest), key=lambda run: (-run[2], run[0], run[1]))
+    return rare + more[:1]
 
 
 def idf_score(text: Text, page: Sequence[str], weights: dict[tuple[object, ...], int], repeats: int) -> int:
