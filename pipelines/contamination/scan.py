@@ -90,7 +90,7 @@ class Scanner:
         serial, workspace.serial = workspace.serial, workspace.serial + len(text)
         # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
         longest = max(int(np.diff(offsets).max(initial=0)), int(np.diff(encoded.offsets).max(initial=0))) + 1
-        hashes, ends, places, passing, *occurrences = workspace.room_for(longest)
+        hashes, ends, places, passing, numbers, following, still = workspace.room_for(longest)
         found, stops, long_found, long_stops, pairs, spans = scan_words(
             data,
             offsets,
@@ -103,7 +103,7 @@ class Scanner:
             serial,
             (hashes, ends),
             (places, passing),
-            tuple(occurrences),
+            (numbers, following, still),
         )
         tokens, token_stops, token_pairs, matched, lengths = scan_tokens(
             encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, (places, passing)
