@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from corpus_audit.pipelines.measures.contamination import Contamination, evidenc
 from corpus_audit.pipelines.partials import Partial
 from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
 
+_SYLLABLES = ("ba", "co", "de", "fi", "gu", "ka", "lem", "mor", "né", "pro", "ra", "st", "the", "tin", "vo", "y")
+
 
 @dataclass(frozen=True)
 class Pages:
@@ -31,6 +35,39 @@ class Pages:
     low: np.ndarray
     document_ids: pa.LargeBinaryArray
     hits: Hits
+
+
+def prose(seed: int, words: int) -> str:
+    """Made-up prose of so many words between white space: frequent and rare words, capitals, punctuation, paragraphs.
+
+    It looks like text to a scan, and is the same on every machine.
+    """
+    rng = random.Random(seed)
+    vocabulary = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 4))) for _ in range(2000)]
+    chances = [1 / (rank + 3) for rank in range(len(vocabulary))]
+    text, opens = "", True
+    for number, drawn in enumerate(rng.choices(vocabulary, chances, k=words), 1):
+        word = drawn.capitalize() if opens or rng.random() < 0.03 else drawn
+        word = rng.choice([f"“{word}”", f"({word})", f"{word}'s", f"{word}-{drawn}"]) if rng.random() < 0.05 else word
+        opens = rng.random() < 0.08
+        word += rng.choice(".?!…") if opens else "," if rng.random() < 0.06 else ""
+        text += word + ("" if number == words else "\n\n" if opens and rng.random() < 0.2 else " ")
+    return text
+
+
+def pieces(text: str, lengths: Iterable[int]) -> Iterator[str]:
+    """Consecutive pieces of a text, of so many words each.
+
+    Raises:
+        ValueError: the text is too short.
+    """
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    at = 0
+    for length in lengths:
+        if at + length > len(spans):
+            raise ValueError(f"the text has only {len(spans)} words")
+        yield text[spans[at][0] : spans[at + length - 1][1]]
+        at += length
 
 
 def benchmark(*items: str | tuple[str, str], name: str = "quiz") -> Benchmark:

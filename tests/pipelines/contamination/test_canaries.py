@@ -19,27 +19,25 @@ from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.tokenization import Tokenization
 from corpus_audit.runners.contamination import self_check
 from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationSpec
-from tests import corpora
-from tests.pipelines.contamination.making import benchmark, measure_of
+from tests.pipelines.contamination.making import benchmark, measure_of, pieces, prose
 
 SPEC = ContaminationSpec(benchmarks=(BenchmarkSpec(name="quiz", paths=("quiz.jsonl",)),))
+
+LENGTHS = (8, 13, *range(20, 200, 6))
 
 
 @pytest.fixture(scope="module")
 def passages() -> list[str]:
-    """Pieces of real documents."""
-    return [document.text[:600] for document in corpora.real_documents(0.3)[-40:]]
+    """Pieces of a corpus, of 30 to 110 words."""
+    return list(pieces(prose(1, 4000), [30 + 2 * i for i in range(40)]))
 
 
 @pytest.fixture(scope="module")
 def quiz() -> Benchmark:
-    """Items of real text, 8 to 200 words and answers of three."""
-    words = " ".join(document.text for document in corpora.real_documents(0.2)).split(" ")
-    items, at = [], 0
-    for length in (8, 13, *range(20, 200, 6)):
-        items.append((" ".join(words[at : at + length]), " ".join(words[at + length : at + length + 3])))
-        at += length + 3
-    return benchmark(*items)
+    """Items of 8 to 194 words and answers of three."""
+    sizes = [size for length in LENGTHS for size in (length, 3)]
+    parts = list(pieces(prose(2, sum(sizes)), sizes))
+    return benchmark(*zip(parts[::2], parts[1::2], strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +95,7 @@ def test_a_page_quotes_the_opening_far_from_the_item(
             assert len(before) >= len(words) + 10
             assert any(behind[i : i + 10] == opening for i in range(len(words), len(behind)))
         assert not own or any(passage in page for passage in passages)
-    assert long > 20
+    assert long == sum(length + 3 >= 24 for length in LENGTHS) == 29
 
 
 @pytest.mark.parametrize("own", [True, False])

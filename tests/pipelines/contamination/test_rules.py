@@ -22,7 +22,7 @@ from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization
 from corpus_audit.schemas.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec, RuleName
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 from tests import corpora
-from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of
+from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of, pieces, prose
 from tests.pipelines.making import batch_of
 
 
@@ -194,20 +194,18 @@ def test_tables(tokenization: Tokenization, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(tokenization: Tokenization, tmp_path_factory: pytest.TempPathFactory) -> tuple[Contamination, list[Benchmark]]:
-    """Items from real text, one of them of eight words, one of thirteen, the rest longer."""
-    words = " ".join(document.text for document in corpora.real_documents(0.2)).split(" ")
-    lengths = [8, 13, *range(20, 220, 5)]
-    items, at = [], 0
-    for length in lengths:
-        items.append((" ".join(words[at : at + length]), " ".join(words[at + length : at + length + 3])))
-        at += length + 3
-    quiz = benchmark(*items)
-    return measure_of(tokenization, tmp_path_factory.mktemp("real"), quiz), [quiz]
+def prosaic(
+    tokenization: Tokenization, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Contamination, list[Benchmark]]:
+    """Items of prose, one of them of eight words, one of thirteen, the rest longer."""
+    sizes = [size for length in (8, 13, *range(20, 220, 5)) for size in (length, 3)]
+    parts = list(pieces(prose(3, sum(sizes)), sizes))
+    quiz = benchmark(*zip(parts[::2], parts[1::2], strict=True))
+    return measure_of(tokenization, tmp_path_factory.mktemp("prose"), quiz), [quiz]
 
 
-def test_canaries_are_found(real: tuple[Contamination, list[Benchmark]], tokenization: Tokenization) -> None:
-    measure, benchmarks = real
+def test_canaries_are_found(prosaic: tuple[Contamination, list[Benchmark]], tokenization: Tokenization) -> None:
+    measure, benchmarks = prosaic
     index = measure.scanner.index
     tables = contamination_tables(spec_of(), index, measure.empty(), plant(measure, benchmarks, tokenization, 30))
     for row in tables["contamination_check"].to_pylist():
@@ -217,10 +215,10 @@ def test_canaries_are_found(real: tuple[Contamination, list[Benchmark]], tokeniz
 
 
 def test_a_broken_scan_is_noticed(
-    real: tuple[Contamination, list[Benchmark]], tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
+    prosaic: tuple[Contamination, list[Benchmark]], tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Canaries that the scan does not see in whole: recall falls below 1."""
-    measure, benchmarks = real
+    measure, benchmarks = prosaic
     scan = measure.scanner.scan
 
     def half(text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray) -> Hits:
@@ -248,7 +246,7 @@ def decoys_from(texts: list[str], count: int, lengths: list[int], cuts: tuple[in
 
 def test_decoys_do_not_depend_on_the_batches() -> None:
     """Passages of the documents of lowest hash that are long enough; copies of a document are one."""
-    texts = [document.text for document in corpora.real_documents(0.6)]
+    texts = list(pieces(prose(4, 12_000), [20 + 5 * i for i in range(60)]))
     texts = texts[:30] * 3 + texts[30:]
     decoys = decoys_from(texts, 12, [20, 40])
     assert len(decoys) == 12
