@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationOptions, ContaminationSpec
+from corpus_audit.schemas.embedding import EmbeddingSpec
 from corpus_audit.schemas.sampling import SamplingSpec
 from corpus_audit.schemas.snapshot import ShardFormat
 
@@ -197,6 +198,9 @@ class AuditSpec(Model):
     benchmarks: tuple[BenchmarkSpec, ...] = Field(default=(), description="Test sets that the corpus should not hold.")
     contamination: ContaminationOptions = Field(
         default=ContaminationOptions(), description="How benchmarks are looked for in the corpus."
+    )
+    embedding: EmbeddingSpec | None = Field(
+        default=None, description="Units of a model whose examples are looked up in the corpus (corpus-audit index)."
     )
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
