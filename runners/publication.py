@@ -25,6 +25,7 @@ from corpus_audit.pipelines.profile import Profile, hash_column
 from corpus_audit.pipelines.run_directory import StagedRun
 from corpus_audit.pipelines.verification import NEEDED
 from corpus_audit.runners.baselines import baseline_facts
+from corpus_audit.runners.recording import stage_trends
 from corpus_audit.schemas import tables
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import ShardStatus, manifest_text, snapshot_digest
@@ -427,6 +428,7 @@ def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
         text = json.dumps(facts | {"files": staged.digests()}, indent=2, sort_keys=True, ensure_ascii=False)
         staged.add_text("run.json", text + "\n")
 
+    stage_trends(staged, facts)
     write_facts()  # the report is made from a run directory, this one
     staged.add_text("report.html", render_html(load_report(staged.folder)))
     write_facts()

@@ -11,7 +11,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from corpus_audit.checks.report import charts, contamination_section, labels, numbers, sampling_section, verdict_section
+from corpus_audit.checks.report import (
+    charts,
+    contamination_section,
+    labels,
+    numbers,
+    sampling_section,
+    trend_section,
+    verdict_section,
+)
 from corpus_audit.checks.report.escapes import safe_text
 from corpus_audit.checks.report.findings import decimals, findings, limits
 from corpus_audit.checks.report.model import ReportModel
@@ -110,6 +118,7 @@ def render_html(model: ReportModel) -> str:
             verdict_words=verdict_section.WORDS[model.verdict.verdict] if model.verdict else None,
             verdict_headline=verdict_section.headline(model.verdict) if model.verdict else "",
             verdict_section=verdict_section.section(model.verdict, _environment()) if model.verdict else "",
+            trend_section=trend_section.section(model.trends, _environment()) if model.trends else "",
             sampling_section=sampling_section.section(model.sampling, _environment()) if model.sampling else "",
             contamination_section=contamination_section.section(model.contamination, _environment())
             if model.contamination

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from corpus_audit.checks.report import contamination_section, sampling_section, tables, verdict_section
+from corpus_audit.checks.report import contamination_section, sampling_section, tables, trend_section, verdict_section
 from corpus_audit.checks.report.comparisons import ComparisonSection, comparison_sections, run_tables
 from corpus_audit.checks.report.contamination_parts import ContaminationView
 from corpus_audit.checks.report.parts import (
@@ -35,6 +35,7 @@ from corpus_audit.checks.report.parts import (
     VocabularyRow,
 )
 from corpus_audit.checks.report.sampling_parts import SamplingView
+from corpus_audit.checks.report.trend_section import TrendView
 from corpus_audit.checks.report.verdict_parts import VerdictView
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
@@ -100,6 +101,7 @@ class ReportModel:
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
     verdict: VerdictView | None = None
+    trends: TrendView | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -129,6 +131,7 @@ def load_report(run_dir: Path) -> ReportModel:
     hidden = listed - sum(1 for row in top if not row.folded and row.documents.count)
     limits = run.spec.get("limits")
     budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
+    verdict = verdict_section.load(published)
     mine = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
     return ReportModel(
         name=run.name,
@@ -175,7 +178,8 @@ def load_report(run_dir: Path) -> ReportModel:
         comparisons=comparison_sections(run_tables(run_dir), table),
         sampling=sampling_section.load(published),
         contamination=contamination_section.load(published),
-        verdict=verdict_section.load(published),
+        verdict=verdict,
+        trends=trend_section.load(published, verdict.verdict) if verdict else None,
     )
 
 

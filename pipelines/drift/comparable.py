@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+from corpus_audit.schemas import strict_json
 from corpus_audit.schemas.errors import UsageError
 
 _READING = {
@@ -52,6 +54,24 @@ def check_comparable(baseline: dict[str, Any], current: dict[str, Any], name: st
             )
         if facts["format"] != 1:
             raise UsageError(f"{which} has run format {facts['format']}, which this version does not know")
+
+
+def reading_key(facts: dict[str, Any]) -> str:
+    """SHA-256 of what the figures of a run depend on besides its corpus: equal for runs that may be compared.
+
+    It covers what `check_comparable` asks for; of sampled audits it also holds the share that was read.
+
+    Args:
+        facts: the facts of the run (run.json).
+    """
+    read = {path: _at(facts["spec"], path) for path in _READING}
+    read |= {
+        "tokenizer": facts["tokenizer"]["sha256"],
+        "domain": _domain_source(facts["spec"]),
+        "sample_share": facts["coverage"]["sample_share"],
+        "format": facts["format"],
+    }
+    return hashlib.sha256(strict_json.dumps(read)).hexdigest()
 
 
 def _at(spec: dict[str, Any], path: str) -> Any:

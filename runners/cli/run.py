@@ -80,12 +80,17 @@ def perform_audit(
         with interrupts, reporter:
             from corpus_audit.runners.audit import run_audit
 
-            return run_audit(loaded, workers=workers, board=board, rehash=rehash)
+            outcome = run_audit(loaded, workers=workers, board=board, rehash=rehash)
     except BaseException as error:
         if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
             raise
         session.abandon = True
         raise InterruptedRunError(board.state(), interrupts.signum or 2) from None
+    from corpus_audit.runners.recording import record_run
+
+    if trouble := record_run(outcome.run_dir):
+        note(f"corpus-audit: {trouble}")
+    return outcome
 
 
 def interrupted_message(state: BoardState) -> str:
