@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Sequence as AbstractSequence
@@ -13,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from corpus_audit.schemas import yaml_tree
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.errors import SpecError
-from corpus_audit.schemas.structure import structure_problems, value_problems
+from corpus_audit.schemas.structure import schema_of, schema_text, validated
 from corpus_audit.schemas.yaml_tree import Mapping, Mark, Problem, Scalar, Sequence, Tree
 
 SCHEMA_PATH = Path(__file__).with_name("audit.schema.json")
 """The JSON Schema of the spec, as an editor's YAML language server reads it."""
+
+_NO_FILE = "there is no such file; 'corpus-audit init' writes one"
 
 _OVERRIDE = re.compile(r'((?:[^".=\s]+|"[^"]*")(?:\.(?:[^".=\s]+|"[^"]*"))*)=(.*)', re.DOTALL)
 
@@ -54,52 +53,22 @@ def load_audit(path: Path, overrides: AbstractSequence[str] = ()) -> LoadedAudit
         SpecError: it cannot be read or is wrong; one line a mistake, ``file:line:column: what is wrong``.
     """
     source = str(path)
-    tree, problems = yaml_tree.parse(_read(path), source)
+    tree, problems = yaml_tree.parse(yaml_tree.read_file(path, _NO_FILE), source)
     if not isinstance(tree, Mapping):
         raise yaml_tree.fail([*problems, Problem(tree.mark, "expected a mapping of keys such as name, snapshot")])
     for rank, override in enumerate(overrides, start=1):
         problems += _override(tree, override, rank)
-    return LoadedAudit(_validate(tree, problems), path, path.absolute().parent)
+    return LoadedAudit(validated(tree, AuditSpec, problems), path, path.absolute().parent)
 
 
 def json_schema() -> dict[str, Any]:
     """The spec's JSON Schema (draft 2020-12), for editors and other tools."""
-    schema = AuditSpec.model_json_schema()
-    schema.pop("title", None)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "corpus-audit: audit.yaml",
-        **schema,
-    }
+    return schema_of(AuditSpec, "corpus-audit: audit.yaml")
 
 
 def json_schema_text() -> str:
     """`json_schema` as the text of `SCHEMA_PATH`."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _read(path: Path) -> bytes:
-    mark = Mark(0, 1, 1, str(path))
-    try:
-        with path.open("rb") as file:
-            return file.read(yaml_tree.MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise yaml_tree.fail([Problem(mark, "there is no such file; 'corpus-audit init' writes one")]) from None
-    except IsADirectoryError:
-        raise yaml_tree.fail([Problem(mark, "this is a folder; name the audit.yaml in it")]) from None
-    except OSError as error:
-        raise yaml_tree.fail([Problem(mark, f"cannot be read: {error.strerror or error}")]) from None
-
-
-def _validate(tree: Mapping, problems: list[Problem]) -> AuditSpec:
-    problems = [*problems, *structure_problems(tree, AuditSpec)]
-    try:
-        spec = AuditSpec.model_validate_json(json.dumps(yaml_tree.plain(tree)))
-    except ValidationError as error:
-        raise yaml_tree.fail([*problems, *value_problems(tree, error, problems)]) from None
-    if problems:
-        raise yaml_tree.fail(problems)
-    return spec
+    return schema_text(json_schema())
 
 
 def _override(tree: Mapping, override: str, rank: int) -> list[Problem]:

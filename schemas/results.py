@@ -67,8 +67,9 @@ class Bound(Record):
 class Reference(Record):
     """What a figure is compared with, as it was when the run was judged.
 
-    ``pinned``: the value in a named run; ``last_signed``: in the last signed run; ``band``: median and robust spread
-    (``low`` and ``high``) over the last ``runs`` runs.
+    ``pinned``: value and 95 % bounds in a named run; ``last_signed``: in the last signed run; ``band``: the median over
+    the last ``runs`` runs, and ``low`` and ``high`` one robust standard deviation (1.4826 MAD) to either side.
+    ``compare`` is how the figure is held against it; without a ``value`` there is a ``reason``.
     """
 
     kind: Literal["pinned", "last_signed", "band"]
@@ -77,6 +78,13 @@ class Reference(Record):
     low: float | None = None
     high: float | None = None
     runs: int = 1
+    compare: Literal["difference", "ratio", "spread"] | None = None
+    reason: str = ""
+
+    @property
+    def unitless(self) -> bool:
+        """Whether what is held against the bounds has lost the metric's unit."""
+        return self.compare in ("ratio", "spread")
 
 
 class Judgement(Record):
@@ -88,8 +96,9 @@ class Judgement(Record):
         title: the rule in a few words.
         metric, slice: what is judged; empty for integrity rules.
         status, reason: the outcome, and one sentence that says why, whatever the outcome.
-        judged: which figure is held against the bounds.
-        observed: that figure; after comparison with ``reference`` if there is one.
+        judged: which figure is held against the bounds; ``interval``: both bounds, so that only what is beyond them
+            with certainty fails, only what is within them with certainty passes, and the rest has too little data.
+        observed: that figure, of an interval its value; after comparison with ``reference`` if there is one.
         value, low, high, n, unit: the row of the metrics table; bounds at 95 %.
         warn, fail: the ranges outside of which the rule warns or fails.
         minimum_n: the least ``n`` that allows an answer.
@@ -106,7 +115,7 @@ class Judgement(Record):
     slice: str = ""
     status: Status
     reason: str
-    judged: Literal["value", "low", "high"] = "value"
+    judged: Literal["interval", "value", "low", "high"] = "value"
     observed: float | None = None
     value: float | None = None
     low: float | None = None

@@ -6,20 +6,62 @@ pydantic knows these mistakes too, but names union members instead of places and
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Iterator
 from difflib import get_close_matches
 from enum import Enum
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from corpus_audit.schemas import yaml_tree
 from corpus_audit.schemas.yaml_tree import Mapping, Mark, Problem, Scalar, Sequence, Tree
+
+M = TypeVar("M", bound=BaseModel)
 
 _SCALAR_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 _STRUCTURAL = ("missing", "extra_forbidden", "literal_error", "enum")
 """pydantic's names (and all that end in ``_type``) for mistakes that `structure_problems` finds by itself."""
+
+
+def validated(tree: Mapping, model: type[M], problems: list[Problem]) -> M:
+    """The tree as a model.
+
+    Args:
+        tree: what the file says.
+        model: what it may say.
+        problems: mistakes that are known already.
+
+    Raises:
+        SpecError: there are mistakes; one line each.
+    """
+    problems = [*problems, *structure_problems(tree, model)]
+    try:
+        found = model.model_validate_json(json.dumps(yaml_tree.plain(tree)))
+    except ValidationError as error:
+        raise yaml_tree.fail([*problems, *value_problems(tree, error, problems)]) from None
+    if problems:
+        raise yaml_tree.fail(problems)
+    return found
+
+
+def located(tree: Tree, place: tuple[int | str, ...]) -> Mark:
+    """The mark of the value at a place, given as keys and indices."""
+    return _locate(tree, place)[1]
+
+
+def schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """A model's JSON Schema (draft 2020-12), for editors and other tools."""
+    schema = model.model_json_schema()
+    schema.pop("title", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON Schema as the text of its file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def structure_problems(tree: Tree, model: type[BaseModel]) -> list[Problem]:

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
@@ -112,6 +113,28 @@ def _escaped(character: str) -> str:
 def fail(problems: Iterable[Problem]) -> SpecError:
     """The error for these mistakes: one line each, in the order of the file, each said once."""
     return SpecError("\n".join(str(problem) for problem in sorted(set(problems))))
+
+
+def read_file(path: Path, missing: str) -> bytes:
+    """The bytes of a file, of one that is too large one byte more than `parse` reads.
+
+    Args:
+        path: the file.
+        missing: what to say if it is not there.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    mark = Mark(0, 1, 1, str(path))
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise fail([Problem(mark, missing)]) from None
+    except IsADirectoryError:
+        raise fail([Problem(mark, "this is a folder; name the YAML file in it")]) from None
+    except OSError as error:
+        raise fail([Problem(mark, f"cannot be read: {error.strerror or error}")]) from None
 
 
 def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:

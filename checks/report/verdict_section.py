@@ -21,9 +21,10 @@ from corpus_audit.checks.report.verdict_parts import (
     VerdictView,
     WaiverRow,
 )
+from corpus_audit.checks.wording import bound_text, figure
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.results import RESULTS_FILE, Bound, Judgement, LastSigned, Reference, Results, read_results
+from corpus_audit.schemas.results import RESULTS_FILE, Judgement, LastSigned, Reference, Results, read_results
 
 LISTED_PASSES = 300
 """Passing judgements on the page; all that do not pass are shown."""
@@ -149,29 +150,6 @@ _COUNTED: dict[StatusName, str] = {
 }
 
 
-def figure(value: float | None, unit: str) -> str:
-    """A figure in its unit: shares in per cent, whole numbers whole, others with four significant digits."""
-    if value is None:
-        return numbers.NONE
-    if unit in ("share", "probability"):
-        shown = f"{100 * value:.3g}" if abs(value) < 0.9995 else f"{100 * value:.5g}"
-        return f"{shown} %".replace("-", numbers.MINUS)
-    if value == int(value) and abs(value) < 2**53:
-        return numbers.grouped(int(value))
-    return f"{value:.4g}".replace("-", numbers.MINUS)
-
-
-def bound_text(bound: Bound | None, unit: str) -> str:
-    """A range in words: ``at most 5 %``; empty when there is none."""
-    if bound is None or (bound.minimum is None and bound.maximum is None):
-        return ""
-    if bound.minimum is None:
-        return f"at most {figure(bound.maximum, unit)}"
-    if bound.maximum is None:
-        return f"at least {figure(bound.minimum, unit)}"
-    return f"{figure(bound.minimum, unit)} to {figure(bound.maximum, unit)}"
-
-
 def _interval(low: float | None, high: float | None, unit: str) -> str:
     if low is None or high is None:
         return numbers.NONE
@@ -191,8 +169,12 @@ def _reference(reference: Reference | None, unit: str) -> str:
     return f"{of}: {figure(reference.value, unit)}"
 
 
+_JUDGED = {"interval": "interval", "value": "value", "low": "lower bound", "high": "upper bound"}
+
+
 def _row(judgement: Judgement) -> JudgementRow:
     unit = judgement.unit
+    compared = "" if judgement.reference is not None and judgement.reference.unitless else unit
     return JudgementRow(
         rule=judgement.rule,
         title=judgement.title,
@@ -200,12 +182,12 @@ def _row(judgement: Judgement) -> JudgementRow:
         metric=judgement.metric,
         slice=judgement.slice,
         status=judgement.status.value,
-        judged={"value": "value", "low": "lower bound", "high": "upper bound"}[judgement.judged],
-        observed=figure(judgement.observed, unit),
+        judged=_JUDGED[judgement.judged],
+        observed=figure(judgement.observed, compared),
         interval=_interval(judgement.low, judgement.high, unit),
         n=numbers.NONE if judgement.n is None else numbers.grouped(judgement.n),
-        warns=bound_text(judgement.warn, unit),
-        fails=bound_text(judgement.fail, unit),
+        warns=bound_text(judgement.warn, compared),
+        fails=bound_text(judgement.fail, compared),
         minimum_n="" if judgement.minimum_n is None else numbers.grouped(judgement.minimum_n),
         reference=_reference(judgement.reference, unit),
         reason=judgement.reason,

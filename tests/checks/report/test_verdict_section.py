@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from corpus_audit.checks import wording
 from corpus_audit.checks.report import verdict_section
 from corpus_audit.checks.report.escapes import cell_width
 from corpus_audit.checks.report.html import _environment, render_html
@@ -139,10 +140,10 @@ def test_hostile_text_is_inert(view: VerdictView, payload: str) -> None:
     ],
 )  # fmt: skip
 def test_figures_are_in_their_unit(value: float | None, unit: str, shown: str) -> None:
-    assert verdict_section.figure(value, unit) == shown
+    assert wording.figure(value, unit) == shown
 
 
 def test_bounds_in_words() -> None:
-    assert verdict_section.bound_text(Bound(minimum=0.1, maximum=0.2), "share") == "10 % to 20 %"
-    assert verdict_section.bound_text(Bound(minimum=3.0), "documents") == "at least 3"
-    assert verdict_section.bound_text(Bound(), "share") == "" == verdict_section.bound_text(None, "share")
+    assert wording.bound_text(Bound(minimum=0.1, maximum=0.2), "share") == "10 % to 20 %"
+    assert wording.bound_text(Bound(minimum=3.0), "documents") == "at least 3"
+    assert wording.bound_text(Bound(), "share") == "" == wording.bound_text(None, "share")
