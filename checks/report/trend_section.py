@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from corpus_audit.checks.report.plots import key
 from corpus_audit.checks.report.trend_chart import CIRCLE, DIAMOND, SQUARE, small_chart
-from corpus_audit.checks.report.verdict_section import figure
 from corpus_audit.checks.trends import TRENDS_FILE, read_trends
+from corpus_audit.checks.wording import figure
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.results import Bound
