@@ -11,7 +11,7 @@ The Jensen-Shannon divergence is judged as its excess over the null mean, with a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -56,7 +56,7 @@ class Distance:
     Attributes:
         name: a key of `STATISTICS`.
         value: the plug-in statistic, in `UNITS`.
-        null_mean: its mean over the permutations.
+        null_mean: its mean over the permutations; of ``jsd`` less what they carry of a drift, see `Exchange.carried`.
         null_low: 2.5 % quantile of the permutations.
         null_high: 97.5 % quantile.
         p: permutation p, a multiple of 1 / (permutations + 1).
@@ -129,7 +129,8 @@ def drift_summary(
         high = values["jsd"] + NORMAL_QUANTILE * jackknife_error(contrast, exchange, 0.0, workers)
         return DriftSummary(distances, 0, 0.0, high, coarse)
 
-    null = exchange.permuted(exchange.draws(permutations, seed), workers)
+    draws = exchange.draws(permutations, seed)
+    null = exchange.permuted(draws, workers)
     observed = exchange.permuted(exchange.observed(), workers)
     distances = {}
     for name, value in values.items():
@@ -137,8 +138,9 @@ def drift_summary(
         reached = int(np.count_nonzero(null[name] >= observed[name][0] * (1 - _TIE) - _TIE**2))
         p = (1 + reached) / (permutations + 1)
         distances[name] = Distance(name, value, float(null[name].mean()), float(low), float(high), p)
-    noise = float(null["jsd"].mean())
-    excess = values["jsd"] - noise
+    excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - exchange.carried(draws))
+    noise = values["jsd"] - excess
+    distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers)
     return DriftSummary(distances, permutations, excess - reach, excess + reach, None)
 
@@ -246,12 +248,36 @@ class Exchange:
         drawn = part / whole
         return sum(scatters) * (drawn * same + (1 - drawn) / whole**2)
 
+    def carried(self, selection: Floats) -> float:
+        """What part of a drift P draws [2 GROUPS, P] carry on average, of the divergence; 0 to 1.
+
+        A draw seldom takes the two sides' groups in exact proportion, so drift between them is between the pseudo-sides
+        as well, and the null mean is noise plus ``carried`` times the divergence rather than noise: with 64 equal
+        groups a side and nothing shared, 1 / 127 of it. To second order the divergence goes with the square of the
+        difference of the sides' shares. Where text of the second side is Q and all other P, that is (Q - P) times the
+        difference of Q's share on the two sides; ``carried`` is the mean square of that over draws, over its square as
+        observed. With it (D - null mean) / (1 - carried) is the excess, and under the null, where both are the same on
+        average, only a change of scale.
+        """
+        return float((self._leverage(selection) ** 2).mean() / self._leverage(self.observed())[0] ** 2)
+
+    def _leverage(self, selection: Floats) -> Floats:
+        """Share of the second side's exchangeable tokens in the pseudo-current less in the pseudo-baseline, [P]."""
+        tokens = self.sizes[GROUPS:]
+        first, second = self._totals(selection)
+        drawn = tokens @ selection[GROUPS:]
+        in_first = self.sign_first * drawn if self.sign_first else tokens.sum()
+        return np.asarray((tokens.sum() + self.sign_second * drawn) / second - in_first / first)
+
+    def _totals(self, selection: Floats) -> tuple[Floats, Floats]:
+        """Tokens of the two pseudo-sides, [P] each."""
+        chosen = self.sizes @ selection
+        return self.fixed_first.sum() + self.sign_first * chosen, self.fixed_second.sum() + self.sign_second * chosen
+
     def permuted(self, selection: Floats, workers: int = 1) -> dict[str, Floats]:
         """The statistics [P] for each of P selections [2 GROUPS, P] of groups that the pseudo-baseline gets."""
         tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
-        chosen = self.sizes @ selection
-        first = self.fixed_first.sum() + self.sign_first * chosen
-        second = self.fixed_second.sum() + self.sign_second * chosen
+        first, second = self._totals(selection)
         scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
         groups = np.concatenate([self.first.groups, self.second.groups])
         fixed = self.fixed_first, self.fixed_second

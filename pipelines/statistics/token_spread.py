@@ -25,7 +25,7 @@ def unshared_scatter(contrast: TokenContrast) -> Floats:
     with the second z has a random scale, heavy tails, and rejects up to 9 % at a nominal 5 %. So the ratio of the first
     to the second is drawn towards 1 as by `BORROWED` documents of the pool, m / (m + BORROWED) for m unshared documents
     that hold the token, times 4 f (1 - f): where one side has no documents of its own, nothing is exchanged. Chosen by
-    simulation (`tests/benchmarks/calibration.py`); it is 1 where nothing is shared.
+    simulation (`tests/benchmarks/calibration`); it is 1 where nothing is shared.
     """
     before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
     own = before.total_tokens + now.total_tokens

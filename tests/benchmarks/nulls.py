@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from hashlib import blake2b
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from corpus_audit.pipelines.kernels.ngrams import feature_vectors
+from corpus_audit.pipelines.statistics.hashed_documents import HashedDocuments
 from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
 from tests.corpora import source_files
 
@@ -18,6 +22,7 @@ Integers = npt.NDArray[np.int64]
 
 WORD = re.compile(r"\w+|[^\w\s]")
 WORD_HASHES = 1 << 14
+DOMAINS = 10
 LONGEST_DOCUMENT = 20_000  # characters; a few files of megabytes would be the whole variance
 
 
@@ -50,10 +55,15 @@ class Documents:
     def __len__(self) -> int:
         return len(self.stops)
 
-    def shares(self) -> npt.NDArray[np.float64]:
-        """The documents' token shares, [K]: the distribution of a source that draws documents evenly."""
-        counts = np.bincount(self.token, self.count, self.vocabulary)
-        return np.asarray(counts / counts.sum())
+    @property
+    def lengths(self) -> Integers:
+        """Tokens of each document, [D]."""
+        return np.add.reduceat(self.count, np.append(0, self.stops[:-1]))
+
+    def expected(self, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Token counts [K] to expect of one document drawn with probability ``weight`` [D]."""
+        each = np.repeat(weight, np.diff(np.append(0, self.stops)))
+        return np.bincount(self.token, self.count * each, self.vocabulary)
 
     def sample(self, chosen: Integers, rng: np.random.Generator) -> TokenSample:
         """Counters of the chosen documents, which may repeat; each choice falls into a random group."""
@@ -118,23 +128,44 @@ def dirichlet_multinomial(
     return Documents.of(columns, len(shares), np.zeros(documents, dtype=np.int64))
 
 
-def installation(tokenizer: Path | None = None, documents: int = 4000) -> Documents:
+@dataclass(frozen=True)
+class Installation:
     """Sources and documentation of the Python installation, a file a document, long ones cut.
 
-    Domain 0 is the standard library, 1 the site packages. Tokens are the ids of a tokenizer, else hashes of words.
+    Attributes:
+        documents: their counters; a token is a hash of a word, a domain one of the largest folders or, last, the rest.
+        features: hashed 1- and 2-grams of the same documents.
     """
-    named = source_files()[:documents]
-    texts = [path.read_text("utf-8", "replace")[:LONGEST_DOCUMENT] for _, path in named]
-    domain = np.array([int(name.startswith("site/")) for name, _ in named], dtype=np.int64)
-    if tokenizer is None:
-        ids = [[crc32(word.encode()) % WORD_HASHES for word in WORD.findall(text)] for text in texts]
-        return Documents.of(ids, WORD_HASHES, domain)
-    from tokenizers import Tokenizer
 
-    loaded = Tokenizer.from_file(str(tokenizer))
-    loaded.no_truncation()
-    encoded = [one.ids for one in loaded.encode_batch_fast(texts, add_special_tokens=False)]
-    return Documents.of(encoded, loaded.get_vocab_size(), domain)
+    documents: Documents
+    features: HashedDocuments
+
+
+@cache
+def installation(documents: int = 4000) -> Installation:
+    """The text files of this Python's standard library and site packages, in a shuffled, fixed order."""
+    named = source_files()[:documents]
+    folders = ["/".join(name.split("/")[:2]) if name.count("/") > 1 else "stdlib" for name, _ in named]
+    largest = [name for name, _ in Counter(folders).most_common(DOMAINS - 1)]
+    domain = np.array([largest.index(f) if f in largest else DOMAINS - 1 for f in folders], dtype=np.int64)
+    texts = [path.read_text("utf-8", "replace")[:LONGEST_DOCUMENT] for _, path in named]
+    ids = [np.array([crc32(word.encode()) % WORD_HASHES for word in WORD.findall(text)], np.uint32) for text in texts]
+    kept = [i for i, one in enumerate(ids) if len(one)]
+    ids, domain = [ids[i] for i in kept], domain[kept]
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in ids])]).astype(np.int64)
+    buckets, counts, stops = feature_vectors(np.concatenate(ids), offsets, np.arange(len(ids)))
+    hashes = [blake2b(one.tobytes(), digest_size=16).digest() for one in ids]
+    high, low = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 2).astype(np.uint64).T
+    features = HashedDocuments(
+        starts=np.concatenate([[0], stops]).astype(np.int64),
+        buckets=buckets.astype(np.int64),
+        counts=counts.astype(np.int64),
+        domain=domain,
+        tokens=np.diff(offsets),
+        high=high,
+        low=low,
+    )
+    return Installation(Documents.of(ids, WORD_HASHES, domain), features)
 
 
 @dataclass(frozen=True)
@@ -151,10 +182,6 @@ class Plan:
         removed, added = round(self.removed * documents), round(self.added * documents)
         return removed, added, round(self.kept * documents)
 
-    def current_share(self, added: float, kept: float) -> float:
-        """Share of the added in the current snapshot, from amounts of each."""
-        return added / (added + kept)
-
 
 PLANS = (
     Plan("1:1", 1 / 2, 1 / 2, 0),
@@ -163,8 +190,6 @@ PLANS = (
     Plan("90 % kept", 1 / 11, 1 / 11, 9 / 11),
     Plan("append-only", 0, 1 / 4, 3 / 4),
 )
-
-Draw = Callable[[np.random.Generator], TokenContrast]
 
 
 def contrast(removed: TokenSample, added: TokenSample, kept: TokenSample) -> TokenContrast:
@@ -192,13 +217,3 @@ def split(source: Documents, plan: Plan, rng: np.random.Generator, documents: in
     order = rng.permutation(len(source))
     parts = np.split(order[: removed + added + kept], [removed, removed + added])
     return contrast(*(source.sample(part, rng) for part in parts))
-
-
-def drawn(source: Documents, changed: Documents, plan: Plan, documents: int, rng: np.random.Generator) -> TokenContrast:
-    """Independent documents, with replacement: removed and kept ones from ``source``, added ones from ``changed``."""
-    removed, added, kept = plan.sizes(documents)
-    return contrast(
-        source.sample(rng.integers(len(source), size=removed), rng),
-        changed.sample(rng.integers(len(changed), size=added), rng),
-        source.sample(rng.integers(len(source), size=kept), rng),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from corpus_audit.pipelines.statistics.permutation import STATISTICS, drift_summary
+from corpus_audit.pipelines.statistics.permutation import STATISTICS, Exchange, drift_summary
 from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
 
 TOKENS = 60
@@ -77,3 +77,20 @@ def test_a_side_without_tokens_has_no_distance() -> None:
     summary = drift_summary(contrast(np.random.default_rng(4), 0, 50, 0), 99)
     assert summary.distances["jsd"].value is None
     assert summary.reason is not None and "baseline" in summary.reason
+
+
+def test_what_draws_carry_of_a_drift() -> None:
+    # 64 groups of one size on each side, nothing shared: k of the 64 drawn are the first side's, hypergeometric, and
+    # the mean of (2 k / 64 - 1)^2 is 1 / 127.
+    groups = np.ones((GROUPS, 3), np.int64)
+    count = groups.sum(axis=0)
+    side = TokenSample(count, count, count.astype(float), 3.0 * count, groups, 64, 192, 576.0)
+    none = TokenSample(count * 0, count * 0, count * 0.0, count * 0.0, groups * 0, 0, 0, 0.0)
+    exchange = Exchange.of(TokenContrast(np.arange(3, dtype=np.int32), side, side, none))
+    draws = exchange.draws(40_000, 1)
+    assert exchange.carried(draws) == pytest.approx(1 / 127, rel=0.03)
+    assert exchange.carried(exchange.observed()) == 1
+    # Append-only: the first 63 groups of the baseline and one added group, of 64 in a current snapshot of 128.
+    grown = Exchange.of(TokenContrast(np.arange(3, dtype=np.int32), none, side, side))
+    chosen = np.r_[np.ones(63), 0.0, 1.0, np.zeros(63)][:, None]
+    assert grown.carried(chosen) == pytest.approx(((0.5 - 1 / 64) / 0.5) ** 2)

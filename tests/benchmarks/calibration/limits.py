@@ -1,0 +1,127 @@
+"""What must hold: limits on pooled rates, each with its observed value and number of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from tests.benchmarks.calibration.domains import ClassifierNulls, DomainShares
+from tests.benchmarks.calibration.pairs import DRIFTS
+from tests.benchmarks.calibration.planted import Planted
+from tests.benchmarks.calibration.snapshots import Snapshots
+
+Z_REJECTS = (0.035, 0.065)
+MONROE_REJECTS = 0.065
+LEAST_KS = 0.001
+LEAST_COVERAGE = 0.93
+MOST_FAILED = 0.025
+SHARES_COVERED = (0.93, 0.97)
+LEAST_ATTRIBUTION = 0.95
+CLASSIFIER_REJECTS = 0.065
+"""Not asked for by anyone: 5 % and two standard errors of 800 splits."""
+
+BY_CHANCE = 0.001
+"""A single scenario misses a limit only if its trials have at most this probability at the limit."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit; ``holds`` is False where the value is NaN."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    trials: int
+
+    @property
+    def family(self) -> str:
+        """What is limited, without the scenario."""
+        return self.name.partition(" - ")[0]
+
+    @property
+    def margin(self) -> float:
+        """Distance to the nearer limit, negative outside; limits at 0 and 1 are none."""
+        above = self.value - self.low if self.low > 0 else 1.0
+        below = self.high - self.value if self.high < 1 else 1.0
+        return min(above, below)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is between ``low`` and ``high``."""
+        return self.low <= self.value <= self.high
+
+
+def share(hits: int, trials: int) -> float:
+    """``hits / trials``, NaN of nothing."""
+    return hits / trials if trials else float("nan")
+
+
+def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
+    """Limits on pairs of snapshots."""
+    nulls = [one for one in found if one.drift == "none"]
+    tested = sum(sum(one.tested) for one in nulls)
+    clustered, monroe = (sum(sum(getattr(one, name)) for one in nulls) for name in ("clustered", "monroe"))
+    yield Limit("clustered z rejects, pooled over tokens", share(clustered, tested), *Z_REJECTS, tested)
+    for one in nulls:
+        name = f"clustered z rejects in a scenario - {one.source}, {one.plan}"
+        yield Limit(name, share(sum(one.clustered), sum(one.tested)), *Z_REJECTS, sum(one.tested))
+    yield Limit("Monroe rejects, pooled over tokens", share(monroe, tested), 0.0, MONROE_REJECTS, tested)
+    for one in nulls:
+        name = f"Monroe rejects in a scenario - {one.source}, {one.plan}"
+        yield Limit(name, share(sum(one.monroe), sum(one.tested)), 0.0, MONROE_REJECTS, sum(one.tested))
+    for one in nulls:
+        for statistic, p in one.p.items():
+            name = f"KS p of p-values - {statistic}, {one.source}, {one.plan}"
+            yield Limit(name, uniformity(p), LEAST_KS, 1.0, len(p))
+    for drift in DRIFTS:
+        some = [one for one in found if one.drift == drift]
+        trials = sum(len(one.low) for one in some)
+        covered = sum(one.covered for one in some)
+        yield Limit(f"JSD interval covers, drift {drift}", share(covered, trials), LEAST_COVERAGE, 1.0, trials)
+    for one in found:
+        trials = len(one.low)
+        least = share(int(stats.binom.ppf(BY_CHANCE, trials, LEAST_COVERAGE)), trials)
+        name = f"JSD interval covers, but for chance - {one.source}, {one.plan}, drift {one.drift}"
+        yield Limit(name, share(one.covered, trials), least, 1.0, trials)
+    trials = sum(len(one.low) for one in nulls)
+    failed = sum(one.failed for one in nulls)
+    yield Limit("a zero-drift policy fails nulls", share(failed, trials), 0.0, MOST_FAILED, trials)
+    for one in nulls:
+        trials = len(one.low)
+        most = share(int(stats.binom.isf(BY_CHANCE, trials, MOST_FAILED)), trials)
+        name = f"a zero-drift policy fails nulls, but for chance - {one.source}, {one.plan}"
+        yield Limit(name, share(one.failed, trials), 0.0, most, trials)
+
+
+def uniformity(p: Sequence[float]) -> float:
+    """Kolmogorov-Smirnov p that p-values are uniform; NaN if one is missing."""
+    return float("nan") if np.isnan(p).any() else float(stats.kstest(p, "uniform").pvalue)
+
+
+def domain_limits(found: Sequence[DomainShares]) -> Iterable[Limit]:
+    """Limits on intervals of domain shares."""
+    trials = sum(one.intervals for one in found)
+    for name, hits in (
+        ("domain-share intervals cover", sum(one.shares for one in found)),
+        ("intervals of domain-share differences cover", sum(one.differences for one in found)),
+    ):
+        yield Limit(name, share(hits, trials), *SHARES_COVERED, trials)
+
+
+def classifier_limits(found: Sequence[ClassifierNulls]) -> Iterable[Limit]:
+    """Limits on the classifier's nulls."""
+    told = sum(one.told for one in found)
+    yield Limit("classifier rejects nulls", share(sum(o.rejected for o in found), told), 0.0, CLASSIFIER_REJECTS, told)
+
+
+def planted_limits(found: Sequence[Planted]) -> Iterable[Limit]:
+    """Limits on attribution."""
+    for one in found:
+        if one.plant == "domain up by a fifth":
+            yield Limit("mix planted: attributed to the mix", one.identical_mixture, LEAST_ATTRIBUTION, 2.0, 1)
+        if one.plant == "20 tokens doubled":
+            yield Limit("text planted: attributed to the text", one.identical_content, LEAST_ATTRIBUTION, 2.0, 1)
