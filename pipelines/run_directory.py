@@ -153,10 +153,11 @@ class RunDirectory:
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"cannot read table {name} of {self.folder}: {error}") from error
 
-    def damaged(self) -> list[str]:
-        """Names of files that are missing or differ from run.json."""
+    def damaged(self, names: Iterable[str] | None = None) -> list[str]:
+        """Names of files, among those named or all, that are missing or differ from run.json."""
         wrong = []
-        for name, known in self.facts["files"].items():
+        for name in self.facts["files"] if names is None else names:
+            known = self.facts["files"].get(name, {"sha256": ""})
             path = self.folder / name
             if not path.is_file():
                 wrong.append(name)
