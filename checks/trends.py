@@ -100,7 +100,7 @@ def trends_of(output: Path, results: Results, facts: dict[str, Any]) -> Trends |
                 if point.run.run in earlier and point.unit == judgement.unit
             )
             if points and len(figures) < MOST_FIGURES:
-                own = judgement.reference is None and judgement.judged == "value"
+                own = judgement.reference is None and judgement.judged in ("interval", "value")
                 figures.append(
                     Trend(
                         metric=metric,

@@ -33,10 +33,12 @@ from corpus_audit.runners import publication
 from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
+from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
+from corpus_audit.schemas.results import Results
 from corpus_audit.schemas.snapshot import Shard, ShardStatus
 
 
@@ -48,6 +50,8 @@ class AuditOutcome:
         run_dir: the published run.
         complete: whether every integrity rule holds.
         reasons: why it is not complete.
+        exit_code: what the verdict comes to; without a policy, whether the run is complete.
+        results: judgements and verdict; None without a policy.
         splits_read: splits that were read; splits_cached: splits whose counts the store had. Shards with the same bytes
             are read once and their splits appear once here.
     """
@@ -58,6 +62,7 @@ class AuditOutcome:
     exit_code: ExitCode
     splits_read: int
     splits_cached: int
+    results: Results | None = None
 
 
 @dataclass(slots=True)
@@ -124,6 +129,7 @@ class _Run:
         self.loaded, self.spec = loaded, loaded.spec
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
         self.timings = Timings()
+        self.policy = policy_of(loaded)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         name, number = stamp, 1
         while (output / name).exists():
@@ -167,7 +173,9 @@ class _Run:
             facts = self._tables(states, profile, documents)
         with self.timings.stage("comparisons"):
             self._compare(facts, profile)
-        return self._publish(facts)
+        with self.timings.stage("judgement"):
+            results = self._judge(facts)
+        return self._publish(facts, results)
 
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask
@@ -334,7 +342,13 @@ class _Run:
             ),
         )
 
-    def _publish(self, facts: dict[str, Any]) -> AuditOutcome:
+    def _judge(self, facts: dict[str, Any]) -> Results | None:
+        if self.policy is None:
+            return None
+        self.board.begin_stage("judging")
+        return judge_staged(self.policy, self.staged, facts, self.output, self.loaded.base)
+
+    def _publish(self, facts: dict[str, Any], results: Results | None) -> AuditOutcome:
         self.board.begin_stage("publishing")
         seconds = time.time() - self.timings.started
         timings = {
@@ -358,9 +372,10 @@ class _Run:
             run_dir=place,
             complete=complete,
             reasons=tuple(facts["reasons"]),
-            exit_code=ExitCode.OK if complete else ExitCode.NO_VERDICT,
+            exit_code=results.exit_code if results else ExitCode.OK if complete else ExitCode.NO_VERDICT,
             splits_read=self.splits_read,
             splits_cached=self.splits_cached,
+            results=results,
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
+from corpus_audit.checks.starters import starter_text
 from corpus_audit.runners.demo_benchmark import benchmark_items
 from corpus_audit.runners.demo_snapshots import choose_change
 from corpus_audit.runners.demo_sources import Source, choose, find_sources
@@ -30,9 +31,9 @@ OWN = {"before": ("parquet",), "now": ("jsonl.zst", "jsonl.gz")}
 VOCABULARY = 8192
 _TRAINING_BYTES = 3_000_000
 _ROW_GROUP = 500
-_VERSION = 2
+_VERSION = 3
 _MARKER = "demo.json"
-_PARTS = ("data", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml")
+_PARTS = ("data", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml", "policy.yaml")
 
 COLUMNS = ("id", "text", "source", "package", "path")
 
@@ -156,6 +157,8 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
     (stage / "before.yaml").write_text(before_text(), encoding="utf-8")
     # As many tokens as there are bytes: about three epochs.
     (stage / "audit.yaml").write_text(audit_text(domains, _bytes(now)), encoding="utf-8")
+    policy = starter_text("pretraining-signoff", baseline=True, benchmarks=True)
+    (stage / "policy.yaml").write_text(policy, encoding="utf-8")
     text_bytes = _bytes(documents)
     short = text_bytes < 0.9 * megabytes * 1_000_000
     note = (

@@ -107,6 +107,9 @@ sampling:
 benchmarks:
   - {{name: planted, paths: [benchmark.jsonl], prompt: question, answer: answer, id: id}}
 
+# The rules that judge the run. Of this corpus one should fail: the benchmark was planted.
+policy: policy.yaml
+
 #filter:
 #  - {{name: python_only, column: path, op: matches, value: '\\.pyi?$'}}   # in before.yaml too
 

@@ -16,6 +16,7 @@ from corpus_audit.checks.report.escapes import fit, safe_text
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.runners.demo_corpus import DemoCorpus
 from corpus_audit.schemas.benchmarks import ALL_RULES
+from corpus_audit.schemas.results import RESULTS_FILE, Status, read_results
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
 WIDTH = 80
@@ -55,6 +56,7 @@ def known_answers(corpus: DemoCorpus, run: RunDirectory) -> str:
         "What the demo put in, and what the audit found",
         "─" * WIDTH,
         *_said("Put in", _put_in(corpus)),
+        *_said("Policy", _policy(run)),
         *_said("Documents", _documents(run)),
         *_said("Drift", _drift(run)),
         *_said("Mix or text", _parts(run)),
@@ -82,6 +84,16 @@ def _put_in(corpus: DemoCorpus) -> str:
     if corpus.new_domain is not None:
         text += f" The domain {safe_text(corpus.new_domain, 40)} is new."
     return text
+
+
+def _policy(run: RunDirectory) -> str:
+    results = read_results((run.folder / RESULTS_FILE).read_bytes())
+    planted = [one for one in results.judgements if one.rule == "contamination" and one.status is Status.FAIL]
+    counts = ", ".join(f"{count} {status.value}" for status, count in sorted(results.counts.items()))
+    text = f"The verdict of the starter policy {results.policy.name} is {results.verdict.value} ({counts})."
+    if planted:
+        text += " It has to fail: passages of the corpus were planted in the benchmark."
+    return f"{text} The demo itself ends with exit code 0 all the same; corpus-audit run would not."
 
 
 def _packages(names: Sequence[str]) -> str:

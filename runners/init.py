@@ -32,7 +32,7 @@ _LISTED = 12
 _LEVELS_UP = 3
 
 
-def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = None) -> str:
+def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = None, policy: str | None = None) -> str:
     """The text of an ``audit.yaml`` that audits the files at ``paths``.
 
     Args:
@@ -40,6 +40,7 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
         target: where the text is going to be written; its relative paths start from that folder.
         tokenizer: path of a ``tokenizer.json`` or a hub name. Without it, the nearest ``tokenizer.json`` beside or
             above the data or the target is taken; failing that, the text holds a line to fill in.
+        policy: name of the policy file beside the target, if one is going to be there.
 
     Raises:
         UsageError: nothing is found there, no shard can be read, or no column holds text.
@@ -64,6 +65,7 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
             *_snapshot(paths, shards, base),
             *_document(look, text, identity, domain, url),
             *_tokenizer(tokenizer, shards, base),
+            *_policy(policy),
             *_optional(domain, look, text),
         ]
     )
@@ -172,6 +174,14 @@ def _nearest_tokenizer(shards: list[Shard], base: Path) -> Path | None:
                     return folder / name
         level = list(dict.fromkeys(folder.parent for folder in level))
     return None
+
+
+def _policy(policy: str | None) -> list[str]:
+    lines = [
+        "# The rules that judge every run; the exit code is then the verdict. Starter policies: init --policy.",
+        f"policy: {yaml_scalar(policy)}" if policy else "#policy: policy.yaml",
+    ]
+    return [*lines, ""]
 
 
 def _optional(domain: Choice, look: Look, text: Column) -> list[str]:

@@ -205,6 +205,9 @@ class AuditSpec(Model):
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
+    policy: str | None = Field(
+        default=None, description="The policy.yaml that judges the run, relative to this file; none, no verdict."
+    )
     output: str = Field(default="runs", description="Folder of the run directories, relative to this file.")
     store: str | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
 

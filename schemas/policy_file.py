@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class LoadedPolicy:
         base: the folder against which its relative paths resolve; None for a policy that has no place.
         rule_lines, waiver_lines: where each rule and waiver stands, counted from 1.
         coverage_line: where ``coverage:`` stands; None if it is left out.
+        tree: the file's values with their places.
     """
 
     policy: Policy
@@ -42,6 +43,7 @@ class LoadedPolicy:
     rule_lines: tuple[int, ...]
     waiver_lines: tuple[int, ...]
     coverage_line: int | None
+    tree: Mapping = field(repr=False, compare=False)
 
     @property
     def sha256(self) -> str:
@@ -92,6 +94,7 @@ def read_policy(data: bytes, source: str = POLICY_FILE, base: Path | None = None
         _lines(tree.items["rules"]),
         _lines(tree.items["waivers"]) if "waivers" in tree.items else (),
         coverage.line if coverage else None,
+        tree,
     )
 
 

@@ -12,6 +12,8 @@ from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
 from corpus_audit.checks.report.sentences import Name, Sentence
 from corpus_audit.checks.report.tables import fold, largest
+from corpus_audit.checks.report.verdict_parts import JudgementRow, VerdictView
+from corpus_audit.checks.report.verdict_section import MARKS, VERDICT, WORDS, headline
 
 __all__ = ["render_summary", "safe_text"]
 
@@ -28,6 +30,12 @@ BOLD, DIM, GREEN, RED, BLUE, YELLOW = "1", "2", "1;32", "1;31", "34", "33"
 
 OPEN, CLOSE = "\x02", "\x03"
 """Mark names while lines are broken. `safe_text` leaves none of them in anything that comes from the corpus."""
+
+LISTED = 20
+"""Judgements in the summary that do not pass; the page has all."""
+
+_SHORT = {"insufficient": "too few"}
+_SHADES = {"warn": YELLOW, "waived": YELLOW}
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -61,7 +69,11 @@ def render_summary(model: ReportModel, report: str, width: int = 80, colour: boo
     lines = [*_status(model, width, pen), pen("─" * width, DIM), *_totals(model, width), ""]
     if model.domains:
         lines += [*_shares(model, width, pen), ""]
+    if model.verdict is not None:
+        lines += [*verdict_lines(model.verdict, width, colour), ""]
     for finding in findings(model):
+        if finding.topic == VERDICT:
+            continue
         said = _wrap(" ".join(_plain(sentence) for sentence in finding.sentences), width - TOPIC)
         for index, line in enumerate(said):
             topic = pen(fit("" if index else finding.topic, TOPIC), DIM)
@@ -91,6 +103,30 @@ def _verdict(model: ReportModel) -> tuple[str, str]:
     if not model.complete:
         return "✗ NO VERDICT", RED
     return "✓ COMPLETE, SAMPLED" if model.coverage.sampled else "✓ COMPLETE", GREEN
+
+
+def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> Iterator[str]:
+    """The verdict, and a line or two for each judgement that does not pass, at most `LISTED` of them."""
+    pen = _Pen(colour)
+    policy = f"{safe_text(view.policy, NAME_LIMIT)} {safe_text(view.policy_version, NAME_LIMIT)}"
+    word = WORDS[view.verdict][2]
+    for index, line in enumerate(_wrap(f"{word} under policy {policy}. {headline(view)}", width - TOPIC)):
+        yield pen(fit("" if index else "Verdict", TOPIC), DIM) + line
+    for row in view.open[:LISTED]:
+        label = fit(f"{MARKS[row.status]} {_SHORT.get(row.status, row.status)}", TOPIC)
+        for index, line in enumerate(_clipped(_wrap(_judgement_text(row), width - TOPIC), 3)):
+            yield (pen(label, _SHADES.get(row.status, RED)) if index == 0 else " " * TOPIC) + line
+    if len(view.open) > LISTED:
+        yield " " * TOPIC + f"{numbers.grouped(len(view.open) - LISTED)} more do not pass; all are in results.json."
+
+
+def _judgement_text(row: JudgementRow) -> str:
+    where = f" ({safe_text(row.slice, NAME_LIMIT)})" if row.slice and row.slice != "all" else ""
+    return f"{safe_text(row.title, NAME_LIMIT)}{where}: {safe_text(row.reason, 400)}"
+
+
+def _clipped(lines: list[str], most: int) -> list[str]:
+    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][:-1] + "…"]
 
 
 def _totals(model: ReportModel, width: int) -> list[str]:

@@ -29,6 +29,8 @@ from corpus_audit.schemas.results import RESULTS_FILE, Judgement, LastSigned, Re
 LISTED_PASSES = 300
 """Passing judgements on the page; all that do not pass are shown."""
 
+VERDICT = "Verdict"
+
 ORDER: tuple[StatusName, ...] = ("fail", "error", "missing", "insufficient", "waived", "warn", "pass")
 
 WORDS: dict[VerdictName, tuple[str, str, str]] = {
@@ -114,7 +116,7 @@ def section(view: VerdictView, environment: Environment) -> Markup:
 
 def findings(view: VerdictView) -> tuple[Finding, ...]:
     """The verdict in a minute: how many rules say what, then each rule that does not pass."""
-    return (Finding("Verdict", "verdict", tuple(_sentences(view))),)
+    return (Finding(VERDICT, "verdict", tuple(_sentences(view))),)
 
 
 def limits(view: VerdictView) -> Iterator[Sentence]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from corpus_audit.runners.cli.output import Session, json_option, note
+from corpus_audit.schemas.errors import ExitCode
 
 
 @click.command(short_help="Audit a corpus made of what this machine has.")
@@ -26,8 +27,8 @@ def demo(session: Session, folder: Path, megabytes: int, workers: int | None, qu
     """Build two snapshots of a corpus from the Python installation, train a tokenizer, audit both.
 
     Some packages are in one snapshot alone, and a benchmark holds passages of the corpus: the audit of the second
-    snapshot compares it with the first, looks for the benchmark, and compares sampling strategies. Needs no network and
-    takes less than a minute. The domain of a document is where its file comes from.
+    snapshot compares it with the first, looks for the benchmark, compares sampling strategies, and is judged by a
+    starter policy. Needs no network and takes less than a minute. The domain of a document is where its file is from.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo_corpus import build_demo
@@ -40,11 +41,12 @@ def demo(session: Session, folder: Path, megabytes: int, workers: int | None, qu
     say("auditing the first snapshot")
     outcome = perform_audit(session, load_audit(corpus.before), workers=workers, rehash=False, quiet=quiet)
     if not outcome.complete:
-        return show_outcome(outcome, "demo", as_json)
+        return show_outcome(outcome, "demo", as_json, outcome.exit_code)
     say("auditing the second snapshot, and comparing it with the first")
     loaded = load_audit(corpus.audit)
     outcome = perform_audit(session, loaded, workers=workers, rehash=False, quiet=quiet)
-    code = show_outcome(outcome, "demo", as_json)
+    # What the policy says is part of the show, and no failure of the demo.
+    code = show_outcome(outcome, "demo", as_json, ExitCode.OK if outcome.complete else ExitCode.NO_VERDICT)
     if as_json:
         return code
     from corpus_audit.pipelines.run_directory import RunDirectory

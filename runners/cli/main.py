@@ -25,6 +25,8 @@ COMMANDS = {
     "demo": "corpus_audit.runners.cli.demo:demo",
     "init": "corpus_audit.runners.cli.init:init",
     "run": "corpus_audit.runners.cli.run:run",
+    "check": "corpus_audit.runners.cli.check:check",
+    "policy": "corpus_audit.runners.cli.policy:policy",
     "drift": "corpus_audit.runners.cli.drift:drift",
     "sampling": "corpus_audit.runners.cli.sampling:sampling",
     "report": "corpus_audit.runners.cli.report:report",

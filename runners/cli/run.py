@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
+from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.schemas.errors import AuditError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
 @click.option("--rehash", is_flag=True, help="Hash every shard anew instead of trusting its size and time stamp.")
 @click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
+@fail_on_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
@@ -34,20 +36,23 @@ def run(
     workers: int | None,
     rehash: bool,
     per_document: bool,
+    fail_on: str,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Audit the corpus that AUDIT describes and publish a run directory.
 
     What an earlier run has read is not read again: an interrupted run goes on where it was, and a run over a grown
-    corpus reads the new shards.
+    corpus reads the new shards. If the spec names a policy, the exit code says what it judges: 0 passed, 1 failed,
+    4 no verdict.
     """
     from corpus_audit.schemas.audit_file import load_audit
 
     if per_document:
         overrides += ("per_document=true",)
     outcome = perform_audit(session, load_audit(audit, overrides), workers=workers, rehash=rehash, quiet=quiet)
-    return show_outcome(outcome, "run", as_json)
+    code = outcome.exit_code if outcome.results is None else verdict_code(outcome.results, fail_on)
+    return show_outcome(outcome, "run", as_json, code)
 
 
 def perform_audit(
@@ -109,8 +114,8 @@ class InterruptedRunError(AuditError):
         self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
-def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool) -> int:
-    """Write a run's result to standard output and return the process's exit code."""
+def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool, code: int) -> int:
+    """Write a run's result to standard output and return ``code``, the process's exit code."""
     report = outcome.run_dir / "report.html"
     if as_json:
         emit_json(
@@ -122,14 +127,15 @@ def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool) -> int:
                 "reasons": list(outcome.reasons),
                 "splits_read": outcome.splits_read,
                 "splits_cached": outcome.splits_cached,
-                "exit_code": int(outcome.exit_code),
+                **({} if outcome.results is None else verdict_json(outcome.results)),
+                "exit_code": int(code),
             },
         )
-        return int(outcome.exit_code)
+        return int(code)
     write_summary(outcome.run_dir, report)
     for reason in outcome.reasons:
         note(f"corpus-audit: no verdict: {reason}")
-    return int(outcome.exit_code)
+    return int(code)
 
 
 def write_summary(run_dir: Path, report: Path) -> None:

@@ -1,4 +1,4 @@
-"""``corpus-audit schema``: the JSON Schema of audit.yaml."""
+"""``corpus-audit schema``: the JSON Schema of audit.yaml or policy.yaml."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import click
 from corpus_audit.runners.cli.output import emit_json, json_option
 
 
-@click.command(short_help="Print the JSON Schema of audit.yaml.")
+@click.command(short_help="Print the JSON Schema of audit.yaml or policy.yaml.")
+@click.argument("what", type=click.Choice(["audit", "policy"]), default="audit")
 @json_option
-def schema(as_json: bool) -> None:
-    """Print the JSON Schema of audit.yaml, for editors.
+def schema(what: str, as_json: bool) -> None:
+    """Print the JSON Schema of audit.yaml, or with `policy` that of policy.yaml, for editors.
 
     With --json it is wrapped, like every other result, in an object that names its own schema.
     """
-    from corpus_audit.schemas.audit_file import json_schema, json_schema_text
+    from corpus_audit.schemas import audit_file, policy_file
 
+    source = policy_file if what == "policy" else audit_file
     if as_json:
-        emit_json("schema", {"json_schema": json_schema()})
+        emit_json("schema", {"json_schema": source.json_schema()})
     else:
-        click.echo(json_schema_text(), nl=False)
+        click.echo(source.json_schema_text(), nl=False)

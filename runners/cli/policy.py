@@ -1,0 +1,171 @@
+"""``corpus-audit policy``: check, compare and explain policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from corpus_audit.runners.cli.output import emit_json, json_option, note
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from corpus_audit.pipelines.run_directory import RunDirectory
+
+run_option = click.option("--run", "run", type=click.Path(path_type=Path), help="A finished run to hold it against.")
+
+
+@click.group(short_help="Check, compare and explain policies.")
+def policy() -> None:
+    """Check, compare and explain the policies that judge runs."""
+
+
+@policy.command(short_help="Say what is wrong with a policy.")
+@click.argument("file", type=click.Path(path_type=Path))
+@run_option
+@json_option
+def check(file: Path, run: Path | None, as_json: bool) -> None:
+    """Say what is wrong with the policy FILE; what is only doubtful is said on standard error.
+
+    Wrong are keys, types, bounds and waivers that may not be, and metrics that no run has: exit code 2.
+    """
+    from datetime import UTC, datetime
+
+    from corpus_audit.checks.policy_check import doubts, mistakes
+    from corpus_audit.schemas import yaml_tree
+    from corpus_audit.schemas.policy_file import load_policy
+
+    loaded = load_policy(file)
+    wrong = mistakes(loaded)
+    if wrong:
+        raise yaml_tree.fail(wrong)
+    metrics = None if run is None else _metrics(run)
+    doubtful = [str(problem) for problem in doubts(loaded, datetime.now(UTC).date(), metrics)]
+    found = loaded.policy
+    if as_json:
+        payload = {"policy": str(file), "rules": len(found.rules), "waivers": len(found.waivers), "doubts": doubtful}
+        emit_json("policy-check", payload | {"sha256": loaded.sha256})
+        return
+    for line in doubtful:
+        note(line)
+    click.echo(f"{file}: {len(found.rules)} rules, {len(found.waivers)} waivers; sha256 {loaded.sha256}")
+
+
+@policy.command(short_help="Say what got weaker or stronger.")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@json_option
+def diff(before: Path, after: Path, as_json: bool) -> None:
+    """Say which rules, bounds, waivers and demands of policy AFTER are weaker or stronger than those of BEFORE."""
+    from corpus_audit.checks.policy_diff import policy_changes
+    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.schemas.policy_file import load_policy
+
+    changes = policy_changes(load_policy(before).policy, load_policy(after).policy)
+    if as_json:
+        rows = [{"change": one.direction, "where": one.where, "text": one.text} for one in changes]
+        emit_json("policy-diff", {"changes": rows})
+        return
+    for change in changes:
+        click.echo(f"{change.direction:9} {safe_text(change.where, 90)}: {safe_text(change.text, 1000)}")
+    if not changes:
+        click.echo("no difference that bears on a verdict")
+
+
+@policy.command(short_help="Say in sentences what rules mean.")
+@click.argument("what")
+@click.argument("rule", required=False)
+@run_option
+@json_option
+def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> None:
+    """Say in sentences what the rules of a policy mean, and with --run what they would say of a run.
+
+    WHAT is a policy file, a rule of ./policy.yaml, `metrics` (lists every metric) or the name of a metric. RULE is the
+    rule of the file to explain; without it, all are.
+    """
+    from corpus_audit.checks.known_metrics import EXAMPLES, KNOWN
+    from corpus_audit.checks.policy_words import policy_sentences, rule_sentences
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.schemas.results import POLICY_FILE
+
+    if what == "metrics" or what in KNOWN:
+        rows = [metric for name, metric in KNOWN.items() if what in ("metrics", name)]
+        if as_json:
+            emit_json("policy-metrics", {"metrics": [_metric_json(metric) for metric in rows]})
+        else:
+            for metric in rows:
+                click.echo(f"{metric.name}  [{metric.unit}]  {metric.meaning}; {EXAMPLES[metric.slices]}")
+        return
+    if not Path(what).exists() and rule is None and Path(POLICY_FILE).is_file():
+        what, rule = POLICY_FILE, what
+    loaded = load_policy(Path(what))
+    chosen = [one for one in loaded.policy.rules if rule in (None, one.id)]
+    if not chosen:
+        raise UsageError(f"{what} has no rule {rule!r}; its rules: {', '.join(one.id for one in loaded.policy.rules)}")
+    said = {} if run is None else _said(loaded, run)
+    if as_json:
+        explained = [
+            {"id": one.id, "title": one.title, "sentences": list(rule_sentences(one)), "judgements": said.get(one.id)}
+            for one in chosen
+        ]
+        emit_json("policy-explain", {"policy": what, "rules": explained, "also": list(policy_sentences(loaded.policy))})
+        return
+    for one in chosen:
+        _echo(f"{one.id}: {one.title}")
+        for sentence in (*rule_sentences(one), *_judged(said.get(one.id, []))):
+            _echo(sentence, "  ")
+    if rule is None:
+        click.echo()
+        for sentence in policy_sentences(loaded.policy):
+            _echo(sentence)
+
+
+def _echo(text: str, indent: str = "") -> None:
+    import textwrap
+
+    from corpus_audit.checks.report.escapes import safe_text
+
+    for line in textwrap.wrap(safe_text(text, 4000), 80 - len(indent)):
+        click.echo(indent + line)
+
+
+def _judged(rows: list[dict[str, Any]]) -> list[str]:
+    shown = sorted(rows, key=lambda row: row["status"] == "pass")[:20]
+    more = [f"and {len(rows) - len(shown)} slices more."] if len(rows) > len(shown) else []
+    return [f"{row['status'].upper()} {row['slice']}: {row['reason']}" for row in shown] + more
+
+
+def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rule id -> what it says of every slice of a run, by the evaluator alone."""
+    from corpus_audit.checks.judging import rows_by_slice, rule_judgements
+    from corpus_audit.runners.judged import references_of
+
+    directory = _directory(run)
+    found: dict[str, list[dict[str, Any]]] = {}
+    references = references_of(loaded, directory)
+    rows = rows_by_slice(directory.table("metrics"), {rule.metric for rule in loaded.policy.rules})
+    for rule, line in zip(loaded.policy.rules, loaded.rule_lines, strict=True):
+        for one in rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line):
+            shown = {"slice": one.slice, "status": one.status.value, "reason": one.reason}
+            found.setdefault(rule.id, []).append(shown)
+    return found
+
+
+def _metric_json(metric: Any) -> dict[str, str]:
+    import dataclasses
+
+    return dataclasses.asdict(metric)
+
+
+def _directory(run: Path) -> RunDirectory:
+    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.runners.cli.report import resolve_run
+
+    return RunDirectory(resolve_run(run))
+
+
+def _metrics(run: Path) -> pa.Table:
+    return _directory(run).table("metrics")

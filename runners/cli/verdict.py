@@ -1,0 +1,39 @@
+"""What commands that end in a verdict share: ``--fail-on``, the exit code, the JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from corpus_audit.schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from corpus_audit.schemas.results import Results
+
+fail_on_option = click.option(
+    "--fail-on",
+    type=click.Choice(["fail", "warn"]),
+    default="fail",
+    show_default=True,
+    help="With warn, a verdict with warnings ends with exit code 3.",
+)
+
+
+def verdict_code(results: Results, fail_on: str) -> ExitCode:
+    """The exit code of a verdict: 0 pass or warn, 1 fail, 4 none; 3 for warn if that is asked for."""
+    if results.verdict.value == "warn" and fail_on == "warn":
+        return ExitCode.WARN
+    return results.exit_code
+
+
+def verdict_json(results: Results) -> dict[str, Any]:
+    """The verdict for ``--json``: what does not pass, in full, and how many judgements there are of each status."""
+    return {
+        "verdict": results.verdict.value,
+        "policy": results.policy.model_dump(mode="json"),
+        "judged_on": results.judged_on,
+        "counts": {status.value: count for status, count in sorted(results.counts.items())},
+        "not_passed": [one.model_dump(mode="json") for one in results.judgements if one.status.value != "pass"],
+        "waivers": [one.model_dump(mode="json") for one in results.waivers],
+    }
