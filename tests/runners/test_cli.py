@@ -12,7 +12,10 @@ import pytest
 from corpus_audit.runners.cli.main import COMMANDS, run_command, write_crash_report
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
+from corpus_audit.schemas.policy_file import load_policy
+from corpus_audit.schemas.results import Results, Status
 from corpus_audit.schemas.tables import METRICS
+from tests.checks.report.judged_runs import judgement, results
 
 HEAVY = ("pyarrow", "numpy", "apache_beam", "numba", "scipy", "pydantic", "ruamel", "rich", "jinja2", "tokenizers")
 
@@ -41,6 +44,7 @@ class Outcome:
     run_dir: Path
     complete: bool = True
     reasons: tuple[str, ...] = ()
+    results: Results | None = None
     exit_code: ExitCode = ExitCode.OK
     splits_read: int = 3
     splits_cached: int = 2
@@ -106,8 +110,10 @@ def test_help_imports_nothing_but_click(arguments):
 
 
 def test_every_command_offers_json(capsys):
-    for name in COMMANDS:
-        assert run_command([name, "--help"], Session()) == 0
+    commands = [[name] for name in COMMANDS if name != "policy"]
+    commands += [["policy", name] for name in ("check", "diff", "explain")]
+    for name in commands:
+        assert run_command([*name, "--help"], Session()) == 0
         assert "--json" in capsys.readouterr().out, name
 
 
@@ -137,6 +143,28 @@ def test_run_as_json(engine, audit, capsys):
         "splits_cached": 2,
         "exit_code": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "fail_on", "code"),
+    [
+        (Status.PASS, "warn", 0),
+        (Status.WARN, "fail", 0),
+        (Status.WARN, "warn", 3),
+        (Status.FAIL, "warn", 1),
+        (Status.INSUFFICIENT, "fail", 4),
+        (Status.MISSING, "warn", 4),
+        (Status.ERROR, "fail", 4),
+        (Status.WAIVED, "warn", 3),
+    ],
+)
+def test_the_verdict_is_the_exit_code(engine, audit, capsys, status, fail_on, code):
+    judged = results((judgement("r", status),), None)
+    engine.behaviour = lambda loaded: Outcome(Path("r"), results=judged)
+    assert run_command(["run", str(audit), "--fail-on", fail_on, "--json"], Session()) == code
+    found = json.loads(capsys.readouterr().out)
+    assert (found["exit_code"], found["verdict"]) == (code, judged.verdict.value)
+    assert [one["rule"] for one in found["not_passed"]] == ([] if status is Status.PASS else ["r"])
 
 
 def test_a_run_without_a_verdict_says_why_and_exits_4(engine, audit, capsys):
@@ -257,14 +285,20 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
 
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
     proposals = ModuleType("corpus_audit.runners.init")
-    proposals.propose_audit = lambda paths, target, tokenizer=None: f"# {paths} {target.name} {tokenizer}\n"
+    proposals.propose_audit = lambda paths, target, tokenizer, policy: f"# {paths} {target.name} {tokenizer} {policy}\n"
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.init", proposals)
     target = tmp_path / "new.yaml"
     arguments = ["init", "a", "b", "--output", str(target), "--tokenizer", "t.json"]
     assert run_command(arguments, Session()) == 0
-    assert target.read_text() == capsys.readouterr().out == "# ('a', 'b') new.yaml t.json\n"
+    assert target.read_text() == capsys.readouterr().out == "# ('a', 'b') new.yaml t.json policy.yaml\n"
+    assert load_policy(tmp_path / "policy.yaml").policy.name == "scheduled audit"
     assert run_command([*arguments, "--json"], Session()) == 2
     assert "exists already" in json.loads(capsys.readouterr().out)["error"]
+    other = ["init", "a", "--output", str(tmp_path / "b.yaml"), "--policy"]
+    assert run_command([*other, "pretraining-signoff", "--json"], Session()) == 2
+    assert "policy.yaml exists already" in json.loads(capsys.readouterr().out)["error"]
+    assert run_command([*other, "none"], Session()) == 0
+    assert (tmp_path / "b.yaml").read_text() == "# ('a',) b.yaml None None\n"
 
 
 def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
