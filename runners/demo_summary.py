@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from corpus_audit.checks.report import numbers
-from corpus_audit.checks.report.comparisons import reading
+from corpus_audit.checks.report.drift_readings import reading
 from corpus_audit.checks.report.escapes import fit, safe_text
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.runners.demo_corpus import DemoCorpus

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.checks.report.comparisons import reading, visible
+from corpus_audit.checks.report.drift_readings import reading, token_text
 from corpus_audit.checks.report.text import safe_text
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
@@ -124,5 +124,4 @@ def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
 
 
 def _named(row: Row) -> str:
-    text = safe_text(visible(row["text"]))[:24]
-    return f"{text} ({row['log2_ratio']:+.1f})"
+    return f"{token_text(row['text'])} ({row['log2_ratio']:+.1f})"

@@ -105,6 +105,7 @@ DRIFT_DOMAINS = pa.schema(
         field("high", pa.float64(), "upper 95 % bound of the difference", "share", nullable=True),
         field("p", pa.float64(), "two-sided p of no difference", "probability", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg q over the domains", nullable=True),
+        field("reason", pa.string(), "why there are no bounds", nullable=True),
     ],
     metadata={"title": "Domain shares, before and now", "order": "baseline, unit, share_current descending, domain"},
 )

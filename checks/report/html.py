@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from corpus_audit.checks.report import (
     charts,
     contamination_section,
+    drift_section,
     labels,
     numbers,
     sampling_section,
@@ -119,6 +120,7 @@ def render_html(model: ReportModel) -> str:
             verdict_headline=verdict_section.headline(model.verdict) if model.verdict else "",
             verdict_section=verdict_section.section(model.verdict, _environment()) if model.verdict else "",
             trend_section=trend_section.section(model.trends, _environment()) if model.trends else "",
+            drift_sections=[drift_section.section(view, _environment()) for view in model.drift],
             sampling_section=sampling_section.section(model.sampling, _environment()) if model.sampling else "",
             contamination_section=contamination_section.section(model.contamination, _environment())
             if model.contamination

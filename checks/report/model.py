@@ -12,9 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from corpus_audit.checks.report import contamination_section, sampling_section, tables, trend_section, verdict_section
-from corpus_audit.checks.report.comparisons import ComparisonSection, comparison_sections, run_tables
+from corpus_audit.checks.report import (
+    contamination_section,
+    drift_section,
+    sampling_section,
+    tables,
+    trend_section,
+    verdict_section,
+)
 from corpus_audit.checks.report.contamination_parts import ContaminationView
+from corpus_audit.checks.report.drift_parts import DriftView
 from corpus_audit.checks.report.parts import (
     Coverage,
     Deviation,
@@ -97,7 +104,7 @@ class ReportModel:
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str, int], ...]
     spec: str
-    comparisons: tuple[ComparisonSection, ...] = ()
+    drift: tuple[DriftView, ...] = ()
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
     verdict: VerdictView | None = None
@@ -175,7 +182,7 @@ def load_report(run_dir: Path) -> ReportModel:
         versions=tuple((name, str(value)) for name, value in sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
-        comparisons=comparison_sections(run_tables(run_dir), table),
+        drift=drift_section.load(published),
         sampling=sampling_section.load(published),
         contamination=contamination_section.load(published),
         verdict=verdict,

@@ -17,8 +17,13 @@ Sentence = tuple[str | Name, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """One topic's sentences; ``anchor`` is the section of the page that says more."""
+    """One topic's sentences; ``anchor`` is the section of the page that says more.
+
+    ``lines`` are what a terminal shows instead of the sentences, where the topic has a few lines for it; names in them
+    are safe already.
+    """
 
     topic: str
     anchor: str
     sentences: tuple[Sentence, ...]
+    lines: tuple[str, ...] = ()

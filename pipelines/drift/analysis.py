@@ -93,7 +93,7 @@ def drift(
     found = _Found()
     progress(ALL_DOMAINS)
     overall = contrasts.overall()
-    reason = None if known else _unknown(kept)
+    reason = None if known else unknown_overlap(kept)
     _slice(found, label, ALL_DOMAINS, overall, examples, reason, permutations, workers)
     counts = overall.baseline.count, overall.current.count
     moved = token_drift(overall)
@@ -173,10 +173,11 @@ def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
     return DriftSummary(distances, 0, None, None, reason)
 
 
-def _unknown(kept: int) -> str:
+def unknown_overlap(kept: int) -> str:
+    """Why two runs that share documents cannot be tested, and what to do."""
     return (
-        f"both hold {kept} documents, and neither run measured their tokens: give the current audit this baseline "
-        "(corpus-audit run AUDIT --baseline RUN) and it reads what it must"
+        f"both hold {kept} documents, and neither run measured their tokens: name this baseline in the current audit "
+        "file (baseline: {run: RUN}), run it again, and it reads what it must"
     )
 
 

@@ -162,6 +162,7 @@ def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> 
             "high": floats(drift.high),
             "p": floats(drift.p),
             "q": floats(drift.q),
+            "reason": pa.array([drift.reason] * len(names), pa.string()),
         },
         schema=drift_tables.DRIFT_DOMAINS,
     )

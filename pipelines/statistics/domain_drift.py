@@ -14,6 +14,9 @@ from corpus_audit.pipelines.statistics.proportions import LEVEL, student_quantil
 
 UNITS = ("documents", "tokens")
 
+LEAST = 30
+"""Effective documents that each side must have: with fewer, whichever were drawn decide what the shares are."""
+
 
 @dataclass(frozen=True)
 class DomainSample:
@@ -50,6 +53,7 @@ class DomainDrift:
         low, high: 95 % bounds of the difference, one domain at a time.
         p: two-sided p of no difference; agrees with the bounds.
         q: Benjamini-Hochberg over the domains.
+        reason: why no bounds could be made, or None.
     """
 
     share_baseline: Floats
@@ -59,6 +63,7 @@ class DomainDrift:
     high: Floats
     p: Floats
     q: Floats
+    reason: str | None = None
 
 
 def domain_drift(
@@ -81,7 +86,8 @@ def domain_drift(
     chapter 2), R / (R - 1) sum_r (e_r - mean e)^2 with e_r = u_2r / N_2 - u_1r / N_1 and u = y - pi N_r, which sees
     clusters that both sides hold.
 
-    A domain that neither side holds has no bounds: nothing is known of its variance.
+    A domain that neither side holds has no bounds: nothing is known of its variance. No domain has any where a side
+    has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965), unless both sides are the same.
 
     Args:
         only_baseline: documents of the baseline alone.
@@ -117,6 +123,9 @@ def domain_drift(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where((error == 0) & (difference == 0), 0.0, difference / error)
     p = 2 * special.stdtr(np.clip(freedom, 1, 1e6), -np.abs(t))
+    reason = _too_small(unit, sizes, [int(square.sum()) for square in squares])
+    if reason is not None:
+        reach, p = np.full(len(p), np.nan), np.full(len(p), np.nan)
     return DomainDrift(
         share_baseline=share1,
         share_current=share2,
@@ -125,7 +134,21 @@ def domain_drift(
         high=np.minimum(difference + reach, 1.0),
         p=p,
         q=benjamini_hochberg(p),
+        reason=reason,
     )
+
+
+def _too_small(unit: str, sizes: list[int], squares: list[int]) -> str | None:
+    """Why a side is too small for bounds, from the totals and sums of squares of the three sets."""
+    if sizes[0] == sizes[1] == 0:
+        return None
+    for name, own in (("the baseline", 0), ("the current snapshot", 1)):
+        effective = (sizes[own] + sizes[2]) ** 2 / max(squares[own] + squares[2], 1)
+        if effective < LEAST:
+            if unit == "documents":
+                return f"{name} has {sizes[own] + sizes[2]} documents, and {LEAST} are needed"
+            return f"the tokens of {name} are spread as over {effective:.1f} equal documents, and {LEAST} are needed"
+    return None
 
 
 def _group_variance(groups: tuple[npt.NDArray[np.int64], ...], share: Floats, size1: int, size2: int) -> Floats:

@@ -23,7 +23,7 @@ def drift(baseline: Path, current: Path, workers: int | None, out: Path | None, 
     that both hold are kept apart: an audit with a baseline section has measured them.
     """
     before, now = resolve_run(baseline), resolve_run(current)
-    from corpus_audit.checks.report.comparisons import reading
+    from corpus_audit.checks.report.drift_readings import reading
     from corpus_audit.pipelines.run_directory import RunDirectory, write_table
     from corpus_audit.runners.baselines import compare, default_workers
     from corpus_audit.runners.drift_summary import drift_summary_text

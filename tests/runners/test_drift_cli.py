@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pytest
 
-from corpus_audit.checks.report.comparisons import reading
+from corpus_audit.checks.report.drift_readings import reading
+from corpus_audit.pipelines.drift.analysis import unknown_overlap
+from corpus_audit.runners.cli.run import run
 from corpus_audit.runners.drift_summary import drift_summary_text
+from corpus_audit.schemas.audit import BaselineSpec
 from corpus_audit.schemas.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
@@ -49,3 +54,11 @@ def test_lines_fit_a_terminal_and_hostile_texts_are_shown_safely() -> None:
     assert "Drift is shown" in text and "Insufficient data: too few" in text
     assert "\x1b" not in text and "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_is_advised_exists() -> None:
+    advice = unknown_overlap(17)
+    options = {option for parameter in run.params for option in parameter.opts}
+    assert set(re.findall(r"--[a-z-]+", advice)) <= options
+    key, value = re.findall(r"baseline: \{(\w+): (\w+)\}", advice)[0]
+    assert BaselineSpec.model_validate({key: value}).run == "RUN"

@@ -70,7 +70,7 @@ def test_identical_snapshots_do_not_drift():
 
 
 def test_a_domain_that_neither_side_holds_has_no_bounds():
-    found = domain_drift(documents(10, 20, 0), documents(15, 10, 0), documents(0, 0, 0), "documents")
+    found = domain_drift(documents(20, 20, 0), documents(15, 20, 0), documents(0, 0, 0), "documents")
     assert found.difference[2] == 0
     assert np.isnan([found.low[2], found.high[2], found.p[2], found.q[2]]).all()
     assert not np.isnan(found.q[:2]).any()
@@ -144,3 +144,23 @@ def test_differences_cover_at_many_sizes(sizes, unit, drifted):
         drawn = tuple(int(part * scale) for part in sizes)
         hits = np.mean([covered(rng, drawn, 1.0, unit, drifted)[0] for _ in range(250)])
         assert 0.93 <= hits <= 0.975
+
+
+def test_a_small_side_moves_nothing():
+    found = domain_drift(documents(0, 12), documents(700, 300), NOTHING, "documents")
+    assert found.difference[0] == pytest.approx(0.7)
+    assert found.reason == "the baseline has 12 documents, and 30 are needed"
+    assert all(np.isnan(values).all() for values in (found.low, found.high, found.p, found.q))
+    assert domain_drift(documents(0, 30), documents(700, 300), NOTHING, "documents").reason is None
+
+
+def test_one_huge_document_is_a_small_side():
+    baseline = DomainSample(np.array([500, 1]), np.array([500, 100_000]), np.array([500, 100_000**2], object))
+    found = domain_drift(baseline, documents(700, 300), NOTHING, "tokens")
+    assert found.reason is not None and "spread as over 1.0 equal documents" in found.reason
+    assert np.isnan(found.low).all() and np.isnan(found.q).all()
+
+
+def test_the_same_few_documents_have_not_moved():
+    found = domain_drift(NOTHING, NOTHING, documents(3, 4), "documents")
+    assert found.reason is None and found.low.tolist() == [0, 0] and found.high.tolist() == [0, 0]
