@@ -127,13 +127,12 @@ def parts(view: DriftView, rows: Sequence[PartRow], which: str) -> Markup:
             x = right if value >= 0 else left - width
             left, right = min(left, x), max(right, x + width)
             if width:
-                at = {"x": _percent(x), "width": _percent(width)}
-                _add(chart.plot, "rect", y=y + 6, height=PITCH - 12, class_=kind, **at)
+                at, wide = _percent(x), _percent(width)
+                _add(chart.plot, "rect", x=at, y=y + 6, width=wide, height=PITCH - 12, class_=kind)
         for part, place in ((row.mixture, 88.5), (row.content, 100.0)):
             style = "figure" if place < 90 else "figure quiet"
             chart.figure(numbers.NONE if part is None else numbers.percent(part), middle + 4, place, style)
-    x = _percent(zero)
-    _add(chart.plot, "line", x1=x, x2=x, y1=TOP, y2=bottom, class_="range")
+    _add(chart.plot, "line", x1=_percent(zero), x2=_percent(zero), y1=TOP, y2=bottom, class_="range")
     return chart.markup()
 
 
