@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,13 +174,13 @@ class Tokenization:
     def texts(self) -> pa.Array:
         """What every token id decodes to by itself, string [vocabulary].
 
-        A token that is a part of a character has the tokenizer's own name of it, and so has one that decodes to
-        nothing; an id without a token is ``token <id>``.
+        A token that is a part of a character has its bytes written ``\\xe4``, one that decodes to nothing the
+        tokenizer's own name; an id without a token is ``token <id>``.
         """
         size = self.file.vocabulary
         decoded = self._tokenizer.decode_batch([[token] for token in range(size)], skip_special_tokens=False)
         texts = [
-            text if text and "\ufffd" not in text else self._tokenizer.id_to_token(token) or f"token {token}"
+            text if text and "\ufffd" not in text else _named(self._tokenizer.id_to_token(token) or f"token {token}")
             for token, text in enumerate(decoded)
         ]
         return pa.array(texts, pa.string())
@@ -230,3 +231,24 @@ def text_buffers(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     data = np.frombuffer(buffers[2], np.uint8) if buffers[2] else np.empty(0, np.uint8)
     start, stop = int(offsets[0]), int(offsets[-1])
     return (offsets - start if start else offsets), data[start:stop]
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable character that byte-level BPE writes for every byte (Radford et al. 2019, ``bytes_to_unicode``)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTES = _byte_alphabet()
+_FALLBACK = re.compile("<0x([0-9A-F]{2})>")
+
+
+def _named(piece: str) -> str:
+    """A token that is no whole text: its bytes, where its name is of byte-level BPE or a byte fallback, else its name."""
+    fallback = _FALLBACK.fullmatch(piece)
+    if fallback is not None:
+        return f"\\x{fallback[1].lower()}"
+    if piece.isascii() or any(character not in _BYTES for character in piece):
+        return piece
+    return bytes(_BYTES[character] for character in piece).decode("utf-8", "backslashreplace")

@@ -32,7 +32,7 @@ LEAKS = 20
 LEAK_BENCHMARKS = 6
 ITEMS = 20
 MATCHES = 3
-LINE = 76
+LINE = 68
 
 
 def load(run: RunDirectory) -> ContaminationView | None:
@@ -90,11 +90,11 @@ def section(view: ContaminationView, environment: Environment) -> Markup:
 
 def findings(view: ContaminationView) -> tuple[Finding, ...]:
     """What a reader should know after a minute: first whether the scan can be believed."""
-    return (Finding("Benchmarks", "contamination", tuple(_sentences(view))),)
+    return (Finding("Benchmarks", "contamination", tuple(_sentences(view)), tuple(summary_lines(view))),)
 
 
 def summary_lines(view: ContaminationView) -> list[str]:
-    """At most four lines of at most 76 columns for a terminal."""
+    """At most four lines of at most 68 columns for a terminal."""
     if view.failed:
         lines = [f"scan broken: planted items missed by {', '.join(row.rule for row in view.failed)}"]
     elif view.licensed:
@@ -104,7 +104,7 @@ def summary_lines(view: ContaminationView) -> list[str]:
     rates = [row for row in view.checks if row.rate is not None]
     if rates and not view.failed:
         worst = max(rates, key=lambda row: row.rate or 0.0)
-        lines[0] += f"; false positives up to {numbers.percent(worst.rate or 0.0, 2)} ({worst.rule})"
+        lines[0] += f"; decoys hit up to {numbers.percent(worst.rate or 0.0, 1)} ({worst.rule})"
     lines.append(
         f"{numbers.grouped(view.contaminated)} of {numbers.plural(view.items, 'benchmark item')} in the corpus"
     )
@@ -112,7 +112,8 @@ def summary_lines(view: ContaminationView) -> list[str]:
     if worst_row is not None:
         benchmark, rule = worst_row
         lines.append(
-            f"largest share: {safe_text(benchmark.name, 28)}, {_share(rule, view)} of {rule.testable:,} by {rule.rule}"
+            f"most of {safe_text(benchmark.name, 16)}: {_share(rule, view)} "
+            f"{numbers.interval(rule.low, rule.high, decimals(view))} of {rule.testable:,} by {rule.rule}"
         )
     if view.leaks and view.leaks[0].items:
         lines.append(

@@ -86,7 +86,7 @@ def lines(view: DriftView) -> Iterator[str]:
     elif row.case == "same":
         yield f"{of}none, both hold the same documents"
     else:
-        shown = "drift" if row.reading == "drift" else f"no drift shown, at most {_most(view)} bits"
+        shown = "shown" if row.reading == "drift" else f"no drift shown, at most {_most(view)} bits"
         yield f"{of}{shown}: {bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance"
     moved = [share for share in view.shares if share.reading == "moved"]
     if moved:

@@ -35,7 +35,7 @@ LISTED = 30
 
 TRAPPED = 12
 ALPHAS = tuple(1 - step / 40 for step in range(41))
-LINE = 76
+LINE = 68
 NEEDED = ("sampling", "sampling_strategies")
 
 
@@ -106,14 +106,14 @@ def section(view: SamplingView, environment: Environment) -> Markup:
 
 def findings(view: SamplingView) -> tuple[Finding, ...]:
     """What a reader should know of the strategies, and of the sampler's log, after a minute."""
-    found = [Finding("Sampling", "sampling", tuple(sentences(view)))]
+    found = [Finding("Sampling", "sampling", tuple(sentences(view)), tuple(summary_lines(view)))]
     if view.log is not None:
         found.append(Finding("Sampler", "sampler", tuple(log_sentences(view.log))))
     return tuple(found)
 
 
 def summary_lines(view: SamplingView) -> list[str]:
-    """At most four lines of at most 76 columns for a terminal."""
+    """At most four lines of at most 68 columns for a terminal."""
     return [fit(safe_text(line, 400), LINE).rstrip() for line in lines(view)]
 
 

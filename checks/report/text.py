@@ -74,7 +74,8 @@ def render_summary(model: ReportModel, report: str, width: int = 80, colour: boo
     for finding in findings(model):
         if finding.topic == VERDICT:
             continue
-        said = _wrap(" ".join(_plain(sentence) for sentence in finding.sentences), width - TOPIC)
+        told = finding.lines or (" ".join(_plain(sentence) for sentence in finding.sentences),)
+        said = [line for part in told for line in _wrap(part, width - TOPIC)]
         for index, line in enumerate(said):
             topic = pen(fit("" if index else finding.topic, TOPIC), DIM)
             lines.append(topic + pen.names(line))

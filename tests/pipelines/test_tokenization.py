@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 from corpus_audit.pipelines.tokenization import (
     FAST,
@@ -21,6 +22,8 @@ from corpus_audit.pipelines.tokenization import (
     TokenBatch,
     Tokenization,
     TokenizerFile,
+    _byte_alphabet,
+    _named,
     load_tokenizer,
     text_buffers,
 )
@@ -187,3 +190,23 @@ def test_a_hub_name(tmp_path: Path, bpe_file: TokenizerFile, monkeypatch: pytest
     hub.hf_hub_download = lambda name, file: str(bpe_file.path)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     assert load_tokenizer("someone/some-model", tmp_path, tmp_path / "used").vocabulary == 600
+
+
+@pytest.mark.parametrize(
+    ("piece", "shown"),
+    [
+        ("ä¸", "\\xe4\\xb8"),
+        ("ĠÃ", " \\xc3"),
+        ("<0xE4>", "\\xe4"),
+        ("[CLS]", "[CLS]"),
+        ("token 7", "token 7"),
+        ("日", "日"),
+    ],
+)
+def test_a_token_that_is_no_character_is_shown_by_its_bytes(piece: str, shown: str) -> None:
+    assert _named(piece) == shown
+
+
+def test_the_byte_alphabet_is_that_of_the_reference() -> None:
+    assert set(_byte_alphabet()) == set(pre_tokenizers.ByteLevel.alphabet())
+    assert sorted(_byte_alphabet().values()) == list(range(256))

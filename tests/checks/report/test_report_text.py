@@ -1,13 +1,17 @@
 import re
 import unicodedata
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpus_audit.checks.report import drift_section
 from corpus_audit.checks.report.escapes import cell_width, fit, safe_text
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.text import render_summary
+from tests.checks.report.drifted_runs import write_drift
 from tests.checks.report.hostile import HOSTILE, with_every_text
 
 TEXTS = st.text(st.characters(), max_size=60) | st.text("ab \x1b\u202e\u200b\ud800\u0301日\\…", max_size=40)
@@ -132,3 +136,13 @@ def test_hostile_text_moves_no_terminal(model: ReportModel, incomplete: ReportMo
         coloured = SGR.sub("", render_summary(attacked, payload, colour=True))
         assert all(c.isprintable() or c == "\n" for c in coloured)
         assert max(cell_width(line) for line in plain.splitlines()) <= 80
+
+
+def test_drift_takes_a_few_lines_with_reading_figure_and_interval(model: ReportModel, tmp_path: Path) -> None:
+    drifted = replace(model, drift=drift_section.load(write_drift(tmp_path / "run")))
+    shown = render_summary(drifted, REPORT).splitlines()
+    at = next(index for index, line in enumerate(shown) if line.startswith("Drift "))
+    assert shown[at] == "Drift       shown: 0.01000 bits [0.00400, 0.01600] beyond chance"
+    assert shown[at + 1].strip().startswith("share moved most: recipes +2.00 points [+10.00, +20.00]")
+    assert "60.0 % of the change is the mix of domains" in shown[at + 2]
+    assert all(cell_width(line) <= 80 for line in shown)

@@ -187,7 +187,7 @@ def test_text_from_the_corpus_does_nothing(view: SamplingView, payload: str) -> 
 def test_summary_lines_fit(view: SamplingView, payload: str) -> None:
     lines = sampling_section.summary_lines(with_every_text(view, payload))
     assert 1 <= len(lines) <= 4
-    assert all(cell_width(line) <= 76 and line.isprintable() for line in lines)
+    assert all(cell_width(line) <= 68 and line.isprintable() for line in lines)
 
 
 def test_the_same_run_gives_the_same_bytes(run: RunDirectory, view: SamplingView) -> None:
