@@ -245,7 +245,7 @@ _FALLBACK = re.compile("<0x([0-9A-F]{2})>")
 
 
 def _named(piece: str) -> str:
-    """A token that is no whole text: its bytes, where its name is of byte-level BPE or a byte fallback, else its name."""
+    """A token that is no whole text: its bytes, where its name is of byte-level BPE or a byte fallback."""
     fallback = _FALLBACK.fullmatch(piece)
     if fallback is not None:
         return f"\\x{fallback[1].lower()}"
