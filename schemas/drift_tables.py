@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from corpus_audit.schemas.fields import field
 
+FEATURE_JOINT = " | "
+"""Between the single tokens that a classifier's bucket is named by; pairs of tokens in the bucket have no name."""
+
 _BASELINE = field("baseline", pa.string(), "label of the baseline")
 _DOMAIN = field("domain", pa.string(), "value of the primary facet, or (all)")
 
@@ -153,8 +156,16 @@ DRIFT_CLASSIFIER = pa.schema(
         field("high", pa.float64(), "upper 95 % bound", nullable=True),
         field("p", pa.float64(), "permutation p, never 0", "probability", nullable=True),
         field("permutations", pa.int64(), "permutations"),
-        field("features_baseline", pa.list_(pa.string()), "token n-grams that tell the baseline most"),
-        field("features_current", pa.list_(pa.string()), "token n-grams that tell the current snapshot most"),
+        field(
+            "features_baseline",
+            pa.list_(pa.string()),
+            "hashed buckets that tell the baseline most, named by their tokens",
+        ),
+        field(
+            "features_current",
+            pa.list_(pa.string()),
+            "hashed buckets that tell the current most, named by their tokens",
+        ),
         field("excerpts_baseline", pa.list_(pa.string()), "beginnings of the documents most like the baseline"),
         field("excerpts_current", pa.list_(pa.string()), "beginnings of the documents most like the current"),
         field("reason", pa.string(), "why there is no figure", nullable=True),

@@ -28,7 +28,7 @@ from corpus_audit.checks.report.drift_sentences import bits, bits_interval, chan
 from corpus_audit.checks.report.sampling_charts import probability
 from corpus_audit.checks.report.sentences import Finding
 from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.schemas.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.drift_tables import DRIFT_TABLES, FEATURE_JOINT
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
 LISTED = 30
@@ -268,13 +268,18 @@ def _classifier(row: Row) -> ClassifierRow:
         low=row["low"],
         high=row["high"],
         p=row["p"],
-        features_before=tuple(row["features_baseline"][:FEATURES]),
-        features_now=tuple(row["features_current"][:FEATURES]),
+        features_before=_features(row["features_baseline"]),
+        features_now=_features(row["features_current"]),
         excerpts_before=tuple(row["excerpts_baseline"][:EXCERPTS]),
         excerpts_now=tuple(row["excerpts_current"][:EXCERPTS]),
         reason=row["reason"] or "",
         reading=told_apart(row),
     )
+
+
+def _features(names: Sequence[str]) -> tuple[str, ...]:
+    """Buckets, their tokens joined by a slash; the table joins them by `FEATURE_JOINT`."""
+    return tuple(" / ".join(token_text(text) for text in name.split(FEATURE_JOINT)) for name in names[:FEATURES])
 
 
 def _near(row: Row) -> NearRow:

@@ -174,7 +174,7 @@ def classifier_row(
     """A row of table DRIFT_CLASSIFIER; ``texts`` are what feature buckets stand for, ``excerpts`` by side as told."""
 
     def features(buckets: tuple[int, ...]) -> list[str]:
-        return [" | ".join(texts[bucket]) for bucket in buckets if texts.get(bucket)]
+        return [drift_tables.FEATURE_JOINT.join(texts[bucket]) for bucket in buckets if texts.get(bucket)]
 
     return {
         "baseline": label,
