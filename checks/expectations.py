@@ -56,7 +56,14 @@ class AuditFigures(TableMetricProvider):
     ) -> list[list[Any]]:
         table, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, domain_type=MetricDomainTypes.TABLE)
         rows = table[table["metric"] == metric_value_kwargs["metric"]]
-        return [list(row) for row in zip(*(rows[column] for column in COLUMNS), strict=True)]
+        return [list(row) for row in zip(*(_values(rows[column]) for column in COLUMNS), strict=True)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """A column's values; in one of numbers, as other people's frames have it, NaN stands for null."""
+    if column.dtype == object:
+        return list(column)
+    return list(column.astype(object).where(column.notna(), None))
 
 
 class ExpectAuditRuleToHold(BatchExpectation):

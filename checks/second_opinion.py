@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +61,15 @@ def ask(policy: LoadedPolicy, run: Path, references: Mapping[tuple[str, str], Re
     command = [sys.executable, "-m", "corpus_audit.checks.expectations"]
     environment = os.environ | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(
-            command,
-            input=strict_json.dumps(request),
-            capture_output=True,
-            check=False,
-            timeout=TIMEOUT,
-            env=environment,
-        )
+        with tempfile.TemporaryDirectory() as scratch:  # it leaves a folder for pages that nobody asked for
+            done = subprocess.run(
+                command,
+                input=strict_json.dumps(request),
+                capture_output=True,
+                check=False,
+                timeout=TIMEOUT,
+                env=environment | {"TMPDIR": scratch},
+            )
         if done.returncode:
             raise ValueError(_last_line(done.stderr) or f"it ended with code {done.returncode}")
         answer = strict_json.loads(done.stdout)

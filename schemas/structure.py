@@ -73,6 +73,8 @@ def value_problems(tree: Tree, error: ValidationError, known: list[Problem]) -> 
     """What pydantic found, at its place in the tree, less what is in ``known`` already."""
     found = []
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
+            continue  # entries that are wrong are not counted, and they are reported themselves
         around, place = _locate(tree, details["loc"])
         structural = details["type"] in _STRUCTURAL or details["type"].endswith("_type")
         if known and (structural or any(problem.mark in around for problem in known)):
