@@ -116,17 +116,21 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, still,
         while 2 * top <= k - begin:
             top *= 2
         step = top
-        while k - begin + WORD_GRAM - 1 >= longest:
+        most = k - begin + WORD_GRAM - 1
+        whole = False
+        while most >= longest and not whole:
             for m in range(begin, k, step):
                 if step < top and (m - begin) % (2 * step) == 0:
                     continue  # looked at with the wider step
                 h = np.int64(heads[numbers[m]])
-                while h >= 0:
+                while h >= 0 and not whole:
                     j = places[h]
                     h = np.int64(following[h])
                     at, length = _run_at(hashes, n, text_hashes, size, j, m)
                     if length > longest or (length == longest and (at < first or (at == first and j - m > origin))):
                         first, longest, origin = at, length, j - m
+                    # Nothing of this range is longer, or stands before the first that is as long.
+                    whole = length == most
             if step == 1 or step <= longest - WORD_GRAM + 1:
                 break
             step //= 2
