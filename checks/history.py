@@ -231,6 +231,14 @@ class History:
         """Names of every metric that a run has."""
         return tuple(row[0] for row in self._connection.execute("SELECT DISTINCT metric FROM figures ORDER BY metric"))
 
+    def metric_slices(self) -> dict[str, int]:
+        """Slices by metric, of all runs."""
+        return dict(
+            self._connection.execute(
+                "SELECT metric, count(DISTINCT slice) FROM figures GROUP BY metric ORDER BY metric"
+            )
+        )
+
     def slices(self, metric: str) -> tuple[str, ...]:
         """Every slice of a metric that a run has."""
         rows = self._connection.execute("SELECT DISTINCT slice FROM figures WHERE metric = ? ORDER BY slice", (metric,))

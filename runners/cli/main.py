@@ -30,6 +30,7 @@ COMMANDS = {
     "drift": "corpus_audit.runners.cli.drift:drift",
     "sampling": "corpus_audit.runners.cli.sampling:sampling",
     "report": "corpus_audit.runners.cli.report:report",
+    "history": "corpus_audit.runners.cli.history:history",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",
 }

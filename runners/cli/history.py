@@ -1,0 +1,130 @@
+"""``corpus-audit history``: a figure over runs, or the runs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, note
+
+if TYPE_CHECKING:
+    from corpus_audit.checks.history import History, IndexedRun
+
+
+@click.command(short_help="Show a figure over runs, or the runs.")
+@click.argument("metric", required=False)
+@click.option("--slice", "slice_", default="all", show_default=True, help="The slice: domain=web.")
+@click.option(
+    "--output",
+    "-o",
+    "place",
+    type=click.Path(path_type=Path),
+    help="An output folder, a run in it, or an audit.yaml; audit.yaml or the folder runs by default.",
+)
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many runs.")
+@click.option("--rebuild", is_flag=True, help="Make the index anew from the run directories first.")
+@json_option
+def history(metric: str | None, slice_: str, place: Path | None, last: int, rebuild: bool, as_json: bool) -> None:
+    """Plot METRIC over the runs of an output folder, or list the runs and the metrics.
+
+    The names of metrics are those of metrics.parquet. The index, history.sqlite, is brought up to date with the run
+    directories first.
+    """
+    from corpus_audit.checks import history as index
+
+    output = output_folder(place)
+    if rebuild:
+        index.rebuild(output)
+    with index.History.open(output) as known:
+        for problem in known.problems:
+            note(f"corpus-audit: {problem}")
+        if metric is None:
+            _runs(known, output, last, as_json)
+        else:
+            _series(known, output, metric, slice_, last, as_json)
+
+
+def output_folder(place: Path | None) -> Path:
+    """The output folder that an option, or the working directory, stands for.
+
+    Raises:
+        UsageError: there is none.
+        SpecError: the spec is wrong.
+    """
+    from corpus_audit.schemas.errors import UsageError
+
+    if place is None:
+        place = next((path for path in (Path("audit.yaml"), Path("runs")) if path.exists()), None)
+        if place is None:
+            raise UsageError("there is neither audit.yaml nor runs here: name an output folder with --output")
+    if place.is_file():
+        from corpus_audit.schemas.audit_file import load_audit
+
+        loaded = load_audit(place)
+        place = loaded.base / loaded.spec.output
+    if (place / "run.json").is_file():
+        place = place.resolve().parent
+    if not place.is_dir():
+        raise UsageError(f"{place} is no folder: 'corpus-audit run' makes one")
+    return place
+
+
+def _width() -> int:
+    return min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
+
+
+def _facts(run: IndexedRun) -> dict[str, object]:
+    return {
+        "run": run.run,
+        "time": run.time,
+        "name": run.name,
+        "snapshot": run.snapshot,
+        "tokenizer": run.tokenizer,
+        "reading": run.reading,
+        "complete": run.complete,
+        "verdict": None if run.verdict is None else run.verdict.value,
+        "policy": run.policy,
+        "signed": run.signed,
+    }
+
+
+def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
+    from corpus_audit.checks.history_text import render_names, render_runs
+    from corpus_audit.schemas.errors import UsageError
+
+    runs = known.runs()
+    if as_json:
+        emit_json(
+            "history",
+            {"output": str(output), "runs": [_facts(run) for run in runs[-last:]], "metrics": known.metric_slices()},
+        )
+    elif not runs:
+        raise UsageError(f"{output} holds no finished run; 'corpus-audit run' makes one")
+    else:
+        shown = runs[-last:]
+        click.echo(render_runs(shown, len(runs) - len(shown), _width(), colour_on_stdout()))
+        click.echo(render_names(known.metric_slices(), _width(), colour_on_stdout()), nl=False)
+
+
+def _series(known: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
+    from corpus_audit.checks.history_text import render_series, unknown
+    from corpus_audit.schemas.errors import UsageError
+
+    points = known.series(metric, slice_)
+    if not points:
+        metrics = known.metrics()
+        if metric not in metrics:
+            raise UsageError(unknown("metric", metric, metrics))
+        raise UsageError(f"{metric}: {unknown('slice', slice_, known.slices(metric))}")
+    shown = points[-last:]
+    if as_json:
+        figures = ("value", "low", "high", "n", "unit")
+        listed = [_facts(point.run) | {name: getattr(point, name) for name in figures} for point in shown]
+        emit_json("history", {"output": str(output), "metric": metric, "slice": slice_, "points": listed})
+        return
+    text = render_series(metric, slice_, shown, len(points) - len(shown), _width(), colour_on_stdout())
+    click.echo(text, nl=False)
