@@ -4,6 +4,7 @@
 <output>/<run>/run.json              what was audited, coverage, versions, the digest of every file
 <output>/<run>/tables/*.parquet      schemas.tables
 <output>/<run>/report.html
+<output>/<run>/outputs/              the run for other programs: JUnit, SARIF, Markdown, OpenLineage, Croissant, a card
 <output>/<run>/MANIFEST.sha256       the shards, as sha256sum writes them
 <output>/<run>/timings.json          clocks and hosts, apart from everything that is reproducible
 """

@@ -420,7 +420,9 @@ def host_facts() -> dict[str, Any]:
 
 
 def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
-    """Render report.html from what is staged, and write run.json with the digest of every other file."""
+    """Render report.html and the outputs from what is staged; write run.json with the digest of every other file."""
+    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.formats import write_outputs
     from corpus_audit.checks.report.html import render_html
     from corpus_audit.checks.report.model import load_report
 
@@ -430,5 +432,7 @@ def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
 
     stage_trends(staged, facts)
     write_facts()  # the report is made from a run directory, this one
-    staged.add_text("report.html", render_html(load_report(staged.folder)))
+    model = load_report(staged.folder)
+    staged.add_text("report.html", render_html(model))
+    write_outputs(staged.folder, load_evidence(staged.folder, model))
     write_facts()

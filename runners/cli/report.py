@@ -16,25 +16,44 @@ LATEST = "LATEST"
 @click.command(short_help="Show a finished run again.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
+    "--format",
+    "-f",
+    "kind",
+    type=click.Choice(("html", "markdown", "junit", "sarif", "openlineage", "croissant", "card")),
+    help="Write the run in this format instead of the summary.",
+)
+@click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write the report (HTML) here; - is standard output, instead of the summary.",
+    help="Write the report (HTML, or what --format says) here; - is standard output, instead of the summary.",
+)
+@click.option(
+    "--policy-path",
+    metavar="PATH",
+    help="Where SARIF says that the policy is, from the root of the repository; as the audit names it by default.",
 )
 @json_option
-def report(run: Path, output: Path | None, as_json: bool) -> None:
-    """Print the summary of RUN, and write its report anew from the tables.
+def report(run: Path, kind: str | None, output: Path | None, policy_path: str | None, as_json: bool) -> None:
+    """Print the summary of RUN, or write its report or another format of it anew from the tables.
 
     RUN is a run directory, an output folder (its newest run is taken) or an audit.yaml. With --json every metric of
-    the run is printed.
+    the run is printed. The formats other than HTML lie in the folder outputs of a run directory already.
     """
     run_dir = resolve_run(run)
+    if policy_path is not None and kind != "sarif":
+        raise click.UsageError("--policy-path is for --format sarif")
+    if kind is not None:
+        if as_json:
+            raise click.UsageError("--format and --json are two forms of the result: give one")
+        _write(_rendered(run_dir, kind, policy_path), output or Path("-"))
+        return
     page = output or run_dir / "report.html"
     html_on_stdout = str(page) == "-"
     if html_on_stdout and as_json:
         raise click.UsageError("--output - and --json both write to standard output")
     if output is not None:
-        _write_html(run_dir, output)
+        _write(_rendered(run_dir, "html"), output)
     if as_json:
         emit_json("report", {"run": str(run_dir), "report": str(page), "metrics": _metrics(run_dir)})
     elif not html_on_stdout:
@@ -73,17 +92,29 @@ def resolve_run(path: Path) -> Path:
     return run_dir
 
 
-def _write_html(run_dir: Path, output: Path) -> None:
-    from corpus_audit.checks.report.html import render_html
-    from corpus_audit.checks.report.model import load_report
+def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:
+    if kind == "html":
+        from corpus_audit.checks.report.html import render_html
+        from corpus_audit.checks.report.model import load_report
+
+        return render_html(load_report(run_dir))
+    from dataclasses import replace
+
+    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.formats import FORMATS
+
+    evidence = load_evidence(run_dir)
+    return FORMATS[kind].render(evidence if policy_path is None else replace(evidence, policy_path=policy_path))
+
+
+def _write(text: str, output: Path) -> None:
     from corpus_audit.schemas.errors import UsageError
 
-    html = render_html(load_report(run_dir))
     if str(output) == "-":
-        click.echo(html, nl=False)
+        click.echo(text, nl=False)
         return
     try:
-        output.write_text(html, encoding="utf-8")
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
 

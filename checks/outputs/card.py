@@ -1,0 +1,133 @@
+"""A draft dataset card for the Hugging Face hub: what was measured is filled in, what people know is left to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from corpus_audit.checks.outputs.escaping import code, plain, prose, sentence
+from corpus_audit.checks.outputs.evidence import Evidence
+from corpus_audit.checks.outputs.markdown import table, verdict_line
+from corpus_audit.checks.report import numbers
+from corpus_audit.checks.report.findings import decimals, findings, limits
+from corpus_audit.checks.report.model import ReportModel
+
+TO_FILL = "[More Information Needed]"
+
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
+          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"),
+          (10**12, "100B<n<1T"))  # fmt: skip
+"""The hub's categories of size, in documents."""
+
+
+def render_card(evidence: Evidence) -> str:
+    """The file's text; the same run gives the same."""
+    return "\n".join((*_front(evidence.report), *_body(evidence.report))) + "\n"
+
+
+def _front(model: ReportModel) -> Iterator[str]:
+    size = next((name for limit, name in _SIZES if model.totals.documents < limit), "n>1T")
+    yield "---"
+    yield f"pretty_name: {json.dumps(plain(model.name))}"
+    yield "size_categories:"
+    yield f"- {size}"
+    yield "task_categories:"
+    yield "- text-generation"
+    yield "tags:"
+    yield "- corpus-audit"
+    yield "---"
+
+
+def _body(model: ReportModel) -> Iterator[str]:
+    found = {finding.topic: " ".join(map(sentence, finding.sentences)) for finding in findings(model)}
+    yield ""
+    yield f"# Dataset card for {code(model.name)}"
+    yield ""
+    yield (
+        "Draft: figures are those of an audit of the snapshot; what only people know is marked "
+        f"{TO_FILL}. Take the mark away when you have filled it in."
+    )
+    yield ""
+    yield "## Dataset description"
+    yield ""
+    yield f"* **Curated by:** {TO_FILL}"
+    yield f"* **Languages:** {TO_FILL}"
+    yield f"* **License:** {TO_FILL}"
+    yield f"* **Snapshot:** {code(model.snapshot.digest)} (SHA-256 of its manifest)"
+    yield f"* **Audit:** {verdict_line(model)}, run {code(model.run)}"
+    yield ""
+    yield "## Uses"
+    yield ""
+    yield TO_FILL
+    yield ""
+    yield "## Dataset structure"
+    yield ""
+    yield from _totals(model)
+    yield ""
+    yield from _domains(model)
+    for topic in ("Mixture", "Domains", "Lengths", "Vocabulary"):
+        if topic in found:
+            yield ""
+            yield f"**{topic}.** {found[topic]}"
+    yield ""
+    yield "## Dataset creation"
+    yield ""
+    yield f"Curation rationale, sources and who made them: {TO_FILL}"
+    yield ""
+    yield from _filters(model)
+    yield ""
+    yield "### Personal and sensitive information"
+    yield ""
+    yield f"The audit did not look for it. {TO_FILL}"
+    yield ""
+    yield "## Quality, as measured"
+    yield ""
+    shown = [topic for topic in found if topic not in ("Mixture", "Domains", "Lengths", "Vocabulary")]
+    for topic in shown:
+        yield f"* **{prose(topic)}.** {found[topic]}"
+    yield ""
+    yield "## Bias, risks and limitations"
+    yield ""
+    yield TO_FILL
+    yield ""
+    yield "What the audit does not show:"
+    yield ""
+    yield from (f"* {sentence(one)}" for one in limits(model))
+
+
+def _totals(model: ReportModel) -> Iterator[str]:
+    totals = model.totals
+    amounts = {
+        "documents": totals.documents,
+        "tokens": totals.tokens,
+        "words": totals.words,
+        "characters": totals.characters,
+        "bytes of text": totals.bytes,
+        "shards": model.snapshot.shards,
+        "bytes on disk": model.snapshot.bytes,
+    }
+    yield from table(("Total", ">Count"), [(name, numbers.grouped(count)) for name, count in amounts.items()])
+    yield ""
+    yield f"Tokens are those of {code(model.tokenizer.name)} (SHA-256 {code(model.tokenizer.sha256)})."
+
+
+def _domains(model: ReportModel) -> Iterator[str]:
+    digits = decimals(model.domains, model)
+    rows = []
+    for row in model.domains:
+        amount = row.amount(model.unit)
+        name = code(row.name) if not row.folded else "all others"
+        counts = (numbers.grouped(row.documents.count), numbers.grouped(row.tokens.count))
+        share = (numbers.percent_figure(amount.share, digits), numbers.interval(amount.low, amount.high, digits))
+        rows.append((name, *counts, *share))
+    heads = ("Domain", ">Documents", ">Tokens", f">% of {model.unit}", ">95 % interval")
+    yield from table(heads, [tuple(prose(cell) if i else cell for i, cell in enumerate(row)) for row in rows])
+
+
+def _filters(model: ReportModel) -> Iterator[str]:
+    if model.filter:
+        yield "The audit counts the rows that meet these conditions:"
+        yield ""
+        yield from (f"* {code(clause.name)}: {code(clause.clause)}" for clause in model.filter)
+    else:
+        yield "No filter was applied by the audit: all rows of the shards are counted."

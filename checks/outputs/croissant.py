@@ -1,0 +1,151 @@
+"""Croissant 1.0 with RAI 1.0: the snapshot as a dataset with its shards' digests, and what was measured of it.
+
+Only what the audit knows is filled in. License, address, creator and date are the publisher's to add; their absence is
+a warning of the validator and not an error. The columns of the shards are not described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from corpus_audit.checks.outputs.escaping import json_text, plain, reference, sentence_text
+from corpus_audit.checks.outputs.evidence import MOST_SHARDS, Evidence
+from corpus_audit.checks.outputs.markdown import verdict_line
+from corpus_audit.checks.report.findings import findings, limits
+from corpus_audit.checks.report.model import ReportModel
+from corpus_audit.checks.report.numbers import grouped, percent
+from corpus_audit.checks.report.verdict_section import VERDICT, headline
+
+CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
+
+_TERMS = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet",
+          "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+          "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
+          "transform")  # fmt: skip
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{term: f"cr:{term}" for term in _TERMS},
+}
+"""The context of Croissant 1.0."""
+
+_FORMATS = {
+    "parquet": "application/vnd.apache.parquet",
+    "jsonl": "application/jsonlines",
+    "jsonl.gz": "application/gzip",
+    "jsonl.zst": "application/zstd",
+    "arrow": "application/vnd.apache.arrow.file",
+}
+
+
+def render_croissant(evidence: Evidence) -> str:
+    """The file's text; the same run gives the same."""
+    model = evidence.report
+    found = {finding.topic: finding.sentences for finding in findings(model)}
+    said = {topic: " ".join(map(sentence_text, sentences)) for topic, sentences in found.items()}
+    dataset: dict[str, Any] = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": plain(model.name),
+        "description": f"{_description(model)} {said.get('Coverage', '')}",
+        "conformsTo": list(CONFORMS_TO),
+        "version": plain(f"1.0.0+{model.snapshot.digest[:16]}"),
+        "distribution": list(_files(evidence)),
+        "recordSet": [_domains(model)],
+        "rai:dataCollectionMissingData": said.get("Coverage", ""),
+        "rai:dataPreprocessingProtocol": [_filters(model)],
+        "rai:dataBiases": [said[topic] for topic in ("Mixture", "Domains", "Lengths", "Vocabulary") if topic in said],
+        "rai:dataLimitations": [
+            *(said[topic] for topic in ("Duplicates", "Benchmarks") if topic in said),
+            *map(sentence_text, limits(model)),
+        ],
+        "rai:personalSensitiveInformation": ["Personal and sensitive information was not looked for by this audit."],
+        "rai:dataReleaseMaintenancePlan": _governance(model, said.get(VERDICT, "")),
+    }
+    return json_text(dataset)
+
+
+def _description(model: ReportModel) -> str:
+    return (
+        f"Snapshot {plain(model.snapshot.digest)} of a text corpus: {grouped(model.totals.documents)} documents, "
+        f"{grouped(model.totals.tokens)} tokens of {plain(model.tokenizer.name)}, {grouped(model.totals.bytes)} bytes "
+        f"of text in {grouped(model.snapshot.shards)} shards."
+    )
+
+
+def _filters(model: ReportModel) -> str:
+    if not model.filter:
+        return "No filter was applied by the audit: all rows of the shards are counted."
+    clauses = "; ".join(f"{plain(clause.name)}: {plain(clause.clause)}" for clause in model.filter)
+    return f"The audit counts the rows that meet these conditions: {clauses}."
+
+
+def _governance(model: ReportModel, said: str) -> str:
+    view = model.verdict
+    if view is None:
+        return f"{verdict_line(model)}. No policy judged this snapshot."
+    return (
+        f"{verdict_line(model)}. {headline(view)} {said} Policy SHA-256 {plain(view.policy_sha256)}; "
+        f"{grouped(view.approvals)} approvals are needed for a sign-off."
+    )
+
+
+def _files(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """The manifest, which names every shard, and the first shards themselves."""
+    shards = evidence.report.snapshot.shards
+    listed = f"the first {grouped(MOST_SHARDS)} are listed here" if shards > MOST_SHARDS else "all are listed here"
+    yield {
+        "@type": "cr:FileObject",
+        "@id": "manifest",
+        "name": "MANIFEST.sha256",
+        "description": f"SHA-256 and name of each of the {grouped(shards)} shards; {listed}.",
+        "contentUrl": "../MANIFEST.sha256",
+        "encodingFormat": "text/plain",
+        "sha256": plain(evidence.manifest),
+    }
+    for index, shard in enumerate(evidence.shards):
+        yield {
+            "@type": "cr:FileObject",
+            "@id": f"shard-{index}",
+            "name": plain(shard.name),
+            "contentUrl": reference(shard.name),
+            "contentSize": f"{shard.bytes} B",
+            "encodingFormat": _FORMATS.get(shard.format, "application/octet-stream"),
+            "sha256": plain(shard.sha256),
+        }
+
+
+def _domains(model: ReportModel) -> dict[str, Any]:
+    """Totals and shares of the largest domains, as records that stand in the file itself."""
+    kinds = {"domain": "sc:Text", "documents": "sc:Integer", "bytes": "sc:Integer", "tokens": "sc:Integer",
+             "share": "sc:Text"}  # fmt: skip
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "domains",
+        "name": "domains",
+        "description": f"Measured totals by domain; shares are of {model.unit}, with 95 % intervals where there are.",
+        "field": [
+            {"@type": "cr:Field", "@id": f"domains/{name}", "name": name, "dataType": kind}
+            for name, kind in kinds.items()
+        ],
+        "data": [
+            {
+                "domains/domain": plain(row.name) if not row.folded else "all others",
+                "domains/documents": row.documents.count,
+                "domains/bytes": row.bytes.count,
+                "domains/tokens": row.tokens.count,
+                "domains/share": percent(row.amount(model.unit).share, 3),
+            }
+            for row in model.domains
+        ],
+    }

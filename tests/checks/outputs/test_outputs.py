@@ -1,0 +1,172 @@
+"""What other programs read of a run: the right things in the right shape, and the same bytes every time."""
+
+import json
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from markdown_it import MarkdownIt
+
+from corpus_audit.checks.outputs.evidence import Evidence, Shard, load_evidence
+from corpus_audit.checks.outputs.formats import FORMATS, write_outputs
+from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.results import Status
+from tests.checks.outputs.sarif_shape import LOG
+
+
+def rendered(evidence: Evidence, kind: str) -> str:
+    return FORMATS[kind].render(evidence)
+
+
+def test_junit_counts_what_the_results_count(evidence: Evidence) -> None:
+    root = ElementTree.fromstring(rendered(evidence, "junit"))
+    integrity, policy = root
+    statuses = [one.status for one in evidence.judgements if one.kind == "rule"]
+    assert (integrity.get("name"), integrity.get("tests"), integrity.get("errors")) == ("integrity", "1", "0")
+    assert policy.get("name") == "policy pretraining 3"
+    expected = {
+        "failure": statuses.count(Status.FAIL),
+        "error": statuses.count(Status.INSUFFICIENT),
+        "skipped": statuses.count(Status.WAIVED),
+        "system-out": statuses.count(Status.WARN),
+    }
+    assert {tag: len(policy.findall(f"testcase/{tag}")) for tag in expected} == expected
+    assert [policy.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["6", "1", "1", "1"]
+    assert [root.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["7", "1", "1", "1"]
+    failure = policy.find("testcase/failure")
+    assert failure is not None and failure.get("message") == "3.1 % is more than 2 %."
+    for told in ("observed: 3.12 %", "fails unless: at most 2 %", "next step: Deduplicate", "owner: data@example.org"):
+        assert told in (failure.text or "")
+
+
+def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: Evidence) -> None:
+    assert unjudged.results is None
+    (suite,) = ElementTree.fromstring(rendered(unjudged, "junit"))
+    assert int(suite.get("errors", "0")) > 0 and suite.get("failures") == "0"
+    log = json.loads(rendered(unjudged, "sarif"))
+    assert log["runs"][0]["properties"]["verdict"] == "not judged"
+    assert log["runs"][0]["results"] and all(one["level"] == "error" for one in log["runs"][0]["results"])
+
+
+def test_sarif_has_the_shape_of_the_standard_and_points_at_lines_of_the_policy(evidence: Evidence) -> None:
+    log = json.loads(rendered(replace(evidence, policy_path="audits/my policy.yaml"), "sarif"))
+    jsonschema.validate(log, LOG, format_checker=jsonschema.FormatChecker())
+    (run,) = log["runs"]
+    open_ = [one for one in evidence.judgements if one.status is not Status.PASS]
+    assert len(run["results"]) == len(open_)
+    rules = run["tool"]["driver"]["rules"]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "audits/my%20policy.yaml"
+        line = next(one.line for one in open_ if one.rule == result["ruleId"])
+        assert place["region"]["startLine"] == (line or 1)
+    assert [one["level"] for one in run["results"] if one["properties"]["status"] == "warn"] == ["warning"]
+    waived = [one for one in run["results"] if one["properties"]["status"] == "waived"]
+    assert "bob@example.org until 2026-12-31" in waived[0]["suppressions"][0]["justification"]
+    assert len({json.dumps(one["partialFingerprints"]) for one in run["results"]}) == len(open_)
+
+
+def test_sarif_lists_the_most_urgent_of_too_many(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corpus_audit.checks.outputs.sarif.MOST_RESULTS", 2)
+    (run,) = json.loads(rendered(evidence, "sarif"))["runs"]
+    assert [one["properties"]["status"] for one in run["results"]] == ["fail", "insufficient"]
+    assert run["properties"]["resultsLeftOut"] == 2
+
+
+def test_openlineage_has_the_required_parts_and_a_lasting_id(evidence: Evidence) -> None:
+    event = json.loads(rendered(evidence, "openlineage"))
+    assert event["eventType"] == "COMPLETE" and event["eventTime"] == "2026-11-22T06:15:00Z"
+    datetime.fromisoformat(event["eventTime"])
+    assert uuid.UUID(event["run"]["runId"]).version == 5
+    assert event["job"] == {"namespace": "corpus-audit", "name": evidence.report.name}
+    (snapshot,) = event["inputs"]
+    assert snapshot["facets"]["version"]["datasetVersion"] == evidence.report.snapshot.digest
+    facets = [*event["run"]["facets"].values(), *snapshot["facets"].values(), *snapshot["inputFacets"].values()]
+    assert all({"_producer", "_schemaURL"} <= facet.keys() for facet in facets)
+    assertions = snapshot["inputFacets"]["dataQualityAssertions"]["assertions"]
+    held = {one["assertion"]: one["success"] for one in assertions}
+    assert held["duplicates [domain=web/common-crawl]"] is False and held["duplicates [domain=books]"] is True
+    assert held["few [domain=papers]"] is False and held["leak [benchmark=exam,rule=gpt3]"] is False
+    assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "none"
+    assert json.loads(rendered(evidence, "openlineage"))["run"] == event["run"]
+
+
+def test_croissant_is_accepted_by_the_reference_validator(evidence: Evidence) -> None:
+    validator = pytest.importorskip("mlcroissant")
+    dataset = validator.Dataset(jsonld=json.loads(rendered(evidence, "croissant")))
+    issues = dataset.metadata.ctx.issues
+    assert not issues.errors
+    missing = {"citeAs", "datePublished", "license"}  # the publisher's to give
+    assert all(any(f"/{name}" in warning for name in missing) for warning in issues.warnings)
+    records = list(dataset.records("domains"))
+    assert len(records) == len(evidence.report.domains)
+    biggest = evidence.report.domains[0]
+    assert {one["domains/tokens"] for one in records} >= {biggest.tokens.count}
+
+
+def test_croissant_lists_shards_with_digests_and_says_what_was_measured(evidence: Evidence) -> None:
+    dataset = json.loads(rendered(evidence, "croissant"))
+    manifest, *shards = dataset["distribution"]
+    assert manifest["sha256"] == evidence.manifest
+    assert [one["sha256"] for one in shards] == [shard.sha256 for shard in evidence.shards] != []
+    assert any("exact repeats" in text for text in dataset["rai:dataLimitations"])
+    assert "No verdict" in dataset["rai:dataReleaseMaintenancePlan"]
+    assert "license" not in dataset
+    remote = replace(evidence, shards=(Shard("s3://bucket/a b.parquet", "00", 1, "parquet"),
+                                       Shard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
+    urls = [one["contentUrl"] for one in json.loads(rendered(remote, "croissant"))["distribution"]]
+    assert urls[1:] == ["s3://bucket/a%20b.parquet", "javascript%3Aalert%281%29"]
+
+
+def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: Evidence) -> None:
+    text = rendered(evidence, "markdown")
+    assert text.startswith("# ✗ No verdict: `pretraining-mix 2026-11`\n")
+    table = text.split("## What does not pass")[1].split("## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    open_ = [one for one in evidence.judgements if one.status is not Status.PASS]
+    assert len(rows) == len(open_) == 4
+    for told in ("`domain=web/common-crawl`", "3.12 %", "fails unless at most 2 %", "`data@example.org`"):
+        assert told in rows[0]
+    assert "`W-1` | used" in text and "Last signed: `20261001T000000Z`" in text
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert html.count("<table>") == 2 and html.count("<h2>") == 4
+
+
+def test_the_card_has_the_measured_numbers_and_leaves_the_rest_to_people(evidence: Evidence) -> None:
+    text = rendered(evidence, "card")
+    _, front, body = text.split("---\n", 2)
+    assert "size_categories:\n- 100K<n<1M" in front and "license" not in front
+    assert f"{evidence.report.totals.tokens:,}" in body
+    biggest = evidence.report.domains[0]
+    assert f"| `{biggest.name}` | {biggest.documents.count:,} | {biggest.tokens.count:,} |" in body
+    assert body.count("[More Information Needed]") == 8
+
+
+def test_every_output_is_the_same_for_the_same_run(judged_run: Path, evidence: Evidence) -> None:
+    again = load_evidence(judged_run)
+    for kind in FORMATS:
+        text = rendered(evidence, kind)
+        assert text == rendered(again, kind)
+        assert text.endswith("\n") and str(judged_run.parent) not in text
+
+
+def test_outputs_are_written_side_by_side(tmp_path: Path, evidence: Evidence) -> None:
+    write_outputs(tmp_path, evidence)
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == sorted(
+        one.file for one in FORMATS.values()
+    )
+
+
+def test_timings_that_say_nothing_are_an_error_with_its_reason(judged_run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(judged_run, run)
+    (run / "timings.json").write_text("{}")
+    with pytest.raises(StoreError, match="does not say when"):
+        load_evidence(run)
