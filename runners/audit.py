@@ -25,7 +25,7 @@ from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
-from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.reading.listing import common_folder, list_shards
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
@@ -151,6 +151,7 @@ class _Run:
         self.splits_cached = 0
         self.text_bytes = 0
         self.verify_seconds = 0.0
+        self.corpus: str | None = None
 
     def perform(self) -> AuditOutcome:
         """All steps."""
@@ -181,6 +182,7 @@ class _Run:
         from corpus_audit.pipelines.beam.profile import PlanTask
 
         shards = list_shards(self.spec.snapshot, self.loaded.base)
+        self.corpus = common_folder(shards)
         memory = store.PlanMemory(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
         self.board.begin_stage("planning", total_bytes=sum(shard.size for shard in shards))
@@ -358,6 +360,7 @@ class _Run:
             "stages": {name: round(value, 3) for name, value in self.timings.stages.items()},
             "verification_core_seconds": round(self.verify_seconds, 3),
             "host": publication.host_facts(),
+            "corpus": self.corpus,
             "workers": self.workers,
             "bytes_read": self.text_bytes,
             "megabytes_per_second": round(self.text_bytes / 1e6 / seconds, 1),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpus_audit.pipelines.reading import filesystems
 from corpus_audit.pipelines.reading.filesystems import FileStat
 from corpus_audit.pipelines.reading.manifest import manifest_folder, read_manifest
+from corpus_audit.pipelines.reading.names import name_problem
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.snapshot import Shard, ShardFormat
@@ -70,6 +70,12 @@ def list_shards(snapshot: SnapshotSpec, base: Path) -> list[Shard]:
     ]
     shards.sort(key=lambda shard: shard.name.encode())
     return shards if snapshot.manifest is None else _join_manifest(shards, snapshot.manifest, base)
+
+
+def common_folder(shards: list[Shard]) -> str | None:
+    """The folder or URL that the names of a snapshot's shards are relative to; None if there is no such place."""
+    ends = {shard.path.removesuffix(shard.name) for shard in shards if shard.path.endswith(f"/{shard.name}")}
+    return ends.pop().rstrip("/") or "/" if len(ends) == 1 else None
 
 
 def format_of(name: str) -> ShardFormat | None:
@@ -148,20 +154,9 @@ def _names(found: list[_Found]) -> dict[str, str]:
 
 
 def _check_names(names: list[str]) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name) or "\\" in name:
-            raise UsageError(
-                f"shard {name!a}: the name holds a control character, a backslash or bytes that are not UTF-8; "
-                "rename the file"
-            )
-        if ".." in name.split("/"):
-            raise UsageError(f"shard {name!r}: '..' is not allowed in a name")
-        if not unicodedata.is_normalized("NFC", name):
-            raise UsageError(f"shard {name!r} ({name!a}): the name is not in Unicode normal form C; rename it")
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            raise UsageError(f"shards {other!r} and {name!r} differ in case only; rename one of them")
+    problem = name_problem(names)
+    if problem is not None:
+        raise UsageError(problem)
     if len(set(names)) != len(names):
         raise UsageError("two shards have the same name")
 

@@ -1,0 +1,32 @@
+"""Names of shards that are the same file to everybody: no tricks with paths, with Unicode or with a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+
+def name_problem(names: Iterable[str]) -> str | None:
+    """Why a list of shard names is refused: the first name that is unsafe or ambiguous; None when all are good.
+
+    Refused are control characters, line separators, backslashes, text that is not UTF-8 or not in normal form C,
+    absolute names, names that leave the folder, empty and ``.`` components, and names that differ in case only.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name) or "\\" in name:
+            return (
+                f"shard {name!a}: the name holds a control character, a backslash or bytes that are not UTF-8; "
+                "rename the file"
+            )
+        parts = name.split("/")
+        if ".." in parts:
+            return f"shard {name!r}: '..' is not allowed in a name"
+        if not all(parts) or "." in parts:
+            return f"shard {name!r}: the name is absolute, empty or has an empty part"
+        if not unicodedata.is_normalized("NFC", name):
+            return f"shard {name!r} ({name!a}): the name is not in Unicode normal form C; rename it"
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            return f"shards {other!r} and {name!r} differ in case only; rename one of them"
+    return None
