@@ -53,3 +53,23 @@ class LockedError(AuditError):
 
 class StoreError(AuditError):
     """A file of the profile store or of a run directory is damaged or from another version."""
+
+
+class NotSignableError(AuditError):
+    """The audit failed: there is nothing that a person could put their name to."""
+
+    exit_code = ExitCode.FAIL
+
+
+class VerificationError(AuditError):
+    """A sign-off, or what it stands for, does not hold.
+
+    Attributes:
+        code: which check refused it; a stable word (`schemas.signoff.Refusal`).
+    """
+
+    exit_code = ExitCode.VERIFICATION_FAILED
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
