@@ -1,0 +1,267 @@
+"""Signing: the author makes the statement, approvers sign the same bytes, the ledger gets a line for each signature.
+
+The caller holds the output folder's lock from `open_pending` until `sign` has returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from corpus_audit.checks.signoff.dsse import PAYLOAD_TYPE, Envelope, key_id, read_envelope, sign
+from corpus_audit.checks.signoff.ledger import Ledger, append, new_entry, read_ledger
+from corpus_audit.checks.signoff.measured import (
+    check_verdict,
+    first_difference,
+    measured,
+    signable_results,
+    subjects,
+)
+from corpus_audit.checks.signoff.run_files import open_intact_run
+from corpus_audit.checks.signoff.signers import (
+    NOBODY,
+    Signers,
+    check_no_waiver_of,
+    check_waivers,
+    check_window,
+    missing_roles,
+    signers_of,
+)
+from corpus_audit.pipelines.atomic import atomic_write
+from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.schemas.errors import UsageError, VerificationError
+from corpus_audit.schemas.results import Results
+from corpus_audit.schemas.signoff import (
+    LEDGER,
+    PLAN_SUFFIX,
+    PREDICATE_TYPE,
+    SIGNOFF_SUFFIX,
+    SIGNOFFS,
+    STATEMENT_TYPE,
+    Decision,
+    LedgerPlace,
+    Measured,
+    Predicate,
+    Refusal,
+    Statement,
+    read_statement,
+    time_text,
+)
+from corpus_audit.schemas.trust import Trust, TrustedKey, valid_at
+
+VALID_DAYS = 90
+"""For how long a sign-off holds unless its author says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the author says beyond the figures."""
+
+    intended_use: str = ""
+    limitations: tuple[str, ...] = ()
+    valid_days: int = VALID_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A run that can be signed, and what was signed of it so far.
+
+    Attributes:
+        path: where the sign-off is, or will be.
+        run, results, measured: what a signer sees and signs.
+        envelope, statement: the sign-off so far; None before the author signs.
+        signers: who signed it.
+    """
+
+    output: Path
+    path: Path
+    run: RunDirectory
+    run_digest: str
+    results: Results
+    measured: Measured
+    trust: Trust
+    ledger: Ledger
+    envelope: Envelope | None = None
+    statement: Statement | None = None
+    signers: Signers = NOBODY
+
+    @property
+    def missing(self) -> int:
+        """Approvals that are still needed, the author's signature not counted."""
+        needed = max(self.measured.required, self.trust.approvals)
+        author = self.statement.predicate.decision.author if self.statement else ""
+        return max(needed - len(self.signers.approvers(author)), 0)
+
+    @property
+    def missing_roles(self) -> list[str]:
+        """Roles that no approver has so far."""
+        author = self.statement.predicate.decision.author if self.statement else ""
+        return missing_roles(self.measured, self.signers.approvers(author), self.trust)
+
+    @property
+    def plan_file(self) -> Path | None:
+        """Where a copy of the signed plan is, for the job that trains; None if no plan is bound."""
+        return None if self.measured.plan is None else self.path.with_name(f"{self.measured.run}{PLAN_SUFFIX}")
+
+
+def signoff_path(output: Path, run: str) -> Path:
+    """Where the sign-off of a run is."""
+    return output / SIGNOFFS / f"{run}{SIGNOFF_SUFFIX}"
+
+
+def open_pending(folder: Path, trust: Trust, moment: datetime, strategy: str | None = None) -> Pending:
+    """Look at a run before it is signed: its files, its verdict, and the sign-off so far.
+
+    Args:
+        folder: the run directory.
+        trust: whose signatures count.
+        moment: now.
+        strategy: the sampling strategy that a new sign-off binds.
+
+    Raises:
+        NotSignableError, NoVerdictError: the audit failed, or has no verdict.
+        VerificationError: the run, the ledger or the sign-off so far is damaged, or says something else than the run.
+        UsageError: the sign-off exists and binds another plan than ``strategy``.
+    """
+    folder = folder.resolve()
+    run, run_digest = open_intact_run(folder)
+    if run.facts["run"] != folder.name:
+        raise UsageError(f"{folder} is the run {run.facts['run']}: a run keeps its folder's name")
+    results = signable_results(run)
+    check_verdict(run, results)
+    output = folder.parent
+    path = signoff_path(output, folder.name)
+    ledger = read_ledger(output / LEDGER) if (output / LEDGER).exists() else Ledger()
+    pending = Pending(output, path, run, run_digest, results, measured(run, results, strategy), trust, ledger)
+    if not path.exists():
+        check_waivers(pending.measured, moment)
+        return pending
+    data = path.read_bytes()
+    envelope = read_envelope(data)
+    signers = signers_of(envelope, trust)
+    statement = read_statement(envelope.payload)
+    bound = statement.predicate.measured.plan
+    if strategy is not None and (bound is None or bound.strategy != strategy):
+        raise UsageError(f"{path} is signed already and binds {bound.strategy if bound else 'no plan'}")
+    found = measured(run, results, bound.strategy if bound else None)
+    different = first_difference(statement.predicate.measured, found)
+    if different or statement.subject != subjects(run, run_digest):
+        raise VerificationError(
+            Refusal.STATEMENT_MISMATCH, f"{path} says something else than the run ({different or 'subject'})"
+        )
+    check_window(statement, moment)
+    check_waivers(found, moment)
+    pending = replace(pending, measured=found, envelope=envelope, statement=statement, signers=signers)
+    return _with_entry(pending, hashlib.sha256(data).hexdigest(), moment)
+
+
+def sign_pending(pending: Pending, key: Ed25519PrivateKey, moment: datetime, words: Words | None) -> Pending:
+    """Add a signature; the first one is the author's and makes the statement. Returns what is there afterwards.
+
+    Raises:
+        UsageError: the key is not trusted or not valid now, signed before, or may not sign this; or ``words`` come
+            from somebody who is not the author.
+    """
+    trusted = signing_key(pending.trust, key, moment)
+    if pending.statement is None:
+        statement = _statement(pending, trusted.holder, moment, words or Words())
+        envelope = Envelope(PAYLOAD_TYPE, statement.to_json(), ())
+    else:
+        if words is not None:
+            raise UsageError("the statement is made; an approver signs it as it is, so leave out use, limits and days")
+        statement, envelope = pending.statement, pending.envelope or Envelope("", b"", ())
+        _may_approve(pending, statement, trusted)
+    signed = Envelope(
+        envelope.payload_type,
+        envelope.payload,
+        (*envelope.signatures, sign(envelope.payload_type, envelope.payload, key)),
+    )
+    data = signed.to_json()
+    # The sign-off first: a kill between the two leaves it without its entry, which no verifier accepts and the next
+    # `open_pending` completes.
+    atomic_write(pending.path, data)
+    if pending.measured.plan is not None and pending.plan_file is not None:
+        atomic_write(pending.plan_file, pending.measured.plan.to_json())
+    after = replace(pending, envelope=signed, statement=statement, signers=Signers((*pending.signers.keys, trusted)))
+    return _with_entry(after, hashlib.sha256(data).hexdigest(), moment)
+
+
+def signing_key(trust: Trust, key: Ed25519PrivateKey, moment: datetime) -> TrustedKey:
+    """The trust file's entry of a private key.
+
+    Raises:
+        UsageError: there is none, or the key is revoked or not valid now.
+    """
+    public = key.public_key().public_bytes_raw()
+    trusted = trust.key_of(public)
+    if trusted is None:
+        raise UsageError(f"the key {key_id(public)[:16]} is not in the trust file: nobody would accept its signature")
+    if trusted.revoked is not None or valid_at(trusted, moment) is not None:
+        raise UsageError(f"the key {trusted.id} is revoked or not valid now: its signature would not count")
+    return trusted
+
+
+def _may_approve(pending: Pending, statement: Statement, key: TrustedKey) -> None:
+    author = statement.predicate.decision.author
+    if key in pending.signers.keys:
+        raise UsageError(f"{key.holder} has signed already with the key {key.id}")
+    if key.person is None:
+        raise UsageError(f"{key.holder} is a pipeline: it can be the author of a sign-off, but only people approve")
+    if key.person == author:
+        raise UsageError(f"{author} is the author and cannot approve as well")
+    if key.person in pending.signers.people:
+        raise UsageError(f"{key.person} has approved already with another key")
+    check_no_waiver_of(pending.measured, pending.trust, key.person)
+
+
+def _statement(pending: Pending, author: str, moment: datetime, words: Words) -> Statement:
+    return Statement(
+        _type=STATEMENT_TYPE,
+        subject=subjects(pending.run, pending.run_digest),
+        predicate_type=PREDICATE_TYPE,
+        predicate=Predicate(
+            measured=pending.measured,
+            decision=Decision(
+                author=author,
+                intended_use=words.intended_use,
+                limitations=words.limitations,
+                time_created=time_text(moment),
+                valid_until=time_text(moment + timedelta(days=words.valid_days)),
+            ),
+            ledger=LedgerPlace(sequence=str(len(pending.ledger.entries)), previous=pending.ledger.head),
+        ),
+    )
+
+
+def _with_entry(pending: Pending, digest: str, moment: datetime) -> Pending:
+    """Make sure that the ledger has the entry of the newest signature, which a kill may have kept out.
+
+    Raises:
+        VerificationError: the ledger has something else in its place.
+    """
+    assert pending.envelope is not None and pending.statement is not None
+    statement = hashlib.sha256(pending.envelope.payload).hexdigest()
+    entries = pending.ledger.of_statement(statement)
+    if entries and entries[-1].envelope == digest:
+        return pending
+    before = entries[-1].signers if entries else ()
+    place = pending.statement.predicate.ledger
+    first_fits = entries or (place.previous == pending.ledger.head)
+    if not first_fits or before != pending.signers.ids[:-1]:
+        raise VerificationError(
+            Refusal.LEDGER_ENTRY,
+            f"{pending.path} is not in the ledger, and what is there does not lead to it; move it away to begin anew",
+        )
+    entry = new_entry(
+        pending.ledger,
+        moment=moment,
+        run=pending.measured.run,
+        statement=statement,
+        envelope=digest,
+        signers=pending.signers.ids,
+    )
+    return replace(pending, ledger=append(pending.output / LEDGER, pending.ledger, entry))

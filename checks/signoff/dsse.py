@@ -1,0 +1,130 @@
+"""DSSE envelopes: exact bytes, signed and read back (https://github.com/secure-systems-lab/dsse, protocol.md, v1).
+
+What is signed is the pre-authentication encoding of payload type and payload, so that neither can be taken for the
+other and nothing needs to be canonical. Key ids are hints for people; no decision depends on them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from corpus_audit.schemas import strict_json
+from corpus_audit.schemas.errors import VerificationError
+from corpus_audit.schemas.signoff import Refusal
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+MAX_BYTES = 10 * 2**20
+"""A larger envelope is not read."""
+
+MAX_SIGNATURES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature of 64 bytes and the unauthenticated name of its key."""
+
+    keyid: str
+    sig: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A payload with its type and signatures; nothing of it is verified by being read."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What each signature is over."""
+        return pae(self.payload_type, self.payload)
+
+    def to_json(self) -> bytes:
+        """The envelope's file."""
+        value = {
+            "payloadType": self.payload_type,
+            "payload": base64.b64encode(self.payload).decode(),
+            "signatures": [{"keyid": s.keyid, "sig": base64.b64encode(s.sig).decode()} for s in self.signatures],
+        }
+        return strict_json.dumps(value) + b"\n"
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding, version 1."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(public: bytes) -> str:
+    """What this tool calls a key: SHA-256 of the 32 bytes of its public half."""
+    return hashlib.sha256(public).hexdigest()
+
+
+def sign(payload_type: str, payload: bytes, key: Ed25519PrivateKey) -> Signature:
+    """Sign a payload."""
+    return Signature(key_id(key.public_key().public_bytes_raw()), key.sign(pae(payload_type, payload)))
+
+
+def signed_by(envelope: Envelope, signature: Signature, public: bytes) -> bool:
+    """Whether a key made a signature over an envelope's payload and type."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature.sig, envelope.signed_bytes)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """An envelope from its file.
+
+    Raises:
+        VerificationError: too large, not strict JSON, not an envelope, or base64 that could be written otherwise.
+    """
+    if len(data) > MAX_BYTES:
+        raise VerificationError(
+            Refusal.ENVELOPE_SIZE, f"the envelope has more than {MAX_BYTES:,} bytes and was not read"
+        )
+    try:
+        value = strict_json.loads(data)
+    except strict_json.StrictJsonError as error:
+        raise VerificationError(Refusal.ENVELOPE_JSON, f"the envelope cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise _malformed("it is not an object")
+    kind, payload, signatures = value.get("payloadType"), value.get("payload"), value.get("signatures")
+    if not isinstance(kind, str) or not isinstance(payload, str) or not isinstance(signatures, list):
+        raise _malformed("payloadType, payload and signatures are needed")
+    if not 1 <= len(signatures) <= MAX_SIGNATURES:
+        raise _malformed(f"{len(signatures)} signatures; 1 to {MAX_SIGNATURES} are read")
+    return Envelope(kind, _decode(payload), tuple(_signature(entry) for entry in signatures))
+
+
+def _signature(entry: object) -> Signature:
+    if not isinstance(entry, dict) or not isinstance(entry.get("sig"), str):
+        raise _malformed("a signature has no sig")
+    keyid = entry.get("keyid", "")
+    if not isinstance(keyid, str):
+        raise _malformed("a keyid is not text")
+    return Signature(keyid, _decode(entry["sig"]))
+
+
+def _decode(text: str) -> bytes:
+    """Standard or URL-safe base64 that encodes to itself again: else one signature would have many spellings."""
+    for alphabet in (None, b"-_"):
+        try:
+            data = base64.b64decode(text, altchars=alphabet, validate=True)
+        except ValueError:
+            continue
+        if base64.b64encode(data, altchars=alphabet).decode() == text:
+            return data
+    raise VerificationError(Refusal.ENVELOPE_BASE64, "the envelope holds base64 that does not encode to itself")
+
+
+def _malformed(what: str) -> VerificationError:
+    return VerificationError(Refusal.ENVELOPE_FORMAT, f"this is not a DSSE envelope: {what}")

@@ -1,0 +1,93 @@
+"""The shards of a signed run: read from `MANIFEST.sha256` and the table of shards, and checked before they are used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from corpus_audit.checks.signoff import merkle
+from corpus_audit.pipelines.reading.names import name_problem
+from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.schemas.errors import VerificationError
+from corpus_audit.schemas.signoff import Refusal
+from corpus_audit.schemas.snapshot import manifest_text
+
+MANIFEST = "MANIFEST.sha256"
+
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedShard:
+    """A shard as the sign-off knows it; ``name`` is relative to the corpus's folder."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def read_manifest(data: bytes) -> list[tuple[str, str]]:
+    """(name, sha256) of every line, in order, of a manifest in the one form in which it is written.
+
+    Raises:
+        VerificationError: not UTF-8, a line of another form, an unsafe or ambiguous name, or lines out of order.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _refused("it is not UTF-8") from None
+    entries = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise _refused(f"line {number} is not '<64 hex digits>  <name>'")
+        entries.append((found[2], found[1]))
+    problem = name_problem(name for name, _ in entries)
+    if problem is not None:
+        raise _refused(problem)
+    if len({name for name, _ in entries}) != len(entries):
+        raise _refused("a name stands on two lines")
+    if manifest_text(entries) != text:
+        raise _refused("its lines are not in the order of the names' bytes, or the last one does not end")
+    return entries
+
+
+def signed_shards(run: RunDirectory) -> tuple[SignedShard, ...]:
+    """The shards of a run in the manifest's order, their sizes from the table of shards.
+
+    Raises:
+        VerificationError: the manifest is unsafe, or the table of shards does not say the same.
+        StoreError: the table cannot be read.
+    """
+    try:
+        entries = read_manifest((run.folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise _refused(f"it cannot be read: {error.strerror}") from None
+    table = run.table("shards")
+    known = {
+        str(row["shard"]): (row["sha256"], int(row["bytes"]))
+        for row in table.select(["shard", "sha256", "bytes"]).to_pylist()
+    }
+    if len(known) != len(table) or {(name, sha256) for name, (sha256, _) in known.items()} != set(entries):
+        raise _refused("the table of shards names other shards or other digests")
+    return tuple(SignedShard(name, known[name][1], sha256) for name, sha256 in entries)
+
+
+def merkle_root(shards: Iterable[SignedShard]) -> str:
+    """Root over (name, size, sha256) of the shards in the order given, in hex."""
+    return merkle.root([leaf(shard) for shard in shards]).hex()
+
+
+def leaf(shard: SignedShard) -> bytes:
+    """The tree's entry of a shard."""
+    return merkle.shard_leaf(shard.name, shard.size, shard.sha256)
+
+
+def total_bytes(shards: Sequence[SignedShard]) -> int:
+    """Bytes of all shards."""
+    return sum(shard.size for shard in shards)
+
+
+def _refused(what: str) -> VerificationError:
+    return VerificationError(Refusal.MANIFEST, f"{MANIFEST}: {what}")

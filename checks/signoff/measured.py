@@ -1,0 +1,186 @@
+"""What a sign-off says of a run, derived from the run directory alone: by the author to sign, by a verifier to compare.
+
+The verdict is not taken from the results: it is judged again from the tables and the policy in the run directory.
+"""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+
+from corpus_audit.checks.judging import recompute
+from corpus_audit.checks.signoff.manifest import MANIFEST, merkle_root, signed_shards, total_bytes
+from corpus_audit.pipelines.run_directory import RUN_FILE, RunDirectory
+from corpus_audit.pipelines.sampling_plan import plan_of, strategies_of
+from corpus_audit.schemas import signoff
+from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreError, UsageError, VerificationError
+from corpus_audit.schemas.results import (
+    POLICY_FILE,
+    RESULTS_FILE,
+    UNJUDGED,
+    Judgement,
+    Results,
+    Status,
+    Verdict,
+    WaiverUse,
+    read_results,
+)
+from corpus_audit.schemas.signoff import DigestSet, Measured, Plan, Refusal, Subject
+from corpus_audit.schemas.tables import ALL_DOMAINS
+
+SUBJECTS = (MANIFEST, RUN_FILE, RESULTS_FILE, POLICY_FILE)
+"""Files of the run directory that a statement names with their digests."""
+
+
+def signable_results(run: RunDirectory) -> Results:
+    """The results of a run that can be signed.
+
+    Raises:
+        NoVerdictError: it was not judged, or it has no verdict.
+        NotSignableError: it failed.
+        VerificationError: the results are of another run or policy, or are damaged.
+    """
+    results = run_results(run)
+    if not run.facts["complete"] or results.verdict is Verdict.NONE:
+        reasons = [*run.facts["reasons"], *(j.reason for j in results.judgements if j.status in UNJUDGED)]
+        raise NoVerdictError(f"{run.folder.name} has no verdict and cannot be signed: {'; '.join(reasons[:3])}")
+    if results.verdict is Verdict.FAIL:
+        failed = [f"{j.rule} ({j.slice})" if j.slice else j.rule for j in results.judgements if j.status is Status.FAIL]
+        raise NotSignableError(f"{run.folder.name} failed and cannot be signed: {', '.join(failed[:5])}")
+    return results
+
+
+def run_results(run: RunDirectory) -> Results:
+    """The results in a run directory, held against the run and the policy beside them.
+
+    Raises:
+        NoVerdictError: the run was not judged by a policy.
+        VerificationError: they are damaged, or of another run, snapshot or policy.
+    """
+    files = run.facts["files"]
+    if RESULTS_FILE not in files or POLICY_FILE not in files:
+        raise NoVerdictError(
+            f"{run.folder.name} was not judged: it holds no {RESULTS_FILE}; give the audit a policy and run it again"
+        )
+    try:
+        results = read_results((run.folder / RESULTS_FILE).read_bytes())
+    except (OSError, StoreError) as error:
+        raise VerificationError(Refusal.RUN_RESULTS, f"{run.folder.name}: {error}") from None
+    held = (results.run, results.snapshot, results.policy.sha256)
+    if held != (run.facts["run"], run.facts["snapshot"]["digest"], files[POLICY_FILE]["sha256"]):
+        raise VerificationError(
+            Refusal.RUN_RESULTS, f"{run.folder.name}: {RESULTS_FILE} is of another run, snapshot or policy"
+        )
+    return results
+
+
+def check_verdict(run: RunDirectory, results: Results) -> None:
+    """Judge the run again and compare.
+
+    Raises:
+        VerificationError: another verdict, or any judgement or waiver comes out differently.
+    """
+    again = recompute(run.folder)
+    if again.verdict is not results.verdict:
+        raise VerificationError(
+            Refusal.VERDICT, f"the verdict is {results.verdict}, but tables and policy give {again.verdict}"
+        )
+    if again.judgements != results.judgements or again.waivers != results.waivers or again.policy != results.policy:
+        changed = [
+            ours.rule for ours, theirs in zip(results.judgements, again.judgements, strict=False) if ours != theirs
+        ]
+        raise VerificationError(
+            Refusal.VERDICT,
+            f"results and what tables and policy give are not the same ({', '.join(changed[:3]) or 'other rules'})",
+        )
+
+
+def subjects(run: RunDirectory, run_digest: str) -> tuple[Subject, ...]:
+    """The statement's subjects."""
+    digests = {name: run.facts["files"][name]["sha256"] for name in SUBJECTS if name != RUN_FILE}
+    digests[RUN_FILE] = run_digest
+    return tuple(Subject(name=name, digest=DigestSet(sha256=digests[name])) for name in SUBJECTS)
+
+
+def measured(run: RunDirectory, results: Results, strategy: str | None) -> Measured:
+    """The part of the predicate that follows from the run.
+
+    Args:
+        run: an intact run.
+        results: its results, of a verdict that can be signed.
+        strategy: the sampling strategy whose plan is bound, if any.
+
+    Raises:
+        UsageError: the audit names no such strategy.
+        VerificationError: manifest and tables disagree.
+        StoreError: a table cannot be read.
+    """
+    facts = run.facts
+    coverage = facts["coverage"]
+    shards = signed_shards(run)
+    duplicates = run.table("duplicates")
+    tokens = pc.sum(duplicates.filter(pc.equal(duplicates["domain"], ALL_DOMAINS))["tokens"]).as_py() or 0
+    return Measured(
+        verdict="PASSED_WITH_WAIVERS" if results.counts.get(Status.WAIVED) else "PASSED",
+        run=facts["run"],
+        corpus=signoff.Corpus(
+            name=facts["name"],
+            snapshot=facts["snapshot"]["digest"],
+            shards=str(len(shards)),
+            bytes=str(total_bytes(shards)),
+            documents=str(coverage["documents"]),
+            tokens=str(tokens),
+            tokenizer=DigestSet(sha256=facts["tokenizer"]["sha256"]),
+            merkle=signoff.Merkle(algorithm="rfc6962-sha256", root=merkle_root(shards)),
+        ),
+        coverage=signoff.Coverage(
+            shards_read=str(coverage["shards_read"] + coverage["shards_cached"]),
+            rows=str(coverage["rows"]),
+            documents=str(coverage["documents"]),
+            dead_letters=str(coverage["dead_letters"]),
+            filtered=str(coverage["filtered"]),
+            sampled=coverage["sample_share"] < 1,
+        ),
+        policy=signoff.Policy(
+            name=results.policy.name,
+            version=results.policy.version,
+            digest=DigestSet(sha256=results.policy.sha256),
+        ),
+        counts=results.counts,
+        waivers=tuple(_waiver(use, results) for use in results.waivers if use.state == "used"),
+        required=results.policy.approvals,
+        roles=results.policy.roles,
+        plan=_plan(run, strategy),
+    )
+
+
+def _waiver(use: WaiverUse, results: Results) -> signoff.Waiver:
+    covered: list[Judgement] = [j for j in results.judgements if j.waiver == use.id and j.status is Status.WAIVED]
+    return signoff.Waiver(
+        id=use.id,
+        rule=use.rule,
+        slice=use.slice,
+        observed=covered[0].observed if len(covered) == 1 else None,
+        holds_while=use.holds_while,
+        reason=use.reason,
+        ticket=use.ticket,
+        owner=use.owner,
+        approved_by=use.approved_by,
+        expires=use.expires,
+    )
+
+
+def _plan(run: RunDirectory, strategy: str | None) -> Plan | None:
+    if strategy is None:
+        return None
+    named = strategies_of(run.facts)
+    if strategy not in named:
+        raise UsageError(f"the audit's sampling section has no strategy {strategy!r}; it has {sorted(named) or 'none'}")
+    return plan_of(run.facts, run.table("sampling"), run.table("sampling_strategies"), strategy, named[strategy])
+
+
+def first_difference(signed: Measured, found: Measured) -> str | None:
+    """The first field in which two differ, or None."""
+    for name in Measured.model_fields:
+        if getattr(signed, name) != getattr(found, name):
+            return name
+    return None
