@@ -31,6 +31,10 @@ COMMANDS = {
     "sampling": "corpus_audit.runners.cli.sampling:sampling",
     "report": "corpus_audit.runners.cli.report:report",
     "history": "corpus_audit.runners.cli.history:history",
+    "keys": "corpus_audit.runners.cli.keys:keys",
+    "approve": "corpus_audit.runners.cli.approve:approve",
+    "verify": "corpus_audit.runners.cli.verify:verify",
+    "ledger": "corpus_audit.runners.cli.ledger:ledger",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",
 }

@@ -1,0 +1,137 @@
+"""``corpus-audit approve``: put a name to a judged run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.signing import passphrase_from, passphrase_option, trust_option
+
+if TYPE_CHECKING:
+    from corpus_audit.checks.signoff.approve import Pending
+
+
+@click.command(short_help="Sign a judged run, as its author or as an approver.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, help="Your private key.")
+@click.option("--strategy", help="Bind the sampling plan of this strategy of the audit's sampling section.")
+@click.option("--use", "use", help="What the corpus is meant for; the author says it.")
+@click.option("--limitation", "limitations", multiple=True, help="What it is not good for; may be repeated.")
+@click.option("--days", type=click.IntRange(1, 366), help="For how long the sign-off holds; 90.")
+@click.option("--yes", is_flag=True, help="Sign without asking.")
+@passphrase_option
+@trust_option
+@json_option
+def approve(
+    run: Path,
+    key_file: Path,
+    strategy: str | None,
+    use: str | None,
+    limitations: tuple[str, ...],
+    days: int | None,
+    yes: bool,
+    passphrase_file: Path | None,
+    trust_file: Path,
+    as_json: bool,
+) -> None:
+    """Sign RUN: a run directory, or an output folder or audit.yaml whose newest run is meant.
+
+    The first to sign is the author, who makes the statement; everybody after signs the same bytes and approves. What is
+    signed is shown before. A run that failed (exit code 1) or has no verdict (4) cannot be signed.
+    """
+    from corpus_audit.checks.signoff.approve import VALID_DAYS, Words, open_pending, sign_pending, signing_key
+    from corpus_audit.checks.signoff.keys import load_key
+    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.locks import OutputLock
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.trust import load_trust
+
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask: read what is signed with 'corpus-audit report', then give --yes")
+    trust = load_trust(trust_file)
+    folder = resolve_run(run).resolve()
+    with OutputLock(folder.parent):
+        pending = open_pending(folder, trust, datetime.now(UTC), strategy)
+        for line in _shown(pending):
+            click.echo(line, err=as_json)
+        if not yes:
+            click.confirm("Sign this?", abort=True, err=True)
+        key = load_key(key_file, passphrase_from(passphrase_file, str(key_file)))
+        said = use is not None or bool(limitations) or days is not None
+        words = Words(use or "", limitations, days or VALID_DAYS) if said else None
+        now = datetime.now(UTC)
+        holder = signing_key(trust, key, now).holder
+        after = sign_pending(pending, key, now, words)
+    _tell(after, holder, as_json)
+
+
+def _shown(pending: Pending) -> Iterator[str]:
+    """What somebody is about to sign, in lines of at most 80 columns."""
+    import textwrap
+
+    from corpus_audit.checks.report.escapes import safe_text
+
+    for label, text in _facts(pending):
+        yield from textwrap.wrap(safe_text(text, 600), 80, initial_indent=f"{label:11}", subsequent_indent=" " * 11)
+
+
+def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
+    signed, results = pending.measured, pending.results
+    corpus, policy, plan = signed.corpus, signed.policy, signed.plan
+    yield "Run", f"{signed.run}, {corpus.name}"
+    sizes = f"{int(corpus.shards):,} shards, {int(corpus.documents):,} documents, {int(corpus.tokens):,} tokens"
+    yield "Corpus", f"{sizes}; Merkle root {corpus.merkle.root[:16]}…"
+    counts = ", ".join(f"{count} {status.value}" for status, count in sorted(results.counts.items()))
+    yield "Verdict", f"{signed.verdict.replace('_', ' ')}: {counts}"
+    yield "Policy", f"{policy.name}, version {policy.version}, sha256 {policy.digest.sha256[:16]}…"
+    for waiver in signed.waivers:
+        yield "Waiver", f"{waiver.id}: {waiver.rule} ({waiver.slice}) is {waiver.observed}. {waiver.reason}"
+        yield "", f"Until {waiver.expires}, asked for by {waiver.owner}, granted by {waiver.approved_by}."
+    for judgement in results.judgements:
+        if judgement.status == "warn":
+            yield "Warning", f"{judgement.rule} ({judgement.slice}): {judgement.reason}"
+    if plan is not None:
+        yield "Plan", f"{plan.strategy}: {float(plan.tokens):,.0f} tokens, weights by {plan.unit}"
+    if pending.statement is not None:
+        decision = pending.statement.predicate.decision
+        yield "Author", f"{decision.author}; valid until {decision.valid_until}"
+        if decision.intended_use:
+            yield "Use", decision.intended_use
+        for limitation in decision.limitations:
+            yield "Limit", limitation
+
+
+def _tell(after: Pending, holder: str, as_json: bool) -> None:
+    assert after.statement is not None
+    author = after.statement.predicate.decision.author
+    plan_file = after.plan_file
+    if as_json:
+        payload: dict[str, Any] = {
+            "run": after.measured.run,
+            "signoff": str(after.path),
+            "signed_by": holder,
+            "author": author,
+            "approvers": sorted(after.signers.approvers(author)),
+            "approvals_missing": after.missing,
+            "roles_missing": after.missing_roles,
+            "ledger_head": after.ledger.head,
+            "plan": str(plan_file) if plan_file else None,
+        }
+        emit_json("approve", payload)
+        return
+    click.echo(f"\nSigned by {holder} as {'the author' if holder == author else 'an approver'}: {after.path}")
+    if plan_file is not None:
+        click.echo(f"The plan that is signed, for the job that trains: {plan_file}")
+    click.echo(f"Ledger head {after.ledger.head}")
+    if after.missing or after.missing_roles:
+        needed = max(after.missing, 1)
+        roles = f" with the role {' and '.join(after.missing_roles)}" if after.missing_roles else ""
+        click.echo(f"Still needed: {needed} more approval{'' if needed == 1 else 's'}{roles}")
+    else:
+        click.echo("Complete. Publish the ledger head where its keeper cannot change it.")

@@ -1,0 +1,60 @@
+"""``corpus-audit ledger``: every signature that was made, in order, and the head to publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.signing import trust_option
+
+
+@click.command(short_help="Check and show the ledger of signatures.")
+@click.argument("output", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option("--head", metavar="HEX", help="A head that was published before: the ledger must have had it.")
+@trust_option
+@json_option
+def ledger(output: Path, head: str | None, trust_file: Path, as_json: bool) -> int:
+    """Check the ledger of OUTPUT (an output folder, a run in it, or an audit.yaml), and show it.
+
+    Each line has the digest of the one before: edits and holes show. That its end was cut off shows only against a head
+    that was published where the ledger's keeper cannot change it; the last line printed is today's.
+    """
+    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.signoff.ledger import read_ledger
+    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.schemas.errors import ExitCode, VerificationError
+    from corpus_audit.schemas.signoff import LEDGER
+    from corpus_audit.schemas.trust import load_trust
+
+    folder = output if (output / LEDGER).exists() else resolve_run(output).resolve().parent
+    names = {}
+    if trust_file.is_file():
+        names = {_id(key.raw): key.holder for key in load_trust(trust_file).keys}
+    try:
+        found = read_ledger(folder / LEDGER)
+        if head is not None:
+            found.upto(head)
+    except VerificationError as error:
+        if as_json:
+            emit_json("ledger", {"holds": False, "code": str(error.code), "error": str(error), "exit_code": 7})
+        else:
+            click.echo(f"REFUSED {error.code}: {safe_text(str(error), 1000)}")
+        return int(ExitCode.VERIFICATION_FAILED)
+    if as_json:
+        entries = [entry.model_dump(mode="json", by_alias=True) for entry in found.entries]
+        emit_json("ledger", {"holds": True, "head": found.head, "entries": entries, "exit_code": 0})
+        return int(ExitCode.OK)
+    for entry in found.entries:
+        who = names.get(entry.signers[-1], f"key {entry.signers[-1][:16]}…")
+        role = "author" if len(entry.signers) == 1 else f"approval {len(entry.signers) - 1}"
+        click.echo(f"{entry.sequence:>5}  {entry.time}  {safe_text(entry.run, 40)}  {role:11} {safe_text(who, 60)}")
+    click.echo(f"head {found.head}")
+    return int(ExitCode.OK)
+
+
+def _id(public: bytes) -> str:
+    from corpus_audit.checks.signoff.dsse import key_id
+
+    return key_id(public)

@@ -1,0 +1,89 @@
+"""What the commands of the sign-off share: trust file, passphrases, times, and what sign-off a path stands for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+PASSPHRASE = "CORPUS_AUDIT_PASSPHRASE"
+
+trust_option = click.option(
+    "--trust",
+    "trust_file",
+    type=click.Path(path_type=Path),
+    default=Path("trust.yaml"),
+    show_default=True,
+    envvar="CORPUS_AUDIT_TRUST",
+    show_envvar=True,
+    help="Whose signatures count, and which policies may judge.",
+)
+
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help=f"Take the passphrase from the first line of this file; else {PASSPHRASE}, else the terminal is asked.",
+)
+
+
+def passphrase_from(file: Path | None, what: str, confirm: bool = False) -> str:
+    """The passphrase of a key: from a file, the environment or the terminal, in this order.
+
+    Args:
+        file: the file, if one was named.
+        what: whose passphrase it is, for the question.
+        confirm: ask twice.
+
+    Raises:
+        UsageError: the file cannot be read, or there is no terminal to ask.
+    """
+    from corpus_audit.schemas.errors import UsageError
+
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the passphrase from {file}: {error}") from None
+        return lines[0] if lines else ""
+    if PASSPHRASE in os.environ:
+        return os.environ[PASSPHRASE]
+    if not sys.stdin.isatty():
+        raise UsageError(f"no passphrase: give --passphrase-file or set {PASSPHRASE}; there is no terminal to ask")
+    return str(click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment such as 2026-11-25T12:00:00Z, or a day, whose start in UTC is meant."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse it."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2026-11-25T12:00:00Z or 2026-11-25", param, ctx)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+MOMENT = Moment()
+
+
+def signoff_of(path: Path) -> Path:
+    """The sign-off that a path stands for: the file itself, or that of a run directory, output folder or audit.yaml.
+
+    Raises:
+        UsageError: it stands for nothing.
+    """
+    from corpus_audit.checks.signoff.approve import signoff_path
+    from corpus_audit.runners.cli.report import resolve_run
+
+    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+        run = resolve_run(path).resolve()
+        return signoff_path(run.parent, run.name)
+    return path
