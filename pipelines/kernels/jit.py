@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
+
+from corpus_audit.pipelines.kernels.machine_code import MachineCode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -13,12 +16,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compile ``function`` on first use and keep the machine code beside the source, or in the user's cache.
 
-    Where neither folder can be written the kernel is compiled anew in every process.
+    A change of any kernel outdates what is kept of all. Where neither folder can be written the kernel is compiled anew
+    in every process.
     """
-    try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba's "no locator available": nowhere to keep the machine code
-        compiled = numba.njit(nogil=True)(function)
+    compiled = numba.njit(nogil=True)(function)
+    with suppress(RuntimeError):  # numba's "no locator available": nowhere to keep the machine code
+        compiled._cache = MachineCode(function)
     return compiled
 
 
