@@ -2,13 +2,21 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from corpus_audit.checks.outputs.evidence import Evidence, load_evidence
+from corpus_audit.checks.report import contamination_section, drift_section, sampling_section, trend_section
+from corpus_audit.checks.report.parts import FilterClause
+from corpus_audit.pipelines.run_directory import RunDirectory
+from tests.checks.report.drifted_runs import write_drift
 from tests.checks.report.judged_runs import write_results
+from tests.checks.report.sampled_runs import sampler_log, write_sampling
+from tests.checks.report.scanned_runs import write_contamination
 from tests.checks.report.synthetic import build_run
+from tests.checks.report.trend_runs import write_trends
 
 
 def dated(run: Path, finished: str = "2026-11-22T07:15:00+01:00") -> Path:
@@ -29,6 +37,25 @@ def judged_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def evidence(judged_run: Path) -> Evidence:
     return load_evidence(judged_run)
+
+
+@pytest.fixture(scope="session")
+def everything(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A run with every section that a report can have."""
+    folder = tmp_path_factory.mktemp("everything")
+    report = evidence.report
+    assert report.verdict
+    return replace(
+        evidence,
+        report=replace(
+            report,
+            drift=drift_section.load(write_drift(folder / "drift")),
+            sampling=sampling_section.load(write_sampling(folder / "sampling", log=sampler_log())),
+            contamination=contamination_section.load(write_contamination(folder / "contamination")),
+            trends=trend_section.load(RunDirectory(write_trends(folder), {}), report.verdict.verdict),
+            filter=(FilterClause("short", "length >= 200"),),
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

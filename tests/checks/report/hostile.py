@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -50,6 +53,16 @@ HOSTILE = (
     "z\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301algo",
     "\U000e0041\U000e0042 tags \ufe0f \u3164 filler",
     "[link=https://evil.example]rich[/link] [red]x[/red]",
+    "[click](javascript:alert(1)) ![x](https://evil.example/x) <https://evil.example>",
+    "a | b ` c `` d ||| --- | **bold** ~~struck~~ $x^2$ :bug:",
+    "@everyone see https://evil.example and www.evil.example, GH-1 #1 evil@evil.example",
+    "# heading",
+    "- [ ] item\n1. other\n> quote\n***",
+    "text](1) {0} [evil](https://evil.example) {{1}}",
+    '=HYPERLINK("https://evil.example","x")',
+    "-2+3+cmd|' /C calc'!A0",
+    "\ufffe\uffff not XML \x0b\x0c",
+    "long " * 3000,
 )
 
 
@@ -57,6 +70,14 @@ def with_every_text(value: Any, text: str, hint: Any = None) -> Any:
     """The model with every str in it replaced; choices (`Literal`) stay, because code branches on them."""
     if get_origin(hint) is Literal or value is None:
         return value
+    if isinstance(value, Enum | bool):
+        return value
+    if isinstance(value, BaseModel):
+        fields = {
+            name: with_every_text(getattr(value, name), text, field.annotation)
+            for name, field in type(value).model_fields.items()
+        }
+        return value.model_copy(update=fields)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = get_type_hints(type(value))
         fields = {
