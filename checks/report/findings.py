@@ -11,13 +11,13 @@ from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 
 
 def findings(model: ReportModel) -> tuple[Finding, ...]:
-    """The findings in the order of the page: the verdict, if the run was judged, then what the tables below say."""
+    """The findings in the order of the page: verdict, if the run was judged, coverage, then what the tables say."""
     topics = (
+        ("Coverage", "coverage", _coverage(model)),
         ("Mixture" if model.mixture else "Domains", "domains", _mixture(model)),
         ("Lengths", "lengths", _lengths(model)),
         ("Duplicates", "duplicates", _duplicates(model)),
         ("Vocabulary", "vocabulary", _vocabulary(model)),
-        ("Coverage", "coverage", _coverage(model)),
         ("Tokenizer", "tokenizer", _tokenizer(model)),
     )
     found = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
@@ -230,7 +230,13 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
             f"{numbers.plural(coverage.duplicate_shards, 'shard')} have the same bytes as another shard and count "
             "twice, as a training job would read them.",
         )
-    yield ("Duplicates are exact: texts that differ in one byte are different. Near-duplicates are not counted here.",)
+    near = (
+        "Near-duplicates are estimated from a sample, not counted: tables/near_duplicates.parquet has their rates "
+        "within and across domains, and against each baseline."
+        if model.near_duplicates
+        else "Near-duplicates are not counted here."
+    )
+    yield (f"Duplicates are exact: texts that differ in one byte are different. {near}",)
     yield (
         "Tokens are counted without special tokens, and without truncation, padding or packing; what a training job "
         "sees may be more or fewer.",

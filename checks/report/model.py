@@ -74,7 +74,8 @@ class ReportModel:
     """Everything the page and the summary show of a run; no clocks, hosts or paths of the machine it ran on.
 
     ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
-    one), then the exact remainder. ``shards`` holds the ones to look at first.
+    one), then the exact remainder. ``shards`` holds the ones to look at first. ``near_duplicates`` says whether their
+    rates were estimated.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ReportModel:
     contamination: ContaminationView | None = None
     verdict: VerdictView | None = None
     trends: TrendView | None = None
+    near_duplicates: bool = False
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -187,6 +189,7 @@ def load_report(run_dir: Path) -> ReportModel:
         contamination=contamination_section.load(published),
         verdict=verdict,
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
+        near_duplicates="tables/near_duplicates.parquet" in run.files,
     )
 
 
