@@ -45,6 +45,7 @@ began = time.perf_counter()
 process = subprocess.Popen(sys.argv[2:])
 _, status, usage = os.wait4(process.pid, 0)
 report = {"seconds": time.perf_counter() - began, "rss": usage.ru_maxrss, "code": os.waitstatus_to_exitcode(status)}
+report["cpu"] = usage.ru_utime + usage.ru_stime
 with open(sys.argv[1], "w") as file:
     json.dump(report, file)
 """
@@ -58,6 +59,7 @@ class Measured:
     seconds: float
     peak_bytes: int
     output: str
+    cpu_seconds: float
 
 
 def measure(command: Sequence[str], accept: Sequence[int] = (0,)) -> Measured:
@@ -74,7 +76,8 @@ def measure(command: Sequence[str], accept: Sequence[int] = (0,)) -> Measured:
         usage = json.loads(note.read_text(encoding="utf-8"))
     if usage["code"] not in accept:
         raise RuntimeError(f"{command} answered {usage['code']}: {done.stdout[-1000:]}{done.stderr[-3000:]}")
-    return Measured(usage["seconds"], usage["rss"] * (1 if sys.platform == "darwin" else 1024), done.stdout)
+    peak = usage["rss"] * (1 if sys.platform == "darwin" else 1024)
+    return Measured(usage["seconds"], peak, done.stdout, usage["cpu"])
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,15 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from corpus_audit.pipelines.contamination import scan as scan_module
+from corpus_audit.pipelines.kernels.contamination_words import scan_words
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
@@ -102,7 +106,7 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path, bpe: Path) -
     assert "contamination_self_check" in {rule["check"] for rule in found.record["integrity"]}
 
 
-@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (7, 2), (40, 1)])
+@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (7, 4), (40, 1)])
 def test_tables_are_the_same_for_any_sharding(tmp_path: Path, bpe: Path, shards: int, workers: int) -> None:
     documents = corpus(120)
     write_benchmark(tmp_path / "exam.jsonl", documents, held=6, free=6)
@@ -110,6 +114,41 @@ def test_tables_are_the_same_for_any_sharding(tmp_path: Path, bpe: Path, shards:
     random.Random(shards).shuffle(documents)
     other = audit(tmp_path / "other", corpora.deal(documents, shards), tmp_path / "exam.jsonl", bpe, workers)
     assert tables_of(other) == tables_of(plain)
+
+
+def test_a_scan_that_misses_what_was_planted_has_no_verdict(
+    tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the policy says; one that waives the check is refused."""
+
+    def blind(data: np.ndarray, offsets: np.ndarray, *rest: Any) -> Any:
+        return scan_words(data[:0], np.zeros_like(offsets), *rest)
+
+    documents = corpus(60)
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=3, free=3)
+    sound = audit(tmp_path / "sound", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
+    rules = {rule["check"]: rule for rule in sound.record["integrity"]}
+    assert rules["contamination_self_check"]["status"] == "pass" and sound.record["complete"]
+    monkeypatch.setattr(scan_module, "scan_words", blind)
+    found = audit(tmp_path / "blind", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
+    rules = {rule["check"]: rule for rule in found.record["integrity"]}
+    assert rules["contamination_self_check"]["status"] != "pass"
+    assert "gpt3 found 0 of 6" in rules["contamination_self_check"]["detail"]
+    assert not found.record["complete"]
+    assert run_command(["run", str(tmp_path / "blind" / "audit.yaml"), "--quiet"], Session()) == 4
+    assert "not all found" in "".join(capsys.readouterr())
+    today = date.today()
+    waiver: dict[str, Any] = {"id": "known", "rule": "contamination_self_check", "reason": "we know it"}
+    waiver |= {"holds_while": {"minimum": 0, "maximum": 1}, "ticket": "T-1", "owner": "Ann", "approved_by": "Bob"}
+    waiver |= {"created": str(today), "expires": str(today + timedelta(days=30))}
+    rule: dict[str, Any] = {"id": "any", "title": "Any", "metric": "documents", "fail": {"minimum": 1}, "owner": "Ann"}
+    rule |= {"rationale": "There is a corpus.", "next_step": "Look for it."}
+    answers = [([], 4, "No verdict under policy lenient"), ([waiver], 2, "cannot be waived")]
+    for waivers, code, said in answers:
+        policy = {"name": "lenient", "version": "1", "rules": [rule], "waivers": waivers}
+        (tmp_path / "policy.yaml").write_text(json.dumps(policy), encoding="utf-8")
+        assert run_command(["check", str(found.folder), "--policy", str(tmp_path / "policy.yaml")], Session()) == code
+        assert said in "".join(capsys.readouterr())
 
 
 def test_a_new_shard_is_all_that_is_read_again(tmp_path: Path, bpe: Path) -> None:

@@ -223,3 +223,32 @@ def test_idf_scores(tokenization: Tokenization, folder: Path) -> None:
         assert score[2] == 0.0
     whole = evidence_of(measure, tokenization, [f"{pairs[2][0]}\n{pairs[2][1]}"])
     assert whole.idf_scores()[2] == 1.0
+
+
+UNICODE = [
+    "Die Straße war groß und die Maße waren süß, sagte der Fußgänger auf der Gasse am Abend noch einmal leise",
+    "İstanbul ve Iğdır ile Isparta arasında ışıklı bir yol İzmir üzerinden geçer ve orada ılık rüzgâr eser dedi",
+    "The ﬁrst ﬂoor oﬃce of the aﬄuent ﬁnancier was ﬁlled with ﬂowers and ﬁne ﬁgures of the ﬂeet in ﬂight today",
+    "Ｆｕｌｌ ｗｉｄｔｈ ｌｅｔｔｅｒｓ ａｒｅ ａｎｏｔｈｅｒ "
+    "ｗａｙ ｏｆ ｗｒｉｔｉｎｇ ｗｈａｔ ａ ｒｅａｄｅｒ ｓｅｅｓ ａｓ ｔｈｅ "
+    "ｓａｍｅ ｔｅｘｔ ｏｎ ａ ｐａｇｅ",
+    "e\u0301te\u0301 a\u0300 la plage ou\u0300 l'eau est tie\u0300de et les e\u0301toiles s'e\u0301teignent apre\u0300s minuit"
+    " comme des feux e\u0301tranges sur la mer",
+    "𝔄 𝔟𝔬𝔬𝔨 𝔬𝔣 𝔣𝔯𝔞𝔨𝔱𝔲𝔯 and 𐐀𐐁𐐂 letters beyond the first plane are words like any other words in a row here",
+]
+
+
+@pytest.mark.parametrize("item", UNICODE)
+def test_letters_whose_lower_case_is_longer_or_far_away(tokenization: Tokenization, folder: Path, item: str) -> None:
+    """Items and corpus are normalised alike, and offsets are those of the page as it was written."""
+    before = "ǅ İİ ẞ ﬃ e\u0301 Ⅷ 𝔄! "
+    measure = measure_of(tokenization, folder, benchmark(item))
+    page = f"{before}\n«{item}»\u200b — {before}"
+    partial = counted(measure, pages_of(measure, tokenization, ["nothing here", page]))
+    columns = partial.tables["matches"].columns
+    offset, length = int(columns["offset"][0]), int(columns["length"][0])
+    assert page.encode()[offset : offset + length].decode() == item
+    evidence = Evidence(measure.scanner.index, partial)
+    assert int(evidence.copies.sum()) == 0
+    shares = pages_of(measure, tokenization, [page.replace(item, item[::-1])])
+    assert not len(counted(measure, shares).tables["matches"].columns["offset"])

@@ -32,6 +32,16 @@ def test_binomial_intervals_agree_with_scipy(case):
         assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(("hits", "size"), [(0, 10), (1, 10), (12, 30), (60, 60), (3, 28_000)])
+def test_wilson_closed_form(hits, size):
+    # Wilson (1927): (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
+    z, p = 1.959963984540054, hits / size
+    middle, root = p + z**2 / (2 * size), z * np.sqrt(p * (1 - p) / size + z**2 / (4 * size**2))
+    low, high = wilson(p, size)
+    expected = [(middle - root) / (1 + z**2 / size), (middle + root) / (1 + z**2 / size)]
+    assert [float(low), float(high)] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize("size", [1e5, 1e7, 1e9])
 def test_large_samples_agree_with_the_exact_interval(size):
     share = np.array([0.11, 0.3, 0.5, 0.89])
