@@ -83,7 +83,9 @@ def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
 
 def _audit_base(run: RunDirectory) -> Path | None:
     """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
-    written = Path(run.facts["spec"]["output"])
+    written = run.facts["spec"].get("output")
+    if written is None:
+        return None
     output = run.folder.resolve().parent
     for base in output.parents:
         if (base / written).resolve() == output:
