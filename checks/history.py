@@ -28,9 +28,7 @@ from corpus_audit.pipelines.drift.comparable import reading_key
 from corpus_audit.pipelines.run_directory import RUN_FILE
 from corpus_audit.schemas.errors import AuditError, StoreError
 from corpus_audit.schemas.results import RESULTS_FILE, Verdict, read_results
-
-SIGNOFFS = "signoffs"
-"""Folder of an output folder that holds `<run>.dsse.json` for every run that was signed."""
+from corpus_audit.schemas.signoff import SIGNOFF_SUFFIX, SIGNOFFS
 
 METRICS_FILE = "tables/metrics.parquet"
 TIMINGS_FILE = "timings.json"
@@ -218,10 +216,6 @@ class History:
         known = [run for run in self._before(before) if run.complete and run.reading == reading]
         return tuple(known[max(len(known) - n, 0) :])
 
-    def last_signed(self, before: str | None = None) -> IndexedRun | None:
-        """The newest run that a sign-off lies beside; ``before`` as in `last`."""
-        return next((run for run in reversed(self._before(before)) if run.signed is not None), None)
-
     def _before(self, run: str | None) -> tuple[IndexedRun, ...]:
         known = self.runs()
         names = [one.run for one in known]
@@ -335,7 +329,7 @@ def _run_stamps(output: Path) -> dict[str, str]:
 
 def _signature(output: Path, run: str) -> str | None:
     try:
-        return hashlib.sha256((output / SIGNOFFS / f"{run}.dsse.json").read_bytes()).hexdigest()
+        return hashlib.sha256((output / SIGNOFFS / f"{run}{SIGNOFF_SUFFIX}").read_bytes()).hexdigest()
     except OSError:
         return None
 

@@ -5,7 +5,7 @@ Whatever is absent or not comparable is a reference without a value and with the
 
 from __future__ import annotations
 
-import json
+import hashlib
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from corpus_audit.checks.history import SIGNOFFS, History
+from corpus_audit.checks.history import History
 from corpus_audit.checks.judging import References, Row, rows_by_slice
+from corpus_audit.checks.signoff.latest import last_signed as newest_signed
 from corpus_audit.pipelines.drift.comparable import reading_key
-from corpus_audit.pipelines.run_directory import RunDirectory, open_run
+from corpus_audit.pipelines.run_directory import RUN_FILE, RunDirectory, open_run
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.policy import Policy, ReferenceSpec
 from corpus_audit.schemas.results import RESULTS_FILE, LastSigned, PastJudgement, Reference, read_results
@@ -97,21 +98,22 @@ class EarlierRuns:
         raise Absent(f"The run {wanted['run']} of baseline {wanted['label']} is gone.")
 
     def last_signed(self) -> tuple[RunDirectory, str]:
-        """See `Earlier`; of a sign-off it is looked at whether it is an envelope, `verify` says whether it verifies."""
-        with self._history() as history:
-            newest = history.last_signed(self.before)
-            known = {run.run for run in history.runs()}
-        signed = {path.name.removesuffix(".dsse.json") for path in (self.output / SIGNOFFS).glob("*.dsse.json")}
-        lost = [name for name in signed - known if newest is None or name > newest.run]
-        lost = [name for name in lost if self.before is None or name < self.before]
-        if lost:
-            raise Absent(f"Run {max(lost)} is signed, and gone or damaged.")
-        if newest is None or newest.signed is None:
+        """See `Earlier`; the sign-off is held against the ledger and the run, `verify` says whether it verifies."""
+        try:
+            newest = newest_signed(self.output, self.before)
+        except AuditError as error:
+            raise Absent(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        if newest is None:
             raise Absent("No run before this one is signed.")
-        if not _is_envelope(self.output / SIGNOFFS / f"{newest.run}.dsse.json"):
-            raise Absent(f"The sign-off of run {newest.run} is not an envelope.")
-        run = RunDirectory(self.output / newest.run)
-        return self._comparable(run, f"The last signed run, {newest.run},"), newest.signed
+        name = newest.folder.name
+        try:
+            run = RunDirectory(newest.folder)
+            digest = hashlib.sha256((newest.folder / RUN_FILE).read_bytes()).hexdigest()
+        except (AuditError, OSError):
+            raise Absent(f"Run {name} is signed, and gone or damaged.") from None
+        if digest != newest.statement.digest_of(RUN_FILE):
+            raise Absent(f"Run {name} is not what was signed.")
+        return self._comparable(run, f"The last signed run, {name},"), newest.envelope
 
     def last(self, n: int) -> list[RunDirectory]:
         """See `Earlier`."""
@@ -138,19 +140,6 @@ class EarlierRuns:
         if reading_key(run.facts) != self._reading:
             raise Absent(f"{what} was read in another way (columns, filters, domains or sample).")
         return run
-
-
-def _is_envelope(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return (
-        isinstance(found, dict)
-        and {"payloadType", "payload", "signatures"} <= found.keys()
-        and isinstance(found["signatures"], list)
-        and bool(found["signatures"])
-    )
 
 
 def gather(policy: Policy, metrics: pa.Table, earlier: Earlier) -> References:

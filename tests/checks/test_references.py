@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from corpus_audit.checks.references import EarlierRuns, gather
 from corpus_audit.schemas.results import Reference
 from tests.checks.indexed_runs import make_run
 from tests.checks.policies import fact, metrics, policy, rule
+from tests.checks.signoff.world import sign_made_run
 
 DAYS = [f"202611{day:02d}T060000Z" for day in range(1, 8)]
 
@@ -23,13 +23,6 @@ def output(tmp_path: Path) -> Path:
     for day, value in zip(DAYS, (0.10, 0.11, 0.09, 0.10, 0.12, 0.10, 0.50), strict=True):
         make_run(tmp_path / "runs", day, {"m": {"all": value}})
     return tmp_path / "runs"
-
-
-def signed(output: Path, run: str, data: bytes | None = None) -> str:
-    envelope = json.dumps({"payloadType": "x", "payload": "eA==", "signatures": [{"sig": "eA=="}]}).encode()
-    (output / "signoffs").mkdir(exist_ok=True)
-    (output / "signoffs" / f"{run}.dsse.json").write_bytes(data or envelope)
-    return hashlib.sha256(data or envelope).hexdigest()
 
 
 def facts(output: Path, **more: Any) -> dict[str, Any]:
@@ -70,32 +63,58 @@ def test_a_pinned_run_may_be_a_baseline_of_the_audit(output: Path) -> None:
 
 def test_the_last_signed_run_is_the_newest_before(output: Path) -> None:
     assert found(output, LAST).reason == "No run before this one is signed."
-    signed(output, DAYS[0])
-    signed(output, DAYS[3])
+    sign_made_run(output, DAYS[0])
+    sign_made_run(output, DAYS[3])
     assert found(output, LAST).run == DAYS[3]
     assert found(output, LAST, before=DAYS[3]).run == DAYS[0]
 
 
-@pytest.mark.parametrize("damage", ["envelope", "metrics", "gone", "no figure"])
+def test_a_sign_off_that_waits_for_approvals_is_none_yet(output: Path) -> None:
+    sign_made_run(output, DAYS[0])
+    sign_made_run(output, DAYS[2], signers=("nightly",))
+    sign_made_run(output, DAYS[3], signers=("nightly", "bo"), required=2)
+    assert found(output, LAST).run == DAYS[0]
+    sign_made_run(output, DAYS[3], signers=("nightly", "bo", "cy"), required=2)
+    assert found(output, LAST).run == DAYS[3]
+
+
+DAMAGE = {
+    "envelope": "is gone or damaged",
+    "no sign-off": "is gone or damaged",
+    "exchanged": "is not the one that the ledger knows",
+    "ledger": "The last signed run cannot be told",
+    "run.json": "is not what was signed",
+    "metrics": "is damaged",
+    "gone": "is signed, and gone or damaged",
+    "no figure": "has no such figure",
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
 def test_a_damaged_signed_run_is_no_reference_and_no_older_one_is(output: Path, damage: str) -> None:
-    signed(output, DAYS[0])
-    signed(output, DAYS[3], b"{}" if damage == "envelope" else None)
+    sign_made_run(output, DAYS[0])
+    sign_made_run(output, DAYS[3])
     run = output / DAYS[3]
-    if damage == "metrics":
+    if damage == "envelope":
+        (output / "signoffs" / f"{DAYS[3]}.dsse.json").write_bytes(b"{}")
+    elif damage == "no sign-off":
+        (output / "signoffs" / f"{DAYS[3]}.dsse.json").unlink()
+    elif damage == "exchanged":
+        (output / "signoffs" / f"{DAYS[0]}.dsse.json").replace(output / "signoffs" / f"{DAYS[3]}.dsse.json")
+    elif damage == "ledger":
+        (output / "ledger.jsonl").write_bytes((output / "ledger.jsonl").read_bytes()[:-9])
+    elif damage == "run.json":
+        (run / "run.json").write_bytes((run / "run.json").read_bytes() + b" ")
+    elif damage == "metrics":
         (run / "tables" / "metrics.parquet").write_bytes(b"PAR1")
     elif damage == "gone":
         run.rename(output.parent / "elsewhere")
     elif damage == "no figure":
         make_run(output, "20261104T070000Z", {"other": {"all": 1.0}})
-        signed(output, "20261104T070000Z")
+        sign_made_run(output, "20261104T070000Z")
     one = found(output, LAST)
     assert one.value is None and one.reason.endswith(".")
-    assert {
-        "envelope": "not an envelope",
-        "metrics": "is signed, and gone or damaged",
-        "gone": "is signed, and gone or damaged",
-        "no figure": "has no such figure",
-    }[damage] in one.reason
+    assert DAMAGE[damage] in one.reason
 
 
 @pytest.mark.parametrize(
@@ -107,7 +126,7 @@ def test_a_damaged_signed_run_is_no_reference_and_no_older_one_is(output: Path, 
     ],
 )
 def test_runs_that_were_counted_otherwise_are_not_comparable(output: Path, more: dict[str, Any], reason: str) -> None:
-    signed(output, DAYS[3])
+    sign_made_run(output, DAYS[3])
     run = facts(output, **more)
     assert reason in found(output, LAST, run).reason
     assert reason in found(output, {"kind": "pinned", "compare": "ratio", "run": DAYS[0]}, run).reason
