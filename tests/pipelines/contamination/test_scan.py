@@ -232,7 +232,8 @@ UNICODE = [
     "Ｆｕｌｌ ｗｉｄｔｈ ｌｅｔｔｅｒｓ ａｒｅ ａｎｏｔｈｅｒ "
     "ｗａｙ ｏｆ ｗｒｉｔｉｎｇ ｗｈａｔ ａ ｒｅａｄｅｒ ｓｅｅｓ ａｓ ｔｈｅ "
     "ｓａｍｅ ｔｅｘｔ ｏｎ ａ ｐａｇｅ",
-    "e\u0301te\u0301 a\u0300 la plage ou\u0300 l'eau est tie\u0300de et les e\u0301toiles s'e\u0301teignent apre\u0300s minuit"
+    "e\u0301te\u0301 a\u0300 la plage ou\u0300 l'eau est tie\u0300de "
+    "et les e\u0301toiles s'e\u0301teignent apre\u0300s minuit"
     " comme des feux e\u0301tranges sur la mer",
     "𝔄 𝔟𝔬𝔬𝔨 𝔬𝔣 𝔣𝔯𝔞𝔨𝔱𝔲𝔯 and 𐐀𐐁𐐂 letters beyond the first plane are words like any other words in a row here",
 ]
