@@ -210,7 +210,7 @@ def main() -> int:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path(".bench"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--sizes", type=float, nargs=2, default=(100.0, 600.0), metavar="MB")
+    parser.add_argument("--sizes", type=float, nargs=2, default=(300.0, 900.0), metavar="MB")
     parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
