@@ -74,7 +74,7 @@ def readme_blocks(language):
 
 
 def test_ci_runs_the_readmes_commands_as_written():
-    demo, tests = (block.strip() for block in readme_blocks("bash"))
+    demo, tests = (block.strip() for block in readme_blocks("bash")[:2])
     assert demo.endswith("corpus-audit demo") and "pytest" in tests
     assert len(demo.splitlines()) == len(tests.splitlines()) == 1
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -85,13 +85,21 @@ def test_ci_runs_the_readmes_commands_as_written():
 def test_the_readmes_audit_yaml_is_valid(tmp_path):
     from corpus_audit.schemas.audit_file import load_audit
 
-    block, *sections = readme_blocks("yaml")
+    block, *sections = readme_blocks("yaml")[:4]
     (tmp_path / "audit.yaml").write_text(block)
     assert load_audit(tmp_path / "audit.yaml").spec.mixture.shares == {"web": 0.7, "code": 0.3}
-    assert len(sections) == 3
     (tmp_path / "audit.yaml").write_text("\n".join([block, *sections]))
     spec = load_audit(tmp_path / "audit.yaml").spec
     assert len(spec.baselines) == 2 and spec.sampling is not None and spec.contamination_spec is not None
+
+
+def test_the_readmes_policy_and_waiver_are_valid(tmp_path):
+    from corpus_audit.checks.policy_check import mistakes
+    from corpus_audit.schemas.policy_file import load_policy
+
+    (tmp_path / "policy.yaml").write_text("".join(readme_blocks("yaml")[4:]))
+    loaded = load_policy(tmp_path / "policy.yaml")
+    assert not mistakes(loaded) and len(loaded.policy.rules) == len(loaded.policy.waivers) == 1
 
 
 def test_the_readme_names_every_table_and_exit_code():
