@@ -57,7 +57,7 @@ def _state(waiver: Waiver, failing: Judgement | None, today: date) -> tuple[Stat
     bound = waiver.holds_while.bound
     figure = None if failing.observed is None else Figure(failing.observed, None, None)
     if figure is None or certainty(figure, bound, "value") != "within":
-        unit = "" if failing.reference is not None and failing.reference.unitless else failing.unit
+        unit = failing.compared_unit
         return "void", f"Waiver {waiver.id} is void: it holds for {bound_text(bound, unit)}."
     return "used", f"Waived by {waiver.id} until {waiver.expires} ({waiver.ticket})."
 

@@ -132,6 +132,11 @@ class Judgement(Record):
     waiver: str | None = None
     line: int | None = None
 
+    @property
+    def compared_unit(self) -> str:
+        """The unit of what is held against the bounds."""
+        return "" if self.reference is not None and self.reference.unitless else self.unit
+
 
 class WaiverUse(Record):
     """A waiver of the policy and what became of it on the day the run was judged.

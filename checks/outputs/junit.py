@@ -65,8 +65,7 @@ def _case(suite: Element, judgement: Judgement) -> None:
 
 def details(judgement: Judgement) -> list[str]:
     """What else there is to know of a judgement, a line each."""
-    unitless = judgement.reference is not None and judgement.reference.unitless
-    unit = "" if unitless else judgement.unit
+    unit = judgement.compared_unit
     known = {
         "observed": figure(judgement.observed, unit) if judgement.observed is not None else "",
         "95 % interval": f"{figure(judgement.low, judgement.unit)} to {figure(judgement.high, judgement.unit)}"

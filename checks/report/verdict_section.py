@@ -76,6 +76,7 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
     if last is not None:
         before: dict[tuple[str, str], StatusName] = {(p.rule, p.slice): p.status.value for p in last.judgements}
         rows = [replace(row, before=before.get((row.rule, row.slice))) for row in rows]
+    units = {judgement.rule: judgement.compared_unit for judgement in results.judgements}
     passing = [row for row in rows if row.settled]
     shown = [row for row in rows if not row.settled] + passing[:LISTED_PASSES]
     counts = Counter(row.status for row in rows)
@@ -96,7 +97,7 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
                 waiver.rule,
                 waiver.slice,
                 waiver.state,
-                bound_text(waiver.holds_while, ""),
+                bound_text(waiver.holds_while, units.get(waiver.rule, "")),
                 waiver.reason,
                 waiver.ticket,
                 waiver.owner,
@@ -176,7 +177,7 @@ _JUDGED = {"interval": "interval", "value": "value", "low": "lower bound", "high
 
 def _row(judgement: Judgement) -> JudgementRow:
     unit = judgement.unit
-    compared = "" if judgement.reference is not None and judgement.reference.unitless else unit
+    compared = judgement.compared_unit
     return JudgementRow(
         rule=judgement.rule,
         title=judgement.title,

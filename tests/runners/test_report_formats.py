@@ -1,6 +1,7 @@
 """``corpus-audit report --format``: every output on request, to standard output or a file."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_sarif_points_where_it_is_told(run: str, capsys: pytest.CaptureFixture[s
     (told,) = json.loads(capsys.readouterr().out)["runs"]
     places = [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in told["results"]]
     assert set(places) == {"audits/policy.yaml"}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_no_socket_is_opened(run: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert run_command(["report", run, "--format", kind], Session()) == 0
 
 
 @pytest.mark.parametrize("wrong", [["--format", "junit", "--json"], ["--format", "junit", "--policy-path", "x"]])

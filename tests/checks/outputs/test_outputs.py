@@ -132,7 +132,8 @@ def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: 
     assert len(rows) == len(open_) == 4
     for told in ("`domain=web/common-crawl`", "3.12 %", "fails unless at most 2 %", "`data@example.org`"):
         assert told in rows[0]
-    assert "`W-1` | used" in text and "Last signed: `20261001T000000Z`" in text
+    assert "`W-1` | used | `leak` | `benchmark=exam,rule=gpt3` | at most 5 % |" in text
+    assert "Last signed: `20261001T000000Z`" in text
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     assert html.count("<table>") == 2 and html.count("<h2>") == 4
 
