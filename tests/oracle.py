@@ -28,7 +28,7 @@ WHITE_SPACE = frozenset(
 """The 25 code points that have the Unicode property White_Space (PropList.txt)."""
 
 PRINTED_VALUES = 10_000
-GROUP_CELLS = 2**28
+GROUP_CELLS = 2**29
 SAMPLED_DOCUMENTS = 4_000
 
 

@@ -20,7 +20,7 @@ from corpus_audit.pipelines.partials import Partial, PartialReader, merge_facts
 from corpus_audit.pipelines.tokenization import text_buffers
 from corpus_audit.schemas.audit import AuditSpec
 
-GROUP_CELLS = 2**28
+GROUP_CELLS = 2**29
 """Groups are kept by domain while groups x domains x vocabulary is at most this, otherwise overall."""
 
 CELLS = TableSpec(
@@ -58,7 +58,7 @@ class Tokens(Measure):
     """
 
     name = "tokens"
-    version = 2
+    version = 3
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """Domain, cluster (groups are made of whole clusters) and the document's id."""
