@@ -25,7 +25,7 @@ from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
-from corpus_audit.pipelines.reading.listing import common_folder, list_shards
+from corpus_audit.pipelines.reading.listing import absolute_paths, common_folder, list_shards
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
@@ -361,6 +361,7 @@ class _Run:
             "verification_core_seconds": round(self.verify_seconds, 3),
             "host": publication.host_facts(),
             "corpus": self.corpus,
+            "paths": absolute_paths(self.spec.snapshot, self.loaded.base),
             "workers": self.workers,
             "bytes_read": self.text_bytes,
             "megabytes_per_second": round(self.text_bytes / 1e6 / seconds, 1),

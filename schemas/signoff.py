@@ -73,6 +73,8 @@ class Refusal(StrEnum):
     PLAN_UNREADABLE = "plan_unreadable"
     SHARD_MISSING = "shard_missing"
     SHARD_CHANGED = "shard_changed"
+    SHARD_EXTRA = "shard_extra"
+    """A file lies where the audit read its shards and was not signed: a job that lists the folder would read it."""
     CORPUS_UNKNOWN = "corpus_unknown"
     VERDICT = "verdict"
     """The verdict does not follow from the results and the policy."""

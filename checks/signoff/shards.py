@@ -8,11 +8,14 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 
 from corpus_audit.checks.signoff.manifest import SignedShard
 from corpus_audit.pipelines.reading import filesystems
-from corpus_audit.schemas.errors import VerificationError
+from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.schemas.errors import AuditError, VerificationError
 from corpus_audit.schemas.signoff import Refusal
 
 CHUNK = 2**20
@@ -32,6 +35,27 @@ def check_sizes(shards: Iterable[SignedShard], corpus: str) -> None:
             raise _missing(shard, error) from None
         if size != shard.size:
             raise _changed(shard, f"it has {size:,} bytes and had {shard.size:,}")
+
+
+def check_nothing_more(shards: Sequence[SignedShard], corpus: str, snapshot: SnapshotSpec) -> None:
+    """List what the audit would read now.
+
+    Args:
+        shards: those that were signed, in ``corpus``.
+        corpus: their folder or URL.
+        snapshot: the audit's paths, absolute, and its format.
+
+    Raises:
+        VerificationError: there is a shard that was not signed.
+    """
+    try:
+        found = {shard.path for shard in list_shards(snapshot, Path("/"))}
+    except AuditError as error:
+        raise VerificationError(Refusal.SHARD_EXTRA, f"the shards cannot be listed as they were: {error}") from None
+    more = sorted(found - {shard_path(corpus, shard) for shard in shards})
+    if more:
+        also = f" and {len(more) - 1:,} more" if len(more) > 1 else ""
+        raise VerificationError(Refusal.SHARD_EXTRA, f"{more[0]}{also} lies among the shards and was not signed")
 
 
 def hash_shards(shards: Sequence[SignedShard], corpus: str, workers: int, progress: Callable[[int], None]) -> None:

@@ -29,7 +29,14 @@ from corpus_audit.checks.signoff.measured import (
     subjects,
 )
 from corpus_audit.checks.signoff.run_files import open_intact_run
-from corpus_audit.checks.signoff.shards import check_sizes, detection_probability, hash_shards, open_verified, sample_of
+from corpus_audit.checks.signoff.shards import (
+    check_nothing_more,
+    check_sizes,
+    detection_probability,
+    hash_shards,
+    open_verified,
+    sample_of,
+)
 from corpus_audit.checks.signoff.signed_entries import check_compromised, check_entries
 from corpus_audit.checks.signoff.signers import (
     Signers,
@@ -42,6 +49,7 @@ from corpus_audit.checks.signoff.signers import (
 )
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas import strict_json
+from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.errors import AuditError, NotSignableError, NoVerdictError, VerificationError
 from corpus_audit.schemas.results import Results
 from corpus_audit.schemas.signoff import LEDGER, Plan, Refusal, Statement, read_statement
@@ -164,8 +172,11 @@ def verify(
     if asked.plan is not None:
         _check_plan(signed.plan, asked.plan)
     shards = signed_shards(run)
-    corpus = asked.corpus or _corpus(run)
+    place = _Place.of(run, asked.corpus)
+    corpus = place.corpus
     check_sizes(shards, corpus)
+    if place.snapshot is not None:
+        check_nothing_more(shards, corpus, place.snapshot)
     chosen = shards if asked.sample is None else sample_of(shards, asked.sample)
     progress = starting(len(chosen), sum(shard.size for shard in chosen)) if starting else lambda _: None
     hash_shards(chosen, corpus, asked.workers, progress)
@@ -175,7 +186,7 @@ def verify(
         raise
     except AuditError as error:
         raise VerificationError(Refusal.VERDICT, f"the run cannot be judged again: {error}") from None
-    return _verified(statement, envelope_digest, signers, ledger, shards, corpus, len(chosen), asked)
+    return _verified(statement, envelope_digest, signers, ledger, shards, place, len(chosen), asked, trust)
 
 
 def _verified(
@@ -184,9 +195,10 @@ def _verified(
     signers: Signers,
     ledger: Ledger | None,
     shards: tuple[SignedShard, ...],
-    corpus: str,
+    place: _Place,
     hashed: int,
     asked: Asked,
+    trust: Trust,
 ) -> Verified:
     author = statement.predicate.decision.author
     open_questions = []
@@ -203,6 +215,14 @@ def _verified(
             f"{len(shards) - hashed:,} of {len(shards):,} shards were not hashed; one changed shard is found with "
             f"probability {detection:.3f}"
         )
+    if place.snapshot is None:
+        open_questions.append("files that were not signed may lie among the shards: take their names from the manifest")
+    for waiver in statement.predicate.measured.waivers:
+        if not any(person.is_called(waiver.owner) for person in trust.people):
+            open_questions.append(
+                f"{waiver.owner}, who asked for the waiver {waiver.id}, is nobody of the trust file: an approver may "
+                "be the same person"
+            )
     if statement.predicate.measured.plan is not None and asked.plan is None:
         open_questions.append("a sampling plan is signed, and was not compared with what the job will do (--plan)")
     return Verified(
@@ -212,7 +232,7 @@ def _verified(
         approvers=tuple(sorted(signers.approvers(author))),
         head=None if ledger is None else ledger.head,
         shards=shards,
-        corpus=corpus,
+        corpus=place.corpus,
         hashed=hashed,
         detection=detection,
         leaves_open=tuple(open_questions),
@@ -265,11 +285,31 @@ def _check_plan(signed: Plan | None, given: Plan) -> None:
             )
 
 
-def _corpus(run: RunDirectory) -> str:
-    """Where the run found its shards."""
-    found = strict_json.loads((run.folder / "timings.json").read_bytes()).get("corpus")
-    if not isinstance(found, str) or not found:
-        raise VerificationError(
-            Refusal.CORPUS_UNKNOWN, "the run does not say where its shards were; name their folder with --corpus"
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the shards are, and how the audit listed them; None where that cannot be told for another place."""
+
+    corpus: str
+    snapshot: SnapshotSpec | None
+
+    @classmethod
+    def of(cls, run: RunDirectory, moved: str | None) -> _Place:
+        """By what the run says, for shards that may have moved since."""
+        found = strict_json.loads((run.folder / "timings.json").read_bytes())
+        before = found.get("corpus")
+        if not isinstance(before, str) or not before:
+            if moved is None:
+                raise VerificationError(
+                    Refusal.CORPUS_UNKNOWN,
+                    "the run does not say where its shards were; name their folder with --corpus",
+                )
+            return cls(moved.rstrip("/"), None)
+        corpus = (moved or before).rstrip("/")
+        paths = [str(path) for path in found.get("paths", ())]
+        below = [path for path in paths if path == before or path.startswith(f"{before}/")]
+        if not paths or (moved is not None and below != paths):
+            return cls(corpus, None)
+        there = tuple(f"{corpus}{path[len(before) :]}" for path in paths) if moved is not None else tuple(paths)
+        return cls(
+            corpus, SnapshotSpec(paths=there, format=run.facts["spec"].get("snapshot", {}).get("format", "auto"))
         )
-    return found

@@ -78,6 +78,11 @@ def common_folder(shards: list[Shard]) -> str | None:
     return ends.pop().rstrip("/") or "/" if len(ends) == 1 else None
 
 
+def absolute_paths(snapshot: SnapshotSpec, base: Path) -> list[str]:
+    """The paths, folders and globs of a spec without the folder that they start from."""
+    return [_absolute(path, base) for path in snapshot.paths]
+
+
 def format_of(name: str) -> ShardFormat | None:
     """The format that a file name stands for, or None."""
     lower = name.lower()

@@ -38,6 +38,7 @@ def prepared(tell, tmp_path):
         ("ci", ("--pipeline", "nightly")),
         ("bo", ("--person", "bo", "--role", "research-lead")),
         ("cy", ("--person", "cy", "--email", "cy@example.org")),
+        ("ana", ("--person", "ana", "--email", "ana@example.org")),
     ):
         code, out, _ = tell("keys", "new", name, *more, "--out", f"{name}.pem", "--trust", "trust.yaml")
         assert code == 0 and "until" in out

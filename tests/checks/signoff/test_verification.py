@@ -262,6 +262,7 @@ ATTACKS = [
      lambda w: (w.corpus / "web/b.jsonl").write_bytes(SHARDS["web/b.jsonl"] + b"\n")),
     ("a shard that was cut", Refusal.SHARD_CHANGED,
      lambda w: (w.corpus / "web/b.jsonl").write_bytes(SHARDS["web/b.jsonl"][:-1])),
+    ("a shard more", Refusal.SHARD_EXTRA, lambda w: (w.corpus / "web/d.jsonl").write_bytes(b"{}")),
     ("two shards trade bytes", Refusal.SHARD_CHANGED, lambda w: (
         (w.corpus / "web/b.jsonl").write_bytes(SHARDS["web/c.jsonl"]),
         (w.corpus / "web/c.jsonl").write_bytes(SHARDS["web/b.jsonl"]))),
@@ -292,6 +293,24 @@ def test_what_the_caller_asks_for_is_held_against_the_sign_off(world, tmp_path):
     world.asked.clear()
     world.rewrite("timings.json", b"{}")
     assert refusal(world) == "corpus_unknown"
+
+
+def test_files_that_the_audit_would_not_read_are_no_shards(world):
+    (world.corpus / "web/notes.txt").write_text("x")
+    (world.corpus / "deeper" / "still").mkdir(parents=True)
+    (world.corpus / "deeper" / "still" / "e.jsonl").write_text("{}")
+    assert world.verify().hashed == 3
+
+
+def test_where_shards_cannot_be_listed_that_is_left_open(world):
+    world.rewrite("timings.json", json.dumps({"corpus": str(world.corpus)}).encode())
+    (world.corpus / "web/d.jsonl").write_bytes(b"{}")
+    assert any("take their names from the manifest" in sentence for sentence in world.verify().leaves_open)
+
+
+def test_a_waiver_of_somebody_unknown_is_left_open(world):
+    edit_trust(world, "email: ana@example.org", "email: other@example.org")
+    assert any("nobody of the trust file" in sentence for sentence in world.verify().leaves_open)
 
 
 def test_a_plan_is_asked_for_and_none_was_signed(tmp_path):

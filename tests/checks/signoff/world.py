@@ -231,7 +231,12 @@ def _publish(world: World, waived: bool) -> None:
     for name, content in rows.items():
         staged.add_table(name, [pa.Table.from_pylist([_whole(row, TABLES[name]) for row in content], TABLES[name])])
     staged.add_text("MANIFEST.sha256", manifest_text(list(digests.items())))
-    staged.add_text("timings.json", json.dumps({"started": NOW.isoformat(), "corpus": str(world.corpus)}))
+    staged.add_text(
+        "timings.json",
+        json.dumps(
+            {"started": NOW.isoformat(), "corpus": str(world.corpus), "paths": [str(world.corpus / "*/*.jsonl")]}
+        ),
+    )
     staged.add_text("report.html", "<!doctype html><title>run</title>")
     sampling = {"budget": 1e6, "strategies": ["proportional", {"temperature": {"alpha": 0.5}}]}
     spec = {"benchmarks": [], "sampling": sampling}
