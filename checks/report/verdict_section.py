@@ -27,7 +27,10 @@ from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.results import RESULTS_FILE, Judgement, LastSigned, Reference, Results, read_results
 
 LISTED_PASSES = 300
-"""Passing judgements on the page; all that do not pass are shown."""
+"""Passing judgements on the page."""
+
+LISTED = 700
+"""Judgements on the page, and as many that changed; the page stays below 2 MB and says how many there are beyond."""
 
 VERDICT = "Verdict"
 
@@ -112,7 +115,16 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
 
 def section(view: VerdictView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
-    return Markup(environment.get_template("verdict.html").render(view=view, marks=MARKS))
+    beyond = view.judgements[LISTED:]
+    page = environment.get_template("verdict.html").render(
+        view=view,
+        marks=MARKS,
+        listed=LISTED,
+        shown=view.judgements[:LISTED],
+        open_left=sum(not row.settled for row in beyond),
+        passes_left=view.hidden + sum(row.settled for row in beyond),
+    )
+    return Markup(page)
 
 
 def findings(view: VerdictView) -> tuple[Finding, ...]:

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from corpus_audit.checks.outputs.evidence import Evidence
-from corpus_audit.checks.report import html
+from corpus_audit.checks.report import html, verdict_section
 from corpus_audit.checks.report.findings import findings, limits
 from corpus_audit.checks.report.html import render_html
 from corpus_audit.checks.report.sentences import Name
+from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.schemas.results import PastJudgement, Status
+from tests.checks.report.judged_runs import LAST, judgement, results
 from tests.checks.report.test_report_page import Page, contrast
 
 
@@ -58,6 +61,25 @@ def test_charts_have_a_title_and_are_told_in_words(everything: Evidence) -> None
 
 def test_the_page_with_every_section_is_one_small_file(everything: Evidence) -> None:
     assert len(render_html(everything.report).encode()) < 2_000_000
+
+
+def test_ten_thousand_failures_leave_the_page_small_and_are_counted_on_it(evidence: Evidence, judged_run: Path) -> None:
+    long = {"rationale": "because " * 40, "next_step": "do it " * 60, "owner": "o" * 200, "reason": "worse " * 60}
+    failing = [judgement("d", Status.FAIL, f"domain=host-{n}.example.org", **long) for n in range(10_000)]
+    passing = [judgement("d", Status.PASS, f"domain=good-{n}") for n in range(500)]
+    past = tuple(PastJudgement(rule="d", slice=one.slice, status=Status.PASS) for one in failing)
+    judged = results((*failing, *passing), LAST.model_copy(update={"judgements": past}))
+    view = verdict_section.view_of(judged, RunDirectory(judged_run))
+    text = render_html(replace(evidence.report, verdict=view))
+    assert len(text.encode()) < 2_000_000
+    told = "".join(Page(text).text)
+    for count in (
+        "10,000 fail",
+        "9,300 further judgements do not pass",
+        "500 further judgements pass",
+        "9,300 more",
+    ):
+        assert count in told
 
 
 def _palettes(css: str) -> dict[str, dict[str, str]]:
