@@ -68,9 +68,6 @@ class EmbeddingSpec(EmbeddingModel):
         default=(),
         description=f"Domains kept apart, the rest together; all, at most {MOST_DOMAINS}, by default.",
     )
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="What the model computes in; bfloat16 candidates are recomputed in float32."
-    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs.")
     batch_tokens: Annotated[int, Field(ge=64)] = Field(
         default=4096, description="Tokens of a batch, about; halved when CUDA runs out of memory."
@@ -109,5 +106,5 @@ class EmbeddingSpec(EmbeddingModel):
 
     def scan_settings(self) -> dict[str, Any]:
         """What decides the content of a split's partial, besides the model, the tokenizer and the documents."""
-        names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains", "dtype")
+        names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains")
         return self.model_dump(mode="json", include=set(names))

@@ -27,7 +27,6 @@ def test_a_full_section(tmp_path):
         ("units: ['mlp.3']", "7:3: 'mlp.3' is not a pattern of units|'mlp.3' is not a pattern of units"),
         ("overlap: 100", "more than half of the window"),
         ("window: 3", "must be at least 4"),
-        ("dtype: float16", "expected one of 'float32', 'bfloat16'"),
         ("kk: 3", "unknown key 'kk'"),
         ("saes: [{name: a, path: x}, {name: a, path: y}]", "two sparse autoencoders have the same name"),
         ("saes: [{name: 'a b', path: x}]", "pattern"),
@@ -45,7 +44,7 @@ def test_only_what_changes_a_partial_is_in_its_settings():
     spec = EmbeddingSpec(model="m")
     for same in ({"device": "cpu"}, {"heatmaps": False}, {"batch_tokens": 64}, {"output": "x"}):
         assert EmbeddingSpec(model="m", **same).scan_settings() == spec.scan_settings()
-    for other in ({"window": 64}, {"k": 3}, {"units": ("mlp.0:*",)}, {"dtype": "bfloat16"}, {"domains": ("a",)}):
+    for other in ({"window": 64}, {"k": 3}, {"units": ("mlp.0:*",)}, {"domains": ("a",)}):
         assert EmbeddingSpec(model="m", **other).scan_settings() != spec.scan_settings()
     with pytest.raises(ValidationError):
         spec.k = 3

@@ -1,0 +1,25 @@
+"""Fixed bins of activations, the same for every unit and corpus, so that counts and samples merge.
+
+A histogram has `HISTOGRAM_BINS`: half octaves of the magnitude from 2^-8 to 2^8 on either side (a half octave begins at
+2^e or at 1.5 * 2^e), and one bin for everything nearer to 0. Samples across the range of a unit have `SAMPLE_BINS`: one
+for peaks below 2^-8, then octaves; the last takes everything above 2^7.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.activations import CODES
+
+HISTOGRAM_BINS = 2 * CODES + 1
+
+
+def histogram_edges() -> np.ndarray:
+    """Lower edges of all bins but the first, float64 [HISTOGRAM_BINS - 1], ascending; the outer bins are open."""
+    magnitudes = [2.0**e * m for e in range(-8, 8) for m in (1.0, 1.5)]
+    return np.array([*(-m for m in reversed(magnitudes)), *magnitudes])
+
+
+def sample_edges() -> np.ndarray:
+    """Lower edges of all sample bins but the first, float64 [SAMPLE_BINS - 1]."""
+    return 2.0 ** np.arange(-8, 8)

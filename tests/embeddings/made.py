@@ -1,0 +1,114 @@
+"""Small models, windows and indexes for tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.embeddings.accumulator import Accumulator, BatchRows, ListSizes
+from corpus_audit.embeddings.index_files import IndexFacts, write_index
+from corpus_audit.embeddings.index_tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.windows import WindowPlan, cut, document_key
+
+SIZES = ListSizes(top=4, domain=2, minima=3, samples=2)
+MOMENT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class Spaces:
+    """A tokenizer of words: ids are made of the word, 1 to 997."""
+
+    class _Encoding:
+        def __init__(self, text: str) -> None:
+            self.ids, self.offsets, at = [], [], 0
+            for word in text.split(" "):
+                self.ids.append(1 + sum(map(ord, word)) % 997)
+                self.offsets.append((at, at + len(word)))
+                at += len(word) + 1
+
+    def encode_batch(self, texts, add_special_tokens):
+        assert add_special_tokens is False
+        return [self._Encoding(text) for text in texts]
+
+
+PLAN = WindowPlan(
+    window=8, overlap=0, causal=False, prefix=(998,), suffix=(999,), special=(998, 999), tokenizer="ab" * 32
+)
+
+
+def windows_from(texts, plan=PLAN):
+    """Windows of texts, and the keys of the documents."""
+    keys = [document_key(str(i), text) for i, text in enumerate(texts)]
+    return cut(texts, keys, Spaces(), plan), keys
+
+
+def values_of(windows, rows, seed=0):
+    """Activations that depend on unit and token alone, float32 [T, R]: a window's values are its own."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(1000, rows)).astype(np.float32)
+    return table[windows.tokens % 1000]
+
+
+def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None):
+    """An accumulator that has seen windows, one a batch, in any order."""
+    state = Accumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
+    values = values_of(windows, rows, seed)
+    for i in range(len(windows)) if chosen is None else chosen:
+        part = slice(windows.offsets[i], windows.offsets[i + 1])
+        domain = state.positions_of([names[of_document[windows.document[i]]]])
+        batch = BatchRows(
+            windows.ids[i : i + 1, 0],
+            domain,
+            np.array([i % 16]),
+            windows.counted[part][None],
+            windows.contexts[part][None],
+        )
+        state.count_windows(batch)
+        state.add_highest(batch, 0, values[part][None], "mlp.0")
+        state.add_lowest(batch, 0, values[part][None])
+    return state
+
+
+def write_small_index(output: Path, documents: int = 60, rows: int = 12):
+    """An index over invented documents; returns its folder, the windows, their values and the documents' texts."""
+    rng = np.random.default_rng(5)
+    words = [f"w{i}" for i in range(200)]
+    texts = [" ".join(rng.choice(words, rng.integers(3, 30))) for _ in range(documents)]
+    windows, keys = windows_from(texts)
+    of_document = [i % 2 for i in range(documents)]
+    state = state_of(windows, rows, ["books", "web"], of_document)
+    raw = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
+    table = windows.table(np.flatnonzero(np.isin(windows.ids[:, 0], state.used_windows())), raw)
+    table = table.sort_by("window").combine_chunks()
+    members = pa.table(
+        {
+            "document": pa.array(keys, pa.binary(16)),
+            "row": pa.array(np.arange(documents), pa.int64()),
+            "domain": pa.array([("books", "web")[d] for d in of_document]),
+            "id": pa.array([f"doc-{i}" for i in range(documents)]),
+            "shard": pa.array(["a.jsonl"] * documents),
+            "split": pa.array([0] * documents, pa.int32()),
+        }
+    ).sort_by("document")
+    half = rows // 2
+    indices = {"mlp.0": np.arange(half), "resid.1": np.arange(rows - half)}
+    counts = {
+        "documents": documents,
+        "dead_letters": 0,
+        "rows": documents,
+        "tokens": int(state.tokens.sum()),
+        "windows": len(windows),
+    }
+    sizes = {"k": 4, "domain_k": 2, "minima": 3, "samples": 2}
+    known = ("small", "cd" * 32, {"name": "words"}, PLAN.digest, 8, sizes, "ef" * 32, counts, tuple(state.domains))
+    facts = IndexFacts(*known)
+    tables = {
+        "windows": table,
+        "documents": documents_table(members, facts.snapshot),
+        "records": records_table(state, indices),
+        "unit_domains": unit_domains_table(state, indices),
+    }
+    folder, _ = write_index(output, MOMENT, facts, state.arrays(), indices, tables)
+    return folder, windows, values_of(windows, rows), texts
