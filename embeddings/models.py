@@ -1,0 +1,290 @@
+"""Models as the scan uses them: loaded from safetensors only, no code but `transformers`' own, identified by content.
+
+A model is a folder, a hub name (whose safetensors and JSON files are fetched into the hub's cache), or
+``entry-point:NAME``: a function of no arguments in the entry-point group ``corpus_audit.models`` that returns
+`ModelParts` around any `torch.nn.Module`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from corpus_audit.embeddings.architecture import Block, find_blocks
+from corpus_audit.schemas.errors import UsageError
+
+ENTRY_POINTS = "corpus_audit.models"
+_ENTRY = "entry-point:"
+_UNUSED = ("pooler",)
+"""Parts of checkpoints that may be missing, because no unit is read from them."""
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """A model as an entry point hands it over.
+
+    Attributes:
+        module: called with ``input_ids`` [B, L]; a list of its blocks is found by `architecture.find_blocks`.
+        tokenizer: makes its ids.
+        digest: identifies its weights and code; indexes of different digests do not merge.
+        heads: attention heads of a block.
+        longest: tokens that it can see at once.
+        head: the module whose output is the logits, if it is run.
+    """
+
+    module: nn.Module
+    tokenizer: Tokenizer
+    digest: str
+    heads: int
+    longest: int
+    head: nn.Module | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What identifies a model in an index, and how it reads text.
+
+    Attributes:
+        name: what the spec calls it.
+        digest: sha256 over its configuration and weights.
+        tokenizer: sha256 of its tokenizer.
+        causal: whether a token's activations depend on earlier tokens only (found by trying).
+        prefix, suffix: special tokens before and after a window's text.
+        special: ids that never count as examples.
+    """
+
+    name: str
+    architecture: str
+    digest: str
+    tokenizer: str
+    causal: bool
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    special: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is ready to be scanned."""
+
+    card: ModelCard
+    module: nn.Module
+    tokenizer: Tokenizer
+    blocks: tuple[Block, ...]
+    heads: int
+    head: nn.Module | None
+    device: torch.device
+
+    def run(self, ids: torch.Tensor) -> Any:
+        """The forward pass of [B, L] ids without padding; what is read is read by hooks."""
+        with torch.inference_mode():
+            return self.module(input_ids=ids)
+
+
+def load_model(name: str, base: Path, device: str = "auto", with_head: bool = False) -> Model:
+    """Load a model for scanning.
+
+    Args:
+        name: as `EmbeddingSpec.model` says it; a folder is relative to ``base``.
+        base: the folder of the audit file.
+        device: auto, cpu or cuda.
+        with_head: also the output layer, for units ``logit:*``.
+
+    Raises:
+        UsageError: it is not there, is not stored as safetensors, lacks weights, needs code of its own or is no
+            text model; the message says which.
+    """
+    place = _device(device)
+    if name.startswith(_ENTRY):
+        parts = _from_entry_point(name.removeprefix(_ENTRY))
+        count = None
+    else:
+        folder = find_folder(name, base)
+        parts, count = _from_folder(folder, with_head)
+    module = parts.module.float().to(place).eval().requires_grad_(False)
+    text = parts.tokenizer
+    text.no_truncation()
+    text.no_padding()
+    prefix, suffix = _surroundings(text)
+    card = ModelCard(
+        name=name,
+        architecture=type(module).__name__,
+        digest=parts.digest,
+        tokenizer=hashlib.sha256(text.to_str().encode()).hexdigest(),
+        causal=_is_causal(module, text.get_vocab_size(), place),
+        prefix=prefix,
+        suffix=suffix,
+        special=tuple(sorted(i for i, token in text.get_added_tokens_decoder().items() if token.special)),
+    )
+    return Model(card, module, text, find_blocks(module, count), parts.heads, parts.head, place)
+
+
+def find_folder(name: str, base: Path) -> Path:
+    """The folder of a model: as named, or fetched from the hub (JSON and safetensors files only).
+
+    Raises:
+        UsageError: there is none, or it holds no safetensors.
+    """
+    folder = (base / name).expanduser()
+    if not folder.is_dir():
+        if name.count("/") > 1 or name.startswith((".", "/", "~")):
+            raise UsageError(f"no model at {folder}: give a folder with config.json, tokenizer.json and safetensors")
+        folder = _from_hub(name)
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder} is not a model: it has no config.json")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+        found = f"{pickles[0]} is a pickle, which can run code when it is loaded" if pickles else "it has no weights"
+        raise UsageError(f"{folder} has no *.safetensors: {found}; convert it with safetensors.torch.save_model")
+    if not (folder / "tokenizer.json").is_file():
+        raise UsageError(f"{folder} has no tokenizer.json (slow tokenizers are not used)")
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # the hub's client raises many kinds
+        raise UsageError(f"no folder {name}, and asking the hub for a model of that name failed: {error}") from error
+
+
+def _from_entry_point(name: str) -> ModelParts:
+    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise UsageError(f"no entry point {name!r} in the group {ENTRY_POINTS} (installed: {known})")
+    parts = found[name].load()()
+    if not isinstance(parts, ModelParts):
+        raise UsageError(f"entry point {name!r} returned {type(parts).__name__}, not ModelParts")
+    return parts
+
+
+def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    common = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **common)
+        text_config = config.get_text_config()
+        if getattr(config, "is_encoder_decoder", False):
+            raise UsageError(f"{folder} is an encoder-decoder: only encoders and decoders are scanned")
+        config.use_cache = False
+        loader = _loader(transformers, config, with_head)
+        module, report = loader.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **common,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise UsageError(f"{folder} cannot be loaded as a model: {_first_line(error)}") from error
+    missing = [key for key in report["missing_keys"] if not any(part in key for part in _UNUSED)]
+    if missing:
+        raise UsageError(
+            f"{folder} lacks {len(missing)} weights of {type(module).__name__}, such as {sorted(missing)[0]}: "
+            "they would be random numbers"
+        )
+    parts = ModelParts(
+        module=module,
+        tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+        digest=_digest(folder),
+        heads=int(getattr(text_config, "num_attention_heads", 0)),
+        longest=int(getattr(text_config, "max_position_embeddings", 0) or 2**31),
+        head=module.get_output_embeddings() if with_head else None,
+    )
+    return parts, int(text_config.num_hidden_layers)
+
+
+def _loader(transformers: Any, config: Any, with_head: bool) -> Any:
+    if not with_head:
+        return transformers.AutoModel
+    name = (getattr(config, "architectures", None) or [""])[0]
+    return transformers.AutoModelForMaskedLM if name.endswith("ForMaskedLM") else transformers.AutoModelForCausalLM
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over names and digests of the configuration and the weights."""
+    lines = []
+    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _device(device: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise UsageError("device: cuda, but torch finds no CUDA device")
+    return torch.device("cuda" if there and device != "cpu" else "cpu")
+
+
+def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Special tokens that the tokenizer puts before and after a text."""
+    whole = tokenizer.encode("a").ids
+    inner = tokenizer.encode("a", add_special_tokens=False).ids
+    for at in range(len(whole) - len(inner) + 1):
+        if whole[at : at + len(inner)] == inner:
+            return tuple(whole[:at]), tuple(whole[at + len(inner) :])
+    raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
+
+
+def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool:
+    """Whether the last token leaves the output of the first as it is; tried rather than believed."""
+    ids = torch.arange(8, device=device).repeat(2, 1) % vocabulary
+    ids[1, -1] = (ids[1, -1] + vocabulary // 2) % vocabulary
+    with torch.inference_mode():
+        output = module(input_ids=ids)
+    hidden = output[0] if not isinstance(output, torch.Tensor) else output
+    return bool(torch.equal(hidden[0, :-1], hidden[1, :-1]))
+
+
+def check_window(model: Model, window: int) -> None:
+    """See that the model can read a window of that many tokens.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    token = (model.card.special or (0,))[-1]
+    other = next(i for i in range(model.tokenizer.get_vocab_size()) if i != token)
+    try:
+        model.run(torch.full((1, window), other, device=model.device))
+    except (IndexError, RuntimeError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise UsageError(f"{model.card.name} cannot read a window of {window} tokens: {_first_line(error)}") from error
+
+
+def describe_digest(folder: Path) -> str:
+    """The digest that a model in a folder would have, without loading it."""
+    return _digest(folder)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def card_from_json(value: dict[str, Any]) -> ModelCard:
+    """The card that `ModelCard.as_json` wrote."""
+    listed = {name: tuple(value[name]) for name in ("prefix", "suffix", "special")}
+    return ModelCard(**(json.loads(json.dumps(value)) | listed))

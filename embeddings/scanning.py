@@ -1,0 +1,129 @@
+"""Running a model over windows: everything that is kept of all units is taken in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+import torch
+
+from corpus_audit.embeddings.accumulator import Accumulator, BatchRows
+from corpus_audit.embeddings.batches import batch_ids, batch_rows, batches
+from corpus_audit.embeddings.units import Reading, Taps
+from corpus_audit.embeddings.windows import Windows
+from corpus_audit.schemas.errors import UsageError
+
+
+def scan(
+    taps: Taps,
+    windows: Windows,
+    domain: np.ndarray,
+    group: np.ndarray,
+    into: Accumulator,
+    batch_tokens: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Take the activations of windows into an accumulator; ``taps`` are hooked.
+
+    Args:
+        taps: the units.
+        windows: what the model reads.
+        domain: int64 [N], the windows' domains, as positions in ``into.domains``.
+        group: int64 [N], hash groups of their documents.
+        into: where examples and statistics go.
+        batch_tokens: about how many tokens the model sees at once.
+        progress: called with the tokens of every batch.
+
+    Raises:
+        AuditError: an activation is not a finite number.
+    """
+    for chosen in batches(windows.lengths, batch_tokens):
+        rows = batch_rows(windows, chosen, domain, group)
+        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
+        into.count_windows(rows)
+
+        taps.run(ids, partial(_take, taps, into, rows))
+        progress(ids.shape[0] * ids.shape[1])
+
+
+def heat_maps(
+    taps: Taps, windows: Windows, row: np.ndarray, slot: np.ndarray, at: np.ndarray, into: np.ndarray, batch_tokens: int
+) -> None:
+    """Activations of every token in windows that hold an example; one more pass over those windows.
+
+    Args:
+        taps: the units, hooked.
+        windows: the windows that hold an example.
+        row, slot, at: int64 [P], an example's unit (by row), its slot, and its window's position in ``windows``.
+        into: float16 [R, k, window], filled where there is an example; tokens of a window from 0.
+        batch_tokens: as for `scan`.
+    """
+    order = np.lexsort((row, at))
+    row, slot, at = row[order], slot[order], at[order]
+    for chosen in batches(windows.lengths, batch_tokens):
+        place = {int(window): b for b, window in enumerate(chosen)}
+        firsts, lasts = np.searchsorted(at, chosen), np.searchsorted(at, chosen, side="right")
+        pairs = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
+        if not len(pairs):
+            continue
+        of_row = row[pairs]
+        by_row = np.argsort(of_row, kind="stable")
+        pairs, of_row = pairs[by_row], of_row[by_row]
+        in_batch = np.array([place[int(window)] for window in at[pairs]], np.int64)
+        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
+
+        taps.run(ids, partial(_keep_heat, into, of_row, slot[pairs], in_batch))
+
+
+def _take(taps: Taps, into: Accumulator, rows: BatchRows, reading: Reading) -> None:
+    used = len(rows.window)
+    values = as_array(reading.values[:used])
+    if reading.highest:
+        fired = None if reading.fired is None else reading.fired[:used].cpu().numpy()
+        into.add_highest(rows, reading.row, values, taps.selection.point_of(reading.row), fired)
+    if reading.lowest:
+        into.add_lowest(rows, reading.row, values)
+
+
+def _keep_heat(into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np.ndarray, reading: Reading) -> None:
+    """Examples of a batch, ascending by ``row``; those of the columns that are read now."""
+    if not reading.highest:
+        return
+    first, last = np.searchsorted(row, [reading.row, reading.row + reading.values.shape[-1]])
+    if first < last:
+        device = reading.values.device
+        columns = torch.from_numpy(row[first:last] - reading.row).to(device)
+        values = as_array(reading.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
+        into[row[first:last], slot[first:last], : values.shape[1]] = values
+
+
+def as_array(values: torch.Tensor) -> np.ndarray:
+    """A contiguous float32 array; without a copy where the tensor is one already."""
+    found: np.ndarray = values.detach().float().contiguous().cpu().numpy()
+    return found
+
+
+def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
+    """The largest of ``batch_tokens``, half of it, … with which a forward pass fits into the device's memory.
+
+    Raises:
+        UsageError: not even one window fits.
+    """
+    tokens = batch_tokens
+    while True:
+        rows = max(1, tokens // window)
+        ids = torch.zeros((rows, window), dtype=torch.long, device=taps.device)
+        try:
+            taps.run(ids, lambda reading: None)
+            return tokens
+        except torch.cuda.OutOfMemoryError:
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
+            if rows == 1:
+                raise UsageError(
+                    f"one window of {window} tokens does not fit into the memory of {taps.device}: use device: cpu, "
+                    "or a smaller window"
+                ) from None
+            tokens //= 2
