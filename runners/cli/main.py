@@ -35,6 +35,8 @@ COMMANDS = {
     "approve": "corpus_audit.runners.cli.approve:approve",
     "verify": "corpus_audit.runners.cli.verify:verify",
     "ledger": "corpus_audit.runners.cli.ledger:ledger",
+    "index": "corpus_audit.runners.cli.index:index",
+    "lookup": "corpus_audit.runners.cli.lookup:lookup",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",
 }

@@ -1,0 +1,119 @@
+"""``corpus-audit index``: scan a corpus for what makes a model's units fire; ``index verify`` checks an index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+from corpus_audit.schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.build import Built
+
+
+class _Default(click.Group):
+    """A group that takes what is none of its commands for an argument of ``build``."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["build", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Default, short_help="Index which examples make a model's units fire.")
+def index() -> None:
+    """Scan the corpus of an audit for what makes the units of a model fire.
+
+    `corpus-audit index AUDIT` builds the index that the audit's embedding section describes; `corpus-audit index verify
+    INDEX` checks one.
+    """
+
+
+@index.command(short_help="Build the index of an audit (the default).")
+@click.argument("audit", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: embedding.k=50.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@json_option
+@click.pass_obj
+def build(session: Session, audit: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Build the index of AUDIT's embedding section.
+
+    What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
+    is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
+    """
+    from corpus_audit.pipelines.board import process_board
+    from corpus_audit.runners.progress import ProgressReporter
+    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.schemas.errors import UsageError
+
+    loaded = load_audit(audit, overrides)
+    session.output = loaded.base / loaded.spec.output
+    try:
+        from corpus_audit.embeddings.build import build_index
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    board = process_board()
+    board.reset()
+
+    def begin(stage: str, size: int) -> Callable[[int], None]:
+        board.begin_stage(stage, total_bytes=size)
+        return board.advance
+
+    with ProgressReporter(board, sys.stderr, quiet):
+        built = build_index(loaded, begin=begin)
+    asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
+    if built.batch_tokens < asked:
+        note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")
+    _tell(built, as_json)
+
+
+def _tell(built: Built, as_json: bool) -> None:
+    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.embeddings.index_files import facts_text
+
+    counts = built.facts.counts
+    size = sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
+    if as_json:
+        payload = {"index": str(built.folder), "counts": counts, "domains": list(built.facts.domains)}
+        splits = {"splits_scanned": built.splits_scanned, "splits_kept": built.splits_kept}
+        seconds = {name: round(value, 3) for name, value in built.seconds.items()}
+        emit_json("index", payload | splits | {"bytes": size, "seconds": seconds})
+        return
+    click.echo(safe_text(facts_text(built.facts), 200))
+    click.echo(
+        f"{counts['documents']:,} documents, {counts['windows']:,} windows; {built.splits_scanned:,} splits scanned, "
+        f"{built.splits_kept:,} kept from before"
+    )
+    if counts["dead_letters"]:
+        click.echo(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
+    click.echo("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
+    click.echo(f"{size / 1e6:,.1f} MB in {built.folder}")
+
+
+@index.command(short_help="Check that an index is as it was written.")
+@click.argument("path", type=click.Path(path_type=Path), default=Path("index"))
+@json_option
+def verify(path: Path, as_json: bool) -> int:
+    """Check the digest of every file of the index at PATH (its folder, or a folder of indexes: the newest)."""
+    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.embeddings.index_files import damaged_files, find_index, read_facts
+
+    folder = find_index(path)
+    wrong = list(damaged_files(folder, read_facts(folder)))
+    code = ExitCode.VERIFICATION_FAILED if wrong else ExitCode.OK
+    if as_json:
+        shown = [{"file": name, "problem": what} for name, what in wrong]
+        emit_json("index-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
+        return int(code)
+    for name, what in wrong:
+        click.echo(f"DAMAGED {safe_text(name, 200)} {what}")
+    if not wrong:
+        click.echo(f"every file of {folder} is as it was written")
+    return int(code)

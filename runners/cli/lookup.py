@@ -1,0 +1,110 @@
+"""``corpus-audit lookup``: the training examples that make a unit fire."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings import Example
+    from corpus_audit.embeddings.reader import DomainRate
+
+
+class Range(click.ParamType[tuple[float, float]]):
+    """Two numbers with a colon between them; one that is left out is open."""
+
+    name = "low:high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Parse it."""
+        if isinstance(value, tuple):
+            return value
+        low, colon, high = str(value).partition(":")
+        try:
+            found = float(low or "-inf"), float(high or "inf")
+        except ValueError:
+            found = (1.0, 0.0)
+        if not colon or not found[0] <= found[1]:
+            self.fail(f"{value!r} is not a range such as 0.5:2 or :0", param, ctx)
+        return found
+
+
+@click.command(short_help="Show the training examples that make a unit fire.")
+@click.argument("unit")
+@click.option("--index", "path", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
+              help="The index, or a folder of indexes: the newest.")  # fmt: skip
+@click.option("--domain", help="The highest in this domain.")
+@click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many.")
+@click.option("--min", "lowest", is_flag=True, help="The lowest (before the activation function).")
+@click.option("--range", "between", type=Range(), help="Samples whose peak is between LOW:HIGH, lowest first.")
+@click.option("--per-document", type=click.IntRange(min=1), help="At most so many of one document.")
+@json_option
+def lookup(
+    unit: str,
+    path: Path,
+    domain: str | None,
+    k: int,
+    lowest: bool,
+    between: tuple[float, float] | None,
+    per_document: int | None,
+    as_json: bool,
+) -> None:
+    """Show the examples that make UNIT fire most, with the document, the domain and the tokens around the peak.
+
+    UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
+    """
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.schemas.errors import UsageError
+
+    if lowest + (between is not None) + (domain is not None) > 1:
+        raise UsageError("--min, --range and --domain exclude each other")
+    index = open_index(path)
+    which = "minima" if lowest else "samples" if between is not None else "top"
+    found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)  # type: ignore[arg-type]
+    if as_json:
+        examples = [_json(example) for example in found]
+        rates = [_rate(one) for one in index.domain_rates(unit)]
+        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates})
+        return
+    import shutil
+
+    from corpus_audit.runners.lookup_summary import summary_lines
+
+    width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
+    for line in summary_lines(index, unit, found, width, colour_on_stdout()):
+        click.echo(line)
+
+
+def _json(example: Example) -> dict[str, Any]:
+    start, end = example.peak
+    return {
+        "rank": example.rank,
+        "value": example.value,
+        "window": f"{example.window:016x}",
+        "position": example.position,
+        "peak": [example.text_start + start, example.text_start + end],
+        "text": example.text,
+        "text_start": example.text_start,
+        "heat": None if example.heat is None else [round(float(value), 5) for value in example.heat],
+        "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
+        "places": [
+            {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
+            for p in example.places
+        ],
+    }
+
+
+def _rate(one: DomainRate) -> dict[str, Any]:
+    return {
+        "domain": one.domain,
+        "tokens": one.tokens,
+        "rate": one.rate,
+        "rate_interval": one.rate_interval,
+        "mean": one.mean,
+        "mean_interval": one.mean_interval,
+    }
