@@ -133,9 +133,9 @@ def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
 
     Sorts by one number made of the first columns' leading bits, then repairs runs of equal numbers only.
     """
-    first = _leading_bits(columns)
+    first, whole = _leading_bits(columns)
     order = np.argsort(first, kind="stable")
-    if len(columns) == 1 or len(first) < 2:
+    if whole or len(first) < 2:
         return order
     values = first[order]
     equal = values[1:] == values[:-1]
@@ -151,19 +151,19 @@ def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
     return order
 
 
-def _leading_bits(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """uint64 [N], ordered as the first column is and, as far as there is room, the second."""
+def _leading_bits(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """uint64 [N], ordered as the first column is and, as far as there is room, the second; whether that is all."""
     first = columns[0].view(np.uint64)
     if len(columns) == 1 or not len(first):
-        return first
+        return first, len(columns) == 1
     second = columns[1].view(np.uint64)
     room = 64 - int(first.max()).bit_length()
     if room == 0:
-        return first
+        return first, False
     excess = max(0, int(second.max()).bit_length() - room)
     width = min(room, int(second.max()).bit_length())
     packed: np.ndarray = (first << np.uint64(width)) | (second >> np.uint64(excess))
-    return packed
+    return packed, len(columns) == 2 and excess == 0
 
 
 def merge(tables: Sequence[CountTable]) -> CountTable:

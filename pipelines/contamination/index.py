@@ -31,16 +31,23 @@ from corpus_audit.pipelines.contamination.grams import (
 )
 from corpus_audit.pipelines.contamination.items import Benchmark, Item, digest_of
 from corpus_audit.pipelines.contamination.normalisation import NORMALISATION, tables
-from corpus_audit.pipelines.kernels.contamination import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM, Grams, Texts
+from corpus_audit.pipelines.kernels.contamination import (
+    LONG_WORD_GRAM,
+    PLACES_A_BLOCK,
+    TOKEN_GRAM,
+    WORD_GRAM,
+    Grams,
+    Texts,
+)
 from corpus_audit.pipelines.kernels.normalised_words import hash_texts, hash_tokens
 from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
 from corpus_audit.schemas.benchmarks import DECOYS
 from corpus_audit.schemas.errors import StoreError
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Raised whenever the same items would give another index or the same index other hits."""
 
-_MAGIC = b"corpus-audit benchmark index 1\n"
+_MAGIC = b"corpus-audit benchmark index 2\n"
 _ALIGNED = 64
 _GRAMS = ("words", "long_words", "tokens")
 
@@ -168,7 +175,11 @@ def _grams(
     long_words = post(hashes, starts, LONG_WORD_GRAM, places=False)
     tokens = post(hash_tokens(encoded.ids), encoded.offsets, TOKEN_GRAM, places=True)
     weights = idf_weights(hashes, starts, prompts, benchmark_texts)
-    texts = Texts(starts, prompts, hashes, words.numbers, weights, encoded.offsets, encoded.ids, tokens.numbers)
+    blocks = np.searchsorted(encoded.offsets, np.arange(0, len(encoded.ids), PLACES_A_BLOCK), side="right") - 1
+    texts = Texts(
+        starts, prompts, hashes, words.numbers, weights, encoded.offsets, encoded.ids, tokens.numbers,
+        blocks.astype(np.int32),
+    )  # fmt: skip
     return texts, words, long_words, tokens
 
 

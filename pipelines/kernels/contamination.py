@@ -19,6 +19,9 @@ from corpus_audit.pipelines.kernels.jit import inlined, kernel
 WORD_GRAM, LONG_WORD_GRAM, TOKEN_GRAM = 8, 13, 10
 """PaLM, Llama 3 and Tulu 3; GPT-3; the exact beginning of a match of Llama 2."""
 
+PLACES_A_BLOCK = 64
+"""Tokens of benchmark texts between two entries of the table that says whose they are."""
+
 SKIP_BUDGET = 4
 """Llama 2: tokens in which a match may differ."""
 
@@ -64,6 +67,7 @@ class Texts(NamedTuple):
         hashes: uint64 [W]; grams: int32 [W], the number of the 8-gram that begins there, or -1.
         weights: int64 [W], IDF of the 5-gram that begins there, 0 where it is not the prompt's or answer's first such.
         token_starts: int64 [X + 1]; tokens: uint32 [T]; token_grams: int32 [T], the number of the 10-gram, or -1.
+        token_blocks: int32, the text that token 64 b is of, for every b: a place's text is that or one of the next.
     """
 
     starts: np.ndarray
@@ -74,6 +78,7 @@ class Texts(NamedTuple):
     token_starts: np.ndarray
     tokens: np.ndarray
     token_grams: np.ndarray
+    token_blocks: np.ndarray
 
 
 class Marks(NamedTuple):

@@ -157,10 +157,14 @@ def _rank(value: np.ndarray) -> np.ndarray:
 
 
 def _grams(hits: Hits, block: Documents) -> CountTable:
+    """Documents by n-gram and domain, added up here: sorting one number a hit takes a tenth of what rows take."""
+    domains = max(len(block.names), 1)
+    both = np.sort(hits.grams * domains + block.domains[hits.gram_rows])
+    starts = np.flatnonzero(np.diff(both, prepend=-1))
     columns = {
-        "gram": hits.grams.astype(np.uint64),
-        "domain": block.domains[hits.gram_rows],
-        "documents": np.ones(len(hits.grams), np.int64),
+        "gram": (both[starts] // domains).astype(np.uint64),
+        "domain": both[starts] % domains,
+        "documents": np.diff(starts, append=len(both)),
     }
     return CountTable(GRAMS, columns)
 
