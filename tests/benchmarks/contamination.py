@@ -10,7 +10,8 @@ they stand as they are: both sides share licences and vendored code, and a quart
 an item. What is measured is the whole job in fresh processes, with benchmarks and without, at two sizes: the slope is
 what a further megabyte takes (reading, tokens, counters, scan), the plain figure holds start-up, index and tables too.
 Beside it stands the 13-gram rule in plain Python, a set of tuples. CPU seconds are those of the process; on a machine
-that does other work too they say more than wall time. Exits 1 if a limit is missed; that of the rate is for ``unlike``.
+that does other work too they say more than wall time. The scan's own rate is what it adds to a job without benchmarks:
+text that is read and has its tokens. Exits 1 if a limit is missed; that of the rate is for the scan of ``unlike``.
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ def measured(arguments: argparse.Namespace, case: str) -> dict[str, Any]:
     found = figures(taken, [size_of(corpus)[1] / 1e6 for corpus in corpora])
     recall = min([*canaries.values(), *planted.values()])
     limits = {
-        "rate": case == "alike" or found["scan_slope_mb_s"] >= MEGABYTES_A_SECOND,
+        "rate": case == "alike" or found["scan_alone_mb_s"] >= MEGABYTES_A_SECOND,
         "index": built < INDEX_SECONDS,
         "recall": recall == 1.0,
     }
@@ -254,8 +255,12 @@ def say(result: dict[str, Any]) -> None:
     rate, plain = result["scan_slope_mb_s"], result["python_13_grams_mb_s"]
     limit = " (limit 40)" if result["case"] == "unlike" else ""
     print(f"{result['case']}:")
-    print(f"  a further megabyte   {rate:8.1f} MB/s{limit}, by CPU time {result['scan_slope_mb_s_by_cpu']:.1f}")
-    print(f"  of that, the scan    {result['scan_alone_mb_s']:8.1f} MB/s: what it adds to a job without benchmarks")
+    print(
+        f"  the scan             {result['scan_alone_mb_s']:8.1f} MB/s{limit}: what it adds to a job without benchmarks"
+    )
+    print(
+        f"  a further megabyte   {rate:8.1f} MB/s of the whole job, by CPU time {result['scan_slope_mb_s_by_cpu']:.1f}"
+    )
     print(f"  the large run        {result['scan_whole_mb_s']:8.1f} MB/s with start-up, index and tables")
     print(
         f"  without benchmarks   {result['plain_slope_mb_s']:8.1f} MB/s, {result['plain_slope_mb_s'] / rate:.2f} times"
