@@ -231,6 +231,7 @@ def _scanner(loaded: LoadedAudit) -> _Scanner:
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
         "blocks": [one.block for one in spec.directions],
         "torch": importlib.metadata.version("torch"),
+        "device": model.device.type,
     }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     with taps.hooked():

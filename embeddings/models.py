@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -274,17 +273,6 @@ def check_window(model: Model, window: int) -> None:
         raise UsageError(f"{model.card.name} cannot read a window of {window} tokens: {_first_line(error)}") from error
 
 
-def describe_digest(folder: Path) -> str:
-    """The digest that a model in a folder would have, without loading it."""
-    return _digest(folder)
-
-
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
-
-
-def card_from_json(value: dict[str, Any]) -> ModelCard:
-    """The card that `ModelCard.as_json` wrote."""
-    listed = {name: tuple(value[name]) for name in ("prefix", "suffix", "special")}
-    return ModelCard(**(json.loads(json.dumps(value)) | listed))

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-T_15 = 2.131449545559323
-"""97.5 % quantile of Student's t with 15 degrees of freedom: sixteen groups of documents less one."""
-
 LEAST_GROUPS = 8
 """Groups that must hold tokens; with fewer there is no interval."""
+
+QUANTILES = {7: 2.364624, 8: 2.306004, 9: 2.262157, 10: 2.228139, 11: 2.200985, 12: 2.178813, 13: 2.160369,
+             14: 2.144787, 15: 2.131450}  # fmt: skip
+"""97.5 % quantiles of Student's t by degrees of freedom, groups less one; a table, as importing scipy takes longer than
+a lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +46,5 @@ def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
         return Rates(value, nothing, nothing)
     residuals = sums[held] - value * tokens[held, None]
     deviation = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0)) / total
-    return Rates(value, value - T_15 * deviation, value + T_15 * deviation)
+    reach = QUANTILES[groups - 1] * deviation
+    return Rates(value, value - reach, value + reach)

@@ -30,7 +30,7 @@ from corpus_audit.embeddings.architecture import input_width, output_width, proj
 from corpus_audit.embeddings.models import Model
 from corpus_audit.embeddings.sparse_autoencoders import Autoencoder
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, describe, select
+from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
 
 TILE = 8192
 """Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
@@ -305,10 +305,6 @@ class Taps:
         self._local.shape = tuple(ids.shape)
         with self.sinking(sink):
             self._model.run(ids)
-
-    def describe(self) -> str:
-        """What the model has, in a few words."""
-        return describe(self.widths)
 
 
 def _stream(output: Any) -> torch.Tensor:

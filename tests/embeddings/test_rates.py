@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from corpus_audit.embeddings.rates import T_15, rates
+from corpus_audit.embeddings.rates import QUANTILES, rates
 
 
 def test_a_case_by_hand():
@@ -12,14 +12,22 @@ def test_a_case_by_hand():
     assert found.value[0] == pytest.approx(60 / 160)
     residuals = sums[:, 0] - 0.375 * tokens
     deviation = np.sqrt(16 / 15 * (residuals**2).sum()) / 160
-    assert found.low[0] == pytest.approx(0.375 - T_15 * deviation)
-    assert found.high[0] == pytest.approx(0.375 + T_15 * deviation)
+    assert found.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation)
+    assert found.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation)
 
 
-def test_the_quantile_is_students():
+def test_the_quantiles_are_students():
     from scipy.stats import t
 
-    assert pytest.approx(t.ppf(0.975, 15)) == T_15
+    assert {n: pytest.approx(t.ppf(0.975, n), abs=1e-6) for n in range(7, 16)} == QUANTILES
+
+
+def test_groups_without_tokens_take_degrees_of_freedom():
+    tokens = np.where(np.arange(16) < 8, 10.0, 0.0)
+    sums = np.where(np.arange(16) % 2 == 0, 4.0, 2.0)[:, None] * (tokens > 0)[:, None]
+    found = rates(sums, tokens)
+    deviation = np.sqrt(8 / 7 * 8 * 1.0) / 80
+    assert found.high[0] - found.value[0] == pytest.approx(QUANTILES[7] * deviation)
 
 
 def test_too_few_groups_have_no_interval():
