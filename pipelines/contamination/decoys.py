@@ -8,7 +8,6 @@ exact copy of it, is left out of matching. A corpus of near-duplicates gives a h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -80,8 +79,9 @@ class DecoyPicker:
         """A passage at a place, and of a length, that the document's hash chooses."""
         drawn = [int(value) for value in rehash(np.array([key[0], key[1]], np.uint64))]
         length = int(self._lengths[drawn[0] % len(self._lengths)])
-        words = [match.span() for match in re.finditer(r"\S+", text)]
-        if len(words) < 2 * length:
+        words = len(text.split())
+        if words < 2 * length:
             return None
-        start = drawn[1] % (len(words) - length + 1)
-        return text[words[start][0] : words[start + length - 1][1]]
+        rest = text.split(None, drawn[1] % (words - length + 1))[-1]
+        behind = rest.split(None, length)
+        return rest[: len(rest) - len(behind[length])].rstrip() if len(behind) > length else rest.rstrip()

@@ -44,10 +44,10 @@ from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
 from corpus_audit.schemas.benchmarks import DECOYS
 from corpus_audit.schemas.errors import StoreError
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 """Raised whenever the same items would give another index or the same index other hits."""
 
-_MAGIC = b"corpus-audit benchmark index 2\n"
+_MAGIC = b"corpus-audit benchmark index 3\n"
 _ALIGNED = 64
 _GRAMS = ("words", "long_words", "tokens")
 
@@ -176,9 +176,12 @@ def _grams(
     tokens = post(hash_tokens(encoded.ids), encoded.offsets, TOKEN_GRAM, places=True)
     weights = idf_weights(hashes, starts, prompts, benchmark_texts)
     blocks = np.searchsorted(encoded.offsets, np.arange(0, len(encoded.ids), PLACES_A_BLOCK), side="right") - 1
+    places = np.flatnonzero(tokens.numbers >= 0)[::-1]
+    homes = np.zeros(int(tokens.numbers.max(initial=-1)) + 1, np.int32)
+    homes[tokens.numbers[places]] = places  # of several the last one written stays: the first place
     texts = Texts(
         starts, prompts, hashes, words.numbers, weights, encoded.offsets, encoded.ids, tokens.numbers,
-        blocks.astype(np.int32),
+        blocks.astype(np.int32), homes,
     )  # fmt: skip
     return texts, words, long_words, tokens
 

@@ -68,6 +68,7 @@ class Texts(NamedTuple):
         weights: int64 [W], IDF of the 5-gram that begins there, 0 where it is not the prompt's or answer's first such.
         token_starts: int64 [X + 1]; tokens: uint32 [T]; token_grams: int32 [T], the number of the 10-gram, or -1.
         token_blocks: int32, the text that token 64 b is of, for every b: a place's text is that or one of the next.
+        token_homes: int32 [10-grams], the first place of each.
     """
 
     starts: np.ndarray
@@ -79,6 +80,7 @@ class Texts(NamedTuple):
     tokens: np.ndarray
     token_grams: np.ndarray
     token_blocks: np.ndarray
+    token_homes: np.ndarray
 
 
 class Marks(NamedTuple):

@@ -100,24 +100,30 @@ def scan_tokens(
     token_marks, mark_places, mark_ends, best = marks.tokens, marks.places, marks.ends, marks.best
     text_marks, text_rows = marks.token_texts, marks.token_rows
     token_starts, text_tokens, text_grams = texts.token_starts, texts.tokens, texts.token_grams
-    token_blocks = texts.token_blocks
+    token_blocks, homes = texts.token_blocks, texts.token_homes
     for d in range(size):
         tokens = ids[offsets[d] : offsets[d + 1]]
         now = serial + d
         passed = _passing_tokens(tokens, grams.filter, grams.filter_shift, at_token, passing)
         before = np.int64(0)
-        last, last_key, gram = np.int64(-2), np.uint64(0), np.int64(-1)
+        last, last_key, gram, home = np.int64(-2), np.uint64(0), np.int64(-1), np.int64(-1)
         for c in range(passed):
             i = at_token[c]
             if i != last + 1:
                 before = np.int64(0)
-            place = before_places[0] + 1
-            if before > 0 and place + TOKEN_GRAM <= before_ends[0] and text_tokens[place + TOKEN_GRAM - 1] == tokens[i]:
-                gram = np.int64(text_grams[place])  # the match goes on: no need to look it up
+                home = np.int64(-1)
+            if home >= 0 and text_grams[home + 1] >= 0 and text_tokens[home + TOKEN_GRAM] == tokens[i]:
+                # Text and document go on alike: the next n-gram of the one is that of the other, and need not be looked
+                # up, which would wait for memory.
+                home += 1
+                gram = np.int64(text_grams[home])
                 last_key = passing[c]
             elif passing[c] != last_key:  # a run of spaces is one n-gram over and over
                 last_key = passing[c]
                 gram = find(keys, directory, shift, last_key)
+                home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
+            else:
+                home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
             if gram < 0:
                 continue
             last = i
