@@ -6,16 +6,16 @@ cut ends the process), digests by `damaged_files`. Nothing here needs torch, num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
-from corpus_audit.embeddings.index_files import WINDOWS_A_BATCH, IndexFacts, check_size, find_index, read_facts
+from corpus_audit.embeddings.index_files import IndexFacts, check_size, find_index, read_facts
+from corpus_audit.embeddings.mapped_tables import Documents, Place, Windows
 from corpus_audit.embeddings.rates import Rates, rates
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
@@ -24,18 +24,6 @@ EMPTY = 2**64 - 1
 """The window of an empty slot."""
 
 Which = Literal["top", "minima", "samples"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a document is."""
-
-    snapshot: str
-    shard: str
-    split: int
-    row: int
-    domain: str
-    id: str | None
 
 
 @dataclass(frozen=True)
@@ -228,83 +216,44 @@ class Index:
     def _example(
         self, rank: int, value: float, window: int, position: int, heat: tuple[int, int] | None
     ) -> tuple[Example, bytes]:
-        names = self._window_names
-        at = int(np.searchsorted(names, np.uint64(window)))
-        if at == len(names) or names[at] != np.uint64(window):
+        held = self._windows.find(window)
+        if held is None:
             raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
-        batch, i = divmod(at, WINDOWS_A_BATCH)
-        columns = self._window_columns[batch]
-        begin, end = (int(offset) for offset in columns["offsets"][i : i + 2])
-        document = columns["document"][i].as_py()
         shown = None
         if heat is not None and "arrays/heat.npy" in self.facts.files:
-            shown = np.array(self._array("heat")[heat][: end - begin], np.float32)
+            shown = self._array("heat")[heat][: len(held.starts)].astype(np.float32)
         example = Example(
             rank=rank,
             value=value,
             window=window,
-            number=columns["number"][i].as_py(),
+            number=held.number,
             position=position,
-            text=columns["text"][i].as_py(),
-            text_start=columns["text_start"][i].as_py(),
-            starts=columns["starts"][begin:end],
-            ends=columns["ends"][begin:end],
+            text=held.text,
+            text_start=held.text_start,
+            starts=held.starts,
+            ends=held.ends,
             heat=shown,
-            places=self._places(document),
+            places=self._documents.places(held.document),
         )
-        return example, document
+        return example, held.document
 
     @cached_property
-    def _window_names(self) -> np.ndarray:
-        columns = self._mapped("windows").column("window").chunks
-        parts = [chunk.to_numpy() for chunk in columns]
-        return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, np.uint64)])
+    def _windows(self) -> Windows:
+        return Windows(check_size(self.folder, self.facts, "windows.arrow"))
 
     @cached_property
-    def _window_columns(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        for batch in self._mapped("windows").to_batches():
-            starts, ends = batch.column("starts"), batch.column("ends")
-            found.append(
-                {
-                    "offsets": starts.offsets.to_numpy(),
-                    "starts": starts.values.to_numpy(),
-                    "ends": ends.values.to_numpy(),
-                    **{name: batch.column(name) for name in ("document", "number", "text", "text_start")},
-                }
-            )
-        return found
-
-    @cached_property
-    def _documents(self) -> tuple[np.ndarray, pa.Table]:
-        """First eight bytes of every document's key, uint64 ascending, and the table in that order."""
-        table = self._mapped("documents").combine_chunks()
-        raw = b"".join(table["document"].to_pylist())
-        return np.frombuffer(raw, ">u8").reshape(-1, 2)[:, 0].astype(np.uint64), table
-
-    def _places(self, document: bytes) -> tuple[Place, ...]:
-        names, table = self._documents
-        key = np.uint64(int.from_bytes(document[:8], "big"))
-        first, last = np.searchsorted(names, key), np.searchsorted(names, key, side="right")
-        rows = table.slice(int(first), int(last - first)).to_pylist()
-        wanted = ("snapshot", "shard", "split", "row", "domain", "id")
-        return tuple(Place(**{name: row[name] for name in wanted}) for row in rows if row["document"] == document)
+    def _documents(self) -> Documents:
+        return Documents(check_size(self.folder, self.facts, "documents.arrow"))
 
     def _array(self, name: str) -> np.ndarray:
         if name not in self._arrays:
             path = check_size(self.folder, self.facts, f"arrays/{name}.npy")
             try:
-                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+                # As a plain array: every index into a memmap makes another one, which takes microseconds.
+                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
             except (OSError, ValueError) as error:
                 raise StoreError(f"{path} is damaged: {error}") from None
         return self._arrays[name]
-
-    def _mapped(self, name: str) -> pa.Table:
-        path = check_size(self.folder, self.facts, f"{name}.arrow")
-        try:
-            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} is damaged: {error}") from None
 
 
 def open_index(path: str | Path) -> Index:

@@ -177,7 +177,8 @@ def test_lookups_import_no_torch_and_no_engine(made):
         "import sys; from corpus_audit.runners.cli.main import run_command; "
         "from corpus_audit.runners.cli.output import Session; "
         f"assert run_command(['lookup', 'mlp.0:3', '--index', {str(made[0])!r}, '--json'], Session()) == 0; "
-        "print([name for name in ('torch', 'apache_beam', 'numba', 'scipy') if name in sys.modules], file=sys.stderr)"
+        "heavy = ('torch', 'apache_beam', 'numba', 'scipy', 'pandas'); "
+        "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

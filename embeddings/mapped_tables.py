@@ -1,0 +1,141 @@
+"""The tables of windows and documents of an index, mapped, and their rows by key.
+
+Columns are looked at through their buffers: Arrow's own conversions would import pandas, which takes longer than a
+lookup. Nothing is copied or read ahead, so that opening costs the same for a million rows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.schemas.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document is."""
+
+    snapshot: str
+    shard: str
+    split: int
+    row: int
+    domain: str
+    id: str | None
+
+
+class StoredWindow(NamedTuple):
+    """A row of the windows; what it is of, its text, and int32 [T], where each token starts and ends in it."""
+
+    document: bytes
+    number: int
+    text: str
+    text_start: int
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class Windows:
+    """Windows by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._batches = [_WindowBatch(batch) for batch in _mapped(path)]
+        self._first = [int(batch.names[0]) for batch in self._batches]
+
+    def find(self, name: int) -> StoredWindow | None:
+        """The window of this name, if it is there."""
+        at = bisect_right(self._first, name) - 1
+        return self._batches[at].find(name) if at >= 0 else None
+
+
+class Documents:
+    """Where documents are, by their keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._batches = [_DocumentBatch(batch) for batch in _mapped(path)]
+        self._first = [batch.key(0) for batch in self._batches]
+
+    def places(self, document: bytes) -> tuple[Place, ...]:
+        """Where a document is, in the order of the table."""
+        found: list[Place] = []
+        # Its rows may begin in the batch before the first that begins with it, and end in a later one.
+        for batch in self._batches[max(0, bisect_left(self._first, document) - 1) :]:
+            if batch.key(0) > document:
+                break
+            found.extend(batch.places(document))
+        return tuple(found)
+
+
+class _WindowBatch:
+    __slots__ = ("document", "ends", "names", "number", "offsets", "starts", "text", "text_start")
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        starts, ends = batch.column("starts"), batch.column("ends")
+        self.names = _numbers(batch.column("window"), np.uint64)
+        self.offsets = _numbers(starts.offsets, np.int32)
+        self.starts, self.ends = _numbers(starts.values, np.int32), _numbers(ends.values, np.int32)
+        self.document, self.number = batch.column("document"), _numbers(batch.column("number"), np.int32)
+        self.text, self.text_start = batch.column("text"), _numbers(batch.column("text_start"), np.int64)
+
+    def find(self, name: int) -> StoredWindow | None:
+        key = np.uint64(name)
+        i = int(self.names.searchsorted(key))
+        if i == len(self.names) or self.names[i] != key:
+            return None
+        begin, end = self.offsets[i], self.offsets[i + 1]
+        return StoredWindow(
+            self.document[i].as_py(),
+            int(self.number[i]),
+            self.text[i].as_py(),
+            int(self.text_start[i]),
+            self.starts[begin:end],
+            self.ends[begin:end],
+        )
+
+
+class _DocumentBatch:
+    __slots__ = ("_columns", "_dictionaries", "_id", "_keys", "_row", "_split")
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        # Texts of 16 bytes, padded with zeros as they are compared, are ordered as the keys are.
+        self._keys = _numbers(batch.column("document"), np.dtype("S16"))
+        self._row, self._split = _numbers(batch.column("row"), np.int64), _numbers(batch.column("split"), np.int32)
+        self._id = batch.column("id")
+        columns = [batch.column(name) for name in ("snapshot", "shard", "domain")]
+        self._columns = [_numbers(column.indices, np.int32) for column in columns]
+        self._dictionaries = [column.dictionary for column in columns]
+
+    def key(self, row: int) -> bytes:
+        return bytes(self._keys[row]).ljust(16, b"\0")
+
+    def places(self, document: bytes) -> Iterator[Place]:
+        row = int(self._keys.searchsorted(document))
+        while row < len(self._keys) and self.key(row) == document:
+            snapshot, shard, domain = (
+                words[int(held[row])].as_py() for words, held in zip(self._dictionaries, self._columns, strict=True)
+            )
+            yield Place(snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py())
+            row += 1
+
+
+def _numbers(array: pa.Array, kind: Any) -> np.ndarray:
+    """The values of an array of fixed width without nulls, not copied."""
+    size = np.dtype(kind).itemsize
+    if not len(array):
+        return np.empty(0, kind)
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * size)
+
+
+def _mapped(path: Path) -> list[pa.RecordBatch]:
+    """The batches of a file that hold rows."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {error}") from None
+    return [batch for batch in table.to_batches() if batch.num_rows]
