@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-Slices = Literal["all", "domains", "facets", "reasons", "baselines", "baselines and domains", "benchmarks", "rules"]
+Slices = Literal[
+    "all",
+    "domains",
+    "facets",
+    "reasons",
+    "baselines",
+    "baselines and domains",
+    "benchmarks",
+    "whole benchmarks",
+    "rules",
+]
 
 EXAMPLES: dict[Slices, str] = {
     "all": "all",
@@ -16,6 +26,7 @@ EXAMPLES: dict[Slices, str] = {
     "baselines": "baseline=<label>",
     "baselines and domains": "baseline=<label>, or baseline=<label>,domain=<value>",
     "benchmarks": "benchmark=<name>,rule=<rule>",
+    "whole benchmarks": "benchmark=<name>",
     "rules": "rule=<rule>",
 }
 
@@ -104,7 +115,7 @@ def _metrics() -> list[Metric]:
         ("baseline", "documents with a near copy in the baseline", "baselines and domains"),
     ):
         found.append(Metric(f"near_duplicate_rate_{scope}", meaning, "share", slices, "interval"))  # type: ignore[arg-type]
-    return found + _drift() + _contamination()
+    return found + _drift() + _contamination() + _index()
 
 
 def _drift() -> list[Metric]:
@@ -161,6 +172,34 @@ def _contamination() -> list[Metric]:
             "rules",
             "interval",
         ),
+    ]
+
+
+def _index() -> list[Metric]:
+    return [
+        Metric(
+            "semantic_share",
+            "items of a benchmark whose meaning is near to a window of the corpus",
+            "share",
+            "whole benchmarks",
+            "interval",
+        ),
+        Metric(
+            "semantic_false_positive_rate",
+            "windows that are as near to one of another document",
+            "share",
+            "all",
+            "interval",
+        ),
+        Metric(
+            "embedding_drift_auc",
+            "how well a classifier tells the snapshots apart by a model's vectors",
+            "probability",
+            "all",
+            "interval",
+        ),
+        Metric("embedding_drift_p", "p of the permutation test that it cannot", "probability", "all", "fact"),
+        Metric("units_moved_share", "units of the model whose mean activation moved", "share", "all", "fact"),
     ]
 
 

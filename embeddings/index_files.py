@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from corpus_audit.pipelines.atomic import atomic_write, publish_folder
 from corpus_audit.schemas import strict_json
 from corpus_audit.schemas.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.schemas.embedding_tables import EMBEDDING_TABLES
 from corpus_audit.schemas.errors import StoreError, UsageError
 
-FORMAT = "corpus-audit/activation-index/1"
+FORMAT = "corpus-audit/activation-index/2"
 INDEX_FILE, LATEST = "index.json", "LATEST"
 ALL = "(all)"
 """The domain of what is over the whole corpus."""
@@ -40,6 +41,7 @@ class IndexFacts:
         scan: digest of everything that decides what a scan finds in a document.
         counts: documents, dead_letters, rows, tokens and windows.
         domains: in the order of the arrays.
+        vectors: block, one_in, width and windows of the vectors; None if none are kept.
         points: where units are, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -53,6 +55,7 @@ class IndexFacts:
     scan: str
     counts: dict[str, int]
     domains: tuple[str, ...]
+    vectors: dict[str, int] | None = None
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -64,6 +67,8 @@ def write_index(
     arrays: dict[str, np.ndarray],
     indices: dict[str, np.ndarray],
     tables: dict[str, pa.Table],
+    vectors: Path | None = None,
+    more: Callable[[Path], dict[str, pa.Table]] | None = None,
 ) -> tuple[Path, IndexFacts]:
     """Publish an index under ``output`` and point LATEST at it; returns its folder and the facts, completed.
 
@@ -74,6 +79,8 @@ def write_index(
         arrays: by name, as `embeddings/README.md` lists them.
         indices: point -> int64 indices of its units, in order of the rows.
         tables: windows, documents, records and unit_domains, in their schemas.
+        vectors: a folder on the same disk whose .npy files become arrays of the index too, by moving them.
+        more: makes the tables of `schemas.embedding_tables` from the index as it is so far.
     """
     name = moment.strftime("%Y%m%dT%H%M%SZ")
     staged = output / ".staging" / name
@@ -81,23 +88,39 @@ def write_index(
     (staged / "arrays").mkdir(parents=True)
     for key, array in {"indices": np.concatenate(list(indices.values())), **arrays}.items():
         np.save(staged / "arrays" / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    for path in sorted(vectors.glob("*.npy")) if vectors is not None else ():
+        path.rename(staged / "arrays" / path.name)
     for key, schema in (("windows", WINDOWS), ("documents", DOCUMENTS)):
         _write_arrow(staged / f"{key}.arrow", tables[key], schema)
     for key, schema in (("records", RECORDS), ("unit_domains", UNIT_DOMAINS)):
-        table = tables[key]
-        assert table.schema.equals(schema), key
-        pq.write_table(table, staged / f"{key}.parquet", compression="zstd", write_page_checksum=True)
-    files = {}
-    for path in sorted(path for path in staged.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.relative_to(staged).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
-    complete = replace(facts, points=tuple((point, len(held)) for point, held in indices.items()), files=files)
-    (staged / INDEX_FILE).write_bytes(strict_json.dumps({"format": FORMAT, **asdict(complete)}, indent=1) + b"\n")
+        _write_parquet(staged / f"{key}.parquet", tables[key], schema)
+    facts = replace(facts, points=tuple((point, len(held)) for point, held in indices.items()))
+    complete = _list_files(staged, facts)
+    if more is not None:
+        for key, table in more(staged).items():
+            _write_parquet(staged / f"{key}.parquet", table, EMBEDDING_TABLES[key])
+        complete = _list_files(staged, facts)
     place = output / name
     publish_folder(staged, place)
     atomic_write(output / LATEST, f"{name}\n".encode())
     return place, complete
+
+
+def _list_files(staged: Path, facts: IndexFacts) -> IndexFacts:
+    """Write `index.json` for the files that are there."""
+    files = {}
+    for path in sorted(path for path in staged.rglob("*") if path.is_file() and path.name != INDEX_FILE):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.relative_to(staged).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
+    complete = replace(facts, files=files)
+    (staged / INDEX_FILE).write_bytes(strict_json.dumps({"format": FORMAT, **asdict(complete)}, indent=1) + b"\n")
+    return complete
+
+
+def _write_parquet(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    assert table.schema.equals(schema), path.name
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def _write_arrow(path: Path, table: pa.Table, schema: pa.Schema) -> None:
@@ -107,12 +130,18 @@ def _write_arrow(path: Path, table: pa.Table, schema: pa.Schema) -> None:
         writer.write_table(table.combine_chunks(), max_chunksize=WINDOWS_A_BATCH)
 
 
-def find_index(path: Path) -> Path:
+def find_index(path: Path, snapshot: str | None = None) -> Path:
     """The folder of an index: itself, or the newest of a folder of indexes.
+
+    Args:
+        path: an index, or a folder of them.
+        snapshot: the newest of this snapshot: its digest or the beginning of it, or of the index's name.
 
     Raises:
         UsageError: there is none.
     """
+    if snapshot is not None:
+        return _of_snapshot(path, snapshot)
     if (path / INDEX_FILE).is_file():
         return path
     try:
@@ -122,6 +151,18 @@ def find_index(path: Path) -> Path:
     if not name or "/" in name or not (path / name / INDEX_FILE).is_file():
         raise UsageError(f"{path / LATEST} names the index {name!r}, which is not there")
     return path / name
+
+
+def _of_snapshot(path: Path, snapshot: str) -> Path:
+    there = sorted((file.parent for file in path.glob(f"*/{INDEX_FILE}")), reverse=True)
+    if (path / INDEX_FILE).is_file():
+        there.insert(0, path)
+    known = {folder: read_facts(folder).snapshot for folder in there}
+    for folder, digest in known.items():
+        if snapshot and (digest.startswith(snapshot) or folder.name.startswith(snapshot)):
+            return folder
+    listed = ", ".join(f"{digest[:12]} ({folder.name})" for folder, digest in known.items()) or "none"
+    raise UsageError(f"{path} has no index of a snapshot {snapshot!r}; it has {listed}")
 
 
 def read_facts(folder: Path) -> IndexFacts:

@@ -10,16 +10,20 @@ import os
 import secrets
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus_audit.embeddings.accumulator import Accumulator, ListSizes
+from corpus_audit.embeddings.vectors import WindowVectors
 from corpus_audit.pipelines.atomic import publish_folder
+from corpus_audit.schemas.activation_tables import DOCUMENTS
 from corpus_audit.schemas.errors import StoreError
 
 _STATE, _WINDOWS, _DOCUMENTS = "state.npz", "windows.parquet", "documents.parquet"
@@ -34,12 +38,14 @@ class ScanPartial:
         windows: those of examples, in the schema WINDOWS.
         documents: those of the windows; columns document, row, domain and id of the schema DOCUMENTS.
         counts: documents, dead letters and windows that were read.
+        vectors: of windows; None if none are kept.
     """
 
     state: Accumulator
     windows: pa.Table
     documents: pa.Table
     counts: dict[str, int]
+    vectors: WindowVectors | None = None
 
 
 def write_partial(place: Path, partial: ScanPartial) -> None:
@@ -53,6 +59,8 @@ def write_partial(place: Path, partial: ScanPartial) -> None:
         np.savez(staged / _STATE, _domains=names, _counts=counts, **arrays)
         pq.write_table(partial.windows, staged / _WINDOWS, compression="zstd", write_page_checksum=True)
         pq.write_table(partial.documents, staged / _DOCUMENTS, compression="zstd", write_page_checksum=True)
+        if partial.vectors is not None:
+            partial.vectors.save(staged)
         publish_folder(staged, place)
     except FileExistsError:
         pass
@@ -60,8 +68,8 @@ def write_partial(place: Path, partial: ScanPartial) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray) -> ScanPartial:
-    """Read a partial.
+def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray, with_vectors: bool) -> ScanPartial:
+    """Read a partial; its vectors are mapped.
 
     Raises:
         StoreError: it is not there, or damaged.
@@ -74,9 +82,22 @@ def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray) -> ScanParti
         windows, documents = (
             pq.read_table(place / name, page_checksum_verification=True) for name in (_WINDOWS, _DOCUMENTS)
         )
-        return ScanPartial(Accumulator.from_arrays(arrays, sizes, floors, domains), windows, documents, counts)
+        state = Accumulator.from_arrays(arrays, sizes, floors, domains)
+        vectors = WindowVectors.load(place) if with_vectors else None
+        return ScanPartial(state, windows, documents, counts, vectors)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise StoreError(f"the partial scan {place} cannot be read: {error}") from error
+
+
+def documents_of(windows: pa.Table, documents: Sequence[pa.Table]) -> pa.Table:
+    """The rows of documents that a window is of."""
+    wanted = windows["document"].combine_chunks().unique()
+    empty = pa.table({name: pa.array([], DOCUMENTS.field(name).type) for name in ("document", "row")})
+    empty = empty.append_column("domain", pa.array([], pa.string())).append_column("id", pa.array([], pa.string()))
+    if not documents:
+        return empty
+    whole = pa.concat_tables(documents)
+    return whole.filter(pc.is_in(whole["document"], wanted))
 
 
 COUNTS = ("dead_letters", "documents", "rows", "tokens", "windows")

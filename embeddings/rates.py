@@ -24,6 +24,52 @@ class Rates:
     high: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Differences of ratios, with intervals and p-values, float64 [R]; NaN where there is none.
+
+    Attributes:
+        value, low, high: the difference and its 95 % interval.
+        t: value over its standard error; degrees: of freedom of t.
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    t: np.ndarray
+    degrees: int
+
+
+def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> Differences:
+    """The second ratio less the first, for parts of a corpus or two snapshots.
+
+    Both were dealt into the same groups by the hash of the document, so that a document which both hold is in one group
+    of both, and what it adds to both cancels: with e the residuals of `rates` over their tokens, the variance is
+    G / (G - 1) * sum (e2_g - e1_g)^2. Where no document is shared the expectation of that is the sum of the two
+    variances.
+
+    Args:
+        first, second: sums [G, R] and tokens [G].
+    """
+    held = (first[1] > 0) & (second[1] > 0)
+    groups = int(held.sum())
+    nothing = np.full(first[0].shape[1], np.nan)
+    values, errors = [], []
+    for sums, tokens in (first, second):
+        total = float(tokens.sum())
+        value = sums.sum(axis=0) / total if total else nothing
+        values.append(value)
+        errors.append((sums[held] - value * tokens[held, None]) / max(total, 1.0))
+    difference = values[1] - values[0]
+    if groups < LEAST_GROUPS:
+        return Differences(difference, nothing, nothing, nothing, 0)
+    deviation = np.sqrt(groups / (groups - 1) * ((errors[1] - errors[0]) ** 2).sum(axis=0))
+    reach = QUANTILES[groups - 1] * deviation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(deviation > 0, difference / deviation, np.where(difference == 0, 0.0, np.nan))
+    return Differences(difference, difference - reach, difference + reach, t, groups - 1)
+
+
 def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
     """Sums over tokens, and the interval of that ratio by the random-groups estimator (Wolter 2007, section 2.4).
 

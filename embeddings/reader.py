@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from corpus_audit.embeddings.index_files import IndexFacts, check_size, find_index, read_facts
 from corpus_audit.embeddings.mapped_tables import Documents, Place, Windows
@@ -88,7 +89,7 @@ class Index:
         self._first: dict[Point, int] = {}
         self.widths: dict[Point, int] = {}
         at = 0
-        indices = self._array("indices")
+        indices = self.array("indices")
         for text, size in self.facts.points:
             point = parse_point(text)
             self._first[point] = at
@@ -149,27 +150,32 @@ class Index:
         wanted = parse_unit(unit) if isinstance(unit, str) else unit
         check_exists(wanted, self.widths)
         first, size = self._first[wanted.point], self._sizes[wanted.point]
-        held = self._array("indices")[first : first + size]
+        held = self.array("indices")[first : first + size]
         at = int(np.searchsorted(held, wanted.index))
         if at == size or held[at] != wanted.index:
             raise UsageError(f"{wanted} is not among the {size:,} units of {wanted.point} that were indexed")
         return first + at
 
+    def rows_of(self, point: Point, indices: np.ndarray) -> np.ndarray:
+        """Rows of those units of a point that are indexed, int64 ascending."""
+        first, size = self._first[point], self._sizes[point]
+        return first + np.flatnonzero(np.isin(self.array("indices")[first : first + size], indices))
+
     def units(self) -> Iterator[Unit]:
         """Every unit, in the order of the rows."""
-        indices = self._array("indices")
+        indices = self.array("indices")
         for point, first in self._first.items():
             for index in indices[first : first + self._sizes[point]].tolist():
                 yield Unit(point, index)
 
     def histogram(self, unit: str | Unit) -> np.ndarray:
         """Tokens by activation, int64 [bins], of one window in sixteen; edges by `embeddings.bins.histogram_edges`."""
-        return np.array(self._array("histogram")[self.row_of(unit)])
+        return np.array(self.array("histogram")[self.row_of(unit)])
 
     def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
         """The unit in every domain, the one where its mean is highest first."""
         row = self.row_of(unit)
-        fired, total, tokens = (self._array(name) for name in ("fired", "total", "tokens"))
+        fired, total, tokens = (self.array(name) for name in ("fired", "total", "tokens"))
         found = []
         for d, name in enumerate(self.domains):
             rate = rates(np.asarray(fired[d, :, row : row + 1], np.float64), np.asarray(tokens[d], np.float64))
@@ -200,7 +206,7 @@ class Index:
             if not self.facts.sizes["domain_k"]:
                 raise UsageError("the index was made without lists by domain (embedding.domain_k)")
             name, at = "domain", (self.domains.index(domain), row)
-        value, window, position = (self._array(f"{name}.{part}")[at] for part in ("value", "window", "position"))
+        value, window, position = (self.array(f"{name}.{part}")[at] for part in ("value", "window", "position"))
         if which == "samples":
             ranks = np.repeat(np.arange(value.shape[0]), value.shape[1])
         else:
@@ -221,7 +227,7 @@ class Index:
             raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
         shown = None
         if heat is not None and "arrays/heat.npy" in self.facts.files:
-            shown = self._array("heat")[heat][: len(held.starts)].astype(np.float32)
+            shown = self.array("heat")[heat][: len(held.starts)].astype(np.float32)
         example = Example(
             rank=rank,
             value=value,
@@ -237,6 +243,41 @@ class Index:
         )
         return example, held.document
 
+    def example_at(self, value: float, window: int, position: int, rank: int) -> tuple[Example, bytes]:
+        """An example of a stored window, without a heat map, and the key of its document.
+
+        Raises:
+            StoreError: the window is not stored.
+        """
+        return self._example(rank, value, window, position, None)
+
+    @cached_property
+    def windows(self) -> pa.Table:
+        """The stored windows, in the schema WINDOWS, mapped."""
+        return self._table("windows")
+
+    @cached_property
+    def window_names(self) -> np.ndarray:
+        """Names of the stored windows, uint64 ascending."""
+        found: np.ndarray = self.windows["window"].combine_chunks().to_numpy()
+        return found
+
+    @cached_property
+    def documents(self) -> pa.Table:
+        """Where documents are, in the schema DOCUMENTS, mapped."""
+        return self._table("documents")
+
+    def places(self, document: bytes) -> tuple[Place, ...]:
+        """Where the document of a key is."""
+        return self._documents.places(document)
+
+    def _table(self, name: str) -> pa.Table:
+        path = check_size(self.folder, self.facts, f"{name}.arrow")
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} is damaged: {error}") from None
+
     @cached_property
     def _windows(self) -> Windows:
         return Windows(check_size(self.folder, self.facts, "windows.arrow"))
@@ -245,7 +286,12 @@ class Index:
     def _documents(self) -> Documents:
         return Documents(check_size(self.folder, self.facts, "documents.arrow"))
 
-    def _array(self, name: str) -> np.ndarray:
+    def array(self, name: str) -> np.ndarray:
+        """An array of the index, mapped; `embeddings/README.md` lists their names.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
         if name not in self._arrays:
             path = check_size(self.folder, self.facts, f"arrays/{name}.npy")
             try:
@@ -256,14 +302,14 @@ class Index:
         return self._arrays[name]
 
 
-def open_index(path: str | Path) -> Index:
-    """Open an index: its folder, or a folder of indexes, whose newest is taken.
+def open_index(path: str | Path, snapshot: str | None = None) -> Index:
+    """Open an index: its folder, or a folder of indexes, whose newest (of a snapshot, if one is named) is taken.
 
     Raises:
         UsageError: there is none.
         StoreError: it is damaged, or of another version.
     """
-    return Index(find_index(Path(path)))
+    return Index(find_index(Path(path), snapshot))
 
 
 def _interval(found: Rates, least: float, most: float) -> tuple[float, float] | None:

@@ -11,6 +11,7 @@ import torch
 
 from corpus_audit.embeddings.accumulator import Accumulator, BatchRows
 from corpus_audit.embeddings.batches import batch_ids, batch_rows, batches
+from corpus_audit.embeddings.pooling import Pooling
 from corpus_audit.embeddings.units import Reading, Taps
 from corpus_audit.embeddings.windows import Windows
 from corpus_audit.schemas.errors import UsageError
@@ -24,6 +25,7 @@ def scan(
     into: Accumulator,
     batch_tokens: int,
     progress: Callable[[int], None] = lambda _: None,
+    pooling: Pooling | None = None,
 ) -> None:
     """Take the activations of windows into an accumulator; ``taps`` are hooked.
 
@@ -35,6 +37,7 @@ def scan(
         into: where examples and statistics go.
         batch_tokens: about how many tokens the model sees at once.
         progress: called with the tokens of every batch.
+        pooling: takes the windows' vectors.
 
     Raises:
         AuditError: an activation is not a finite number.
@@ -44,8 +47,17 @@ def scan(
         ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
         into.count_windows(rows)
 
-        taps.run(ids, partial(_take, taps, into, rows))
+        taps.run(ids, partial(_take, taps, into, rows), None if pooling is None else partial(pooling.take, rows))
         progress(ids.shape[0] * ids.shape[1])
+
+
+def pool(taps: Taps, windows: Windows, batch_tokens: int, pooling: Pooling) -> None:
+    """Take the vectors of windows, and nothing else; ``taps`` are hooked, the arguments as for `scan`."""
+    nowhere = np.zeros(len(windows), np.int64)
+    for chosen in batches(windows.lengths, batch_tokens):
+        rows = batch_rows(windows, chosen, nowhere, nowhere)
+        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
+        taps.run(ids, lambda reading: None, partial(pooling.take, rows))
 
 
 def heat_maps(

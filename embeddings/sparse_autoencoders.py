@@ -1,4 +1,4 @@
-"""Sparse autoencoders in SAELens' format (``cfg.json`` and ``sae_weights.safetensors``), and directions, from files."""
+"""Sparse autoencoders in SAELens' format (``cfg.json`` and ``sae_weights.safetensors``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from corpus_audit.schemas.errors import UsageError
@@ -109,28 +108,3 @@ def _place(folder: Path, config: dict[str, Any]) -> tuple[int, bool]:
             f"{folder}: hook {hook!r} is not supported (blocks.N.hook_resid_pre, .hook_resid_post, .mlp.hook_post)"
         )
     return int(found[1]) - (found[2] == "hook_resid_pre"), found[2] == "mlp.hook_post"
-
-
-def load_vectors(path: Path) -> torch.Tensor:
-    """Directions of a .npy or .safetensors file, float32 [n, d]; tensors of the latter in order of their names.
-
-    Raises:
-        UsageError: it cannot be read, or holds something else than vectors of finite numbers.
-    """
-    try:
-        if path.suffix == ".npy":
-            parts = [torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))]
-        elif path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            parts = [tensor.float() for _, tensor in sorted(load_file(path).items())]
-        else:
-            raise UsageError(f"{path}: directions are .npy or .safetensors files")
-        vectors = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
-    except UsageError:
-        raise
-    except Exception as error:  # a missing, cut or pickled file, or tensors of different widths
-        raise UsageError(f"{path} cannot be read as directions: {error}") from error
-    if not len(vectors) or not bool(torch.isfinite(vectors).all()):
-        raise UsageError(f"{path}: directions must be finite numbers, at least one vector")
-    return vectors

@@ -55,6 +55,7 @@ class Reading:
 
 
 Sink = Callable[[Reading], None]
+StreamSink = Callable[[torch.Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,13 @@ class Selection:
 
 
 class Taps:
-    """The points of a model, and hooks on those that are selected."""
+    """The points of a model, and hooks on those that are selected.
+
+    Attributes:
+        hidden: width of the residual stream.
+        widths: units of every point.
+        selection: the units that are read.
+    """
 
     def __init__(
         self,
@@ -112,8 +119,15 @@ class Taps:
         patterns: tuple[UnitPattern, ...],
         saes: Mapping[str, Autoencoder] | None = None,
         directions: Mapping[str, Directions] | None = None,
+        stream: int | None = None,
     ) -> None:
         """Select units.
+
+        Args:
+            model: the model.
+            patterns: units, by pattern.
+            saes, directions: by name; all of theirs are units.
+            stream: a block whose output `run` hands on as well.
 
         Raises:
             UnitError: a pattern matches nothing.
@@ -121,10 +135,15 @@ class Taps:
         """
         self._model = model
         self._saes, self._directions = saes or {}, directions or {}
+        self.hidden = self._hidden_size()
         self.widths = self._widths()
         named = tuple(UnitPattern(f"{p}") for p in self.widths if p.kind in (Kind.SAE, Kind.DIR))
         self.selection = Selection(select((*patterns, *named), self.widths))
         self._rows = self.selection.first_rows()
+        if stream is not None:
+            self._check_block("vectors.block", stream)
+        self._stream = stream
+        self._hooked = False
         self._local = threading.local()
 
     @property
@@ -134,7 +153,7 @@ class Taps:
 
     def _widths(self) -> dict[Point, int]:
         model, found = self._model, {}
-        hidden = self._hidden_size()
+        hidden = self.hidden
         for b, block in enumerate(model.blocks):
             if block.down is not None:
                 found[Point(Kind.MLP, b)] = input_width(block.down)
@@ -172,13 +191,13 @@ class Taps:
             raise UsageError(f"{what} is read at block {block}; the model has {len(self._model.blocks)}")
 
     @contextmanager
-    def sinking(self, sink: Sink) -> Iterator[None]:
-        """Within the block, forward passes of this thread hand their activations to ``sink``."""
-        self._local.sink = sink
+    def sinking(self, sink: Sink, stream: StreamSink | None = None) -> Iterator[None]:
+        """Within the block, forward passes of this thread hand their activations to ``sink``, and the stream on."""
+        self._local.sink, self._local.stream = sink, stream
         try:
             yield
         finally:
-            self._local.sink = None
+            self._local.sink = self._local.stream = None
 
     @contextmanager
     def hooked(self) -> Iterator[Taps]:
@@ -187,8 +206,12 @@ class Taps:
         try:
             for point in self.selection.indices:
                 handles += self._hook(point)
+            if self._stream is not None:
+                handles.append(self._on_output(self._model.blocks[self._stream].module, self._hand_on))
+            self._hooked = True
             yield self
         finally:
+            self._hooked = False
             for handle in handles:
                 handle.remove()
 
@@ -200,6 +223,10 @@ class Taps:
             if roles.get("fired") is not None:
                 roles["fired"] = roles["fired"][..., chosen]
         self._local.sink(Reading(self._rows[point], values, **roles))
+
+    def _hand_on(self, output: Any) -> None:
+        if self._local.stream is not None:
+            self._local.stream(_stream(output))
 
     @property
     def _is_on(self) -> bool:
@@ -300,10 +327,21 @@ class Taps:
         assert self._model.head is not None
         return self._on_output(self._model.head, lambda logits: self._emit(point, logits))
 
-    def run(self, ids: torch.Tensor, sink: Sink) -> None:
-        """One forward pass of [B, L] ids without padding, its activations handed to ``sink``."""
+    def run(self, ids: torch.Tensor, sink: Sink, stream: StreamSink | None = None) -> None:
+        """One forward pass of [B, L] ids without padding, its activations handed to ``sink``.
+
+        Args:
+            ids: token ids.
+            sink: sees every point that is selected.
+            stream: sees the output [B, L, d] of the block that was named, if one was.
+
+        Raises:
+            RuntimeError: the hooks are off, and nothing would be seen.
+        """
+        if not self._hooked:
+            raise RuntimeError("the hooks are off: run within `hooked`")
         self._local.shape = tuple(ids.shape)
-        with self.sinking(sink):
+        with self.sinking(sink, stream):
             self._model.run(ids)
 
 

@@ -1,4 +1,4 @@
-"""What a run says beyond its profile: drift from its baselines, sampling strategies, contamination."""
+"""What a run says beyond its profile: drift from its baselines, sampling strategies, contamination, its index."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
 from corpus_audit.runners import publication
 from corpus_audit.runners.baselines import Baseline, add_comparisons, open_baselines
 from corpus_audit.runners.contamination import Benchmarks, contamination_metrics, self_check
+from corpus_audit.runners.index_facts import add_index
 from corpus_audit.schemas.audit import AuditSpec
 
 
@@ -59,6 +60,7 @@ class Comparisons:
                 staged.add_table(name, [table])
             publication.add_rule(facts, self_check(tables))
             publication.add_metrics(staged, [contamination_metrics(tables)])
+        add_index(staged, facts, self.spec, self.base)
         current = RunDirectory(staged.folder, facts | {"files": staged.digests()})
         add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)
         if self.spec.sampling is not None:

@@ -6,7 +6,7 @@ own default would look for another engine on the network and change engines when
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from corpus_audit.pipelines.beam.profile import (
     PlanTask,
     balanced,
 )
+from corpus_audit.pipelines.beam.tasks import Perform, Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
@@ -116,6 +117,18 @@ class EmbeddedEngine:
             return pipeline | "Merges" >> Deal(ordered) | "Merge" >> beam.ParDo(MergeParts())
 
         self._collect(f"merged-{level}", build)
+
+    def perform(self, worker: Worker, tasks: Sequence[Any], weights: list[int]) -> None:
+        """Have a worker, sent to all threads, perform tasks; it leaves its results where they say."""
+        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+
+        def build(pipeline: Any) -> Any:
+            import apache_beam as beam
+
+            return pipeline | "Tasks" >> Deal(ordered) | "Perform" >> beam.ParDo(Perform(worker))
+
+        if len(self._collect("performed", build)) != len(tasks):
+            raise AuditError("the engine lost a task")
 
     def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
         import pickle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,19 +22,28 @@ DOMAINS = 6
 def summary_lines(index: Index, unit: str, examples: Sequence[Example], width: int, colour: bool) -> Iterator[str]:
     """Lines for a terminal of ``width`` columns; everything from the corpus made safe."""
     yield f"{unit}  {safe_text(facts_text(index.facts), width - len(unit) - 2)}"
-    colours = colours_of_terminal(colour)
-    scale = max((abs(example.value) for example in examples), default=0.0)
     if not examples:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
+    yield from example_lines(examples, width, colour)
+    yield ""
+    yield from _domains(index.domain_rates(unit), width)
+
+
+def example_lines(examples: Sequence[Example], width: int, colour: bool, peaks: bool = True) -> Iterator[str]:
+    """Where each example is, and its text; with ``peaks`` coloured around its peak, else from its beginning."""
+    colours = colours_of_terminal(colour)
+    scale = max((abs(example.value) for example in examples), default=0.0)
     for example in examples:
         yield ""
         yield _head(example, width)
+        if not peaks:
+            plain = np.zeros(len(example.text))
+            yield from (f"  {line}" for line in heat_lines(example.text, plain, (0, 0), 0.0, width - 2, LINES, colours))
+            continue
         heat = example.heat if example.heat is not None else _peak_only(example)
         values = character_values(len(example.text), example.starts, example.ends, heat)
         for line in heat_lines(example.text, values, example.peak, scale, width - 2, LINES, colours):
             yield f"  {line}"
-    yield ""
-    yield from _domains(index.domain_rates(unit), width)
 
 
 def _head(example: Example, width: int) -> str:
@@ -60,3 +70,23 @@ def _domains(found: Sequence[DomainRate], width: int) -> Iterator[str]:
         yield f"{safe_text(one.domain, 24):24} {one.rate:8.2%}  {low_high:18} {one.mean:8.4f}"[:width]
     if len(found) > DOMAINS:
         yield f"and {len(found) - DOMAINS} domains more"
+
+
+def example_json(example: Example) -> dict[str, Any]:
+    """An example as plain values."""
+    start, end = example.peak
+    return {
+        "rank": example.rank,
+        "value": example.value,
+        "window": f"{example.window:016x}",
+        "position": example.position,
+        "peak": [example.text_start + start, example.text_start + end],
+        "text": example.text,
+        "text_start": example.text_start,
+        "heat": None if example.heat is None else [round(float(value), 5) for value in example.heat],
+        "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
+        "places": [
+            {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
+            for p in example.places
+        ],
+    }

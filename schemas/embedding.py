@@ -43,6 +43,20 @@ class DirectionsSpec(EmbeddingModel):
     block: Annotated[int, Field(ge=0)] = Field(description="The block after which the residual stream is read.")
 
 
+class VectorsSpec(EmbeddingModel):
+    """Vectors of windows, for search, embedding drift and semantic contamination."""
+
+    block: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="The block whose output is taken; the last by default."
+    )
+    one_in: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Of how many windows one has vectors, chosen by hash: 3 kB a window at 384 dimensions."
+    )
+    projection: Annotated[int, Field(ge=0, le=20_000)] = Field(
+        default=2000, description="Windows that are drawn in two dimensions (t-SNE), chosen by hash; 0: none."
+    )
+
+
 class EmbeddingSpec(EmbeddingModel):
     """A model, its units, and how windows of the corpus are scanned for what makes them fire."""
 
@@ -74,6 +88,12 @@ class EmbeddingSpec(EmbeddingModel):
     )
     heatmaps: bool = Field(
         default=True, description="Store every token's activation in the windows of top examples (one more pass)."
+    )
+    vectors: VectorsSpec | None = Field(
+        default=VectorsSpec(), description="Vectors of windows, for search; null: none."
+    )
+    baseline: str | None = Field(
+        default=None, description="An index of an earlier snapshot, or a folder of them, to measure drift from."
     )
     output: str = Field(default="index", description="Folder of the indexes, relative to the audit file.")
 
@@ -107,4 +127,6 @@ class EmbeddingSpec(EmbeddingModel):
     def scan_settings(self) -> dict[str, Any]:
         """What decides the content of a split's partial, besides the model, the tokenizer and the documents."""
         names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains")
-        return self.model_dump(mode="json", include=set(names))
+        settings = self.model_dump(mode="json", include=set(names))
+        vectors = self.vectors
+        return settings | {"vectors": None if vectors is None else [vectors.block, vectors.one_in]}

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 from corpus_audit.schemas.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.embedding_tables import EMBEDDING_TABLES
 from corpus_audit.schemas.fields import DOMAIN, field
 from corpus_audit.schemas.sampling_tables import SAMPLING_TABLES
 
@@ -304,6 +305,7 @@ TABLES: dict[str, pa.Schema] = {
     **DRIFT_TABLES,
     **SAMPLING_TABLES,
     **CONTAMINATION_TABLES,
+    **EMBEDDING_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""
 

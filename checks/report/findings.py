@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from corpus_audit.checks.report import contamination_section, drift_section, numbers, sampling_section, verdict_section
+from corpus_audit.checks.report import (
+    contamination_section,
+    drift_section,
+    model_section,
+    numbers,
+    sampling_section,
+    verdict_section,
+)
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.parts import ShareRow
 from corpus_audit.checks.report.sentences import Finding, Name, Sentence
@@ -27,6 +34,7 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
         *drift_section.findings(model.drift),
         *(sampling_section.findings(model.sampling) if model.sampling else ()),
         *(contamination_section.findings(model.contamination) if model.contamination else ()),
+        *(model_section.findings(model.indexed) if model.indexed else ()),
     )
 
 

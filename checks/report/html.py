@@ -16,6 +16,7 @@ from corpus_audit.checks.report import (
     contamination_section,
     drift_section,
     labels,
+    model_section,
     numbers,
     sampling_section,
     trend_section,
@@ -78,6 +79,7 @@ def _environment() -> Environment:
         share_label=labels.share_label,
         length_label=labels.length_label,
         duplicate_label=labels.duplicate_label,
+        drift_sentence=model_section.drift_sentence,
         NONE=numbers.NONE,
     )
     return environment
@@ -125,5 +127,6 @@ def render_html(model: ReportModel) -> str:
             contamination_section=contamination_section.section(model.contamination, _environment())
             if model.contamination
             else "",
+            model_section=model_section.section(model.indexed, _environment()) if model.indexed else "",
         )
     )

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from corpus_audit.checks.report import (
     contamination_section,
     drift_section,
+    model_section,
     sampling_section,
     tables,
     trend_section,
@@ -22,6 +23,7 @@ from corpus_audit.checks.report import (
 )
 from corpus_audit.checks.report.contamination_parts import ContaminationView
 from corpus_audit.checks.report.drift_parts import DriftView
+from corpus_audit.checks.report.model_section import ModelView
 from corpus_audit.checks.report.parts import (
     Coverage,
     Deviation,
@@ -108,6 +110,7 @@ class ReportModel:
     drift: tuple[DriftView, ...] = ()
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
+    indexed: ModelView | None = None
     verdict: VerdictView | None = None
     trends: TrendView | None = None
     near_duplicates: bool = False
@@ -187,6 +190,7 @@ def load_report(run_dir: Path) -> ReportModel:
         drift=drift_section.load(published),
         sampling=sampling_section.load(published),
         contamination=contamination_section.load(published),
+        indexed=model_section.load(published),
         verdict=verdict,
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,

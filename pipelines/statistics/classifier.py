@@ -16,28 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.logistic import fit_logistic, linear_scores
-from corpus_audit.pipelines.statistics.auc import delong, mean_auc, midranks
+from corpus_audit.pipelines.statistics.auc import midranks
 from corpus_audit.pipelines.statistics.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.hashed_documents import HashedDocuments
+from corpus_audit.pipelines.statistics.separation import FOLDS, PERMUTATIONS, Design, separate, small_fold
 
 LEAST = 100
 """Unshared documents that each side must have."""
 
-FOLDS = 5
-PERMUTATIONS = 99
-ENOUGH = 10
-"""Permutations at least as extreme as the data after which no more are made (Besag and Clifford 1991)."""
-
 TOLD = 10
 """Features and documents that tell each side most."""
-
-_BLOCK = 8
-_ITERATIONS = 8  # measured: the AUC is then within 0.002 of that at the optimum
-_NORMAL = 1.959963984540054
-_SEED = 0xC257
-
-Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +65,7 @@ def classifier_test(
 ) -> ClassifierTest:
     """Test whether documents of two sides can be told apart.
 
-    The p-value permutes the sides of documents within the pool; each permutation trains and tests anew. It is
-    (1 + exceedances) / (1 + permutations), or exceedances / permutations if `ENOUGH` of them ended it early.
-
-    The interval is DeLong's (1988) with twice the variance: the folds share their training documents, which at 1/2
-    doubles the variance of their mean (a pair of folds enters twice, each as the other's training set).
+    The p-value permutes the sides of documents within the pool; each permutation trains and tests anew (`separate`).
 
     Args:
         first, second: documents; what each holds of the other is dropped, and so are repeated texts within a side.
@@ -96,29 +80,25 @@ def classifier_test(
         few = f"fewer than {LEAST} unshared documents on a side ({sizes[0]} and {sizes[1]})"
         return ClassifierTest(*sizes, reason=few)
     sides = first.take(kept_first), second.take(kept_second)
-    design = _Design.of(sides, buckets)
     label = np.repeat([False, True], sizes)
-    fold = np.concatenate([side.low for side in sides]) % np.uint64(FOLDS)
-    if min(np.bincount(fold[label == side].astype(np.int64), minlength=FOLDS).min() for side in (False, True)) < 2:
+    folds = (np.concatenate([side.low for side in sides]) % np.uint64(FOLDS)).astype(np.int64)
+    if small_fold(label, folds):
         return ClassifierTest(*sizes, reason="a fold holds fewer than two documents of a side")
-    folds = fold.astype(np.int64)
-    held_out = design.held_out_scores(label[:, None], folds)[:, 0]
-    auc, variance = delong(held_out, label, folds)
-    error = _NORMAL * np.sqrt(2 * variance)
-    p, made = _permutation_p(design, label, folds, auc, permutations)
+    design = _tf_idf(sides, buckets)
+    found = separate(design, label, folds, permutations)
     weights = design.weights(label)
     order = np.argsort(weights, kind="stable")
     ends = order[:TOLD], order[::-1][:TOLD]
-    rank = _fold_ranks(held_out, folds)
+    rank = _fold_ranks(found.scores, folds)
     documents = np.argsort(rank, kind="stable")
     told = documents[~label[documents]], documents[::-1][label[documents[::-1]]]
     return ClassifierTest(
         *sizes,
-        auc=auc,
-        low=max(auc - error, 0.0),
-        high=min(auc + error, 1.0),
-        p=p,
-        permutations=made,
+        auc=found.auc,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        permutations=found.permutations,
         features_first=tuple(int(bucket) for bucket in ends[0] if weights[bucket] < 0),
         features_second=tuple(int(bucket) for bucket in ends[1] if weights[bucket] > 0),
         weights_first=tuple(float(weights[bucket]) for bucket in ends[0] if weights[bucket] < 0),
@@ -151,85 +131,17 @@ def proportional_sample(documents: HashedDocuments, weight: npt.ArrayLike, most:
     return np.sort(order[rank < wanted[documents.domain[order]]])
 
 
-@dataclass(frozen=True, slots=True)
-class _Design:
-    """tf-idf weighted rows of norm 1: log(1 + count) log((1 + N) / (1 + df)), both sides pooled."""
-
-    starts: Integers
-    buckets: Integers
-    values: Values
-    mean: Values
-    step: float
-
-    @classmethod
-    def of(cls, sides: tuple[HashedDocuments, HashedDocuments], size: int) -> _Design:
-        starts = np.concatenate([sides[0].starts, sides[1].starts[1:] + sides[0].starts[-1]])
-        buckets = np.concatenate([side.buckets for side in sides])
-        counts = np.concatenate([side.counts for side in sides])
-        rows = len(starts) - 1
-        lengths = np.diff(starts)
-        rarity = np.log((1 + rows) / (1 + np.bincount(buckets, minlength=size))) + 1
-        values = np.log1p(counts) * rarity[buckets]
-        row = np.repeat(np.arange(rows), lengths)
-        norm = np.sqrt(np.bincount(row, weights=values**2, minlength=rows))
-        values = values / norm[row]
-        mean = np.bincount(buckets, weights=values, minlength=size) / rows
-        top = _largest_eigenvalue(row, buckets, values, mean, rows)
-        penalty = _penalty(rows)
-        # Balanced weights can put more on some rows than 1 / N: a third is added for it.
-        return cls(starts, buckets, values.astype(np.float32), mean.astype(np.float32), 1 / (top / 3 + penalty))
-
-    def held_out_scores(self, labels: npt.NDArray[np.bool_], folds: Integers) -> Floats:
-        """Scores of every row by the classifier that was not trained on its fold; [N, P] for labels [N, P]."""
-        columns = labels.shape[1]
-        pull = np.empty((len(labels), columns * FOLDS), np.float32)
-        for f in range(FOLDS):
-            pull[:, f::FOLDS] = _pull(labels, folds != f)
-        scores = self._scores(self._fit(pull)).reshape(len(labels), columns, FOLDS)
-        return np.asarray(np.take_along_axis(scores, folds[:, None, None], axis=2)[:, :, 0], dtype=np.float64)
-
-    def weights(self, label: npt.NDArray[np.bool_]) -> Floats:
-        """The classifier trained on all rows, [buckets]."""
-        everything = np.ones(len(label), bool)
-        return np.asarray(self._fit(_pull(label[:, None], everything))[:, 0], dtype=np.float64)
-
-    def _fit(self, pull: Values) -> Values:
-        penalty = _penalty(len(pull))
-        return np.asarray(
-            fit_logistic(self.starts, self.buckets, self.values, self.mean, pull, penalty, self.step, _ITERATIONS)
-        )
-
-    def _scores(self, weights: Values) -> Values:
-        return np.asarray(linear_scores(self.starts, self.buckets, self.values, weights))
-
-
-def _penalty(rows: int) -> float:
-    """That of scikit-learn's C = 1 on the training folds, per row."""
-    return FOLDS / (FOLDS - 1) / rows
-
-
-def _pull(labels: npt.NDArray[np.bool_], trained: npt.NDArray[np.bool_]) -> Values:
-    """Weights that give both classes half of the total, negative for the first class; [N, P]."""
-    second = labels & trained[:, None]
-    first = ~labels & trained[:, None]
-    up = 0.5 / np.maximum(second.sum(axis=0), 1)
-    down = 0.5 / np.maximum(first.sum(axis=0), 1)
-    return np.asarray(second * up - first * down, dtype=np.float32)
-
-
-def _largest_eigenvalue(row: Integers, buckets: Integers, values: Floats, mean: Floats, rows: int) -> float:
-    """Of the rows' covariance, by power iteration."""
-    vector = np.random.Generator(np.random.PCG64(_SEED)).standard_normal(len(mean))
-    top = 0.0
-    for _ in range(20):
-        along = np.bincount(row, weights=values * vector[buckets], minlength=rows) - mean @ vector
-        vector = np.bincount(buckets, weights=values * along[row], minlength=len(mean)) - mean * along.sum()
-        vector /= rows
-        top = float(np.linalg.norm(vector))
-        if top == 0:
-            break
-        vector /= top
-    return top
+def _tf_idf(sides: tuple[HashedDocuments, HashedDocuments], size: int) -> Design:
+    """Rows of length 1 of log(1 + count) log((1 + N) / (1 + df)), both sides pooled."""
+    starts = np.concatenate([sides[0].starts, sides[1].starts[1:] + sides[0].starts[-1]])
+    buckets = np.concatenate([side.buckets for side in sides])
+    counts = np.concatenate([side.counts for side in sides])
+    rows = len(starts) - 1
+    rarity = np.log((1 + rows) / (1 + np.bincount(buckets, minlength=size))) + 1
+    values = np.log1p(counts) * rarity[buckets]
+    row = np.repeat(np.arange(rows), np.diff(starts))
+    norm = np.sqrt(np.bincount(row, weights=values**2, minlength=rows))
+    return Design.of(starts, buckets, values / norm[row], size)
 
 
 def _novel(documents: HashedDocuments) -> npt.NDArray[np.bool_]:
@@ -241,22 +153,6 @@ def _novel(documents: HashedDocuments) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(order), bool)
     found[order[new]] = True
     return found
-
-
-def _permutation_p(
-    design: _Design, label: npt.NDArray[np.bool_], folds: Integers, observed: float, most: int
-) -> tuple[float, int]:
-    rng = np.random.Generator(np.random.PCG64(_SEED))
-    exceeded = made = 0
-    while made < most:
-        size = min(_BLOCK, most - made)
-        labels = np.stack([rng.permutation(label) for _ in range(size)], axis=1)
-        for value in mean_auc(design.held_out_scores(labels, folds), labels, folds):
-            made += 1
-            exceeded += int(value >= observed)
-            if exceeded == ENOUGH:
-                return exceeded / made, made
-    return (1 + exceeded) / (1 + made), made
 
 
 def _fold_ranks(scores: Floats, folds: Integers) -> Floats:

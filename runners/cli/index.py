@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,35 +38,36 @@ def index() -> None:
 @index.command(short_help="Build the index of an audit (the default).")
 @click.argument("audit", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: embedding.k=50.")
+@click.option("--directions", multiple=True, metavar="FILE:BLOCK", help="Units more: the vectors of FILE after BLOCK.")
+@click.option("--workers", type=click.IntRange(min=1), help="Splits at once; one a core by default, one on a GPU.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
-def build(session: Session, audit: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+def build(
+    session: Session,
+    audit: Path,
+    overrides: tuple[str, ...],
+    directions: tuple[str, ...],
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Build the index of AUDIT's embedding section.
 
     What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
     is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
     from corpus_audit.pipelines.board import process_board
+    from corpus_audit.runners.indexing import index_corpus, with_directions
     from corpus_audit.runners.progress import ProgressReporter
     from corpus_audit.schemas.audit_file import load_audit
-    from corpus_audit.schemas.errors import UsageError
 
-    loaded = load_audit(audit, overrides)
+    loaded = with_directions(load_audit(audit, overrides), directions)
     session.output = loaded.base / loaded.spec.output
-    try:
-        from corpus_audit.embeddings.build import build_index
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     board = process_board()
     board.reset()
-
-    def begin(stage: str, size: int) -> Callable[[int], None]:
-        board.begin_stage(stage, total_bytes=size)
-        return board.advance
-
     with ProgressReporter(board, sys.stderr, quiet):
-        built = build_index(loaded, begin=begin)
+        built = index_corpus(loaded, workers)
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.runners.cli.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings import Example
     from corpus_audit.embeddings.reader import DomainRate
 
 
@@ -36,8 +35,8 @@ class Range(click.ParamType[tuple[float, float]]):
 
 @click.command(short_help="Show the training examples that make a unit fire.")
 @click.argument("unit")
-@click.option("--index", "path", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
-              help="The index, or a folder of indexes: the newest.")  # fmt: skip
+@index_option
+@snapshot_option
 @click.option("--domain", help="The highest in this domain.")
 @click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many.")
 @click.option("--min", "lowest", is_flag=True, help="The lowest (before the activation function).")
@@ -47,6 +46,7 @@ class Range(click.ParamType[tuple[float, float]]):
 def lookup(
     unit: str,
     path: Path,
+    snapshot: str | None,
     domain: str | None,
     k: int,
     lowest: bool,
@@ -59,44 +59,23 @@ def lookup(
     UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
     """
     from corpus_audit.embeddings import open_index
+    from corpus_audit.runners.lookup_summary import example_json
     from corpus_audit.schemas.errors import UsageError
 
     if lowest + (between is not None) + (domain is not None) > 1:
         raise UsageError("--min, --range and --domain exclude each other")
-    index = open_index(path)
+    index = open_index(path, snapshot)
     which = "minima" if lowest else "samples" if between is not None else "top"
     found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)  # type: ignore[arg-type]
     if as_json:
-        examples = [_json(example) for example in found]
+        examples = [example_json(example) for example in found]
         rates = [_rate(one) for one in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates})
         return
-    import shutil
-
     from corpus_audit.runners.lookup_summary import summary_lines
 
-    width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
-    for line in summary_lines(index, unit, found, width, colour_on_stdout()):
+    for line in summary_lines(index, unit, found, width_on_stdout(), colour_on_stdout()):
         click.echo(line)
-
-
-def _json(example: Example) -> dict[str, Any]:
-    start, end = example.peak
-    return {
-        "rank": example.rank,
-        "value": example.value,
-        "window": f"{example.window:016x}",
-        "position": example.position,
-        "peak": [example.text_start + start, example.text_start + end],
-        "text": example.text,
-        "text_start": example.text_start,
-        "heat": None if example.heat is None else [round(float(value), 5) for value in example.heat],
-        "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
-        "places": [
-            {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
-            for p in example.places
-        ],
-    }
 
 
 def _rate(one: DomainRate) -> dict[str, Any]:

@@ -37,6 +37,9 @@ COMMANDS = {
     "ledger": "corpus_audit.runners.cli.ledger:ledger",
     "index": "corpus_audit.runners.cli.index:index",
     "lookup": "corpus_audit.runners.cli.lookup:lookup",
+    "search": "corpus_audit.runners.cli.search:search",
+    "units": "corpus_audit.runners.cli.units:units",
+    "explain": "corpus_audit.runners.cli.explain:explain",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",
 }

@@ -43,3 +43,10 @@ def note(message: str) -> None:
 def colour_on_stdout() -> bool:
     """Whether results may be coloured: standard output is a terminal, and NO_COLOR is not set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def width_on_stdout(most: int = 100) -> int:
+    """Columns for results: those of the terminal, 80 where there is none."""
+    import shutil
+
+    return min(most, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80

@@ -11,6 +11,8 @@ import pyarrow as pa
 from corpus_audit.embeddings.accumulator import Accumulator, BatchRows, ListSizes
 from corpus_audit.embeddings.index_files import IndexFacts, write_index
 from corpus_audit.embeddings.index_tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.nearest import encode
+from corpus_audit.embeddings.vectors import KINDS, WindowVectors, save_codes
 from corpus_audit.embeddings.windows import WindowPlan, cut, document_key
 
 SIZES = ListSizes(top=4, domain=2, minima=3, samples=2)
@@ -71,16 +73,32 @@ def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None
     return state
 
 
-def write_small_index(output: Path, documents: int = 60, rows: int = 12):
+def vectors_of(windows, width=8):
+    """Vectors of windows that depend on their tokens alone: a random one a token, those of a text near each other."""
+    token = np.random.default_rng(3).normal(size=(1000, width)).astype(np.float32)
+    pooled = []
+    for i in range(len(windows)):
+        part = slice(windows.offsets[i], windows.offsets[i + 1])
+        held = np.where(windows.counted[part])[0]
+        each = token[windows.tokens[part][held] % 1000]
+        best = int(np.linalg.norm(each, axis=1).argmax())
+        pooled.append((each.mean(axis=0), each[best], held[best]))
+    mean, peak, position = zip(*pooled, strict=True)
+    return WindowVectors.of(
+        windows.ids[:, 0].copy(), np.stack(mean), np.stack(peak), np.array(position).astype(np.uint16)
+    )
+
+
+def write_small_index(output: Path, documents: int = 60, rows: int = 12, moment=MOMENT, seed=5, snapshot="cd" * 32):
     """An index over invented documents; returns its folder, the windows, their values and the documents' texts."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     words = [f"w{i}" for i in range(200)]
     texts = [" ".join(rng.choice(words, rng.integers(3, 30))) for _ in range(documents)]
     windows, keys = windows_from(texts)
     of_document = [i % 2 for i in range(documents)]
     state = state_of(windows, rows, ["books", "web"], of_document)
     raw = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-    table = windows.table(np.flatnonzero(np.isin(windows.ids[:, 0], state.used_windows())), raw)
+    table = windows.table(np.arange(len(windows)), raw)
     table = table.sort_by("window").combine_chunks()
     members = pa.table(
         {
@@ -102,13 +120,22 @@ def write_small_index(output: Path, documents: int = 60, rows: int = 12):
         "windows": len(windows),
     }
     sizes = {"k": 4, "domain_k": 2, "minima": 3, "samples": 2}
-    known = ("small", "cd" * 32, {"name": "words"}, PLAN.digest, 8, sizes, "ef" * 32, counts, tuple(state.domains))
-    facts = IndexFacts(*known)
+    vectors = WindowVectors.joined([vectors_of(windows)])
+    held = {"block": 1, "one_in": 1, "width": 8, "windows": len(vectors)}
+    model = {"name": "words", "digest": "01" * 32, "tokenizer": "ab" * 32}
+    known = ("small", snapshot, model, PLAN.digest, 8, sizes, "ef" * 32, counts, tuple(state.domains))
+    facts = IndexFacts(*known, vectors=held)
     tables = {
         "windows": table,
         "documents": documents_table(members, facts.snapshot),
         "records": records_table(state, indices),
         "unit_domains": unit_domains_table(state, indices),
     }
-    folder, _ = write_index(output, MOMENT, facts, state.arrays(), indices, tables)
+    parts = output / ".vectors"
+    parts.mkdir(parents=True)
+    vectors.save(parts)
+    for kind in KINDS:
+        save_codes(encode(getattr(vectors, kind)), parts, kind)
+    folder, _ = write_index(output, moment, facts, state.arrays(), indices, tables, parts)
+    parts.rmdir()
     return folder, windows, values_of(windows, rows), texts

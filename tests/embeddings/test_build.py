@@ -1,20 +1,27 @@
 """Indexes of whole corpora: published, resumed, grown by a shard, and what is refused."""
 
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from corpus_audit.embeddings import build, open_index  # noqa: E402
+from corpus_audit.embeddings import build, open_index, scanner  # noqa: E402
+from corpus_audit.embeddings.encoder import open_encoder  # noqa: E402
 from corpus_audit.embeddings.index_files import damaged_files  # noqa: E402
+from corpus_audit.embeddings.search import WindowSearch  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.indexing import index_corpus, with_directions  # noqa: E402
 from corpus_audit.schemas.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError  # noqa: E402
 from corpus_audit.schemas.units import UnitError  # noqa: E402
@@ -99,7 +106,7 @@ def test_a_killed_scan_goes_on_and_comes_to_the_same(corpus, monkeypatch):
     whole = content(build.build_index(audit(corpus)).folder)
     shutil.rmtree(corpus / "runs", ignore_errors=True)
     shutil.rmtree(corpus / "index")
-    real, calls = build.write_partial, []
+    real, calls = scanner.write_partial, []
 
     def killed(place, partial):
         if len(calls) == 1:
@@ -107,13 +114,168 @@ def test_a_killed_scan_goes_on_and_comes_to_the_same(corpus, monkeypatch):
         calls.append(place)
         real(place, partial)
 
-    monkeypatch.setattr(build, "write_partial", killed)
+    monkeypatch.setattr(scanner, "write_partial", killed)
     with pytest.raises(KeyboardInterrupt):
         build.build_index(audit(corpus))
     assert not (corpus / "index").exists()
     monkeypatch.undo()
     again = build.build_index(audit(corpus))
     assert (again.splits_scanned, again.splits_kept) == (2, 1) and content(again.folder) == whole
+
+
+def test_workers_of_the_engine_come_to_the_same(corpus):
+    whole = content(build.build_index(audit(corpus)).folder)
+    for workers in (1, 2, 3):
+        shutil.rmtree(corpus / "runs", ignore_errors=True)
+        shutil.rmtree(corpus / "index")
+        built = index_corpus(audit(corpus), workers)
+        assert built.splits_scanned == 3 and content(built.folder) == whole
+    assert sorted(path.name for path in (corpus / "index").iterdir() if path.is_dir()) in (
+        [built.folder.name],
+        [".staging", built.folder.name],
+    )
+
+
+def test_a_worker_that_fails_stops_the_build(corpus, monkeypatch):
+    monkeypatch.setattr(scanner, "write_partial", lambda place, partial: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index_corpus(audit(corpus), 2)
+    assert not (corpus / "index" / "LATEST").exists()
+    monkeypatch.undo()
+    again = index_corpus(audit(corpus), 2)  # a worker that did not fail may have gone on for a while
+    assert again.splits_scanned + again.splits_kept == 3
+
+
+def test_another_process_loads_the_model_for_itself(corpus):
+    """What a worker of a cluster does: it gets the worker and a task, and nothing else of this process."""
+    loaded = audit(corpus)
+    sent = []
+
+    def elsewhere(worker, tasks, at_once):
+        (corpus / "sent.pickle").write_bytes(pickle.dumps((worker, tasks)))
+        code = "import pickle, sys; worker, tasks = pickle.load(open(sys.argv[1], 'rb')); "
+        code += "[worker.perform(task) for task in tasks]"
+        subprocess.run([sys.executable, "-c", code, str(corpus / "sent.pickle")], check=True, timeout=300)
+        sent.extend(tasks)
+
+    built = build.build_index(loaded, elsewhere, 2)
+    assert len(sent) == built.splits_scanned == 3
+    shutil.rmtree(corpus / "runs", ignore_errors=True)
+    here = build.build_index(audit(corpus, output="here"))
+    one, other = content(built.folder), content(here.folder)
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def test_vectors_are_those_of_the_model(corpus):
+    built = build.build_index(audit(corpus, vectors={"block": 0}))
+    index = open_index(built.folder)
+    search = WindowSearch(index)
+    assert (search.block, search.windows) == (0, built.facts.counts["windows"])
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(corpus / "model").eval()
+    table = index.windows
+    for row in (0, 7, len(table) - 1):
+        ids = torch.tensor([table["tokens"][row].as_py()])
+        counted = torch.tensor(table["counted"][row].as_py())
+        with torch.inference_mode():
+            stream = model(ids, output_hidden_states=True).hidden_states[1][0][counted].double()
+        at = int(np.searchsorted(index.array("vector.window"), table["window"][row].as_py()))
+        mean, norms = stream.mean(dim=0), stream.norm(dim=1)
+        np.testing.assert_allclose(index.array("vector.mean")[at], mean / mean.norm(), atol=1e-5)
+        np.testing.assert_allclose(index.array("vector.peak")[at], stream[norms.argmax()] / norms.max(), atol=1e-5)
+        np.testing.assert_allclose(index.array("vector.norm")[at], [mean.norm(), norms.max()], rtol=1e-5)
+
+
+def test_one_window_in_some_has_vectors(corpus):
+    every = open_index(build.build_index(audit(corpus, output="every")).folder)
+    some = open_index(build.build_index(audit(corpus, vectors={"one_in": 3})).folder)
+    names = every.array("vector.window")
+    assert some.array("vector.window").tolist() == names[names % 3 == 0].tolist()
+    np.testing.assert_array_equal(some.array("vector.mean"), every.array("vector.mean")[names % 3 == 0])
+    none = open_index(build.build_index(audit(corpus, vectors=None, output="none")).folder)
+    with pytest.raises(UsageError, match="without vectors"):
+        WindowSearch(none)
+    assert none.lookup("mlp.0:7")[0].value == every.lookup("mlp.0:7")[0].value
+
+
+def test_a_text_of_the_corpus_finds_itself(corpus):
+    index = open_index(build.build_index(audit(corpus)).folder)
+    row = 5
+    text = index.windows["text"][row].as_py()
+    with open_encoder(index.facts, index.folder) as encoder:
+        query = encoder.means([text, ""])
+    assert not query[1].any()
+    best = WindowSearch(index).nearest(query[0], 1)[0]
+    assert best.value > 0.99 and best.text == text
+    (corpus / "other").mkdir()
+    shutil.copytree(corpus / "model", corpus / "other" / "model")
+    config = json.loads((corpus / "other" / "model" / "config.json").read_text())
+    (corpus / "other" / "model" / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 1e-3}))
+    with (
+        pytest.raises(UsageError, match="not the model of the index"),
+        open_encoder(index.facts, index.folder, str(corpus / "other" / "model")),
+    ):
+        pass
+
+
+def test_directions_are_added_to_a_scan(corpus):
+    vector = np.zeros(48, np.float32)
+    vector[3] = 2.0
+    np.save(corpus / "probe.npy", vector)
+    loaded = with_directions(audit(corpus), [f"{corpus}/probe.npy:1"])
+    index = open_index(build.build_index(loaded).folder)
+    probe, dimension = index.lookup("dir.probe:0"), index.lookup("resid.1:3")
+    assert [one.window for one in probe] == [one.window for one in dimension]
+    np.testing.assert_allclose([one.value for one in probe], [2 * one.value for one in dimension], rtol=1e-5)
+    for wrong in ("probe.npy", f"{corpus}/none.npy:1", f"{corpus}/probe.npy:x"):
+        with pytest.raises(UsageError, match="--directions"):
+            with_directions(loaded, [wrong])
+    with pytest.raises(UsageError, match="same name"):
+        with_directions(loaded, [f"{corpus}/probe.npy:0"])
+    with pytest.raises(UsageError, match="block 9"):
+        build.build_index(with_directions(audit(corpus), [f"{corpus}/probe.npy:9"]))
+
+
+def test_what_is_said_of_the_snapshot_reaches_the_run_and_its_report(corpus):
+    """An index with a baseline and benchmarks, then an audit of the same snapshot: tables, metrics, page."""
+    from corpus_audit.pipelines.board import Board
+    from corpus_audit.runners.audit import run_audit
+
+    shutil.move(corpus / "data" / "part-2.jsonl", corpus / "part-2.jsonl")
+    before = open_index(build.build_index(audit(corpus, output="before")).folder)
+    shutil.move(corpus / "part-2.jsonl", corpus / "data" / "part-2.jsonl")
+    rows = [row["text"] for row in before.windows.to_pylist() if row["number"] == 0][:20]
+    (corpus / "held.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in rows))
+    more = {"benchmarks": [{"name": "held", "paths": ["held.jsonl"]}], "contamination": {"rules": ["gpt3"]}}
+    spec = AUDIT | more | {"embedding": AUDIT["embedding"] | {"baseline": "before"}}
+    (corpus / "audit.yaml").write_text(json.dumps(spec))
+    loaded = load_audit(corpus / "audit.yaml")
+    built = build.build_index(loaded)
+    assert {"drift", "projection", "benchmarks"} <= set(built.seconds)
+    assert not list(damaged_files(built.folder, built.facts))
+    outcome = run_audit(loaded, workers=2, board=Board())
+    metrics = pq.read_table(outcome.run_dir / "tables" / "metrics.parquet").to_pylist()
+    found = {(row["metric"], row["slice"]): row for row in metrics}
+    share = found["semantic_share", "benchmark=held"]
+    assert share["n"] == len(rows) and share["value"] > 0.8 and share["low"] > 0.5
+    assert found["embedding_drift_auc", "all"]["value"] is None  # too few documents are not shared
+    assert 0 <= found["units_moved_share", "all"]["value"] < 0.2
+    facts = json.loads((outcome.run_dir / "run.json").read_text())
+    assert facts["embedding"]["index"] == built.folder.name
+    page = (outcome.run_dir / "report.html").read_text()
+    assert "What a model makes of it" in page and "projection-all" in page and "held" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"window": 24}, "another windows"), ({"vectors": {"block": 0}}, "another block")]
+)
+def test_a_baseline_that_cannot_be_compared_is_refused_before_the_scan(corpus, change, message):
+    build.build_index(audit(corpus, output="before"))
+    with pytest.raises(UsageError, match=message):
+        build.build_index(audit(corpus, baseline="before", **change))
+    with pytest.raises(UsageError, match="holds no activation index"):
+        build.build_index(audit(corpus, baseline="nowhere"))
 
 
 def test_shards_one_by_one_come_to_the_same(corpus):

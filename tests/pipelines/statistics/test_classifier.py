@@ -4,7 +4,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from corpus_audit.pipelines.statistics import classifier
+from corpus_audit.pipelines.statistics import separation
 from corpus_audit.pipelines.statistics.classifier import classifier_test, proportional_sample
 from corpus_audit.pipelines.statistics.hashed_documents import HashedDocuments
 
@@ -62,7 +62,7 @@ def test_nulls_are_rejected_rarely_and_covered():
     tests = [classifier_test(topical(rng, 120), topical(rng, 160), BUCKETS) for _ in range(60)]
     assert np.mean([test.p <= 0.05 for test in tests]) <= 0.1  # 5 % and two binomial deviations
     assert np.mean([test.low <= 0.5 <= test.high for test in tests]) >= 0.9
-    assert all(0 < test.p <= 1 and test.permutations >= classifier.ENOUGH for test in tests)
+    assert all(0 < test.p <= 1 and test.permutations >= separation.ENOUGH for test in tests)
     assert np.mean([test.permutations for test in tests]) < 60, "nulls end early"
 
 

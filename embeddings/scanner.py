@@ -1,0 +1,260 @@
+"""A model with its units on one side, a split of a corpus on the other: what the scan of the split finds.
+
+A `ScanWorker` is what an engine sends to its workers: it is small, and each process loads the model once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from corpus_audit.embeddings.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.direction_files import load_vectors
+from corpus_audit.embeddings.encoder import TextEncoder
+from corpus_audit.embeddings.models import Model, check_window, load_model
+from corpus_audit.embeddings.partials import ScanPartial, documents_of, write_partial
+from corpus_audit.embeddings.pooling import Pooling
+from corpus_audit.embeddings.scanning import fitting_batch, heat_maps, scan
+from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder
+from corpus_audit.embeddings.units import Directions, Taps
+from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
+from corpus_audit.pipelines.board import process_board
+from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
+from corpus_audit.pipelines.reading.documents import PRIMARY, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.errors import ShardError
+from corpus_audit.pipelines.reading.reader import READER_VERSION, read_split
+from corpus_audit.schemas.activation_tables import WINDOWS
+from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.schemas.audit_file import LoadedAudit
+from corpus_audit.schemas.embedding import OTHER_DOMAINS, EmbeddingSpec
+from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
+from corpus_audit.schemas.snapshot import Shard, Split
+from corpus_audit.schemas.units import parse_pattern
+
+VERSION = 2
+"""Part of every partial's key: how activations become examples and statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """A split to scan, and the folder of its partial."""
+
+    shard: Shard
+    split: Split
+    place: Path
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """The model, its units and how documents are cut; `open_scanner` makes it, hooked.
+
+    Attributes:
+        block: the block whose output vectors are taken from; None without vectors.
+        key: digest of all that decides what is found in a document.
+    """
+
+    audit: AuditSpec
+    spec: EmbeddingSpec
+    model: Model
+    taps: Taps
+    plan: WindowPlan
+    sizes: ListSizes
+    block: int | None
+    key: str
+    batch_tokens: int
+
+    def scan(self, shard: Shard, split: Split, progress: Callable[[int], None]) -> ScanPartial:
+        """Scan one split.
+
+        Raises:
+            ShardError: the split cannot be read.
+        """
+        tally = SplitTally()
+        settings = ReadSettings(self.audit.document, self.audit.filter, self.audit.limits)
+        state = Accumulator(self.taps.selection.rows, self.sizes, self.taps.selection.floors())
+        pooling = self._pooling()
+        kept: list[_Kept] = []
+        for batch in read_split(shard, split, settings, tally):
+            texts = batch.text.to_pylist()
+            ids = batch.ids.to_pylist() if batch.ids is not None else [None] * len(texts)
+            names = [self._domain(name) for name in batch.facets[PRIMARY].to_pylist()]
+            keys = [document_key(name, text) for name, text in zip(ids, texts, strict=True)]
+            where = state.positions_of(names)
+            np.add.at(state.documents, where, 1)
+            groups = np.array([key[15] % GROUPS for key in keys], np.int64)
+            windows = cut(texts, keys, self.model.tokenizer, self.plan)
+            own = windows.document
+            scan(self.taps, windows, where[own], groups[own], state, self.batch_tokens, progress, pooling)
+            documents = pa.table(
+                {
+                    "document": pa.array(keys, pa.binary(16)),
+                    "row": pa.array(batch.rows, pa.int64()),
+                    "domain": pa.array(names, pa.string()),
+                    "id": pa.array(ids, pa.string()),
+                }
+            )
+            key_bytes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
+            kept.append(_Kept(windows, documents, key_bytes))
+            if pooling is None:  # with vectors, all or a fixed share of the windows stay
+                used = state.used_windows()
+                kept = [one for one in kept if np.isin(one.windows.ids[:, 0], used).any()]
+        vectors = None if pooling is None else pooling.vectors()
+        used = state.used_windows() if vectors is None else np.union1d(state.used_windows(), vectors.window)
+        counts = {
+            "dead_letters": tally.dead.total(),
+            "documents": tally.documents,
+            "rows": tally.rows,
+            "tokens": int(state.tokens.sum()),
+            "windows": int(state.windows.sum()),
+        }
+        held = pa.concat_tables([WINDOWS.empty_table(), *(one.table(used) for one in kept)])
+        return ScanPartial(state, held, documents_of(held, [one.documents for one in kept]), counts, vectors)
+
+    def _pooling(self) -> Pooling | None:
+        vectors = self.spec.vectors
+        return None if vectors is None else Pooling(self.taps.hidden, vectors.one_in)
+
+    def _domain(self, name: str) -> str:
+        return name if not self.spec.domains or name in self.spec.domains else OTHER_DOMAINS
+
+    def heat(self, rows: np.ndarray, slots: np.ndarray, at: np.ndarray, table: pa.Table) -> np.ndarray:
+        """Token activations of examples: float16 [R, k, window], NaN beyond a window and in empty slots."""
+        found = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
+        heat_maps(self.taps, windows_of(table), rows, slots, at, found, self.batch_tokens)
+        return found
+
+    def encoder(self) -> TextEncoder:
+        """What gives any text the vector that a document of the corpus would have."""
+        return TextEncoder(self.model, self.taps, self.plan, self.batch_tokens)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Windows of a batch of documents."""
+
+    windows: Windows
+    documents: pa.Table
+    keys: np.ndarray
+
+    def table(self, used: np.ndarray) -> pa.Table:
+        return self.windows.table(np.flatnonzero(np.isin(self.windows.ids[:, 0], used)), self.keys)
+
+
+@contextmanager
+def open_scanner(loaded: LoadedAudit) -> Iterator[Scanner]:
+    """Load the model of an audit and hook its units; within the block it is what this process's workers use.
+
+    Raises:
+        UsageError: there is no embedding section, or model, units or windows are wrong.
+    """
+    with ExitStack() as stack:
+        scanner = _load(loaded, stack)
+        _live[scanner.key] = scanner
+        stack.callback(_live.pop, scanner.key)
+        yield scanner
+
+
+_live: dict[str, Scanner] = {}
+_loading = threading.Lock()
+_for_good = ExitStack()
+"""Holds the hooks of scanners that stay as long as the process; a stack that is forgotten takes its hooks off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanWorker:
+    """Scans splits into the store, in whatever process it is sent to.
+
+    Attributes:
+        key: of the scanner that sent it.
+        threads: of the CPU, for one forward pass; None leaves that to torch.
+    """
+
+    loaded: LoadedAudit
+    key: str
+    threads: int | None = None
+
+    def perform(self, task: ScanTask) -> None:
+        """Scan a split and leave its partial in the store.
+
+        Raises:
+            NoVerdictError: the split cannot be read.
+        """
+        board = process_board()
+        if (task.place / "state.npz").exists():  # an identical shard was scanned meanwhile
+            board.advance(task.split.weight)
+            return
+        scanner = self._scanner()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        done = 0
+
+        def progress(tokens: int) -> None:
+            nonlocal done
+            more = max(min(4 * tokens, task.split.weight - done), 0)  # about four bytes a token: no figure
+            done += more
+            board.advance(more)
+
+        try:
+            partial = scanner.scan(task.shard, task.split, progress)
+        except ShardError as error:
+            raise NoVerdictError(f"shard {task.shard.name}: {error.problem}") from None
+        write_partial(task.place, partial)
+        board.advance(task.split.weight - done)
+
+    def _scanner(self) -> Scanner:
+        with _loading:
+            if self.key not in _live:  # another process than that of `open_scanner`: loaded for as long as it lives
+                scanner = _load(self.loaded, _for_good)
+                if scanner.key != self.key:
+                    raise StoreError("a worker has another model or another version of torch than the driver")
+                _live[self.key] = scanner
+            return _live[self.key]
+
+
+def _directions(path: Path, block: int) -> Directions:
+    return Directions(block, torch.from_numpy(load_vectors(path)))
+
+
+def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
+    audit, spec = loaded.spec, loaded.spec.embedding
+    if spec is None:
+        raise UsageError("the audit has no embedding section: it names a model and its units")
+    patterns = tuple(parse_pattern(text) for text in spec.units)
+    model = load_model(spec.model, loaded.base, spec.device, with_head=any(p.point == "logit" for p in patterns))
+    check_window(model, spec.window)
+    saes = {sae.name: load_autoencoder(loaded.base / sae.path) for sae in spec.saes}
+    directions = {one.name: _directions(loaded.base / one.path, one.block) for one in spec.directions}
+    block = None
+    if spec.vectors is not None:
+        block = len(model.blocks) - 1 if spec.vectors.block is None else spec.vectors.block
+    taps = Taps(model, patterns, saes, directions, block)
+    card = model.card
+    plan = WindowPlan(spec.window, spec.overlap, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
+    files = [loaded.base / sae.path / name for sae in spec.saes for name in ("cfg.json", "sae_weights.safetensors")]
+    files += [loaded.base / one.path for one in spec.directions]
+    settings = {
+        "version": VERSION,
+        "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
+        "domain": facet_settings(audit.document.domain),
+        "scan": spec.scan_settings(),
+        "model": card.digest,
+        "windows": plan.digest,
+        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        "blocks": [one.block for one in spec.directions],
+        "torch": importlib.metadata.version("torch"),
+        "device": model.device.type,
+    }
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    stack.enter_context(taps.hooked())
+    batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
+    return Scanner(audit, spec, model, taps, plan, ListSizes.of(spec), block, key, batch_tokens)

@@ -1,0 +1,72 @@
+"""``corpus-audit explain``: from a token of the corpus to the units that it makes fire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from corpus_audit.runners.cli.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.output import emit_json, json_option, note
+
+
+@click.command(short_help="Find the units whose strongest examples peak on a token.")
+@click.argument("token")
+@index_option
+@snapshot_option
+@click.option("--audit", type=click.Path(path_type=Path),
+              help="An audit whose tokenizer decides where the corpus has the token.")  # fmt: skip
+@click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many units.")
+@json_option
+def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k: int, as_json: bool) -> None:
+    """Find the units whose top examples peak on TOKEN, such as one that drifted, most of their list first.
+
+    TOKEN is text as it stands in documents. With --audit it counts only where that audit's tokenizer makes this very
+    token; else wherever it is not part of a longer word. Places are matched by characters, as the model's tokenizer may
+    be another.
+    """
+    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.explain import explain as explained
+
+    tokenizer = None
+    if audit is not None:
+        tokenizer = _tokenizer(audit)
+    index = open_index(path, snapshot)
+    found = explained(index, token, k, tokenizer)
+    if as_json:
+        listed = [
+            {"unit": str(one.unit), "hits": one.hits, "examples": one.examples, "lift": one.lift, "value": one.value}
+            for one in found.units
+        ]
+        emit_json("explain", {"index": str(index.folder), "token": token, "places": found.places,
+                              "windows": found.windows, "base_rate": found.base, "sampled": found.sampled,
+                              "units": listed})  # fmt: skip
+        return
+    if found.sampled:
+        note("corpus-audit: only some windows of the corpus are stored; the base rate is theirs")
+    click.echo(
+        f"{safe_text(repr(token), 60)}: {found.places:,} places in {found.windows:,} stored windows, "
+        f"{found.base:.3%} of tokens"
+    )
+    if not found.units:
+        click.echo("no unit's top examples peak on it")
+        return
+    click.echo(f"{'Unit':14} {'top examples on it':>18} {'lift':>10} {'highest':>9}")
+    for one in found.units:
+        click.echo(f"{one.unit!s:14} {f'{one.hits} of {one.examples}':>18} {one.lift:10,.0f} {one.value:9.3f}")
+
+
+def _tokenizer(audit: Path) -> Any:
+    """The reference tokenizer of an audit."""
+    import tempfile
+
+    from tokenizers import Tokenizer
+
+    from corpus_audit.pipelines.tokenization import load_tokenizer
+    from corpus_audit.schemas.audit_file import load_audit
+
+    loaded = load_audit(audit)
+    with tempfile.TemporaryDirectory() as folder:
+        return Tokenizer.from_file(str(load_tokenizer(loaded.spec.tokenizer, loaded.base, Path(folder)).path))

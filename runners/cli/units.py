@@ -1,0 +1,129 @@
+"""``corpus-audit units``: which units prefer a domain, which moved between snapshots, which are dead or dense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from corpus_audit.runners.cli.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.output import emit_json, json_option
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.reader import Index
+    from corpus_audit.embeddings.unit_tables import Comparison
+
+
+@click.command(short_help="List units that prefer a domain, moved between snapshots, are dead or dense.")
+@click.argument("pattern", required=False)
+@index_option
+@snapshot_option
+@click.option("--prefer", "domain", metavar="DOMAIN", help="Units that fire most in this domain, against the others.")
+@click.option("--moved-from", "before", type=click.Path(path_type=Path), metavar="INDEX",
+              help="Units that moved most since this index of an earlier snapshot.")  # fmt: skip
+@click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
+@click.option("--dead", is_flag=True, help="Units that fire on no token.")
+@click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
+@click.option("--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="At most so many.")
+@json_option
+def units(
+    pattern: str | None,
+    path: Path,
+    snapshot: str | None,
+    domain: str | None,
+    before: Path | None,
+    within: str | None,
+    dead: bool,
+    dense: bool,
+    k: int,
+    as_json: bool,
+) -> None:
+    """List the units of PATTERN (all without one, such as 'mlp.3:*').
+
+    Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
+    PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.
+    """
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.unit_tables import chosen_rows, movements, preferences
+    from corpus_audit.schemas.errors import UsageError
+
+    if (domain is not None) + (before is not None) + dead + dense != 1:
+        raise UsageError("give one of --prefer, --moved-from, --dead and --dense")
+    if within is not None and before is None:
+        raise UsageError("--within goes with --moved-from")
+    index = open_index(path, snapshot)
+    rows = chosen_rows(index, pattern)
+    if dead or dense:
+        _firing(index, rows, dead, k, as_json)
+    elif domain is not None:
+        _compared(index, preferences(index, domain, rows), ("elsewhere", domain), True, k, as_json)
+    elif before is not None:
+        found = movements(open_index(before), index, rows, within)
+        _compared(index, found, ("before", "after"), False, k, as_json)
+
+
+def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
+    import numpy as np
+
+    from corpus_audit.embeddings.unit_tables import DENSE, firing
+
+    share, tokens = firing(index, rows)
+    held = np.flatnonzero(share == 0 if dead else share > DENSE)
+    held = held[np.argsort(-share[held], kind="stable")]
+    names = list(index.units())
+    listed = [{"unit": str(names[rows[i]]), "fires": float(share[i])} for i in held[:k].tolist()]
+    what = "dead" if dead else "dense"
+    if as_json:
+        emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(held),
+                            "tokens": tokens, "units": listed})  # fmt: skip
+        return
+    click.echo(f"{len(held):,} of {len(rows):,} units are {what}, over {tokens:,} tokens")
+    if dead and len(held):
+        click.echo(f"(a unit that fires on none fires on less than {3 / tokens:.2g} of tokens, at 95 %)")
+    for one in listed:
+        click.echo(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
+    if len(held) > k:
+        click.echo(f"and {len(held) - k:,} more")
+
+
+def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool) -> None:
+    import numpy as np
+
+    from corpus_audit.checks.report.escapes import safe_text
+
+    certain = found.certain
+    size = certain if only_up else np.abs(certain)
+    order = [i for i in np.argsort(-size, kind="stable").tolist() if size[i] > 0]
+    names = list(index.units())
+    difference = found.difference
+    if as_json:
+        listed = [
+            {
+                "unit": str(names[found.rows[i]]),
+                "mean": [float(found.first[i]), float(found.second[i])],
+                "difference": float(difference.value[i]),
+                "interval": [float(difference.low[i]), float(difference.high[i])],
+                "at_least_deviations": float(certain[i]),
+                "q": float(found.q[i]),
+                "fires": [float(found.fires_first[i]), float(found.fires_second[i])],
+            }
+            for i in order[:k]
+        ]
+        emit_json("units", {"index": str(index.folder), "kind": "compared", "sides": list(sides),
+                            "of": len(found.rows), "count": len(order), "units": listed})  # fmt: skip
+        return
+    if not np.isfinite(difference.t).any():
+        click.echo("too few documents on a side: no unit can be judged")
+        return
+    what = f"fire more in {safe_text(sides[1], 40)} than elsewhere" if only_up else "moved"
+    click.echo(f"{len(order):,} of {len(found.rows):,} units {what} (q at most 5 %)")
+    if order:
+        head = f"{safe_text(sides[0], 9):>9} {safe_text(sides[1], 9):>9}"
+        click.echo(f"{'Unit':14} {head}  {'difference [95 %]':27} {'q':>8}")
+    for i in order[:k]:
+        reach = f"{difference.value[i]:+.4f} [{difference.low[i]:+.4f}, {difference.high[i]:+.4f}]"
+        name = str(names[found.rows[i]])
+        click.echo(f"{name:14} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {found.q[i]:8.1e}")
+    if len(order) > k:
+        click.echo(f"and {len(order) - k:,} more")
