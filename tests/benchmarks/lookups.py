@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.index_files import LATEST, IndexFacts, write_index
+from corpus_audit.embeddings.index_files import FORMAT, LATEST, IndexFacts, write_index
 from corpus_audit.embeddings.nearest import encode, nearest
 from corpus_audit.schemas.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
 from tests.benchmarks.measuring import WORKERS, measure, middle
@@ -69,7 +69,7 @@ BARE = "import numpy, pyarrow, pyarrow.parquet, click"
 
 def invented_index(cache: Path, units: int) -> Path:
     """The folder of an index of ``units`` units, made once."""
-    output = cache / f"lookup-index-{units}"
+    output = cache / f"lookup-index-{units}-v{FORMAT.rpartition('/')[2]}"
     if (output / LATEST).exists():
         return output
     rng = np.random.default_rng(0)
