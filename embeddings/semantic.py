@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.encoder import TextEncoder
 from corpus_audit.embeddings.search import WindowSearch
 from corpus_audit.pipelines.contamination.items import Benchmark
 from corpus_audit.pipelines.statistics.proportions import wilson
 from corpus_audit.schemas.embedding_tables import SEMANTIC, SEMANTIC_ITEMS
+
+if TYPE_CHECKING:  # it loads torch; nothing here needs more than its vectors
+    from corpus_audit.embeddings.encoder import TextEncoder
 
 DECOYS = 1000
 LEAST_DECOYS = 200

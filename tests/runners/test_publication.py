@@ -19,6 +19,7 @@ from corpus_audit.runners import publication
 from corpus_audit.runners.audit import ShardState
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 from corpus_audit.schemas.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.embedding_tables import EMBEDDING_TABLES
 from corpus_audit.schemas.sampling_tables import SAMPLING_TABLES
 from corpus_audit.schemas.snapshot import Shard, ShardFormat, ShardPlan, ShardStatus, Split, snapshot_digest
 from corpus_audit.schemas.tables import TABLES
@@ -68,8 +69,8 @@ def test_tables_and_facts_of_a_sound_corpus(tmp_path: Path, bpe_file: TokenizerF
     corpora.write_shards(tmp_path / "data", corpora.deal(DOCUMENTS, 3), "parquet", row_group_rows=4)
     staged, facts = publish(tmp_path, bpe_file, per_document=True, mixture={"weights": {"d0": 3, "d1": 1}})
     written = {path.stem: pq.read_schema(path) for path in (staged.folder / "tables").iterdir()}
-    comparisons = DRIFT_TABLES.keys() | SAMPLING_TABLES.keys() | CONTAMINATION_TABLES.keys()
-    assert set(written) == TABLES.keys() - comparisons - {"shared_token_counts", "shared_token_groups"}
+    optional = DRIFT_TABLES.keys() | SAMPLING_TABLES.keys() | CONTAMINATION_TABLES.keys() | EMBEDDING_TABLES.keys()
+    assert set(written) == TABLES.keys() - optional - {"shared_token_counts", "shared_token_groups"}
     assert all(schema.equals(TABLES[name]) for name, schema in written.items())
     assert (facts["complete"], facts["reasons"]) == (True, [])
     assert {rule["status"] for rule in facts["integrity"]} == {"pass"}
