@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,8 @@ from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
+from corpus_audit.runners.timings import Timings
+from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
 from corpus_audit.schemas.results import Results
@@ -52,6 +52,7 @@ class AuditOutcome:
         reasons: why it is not complete.
         exit_code: what the verdict comes to; without a policy, whether the run is complete.
         results: judgements and verdict; None without a policy.
+        unchanged: there was nothing to do: ``run_dir`` is the last published run, and ``results`` are its own.
         splits_read: splits that were read; splits_cached: splits whose counts the store had. Shards with the same bytes
             are read once and their splits appear once here.
     """
@@ -63,23 +64,7 @@ class AuditOutcome:
     splits_read: int
     splits_cached: int
     results: Results | None = None
-
-
-@dataclass(slots=True)
-class Timings:
-    """Seconds by stage."""
-
-    stages: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.time)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+    unchanged: bool = False
 
 
 @dataclass(slots=True)
@@ -103,8 +88,13 @@ class ShardState:
         return self.planned.plan.sha256
 
 
-def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash: bool = False) -> AuditOutcome:
+def run_audit(
+    loaded: LoadedAudit, *, workers: int | None, board: Board, rehash: bool = False, if_changed: bool = False
+) -> AuditOutcome:
     """Audit a corpus and publish a run directory.
+
+    With ``if_changed`` nothing is read or published where what the run depends on is what the last published run had;
+    see `runners.unchanged`.
 
     Raises:
         AuditError: when nothing could be audited; its message says why.
@@ -115,7 +105,7 @@ def run_audit(loaded: LoadedAudit, *, workers: int | None, board: Board, rehash:
     with OutputLock(output):
         clear_staging(output)
         try:
-            return _Run(loaded, output, workers or default_workers(), board, rehash).perform()
+            return _Run(loaded, output, workers or default_workers(), board, rehash).perform(if_changed)
         finally:
             clear_staging(output)
 
@@ -152,11 +142,17 @@ class _Run:
         self.text_bytes = 0
         self.verify_seconds = 0.0
         self.corpus: str | None = None
+        self.inputs: str | None = None
 
-    def perform(self) -> AuditOutcome:
+    def perform(self, if_changed: bool) -> AuditOutcome:
         """All steps."""
         with self.timings.stage("plan"):
             states = self._plan()
+        self.inputs = inputs_digest(
+            self.loaded, [s.planned.plan for s in states], self.policy, self.job, self.comparisons
+        )
+        if if_changed and (last := unchanged_run(self.output, self.inputs)) is not None:
+            return AuditOutcome(last.run_dir, True, (), ExitCode.OK, 0, 0, last.results, unchanged=True)
         if self.comparisons.benchmarks is not None:
             with self.timings.stage("benchmarks"):
                 states = self._index_benchmarks(self.comparisons.benchmarks, states)
@@ -369,7 +365,7 @@ class _Run:
             "splits_cached": self.splits_cached,
         }
         self.staged.add_text("timings.json", json.dumps(timings, indent=2) + "\n")
-        publication.write_report_and_facts(self.staged, facts)
+        publication.write_report_and_facts(self.staged, facts | {"inputs": self.inputs})
         place = self.staged.publish()
         complete = bool(facts["complete"])
         return AuditOutcome(

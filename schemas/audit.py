@@ -30,7 +30,8 @@ class SnapshotSpec(Model):
     """Which files make up the snapshot."""
 
     paths: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra."
+        description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra. "
+        "{date} is today in UTC and {latest} the newest date there."
     )
     format: ShardFormat | Literal["auto"] = Field(default="auto", description="How shards become documents.")
     manifest: str | None = Field(

@@ -80,7 +80,7 @@ def common_folder(shards: list[Shard]) -> str | None:
 
 def absolute_paths(snapshot: SnapshotSpec, base: Path) -> list[str]:
     """The paths, folders and globs of a spec without the folder that they start from."""
-    return [_absolute(path, base) for path in snapshot.paths]
+    return [absolute_path(path, base) for path in snapshot.paths]
 
 
 def format_of(name: str) -> ShardFormat | None:
@@ -90,7 +90,7 @@ def format_of(name: str) -> ShardFormat | None:
 
 
 def _expand(path: str, format_: str, base: Path) -> list[_Found]:
-    where = _absolute(path, base)
+    where = absolute_path(path, base)
     asked = None if format_ == "auto" else ShardFormat(format_)
     try:
         kind = filesystems.kind(where)
@@ -108,7 +108,8 @@ def _expand(path: str, format_: str, base: Path) -> list[_Found]:
     raise UsageError(f"{path}: there is no such file or folder")
 
 
-def _absolute(path: str, base: Path) -> str:
+def absolute_path(path: str, base: Path) -> str:
+    """A path, folder or glob of a spec without the folder that it starts from; URLs as they are."""
     path = filesystems.local_or_url(path)
     # abspath, not resolve: a link keeps its own name (a hub cache is links to blobs without suffixes).
     return path if filesystems.is_url(path) else os.path.abspath(base / path)  # noqa: PTH100
@@ -167,7 +168,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _join_manifest(shards: list[Shard], manifest: str, base: Path) -> list[Shard]:
-    path = _absolute(manifest, base)
+    path = absolute_path(manifest, base)
     entries = read_manifest(path)
     folder = _parts(manifest_folder(path))
     by_folder = {

@@ -58,11 +58,12 @@ def build(
     is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
     from corpus_audit.pipelines.board import process_board
+    from corpus_audit.pipelines.reading.dates import dated
     from corpus_audit.runners.indexing import index_corpus, with_directions
     from corpus_audit.runners.progress import ProgressReporter
     from corpus_audit.schemas.audit_file import load_audit
 
-    loaded = with_directions(load_audit(audit, overrides), directions)
+    loaded = with_directions(dated(load_audit(audit, overrides)), directions)
     session.output = loaded.base / loaded.spec.output
     board = process_board()
     board.reset()

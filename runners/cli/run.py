@@ -14,6 +14,8 @@ from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdi
 from corpus_audit.schemas.errors import AuditError
 
 if TYPE_CHECKING:
+    from datetime import date, datetime
+
     from corpus_audit.pipelines.board import BoardState
     from corpus_audit.runners.audit import AuditOutcome
     from corpus_audit.schemas.audit_file import LoadedAudit
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: limits.expansion=100.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
 @click.option("--rehash", is_flag=True, help="Hash every shard anew instead of trusting its size and time stamp.")
+@click.option("--if-changed", is_flag=True, help="Do nothing if the last run had this snapshot, spec and policy.")
+@click.option(
+    "--date",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="What {date} in the snapshot's paths is, and {latest} at most; today (UTC) by default.",
+)
 @click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
 @fail_on_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -35,6 +44,8 @@ def run(
     overrides: tuple[str, ...],
     workers: int | None,
     rehash: bool,
+    if_changed: bool,
+    day: datetime | None,
     per_document: bool,
     fail_on: str,
     quiet: bool,
@@ -44,33 +55,47 @@ def run(
 
     What an earlier run has read is not read again: an interrupted run goes on where it was, and a run over a grown
     corpus reads the new shards. If the spec names a policy, the exit code says what it judges: 0 passed, 1 failed,
-    4 no verdict.
+    4 no verdict. With --if-changed it is 0 if there was nothing to do, whatever the last run was judged to.
     """
     from corpus_audit.schemas.audit_file import load_audit
 
     if per_document:
         overrides += ("per_document=true",)
-    outcome = perform_audit(session, load_audit(audit, overrides), workers=workers, rehash=rehash, quiet=quiet)
+    loaded = load_audit(audit, overrides)
+    outcome = perform_audit(
+        session, loaded, workers=workers, rehash=rehash, quiet=quiet, if_changed=if_changed, day=day and day.date()
+    )
+    if outcome.unchanged:
+        return show_unchanged(outcome, as_json)
     code = outcome.exit_code if outcome.results is None else verdict_code(outcome.results, fail_on)
     return show_outcome(outcome, "run", as_json, code)
 
 
 def perform_audit(
-    session: Session, loaded: LoadedAudit, *, workers: int | None, rehash: bool, quiet: bool
+    session: Session,
+    loaded: LoadedAudit,
+    *,
+    workers: int | None,
+    rehash: bool,
+    quiet: bool,
+    if_changed: bool = False,
+    day: date | None = None,
 ) -> AuditOutcome:
-    """Run an audit with progress on standard error.
+    """Run an audit with progress on standard error; ``day`` is the date of its snapshot's paths.
 
     Raises:
         InterruptedRunError: SIGINT or SIGTERM came.
         AuditError: the run failed for a reason that its message explains.
     """
     from corpus_audit.pipelines.board import process_board
+    from corpus_audit.pipelines.reading.dates import dated
     from corpus_audit.runners.interrupts import Interrupts
     from corpus_audit.runners.logs import quiet_engine_logs
     from corpus_audit.runners.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
+    loaded = dated(loaded, day)
     board = process_board()
     board.reset()
     reporter = ProgressReporter(board, sys.stderr, quiet)
@@ -85,12 +110,14 @@ def perform_audit(
         with interrupts, reporter:
             from corpus_audit.runners.audit import run_audit
 
-            outcome = run_audit(loaded, workers=workers, board=board, rehash=rehash)
+            outcome = run_audit(loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed)
     except BaseException as error:
         if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
             raise
         session.abandon = True
         raise InterruptedRunError(board.state(), interrupts.signum or 2) from None
+    if outcome.unchanged:
+        return outcome
     from corpus_audit.runners.recording import record_run
 
     if trouble := record_run(outcome.run_dir):
@@ -114,6 +141,20 @@ class InterruptedRunError(AuditError):
         self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
+def show_unchanged(outcome: AuditOutcome, as_json: bool) -> int:
+    """Say that there was nothing to do, and what the last run was judged to; returns the exit code, 0."""
+    if as_json:
+        judged = {} if outcome.results is None else verdict_json(outcome.results)
+        last = {"run": str(outcome.run_dir), "report": str(outcome.run_dir / "report.html")}
+        emit_json("run", {**last, "unchanged": True, "complete": True, "reasons": [], **judged, "exit_code": 0})
+        return 0
+    said = "was not judged" if outcome.results is None else f"was judged {outcome.results.verdict.value}"
+    click.echo(
+        f"Nothing to do: snapshot, spec and policy are those of the last run, {outcome.run_dir.name}, which {said}."
+    )
+    return 0
+
+
 def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool, code: int) -> int:
     """Write a run's result to standard output and return ``code``, the process's exit code."""
     report = outcome.run_dir / "report.html"
@@ -123,6 +164,7 @@ def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool, code: int) -
             {
                 "run": str(outcome.run_dir),
                 "report": str(report),
+                "unchanged": False,
                 "complete": outcome.complete,
                 "reasons": list(outcome.reasons),
                 "splits_read": outcome.splits_read,

@@ -49,6 +49,7 @@ class Outcome:
     exit_code: ExitCode = ExitCode.OK
     splits_read: int = 3
     splits_cached: int = 2
+    unchanged: bool = False
 
 
 @pytest.fixture
@@ -144,12 +145,33 @@ def test_run_as_json(engine, audit, capsys):
         "schema": "corpus-audit/run/1",
         "run": str(run_dir),
         "report": str(run_dir / "report.html"),
+        "unchanged": False,
         "complete": True,
         "reasons": [],
         "splits_read": 3,
         "splits_cached": 2,
         "exit_code": 0,
     }
+
+
+def test_a_run_with_nothing_to_do_says_so_and_exits_0_whatever_the_last_one_came_to(engine, audit, capsys):
+    judged = results((judgement("r", Status.FAIL),), None)
+    engine.behaviour = lambda loaded: Outcome(Path("runs/r1"), results=judged, unchanged=True)
+    assert run_command(["run", str(audit), "--if-changed"], Session()) == 0
+    assert engine.given["if_changed"] is True
+    assert capsys.readouterr().out == (
+        "Nothing to do: snapshot, spec and policy are those of the last run, r1, which was judged fail.\n"
+    )
+    assert run_command(["run", str(audit), "--if-changed", "--json"], Session()) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["unchanged"], found["verdict"], found["exit_code"]) == (True, "fail", 0)
+
+
+def test_a_date_is_filled_into_the_paths(engine, audit, capsys):
+    options = ["--set", "snapshot.paths.0=data/{date}", "--date", "2026-03-01"]
+    assert run_command(["run", str(audit), *options], Session()) == 0
+    assert engine.loaded.spec.snapshot.paths == ("data/2026-03-01",)
+    assert run_command(["run", str(audit), "--date", "1 March"], Session()) == 2
 
 
 @pytest.mark.parametrize(
