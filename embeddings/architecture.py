@@ -47,7 +47,16 @@ _ATTENTION_OUT = (
     "attention.output.dense",
     "attention.o",
 )
-_ROUTER = ("mlp.gate", "block_sparse_moe.gate", "mlp.router", "feed_forward.router", "block_sparse_moe.router")
+_ROUTER = (
+    "mlp.gate",  # Mixtral, Qwen-MoE, OLMoE, DeepSeek, GLM
+    "mlp.router",  # GPT-OSS, Phi-MoE
+    "block_sparse_moe.router",  # Granite-MoE
+    "block_sparse_moe.gate",
+    "feed_forward.router",  # Llama 4, Jamba
+    "feed_forward.gate",  # LFM2-MoE
+    "ffn.router",  # DBRX
+    "mixer.gate",  # Nemotron-H
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,8 @@ class Block:
         down: the MLP's down projection; its input is the neurons [B, L, m].
         up: an ungated MLP's projection before the activation function; its output is [B, L, m].
         attention_out: the attention's output projection; its input is the heads' values [B, L, h * head_size].
-        router: a mixture of experts' gate; the first of its outputs is the logits [.., experts].
+        router: a mixture of experts' gate; `routers.understand` finds out what it returns.
+        experts_a_token: how many experts it chooses, if it or what holds it says so; else 0.
     """
 
     module: nn.Module
@@ -67,6 +77,7 @@ class Block:
     up: nn.Module | None = None
     attention_out: nn.Module | None = None
     router: nn.Module | None = None
+    experts_a_token: int = 0
 
 
 def find_blocks(module: nn.Module, count: int | None = None) -> tuple[Block, ...]:
@@ -93,8 +104,10 @@ def _block(module: nn.Module) -> Block:
     if up is not None and down is not None and output_width(up) != input_width(down):
         up = None  # gated: both halves come from one projection
     _, attention_out = _first(module, _ATTENTION_OUT)
-    _, router = _first(module, _ROUTER)
-    return Block(module, down, up, attention_out, router)
+    name, router = next(((name, part) for name in _ROUTER if (part := _part(module, name)) is not None), ("", None))
+    holders = (router, _part(module, name.rpartition(".")[0]))
+    experts_a_token = next((int(k) for one in holders if isinstance(k := getattr(one, "top_k", None), int)), 0)
+    return Block(module, down, up, attention_out, router, experts_a_token)
 
 
 def _first(module: nn.Module, names: tuple[str, ...]) -> tuple[str, nn.Module | None]:

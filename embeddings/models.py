@@ -186,12 +186,12 @@ def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
             raise UsageError(f"{folder} is an encoder-decoder: only encoders and decoders are scanned")
         config.use_cache = False
         loader = _loader(transformers, config, with_head)
+        # Of attention, `transformers` takes its own default: SDPA, and where a model has none (GPT-OSS), the plain one.
         module, report = loader.from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
             dtype=torch.float32,
-            attn_implementation="sdpa",
             output_loading_info=True,
             **common,
         )

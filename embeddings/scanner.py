@@ -41,7 +41,7 @@ from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
 from corpus_audit.schemas.snapshot import Shard, Split
 from corpus_audit.schemas.units import parse_pattern
 
-VERSION = 2
+VERSION = 3
 """Part of every partial's key: how activations become examples and statistics."""
 
 

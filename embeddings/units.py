@@ -8,7 +8,7 @@ the size of tokens by all units exists. What a unit's activation is:
     head    the norm of what the head writes into the residual stream, ||z_h W_O||
     sae     the latent after its activation function; the residual stream is read where the autoencoder was trained
     dir     the dot product with the residual stream after a block
-    expert  the gate's logit before the softmax
+    expert  the router's logit before the softmax (or sigmoid); it fires where the router sends the token to it
     logit   the output layer's logit before the softmax
 
 The lowest activations of an ungated MLP are those before the activation function: after it they are one large tie.
@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from torch import nn
 
 from corpus_audit.embeddings.architecture import input_width, output_width, projection
 from corpus_audit.embeddings.models import Model
+from corpus_audit.embeddings.routers import Router, understand
 from corpus_audit.embeddings.sparse_autoencoders import Autoencoder
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
@@ -135,7 +137,8 @@ class Taps:
         """
         self._model = model
         self._saes, self._directions = saes or {}, directions or {}
-        self.hidden = self._hidden_size()
+        self._routers: dict[int, Router] = {}
+        self.hidden = self._try()
         self.widths = self._widths()
         named = tuple(UnitPattern(f"{p}") for p in self.widths if p.kind in (Kind.SAE, Kind.DIR))
         self.selection = Selection(select((*patterns, *named), self.widths))
@@ -160,8 +163,8 @@ class Taps:
             found[Point(Kind.RESID, b)] = hidden
             if block.attention_out is not None and model.heads:
                 found[Point(Kind.HEAD, b)] = model.heads
-            if block.router is not None:
-                found[Point(Kind.EXPERT, b)] = _experts(block.router)
+            if b in self._routers:
+                found[Point(Kind.EXPERT, b)] = self._routers[b].experts
         for name, sae in self._saes.items():
             self._check_block(f"sae.{name}", max(sae.block, 0))
             _check_width(f"sae.{name}", sae.inputs, input_width(model.blocks[sae.block].down) if sae.is_mlp else hidden)
@@ -174,16 +177,28 @@ class Taps:
             found[Point(Kind.LOGIT)] = output_width(model.head)
         return found
 
-    def _hidden_size(self) -> int:
-        seen: list[int] = []
-        handle = self._model.blocks[0].module.register_forward_hook(
-            lambda _m, _i, output: seen.append(int(_stream(output).shape[-1]))
-        )
+    def _try(self) -> int:
+        """One small pass, which shows how routers are read and how wide the residual stream is; returns the latter."""
+        model, seen = self._model, []
+        handles = [
+            model.blocks[0].module.register_forward_hook(
+                lambda _m, _i, output: seen.append(int(_stream(output).shape[-1]))
+            )
+        ]
+
+        def look(b: int, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            router = understand(module, model.blocks[b].experts_a_token, given[0], output) if given else None
+            if router is not None:
+                self._routers[b] = router
+
+        for b, block in enumerate(model.blocks):
+            if block.router is not None:
+                handles.append(block.router.register_forward_hook(partial(look, b)))
         try:
-            token = torch.zeros((1, 4), dtype=torch.long, device=self._model.device)
-            self._model.run(token)
+            model.run(torch.arange(4, device=model.device)[None] % model.tokenizer.get_vocab_size())
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
         return seen[0]
 
     def _check_block(self, what: str, block: int) -> None:
@@ -250,7 +265,7 @@ class Taps:
             case Kind.HEAD:
                 return [self._hook_heads(point, block.attention_out)]
             case _:
-                return [self._hook_experts(point, block.router)]
+                return [self._hook_experts(point, self._routers[point.block])]
 
     def _on_output(self, module: nn.Module, use: Callable[[Any], None]) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -288,19 +303,12 @@ class Taps:
 
         return self._on_input(out, use)
 
-    def _hook_experts(self, point: Point, router: nn.Module | None) -> Any:
-        assert router is not None
-        chosen = int(getattr(router, "top_k", 0) or 0)
-
+    def _hook_experts(self, point: Point, router: Router) -> Any:
         def use(output: Any) -> None:
-            logits = (output[0] if isinstance(output, tuple) else output).float()
-            logits = logits.reshape(*self._local.shape, -1)
-            fired = None
-            if chosen:
-                fired = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, logits.topk(chosen, -1).indices, True)
-            self._emit(point, logits, fired=fired)
+            logits, chosen = router.read(output, self._local.shape)
+            self._emit(point, logits, fired=chosen)
 
-        return self._on_output(router, use)
+        return self._on_output(router.module, use)
 
     def _hook_directions(self, point: Point, directions: Directions) -> Any:
         vectors = directions.vectors.to(self._model.device).float().T.contiguous()
@@ -350,12 +358,6 @@ def _stream(output: Any) -> torch.Tensor:
     found = output[0] if isinstance(output, tuple) else output
     assert isinstance(found, torch.Tensor)
     return found
-
-
-def _experts(router: nn.Module) -> int:
-    weight = router.weight
-    assert isinstance(weight, torch.Tensor)
-    return int(weight.shape[0])
 
 
 def _check_width(what: str, width: int, expected: int) -> None:
