@@ -138,6 +138,11 @@ class Job:
         key = self.keys.key(measure, sha256, path_values(shard, self.spec.document), split)
         return self.store.partial_path(measure, key)
 
+    def partials_of(self, shard: Shard, sha256: str) -> list[Path]:
+        """Where the partials of a whole shard are that this audit merges or reads."""
+        wanted = [measure for measure in (*self.measures, *READING) if measure.wants(sha256, self.spec)]
+        return [self.path_of(measure.name, shard, sha256) for measure in wanted]
+
     def plan(self, shard: Shard, known: ShardPlan | None, progress: Callable[[int], None]) -> PlannedShard:
         """Hash a shard and find its splits unless that is known, choose among them, and look up what the store has."""
         plan = known

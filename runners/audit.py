@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import absolute_paths, common_folder, list_shards
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
+from corpus_audit.pipelines.used_partials import UsedPartials, own_store
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication
 from corpus_audit.runners.baselines import default_workers
@@ -34,12 +34,13 @@ from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
+from corpus_audit.runners.shard_states import ShardState, nothing_counted
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
 from corpus_audit.schemas.results import Results
-from corpus_audit.schemas.snapshot import Shard, ShardStatus
+from corpus_audit.schemas.snapshot import ShardStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +66,6 @@ class AuditOutcome:
     splits_cached: int
     results: Results | None = None
     unchanged: bool = False
-
-
-@dataclass(slots=True)
-class ShardState:
-    """A shard of the snapshot and what became of it."""
-
-    planned: PlannedShard
-    status: ShardStatus
-    error: str | None = None
-    coverage: ShardCoverage | None = None
-    verified: int = 0
-
-    @property
-    def shard(self) -> Shard:
-        """The shard as listed."""
-        return self.planned.plan.shard
-
-    @property
-    def sha256(self) -> str:
-        """Digest of its bytes; empty if it could not be hashed."""
-        return self.planned.plan.sha256
 
 
 def run_audit(
@@ -131,6 +111,7 @@ class _Run:
         self.engine = EmbeddedEngine(workers, self.scratch)
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
+        self.store_is_own = root == own_store(output)
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
         check_filter(self.spec.filter)
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
@@ -163,7 +144,7 @@ class _Run:
             self._verify_again(states)
         documents = sum(state.coverage.documents for state in states if state.coverage)
         if documents == 0:
-            raise NoVerdictError(_nothing(states))
+            raise NoVerdictError(nothing_counted(states))
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):
@@ -172,7 +153,7 @@ class _Run:
             self._compare(facts, profile)
         with self.timings.stage("judgement"):
             results = self._judge(facts)
-        return self._publish(facts, results)
+        return self._publish(states, facts, results)
 
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask
@@ -346,7 +327,7 @@ class _Run:
         self.board.begin_stage("judging")
         return judge_staged(self.policy, self.staged, facts, self.output, self.loaded.base)
 
-    def _publish(self, facts: dict[str, Any], results: Results | None) -> AuditOutcome:
+    def _publish(self, states: list[ShardState], facts: dict[str, Any], results: Results | None) -> AuditOutcome:
         self.board.begin_stage("publishing")
         seconds = time.time() - self.timings.started
         timings = {
@@ -366,6 +347,12 @@ class _Run:
         }
         self.staged.add_text("timings.json", json.dumps(timings, indent=2) + "\n")
         publication.write_report_and_facts(self.staged, facts | {"inputs": self.inputs})
+        used = UsedPartials(self.job.store.root)
+        if self.store_is_own:
+            counted = [state for state in states if state.error is None]
+            used.record(self.staged.name, (p for s in counted for p in self.job.partials_of(s.shard, s.sha256)))
+        else:
+            used.share()
         place = self.staged.publish()
         complete = bool(facts["complete"])
         return AuditOutcome(
@@ -385,19 +372,3 @@ def _state(planned: PlannedShard) -> ShardState:
     if planned.plan.splits and not planned.chosen:
         return ShardState(planned, ShardStatus.NOT_SAMPLED)
     return ShardState(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
-
-
-def _nothing(states: list[ShardState]) -> str:
-    """Why there is not a single document."""
-    errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
-    dropped: Counter[str] = Counter()
-    for state in states:
-        if state.coverage:
-            dropped.update(state.coverage.dead)
-            dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
-    parts = [f"the corpus has no document to count ({len(states)} shards)"]
-    if errors:
-        parts.append(f"{len(errors)} could not be read; {errors[0]}")
-    if dropped:
-        parts.append("rows were dropped: " + ", ".join(f"{n} {reason}" for reason, n in dropped.most_common()))
-    return "; ".join(parts)

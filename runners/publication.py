@@ -31,8 +31,8 @@ from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import ShardStatus, manifest_text, snapshot_digest
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit import ShardState
     from corpus_audit.runners.baselines import Baseline
+    from corpus_audit.runners.shard_states import ShardState
 
 _PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "sampling": "corpus_audit.runners.cli.sampling:sampling",
     "report": "corpus_audit.runners.cli.report:report",
     "history": "corpus_audit.runners.cli.history:history",
+    "prune": "corpus_audit.runners.cli.prune:prune",
     "keys": "corpus_audit.runners.cli.keys:keys",
     "approve": "corpus_audit.runners.cli.approve:approve",
     "verify": "corpus_audit.runners.cli.verify:verify",

@@ -1,0 +1,75 @@
+"""``corpus-audit prune``: remove old runs and what the store keeps for nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from corpus_audit.runners.cli.output import emit_json, json_option, note
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.pruning import Pruning
+
+
+@click.command(short_help="Remove old runs and unused partials.")
+@click.argument("place", type=click.Path(path_type=Path), metavar="AUDIT")
+@click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Keep the N newest runs.")
+@click.option("--keep-days", type=click.FloatRange(min=0), metavar="D", help="Keep runs that are younger than D days.")
+@click.option("--apply", is_flag=True, help="Remove. Without it, only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed, which is the default.")
+@json_option
+def prune(
+    place: Path, keep_last: int | None, keep_days: float | None, apply: bool, dry_run: bool, as_json: bool
+) -> int:
+    """Remove old runs of AUDIT (an audit.yaml or an output folder), and partials that no kept run is made of.
+
+    A run is kept if --keep-last or --keep-days says so, if it is the newest, if it is signed, or if the spec or policy
+    of a kept run, or AUDIT, names it. The output folder is locked meanwhile: exit code 6 while a run is going on.
+    """
+    from datetime import UTC, datetime
+
+    from corpus_audit.runners.cli.history import output_folder
+    from corpus_audit.runners.locks import OutputLock
+    from corpus_audit.runners.pruning import Keep, plan_pruning
+    from corpus_audit.runners.pruning import prune as remove
+    from corpus_audit.schemas.audit_file import load_audit
+
+    if keep_last is None and keep_days is None:
+        raise click.UsageError("say which runs to keep: --keep-last N, --keep-days D, or both")
+    if apply and dry_run:
+        raise click.UsageError("--apply and --dry-run are opposites: give one")
+    audit = load_audit(place) if place.is_file() else None
+    output = output_folder(place).resolve()
+    keep = Keep(keep_last, keep_days)
+    if apply:
+        with OutputLock(output):
+            plan = plan_pruning(output, keep, datetime.now(UTC), audit)
+            remove(plan)
+    else:
+        plan = plan_pruning(output, keep, datetime.now(UTC), audit)
+    _tell(plan, apply, as_json)
+    return 0
+
+
+def _tell(plan: Pruning, applied: bool, as_json: bool) -> None:
+    if as_json:
+        runs = [{"run": run, "bytes": size} for run, size in plan.runs.items()]
+        partials = {"files": len(plan.partials), "bytes": plan.partial_bytes}
+        kept = [{"run": run, "reason": reason} for run, reason in sorted(plan.kept.items())]
+        facts = {"output": str(plan.output), "applied": applied, "runs": runs, "partials": partials, "kept": kept}
+        emit_json("prune", {**facts, "left": list(plan.left), "bytes": plan.bytes, "exit_code": 0})
+        return
+    for reason in plan.left:
+        note(f"corpus-audit: {reason}")
+    for run, reason in sorted(plan.kept.items()):
+        click.echo(f"keep    {run}  {reason}")
+    verb = "removed" if applied else "remove "
+    for run, size in plan.runs.items():
+        click.echo(f"{verb} {run}  {size:,} bytes")
+    done = "Removed" if applied else "Would remove"
+    click.echo(
+        f"{done} {len(plan.runs):,} runs and {len(plan.partials):,} partials, {plan.bytes:,} bytes"
+        + ("." if applied or not plan.bytes else "; --apply does.")
+    )
