@@ -51,7 +51,9 @@ def inputs_digest(
     if any(plan.error is not None for plan in plans) or (spec.sampling is not None and spec.sampling.log is not None):
         return None
     snapshot = snapshot_digest((plan.shard.name, plan.sha256) for plan in plans)
-    content = spec.model_dump(mode="json", exclude={"output": True, "store": True, "snapshot": {"paths", "manifest"}})
+    content = spec.model_dump(
+        mode="json", exclude={"output": True, "store": True, "notify": True, "snapshot": {"paths", "manifest"}}
+    )
     benchmarks = comparisons.benchmarks
     depends = {
         "version": importlib.metadata.version("corpus-audit"),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationOptions, ContaminationSpec
 from corpus_audit.schemas.embedding import EmbeddingSpec
+from corpus_audit.schemas.notify import NotifySpec
 from corpus_audit.schemas.sampling import SamplingSpec
 from corpus_audit.schemas.snapshot import ShardFormat
 
@@ -209,6 +210,7 @@ class AuditSpec(Model):
     policy: str | None = Field(
         default=None, description="The policy.yaml that judges the run, relative to this file; none, no verdict."
     )
+    notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is told what a run came to, and how.")
     output: str = Field(default="runs", description="Folder of the run directories, relative to this file.")
     store: str | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
 

@@ -11,9 +11,10 @@ import click
 
 from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
-from corpus_audit.schemas.errors import AuditError
+from corpus_audit.schemas.errors import AuditError, ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from corpus_audit.pipelines.board import BoardState
@@ -62,13 +63,36 @@ def run(
     if per_document:
         overrides += ("per_document=true",)
     loaded = load_audit(audit, overrides)
-    outcome = perform_audit(
-        session, loaded, workers=workers, rehash=rehash, quiet=quiet, if_changed=if_changed, day=day and day.date()
-    )
+    try:
+        outcome = perform_audit(
+            session, loaded, workers=workers, rehash=rehash, quiet=quiet, if_changed=if_changed, day=day and day.date()
+        )
+    except InterruptedRunError:
+        raise
+    except Exception as error:
+        _tell_hooks(loaded, error, int(getattr(error, "exit_code", ExitCode.INTERNAL)))
+        raise
+    judged = None if outcome.unchanged else outcome.results
+    code = outcome.exit_code if judged is None else verdict_code(judged, fail_on)
+    told = _tell_hooks(loaded, outcome, int(code))
     if outcome.unchanged:
-        return show_unchanged(outcome, as_json)
-    code = outcome.exit_code if outcome.results is None else verdict_code(outcome.results, fail_on)
-    return show_outcome(outcome, "run", as_json, code)
+        return show_unchanged(outcome, as_json, told)
+    return show_outcome(outcome, "run", as_json, code, told)
+
+
+def _tell_hooks(loaded: LoadedAudit, what: AuditOutcome | Exception, code: int) -> list[dict[str, object]]:
+    """Tell the hooks of the spec what the run came to; returns what became of each, for ``--json``."""
+    if not loaded.spec.notify:
+        return []
+    from corpus_audit.runners.notifications import message_of, message_of_error, notify
+
+    name = loaded.spec.name
+    message = message_of_error(what, name, code) if isinstance(what, Exception) else message_of(what, name, code)
+    told = notify(loaded.spec.notify, message, loaded.base)
+    for one in told:
+        if one.problem is not None:
+            note(f"corpus-audit: {one.hook} was not told: {one.problem}")
+    return [{"hook": one.hook, "told": one.problem is None, "problem": one.problem} for one in told]
 
 
 def perform_audit(
@@ -141,12 +165,23 @@ class InterruptedRunError(AuditError):
         self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
-def show_unchanged(outcome: AuditOutcome, as_json: bool) -> int:
+def show_unchanged(outcome: AuditOutcome, as_json: bool, told: Sequence[Mapping[str, object]]) -> int:
     """Say that there was nothing to do, and what the last run was judged to; returns the exit code, 0."""
     if as_json:
         judged = {} if outcome.results is None else verdict_json(outcome.results)
         last = {"run": str(outcome.run_dir), "report": str(outcome.run_dir / "report.html")}
-        emit_json("run", {**last, "unchanged": True, "complete": True, "reasons": [], **judged, "exit_code": 0})
+        emit_json(
+            "run",
+            {
+                **last,
+                "unchanged": True,
+                "complete": True,
+                "reasons": [],
+                **judged,
+                "notifications": told,
+                "exit_code": 0,
+            },
+        )
         return 0
     said = "was not judged" if outcome.results is None else f"was judged {outcome.results.verdict.value}"
     click.echo(
@@ -155,8 +190,13 @@ def show_unchanged(outcome: AuditOutcome, as_json: bool) -> int:
     return 0
 
 
-def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool, code: int) -> int:
-    """Write a run's result to standard output and return ``code``, the process's exit code."""
+def show_outcome(
+    outcome: AuditOutcome, schema: str, as_json: bool, code: int, told: Sequence[Mapping[str, object]] = ()
+) -> int:
+    """Write a run's result to standard output and return ``code``, the process's exit code.
+
+    ``told`` is what became of the hooks that were told of it.
+    """
     report = outcome.run_dir / "report.html"
     if as_json:
         emit_json(
@@ -170,6 +210,7 @@ def show_outcome(outcome: AuditOutcome, schema: str, as_json: bool, code: int) -
                 "splits_read": outcome.splits_read,
                 "splits_cached": outcome.splits_cached,
                 **({} if outcome.results is None else verdict_json(outcome.results)),
+                "notifications": list(told),
                 "exit_code": int(code),
             },
         )
