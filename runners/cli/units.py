@@ -1,4 +1,4 @@
-"""``corpus-audit units``: which units prefer a domain, which moved between snapshots, which are dead or dense."""
+"""``corpus-audit units``: which prefer a domain, which moved between snapshots, dead, dense, experts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.unit_tables import Comparison
 
 
-@click.command(short_help="List units that prefer a domain, moved between snapshots, are dead or dense.")
+@click.command(short_help="List units that prefer a domain, moved between snapshots, are dead, dense or experts.")
 @click.argument("pattern", required=False)
 @index_option
 @snapshot_option
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
 @click.option("--dead", is_flag=True, help="Units that fire on no token.")
 @click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
+@click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and the dead ones.")
+@click.option("--domain", "only", metavar="DOMAIN", help="With --experts: only tokens of this domain.")
 @click.option("--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="At most so many.")
 @json_option
 def units(
@@ -36,6 +38,8 @@ def units(
     within: str | None,
     dead: bool,
     dense: bool,
+    experts: bool,
+    only: str | None,
     k: int,
     as_json: bool,
 ) -> None:
@@ -43,24 +47,42 @@ def units(
 
     Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
     PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.
+
+    An expert's load is the share of tokens that its router sends to it; a layer's imbalance is the largest load over
+    the mean, and the loads' coefficient of variation (CV).
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.unit_tables import chosen_rows, movements, preferences
     from corpus_audit.schemas.errors import UsageError
 
-    if (domain is not None) + (before is not None) + dead + dense != 1:
-        raise UsageError("give one of --prefer, --moved-from, --dead and --dense")
+    if (domain is not None) + (before is not None) + dead + dense + experts != 1:
+        raise UsageError("give one of --prefer, --moved-from, --dead, --dense and --experts")
+    if only is not None and not experts:
+        raise UsageError("--domain goes with --experts; --prefer and --within take a domain too")
     if within is not None and before is None:
         raise UsageError("--within goes with --moved-from")
     index = open_index(path, snapshot)
     rows = chosen_rows(index, pattern)
-    if dead or dense:
+    if experts:
+        _experts(index, rows, only, k, as_json)
+    elif dead or dense:
         _firing(index, rows, dead, k, as_json)
     elif domain is not None:
         _compared(index, preferences(index, domain, rows), ("elsewhere", domain), True, k, as_json)
     elif before is not None:
         found = movements(open_index(before), index, rows, within)
         _compared(index, found, ("before", "after"), False, k, as_json)
+
+
+def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool) -> None:
+    from corpus_audit.runners.expert_summary import expert_lines, experts_json
+
+    if as_json:
+        found = experts_json(index, rows, domain, k)
+        emit_json("units", {"index": str(index.folder), "kind": "experts", **found})
+        return
+    for line in expert_lines(index, rows, domain, k):
+        click.echo(line)
 
 
 def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from corpus_audit.embeddings.vectors import KINDS, WindowVectors, save_codes
 from corpus_audit.embeddings.windows import WindowPlan, cut, document_key
 
 SIZES = ListSizes(top=4, domain=2, minima=3, samples=2)
+POINTS = ("mlp.0", "resid.1")
 MOMENT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
@@ -89,7 +90,9 @@ def vectors_of(windows, width=8):
     )
 
 
-def write_small_index(output: Path, documents: int = 60, rows: int = 12, moment=MOMENT, seed=5, snapshot="cd" * 32):
+def write_small_index(
+    output: Path, documents: int = 60, rows: int = 12, moment=MOMENT, seed=5, snapshot="cd" * 32, points=POINTS
+):
     """An index over invented documents; returns its folder, the windows, their values and the documents' texts."""
     rng = np.random.default_rng(seed)
     words = [f"w{i}" for i in range(200)]
@@ -111,7 +114,7 @@ def write_small_index(output: Path, documents: int = 60, rows: int = 12, moment=
         }
     ).sort_by("document")
     half = rows // 2
-    indices = {"mlp.0": np.arange(half), "resid.1": np.arange(rows - half)}
+    indices = {points[0]: np.arange(half), points[1]: np.arange(rows - half)}
     counts = {
         "documents": documents,
         "dead_letters": 0,

@@ -25,7 +25,7 @@ from corpus_audit.runners.indexing import index_corpus, with_directions  # noqa:
 from corpus_audit.schemas.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError  # noqa: E402
 from corpus_audit.schemas.units import UnitError  # noqa: E402
-from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
+from tests.embeddings.tiny import MIXTURES, write_tiny_gpt2, write_tiny_mixture  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -235,6 +235,23 @@ def test_directions_are_added_to_a_scan(corpus):
         with_directions(loaded, [f"{corpus}/probe.npy:0"])
     with pytest.raises(UsageError, match="block 9"):
         build.build_index(with_directions(audit(corpus), [f"{corpus}/probe.npy:9"]))
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_load_of_experts(corpus, bpe, name, capsys):
+    shutil.rmtree(corpus / "model")
+    write_tiny_mixture(corpus / "model", bpe, name)
+    built = build.build_index(audit(corpus, units=["expert.*:*"]))
+    assert run_command(["units", "--experts", "--json", "--index", str(built.folder)], Session()) == 0
+    payload = json.loads(capsys.readouterr().out)
+    chosen = MIXTURES[name]["num_experts_per_tok"]
+    assert payload["tokens"] == built.facts.counts["tokens"] > 0 and payload["layers"]
+    assert sum(one["routed"] for one in payload["experts"]) == chosen * payload["tokens"] * len(payload["layers"])
+    for layer in (*payload["layers"], *(one for part in payload["domains"] for one in part["layers"])):
+        value, (low, high) = layer["largest_over_mean"]["value"], layer["largest_over_mean"]["interval"]
+        assert layer["chosen"] == chosen and 1 <= low < value < high <= layer["experts"] / chosen
+    assert [part["domain"] for part in payload["domains"]] == ["early", "late"]
+    assert sum(part["documents"] for part in payload["domains"]) == payload["documents"]
 
 
 def test_what_is_said_of_the_snapshot_reaches_the_run_and_its_report(corpus):
