@@ -129,7 +129,7 @@ def test_a_wheel_holds_every_module_and_template_and_no_tests(tmp_path):
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     held = {name.removeprefix("corpus_audit/") for name in names}
-    suffixes = {".py", ".md", ".html", ".css", ".yaml", ".json"}
+    suffixes = {".py", ".md", ".html", ".css", ".yaml", ".json", ".cron", ".service", ".timer", ".example"}
     wanted = {
         path.relative_to(source).as_posix()
         for package in PACKAGES
