@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.rates import LEAST_GROUPS, QUANTILES, Rates, rates
+from corpus_audit.embeddings.rates import LEAST_GROUPS, QUANTILES, Rates, dead_bound, rates
 from corpus_audit.embeddings.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit
@@ -85,14 +85,6 @@ class LayerLoad:
     def dead_below(self) -> float:
         """What the load of a dead expert is below, at 95 %, however much tokens of a document go together."""
         return dead_bound(self.documents)
-
-
-def dead_bound(documents: int) -> float:
-    """Upper 95 % bound of a load of which nothing was seen: that of a share of documents (Clopper and Pearson 1934).
-
-    A document's tokens may all go the same way, so documents are what is counted; 1 without any.
-    """
-    return 1.0 - 0.05 ** (1.0 / documents) if documents else 1.0
 
 
 def layer_loads(index: Index, rows: np.ndarray, domain: str | None = None) -> list[LayerLoad]:

@@ -70,6 +70,14 @@ def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, 
     return Differences(difference, difference - reach, difference + reach, t, groups - 1)
 
 
+def dead_bound(documents: int) -> float:
+    """Upper 95 % bound of a rate when no token fired: that of a share of documents (Clopper and Pearson 1934).
+
+    A document's tokens may all go the same way, so documents are what is counted; 1 without any.
+    """
+    return 1.0 - 0.05 ** (1.0 / documents) if documents else 1.0
+
+
 def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
     """Sums over tokens, and the interval of that ratio by the random-groups estimator (Wolter 2007, section 2.4).
 

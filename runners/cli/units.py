@@ -88,6 +88,7 @@ def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool)
 def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
     import numpy as np
 
+    from corpus_audit.embeddings.rates import dead_bound
     from corpus_audit.embeddings.unit_tables import DENSE, firing
 
     share, tokens = firing(index, rows)
@@ -102,7 +103,8 @@ def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
         return
     click.echo(f"{len(held):,} of {len(rows):,} units are {what}, over {tokens:,} tokens")
     if dead and len(held):
-        click.echo(f"(a unit that fires on none fires on less than {3 / tokens:.2g} of tokens, at 95 %)")
+        bound = dead_bound(int(index.array("documents").sum()))
+        click.echo(f"(each fires on less than {bound:.2g} of tokens, at 95 %, documents as clusters)")
     for one in listed:
         click.echo(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
     if len(held) > k:

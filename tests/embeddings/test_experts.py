@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from corpus_audit.embeddings import open_index
-from corpus_audit.embeddings.experts import dead_bound, experts_a_token, layer_load, layer_loads
+from corpus_audit.embeddings.experts import experts_a_token, layer_load, layer_loads
+from corpus_audit.embeddings.rates import dead_bound
 from corpus_audit.embeddings.unit_tables import chosen_rows
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
@@ -130,6 +131,17 @@ def test_the_command(folder, capsys):
     assert payload["experts"][0]["unit"] == "expert.0:0" and len(payload["experts"][0]["interval"]) == 2
     for wrong in (["--experts", "--dead"], ["--dead", "--domain", "web"], ["--experts", "--domain", "c"]):
         assert run_command(["units", *wrong, *where], Session()) == 2
+
+
+def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
+    made, *_ = write_small_index(tmp_path / "out")
+    fired = np.load(made / "arrays/fired.npy")
+    fired[:, :, 4] = 0
+    np.save(made / "arrays/fired.npy", fired)
+    np.save(made / "arrays/documents.npy", np.array([30, 30]))
+    assert run_command(["units", "--dead", "--index", str(made)], Session()) == 0
+    out = capsys.readouterr().out
+    assert "1 of 12 units are dead" in out and "less than 0.049 of tokens" in out and out.endswith("mlp.0:4\n")
 
 
 def test_an_index_without_experts(tmp_path, capsys):
