@@ -190,7 +190,7 @@ def test_airflow_tries_again_what_may_be_mended(
         return lambda function: tasks.append(function) or (lambda: None)
 
     exceptions = {"AirflowFailException": Failed, "AirflowSkipException": Skipped}
-    parts = {"airflow": {}, "airflow__exceptions": exceptions, "airflow__sdk": {"dag": decorator, "task": task}}
+    parts = {"airflow": {}, "airflow__sdk__exceptions": exceptions, "airflow__sdk": {"dag": decorator, "task": task}}
     load("airflow_dag.py.example", folder, monkeypatch, **parts)
     (audit,) = tasks
     ended, said = outcome(lambda: audit(ds="2026-03-01"))
