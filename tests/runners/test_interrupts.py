@@ -17,14 +17,17 @@ from corpus_audit.runners.cli import main, run
 from corpus_audit.schemas import audit_file
 
 audit_file.load_audit = lambda path, overrides=(): types.SimpleNamespace(
-    base=Path("."), spec=types.SimpleNamespace(output="runs")
+    base=Path("."),
+    spec=types.SimpleNamespace(
+        name="n", output="runs", notify=(), snapshot=types.SimpleNamespace(paths=("data",), manifest=None)
+    ),
 )
 fake = types.ModuleType("corpus_audit.runners.audit")
 sys.modules["corpus_audit.runners.audit"] = fake
 """
 
 COOPERATIVE = """
-def run_audit(loaded, *, workers, board, rehash=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
     board.begin_stage("reading", total_bytes=10**12, splits=40, kept=10)
     board.split_done(); board.split_done()
     def work():
@@ -40,7 +43,7 @@ def run_audit(loaded, *, workers, board, rehash=False):
 
 DEAF_WORKER = """
 interrupts.Interrupts.__init__.__defaults__ = (0.3,)
-def run_audit(loaded, *, workers, board, rehash=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
     board.begin_stage("reading", splits=40)
     def work():
         time.sleep(3600)
@@ -52,7 +55,7 @@ def run_audit(loaded, *, workers, board, rehash=False):
 
 DEAF_MAIN_THREAD = """
 interrupts.Interrupts.__init__.__defaults__ = (0.3,)
-def run_audit(loaded, *, workers, board, rehash=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
     import hashlib
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2**31 - 1)  # native code that lets other threads run
@@ -60,7 +63,7 @@ def run_audit(loaded, *, workers, board, rehash=False):
 
 DEAF_THROUGHOUT = """
 interrupts.Interrupts.__init__.__defaults__ = (3600.0,)
-def run_audit(loaded, *, workers, board, rehash=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
     board.begin_stage("reading", splits=40)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(time.sleep, 3600)
@@ -69,7 +72,7 @@ def run_audit(loaded, *, workers, board, rehash=False):
 """
 
 FAILING = """
-def run_audit(loaded, *, workers, board, rehash=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
     print("ready", flush=True)
     try:
         time.sleep(3600)
