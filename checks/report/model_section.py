@@ -22,6 +22,7 @@ from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 from corpus_audit.pipelines.run_directory import RunDirectory
 
 PANELS = 8
+"""Pictures at most; the last is of all domains that have none of their own."""
 ITEMS = 15
 LINE = 68
 
@@ -33,7 +34,7 @@ class ModelView:
     Attributes:
         model, units, windows, tokens: of the index.
         reason: why there is none; the rest is empty then.
-        panels: the domains with most windows in the projection, then the others together.
+        panels: the domains with most windows in the projection, then the others together, if those are several.
         drawn: windows in the projection.
         drift: the row of ``embedding_drift``, or None.
         benchmarks: rows of ``semantic``; items: the nearest of ``semantic_items``, most similar first.
@@ -97,9 +98,10 @@ def _panels(points: pa.Table) -> Iterator[Panel]:
     places = list(zip(points["x"].to_pylist(), points["y"].to_pylist(), strict=True))
     sizes = Counter(domains)
     ranked = sorted(sizes, key=lambda name: (-sizes[name], name))
-    for name in ranked[:PANELS]:
+    named = ranked if len(ranked) <= PANELS else ranked[: PANELS - 1]
+    for name in named:
         yield Panel(name, tuple(place for place, domain in zip(places, domains, strict=True) if domain == name))
-    rest = set(ranked[PANELS:])
+    rest = set(ranked[len(named) :])
     if rest:
         held = tuple(place for place, domain in zip(places, domains, strict=True) if domain in rest)
         yield Panel(f"{len(rest)} further domains", held)
@@ -121,7 +123,7 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
         yield (f"The audit names a model, but there is {view.reason}.",)
         return
     yield (
-        f"{numbers.grouped(view.units)} units of ",
+        f"{numbers.grouped(view.units)} units of the model ",
         Name(view.model),
         f" are indexed over {numbers.plural(view.windows, 'window')}.",
     )
@@ -138,7 +140,7 @@ def drift_sentence(row: dict[str, Any]) -> str:
     """Embedding drift in a sentence."""
     if row["auc"] is None:
         return f"Embedding drift could not be tested: {row['reason']}."
-    p = f"p {row['p']:.2g}" if row["p"] is not None else "no p"
+    p = f"p = {row['p']:.2g}" if row["p"] is not None else "no p"
     told = f"A classifier tells this snapshot's documents from the baseline's with an AUC of {row['auc']:.3f}"
     text = f"{told} [{row['low']:.3f}, {row['high']:.3f}] ({p}; 0.5 is no difference)"
     if row["units_moved"] is not None:

@@ -113,8 +113,17 @@ def test_every_colour_of_text_reads_on_every_ground_in_light_dark_and_print() ->
 
 def test_every_mark_of_a_chart_stands_out_from_the_paper() -> None:
     css = "".join((Path(html.__file__).parent / name).read_text("utf-8") for name in ("report.css", "sections.css"))
-    used = set(re.findall(r"(?:fill|stroke):\s*var\(--([\w-]+)\)", css)) - {"paper", "grid", "shade"}
+    used = set(re.findall(r"(?:fill|stroke):\s*var\(--([\w-]+)\)", css)) - {"paper", "grid", "shade", "faint"}
     assert {"bar", "whisker", "target"} <= used
     for theme, colours in _palettes(css).items():
         for name in used & colours.keys():  # a series' own colour stands for one of these
             assert contrast(colours[name], colours["paper"]) >= 3.0, (theme, name)
+
+
+def test_dots_of_a_domain_stand_out_from_the_others_and_those_can_be_seen() -> None:
+    css = "".join((Path(html.__file__).parent / name).read_text("utf-8") for name in ("report.css", "sections.css"))
+    assert ".dots.own { stroke: var(--s0)" in css and ".dots.all { stroke: var(--faint)" in css
+    for theme, colours in _palettes(css).items():
+        assert contrast(colours["s0"], colours["raised"]) >= 4.5, theme
+        assert contrast(colours["s0"], colours["faint"]) >= 2.5, theme
+        assert contrast(colours["faint"], colours["raised"]) >= 1.7, theme

@@ -1,5 +1,6 @@
 """The section on what a model makes of the corpus: what it says, draws and escapes."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -114,7 +115,7 @@ def test_every_window_is_drawn_once_in_its_domain(view: ModelView) -> None:
 
 def test_many_domains_are_folded_and_places_stay_in_the_picture(tmp_path: Path) -> None:
     found = model_section.load(write(tmp_path / "run", domains=20))
-    assert found is not None and len(found.panels) == 9 and found.panels[-1].name == "12 further domains"
+    assert found is not None and len(found.panels) == 8 and found.panels[-1].name == "13 further domains"
     assert sum(len(panel.places) for panel in found.panels) == 200
     for _, _, picture in projection_chart.panels(found.panels):
         for path in ET.fromstring(picture).iter("path"):
@@ -122,6 +123,30 @@ def test_many_domains_are_folded_and_places_stay_in_the_picture(tmp_path: Path) 
             assert all(0 <= float(number) <= 200 for number in numbers)
     same = projection_chart.panels([Panel("one", ((1.0, 1.0), (1.0, 1.0)))])
     assert "nan" not in same[0][2]
+
+
+def test_a_ninth_domain_is_folded_and_an_eighth_is_not(tmp_path: Path) -> None:
+    for domains, last in ((8, "trivia-7"), (9, "2 further domains")):
+        found = model_section.load(write(tmp_path / str(domains), domains=domains))
+        assert found is not None and len(found.panels) == 8 and found.panels[-1].name == last
+
+
+def test_a_sample_is_called_one(view: ModelView) -> None:
+    assert "A sample of 200 windows" in page(view)
+    assert "All 200 windows" in page(replace(view, windows=200))
+
+
+def test_remarks_have_a_column_where_there_are_any(view: ModelView) -> None:
+    assert "Remark" not in page(view)
+    untested = view.benchmarks[0] | {"share": None, "low": None, "high": None, "reason": "no decoys"}
+    text = page(replace(view, benchmarks=(untested,)))
+    assert "Remark" in text and "no decoys" in text
+
+
+def test_the_held_out_share_stands_beside_its_count(view: ModelView) -> None:
+    assert "Of 500 held-out windows, 4 (0.8 %) did" in page(view)
+    none = replace(view, benchmarks=(view.benchmarks[0] | {"decoys": 0, "decoys_near": 0},))
+    assert "Of 0 held-out windows, 0 did" in page(none)
 
 
 def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:

@@ -1,3 +1,6 @@
+import html
+import json
+import re
 import shutil
 import struct
 import subprocess
@@ -7,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from corpus_audit.checks.report import model_section
 from corpus_audit.checks.report.html import render_html
 from corpus_audit.checks.report.model import ReportModel
 from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.test_model_section import write
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +22,7 @@ PAPER = {"light": (0xFD, 0xFC, 0xF9), "dark": (0x16, 0x18, 0x1B)}
 SCHEMES = {"light": "1", "dark": "0"}
 
 
-def chromium(tmp_path: Path, page: Path, *flags: str) -> None:
+def chromium(tmp_path: Path, page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     if binary is None:
         pytest.skip("chromium is not installed")
@@ -32,7 +37,26 @@ def chromium(tmp_path: Path, page: Path, *flags: str) -> None:
         *flags,
         page.as_uri(),
     ]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    return subprocess.run(command, check=True, timeout=120, capture_output=True, text=True)
+
+
+FRAMED = """<!DOCTYPE html><meta charset="utf-8"><p id="said"></p>
+<iframe id="page" style="border:0;width:{width}px;height:4000px" srcdoc="{page}"></iframe>
+<script>
+document.getElementById("page").onload = (event) => {{
+  const frame = event.target, inside = frame.contentDocument, over = [];
+  const section = inside.getElementById("model");
+  for (const each of section.querySelectorAll("*"))
+    if (!each.closest(".scroll") && each.getBoundingClientRect().right > frame.clientWidth + 1) over.push(each.tagName);
+  const chart = section.querySelector(".panels .chart").getBoundingClientRect();
+  const dots = inside.querySelector(".dots.own").getBoundingClientRect();
+  document.getElementById("said").textContent = JSON.stringify({{
+    page: inside.documentElement.scrollWidth, over, chart: [chart.width, chart.height], dots: dots.width,
+    ground: inside.defaultView.getComputedStyle(inside.body).backgroundColor,
+  }});
+}};
+</script>"""
+"""A window of a browser is at least 500 pixels wide; a frame can be narrower. It says what is wider than itself."""
 
 
 def first_pixel(png: bytes) -> tuple[int, ...]:
@@ -71,3 +95,24 @@ def test_hostile_text_makes_no_request(model: ReportModel, tmp_path: Path) -> No
     traffic = log.read_text("utf-8", errors="replace")
     assert "page.html" in traffic
     assert "evil.example" not in traffic
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_section_on_a_model_fits_and_says_nothing_to_the_console(
+    model: ReportModel, tmp_path: Path, theme: str, width: int
+) -> None:
+    indexed = model_section.load(write(tmp_path / "run", name="a-domain-of-a-rather-long-name.example.org", domains=12))
+    file = tmp_path / "framed.html"
+    page = html.escape(render_html(replace(model, indexed=indexed)))
+    file.write_text(FRAMED.format(width=width, page=page), "utf-8")
+    scheme = f"--blink-settings=preferredColorScheme={SCHEMES[theme]}"
+    done = chromium(tmp_path, file, scheme, "--enable-logging=stderr", "--dump-dom")
+    found = re.search(r'<p id="said">(.*?)</p>', done.stdout)
+    assert found
+    said = json.loads(html.unescape(found[1]))
+    assert said["page"] <= width and said["over"] == []
+    across, high = said["chart"]
+    assert across == pytest.approx(high, abs=1) and (across > 150 or width == 390) and 0 < said["dots"] <= across
+    assert said["ground"] == f"rgb{PAPER[theme]}"
+    assert "CONSOLE" not in done.stderr
