@@ -7,6 +7,7 @@ counts if its peak's token of the model overlaps a place where the corpus has th
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,8 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
         token: its text, as it stands in documents.
         k: how many units.
         tokenizer: the corpus's `tokenizers.Tokenizer`; a place counts only where it makes that very token. Without it
-            a place is an occurrence of the text that does not go on as a word on either side.
+            a place is an occurrence of the text that does not go on as a word on either side; Chinese, Japanese and
+            Korean, which are not written in words between spaces, count wherever they stand.
 
     Raises:
         UsageError: the token is empty, or no stored window holds it.
@@ -116,8 +118,8 @@ def _places(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
     front = len(token) - len(token.lstrip()) if token.strip() else 0
     back = len(token) - len(token.rstrip()) if token.strip() else 0
     if tokenizer is None:
-        before = r"(?<!\w)" if token[0].isalnum() else ""
-        after = r"(?!\w)" if token[-1].isalnum() else ""
+        before = r"(?<!\w)" if _in_words(token[0]) else ""
+        after = r"(?!\w)" if _in_words(token[-1]) else ""
         for match in re.finditer(before + re.escape(token) + after, text):
             yield match.start() + front, match.end() - back
         return
@@ -125,3 +127,8 @@ def _places(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
     for number, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
         if text[begin:end].strip() == token.strip() and tokenizer.decode([number], skip_special_tokens=False) == token:
             yield begin, end
+
+
+def _in_words(character: str) -> bool:
+    """Whether it is of a script whose words stand between spaces; wide characters are of those that have none."""
+    return character.isalnum() and unicodedata.east_asian_width(character) not in "WF"

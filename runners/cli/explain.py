@@ -26,6 +26,7 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
     token; else wherever it is not part of a longer word. Places are matched by characters, as the model's tokenizer may
     be another.
     """
+    from corpus_audit.checks.report import numbers
     from corpus_audit.checks.report.escapes import safe_text
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.explain import explain as explained
@@ -47,15 +48,16 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
     if found.sampled:
         note("corpus-audit: only some windows of the corpus are stored; the base rate is theirs")
     click.echo(
-        f"{safe_text(repr(token), 60)}: {found.places:,} places in {found.windows:,} stored windows, "
-        f"{found.base:.3%} of tokens"
+        f"{safe_text(repr(token), 30)}: {numbers.plural(found.places, 'place')} in "
+        f"{numbers.plural(found.windows, 'stored window')}, {numbers.percent(found.base, 3)} of tokens"
     )
     if not found.units:
         click.echo("no unit's top examples peak on it")
         return
-    click.echo(f"{'Unit':14} {'top examples on it':>18} {'lift':>10} {'highest':>9}")
+    click.echo(f"{'Unit':17} {'top examples that peak on it':>28} {'lift':>8} {'highest value':>15}")
     for one in found.units:
-        click.echo(f"{one.unit!s:14} {f'{one.hits} of {one.examples}':>18} {one.lift:10,.0f} {one.value:9.3f}")
+        click.echo(f"{one.unit!s:17} {f'{one.hits} of {one.examples}':>28} {one.lift:8,.0f} {one.value:15.3f}")
+    click.echo("(lift: share of top examples that peak on it, over its share of all tokens)")
 
 
 def _tokenizer(audit: Path) -> Any:

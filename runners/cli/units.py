@@ -97,24 +97,27 @@ def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
     names = list(index.units())
     listed = [{"unit": str(names[rows[i]]), "fires": float(share[i])} for i in held[:k].tolist()]
     what = "dead" if dead else "dense"
+    said = "dead: they fire on none of" if dead else "dense: they fire on more than half of"
     if as_json:
         emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(held),
                             "tokens": tokens, "units": listed})  # fmt: skip
         return
-    click.echo(f"{len(held):,} of {len(rows):,} units are {what}, over {tokens:,} tokens")
+    click.echo(f"{len(held):,} of {len(rows):,} units are {said} {tokens:,} tokens")
     if dead and len(held):
         bound = dead_bound(int(index.array("documents").sum()))
-        click.echo(f"(each fires on less than {bound:.2g} of tokens, at 95 %, documents as clusters)")
+        click.echo(f"(each fires on less than {bound:.2%} of tokens, at 95 %, documents as clusters)")
     for one in listed:
         click.echo(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
     if len(held) > k:
         click.echo(f"and {len(held) - k:,} more")
+    if not dead and any(str(one["unit"]).startswith("head.") for one in listed):
+        click.echo("(a head's activation is a norm, which is always above 0)")
 
 
 def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool) -> None:
     import numpy as np
 
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.report.escapes import fit, safe_text
 
     certain = found.certain
     size = certain if only_up else np.abs(certain)
@@ -140,14 +143,20 @@ def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: 
     if not np.isfinite(difference.t).any():
         click.echo("too few documents on a side: no unit can be judged")
         return
-    what = f"fire more in {safe_text(sides[1], 40)} than elsewhere" if only_up else "moved"
+    what = f"are more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"
     click.echo(f"{len(order):,} of {len(found.rows):,} units {what} (q at most 5 %)")
     if order:
-        head = f"{safe_text(sides[0], 9):>9} {safe_text(sides[1], 9):>9}"
-        click.echo(f"{'Unit':14} {head}  {'difference [95 %]':27} {'q':>8}")
+        head = f"{sides[0]:>9} {fit(safe_text(sides[1]), 9, right=True)}"
+        click.echo(f"{'Mean activation':17} {head}  {'difference [95 %]':27} {'q':>8}")
     for i in order[:k]:
         reach = f"{difference.value[i]:+.4f} [{difference.low[i]:+.4f}, {difference.high[i]:+.4f}]"
         name = str(names[found.rows[i]])
-        click.echo(f"{name:14} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {found.q[i]:8.1e}")
+        click.echo(f"{name:17} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {_q(found.q[i]):>8}")
     if len(order) > k:
         click.echo(f"and {len(order) - k:,} more")
+    if order:
+        click.echo("(in order of the interval's end nearer to 0, in the unit's standard deviations)")
+
+
+def _q(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -45,6 +45,9 @@ def test_a_word_is_not_part_of_a_word():
     assert list(_places("an art, art", " art", None)) == [(3, 6), (8, 11)]
     assert list(_places("x=1; y=2", "=", None)) == [(1, 2), (6, 7)]
     assert list(_places("a  b", "  ", None)) == [(1, 3)]
+    # Scripts without spaces between words have no such ends.
+    assert list(_places("東京は日本の首都", "東京", None)) == [(0, 2)]
+    assert list(_places("東京の日本語", "日本", None)) == [(3, 5)]
 
 
 def test_the_corpus_decides_what_is_a_token(bpe):
