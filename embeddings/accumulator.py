@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from corpus_audit.embeddings.bins import HISTOGRAM_BINS
+from corpus_audit.embeddings.bins import HISTOGRAM_BINS, HISTOGRAM_ONE_IN
 from corpus_audit.embeddings.topk import SlotLists, merge_samples
 from corpus_audit.pipelines.kernels.activations import SAMPLE_BINS, add_sums, count_bins, lowest_into, reduce_into
 from corpus_audit.pipelines.kernels.examples import offer, offer_lowest, offer_samples
@@ -21,9 +21,6 @@ from corpus_audit.schemas.errors import AuditError, UsageError
 
 GROUPS = 16
 """Hash groups of documents, the clusters of intervals: 15 degrees of freedom."""
-
-HISTOGRAM_ONE_IN = 16
-"""Of how many windows one is counted into histograms, chosen by its id."""
 
 _PARTS = ("value", "window", "position", "context")
 

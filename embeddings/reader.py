@@ -116,7 +116,8 @@ class Index:
 
         Args:
             unit: its address.
-            which: the highest, the lowest, or samples across the range of its peaks (lowest bin first).
+            which: the highest, the lowest, or samples across the range of its peaks (lowest bin first, spread evenly
+                over what there is if that is more than ``k``).
             domain: the highest in this domain, from its own list.
             k: at most so many.
             per_document: at most so many of one document.
@@ -129,17 +130,25 @@ class Index:
         row = self.row_of(unit)
         found: list[Example] = []
         seen: dict[bytes, int] = {}
-        for slot, (rank, value, window, position) in enumerate(self._slots(row, which, domain)):
-            if len(found) == k:
+        heats = self._heats(row) if which != "minima" else {}
+        for rank, value, window, position in self._slots(row, which, domain):
+            if len(found) == k and which != "samples":
                 break
             if between is not None and not between[0] <= value <= between[1]:
                 continue
-            heat = (row, slot) if which == "top" and domain is None else None
-            example, document = self._example(rank, value, window, position, heat)
+            example, document = self._example(rank, value, window, position, heats.get(window))
             seen[document] = seen.get(document, 0) + 1
             if per_document is None or seen[document] <= per_document:
                 found.append(example)
-        return found
+        if len(found) <= k:
+            return found
+        return [found[i] for i in np.linspace(0, len(found) - 1, k).round().astype(int).tolist()]
+
+    def _heats(self, row: int) -> dict[int, tuple[int, int]]:
+        """Where the activations of every token are, by window: they are kept for the windows of the top list."""
+        if "arrays/heat.npy" not in self.facts.files:
+            return {}
+        return {window: (row, slot) for slot, window in enumerate(self.array("top.window")[row].tolist())}
 
     def row_of(self, unit: str | Unit) -> int:
         """The row of a unit in the arrays.
@@ -226,7 +235,7 @@ class Index:
         if held is None:
             raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
         shown = None
-        if heat is not None and "arrays/heat.npy" in self.facts.files:
+        if heat is not None:
             shown = self.array("heat")[heat][: len(held.starts)].astype(np.float32)
         example = Example(
             rank=rank,

@@ -1,8 +1,8 @@
 """Text for a terminal, coloured by how much each of its tokens makes a unit fire.
 
-A coloured cell has its own foreground and a background of middle lightness, grey through to orange (blue below zero):
-strength is saturation, so that strong tokens stand out on light and dark terminals alike. Without colour the peak alone
-is marked.
+The background of a terminal is not known, so that every colour has to do on a light and on a dark one: weak tokens are
+written in a colour of middle lightness, stronger ones are black on a background of their own, tan through amber to red
+(blues below zero). Without colour the peak alone is marked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import groupby
 
 import numpy as np
@@ -21,11 +20,13 @@ from corpus_audit.checks.report.escapes import cell_width, safe_text
 LEVELS = (0.1, 0.3, 0.5, 0.75)
 """Shares of the scale from which a token has the first, second, … colour."""
 
-_TRUE = {
-    1: ("158;158;158", "200;160;100", "232;150;50", "255;135;0"),
-    -1: ("158;158;158", "120;165;205", "85;170;235", "30;170;255"),
-}
-_INDEXED = {1: ("247", "179", "214", "208"), -1: ("247", "110", "75", "39")}
+FOREGROUND = {1: 130, -1: 31}
+"""Of the 256 colours, that of the first level's text, above and below zero."""
+
+BACKGROUNDS = {1: (179, 214, 202), -1: (110, 39, 33)}
+"""That of the further levels' background; their text is black."""
+
+_BLACK = 16
 
 PEAK_MARKS = "«", "»"
 """Around the peak where there is no colour."""
@@ -33,25 +34,18 @@ PEAK_MARKS = "«", "»"
 _BREAK_WITHIN = 24
 """Columns from the end of a line in which a space is looked for."""
 
+_STEP = 4
+"""Columns by which a text is shortened until it fits."""
+
 _CUT = "…"
+_LINE_END = "↵"
 
 
-class Colours(Enum):
-    """What a terminal can show."""
-
-    NONE = "none"
-    INDEXED = "256"
-    TRUE = "24 bit"
-
-
-def colours_of_terminal(allowed: bool, environment: Mapping[str, str] = os.environ) -> Colours:
-    """What the terminal says it can show; ``allowed`` is false where there is none or NO_COLOR is set."""
+def terminal_has_colours(allowed: bool, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the terminal says it has 256 colours; ``allowed`` is false where there is none or NO_COLOR is set."""
     terminal = environment.get("TERM", "")
-    if not allowed:
-        return Colours.NONE
-    if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or "direct" in terminal:
-        return Colours.TRUE
-    return Colours.INDEXED if "256" in terminal else Colours.NONE
+    many = environment.get("COLORTERM", "").lower() in ("truecolor", "24bit")
+    return allowed and (many or "256" in terminal or "direct" in terminal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,9 @@ class _Cell:
     width: int
     level: int
     peak: bool
+
+
+_SPACE = _Cell(" ", 1, 0, False)
 
 
 def character_values(length: int, starts: np.ndarray, ends: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -85,9 +82,11 @@ def heat_lines(
     scale: float,
     width: int,
     most_lines: int,
-    colours: Colours,
+    colour: bool,
 ) -> list[str]:
     """The part of a text around its peak in lines of at most ``width`` columns, made safe and coloured.
+
+    Several blanks that have no colour are shown as one: indentation would take the room of the words.
 
     Args:
         text: from the corpus, as it is there.
@@ -96,27 +95,25 @@ def heat_lines(
         scale: the magnitude of full colour.
         width: columns of a line.
         most_lines: lines to fill at most.
-        colours: what the terminal can show.
+        colour: whether the terminal has 256 colours.
     """
-    cells = _cells(text, values, peak, scale, colours)
+    cells = _single_spaced(_cells(text, values, peak, scale, colour))
     at = next((i for i, cell in enumerate(cells) if cell.peak), 0)
-    begin, end = _around(cells, at, (width - 1) * most_lines - 2 * len(_CUT) - _slack(width) * (most_lines - 1))
-    chosen = list(cells[begin:end])
-    if begin:
-        chosen.insert(0, _Cell(_CUT, 1, 0, False))
-    if end < len(cells):
-        chosen.append(_Cell(_CUT, 1, 0, False))
-    return [_painted(line, colours) for line in _wrapped(chosen, width)[:most_lines]]
+    room = width * most_lines
+    while True:
+        begin, end = _around(cells, at, room - 2 * len(_CUT))
+        front = [_Cell(_CUT, 1, 0, False)] if begin else []
+        back = [_Cell(_CUT, 1, 0, False)] if end < len(cells) else []
+        lines = _wrapped([*front, *cells[begin:end], *back], width)
+        if len(lines) <= most_lines or room <= width:
+            return [_painted(line, colour) for line in lines[:most_lines]]
+        room -= _STEP  # breaks between words have left columns empty
 
 
-def _slack(width: int) -> int:
-    return min(_BREAK_WITHIN, width // 2) // 2
-
-
-def _cells(text: str, values: np.ndarray, peak: tuple[int, int], scale: float, colours: Colours) -> Sequence[_Cell]:
+def _cells(text: str, values: np.ndarray, peak: tuple[int, int], scale: float, colour: bool) -> list[_Cell]:
     """One cell a character with its combining marks; line ends and tabs are shown by a sign."""
     cells: list[_Cell] = []
-    marked = colours is Colours.NONE
+    marked = not colour
     i = 0
     while i < len(text):
         stop = i + 1
@@ -126,18 +123,30 @@ def _cells(text: str, values: np.ndarray, peak: tuple[int, int], scale: float, c
             while stop < len(text) and unicodedata.category(text[stop])[0] == "M":
                 stop += 1
         piece = text[i:stop]
-        shown = "↵" if piece in ("\n", "\r\n") else "→" if piece == "\t" else safe_text(piece)
+        shown = _LINE_END if piece in ("\n", "\r\n") else "→" if piece == "\t" else safe_text(piece)
         strongest = float(values[i:stop][np.abs(values[i:stop]).argmax()])
         is_peak = i < peak[1] and stop > peak[0]
         if marked and is_peak and not (cells and cells[-1].peak):
             cells.append(_Cell(PEAK_MARKS[0], 1, 0, True))
         if marked and not is_peak and cells and cells[-1].peak:
             cells.append(_Cell(PEAK_MARKS[1], 1, 0, False))
-        cells.append(_Cell(shown, cell_width(shown), _level(strongest, scale), is_peak))
+        # An escape may be long, and then breaks like a word.
+        for part in shown if len(shown) > len(piece) else (shown,):
+            cells.append(_Cell(part, cell_width(part), _level(strongest, scale), is_peak))
         i = stop
     if marked and cells and cells[-1].peak:
         cells.append(_Cell(PEAK_MARKS[1], 1, 0, False))
     return cells
+
+
+def _single_spaced(cells: Sequence[_Cell]) -> list[_Cell]:
+    """Without those spaces that follow another one, where neither has a colour or is the peak."""
+    kept: list[_Cell] = []
+    for cell in cells:
+        if cell == _SPACE and kept and kept[-1] == _SPACE:
+            continue
+        kept.append(cell)
+    return kept
 
 
 def _level(value: float, scale: float) -> int:
@@ -166,37 +175,40 @@ def _around(cells: Sequence[_Cell], at: int, room: int) -> tuple[int, int]:
 
 
 def _wrapped(cells: Sequence[_Cell], width: int) -> list[list[_Cell]]:
-    """Lines that break after a space where one is near."""
+    """Lines that break at a space or after a line end where one is near; spaces at a break are not shown."""
     lines: list[list[_Cell]] = []
     line: list[_Cell] = []
     used = 0
     for cell in cells:
-        if line and used + cell.width > width:
+        while line and used + cell.width > width:
             keep = len(line)
-            near = [i for i in range(max(0, keep - _BREAK_WITHIN), keep) if line[i].shown == " "]
-            if near and cell.shown != " ":
+            near = [i for i in range(max(0, keep - _BREAK_WITHIN), keep) if line[i].shown in (" ", _LINE_END)]
+            if near and cell != _SPACE:
                 keep = near[-1] + 1
-            lines.append(line[:keep])
+            lines.append(line[: keep - 1] if line[keep - 1] == _SPACE else line[:keep])
             line = line[keep:]
             used = sum(each.width for each in line)
+        if cell == _SPACE and lines and not line:
+            continue
         line.append(cell)
         used += cell.width
     return [*lines, line] if line else lines
 
 
-def _painted(line: Sequence[_Cell], colours: Colours) -> str:
+def _painted(line: Sequence[_Cell], colour: bool) -> str:
     parts = []
     for (level, peak), run in groupby(line, key=lambda cell: (cell.level, cell.peak)):
         shown = "".join(cell.shown for cell in run)
-        if colours is Colours.NONE or not (level or peak):
-            parts.append(shown)
-            continue
-        codes = ["1", "4"] if peak else []
-        if level:
-            sign = 1 if level > 0 else -1
-            table = _TRUE if colours is Colours.TRUE else _INDEXED
-            kind = "2" if colours is Colours.TRUE else "5"
-            black = "38;2;0;0;0" if colours is Colours.TRUE else "38;5;16"
-            codes += [black, f"48;{kind};{table[sign][abs(level) - 1]}"]
-        parts.append(f"\x1b[{';'.join(codes)}m{shown}\x1b[0m")
+        parts.append(paint(shown, level, peak) if colour else shown)
     return "".join(parts)
+
+
+def paint(text: str, level: int, peak: bool = False) -> str:
+    """Text in the colour of a level, from -len(LEVELS) to len(LEVELS); the peak's is bold and underlined."""
+    codes = ["1;4"] if peak else []
+    sign, strength = (1 if level > 0 else -1), abs(level)
+    if strength == 1:
+        codes.append(f"38;5;{FOREGROUND[sign]}")
+    elif strength:
+        codes.append(f"38;5;{_BLACK};48;5;{BACKGROUNDS[sign][strength - 2]}")
+    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text

@@ -11,7 +11,7 @@ from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.reader import DomainRate
+    from corpus_audit.embeddings.reader import DomainRate, Which
 
 
 class Range(click.ParamType[tuple[float, float]]):
@@ -40,7 +40,12 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option("--domain", help="The highest in this domain.")
 @click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many.")
 @click.option("--min", "lowest", is_flag=True, help="The lowest (before the activation function).")
-@click.option("--range", "between", type=Range(), help="Samples whose peak is between LOW:HIGH, lowest first.")
+@click.option(
+    "--range",
+    "between",
+    type=Range(),
+    help="Samples whose peak is between LOW:HIGH, spread over that range, lowest first.",
+)
 @click.option("--per-document", type=click.IntRange(min=1), help="At most so many of one document.")
 @json_option
 def lookup(
@@ -59,22 +64,23 @@ def lookup(
     UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.runners.lookup_summary import example_json
+    from corpus_audit.runners.heat_map import terminal_has_colours
+    from corpus_audit.runners.lookup_summary import View, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
 
     if lowest + (between is not None) + (domain is not None) > 1:
         raise UsageError("--min, --range and --domain exclude each other")
     index = open_index(path, snapshot)
-    which = "minima" if lowest else "samples" if between is not None else "top"
-    found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)  # type: ignore[arg-type]
+    which: Which = "minima" if lowest else "samples" if between is not None else "top"
+    found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
     if as_json:
         examples = [example_json(example) for example in found]
         rates = [_rate(one) for one in index.domain_rates(unit)]
-        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates})
+        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates,
+                             "histogram": histogram_json(index, unit)})  # fmt: skip
         return
-    from corpus_audit.runners.lookup_summary import summary_lines
-
-    for line in summary_lines(index, unit, found, width_on_stdout(), colour_on_stdout()):
+    view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
+    for line in summary_lines(index, unit, found, which, view):
         click.echo(line)
 
 

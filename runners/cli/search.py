@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from corpus_audit.checks.report.escapes import safe_text
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, note, width_on_stdout
 
@@ -44,7 +46,8 @@ def search(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.search import WindowSearch
-    from corpus_audit.runners.lookup_summary import example_json, example_lines
+    from corpus_audit.runners.heat_map import terminal_has_colours
+    from corpus_audit.runners.lookup_summary import View, example_json, example_lines
     from corpus_audit.schemas.errors import UsageError
 
     if (text is not None) + (document is not None) + (direction is not None) != 1:
@@ -82,20 +85,24 @@ def search(
         return
     if index.facts.vectors is not None and index.facts.vectors["one_in"] > 1:
         note(f"corpus-audit: one window in {index.facts.vectors['one_in']} has vectors; only those are searched")
-    click.echo(f"Nearest of {windows.windows:,} windows, by cosine")
+    click.echo(f"Nearest of {windows.windows:,} windows, each with its cosine")
+    view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
     if direction is not None:
-        click.echo(_label(overlap, windows.block, direction))
-    for line in example_lines(found, width_on_stdout(), colour_on_stdout(), peaks=direction is not None):
+        click.echo(_label(overlap, windows.block, direction, view.width))
+    for line in example_lines(found, view, 1.0 if direction is not None else None):
         click.echo(line)
 
 
-def _label(overlap: Overlap | None, block: int, direction: str) -> str:
-    said = "Nearest stored vectors (a window's token of largest norm), not top activations.\n"
+def _label(overlap: Overlap | None, block: int, direction: str, width: int) -> str:
+    """What a list of nearest windows of a direction is, and what it is not."""
+    said = "A window stands for its token of largest norm (marked): these are not top activations. "
     if overlap is None:
-        return f"{said}How far the two are apart is not known: no residual dimension of block\n{block} is indexed."
-    file = direction.rpartition(":")[0] if direction.rpartition(":")[2].isdigit() else direction
-    return (
-        f"{said}Of {overlap.dimensions} residual dimensions of block {block}, the nearest {overlap.k} windows hold "
-        f"{overlap.share:.0%} of the\ntrue top {overlap.k} (from {overlap.lowest:.0%} to {overlap.highest:.0%}). "
-        f"To find those:\ncorpus-audit index AUDIT --directions {file}:{block}"
+        said += f"How far the two are apart is not known: no residual dimension of block {block} is indexed."
+        return textwrap.fill(said, width)
+    said += (
+        f"Of {overlap.dimensions} residual dimensions of block {block}, the nearest {overlap.k} windows hold "
+        f"{overlap.share:.0%} of the true top {overlap.k} (from {overlap.lowest:.0%} to {overlap.highest:.0%}). "
+        "The true list comes from:"
     )
+    file = direction.rpartition(":")[0] if direction.rpartition(":")[2].isdigit() else direction
+    return f"{textwrap.fill(said, width)}\ncorpus-audit index AUDIT --directions {safe_text(file)}:{block}"

@@ -99,6 +99,16 @@ def test_an_index_is_whole_and_says_where_examples_are(corpus):
                 assert domain in (None, place.domain)
                 if domain is None:
                     assert np.nanargmax(one.heat) == one.position
+        # Heat maps are of the windows of the top list; other lists have those that they share with it.
+        heat = {one.window: one.heat for one in index.lookup(unit, k=1000)}
+        shared = index.lookup(unit, domain="late") + index.lookup(unit, which="samples", k=1000)
+        assert any(one.window in heat for one in shared)
+        for one in shared:
+            if one.window in heat:
+                np.testing.assert_array_equal(one.heat, heat[one.window])
+            else:
+                assert one.heat is None
+        assert all(one.heat is None for one in index.lookup(unit, which="minima"))
     assert sum(one.tokens for one in index.domain_rates("mlp.0:7")) == built.facts.counts["tokens"]
 
 

@@ -73,6 +73,15 @@ def test_minima_samples_and_ranges(index):
     assert [one.rank for one in samples] == sorted(one.rank for one in samples)
 
 
+def test_few_samples_are_spread_over_the_range(index):
+    every = index.lookup("mlp.0:1", which="samples", k=100)
+    assert len(every) > 4
+    few = index.lookup("mlp.0:1", which="samples", k=3)
+    values = [one.value for one in every]
+    assert [one.value for one in few] == [values[0], values[round((len(values) - 1) / 2)], values[-1]]
+    assert [one.value for one in index.lookup("mlp.0:1", which="samples", k=1)] == values[:1]
+
+
 def test_one_of_each_document(index):
     found = index.lookup("mlp.0:1", per_document=1)
     ids = [one.places[0].id for one in found]

@@ -127,7 +127,8 @@ def test_the_command(small, tmp_path, capsys):
     where = ["--index", str(index.folder), "--k", "3"]
     assert run_command(["search", "--direction", f"{tmp_path}/probe.npy", *where], Session()) == 0
     out = capsys.readouterr().out
-    assert "not top activations" in out and "Of 6 residual dimensions of block 1" in out and "doc-" in out
+    said = " ".join(out.split())
+    assert "not top activations" in said and "Of 6 residual dimensions of block 1" in said and "doc-" in said
     assert all(len(line) <= 80 for line in out.splitlines() if str(tmp_path) not in line)
     assert run_command(["search", "--like", "doc-3", "--json", *where], Session()) == 0
     payload = json.loads(capsys.readouterr().out)
