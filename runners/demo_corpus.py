@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from corpus_audit.checks.starters import starter_text
 from corpus_audit.runners.demo_benchmark import benchmark_items
+from corpus_audit.runners.demo_part import choose_part
 from corpus_audit.runners.demo_snapshots import choose_change
 from corpus_audit.runners.demo_sources import Source, choose, find_sources
-from corpus_audit.runners.demo_spec import audit_text, before_text
+from corpus_audit.runners.demo_spec import audit_text, before_text, part_text
 from corpus_audit.schemas.errors import UsageError
 
 SHARED = 5
@@ -31,9 +32,11 @@ OWN = {"before": ("parquet",), "now": ("jsonl.zst", "jsonl.gz")}
 VOCABULARY = 8192
 _TRAINING_BYTES = 3_000_000
 _ROW_GROUP = 500
-_VERSION = 3
+_VERSION = 4
 _MARKER = "demo.json"
-_PARTS = ("data", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml", "policy.yaml")
+_PARTS = (
+    "data", "part", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml", "part.yaml", "policy.yaml",
+)  # fmt: skip
 
 COLUMNS = ("id", "text", "source", "package", "path")
 
@@ -43,8 +46,8 @@ class DemoCorpus:
     """Two snapshots that are ready to be audited.
 
     Attributes:
-        folder: holds ``data/``, ``tokenizer.json``, ``benchmark.jsonl`` and the two audit files.
-        before, audit: paths of the audit files of the first and the second snapshot.
+        folder: holds ``data/``, ``part/``, ``tokenizer.json``, ``benchmark.jsonl`` and the audit files.
+        before, audit, part: paths of the audit files of the first and the second snapshot, and of a part of the latter.
         documents: of the second snapshot; documents_before: of the first.
         text_bytes: UTF-8 bytes of all texts of either snapshot.
         domains: documents of the second snapshot by domain, most first.
@@ -57,6 +60,7 @@ class DemoCorpus:
     folder: Path
     before: Path
     audit: Path
+    part: Path
     documents: int
     documents_before: int
     text_bytes: int
@@ -117,7 +121,8 @@ def _complete(folder: Path, wanted: dict[str, object]) -> DemoCorpus | None:
             return None
         if _sizes(folder) != state["sizes"] or not all((folder / name).exists() for name in _PARTS):
             return None
-        return DemoCorpus(folder, folder / "before.yaml", folder / "audit.yaml", reused=True, **state["summary"])
+        before, audit, part = (folder / f"{name}.yaml" for name in ("before", "audit", "part"))
+        return DemoCorpus(folder, before, audit, part, reused=True, **state["summary"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -148,6 +153,8 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
     now = [(source, text) for source, text in documents if change.now(source)]
     say(f"writing two snapshots, of {len(before):,} and {len(now):,} documents")
     _write_shards(stage / "data", {"before": before, "now": now})
+    (stage / "part").mkdir()
+    _write_shard(stage / "part" / "part-00.parquet", choose_part(now))
     say(f"training a tokenizer of {VOCABULARY:,} tokens")
     _train_tokenizer(documents, stage / "tokenizer.json")
     say("planting passages in a benchmark")
@@ -157,6 +164,7 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
     (stage / "before.yaml").write_text(before_text(), encoding="utf-8")
     # As many tokens as there are bytes: about three epochs.
     (stage / "audit.yaml").write_text(audit_text(domains, _bytes(now)), encoding="utf-8")
+    (stage / "part.yaml").write_text(part_text(), encoding="utf-8")
     policy = starter_text("pretraining-signoff", baseline=True, benchmarks=True)
     (stage / "policy.yaml").write_text(policy, encoding="utf-8")
     text_bytes = _bytes(documents)

@@ -1,4 +1,5 @@
-"""The demo's two audit files: ``before.yaml`` for the first snapshot, ``audit.yaml`` for the second."""
+"""The demo's audit files: ``before.yaml`` for the first snapshot, ``audit.yaml`` for the second, ``part.yaml`` for the
+part of it that a model is run over."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ _INTENDED = {
     "other-packages": 0.18,
 }
 """Intended shares of tokens; the named packages share the rest equally."""
+
+MODEL = "all-MiniLM-L6-v2"
+"""What the demo's folder calls the model; a link to where it is installed."""
 
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_PATH.as_posix()}
@@ -50,6 +54,31 @@ tokenizer: tokenizer.json
 
 output: runs-before
 store: runs/.store      # what was counted here need not be counted again for the second snapshot
+"""
+
+
+def part_text() -> str:
+    """The audit of the part that is indexed."""
+    return f"""\
+{_HEAD}# Documents of the demo's second snapshot, as many as a small model reads in a minute. Which of them make its
+# units fire: corpus-audit index part.yaml, then corpus-audit lookup, search, units and explain.
+
+version: 1
+name: Python installation, a part
+
+snapshot:
+  paths:
+    - part
+
+{_DOCUMENT}
+tokenizer: tokenizer.json
+
+embedding:
+  model: {MODEL}   # by default, all neurons of it
+  vectors:
+    projection: 0           # a drawing of the windows for the report of a run of this part
+
+output: runs-part
 """
 
 
@@ -112,6 +141,9 @@ policy: policy.yaml
 
 #filter:
 #  - {{name: python_only, column: path, op: matches, value: '\\.pyi?$'}}   # in before.yaml too
+
+#embedding:            # index all of it, in an hour or two: corpus-audit index audit.yaml; the next run then reports it
+#  model: {MODEL}
 
 #per_document: true   # also write a table with the counts of every document
 

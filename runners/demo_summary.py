@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from corpus_audit.checks.report.drift_readings import reading
 from corpus_audit.checks.report.escapes import fit, safe_text
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.runners.demo_corpus import DemoCorpus
+from corpus_audit.runners.demo_part import Preference
 from corpus_audit.schemas.benchmarks import ALL_RULES
 from corpus_audit.schemas.results import RESULTS_FILE, Status, read_results
 from corpus_audit.schemas.tables import ALL_DOMAINS
@@ -66,6 +67,38 @@ def known_answers(corpus: DemoCorpus, run: RunDirectory) -> str:
         *_benchmark(corpus, run),
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def what_fires(counts: Mapping[str, int], model: str, found: Preference | None) -> str:
+    """Lines of at most `WIDTH` columns: what was indexed, and which unit is looked up, and why.
+
+    Args:
+        counts: of the index.
+        model: its name.
+        found: the unit; None if none prefers a domain for certain.
+    """
+    lines = [
+        "Which documents make a model's neurons fire",
+        "─" * WIDTH,
+        *_said(
+            "Index",
+            f"{model} was run over a part of the second snapshot: {numbers.grouped(counts['documents'])} documents, "
+            f"{numbers.grouped(counts['tokens'])} tokens in {numbers.grouped(counts['windows'])} windows.",
+        ),
+        *_said("Neuron", _preference(found)),
+    ]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _preference(found: Preference | None) -> str:
+    if found is None:
+        return "None is more active in one domain than elsewhere for certain: there are too few documents."
+    return (
+        f"Of {numbers.grouped(found.of)} neurons, {found.unit} is the one that prefers a domain most. Its mean "
+        f"activation is {found.mean:.2f} in {safe_text(found.domain, 40)} and {found.mean_elsewhere:.2f} elsewhere; "
+        f"95 % interval of the difference: [{found.low:.2f}, {found.high:.2f}]. It fires on "
+        f"{numbers.percent(found.fires)} of the tokens there and {numbers.percent(found.fires_elsewhere)} elsewhere."
+    )
 
 
 def _said(topic: str, text: str) -> list[str]:

