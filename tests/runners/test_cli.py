@@ -339,13 +339,16 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
         say("training")
         return SimpleNamespace(before=audit, audit=audit, note="less than asked for")
 
+    monkeypatch.setattr("corpus_audit.runners.demo_part.find_model", lambda: None)
+
     corpora = ModuleType("corpus_audit.runners.demo_corpus")
     corpora.build_demo = build_demo
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo_corpus", corpora)
     assert run_command(["demo", "--folder", str(tmp_path), "--megabytes", "5", "--json"], Session()) == 0
     assert asked == [(tmp_path, 5)]
     out, err = capsys.readouterr()
-    assert json.loads(out)["schema"] == "corpus-audit/demo/1"
+    result = json.loads(out)
+    assert (result["schema"], result["index"]) == ("corpus-audit/demo/1", None)
     assert err.startswith("training\nless than asked for\nauditing the first snapshot\n")
 
 

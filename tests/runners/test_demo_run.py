@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,20 @@ from corpus_audit.pipelines.run_directory import open_run
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.runners.demo_benchmark import LEAKS
+from corpus_audit.runners.demo_part import MISSING
 from corpus_audit.runners.demo_summary import found_items, sources_found
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
 pytestmark = pytest.mark.engine
 
 MEGABYTES = "6"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_the_extra() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("corpus_audit.runners.demo_part.find_model", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +85,7 @@ def test_the_output_fits_a_terminal_and_names_what_exists(said: str, folder: Pat
     assert max(map(len, end.splitlines())) <= 80
     topics = ["Put in", "Documents", "Drift", "Mix or text", "Domains", "Sampling", "Benchmark"]
     assert [line[:12].strip() for line in end.splitlines() if line[:12].strip() in topics] == topics
+    assert MISSING in said.splitlines() and not (folder / "index").exists()
     assert str(folder / "runs-before") in said and (folder / "runs-before" / "LATEST").is_file()
 
 
