@@ -109,7 +109,7 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
     path = corpus.folder / loaded.spec.embedding.output
     if not demo_part.is_indexed(loaded, path):
         if not quiet:
-            note(f"running {MODEL} over a part of the second snapshot, most of a minute on two cores")
+            note(f"running {MODEL} over a part of it, most of a minute on two cores")
         perform_index(session, loaded, workers=workers, quiet=quiet)
     index = open_index(path)
     return _Indexed(path, index.facts, demo_part.most_preferring(index))
