@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from corpus_audit.runners import publication
 from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
+from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
@@ -69,7 +71,13 @@ class AuditOutcome:
 
 
 def run_audit(
-    loaded: LoadedAudit, *, workers: int | None, board: Board, rehash: bool = False, if_changed: bool = False
+    loaded: LoadedAudit,
+    *,
+    workers: int | None,
+    board: Board,
+    rehash: bool = False,
+    if_changed: bool = False,
+    engine: EngineOptions = EMBEDDED,
 ) -> AuditOutcome:
     """Audit a corpus and publish a run directory.
 
@@ -85,7 +93,9 @@ def run_audit(
     with OutputLock(output):
         clear_staging(output)
         try:
-            return _Run(loaded, output, workers or default_workers(), board, rehash).perform(if_changed)
+            with ExitStack() as stack:
+                run = _Run(loaded, output, workers or default_workers(), board, rehash, engine, stack)
+                return run.perform(if_changed)
         finally:
             clear_staging(output)
 
@@ -93,8 +103,17 @@ def run_audit(
 class _Run:
     """The steps of one audit; each leaves what the next one needs."""
 
-    def __init__(self, loaded: LoadedAudit, output: Path, workers: int, board: Board, rehash: bool) -> None:
-        from corpus_audit.runners.engines import EmbeddedEngine  # after quiet_engine_logs: it imports the engine
+    def __init__(
+        self,
+        loaded: LoadedAudit,
+        output: Path,
+        workers: int,
+        board: Board,
+        rehash: bool,
+        engine: EngineOptions,
+        stack: ExitStack,
+    ) -> None:
+        from corpus_audit.runners.engines import open_engine  # after quiet_engine_logs: it imports the engine
 
         self.loaded, self.spec = loaded, loaded.spec
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
@@ -108,7 +127,7 @@ class _Run:
         self.staged = StagedRun(output, name)
         self.scratch = self.staged.folder.with_suffix(".work")
         self.scratch.mkdir()
-        self.engine = EmbeddedEngine(workers, self.scratch)
+        self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         self.store_is_own = root == own_store(output)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from corpus_audit.runners.baselines import default_workers
+from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.scanner import ScanTask, ScanWorker
 
 
-def index_corpus(loaded: LoadedAudit, workers: int | None) -> Built:
+def index_corpus(loaded: LoadedAudit, workers: int | None, engine: EngineOptions = EMBEDDED) -> Built:
     """Build the index of an audit; its splits are scanned by the engine's workers.
 
     Raises:
@@ -34,7 +35,7 @@ def index_corpus(loaded: LoadedAudit, workers: int | None) -> Built:
         from corpus_audit.embeddings.build import build_index
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
-    from corpus_audit.runners.engines import EmbeddedEngine
+    from corpus_audit.runners.engines import open_engine
 
     output = (loaded.base / (loaded.spec.embedding.output if loaded.spec.embedding else loaded.spec.output)).resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,8 @@ def index_corpus(loaded: LoadedAudit, workers: int | None) -> Built:
 
             def perform(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
                 weights = [task.split.weight for task in tasks]
-                EmbeddedEngine(at_once, Path(scratch)).perform(worker, tasks, weights)
+                with open_engine(engine, at_once, Path(scratch)) as opened:
+                    opened.perform(worker, tasks, weights)
 
             return build_index(loaded, perform, workers or default_workers())
 

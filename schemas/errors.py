@@ -55,6 +55,10 @@ class StoreError(AuditError):
     """A file of the profile store or of a run directory is damaged or from another version."""
 
 
+class EngineError(AuditError):
+    """An engine cannot be reached, or a job on it failed; what was read by then is kept."""
+
+
 class NotSignableError(AuditError):
     """The audit failed: there is nothing that a person could put their name to."""
 

@@ -38,7 +38,10 @@ def _folder(package):
 def test_the_console_script_is_there():
     from corpus_audit.runners.cli.main import main
 
-    assert PROJECT["project"]["scripts"] == {"corpus-audit": "corpus_audit.runners.cli.main:main"}
+    assert PROJECT["project"]["scripts"] == {
+        "corpus-audit": "corpus_audit.runners.cli.main:main",
+        "corpus-audit-worker": "corpus_audit.pipelines.beam.worker:main",
+    }
     assert callable(main)
 
 
@@ -129,7 +132,7 @@ def test_a_wheel_holds_every_module_and_template_and_no_tests(tmp_path):
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     held = {name.removeprefix("corpus_audit/") for name in names}
-    suffixes = {".py", ".md", ".html", ".css", ".yaml", ".json", ".cron", ".service", ".timer", ".example"}
+    suffixes = {".py", ".md", ".html", ".css", ".yaml", ".json", ".cron", ".service", ".timer", ".example", ".xml"}
     wanted = {
         path.relative_to(source).as_posix()
         for package in PACKAGES

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -41,17 +43,20 @@ def index() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: embedding.k=50.")
 @click.option("--directions", multiple=True, metavar="FILE:BLOCK", help="Units more: the vectors of FILE after BLOCK.")
 @click.option("--workers", type=click.IntRange(min=1), help="Splits at once; one a core by default, one on a GPU.")
+@engine_options
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
 def build(
     session: Session,
+    /,
     audit: Path,
     overrides: tuple[str, ...],
     directions: tuple[str, ...],
     workers: int | None,
     quiet: bool,
     as_json: bool,
+    **engine: Any,
 ) -> None:
     """Build the index of AUDIT's embedding section.
 
@@ -62,11 +67,19 @@ def build(
     from corpus_audit.runners.indexing import with_directions
     from corpus_audit.schemas.audit_file import load_audit
 
+    chosen = engine_of(**engine)
     loaded = with_directions(dated(load_audit(audit, overrides)), directions)
-    _tell(perform_index(session, loaded, workers=workers, quiet=quiet), as_json)
+    _tell(perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen), as_json)
 
 
-def perform_index(session: Session, loaded: LoadedAudit, *, workers: int | None, quiet: bool) -> Built:
+def perform_index(
+    session: Session,
+    loaded: LoadedAudit,
+    *,
+    workers: int | None,
+    quiet: bool,
+    engine: EngineOptions = EMBEDDED,
+) -> Built:
     """Build an audit's index with progress on standard error.
 
     Raises:
@@ -80,7 +93,7 @@ def perform_index(session: Session, loaded: LoadedAudit, *, workers: int | None,
     board = process_board()
     board.reset()
     with ProgressReporter(board, sys.stderr, quiet):
-        built = index_corpus(loaded, workers)
+        built = index_corpus(loaded, workers, engine)
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")

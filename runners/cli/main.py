@@ -41,6 +41,7 @@ COMMANDS = {
     "search": "corpus_audit.runners.cli.search:search",
     "units": "corpus_audit.runners.cli.units:units",
     "explain": "corpus_audit.runners.cli.explain:explain",
+    "flink": "corpus_audit.runners.cli.flink:flink",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ if TYPE_CHECKING:
 )
 @click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
 @fail_on_option
+@engine_options
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
 def run(
     session: Session,
+    /,
     audit: Path,
     overrides: tuple[str, ...],
     workers: int | None,
@@ -51,21 +55,32 @@ def run(
     fail_on: str,
     quiet: bool,
     as_json: bool,
+    **engine: Any,
 ) -> int:
     """Audit the corpus that AUDIT describes and publish a run directory.
 
     What an earlier run has read is not read again: an interrupted run goes on where it was, and a run over a grown
     corpus reads the new shards. If the spec names a policy, the exit code says what it judges: 0 passed, 1 failed,
     4 no verdict. With --if-changed it is 0 if there was nothing to do, whatever the last run was judged to.
+
+    What follows `--` goes to Apache Beam as it is.
     """
     from corpus_audit.schemas.audit_file import load_audit
 
+    chosen = engine_of(**engine)
     if per_document:
         overrides += ("per_document=true",)
     loaded = load_audit(audit, overrides)
     try:
         outcome = perform_audit(
-            session, loaded, workers=workers, rehash=rehash, quiet=quiet, if_changed=if_changed, day=day and day.date()
+            session,
+            loaded,
+            workers=workers,
+            rehash=rehash,
+            quiet=quiet,
+            if_changed=if_changed,
+            day=day and day.date(),
+            engine=chosen,
         )
     except InterruptedRunError:
         raise
@@ -104,6 +119,7 @@ def perform_audit(
     quiet: bool,
     if_changed: bool = False,
     day: date | None = None,
+    engine: EngineOptions = EMBEDDED,
 ) -> AuditOutcome:
     """Run an audit with progress on standard error; ``day`` is the date of its snapshot's paths.
 
@@ -134,7 +150,9 @@ def perform_audit(
         with interrupts, reporter:
             from corpus_audit.runners.audit import run_audit
 
-            outcome = run_audit(loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed)
+            outcome = run_audit(
+                loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed, engine=engine
+            )
     except BaseException as error:
         if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
             raise

@@ -27,7 +27,7 @@ sys.modules["corpus_audit.runners.audit"] = fake
 """
 
 COOPERATIVE = """
-def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False, engine=None):
     board.begin_stage("reading", total_bytes=10**12, splits=40, kept=10)
     board.split_done(); board.split_done()
     def work():
@@ -43,7 +43,7 @@ def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
 
 DEAF_WORKER = """
 interrupts.Interrupts.__init__.__defaults__ = (0.3,)
-def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False, engine=None):
     board.begin_stage("reading", splits=40)
     def work():
         time.sleep(3600)
@@ -55,7 +55,7 @@ def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
 
 DEAF_MAIN_THREAD = """
 interrupts.Interrupts.__init__.__defaults__ = (0.3,)
-def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False, engine=None):
     import hashlib
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2**31 - 1)  # native code that lets other threads run
@@ -63,7 +63,7 @@ def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
 
 DEAF_THROUGHOUT = """
 interrupts.Interrupts.__init__.__defaults__ = (3600.0,)
-def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False, engine=None):
     board.begin_stage("reading", splits=40)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(time.sleep, 3600)
@@ -72,7 +72,7 @@ def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
 """
 
 FAILING = """
-def run_audit(loaded, *, workers, board, rehash=False, if_changed=False):
+def run_audit(loaded, *, workers, board, rehash=False, if_changed=False, engine=None):
     print("ready", flush=True)
     try:
         time.sleep(3600)

@@ -1,0 +1,113 @@
+"""Have a pipeline performed: by threads of this process, or by whatever is behind a portable job service."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import grpc
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+
+from corpus_audit.pipelines.beam.profile import Collect
+from corpus_audit.schemas import errors
+
+Build = Callable[[beam.Pipeline], Any]
+"""Adds a pipeline's steps to it, and returns what they end in."""
+
+FOR_EVER = 2**31 - 1
+"""Seconds; Beam ends a job after 300 otherwise, however well it goes."""
+
+_RAISED = re.compile(r"^corpus_audit\.schemas\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+_PYTHON = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Interrupt)\b.*?)(?: \[while running .*)?$", re.MULTILINE)
+_JAVA = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
+
+
+def run_embedded(build: Build, target: Path, flags: Sequence[str]) -> None:
+    """Perform a pipeline here; its elements go to ``target`` as `Collect` writes them.
+
+    Raises:
+        AuditError: as a step raised it.
+    """
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags=list(flags)))
+    _ = build(pipeline) | "Collect" >> Collect(target)
+    try:
+        pipeline.run().wait_until_finish()
+    except errors.AuditError as error:
+        # The engine appends " [while running 'Step']" to the message of what a step raises.
+        error.args = (str(error).split(" [while running '")[0], *error.args[1:])
+        raise
+
+
+def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel: Callable[[], None]) -> None:
+    """Perform a pipeline behind the job service that the flags name; its elements go to ``target``.
+
+    Args:
+        build: makes it.
+        target: in a folder that the workers share.
+        flags: all that Beam needs to know.
+        cancel: ends the job on the engine; called when this process is told to stop.
+
+    Raises:
+        AuditError: as a step raised it, or an `EngineError` that says how the job failed.
+    """
+    from apache_beam.runners.portability.portable_runner import PortableRunner
+
+    pipeline = beam.Pipeline(runner=PortableRunner(), options=PipelineOptions(flags=list(flags)))
+    _ = build(pipeline) | "Collect" >> Collect(target)
+    result = None
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except errors.AuditError:
+        raise
+    except grpc.RpcError as error:
+        raise errors.EngineError(f"the job server answers {error.code().name}: {error.details()[:400]}") from error
+    except Exception as error:
+        raise failure(str(error)) from error
+    except BaseException:
+        cancel()
+        if result is not None:
+            with contextlib.suppress(Exception):
+                result.cancel()
+        raise
+
+
+def failure(told: str) -> errors.AuditError:
+    """What a failed job's text comes to: the `AuditError` that a step raised on a worker, else an `EngineError`."""
+    raised = list(_RAISED.finditer(told))
+    if raised:
+        kind = getattr(errors, raised[-1][1], None)
+        if isinstance(kind, type) and issubclass(kind, errors.AuditError) and kind is not errors.VerificationError:
+            return kind(raised[-1][2])
+    for pattern in (_PYTHON, _JAVA):
+        found = pattern.findall(told)
+        if found:
+            reason = found[-1]
+            break
+    else:
+        lines = told.strip().splitlines() or ["no reason given"]
+        reason = lines[0]
+    return errors.EngineError(f"the engine's job failed: {reason[:400]}; run the same command again to go on")
+
+
+def engine_flags(endpoint: str) -> list[str]:
+    """Names of the options that an engine behind a job service has of its own.
+
+    Raises:
+        EngineError: no job service answers there.
+    """
+    try:
+        with grpc.insecure_channel(endpoint) as channel:
+            service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+            request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+            told = service.DescribePipelineOptions(request, timeout=30, wait_for_ready=True)
+    except grpc.RpcError as error:
+        raise errors.EngineError(f"no job server answers at {endpoint}: {error.code().name}") from None
+    return [option.name for option in told.options]

@@ -1,0 +1,117 @@
+"""Processes that outlive the command that starts them, and ending them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 10.0
+"""Seconds that a process has to end by itself before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that leads a group of its own, and what tells it from a later one of the same number.
+
+    Attributes:
+        pid: its number, and its group's.
+        born: when it started, in the kernel's ticks; empty where the system does not say.
+    """
+
+    pid: int
+    born: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return False  # another user's, so another process
+        state, born = _stat(self.pid)
+        return state != "Z" and born == self.born
+
+
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Process:
+    """Start a process in a session of its own; what it writes is appended to ``log``."""
+    with log.open("ab") as file:
+        started = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+            cwd=log.parent,
+        )
+    return Process(started.pid, _stat(started.pid)[1])
+
+
+def end(processes: Sequence[Process], patience: float = PATIENCE) -> None:
+    """End processes, and whatever they started and left in their groups."""
+    there = [process for process in processes if process.alive]
+    for process in there:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while any(_running(process) for process in there) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in there:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    while any(_running(process) for process in there):
+        time.sleep(0.05)
+
+
+def _running(process: Process) -> bool:
+    with suppress(ChildProcessError):  # it is a child if this command started it, and is asked for then
+        os.waitpid(process.pid, os.WNOHANG)
+    return process.alive
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State and start of a process, as Linux tells them; empty elsewhere."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return "", ""
+    return fields[0], fields[19]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on at the moment."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def last_lines(log: Path, count: int = 3) -> str:
+    """The last lines of a log as one line of text."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return "it wrote no log"
+    return " / ".join(line.strip()[:200] for line in lines[-count:]) or "it wrote nothing"

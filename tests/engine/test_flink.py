@@ -1,0 +1,164 @@
+"""A standalone Flink cluster of three processes and a job server: same bytes as here, and what becomes of accidents."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from corpus_audit.runners.flink import cluster, jars
+from corpus_audit.runners.flink.cluster import Cluster
+from corpus_audit.runners.flink.java import find_java
+from corpus_audit.schemas.errors import UsageError
+from tests import corpora
+from tests.engine.runs import DOCUMENT_FIELDS, partials_of, write_audit
+
+pytestmark = pytest.mark.engine
+
+try:
+    find_java()
+except UsageError as error:
+    pytest.skip(f"Flink needs Java: {error}", allow_module_level=True)
+if not jars.have_jars(jars.jars_folder()) and shutil.which("mvn") is None:
+    pytest.skip("Flink's jars are not there, and there is no Maven to fetch them", allow_module_level=True)
+
+SHARDS = 8
+MEASURES = 8
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    documents = corpora.with_duplicates(corpora.real_documents(6))
+    return corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(documents, SHARDS), "parquet")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory, shards: list[Path], bpe: Path) -> dict[str, bytes]:
+    """Every table of the run on two threads of this process."""
+    spec = audit(tmp_path_factory.mktemp("embedded"), shards, bpe)
+    done = command("run", str(spec), "--workers", "2", "--quiet")
+    assert done.returncode == 0, done.stderr
+    return tables(spec)
+
+
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster that `corpus-audit flink up` started; nothing is left of it after `down`."""
+    folder = tmp_path_factory.mktemp("flink") / "cluster"
+    done = command("flink", "up", "--folder", str(folder))
+    assert done.returncode == 0, done.stderr
+    up = cluster.find(folder)
+    assert up is not None and set(up.processes) == {"job-manager", "task-manager-1", "task-manager-2", "job-server"}
+    yield up
+    assert command("flink", "down", "--folder", str(folder)).returncode == 0
+    assert not folder.exists()
+    assert processes_of(folder) == []
+
+
+def audit(folder: Path, shards: list[Path], tokenizer: Path) -> Path:
+    return write_audit(folder, shards, tokenizer, document={**DOCUMENT_FIELDS, "facets": {"kind": "kind"}})
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "corpus_audit.runners.cli.main", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=300)
+
+
+def on_flink(spec: Path, flink: Cluster) -> list[str]:
+    return ["run", str(spec), "--quiet", "--engine", "flink", "--flink-master", str(flink.folder), "--parallelism", "2"]
+
+
+def tables(spec: Path) -> dict[str, bytes]:
+    """Every table of the last run."""
+    found = sorted(path for path in (spec.parent / "runs").glob("2*") if path.is_dir())
+    return {path.name: path.read_bytes() for path in (found[-1] / "tables").iterdir()}
+
+
+def but_for_shards(found: dict[str, bytes]) -> dict[str, bytes]:
+    """Tables without that of the shards, which says of a resumed run what it had not to read."""
+    return {name: content for name, content in found.items() if name != "shards.parquet"}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of processes that work in a folder, or whose command names it."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line or str(process.info["cwd"]).startswith(str(folder)):
+            found.append(line)
+    return found
+
+
+def interrupted(spec: Path, flink: Cluster, accident: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+    """Start a run, let something happen to it while it reads, and return its exit code and what it said."""
+    program = [sys.executable, "-m", "corpus_audit.runners.cli.main", *on_flink(spec, flink)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not partials_of(spec.parent / "runs") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.stderr and process.stderr.read()
+    assert len(partials_of(spec.parent / "runs")) < SHARDS * MEASURES
+    accident(process)
+    said = process.communicate(timeout=240)[1]
+    return process.returncode, said
+
+
+def python_workers(flink: Cluster) -> list[psutil.Process]:
+    managers = [psutil.Process(one.pid) for name, one in flink.processes.items() if one.alive and "task" in name]
+    return [child for manager in managers for child in manager.children()]
+
+
+def test_every_table_is_the_same(tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded) -> None:
+    spec = audit(tmp_path, shards, bpe)
+    done = command(*on_flink(spec, flink))
+    assert done.returncode == 0, done.stderr
+    assert tables(spec) == embedded
+    assert python_workers(flink) == []  # they end with the job
+
+
+def test_ctrl_c_cancels_the_job(tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded) -> None:
+    spec = audit(tmp_path, shards, bpe)
+    code, said = interrupted(spec, flink, lambda process: process.send_signal(signal.SIGINT))
+    assert code == 130
+    assert said.count("\n") == 1 and "run the same command again to go on" in said
+    deadline = time.monotonic() + 20
+    while (flink.rest.running_jobs("corpus-audit-") or python_workers(flink)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert flink.rest.running_jobs("corpus-audit-") == []
+    assert python_workers(flink) == []
+    done = command(*on_flink(spec, flink))
+    assert done.returncode == 0, done.stderr
+    assert but_for_shards(tables(spec)) == but_for_shards(embedded)
+
+
+def kill_worker(flink: Cluster) -> None:
+    python_workers(flink)[0].kill()
+
+
+def kill_task_manager(flink: Cluster) -> None:
+    os.kill(flink.processes["task-manager-1"].pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("accident", [kill_worker, kill_task_manager], ids=["worker", "task manager"])
+def test_killed_processes(
+    tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded, accident: Callable[[Cluster], None]
+) -> None:
+    """The job is tried once more on what is left of the cluster; if that fails, the same command goes on."""
+    spec = audit(tmp_path, shards, bpe)
+    code, said = interrupted(spec, flink, lambda process: accident(flink))
+    if code:
+        assert "run the same command again to go on" in said and said.count("\n") == 1
+        done = command(*on_flink(spec, flink))
+        assert done.returncode == 0, done.stderr
+    assert but_for_shards(tables(spec)) == but_for_shards(embedded)
+    whole = command("flink", "status", "--folder", str(flink.folder))
+    assert whole.returncode == (1 if accident is kill_task_manager else 0)
+    assert ("task-manager-1 has ended" in whole.stdout) == (accident is kill_task_manager)

@@ -1,0 +1,52 @@
+"""Options of engines, and flags for Beam: what is refused, before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from corpus_audit.pipelines.beam.flags import check_flags
+from corpus_audit.runners.cli.engine_choice import engine_of
+from corpus_audit.runners.engine_options import EmbeddedOptions, Environment, FlinkOptions
+from corpus_audit.schemas.errors import UsageError
+
+NOTHING = {"flink_master": None, "jar": None, "parallelism": None, "environment": None, "beam_flags": ()}
+
+
+def test_options_become_an_engine() -> None:
+    assert engine_of("embedded", **NOTHING) == EmbeddedOptions()
+    assert engine_of("flink", **NOTHING) == FlinkOptions()
+    given = {"flink_master": "local", "jar": Path("x.jar"), "parallelism": 3, "environment": "loopback"}
+    chosen = engine_of("flink", **given, beam_flags=("--max_bundle_size=1",))
+    assert chosen == FlinkOptions("local", Path("x.jar"), 3, Environment.LOOPBACK, ("--max_bundle_size=1",))
+
+
+@pytest.mark.parametrize(
+    "given", [{"flink_master": "local"}, {"jar": Path("x.jar")}, {"parallelism": 2}, {"environment": "process"}]
+)
+def test_options_of_another_engine_are_refused(given: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="is for --engine flink"):
+        engine_of("embedded", **{**NOTHING, **given})
+
+
+def test_flags_that_exist_pass() -> None:
+    check_flags(["--direct_runner_bundle_repeat=1", "--max_cache_memory_usage_mb", "100"])
+    check_flags(["--max_bundle_size=10", "--max_bundle_size", "10"], ["max_bundle_size", "parallelism"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--direct_runner_bundle_repeatt=1", "no flag '--direct_runner_bundle_repeatt=1'"),
+        ("--direct_runner_bundle_rep=1", "no flag"),
+        ("--max_bundle_size=10", "no flag"),
+        ("stray", "no flag 'stray'"),
+        ("--direct_num_workers=two", "invalid int value"),
+        ("--runner=PrismRunner", "--runner follows from --engine"),
+        ("--job_endpoint=embed", "--job_endpoint follows from --engine"),
+    ],
+)
+def test_flags_that_are_wrong_are_refused(flag: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_flags([flag], [])
