@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.runners.engine_options import FlinkOptions
 from corpus_audit.schemas.errors import ExitCode
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command(short_help="Check whether this machine is ready.")
+@engine_options
 @json_option
-def doctor(as_json: bool) -> int:
+def doctor(as_json: bool, **engine: Any) -> int:
     """Check this machine: versions, memory, disk, kernels, tokenizers; say what to do where something is wrong.
 
+    With --engine flink also Java, jars, versions, the cluster, its workers, and whether they see the current folder.
     Exits 0, or 1 when a check fails.
     """
+    chosen = engine_of(**engine)
     from corpus_audit.runners.doctor import Status, examine
     from corpus_audit.runners.logs import quiet_engine_logs
 
     quiet_engine_logs()
     findings = examine()
+    if isinstance(chosen, FlinkOptions):
+        from corpus_audit.runners.flink import checks
+
+        findings += checks.examine(chosen)
     failed = any(finding.status is Status.FAIL for finding in findings)
     code = ExitCode.FAIL if failed else ExitCode.OK
     if as_json:

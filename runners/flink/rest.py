@@ -50,11 +50,10 @@ class Rest:
         jobs = self._ask("/jobs/overview")["jobs"]
         return [job["jid"] for job in jobs if job["name"].startswith(prefix) and job["state"] not in ENDED]
 
-    def network_buffers(self) -> list[int]:
-        """Network buffers of every TaskManager."""
+    def network_memory(self) -> list[int]:
+        """Bytes for network buffers of every TaskManager."""
         managers = self._ask("/taskmanagers")["taskmanagers"]
-        metrics = [self._ask(f"/taskmanagers/{manager['id']}")["metrics"] for manager in managers]
-        return [int(found["nettyShuffleMemorySegmentsTotal"]) for found in metrics]
+        return [int(manager["memoryConfiguration"]["networkMemory"]) for manager in managers]
 
     def cancel(self, job: str) -> None:
         """Ask for the end of a job."""

@@ -50,6 +50,12 @@ def worker_program() -> str:
     return str(program)
 
 
+def address_of(options: FlinkOptions) -> str | None:
+    """``host:port`` of the JobManager that options name, None if they name something else."""
+    match = _ADDRESS.fullmatch(options.master or "")
+    return match[1] if match else None
+
+
 @contextmanager
 def job_service(options: FlinkOptions) -> Iterator[JobService]:
     """A job service for as long as the block lasts; one that has to be started is ended with it.
@@ -59,14 +65,13 @@ def job_service(options: FlinkOptions) -> Iterator[JobService]:
         EngineError: the cluster or the job server cannot be reached.
     """
     worker = worker_program()
-    master = options.master
-    address = _ADDRESS.fullmatch(master or "")
+    master, address = options.master, address_of(options)
     if master == "local":
         with job_server.running(class_path(options), job_server.MINI_CLUSTER) as server:
             yield JobService(f"127.0.0.1:{server.port}", None, MINI_SLOTS, worker)
         return
     if address is not None:
-        rest = Rest(address[1])
+        rest = Rest(address)
         slots = rest.overview().slots
         if not slots:
             raise EngineError(f"the Flink cluster at {rest.address} has no slots: are its TaskManagers up?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -67,9 +68,9 @@ def audit(folder: Path, shards: list[Path], tokenizer: Path) -> Path:
     return write_audit(folder, shards, tokenizer, document={**DOCUMENT_FIELDS, "facets": {"kind": "kind"}})
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "corpus_audit.runners.cli.main", *arguments]
-    return subprocess.run(program, capture_output=True, text=True, timeout=300)
+    return subprocess.run(program, capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
 def on_flink(spec: Path, flink: Cluster) -> list[str]:
@@ -137,6 +138,63 @@ def test_ctrl_c_cancels_the_job(tmp_path: Path, shards: list[Path], bpe: Path, f
     done = command(*on_flink(spec, flink))
     assert done.returncode == 0, done.stderr
     assert but_for_shards(tables(spec)) == but_for_shards(embedded)
+
+
+def doctor(
+    flink: Cluster, worker: Path | None = None, cwd: Path | None = None
+) -> tuple[int, dict[str, dict[str, str]]]:
+    """What the doctor finds of the cluster, with another worker program than usual."""
+    flags = [] if worker is None else ["--", f"--environment_config={json.dumps({'command': str(worker)})}"]
+    done = command("doctor", "--json", "--engine", "flink", "--flink-master", str(flink.folder), *flags, cwd=cwd)
+    assert done.stdout, done.stderr
+    return done.returncode, {found["name"]: found for found in json.loads(done.stdout)["findings"]}
+
+
+def worker_program(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_doctor_finds_nothing_wrong(flink: Cluster) -> None:
+    _, found = doctor(flink)
+    assert {name: one["status"] for name, one in found.items() if name.startswith("flink")} == {
+        f"flink {name}": "ok" for name in ("java", "jars", "cluster", "buffers", "versions", "workers")
+    }
+
+
+def test_doctor_finds_workers_that_cannot_import_the_project(tmp_path: Path, flink: Cluster) -> None:
+    forgetful = f"""#!{sys.executable}
+import sys
+from corpus_audit.pipelines.beam.worker import main
+for name in [name for name in sys.modules if name.startswith("corpus_audit")]:
+    del sys.modules[name]
+sys.meta_path.insert(0, type("Nothing", (), {{
+    "find_spec": staticmethod(lambda name, *_: None if name.split(".")[0] != "corpus_audit" else exec(
+        "raise ModuleNotFoundError('No module named ' + repr(name), name=name)")),
+}}))
+main()
+"""
+    code, found = doctor(flink, worker_program(tmp_path / "worker", forgetful))
+    assert code == 1
+    assert found["flink workers"]["status"] == "fail"
+    assert "No module named 'corpus_audit" in found["flink workers"]["found"]
+    assert "install corpus-audit" in found["flink workers"]["advice"]
+
+
+def test_doctor_finds_storage_that_workers_do_not_see(tmp_path: Path, flink: Cluster) -> None:
+    place = tmp_path / "mine"
+    place.mkdir()
+    hide = f'mount -t tmpfs none "{place}"'
+    if subprocess.run(["unshare", "-m", "sh", "-c", hide], capture_output=True).returncode:
+        pytest.skip("only who may mount can hide a folder from a worker")
+    program = Path(sys.executable).with_name("corpus-audit-worker")
+    hidden = f'#!/bin/sh\nexec unshare -m sh -c \'{hide} && exec {program} "$@"\' sh "$@"\n'
+    code, found = doctor(flink, worker_program(tmp_path / "worker", hidden), place)
+    assert code == 1
+    assert found["flink workers"]["status"] == "fail"
+    assert "does not see" in found["flink workers"]["found"]
+    assert "under the same path" in found["flink workers"]["advice"]
 
 
 def kill_worker(flink: Cluster) -> None:
