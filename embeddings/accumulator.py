@@ -126,13 +126,13 @@ class Accumulator:
         Raises:
             AuditError: an activation is not a finite number.
         """
-        peak, total, count = _reduce(values, batch.counted)
+        peak, at, total, count = _reduce(values, batch.counted)
         if not np.isfinite(total).all():
             raise AuditError(f"the model gives activations that are not finite numbers ({where})")
         if fired is not None:
             count = np.where(batch.counted[:, :, None], fired[: len(batch.window)], False).sum(axis=1, dtype=np.int32)
         add_sums(total, count, batch.domain, batch.group, row, self.total, self.fired)
-        examples = (peak, values, batch.counted, batch.window, batch.contexts, row, self.floors)
+        examples = (peak, at, batch.window, batch.contexts, row, self.floors)
         offer(np.arange(len(peak)), *examples, *self.top.columns)
         for d in np.unique(batch.domain) if self.sizes.domain else ():
             offer(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
@@ -145,8 +145,8 @@ class Accumulator:
     def add_lowest(self, batch: BatchRows, row: int, values: np.ndarray) -> None:
         """Take in minima of activations, float32 [B', L, U], of the units from ``row`` on."""
         if self.sizes.minima:
-            lowest = _lowest(values, batch.counted)
-            offer_lowest(lowest, values, batch.counted, batch.window, batch.contexts, row, *self.minima.columns)
+            lowest, at = _lowest(values, batch.counted)
+            offer_lowest(lowest, at, batch.window, batch.contexts, row, *self.minima.columns)
 
     def merge(self, other: Accumulator) -> None:
         """Add another part of the corpus, of the same units and sizes."""
@@ -194,18 +194,18 @@ class Accumulator:
         return made
 
 
-def _reduce(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Highest, sum and number above 0 over the tokens that count: float32, float32 and int32 [B, U]."""
+def _reduce(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Highest, its position, sum and number above 0 over the tokens that count: float32, int32 by turns, [B, U]."""
     shape = (len(counted), values.shape[2])
-    peak = np.empty(shape, np.float32)
-    total = np.empty(shape, np.float32)
-    count = np.empty(shape, np.int32)
-    reduce_into(values, counted, peak, total, count)
-    return peak, total, count
+    peak, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    at, count = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    reduce_into(values, counted, peak, at, total, count)
+    return peak, at, total, count
 
 
-def _lowest(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Lowest over the tokens that count, float32 [B, U]."""
-    lowest = np.empty((len(counted), values.shape[2]), np.float32)
-    lowest_into(values, counted, lowest)
-    return lowest
+def _lowest(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest over the tokens that count and its position, float32 and int32 [B, U]."""
+    shape = (len(counted), values.shape[2])
+    lowest, at = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    lowest_into(values, counted, lowest, at)
+    return lowest, at

@@ -158,20 +158,10 @@ def merge_bins(
 
 
 @kernel
-def first_at(values, counted, b, u, wanted):
-    """The first counted token with that activation."""
-    for t in range(values.shape[1]):
-        if counted[b, t] and values[b, t, u] == wanted:
-            return t
-    return 0
-
-
-@kernel
 def offer(
-    at: np.ndarray,
+    chosen: np.ndarray,
     peak: np.ndarray,
-    values: np.ndarray,
-    counted: np.ndarray,
+    at: np.ndarray,
     windows: np.ndarray,
     contexts: np.ndarray,
     row: int,
@@ -181,24 +171,23 @@ def offer(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer the peaks [B, U] of the windows ``at`` to lists: few are above the last of their list."""
+    """Offer the peaks [B, U] of chosen windows, ``at`` their positions, to lists: few are above a list's last."""
     last = value.shape[1] - 1
-    for b in at:
+    for b in chosen:
         w = windows[b]
         for u in range(peak.shape[1]):
             v = peak[b, u]
             r = row + u
             if v < value[r, last] or v <= floors[r] or (v == value[r, last] and w >= window[r, last]):
                 continue
-            t = first_at(values, counted, b, u, v)
+            t = at[b, u]
             insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
 
 
 @kernel
 def offer_lowest(
     lowest: np.ndarray,
-    values: np.ndarray,
-    counted: np.ndarray,
+    at: np.ndarray,
     windows: np.ndarray,
     contexts: np.ndarray,
     row: int,
@@ -207,7 +196,7 @@ def offer_lowest(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer the lowest activations [B, U] of windows to lists of minus the value."""
+    """Offer the lowest activations [B, U] of windows, ``at`` their positions, to lists of minus the value."""
     last = value.shape[1] - 1
     for b in range(lowest.shape[0]):
         w = windows[b]
@@ -216,15 +205,14 @@ def offer_lowest(
             r = row + u
             if v < value[r, last] or (v == value[r, last] and w >= window[r, last]):
                 continue
-            t = first_at(values, counted, b, u, lowest[b, u])
+            t = at[b, u]
             insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
 
 
 @kernel
 def offer_samples(
     peak: np.ndarray,
-    values: np.ndarray,
-    counted: np.ndarray,
+    at: np.ndarray,
     windows: np.ndarray,
     contexts: np.ndarray,
     row: int,
@@ -234,7 +222,7 @@ def offer_samples(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer peaks [B, U] to the bins of their units."""
+    """Offer peaks [B, U], ``at`` their positions, to the bins of their units."""
     for b in range(peak.shape[0]):
         w = windows[b]
         for u in range(peak.shape[1]):
@@ -245,5 +233,5 @@ def offer_samples(
             bin_ = sample_bin(v)
             if not sample_wanted(window, r, bin_, w):
                 continue
-            t = first_at(values, counted, b, u, v)
+            t = at[b, u]
             insert_sample(value, window, position, context, r, bin_, v + np.float32(0), w, t, contexts[b, t])
