@@ -57,6 +57,29 @@ class BatchRows:
     contexts: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Highest:
+    """A batch's windows reduced: [B, U] of the highest activation and of all.
+
+    Attributes:
+        peak: float32; at: int32, the first position that has it.
+        total: float32, the sum over tokens that count; count: int32, how many of them fired.
+    """
+
+    peak: np.ndarray
+    at: np.ndarray
+    total: np.ndarray
+    count: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Lowest:
+    """The lowest activation of windows, float32 [B, U], and the first position that has it, int32."""
+
+    value: np.ndarray
+    at: np.ndarray
+
+
 @dataclass
 class Accumulator:
     """Merged examples and statistics of ``rows`` units.
@@ -118,35 +141,37 @@ class Accumulator:
         np.add.at(self.tokens, (batch.domain, batch.group), batch.counted.sum(axis=1))
         np.add.at(self.windows, batch.domain, 1)
 
-    def add_highest(
-        self, batch: BatchRows, row: int, values: np.ndarray, where: str, fired: np.ndarray | None = None
-    ) -> None:
-        """Take in activations, float32 [B', L, U] (B' >= B), of the units from ``row`` on.
+    def add_highest(self, batch: BatchRows, row: int, found: Highest, where: str) -> None:
+        """Take in the highest activations of the units from ``row`` on.
+
+        Args:
+            batch: the windows.
+            row: the first unit's row.
+            found: of the batch's windows.
+            where: the point, for the message.
 
         Raises:
             AuditError: an activation is not a finite number.
         """
-        peak, at, total, count = _reduce(values, batch.counted)
-        if not np.isfinite(total).all():
-            raise AuditError(f"the model gives activations that are not finite numbers ({where})")
-        if fired is not None:
-            count = np.where(batch.counted[:, :, None], fired[: len(batch.window)], False).sum(axis=1, dtype=np.int32)
-        add_sums(total, count, batch.domain, batch.group, row, self.total, self.fired)
-        examples = (peak, at, batch.window, batch.contexts, row, self.floors)
-        offer(np.arange(len(peak)), *examples, *self.top.columns)
+        _check_finite(found.total, where)
+        add_sums(found.total, found.count, batch.domain, batch.group, row, self.total, self.fired)
+        examples = (found.peak, found.at, batch.window, batch.contexts, row, self.floors)
+        offer(np.arange(len(batch.window)), *examples, *self.top.columns)
         for d in np.unique(batch.domain) if self.sizes.domain else ():
             offer(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
         if self.sizes.samples:
             offer_samples(*examples, *self.samples.columns)
-        chosen = (batch.window % np.uint64(HISTOGRAM_ONE_IN)) == 0
-        if chosen.any():
-            count_bins(values.view(np.uint32), batch.counted, chosen, row, self.histogram)
 
-    def add_lowest(self, batch: BatchRows, row: int, values: np.ndarray) -> None:
-        """Take in minima of activations, float32 [B', L, U], of the units from ``row`` on."""
-        if self.sizes.minima:
-            lowest, at = _lowest(values, batch.counted)
-            offer_lowest(lowest, at, batch.window, batch.contexts, row, *self.minima.columns)
+    def add_lowest(self, batch: BatchRows, row: int, found: Lowest, where: str) -> None:
+        """Take in the lowest activations; arguments and errors as for `add_highest`."""
+        if not self.sizes.minima:
+            return
+        _check_finite(found.value[batch.counted.any(axis=1)], where)
+        offer_lowest(found.value, found.at, batch.window, batch.contexts, row, *self.minima.columns)
+
+    def add_histogram(self, row: int, values: np.ndarray, counted: np.ndarray) -> None:
+        """Count activations, float32 [B, L, U], of the windows that `in_histogram` chose; counted is bool [B, L]."""
+        count_bins(values.view(np.uint32), counted, np.ones(len(counted), np.bool_), row, self.histogram)
 
     def merge(self, other: Accumulator) -> None:
         """Add another part of the corpus, of the same units and sizes."""
@@ -194,18 +219,29 @@ class Accumulator:
         return made
 
 
-def _reduce(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Highest, its position, sum and number above 0 over the tokens that count: float32, int32 by turns, [B, U]."""
-    shape = (len(counted), values.shape[2])
-    peak, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    at, count = np.empty(shape, np.int32), np.empty(shape, np.int32)
-    reduce_into(values, counted, peak, at, total, count)
-    return peak, at, total, count
+def in_histogram(batch: BatchRows) -> np.ndarray:
+    """Positions of the windows that count into histograms: one in `HISTOGRAM_ONE_IN`, by its id."""
+    return np.flatnonzero(batch.window % np.uint64(HISTOGRAM_ONE_IN) == 0)
 
 
-def _lowest(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest over the tokens that count and its position, float32 and int32 [B, U]."""
+def highest_of(values: np.ndarray, counted: np.ndarray) -> Highest:
+    """The highest of activations, float32 [B', L, U] (B' >= B), over the tokens that count, bool [B, L]."""
     shape = (len(counted), values.shape[2])
-    lowest, at = np.empty(shape, np.float32), np.empty(shape, np.int32)
-    lowest_into(values, counted, lowest, at)
-    return lowest, at
+    found = Highest(
+        np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.int32)
+    )
+    reduce_into(values, counted, found.peak, found.at, found.total, found.count)
+    return found
+
+
+def lowest_of(values: np.ndarray, counted: np.ndarray) -> Lowest:
+    """The lowest of activations; arguments as for `highest_of`."""
+    shape = (len(counted), values.shape[2])
+    found = Lowest(np.empty(shape, np.float32), np.empty(shape, np.int32))
+    lowest_into(values, counted, found.value, found.at)
+    return found
+
+
+def _check_finite(values: np.ndarray, where: str) -> None:
+    if not np.isfinite(values).all():
+        raise AuditError(f"the model gives activations that are not finite numbers ({where})")

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from corpus_audit.embeddings.drift import embedding_drift
 from corpus_audit.embeddings.index_files import IndexFacts, write_index
 from corpus_audit.embeddings.index_tables import documents_table, records_table, unit_domains_table
 from corpus_audit.embeddings.nearest import encode
-from corpus_audit.embeddings.partials import COUNTS, ScanPartial, documents_of, read_partial
+from corpus_audit.embeddings.partials import COUNTS, ScanPartial, documents_of, held_windows, read_partial
 from corpus_audit.embeddings.projection import project
 from corpus_audit.embeddings.reader import Index, open_index
 from corpus_audit.embeddings.scanner import Scanner, ScanTask, ScanWorker, open_scanner
 from corpus_audit.embeddings.search import WindowSearch
 from corpus_audit.embeddings.semantic import semantic_contamination
 from corpus_audit.embeddings.vectors import KINDS, gather, save_codes
+from corpus_audit.embeddings.verification import ONE_IN, Verified, check, correct, members
 from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.contamination.items import read_benchmark
 from corpus_audit.pipelines.reading.listing import list_shards
@@ -138,7 +139,9 @@ class _Build:
                 merged = self._merged(tasks, folder)
             if not merged.counts["windows"]:
                 raise NoVerdictError("no document of the corpus has a token that counts: there is nothing to index")
-            place, facts = self._publish(plans, merged, folder)
+            with stages.stage("verifying"):
+                merged, verified = self._verified(merged)
+            place, facts = self._publish(plans, merged, verified, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return Built(place, facts, len(todo), len(tasks) - len(todo), stages.seconds, scanner.batch_tokens)
@@ -157,12 +160,12 @@ class _Build:
         """All partials as one, with the shard and split of every document; a damaged one is removed and refused."""
         scanner = self.scanner
         floors = scanner.taps.selection.floors()
-        state = Accumulator(len(floors), scanner.sizes, floors)
+        state = Accumulator(len(floors), scanner.slots, floors)
         windows, documents, vectors = [WINDOWS.empty_table()], [], []
         counts = dict.fromkeys(COUNTS, 0)
         for task in tasks:
             try:
-                partial = read_partial(task.place, scanner.sizes, floors, scanner.block is not None)
+                partial = read_partial(task.place, scanner.slots, floors, scanner.block is not None)
             except StoreError as error:
                 shutil.rmtree(task.place, ignore_errors=True)
                 raise StoreError(f"{error}; it was removed: run the same command again") from None
@@ -178,16 +181,35 @@ class _Build:
         if found is not None:
             for kind in KINDS:
                 save_codes(encode(getattr(found, kind)), folder, kind)
-        used = state.used_windows() if found is None else np.union1d(state.used_windows(), found.window)
-        held = _distinct(pa.concat_tables(windows), used)
+        held = _distinct(pa.concat_tables(windows), held_windows(state, found))
         members = documents_of(held, documents)
         if documents:
             members = members.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
         return ScanPartial(state, held, members, counts, found)
 
-    def _publish(self, plans: Sequence[ShardPlan], merged: ScanPartial, folder: Path) -> tuple[Path, IndexFacts]:
+    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, Verified]:
+        """The merged scan with lists in float32, some of which were computed again, or after a bfloat16 scan all."""
+        scanner, state = self.scanner, merged.state
+        used = state.used_windows()
+        exact = scanner.spec.dtype == "float32"
+        chosen = used[::ONE_IN] if exact else used
+        held = _distinct(merged.windows, chosen)
+        rows, domain = members(held, merged.documents, state.domains)
+        anew = scanner.again(held.take(rows), domain, state.domains)
+        if exact:
+            return merged, check(state, anew, chosen)
+        state, verified = correct(state, anew, chosen)
+        used = (
+            state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
+        )
+        held = _distinct(merged.windows, used)
+        return replace(merged, state=state, windows=held, documents=documents_of(held, [merged.documents])), verified
+
+    def _publish(
+        self, plans: Sequence[ShardPlan], merged: ScanPartial, verified: Verified, folder: Path
+    ) -> tuple[Path, IndexFacts]:
         scanner = self.scanner
-        facts = self._facts(plans, merged)
+        facts = replace(self._facts(plans, merged), verified=verified.as_json())
         indices = {str(point): held for point, held in scanner.taps.selection.indices.items()}
         arrays = merged.state.arrays()
         if scanner.spec.heatmaps and scanner.sizes.top:

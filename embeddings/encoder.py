@@ -45,6 +45,22 @@ class TextEncoder:
 
 @contextmanager
 def open_encoder(facts: IndexFacts, folder: Path, model: str | None = None) -> Iterator[TextEncoder]:
+    """What gives texts the vectors that an index's documents have.
+
+    Raises:
+        UsageError: the index has no vectors, or as `open_model`.
+    """
+    if facts.vectors is None:
+        raise UsageError("the index was made without vectors of windows (embedding.vectors)")
+    loaded = open_model(facts, folder, model)
+    card = loaded.card
+    taps = Taps(loaded, (), stream=facts.vectors["block"])
+    plan = WindowPlan(facts.window, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
+    with taps.hooked():
+        yield TextEncoder(loaded, taps, plan)
+
+
+def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_head: bool = False) -> Model:
     """Load the model of an index.
 
     Args:
@@ -52,20 +68,16 @@ def open_encoder(facts: IndexFacts, folder: Path, model: str | None = None) -> I
         folder: of the index; a model's relative path is looked for from the working directory, then from the folders
             above the index.
         model: where the model is, if that is not what the index says.
+        with_head: also its output layer.
 
     Raises:
         UsageError: it is not there, or not the model of the index.
     """
-    if facts.vectors is None:
-        raise UsageError("the index was made without vectors of windows (embedding.vectors)")
     name = model or str(facts.model["name"])
     bases = [Path.cwd(), *(() if model else folder.resolve().parents)]
     base = next((base for base in bases if (base / name).is_dir()), Path.cwd())
-    loaded = load_model(name, base)
+    loaded = load_model(name, base, with_head=with_head)
     card = loaded.card
     if (card.digest, card.tokenizer) != (facts.model["digest"], facts.model["tokenizer"]):
         raise UsageError(f"{name} is not the model of the index: its weights or its tokenizer are others")
-    taps = Taps(loaded, (), stream=facts.vectors["block"])
-    plan = WindowPlan(facts.window, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
-    with taps.hooked():
-        yield TextEncoder(loaded, taps, plan)
+    return loaded

@@ -42,6 +42,7 @@ class IndexFacts:
         counts: documents, dead_letters, rows, tokens and windows.
         domains: in the order of the arrays.
         vectors: block, one_in, width and windows of the vectors; None if none are kept.
+        verified: what running windows again in float32 came to (`verification.Verified`); None where none were.
         points: where units are, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -56,6 +57,7 @@ class IndexFacts:
     counts: dict[str, int]
     domains: tuple[str, ...]
     vectors: dict[str, int] | None = None
+    verified: dict[str, Any] | None = None
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -89,6 +89,12 @@ def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray, with_vectors
         raise StoreError(f"the partial scan {place} cannot be read: {error}") from error
 
 
+def held_windows(state: Accumulator, vectors: WindowVectors | None) -> np.ndarray:
+    """Windows that hold an example or have vectors, uint64 ascending."""
+    used = state.used_windows()
+    return used if vectors is None else np.union1d(used, vectors.window)
+
+
 def documents_of(windows: pa.Table, documents: Sequence[pa.Table]) -> pa.Table:
     """The rows of documents that a window is of."""
     wanted = windows["document"].combine_chunks().unique()

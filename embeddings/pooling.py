@@ -26,23 +26,31 @@ class Pooling:
         self._one_in = np.uint64(one_in)
         self._parts = [WindowVectors.empty(width)]
 
-    def take(self, rows: BatchRows, stream: torch.Tensor) -> None:
-        """Take in a batch: the stream is [B', L, d], B' >= the batch's windows."""
-        chosen = np.flatnonzero(rows.window % self._one_in == 0)
-        if not len(chosen):
-            return
-        tokens = stream[torch.from_numpy(chosen).to(stream.device)].detach().float()
-        counted = torch.from_numpy(rows.counted[chosen]).to(stream.device)
-        mean = (tokens * counted[..., None]).sum(dim=1) / counted.sum(dim=1, keepdim=True)
-        norm = torch.linalg.vector_norm(tokens, dim=-1).masked_fill(~counted, -1.0)
-        position = norm.argmax(dim=1)
-        peak = tokens[torch.arange(len(chosen), device=stream.device), position]
-        self._parts.append(
-            WindowVectors.of(
-                rows.window[chosen], mean.cpu().numpy(), peak.cpu().numpy(), position.cpu().numpy().astype(np.uint16)
-            )
-        )
+    def chosen(self, rows: BatchRows) -> np.ndarray:
+        """Positions of the windows of a batch whose vectors are taken."""
+        return np.flatnonzero(rows.window % self._one_in == 0)
+
+    def add(self, window: np.ndarray, mean: np.ndarray, peak: np.ndarray, position: np.ndarray) -> None:
+        """Take in what `pooled` found of windows, uint64 [n]."""
+        self._parts.append(WindowVectors.of(window, mean, peak, position.astype(np.uint16)))
 
     def vectors(self) -> WindowVectors:
         """What was collected, each window once, ascending."""
         return WindowVectors.joined(self._parts)
+
+
+def pooled(stream: torch.Tensor, chosen: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Vectors of windows, all on the stream's device.
+
+    Args:
+        stream: [B', L, d], the residual stream.
+        chosen: int64 [n], which windows.
+        counted: bool [B, L], B <= B': tokens that count.
+
+    Returns:
+        The means and the tokens of largest norm, float32 [n, d], and the latter's positions, int64 [n].
+    """
+    tokens, counts = stream[chosen].float(), counted[chosen]
+    mean = (tokens * counts[..., None]).sum(dim=1) / counts.sum(dim=1, keepdim=True)
+    position = torch.linalg.vector_norm(tokens, dim=-1).masked_fill(~counts, -1.0).argmax(dim=1)
+    return mean, tokens[torch.arange(len(chosen), device=stream.device), position], position

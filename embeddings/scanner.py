@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ from corpus_audit.embeddings.accumulator import GROUPS, Accumulator, ListSizes
 from corpus_audit.embeddings.direction_files import load_vectors
 from corpus_audit.embeddings.encoder import TextEncoder
 from corpus_audit.embeddings.models import Model, check_window, load_model
-from corpus_audit.embeddings.partials import ScanPartial, documents_of, write_partial
+from corpus_audit.embeddings.partials import ScanPartial, documents_of, held_windows, write_partial
 from corpus_audit.embeddings.pooling import Pooling
 from corpus_audit.embeddings.scanning import fitting_batch, heat_maps, scan
 from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder
 from corpus_audit.embeddings.units import Directions, Taps
+from corpus_audit.embeddings.verification import doubled
 from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
 from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
@@ -59,6 +60,7 @@ class Scanner:
     """The model, its units and how documents are cut; `open_scanner` makes it, hooked.
 
     Attributes:
+        sizes: of what is published; slots: of what a scan keeps, candidates included.
         block: the block whose output vectors are taken from; None without vectors.
         key: digest of all that decides what is found in a document.
     """
@@ -69,6 +71,7 @@ class Scanner:
     taps: Taps
     plan: WindowPlan
     sizes: ListSizes
+    slots: ListSizes
     block: int | None
     key: str
     batch_tokens: int
@@ -81,7 +84,7 @@ class Scanner:
         """
         tally = SplitTally()
         settings = ReadSettings(self.audit.document, self.audit.filter, self.audit.limits)
-        state = Accumulator(self.taps.selection.rows, self.sizes, self.taps.selection.floors())
+        state = Accumulator(self.taps.selection.rows, self.slots, self.taps.selection.floors())
         pooling = self._pooling()
         kept: list[_Kept] = []
         for batch in read_split(shard, split, settings, tally):
@@ -94,7 +97,8 @@ class Scanner:
             groups = np.array([key[15] % GROUPS for key in keys], np.int64)
             windows = cut(texts, keys, self.model.tokenizer, self.plan)
             own = windows.document
-            scan(self.taps, windows, where[own], groups[own], state, self.batch_tokens, progress, pooling)
+            with _precision(self.model, self.spec):
+                scan(self.taps, windows, where[own], groups[own], state, self.batch_tokens, progress, pooling)
             documents = pa.table(
                 {
                     "document": pa.array(keys, pa.binary(16)),
@@ -109,7 +113,7 @@ class Scanner:
                 used = state.used_windows()
                 kept = [one for one in kept if np.isin(one.windows.ids[:, 0], used).any()]
         vectors = None if pooling is None else pooling.vectors()
-        used = state.used_windows() if vectors is None else np.union1d(state.used_windows(), vectors.window)
+        used = held_windows(state, vectors)
         counts = {
             "dead_letters": tally.dead.total(),
             "documents": tally.documents,
@@ -127,10 +131,20 @@ class Scanner:
     def _domain(self, name: str) -> str:
         return name if not self.spec.domains or name in self.spec.domains else OTHER_DOMAINS
 
+    def again(self, windows: pa.Table, domain: np.ndarray, domains: Sequence[str]) -> Accumulator:
+        """The examples of some windows, in the schema WINDOWS, in float32; ``domain`` int64 [N] among ``domains``."""
+        selection = self.taps.selection
+        state = Accumulator(selection.rows, self.sizes, selection.floors(), list(domains))
+        scan(self.taps, self._windows(windows), domain, np.zeros(len(domain), np.int64), state, self.batch_tokens)
+        return state
+
+    def _windows(self, table: pa.Table) -> Windows:
+        return windows_of(table, len(self.plan.prefix))
+
     def heat(self, rows: np.ndarray, slots: np.ndarray, at: np.ndarray, table: pa.Table) -> np.ndarray:
         """Token activations of examples: float16 [R, k, window], NaN beyond a window and in empty slots."""
         found = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
-        heat_maps(self.taps, windows_of(table), rows, slots, at, found, self.batch_tokens)
+        heat_maps(self.taps, self._windows(table), rows, slots, at, found, self.batch_tokens)
         return found
 
     def encoder(self) -> TextEncoder:
@@ -221,6 +235,11 @@ class ScanWorker:
             return _live[self.key]
 
 
+def _precision(model: Model, spec: EmbeddingSpec) -> torch.autocast:
+    """Matrix products in the type that the spec asks for; sums, norms and softmax stay in float32."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=spec.dtype == "bfloat16")
+
+
 def _directions(path: Path, block: int) -> Directions:
     return Directions(block, torch.from_numpy(load_vectors(path)))
 
@@ -256,5 +275,8 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
     }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     stack.enter_context(taps.hooked())
-    batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
-    return Scanner(audit, spec, model, taps, plan, ListSizes.of(spec), block, key, batch_tokens)
+    with _precision(model, spec):
+        batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
+    sizes = ListSizes.of(spec)
+    slots = sizes if spec.dtype == "float32" else doubled(sizes)
+    return Scanner(audit, spec, model, taps, plan, sizes, slots, block, key, batch_tokens)

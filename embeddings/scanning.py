@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.accumulator import Accumulator, BatchRows
+from corpus_audit.embeddings.accumulator import Accumulator
 from corpus_audit.embeddings.batches import batch_ids, batch_rows, batches
 from corpus_audit.embeddings.pooling import Pooling
+from corpus_audit.embeddings.taking import as_array, taking_on, to_device
 from corpus_audit.embeddings.units import Reading, Taps
 from corpus_audit.embeddings.windows import Windows
 from corpus_audit.schemas.errors import UsageError
@@ -41,23 +41,31 @@ def scan(
 
     Raises:
         AuditError: an activation is not a finite number.
+        UsageError: a window alone does not fit into the device's memory.
     """
-    for chosen in batches(windows.lengths, batch_tokens):
-        rows = batch_rows(windows, chosen, domain, group)
-        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
-        into.count_windows(rows)
+    with taking_on(taps.device, into, taps.selection.point_of, pooling) as take:
 
-        taps.run(ids, partial(_take, taps, into, rows), None if pooling is None else partial(pooling.take, rows))
-        progress(ids.shape[0] * ids.shape[1])
+        def see(chosen: np.ndarray) -> None:
+            ids = batch_ids(windows, chosen)
+            take.begin(batch_rows(windows, chosen, domain, group))
+            taps.run(to_device(ids, taps.device), take.take, take.stream)
+            take.end()
+            progress(ids.size)
+
+        _in_batches(taps, windows, batch_tokens, see)
 
 
 def pool(taps: Taps, windows: Windows, batch_tokens: int, pooling: Pooling) -> None:
-    """Take the vectors of windows, and nothing else; ``taps`` are hooked, the arguments as for `scan`."""
+    """Take the vectors of windows, and nothing else; ``taps`` are hooked, arguments and errors as for `scan`."""
     nowhere = np.zeros(len(windows), np.int64)
-    for chosen in batches(windows.lengths, batch_tokens):
-        rows = batch_rows(windows, chosen, nowhere, nowhere)
-        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
-        taps.run(ids, lambda reading: None, partial(pooling.take, rows))
+    with taking_on(taps.device, None, taps.selection.point_of, pooling) as take:
+
+        def see(chosen: np.ndarray) -> None:
+            take.begin(batch_rows(windows, chosen, nowhere, nowhere))
+            taps.run(to_device(batch_ids(windows, chosen), taps.device), lambda reading: None, take.stream)
+            take.end()
+
+        _in_batches(taps, windows, batch_tokens, see)
 
 
 def heat_maps(
@@ -69,34 +77,27 @@ def heat_maps(
         taps: the units, hooked.
         windows: the windows that hold an example.
         row, slot, at: int64 [P], an example's unit (by row), its slot, and its window's position in ``windows``.
-        into: float16 [R, k, window], filled where there is an example; tokens of a window from 0.
+        into: float16 [R, k, window], filled where there is an example; tokens of a window from 0. What is beyond
+            float16 is kept as its largest number.
         batch_tokens: as for `scan`.
     """
     order = np.lexsort((row, at))
     row, slot, at = row[order], slot[order], at[order]
-    for chosen in batches(windows.lengths, batch_tokens):
+
+    def see(chosen: np.ndarray) -> None:
         place = {int(window): b for b, window in enumerate(chosen)}
         firsts, lasts = np.searchsorted(at, chosen), np.searchsorted(at, chosen, side="right")
         pairs = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
         if not len(pairs):
-            continue
+            return
         of_row = row[pairs]
         by_row = np.argsort(of_row, kind="stable")
         pairs, of_row = pairs[by_row], of_row[by_row]
         in_batch = np.array([place[int(window)] for window in at[pairs]], np.int64)
-        ids = torch.from_numpy(batch_ids(windows, chosen)).to(taps.device)
-
+        ids = to_device(batch_ids(windows, chosen), taps.device)
         taps.run(ids, partial(_keep_heat, into, of_row, slot[pairs], in_batch))
 
-
-def _take(taps: Taps, into: Accumulator, rows: BatchRows, reading: Reading) -> None:
-    used = len(rows.window)
-    values = as_array(reading.values[:used])
-    if reading.highest:
-        fired = None if reading.fired is None else reading.fired[:used].cpu().numpy()
-        into.add_highest(rows, reading.row, values, taps.selection.point_of(reading.row), fired)
-    if reading.lowest:
-        into.add_lowest(rows, reading.row, values)
+    _in_batches(taps, windows, batch_tokens, see)
 
 
 def _keep_heat(into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np.ndarray, reading: Reading) -> None:
@@ -108,13 +109,28 @@ def _keep_heat(into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np
         device = reading.values.device
         columns = torch.from_numpy(row[first:last] - reading.row).to(device)
         values = as_array(reading.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
-        into[row[first:last], slot[first:last], : values.shape[1]] = values
+        into[row[first:last], slot[first:last], : values.shape[1]] = values.clip(-_MOST_HEAT, _MOST_HEAT)
 
 
-def as_array(values: torch.Tensor) -> np.ndarray:
-    """A contiguous float32 array; without a copy where the tensor is one already."""
-    found: np.ndarray = values.detach().float().contiguous().cpu().numpy()
-    return found
+_MOST_HEAT = float(np.finfo(np.float16).max)
+
+
+def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, see: Callable[[np.ndarray], None]) -> None:
+    """Have every batch seen; one for which the device has no memory is seen in halves."""
+
+    def fit(chosen: np.ndarray) -> None:
+        try:
+            see(chosen)
+            return
+        except torch.cuda.OutOfMemoryError:
+            if len(chosen) == 1:
+                raise UsageError(_does_not_fit(taps, int(windows.lengths[chosen[0]]))) from None
+        torch.cuda.empty_cache()
+        for half in np.array_split(chosen, 2):
+            fit(half)
+
+    for chosen in batches(windows.lengths, batch_tokens):
+        fit(chosen)
 
 
 def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
@@ -131,11 +147,14 @@ def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
             taps.run(ids, lambda reading: None)
             return tokens
         except torch.cuda.OutOfMemoryError:
-            with suppress(RuntimeError):
-                torch.cuda.empty_cache()
             if rows == 1:
-                raise UsageError(
-                    f"one window of {window} tokens does not fit into the memory of {taps.device}: use device: cpu, "
-                    "or a smaller window"
-                ) from None
-            tokens //= 2
+                raise UsageError(_does_not_fit(taps, window)) from None
+        torch.cuda.empty_cache()
+        tokens //= 2
+
+
+def _does_not_fit(taps: Taps, tokens: int) -> str:
+    return (
+        f"one window of {tokens} tokens does not fit into the memory of {taps.device}: use device: cpu, "
+        "or a smaller window"
+    )

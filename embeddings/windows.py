@@ -218,8 +218,8 @@ def context_hashes(tokens: np.ndarray, offsets: np.ndarray, skipped: int) -> np.
     return out
 
 
-def windows_of(table: pa.Table) -> Windows:
-    """The windows of a table in the schema WINDOWS; their contexts are not in it, and zero here."""
+def windows_of(table: pa.Table, skipped: int) -> Windows:
+    """The windows of a table in the schema WINDOWS, without texts; ``skipped`` as for `context_hashes`."""
     whole = table.combine_chunks()
 
     def flat(name: str) -> np.ndarray:
@@ -230,14 +230,15 @@ def windows_of(table: pa.Table) -> Windows:
     ids = np.zeros((len(whole), 2), np.uint64)
     ids[:, 0] = whole["window"].to_numpy()
     tokens = flat("tokens")
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Windows(
         ids=ids,
         document=np.arange(len(whole)),
         number=whole["number"].to_numpy(),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        offsets=offsets,
         tokens=tokens,
         counted=flat("counted"),
-        contexts=np.zeros(len(tokens), np.uint64),
+        contexts=context_hashes(tokens, offsets, skipped),
         starts=flat("starts"),
         ends=flat("ends"),
         texts=[],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from corpus_audit.embeddings.bins import HISTOGRAM_ONE_IN, histogram_edges
 from corpus_audit.embeddings.index_files import facts_text
 from corpus_audit.embeddings.reader import DomainRate, Example, Index, Which
 from corpus_audit.runners.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
+
+if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
+    from corpus_audit.embeddings.receptive import ReceptiveField
 
 LINES = 3
 """Lines of text of an example."""
@@ -32,7 +35,14 @@ class View:
     colour: bool
 
 
-def summary_lines(index: Index, unit: str, found: Sequence[Example], which: Which, view: View) -> Iterator[str]:
+def summary_lines(
+    index: Index,
+    unit: str,
+    found: Sequence[Example],
+    which: Which,
+    view: View,
+    fields: Sequence[ReceptiveField] = (),
+) -> Iterator[str]:
     """Lines for a terminal; everything from the corpus made safe."""
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
@@ -40,7 +50,7 @@ def summary_lines(index: Index, unit: str, found: Sequence[Example], which: Whic
     scale = extreme[0].value if extreme else 0.0
     if found:
         yield from _key(found, which, scale, view.colour)
-        yield from example_lines(found, view, scale)
+        yield from example_lines(found, view, scale, fields)
     else:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
     yield ""
@@ -68,9 +78,11 @@ def _key(found: Sequence[Example], which: Which, scale: float, colour: bool) -> 
         yield "Where only the peak is coloured, activations of other tokens are not stored."
 
 
-def example_lines(examples: Sequence[Example], view: View, scale: float | None) -> Iterator[str]:
+def example_lines(
+    examples: Sequence[Example], view: View, scale: float | None, fields: Sequence[ReceptiveField] = ()
+) -> Iterator[str]:
     """Where each example is, and its text: around its peak, coloured by shares of ``scale``; plain if that is None."""
-    for example in examples:
+    for number, example in enumerate(examples):
         yield ""
         yield _head(example, view.width)
         if scale is None:
@@ -80,6 +92,17 @@ def example_lines(examples: Sequence[Example], view: View, scale: float | None) 
             values, peak = character_values(len(example.text), example.starts, example.ends, heat), example.peak
         for line in heat_lines(example.text, values, peak, abs(scale or 0.0), view.width - 2, LINES, view.colour):
             yield f"  {line}"
+        if fields:
+            yield _field_line(example, fields[number], view.width)
+
+
+def _field_line(example: Example, field: ReceptiveField, width: int) -> str:
+    """What of an example keeps 90 % of the activation."""
+    begin = max(int(example.starts[field.first]), 0)
+    text = example.text[begin : int(example.ends[field.end - 1])]
+    count = "1 token" if field.end - field.first == 1 else f"{field.end - field.first:,} tokens"
+    needs = f"  needs {'' if field.exact else 'at most '}{count} ({field.value:.3f}): "
+    return fit(needs + safe_text(" ".join(text.split())), width).rstrip()
 
 
 def _head(example: Example, width: int) -> str:

@@ -83,8 +83,14 @@ class EmbeddingSpec(EmbeddingModel):
         description=f"Domains kept apart, the rest together; all, at most {MOST_DOMAINS}, by default.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Of the scan's matrix products. With bfloat16, for GPUs, examples are computed again in float32 "
+        "from twice as many candidates; sums, histograms and vectors stay those of bfloat16.",
+    )
     batch_tokens: Annotated[int, Field(ge=64)] = Field(
-        default=4096, description="Tokens of a batch, about; halved when CUDA runs out of memory."
+        default=4096,
+        description="Tokens of a batch, about; halved when CUDA runs out of memory. GPUs want more: 65536.",
     )
     heatmaps: bool = Field(
         default=True, description="Store every token's activation in the windows of top examples (one more pass)."
@@ -126,7 +132,7 @@ class EmbeddingSpec(EmbeddingModel):
 
     def scan_settings(self) -> dict[str, Any]:
         """What decides the content of a split's partial, besides the model, the tokenizer and the documents."""
-        names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains")
+        names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains", "dtype")
         settings = self.model_dump(mode="json", include=set(names))
         vectors = self.vectors
         return settings | {"vectors": None if vectors is None else [vectors.block, vectors.one_in]}

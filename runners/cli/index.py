@@ -110,7 +110,8 @@ def _tell(built: Built, as_json: bool) -> None:
         payload = {"index": str(built.folder), "counts": counts, "domains": list(built.facts.domains)}
         splits = {"splits_scanned": built.splits_scanned, "splits_kept": built.splits_kept}
         seconds = {name: round(value, 3) for name, value in built.seconds.items()}
-        emit_json("index", payload | splits | {"bytes": size, "seconds": seconds})
+        more = {"bytes": size, "seconds": seconds, "verified": built.facts.verified}
+        emit_json("index", payload | splits | more)
         return
     click.echo(safe_text(facts_text(built.facts), 200))
     click.echo(
@@ -119,8 +120,21 @@ def _tell(built: Built, as_json: bool) -> None:
     )
     if counts["dead_letters"]:
         click.echo(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
+    click.echo(_verified_line(built.facts.verified))
     click.echo("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
     click.echo(f"{size / 1e6:,.1f} MB in {built.folder}")
+
+
+def _verified_line(verified: dict[str, Any] | None) -> str:
+    if verified is None:
+        return "no window was run again"
+    again = f"{verified['windows']:,} windows run again in float32"
+    if verified["complete"] is None:
+        return f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
+    return (
+        f"{again}: bfloat16 was off by {verified['largest']:.1%} of a unit's largest at most; "
+        f"{verified['complete']:.2%} of top lists are complete by that margin"
+    )
 
 
 @index.command(short_help="Check that an index is as it was written.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.reader import DomainRate, Which
+    from corpus_audit.embeddings.reader import DomainRate, Example, Index, Which
+    from corpus_audit.embeddings.receptive import ReceptiveField
 
 
 class Range(click.ParamType[tuple[float, float]]):
@@ -47,6 +49,8 @@ class Range(click.ParamType[tuple[float, float]]):
     help="Samples whose peak is between LOW:HIGH, spread over that range, lowest first.",
 )
 @click.option("--per-document", type=click.IntRange(min=1), help="At most so many of one document.")
+@click.option("--context", is_flag=True, help="How much of each example the unit needs (runs the model, once).")
+@click.option("--model", help="With --context: where the index's model is, if not where it was.")
 @json_option
 def lookup(
     unit: str,
@@ -57,6 +61,8 @@ def lookup(
     lowest: bool,
     between: tuple[float, float] | None,
     per_document: int | None,
+    context: bool,
+    model: str | None,
     as_json: bool,
 ) -> None:
     """Show the examples that make UNIT fire most, with the document, the domain and the tokens around the peak.
@@ -73,15 +79,29 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
+    fields = _receptive(index, unit, found, lowest, model) if context else []
     if as_json:
         examples = [example_json(example) for example in found]
+        for shown, field in zip(examples, fields, strict=bool(fields)):
+            shown["receptive_field"] = asdict(field)
         rates = [_rate(one) for one in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates,
                              "histogram": histogram_json(index, unit)})  # fmt: skip
         return
     view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
-    for line in summary_lines(index, unit, found, which, view):
+    for line in summary_lines(index, unit, found, which, view, fields):
         click.echo(line)
+
+
+def _receptive(index: Index, unit: str, found: list[Example], lowest: bool, model: str | None) -> list[ReceptiveField]:
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.units import parse_unit
+
+    try:
+        from corpus_audit.embeddings.receptive_cache import receptive_fields
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    return receptive_fields(index, parse_unit(unit), found, lowest, model)
 
 
 def _rate(one: DomainRate) -> dict[str, Any]:

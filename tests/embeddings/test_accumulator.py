@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from corpus_audit.embeddings.accumulator import Accumulator, BatchRows
 from corpus_audit.embeddings.bins import histogram_edges, sample_edges
 from corpus_audit.schemas.errors import AuditError, UsageError
-from tests.embeddings.made import SIZES, state_of, values_of, windows_from
+from tests.embeddings.made import SIZES, add, state_of, values_of, windows_from
 
 ROWS = 5
 TEXTS = [
@@ -128,7 +128,7 @@ def test_what_is_no_number_is_refused():
     batch = BatchRows(np.zeros(1, np.uint64), state.positions_of(["a"]), np.zeros(1, np.int64), np.ones((1, 2), bool),
                       np.zeros((1, 2), np.uint64))  # fmt: skip
     with pytest.raises(AuditError, match="not finite"):
-        state.add_highest(batch, 0, np.array([[[np.nan], [1.0]]], np.float32), "mlp.0")
+        add(state, batch, np.array([[[np.nan], [1.0]]], np.float32))
 
 
 def test_too_many_domains_are_refused():

@@ -23,7 +23,7 @@ from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.output import Session  # noqa: E402
 from corpus_audit.runners.indexing import index_corpus, with_directions  # noqa: E402
 from corpus_audit.schemas.audit_file import load_audit  # noqa: E402
-from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError  # noqa: E402
+from corpus_audit.schemas.errors import AuditError, NoVerdictError, StoreError, UsageError  # noqa: E402
 from corpus_audit.schemas.units import UnitError  # noqa: E402
 from tests.embeddings.tiny import MIXTURES, write_tiny_gpt2, write_tiny_mixture  # noqa: E402
 
@@ -428,3 +428,41 @@ def test_the_commands(corpus, capsys, monkeypatch):
     (corpus / "audit.yaml").write_text(json.dumps({name: AUDIT[name] for name in AUDIT if name != "embedding"}))
     assert run_command(["index", "audit.yaml"], Session()) == 2
     assert "no embedding section" in capsys.readouterr().err
+
+
+def test_a_bfloat16_scan_ends_in_lists_of_float32(corpus, capsys):
+    build.build_index(audit(corpus))
+    exact = open_index((corpus / "index").rename(corpus / "exact"))
+    assert exact.facts.verified["complete"] is None and exact.facts.verified["largest"] < 1e-5
+    assert run_command(["index", str(corpus / "audit.yaml"), "-q", "--set", "embedding.dtype=bfloat16"], Session()) == 0
+    assert "% of top lists are complete by that margin" in capsys.readouterr().out
+    index = open_index(corpus / "index")
+    verified = index.facts.verified
+    assert not list(damaged_files(index.folder, index.facts))
+    assert verified["windows"] > 100 and 1e-4 < verified["largest"] < 0.1 and verified["complete"] > 0.5
+    same = total = 0
+    for unit in [f"mlp.{b}:{i}" for b in (0, 1) for i in range(0, 192, 5)]:
+        mine, reference = (one.lookup(unit, k=5) for one in (index, exact))
+        values = {(each.window, each.position): each.value for each in reference}
+        for each in mine:
+            if (known := values.get((each.window, each.position))) is not None:
+                assert each.value == pytest.approx(known, rel=1e-4, abs=1e-5)
+                assert each.heat[each.position] == pytest.approx(each.value, rel=2e-3)
+                same += 1
+            total += 1
+    assert same > 0.98 * total > 300
+    assert index.facts.scan != exact.facts.scan and len(index.lookup("mlp.0:7", k=50)) == 5
+
+
+def test_a_scan_whose_values_do_not_come_out_again_is_refused(corpus, monkeypatch):
+    """A planted fault: what a machine with bad memory would store."""
+    real = scanner.write_partial
+
+    def flipped(place, partial):
+        partial.state.top.value[:, 0] *= 1.001
+        real(place, partial)
+
+    monkeypatch.setattr(scanner, "write_partial", flipped)
+    with pytest.raises(AuditError, match="do not come out again when their windows are run once more"):
+        build.build_index(audit(corpus))
+    assert not (corpus / "index" / "LATEST").exists()

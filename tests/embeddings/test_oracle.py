@@ -177,7 +177,7 @@ def test_heat_maps_are_the_activations(decoder):
     from corpus_audit.embeddings.windows import windows_of
 
     used = np.flatnonzero(np.isin(decoder.windows.ids[:, 0], state.top.window))
-    held = windows_of(decoder.windows.table(used, raw).sort_by("window").combine_chunks())
+    held = windows_of(decoder.windows.table(used, raw).sort_by("window"), len(decoder.plan.prefix))
     row, slot = np.nonzero(state.top.filled)
     at = np.searchsorted(held.ids[:, 0], state.top.window[row, slot])
     into = np.full((*state.top.value.shape, 48), np.nan, np.float16)

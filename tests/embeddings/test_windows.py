@@ -71,8 +71,8 @@ def test_a_window_without_room_is_refused():
 def test_windows_come_back_from_their_table():
     windows, keys = windows_from(["a b c d e f g h i", "x"])
     raw = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-    back = windows_of(windows.table(np.arange(len(windows)), raw))
-    for name in ("offsets", "tokens", "counted", "starts", "ends", "number"):
+    back = windows_of(windows.table(np.arange(len(windows)), raw), len(PLAN.prefix))
+    for name in ("offsets", "tokens", "counted", "contexts", "starts", "ends", "number"):
         np.testing.assert_array_equal(getattr(back, name), getattr(windows, name), err_msg=name)
     assert back.ids[:, 0].tolist() == windows.ids[:, 0].tolist()
 

@@ -10,7 +10,13 @@ from scipy import stats
 
 from tests.benchmarks.calibration.__main__ import QUICK, SEED, checks, measured
 from tests.benchmarks.calibration.domains import paired_bins
-from tests.benchmarks.calibration.limits import LEAST_COVERAGE, Limit, snapshot_limits, uniformity
+from tests.benchmarks.calibration.limits import (
+    CLASSIFIER_REJECTS,
+    LEAST_COVERAGE,
+    Limit,
+    snapshot_limits,
+    uniformity,
+)
 from tests.benchmarks.calibration.snapshots import Snapshots, snapshots
 
 UNLIKELY = 1e-4
@@ -22,11 +28,14 @@ def nulls() -> list[Snapshots]:
 
 
 def missed(limits: list[Limit]) -> list[Limit]:
-    """Limits that are missed by more than few trials explain; pooled coverage is judged by its binomial p."""
+    """Limits that are missed by more than few trials explain: shares of independent trials by their binomial p."""
     found = []
     for one in limits:
-        covers = one.name.startswith("JSD interval covers, drift") and one.trials
-        chance = stats.binom.cdf(round(one.value * one.trials), one.trials, LEAST_COVERAGE) if covers else 0.0
+        hits, chance = round(one.value * one.trials) if one.trials else 0, 0.0
+        if one.name.startswith("JSD interval covers, drift") and one.trials:
+            chance = stats.binom.cdf(hits, one.trials, LEAST_COVERAGE)
+        elif one.name == "classifier rejects nulls" and one.trials:
+            chance = stats.binom.sf(hits - 1, one.trials, CLASSIFIER_REJECTS)
         if not one.holds and chance < UNLIKELY:
             found.append(one)
     return found
@@ -55,6 +64,7 @@ def test_tests_that_ignore_documents_miss_the_limits(nulls: list[Snapshots]) -> 
     apart = replace(nulls[0], low=(0.1,) * 6, p=dict.fromkeys(nulls[0].p, (0.01,) * 6))
     names = {one.family for one in snapshot_limits([apart]) if not one.holds}
     assert {"a zero-drift policy fails nulls", "JSD interval covers, drift none", "KS p of p-values"} <= names
+    assert missed([Limit("classifier rejects nulls", 0.3, 0.0, CLASSIFIER_REJECTS, 60)])
     assert math.isnan(uniformity((0.5, float("nan")))), "a missing p is no pass"
     assert not Limit("nothing", float("nan"), 0.0, 1.0, 0).holds
 
