@@ -112,6 +112,10 @@ def test_what_is_allowed_is_not_found(place, source):
     assert list(violations(place, source)) == []
 
 
+COMES_WITH = {"triton": ["torch"]}
+"""Modules that another distribution brings, on the platforms that have them, in the one version that it runs with."""
+
+
 def test_every_library_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] + [
@@ -125,7 +129,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
             top = name.split(".")[0]
             if top in sys.stdlib_module_names or top in ("corpus_audit", ""):
                 continue
-            distributions = {_normal(found) for found in providers.get(top, [top])}
+            distributions = {_normal(found) for found in COMES_WITH.get(top) or providers.get(top, [top])}
             if not distributions & declared:
                 undeclared.add(f"{path.relative_to(ROOT)}: {top} ({', '.join(sorted(distributions))})")
     assert undeclared == set()
