@@ -203,8 +203,8 @@ def _add_whole(
 ) -> None:
     if reading.highest:
         into.add_highest(rows, reading.row, _highest(values, rows.counted, fired), point)
-        if len(chosen := in_histogram(rows)):
-            into.add_histogram(reading.row, values[chosen], rows.counted[chosen])
+        for one in in_histogram(rows):  # one after the other: what several of them hold would be copied
+            into.add_histogram(reading.row, values[one : one + 1], rows.counted[one : one + 1])
     if reading.lowest and into.sizes.minima:
         into.add_lowest(rows, reading.row, lowest_of(values, rows.counted), point)
 

@@ -34,6 +34,7 @@ from corpus_audit.embeddings.batches import batch_ids, batches
 from corpus_audit.embeddings.models import Model, ModelCard, load_model
 from corpus_audit.embeddings.scanning import heat_maps, scan
 from corpus_audit.embeddings.units import Taps
+from corpus_audit.embeddings.verification import ONE_IN, Verified, check, correct, doubled
 from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
 from corpus_audit.schemas.units import parse_pattern
 from tests.benchmarks.activation_peers import Found, buffered, plain
@@ -49,7 +50,7 @@ K = 20
 EVERYTHING = ListSizes(top=K, domain=5, minima=5, samples=1)
 LISTS = ListSizes(top=K, domain=0, minima=5, samples=0)
 LIMITED = "maxima, minima, sums"
-ALL, HEAT = "all of these", "heat maps of these"
+ALL, HEAT, VERIFY = "all of these", "heat maps of these", "verification of these"
 PLAIN, BUFFERED = "hook, cat, topk", "running top k as baukit's"
 BARE, AGAIN = "forward pass", "forward pass again"
 
@@ -153,6 +154,7 @@ def ways(work: Work) -> dict[str, Callable[[], Any]]:
         "with heads": lambda: work.scanned(heads, LISTS, histogram=False),
         ALL: lambda: work.scanned(everything, EVERYTHING),
         HEAT: HeatMaps(work, everything),
+        VERIFY: Verification(work, everything),
         PLAIN: lambda: peer(work, plain),
         BUFFERED: lambda: peer(work, buffered),
         AGAIN: work.forward,
@@ -181,6 +183,27 @@ class HeatMaps:
         into = np.full(self.shape, np.nan, np.float16)
         with self.taps.hooked():
             heat_maps(self.taps, self.windows, self.row, self.slot, self.at, into, self.batch_tokens)
+
+
+class Verification:
+    """Running windows that hold an example again in float32: of a float32 scan one in 32, of a bfloat16 scan all."""
+
+    def __init__(self, work: Work, taps: Taps) -> None:
+        self.taps, self.batch_tokens, self.exact = taps, work.batch_tokens, work.dtype == "float32"
+        self.stored = work.scanned(taps, EVERYTHING if self.exact else doubled(EVERYTHING))
+        used = self.stored.used_windows()
+        self.chosen = used[::ONE_IN] if self.exact else used
+        here = np.flatnonzero(np.isin(work.windows.ids[:, 0], self.chosen))
+        keys = np.frombuffer(b"".join(work.keys), np.uint8).reshape(-1, 16)
+        self.windows = windows_of(work.windows.table(here, keys).sort_by("window"), len(work.plan.prefix))
+        here = here[np.argsort(work.windows.ids[here, 0])]
+        self.domain, self.group = work.domain[here], work.group[here]
+
+    def __call__(self) -> Verified:
+        anew = Accumulator(self.stored.rows, EVERYTHING, self.stored.floors, list(self.stored.domains))
+        with self.taps.hooked():
+            scan(self.taps, self.windows, self.domain, self.group, anew, self.batch_tokens)
+        return check(self.stored, anew, self.chosen) if self.exact else correct(self.stored, anew, self.chosen)[1]
 
 
 def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -265,8 +288,8 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
     state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
     same = all(torch.equal(a[0], b[0]) for a, b in zip(peer(work, plain), peer(work, buffered), strict=True))
     seconds = timed(there, rounds)
-    heat = there[HEAT]
-    assert isinstance(heat, HeatMaps)
+    heat, verification = there[HEAT], there[VERIFY]
+    assert isinstance(heat, HeatMaps) and isinstance(verification, Verification)
     return {
         "model": name,
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -282,6 +305,8 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
         },
         "heat_over_scan": {clock: ratio(seconds, HEAT, ALL, clock) for clock in ("cpu", "wall")},
         "windows_with_heat": len(heat.windows),
+        "verification_over_scan": {clock: ratio(seconds, VERIFY, ALL, clock) for clock in ("cpu", "wall")},
+        "windows_verified": len(verification.chosen),
         "memory": memory(work),
         "padding": padding(work),
         "all_windows_seen": int(state.windows.sum()) == len(work.windows) and same,
@@ -314,6 +339,8 @@ def tell(result: dict[str, Any]) -> None:
         print(f"    {way:<26} {cpu[way]:>6.3f}  {wall[way]:>6.3f}")
     heat, held = result["heat_over_scan"], result["windows_with_heat"]
     print(f"  heat maps over the scan: {heat['cpu']:.2f} CPU, {heat['wall']:.2f} wall, of {held:,} windows")
+    again, ran = result["verification_over_scan"], result["windows_verified"]
+    print(f"  verification over the scan: {again['cpu']:.2f} CPU, {again['wall']:.2f} wall, of {ran:,} windows")
     state, text, half = result["memory"], result["padding"], result["batch_tokens"] // 2
     print(
         f"  state: {state['bytes_a_slot']:.1f} bytes a slot at the peak, {state['bytes_a_slot_in_lists']:g} in lists, "
