@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.rates import LEAST_GROUPS, QUANTILES, Rates, dead_bound, rates
+from corpus_audit.embeddings.rates import LEAST_GROUPS, QUANTILES, Rates, dead_bound, firing_rates, rates
 from corpus_audit.embeddings.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit
@@ -153,8 +153,6 @@ def layer_load(
     """
     total, taken = int(tokens.sum()), routed.sum(axis=0)
     load = rates(np.asarray(routed, np.float64), np.asarray(tokens, np.float64))
-    high = np.where(taken == 0, dead_bound(documents), np.minimum(load.high, 1.0))
-    shown = Rates(load.value, np.maximum(load.low, 0.0), np.where(np.isnan(load.high), np.nan, high))
     groups = int((tokens > 0).sum())
     return LayerLoad(
         point=point,
@@ -162,7 +160,7 @@ def layer_load(
         tokens=total,
         documents=documents,
         routed=taken,
-        load=shown,
+        load=firing_rates(routed, tokens, documents),
         chosen=chosen,
         variation=_variation(routed[tokens > 0]) if chosen is not None and total else NOTHING,
         largest=_largest(load, groups, chosen) if chosen is not None and total else NOTHING,

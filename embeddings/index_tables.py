@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.accumulator import Accumulator
 from corpus_audit.embeddings.index_files import ALL
-from corpus_audit.embeddings.rates import rates
+from corpus_audit.embeddings.rates import firing_rates, rates
 from corpus_audit.embeddings.topk import SlotLists
 from corpus_audit.schemas.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS
 
@@ -51,19 +51,22 @@ def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Tabl
 def unit_domains_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Table:
     """Rates and means of every unit by domain, the whole corpus first, in the schema UNIT_DOMAINS."""
     points, units = _units(indices)
-    cells = [(ALL, state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0))]
+    whole = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
+    cells = [(ALL, *whole)]
     order = sorted(range(len(state.domains)), key=lambda d: state.domains[d])
-    cells += [(state.domains[d], state.tokens[d], state.fired[d], state.total[d]) for d in order]
+    cells += [
+        (state.domains[d], state.tokens[d], state.fired[d], state.total[d], int(state.documents[d])) for d in order
+    ]
     parts = []
-    for name, tokens, fired, total in cells:
-        rate, mean = rates(fired, tokens), rates(total, tokens)
+    for name, tokens, fired, total, documents in cells:
+        rate, mean = firing_rates(fired, tokens, documents), rates(total, tokens)
         size = len(units)
         parts.append(
             {
                 "domain": np.full(size, name, dtype=object),
                 "tokens": np.full(size, tokens.sum()),
                 "fired": fired.sum(axis=0),
-                "rate": rate.value, "rate_low": np.maximum(rate.low, 0.0), "rate_high": np.minimum(rate.high, 1.0),
+                "rate": rate.value, "rate_low": rate.low, "rate_high": rate.high,
                 "mean": mean.value, "mean_low": mean.low, "mean_high": mean.high,
             }
         )  # fmt: skip

@@ -102,3 +102,16 @@ def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
     deviation = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0)) / total
     reach = QUANTILES[groups - 1] * deviation
     return Rates(value, value - reach, value + reach)
+
+
+def firing_rates(fired: np.ndarray, tokens: np.ndarray, documents: int) -> Rates:
+    """Share of tokens that units fired on, within 0 and 1; if on none, up to `dead_bound`. No interval of few groups.
+
+    Args:
+        fired: [G, R], tokens that fired by hash group and unit.
+        tokens: [G], tokens that count.
+        documents: how many there are.
+    """
+    found = rates(np.asarray(fired, np.float64), np.asarray(tokens, np.float64))
+    high = np.where(fired.sum(axis=0) == 0, dead_bound(documents), np.minimum(found.high, 1.0))
+    return Rates(found.value, np.maximum(found.low, 0.0), np.where(np.isnan(found.high), np.nan, high))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.index_files import IndexFacts, check_size, find_index, read_facts
 from corpus_audit.embeddings.mapped_tables import Documents, Place, Windows
-from corpus_audit.embeddings.rates import Rates, rates
+from corpus_audit.embeddings.rates import Rates, firing_rates, rates
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
 
@@ -184,10 +184,10 @@ class Index:
     def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
         """The unit in every domain, the one where its mean is highest first."""
         row = self.row_of(unit)
-        fired, total, tokens = (self.array(name) for name in ("fired", "total", "tokens"))
+        fired, total, tokens, documents = (self.array(name) for name in ("fired", "total", "tokens", "documents"))
         found = []
         for d, name in enumerate(self.domains):
-            rate = rates(np.asarray(fired[d, :, row : row + 1], np.float64), np.asarray(tokens[d], np.float64))
+            rate = firing_rates(fired[d, :, row : row + 1], tokens[d], int(documents[d]))
             mean = rates(np.asarray(total[d, :, row : row + 1]), np.asarray(tokens[d], np.float64))
             if tokens[d].sum():
                 found.append(
@@ -196,9 +196,9 @@ class Index:
                         int(tokens[d].sum()),
                         int(fired[d, :, row].sum()),
                         float(rate.value[0]),
-                        _interval(rate, 0.0, 1.0),
+                        _interval(rate),
                         float(mean.value[0]),
-                        _interval(mean, -np.inf, np.inf),
+                        _interval(mean),
                     )
                 )
         return sorted(found, key=lambda one: -one.mean)
@@ -321,6 +321,6 @@ def open_index(path: str | Path, snapshot: str | None = None) -> Index:
     return Index(find_index(Path(path), snapshot))
 
 
-def _interval(found: Rates, least: float, most: float) -> tuple[float, float] | None:
+def _interval(found: Rates) -> tuple[float, float] | None:
     low, high = float(found.low[0]), float(found.high[0])
-    return None if np.isnan(low) else (max(low, least), min(high, most))
+    return None if np.isnan(low) else (low, high)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from corpus_audit.embeddings.rates import QUANTILES, rates
+from corpus_audit.embeddings.rates import QUANTILES, dead_bound, firing_rates, rates
 
 
 def test_a_case_by_hand():
@@ -52,3 +52,14 @@ def test_intervals_cover():
         found = rates(sums, tokens)
         held += found.low[0] <= 0.2 <= found.high[0]
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_a_unit_that_never_fired_may_yet_fire_on_a_small_share() -> None:
+    fired = np.zeros((16, 2), np.int64)
+    fired[:, 1] = 10
+    tokens = np.full(16, 10, np.int64)
+    found = firing_rates(fired, tokens, documents=30)
+    assert found.value.tolist() == [0, 1] and found.low.tolist() == [0, 1]
+    assert found.high.tolist() == [dead_bound(30), 1]
+    few = firing_rates(fired[:3], tokens[:3], documents=3)
+    assert np.isnan(few.low).all() and np.isnan(few.high).all()

@@ -101,7 +101,13 @@ def processes_of(folder: Path) -> list[str]:
 def interrupted(spec: Path, flink: Cluster, accident: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
     """Start a run, let something happen to it while it reads, and return its exit code and what it said."""
     program = [sys.executable, "-m", "corpus_audit.runners.cli.main", *on_flink(spec, flink)]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job has it ignored
+    )
     deadline = time.monotonic() + 120
     while not partials_of(spec.parent / "runs") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
