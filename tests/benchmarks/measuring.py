@@ -106,13 +106,20 @@ def write_spec(folder: Path, corpus: Path, tokenizer: Path, **spec: object) -> P
     return path
 
 
-def run_job(scratch: Path, corpus: Path, tokenizer: Path) -> JobRun:
-    """Audit a corpus from nothing: no output folder, no store."""
+def run_job(scratch: Path, corpus: Path, tokenizer: Path, engine: Sequence[str] = ()) -> JobRun:
+    """Audit a corpus from nothing: no output folder, no store.
+
+    Args:
+        scratch: a folder for the output, which is removed again.
+        corpus: the shards' folder.
+        tokenizer: its file.
+        engine: flags that name another engine than this process's threads, whose memory is then not in the figure.
+    """
     folder = scratch / f"job-{corpus.name}"
     shutil.rmtree(folder, ignore_errors=True)
     spec = write_spec(folder, corpus, tokenizer)
     command = [sys.executable, "-m", "corpus_audit.runners.cli.main", "run", str(spec), "--quiet", "--json"]
-    done = measure([*command, "--workers", str(WORKERS)], accept=(0, 4))
+    done = measure([*command, *(engine or ("--workers", str(WORKERS)))], accept=(0, 4))
     outcome: dict[str, Any] = json.loads(done.output)
     timings = json.loads((Path(outcome["run"]) / "timings.json").read_text(encoding="utf-8"))
     store = sum(path.stat().st_size for path in (folder / "runs" / ".store").rglob("*") if path.is_file())
