@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.runners.flink import cluster, jars
@@ -31,6 +33,7 @@ except UsageError as error:
 if not jars.have_jars(jars.jars_folder()) and shutil.which("mvn") is None:
     pytest.skip("Flink's jars are not there, and there is no Maven to fetch them", allow_module_level=True)
 
+FIELDS = {**DOCUMENT_FIELDS, "facets": {"kind": "kind"}}
 SHARDS = 8
 MEASURES = 8
 
@@ -38,7 +41,12 @@ MEASURES = 8
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     documents = corpora.with_duplicates(corpora.real_documents(6))
-    return corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(documents, SHARDS), "parquet")
+    found = corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(documents, SHARDS), "parquet")
+    held = [one.text[1000:1600] for one in documents[:400:10] if len(one.text) > 2000]
+    items = [{"id": str(number), "prompt": prompt} for number, prompt in enumerate([*held, *map(backwards, held)])]
+    lines = "".join(json.dumps(item) + "\n" for item in items)
+    found[0].with_name("exam.jsonl").write_text(lines, encoding="utf-8")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +72,21 @@ def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert processes_of(folder) == []
 
 
-def audit(folder: Path, shards: list[Path], tokenizer: Path) -> Path:
-    return write_audit(folder, shards, tokenizer, document={**DOCUMENT_FIELDS, "facets": {"kind": "kind"}})
+def audit(folder: Path, shards: list[Path], tokenizer: Path, **sections: object) -> Path:
+    """Profile and contamination: the benchmark's items lie beside the shards."""
+    return write_audit(
+        folder,
+        shards,
+        tokenizer,
+        document=FIELDS,
+        benchmarks=[{"name": "exam", "paths": [str(shards[0].with_name("exam.jsonl"))], "id": "id"}],
+        contamination={"decoys": 20, "canaries": 10},
+        **sections,
+    )
+
+
+def backwards(text: str) -> str:
+    return " ".join(reversed(text.split()))
 
 
 def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -73,8 +94,8 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run(program, capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
-def on_flink(spec: Path, flink: Cluster) -> list[str]:
-    return ["run", str(spec), "--quiet", "--engine", "flink", "--flink-master", str(flink.folder), "--parallelism", "2"]
+def on_flink(spec: Path, flink: Cluster, name: str = "run") -> list[str]:
+    return [name, str(spec), "--quiet", "--engine", "flink", "--flink-master", str(flink.folder), "--parallelism", "2"]
 
 
 def tables(spec: Path) -> dict[str, bytes]:
@@ -129,6 +150,52 @@ def test_every_table_is_the_same(tmp_path: Path, shards: list[Path], bpe: Path, 
     assert done.returncode == 0, done.stderr
     assert tables(spec) == embedded
     assert python_workers(flink) == []  # they end with the job
+
+
+def test_what_is_compared_holds_contamination(embedded: dict[str, bytes]) -> None:
+    found = pq.read_table(pa.BufferReader(embedded["contamination.parquet"])).to_pylist()
+    assert sum(row["contaminated"] or 0 for row in found if row["benchmark"] == "exam") > 20
+
+
+def test_a_mini_cluster_gives_the_same(tmp_path: Path, shards: list[Path], bpe: Path, embedded) -> None:
+    spec = audit(tmp_path, shards, bpe)
+    done = command("run", str(spec), "--quiet", "--engine", "flink", "--flink-master", "local", "--parallelism", "2")
+    assert done.returncode == 0, done.stderr
+    assert tables(spec) == embedded
+
+
+def index_files(spec: Path) -> dict[str, bytes]:
+    """All files of an index but the page that says when it was made."""
+    (folder,) = (path.parent for path in (spec.parent / "index").rglob("index.json"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.suffix != ".json"}
+
+
+def test_an_index_is_the_same(tmp_path: Path, bpe: Path, flink: Cluster) -> None:
+    """Each worker loads the model for itself; batches, and so sums, are those of the splits."""
+    pytest.importorskip("torch")
+    from tests.embeddings.tiny import write_tiny_gpt2
+
+    some = [document for document in corpora.real_documents(0.5) if len(document.text) < 20_000]
+    shards = corpora.write_shards(tmp_path / "shards", corpora.deal(some, 3), "parquet")
+    model = write_tiny_gpt2(tmp_path / "model", bpe)
+    section = {
+        "model": str(model),
+        "units": ["mlp.*:*", "resid.*:*"],
+        "window": 32,
+        "k": 5,
+        "vectors": {"projection": 0},
+    }
+    specs = [
+        write_audit(tmp_path / name, shards, bpe, document=FIELDS, embedding={**section, "output": "index"})
+        for name in ("here", "there")
+    ]
+    here = command("index", str(specs[0]), "--quiet", "--workers", "2")
+    assert here.returncode == 0, here.stderr
+    there = command(*on_flink(specs[1], flink, "index"))
+    assert there.returncode == 0, there.stderr
+    one, other = map(index_files, specs)
+    assert "arrays/top.value.npy" in one and set(one) == set(other)
+    assert [name for name in one if one[name] != other[name]] == []
 
 
 def test_ctrl_c_cancels_the_job(tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded) -> None:
