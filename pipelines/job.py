@@ -226,6 +226,7 @@ class Job:
         ):
             if name in task.measures:
                 write_partial(self.path_of(name, task.shard, task.sha256, task.split), partial)
+        self.store.made(self.path_of(name, task.shard, task.sha256, task.split) for name in task.measures)
         board.split_done()
         return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
 
@@ -265,11 +266,14 @@ class Job:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if sources[0].exists():  # else another run with the same store was faster
                     sources[0].replace(target)
+                    self.store.renamed(sources[0], target)
             elif sources:
                 if target.exists() and not all(source.exists() for source in sources):
                     continue  # another run with the same store was faster
                 merge_files(self.measure(name), sources, target)
                 for source in sources:
                     source.unlink(missing_ok=True)
+                self.store.replaced(sources, target)
             else:
                 write_partial(target, self.measure(name).empty())
+                self.store.made([target])

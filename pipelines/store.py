@@ -20,6 +20,7 @@ from corpus_audit.pipelines.measures.base import Measure, reading_settings
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.reading.reader import READER_VERSION
 from corpus_audit.pipelines.reading.splits import SPLIT_BYTES
+from corpus_audit.pipelines.remote import Remote
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split
@@ -30,9 +31,15 @@ _SETTLED_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ProfileStore:
-    """Partials under ``root/partials/<measure>/<two hex digits>/<key>``."""
+    """Partials under ``root/partials/<measure>/<two hex digits>/<key>``, and perhaps on an object store too.
+
+    Attributes:
+        root: the folder.
+        remote: where what the folder lacks is fetched from, and what is new is kept too.
+    """
 
     root: Path
+    remote: Remote | None = None
 
     def partial_path(self, measure: str, key: str) -> Path:
         """Where the partial of a key is, or would be."""
@@ -41,14 +48,36 @@ class ProfileStore:
     def has(self, measure: str, key: str) -> bool:
         """Whether there is a whole partial; a damaged one is removed, so that it is made again."""
         path = self.partial_path(measure, key)
-        if not path.exists():
+        if not path.exists() and not (self.remote and self.remote.fetch_partial(self._name(path), path)):
             return False
         try:
             PartialReader(path)
         except StoreError:
             path.unlink(missing_ok=True)
+            if self.remote is not None:
+                self.remote.drop_partials([self._name(path)])
             return False
         return True
+
+    def made(self, paths: Iterable[Path]) -> None:
+        """Partials are whole: keep them on the object store too."""
+        if self.remote is not None:
+            for path in paths:
+                self.remote.keep_partial(self._name(path), path)
+
+    def renamed(self, old: Path, new: Path) -> None:
+        """A partial has another name."""
+        if self.remote is not None:
+            self.remote.move_partial(self._name(old), self._name(new))
+
+    def replaced(self, olds: Iterable[Path], new: Path) -> None:
+        """A partial holds what others held, which are gone."""
+        if self.remote is not None:
+            self.made([new])
+            self.remote.drop_partials([self._name(old) for old in olds])
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root / "partials").as_posix()
 
 
 @dataclass(frozen=True, slots=True)

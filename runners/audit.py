@@ -24,6 +24,7 @@ from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import absolute_paths, common_folder, list_shards
+from corpus_audit.pipelines.remote import Remote, push
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.used_partials import UsedPartials, own_store
@@ -40,7 +41,7 @@ from corpus_audit.runners.shard_states import ShardState, nothing_counted
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
-from corpus_audit.schemas.errors import ExitCode, NoVerdictError
+from corpus_audit.schemas.errors import ExitCode, NoVerdictError, StoreError
 from corpus_audit.schemas.results import Results
 from corpus_audit.schemas.snapshot import ShardStatus
 
@@ -135,7 +136,8 @@ class _Run:
         check_filter(self.spec.filter)
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
         shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
-        self.job = Job(self.spec, tokenizer, store.ProfileStore(root), self.scratch, extra=shared)
+        self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
+        self.job = Job(self.spec, tokenizer, store.ProfileStore(root, self.remote), self.scratch, extra=shared)
         self.contamination: Contamination | None = None
         self.splits_read = 0
         self.splits_cached = 0
@@ -373,6 +375,7 @@ class _Run:
         else:
             used.share()
         place = self.staged.publish()
+        self._push(place)
         complete = bool(facts["complete"])
         return AuditOutcome(
             run_dir=place,
@@ -383,6 +386,16 @@ class _Run:
             splits_cached=self.splits_cached,
             results=results,
         )
+
+    def _push(self, place: Path) -> None:
+        if self.remote is None:
+            return
+        try:
+            push(self.remote, self.output)
+        except StoreError as error:
+            raise StoreError(
+                f"the run is published in {place}, but 'corpus-audit push' has to try again: {error}"
+            ) from error
 
 
 def _state(planned: PlannedShard) -> ShardState:

@@ -52,7 +52,8 @@ def inputs_digest(
         return None
     snapshot = snapshot_digest((plan.shard.name, plan.sha256) for plan in plans)
     content = spec.model_dump(
-        mode="json", exclude={"output": True, "store": True, "notify": True, "snapshot": {"paths", "manifest"}}
+        mode="json",
+        exclude={"output": True, "store": True, "remote": True, "notify": True, "snapshot": {"paths", "manifest"}},
     )
     benchmarks = comparisons.benchmarks
     depends = {

@@ -7,8 +7,10 @@ to the application to refuse URLs that reach into the network or into other file
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,7 +21,8 @@ import pyarrow as pa
 from corpus_audit.schemas.audit import PROTOCOLS
 from corpus_audit.schemas.errors import UsageError
 
-_VERSION_KEYS = ("etag", "ETag", "e_tag", "generation", "md5Hash", "content_md5", "blob_id", "xet_hash")
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "huggingface_hub", "azure", "requests", "httpx")
+VERSION_KEYS = ("etag", "ETag", "e_tag", "generation", "md5Hash", "content_md5", "blob_id", "xet_hash")
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "modified", "modification_time", "created")
 
 
@@ -74,9 +77,10 @@ def stat_file(path: str) -> FileStat:
     """
     if not is_url(path):
         return _local_stat(Path(path).stat())
-    fs = _filesystem(path)
-    fs.invalidate_cache()
-    return _remote_stat(fs.info(path))
+    with client_errors():
+        fs = remote_filesystem(path)
+        fs.invalidate_cache()
+        return _remote_stat(fs.info(path))
 
 
 def list_folder(path: str) -> Iterator[tuple[str, FileStat]]:
@@ -90,7 +94,9 @@ def list_folder(path: str) -> Iterator[tuple[str, FileStat]]:
                     yield str(file), _local_stat(file.stat())
         return
     root = path.rstrip("/")
-    for file, info in _filesystem(path).find(root, detail=True).items():
+    with client_errors():
+        found = remote_filesystem(path).find(root, detail=True)
+    for file, info in found.items():
         url = _with_protocol(path, file)
         if not _hidden(url.removeprefix(root)):
             yield url, _remote_stat(info)
@@ -104,7 +110,9 @@ def match_glob(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
             yield str(file), None if file.is_dir() else _local_stat(file.stat())
         return
     root = pattern[: min(pattern.find(c) for c in "*?[" if c in pattern)].rpartition("/")[0]
-    for file, info in _filesystem(pattern).glob(pattern, detail=True).items():
+    with client_errors():
+        found = remote_filesystem(pattern).glob(pattern, detail=True)
+    for file, info in found.items():
         url = _with_protocol(pattern, file)
         if not _hidden(url.removeprefix(root)):
             yield url, None if info.get("type") == "directory" else _remote_stat(info)
@@ -115,9 +123,9 @@ def kind(path: str) -> str | None:
     if not is_url(path):
         local = Path(path)
         return "folder" if local.is_dir() else "file" if local.exists() else None
-    fs = _filesystem(path)
     try:
-        return "folder" if fs.info(path)["type"] == "directory" else "file"
+        with client_errors():
+            return "folder" if remote_filesystem(path).info(path)["type"] == "directory" else "file"
     except FileNotFoundError:
         return None
 
@@ -130,7 +138,8 @@ def open_binary(path: str) -> BinaryIO:
     """
     if not is_url(path):
         return Path(path).open("rb", buffering=0)
-    return cast(BinaryIO, _filesystem(path).open(path, "rb"))
+    with client_errors():
+        return cast(BinaryIO, _RemoteFile(remote_filesystem(path).open(path, "rb")))
 
 
 def open_arrow(path: str) -> pa.NativeFile:
@@ -140,7 +149,59 @@ def open_arrow(path: str) -> pa.NativeFile:
     return pa.PythonFile(open_binary(path), mode="r")
 
 
-def _filesystem(url: str) -> Any:
+class _RemoteFile(io.RawIOBase):
+    """A remote file whose errors are all `OSError`s."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        with client_errors():
+            return cast(bytes, self._file.read(-1 if size is None else size))
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return cast(int, self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return cast(int, self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def client_errors() -> Iterator[None]:
+    """Turn what the libraries behind fsspec raise of their own into `OSError`s: no credentials, no connection.
+
+    Raises:
+        OSError: with the library's message.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in _CLIENTS:
+            raise OSError(str(error) or type(error).__name__) from error
+        raise
+
+
+def remote_filesystem(url: str) -> Any:
+    """The fsspec file system of a URL that `local_or_url` let pass.
+
+    Raises:
+        UsageError: its package is not installed; the message names the extra.
+    """
     import fsspec
 
     protocol = urlsplit(url).scheme
@@ -166,7 +227,7 @@ def _local_stat(result: os.stat_result) -> FileStat:
 
 def _remote_stat(info: dict[str, Any]) -> FileStat:
     size = int(info["size"])
-    for keys in (_VERSION_KEYS, _TIME_KEYS):
+    for keys in (VERSION_KEYS, _TIME_KEYS):
         for key in keys:
             if info.get(key):
                 return FileStat(size, f"{size}-{key}:{info[key]}")

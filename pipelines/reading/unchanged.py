@@ -24,10 +24,13 @@ def check_unchanged(shard: Shard) -> None:
 
 
 def _comparable(now: str, listed: str) -> bool:
-    """Whether two stamps say the same kind of thing: a store may list files with a time, but stat one with a tag."""
-    if ":" not in now and ":" not in listed:
-        return True
-    return now.partition(":")[0] == listed.partition(":")[0]
+    """Whether two stamps say the same kind of thing; a version that is no longer given is a change.
+
+    A store may list files with a time, but stat one with a tag, or with another kind of tag: then sizes are compared.
+    """
+    kinds = [stamp.partition("-")[2].partition(":")[0] for stamp in (now, listed)]
+    versions = [kind in filesystems.VERSION_KEYS for kind in kinds]
+    return ":" not in listed or kinds[0] == kinds[1] or versions == [False, True]
 
 
 def _reason(error: OSError) -> str:

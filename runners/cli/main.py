@@ -32,6 +32,8 @@ COMMANDS = {
     "report": "corpus_audit.runners.cli.report:report",
     "history": "corpus_audit.runners.cli.history:history",
     "prune": "corpus_audit.runners.cli.prune:prune",
+    "push": "corpus_audit.runners.cli.remote:push",
+    "fetch": "corpus_audit.runners.cli.remote:fetch",
     "keys": "corpus_audit.runners.cli.keys:keys",
     "approve": "corpus_audit.runners.cli.approve:approve",
     "verify": "corpus_audit.runners.cli.verify:verify",

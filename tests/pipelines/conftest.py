@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile, load_tokenizer
 from tests import corpora
+from tests.pipelines.memory_bucket import memory_bucket
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +25,10 @@ def tokenization(bpe_file: TokenizerFile) -> Tokenization:
     loaded = Tokenization(bpe_file)
     assert loaded.path == "gigatoken", loaded.reason
     return loaded
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    """An object store behind s3://, in memory."""
+    with memory_bucket() as store:
+        yield store

@@ -6,12 +6,8 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -224,40 +220,6 @@ def test_a_shard_that_differs_from_its_manifest_is_an_error(tmp_path: Path) -> N
     assert error is not None and sha256 in error and "manifest" in error
 
 
-@pytest.fixture
-def bucket() -> Iterator[MemoryFileSystem]:
-    """An object store behind s3://, in memory."""
-
-    class Store(MemoryFileSystem):  # type: ignore[misc]
-        protocol = "s3"
-        store: dict[str, Any] = {}  # noqa: RUF012 (the parent shares it the same way)
-        pseudo_dirs = [""]  # noqa: RUF012
-
-        @classmethod
-        def _strip_protocol(cls, path: str) -> str:
-            return "/" + path.removeprefix("s3://").strip("/") if path not in ("", "/") else ""
-
-        def info(self, path: str, **options: Any) -> dict[str, Any]:
-            return self._tagged(super().info(path, **options))
-
-        def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-            found = [self._tagged(info) for info in super().ls(path, detail=True, **options)]
-            return found if detail else [info["name"] for info in found]
-
-        def find(self, path: str, detail: bool = False, **options: Any) -> Any:
-            found = super().find(path, detail=True, **options)
-            return {name: self._tagged(info) for name, info in found.items()} if detail else sorted(found)
-
-        def _tagged(self, info: dict[str, Any]) -> dict[str, Any]:
-            if info["type"] == "directory":
-                return info
-            return {**info, "ETag": hashlib.sha256(self.store[info["name"]].getvalue()).hexdigest()}
-
-    fsspec.register_implementation("s3", Store, clobber=True)
-    yield Store()
-    sys.modules["fsspec.registry"]._registry.pop("s3")
-
-
 def test_an_object_store(bucket: MemoryFileSystem, tmp_path: Path) -> None:
     rows = [{"text": f"text {i}", "id": str(i), "domain": "a"} for i in range(20)]
     for suffix in (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".arrow"):
@@ -291,7 +253,7 @@ def test_local_files_never_go_through_fsspec(tmp_path: Path, monkeypatch: pytest
     def refuse(url: str) -> None:
         raise AssertionError(url)
 
-    monkeypatch.setattr(filesystems, "_filesystem", refuse)
+    monkeypatch.setattr(filesystems, "remote_filesystem", refuse)
     write(tmp_path / "a.parquet", [{"text": "a", "id": None, "domain": None}])
     (shard,) = _list(tmp_path, "*.parquet")
     assert read_plan(plan(Path(shard.path))).texts == ["a"]
