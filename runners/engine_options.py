@@ -48,6 +48,41 @@ class FlinkOptions:
     beam_flags: tuple[str, ...] = ()
 
 
-EngineOptions = EmbeddedOptions | FlinkOptions
+@dataclass(frozen=True, slots=True)
+class SparkOptions:
+    """A Spark cluster behind a Beam job server of the user's.
+
+    Attributes:
+        endpoint: ``HOST:PORT`` of the job server.
+        parallelism: tasks at once.
+        environment: where the Python code runs.
+        beam_flags: for Beam, as they are.
+    """
+
+    endpoint: str
+    parallelism: int = 2
+    environment: Environment = Environment.PROCESS
+    beam_flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataflowOptions:
+    """Google Cloud Dataflow, on workers whose image mounts the output folder, the store and the corpus.
+
+    Attributes:
+        parallelism: tasks at once, and the most workers.
+        accelerator: the resource hint of the index scan alone, ``type:nvidia-l4;count:1;install-nvidia-driver``.
+        beam_flags: for Beam, as they are; `DATAFLOW_FLAGS` among them.
+    """
+
+    parallelism: int = 2
+    accelerator: str | None = None
+    beam_flags: tuple[str, ...] = ()
+
+
+DATAFLOW_FLAGS = ("project", "region", "temp_location", "sdk_container_image")
+"""Flags for Beam without which nothing can run on Dataflow."""
+
+EngineOptions = EmbeddedOptions | FlinkOptions | SparkOptions | DataflowOptions
 
 EMBEDDED = EmbeddedOptions()

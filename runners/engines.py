@@ -1,4 +1,4 @@
-"""Engines that run the pipelines: threads of this process, or a Flink cluster. The steps are the same on each.
+"""Engines that run the pipelines: threads of this process, Flink, Spark or Dataflow. The steps are the same on each.
 
 Embedded is Beam's FnApiRunner. The kernels, pyarrow and the tokenizers release the GIL, so threads are cores. The
 runner is made as an object: Beam's own default would look for another engine on the network and change engines when a
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import secrets
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -18,28 +20,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpus_audit.pipelines.beam import steps
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.pipelines.beam.profile import (
-    FAN_IN,
-    CompactShards,
-    CountSplits,
-    Deal,
-    MergeParts,
-    MergeTask,
-    PickDecoys,
-    PlanShards,
-    PlanTask,
-    balanced,
-)
-from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_job_service
-from corpus_audit.pipelines.beam.tasks import Perform, Worker
+from corpus_audit.pipelines.beam.profile import FAN_IN, MergeTask, PlanTask, balanced
+from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_dataflow, run_on_job_service
+from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.partials import PartialReader
+from corpus_audit.pipelines.probe import GIVEN, ProbeTask, ProbeWorker, read_answers
 from corpus_audit.pipelines.remote_board import PROGRESS_VARIABLE, RemoteBoard
-from corpus_audit.runners.engine_options import EmbeddedOptions, EngineOptions, Environment
-from corpus_audit.runners.flink.service import JobService, job_service
+from corpus_audit.runners.engine_options import (
+    DataflowOptions,
+    EmbeddedOptions,
+    EngineOptions,
+    Environment,
+    SparkOptions,
+)
+from corpus_audit.runners.flink.service import JobService, job_service, worker_program
 from corpus_audit.schemas.errors import AuditError, EngineError
 
 
@@ -55,6 +54,11 @@ class Engine(ABC):
     workers: int
     scratch: Path
 
+    @property
+    def hints(self) -> dict[str, str]:
+        """Resource hints of the steps that run a model."""
+        return {}
+
     @abstractmethod
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
         """Perform the pipeline that ``build`` makes, and write its elements to ``target``."""
@@ -66,12 +70,10 @@ class Engine(ABC):
         order = balanced([task.shard.size for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
-        def build(pipeline: Any) -> Any:
-            import apache_beam as beam
-
-            return pipeline | "Shards" >> Deal(ordered) | "Plan" >> beam.ParDo(PlanShards(job))
-
-        return [planned for _, planned in sorted(self._collect("plans", build), key=lambda pair: pair[0])]
+        return [
+            planned
+            for _, planned in sorted(self._collect("plans", steps.planning(job, ordered)), key=lambda pair: pair[0])
+        ]
 
     def count(self, job: Job, tasks: list[SplitTask], planned: dict[int, PlannedShard]) -> list[SplitResult]:
         """Count splits and compact their shards."""
@@ -80,31 +82,14 @@ class Engine(ABC):
         order = balanced([task.split.weight for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
-        def build(pipeline: Any) -> Any:
-            import apache_beam as beam
-
-            return (
-                pipeline
-                | "Splits" >> Deal(ordered)
-                | "Count" >> beam.ParDo(CountSplits(job))
-                | "By shard" >> beam.GroupByKey()
-                | "Compact" >> beam.ParDo(CompactShards(job, planned))
-            )
-
-        found: list[SplitResult] = self._collect("results", build)
+        found: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
         return sorted(found, key=lambda result: (result.index, result.split))
 
     def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
         """Choose passages of the splits' documents."""
         ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
 
-        def build(pipeline: Any) -> Any:
-            import apache_beam as beam
-
-            picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
-            return pipeline | "Splits" >> Deal(ordered) | "Pick decoys" >> picked
-
-        found: list[tuple[Decoy, ...]] = self._collect("decoys", build)
+        found: list[tuple[Decoy, ...]] = self._collect("decoys", steps.picking(job, ordered, count, lengths))
         return found[0] if found else ()
 
     def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
@@ -132,23 +117,13 @@ class Engine(ABC):
         weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
         ordered = [tasks[position] for position in balanced(weights, self.workers)]
 
-        def build(pipeline: Any) -> Any:
-            import apache_beam as beam
-
-            return pipeline | "Merges" >> Deal(ordered) | "Merge" >> beam.ParDo(MergeParts())
-
-        self._collect(f"merged-{level}", build)
+        self._collect(f"merged-{level}", steps.merging(ordered))
 
     def perform(self, worker: Worker, tasks: Sequence[Any], weights: list[int]) -> None:
         """Have a worker, sent to all threads, perform tasks; it leaves its results where they say."""
         ordered = [tasks[position] for position in balanced(weights, self.workers)]
 
-        def build(pipeline: Any) -> Any:
-            import apache_beam as beam
-
-            return pipeline | "Tasks" >> Deal(ordered) | "Perform" >> beam.ParDo(Perform(worker))
-
-        if len(self._collect("performed", build)) != len(tasks):
+        if len(self._collect("performed", steps.performing(worker, ordered, self.hints))) != len(tasks):
             raise AuditError("the engine lost a task")
 
     def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
@@ -194,11 +169,7 @@ class FlinkEngine(Engine):
             "--default_sdk_harness_log_level=WARN",
         ]
         with RemoteBoard(self.scratch / "progress") as board:
-            if self.environment is Environment.LOOPBACK:
-                flags.append("--environment_type=LOOPBACK")
-            else:
-                worker = {"command": self.service.worker, "env": {PROGRESS_VARIABLE: str(board.folder)}}
-                flags += ["--environment_type=PROCESS", f"--environment_config={json.dumps(worker)}"]
+            flags += environment_flags(self.environment, self.service.worker, board.folder)
             run_on_job_service(build, target, [*flags, *self.beam_flags], self.cancel)
 
     def cancel(self) -> None:
@@ -213,6 +184,64 @@ class FlinkEngine(Engine):
                 if time.monotonic() > deadline:
                     return
                 time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class SparkEngine(Engine):
+    """A Spark cluster behind a job server of the user's."""
+
+    options: SparkOptions
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline as a job of the cluster."""
+        options = self.options
+        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={FOR_EVER}"]
+        with RemoteBoard(self.scratch / "progress") as board:
+            worker = "" if options.environment is Environment.LOOPBACK else worker_program()
+            flags += environment_flags(options.environment, worker, board.folder)
+            run_on_job_service(build, target, [*flags, *options.beam_flags], lambda: None)
+
+
+@dataclass(frozen=True)
+class DataflowEngine(Engine):
+    """Google Cloud Dataflow."""
+
+    options: DataflowOptions
+
+    @property
+    def hints(self) -> dict[str, str]:
+        """The accelerator, if one was asked for."""
+        return {} if self.options.accelerator is None else {"accelerator": self.options.accelerator}
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline as a job."""
+        flags = [f"--job_name=corpus-audit-{name}", f"--max_num_workers={self.workers}", *self.options.beam_flags]
+        run_on_dataflow(build, target, flags)
+
+
+def environment_flags(environment: Environment, worker: str, progress: Path) -> list[str]:
+    """Where a portable engine runs Python: this process, or a program that it starts, which reports its progress."""
+    if environment is Environment.LOOPBACK:
+        return ["--environment_type=LOOPBACK"]
+    process = {"command": worker, "env": {PROGRESS_VARIABLE: str(progress)}}
+    return ["--environment_type=PROCESS", f"--environment_config={json.dumps(process)}"]
+
+
+def check_shared(engine: Engine) -> None:
+    """Have a worker read a file of the scratch folder and write another: it must be the driver's.
+
+    Raises:
+        EngineError: a worker sees another folder, or has no corpus-audit.
+    """
+    folder, secret = engine.scratch / "probe", secrets.token_hex(8)
+    folder.mkdir()
+    (folder / GIVEN).write_text(secret, encoding="utf-8")
+    engine.perform(
+        ProbeWorker(secret), [ProbeTask(folder, number) for number in range(engine.workers)], [1] * engine.workers
+    )
+    if len(read_answers(folder)) != engine.workers:
+        raise EngineError(f"what workers write into {folder} is not seen here: mount it under the same path")
+    shutil.rmtree(folder)
 
 
 @contextmanager
@@ -231,6 +260,18 @@ def open_engine(options: EngineOptions, workers: int, scratch: Path) -> Iterator
     if isinstance(options, EmbeddedOptions):
         check_flags(options.beam_flags)
         yield EmbeddedEngine(workers, scratch, options.beam_flags)
+        return
+    if isinstance(options, SparkOptions):
+        check_flags(options.beam_flags, () if options.endpoint == "embed" else engine_flags(options.endpoint))
+        engine: Engine = SparkEngine(options.parallelism, scratch, options)
+        check_shared(engine)
+        yield engine
+        return
+    if isinstance(options, DataflowOptions):
+        check_flags(options.beam_flags)
+        engine = DataflowEngine(options.parallelism, scratch, options)
+        check_shared(engine)
+        yield engine
         return
     with job_service(options) as service:
         if options.beam_flags:

@@ -6,7 +6,6 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import grpc
@@ -14,10 +13,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from corpus_audit.pipelines.beam.profile import Collect
+from corpus_audit.pipelines.beam.steps import Build
 from corpus_audit.schemas import errors
-
-Build = Callable[[beam.Pipeline], Any]
-"""Adds a pipeline's steps to it, and returns what they end in."""
 
 FOR_EVER = 2**31 - 1
 """Seconds; Beam ends a job after 300 otherwise, however well it goes."""
@@ -73,6 +70,37 @@ def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel:
         raise failure(str(error)) from error
     except BaseException:
         cancel()
+        if result is not None:
+            with contextlib.suppress(Exception):
+                result.cancel()
+        raise
+
+
+def run_on_dataflow(build: Build, target: Path, flags: Sequence[str]) -> None:
+    """Perform a pipeline on Google Cloud Dataflow; arguments as for `run_embedded`.
+
+    Raises:
+        UsageError: Beam was installed without what Dataflow needs.
+        EngineError: the job cannot be submitted, or fails.
+    """
+    try:
+        import google.cloud.storage  # noqa: F401
+        from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+    except ImportError as error:
+        raise errors.UsageError(
+            f"Dataflow needs a package that is not installed ({error.name}): pip install 'corpus-audit[dataflow]'"
+        ) from None
+    pipeline = beam.Pipeline(runner=DataflowRunner(), options=PipelineOptions(flags=list(flags)))
+    _ = build(pipeline) | "Collect" >> Collect(target)
+    result = None
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except errors.AuditError:
+        raise
+    except Exception as error:
+        raise failure(str(error)) from error
+    except BaseException:
         if result is not None:
             with contextlib.suppress(Exception):
                 result.cancel()

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.engine_options import EmbeddedOptions, EngineOptions, Environment, FlinkOptions
+from corpus_audit.runners.engine_options import (
+    DATAFLOW_FLAGS,
+    DataflowOptions,
+    EmbeddedOptions,
+    EngineOptions,
+    Environment,
+    FlinkOptions,
+    SparkOptions,
+)
 from corpus_audit.schemas.errors import UsageError
 
-ENGINES = ("embedded", "flink")
+if TYPE_CHECKING:
+    from corpus_audit.schemas.audit_file import LoadedAudit
+
+ENGINES = ("embedded", "flink", "spark", "dataflow")
 
 _OPTIONS = (
     click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs it."),
@@ -21,14 +32,40 @@ _OPTIONS = (
         help="local, HOST:PORT, or the folder of a cluster that 'corpus-audit flink up' started (the default).",
     ),
     click.option("--jar", type=click.Path(path_type=Path), help="Beam's job server, for a Flink cluster of your own."),
-    click.option("--parallelism", type=click.IntRange(min=1), help="Tasks at once on Flink; all slots by default."),
+    click.option("--job-endpoint", metavar="HOST:PORT", help="Beam's job server for Spark, which is yours."),
+    click.option("--accelerator", metavar="HINT", help="Of Dataflow workers that run a model: type:nvidia-l4;count:1."),
+    click.option("--parallelism", type=click.IntRange(min=1), help="Tasks at once; all slots of Flink, 2 elsewhere."),
     click.option(
         "--environment",
         type=click.Choice([one.value for one in Environment]),
-        help="Python workers of Flink: processes of its TaskManagers (the default), or this process.",
+        help="Python workers of Flink and Spark: processes on their machines (the default), or this process.",
     ),
     click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_FLAGS]"),
 )
+
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only print the stages that the engine would be given.")
+
+
+def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, index: bool = False) -> int:
+    """Print what the engine would be given, and 0."""
+    from dataclasses import asdict
+
+    from corpus_audit.pipelines.beam.flags import check_flags
+    from corpus_audit.runners.cli.output import emit_json
+    from corpus_audit.runners.dry_run import stage_lines, steps_of
+    from corpus_audit.runners.logs import quiet_engine_logs
+
+    quiet_engine_logs()
+    if not isinstance(options, FlinkOptions | SparkOptions):  # whose job servers have flags of their own
+        check_flags(options.beam_flags)
+    found = list(steps_of(loaded.spec, options, index))
+    if as_json:
+        emit_json("dry-run", {"steps": [asdict(step) for step in found], "exit_code": 0})
+    else:
+        for line in stage_lines(found):
+            click.echo(line)
+    return 0
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,22 +77,47 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def engine_of(
     engine: str,
-    flink_master: str | None,
-    jar: Path | None,
-    parallelism: int | None,
-    environment: str | None,
-    beam_flags: tuple[str, ...],
+    beam_flags: tuple[str, ...] = (),
+    **given: Any,
 ) -> EngineOptions:
     """The engine that the options of a command name.
 
+    Args:
+        engine: one of `ENGINES`.
+        beam_flags: what follows ``--``.
+        **given: the other options, by name; None if not given.
+
     Raises:
-        UsageError: there are options of an engine that was not chosen.
+        UsageError: there are options of an engine that was not chosen, or one that it needs is missing.
     """
-    if engine == "flink":
-        where = Environment(environment) if environment else Environment.PROCESS
-        return FlinkOptions(flink_master, jar, parallelism, where, beam_flags)
-    given = {"--flink-master": flink_master, "--jar": jar, "--parallelism": parallelism, "--environment": environment}
     for name, value in given.items():
-        if value is not None:
-            raise UsageError(f"{name} is for --engine flink")
+        if value is not None and engine not in _ENGINES_OF[name]:
+            known = " and ".join(f"--engine {one}" for one in _ENGINES_OF[name])
+            raise UsageError(f"--{name.replace('_', '-')} is for {known}")
+    where = Environment(given.get("environment") or Environment.PROCESS)
+    parallelism: int | None = given.get("parallelism")
+    if engine == "flink":
+        return FlinkOptions(given.get("flink_master"), given.get("jar"), parallelism, where, beam_flags)
+    if engine == "spark":
+        endpoint = given.get("job_endpoint")
+        if endpoint is None:
+            raise UsageError("--engine spark needs --job-endpoint HOST:PORT, where Beam's job server for Spark answers")
+        return SparkOptions(endpoint, parallelism or 2, where, beam_flags)
+    if engine == "dataflow":
+        names = {flag.split("=")[0].lstrip("-") for flag in beam_flags}
+        missing = [f"--{name}" for name in DATAFLOW_FLAGS if name not in names]
+        if missing:
+            raise UsageError(f"--engine dataflow needs, after --, {', '.join(missing)}")
+        return DataflowOptions(parallelism or 2, given.get("accelerator"), beam_flags)
     return EmbeddedOptions(beam_flags)
+
+
+_ENGINES_OF = {
+    "flink_master": ("flink",),
+    "jar": ("flink",),
+    "job_endpoint": ("spark",),
+    "accelerator": ("dataflow",),
+    "parallelism": ("flink", "spark", "dataflow"),
+    "environment": ("flink", "spark"),
+}
+"""Options, and the engines that they are for."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
+from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
@@ -44,6 +44,7 @@ def index() -> None:
 @click.option("--directions", multiple=True, metavar="FILE:BLOCK", help="Units more: the vectors of FILE after BLOCK.")
 @click.option("--workers", type=click.IntRange(min=1), help="Splits at once; one a core by default, one on a GPU.")
 @engine_options
+@dry_run_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
@@ -56,6 +57,7 @@ def build(
     workers: int | None,
     quiet: bool,
     as_json: bool,
+    dry_run: bool,
     **engine: Any,
 ) -> None:
     """Build the index of AUDIT's embedding section.
@@ -69,6 +71,9 @@ def build(
 
     chosen = engine_of(**engine)
     loaded = with_directions(dated(load_audit(audit, overrides)), directions)
+    if dry_run:
+        show_dry_run(loaded, chosen, as_json, index=True)
+        return
     _tell(perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen), as_json)
 
 

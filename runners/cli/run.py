@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
+from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
 @fail_on_option
 @engine_options
+@dry_run_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
@@ -55,6 +56,7 @@ def run(
     fail_on: str,
     quiet: bool,
     as_json: bool,
+    dry_run: bool,
     **engine: Any,
 ) -> int:
     """Audit the corpus that AUDIT describes and publish a run directory.
@@ -71,6 +73,8 @@ def run(
     if per_document:
         overrides += ("per_document=true",)
     loaded = load_audit(audit, overrides)
+    if dry_run:
+        return show_dry_run(loaded, chosen, as_json)
     try:
         outcome = perform_audit(
             session,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from corpus_audit.runners.engine_options import EMBEDDED, EmbeddedOptions, EngineOptions, Environment, FlinkOptions
+from corpus_audit.pipelines.probe import ProbeWorker
+from corpus_audit.runners.engine_options import (
+    EMBEDDED,
+    DataflowOptions,
+    EmbeddedOptions,
+    EngineOptions,
+    Environment,
+    FlinkOptions,
+    SparkOptions,
+)
 from corpus_audit.runners.flink.service import JobService
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import EngineError, UsageError
 from tests import corpora
 from tests.engine.runs import DOCUMENT_FIELDS, run, write_audit
 from tests.oracle import Document
@@ -48,6 +58,30 @@ def test_every_way_gives_the_same_tables(tmp_path: Path, shards: list[Path], bpe
     ways = [(2, EMBEDDED), (4, EMBEDDED), (1, REPEATED), (2, REPEATED), (2, THROUGH_A_JOB_SERVICE)]
     for number, (workers, engine) in enumerate(ways):
         assert tables(tmp_path / str(number), shards, bpe, workers, engine) == plain, (workers, engine)
+
+
+def test_spark_through_a_job_service_in_its_place(tmp_path: Path, shards: list[Path], bpe: Path) -> None:
+    """Beam's own job service stands for a Spark job server; the probe of the shared folder comes first."""
+    spark = SparkOptions("embed", 2, Environment.LOOPBACK)
+    plain = tables(tmp_path / "plain", shards, bpe, 1, EMBEDDED)
+    assert tables(tmp_path / "spark", shards, bpe, 1, spark) == plain
+
+
+def test_workers_that_do_not_see_the_folder_are_found_before_a_shard_is_read(
+    tmp_path: Path, shards: list[Path], bpe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProbeWorker, "perform", lambda self, task: None)  # it writes elsewhere
+    monkeypatch.setattr("corpus_audit.pipelines.job.Job.plan", None)
+    with pytest.raises(EngineError, match="is not seen here: mount it under the same path"):
+        tables(tmp_path, shards, bpe, 1, SparkOptions("embed", 2, Environment.LOOPBACK))
+
+
+def test_dataflow_says_what_is_not_installed(tmp_path: Path, shards: list[Path], bpe: Path) -> None:
+    flags = ("--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i")
+    if importlib.util.find_spec("google.cloud") is not None:
+        pytest.skip("Beam's part for Google Cloud is installed")
+    with pytest.raises(UsageError, match=r"pip install 'corpus-audit\[dataflow\]'"):
+        tables(tmp_path, shards, bpe, 1, DataflowOptions(2, None, flags))
 
 
 def test_an_error_of_a_worker_is_the_same_through_a_job_service(

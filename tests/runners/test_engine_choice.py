@@ -8,7 +8,13 @@ import pytest
 
 from corpus_audit.pipelines.beam.flags import check_flags
 from corpus_audit.runners.cli.engine_choice import engine_of
-from corpus_audit.runners.engine_options import EmbeddedOptions, Environment, FlinkOptions
+from corpus_audit.runners.engine_options import (
+    DataflowOptions,
+    EmbeddedOptions,
+    Environment,
+    FlinkOptions,
+    SparkOptions,
+)
 from corpus_audit.schemas.errors import UsageError
 
 NOTHING = {"flink_master": None, "jar": None, "parallelism": None, "environment": None, "beam_flags": ()}
@@ -26,8 +32,36 @@ def test_options_become_an_engine() -> None:
     "given", [{"flink_master": "local"}, {"jar": Path("x.jar")}, {"parallelism": 2}, {"environment": "process"}]
 )
 def test_options_of_another_engine_are_refused(given: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="is for --engine flink"):
+    with pytest.raises(UsageError, match=r"is for --engine flink"):
         engine_of("embedded", **{**NOTHING, **given})
+
+
+CLOUD = ("--project=p", "--region", "r", "--temp_location=gs://b/t", "--sdk_container_image=i")
+
+
+def test_spark_and_dataflow_take_few_options() -> None:
+    spark = engine_of("spark", job_endpoint="host:8099", parallelism=8)
+    assert spark == SparkOptions("host:8099", 8)
+    hint = "type:nvidia-l4;count:1"
+    assert engine_of("dataflow", CLOUD, accelerator=hint) == DataflowOptions(2, hint, CLOUD)
+
+
+@pytest.mark.parametrize(
+    ("engine", "flags", "given", "said"),
+    [
+        ("spark", (), {}, "needs --job-endpoint"),
+        ("spark", (), {"job_endpoint": "h:1", "accelerator": "x"}, "--accelerator is for --engine dataflow"),
+        ("flink", (), {"job_endpoint": "h:1"}, "--job-endpoint is for --engine spark"),
+        ("dataflow", CLOUD, {"environment": "loopback"}, "--environment is for --engine flink and --engine spark"),
+        ("dataflow", CLOUD[1:], {}, "needs, after --, --project"),
+        ("dataflow", (), {}, "--project, --region, --temp_location, --sdk_container_image"),
+    ],
+)
+def test_what_an_engine_lacks_is_named(
+    engine: str, flags: tuple[str, ...], given: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        engine_of(engine, flags, **given)
 
 
 def test_flags_that_exist_pass() -> None:

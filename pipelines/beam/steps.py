@@ -1,0 +1,59 @@
+"""The pipelines of an audit: each takes tasks that the driver made, and ends in what the driver collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from corpus_audit.pipelines.beam.profile import (
+    CompactShards,
+    CountSplits,
+    Deal,
+    MergeParts,
+    MergeTask,
+    PickDecoys,
+    PlanShards,
+    PlanTask,
+)
+from corpus_audit.pipelines.beam.tasks import Perform, Worker
+from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
+
+Build = Callable[[beam.Pipeline], Any]
+"""Adds a pipeline's steps to it, and returns what they end in."""
+
+
+def planning(job: Job, tasks: Sequence[PlanTask]) -> Build:
+    """Shards to their splits: (position, `PlannedShard`)."""
+    return lambda pipeline: pipeline | "Shards" >> Deal(tasks) | "Plan" >> beam.ParDo(PlanShards(job))
+
+
+def counting(job: Job, tasks: Sequence[SplitTask], planned: dict[int, PlannedShard]) -> Build:
+    """Splits to partials in the store: `SplitResult`."""
+    return lambda pipeline: (
+        pipeline
+        | "Splits" >> Deal(tasks)
+        | "Count" >> beam.ParDo(CountSplits(job))
+        | "By shard" >> beam.GroupByKey()
+        | "Compact" >> beam.ParDo(CompactShards(job, planned))
+    )
+
+
+def picking(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple[int, ...]) -> Build:
+    """Splits to decoys: one tuple of them."""
+    picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
+    return lambda pipeline: pipeline | "Splits" >> Deal(tasks) | "Pick decoys" >> picked
+
+
+def merging(tasks: Sequence[MergeTask]) -> Build:
+    """One level of the tree of merges: the files that were written."""
+    return lambda pipeline: pipeline | "Merges" >> Deal(tasks) | "Merge" >> beam.ParDo(MergeParts())
+
+
+def performing(worker: Worker, tasks: Sequence[Any], hints: Mapping[str, str]) -> Build:
+    """Tasks of a worker: a 1 for each that was performed. ``hints`` are Beam's resource hints of that step."""
+    perform = beam.ParDo(Perform(worker))
+    if hints:
+        perform = perform.with_resource_hints(**hints)
+    return lambda pipeline: pipeline | "Tasks" >> Deal(tasks) | "Perform" >> perform
