@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from corpus_audit.runners.engine_options import (
     DataflowOptions,
@@ -16,33 +14,8 @@ from corpus_audit.runners.engine_options import (
 )
 from corpus_audit.schemas.audit import AuditSpec
 
-_HINTS = {"beam:resources:accelerator:v1": "accelerator"}
-_KINDS = {
-    "beam:transform:impulse:v1": "source",
-    "beam:transform:group_by_key:v1": "shuffle",
-    "beam:transform:combine_per_key:v1": "combine",
-    "beam:transform:combine_globally:v1": "combine",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step of a pipeline.
-
-    Attributes:
-        pipeline: the job's name; stage: from 1 on, a new one after every shuffle.
-        name: the step's, with those that it is part of.
-        kind: ``source``, ``shuffle``, ``combine`` or ``work``.
-        environment: where it runs: Beam's name of the kind, and the program or image.
-        hints: resource hints, by name.
-    """
-
-    pipeline: str
-    stage: int
-    name: str
-    kind: str
-    environment: str
-    hints: dict[str, str]
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.beam.portable import Step
 
 
 def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[Step]:
@@ -52,6 +25,7 @@ def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[S
     repeated, a level of the tree each time.
     """
     from corpus_audit.pipelines.beam import steps
+    from corpus_audit.pipelines.beam.portable import steps_in
 
     nothing: Any = None
     if index:
@@ -66,44 +40,7 @@ def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[S
         builds["results"] = steps.counting(nothing, [nothing], {})
         builds["merged"] = steps.merging([nothing])
     for name, build in builds.items():
-        yield from _steps(name, build, options)
-
-
-def _steps(name: str, build: Any, options: EngineOptions) -> Iterator[Step]:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.runners.portability.portable_runner import PortableRunner
-
-    from corpus_audit.pipelines.beam.profile import Collect
-
-    flags = PipelineOptions(flags=_environment(options))
-    pipeline = beam.Pipeline(runner=PortableRunner(), options=flags)
-    _ = build(pipeline) | "Collect" >> Collect(Path("collected"))
-    environment = PortableRunner._create_environment(flags)
-    proto = pipeline.to_runner_api(default_environment=environment)
-    transforms, environments = proto.components.transforms, proto.components.environments
-    stages: dict[str, int] = {}  # by collection
-
-    def leaves(key: str) -> Iterator[Any]:
-        transform = transforms[key]
-        if not transform.subtransforms:
-            yield transform
-        for part in transform.subtransforms:
-            yield from leaves(part)
-
-    for root in proto.root_transform_ids:
-        for transform in leaves(root):
-            kind = _KINDS.get(transform.spec.urn, "work")
-            stage = max((stages.get(one, 1) for one in transform.inputs.values()), default=1)
-            for made in transform.outputs.values():
-                stages[made] = stage + (kind == "shuffle")
-            hints: dict[str, str] = {}
-            where = "engine"
-            if kind == "work" and transform.environment_id:
-                found = environments[transform.environment_id]
-                where = found.urn.split(":")[2]
-                hints = {_HINTS.get(urn, urn): value.decode() for urn, value in found.resource_hints.items()}
-            yield Step(name, stage, transform.unique_name, kind, where, hints)
+        yield from steps_in(name, build, _environment(options))
 
 
 def _environment(options: EngineOptions) -> list[str]:
@@ -121,7 +58,7 @@ def _environment(options: EngineOptions) -> list[str]:
     return ["--environment_type=PROCESS", '--environment_config={"command": "corpus-audit-worker"}']
 
 
-def stage_lines(found: list[Step]) -> Iterator[str]:
+def stage_lines(found: Sequence[Step]) -> Iterator[str]:
     """Lines for a terminal of 80 columns."""
     before = ("", 0)
     for step in found:

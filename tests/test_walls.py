@@ -21,7 +21,7 @@ BELOW = {
 """For every package, the packages it may import besides itself."""
 
 BEHIND_WALLS = {
-    "apache_beam": re.compile(r"pipelines/beam/.*|runners/engines\.py"),
+    "apache_beam": re.compile(r"pipelines/beam/.*"),
     "torch": re.compile(r"embeddings/.*"),
     "great_expectations": re.compile(r"checks/expectations\.py"),
 }
@@ -86,6 +86,7 @@ def test_module_keeps_the_walls(path):
         ("runners/a.py", "from .progress import format_bytes"),
         ("runners/a.py", "from tests import oracle"),
         ("pipelines/store.py", "import apache_beam as beam"),
+        ("runners/engines.py", "import apache_beam"),
         ("runners/a.py", "from apache_beam.options import pipeline_options"),
         ("runners/a.py", "import importlib\nimportlib.import_module('torch')"),
         ("checks/verdict.py", "import great_expectations"),
@@ -101,7 +102,6 @@ def test_planted_violations_are_found(place, source):
     ("place", "source"),
     [
         ("pipelines/beam/a.py", "import apache_beam"),
-        ("runners/engines.py", "import apache_beam"),
         ("embeddings/a.py", "import torch.nn"),
         ("checks/expectations.py", "import great_expectations"),
         ("runners/a.py", "from corpus_audit.checks.report import model"),

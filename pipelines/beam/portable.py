@@ -1,0 +1,75 @@
+"""A pipeline as a portable engine is given it, step by step; nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.portable_runner import PortableRunner
+
+from corpus_audit.pipelines.beam.profile import Collect
+from corpus_audit.pipelines.beam.steps import Build
+
+_HINTS = {"beam:resources:accelerator:v1": "accelerator"}
+_KINDS = {
+    "beam:transform:impulse:v1": "source",
+    "beam:transform:group_by_key:v1": "shuffle",
+    "beam:transform:combine_per_key:v1": "combine",
+    "beam:transform:combine_globally:v1": "combine",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a pipeline.
+
+    Attributes:
+        pipeline: the job's name; stage: from 1 on, a new one after every shuffle.
+        name: the step's, with those that it is part of.
+        kind: ``source``, ``shuffle``, ``combine`` or ``work``.
+        environment: where it runs: Beam's name of the kind, and the program or image.
+        hints: resource hints, by name.
+    """
+
+    pipeline: str
+    stage: int
+    name: str
+    kind: str
+    environment: str
+    hints: dict[str, str]
+
+
+def steps_in(name: str, build: Build, flags: Sequence[str]) -> Iterator[Step]:
+    """The steps of a pipeline, with that which collects its elements; ``flags`` of Beam say where Python runs."""
+    options = PipelineOptions(flags=list(flags))
+    pipeline = beam.Pipeline(runner=PortableRunner(), options=options)
+    _ = build(pipeline) | "Collect" >> Collect(Path("collected"))
+    environment = PortableRunner._create_environment(options)
+    proto = pipeline.to_runner_api(default_environment=environment)
+    transforms, environments = proto.components.transforms, proto.components.environments
+    stages: dict[str, int] = {}  # by collection
+
+    def leaves(key: str) -> Iterator[Any]:
+        transform = transforms[key]
+        if not transform.subtransforms:
+            yield transform
+        for part in transform.subtransforms:
+            yield from leaves(part)
+
+    for root in proto.root_transform_ids:
+        for transform in leaves(root):
+            kind = _KINDS.get(transform.spec.urn, "work")
+            stage = max((stages.get(one, 1) for one in transform.inputs.values()), default=1)
+            for made in transform.outputs.values():
+                stages[made] = stage + (kind == "shuffle")
+            hints: dict[str, str] = {}
+            where = "engine"
+            if kind == "work" and transform.environment_id:
+                found = environments[transform.environment_id]
+                where = found.urn.split(":")[2]
+                hints = {_HINTS.get(urn, urn): value.decode() for urn, value in found.resource_hints.items()}
+            yield Step(name, stage, transform.unique_name, kind, where, hints)
