@@ -22,12 +22,12 @@ from typing import Any
 
 from corpus_audit.pipelines.beam import steps
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.pipelines.beam.profile import FAN_IN, MergeTask, PlanTask, balanced
+from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced
 from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_dataflow, run_on_job_service
 from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.measures.base import Measure
+from corpus_audit.pipelines.measures.base import FAN_IN, Measure
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.probe import GIVEN, ProbeTask, ProbeWorker, read_answers
 from corpus_audit.pipelines.remote_board import PROGRESS_VARIABLE, RemoteBoard

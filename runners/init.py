@@ -251,6 +251,8 @@ def _optional(domain: Choice, look: Look, text: Column) -> list[str]:
         "# Where run directories go, and where partial results are kept for the next run.",
         "#output: runs",
         "#store: runs/.store",
+        "# Keep both in an object store too: other machines go on from there, and runs are fetched from it.",
+        "#remote: s3://bucket/audits",
         "",
     ]
 

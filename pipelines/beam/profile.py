@@ -15,9 +15,6 @@ from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure, merge_files
 from corpus_audit.schemas.snapshot import Shard, ShardPlan
 
-FAN_IN = 32
-"""Partials that one merge reads at once; more are merged as a tree."""
-
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:

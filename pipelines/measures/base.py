@@ -20,6 +20,9 @@ from corpus_audit.pipelines.kernels import gather
 from corpus_audit.pipelines.partials import Partial, PartialReader, PartialWriter
 from corpus_audit.schemas.audit import AuditSpec, DocumentSpec, FacetSource
 
+FAN_IN = 32
+"""Partials that one merge reads at once; more are merged as a tree."""
+
 
 @dataclass(frozen=True, slots=True)
 class FacetColumn:

@@ -348,6 +348,7 @@ def test_zstd_bomb(tmp_path: Path, sized: bool) -> None:
     _bomb(path)
 
 
+@pytest.mark.slow
 def test_gzip_bomb(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n" * 100_000_000))

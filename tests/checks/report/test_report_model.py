@@ -186,6 +186,7 @@ def test_page_checksums_are_verified_when_no_digest_is_listed(tmp_path: Path) ->
         load_report(run)
 
 
+@pytest.mark.slow
 def test_ten_thousand_domains(tmp_path: Path) -> None:
     names = [f"host-{number:05d}.example.org/with/a/rather/long/path" for number in range(10_000)]
     model = load_report(build_run(tmp_path / "run", names, documents=100_000, draws=20))

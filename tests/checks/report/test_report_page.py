@@ -135,6 +135,7 @@ def test_the_page_answers_the_questions_of_a_lead(model: ReportModel, incomplete
     assert "the stream ends inside a member" in failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_changes_no_element_and_no_attribute(
     incomplete: ReportModel, model: ReportModel, payload: str

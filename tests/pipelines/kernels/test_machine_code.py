@@ -83,6 +83,7 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(package):
     assert old not in package.kept() and len(package.kept()) == 1  # what is outdated does not pile up
 
 
+@pytest.mark.slow
 def test_numbas_own_cache_would_have_run_the_old_one(package):
     plain = "import numba\nkernel = numba.njit(cache=True)\n"
     (package.folder / "jit.py").write_text(plain)
@@ -91,6 +92,7 @@ def test_numbas_own_cache_would_have_run_the_old_one(package):
     assert package.say()[0] == "20"
 
 
+@pytest.mark.slow
 def test_a_folder_of_sources_that_cannot_be_written(package):
     for each in package.folder.rglob("__pycache__"):
         shutil.rmtree(each)
@@ -105,6 +107,7 @@ def test_a_folder_of_sources_that_cannot_be_written(package):
     assert package.say() == package.say() == ["10010", "0", "1"]  # compiled anew by both
 
 
+@pytest.mark.slow
 def test_processes_that_compile_one_kernel_for_different_types(package):
     values = {"[1]": "20", "[1.5]": "25.0", "[2j]": "(10+20j)", "[True]": "20"}
     processes = [package.start(each) for each in values]
@@ -112,6 +115,7 @@ def test_processes_that_compile_one_kernel_for_different_types(package):
     assert package.say("[1, 1.5, 2j, True]") == [*values.values(), "4", "0"]
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_or_damaged(package):
     package.say()
     (path,) = package.kept()

@@ -47,6 +47,7 @@ def test_the_same_for_any_number_of_workers_and_never_0() -> None:
     assert list(one.distances) == list(STATISTICS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(300, 300, 0), (150, 450, 0), (300, 300, 300), (60, 60, 540), (0, 200, 400)])
 def test_nulls_are_not_rejected_more_often_than_said(sizes: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(sum(sizes))
