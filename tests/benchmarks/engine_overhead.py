@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the results")
     parser.add_argument("--tokenizer", type=Path, required=True, help="a tokenizer.json with GPT-2's vocabulary")
     parser.add_argument("--cache", type=Path, default=Path(".bench"), help="folder of the corpora")
-    parser.add_argument("--sizes", type=float, nargs=2, default=(300, 900), metavar="MB", help="text of the corpora")
+    parser.add_argument("--sizes", type=float, nargs=2, default=(300, 2400), metavar="MB", help="text of the corpora")
     parser.add_argument("--runs", type=int, default=3, help="rounds")
     arguments = parser.parse_args()
 
