@@ -60,15 +60,17 @@ class Documents:
     def __init__(self, path: Path) -> None:
         self._batches = [_DocumentBatch(batch) for batch in _mapped(path)]
         self._first = [batch.key(0) for batch in self._batches]
+        self._last = [batch.key(-1) for batch in self._batches]
 
     def places(self, document: bytes) -> tuple[Place, ...]:
         """Where a document is, in the order of the table."""
         found: list[Place] = []
         # Its rows may begin in the batch before the first that begins with it, and end in a later one.
-        for batch in self._batches[max(0, bisect_left(self._first, document) - 1) :]:
-            if batch.key(0) > document:
+        for at in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):
+            if self._first[at] > document:
                 break
-            found.extend(batch.places(document))
+            if document <= self._last[at]:
+                found.extend(self._batches[at].places(document))
         return tuple(found)
 
 
@@ -100,7 +102,7 @@ class _WindowBatch:
 
 
 class _DocumentBatch:
-    __slots__ = ("_columns", "_dictionaries", "_id", "_keys", "_row", "_split")
+    __slots__ = ("_columns", "_dictionaries", "_id", "_keys", "_row", "_split", "_words")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         # Texts of 16 bytes, padded with zeros as they are compared, are ordered as the keys are.
@@ -110,6 +112,8 @@ class _DocumentBatch:
         columns = [batch.column(name) for name in ("snapshot", "shard", "domain")]
         self._columns = [_numbers(column.indices, np.int32) for column in columns]
         self._dictionaries = [column.dictionary for column in columns]
+        # Words are few beside rows, and making a Python string of one takes a microsecond.
+        self._words: list[dict[int, str]] = [{} for _ in columns]
 
     def key(self, row: int) -> bytes:
         return bytes(self._keys[row]).ljust(16, b"\0")
@@ -117,11 +121,16 @@ class _DocumentBatch:
     def places(self, document: bytes) -> Iterator[Place]:
         row = int(self._keys.searchsorted(document))
         while row < len(self._keys) and self.key(row) == document:
-            snapshot, shard, domain = (
-                words[int(held[row])].as_py() for words, held in zip(self._dictionaries, self._columns, strict=True)
-            )
+            snapshot, shard, domain = self._word(0, row), self._word(1, row), self._word(2, row)
             yield Place(snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py())
             row += 1
+
+    def _word(self, column: int, row: int) -> str:
+        held = int(self._columns[column][row])
+        word = self._words[column].get(held)
+        if word is None:
+            word = self._words[column][held] = self._dictionaries[column][held].as_py()
+        return word
 
 
 def _numbers(array: pa.Array, kind: Any) -> np.ndarray:

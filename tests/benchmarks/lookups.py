@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.embeddings.bins import HISTOGRAM_BINS
 from corpus_audit.embeddings.index_files import FORMAT, LATEST, IndexFacts, write_index
 from corpus_audit.embeddings.nearest import encode, nearest
 from corpus_audit.schemas.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
@@ -91,6 +92,8 @@ def invented_index(cache: Path, units: int) -> Path:
         "tokens": tokens,
         "fired": fired,
         "total": fired * 0.5,
+        "documents": np.full(DOMAINS, len(documents) // DOMAINS),
+        "histogram": rng.integers(0, 10**3, (units, HISTOGRAM_BINS)),
     }
     facts = IndexFacts(
         name="invented",
