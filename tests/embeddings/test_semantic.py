@@ -84,6 +84,7 @@ def test_items_are_told_apart(search):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_projection_is_deterministic_and_keeps_neighbours(search):
     points = project(search, 300)
     assert points.equals(project(search, 300)) and len(points) == 300

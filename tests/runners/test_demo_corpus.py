@@ -133,6 +133,7 @@ def test_the_tokenizer_is_byte_level_and_lossless(demo: DemoCorpus) -> None:
     assert tokenizer.decode(ids) == text and len(ids) < len(text.encode())
 
 
+@pytest.mark.slow
 def test_the_same_bytes_every_time(demo: DemoCorpus, tmp_path: Path) -> None:
     again = build_demo(tmp_path / "again", MEGABYTES)
     assert files(again.folder) == files(demo.folder)

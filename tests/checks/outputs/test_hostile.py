@@ -22,7 +22,7 @@ from corpus_audit.checks.report.escapes import cell_width, safe_text
 from corpus_audit.checks.report.html import render_html
 from corpus_audit.checks.report.text import render_summary
 from tests.checks.outputs.sarif_shape import LOG
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, HOSTILE, with_every_text
 from tests.checks.report.test_report_page import Page
 
 PLAIN = "plain words"
@@ -30,7 +30,7 @@ PLAIN = "plain words"
 PLACE = re.compile(r"-?[\d.]+%?")
 """A position in a chart; those follow the lengths of labels."""
 
-every_payload = pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+every_payload = pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 
 
 def test_there_are_enough() -> None:

@@ -8,6 +8,7 @@ import typing
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import pytest
 from pydantic import BaseModel
 
 HOSTILE = (
@@ -63,6 +64,12 @@ HOSTILE = (
     "-2+3+cmd|' /C calc'!A0",
     "\ufffe\uffff not XML \x0b\x0c",
     "long " * 3000,
+)
+
+# Every payload as a parameter of a test: one in four in the fast suite, which keeps each kind, the others when marked
+# tests run.
+EVERY_PAYLOAD = tuple(
+    pytest.param(payload, id=str(n), marks=() if n % 4 == 0 else pytest.mark.slow) for n, payload in enumerate(HOSTILE)
 )
 
 

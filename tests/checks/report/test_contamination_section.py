@@ -10,7 +10,7 @@ from corpus_audit.checks.report.escapes import cell_width
 from corpus_audit.checks.report.html import _environment
 from corpus_audit.checks.report.sentences import Name
 from corpus_audit.pipelines.run_directory import RunDirectory
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.scanned_runs import NAMES, write_contamination
 
 
@@ -156,7 +156,7 @@ def test_charts_are_well_formed_and_hold_every_row(view: ContaminationView) -> N
     ET.fromstring(str(contamination_charts.leaks(view)))
 
 
-@pytest.mark.parametrize("payload", HOSTILE)
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_text_from_the_corpus_does_nothing(view: ContaminationView, payload: str) -> None:
     plain, hostile = page(with_every_text(view, "plain")), page(with_every_text(view, payload))
     for tag in ("<script", "<img", "<iframe", "<a ", "<meta", "<link", "<form", "<base", "<style", "<svg", "<section"):
@@ -164,7 +164,7 @@ def test_text_from_the_corpus_does_nothing(view: ContaminationView, payload: str
     assert not any(character in hostile for character in "\x1b\x9b\u202e\u2066\u200b")
 
 
-@pytest.mark.parametrize("payload", ["plain", *HOSTILE])
+@pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
 def test_summary_lines_fit(view: ContaminationView, payload: str) -> None:
     lines = contamination_section.summary_lines(with_every_text(view, payload))
     assert 1 <= len(lines) <= 4

@@ -13,7 +13,7 @@ from corpus_audit.checks.report.html import _environment
 from corpus_audit.checks.report.sentences import Name
 from corpus_audit.pipelines.run_directory import RunDirectory
 from tests.checks.report.drifted_runs import DOMAINS, DRIFT, INSUFFICIENT, NONE, SAME, write_drift
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_parts_against_the_change_are_left_of_zero(view: DriftView) -> None:
     assert float((text.get("x") or "").rstrip("%")) == pytest.approx(zero, abs=0.01)
 
 
-@pytest.mark.parametrize("payload", HOSTILE)
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_text_from_the_corpus_does_nothing(view: DriftView, payload: str) -> None:
     plain, hostile = page(with_every_text(view, "plain")), page(with_every_text(view, payload))
     for tag in ("<script", "<img", "<iframe", "<a ", "<meta", "<link", "<form", "<base", "<style", "<svg", "<section"):
@@ -173,7 +173,7 @@ def test_text_from_the_corpus_does_nothing(view: DriftView, payload: str) -> Non
     assert not any(character in hostile for character in "\x1b\x9b\u202e\u2066\u200b")
 
 
-@pytest.mark.parametrize("payload", ["plain", *HOSTILE])
+@pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
 def test_lines_of_a_terminal_are_safe(view: DriftView, payload: str) -> None:
     found = lines(with_every_text(replace(view, baselines=2), payload))
     assert 1 <= len(found) <= 3

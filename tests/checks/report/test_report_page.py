@@ -10,7 +10,7 @@ import pytest
 
 from corpus_audit.checks.report.html import render_html
 from corpus_audit.checks.report.model import ReportModel, load_report
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.synthetic import build_run
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
@@ -136,7 +136,7 @@ def test_the_page_answers_the_questions_of_a_lead(model: ReportModel, incomplete
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_hostile_text_changes_no_element_and_no_attribute(
     incomplete: ReportModel, model: ReportModel, payload: str
 ) -> None:

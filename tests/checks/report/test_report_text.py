@@ -12,7 +12,7 @@ from corpus_audit.checks.report.escapes import cell_width, fit, safe_text
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.text import render_summary
 from tests.checks.report.drifted_runs import write_drift
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 
 TEXTS = st.text(st.characters(), max_size=60) | st.text("ab \x1b\u202e\u200b\ud800\u0301日\\…", max_size=40)
 REPORT = "runs/20261122-7f3a91c2/report.html"
@@ -127,7 +127,7 @@ def test_a_long_path_stays_whole_on_its_own_line(model: ReportModel) -> None:
     assert render_summary(model, path).splitlines()[-1] == path
 
 
-@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_hostile_text_moves_no_terminal(model: ReportModel, incomplete: ReportModel, payload: str) -> None:
     for honest in (model, incomplete):
         attacked = with_every_text(honest, payload)

@@ -11,7 +11,7 @@ from corpus_audit.checks.report.plots import LogAxis, spread
 from corpus_audit.checks.report.sampling_parts import SamplingView
 from corpus_audit.checks.report.sentences import Name
 from corpus_audit.pipelines.run_directory import RunDirectory
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.sampled_runs import SIX, many_domains, sampler_log, write_sampling
 
 WRONG = (7, 8, 15)
@@ -174,7 +174,7 @@ def test_charts_are_well_formed_and_named(view: SamplingView) -> None:
     assert len(names) == len(charts)
 
 
-@pytest.mark.parametrize("payload", HOSTILE)
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_text_from_the_corpus_does_nothing(view: SamplingView, payload: str) -> None:
     plain = sampling_section.section(with_every_text(view, "plain"), _environment())
     hostile = sampling_section.section(with_every_text(view, payload), _environment())
@@ -183,7 +183,7 @@ def test_text_from_the_corpus_does_nothing(view: SamplingView, payload: str) -> 
     assert not any(character in hostile for character in "\x1b\x9b\u202e\u2066\u200b")
 
 
-@pytest.mark.parametrize("payload", ["plain", *HOSTILE])
+@pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
 def test_summary_lines_fit(view: SamplingView, payload: str) -> None:
     lines = sampling_section.summary_lines(with_every_text(view, payload))
     assert 1 <= len(lines) <= 4

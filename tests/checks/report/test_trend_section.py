@@ -7,7 +7,7 @@ from corpus_audit.checks.report.html import _environment, render_html
 from corpus_audit.checks.report.model import ReportModel, load_report
 from corpus_audit.checks.report.trend_section import TrendView
 from corpus_audit.schemas.errors import StoreError
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.judged_runs import write_results
 from tests.checks.report.synthetic import build_run
 from tests.checks.report.test_report_page import PLAIN, Page
@@ -87,7 +87,7 @@ def test_the_page_has_the_section_after_the_judgements(judged: ReportModel) -> N
     assert len(identities) == len(set(identities))
 
 
-@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_hostile_text_is_inert(view: TrendView, payload: str) -> None:
     benign = page_of(with_every_text(view, PLAIN))
     text = str(trend_section.section(with_every_text(view, payload), _environment()))

@@ -13,7 +13,7 @@ from corpus_audit.checks.report.text import render_summary
 from corpus_audit.checks.report.verdict_parts import VerdictView
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.results import Bound, Status
-from tests.checks.report.hostile import HOSTILE, with_every_text
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.judged_runs import JUDGEMENTS, judgement, results, write_results
 from tests.checks.report.synthetic import build_run
 from tests.checks.report.test_report_page import PLAIN, Page
@@ -121,7 +121,7 @@ def test_findings_name_what_does_not_pass(view: VerdictView) -> None:
     assert said[-1] == "Since the last signed run, 20261001T000000Z, 1 judgement changed."
 
 
-@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
 def test_hostile_text_is_inert(view: VerdictView, payload: str) -> None:
     benign = Page(str(verdict_section.section(with_every_text(view, PLAIN), _environment())))
     text = str(verdict_section.section(with_every_text(view, payload), _environment()))

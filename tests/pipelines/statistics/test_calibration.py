@@ -50,6 +50,7 @@ def test_bursty_nulls_hold_the_limits(nulls: list[Snapshots]) -> None:
     assert tested > 10_000
 
 
+@pytest.mark.slow
 def test_strong_drift_is_found_and_covered() -> None:
     found = snapshots("urn", "50 % kept", "strong", SEED, 6)
     assert found.rejected == found.failed == 6
@@ -57,6 +58,7 @@ def test_strong_drift_is_found_and_covered() -> None:
     assert found == snapshots("urn", "50 % kept", "strong", SEED, 6), "the same seed gives the same result"
 
 
+@pytest.mark.slow
 def test_tests_that_ignore_documents_miss_the_limits(nulls: list[Snapshots]) -> None:
     wrong = [replace(one, clustered=one.g_test, monroe=one.monroe_plain) for one in nulls]
     names = {one.family for one in snapshot_limits(wrong) if not one.holds}

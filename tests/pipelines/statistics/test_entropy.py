@@ -168,6 +168,7 @@ def bursty_documents(rng, share, documents, length):
     return np.stack([rng.multinomial(length, rng.dirichlet(share * 50)) for _ in range(documents)])
 
 
+@pytest.mark.slow
 def test_effective_vocabulary_covers_under_bursty_documents():
     rng = np.random.default_rng(9)
     share = 1 / np.arange(1, 301)
