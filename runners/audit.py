@@ -29,7 +29,7 @@ from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.pipelines.used_partials import UsedPartials, own_store
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
-from corpus_audit.runners import publication
+from corpus_audit.runners import publication, run_facts
 from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
@@ -331,7 +331,7 @@ class _Run:
         self.board.begin_stage("writing tables")
         return publication.write_tables(
             self.staged,
-            publication.Material(
+            run_facts.Material(
                 spec=self.spec,
                 job=self.job,
                 states=states,
@@ -357,7 +357,7 @@ class _Run:
             "seconds": round(seconds, 3),
             "stages": {name: round(value, 3) for name, value in self.timings.stages.items()},
             "verification_core_seconds": round(self.verify_seconds, 3),
-            "host": publication.host_facts(),
+            "host": run_facts.host_facts(),
             "corpus": self.corpus,
             "paths": absolute_paths(self.spec.snapshot, self.loaded.base),
             "workers": self.workers,

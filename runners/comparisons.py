@@ -11,7 +11,7 @@ from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.run_directory import RunDirectory, StagedRun
 from corpus_audit.pipelines.sampling import check_sampling, sampling_tables
 from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
-from corpus_audit.runners import publication
+from corpus_audit.runners import publication, run_facts
 from corpus_audit.runners.baselines import Baseline, add_comparisons, open_baselines
 from corpus_audit.runners.contamination import Benchmarks, contamination_metrics, self_check
 from corpus_audit.runners.index_facts import add_index
@@ -58,7 +58,7 @@ class Comparisons:
             tables = self.benchmarks.tables(contamination, profile.whole(contamination), tokenization)
             for name, table in tables.items():
                 staged.add_table(name, [table])
-            publication.add_rule(facts, self_check(tables))
+            run_facts.add_rule(facts, self_check(tables))
             publication.add_metrics(staged, [contamination_metrics(tables)])
         add_index(staged, facts, self.spec, self.base)
         current = RunDirectory(staged.folder, facts | {"files": staged.digests()})
