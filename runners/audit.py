@@ -13,7 +13,7 @@ from typing import Any
 from corpus_audit.pipelines import store
 from corpus_audit.pipelines.blocks import release_buffers
 from corpus_audit.pipelines.board import Board
-from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.job import Job, SplitTask
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
@@ -187,7 +187,7 @@ class _Run:
         tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
         planned = self.engine.plan(self.job, tasks)
         memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
-        return [_state(p) for p in planned]
+        return [ShardState.of(p) for p in planned]
 
     def _index_benchmarks(self, benchmarks: Benchmarks, states: list[ShardState]) -> list[ShardState]:
         """Choose decoys if that was never done, index the benchmarks, and look up what the store has of them."""
@@ -208,7 +208,8 @@ class _Run:
         tasks_again = [PlanTask(i, state.shard, state.planned.plan) for i, state in enumerate(states)]
         planned = self.engine.plan(self.job, tasks_again)
         return [
-            state if state.error is not None else _state(again) for state, again in zip(states, planned, strict=True)
+            state if state.error is not None else ShardState.of(again)
+            for state, again in zip(states, planned, strict=True)
         ]
 
     def _count(self, states: list[ShardState]) -> None:
@@ -396,11 +397,3 @@ class _Run:
             raise StoreError(
                 f"the run is published in {place}, but 'corpus-audit push' has to try again: {error}"
             ) from error
-
-
-def _state(planned: PlannedShard) -> ShardState:
-    if planned.plan.error is not None:
-        return ShardState(planned, ShardStatus.ERROR, planned.plan.error)
-    if planned.plan.splits and not planned.chosen:
-        return ShardState(planned, ShardStatus.NOT_SAMPLED)
-    return ShardState(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)

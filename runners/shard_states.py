@@ -20,6 +20,15 @@ class ShardState:
     coverage: ShardCoverage | None = None
     verified: int = 0
 
+    @classmethod
+    def of(cls, planned: PlannedShard) -> ShardState:
+        """What planning came to, before anything is read."""
+        if planned.plan.error is not None:
+            return cls(planned, ShardStatus.ERROR, planned.plan.error)
+        if planned.plan.splits and not planned.chosen:
+            return cls(planned, ShardStatus.NOT_SAMPLED)
+        return cls(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
+
     @property
     def shard(self) -> Shard:
         """The shard as listed."""

@@ -257,8 +257,8 @@ def test_a_writer_that_is_killed_leaves_the_index_usable(output: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_writer_that_is_killed_two_hundred_times(output: Path) -> None:
-    killed(output, 200, seed=2)
+def test_a_writer_that_is_killed_again_and_again(output: Path) -> None:
+    killed(output, 60, seed=2)
 
 
 def test_the_time_of_a_run_is_in_its_timings_if_they_are_there(tmp_path: Path) -> None:

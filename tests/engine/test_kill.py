@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -103,7 +104,11 @@ def partials_in(output: Path) -> dict[Path, tuple[int, int]]:
 def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: Scene, start: str) -> None:
     rng = random.Random(start)
     seen: Counter[str] = Counter()
-    for number in range(KILLS // 2):
+    seconds = scene.seconds
+    for number in itertools.count():
+        if seen["killed"] == KILLS // 2:
+            break
+        assert number < KILLS, seen
         work = tmp_path / str(number)
         work.mkdir()
         spec = work / "audit.yaml"
@@ -115,11 +120,15 @@ def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: S
 
         held = len(partials_of(output))
         if number % 2:
-            moment, enough = rng.uniform(0.3, 1.05) * scene.seconds, MEASURES * SHARDS + 1
+            moment, enough = rng.uniform(0.3, 1.05) * seconds, MEASURES * SHARDS + 1
         else:
             moment, enough = 60.0, rng.randint(held + 1, MEASURES * SHARDS)
+        began = time.monotonic()
         process = subprocess.Popen(command(spec), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        seen["killed"] += kill(process, moment, output, enough)
+        if kill(process, moment, output, enough):
+            seen["killed"] += 1
+        else:  # it was quicker than the first of all runs, which had to wait for the disk: later moments know that
+            seconds = min(seconds, time.monotonic() - began)
 
         for run_dir in published(output):
             assert torn(run_dir) == []
@@ -136,5 +145,4 @@ def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: S
         assert rewritten == []
         seen["in the midst of reading"] += 0 < resumed.splits_read < SHARDS - len(before) * OLD_SHARDS
         shutil.rmtree(work)
-    assert seen["killed"] >= 0.8 * KILLS // 2, seen
     assert seen["in the midst of reading"] >= 5, seen

@@ -86,7 +86,7 @@ def test_odd_documents(
 
 
 @pytest.mark.slow
-@settings(WHOLE_RUNS, max_examples=60)
+@settings(WHOLE_RUNS, max_examples=40)
 @given(documents=corpora.documents(max_size=200), layout=LAYOUTS)
 def test_more_odd_documents(
     tmp_path_factory: pytest.TempPathFactory, bpe: Path, documents: list[Document], layout: Layout
