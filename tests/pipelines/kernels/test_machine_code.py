@@ -73,6 +73,7 @@ def package(tmp_path) -> Package:
     return Package(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(package):
     assert package.say() == ["20", "0", "1"]
     assert package.say() == ["20", "1", "0"]

@@ -41,6 +41,7 @@ def missed(limits: list[Limit]) -> list[Limit]:
     return found
 
 
+@pytest.mark.slow
 def test_bursty_nulls_hold_the_limits(nulls: list[Snapshots]) -> None:
     limits = [one for one in snapshot_limits(nulls) if "mild" not in one.name and "strong" not in one.name]
     assert len(limits) > 20
@@ -71,6 +72,7 @@ def test_tests_that_ignore_documents_miss_the_limits(nulls: list[Snapshots]) -> 
     assert not Limit("nothing", float("nan"), 0.0, 1.0, 0).holds
 
 
+@pytest.mark.slow
 def test_a_paired_test_on_bins_cannot_reject() -> None:
     found = paired_bins(SEED, 5)
     assert found.rejected == 0 and found.smallest_p == pytest.approx(1.0)
