@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,26 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 
+KERNELS = "corpus_audit.pipelines.kernels"
+"""The package of all kernels: a kernel of one folder may be compiled into a kernel of another."""
+
+
 def _digest() -> str:
-    """Of the package's sources as they lie on disk (or in an archive); a millisecond."""
+    """Digest of all sources of the package, subfolders included, on disk or in an archive; takes a millisecond."""
     hasher = hashlib.blake2b(digest_size=8)
-    for source in sorted(files(__package__).iterdir(), key=lambda each: each.name):
-        if source.name.endswith(".py"):
-            text = source.read_bytes()
-            hasher.update(f"{source.name} {len(text)} ".encode() + text)
+    for path, source in _sources(files(KERNELS), ""):
+        text = source.read_bytes()
+        hasher.update(f"{path} {len(text)} ".encode() + text)
     return hasher.hexdigest()
+
+
+def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    """Every Python source below a folder with its path from there, in the order of names."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".py"):
+            yield prefix + entry.name, entry
+        elif entry.is_dir() and entry.name != "__pycache__":
+            yield from _sources(entry, f"{prefix}{entry.name}/")
 
 
 SOURCES = _digest()

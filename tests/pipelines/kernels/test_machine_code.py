@@ -13,7 +13,7 @@ import pytest
 from corpus_audit.pipelines import kernels
 
 OUTER = """
-from corpus_audit.pipelines.kernels.inner import inner
+from corpus_audit.pipelines.kernels.{within}inner import inner
 from corpus_audit.pipelines.kernels.jit import kernel
 
 @kernel
@@ -37,7 +37,7 @@ print(*result, sum(outer.stats.cache_hits.values()), sum(outer.stats.cache_misse
 class Package:
     """A corpus_audit of two kernels; ``folder`` is where they lie."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, within: str = "") -> None:
         self.root = root
         self.folder = root / "corpus_audit" / "pipelines" / "kernels"
         self.folder.mkdir(parents=True)
@@ -45,11 +45,13 @@ class Package:
             (each / "__init__.py").touch()
         for name in ("__init__.py", "jit.py", "machine_code.py"):
             shutil.copy(Path(kernels.__path__[0], name), self.folder)
-        (self.folder / "outer.py").write_text(OUTER)
+        (self.folder / "outer.py").write_text(OUTER.format(within=within and f"{within}."))
+        self.inner = self.folder / within / "inner.py"
+        self.inner.parent.mkdir(exist_ok=True)
         self.change(1)
 
     def change(self, added: int) -> None:
-        (self.folder / "inner.py").write_text(INNER.format(added=added))
+        self.inner.write_text(INNER.format(added=added))
 
     def start(self, values: str = "[1]") -> subprocess.Popen:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
@@ -74,7 +76,9 @@ def package(tmp_path) -> Package:
 
 
 @pytest.mark.slow
-def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(package):
+@pytest.mark.parametrize("within", ["", "folder"])
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(tmp_path, within):
+    package = Package(tmp_path, within)
     assert package.say() == ["20", "0", "1"]
     assert package.say() == ["20", "1", "0"]
     (old,) = package.kept()
@@ -130,7 +134,7 @@ def test_a_file_that_was_cut_or_damaged(package):
 
 def test_sources_that_change_while_a_process_runs(package):
     (package.folder / "outer.py").write_text(
-        OUTER + "\nfrom pathlib import Path\nPath(__file__).with_name('inner.py').write_text('# another version')\n"
+        OUTER.format(within="") + "\nfrom pathlib import Path\nPath(__file__).with_name('inner.py').write_text('# another version')\n"
     )
     assert package.say() == ["20", "0", "1"]
     assert not package.kept()
