@@ -14,6 +14,7 @@ TITLES = {
     "digests": "Every shard has a digest",
     "tokenizer_verification": "Token counts agree with the reference tokenizer",
     "dead_letter_budget": "Bad rows are within the budget",
+    "shard_loss": "No shard lost a large part of its rows",
     "contamination_self_check": "The contamination scan finds what was planted",
 }
 

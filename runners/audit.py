@@ -273,6 +273,7 @@ class _Run:
             reader = PartialReader(self.job.path_of(Coverage.name, state.shard, state.sha256))
             state.coverage = ShardCoverage.of(reader.partial(Coverage().tables()))
             state.verified = self._verified(state)
+        refuse_shards_without_documents(states)
 
     def _verified(self, state: ShardState) -> int:
         reader = PartialReader(self.job.path_of(Verification.name, state.shard, state.sha256))

@@ -75,6 +75,7 @@ class ColumnarReader:
 
     def _slice(self, columns: dict[str, pa.Array], rows: np.ndarray) -> DocumentBatch | None:
         columns[self.fields.text] = text = to_text(columns[self.fields.text])
+        self._tally.row_bytes += int(text_lengths(text).sum())
         bad = self._unparsed(columns)
         if bad:
             binary = text.cast(pa.large_binary())

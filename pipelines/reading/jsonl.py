@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import orjson
@@ -125,6 +125,7 @@ class _Parser:
                 objects.append(value)
                 sources.append(line)
         self._tally.rows += len(lines)
+        self._tally.row_bytes += sum(map(_row_bytes, lines))
         if objects:
             batch = self._assemble(np.array(rows, dtype=np.int64), objects, sources)
             if batch is not None:
@@ -148,6 +149,10 @@ class _Parser:
             if allowed is not None and found is not None and type(found) not in allowed:
                 return True
         return False
+
+
+def _row_bytes(line: bytes | LongLine) -> int:
+    return line.size if isinstance(line, LongLine) else len(line) - line.endswith(b"\r")
 
 
 def _getter(path: str) -> Callable[[dict[str, Any]], Any]:
@@ -212,13 +217,12 @@ def _why_not_json(line: bytes) -> DeadLetterReason:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         return DeadLetterReason.INVALID_UTF8
+    constants: list[str] = []
     try:
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_constant=constants.append)
     except (ValueError, RecursionError):
         return DeadLetterReason.NOT_JSON
+    if constants:
+        return DeadLetterReason.NAN_IN_JSON
     # The standard library takes surrogates without a partner; orjson takes everything else that it takes but infinity.
     return DeadLetterReason.LONE_SURROGATE if r"\u" in text else DeadLetterReason.NOT_JSON
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
