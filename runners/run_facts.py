@@ -82,6 +82,9 @@ def run_facts(name: str, material: Material) -> dict[str, Any]:
             },
         },
         "cluster": _source_text(spec.document.cluster) if spec.document.cluster is not None else None,
+        "documents_without_cluster": (
+            material.profile.documents_without_cluster() if spec.document.cluster is not None else 0
+        ),
         "token_groups": "domain" if material.profile.groups_by_domain else "overall",
         "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
         "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
