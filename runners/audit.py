@@ -37,7 +37,8 @@ from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
-from corpus_audit.runners.shard_states import ShardState, nothing_counted
+from corpus_audit.runners.shard_loss import nothing_counted, refuse_shards_without_documents
+from corpus_audit.runners.shard_states import ShardState
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit

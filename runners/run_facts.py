@@ -15,7 +15,7 @@ from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.verification import NEEDED
 from corpus_audit.runners.baselines import baseline_facts
-from corpus_audit.runners.shard_loss import Loss, hints, shard_loss_rule
+from corpus_audit.runners.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import ShardStatus, snapshot_digest
 
@@ -160,7 +160,7 @@ def integrity_rules(
             "coverage",
             not failed,
             f"{len(failed)} of {len(states)} shards could not be read{first}",
-            "every shard was read",
+            "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
         ),
         ("conservation", coverage["conserved"], "rows are unaccounted for", "every row is accounted for"),
         (

@@ -5,14 +5,16 @@ A share of all rows hides them: a shard that is one JSON array on one line is on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpus_audit.pipelines.measures.coverage import ShardCoverage
 from corpus_audit.pipelines.reading.diagnosis import describe_content
+from corpus_audit.pipelines.reading.signatures import BOM
 from corpus_audit.runners.shard_states import ShardState
 from corpus_audit.schemas.audit import LimitsSpec
-from corpus_audit.schemas.snapshot import DEAD_LETTER_HINTS, ShardStatus
+from corpus_audit.schemas.snapshot import DEAD_LETTER_HINTS, ShardFormat, ShardStatus
 
 _NAMED = 3
 _EXAMINED = 200
@@ -78,6 +80,30 @@ def refuse_shards_without_documents(states: Sequence[ShardState]) -> None:
         state.status, state.error = ShardStatus.ERROR, text
 
 
+def shards_without_rows(states: Sequence[ShardState]) -> str:
+    """How many shards were read whole and hold no row, the first by name and why; empty where there is none."""
+    empty = [
+        state
+        for state in states
+        if state.error is None
+        and state.coverage
+        and not state.coverage.rows
+        and len(state.planned.chosen) == len(state.planned.plan.splits)
+    ]
+    if not empty:
+        return ""
+    first = empty[0].shard
+    if first.size == 0:
+        why = "0 bytes"
+    elif first.format in (ShardFormat.PARQUET, ShardFormat.ARROW):
+        why = f"a {first.format} file of 0 rows"
+    elif first.format is ShardFormat.JSONL and first.size == len(BOM):
+        why = "only a byte-order mark"
+    else:
+        why = "only blank lines" if first.format is ShardFormat.JSONL else "no line that is not blank"
+    return f"{len(empty)} hold no row; the first is {first.name}: {why}"
+
+
 def shard_limit(limits: LimitsSpec) -> float:
     """The share of a shard's rows or bytes that may be dead letters: never less than of the whole corpus."""
     return max(limits.shard_dead_letter_share, limits.dead_letter_share)
@@ -115,3 +141,21 @@ def _reasons(coverage: ShardCoverage) -> str:
     ordered = sorted(coverage.dead.items(), key=lambda item: (-item[1], item[0]))
     counts = ", ".join(f"{rows:,} {reason} ({coverage.dead_bytes.get(reason, 0):,} bytes)" for reason, rows in ordered)
     return counts + hints([reason for reason, _ in ordered])
+
+
+def nothing_counted(states: list[ShardState]) -> str:
+    """Why there is not a single document."""
+    errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
+    dropped: Counter[str] = Counter()
+    for state in states:
+        if state.coverage:
+            dropped.update(state.coverage.dead)
+            dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
+    parts = [f"the corpus has no document to count ({len(states)} shards)"]
+    if errors:
+        parts.append(f"{len(errors)} could not be read; {errors[0]}")
+    if empty := shards_without_rows(states):
+        parts.append(empty)
+    if dropped:
+        parts.append("rows were dropped: " + ", ".join(f"{n} {reason}" for reason, n in dropped.most_common()))
+    return "; ".join(parts)

@@ -171,17 +171,17 @@ class LimitsSpec(Model):
     dead_letter_share: Share = Field(
         default=0.0001, description="More dead letters than this share of rows, or of their bytes: no verdict."
     )
-    shard_dead_letter_share: Share = Field(
-        default=0.1,
-        description="More dead letters than this share of one shard's rows or bytes (and than dead_letter_share): no "
-        "verdict.",
-    )
     expansion: Annotated[int, Field(ge=2)] = Field(
         default=200,
         description="A shard that decodes to more than 64 MiB and this many times its size is an error (a bomb).",
     )
     dead_letter_excerpts: bool = Field(
         default=False, description="Write the first 200 bytes of bad rows into dead_letters."
+    )
+    shard_dead_letter_share: Share = Field(
+        default=0.1,
+        description="More dead letters than this share of one shard's rows or bytes (and than dead_letter_share): no "
+        "verdict.",
     )
 
 
