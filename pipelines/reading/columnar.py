@@ -12,7 +12,7 @@ from corpus_audit.pipelines.reading.assembly import BATCH_BYTES, Assembler, Fiel
 from corpus_audit.pipelines.reading.documents import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.errors import ShardError
 from corpus_audit.pipelines.reading.expansion import ExpansionGuard
-from corpus_audit.pipelines.reading.facets import check_label_type, is_text, label_text, to_text
+from corpus_audit.pipelines.reading.facets import check_label_type, decoded, is_text, label_text, to_text
 from corpus_audit.schemas.snapshot import DeadLetterReason, Shard
 
 _NAMED_COLUMNS = 40
@@ -65,8 +65,8 @@ class ColumnarReader:
             ShardError: the split has decoded to more than its bound.
         """
         columns = {path: _flat(_extract(batch, way)) for path, way in self.ways.items()}
-        for start, stop, decoded in _slices(columns, len(batch)):
-            self.guard.add(decoded)
+        for start, stop, size in _slices(columns, len(batch)):
+            self.guard.add(size)
             rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
             self._tally.rows += stop - start
             documents = self._slice({path: column.slice(start, stop - start) for path, column in columns.items()}, rows)
@@ -138,7 +138,7 @@ def _flat(column: pa.Array) -> pa.Array:
 
 
 def _decoded(column: pa.Array) -> pa.Array:
-    return _flat(column.dictionary_decode()) if pa.types.is_dictionary(column.type) else column
+    return _flat(decoded(column)) if pa.types.is_dictionary(column.type) else column
 
 
 def _slices(columns: Mapping[str, pa.Array], rows: int) -> list[tuple[int, int, int]]:
@@ -182,7 +182,10 @@ def _value_bytes(column: pa.Array) -> np.ndarray | int:
 def _comparable(column: pa.Array) -> pa.Array:
     """A filter's column: text as `label_text` writes it, other types as they are."""
     values = column.dictionary if pa.types.is_dictionary(column.type) else column
-    return label_text(column) if is_text(values.type) and not _valid(to_text(values)) else column
+    if not is_text(values.type):
+        return column
+    is_view = pa.types.is_binary_view(values.type) or pa.types.is_string_view(values.type)
+    return label_text(column) if is_view or not _valid(to_text(values)) else column
 
 
 def _valid(text: pa.Array) -> bool:

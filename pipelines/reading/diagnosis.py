@@ -72,6 +72,8 @@ def explain_failure(shard: Shard, error: BaseException) -> str:
         return f"has encrypted columns, for which there is no key here ({text}); decrypt it first"
     if isinstance(error, MemoryError):
         return f"needs more memory than there is to be decoded ({text})"
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return f"holds data of a kind that cannot be read here ({text}); write it without that"
     try:
         found = _explain_gzip(shard) if shard.format is ShardFormat.JSONL_GZ else None
     except OSError:

@@ -22,7 +22,7 @@ def encode_labels(values: pa.Array, hosts: bool = False) -> pa.DictionaryArray:
         hosts: take the values for URLs and keep their hosts.
     """
     if pa.types.is_dictionary(values.type) and len(values.dictionary) > len(values):
-        values = values.dictionary_decode()
+        values = label_text(values)
     if not pa.types.is_dictionary(values.type):
         values = _dictionary_of(origins(label_text(values)) if hosts else values)
     distinct = label_text(values.dictionary)
@@ -103,10 +103,18 @@ def check_label_type(type_: pa.DataType) -> None:
         raise ValueError(str(error)) from error
 
 
+def decoded(values: pa.DictionaryArray) -> pa.Array:
+    """A dictionary's values, row by row; views as text of the common layout, since Arrow cannot look them up."""
+    dictionary = values.dictionary
+    if pa.types.is_string_view(dictionary.type) or pa.types.is_binary_view(dictionary.type):
+        return to_text(dictionary).take(values.indices)
+    return values.dictionary_decode()
+
+
 def to_text(values: pa.Array) -> pa.Array:
     """Text of any layout (see `is_text`) or nulls as large_string; bytes are taken as they are, UTF-8 or not."""
     if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
+        values = decoded(values)
     type_ = values.type
     if pa.types.is_large_string(type_):
         return values
@@ -128,7 +136,7 @@ def label_text(values: pa.Array) -> pa.LargeStringArray:
         pa.ArrowException: another type.
     """
     if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
+        values = decoded(values)
     if isinstance(values.type, pa.BaseExtensionType):
         is_uuid, values = isinstance(values.type, pa.UuidType), values.storage
         if is_uuid:
