@@ -37,9 +37,7 @@ class Loss:
     @classmethod
     def of(cls, coverage: ShardCoverage) -> Loss:
         """A shard's."""
-        return cls(
-            sum(coverage.dead.values()), coverage.rows, sum(coverage.dead_bytes.values()), coverage.row_bytes
-        )
+        return cls(sum(coverage.dead.values()), coverage.rows, sum(coverage.dead_bytes.values()), coverage.row_bytes)
 
     @property
     def rows_share(self) -> float:

@@ -64,7 +64,8 @@ class Domains(Measure):
     """Totals by facet value, keyed by the value's hash so that millions of hosts stay exact and stream.
 
     With a cluster field, also the totals by 1,024 hash groups of the cluster key (of the content for documents without
-    one, which are clusters by themselves) and every distinct pair of value and cluster key; sums of squares over clusters would not add up over splits, group totals do.
+    one, which are clusters by themselves) and every distinct pair of value and cluster key; sums of squares over
+    clusters would not add up over splits, group totals do.
     """
 
     name = "domains"

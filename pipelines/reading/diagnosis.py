@@ -165,12 +165,12 @@ def _behind_gzip(shard: Shard, whole: int, start: int) -> str | None:
         while block := file.read(_BLOCK):
             if block.strip(b"\x00"):
                 return None if block.startswith(b"\x1f\x8b") else (
-                    f"holds {count:,} bytes that are no gzip data behind its last whole member (at {start:,}): damaged, "
-                    "or something was appended"
+                    f"holds {count:,} bytes that are no gzip data behind its last whole member (at {start:,}): "
+                    "damaged, or something was appended"
                 )  # fmt: skip
     return (
-        f"ends with {count:,} zero bytes behind its last whole gzip member (at {start:,}): padding, as tapes and copies "
-        f"of blocks leave it, or lost data; if it is padding, cut the file there: truncate -s {start} FILE"
+        f"ends with {count:,} zero bytes behind its last whole gzip member (at {start:,}): padding, as tapes and "
+        f"copies of blocks leave it, or lost data; if it is padding, cut the file there: truncate -s {start} FILE"
     )
 
 

@@ -66,8 +66,8 @@ class DeadLetter:
 class SplitTally:
     """What became of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
 
-    ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines without
-    their ends in JSON lines, of the rows' texts in columnar formats.
+    ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
+    without their ends in JSON lines, of the rows' texts in columnar formats.
     """
 
     rows: int = 0

@@ -139,7 +139,9 @@ class _Parser:
     def _assemble(self, rows: np.ndarray, objects: list[dict[str, Any]], sources: list[bytes]) -> DocumentBatch | None:
         mistyped = np.zeros(len(rows), dtype=bool)
         get = self._getters
-        columns = {path: _labels([get[path](value) for value in objects], sources, get[path]) for path in self._fields.labels}
+        columns = {
+            path: _labels([get[path](value) for value in objects], sources, get[path]) for path in self._fields.labels
+        }
         texts = [get[self._fields.text](value) for value in objects]
         columns[self._fields.text] = _texts(texts, mistyped)
         clauses = [_clause_column(clause, [get[clause.column](value) for value in objects]) for clause in self._clauses]

@@ -67,14 +67,21 @@ _MAGICS: tuple[tuple[int, bytes, str], ...] = (
     (0, rb"\x93NUMPY", f"is a NumPy array; {_REWRITE}"),
     (0, rb"\x89HDF\r\n\x1a\n", f"is HDF5; {_REWRITE}"),
     (0, rb"\x7fELF", "is a program; it holds no documents"),
-    (0, rb"version https://git-lfs|version https://hawser", "is a Git LFS pointer and not the file itself; run `git lfs pull`"),
+    (
+        0,
+        rb"version https://git-lfs|version https://hawser",
+        "is a Git LFS pointer and not the file itself; run `git lfs pull`",
+    ),
     (0, rb"(\.\./)*(\.git/|/)annex/objects/", "is a git-annex pointer and not the file itself; run `git annex get`"),
 )  # fmt: skip
 
 _PATTERNS = tuple((offset, re.compile(pattern, re.DOTALL), text) for offset, pattern, text in _MAGICS)
 
 _TEXTS: tuple[tuple[bytes, str], ...] = (
-    (rb"<!doctype html|<html|<head|<body", "is an HTML page, such as an error page that was saved under its name; fetch it again"),
+    (
+        rb"<!doctype html|<html|<head|<body",
+        "is an HTML page, such as an error page that was saved under its name; fetch it again",
+    ),
     (rb"<\?xml|<error>", "is XML, such as an object store's error message saved under its name; fetch it again"),
     (rb"WARC/[01]\.", f"is a WARC archive; {_REWRITE}"),
 )  # fmt: skip

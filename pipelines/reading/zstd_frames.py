@@ -17,7 +17,6 @@ _MOST_WINDOW = 2**27
 """Decoders refuse larger windows by default (ZSTD_WINDOWLOG_LIMIT_DEFAULT), and so does Arrow's."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame: compressed bytes ``[start, stop)``, and its decoded bytes if the header says them."""
@@ -79,8 +78,8 @@ def _check_window(source: _Source, start: int, descriptor: int) -> None:
 def _too_wide(source: _Source, window: int) -> ShardError:
     return ShardError(
         source.shard,
-        f"needs {window / 2**20:,.0f} MiB of memory to decode its zstd frames, as zstd --long or --ultra write them; at "
-        f"most {_MOST_WINDOW >> 20} MiB are read: compress it without --long=28 or more",
+        f"needs {window / 2**20:,.0f} MiB of memory to decode its zstd frames, as zstd --long or --ultra write them; "
+        f"at most {_MOST_WINDOW >> 20} MiB are read: compress it without --long=28 or more",
     )
 
 
@@ -104,8 +103,8 @@ def _frame(source: _Source, start: int) -> Frame:
     if dictionary_bytes and (dictionary := source.integer(start + 6 - single_segment, dictionary_bytes)):
         raise ShardError(
             source.shard,
-            f"was compressed with a zstd dictionary (number {dictionary:,}), which is not in the file; decompress it with "
-            "zstd -D and compress it without one",
+            f"was compressed with a zstd dictionary (number {dictionary:,}), which is not in the file; decompress it "
+            "with zstd -D and compress it without one",
         )
     size_flag = descriptor >> 6
     size_bytes = single_segment if size_flag == 0 else 1 << size_flag

@@ -1,7 +1,7 @@
 """pyfixest#20: rows without a cluster value were one cluster, and the interval of a share became [0, 100] %.
 
-200 hosts of 5 documents and 1,000 documents whose url is null, clustered by the url's host. Right: each document without
-a cluster value is a cluster of its own. The interval is computed here from the clusters themselves, not from groups.
+200 hosts of 5 documents and 1,000 documents whose url is null, clustered by the url's host. Right: each document
+without a cluster value is a cluster of its own. The interval is computed here from the clusters themselves, not from groups.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from tests.runners.states import state_of
 
 HOSTS, EACH, ALONE = 200, 5, 1000
 ROWS = [
-    *({"text": f"page {h} {n}", "url": f"https://host{h}.example/{n}", "kind": "web"} for h in range(HOSTS) for n in range(EACH)),
-    *({"text": f"note {n}", "url": None if n % 3 else ("" if n % 2 else "no url"), "kind": "notes"} for n in range(ALONE)),
+    *(
+        {"text": f"page {h} {n}", "url": f"https://host{h}.example/{n}", "kind": "web"}
+        for h in range(HOSTS)
+        for n in range(EACH)
+    ),
+    *(
+        {"text": f"note {n}", "url": None if n % 3 else ("" if n % 2 else "no url"), "kind": "notes"}
+        for n in range(ALONE)
+    ),
 ]
 FIELDS = {"domain": "kind", "cluster": {"url_host": "url"}}
 
 
-def audited(folder: Path, parts: int, rows: list[dict[str, str | None]]) -> tuple[dict[str, dict[str, object]], int, bytes]:
+def audited(
+    folder: Path, parts: int, rows: list[dict[str, str | None]]
+) -> tuple[dict[str, dict[str, object]], int, bytes]:
     """Shares of documents by value, documents without a cluster, and the bytes of the table of cluster groups."""
     folder.mkdir()
     (folder / "data").mkdir()
@@ -55,12 +64,14 @@ def test_documents_without_a_cluster_value_are_clusters_by_themselves(tmp_path: 
     assert alone == ALONE
     assert (web["count"], notes["count"], web["share"]) == (HOSTS * EACH, ALONE, 0.5)
     total = HOSTS * EACH + ALONE
-    # The ratio's linearised variance over the clusters: residuals y_c - p N_c of 200 hosts and of 1,000 single documents.
+    # The ratio's linearised variance over the clusters: residuals y_c - p N_c of 200 hosts and 1,000 documents.
     squares = HOSTS * (EACH - 0.5 * EACH) ** 2 + ALONE * (0 - 0.5) ** 2
     half = 1.96 * math.sqrt(squares) / total
     assert half == pytest.approx(0.038, abs=0.0005)
     for row in (web, notes):
-        assert row["low"] == pytest.approx(0.5 - half, abs=0.006)  # groups of clusters estimate it within their own error
+        assert row["low"] == pytest.approx(
+            0.5 - half, abs=0.006
+        )  # groups of clusters estimate it within their own error
         assert row["high"] == pytest.approx(0.5 + half, abs=0.006)
     again, alone_again, groups_again = audited(tmp_path / "three", 3, ROWS[::-1])
     assert (again, alone_again, groups_again) == (found, alone, groups)  # however the corpus is divided

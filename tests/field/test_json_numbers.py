@@ -1,7 +1,7 @@
 """jsonlite#405: integers of JSON beyond 64 bits became floats, and two ids became one (1.2345678901234568e+29).
 
-Right: two ids with all their digits, in facets and clusters too. The text of floats stays as it was (as Arrow writes it,
-so that every format agrees). A number beyond the range of floats is JSON, and costs no document either.
+Right: two ids with all their digits, in facets and clusters too. The text of floats stays as it was (as Arrow writes
+it, so that every format agrees). A number beyond the range of floats is JSON, and costs no document either.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_integers_keep_their_digits(tmp_path_factory: pytest.TempPathFactory, nu
 
 
 def test_nan_is_no_json_and_the_reason_says_so(tmp_path: Path) -> None:
-    """Strict JSON has no NaN: the row stays a dead letter, under a reason of its own; also in fields that are not read."""
+    """Strict JSON has no NaN: the row stays a dead letter, under a reason of its own; also in other fields."""
     lines = [
         json.dumps({"text": "good"}),
         json.dumps({"text": "t", "score": float("nan")}),

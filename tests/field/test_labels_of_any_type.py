@@ -29,7 +29,9 @@ from tests.pipelines.reading.shard_files import plan, read
 
 DIGESTS = [hashlib.md5(str(i).encode()).digest() for i in range(40)]
 EVERYWHERE = ReadSettings(
-    DocumentSpec.model_validate({"id": "x", "domain": "x", "facets": {"f": "x", "h": {"url_host": "x"}}, "cluster": "x"})
+    DocumentSpec.model_validate(
+        {"id": "x", "domain": "x", "facets": {"f": "x", "h": {"url_host": "x"}}, "cluster": "x"}
+    )
 )
 
 
@@ -48,7 +50,9 @@ def table_of(labels: pa.Array) -> pa.Table:
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 @pytest.mark.parametrize(
-    "type_", [pa.binary(16), pa.binary(), pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())], ids=str
+    "type_",
+    [pa.binary(16), pa.binary(), pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())],
+    ids=str,
 )
 def test_a_digest_is_a_label_in_hexadecimal_digits(tmp_path: Path, suffix: str, type_: pa.DataType) -> None:
     if pa.types.is_dictionary(type_):
@@ -94,7 +98,10 @@ WRITTEN: list[tuple[pa.Array, list[str | None]]] = [
     (pa.array([datetime.date(2024, 2, 29), None], pa.date64()), ["2024-02-29", None]),
     (pa.array([datetime.time(1, 2, 3), None], pa.time32("s")), ["01:02:03", None]),
     (pa.array([datetime.datetime(2024, 2, 29, 1, 2, 3), None], pa.timestamp("ms")), ["2024-02-29 01:02:03.000", None]),
-    (pa.array([datetime.datetime(2024, 2, 29, tzinfo=UTC), None], pa.timestamp("s", "UTC")), ["2024-02-29 00:00:00Z", None]),
+    (
+        pa.array([datetime.datetime(2024, 2, 29, tzinfo=UTC), None], pa.timestamp("s", "UTC")),
+        ["2024-02-29 00:00:00Z", None],
+    ),
     (pa.array([decimal.Decimal("1.20"), None]), ["1.20", None]),
     (pa.array([decimal.Decimal("1.20"), None], pa.decimal256(50, 2)), ["1.20", None]),
     (pa.nulls(3), [None, None, None]),
@@ -144,14 +151,18 @@ def test_json_labels_of_any_type_keep_their_documents(tmp_path: Path) -> None:
 
 
 TYPES = st.sampled_from(
-    [pa.binary(), pa.binary(16), pa.large_binary(), pa.binary_view(), pa.string(), pa.large_string(), pa.bool_(), pa.int8(),
-     pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.date32(), pa.timestamp("us"), pa.time64("ns"),
+    [pa.binary(), pa.binary(16), pa.large_binary(), pa.binary_view(), pa.string(), pa.large_string(), pa.bool_(),
+     pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.date32(), pa.timestamp("us"), pa.time64("ns"),
      pa.duration("s"), pa.decimal128(20, 3), pa.null(), pa.uuid()]
 )  # fmt: skip
 
 
 @settings(deadline=None, max_examples=60)
-@given(type_=TYPES, data=st.lists(st.one_of(st.none(), st.binary(min_size=16, max_size=16)), min_size=1, max_size=40), dictionary=st.booleans())
+@given(
+    type_=TYPES,
+    data=st.lists(st.one_of(st.none(), st.binary(min_size=16, max_size=16)), min_size=1, max_size=40),
+    dictionary=st.booleans(),
+)
 def test_the_number_of_documents_never_depends_on_a_label(
     tmp_path_factory: pytest.TempPathFactory, type_: pa.DataType, data: list[bytes | None], dictionary: bool
 ) -> None:
@@ -179,7 +190,12 @@ def _any_bytes(type_: pa.DataType, data: list[bytes | None]) -> pa.Array:
     if types.is_string(type_) or types.is_large_string(type_):
         raw = pa.array(data, pa.large_binary() if types.is_large_string(type_) else pa.binary())
         return pa.Array.from_buffers(type_, len(raw), raw.buffers(), raw.null_count)
-    if types.is_fixed_size_binary(type_) or types.is_binary(type_) or types.is_large_binary(type_) or type_ == pa.binary_view():
+    if (
+        types.is_fixed_size_binary(type_)
+        or types.is_binary(type_)
+        or types.is_large_binary(type_)
+        or type_ == pa.binary_view()
+    ):
         return pa.array(data, type_)
     if types.is_boolean(type_):
         return pa.array([None if value is None else bool(value[0] & 1) for value in data])
@@ -190,7 +206,9 @@ def _any_bytes(type_: pa.DataType, data: list[bytes | None]) -> pa.Array:
     clipped = [
         b"\0" * width
         if value is None
-        else min(max(int.from_bytes(value[:width], "little", signed=True), low), high).to_bytes(width, "little", signed=True)
+        else min(max(int.from_bytes(value[:width], "little", signed=True), low), high).to_bytes(
+            width, "little", signed=True
+        )
         for value in data
     ]
     mask = pa.array([value is not None for value in data])

@@ -144,7 +144,11 @@ DAMAGES: list[Callable[[bytes, random.Random], tuple[str, bytes]]] = [_cut, _nul
     by_shard=st.sampled_from([0.0, 0.1, 0.5]),
 )
 def test_every_lost_byte_is_within_the_stated_budgets_or_the_run_fails(
-    damages: list[Callable[[bytes, random.Random], tuple[str, bytes]]], good: int, seed: int, limit: float, by_shard: float
+    damages: list[Callable[[bytes, random.Random], tuple[str, bytes]]],
+    good: int,
+    seed: int,
+    limit: float,
+    by_shard: float,
 ) -> None:
     rng = random.Random(seed)
     with TemporaryDirectory() as name:
