@@ -118,7 +118,7 @@ class Assembler:
             columns: the text as large_string, and the labels' columns; [R] each.
             clause_columns: each filter clause's column, [R].
             raw: the bytes that stand for the i-th of them in a dead letter.
-            mistyped: bool [R], rows whose text is not text.
+            mistyped: bool [R], rows whose text is not text, or that hold a label of a type that is not wanted.
 
         Returns:
             The documents among them, or None when there is none.

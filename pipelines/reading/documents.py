@@ -20,11 +20,16 @@ LETTERS_PER_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """What a reader needs of the audit spec."""
+    """What a reader needs of the audit spec.
+
+    ``plain_labels``: a JSON row whose label is an object or a list is a dead letter, for who compares what labels say
+    (a benchmark's answers); otherwise it is kept, and the label is its JSON.
+    """
 
     document: DocumentSpec
     filter: tuple[FilterClause, ...] = ()
     limits: LimitsSpec = field(default_factory=LimitsSpec)
+    plain_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

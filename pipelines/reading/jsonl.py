@@ -100,6 +100,7 @@ class _Parser:
     def __init__(self, shard: Shard, settings: ReadSettings, tally: SplitTally) -> None:
         self._fields = Fields.of(shard, settings)
         self._clauses = settings.filter
+        self._plain_labels = settings.plain_labels
         self._tally = tally
         self._assembler = Assembler(self._fields, settings, tally)
         self._getters = {path: _getter(path) for path in self._fields.columns}
@@ -138,6 +139,9 @@ class _Parser:
 
     def _assemble(self, rows: np.ndarray, objects: list[dict[str, Any]], sources: list[bytes]) -> DocumentBatch | None:
         mistyped = np.zeros(len(rows), dtype=bool)
+        if self._plain_labels:
+            for path in self._fields.labels:
+                mistyped |= np.array([type(self._getters[path](value)) in (dict, list) for value in objects])
         get = self._getters
         columns = {
             path: _labels([get[path](value) for value in objects], sources, get[path]) for path in self._fields.labels

@@ -1,7 +1,7 @@
 """pyfixest#20: rows without a cluster value were one cluster, and the interval of a share became [0, 100] %.
 
 200 hosts of 5 documents and 1,000 documents whose url is null, clustered by the url's host. Right: each document
-without a cluster value is a cluster of its own. The interval is computed here from the clusters themselves, not from groups.
+without a cluster value is a cluster of its own. The interval is computed here from the clusters, not from groups.
 """
 
 from __future__ import annotations
