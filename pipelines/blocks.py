@@ -126,6 +126,7 @@ class BlockBuilder:
         np.cumsum(tokens, out=offsets[1:])
         facets = {name: _facet([batch.facets[name] for batch in self._batches]) for name in self._batches[0].facets}
         names, domains = _sorted_domain(facets[PRIMARY])
+        clusters = _clusters(self._batches, high, low)
         block = Block(
             split=self._split,
             split_key=self._split_key,
@@ -140,7 +141,8 @@ class BlockBuilder:
             names=names,
             domains=domains,
             facets=facets,
-            clusters=_clusters(self._batches),
+            clusters=clusters and clusters[0],
+            alone=clusters and clusters[1],
             ids=_buffers.get(threading.get_ident(), _NO_IDS)[: self._tokens],
             offsets=offsets,
             document_ids=_document_ids(self._batches),
@@ -177,12 +179,18 @@ def _sorted_domain(column: FacetColumn) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(column.values.take(pa.array(order)).to_pylist()), positions[column.codes]
 
 
-def _clusters(batches: list[DocumentBatch]) -> tuple[np.ndarray, np.ndarray] | None:
+def _clusters(
+    batches: list[DocumentBatch], high: np.ndarray, low: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray] | None:
+    """Hashes of the cluster keys, and which documents have none: theirs is the content hash, ``high`` and ``low``."""
     parts = [batch.cluster for batch in batches if batch.cluster is not None]
     if not parts:
         return None
-    offsets, data = text_buffers(pa.concat_arrays(parts))
-    return hash_documents(data, offsets)
+    keys = pa.concat_arrays(parts)
+    alone = np.asarray(pc.is_null(keys).to_numpy(zero_copy_only=False), dtype=bool)
+    offsets, data = text_buffers(pc.fill_null(keys, ""))
+    of_keys = hash_documents(data, offsets)
+    return (np.where(alone, high, of_keys[0]), np.where(alone, low, of_keys[1])), alone
 
 
 def _document_ids(batches: list[DocumentBatch]) -> pa.LargeBinaryArray:

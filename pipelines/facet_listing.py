@@ -106,8 +106,11 @@ class FacetListing:
         return table.take(pa.array(by_facet_name))
 
     def clusters(self, reader: PartialReader) -> np.ndarray:
-        """Distinct clusters of every listed row, int64; a remainder's are counted once across its values."""
-        counts = np.zeros(len(self.facet_of_row), np.int64)
+        """Distinct clusters of every listed row, int64; a remainder's are counted once across its values.
+
+        Documents without a cluster value are a cluster each.
+        """
+        counts = domains_measure.exact_bincount(self.row, self.values.columns["alone"], len(self.facet_of_row))
         held: tuple[np.ndarray, ...] | None = None
         for chunk in reader.chunks("clusters", domains_measure.CLUSTERS):
             columns: tuple[np.ndarray, ...] = (

@@ -14,7 +14,7 @@ from corpus_audit.pipelines import count_tables
 from corpus_audit.pipelines.count_tables import CountTable
 from corpus_audit.pipelines.facet_listing import FacetListing, named
 from corpus_audit.pipelines.kernels.hashing import digests
-from corpus_audit.pipelines.measures import duplicates, lengths, neighbours, samples, split_totals, tokens
+from corpus_audit.pipelines.measures import domains, duplicates, lengths, neighbours, samples, split_totals, tokens
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.partials import Partial, PartialReader
 from corpus_audit.pipelines.statistics.lengths import bucket_edges
@@ -53,6 +53,12 @@ class Profile:
             return listing.table(None), None
         clusters = listing.clusters(self.reader("domains", "clusters"))
         return listing.table(clusters), listing.cluster_groups(self.reader("domains", "groups"))
+
+    def documents_without_cluster(self) -> int:
+        """Documents that have no cluster value, each of which is a cluster; 0 where no cluster field is set."""
+        chunks = self.reader("domains", "values").chunks("values", domains.VALUES)
+        primary = ((chunk.columns["facet"] == 0, chunk.columns["alone"]) for chunk in chunks)
+        return sum(int(alone[is_primary].sum()) for is_primary, alone in primary)
 
     def split_totals(self) -> pa.Table | None:
         """Columns facet, value, split, documents, bytes, tokens of a sampled audit."""

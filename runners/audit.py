@@ -37,7 +37,8 @@ from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
 from corpus_audit.runners.logs import quiet_engine_logs
-from corpus_audit.runners.shard_states import ShardState, nothing_counted
+from corpus_audit.runners.shard_loss import nothing_counted, refuse_shards_without_documents
+from corpus_audit.runners.shard_states import ShardState
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
@@ -273,6 +274,7 @@ class _Run:
             reader = PartialReader(self.job.path_of(Coverage.name, state.shard, state.sha256))
             state.coverage = ShardCoverage.of(reader.partial(Coverage().tables()))
             state.verified = self._verified(state)
+        refuse_shards_without_documents(states)
 
     def _verified(self, state: ShardState) -> int:
         reader = PartialReader(self.job.path_of(Verification.name, state.shard, state.sha256))

@@ -234,6 +234,7 @@ def _optional(domain: Choice, look: Look, text: Column) -> list[str]:
         "#limits:",
         "#  document_bytes: 67108864",
         "#  dead_letter_share: 0.0001",
+        "#  shard_dead_letter_share: 0.1",
         "#  expansion: 200",
         "#  dead_letter_excerpts: false",
         "",

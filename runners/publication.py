@@ -144,6 +144,8 @@ def _shards(states: list[ShardState]) -> pa.Table:
                 "rows": coverage.rows if coverage else 0,
                 "documents": coverage.documents if coverage else 0,
                 "dead_letters": sum(coverage.dead.values()) if coverage else 0,
+                "row_bytes": coverage.row_bytes if coverage else 0,
+                "dead_letter_bytes": sum(coverage.dead_bytes.values()) if coverage else 0,
                 "filtered": sum(coverage.filtered.values()) if coverage else 0,
                 "nul_documents": coverage.nul_documents if coverage else 0,
                 "error": state.error,

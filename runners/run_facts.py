@@ -15,6 +15,7 @@ from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.verification import NEEDED
 from corpus_audit.runners.baselines import baseline_facts
+from corpus_audit.runners.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.audit import AuditSpec
 from corpus_audit.schemas.snapshot import ShardStatus, snapshot_digest
 
@@ -81,6 +82,9 @@ def run_facts(name: str, material: Material) -> dict[str, Any]:
             },
         },
         "cluster": _source_text(spec.document.cluster) if spec.document.cluster is not None else None,
+        "documents_without_cluster": (
+            material.profile.documents_without_cluster() if spec.document.cluster is not None else 0
+        ),
         "token_groups": "domain" if material.profile.groups_by_domain else "overall",
         "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
         "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
@@ -108,6 +112,8 @@ def coverage_facts(material: Material) -> dict[str, Any]:
         "rows": sum(coverage.rows for coverage in totals),
         "documents": material.documents,
         "dead_letters": sum(sum(coverage.dead.values()) for coverage in totals),
+        "row_bytes": sum(coverage.row_bytes for coverage in totals),
+        "dead_letter_bytes": sum(sum(coverage.dead_bytes.values()) for coverage in totals),
         "filtered": sum(sum(coverage.filtered.values()) for coverage in totals),
         "sample_share": material.spec.sample.share if material.spec.sample else 1.0,
         "conserved": is_conserved(material),
@@ -146,14 +152,15 @@ def integrity_rules(
     """The rules that are always on: whether each holds, and what was seen or is wrong."""
     failed = [state for state in states if state.error is not None]
     budget = spec.limits.dead_letter_share
-    dead = coverage["dead_letters"] / coverage["rows"] if coverage["rows"] else 0.0
+    loss = Loss(coverage["dead_letters"], coverage["rows"], coverage["dead_letter_bytes"], coverage["row_bytes"])
+    reasons = Counter(reason for state in states if state.coverage for reason in state.coverage.dead)
     first = f"; the first is {failed[0].shard.name}: {failed[0].error}" if failed else ""
     rules = [
         (
             "coverage",
             not failed,
             f"{len(failed)} of {len(states)} shards could not be read{first}",
-            "every shard was read",
+            "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
         ),
         ("conservation", coverage["conserved"], "rows are unaccounted for", "every row is accounted for"),
         (
@@ -170,11 +177,12 @@ def integrity_rules(
         ),
         (
             "dead_letter_budget",
-            dead <= budget,
-            f"{coverage['dead_letters']} of {coverage['rows']} rows are dead letters ({dead:.3%}), more than the "
-            f"limit of {budget:.3%}",
-            f"{coverage['dead_letters']} of {coverage['rows']} rows, the limit is {budget:.3%}",
+            loss.share <= budget,
+            f"{loss} are dead letters, more than the limit of {budget:.3%} of rows and of bytes"
+            + hints(sorted(reasons)),
+            f"{loss}; the limit of both is {budget:.3%}",
         ),
+        shard_loss_rule(spec.limits, states),
     ]
     return [
         {"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad}

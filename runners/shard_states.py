@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from corpus_audit.pipelines.job import PlannedShard
@@ -38,19 +37,3 @@ class ShardState:
     def sha256(self) -> str:
         """Digest of its bytes; empty if it could not be hashed."""
         return self.planned.plan.sha256
-
-
-def nothing_counted(states: list[ShardState]) -> str:
-    """Why there is not a single document."""
-    errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
-    dropped: Counter[str] = Counter()
-    for state in states:
-        if state.coverage:
-            dropped.update(state.coverage.dead)
-            dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
-    parts = [f"the corpus has no document to count ({len(states)} shards)"]
-    if errors:
-        parts.append(f"{len(errors)} could not be read; {errors[0]}")
-    if dropped:
-        parts.append("rows were dropped: " + ", ".join(f"{n} {reason}" for reason, n in dropped.most_common()))
-    return "; ".join(parts)

@@ -169,7 +169,7 @@ class LimitsSpec(Model):
         default=64 * 2**20, description="A longer text or JSON line is a dead letter (too_large)."
     )
     dead_letter_share: Share = Field(
-        default=0.0001, description="More dead letters than this share of rows: no verdict."
+        default=0.0001, description="More dead letters than this share of rows, or of their bytes: no verdict."
     )
     expansion: Annotated[int, Field(ge=2)] = Field(
         default=200,
@@ -177,6 +177,11 @@ class LimitsSpec(Model):
     )
     dead_letter_excerpts: bool = Field(
         default=False, description="Write the first 200 bytes of bad rows into dead_letters."
+    )
+    shard_dead_letter_share: Share = Field(
+        default=0.1,
+        description="More dead letters than this share of one shard's rows or bytes (and than dead_letter_share): no "
+        "verdict.",
     )
 
 

@@ -19,6 +19,7 @@ INTEGRITY_RULES = (
     "digests",
     "tokenizer_verification",
     "dead_letter_budget",
+    "shard_loss",
     "contamination_self_check",
 )
 """Rules that every run is held against, whatever the policy says; no waiver reaches them."""

@@ -220,6 +220,8 @@ SHARDS = pa.schema(
         field("rows", pa.int64(), "rows read", "rows"),
         field("documents", pa.int64(), "rows counted as documents", "documents"),
         field("dead_letters", pa.int64(), "rows that could not be counted", "rows"),
+        field("row_bytes", pa.int64(), "bytes of all rows' lines (of their texts in columnar formats)", "bytes", True),
+        field("dead_letter_bytes", pa.int64(), "of them, bytes of rows that could not be counted", "bytes", True),
         field("filtered", pa.int64(), "rows that the filter dropped", "rows"),
         field("nul_documents", pa.int64(), "counted documents that hold a NUL character", "documents"),
         field("error", pa.string(), "why the shard could not be read", nullable=True),

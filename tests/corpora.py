@@ -190,7 +190,7 @@ TEXTS = st.one_of(
 )
 
 DOMAIN_NAMES = st.sampled_from(["web", "books", "код", "a b", "", None])
-CLUSTER_NAMES = st.sampled_from([f"host-{number}.example" for number in range(12)])
+CLUSTER_NAMES = st.sampled_from([*(f"host-{number}.example" for number in range(12)), "", None])
 
 
 def documents(max_size: int = 40) -> st.SearchStrategy[list[Document]]:

@@ -169,9 +169,8 @@ class Oracle:
         group = content[0] & 63
         key: object = number
         if self.clustered:
-            name = document.cluster or "(none)"
-            key = name
-            hashed = digest(name)
+            key = document.cluster or number
+            hashed = digest(document.cluster) if document.cluster else content
             group = hashed[0] & 63
             wide = (hashed[0] | hashed[1] << 8) & 1023
             for facet, value in facets.items():

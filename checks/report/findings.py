@@ -163,6 +163,9 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
         f"{numbers.grouped(coverage.filtered)} were filtered and {numbers.grouped(coverage.dead_letters)} "
         f"({numbers.percent(dead, 3) if dead else '0 %'}) could not be counted.",
     )
+    if coverage.dead_letter_bytes and coverage.row_bytes:
+        share = numbers.percent(coverage.dead_letter_bytes / coverage.row_bytes, 3)
+        yield (f"Those hold {numbers.byte_size(coverage.dead_letter_bytes)}, {share} of the bytes of all rows.",)
     if not coverage.conserved:
         yield ("The rows do not add up.",)
 
@@ -215,6 +218,13 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
             "Counts are exact for this snapshot. Intervals say how far a share would move if the ",
             *unit,
             " were drawn anew from the same sources; they are not errors of counting.",
+        )
+    if model.documents_without_cluster:
+        yield (
+            f"{numbers.plural(model.documents_without_cluster, 'document')} of "
+            f"{numbers.grouped(coverage.documents)} have no value of ",
+            Name(model.cluster or ""),
+            "; each is a cluster of its own.",
         )
     if model.totals.domains > 1:
         yield (

@@ -114,6 +114,7 @@ class ReportModel:
     verdict: VerdictView | None = None
     trends: TrendView | None = None
     near_duplicates: bool = False
+    documents_without_cluster: int = 0
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -181,6 +182,7 @@ def load_report(run_dir: Path) -> ReportModel:
         shards=tables.shard_rows(table("shards"), TOP_SHARDS_IN_ERROR, TOP_SHARDS),
         filter=run.filter,
         cluster=run.cluster,
+        documents_without_cluster=run.documents_without_cluster,
         token_groups=run.token_groups,
         methods=tuple(sorted(set(mine["method"].to_pylist()))),
         dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,

@@ -43,6 +43,8 @@ class Coverage:
     digests_computed: int
     digests_remembered: int
     duplicate_shards: int
+    row_bytes: int = 0
+    dead_letter_bytes: int = 0
 
     @property
     def shards_used(self) -> int:
@@ -133,6 +135,7 @@ class RunFile:
     versions: dict[str, Any]
     files: dict[str, PublishedFile]
     spec: dict[str, Any]
+    documents_without_cluster: int = 0
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         before = 0
         for split in plan.splits:
             tally = SplitTally()
-            for batch in read_split(shard, split, ReadSettings(document), tally):
+            for batch in read_split(shard, split, ReadSettings(document, plain_labels=True), tally):
                 answers = batch.facets[PRIMARY].to_pylist()
                 names = [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
                 for row, prompt, answer, name in zip(batch.rows, batch.text.to_pylist(), answers, names, strict=True):

@@ -49,6 +49,8 @@ class Block:
         domains: int64 [D], position in ``names``.
         facets: name -> column, the primary facet included.
         clusters: (high, low) of the cluster keys' hashes, uint64 [D] each, or None when documents are clusters.
+        alone: bool [D], documents without a cluster value: each is a cluster, and its content hash stands in
+            ``clusters``. None exactly when ``clusters`` is.
         ids: uint16 or uint32 [T] token ids, the narrower where it will do: these loops wait for memory.
         offsets: int64 [D + 1] into ``ids``.
         document_ids: large_binary [D] of the documents' ids (empty where the corpus has none).
@@ -71,6 +73,7 @@ class Block:
     domains: np.ndarray
     facets: dict[str, FacetColumn]
     clusters: tuple[np.ndarray, np.ndarray] | None
+    alone: np.ndarray | None
     ids: np.ndarray
     offsets: np.ndarray
     document_ids: pa.LargeBinaryArray
@@ -102,6 +105,7 @@ class Block:
             **{name: getattr(self, name)[rows] for name in plain},
             facets=facets,
             clusters=clusters,
+            alone=None if self.alone is None else self.alone[rows],
             ids=gather.take_runs(self.ids, self.offsets[rows], offsets),
             offsets=offsets,
             hits=None,

@@ -20,7 +20,7 @@ from corpus_audit.pipelines.reading.documents import SplitTally
 from corpus_audit.schemas.audit import AuditSpec
 
 OUTCOMES = TableSpec((("cell", Kind.CELL), ("rows", Kind.SUM)))
-"""Cells of (name, 0); the names are ``outcome:reason``."""
+"""Cells of (name, 0); the names are ``outcome:reason``. ``row_bytes:`` and ``dead_bytes:<reason>`` count bytes."""
 
 LETTERS = TableSpec(
     (
@@ -33,13 +33,14 @@ LETTERS = TableSpec(
 )
 
 DOCUMENT, DEAD, FILTERED, NUL, VERIFIED = "document", "dead_letter", "filtered", "nul", "verified"
+ROW_BYTES, DEAD_BYTES = "row_bytes", "dead_bytes"
 
 
 class Coverage(Measure):
-    """Rows by outcome and reason, and the dead letters."""
+    """Rows and bytes by outcome and reason, and the dead letters."""
 
     name = "coverage"
-    version = 1
+    version = 2
     uses_tokens = False
     merges = False
 
@@ -78,7 +79,8 @@ class Verification(Measure):
 
 def coverage_partial(split: int, tally: SplitTally, nul_documents: int) -> Partial:
     """The coverage of one split."""
-    counts = {f"{DOCUMENT}:": tally.documents, f"{NUL}:": nul_documents}
+    counts = {f"{DOCUMENT}:": tally.documents, f"{NUL}:": nul_documents, f"{ROW_BYTES}:": tally.row_bytes}
+    counts |= {f"{DEAD_BYTES}:{reason}": n for reason, n in tally.dead_bytes.items()}
     counts |= {f"{DEAD}:{reason}": n for reason, n in tally.dead.items()}
     counts |= {f"{FILTERED}:{reason}": n for reason, n in tally.filtered.items()}
     names, outcomes = _outcomes(counts)
@@ -116,7 +118,8 @@ class ShardCoverage:
 
     Attributes:
         documents, nul_documents: counted documents, and those with a NUL.
-        dead, filtered: rows by reason.
+        row_bytes: bytes of all rows that were read (see `SplitTally`).
+        dead, filtered: rows by reason; dead_bytes: bytes of the dead letters by reason.
         letters: the dead letters as a merged table; reasons refer to ``names``.
     """
 
@@ -124,7 +127,9 @@ class ShardCoverage:
     letters: CountTable
     documents: int = 0
     nul_documents: int = 0
+    row_bytes: int = 0
     dead: dict[str, int] = field(default_factory=dict)
+    dead_bytes: dict[str, int] = field(default_factory=dict)
     filtered: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -137,6 +142,10 @@ class ShardCoverage:
                 coverage.documents = rows
             elif outcome == NUL:
                 coverage.nul_documents = rows
+            elif outcome == ROW_BYTES:
+                coverage.row_bytes = rows
+            elif outcome == DEAD_BYTES:
+                coverage.dead_bytes[reason] = rows
             elif outcome == DEAD:
                 coverage.dead[reason] = rows
             else:

@@ -24,6 +24,7 @@ VALUES = TableSpec(
         ("facet", Kind.KEY),
         ("value", Kind.BYTES),
         ("documents", Kind.SUM),
+        ("alone", Kind.SUM),
         ("bytes", Kind.SUM),
         ("characters", Kind.SUM),
         ("words", Kind.SUM),
@@ -34,6 +35,8 @@ VALUES = TableSpec(
         ("tokens_squared_high", Kind.WIDE_HIGH),
     )
 )
+"""``alone`` are documents without a cluster value, where a cluster field is set: each is a cluster of its own."""
+
 GROUPS = TableSpec(
     (
         ("high", Kind.KEY),
@@ -60,12 +63,13 @@ CLUSTERS = TableSpec(
 class Domains(Measure):
     """Totals by facet value, keyed by the value's hash so that millions of hosts stay exact and stream.
 
-    With a cluster field, also the totals by 1,024 hash groups of the cluster key and every distinct pair of value and
-    cluster; sums of squares over clusters would not add up over splits, group totals do.
+    With a cluster field, also the totals by 1,024 hash groups of the cluster key (of the content for documents without
+    one, which are clusters by themselves) and every distinct pair of value and cluster key; sums of squares over
+    clusters would not add up over splits, group totals do.
     """
 
     name = "domains"
-    version = 1
+    version = 2
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """Every facet and the cluster."""
@@ -84,18 +88,19 @@ class Domains(Measure):
             high, low = value_hashes(column.values)
             facet = np.full(len(high), position, np.uint64)
             values.append(_values(block, column.codes, high, low, facet, column.values))
-            if block.clusters is not None:
+            if block.clusters is not None and block.alone is not None:
+                keyed = np.flatnonzero(~block.alone)
                 groups.append(_groups(block, block.clusters[0], high, low, position, column.codes))
                 clusters.append(
                     CountTable(
                         CLUSTERS,
                         {
-                            "cluster_high": block.clusters[0],
-                            "cluster_low": block.clusters[1],
-                            "high": high[column.codes],
-                            "low": low[column.codes],
-                            "facet": np.full(len(block), position, np.uint64),
-                            "documents": np.ones(len(block), np.int64),
+                            "cluster_high": block.clusters[0][keyed],
+                            "cluster_low": block.clusters[1][keyed],
+                            "high": high[column.codes[keyed]],
+                            "low": low[column.codes[keyed]],
+                            "facet": np.full(len(keyed), position, np.uint64),
+                            "documents": np.ones(len(keyed), np.int64),
                         },
                     )
                 )
@@ -147,6 +152,8 @@ def _values(
             "facet": facet,
             "value": values.cast(pa.large_binary()),
             "documents": np.bincount(codes, minlength=size).astype(np.int64),
+            "alone": np.bincount(codes if block.alone is None else codes[block.alone], minlength=size).astype(np.int64)
+            * (block.alone is not None),
             "bytes": total(block.bytes),
             "characters": total(block.characters),
             "words": total(block.words),

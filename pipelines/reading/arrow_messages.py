@@ -16,7 +16,7 @@ from corpus_audit.schemas.snapshot import Shard
 
 FILE_MAGIC = b"ARROW1"
 _CONTINUATION = 0xFFFFFFFF
-_DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
+_SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _MOST_METADATA = 64 * 2**20
 
 
@@ -64,6 +64,12 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
         prefix = _exactly(shard, file, 8)
         continuation, length = struct.unpack("<Ii", prefix)
         if continuation != _CONTINUATION:
+            if not batches and _begins_before_015(shard, file, position):
+                raise ShardError(
+                    shard,
+                    "is Arrow IPC as versions before 0.15 wrote it (no continuation markers); rewrite it with a newer "
+                    "version: pyarrow.ipc reads it and writes the present format",
+                )
             raise ShardError(shard, f"holds no Arrow message at byte {position:,}: not Arrow IPC, or damaged")
         if length == 0:
             break
@@ -84,6 +90,19 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
     if not is_file and position + 8 != shard.size:
         raise ShardError(shard, f"holds bytes behind the end of its Arrow stream (at {position + 8:,}): damaged")
     return MessageLayout(tuple(batches), dictionaries, is_file)
+
+
+def _begins_before_015(shard: Shard, file: BinaryIO, position: int) -> bool:
+    """Whether a schema message stands there with nothing but its length before it."""
+    file.seek(position)
+    (length,) = struct.unpack("<i", _exactly(shard, file, 4))
+    if not 0 < length <= min(_MOST_METADATA, shard.size):
+        return False
+    try:
+        message = _Table.root(_exactly(shard, file, length))
+        return message.scalar(1, "<B") == _SCHEMA and message.table(2) is not None
+    except (struct.error, IndexError, OverflowError):
+        return False
 
 
 def _exactly(shard: Shard, file: BinaryIO, count: int) -> bytes:

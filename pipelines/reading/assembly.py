@@ -1,8 +1,8 @@
 """From the columns of parsed rows to a `DocumentBatch`: filter, then the checks of the text, then the facets.
 
 The order is the same in every format. A row must parse (UTF-8, JSON, not too large): what does not is a dead letter
-whatever the filter says of it. Then the filter drops rows. Then rows without text, or with something else in a
-field that must be text, are dead letters.
+whatever the filter says of it. Then the filter drops rows. Then rows without text, or with something else in its
+place, are dead letters. A label (id, facet, cluster) never makes one: what it holds is written as text, see `facets`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.reading.documents import DeadLetter, DocumentBatch, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.facets import constant_facet, encode_facet, to_text
+from corpus_audit.pipelines.reading.facets import constant_labels, encode_labels, facet_of, keys_of, label_text
 from corpus_audit.pipelines.reading.filters import apply_filter, check_filter
 from corpus_audit.pipelines.reading.path_patterns import CLUSTER, path_values, sources
 from corpus_audit.schemas.audit import ColumnSource, ConstantSource, PathSource, UrlHostSource
@@ -118,7 +118,7 @@ class Assembler:
             columns: the text as large_string, and the labels' columns; [R] each.
             clause_columns: each filter clause's column, [R].
             raw: the bytes that stand for the i-th of them in a dead letter.
-            mistyped: bool [R], rows with a value of the wrong type in a field that is read.
+            mistyped: bool [R], rows whose text is not text, or that hold a label of a type that is not wanted.
 
         Returns:
             The documents among them, or None when there is none.
@@ -143,13 +143,14 @@ class Assembler:
             rows, text = rows[keep], columns[self.fields.text]
         self._tally.documents += kept
         fields = {*self.fields.facets.values(), *filter(None, [self.fields.cluster])}
-        encoded = {field: _facet(field, columns, kept) for field in fields}
+        encoded = {field: _encoded(field, columns, kept) for field in fields}
+        facets = {field: facet_of(encoded[field]) for field in set(self.fields.facets.values())}
         return DocumentBatch(
             rows=rows,
             text=text,
-            ids=None if self.fields.id is None else to_text(columns[self.fields.id]),
-            facets={name: encoded[field] for name, field in self.fields.facets.items()},
-            cluster=None if self.fields.cluster is None else to_text(encoded[self.fields.cluster]),
+            ids=None if self.fields.id is None else label_text(columns[self.fields.id]),
+            facets={name: facets[field] for name, field in self.fields.facets.items()},
+            cluster=None if self.fields.cluster is None else keys_of(encoded[self.fields.cluster]),
         )
 
     def _reject_where(
@@ -166,7 +167,7 @@ class Assembler:
         return remaining
 
 
-def _facet(field: Field, columns: Mapping[str, pa.Array], rows: int) -> pa.DictionaryArray:
+def _encoded(field: Field, columns: Mapping[str, pa.Array], rows: int) -> pa.DictionaryArray:
     if field.column is None:
-        return constant_facet(field.constant, rows)
-    return encode_facet(columns[field.column], field.hosts)
+        return constant_labels(field.constant, rows)
+    return encode_labels(columns[field.column], field.hosts)

@@ -12,7 +12,7 @@ from corpus_audit.pipelines.reading.assembly import BATCH_BYTES, Assembler, Fiel
 from corpus_audit.pipelines.reading.documents import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.errors import ShardError
 from corpus_audit.pipelines.reading.expansion import ExpansionGuard
-from corpus_audit.pipelines.reading.facets import is_scalar, is_text, to_text
+from corpus_audit.pipelines.reading.facets import check_label_type, decoded, is_text, label_text, to_text
 from corpus_audit.schemas.snapshot import DeadLetterReason, Shard
 
 _NAMED_COLUMNS = 40
@@ -65,8 +65,8 @@ class ColumnarReader:
             ShardError: the split has decoded to more than its bound.
         """
         columns = {path: _flat(_extract(batch, way)) for path, way in self.ways.items()}
-        for start, stop, decoded in _slices(columns, len(batch)):
-            self.guard.add(decoded)
+        for start, stop, size in _slices(columns, len(batch)):
+            self.guard.add(size)
             rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
             self._tally.rows += stop - start
             documents = self._slice({path: column.slice(start, stop - start) for path, column in columns.items()}, rows)
@@ -75,7 +75,8 @@ class ColumnarReader:
 
     def _slice(self, columns: dict[str, pa.Array], rows: np.ndarray) -> DocumentBatch | None:
         columns[self.fields.text] = text = to_text(columns[self.fields.text])
-        bad = self._unparsed(columns)
+        self._tally.row_bytes += int(text_lengths(text).sum())
+        bad = self._unparsed(text)
         if bad:
             binary = text.cast(pa.large_binary())
             for index, reason in sorted(bad.items()):
@@ -87,19 +88,18 @@ class ColumnarReader:
             text = columns[self.fields.text]
         if not len(rows):
             return None
-        clauses = [columns[path] for path in self.fields.filtered]
+        clauses = [_comparable(columns[path]) for path in self.fields.filtered]
         return self._assembler.assemble(rows, columns, clauses, lambda index: _bytes_of(text, index))
 
-    def _unparsed(self, columns: Mapping[str, pa.Array]) -> dict[int, DeadLetterReason]:
+    def _unparsed(self, text: pa.Array) -> dict[int, DeadLetterReason]:
         bad: dict[int, DeadLetterReason] = {}
-        lengths = text_lengths(columns[self.fields.text])
+        lengths = text_lengths(text)
         if len(lengths) and lengths.max() > self._limit:
             bad = dict.fromkeys(map(int, np.flatnonzero(lengths > self._limit)), DeadLetterReason.TOO_LARGE)
-        for column in columns.values():
-            if not _valid(column):
-                for index, value in enumerate(_decoded(column).cast(pa.large_binary())):
-                    if value.is_valid and not _is_utf8(value.as_buffer()):
-                        bad.setdefault(index, DeadLetterReason.INVALID_UTF8)
+        if not _valid(text):
+            for index, value in enumerate(text.cast(pa.large_binary())):
+                if value.is_valid and not _is_utf8(value.as_buffer()):
+                    bad.setdefault(index, DeadLetterReason.INVALID_UTF8)
         return bad
 
     def _check_types(self, schema: pa.Schema) -> None:
@@ -110,8 +110,13 @@ class ColumnarReader:
             value_type = type_.value_type if pa.types.is_dictionary(type_) else type_
             if path == self.fields.text and not (is_text(value_type) or pa.types.is_null(value_type)):
                 raise ShardError(self._shard, f"its text column {path!r} holds {type_}, not text")
-            if path in self.fields.labels and not is_scalar(type_):
-                raise ShardError(self._shard, f"its column {path!r} holds {type_}, which has no text to count by")
+            if path in self.fields.labels:
+                try:
+                    check_label_type(type_)
+                except ValueError as error:
+                    raise ShardError(
+                        self._shard, f"its column {path!r} holds {type_}, which cannot be a label: {error}"
+                    ) from error
 
 
 def text_lengths(text: pa.Array) -> np.ndarray:
@@ -128,12 +133,12 @@ def _extract(batch: pa.RecordBatch, way: tuple[str, ...]) -> pa.Array:
 
 
 def _flat(column: pa.Array) -> pa.Array:
-    """Text in any layout as large_string; dictionaries and other types as they are."""
-    return to_text(column) if is_text(column.type) else column
+    """Text in any layout but that of fixed size as large_string; dictionaries and other types as they are."""
+    return to_text(column) if is_text(column.type) and not pa.types.is_fixed_size_binary(column.type) else column
 
 
 def _decoded(column: pa.Array) -> pa.Array:
-    return _flat(column.dictionary_decode()) if pa.types.is_dictionary(column.type) else column
+    return _flat(decoded(column)) if pa.types.is_dictionary(column.type) else column
 
 
 def _slices(columns: Mapping[str, pa.Array], rows: int) -> list[tuple[int, int, int]]:
@@ -169,16 +174,23 @@ def _value_bytes(column: pa.Array) -> np.ndarray | int:
         lengths = np.append(text_lengths(values), 0)
         indices: np.ndarray = np.asarray(pc.fill_null(column.indices.cast(pa.int64()), len(lengths) - 1))
         return lengths.take(indices)
+    if pa.types.is_fixed_size_binary(column.type):
+        return int(column.type.byte_width)
     return text_lengths(column) if pa.types.is_large_string(column.type) else 8
 
 
-def _valid(column: pa.Array) -> bool:
-    if not (pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)):
-        return True
+def _comparable(column: pa.Array) -> pa.Array:
+    """A filter's column: text as `label_text` writes it, other types as they are."""
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not is_text(values.type):
+        return column
+    is_view = pa.types.is_binary_view(values.type) or pa.types.is_string_view(values.type)
+    return label_text(column) if is_view or not _valid(to_text(values)) else column
+
+
+def _valid(text: pa.Array) -> bool:
     try:
-        column.validate(full=True)
-        if pa.types.is_dictionary(column.type):
-            _flat(column.dictionary).validate(full=True)
+        text.validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

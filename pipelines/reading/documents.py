@@ -20,11 +20,16 @@ LETTERS_PER_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """What a reader needs of the audit spec."""
+    """What a reader needs of the audit spec.
+
+    ``plain_labels``: a JSON row whose label is an object or a list is a dead letter, for who compares what labels say
+    (a benchmark's answers); otherwise it is kept, and the label is its JSON.
+    """
 
     document: DocumentSpec
     filter: tuple[FilterClause, ...] = ()
     limits: LimitsSpec = field(default_factory=LimitsSpec)
+    plain_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class DocumentBatch:
         ids: pa.LargeStringArray [D] or None; values may be null.
         facets: name -> pa.DictionaryArray [D] (int32 indices, string values) without nulls; the primary facet is
             `PRIMARY`. Null and empty values are `schemas.tables.NO_VALUE`.
-        cluster: pa.LargeStringArray [D] without nulls, or None when documents are their own clusters.
+        cluster: pa.LargeStringArray [D], null where a document has no cluster value and is a cluster by itself; None
+            when all documents are.
     """
 
     rows: np.ndarray
@@ -63,17 +69,24 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class SplitTally:
-    """What became of every row of a split; ``rows`` = ``documents`` + dead + filtered, always."""
+    """What became of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
+
+    ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
+    without their ends in JSON lines, of the rows' texts in columnar formats.
+    """
 
     rows: int = 0
     documents: int = 0
+    row_bytes: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
+    dead_bytes: Counter[str] = field(default_factory=Counter)
     letters: list[DeadLetter] = field(default_factory=list)
 
     def add_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter, and keep it while there are fewer than `LETTERS_PER_REASON` of its reason."""
         self.dead[letter.reason.value] += 1
+        self.dead_bytes[letter.reason.value] += letter.bytes
         if self.dead[letter.reason.value] <= LETTERS_PER_REASON:
             self.letters.append(letter)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,6 +21,8 @@ from corpus_audit.schemas.audit import FilterClause
 from corpus_audit.schemas.snapshot import DeadLetterReason, Shard, ShardFormat, Split
 
 _CHUNK = 2**20
+_EXACT = 2.0**63
+_FEW_DIGITS = 19
 _BOM = b"\xef\xbb\xbf"
 _CODECS = {ShardFormat.JSONL_GZ: "gzip", ShardFormat.JSONL_ZST: "zstd"}
 _ALLOWED: dict[str, frozenset[type]] = {
@@ -97,6 +100,7 @@ class _Parser:
     def __init__(self, shard: Shard, settings: ReadSettings, tally: SplitTally) -> None:
         self._fields = Fields.of(shard, settings)
         self._clauses = settings.filter
+        self._plain_labels = settings.plain_labels
         self._tally = tally
         self._assembler = Assembler(self._fields, settings, tally)
         self._getters = {path: _getter(path) for path in self._fields.columns}
@@ -114,8 +118,10 @@ class _Parser:
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError:
-                reject(row, _why_not_json(line), line.removesuffix(b"\r"))
-                continue
+                value, reason = _read_again(line)
+                if reason is not None:
+                    reject(row, reason, line.removesuffix(b"\r"))
+                    continue
             if type(value) is not dict:
                 reject(row, DeadLetterReason.NOT_AN_OBJECT, line.removesuffix(b"\r"))
             elif self._clauses and self._mistyped_for_filter(value):
@@ -125,6 +131,7 @@ class _Parser:
                 objects.append(value)
                 sources.append(line)
         self._tally.rows += len(lines)
+        self._tally.row_bytes += sum(map(_row_bytes, lines))
         if objects:
             batch = self._assemble(np.array(rows, dtype=np.int64), objects, sources)
             if batch is not None:
@@ -132,8 +139,13 @@ class _Parser:
 
     def _assemble(self, rows: np.ndarray, objects: list[dict[str, Any]], sources: list[bytes]) -> DocumentBatch | None:
         mistyped = np.zeros(len(rows), dtype=bool)
+        if self._plain_labels:
+            for path in self._fields.labels:
+                mistyped |= np.array([type(self._getters[path](value)) in (dict, list) for value in objects])
         get = self._getters
-        columns = {path: _labels([get[path](value) for value in objects], mistyped) for path in self._fields.labels}
+        columns = {
+            path: _labels([get[path](value) for value in objects], sources, get[path]) for path in self._fields.labels
+        }
         texts = [get[self._fields.text](value) for value in objects]
         columns[self._fields.text] = _texts(texts, mistyped)
         clauses = [_clause_column(clause, [get[clause.column](value) for value in objects]) for clause in self._clauses]
@@ -148,6 +160,10 @@ class _Parser:
             if allowed is not None and found is not None and type(found) not in allowed:
                 return True
         return False
+
+
+def _row_bytes(line: bytes | LongLine) -> int:
+    return line.size if isinstance(line, LongLine) else len(line) - line.endswith(b"\r")
 
 
 def _getter(path: str) -> Callable[[dict[str, Any]], Any]:
@@ -176,8 +192,14 @@ def _texts(values: list[Any], mistyped: np.ndarray) -> pa.Array:
     return pa.array(values, pa.large_string())
 
 
-def _labels(values: list[Any], mistyped: np.ndarray) -> pa.Array:
-    """Values as text, as Arrow writes numbers and booleans; objects and lists are marked in ``mistyped``."""
+def _labels(values: list[Any], sources: list[bytes], get: Callable[[dict[str, Any]], Any]) -> pa.Array:
+    """Values as text, as Arrow writes numbers and booleans; objects and lists as JSON.
+
+    Args:
+        values: what orjson made of the labels.
+        sources: their lines.
+        get: finds the label in a line's object.
+    """
     for index, value in enumerate(values):
         kind = type(value)
         if kind is str or value is None:
@@ -186,12 +208,24 @@ def _labels(values: list[Any], mistyped: np.ndarray) -> pa.Array:
             values[index] = "true" if value else "false"
         elif kind is int:
             values[index] = str(value)
+        elif kind is float and -_EXACT < value < _EXACT:
+            values[index] = _float_text(value)
         elif kind is float:
-            values[index] = pa.scalar(value).cast(pa.string()).as_py()
+            # orjson rounds integers beyond 64 bits, and two ids may become one: their digits are looked up.
+            number = get(json.loads(sources[index], parse_int=str, parse_float=_finite))
+            values[index] = number if type(number) is str else _float_text(number)
         else:
-            mistyped[index] = True
-            values[index] = None
+            values[index] = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     return pa.array(values, pa.large_string())
+
+
+def _float_text(value: float) -> str:
+    return str(pa.scalar(value).cast(pa.string()).as_py())
+
+
+def _finite(digits: str) -> float | str:
+    value = float(digits)
+    return digits if math.isinf(value) else value
 
 
 def _clause_column(clause: FilterClause, values: list[Any]) -> pa.Array:
@@ -207,18 +241,42 @@ def _clause_column(clause: FilterClause, values: list[Any]) -> pa.Array:
     return pa.array(values, pa.int64())
 
 
-def _why_not_json(line: bytes) -> DeadLetterReason:
+def _read_again(line: bytes) -> tuple[Any, DeadLetterReason | None]:
+    """A line that orjson refused: its value if it is JSON all the same, else why it is not.
+
+    orjson takes no number beyond the range of floats; JSON does. The standard library also takes surrogates without a
+    partner, NaN and infinities, and deeper nesting, which are refused here.
+    """
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
-        return DeadLetterReason.INVALID_UTF8
+        return None, DeadLetterReason.INVALID_UTF8
+    constants: list[str] = []
+    beyond: list[str] = []
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if math.isinf(value):
+            beyond.append(digits)
+        return value
+
+    def integer(digits: str) -> float:
+        return int(digits) if len(digits) < _FEW_DIGITS else number(digits)
+
     try:
-        json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=constants.append, parse_float=number, parse_int=integer)
     except (ValueError, RecursionError):
-        return DeadLetterReason.NOT_JSON
-    # The standard library takes surrogates without a partner; orjson takes everything else that it takes but infinity.
-    return DeadLetterReason.LONE_SURROGATE if r"\u" in text else DeadLetterReason.NOT_JSON
+        return None, DeadLetterReason.NOT_JSON
+    if constants:
+        return None, DeadLetterReason.NAN_IN_JSON
+    if r"\u" in text and _has_lone_surrogate(value):
+        return None, DeadLetterReason.LONE_SURROGATE
+    return (value, None) if beyond else (None, DeadLetterReason.NOT_JSON)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _has_lone_surrogate(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError):
+        return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from corpus_audit.pipelines.reading.arrow_ipc import read_arrow
+from corpus_audit.pipelines.reading.diagnosis import explain_failure
 from corpus_audit.pipelines.reading.documents import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.errors import DECODE_ERRORS, ShardError
 from corpus_audit.pipelines.reading.jsonl import read_jsonl
@@ -12,7 +13,7 @@ from corpus_audit.pipelines.reading.parquet import read_parquet
 from corpus_audit.pipelines.reading.unchanged import check_unchanged
 from corpus_audit.schemas.snapshot import Shard, ShardFormat, Split
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Part of every cache key: raise it when the same bytes and settings may give other documents or dead letters."""
 
 
@@ -35,7 +36,7 @@ def read_split(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
             yield from read_jsonl(shard, split, settings, tally)
     except DECODE_ERRORS as error:
         check_unchanged(shard)
-        raise ShardError(shard, f"cannot be decoded ({str(error).strip()}): cut or corrupt") from error
+        raise ShardError(shard, explain_failure(shard, error)) from error
     check_unchanged(shard)
     if not tally.conserved:
         raise AssertionError(f"{shard.name}, split {split.index}: rows are not accounted for: {tally}")

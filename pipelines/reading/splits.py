@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.reading import filesystems
 from corpus_audit.pipelines.reading.arrow_messages import walk_messages
+from corpus_audit.pipelines.reading.diagnosis import check_beginning
 from corpus_audit.pipelines.reading.errors import DECODE_ERRORS, ShardError
 from corpus_audit.pipelines.reading.unchanged import check_unchanged
 from corpus_audit.pipelines.reading.zstd_frames import walk_frames
@@ -23,8 +24,6 @@ Large enough that a usual shard of 100 MB is one split: a shard of several must 
 of small splits are nearly as large as their input (measured: 66 % of a row group of 1.7 MB).
 """
 
-_POINTER = b"version https://git-lfs"
-_POINTER_BYTES = 1024
 _BLOCK = 4 * 2**20
 _TEXT_EXPANSION = 4  # a guess for the weight of compressed text, which balances workers and nothing else
 
@@ -107,10 +106,7 @@ def _layout(shard: Shard, split_bytes: int) -> _Layout:
         if shard.format is ShardFormat.JSONL:
             return _Layout((), 0)
         raise ShardError(shard, f"is empty (0 bytes); a {shard.format} file without rows is longer: it was cut")
-    if shard.size < _POINTER_BYTES:
-        with filesystems.open_binary(shard.path) as file:
-            if file.read(len(_POINTER)) == _POINTER:
-                raise ShardError(shard, "is a Git LFS pointer and not the file itself; run `git lfs pull`")
+    check_beginning(shard)
     if shard.format is ShardFormat.PARQUET:
         return _parquet(shard, split_bytes)
     if shard.format is ShardFormat.ARROW:

@@ -13,6 +13,8 @@ _MAGIC = 0xFD2FB528
 _SKIPPABLE = 0x184D2A50  # the low 4 bits are free
 _DICTIONARY_BYTES = (0, 1, 2, 4)
 _WINDOW = 4096
+_MOST_WINDOW = 2**27
+"""Decoders refuse larger windows by default (ZSTD_WINDOWLOG_LIMIT_DEFAULT), and so does Arrow's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,22 @@ class _Source:
         return ShardError(self.shard, f"ends inside a zstd frame (at byte {self.shard.size:,}): cut")
 
 
+def _check_window(source: _Source, start: int, descriptor: int) -> None:
+    """Compare a frame's window (RFC 8878, section 3.1.1.1.2) with what decoders accept unless told otherwise."""
+    base = 1 << 10 + (descriptor >> 3)
+    window = base + (base >> 3) * (descriptor & 7)
+    if window > _MOST_WINDOW:
+        raise _too_wide(source, window)
+
+
+def _too_wide(source: _Source, window: int) -> ShardError:
+    return ShardError(
+        source.shard,
+        f"needs {window / 2**20:,.0f} MiB of memory to decode its zstd frames, as zstd --long or --ultra write them; "
+        f"at most {_MOST_WINDOW >> 20} MiB are read: compress it without --long=28 or more",
+    )
+
+
 def _frame(source: _Source, start: int) -> Frame:
     magic = source.integer(start, 4)
     if magic & ~0xF == _SKIPPABLE:
@@ -79,12 +97,23 @@ def _frame(source: _Source, start: int) -> Frame:
     single_segment = descriptor >> 5 & 1
     if descriptor & 0b1000:
         raise ShardError(source.shard, f"has a zstd frame header with a reserved bit at {start:,}: corrupt")
+    if single_segment == 0:
+        _check_window(source, start, source.integer(start + 5, 1))
+    dictionary_bytes = _DICTIONARY_BYTES[descriptor & 3]
+    if dictionary_bytes and (dictionary := source.integer(start + 6 - single_segment, dictionary_bytes)):
+        raise ShardError(
+            source.shard,
+            f"was compressed with a zstd dictionary (number {dictionary:,}), which is not in the file; decompress it "
+            "with zstd -D and compress it without one",
+        )
     size_flag = descriptor >> 6
     size_bytes = single_segment if size_flag == 0 else 1 << size_flag
-    position = start + 5 + (1 - single_segment) + _DICTIONARY_BYTES[descriptor & 3]
+    position = start + 5 + (1 - single_segment) + dictionary_bytes
     decoded = None
     if size_bytes:
         decoded = source.integer(position, size_bytes) + (256 if size_bytes == 2 else 0)
+        if single_segment and decoded > _MOST_WINDOW:
+            raise _too_wide(source, decoded)
     position += size_bytes
     last = False
     while not last:

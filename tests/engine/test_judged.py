@@ -82,7 +82,7 @@ def test_a_failed_integrity_rule_leaves_no_verdict_whatever_the_policy_says(tmp_
     assert outcome.results is not None and outcome.results.verdict is Verdict.NONE
     assert outcome.exit_code is ExitCode.NO_VERDICT
     bad = [one for one in outcome.results.judgements if one.kind == "integrity" and one.status is not Status.PASS]
-    assert {one.rule for one in bad} == {"dead_letter_budget"}
+    assert {one.rule for one in bad} == {"dead_letter_budget", "shard_loss"}
 
 
 def test_a_wrong_policy_stops_before_anything_is_read(tmp_path: Path, bpe: Path) -> None:

@@ -42,7 +42,7 @@ def batch_of(part: Sequence[Numbered], clustered: bool = True) -> DocumentBatch:
         text=pa.array([document.text for document in documents], pa.large_string()),
         ids=pa.array([document.id for document in documents], pa.large_string()),
         facets={name: facet(name) for name in documents[0].facets},
-        cluster=pa.array([d.cluster or NO_VALUE for d in documents], pa.large_string()) if clustered else None,
+        cluster=pa.array([d.cluster or None for d in documents], pa.large_string()) if clustered else None,
     )
 
 

@@ -42,6 +42,7 @@ def rows_of(block: Block) -> list[dict[str, Any]]:
             "domain": block.names[block.domains[d]],
             "facets": {name: values[d] for name, values in facets.items()},
             "cluster": clusters[d],
+            "alone": bool(block.alone[d]),
             "id": block.document_ids[d].as_py(),
             "excerpt": excerpts[d],
         }
@@ -60,7 +61,8 @@ def expected(tokenization: Tokenization, part: list[Numbered]) -> list[dict[str,
             "hash": blake2b(d.text.encode(), digest_size=16).digest(),
             "domain": d.facets["domain"] or "(none)",
             "facets": {name: value or "(none)" for name, value in d.facets.items()},
-            "cluster": blake2b((d.cluster or "(none)").encode(), digest_size=16).digest(),
+            "cluster": blake2b((d.cluster or d.text).encode(), digest_size=16).digest(),
+            "alone": not d.cluster,
             "id": (d.id or "").encode(),
             "excerpt": d.text[:EXCERPT_CHARACTERS].encode(),
         }
@@ -81,7 +83,7 @@ def test_any_batching_gives_the_same_block(
         values = column.values.to_pylist()
         assert len(set(values)) == len(values)
         assert sorted(set(column.codes.tolist())) == list(range(len(values)))
-    groups = [blake2b((d.cluster or "").encode(), digest_size=16).digest()[0] % 64 for d in documents]
+    groups = [blake2b((d.cluster or d.text).encode(), digest_size=16).digest()[0] % 64 for d in documents]
     assert block.groups.tolist() == groups
     assert block.vocabulary == tokenization.file.vocabulary
 

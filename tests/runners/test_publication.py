@@ -106,8 +106,13 @@ def test_dead_letters_filtered_rows_and_copies(tmp_path: Path, bpe_file: Tokeniz
     assert places == sorted(places)
     assert {"not json", "[]"} <= {row["excerpt"].strip() for row in letters}
     assert not facts["complete"]
-    (reason,) = facts["reasons"]
-    assert "rows are dead letters" in reason
+    reason, by_shard = facts["reasons"]
+    assert f"{len(letters)} of 68 rows" in reason and "are dead letters" in reason
+    assert "2 of 3 shards lost more than 10.0% of their rows or bytes" in by_shard and "a.jsonl: 3 of 24" in by_shard
+    for name, row in shards.items():
+        lines_of = [line for line in (tmp_path / "data" / name).read_bytes().splitlines() if line.strip()]
+        assert row["row_bytes"] == sum(map(len, lines_of))
+        assert row["dead_letter_bytes"] == sum(one["bytes"] for one in letters if one["shard"] == name)
     budget = next(rule for rule in facts["integrity"] if rule["check"] == "dead_letter_budget")
     assert (budget["status"], budget["detail"]) == ("fail", reason)
 

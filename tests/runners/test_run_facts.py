@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.runners import run_facts
 from corpus_audit.runners.shard_states import ShardState
@@ -19,10 +20,20 @@ from tests.runners.states import shard_state, state_of
 
 def integrity(states: Sequence[ShardState], verified: int = 10, **coverage: Any) -> dict[str, str]:
     """check -> status."""
-    known = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10}
+    known = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10,
+             "dead_letter_bytes": 0, "row_bytes": 1000}  # fmt: skip
     rules = run_facts.integrity_rules(spec_of(Path("/data")), list(states), known | coverage, verified, 10)
     assert all(rule["detail"] for rule in rules)
     return {rule["check"]: rule["status"] for rule in rules}
+
+
+def lossy(dead: int, dead_bytes: int) -> ShardState:
+    """A shard of 9 documents and some dead letters, 100 bytes in all."""
+    letters = Coverage().empty().tables["letters"]
+    coverage = ShardCoverage(
+        (), letters, documents=9, dead={"not_json": dead}, row_bytes=100, dead_bytes={"not_json": dead_bytes}
+    )
+    return shard_state("lossy", coverage=coverage)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +46,23 @@ def integrity(states: Sequence[ShardState], verified: int = 10, **coverage: Any)
         ("tokenizer_verification", lambda: integrity([shard_state("a")], verified=9)),
         ("dead_letter_budget", lambda: integrity([shard_state("a")], dead_letters=2, rows=10_000)),
         (None, lambda: integrity([shard_state("a")], dead_letters=1, rows=10_000)),
+        ("dead_letter_budget", lambda: integrity([shard_state("a")], dead_letter_bytes=2, row_bytes=10_000)),
+        (None, lambda: integrity([shard_state("a")], dead_letter_bytes=1, row_bytes=10_000)),
+        (None, lambda: integrity([shard_state("a"), lossy(dead=1, dead_bytes=10)])),
+        ("shard_loss", lambda: integrity([shard_state("a"), lossy(dead=2, dead_bytes=10)])),
+        ("shard_loss", lambda: integrity([shard_state("a"), lossy(dead=1, dead_bytes=12)])),
         (None, lambda: integrity([shard_state("a")], rows=0)),
     ],
 )
 def test_each_integrity_rule_fails_on_its_own(check: str | None, statuses: Callable[[], dict[str, str]]) -> None:
     found = statuses()
-    assert len(found) == 5
+    assert len(found) == 6
     assert [name for name, status in found.items() if status != "pass"] == ([check] if check else [])
 
 
 def test_the_first_shard_that_failed_is_named() -> None:
-    coverage = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10}
+    coverage = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10,
+             "dead_letter_bytes": 0, "row_bytes": 1000}  # fmt: skip
     states = [shard_state("a"), shard_state("b", error="its footer is cut"), shard_state("c", error="gone")]
     rules = run_facts.integrity_rules(spec_of(Path("/data")), states, coverage, 10, 10)
     assert "2 of 3 shards could not be read; the first is b: its footer is cut" in rules[0]["detail"]

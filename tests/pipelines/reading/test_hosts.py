@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading.facets import encode_facet
+from corpus_audit.pipelines.reading.facets import encode_labels, facet_of
 from corpus_audit.pipelines.reading.hosts import origins, url_hosts
 
 CASES = {
@@ -49,7 +49,7 @@ CASES = {
 def test_known_cases(url: str) -> None:
     hosts = url_hosts(pa.array([url, None], pa.large_string()))
     assert hosts.to_pylist() == [CASES[url], None]
-    facet = encode_facet(pa.array([None, url, url]), hosts=True)
+    facet = facet_of(encode_labels(pa.array([None, url, url]), hosts=True))
     assert facet.to_pylist() == ["(none)"] + [CASES[url] or "(none)"] * 2
 
 
