@@ -35,6 +35,11 @@ class SnapshotSpec(Model):
         "{date} is today in UTC and {latest} the newest date there."
     )
     format: ShardFormat | Literal["auto"] = Field(default="auto", description="How shards become documents.")
+    ignore: tuple[str, ...] = Field(
+        default=(),
+        description="Globs of files below the paths that are not read; without it a file that may be data and is not "
+        "read means that there is no verdict. A name matches at any depth; a path with / from this file.",
+    )
     manifest: str | None = Field(
         default=None, description="A sha256sum file of the shards: a shard that differs, or is missing, is an error."
     )
