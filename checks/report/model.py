@@ -33,6 +33,7 @@ from corpus_audit.checks.report.parts import (
     IntegrityCheck,
     LengthPanel,
     LengthUnit,
+    Listing,
     MixtureComparison,
     OutcomeRow,
     RunFile,
@@ -114,6 +115,7 @@ class ReportModel:
     verdict: VerdictView | None = None
     trends: TrendView | None = None
     near_duplicates: bool = False
+    listing: Listing | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -194,6 +196,7 @@ def load_report(run_dir: Path) -> ReportModel:
         verdict=verdict,
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,
+        listing=run.listing,
     )
 
 

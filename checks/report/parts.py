@@ -56,6 +56,26 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class UnreadFiles:
+    """Files that were seen among the shards and not read for one reason; ``names`` are the first of them."""
+
+    files: int
+    bytes: int
+    may_be_data: bool
+    endings: dict[str, int]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that were seen: those that were read, and by reason those that were not."""
+
+    seen: int
+    read: int
+    unread: dict[str, UnreadFiles]
+
+
+@dataclass(frozen=True)
 class IntegrityCheck:
     """One promise of the run, and whether it was kept."""
 
@@ -133,6 +153,7 @@ class RunFile:
     versions: dict[str, Any]
     files: dict[str, PublishedFile]
     spec: dict[str, Any]
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ class _Lister:
     def _pattern(self, path: str, where: str) -> Iterator[_Seen]:
         local = not filesystems.is_url(where)
         root, parts = globs.static_root(where, local)
+        if local and "**" in parts and os.path.isdir(root) and trees.identity_of(root) in self.excluded:  # noqa: PTH112
+            raise UsageError(f"{path}: this is where the audit itself writes; give output: another folder")
         matched = False
         for entry in globs.match(root, parts, self.excluded) if local else self._remote_matches(root, parts, where):
             matched = True
@@ -264,6 +266,12 @@ def common_folder(shards: Sequence[Shard]) -> str | None:
 def absolute_paths(snapshot: SnapshotSpec, base: Path) -> list[str]:
     """The paths, folders and globs of a spec without the folder that they start from."""
     return [absolute_path(path, base) for path in snapshot.paths]
+
+
+def absolute_ignore(snapshot: SnapshotSpec, base: Path) -> list[str]:
+    """The patterns of ``snapshot.ignore``, and those with a slash once more without the folder they start from."""
+    whole = [absolute_path(pattern, base) for pattern in snapshot.ignore if "/" in pattern.rstrip("/")]
+    return [*snapshot.ignore, *(pattern for pattern in whole if pattern not in snapshot.ignore)]
 
 
 def absolute_path(path: str, base: Path) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from corpus_audit.pipelines.reading.trees import Identity
+from corpus_audit.pipelines.reading.trees import Identity, links_in
 
 _HUB = re.compile(r"(.*)/snapshots/[^/]+/(.+)", re.DOTALL)
 
@@ -18,7 +18,7 @@ _HUB = re.compile(r"(.*)/snapshots/[^/]+/(.+)", re.DOTALL)
 def other_names(files: Mapping[str, Identity]) -> dict[str, str]:
     """Paths that are another name of a file: path -> the path under which the file counts.
 
-    That is the first, by its bytes, of those that lead over no link, or if all do, of all.
+    That is the one that leads over the fewest links, and of several the first by its bytes.
 
     Args:
         files: local paths and what identifies each file.
@@ -38,12 +38,7 @@ def other_names(files: Mapping[str, Identity]) -> dict[str, str]:
 
 def _first(same: list[str]) -> str:
     common = os.path.commonpath(same)
-    real = os.path.realpath(common)  # a link above all of them says nothing of any
-
-    def key(path: str) -> tuple[bool, bytes]:
-        return os.path.realpath(path) != f"{real}{path[len(common) :]}", os.fsencode(path)
-
-    return min(same, key=key)
+    return min(same, key=lambda path: (links_in(path, common), os.fsencode(path)))
 
 
 def _within_stores(names: Iterable[str]) -> Iterable[list[str]]:

@@ -8,9 +8,9 @@ hidden, and links among them are not entered.
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
-from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -65,6 +65,18 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "_"))
 
 
+def links_in(path: str, above: str) -> int:
+    """How many links a path leads over, those of links to links counted, apart from those in the folder above."""
+    links = 0
+    while len(path) > len(above):
+        step = path
+        while os.path.islink(step) and links < 100:  # noqa: PTH114
+            links += 1
+            step = os.path.join(os.path.dirname(step), os.readlink(step))  # noqa: PTH115, PTH118, PTH120
+        path = os.path.dirname(path)  # noqa: PTH120
+    return links
+
+
 def identity_of(path: str) -> Identity:
     """Device and inode of a file or folder, links followed.
 
@@ -102,9 +114,11 @@ def folders(
         OSError: a folder cannot be listed.
     """
     listed: dict[Identity, str] = {}
-    later = deque([root])  # linked folders wait until all folders proper are listed under their own names
+    # Linked folders wait until all folders proper are listed under their own names, and links to links wait longer:
+    # `latest` is a worse name than what it leads to.
+    later = [(0, os.fsencode(root), root)]
     while later:
-        stack = [(later.popleft(), hidden)]
+        stack = [(heapq.heappop(later)[2], hidden)]
         while stack:
             path, below_hidden = stack.pop()
             identity = identity_of(path)
@@ -130,7 +144,7 @@ def folders(
                 if not is_folder(entry, follow=not entry_hidden):
                     continue
                 if entry.is_symlink():
-                    later.append(entry.path)
+                    heapq.heappush(later, (links_in(entry.path, root), os.fsencode(entry.path), entry.path))
                 else:
                     inner.append((entry.path, entry_hidden))
             stack += reversed(inner)
