@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from corpus_audit.pipelines.job import Job
 from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.profile import Profile
-from corpus_audit.pipelines.reading.listing import counted_endings, files_by_ending
+from corpus_audit.pipelines.reading.unread import counted_endings, files_by_ending, unread_data
 from corpus_audit.pipelines.verification import NEEDED
 from corpus_audit.runners.baselines import baseline_facts
 from corpus_audit.schemas.audit import AuditSpec
@@ -148,12 +148,14 @@ def listing_facts(shards: int, unread: Sequence[UnreadFile]) -> dict[str, Any]:
 
 def unread_rule(unread: Sequence[UnreadFile]) -> tuple[str, bool, str, str]:
     """The integrity rule that no file that may be data was seen and not read; for `add_rule`."""
-    data = [file for file in unread if file.reason.may_be_data]
+    data = unread_data(unread)
     worst = Counter(file.reason for file in data).most_common(1)
     why = UNREAD_WORDS[worst[0][0]] if worst else ""
     first = next((file.name for file in data if file.reason is worst[0][0]), "")
     others = len(unread) - len(data)
-    left = f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
+    left = (
+        f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
+    )
     return (
         "unread_files",
         not data,

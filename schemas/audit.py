@@ -218,7 +218,9 @@ class AuditSpec(Model):
     )
     notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is told what a run came to, and how.")
     output: PathText = Field(default="runs", description="Folder of the run directories, relative to this file.")
-    store: PathText | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
+    store: PathText | None = Field(
+        default=None, description="Profile store; <output>/.store by default. May be shared."
+    )
     remote: str | None = Field(
         default=None, description="URL of an object store where partials and runs are kept too: s3://bucket/folder."
     )

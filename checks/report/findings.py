@@ -172,7 +172,8 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
 def _unread(listing: Listing) -> Sentence:
     """How many files were seen and not read, and why."""
     parts = [
-        f"{numbers.grouped(files.files)} ({reason.replace('_', ' ')})" for reason, files in sorted(listing.unread.items())
+        f"{numbers.grouped(files.files)} ({reason.replace('_', ' ')})"
+        for reason, files in sorted(listing.unread.items())
     ]
     left = sum(files.files for files in listing.unread.values())
     were = "was" if left == 1 else "were"

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.documents import PRIMARY, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.listing import files_by_ending, list_files, unread_data
+from corpus_audit.pipelines.reading.listing import list_files
 from corpus_audit.pipelines.reading.reader import read_split
 from corpus_audit.pipelines.reading.splits import plan_shard
+from corpus_audit.pipelines.reading.unread import files_by_ending, unread_data
 from corpus_audit.schemas.audit import ConstantSource, DocumentSpec, SnapshotSpec
 from corpus_audit.schemas.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.errors import NoVerdictError
@@ -67,10 +68,10 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
     bad: Counter[str] = Counter()
     rows = 0
     listing = list_files(SnapshotSpec(paths=spec.paths, format=spec.format), base)
-    if unread := unread_data(listing):
+    if unread := unread_data(listing.unread):
         raise NoVerdictError(
-            f"benchmark {spec.name!r}: {files_by_ending([file.name for file in unread])} beside its items cannot be read "
-            f"(the first is {unread[0].name}); name the files that are its items under paths"
+            f"benchmark {spec.name!r}: {files_by_ending([file.name for file in unread])} beside its items cannot be "
+            f"read (the first is {unread[0].name}); name the files that are its items under paths"
         )
     for shard in listing.shards:
         plan = plan_shard(shard, None, lambda _: None)

@@ -37,9 +37,9 @@ _NOT_DATA_NAMES = frozenset(
     (
         "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "croissant.json",
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-        "merges.txt", "vocab.bpe", "encoder.json", "manifest.json", "checksums.txt", "md5sums", "md5sum.txt", "sha1sums",
-        "sha256sums", "sha256sums.txt", "sha512sums", "checksums", "manifest", "desktop.ini", "thumbs.db", "makefile",
-        "dockerfile",
+        "merges.txt", "vocab.bpe", "encoder.json", "manifest.json", "checksums.txt", "md5sums", "md5sum.txt",
+        "sha1sums", "sha256sums", "sha256sums.txt", "sha512sums", "checksums", "manifest", "desktop.ini", "thumbs.db",
+        "makefile", "dockerfile",
     )
 )  # fmt: skip
 

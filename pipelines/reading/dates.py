@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.filesystems import match_glob
-from corpus_audit.pipelines.reading.listing import absolute_path
+from corpus_audit.pipelines.reading.path_expansion import absolute_path
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 

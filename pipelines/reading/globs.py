@@ -13,7 +13,6 @@ from fnmatch import translate
 from corpus_audit.pipelines.reading.trees import (
     Entry,
     Identity,
-
     file_entry,
     folders,
     is_folder,
@@ -138,5 +137,3 @@ def _is_name(folder: str, part: str) -> bool:
             "name, or name the other as it is"
         )
     return True
-
-

@@ -8,38 +8,34 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from corpus_audit.pipelines.reading import filesystems, globs, trees
+from corpus_audit.pipelines.reading import filesystems, trees
 from corpus_audit.pipelines.reading.conventions import (
     TABLE_LOGS,
     Ignore,
-    ending_of,
     format_of,
-    is_hidden_below,
-    is_never_data,
 )
-from corpus_audit.pipelines.reading.datasets_folders import arrow_copies, is_hub_reference
+from corpus_audit.pipelines.reading.datasets_folders import arrow_copies
 from corpus_audit.pipelines.reading.manifest import manifest_folder, read_manifest
 from corpus_audit.pipelines.reading.names import name_problem, printable
+from corpus_audit.pipelines.reading.path_expansion import (
+    READABLE,
+    Expander,
+    Seen,
+    absolute_path,
+    parent_of,
+    table_log,
+)
 from corpus_audit.pipelines.reading.same_files import other_names
-from corpus_audit.pipelines.reading.trees import Entry, Identity, Kind
+from corpus_audit.pipelines.reading.unread import files_by_ending
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
-from corpus_audit.schemas.snapshot import Shard, ShardFormat, UnreadFile, UnreadReason
+from corpus_audit.schemas.snapshot import UNREAD_WORDS, Shard, ShardFormat, UnreadFile, UnreadReason
 
 _NAMED = 20  # names that an error lists before it says how many more there are
-
-_READABLE = ".parquet, .jsonl, .ndjson or .jsonlines (also with .gz or .zst), .arrow, .feather and .ipc"
-
-_BY_KIND = {
-    Kind.EXCLUDED: UnreadReason.OWN_OUTPUT,
-    Kind.SAME_FOLDER: UnreadReason.SAME_FILE,
-    Kind.BROKEN_LINK: UnreadReason.BROKEN_LINK,
-    Kind.SPECIAL: UnreadReason.NOT_A_FILE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,138 +49,6 @@ class Listing:
 
     shards: tuple[Shard, ...]
     unread: tuple[UnreadFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A file that a path of the spec leads to; ``format`` is None for those that are unread, ``named`` if the path is its own."""
-
-    entry: Entry
-    root: str
-    format: ShardFormat | None = None
-    reason: UnreadReason | None = None
-    named: bool = False
-
-
-@dataclass(frozen=True)
-class _Lister:
-    """How the paths of one spec are listed."""
-
-    base: Path
-    format: ShardFormat | None
-    ignore: Ignore
-    excluded: frozenset[Identity]
-
-    def expand(self, path: str) -> Iterator[_Seen]:
-        """What one path of the spec leads to.
-
-        Raises:
-            UsageError: there is nothing of that name, nothing matches, or it cannot be listed.
-        """
-        where = absolute_path(path, self.base)
-        local = not filesystems.is_url(where)
-        try:
-            kind = filesystems.kind(where)
-            if kind == "folder":
-                if local and trees.identity_of(where) in self.excluded:
-                    raise UsageError(f"{path}: this is where the audit itself writes; give output: another folder")
-                yield from self._folder(where)
-            elif kind == "file":
-                yield self._file(path, where)
-            elif len(patterns := globs.expand_braces(where, local)) > 1:
-                for pattern in patterns:
-                    yield from self._alternative(path, pattern)
-            elif globs.is_pattern(where):
-                yield from self._pattern(path, where)
-            else:
-                raise UsageError(f"{path}: there is no such file or folder{_hint(path)}")
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be listed: {error}") from error
-
-    def _alternative(self, path: str, pattern: str) -> Iterator[_Seen]:
-        try:
-            yield from self.expand(pattern)
-        except UsageError as error:
-            raise UsageError(f"{path}: of its alternatives, {error}") from error
-
-    def _folder(self, where: str) -> Iterator[_Seen]:
-        root = where.rstrip("/") or "/"
-        for entry in self._entries(where):
-            yield self._seen(entry, root, in_folder=True)
-
-    def _entries(self, where: str) -> Iterator[Entry]:
-        if filesystems.is_url(where):
-            for url, stat in filesystems.list_remote(where):
-                yield Entry(url, Kind.HIDDEN if is_hidden_below(where, url) else Kind.FILE, stat)
-        else:
-            yield from trees.walk(where, self.excluded)
-
-    def _file(self, path: str, where: str) -> _Seen:
-        if self.ignore.names(where.rpartition("/")[0], where):
-            raise UsageError(f"{path}: snapshot.paths names it and snapshot.ignore too; take it out of one of them")
-        known = self.format or format_of(where)
-        if known is None:
-            raise UsageError(
-                f"{path}: the format cannot be told from the name (read are {_READABLE}); set snapshot.format"
-            )
-        if filesystems.is_url(where):
-            entry = Entry(where, Kind.FILE, filesystems.stat_file(where))
-        else:
-            entry = trees.file_entry(where)
-            if entry.kind is Kind.SPECIAL:
-                raise UsageError(f"{path}: it is a pipe, socket or device; a shard is a file")
-        return _Seen(entry, _parent(where), known, named=True)
-
-    def _pattern(self, path: str, where: str) -> Iterator[_Seen]:
-        local = not filesystems.is_url(where)
-        root, parts = globs.static_root(where, local)
-        if local and "**" in parts and os.path.isdir(root) and trees.identity_of(root) in self.excluded:  # noqa: PTH112
-            raise UsageError(f"{path}: this is where the audit itself writes; give output: another folder")
-        matched = False
-        for entry in globs.match(root, parts, self.excluded) if local else self._remote_matches(root, parts, where):
-            matched = True
-            yield self._seen(entry, root, in_folder=False)
-        if not matched:
-            raise UsageError(f"{path}: it matches no file{_hint(path)}")
-
-    def _remote_matches(self, root: str, parts: Sequence[str], where: str) -> Iterator[Entry]:
-        for url, stat in filesystems.match_remote(where):
-            kind = Kind.HIDDEN if is_hidden_below(root, url, parts) else Kind.FILE
-            if stat is not None:
-                yield Entry(url, kind, stat)
-            elif not where.endswith("**"):  # the files below are matched by themselves
-                for below in self._entries(url):
-                    yield below if kind is Kind.FILE else replace(below, kind=kind)
-
-    def _seen(self, entry: Entry, root: str, in_folder: bool) -> _Seen:
-        known = self.format if self.format is not None and not in_folder else format_of(entry.path)
-        reason = self._reason(entry, root, known)
-        return _Seen(entry, root, known if reason is None else None, reason)
-
-    def _reason(self, entry: Entry, root: str, known: ShardFormat | None) -> UnreadReason | None:
-        """Why an entry is not a shard; None for a shard."""
-        path, kind = entry.path, entry.kind
-        if kind in (Kind.EXCLUDED, Kind.SAME_FOLDER):
-            return _BY_KIND[kind]
-        if self.ignore.names(root, path):
-            return UnreadReason.IGNORED
-        names = path.removeprefix(root).strip("/").split("/")
-        if kind is Kind.HIDDEN:
-            for name in names:
-                if name in TABLE_LOGS:
-                    raise _table_log(path[: path.index(f"/{name}") + len(name) + 1], name)
-            partition = any(name.startswith("_") and "=" in name for name in names[:-1])
-            dotted = names[-1].startswith((".", "_")) or any(
-                name.startswith((".", "_")) and "=" not in name for name in names[:-1]
-            )
-            return UnreadReason.HIDDEN_PARTITION if partition and known and not dotted else UnreadReason.HIDDEN
-        if known is None and (is_never_data(names[-1]) or is_hub_reference(path)):
-            return UnreadReason.NOT_DATA
-        if kind in _BY_KIND:
-            return _BY_KIND[kind]
-        if known is None:
-            return UnreadReason.UNKNOWN_FORMAT
-        return None if self.format in (None, known) else UnreadReason.OTHER_FORMAT
 
 
 def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> Listing:
@@ -206,8 +70,8 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
     """
     asked = None if snapshot.format == "auto" else ShardFormat(snapshot.format)
     excluded = frozenset(trees.identity_of(str(folder)) for folder in own if folder.is_dir())
-    lister = _Lister(base, asked, Ignore(snapshot.ignore, base), excluded)
-    seen: dict[str, _Seen] = {}
+    lister = Expander(base, asked, Ignore(snapshot.ignore, base), excluded)
+    seen: dict[str, Seen] = {}
     empty: list[str] = []
     for path in snapshot.paths:
         matches = list(lister.expand(path))
@@ -223,12 +87,12 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
     _leave_copies(seen, snapshot)
     same_as = _leave_other_names(seen)
     if not any(one.format for one in seen.values()):
+        summary = _unread_summary(list(seen.values()))
         raise NoVerdictError(
-            f"no shard in {_some(empty or list(snapshot.paths))}: an empty corpus has no verdict. Read are {_READABLE}; "
+            f"no shard in {_some(empty or [_some(list(snapshot.paths)) + summary])}: an empty corpus has no verdict. Read are {READABLE}; "
             "files of other names in these formats are read if snapshot.format says which, and paths name the files"
         )
-    names = _names(list(seen.values()))
-    listing = _listing(seen.values(), names, same_as)
+    listing = _listing(seen.values(), _namer({one.root for one in seen.values()}), same_as)
     _check_names([shard.name for shard in listing.shards])
     return listing if snapshot.manifest is None else _join_manifest(listing, snapshot.manifest, base)
 
@@ -236,25 +100,6 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
 def list_shards(snapshot: SnapshotSpec, base: Path) -> list[Shard]:
     """The shards of `list_files`; raises what that raises."""
     return list(list_files(snapshot, base).shards)
-
-
-def unread_data(listing: Listing) -> list[UnreadFile]:
-    """The unread files of a listing that may be data."""
-    return [file for file in listing.unread if file.reason.may_be_data]
-
-
-def counted_endings(names: Iterable[str]) -> list[tuple[str, int]]:
-    """How many files have which ending, the most frequent first; the ending is empty for names without one."""
-    return sorted(Counter(map(ending_of, names)).items(), key=lambda item: (-item[1], item[0]))
-
-
-def files_by_ending(names: Sequence[str]) -> str:
-    """Files in words: ``12 .mds files and 1 file without an ending``."""
-    parts = []
-    for ending, count in counted_endings(names)[:8]:
-        noun = "file" if count == 1 else "files"
-        parts.append(f"{count:,} {ending} {noun}" if ending else f"{count:,} {noun} without an ending")
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def common_folder(shards: Sequence[Shard]) -> str | None:
@@ -274,14 +119,7 @@ def absolute_ignore(snapshot: SnapshotSpec, base: Path) -> list[str]:
     return [*snapshot.ignore, *(pattern for pattern in whole if pattern not in snapshot.ignore)]
 
 
-def absolute_path(path: str, base: Path) -> str:
-    """A path, folder or glob of a spec without the folder that it starts from; URLs as they are."""
-    path = filesystems.local_or_url(path)
-    # abspath, not resolve: a link keeps its own name (a hub cache is links to blobs without suffixes).
-    return path if filesystems.is_url(path) else os.path.abspath(base / path)  # noqa: PTH100
-
-
-def _leave_copies(seen: dict[str, _Seen], snapshot: SnapshotSpec) -> None:
+def _leave_copies(seen: dict[str, Seen], snapshot: SnapshotSpec) -> None:
     """Leave out what the datasets library keeps beside its data; files that are named by themselves stay."""
     if snapshot.format not in ("auto", ShardFormat.ARROW):
         return
@@ -291,7 +129,7 @@ def _leave_copies(seen: dict[str, _Seen], snapshot: SnapshotSpec) -> None:
             seen[path] = replace(seen[path], format=None, reason=reason)
 
 
-def _leave_other_names(seen: dict[str, _Seen]) -> dict[str, str]:
+def _leave_other_names(seen: dict[str, Seen]) -> dict[str, str]:
     """Leave out all names of a file but one; returns path -> path under which the file is read."""
     shards = {path: one.entry.identity for path, one in seen.items() if one.format is not None}
     same_as = other_names({path: identity for path, identity in shards.items() if identity is not None})
@@ -309,17 +147,17 @@ def _leave_other_names(seen: dict[str, _Seen]) -> dict[str, str]:
     return same_as | {path: one.entry.same_as for path, one in seen.items() if one.entry.same_as is not None}
 
 
-def _listing(seen: Collection[_Seen], names: dict[str, str], same_as: dict[str, str]) -> Listing:
+def _listing(seen: Collection[Seen], name_of: Callable[[str], str], same_as: dict[str, str]) -> Listing:
     shards, unread = [], []
     for one in seen:
-        path, stat, name = one.entry.path, one.entry.stat, names[one.entry.path]
+        path, stat, name = one.entry.path, one.entry.stat, name_of(one.entry.path)
         if one.format is not None:
             assert stat is not None
             shards.append(Shard(path, name, one.format, stat.size, stat.stamp))
         else:
             assert one.reason is not None
             other = same_as.get(path)
-            known_as = None if other is None else printable(names.get(other, other))
+            known_as = None if other is None else printable(name_of(other))
             unread.append(UnreadFile(path, printable(name), one.reason, stat.size if stat else None, known_as))
     return Listing(
         tuple(sorted(shards, key=lambda shard: os.fsencode(shard.name))),
@@ -327,7 +165,7 @@ def _listing(seen: Collection[_Seen], names: dict[str, str], same_as: dict[str, 
     )
 
 
-def _check_table_logs(seen: Collection[_Seen], ignore: Ignore) -> None:
+def _check_table_logs(seen: Collection[Seen], ignore: Ignore) -> None:
     """Refuse the files of a table below the folder of its log, where the paths do not lead to the log itself.
 
     On remote file systems only the folder that was listed is looked at.
@@ -339,47 +177,29 @@ def _check_table_logs(seen: Collection[_Seen], ignore: Ignore) -> None:
         if filesystems.is_url(one.root):
             folders[one.root] = one.root
             continue
-        folder = _parent(one.entry.path)
+        folder = parent_of(one.entry.path)
         while folder not in folders:
             folders[folder] = one.root
-            folder = _parent(folder)
+            folder = parent_of(folder)
     for folder, root in folders.items():
         for name in TABLE_LOGS:
             log = f"{folder.rstrip('/')}/{name}"
             if not ignore.names(root, log) and filesystems.kind(log) == "folder":
-                raise _table_log(log, name)
+                raise table_log(log, name)
 
 
-def _table_log(log: str, name: str) -> NoVerdictError:
-    return NoVerdictError(
-        f"{printable(log)}: the log of a {TABLE_LOGS[name]} table, which is not read: files that it has removed would "
-        f"be counted. Export the table's current rows as Parquet, or put {name} under snapshot.ignore to count every "
-        "file that is there"
-    )
-
-
-def _unread_summary(matches: Sequence[_Seen]) -> str:
+def _unread_summary(matches: Sequence[Seen]) -> str:
     """What was found instead of shards, in brackets; empty if there was nothing."""
     if not matches:
         return ""
     data = [match.entry.path for match in matches if match.reason is not None and match.reason.may_be_data]
     if data:
         verb = "is" if len(data) == 1 else "are"
-        return f" (found {files_by_ending(data)}, which {verb} not read)"
+        reasons = {match.reason for match in matches if match.reason is not None and match.reason.may_be_data}
+        why = "".join(f": {UNREAD_WORDS[reason]}" for reason in reasons - {UnreadReason.UNKNOWN_FORMAT})
+        return f" (found {files_by_ending(data)}, which {verb} not read{why if len(reasons) == 1 else ''})"
     other = Counter(match.reason.value.replace("_", " ") for match in matches if match.reason is not None)
     return f" (found only files that are {', '.join(sorted(other))})"
-
-
-def _hint(path: str) -> str:
-    if "{" in path or "}" in path:
-        return "; of braces, {a,b} stands for a or b, and {date} and {latest} for dates: nothing else is expanded"
-    if "[" in path:
-        return "; [ ] stands for one of the characters in it: write [[] for a bracket itself"
-    return ""
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
 
 
 def _parts(path: str) -> list[str]:
@@ -388,10 +208,15 @@ def _parts(path: str) -> list[str]:
     return [protocol, *rest.strip("/").split("/")] if marker else ["local", *Path(path).parts[1:]]
 
 
-def _names(seen: list[_Seen]) -> dict[str, str]:
-    common = os.path.commonprefix([_parts(one.root) for one in seen])  # noqa: RUF071 (of lists, not of strings)
-    ends = {path: "/" if path.endswith("/") else "" for path in (one.entry.path for one in seen)}
-    return {path: "/".join(_parts(path)[len(common) :]) + end for path, end in ends.items()}
+def _namer(roots: Iterable[str]) -> Callable[[str], str]:
+    """What gives a path its name: the path from the common folder of all that was listed."""
+    common = len(os.path.commonprefix([_parts(root) for root in roots]))  # noqa: RUF071 (of lists, not of strings)
+
+    def name_of(path: str) -> str:
+        name = "/".join(_parts(path)[common:])
+        return f"{name or '.'}/" if path.endswith("/") else name
+
+    return name_of
 
 
 def _check_names(names: list[str]) -> None:

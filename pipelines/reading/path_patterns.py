@@ -28,8 +28,8 @@ def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
     takes the shortest run of characters other than ``/``, ``*`` and ``?`` stay within a component, ``**`` crosses them.
     A pattern with several names gives the one that is called like the facet.
 
-    The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B`` is
-    ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
+    The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B``
+    is ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
 
     Raises:
         UsageError: a pattern has no such name.

@@ -97,9 +97,7 @@ def read_folder(path: str) -> tuple[os.DirEntry[str], ...]:
         return tuple(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
 
 
-def folders(
-    root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False
-) -> Iterator[Folder | Entry]:
+def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False) -> Iterator[Folder | Entry]:
     """A folder and every folder below it, each once.
 
     Args:

@@ -37,7 +37,10 @@ def integrity(states: Sequence[ShardState], verified: int = 10, **coverage: Any)
         ("tokenizer_verification", lambda: integrity([shard_state("a")], verified=9)),
         ("dead_letter_budget", lambda: integrity([shard_state("a")], dead_letters=2, rows=10_000)),
         *(
-            ("unread_files" if reason.may_be_data else None, lambda reason=reason: integrity([shard_state("a")], unread=[reason]))
+            (
+                "unread_files" if reason.may_be_data else None,
+                lambda reason=reason: integrity([shard_state("a")], unread=[reason]),
+            )
             for reason in UnreadReason
         ),
         (None, lambda: integrity([shard_state("a")], dead_letters=1, rows=10_000)),

@@ -12,7 +12,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from corpus_audit.pipelines.reading import filesystems
-from corpus_audit.pipelines.reading.listing import format_of, list_shards
+from corpus_audit.pipelines.reading.conventions import format_of
+from corpus_audit.pipelines.reading.listing import list_shards
 from corpus_audit.pipelines.reading.splits import plan_shard
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
