@@ -144,7 +144,7 @@ def _files(path: Path) -> list[Path]:
         found = sorted(entry for entry in entries if not is_never_data(entry.name))
     else:
         raise UsageError(f"sampler log {path}: there is no such file or folder")
-    if not any(file.name.endswith(_SUFFIXES) for file in found):
+    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in found):
         raise UsageError(f"sampler log {path}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
     for file in found:
         if not file.name.endswith(_SUFFIXES):

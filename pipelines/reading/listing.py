@@ -87,10 +87,10 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
     _leave_copies(seen, snapshot)
     same_as = _leave_other_names(seen)
     if not any(one.format for one in seen.values()):
-        summary = _unread_summary(list(seen.values()))
+        where = empty or [_some(list(snapshot.paths)) + _unread_summary(list(seen.values()))]
         raise NoVerdictError(
-            f"no shard in {_some(empty or [_some(list(snapshot.paths)) + summary])}: an empty corpus has no verdict. Read are {READABLE}; "
-            "files of other names in these formats are read if snapshot.format says which, and paths name the files"
+            f"no shard in {_some(where)}: an empty corpus has no verdict. Read are {READABLE}; files of "
+            "other names in these formats are read if snapshot.format says which, and paths name the files"
         )
     listing = _listing(seen.values(), _namer({one.root for one in seen.values()}), same_as)
     _check_names([shard.name for shard in listing.shards])

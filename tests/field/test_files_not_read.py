@@ -13,9 +13,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from corpus_audit.pipelines.board import Board
 from corpus_audit.pipelines.contamination.items import read_benchmark
 from corpus_audit.pipelines.reading.listing import Listing, list_files
+from corpus_audit.runners.init import propose_audit
 from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.schemas.audit_file import load_audit
 from corpus_audit.schemas.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.snapshot import ShardFormat, UnreadReason
@@ -143,3 +146,24 @@ def test_a_run_has_no_verdict_until_they_are_ignored(tmp_path: Path) -> None:
     second = run(spec)
     assert second.record["complete"] is True
     assert second.record["listing"]["unread"]["ignored"]["names"] == ["part-1.jsonl.xz"]
+
+    from corpus_audit.runners.audit import run_audit
+
+    def unchanged() -> bool:
+        return run_audit(load_audit(spec), workers=1, board=Board(), if_changed=True).unchanged
+
+    fill(tmp_path / "data", "NOTICE", "part-2.jsonl.xz")
+    assert unchanged()
+    fill(tmp_path / "data", "part-3.csv")
+    assert not unchanged()
+
+
+def test_init_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpora.small_bpe(tmp_path, vocabulary=400)
+    fill(tmp_path / "data", "a.jsonl", "b.mds", "c.mds", "README.md")
+    (tmp_path / "audit.yaml").write_text(propose_audit(["data"], tmp_path / "audit.yaml", tokenizer="bpe.json"))
+    text = (tmp_path / "audit.yaml").read_text()
+    assert "# Not read: 2 .mds files, such as b.mds." in text and "README" not in text
+    (tmp_path / "audit.yaml").write_text(text.replace("  #ignore:", "  ignore:"))
+    assert load_audit(tmp_path / "audit.yaml").spec.snapshot.ignore == ("*.mds",)

@@ -1,7 +1,8 @@
 """datasets#6259: one file that is reached by two names was counted twice.
 
 A pattern over ``2026-01-01/`` and ``latest -> 2026-01-01``, or two hard links of one file, gave 8 documents of 4.
-Right: 4, and it is said. Two files with equal bytes are two files all the same, and links of the hub cache keep their names.
+Right: 4, and it is said. Two files with equal bytes are two files all the same, and links of the hub cache keep their
+names.
 """
 
 from __future__ import annotations
