@@ -34,4 +34,4 @@ def name_problem(names: Iterable[str]) -> str | None:
 
 def printable(name: str) -> str:
     """A name of a file that is not a shard, fit to be shown: what is not printable, or not UTF-8, is escaped."""
-    return "".join(c if c.isprintable() else c.encode("ascii", "backslashreplace").decode() for c in name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
