@@ -15,11 +15,12 @@ TITLES = {
     "tokenizer_verification": "Token counts agree with the reference tokenizer",
     "dead_letter_budget": "Bad rows are within the budget",
     "shard_loss": "No shard lost a large part of its rows",
+    "unread_files": "No file that may be data was left unread",
     "contamination_self_check": "The contamination scan finds what was planted",
 }
 
-_LATER = ("shard_loss",)
-"""Rules that runs of earlier versions do not speak of; they are judged where run.json does."""
+_SINCE_LISTING = ("shard_loss", "unread_files")
+"""Rules that came together with the key ``listing`` of run.json: runs of earlier versions have neither."""
 
 _NEXT = "Nothing can be judged before this holds: see the report's section on coverage, and run the audit again."
 
@@ -35,7 +36,9 @@ def integrity_judgements(facts: dict[str, Any], wanted: CoverageSpec, line: int 
         line: where the policy asks for it.
     """
     found = {str(rule.get("check")): rule for rule in facts.get("integrity") or () if isinstance(rule, dict)}
-    needed = [name for name in INTEGRITY_RULES if name not in ("contamination_self_check", *_LATER)]
+    needed = [name for name in INTEGRITY_RULES if name not in ("contamination_self_check", *_SINCE_LISTING)]
+    if "listing" in facts:
+        needed += _SINCE_LISTING
     if (facts.get("spec") or {}).get("benchmarks"):
         needed.append("contamination_self_check")
     statuses = []

@@ -32,7 +32,7 @@ from corpus_audit.embeddings.vectors import KINDS, gather, save_codes
 from corpus_audit.embeddings.verification import ONE_IN, Verified, check, correct, members
 from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.contamination.items import read_benchmark
-from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.reading.listing import list_files
 from corpus_audit.pipelines.reading.path_patterns import path_values
 from corpus_audit.pipelines.reading.splits import plan_shard
 from corpus_audit.schemas.activation_tables import WINDOWS
@@ -117,7 +117,7 @@ class _Build:
         """All steps."""
         loaded, scanner, stages = self.loaded, self.scanner, self.stages
         root = loaded.base / loaded.spec.store if loaded.spec.store else loaded.base / loaded.spec.output / ".store"
-        shards = list_shards(loaded.spec.snapshot, loaded.base)
+        shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders).shards
         with stages.stage("planning", sum(shard.size for shard in shards)):
             plans = [plan_shard(shard, None, process_board().advance) for shard in shards]
         for plan in plans:

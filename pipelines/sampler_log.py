@@ -19,6 +19,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.reading.conventions import is_never_data
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.sampling import SamplerLogSpec
 
@@ -139,14 +140,15 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        found = sorted(entry for entry in path.iterdir() if entry.name.endswith(_SUFFIXES))
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "_"))]
+        found = sorted(entry for entry in entries if not is_never_data(entry.name))
     else:
         raise UsageError(f"sampler log {path}: there is no such file or folder")
-    if not found:
+    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in found):
         raise UsageError(f"sampler log {path}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
     for file in found:
         if not file.name.endswith(_SUFFIXES):
-            raise UsageError(f"sampler log {file}: its name must end in {', '.join(_SUFFIXES)}")
+            raise UsageError(f"sampler log {file}: it is not read: a log's name must end in {', '.join(_SUFFIXES)}")
     return found
 
 

@@ -23,7 +23,7 @@ from corpus_audit.pipelines.memory import return_memory
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import Profile
 from corpus_audit.pipelines.reading.filters import check_filter
-from corpus_audit.pipelines.reading.listing import absolute_paths, common_folder, list_shards
+from corpus_audit.pipelines.reading.listing import absolute_ignore, absolute_paths, common_folder, list_files
 from corpus_audit.pipelines.remote import Remote, push
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokenization import load_tokenizer
@@ -44,7 +44,7 @@ from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError, StoreError
 from corpus_audit.schemas.results import Results
-from corpus_audit.schemas.snapshot import ShardStatus
+from corpus_audit.schemas.snapshot import ShardStatus, UnreadFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ class _Run:
         self.text_bytes = 0
         self.verify_seconds = 0.0
         self.corpus: str | None = None
+        self.unread: tuple[UnreadFile, ...] = ()
         self.inputs: str | None = None
 
     def perform(self, if_changed: bool) -> AuditOutcome:
@@ -152,7 +153,7 @@ class _Run:
         with self.timings.stage("plan"):
             states = self._plan()
         self.inputs = inputs_digest(
-            self.loaded, [s.planned.plan for s in states], self.policy, self.job, self.comparisons
+            self.loaded, [s.planned.plan for s in states], self.policy, self.job, self.comparisons, self.unread
         )
         if if_changed and (last := unchanged_run(self.output, self.inputs)) is not None:
             return AuditOutcome(last.run_dir, True, (), ExitCode.OK, 0, 0, last.results, unchanged=True)
@@ -180,7 +181,8 @@ class _Run:
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask
 
-        shards = list_shards(self.spec.snapshot, self.loaded.base)
+        listing = list_files(self.spec.snapshot, self.loaded.base, self.loaded.own_folders)
+        shards, self.unread = listing.shards, listing.unread
         self.corpus = common_folder(shards)
         memory = store.PlanMemory(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
@@ -342,6 +344,7 @@ class _Run:
                 documents=documents,
                 workers=self.workers,
                 baselines=self.comparisons.baselines,
+                unread=self.unread,
             ),
         )
 
@@ -363,6 +366,7 @@ class _Run:
             "host": run_facts.host_facts(),
             "corpus": self.corpus,
             "paths": absolute_paths(self.spec.snapshot, self.loaded.base),
+            "ignore": absolute_ignore(self.spec.snapshot, self.loaded.base),
             "workers": self.workers,
             "bytes_read": self.text_bytes,
             "megabytes_per_second": round(self.text_bytes / 1e6 / seconds, 1),

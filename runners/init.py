@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.reading.conventions import ending_of
+from corpus_audit.pipelines.reading.listing import list_files
+from corpus_audit.pipelines.reading.unread import counted_endings, files_by_ending, unread_data
 from corpus_audit.runners.init_choices import (
     DOMAIN_NAMES,
     LANGUAGE_NAMES,
@@ -25,7 +27,7 @@ from corpus_audit.runners.samples import Column, Look, look_at
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.audit_file import SCHEMA_PATH
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
-from corpus_audit.schemas.snapshot import Shard
+from corpus_audit.schemas.snapshot import Shard, UnreadFile
 from corpus_audit.schemas.yaml_tree import yaml_scalar
 
 _LISTED = 12
@@ -47,9 +49,10 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
     """
     base = target.absolute().parent
     try:
-        shards = list_shards(SnapshotSpec(paths=tuple(paths)), Path.cwd())
+        listing = list_files(SnapshotSpec(paths=tuple(paths)), Path.cwd())
     except NoVerdictError as error:
         raise UsageError(str(error)) from error
+    shards = list(listing.shards)
     look = look_at(shards)
     if not look.rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in look.unreadable)
@@ -62,7 +65,7 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
     return "\n".join(
         [
             *_head(look, shards, target.name),
-            *_snapshot(paths, shards, base),
+            *_snapshot(paths, shards, base, unread_data(listing.unread)),
             *_document(look, text, identity, domain, url),
             *_tokenizer(tokenizer, shards, base),
             *_policy(policy),
@@ -82,7 +85,7 @@ def _head(look: Look, shards: list[Shard], name: str) -> list[str]:
     return [*lines, "", "version: 1"]
 
 
-def _snapshot(paths: Sequence[str], shards: list[Shard], base: Path) -> list[str]:
+def _snapshot(paths: Sequence[str], shards: list[Shard], base: Path, unread: Sequence[UnreadFile]) -> list[str]:
     formats = Counter(shard.format.value for shard in shards)
     megabytes = sum(shard.size for shard in shards) / 1e6
     kinds = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
@@ -93,9 +96,27 @@ def _snapshot(paths: Sequence[str], shards: list[Shard], base: Path) -> list[str
         f"  # Files, folders (with all below them) or globs. Now: {kinds}; {megabytes:,.1f} MB.",
         "  paths:",
         *(f"    - {yaml_scalar(_relative(path, base))}" for path in paths),
+        *_ignored(unread),
         "  # The shards' SHA-256, as sha256sum writes them: a shard that differs or is missing is then an error.",
         "  #manifest: MANIFEST.sha256",
         "",
+    ]
+
+
+def _ignored(unread: Sequence[UnreadFile]) -> list[str]:
+    """What is not read and may be data, and how it would be left out."""
+    if not unread:
+        return [
+            "  # Globs of files that are left out; any other file that is not read means that there is no verdict.",
+            "  #ignore: ['*.txt']",
+        ]
+    names = [file.name for file in unread]
+    endings = [ending for ending, _ in counted_endings(names) if ending]
+    patterns = [f"*{ending}" for ending in endings] + [name for name in names if not ending_of(name)]
+    return [
+        f"  # Not read: {_one_line(files_by_ending(names))}, such as {_one_line(names[0])}.",
+        "  # As long as they are not under ignore (globs), there is no verdict: they may be a part of the corpus.",
+        f"  #ignore: [{', '.join(yaml_scalar(pattern) for pattern in patterns[:_LISTED])}]",
     ]
 
 

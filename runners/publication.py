@@ -20,7 +20,7 @@ from corpus_audit.pipelines.run_directory import StagedRun
 from corpus_audit.runners.recording import stage_trends
 from corpus_audit.runners.run_facts import Material, copies_of, run_facts, verified_documents
 from corpus_audit.schemas import tables
-from corpus_audit.schemas.snapshot import manifest_text
+from corpus_audit.schemas.snapshot import UnreadFile, manifest_text
 
 if TYPE_CHECKING:
     from corpus_audit.runners.shard_states import ShardState
@@ -44,6 +44,8 @@ def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
         "outcomes": [outcomes],
         "dead_letters": _dead_letters(states),
     }
+    if material.unread:
+        streamed["unread_files"] = [_unread_files(material.unread)]
     if material.baselines:
         measured = {baseline.keys.digest: baseline.measure.name for baseline in material.baselines}
         streamed["shared_token_counts"] = profile.shared_token_counts(measured)
@@ -152,6 +154,20 @@ def _shards(states: list[ShardState]) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["shard"])), schema=tables.SHARDS)
+
+
+def _unread_files(unread: Iterable[UnreadFile]) -> pa.Table:
+    rows = [
+        {
+            "file": file.name,
+            "reason": file.reason.value,
+            "may_be_data": file.reason.may_be_data,
+            "bytes": file.size,
+            "same_as": file.same_as,
+        }
+        for file in unread
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.UNREAD_FILES)
 
 
 def _outcomes(states: list[ShardState]) -> pa.Table:

@@ -7,21 +7,26 @@ import os
 import platform
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from corpus_audit.pipelines.job import Job
 from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.profile import Profile
+from corpus_audit.pipelines.reading.unread import counted_endings, files_by_ending, unread_data
 from corpus_audit.pipelines.verification import NEEDED
 from corpus_audit.runners.baselines import baseline_facts
 from corpus_audit.runners.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.audit import AuditSpec
-from corpus_audit.schemas.snapshot import ShardStatus, snapshot_digest
+from corpus_audit.schemas.snapshot import UNREAD_WORDS, ShardStatus, UnreadFile, UnreadReason, snapshot_digest
 
 if TYPE_CHECKING:
     from corpus_audit.runners.baselines import Baseline
     from corpus_audit.runners.shard_states import ShardState
+
+MOST_NAMES = 20
+"""Unread files of a reason that run.json names; the table has all."""
 
 PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
 
@@ -37,6 +42,7 @@ class Material:
     documents: int
     workers: int
     baselines: tuple[Baseline, ...] = ()
+    unread: tuple[UnreadFile, ...] = ()
 
 
 def run_facts(name: str, material: Material) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def run_facts(name: str, material: Material) -> dict[str, Any]:
     coverage = coverage_facts(material)
     needed = min(NEEDED, material.documents)
     verified = verified_documents(states)
-    integrity = integrity_rules(spec, states, coverage, verified, needed)
+    integrity = integrity_rules(spec, states, coverage, verified, needed, material.unread)
     reasons = [rule["detail"] for rule in integrity if rule["status"] == "fail"]
     tokenization, tokenizer = material.job.tokenization, material.job.tokenizer
     hashed = [(state.shard.name, state.sha256) for state in states if state.sha256]
@@ -59,6 +65,7 @@ def run_facts(name: str, material: Material) -> dict[str, Any]:
             "bytes": sum(state.shard.size for state in states),
         },
         "coverage": coverage,
+        "listing": listing_facts(len(states), material.unread),
         "integrity": integrity,
         "complete": not reasons,
         "reasons": reasons,
@@ -124,6 +131,46 @@ def coverage_facts(material: Material) -> dict[str, Any]:
     }
 
 
+def listing_facts(shards: int, unread: Sequence[UnreadFile]) -> dict[str, Any]:
+    """How many files were seen, and by reason how many of them were not read, with their endings and first names."""
+    reasons: dict[UnreadReason, list[UnreadFile]] = {}
+    for file in unread:
+        reasons.setdefault(file.reason, []).append(file)
+    return {
+        "seen": shards + len(unread),
+        "read": shards,
+        "unread": {
+            reason.value: {
+                "files": len(files),
+                "bytes": sum(file.size or 0 for file in files),
+                "may_be_data": reason.may_be_data,
+                "endings": dict(counted_endings([file.name for file in files])),
+                "names": [file.name for file in files[:MOST_NAMES]],
+            }
+            for reason, files in sorted(reasons.items())
+        },
+    }
+
+
+def unread_rule(unread: Sequence[UnreadFile]) -> tuple[str, bool, str, str]:
+    """The integrity rule that no file that may be data was seen and not read; for `add_rule`."""
+    data = unread_data(unread)
+    worst = Counter(file.reason for file in data).most_common(1)
+    why = UNREAD_WORDS[worst[0][0]] if worst else ""
+    first = next((file.name for file in data if file.reason is worst[0][0]), "")
+    others = len(unread) - len(data)
+    left = (
+        f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
+    )
+    return (
+        "unread_files",
+        not data,
+        f"{files_by_ending([file.name for file in data])} {'was' if len(data) == 1 else 'were'} seen and not read; "
+        f"{first} is {why}. Name what is to be left out under snapshot.ignore",
+        f"no file that may be data was seen and not read{left}",
+    )
+
+
 def verified_documents(states: list[ShardState]) -> int:
     """Documents of all shards that were encoded a second time by the reference tokenizer."""
     return sum(state.verified for state in states)
@@ -147,7 +194,12 @@ def is_conserved(material: Material) -> bool:
 
 
 def integrity_rules(
-    spec: AuditSpec, states: list[ShardState], coverage: dict[str, Any], verified: int, needed: int
+    spec: AuditSpec,
+    states: list[ShardState],
+    coverage: dict[str, Any],
+    verified: int,
+    needed: int,
+    unread: Sequence[UnreadFile] = (),
 ) -> list[dict[str, str]]:
     """The rules that are always on: whether each holds, and what was seen or is wrong."""
     failed = [state for state in states if state.error is not None]
@@ -183,6 +235,7 @@ def integrity_rules(
             f"{loss}; the limit of both is {budget:.3%}",
         ),
         shard_loss_rule(spec.limits, states),
+        unread_rule(unread),
     ]
     return [
         {"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad}

@@ -1,9 +1,10 @@
 """``--if-changed``: whether a run would say again what the last published run has said.
 
-A run depends on the snapshot's shards (names, bytes, what their paths say), the spec, the policy, the tokenizer, the
-benchmarks, the activation index of the snapshot and the version of this program. Their digest is in run.json as
-``inputs``. Where the shards lie is no part of it: a new folder with the same shards is no change. What the run is
-compared with is none either: a baseline ``runs`` is another one after every run.
+A run depends on the snapshot's shards (names, bytes, what their paths say), on the files among them that may be data
+and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot and the
+version of this program. Their digest is in run.json as ``inputs``. Where the shards lie is no part of it: a new folder
+with the same shards is no change. What the run is compared with is none either: a baseline ``runs`` is another one
+after every run.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import AuditError, UsageError
 from corpus_audit.schemas.policy_file import LoadedPolicy
 from corpus_audit.schemas.results import RESULTS_FILE, Results, read_results
-from corpus_audit.schemas.snapshot import ShardPlan, snapshot_digest
+from corpus_audit.schemas.snapshot import ShardPlan, UnreadFile, snapshot_digest
 
 if TYPE_CHECKING:
     from corpus_audit.pipelines.job import Job
@@ -41,7 +42,12 @@ class LastRun:
 
 
 def inputs_digest(
-    loaded: LoadedAudit, plans: Sequence[ShardPlan], policy: LoadedPolicy | None, job: Job, comparisons: Comparisons
+    loaded: LoadedAudit,
+    plans: Sequence[ShardPlan],
+    policy: LoadedPolicy | None,
+    job: Job,
+    comparisons: Comparisons,
+    unread: Sequence[UnreadFile] = (),
 ) -> str | None:
     """SHA-256 of what a run depends on, in hex; None where that cannot be told.
 
@@ -61,6 +67,7 @@ def inputs_digest(
         "snapshot": snapshot,
         "manifest": spec.snapshot.manifest is not None,
         "paths": sorted([plan.shard.name, plan.sha256, path_values(plan.shard, spec.document)] for plan in plans),
+        "unread": sorted(file.name for file in unread if file.reason.may_be_data),
         "spec": content,
         "policy": None if policy is None else policy.sha256,
         "tokenizer": job.tokenizer.sha256,

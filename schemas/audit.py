@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationOptions, ContaminationSpec
 from corpus_audit.schemas.embedding import EmbeddingSpec
+from corpus_audit.schemas.local_paths import PathText
 from corpus_audit.schemas.notify import NotifySpec
 from corpus_audit.schemas.sampling import SamplingSpec
 from corpus_audit.schemas.snapshot import ShardFormat
@@ -30,12 +31,17 @@ class Model(BaseModel):
 class SnapshotSpec(Model):
     """Which files make up the snapshot."""
 
-    paths: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra. "
         "{date} is today in UTC and {latest} the newest date there."
     )
     format: ShardFormat | Literal["auto"] = Field(default="auto", description="How shards become documents.")
-    manifest: str | None = Field(
+    ignore: tuple[PathText, ...] = Field(
+        default=(),
+        description="Globs of files below the paths that are not read; without it a file that may be data and is not "
+        "read means that there is no verdict. A name matches at any depth; a path with / from this file.",
+    )
+    manifest: PathText | None = Field(
         default=None, description="A sha256sum file of the shards: a shard that differs, or is missing, is an error."
     )
 
@@ -154,7 +160,7 @@ class MixtureSpec(Model):
 class BaselineSpec(Model):
     """A finished run that the current snapshot is compared with."""
 
-    run: str = Field(
+    run: PathText = Field(
         description="A run directory, or an output folder, whose newest run is meant; relative to this file."
     )
     label: Annotated[str, Field(min_length=1, max_length=40)] = Field(
@@ -192,7 +198,7 @@ class AuditSpec(Model):
     name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this corpus.")
     snapshot: SnapshotSpec
     document: DocumentSpec = DocumentSpec()
-    tokenizer: str = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
+    tokenizer: PathText = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
     mixture: MixtureSpec | None = None
     baseline: BaselineSpec | Annotated[tuple[BaselineSpec, ...], Field(max_length=2)] = Field(
         default=(), description="One or two runs to compare with, such as a pinned reference and the last good run."
@@ -212,12 +218,14 @@ class AuditSpec(Model):
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
-    policy: str | None = Field(
+    policy: PathText | None = Field(
         default=None, description="The policy.yaml that judges the run, relative to this file; none, no verdict."
     )
     notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is told what a run came to, and how.")
-    output: str = Field(default="runs", description="Folder of the run directories, relative to this file.")
-    store: str | None = Field(default=None, description="Profile store; <output>/.store by default. May be shared.")
+    output: PathText = Field(default="runs", description="Folder of the run directories, relative to this file.")
+    store: PathText | None = Field(
+        default=None, description="Profile store; <output>/.store by default. May be shared."
+    )
     remote: str | None = Field(
         default=None, description="URL of an object store where partials and runs are kept too: s3://bucket/folder."
     )

@@ -40,6 +40,13 @@ class LoadedAudit:
     path: Path
     base: Path
 
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """Folders that the audit itself writes into, whether they exist or not: they hold no data of the snapshot."""
+        spec = self.spec
+        written = [spec.output, spec.store, spec.embedding.output if spec.embedding else None]
+        return tuple(self.base / folder for folder in written if folder is not None)
+
 
 def load_audit(path: Path, overrides: AbstractSequence[str] = ()) -> LoadedAudit:
     """Read and check an audit spec.

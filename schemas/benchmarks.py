@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.local_paths import PathText
 from corpus_audit.schemas.snapshot import ShardFormat
 
 RuleName = Literal["gpt3", "palm", "llama2", "llama3", "tulu3", "decon_idf"]
@@ -29,7 +30,7 @@ class BenchmarkSpec(BenchmarkModel):
     """One test set: its files and where an item's parts are found in a row."""
 
     name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this benchmark.")
-    paths: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="JSONL (.gz, .zst), Parquet or Arrow files, folders or globs, relative to the audit file."
     )
     format: ShardFormat | Literal["auto"] = Field(default="auto", description="How files become rows.")

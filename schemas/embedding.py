@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.local_paths import PathText
 from corpus_audit.schemas.units import NAME, UnitError, parse_pattern
 
 OTHER_DOMAINS = "(other domains)"
@@ -32,14 +33,14 @@ class SaeSpec(EmbeddingModel):
     """A sparse autoencoder in SAELens' format."""
 
     name: UnitName = Field(description="Its units are sae.NAME:0, sae.NAME:1, …")
-    path: str = Field(description="Folder of cfg.json and sae_weights.safetensors, relative to the audit file.")
+    path: PathText = Field(description="Folder of cfg.json and sae_weights.safetensors, relative to the audit file.")
 
 
 class DirectionsSpec(EmbeddingModel):
     """Directions of the residual stream, such as probes: an activation is the dot product with a token's vector."""
 
     name: UnitName = Field(description="Its units are dir.NAME:0, dir.NAME:1, …")
-    path: str = Field(description="A .npy or .safetensors file of [n, d] or [d], relative to the audit file.")
+    path: PathText = Field(description="A .npy or .safetensors file of [n, d] or [d], relative to the audit file.")
     block: Annotated[int, Field(ge=0)] = Field(description="The block after which the residual stream is read.")
 
 
@@ -60,7 +61,7 @@ class VectorsSpec(EmbeddingModel):
 class EmbeddingSpec(EmbeddingModel):
     """A model, its units, and how windows of the corpus are scanned for what makes them fire."""
 
-    model: str = Field(
+    model: PathText = Field(
         description="A folder with config.json, tokenizer.json and safetensors, a hub name, or entry-point:NAME."
     )
     units: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -98,10 +99,10 @@ class EmbeddingSpec(EmbeddingModel):
     vectors: VectorsSpec | None = Field(
         default=VectorsSpec(), description="Vectors of windows, for search; null: none."
     )
-    baseline: str | None = Field(
+    baseline: PathText | None = Field(
         default=None, description="An index of an earlier snapshot, or a folder of them, to measure drift from."
     )
-    output: str = Field(default="index", description="Folder of the indexes, relative to the audit file.")
+    output: PathText = Field(default="index", description="Folder of the indexes, relative to the audit file.")
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> EmbeddingSpec:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.local_paths import PathText
+
 Event = Literal["pass", "warn", "fail", "none", "unjudged", "unchanged", "error"]
 """What a run came to: its verdict, ``unjudged`` without a policy, ``unchanged``, or the error that ended it."""
 
@@ -23,7 +25,7 @@ class NotifySpec(BaseModel):
         default=("fail", "none", "error"),
         description="What it is told of: a verdict, unjudged (no policy), unchanged (--if-changed), error (no run).",
     )
-    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+    command: Annotated[tuple[PathText, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="A program and its arguments, started in this file's folder, no shell; the summary is its input.",
     )

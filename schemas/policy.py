@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from corpus_audit.schemas.local_paths import expand_home
 from corpus_audit.schemas.results import Bound
 
 INTEGRITY_RULES = (
@@ -20,6 +21,7 @@ INTEGRITY_RULES = (
     "tokenizer_verification",
     "dead_letter_budget",
     "shard_loss",
+    "unread_files",
     "contamination_self_check",
 )
 """Rules that every run is held against, whatever the policy says; no waiver reaches them."""
@@ -87,7 +89,7 @@ class ReferenceSpec(Model):
     compare: Literal["difference", "ratio", "spread"] = Field(
         description="value - reference, value / reference, or, of a band, (value - median) / (1.4826 MAD)."
     )
-    run: Text | None = Field(
+    run: Annotated[Text, AfterValidator(expand_home)] | None = Field(
         default=None,
         description="Of pinned: a run directory or an output folder, relative to this file, the name of a run in the "
         "audit's output folder, or `baseline` / `baseline=<label>` for a baseline that audit.yaml names.",

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from corpus_audit.schemas.local_paths import PathText
+
 
 class _Part(BaseModel):
     """Base of every part, as strict as the rest of the spec."""
@@ -39,7 +41,7 @@ class UnimaxParameters(_Part):
 class DsirParameters(_Part):
     """Documents that look like a target's are drawn more often (importance resampling on hashed n-grams)."""
 
-    target: str = Field(description="A finished run directory of the corpus to resemble, relative to this file.")
+    target: PathText = Field(description="A finished run directory of the corpus to resemble, relative to this file.")
     epochs: Annotated[float, Field(ge=1.0, le=1e6)] = Field(
         default=1.0, description="Passes over the selected documents: budget / epochs unique tokens are selected."
     )
@@ -126,7 +128,9 @@ def strategy_name(strategy: Strategy) -> str:
 class SamplerLogSpec(_Part):
     """The log of a sampler: one row a drawn document (or piece of one), in Parquet or JSON lines."""
 
-    path: str = Field(description="A file, or a folder of files, relative to this file: .parquet, .jsonl, .gz, .zst.")
+    path: PathText = Field(
+        description="A file, or a folder of files, relative to this file: .parquet, .jsonl, .gz, .zst."
+    )
     strategy: str | None = Field(
         default=None, description="Name of the strategy that was intended; the only or first one by default."
     )

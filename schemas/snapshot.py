@@ -50,6 +50,71 @@ class ShardStatus(StrEnum):
     ERROR = "error"
 
 
+class UnreadReason(StrEnum):
+    """Why a file that was seen among the shards is not one of them."""
+
+    UNKNOWN_FORMAT = "unknown_format"
+    OTHER_FORMAT = "other_format"
+    HIDDEN_PARTITION = "hidden_partition"
+    NOT_NAMED = "not_named"
+    BROKEN_LINK = "broken_link"
+    NOT_A_FILE = "not_a_file"
+    IGNORED = "ignored"
+    HIDDEN = "hidden"
+    NOT_DATA = "not_data"
+    PROCESSED_COPY = "processed_copy"
+    SAME_FILE = "same_file"
+    OWN_OUTPUT = "own_output"
+
+    @property
+    def may_be_data(self) -> bool:
+        """Whether documents may be missing, so that there is no verdict."""
+        return self in (
+            UnreadReason.UNKNOWN_FORMAT,
+            UnreadReason.OTHER_FORMAT,
+            UnreadReason.HIDDEN_PARTITION,
+            UnreadReason.NOT_NAMED,
+            UnreadReason.BROKEN_LINK,
+            UnreadReason.NOT_A_FILE,
+        )
+
+
+UNREAD_WORDS = {
+    UnreadReason.UNKNOWN_FORMAT: "not a format that is read",
+    UnreadReason.OTHER_FORMAT: "not in the format that snapshot.format asks for",
+    UnreadReason.HIDDEN_PARTITION: "in a partition whose name begins with _, which some programs skip",
+    UnreadReason.NOT_NAMED: "not among the files that the data set's state.json names, or only a processed copy",
+    UnreadReason.BROKEN_LINK: "a link to nothing",
+    UnreadReason.NOT_A_FILE: "a pipe, socket or device",
+    UnreadReason.IGNORED: "named by snapshot.ignore",
+    UnreadReason.HIDDEN: "hidden: a name that begins with . or _",
+    UnreadReason.NOT_DATA: "documentation, checksums or settings by its name",
+    UnreadReason.PROCESSED_COPY: "a processed copy that the datasets library keeps beside the data",
+    UnreadReason.SAME_FILE: "another name of a file that is read",
+    UnreadReason.OWN_OUTPUT: "the audit's own output",
+}
+"""What people are told each reason means."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that was seen among the shards and is not one of them.
+
+    Attributes:
+        path: where it is; the path of a folder that is not listed further ends with a slash.
+        name: as a shard would be called.
+        reason: why it is not read.
+        size: bytes; None for folders and where the file system does not say.
+        same_as: of `UnreadReason.SAME_FILE`, the name under which it is read.
+    """
+
+    path: str
+    name: str
+    reason: UnreadReason
+    size: int | None = None
+    same_as: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """A file of the snapshot as it was listed.

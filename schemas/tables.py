@@ -229,6 +229,18 @@ SHARDS = pa.schema(
     metadata={"title": "Coverage, shard by shard", "order": "shard"},
 )
 
+UNREAD_FILES = pa.schema(
+    [
+        field("file", pa.string(), "name as a shard would be called; a folder that is not listed further ends in /"),
+        field("reason", pa.string(), "why it is no shard; schemas.snapshot.UnreadReason"),
+        field("may_be_data", pa.bool_(), "whether documents may be missing because of it"),
+        field("bytes", pa.int64(), "size of the file", "bytes", nullable=True),
+        field("same_as", pa.string(), "of another name of a file that is read: the name it is read by", nullable=True),
+    ],
+    metadata={"title": "Files that were seen among the shards and not read", "order": "file"},
+)
+"""Written only when there is such a file."""
+
 OUTCOMES = pa.schema(
     [
         field("outcome", pa.string(), "document, dead_letter or filtered"),
@@ -298,6 +310,7 @@ TABLES: dict[str, pa.Schema] = {
     "samples": SAMPLES,
     "vocabulary": VOCABULARY,
     "shards": SHARDS,
+    "unread_files": UNREAD_FILES,
     "outcomes": OUTCOMES,
     "dead_letters": DEAD_LETTERS,
     "per_document": PER_DOCUMENT,

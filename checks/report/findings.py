@@ -13,7 +13,7 @@ from corpus_audit.checks.report import (
     verdict_section,
 )
 from corpus_audit.checks.report.model import ReportModel
-from corpus_audit.checks.report.parts import ShareRow
+from corpus_audit.checks.report.parts import Listing, ShareRow
 from corpus_audit.checks.report.sentences import Finding, Name, Sentence
 
 
@@ -153,6 +153,8 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
         if coverage.shards_error:
             left.append(f"{numbers.grouped(coverage.shards_error)} could not be read")
         yield (f"{used} of {shards} were read{_from_cache(model)}; {', '.join(left) or 'the others were not'}.",)
+    if model.listing is not None and model.listing.unread:
+        yield _unread(model.listing)
     if coverage.sampled:
         share = numbers.percent(coverage.sample_share)
         counted = f"{numbers.grouped(coverage.splits_counted)} of {numbers.plural(coverage.splits, 'split')}"
@@ -168,6 +170,17 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
         yield (f"Those hold {numbers.byte_size(coverage.dead_letter_bytes)}, {share} of the bytes of all rows.",)
     if not coverage.conserved:
         yield ("The rows do not add up.",)
+
+
+def _unread(listing: Listing) -> Sentence:
+    """How many files were seen and not read, and why."""
+    parts = [
+        f"{numbers.grouped(files.files)} ({reason.replace('_', ' ')})"
+        for reason, files in sorted(listing.unread.items())
+    ]
+    left = sum(files.files for files in listing.unread.values())
+    were = "was" if left == 1 else "were"
+    return (f"{numbers.plural(left, 'more file')} {were} seen and not read: {', '.join(parts)}.",)
 
 
 def _from_cache(model: ReportModel) -> str:

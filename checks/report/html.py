@@ -26,6 +26,7 @@ from corpus_audit.checks.report.escapes import safe_text
 from corpus_audit.checks.report.findings import decimals, findings, limits
 from corpus_audit.checks.report.model import ReportModel
 from corpus_audit.checks.report.sentences import Name, Sentence
+from corpus_audit.schemas.snapshot import UNREAD_WORDS
 
 HERE = Path(__file__).parent
 
@@ -74,6 +75,7 @@ def _environment() -> Environment:
         sentence=_sentence,
     )
     environment.globals.update(
+        unread_words={reason.value: words for reason, words in UNREAD_WORDS.items()},
         interval=numbers.interval,
         points_interval=numbers.points_interval,
         share_label=labels.share_label,

@@ -33,6 +33,7 @@ from corpus_audit.checks.report.parts import (
     IntegrityCheck,
     LengthPanel,
     LengthUnit,
+    Listing,
     MixtureComparison,
     OutcomeRow,
     RunFile,
@@ -115,6 +116,7 @@ class ReportModel:
     trends: TrendView | None = None
     near_duplicates: bool = False
     documents_without_cluster: int = 0
+    listing: Listing | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -196,6 +198,7 @@ def load_report(run_dir: Path) -> ReportModel:
         verdict=verdict,
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,
+        listing=run.listing,
     )
 
 

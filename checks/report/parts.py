@@ -58,6 +58,26 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class UnreadFiles:
+    """Files that were seen among the shards and not read for one reason; ``names`` are the first of them."""
+
+    files: int
+    bytes: int
+    may_be_data: bool
+    endings: dict[str, int]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that were seen: those that were read, and by reason those that were not."""
+
+    seen: int
+    read: int
+    unread: dict[str, UnreadFiles]
+
+
+@dataclass(frozen=True)
 class IntegrityCheck:
     """One promise of the run, and whether it was kept."""
 
@@ -136,6 +156,7 @@ class RunFile:
     files: dict[str, PublishedFile]
     spec: dict[str, Any]
     documents_without_cluster: int = 0
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True)

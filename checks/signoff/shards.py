@@ -6,17 +6,18 @@ import hashlib
 import io
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from corpus_audit.checks.signoff.manifest import SignedShard
 from corpus_audit.pipelines.reading import filesystems
-from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.reading.listing import list_files
 from corpus_audit.schemas.audit import SnapshotSpec
 from corpus_audit.schemas.errors import AuditError, VerificationError
 from corpus_audit.schemas.signoff import Refusal
+from corpus_audit.schemas.snapshot import UnreadReason
 
 CHUNK = 2**20
 """Bytes that are read, hashed and handed out at a time."""
@@ -37,21 +38,31 @@ def check_sizes(shards: Iterable[SignedShard], corpus: str) -> None:
             raise _changed(shard, f"it has {size:,} bytes and had {shard.size:,}")
 
 
-def check_nothing_more(shards: Sequence[SignedShard], corpus: str, snapshot: SnapshotSpec) -> None:
-    """List what the audit would read now.
+def check_nothing_more(
+    shards: Sequence[SignedShard], corpus: str, snapshot: SnapshotSpec, unread: Mapping[str, str] | None = None
+) -> None:
+    """List what the audit would see now: shards, files that may be data and are not read, and other names of shards.
 
     Args:
         shards: those that were signed, in ``corpus``.
         corpus: their folder or URL.
-        snapshot: the audit's paths, absolute, and its format.
+        snapshot: the audit's paths and what they ignore, absolute, and its format.
+        unread: the files that the audit saw and did not read: name -> reason.
 
     Raises:
-        VerificationError: there is a shard that was not signed.
+        VerificationError: there is one that was neither signed nor seen by the audit.
     """
+    seen = unread or {}
+    own = [Path(corpus, name) for name, reason in seen.items() if reason == UnreadReason.OWN_OUTPUT]
     try:
-        found = {shard.path for shard in list_shards(snapshot, Path("/"))}
+        listing = list_files(snapshot, Path("/"), own)
     except AuditError as error:
         raise VerificationError(Refusal.SHARD_EXTRA, f"the shards cannot be listed as they were: {error}") from None
+    found = {shard.path for shard in listing.shards}
+    for file in listing.unread:
+        another_name = file.reason is UnreadReason.SAME_FILE and seen.get(file.name) != UnreadReason.SAME_FILE
+        if file.reason.may_be_data or another_name:
+            found.add(file.path)
     more = sorted(found - {shard_path(corpus, shard) for shard in shards})
     if more:
         also = f" and {len(more) - 1:,} more" if len(more) > 1 else ""

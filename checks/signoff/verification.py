@@ -174,9 +174,15 @@ def verify(
     shards = signed_shards(run)
     place = _Place.of(run, asked.corpus)
     corpus = place.corpus
-    check_sizes(shards, corpus)
+    try:
+        check_sizes(shards, corpus)
+    except VerificationError as error:
+        if error.code is not Refusal.SHARD_MISSING or asked.corpus is not None:
+            raise
+        hint = f"{error}; if the corpus was moved, name its folder with --corpus"
+        raise VerificationError(Refusal.SHARD_MISSING, hint) from None
     if place.snapshot is not None:
-        check_nothing_more(shards, corpus, place.snapshot)
+        check_nothing_more(shards, corpus, place.snapshot, _unread(run))
     chosen = shards if asked.sample is None else sample_of(shards, asked.sample)
     progress = starting(len(chosen), sum(shard.size for shard in chosen)) if starting else lambda _: None
     hash_shards(chosen, corpus, asked.workers, progress)
@@ -275,6 +281,14 @@ def _mismatch(what: str) -> NoReturn:
     raise VerificationError(Refusal.STATEMENT_MISMATCH, f"the statement and the run say different things of: {what}")
 
 
+def _unread(run: RunDirectory) -> dict[str, str]:
+    """The files that the audit saw and did not read: name -> reason."""
+    if "tables/unread_files.parquet" not in run.facts["files"]:
+        return {}
+    table = run.table("unread_files")
+    return dict(zip(table["file"].to_pylist(), table["reason"].to_pylist(), strict=True))
+
+
 def _check_plan(signed: Plan | None, given: Plan) -> None:
     if signed is None:
         raise VerificationError(Refusal.PLAN_ABSENT, "no sampling plan was signed")
@@ -306,10 +320,13 @@ class _Place:
             return cls(moved.rstrip("/"), None)
         corpus = (moved or before).rstrip("/")
         paths = [str(path) for path in found.get("paths", ())]
+        ignore = [str(pattern) for pattern in found.get("ignore", ())]
         below = [path for path in paths if path == before or path.startswith(f"{before}/")]
         if not paths or (moved is not None and below != paths):
             return cls(corpus, None)
         there = tuple(f"{corpus}{path[len(before) :]}" for path in paths) if moved is not None else tuple(paths)
-        return cls(
-            corpus, SnapshotSpec(paths=there, format=run.facts["spec"].get("snapshot", {}).get("format", "auto"))
+        ignored = tuple(
+            f"{corpus}{pattern[len(before) :]}" if pattern.startswith(f"{before}/") else pattern for pattern in ignore
         )
+        format_ = run.facts["spec"].get("snapshot", {}).get("format", "auto")
+        return cls(corpus, SnapshotSpec(paths=there, format=format_, ignore=ignored))

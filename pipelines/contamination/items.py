@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.documents import PRIMARY, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.listing import list_shards
+from corpus_audit.pipelines.reading.listing import list_files
 from corpus_audit.pipelines.reading.reader import read_split
 from corpus_audit.pipelines.reading.splits import plan_shard
+from corpus_audit.pipelines.reading.unread import files_by_ending, unread_data
 from corpus_audit.schemas.audit import ConstantSource, DocumentSpec, SnapshotSpec
 from corpus_audit.schemas.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.errors import NoVerdictError
@@ -58,14 +59,21 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
 
     Raises:
         UsageError: a path matches nothing.
-        NoVerdictError: a file is damaged or lacks a column, or there is not a single item.
+        NoVerdictError: a file is damaged, lacks a column or may hold items and is not read, or there is not a single
+            item.
     """
     facet = ConstantSource(constant=NO_VALUE) if spec.answer is None else spec.answer
     document = DocumentSpec(text=spec.prompt, id=spec.id, domain=facet)
     items: list[Item] = []
     bad: Counter[str] = Counter()
     rows = 0
-    for shard in list_shards(SnapshotSpec(paths=spec.paths, format=spec.format), base):
+    listing = list_files(SnapshotSpec(paths=spec.paths, format=spec.format), base)
+    if unread := unread_data(listing.unread):
+        raise NoVerdictError(
+            f"benchmark {spec.name!r}: {files_by_ending([file.name for file in unread])} beside its items cannot be "
+            f"read (the first is {unread[0].name}); name the files that are its items under paths"
+        )
+    for shard in listing.shards:
         plan = plan_shard(shard, None, lambda _: None)
         if plan.error is not None:
             raise NoVerdictError(f"benchmark {spec.name!r}: {shard.name}: {plan.error}")

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.filesystems import match_glob
-from corpus_audit.pipelines.reading.listing import absolute_path
+from corpus_audit.pipelines.reading.path_expansion import absolute_path
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 
@@ -93,7 +93,7 @@ def _dates(text: str, base: Path, limit: date) -> dict[datetime, tuple[str, ...]
     regex = re.compile(f"{_globbed(before)}({'|'.join(_regex(each, text) for each in formats)}){_globbed(after)}")
     stars = "/".join("*" for _ in formats[0].split("/"))
     found: dict[datetime, set[str]] = {}
-    for name, _ in match_glob(f"{before}{stars}{after}"):
+    for name in match_glob(f"{before}{stars}{after}"):
         match = regex.fullmatch(name)
         moment = _moment(match[1], formats) if match else None
         if match and moment is not None and moment.date() <= limit:

@@ -76,46 +76,47 @@ def stat_file(path: str) -> FileStat:
         OSError: there is no such file, or it cannot be reached.
     """
     if not is_url(path):
-        return _local_stat(Path(path).stat())
+        return local_stat(Path(path).stat())
     with client_errors():
         fs = remote_filesystem(path)
         fs.invalidate_cache()
         return _remote_stat(fs.info(path))
 
 
-def list_folder(path: str) -> Iterator[tuple[str, FileStat]]:
-    """Every file below a folder with its stat, in no stated order; names with a leading dot are skipped."""
-    if not is_url(path):
-        for folder, folders, files in os.walk(path, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                if not name.startswith("."):
-                    file = Path(folder, name)
-                    yield str(file), _local_stat(file.stat())
-        return
-    root = path.rstrip("/")
+def list_remote(url: str) -> Iterator[tuple[str, FileStat]]:
+    """Every file below a folder of a remote file system with its stat, in no stated order.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
     with client_errors():
-        found = remote_filesystem(path).find(root, detail=True)
+        found = remote_filesystem(url).find(url.rstrip("/"), detail=True)
     for file, info in found.items():
-        url = _with_protocol(path, file)
-        if not _hidden(url.removeprefix(root)):
-            yield url, _remote_stat(info)
+        if info.get("type") != "directory" and not file.endswith("/"):  # some stores list folders as empty objects
+            yield _with_protocol(url, file), _remote_stat(info)
 
 
-def match_glob(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
-    """Files and folders that match a glob (``**``, ``*``, ``?``, ``[]``); the stat is None for a folder."""
-    if not is_url(pattern):
-        for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 (pathlib lists hidden names)
-            file = Path(name)
-            yield str(file), None if file.is_dir() else _local_stat(file.stat())
-        return
-    root = pattern[: min(pattern.find(c) for c in "*?[" if c in pattern)].rpartition("/")[0]
+def match_remote(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
+    """Files and folders of a remote file system that match a glob; the stat is None for a folder.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
     with client_errors():
         found = remote_filesystem(pattern).glob(pattern, detail=True)
     for file, info in found.items():
-        url = _with_protocol(pattern, file)
-        if not _hidden(url.removeprefix(root)):
-            yield url, None if info.get("type") == "directory" else _remote_stat(info)
+        yield _with_protocol(pattern, file), None if info.get("type") == "directory" else _remote_stat(info)
+
+
+def match_glob(pattern: str) -> Iterator[str]:
+    """Files and folders, here or remote, whose names match a glob (``**``, ``*``, ``?``, ``[]``); none is hidden."""
+    if not is_url(pattern):
+        yield from glob.iglob(pattern, recursive=True)  # noqa: PTH207 (pathlib lists hidden names)
+        return
+    root = pattern[: min(pattern.find(c) for c in "*?[" if c in pattern)].rpartition("/")[0]
+    for url, _ in match_remote(pattern):
+        if not any(part.startswith(".") for part in url.removeprefix(root).split("/")):
+            yield url
 
 
 def kind(path: str) -> str | None:
@@ -217,11 +218,8 @@ def _with_protocol(url: str, path: str) -> str:
     return path if "://" in path else f"{urlsplit(url).scheme}://{path.lstrip('/')}"
 
 
-def _hidden(relative: str) -> bool:
-    return any(part.startswith(".") for part in relative.split("/"))
-
-
-def _local_stat(result: os.stat_result) -> FileStat:
+def local_stat(result: os.stat_result) -> FileStat:
+    """Size and version stamp by what the operating system says of a file."""
     return FileStat(result.st_size, f"{result.st_size}-{result.st_mtime_ns}-{result.st_ino}")
 
 
@@ -232,7 +230,3 @@ def _remote_stat(info: dict[str, Any]) -> FileStat:
             if info.get(key):
                 return FileStat(size, f"{size}-{key}:{info[key]}")
     return FileStat(size, "")
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -30,3 +30,8 @@ def name_problem(names: Iterable[str]) -> str | None:
         if other != name:
             return f"shards {other!r} and {name!r} differ in case only; rename one of them"
     return None
+
+
+def printable(name: str) -> str:
+    """A name of a file that is not a shard, fit to be shown: what is not printable, or not UTF-8, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import unquote
 
 from corpus_audit.pipelines.reading.documents import PRIMARY
 from corpus_audit.pipelines.reading.errors import ShardError
@@ -14,6 +15,9 @@ from corpus_audit.schemas.snapshot import Shard
 CLUSTER = "(cluster)"
 """Key of the cluster among path values; no facet can be called that."""
 
+_HIVE = re.compile(r"=\{(\w+)\}(?=/)")
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
 _TOKEN = re.compile(r"\{(\w+)\}|(\*\*/)|(\*\*)|(\*)|(\?)|([^{*?]+|\{)")
 
 
@@ -23,6 +27,9 @@ def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
     A pattern is matched against the whole of the shard's name or path, or against their last components. ``{name}``
     takes the shortest run of characters other than ``/``, ``*`` and ``?`` stay within a component, ``**`` crosses them.
     A pattern with several names gives the one that is called like the facet.
+
+    The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B``
+    is ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
 
     Raises:
         UsageError: a pattern has no such name.
@@ -56,8 +63,23 @@ def _value(shard: Shard, facet: str, pattern: str) -> str:
     for path in (shard.name, shard.path):
         found = regex.fullmatch(path)
         if found is not None:
-            return found[group]
+            return _decoded(shard, found[group]) if group in _hive_names(pattern) else found[group]
     raise ShardError(shard, f"its path does not match the pattern {pattern!r} that gives {facet!r}")
+
+
+@lru_cache(maxsize=256)
+def _hive_names(pattern: str) -> frozenset[str]:
+    """The names in a pattern that stand for the whole value of a hive partition."""
+    return frozenset(name for name in _HIVE.findall(f"/{pattern}/"))
+
+
+def _decoded(shard: Shard, value: str) -> str:
+    if value == _HIVE_NULL:
+        return ""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise ShardError(shard, f"the partition value {value!r} of its path is not UTF-8 once decoded") from None
 
 
 @lru_cache(maxsize=256)

@@ -69,7 +69,7 @@ def metrics(*rows: dict[str, Any]) -> pa.Table:
 
 def facts(**more: Any) -> dict[str, Any]:
     """run.json of a complete run, as far as it is judged."""
-    names = ("coverage", "conservation", "digests", "tokenizer_verification", "dead_letter_budget")
+    names = ("coverage", "conservation", "digests", "tokenizer_verification", "dead_letter_budget", "unread_files")
     given: dict[str, Any] = {
         "name": "corpus",
         "run": "20261125T120000Z",

@@ -201,6 +201,14 @@ def test_damaged_and_absent_logs_are_refused(run, tmp_path):
     (tmp_path / "log.csv").write_text("step")
     with pytest.raises(UsageError, match="must end in"):
         tables(run, tmp_path, path="log.csv")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "README.md").write_text("x")
+    with pytest.raises(UsageError, match="holds no file that ends in"):
+        tables(run, tmp_path, path="logs")
+    (tmp_path / "logs" / "a.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n')
+    (tmp_path / "logs" / "b.jsonl.xz").write_text("x")
+    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: it is not read"):
+        tables(run, tmp_path, path="logs")
     (tmp_path / "cut.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n{"step": 2, "dom')
     with pytest.raises(UsageError, match="cannot be read"):
         tables(run, tmp_path, path="cut.jsonl")

@@ -55,7 +55,7 @@ def test_tables_and_facts_of_a_sound_corpus(tmp_path: Path, bpe_file: TokenizerF
     staged, facts = publish(tmp_path, bpe_file, per_document=True, mixture={"weights": {"d0": 3, "d1": 1}})
     written = {path.stem: pq.read_schema(path) for path in (staged.folder / "tables").iterdir()}
     optional = DRIFT_TABLES.keys() | SAMPLING_TABLES.keys() | CONTAMINATION_TABLES.keys() | EMBEDDING_TABLES.keys()
-    assert set(written) == TABLES.keys() - optional - {"shared_token_counts", "shared_token_groups"}
+    assert set(written) == TABLES.keys() - optional - {"shared_token_counts", "shared_token_groups", "unread_files"}
     assert all(schema.equals(TABLES[name]) for name, schema in written.items())
     assert (facts["complete"], facts["reasons"]) == (True, [])
     assert {rule["status"] for rule in facts["integrity"]} == {"pass"}

@@ -12,6 +12,7 @@ from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
 from corpus_audit.pipelines.tokenization import load_tokenizer
 from corpus_audit.runners import run_facts
 from corpus_audit.runners.shard_states import ShardState
+from corpus_audit.schemas.snapshot import UnreadFile, UnreadReason
 from tests import corpora
 from tests.oracle import Document
 from tests.pipelines.making import count_all, job_of, merged, spec_of
@@ -22,7 +23,8 @@ def integrity(states: Sequence[ShardState], verified: int = 10, **coverage: Any)
     """check -> status."""
     known = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10,
              "dead_letter_bytes": 0, "row_bytes": 1000}  # fmt: skip
-    rules = run_facts.integrity_rules(spec_of(Path("/data")), list(states), known | coverage, verified, 10)
+    unread = tuple(UnreadFile("/data/a", "a", reason) for reason in coverage.pop("unread", ()))
+    rules = run_facts.integrity_rules(spec_of(Path("/data")), list(states), known | coverage, verified, 10, unread)
     assert all(rule["detail"] for rule in rules)
     return {rule["check"]: rule["status"] for rule in rules}
 
@@ -45,6 +47,13 @@ def lossy(dead: int, dead_bytes: int) -> ShardState:
         ("digests", lambda: integrity([shard_state("a"), shard_state("b", sha256="")])),
         ("tokenizer_verification", lambda: integrity([shard_state("a")], verified=9)),
         ("dead_letter_budget", lambda: integrity([shard_state("a")], dead_letters=2, rows=10_000)),
+        *(
+            (
+                "unread_files" if reason.may_be_data else None,
+                lambda reason=reason: integrity([shard_state("a")], unread=[reason]),
+            )
+            for reason in UnreadReason
+        ),
         (None, lambda: integrity([shard_state("a")], dead_letters=1, rows=10_000)),
         ("dead_letter_budget", lambda: integrity([shard_state("a")], dead_letter_bytes=2, row_bytes=10_000)),
         (None, lambda: integrity([shard_state("a")], dead_letter_bytes=1, row_bytes=10_000)),

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.reading import filesystems
+from corpus_audit.pipelines.reading.conventions import format_of
 from corpus_audit.pipelines.reading.documents import PRIMARY, DocumentBatch, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.listing import format_of
 from corpus_audit.pipelines.reading.reader import read_split
 from corpus_audit.pipelines.reading.splits import SPLIT_BYTES, plan_shard
 from corpus_audit.pipelines.reading.unchanged import check_unchanged

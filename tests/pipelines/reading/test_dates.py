@@ -93,7 +93,5 @@ def test_no_date_two_names_of_one_date_and_wrong_formats_are_refused(tmp_path: P
 
 def test_other_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = {"s3://bucket/*": ["s3://bucket/2026-01-01", "s3://bucket/2026-01-02", "s3://bucket/old"]}
-    monkeypatch.setattr(
-        "corpus_audit.pipelines.reading.dates.match_glob", lambda pattern: [(name, None) for name in listed[pattern]]
-    )
+    monkeypatch.setattr("corpus_audit.pipelines.reading.dates.match_glob", lambda pattern: listed[pattern])
     assert filled(tmp_path, "s3://bucket/{latest}/*.jsonl") == ("s3://bucket/2026-01-02/*.jsonl",)
