@@ -131,8 +131,9 @@ def check_autoencoder(name: str, folder: Path, hook: str, x: np.ndarray, latents
     largest = float(gone.max(initial=0.0))
     if not largest <= _TOLERANCE:
         token, latent = np.unravel_index(int(gone.argmax()), gone.shape)
+        wrong = int((gone > _TOLERANCE).sum())
         raise AuditError(
-            f"sae.{name}: latents are not what {folder / CONFIG_FILE} and its weights say: {int((gone > _TOLERANCE).sum()):,} "
+            f"sae.{name}: latents are not what {folder / CONFIG_FILE} and its weights say: {wrong:,} "
             f"of {gone.size:,} of a sample differ, such as latent {latent}: {latents[token, latent]:.6g}, and "
             f"{wanted[token, latent]:.6g} by a computation in float64. Please report this with the cfg.json"
         )

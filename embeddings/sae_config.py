@@ -1,4 +1,4 @@
-"""What a SAELens ``cfg.json`` says, of old files (flat) and new ones (with ``metadata``): applied, or refused by name."""
+"""What a SAELens ``cfg.json`` says, of old files (flat) and new (with ``metadata``): applied, or refused by name."""
 
 from __future__ import annotations
 
@@ -174,7 +174,9 @@ class _Reader:
         if activation == "topk" and architecture == "standard":
             architecture = "topk"  # as old files say it
         if activation == "topk" and architecture not in ("topk", "batchtopk"):
-            raise self._refused("activation_fn", activation, f"relu, tanh-relu where the architecture is {architecture}")
+            raise self._refused(
+                "activation_fn", activation, f"relu, tanh-relu where the architecture is {architecture}"
+            )
         if activation == "tanh-relu" and architecture in ("topk", "batchtopk"):
             raise self._refused("activation_fn", activation, f"topk where the architecture is {architecture}")
         if architecture != "topk":
@@ -199,10 +201,14 @@ class _Reader:
         else:
             raise self._refused("hook_name", name, _OFFERED)
         if values.get("hook_layer", hook.block) != hook.block:
-            raise UsageError(f"{self.path} contradicts itself: hook_name: {name}, and hook_layer: {values['hook_layer']}")
+            raise UsageError(
+                f"{self.path} contradicts itself: hook_name: {name}, and hook_layer: {values['hook_layer']}"
+            )
         reshape = values.get("reshape_activations")
         if reshape is not None and (reshape == "hook_z") != (hook.kind is HookKind.Z):
-            raise self._refused("reshape_activations", reshape, f"{'hook_z' if reshape == 'none' else 'none'} at {name}")
+            raise self._refused(
+                "reshape_activations", reshape, f"{'hook_z' if reshape == 'none' else 'none'} at {name}"
+            )
         return hook
 
     def _check_unknown(self, unknown: dict[str, Any], what: str) -> None:
@@ -231,7 +237,7 @@ class _Reader:
 
     def _refused(self, name: str, value: Any, supported: str) -> UsageError:
         more = ""
-        if value is True and name.endswith("normalize_activations") or value == "expected_average_only_in":
+        if (value is True and name.endswith("normalize_activations")) or value == "expected_average_only_in":
             more = ". Its scaling factor is in no file: fold it in with fold_activation_norm_scaling_factor, and save"
         return UsageError(f"{self.path}: {name}: {_shown(value)} is not supported (supported: {supported}){more}")
 

@@ -1,8 +1,8 @@
 """Keys of a SAELens ``cfg.json`` by what they do to a latent, for every version of SAELens from 0.3 to 6.
 
 `UNUSED` keys say how an autoencoder was trained, logged or stored, and change no latent of one that is. `RULES` are the
-keys that do: each with the values that `sae_config` applies, or that ask for nothing. A key of neither table is unknown,
-and is refused, because what it means is not known either.
+keys that do: each with the values that `sae_config` applies, or that ask for nothing. A key of neither table is
+unknown, and is refused, because what it means is not known either.
 """
 
 from __future__ import annotations
@@ -84,10 +84,13 @@ RULES: dict[str, Rule] = {
     "d_sae": _COUNT,
     "d_out": _COUNT,
     "dtype": Rule(
-        lambda value: value is None
-        or (
-            isinstance(value, str)
-            and value.removeprefix("torch.") in ("float16", "bfloat16", "float32", "float64", "float", "half", "double")
+        lambda value: (
+            value is None
+            or (
+                isinstance(value, str)
+                and value.removeprefix("torch.")
+                in ("float16", "bfloat16", "float32", "float64", "float", "half", "double")
+            )
         ),
         "float16, bfloat16, float32, float64: computed in float32",
     ),
@@ -109,13 +112,14 @@ MODEL_RULES: dict[str, Rule] = {
 }
 """What the autoencoder's model was loaded with, where that can change what is read."""
 
-MODEL_UNUSED = frozenset(
+_MODEL_UNUSED_KEYS = (
     "attn_implementation cache_dir default_padding_side device device_map dtype local_files_only low_cpu_mem_usage "
-    "move_to_device n_devices torch_dtype trust_remote_code".split()
+    "move_to_device n_devices torch_dtype trust_remote_code"
 )
+MODEL_UNUSED = frozenset(_MODEL_UNUSED_KEYS.split())
 """How and in which precision the model was loaded."""
 
-UNUSED = frozenset(
+_UNUSED_KEYS = (
     "act_store_device activations_mixing_fraction adam_beta1 adam_beta2 autocast autocast_lm aux_loss_coefficient "
     "b_dec_init_method cached_activations_path checkpoint_path compile_llm compile_sae dataset_path "
     "dataset_trust_remote_code dead_feature_threshold dead_feature_window decoder_heuristic_init decoder_init_norm "
@@ -134,6 +138,7 @@ UNUSED = frozenset(
     "topk_threshold_lr total_training_samples total_training_steps total_training_tokens train_batch_size "
     "train_batch_size_samples train_batch_size_tokens training_architecture training_architecture_details "
     "training_tokens use_cached_activations use_chat_formatting use_ghost_grads use_matryoshka_aux_loss "
-    "use_sparse_activations verbose wandb_entity wandb_id wandb_log_frequency wandb_project".split()
+    "use_sparse_activations verbose wandb_entity wandb_id wandb_log_frequency wandb_project"
 )
+UNUSED = frozenset(_UNUSED_KEYS.split())
 """Keys about training, logging and storage, at the top of the file or in its ``metadata``."""

@@ -24,9 +24,9 @@ from corpus_audit.embeddings.encoder import TextEncoder
 from corpus_audit.embeddings.models import Model, check_window, load_model
 from corpus_audit.embeddings.partials import ScanPartial, documents_of, held_windows, write_partial
 from corpus_audit.embeddings.pooling import Pooling
-from corpus_audit.embeddings.scanning import fitting_batch, heat_maps, scan
 from corpus_audit.embeddings.sae_check import CheckedSae, check_autoencoder, sample_inputs
 from corpus_audit.embeddings.sae_config import SaeConfig
+from corpus_audit.embeddings.scanning import fitting_batch, heat_maps, scan
 from corpus_audit.embeddings.sparse_autoencoders import VERSION as SAE_VERSION
 from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder
 from corpus_audit.embeddings.units import Directions, Taps
@@ -314,13 +314,12 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
 
 def _check_bos(name: str, config: SaeConfig, model: Model, spec: EmbeddingSpec) -> None:
     """See that windows begin as an autoencoder's did in training, unless the audit says how they begin."""
-    if spec.prepend_bos is None and config.prepend_bos not in (None, model.begins_with_bos):
-        does = "puts one" if model.begins_with_bos else "puts none"
+    has, wanted = model.begins_with_bos, config.prepend_bos
+    if spec.prepend_bos is None and wanted not in (None, has):
         raise UsageError(
-            f"sae.{name} was trained with prepend_bos: {str(config.prepend_bos).lower()}, on text "
-            f"{'with' if config.prepend_bos else 'without'} a beginning-of-text token in front, and the tokenizer {does} "
-            f"there. Set embedding.prepend_bos: {str(config.prepend_bos).lower()} to read windows as it was trained, or "
-            f"{str(model.begins_with_bos).lower()} to read them as they are"
+            f"sae.{name} was trained with prepend_bos: {str(wanted).lower()}, and the tokenizer puts "
+            f"{'a' if has else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
+            f"{str(wanted).lower()} to read windows as it was trained, or {str(has).lower()} to read them as they are"
         )
 
 
@@ -328,8 +327,8 @@ def _notes(config: SaeConfig, model: Model, spec: EmbeddingSpec) -> list[str]:
     notes = []
     if config.prepend_bos not in (None, model.begins_with_bos):
         notes.append(
-            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, and windows are read "
-            f"{'with' if model.begins_with_bos else 'without'} a beginning-of-text token in front (embedding.prepend_bos)"
+            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, and embedding.prepend_bos has "
+            f"windows read {'with' if model.begins_with_bos else 'without'} a beginning-of-text token in front"
         )
     if config.context_size is not None and spec.window > config.context_size:
         notes.append(f"it was trained on {config.context_size:,} tokens at once, and windows have {spec.window:,}")

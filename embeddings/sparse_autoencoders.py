@@ -1,4 +1,4 @@
-"""Sparse autoencoders in SAELens' format (``cfg.json`` and ``sae_weights.safetensors``): their latents, tile by tile."""
+"""Sparse autoencoders in SAELens' format (``cfg.json``, ``sae_weights.safetensors``): their latents, tile by tile."""
 
 from __future__ import annotations
 
@@ -126,15 +126,15 @@ class Autoencoder:
             # Of a token that has latents elsewhere, a zero is added to the first or last column.
             yield start, empty.scatter_add_(-1, (index - start).clamp(0, width - 1), torch.where(inside, value, 0.0))
 
-    def _settled(
-        self, x: torch.Tensor, value: torch.Tensor, index: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _settled(self, x: torch.Tensor, value: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The k latents that stay and their indices, of the k + 1 highest [.., k + 1], which descend."""
         k, latents = self.config.k, self.latents
         is_tied = (value[..., k - 1] == value[..., k]) & (value[..., k] > 0)
         value, index = value[..., :k].clone(), index[..., :k].clone()
         values, indices, rows = value.view(-1, k), index.view(-1, k), x.reshape(-1, x.shape[-1])
-        for some in torch.nonzero(is_tied.reshape(-1))[:, 0].split(max(1, _TIED_TOKENS // latents)):
+        tied = torch.nonzero(is_tied.reshape(-1))[:, 0]
+        at_once = max(1, _TIED_TOKENS // latents)
+        for some in tied.split(at_once) if len(tied) else ():
             # A stable sort: of equal values the lower index comes first.
             first = self._before(rows[some], slice(None)).float().sort(dim=-1, descending=True, stable=True)
             values[some], indices[some] = first.values[:, :k], first.indices[:, :k]

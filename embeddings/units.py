@@ -232,9 +232,7 @@ class Taps:
             raise UsageError(f"{what} is read at block {block}; the model has {len(self._model.blocks)}")
 
     @contextmanager
-    def sinking(
-        self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None
-    ) -> Iterator[None]:
+    def sinking(self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None) -> Iterator[None]:
         """Within the block, forward passes of this thread hand their activations to ``sink``, and the rest on."""
         self._local.sink, self._local.stream, self._local.inputs = sink, stream, inputs
         try:

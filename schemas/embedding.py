@@ -79,8 +79,8 @@ class EmbeddingSpec(EmbeddingModel):
     )
     prepend_bos: bool | None = Field(
         default=None,
-        description="Whether the model's beginning-of-text token stands in front of every window; null: as the tokenizer "
-        "does it, and refused if an autoencoder was trained otherwise.",
+        description="Whether the model's beginning-of-text token stands in front of every window; null: as the "
+        "tokenizer does it, and refused if an autoencoder was trained otherwise.",
     )
     k: Annotated[int, Field(ge=1, le=1000)] = Field(default=20, description="Top examples a unit.")
     domain_k: Examples = Field(default=5, description="Top examples a unit and domain.")

@@ -153,8 +153,8 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
 
     explained = checked["explained_variance"]
     yield (
-        f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again: within {checked['largest']:.1e} "
-        f"of the product of lengths, {checked['active']:,.1f} latents a token; explains "
+        f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
+        f"{checked['largest']:.1e} of the product of lengths, {checked['active']:,.1f} latents a token; explains "
         + ("no variance: its input has none" if explained is None else f"{explained:.1%} of the variance")
     )
     if explained is not None and explained < LEAST_EXPLAINED:

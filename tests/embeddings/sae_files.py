@@ -36,7 +36,9 @@ def write_autoencoder(folder: Path, config: dict, weights: dict[str, np.ndarray]
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cfg.json").write_text(json.dumps(config), encoding="utf-8")
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "sae_weights.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "sae_weights.safetensors"
+    )
     return folder
 
 

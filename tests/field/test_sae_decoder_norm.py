@@ -1,8 +1,8 @@
-"""SAELens#565: a top-k autoencoder with ``rescale_acts_by_decoder_norm`` chooses by what its decoder's norms make of it.
+"""SAELens#565: a top-k autoencoder with ``rescale_acts_by_decoder_norm`` chooses by its decoder's norms too.
 
-The setting was ignored: the k latents were those of the largest product with the encoder, and 42 of 48 units of an index
-were wrong. Right, as SAELens has it: (x W_enc + b_enc) times the norms of W_dec's rows, and of that the k highest. The
-values below are worked out by hand.
+The setting was ignored: the k latents were those of the largest product with the encoder, and 42 of 48 units of an
+index were wrong. Right, as SAELens has it: (x W_enc + b_enc) times the norms of W_dec's rows, and of that the k
+highest. The values below are worked out by hand.
 """
 
 import json
