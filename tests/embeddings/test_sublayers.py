@@ -20,7 +20,9 @@ COMMON |= {"intermediate_size": 48, "max_position_embeddings": 64, "pad_token_id
 
 @pytest.fixture(scope="module")
 def gpt2(tmp_path_factory, bpe):
-    return load_model(str(write_tiny_gpt2(tmp_path_factory.mktemp("gpt2") / "model", bpe)), tmp_path_factory.getbasetemp())
+    return load_model(
+        str(write_tiny_gpt2(tmp_path_factory.mktemp("gpt2") / "model", bpe)), tmp_path_factory.getbasetemp()
+    )
 
 
 def other(folder, bpe, name, **settings):
@@ -100,7 +102,8 @@ def test_sums_hold_in_other_families(tmp_path, bpe, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("Gemma2", {"head_dim": 8, "num_key_value_heads": 2}), ("Granite", {"residual_multiplier": 0.5})]
+    ("name", "settings"),
+    [("Gemma2", {"head_dim": 8, "num_key_value_heads": 2}), ("Granite", {"residual_multiplier": 0.5})],
 )
 def test_where_something_stands_between_it_is_refused(tmp_path, bpe, name, settings):
     model = other(tmp_path / "model", bpe, name, **settings)
