@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,8 @@ def find_folder(name: str, base: Path) -> Path:
         pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
         found = f"{pickles[0]} is a pickle, which can run code when it is loaded" if pickles else "it has no weights"
         raise UsageError(f"{folder} has no *.safetensors: {found}; convert it with safetensors.torch.save_model")
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(f"{folder} has an adapter (adapter_config.json), which is not applied: merge it first")
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"{folder} has no tokenizer.json (slow tokenizers are not used)")
     return folder
@@ -255,6 +259,7 @@ def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
             f"{folder} lacks {len(missing)} weights of {type(module).__name__}, such as {sorted(missing)[0]}: "
             "they would be random numbers"
         )
+    _check_unused(folder, module, report["unexpected_keys"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     parts = ModelParts(
         module=module,
@@ -266,6 +271,25 @@ def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
         bos=_bos(folder, text_config, tokenizer),
     )
     return parts, int(text_config.num_hidden_layers)
+
+
+_COMPUTED = ("inv_freq", "masked_bias", "attn.bias", "attention.bias", "position_ids", "num_batches_tracked")
+"""Ends of names of tensors that checkpoints hold though they are computed."""
+
+
+def _check_unused(folder: Path, module: nn.Module, unexpected: Iterable[str]) -> None:
+    """See that no weight inside of the model's blocks is left out: the model would compute something else.
+
+    Weights elsewhere belong to heads and poolers that are not run.
+    """
+    lists = [name for name, part in module.named_modules() if isinstance(part, nn.ModuleList) and name]
+    blocks = re.compile(rf"(?:^|\.)(?:{'|'.join(map(re.escape, lists))})\.\d+\.") if lists else None
+    unused = sorted(key for key in unexpected if blocks and blocks.search(key) and not key.endswith(_COMPUTED))
+    if unused:
+        raise UsageError(
+            f"{folder} holds {len(unused)} weights inside of its blocks that {type(module).__name__} does not use, "
+            f"such as {unused[0]}: its config.json is of another model, or transformers does not know this one"
+        )
 
 
 def _longest(config: Any) -> int:

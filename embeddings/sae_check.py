@@ -60,8 +60,8 @@ class CheckedSae:
     explained_variance: float | None
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values, with the share below which an autoencoder is said not to fit."""
+        return asdict(self) | {"least_explained": LEAST_EXPLAINED}
 
 
 def sample_inputs(taps: Taps, windows: Windows) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:

@@ -149,18 +149,16 @@ def _verified_line(verified: dict[str, Any] | None) -> str:
 
 def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
     """What is known of an autoencoder on this corpus."""
-    from corpus_audit.embeddings.sae_check import LEAST_EXPLAINED
-
     explained = checked["explained_variance"]
     yield (
         f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
         f"{checked['largest']:.1e} of the product of lengths, {checked['active']:,.1f} latents a token; explains "
         + ("no variance: its input has none" if explained is None else f"{explained:.1%} of the variance")
     )
-    if explained is not None and explained < LEAST_EXPLAINED:
+    if explained is not None and explained < checked["least_explained"]:
         yield (
-            f"warning: sae.{name} explains less than {LEAST_EXPLAINED:.0%} of the variance of what it reads, as with a "
-            "wrong hook, model or normalisation: its examples may mean nothing"
+            f"warning: sae.{name} explains less than {checked['least_explained']:.0%} of the variance of what it "
+            "reads, as with a wrong hook, model or normalisation: its examples may mean nothing"
         )
     for note_of in checked["notes"]:
         yield f"sae.{name}: {note_of}"

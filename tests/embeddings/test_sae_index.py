@@ -1,4 +1,4 @@
-"""An index with an autoencoder, from the command line: top lists by brute force, what is measured, and what stops it."""
+"""An index with an autoencoder, from the command line: top lists by brute force, what is measured, what stops it."""
 
 import json
 
@@ -18,32 +18,7 @@ from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-WORDS = [
-    "the",
-    "of",
-    "and",
-    "in",
-    "to",
-    "was",
-    "is",
-    "for",
-    "as",
-    "on",
-    "with",
-    "by",
-    "he",
-    "at",
-    "from",
-    "his",
-    "it",
-    "an",
-    "were",
-    "are",
-    "which",
-    "this",
-    "be",
-    "that",
-]
+WORDS = [first + second for first in ("the", "of", "and", "in") for second in ("", "m", "re", "ly", "s")]
 CONFIG = {"architecture": "topk", "k": 6, "rescale_acts_by_decoder_norm": True}
 CONFIG |= {"metadata": {"hook_name": "blocks.0.hook_mlp_out", "prepend_bos": False}}
 
@@ -103,6 +78,8 @@ def test_top_lists_and_what_is_measured(corpus, capsys):
     assert checked["hook"] == "blocks.0.hook_mlp_out" and checked["tokens"] == 256 and checked["largest"] < 1e-5
     assert checked["active"] == pytest.approx(6, abs=0.5) and checked["explained_variance"] < 0.3
     assert "warning: sae.s explains less than 30%" in shown.out and "computed again in float64" in shown.out
+    assert run_command(["lookup", "sae.s:3", "--index", str(opened.folder)], Session()) == 0
+    assert "warning: the autoencoder explains" in capsys.readouterr().out
 
 
 def test_an_autoencoder_that_fits_explains_its_input(corpus, capsys):

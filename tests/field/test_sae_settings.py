@@ -1,9 +1,9 @@
 """SAELens#425, #447 and #405: settings of an autoencoder that change its latents and were ignored.
 
-``activation_fn: tanh-relu`` (``activation_fn_str`` in old files), ``center_writing_weights`` of its model, and ties among
-the k highest gave latents of another autoencoder without a word (3, 0 and 0 of 20 right); ``prepend_bos: true`` was not
-looked at, and files of the old format ended with "hook '' is not supported". Right: applied, or refused by the key's name
-before the scan. Values are worked out in plain Python.
+``activation_fn: tanh-relu`` (``activation_fn_str`` in old files), ``center_writing_weights`` of its model, and ties
+among the k highest gave latents of another autoencoder without a word; ``prepend_bos: true`` was not looked at, and
+files of the old format ended with "hook '' is not supported". Right: applied, or refused by the key's name before the
+scan. Values are worked out in plain Python.
 """
 
 import json

@@ -1,7 +1,7 @@
 """transformers#12763: a tokenizer with ids that the model has no embedding for.
 
-GPT-2 with 4,000 rows and token id 4,000 in a text: `index` ended in an IndexError after a minute. Right: both sizes and
-the first such token are named before anything is scanned, and so is a window that is longer than the model was made for.
+GPT-2 with 4,000 rows and token id 4,000 in a text: `index` ended in an IndexError after a minute. Right: both sizes
+and the first such token are named before anything is scanned, and so is a window that the model was not made for.
 """
 
 import json
@@ -64,7 +64,7 @@ def test_a_padding_token_beyond_the_embedding(tmp_path, bpe):
 
 
 def test_a_window_beyond_what_the_model_was_made_for(tmp_path, bpe):
-    """Rotary positions have no table that would end, and what comes out beyond is not what the model was trained for."""
+    """Rotary positions have no table that would end, and what comes out beyond is not what was trained."""
     torch.manual_seed(1)
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = transformers.LlamaConfig(vocab_size=2000, max_position_embeddings=32, pad_token_id=None, **sizes)
