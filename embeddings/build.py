@@ -25,6 +25,7 @@ from corpus_audit.embeddings.nearest import encode
 from corpus_audit.embeddings.partials import COUNTS, ScanPartial, documents_of, held_windows, read_partial
 from corpus_audit.embeddings.projection import project
 from corpus_audit.embeddings.reader import Index, open_index
+from corpus_audit.embeddings.sae_check import CheckedSae
 from corpus_audit.embeddings.scanner import Scanner, ScanTask, ScanWorker, open_scanner
 from corpus_audit.embeddings.search import WindowSearch
 from corpus_audit.embeddings.semantic import semantic_contamination
@@ -141,7 +142,8 @@ class _Build:
                 raise NoVerdictError("no document of the corpus has a token that counts: there is nothing to index")
             with stages.stage("verifying"):
                 merged, verified = self._verified(merged)
-            place, facts = self._publish(plans, merged, verified, folder)
+                saes = self.scanner.checked_saes(merged.windows, loaded.base)
+            place, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return Built(place, facts, len(todo), len(tasks) - len(todo), stages.seconds, scanner.batch_tokens)
@@ -206,10 +208,17 @@ class _Build:
         return replace(merged, state=state, windows=held, documents=documents_of(held, [merged.documents])), verified
 
     def _publish(
-        self, plans: Sequence[ShardPlan], merged: ScanPartial, verified: Verified, folder: Path
+        self,
+        plans: Sequence[ShardPlan],
+        merged: ScanPartial,
+        verified: Verified,
+        saes: dict[str, CheckedSae],
+        folder: Path,
     ) -> tuple[Path, IndexFacts]:
         scanner = self.scanner
-        facts = replace(self._facts(plans, merged), verified=verified.as_json())
+        notes = scanner.sae_notes()
+        checked = {name: one.as_json() | {"notes": notes[name]} for name, one in saes.items()} or None
+        facts = replace(self._facts(plans, merged), verified=verified.as_json(), autoencoders=checked)
         indices = {str(point): held for point, held in scanner.taps.selection.indices.items()}
         arrays = merged.state.arrays()
         if scanner.spec.heatmaps and scanner.sizes.top:

@@ -13,15 +13,26 @@ def load_vectors(path: Path) -> np.ndarray:
     """Directions of a .npy or .safetensors file, float32 [n, d]; tensors of the latter in order of their names.
 
     Raises:
-        UsageError: it cannot be read, or holds something else than vectors of finite numbers.
+        UsageError: it cannot be read, or holds something else than vectors of finite real numbers, such as a bias
+            beside them, which a dot product leaves out.
     """
     try:
         if path.suffix == ".npy":
-            parts = [np.load(path, allow_pickle=False).astype(np.float32)]
+            parts = [_as_float32(path, path.name, np.load(path, allow_pickle=False))]
         elif path.suffix == ".safetensors":
             from safetensors.torch import load_file  # numpy has no bfloat16
 
-            parts = [tensor.float().numpy() for _, tensor in sorted(load_file(path).items())]
+            tensors = sorted(load_file(path).items())
+            if len({tensor.dim() for _, tensor in tensors}) > 1:
+                shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors)
+                raise UsageError(
+                    f"{path} holds vectors and tensors of other dimensions: {shapes}. Only dot products with vectors "
+                    "are read, no bias, mean or scale: leave in the file what are directions"
+                )
+            for name, tensor in tensors:
+                if tensor.is_complex():
+                    raise UsageError(f"{path}: {name} has complex numbers; directions are real")
+            parts = [_as_float32(path, name, tensor.float().numpy()) for name, tensor in tensors]
         else:
             raise UsageError(f"{path}: directions are .npy or .safetensors files")
         vectors = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
@@ -32,6 +43,13 @@ def load_vectors(path: Path) -> np.ndarray:
     if not len(vectors) or not np.isfinite(vectors).all():
         raise UsageError(f"{path}: directions must be finite numbers, at least one vector")
     return vectors
+
+
+def _as_float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
+        shape = list(array.shape)
+        raise UsageError(f"{path}: {name} is {array.dtype} {shape}; directions are real numbers [n, d] or [d]")
+    return array.astype(np.float32)
 
 
 def read_direction(text: str) -> np.ndarray:

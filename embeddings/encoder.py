@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,4 +80,6 @@ def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_h
     card = loaded.card
     if (card.digest, card.tokenizer) != (facts.model["digest"], facts.model["tokenizer"]):
         raise UsageError(f"{name} is not the model of the index: its weights or its tokenizer are others")
-    return loaded
+    # As its windows were made, which is with the token that begins a text where the audit said so.
+    prefix = tuple(facts.model.get("prefix", card.prefix))
+    return replace(loaded, card=replace(card, prefix=prefix))

@@ -43,6 +43,8 @@ class IndexFacts:
         domains: in the order of the arrays.
         vectors: block, one_in, width and windows of the vectors; None if none are kept.
         verified: what running windows again in float32 came to (`verification.Verified`); None where none were.
+        autoencoders: by name, what `sae_check` measured of an autoencoder on this corpus, and what it was trained on
+            otherwise than it is read here (``notes``); None where there are none.
         points: where units are, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -58,6 +60,7 @@ class IndexFacts:
     domains: tuple[str, ...]
     vectors: dict[str, int] | None = None
     verified: dict[str, Any] | None = None
+    autoencoders: dict[str, dict[str, Any]] | None = None
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 

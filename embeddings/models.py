@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ class ModelParts:
         heads: attention heads of a block.
         longest: tokens that it can see at once.
         head: the module whose output is the logits, if it is run.
+        bos: the token that begins a text, if it has one.
     """
 
     module: nn.Module
@@ -45,6 +49,7 @@ class ModelParts:
     heads: int
     longest: int
     head: nn.Module | None = None
+    bos: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,13 @@ class Model:
     heads: int
     head: nn.Module | None
     device: torch.device
+    longest: int = 2**31
+    bos: int | None = None
+
+    @property
+    def begins_with_bos(self) -> bool:
+        """Whether the token that begins a text stands in front of every window."""
+        return self.card.prefix[:1] == (self.bos,) or (self.bos is None and bool(self.card.prefix))
 
     def run(self, ids: torch.Tensor) -> Any:
         """The forward pass of [B, L] ids without padding; what is read is read by hooks."""
@@ -92,7 +104,9 @@ class Model:
             return self.module(input_ids=ids)
 
 
-def load_model(name: str, base: Path, device: str = "auto", with_head: bool = False) -> Model:
+def load_model(
+    name: str, base: Path, device: str = "auto", with_head: bool = False, prepend_bos: bool | None = None
+) -> Model:
     """Load a model for scanning.
 
     Args:
@@ -100,10 +114,11 @@ def load_model(name: str, base: Path, device: str = "auto", with_head: bool = Fa
         base: the folder of the audit file.
         device: auto, cpu or cuda.
         with_head: also the output layer, for units ``logit:*``.
+        prepend_bos: whether windows begin with the token that begins a text; None: as the tokenizer does it.
 
     Raises:
-        UsageError: it is not there, is not stored as safetensors, lacks weights, needs code of its own or is no
-            text model; the message says which.
+        UsageError: it is not there, is not stored as safetensors, lacks weights, needs code of its own, is no text
+            model, or its tokenizer has ids that it has no embedding for; the message says which.
     """
     place = _device(device)
     if name.startswith(_ENTRY):
@@ -116,7 +131,10 @@ def load_model(name: str, base: Path, device: str = "auto", with_head: bool = Fa
     text = parts.tokenizer
     text.no_truncation()
     text.no_padding()
+    check_vocabulary(module, text, name)
     prefix, suffix = _surroundings(text)
+    if prepend_bos is not None:
+        prefix = _with_bos(prefix, parts.bos, prepend_bos, name)
     card = ModelCard(
         name=name,
         architecture=type(module).__name__,
@@ -127,7 +145,43 @@ def load_model(name: str, base: Path, device: str = "auto", with_head: bool = Fa
         suffix=suffix,
         special=tuple(sorted(i for i, token in text.get_added_tokens_decoder().items() if token.special)),
     )
-    return Model(card, module, text, find_blocks(module, count), parts.heads, parts.head, place)
+    blocks = find_blocks(module, count)
+    return Model(card, module, text, blocks, parts.heads, parts.head, place, parts.longest, parts.bos)
+
+
+def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None:
+    """See that every id of the tokenizer, those of added tokens too, has a row in the model's embedding.
+
+    Raises:
+        UsageError: one has none; it names both sizes and the first token beyond.
+    """
+    find = getattr(module, "get_input_embeddings", None)
+    try:
+        weight = getattr(find() if find is not None else None, "weight", None)
+    except NotImplementedError:
+        return
+    if not isinstance(weight, torch.Tensor):  # a module of an entry point: nothing to compare with
+        return
+    rows = int(weight.shape[0])
+    beyond = sorted((i, token) for token, i in tokenizer.get_vocab(with_added_tokens=True).items() if i >= rows)
+    if beyond:
+        first, token = beyond[0]
+        raise UsageError(
+            f"{name}: the tokenizer and the model do not fit: the model's embedding has {rows:,} rows, and the "
+            f"tokenizer's highest id is {beyond[-1][0]:,}. The first of {len(beyond):,} tokens beyond is {token!r} "
+            f"({first:,}): the model cannot read it. Use the model's own tokenizer.json"
+        )
+
+
+def _with_bos(prefix: tuple[int, ...], bos: int | None, wanted: bool, name: str) -> tuple[int, ...]:
+    """The special tokens in front of a window, with the token that begins a text or without it."""
+    if bos is None:
+        raise UsageError(
+            f"embedding.prepend_bos: {str(wanted).lower()}: which token begins a text is not known for {name}: neither "
+            "tokenizer_config.json (bos_token) nor config.json (bos_token_id) names one that its tokenizer has"
+        )
+    rest = prefix[1:] if prefix[:1] == (bos,) else prefix
+    return (bos, *rest) if wanted else rest
 
 
 def find_folder(name: str, base: Path) -> Path:
@@ -147,6 +201,8 @@ def find_folder(name: str, base: Path) -> Path:
         pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
         found = f"{pickles[0]} is a pickle, which can run code when it is loaded" if pickles else "it has no weights"
         raise UsageError(f"{folder} has no *.safetensors: {found}; convert it with safetensors.torch.save_model")
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(f"{folder} has an adapter (adapter_config.json), which is not applied: merge it first")
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"{folder} has no tokenizer.json (slow tokenizers are not used)")
     return folder
@@ -195,7 +251,7 @@ def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
             output_loading_info=True,
             **common,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
         raise UsageError(f"{folder} cannot be loaded as a model: {_first_line(error)}") from error
     missing = [key for key in report["missing_keys"] if not any(part in key for part in _UNUSED)]
     if missing:
@@ -203,15 +259,57 @@ def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
             f"{folder} lacks {len(missing)} weights of {type(module).__name__}, such as {sorted(missing)[0]}: "
             "they would be random numbers"
         )
+    _check_unused(folder, module, report["unexpected_keys"])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     parts = ModelParts(
         module=module,
-        tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+        tokenizer=tokenizer,
         digest=_digest(folder),
         heads=int(getattr(text_config, "num_attention_heads", 0)),
-        longest=int(getattr(text_config, "max_position_embeddings", 0) or 2**31),
+        longest=_longest(text_config),
         head=module.get_output_embeddings() if with_head else None,
+        bos=_bos(folder, text_config, tokenizer),
     )
     return parts, int(text_config.num_hidden_layers)
+
+
+_COMPUTED = ("inv_freq", "masked_bias", "attn.bias", "attention.bias", "position_ids", "num_batches_tracked")
+"""Ends of names of tensors that checkpoints hold though they are computed."""
+
+
+def _check_unused(folder: Path, module: nn.Module, unexpected: Iterable[str]) -> None:
+    """See that no weight inside of the model's blocks is left out: the model would compute something else.
+
+    Weights elsewhere belong to heads and poolers that are not run.
+    """
+    lists = [name for name, part in module.named_modules() if isinstance(part, nn.ModuleList) and name]
+    blocks = re.compile(rf"(?:^|\.)(?:{'|'.join(map(re.escape, lists))})\.\d+\.") if lists else None
+    unused = sorted(key for key in unexpected if blocks and blocks.search(key) and not key.endswith(_COMPUTED))
+    if unused:
+        raise UsageError(
+            f"{folder} holds {len(unused)} weights inside of its blocks that {type(module).__name__} does not use, "
+            f"such as {unused[0]}: its config.json is of another model, or transformers does not know this one"
+        )
+
+
+def _longest(config: Any) -> int:
+    """Tokens that a model was made for; models without a limit say so with nothing, 0 or -1."""
+    number = getattr(config, "max_position_embeddings", None)
+    return number if isinstance(number, int) and number > 0 else 2**31
+
+
+def _bos(folder: Path, config: Any, tokenizer: Tokenizer) -> int | None:
+    """The token that begins a text: the tokenizer's, else the model's; None if neither is one of the tokenizer's."""
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        token = settings.get("bos_token")
+        name = token.get("content") if isinstance(token, dict) else token
+    except (OSError, ValueError, AttributeError):
+        name = None
+    if isinstance(name, str) and (found := tokenizer.token_to_id(name)) is not None:
+        return int(found)
+    number = getattr(config, "bos_token_id", None)
+    return number if isinstance(number, int) and tokenizer.id_to_token(number) is not None else None
 
 
 def _loader(transformers: Any, config: Any, with_head: bool) -> Any:
@@ -263,6 +361,11 @@ def check_window(model: Model, window: int) -> None:
     Raises:
         UsageError: it cannot.
     """
+    if window > model.longest:
+        raise UsageError(
+            f"{model.card.name} was made for {model.longest:,} tokens at once (max_position_embeddings), and "
+            f"embedding.window is {window:,}"
+        )
     token = (model.card.special or (0,))[-1]
     other = next(i for i in range(model.tokenizer.get_vocab_size()) if i != token)
     try:

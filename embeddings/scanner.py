@@ -24,7 +24,10 @@ from corpus_audit.embeddings.encoder import TextEncoder
 from corpus_audit.embeddings.models import Model, check_window, load_model
 from corpus_audit.embeddings.partials import ScanPartial, documents_of, held_windows, write_partial
 from corpus_audit.embeddings.pooling import Pooling
+from corpus_audit.embeddings.sae_check import CheckedSae, check_autoencoder, sample_inputs
+from corpus_audit.embeddings.sae_config import SaeConfig
 from corpus_audit.embeddings.scanning import fitting_batch, heat_maps, scan
+from corpus_audit.embeddings.sparse_autoencoders import VERSION as SAE_VERSION
 from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder
 from corpus_audit.embeddings.units import Directions, Taps
 from corpus_audit.embeddings.verification import doubled
@@ -62,6 +65,7 @@ class Scanner:
     Attributes:
         sizes: of what is published; slots: of what a scan keeps, candidates included.
         block: the block whose output vectors are taken from; None without vectors.
+        saes: configurations of the autoencoders, by name.
         key: digest of all that decides what is found in a document.
     """
 
@@ -73,6 +77,7 @@ class Scanner:
     sizes: ListSizes
     slots: ListSizes
     block: int | None
+    saes: dict[str, SaeConfig]
     key: str
     batch_tokens: int
 
@@ -146,6 +151,27 @@ class Scanner:
         found = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
         heat_maps(self.taps, self._windows(table), rows, slots, at, found, self.batch_tokens)
         return found
+
+    def checked_saes(self, windows: pa.Table, base: Path) -> dict[str, CheckedSae]:
+        """Each autoencoder's latents on a sample of the windows' tokens, against a computation of its own.
+
+        Args:
+            windows: in the schema WINDOWS, those with the lowest names (a hash) first.
+            base: the folder of the audit file.
+
+        Raises:
+            AuditError: a latent is not what the files say.
+        """
+        found: dict[str, CheckedSae] = {}
+        if self.spec.saes:
+            samples = sample_inputs(self.taps, self._windows(windows))
+            for sae in self.spec.saes:
+                found[sae.name] = check_autoencoder(sae.name, base / sae.path, *samples[sae.name])
+        return found
+
+    def sae_notes(self) -> dict[str, list[str]]:
+        """What an autoencoder was trained on otherwise than it is read here, in sentences, by its name."""
+        return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
 
     def encoder(self) -> TextEncoder:
         """What gives any text the vector that a document of the corpus would have."""
@@ -249,9 +275,12 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
     if spec is None:
         raise UsageError("the audit has no embedding section: it names a model and its units")
     patterns = tuple(parse_pattern(text) for text in spec.units)
-    model = load_model(spec.model, loaded.base, spec.device, with_head=any(p.point == "logit" for p in patterns))
+    saes = {sae.name: load_autoencoder(loaded.base / sae.path, sae.ignore) for sae in spec.saes}
+    with_head = any(p.point == "logit" for p in patterns)
+    model = load_model(spec.model, loaded.base, spec.device, with_head, spec.prepend_bos)
     check_window(model, spec.window)
-    saes = {sae.name: load_autoencoder(loaded.base / sae.path) for sae in spec.saes}
+    for name, sae in saes.items():
+        _check_bos(name, sae.config, model, spec)
     directions = {one.name: _directions(loaded.base / one.path, one.block) for one in spec.directions}
     block = None
     if spec.vectors is not None:
@@ -272,11 +301,35 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
         "blocks": [one.block for one in spec.directions],
         "torch": importlib.metadata.version("torch"),
         "device": model.device.type,
-    }
+    } | ({"sae": SAE_VERSION} if saes else {})
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     stack.enter_context(taps.hooked())
     with _precision(model, spec):
         batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
     sizes = ListSizes.of(spec)
     slots = sizes if spec.dtype == "float32" else doubled(sizes)
-    return Scanner(audit, spec, model, taps, plan, sizes, slots, block, key, batch_tokens)
+    configs = {name: sae.config for name, sae in saes.items()}
+    return Scanner(audit, spec, model, taps, plan, sizes, slots, block, configs, key, batch_tokens)
+
+
+def _check_bos(name: str, config: SaeConfig, model: Model, spec: EmbeddingSpec) -> None:
+    """See that windows begin as an autoencoder's did in training, unless the audit says how they begin."""
+    has, wanted = model.begins_with_bos, config.prepend_bos
+    if spec.prepend_bos is None and wanted not in (None, has):
+        raise UsageError(
+            f"sae.{name} was trained with prepend_bos: {str(wanted).lower()}, and the tokenizer puts "
+            f"{'a' if has else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
+            f"{str(wanted).lower()} to read windows as it was trained, or {str(has).lower()} to read them as they are"
+        )
+
+
+def _notes(config: SaeConfig, model: Model, spec: EmbeddingSpec) -> list[str]:
+    notes = []
+    if config.prepend_bos not in (None, model.begins_with_bos):
+        notes.append(
+            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, and embedding.prepend_bos has "
+            f"windows read {'with' if model.begins_with_bos else 'without'} a beginning-of-text token in front"
+        )
+    if config.context_size is not None and spec.window > config.context_size:
+        notes.append(f"it was trained on {config.context_size:,} tokens at once, and windows have {spec.window:,}")
+    return notes

@@ -6,7 +6,7 @@ the size of tokens by all units exists. What a unit's activation is:
     mlp     the input of the down projection: after the activation function, of a gated MLP also times the up half
     resid   the output of the block
     head    the norm of what the head writes into the residual stream, ||z_h W_O||
-    sae     the latent after its activation function; the residual stream is read where the autoencoder was trained
+    sae     the latent after its activation function, of what is where the autoencoder was trained (`sublayers.py`)
     dir     the dot product with the residual stream after a block
     expert  the router's logit before the softmax (or sigmoid); it fires where the router sends the token to it
     logit   the output layer's logit before the softmax
@@ -30,7 +30,9 @@ from torch import nn
 from corpus_audit.embeddings.architecture import input_width, output_width, projection
 from corpus_audit.embeddings.models import Model
 from corpus_audit.embeddings.routers import Router, understand
+from corpus_audit.embeddings.sae_config import HookKind
 from corpus_audit.embeddings.sparse_autoencoders import Autoencoder
+from corpus_audit.embeddings.sublayers import Sublayers, check_centering, check_sums, stream_of
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
 
@@ -58,6 +60,8 @@ class Reading:
 
 Sink = Callable[[Reading], None]
 StreamSink = Callable[[torch.Tensor], None]
+InputSink = Callable[[str, torch.Tensor], None]
+"""Is handed an autoencoder's name and what it reads, [B, L, inputs], as the model computes it."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,16 @@ class Taps:
         """Where the model is."""
         return self._model.device
 
+    @property
+    def saes(self) -> Mapping[str, Autoencoder]:
+        """The autoencoders, by name."""
+        return self._saes
+
+    def rows_of(self, kind: Kind, name: str) -> tuple[int, int]:
+        """The first row of a named point's units, and the one after its last."""
+        point = Point(kind, name=name)
+        return self._rows[point], self._rows[point] + len(self.selection.indices[point])
+
     def _widths(self) -> dict[Point, int]:
         model, found = self._model, {}
         hidden = self.hidden
@@ -166,8 +180,8 @@ class Taps:
             if b in self._routers:
                 found[Point(Kind.EXPERT, b)] = self._routers[b].experts
         for name, sae in self._saes.items():
-            self._check_block(f"sae.{name}", max(sae.block, 0))
-            _check_width(f"sae.{name}", sae.inputs, input_width(model.blocks[sae.block].down) if sae.is_mlp else hidden)
+            self._check_block(f"sae.{name}", sae.hook.block)
+            self._check_hook(f"sae.{name}", sae)
             found[Point(Kind.SAE, name=name)] = sae.latents
         for name, directions in self._directions.items():
             self._check_block(f"dir.{name}", directions.block)
@@ -182,7 +196,7 @@ class Taps:
         model, seen = self._model, []
         handles = [
             model.blocks[0].module.register_forward_hook(
-                lambda _m, _i, output: seen.append(int(_stream(output).shape[-1]))
+                lambda _m, _i, output: seen.append(int(stream_of(output).shape[-1]))
             )
         ]
 
@@ -201,18 +215,30 @@ class Taps:
                 handle.remove()
         return seen[0]
 
+    def _check_hook(self, what: str, sae: Autoencoder) -> None:
+        """See that the model has what an autoencoder reads, as wide, and computed as TransformerLens computes it."""
+        hook, block = sae.hook, self._model.blocks[sae.hook.block]
+        part = {HookKind.MLP_POST: block.down, HookKind.Z: block.attention_out}.get(hook.kind)
+        if not hook.kind.is_in_stream and part is None:
+            raise UsageError(f"{what} reads {hook}, which {self._model.card.architecture} does not offer")
+        _check_width(what, sae.inputs, self.hidden if part is None else input_width(part))
+        if hook.kind in (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID):
+            check_sums(self._model, hook, what)
+        if sae.config.is_centered:
+            check_centering(self._model, what)
+
     def _check_block(self, what: str, block: int) -> None:
         if block >= len(self._model.blocks):
             raise UsageError(f"{what} is read at block {block}; the model has {len(self._model.blocks)}")
 
     @contextmanager
-    def sinking(self, sink: Sink, stream: StreamSink | None = None) -> Iterator[None]:
-        """Within the block, forward passes of this thread hand their activations to ``sink``, and the stream on."""
-        self._local.sink, self._local.stream = sink, stream
+    def sinking(self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None) -> Iterator[None]:
+        """Within the block, forward passes of this thread hand their activations to ``sink``, and the rest on."""
+        self._local.sink, self._local.stream, self._local.inputs = sink, stream, inputs
         try:
             yield
         finally:
-            self._local.sink = self._local.stream = None
+            self._local.sink = self._local.stream = self._local.inputs = None
 
     @contextmanager
     def hooked(self) -> Iterator[Taps]:
@@ -241,7 +267,7 @@ class Taps:
 
     def _hand_on(self, output: Any) -> None:
         if self._local.stream is not None:
-            self._local.stream(_stream(output))
+            self._local.stream(stream_of(output))
 
     @property
     def _is_on(self) -> bool:
@@ -261,7 +287,7 @@ class Taps:
             case Kind.MLP:
                 return self._hook_mlp(point, block.down, block.up)
             case Kind.RESID:
-                return [self._on_output(block.module, lambda output: self._emit(point, _stream(output)))]
+                return [self._on_output(block.module, lambda output: self._emit(point, stream_of(output)))]
             case Kind.HEAD:
                 return [self._hook_heads(point, block.attention_out)]
             case _:
@@ -313,35 +339,35 @@ class Taps:
     def _hook_directions(self, point: Point, directions: Directions) -> Any:
         vectors = directions.vectors.to(self._model.device).float().T.contiguous()
         block = self._model.blocks[directions.block].module
-        return self._on_output(block, lambda output: self._emit(point, _stream(output).float() @ vectors))
+        return self._on_output(block, lambda output: self._emit(point, stream_of(output).float() @ vectors))
 
     def _hook_sae(self, point: Point, sae: Autoencoder) -> list[Any]:
         sae = sae.to(self._model.device)
+        name = point.name
+        assert name is not None
 
-        def use(stream: torch.Tensor) -> None:
-            for start in range(0, sae.latents, TILE):
-                latents = sae.encode(stream.float(), start, min(sae.latents, start + TILE))
+        def use(values: torch.Tensor) -> None:
+            if self._local.inputs is not None:
+                self._local.inputs(name, values)
+            for start, latents in sae.encode(values.float(), TILE):
                 self._local.sink(Reading(self._rows[point] + start, latents))
 
-        if sae.is_mlp:
-            down = self._model.blocks[sae.block].down
-            assert down is not None
-            return [self._on_input(down, use)]
-        if sae.block < 0:
-            return [self._on_input(self._model.blocks[0].module, use)]
-        return [self._on_output(self._model.blocks[sae.block].module, lambda output: use(_stream(output)))]
+        return Sublayers(self._model.blocks, lambda: self._is_on).hooks(sae.hook, use)
 
     def _hook_logits(self, point: Point) -> Any:
         assert self._model.head is not None
         return self._on_output(self._model.head, lambda logits: self._emit(point, logits))
 
-    def run(self, ids: torch.Tensor, sink: Sink, stream: StreamSink | None = None) -> None:
+    def run(
+        self, ids: torch.Tensor, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None
+    ) -> None:
         """One forward pass of [B, L] ids without padding, its activations handed to ``sink``.
 
         Args:
             ids: token ids.
             sink: sees every point that is selected.
             stream: sees the output [B, L, d] of the block that was named, if one was.
+            inputs: sees what each autoencoder reads.
 
         Raises:
             RuntimeError: the hooks are off, and nothing would be seen.
@@ -349,15 +375,8 @@ class Taps:
         if not self._hooked:
             raise RuntimeError("the hooks are off: run within `hooked`")
         self._local.shape = tuple(ids.shape)
-        with self.sinking(sink, stream):
+        with self.sinking(sink, stream, inputs):
             self._model.run(ids)
-
-
-def _stream(output: Any) -> torch.Tensor:
-    """The residual stream among a block's outputs."""
-    found = output[0] if isinstance(output, tuple) else output
-    assert isinstance(found, torch.Tensor)
-    return found
 
 
 def _check_width(what: str, width: int, expected: int) -> None:

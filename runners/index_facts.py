@@ -50,6 +50,8 @@ def add_index(staged: StagedRun, facts: dict[str, Any], spec: AuditSpec, base: P
         "windows": known.counts["windows"],
         "tokens": known.counts["tokens"],
     }
+    if known.autoencoders:
+        facts["embedding"]["autoencoders"] = known.autoencoders
     for name, table in tables.items():
         staged.add_table(name, [table])
     add_metrics(staged, [embedding_metrics(tables)])

@@ -46,6 +46,7 @@ def summary_lines(
     """Lines for a terminal; everything from the corpus made safe."""
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
+    yield from _autoencoder(index, unit, view.width)
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if found:
@@ -122,6 +123,15 @@ def _peak_only(example: Example) -> np.ndarray:
     heat = np.zeros(len(example.starts))
     heat[example.position] = example.value
     return heat
+
+
+def _autoencoder(index: Index, unit: str, width: int) -> Iterator[str]:
+    """That the unit's autoencoder does not explain what it reads, where that is so."""
+    name = unit.removeprefix("sae.").partition(":")[0] if unit.startswith("sae.") else None
+    checked = (index.facts.autoencoders or {}).get(name or "")
+    explained = None if checked is None else checked["explained_variance"]
+    if checked is not None and explained is not None and explained < checked["least_explained"]:
+        yield fit(f"warning: the autoencoder explains {explained:.1%} of the variance of its input", width).rstrip()
 
 
 def _histogram(counts: np.ndarray, width: int) -> Iterator[str]:

@@ -34,6 +34,9 @@ class SaeSpec(EmbeddingModel):
 
     name: UnitName = Field(description="Its units are sae.NAME:0, sae.NAME:1, …")
     path: PathText = Field(description="Folder of cfg.json and sae_weights.safetensors, relative to the audit file.")
+    ignore: tuple[str, ...] = Field(
+        default=(), description="Unknown keys of cfg.json of which you know that they change no latent."
+    )
 
 
 class DirectionsSpec(EmbeddingModel):
@@ -74,6 +77,11 @@ class EmbeddingSpec(EmbeddingModel):
     )
     overlap: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Tokens before a window's own that are shown to the model as context and not counted."
+    )
+    prepend_bos: bool | None = Field(
+        default=None,
+        description="Whether the model's beginning-of-text token stands in front of every window; null: as the "
+        "tokenizer does it, and refused if an autoencoder was trained otherwise.",
     )
     k: Annotated[int, Field(ge=1, le=1000)] = Field(default=20, description="Top examples a unit.")
     domain_k: Examples = Field(default=5, description="Top examples a unit and domain.")

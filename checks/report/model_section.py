@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +39,7 @@ class ModelView:
         drift: the row of ``embedding_drift``, or None.
         benchmarks: rows of ``semantic``; items: the nearest of ``semantic_items``, most similar first.
         near: items above the threshold, of all benchmarks.
+        autoencoders: by name, what was measured of the sparse autoencoders whose latents are indexed.
     """
 
     model: str = ""
@@ -52,6 +53,7 @@ class ModelView:
     benchmarks: tuple[dict[str, Any], ...] = ()
     items: tuple[dict[str, Any], ...] = ()
     near: int = 0
+    autoencoders: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def tested(self) -> dict[str, Any] | None:
@@ -88,6 +90,7 @@ def load(run: RunDirectory) -> ModelView | None:
         benchmarks=() if semantic is None else tuple(semantic.to_pylist()),
         items=() if near is None else tuple(near.slice(0, ITEMS).to_pylist()),
         near=0 if near is None else len(near),
+        autoencoders=dict(known.get("autoencoders") or {}),
     )
 
 
@@ -127,6 +130,18 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
         Name(view.model),
         f" are indexed over {numbers.plural(view.windows, 'window')}.",
     )
+    for name, checked in view.autoencoders.items():
+        explained = checked["explained_variance"]
+        if explained is not None and explained < checked["least_explained"]:
+            yield (
+                "The autoencoder ",
+                Name(name),
+                f" explains {numbers.percent(explained)} of the variance of what it reads, less than "
+                f"{numbers.percent(checked['least_explained'])}, as with a wrong hook, model or normalisation: its "
+                "examples may mean nothing.",
+            )
+        for text in checked["notes"]:
+            yield ("Of the autoencoder ", Name(name), f": {text}.")
     if view.drift is not None:
         yield (drift_sentence(view.drift),)
     for row in view.benchmarks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def _tell(built: Built, as_json: bool) -> None:
         splits = {"splits_scanned": built.splits_scanned, "splits_kept": built.splits_kept}
         seconds = {name: round(value, 3) for name, value in built.seconds.items()}
         more = {"bytes": size, "seconds": seconds, "verified": built.facts.verified}
+        more["autoencoders"] = built.facts.autoencoders
         emit_json("index", payload | splits | more)
         return
     click.echo(safe_text(facts_text(built.facts), 200))
@@ -126,6 +128,9 @@ def _tell(built: Built, as_json: bool) -> None:
     if counts["dead_letters"]:
         click.echo(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
     click.echo(_verified_line(built.facts.verified))
+    for name, checked in (built.facts.autoencoders or {}).items():
+        for line in _autoencoder_lines(name, checked):
+            click.echo(safe_text(line, 400))
     click.echo("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
     click.echo(f"{size / 1e6:,.1f} MB in {built.folder}")
 
@@ -140,6 +145,23 @@ def _verified_line(verified: dict[str, Any] | None) -> str:
         f"{again}: bfloat16 was off by {verified['largest']:.1%} of a unit's largest at most; "
         f"{verified['complete']:.2%} of top lists are complete by that margin"
     )
+
+
+def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
+    """What is known of an autoencoder on this corpus."""
+    explained = checked["explained_variance"]
+    yield (
+        f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
+        f"{checked['largest']:.1e} of the product of lengths, {checked['active']:,.1f} latents a token; explains "
+        + ("no variance: its input has none" if explained is None else f"{explained:.1%} of the variance")
+    )
+    if explained is not None and explained < checked["least_explained"]:
+        yield (
+            f"warning: sae.{name} explains less than {checked['least_explained']:.0%} of the variance of what it "
+            "reads, as with a wrong hook, model or normalisation: its examples may mean nothing"
+        )
+    for note_of in checked["notes"]:
+        yield f"sae.{name}: {note_of}"
 
 
 @index.command(short_help="Check that an index is as it was written.")

@@ -106,6 +106,8 @@ def test_direction_files(tmp_path):
     np.save(tmp_path / "two.npy", np.arange(6).reshape(2, 3))
     np.save(tmp_path / "bad.npy", np.array([np.nan, 1.0]))
     (tmp_path / "cut.npy").write_bytes((tmp_path / "two.npy").read_bytes()[:-4])
+    np.save(tmp_path / "deep.npy", np.zeros((2, 2, 3)))
+    np.save(tmp_path / "complex.npy", np.array([1 + 2j, 3]))
     assert read_direction(str(tmp_path / "one.npy")).tolist() == [0, 1, 2]
     assert read_direction(f"{tmp_path}/two.npy:1").tolist() == [3, 4, 5]
     assert load_vectors(tmp_path / "one.npy").shape == (1, 3)
@@ -115,10 +117,24 @@ def test_direction_files(tmp_path):
         ("bad.npy", "finite"),
         ("cut.npy", "cannot be read"),
         ("none.npy", "cannot be read"),
+        ("deep.npy", r"float64 \[2, 2, 3\]; directions are real numbers"),
+        ("complex.npy", r"complex128 \[2\]"),
         ("text.txt", r"\.npy or \.safetensors"),
     ):
         with pytest.raises(UsageError, match=message):
             read_direction(f"{tmp_path}/{name}")
+
+
+def test_a_probe_with_a_bias_is_no_direction(tmp_path):
+    """With as many classes as dimensions the bias was taken for one more direction."""
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    pytest.importorskip("torch")
+    weight = np.eye(3, dtype=np.float32)
+    save_file({"weight": weight, "bias": np.ones(3, np.float32)}, tmp_path / "probe.safetensors")
+    with pytest.raises(UsageError, match=r"other dimensions: bias \[3\], weight \[3, 3\]"):
+        load_vectors(tmp_path / "probe.safetensors")
+    save_file({"weight": weight}, tmp_path / "probe.safetensors")
+    assert np.array_equal(load_vectors(tmp_path / "probe.safetensors"), weight)
 
 
 def test_the_command(small, tmp_path, capsys):

@@ -13,12 +13,14 @@ def test_a_full_section(tmp_path):
     path.write_text(
         HEAD
         + "  units: ['mlp.*:*', 'head.1:7']\n  window: 64\n  overlap: 8\n  k: 10\n  device: cpu\n"
-        + "  directions: [{name: probe, path: p.npy, block: 3}]\n  saes: [{name: s, path: sae}]\n",
+        + "  directions: [{name: probe, path: p.npy, block: 3}]\n  saes: [{name: s, path: sae, ignore: [author]}]\n"
+        + "  prepend_bos: true\n",
         encoding="utf-8",
     )
     embedding = load_audit(path, ["embedding.k=7"]).spec.embedding
     assert embedding is not None and embedding.k == 7 and embedding.units == ("mlp.*:*", "head.1:7")
     assert embedding.directions[0].block == 3
+    assert embedding.saes[0].ignore == ("author",) and embedding.prepend_bos is True
 
 
 @pytest.mark.parametrize(

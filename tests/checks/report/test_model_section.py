@@ -161,3 +161,12 @@ def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:
         assert "<script" not in shown.lower() and "\x1b" not in shown and "\u202e" not in shown
         for finding in model_section.findings(found):
             assert all("\x1b" not in line for line in finding.lines)
+
+
+def test_an_autoencoder_that_does_not_explain_what_it_reads_is_said() -> None:
+    checked = {"explained_variance": -0.21, "least_explained": 0.3, "notes": ["it was trained on 128 tokens at once"]}
+    view = ModelView(model="m", units=3, windows=4, autoencoders={"bad": checked, "good": checked | {"notes": []}})
+    view.autoencoders["good"]["explained_variance"] = 0.8
+    (finding,) = model_section.findings(view)
+    text = " ".join(str(part) for sentence in finding.sentences for part in sentence)
+    assert "bad" in text and "less than" in text and "128 tokens" in text and "good" not in text
