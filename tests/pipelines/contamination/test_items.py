@@ -70,11 +70,11 @@ def test_the_digest_tells_every_field() -> None:
 
 def test_the_index_is_kept_and_guarded(tokenization: Tokenization, tmp_path: Path) -> None:
     quiz = benchmark(("some words of a question that goes on for long enough", "yes"), "", "some")
-    path = build_index([quiz], (), tokenization, tmp_path)
+    path = build_index([quiz], tokenization, tmp_path)
     before = path.stat()
-    assert build_index([quiz], (), tokenization, tmp_path) == path
+    assert build_index([quiz], tokenization, tmp_path) == path
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    other = build_index([quiz], (), tokenization, tmp_path / "elsewhere")
+    other = build_index([quiz], tokenization, tmp_path / "elsewhere")
     assert other.read_bytes() == path.read_bytes()
     index = load_index(path)
     assert (index.names, index.size, index.item_ids.to_pylist()) == (("quiz",), 3, ["quiz-0", "quiz-1", "quiz-2"])
