@@ -183,6 +183,6 @@ def test_blocks_carry_the_hits(measure: Contamination, tokenization: Tokenizatio
     expected = measure.count(pages_of(measure, tokenization, texts, domains))  # type: ignore[arg-type]
     assert counted.names == expected.names
     for name, table in expected.tables.items():
-        assert len(table) > 0, name
+        assert len(table) > 0 or name == "copies", name
         for column, values in table.columns.items():
             assert counted.tables[name].columns[column].tolist() == values.tolist(), (name, column)
