@@ -24,6 +24,7 @@ CONTAMINATION = pa.schema(
         field("items", pa.int64(), "items read", "items"),
         field("bad_rows", pa.int64(), "rows that are no items, such as those without a prompt", "rows"),
         field("bad_reasons", pa.string(), "bad rows by reason", nullable=True),
+        field("remarks", pa.string(), "what else was seen in its rows, such as ids that occur twice", nullable=True),
         field("untestable", pa.int64(), "items too short for the rule", "items"),
         field("testable", pa.int64(), "the other items: the denominator", "items"),
         field("contaminated", pa.int64(), "testable items that the corpus holds", "items", nullable=True),

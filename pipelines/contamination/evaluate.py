@@ -88,6 +88,7 @@ def _summary(spec: ContaminationSpec, index: BenchmarkIndex, judged: Sequence[Ju
                     "items": len(texts),
                     "bad_rows": sum(bad.values()),
                     "bad_reasons": ", ".join(f"{n} {why}" for why, n in bad.items()) or None,
+                    "remarks": index.remarks[number] or None,
                     "untestable": len(texts) - count,
                     "testable": count,
                     "contaminated": hits if known else None,

@@ -72,7 +72,7 @@ class BenchmarkIndex:
         long_numbers: int32 [W], number of the 13-gram that begins at a word, or -1.
         decoys: how many of the texts are decoys, all of them or none.
         sources: (high, low), uint64 [decoys] each: content hashes of the decoys' documents, ascending.
-        rows, bad: rows and bad rows by reason of each benchmark.
+        rows, bad, remarks: rows, bad rows by reason, and what is said of the items of each benchmark.
     """
 
     digest: str
@@ -89,6 +89,7 @@ class BenchmarkIndex:
     sources: tuple[np.ndarray, np.ndarray]
     rows: tuple[int, ...]
     bad: tuple[dict[str, int], ...]
+    remarks: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -129,7 +130,11 @@ def build_index(benchmarks: Sequence[Benchmark], tokenization: Tokenization, fol
         return path
     distinct, item_texts = _distinct(benchmarks)
     groups = [(b.name, list(b.items)) for b in benchmarks]
-    header = {"rows": [b.rows for b in benchmarks], "bad": [dict(sorted(b.bad.items())) for b in benchmarks]}
+    header = {
+        "rows": [b.rows for b in benchmarks],
+        "bad": [dict(sorted(b.bad.items())) for b in benchmarks],
+        "remarks": ["; ".join(b.remarks) for b in benchmarks],
+    }
     words = _words(distinct)
     weights = idf_weights(*words, len(distinct))
     _write_index(path, groups, item_texts, distinct, (*words, weights), (), tokenization, header)
@@ -156,7 +161,7 @@ def build_decoy_index(
     first = both[1][len(texts)]
     weights = idf_weights(*both, len(texts))[first:]
     words = both[0][first:], both[1][len(texts) :] - first, both[2][len(texts) :]
-    header = {"rows": [len(decoys)], "bad": [{}]}
+    header = {"rows": [len(decoys)], "bad": [{}], "remarks": [""]}
     numbers = list(range(len(items)))
     _write_index(path, [(DECOYS, items)], numbers, items, (*words, weights), decoys, tokenization, header)
     return path
@@ -299,6 +304,7 @@ def load_index(path: Path) -> BenchmarkIndex:
         sources=(arrays["source_high"], arrays["source_low"]),
         rows=tuple(header["rows"]),
         bad=tuple(header["bad"]),
+        remarks=tuple(header["remarks"]),
     )
 
 
