@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from corpus_audit.pipelines.contamination import decoys as decoys_module
 from corpus_audit.pipelines.contamination import scan as scan_module
 from corpus_audit.pipelines.kernels.contamination_words import scan_words
 from corpus_audit.runners.cli.main import run_command
@@ -167,6 +168,25 @@ def test_a_new_shard_is_all_that_is_read_again(tmp_path: Path, bpe: Path) -> Non
     assert grown.splits_read == whole.splits_read - first.splits_read
     for name in CONTAMINATION_TABLES:  # the decoys are those of this snapshot too
         assert grown.file(name).read_bytes() == whole.file(name).read_bytes(), name
+
+
+def test_decoys_of_a_large_corpus_are_those_of_a_sample(
+    tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sample is says nothing about the benchmarks; that it is one is said."""
+    documents = corpus(120)
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=6, free=6)
+    parts = corpora.deal(documents, 4)
+    whole = audit(tmp_path / "whole", parts, tmp_path / "exam.jsonl", bpe)
+    monkeypatch.setattr(decoys_module, "LEAST_BYTES", 1)
+    monkeypatch.setattr(decoys_module, "LEAST_SPLITS", 2)
+    found = audit(tmp_path / "sample", parts, tmp_path / "exam.jsonl", bpe)
+    for name in CONTAMINATION_TABLES.keys() - {"contamination_check", "contamination_copies"}:
+        assert found.file(name).read_bytes() == whole.file(name).read_bytes(), name
+    assert {0 < row["decoy_share"] < 1 for row in found.rows("contamination_check")} == {True}
+    assert {row["decoys"] for row in found.rows("contamination_check")} == {20}
+    assert "the rates are lower bounds" in (found.folder / "report.html").read_text(encoding="utf-8")
+    assert "the rates are lower bounds" not in (whole.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_another_benchmark_reads_for_itself_alone(tmp_path: Path, bpe: Path) -> None:

@@ -42,7 +42,7 @@ def items() -> tuple[Item, ...]:
     """Prose in lines that are indented, with quotes, dashes and accents; some without an answer."""
     sizes = [size for number in range(14) for size in (26 + 9 * number, 3 + number % 4)]
     parts = [part.replace("-", " -- ", 1) for part in pieces(prose(8, sum(sizes)), sizes)]
-    parts = [re.sub(r"((?:\S+ ){4})", r"\1\n    ", part) for part in parts]
+    parts = [re.sub(r"((?:\S+ ){2})", r"\1\n    ", part) for part in parts]
     return tuple(
         Item(f"i{number}", f'"{prompt}" it\'s', "" if number % 5 == 4 else answer)
         for number, (prompt, answer) in enumerate(zip(parts[::2], parts[1::2], strict=True))
