@@ -97,7 +97,7 @@ def contamination_metrics(tables: dict[str, pa.Table]) -> pa.Table:
     for row in tables["contamination_copies"].to_pylist():
         if row["canaries"]:
             slice_ = f"copy={row['copy']},rule={row['rule']}"
-            add("contamination_recall", slice_, row, "recall", "canaries", "recall", "recall")
+            add("contamination_copy_recall", slice_, row, "recall", "canaries", "recall", "recall")
     for row in tables["contamination_check"].to_pylist():
         slice_ = f"rule={row['rule']}"
         add("contamination_recall", slice_, row, "recall", "canaries", "recall", "recall")
