@@ -16,6 +16,7 @@ Slices = Literal[
     "benchmarks",
     "whole benchmarks",
     "rules",
+    "copies",
 ]
 
 EXAMPLES: dict[Slices, str] = {
@@ -28,6 +29,7 @@ EXAMPLES: dict[Slices, str] = {
     "benchmarks": "benchmark=<name>,rule=<rule>",
     "whole benchmarks": "benchmark=<name>",
     "rules": "rule=<rule>",
+    "copies": "copy=<kind of copy>,rule=<rule>",
 }
 
 
@@ -164,7 +166,8 @@ def _drift() -> list[Metric]:
 def _contamination() -> list[Metric]:
     return [
         Metric("contamination_share", "items of a benchmark that the corpus holds", "share", "benchmarks", "interval"),
-        Metric("contamination_recall", "planted items that the scan found", "share", "rules", "fact"),
+        Metric("contamination_recall", "planted copies found that a rule must find", "share", "rules", "fact"),
+        Metric("contamination_copy_recall", "planted copies found, by kind of copy", "share", "copies", "fact"),
         Metric(
             "contamination_false_positive_rate",
             "held-out passages that the scan took for known ones",

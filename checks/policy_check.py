@@ -65,6 +65,7 @@ def _slice_doubts(rule: Rule, metric: Metric) -> Iterator[str]:
         "baselines and domains": [("baseline",), ("baseline", "domain")],
         "benchmarks": [("benchmark", "rule")],
         "rules": [("rule",)],
+        "copies": [("copy", "rule")],
     }
     fitting = forms.get(metric.slices)
     # Facets have the names that audits give them.

@@ -86,7 +86,7 @@ class BlockBuilder:
             excerpt = pc.utf8_slice_codeunits(batch.text, 0, EXCERPT_CHARACTERS)
             self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
         if self._scanner is not None:
-            self._hits.append(self._scanner.scan(batch.text, encoded, high, low))
+            self._hits.append(self._scanner.scan(batch.text, encoded, high, low, self._tokenization))
         # The text itself is not kept: blocks hold counts.
         self._batches.append(DocumentBatch(batch.rows, _NO_TEXT, batch.ids, batch.facets, batch.cluster))
         self._text_bytes += len(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,9 +124,10 @@ class Job:
                 _tokenizations[self.tokenizer.sha256] = Tokenization(self.tokenizer)
             return _tokenizations[self.tokenizer.sha256]
 
-    @property
-    def _scanner(self) -> Scanner | None:
-        return next((measure.scanner for measure in self.extra if isinstance(measure, Contamination)), None)
+    def _scanner(self, measures: Collection[str]) -> Scanner | None:
+        """That of the measure among those named which scans; a block has the hits of one."""
+        scanning = (m.scanner for m in self.extra if isinstance(m, Contamination) and m.name in measures)
+        return next(scanning, None)
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -193,7 +194,7 @@ class Job:
             self.tokenization,
             verifier,
             self.spec.excerpts and "samples" in task.measures,
-            self._scanner if Contamination.name in task.measures else None,
+            self._scanner(task.measures),
         )
         read_by = {m.name for m in READING}
         accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in read_by}
@@ -231,7 +232,7 @@ class Job:
         return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
 
     def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
-        """Show the documents of a split to a picker; a split that cannot be read is left for counting to report."""
+        """Show the documents of a split to a picker, or tell it why they cannot be read."""
         settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
         board = process_board()
         board.shard_started(task.shard.name)
@@ -242,8 +243,8 @@ class Job:
                 size = int(batch.text.nbytes)
                 seen += size
                 board.advance(bytes=size, documents=len(batch))
-        except ShardError:
-            return
+        except ShardError as error:
+            picker.problems.append(str(error))
         finally:
             board.shard_finished(task.shard.name)
         board.advance(bytes=max(0, task.split.weight - seen))

@@ -33,6 +33,7 @@ from corpus_audit.runners import publication, run_facts
 from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
+from corpus_audit.runners.decoys import NOTHING, search_decoys
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
 from corpus_audit.runners.locks import OutputLock
@@ -140,6 +141,7 @@ class _Run:
         self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
         self.job = Job(self.spec, tokenizer, store.ProfileStore(root, self.remote), self.scratch, extra=shared)
         self.contamination: Contamination | None = None
+        self.decoys = NOTHING
         self.splits_read = 0
         self.splits_cached = 0
         self.text_bytes = 0
@@ -168,6 +170,9 @@ class _Run:
         documents = sum(state.coverage.documents for state in states if state.coverage)
         if documents == 0:
             raise NoVerdictError(nothing_counted(states))
+        if self.comparisons.benchmarks is not None:
+            with self.timings.stage("decoys"):
+                self.decoys = search_decoys(self.comparisons.benchmarks, self.job, self.engine, states, self.board)
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):
@@ -193,16 +198,7 @@ class _Run:
         return [ShardState.of(p) for p in planned]
 
     def _index_benchmarks(self, benchmarks: Benchmarks, states: list[ShardState]) -> list[ShardState]:
-        """Choose decoys if that was never done, index the benchmarks, and look up what the store has of them."""
-        if not benchmarks.decoys_chosen:
-            tasks = [
-                SplitTask(i, state.shard, state.sha256, split, ())
-                for i, state in enumerate(states)
-                for split in state.planned.chosen
-            ]
-            self.board.begin_stage("choosing decoys", total_bytes=sum(task.split.weight for task in tasks))
-            chosen = self.engine.pick_decoys(self.job, tasks, benchmarks.spec.decoys, benchmarks.lengths)
-            benchmarks.keep_decoys(chosen)
+        """Index the benchmarks, and look up what the store has of them."""
         from corpus_audit.pipelines.beam.profile import PlanTask
 
         self.contamination = benchmarks.measure(self.job.tokenization)
@@ -307,7 +303,10 @@ class _Run:
 
     def _merge(self, states: list[ShardState]) -> Profile:
         counted = [state for state in states if state.error is None]
+        sources: dict[Measure, list[Path]]
         sources = {measure: self._sources(measure, counted) for measure in self.job.measures if measure.merges}
+        if self.decoys.measure is not None:
+            sources[self.decoys.measure] = list(self.decoys.sources)
         self.board.begin_stage("merging")
         files = self.engine.merge(sources)
         facets = ("domain", *sorted(self.spec.document.facets))
@@ -330,7 +329,9 @@ class _Run:
     def _compare(self, facts: dict[str, Any], profile: Profile) -> None:
         self.board.begin_stage("comparing")
         return_memory()
-        self.comparisons.write(self.staged, facts, profile, self.contamination, self.job.tokenization, self.workers)
+        self.comparisons.write(
+            self.staged, facts, profile, self.contamination, self.decoys, self.job.tokenization, self.workers
+        )
 
     def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> dict[str, Any]:
         self.board.begin_stage("writing tables")
@@ -378,7 +379,8 @@ class _Run:
         used = UsedPartials(self.job.store.root)
         if self.store_is_own:
             counted = [state for state in states if state.error is None]
-            used.record(self.staged.name, (p for s in counted for p in self.job.partials_of(s.shard, s.sha256)))
+            partials = (p for s in counted for p in self.job.partials_of(s.shard, s.sha256))
+            used.record(self.staged.name, (*partials, *self.decoys.sources))
         else:
             used.share()
         place = self.staged.publish()

@@ -14,6 +14,7 @@ from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
 from corpus_audit.runners import publication, run_facts
 from corpus_audit.runners.baselines import Baseline, add_comparisons, open_baselines
 from corpus_audit.runners.contamination import Benchmarks, contamination_metrics, self_check
+from corpus_audit.runners.decoys import DecoySearch
 from corpus_audit.runners.index_facts import add_index
 from corpus_audit.schemas.audit import AuditSpec
 
@@ -50,12 +51,15 @@ class Comparisons:
         facts: dict[str, Any],
         profile: Profile,
         contamination: Contamination | None,
+        decoys: DecoySearch,
         tokenization: Tokenization,
         workers: int,
     ) -> None:
         """Write every table, add their figures to the metrics, and what was checked to ``facts``."""
         if self.benchmarks is not None and contamination is not None:
-            tables = self.benchmarks.tables(contamination, profile.whole(contamination), tokenization)
+            tables = self.benchmarks.tables(
+                contamination, profile.whole(contamination), tokenization, decoys.decoys, decoys.evidence(profile)
+            )
             for name, table in tables.items():
                 staged.add_table(name, [table])
             run_facts.add_rule(facts, self_check(tables))

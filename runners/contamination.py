@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.pipelines.atomic import atomic_write
 from corpus_audit.pipelines.contamination.canaries import plant
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.contamination.index import build_index
-from corpus_audit.pipelines.contamination.items import Benchmark, digest_of, read_benchmark
+from corpus_audit.pipelines.contamination.items import Benchmark, read_benchmark
+from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
 from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.partials import Partial
 from corpus_audit.pipelines.tokenization import Tokenization
 from corpus_audit.schemas.benchmarks import ContaminationSpec
 from corpus_audit.schemas.tables import METRICS
 
-PickDecoys = Callable[[int, tuple[int, ...]], tuple[Decoy, ...]]
-"""Chooses so many passages of the corpus, of lengths among those given."""
-
 
 @dataclass(frozen=True)
 class Benchmarks:
-    """The benchmarks of a spec as read, and where their index and their decoys are kept.
-
-    Decoys are chosen from the corpus when a set of benchmarks is first looked for, and stay: other decoys would be
-    another index, and every shard would have to be read again because one was added.
-    """
+    """The benchmarks of a spec as read, and the folder where their index is kept."""
 
     spec: ContaminationSpec
     read: tuple[Benchmark, ...]
@@ -48,56 +40,44 @@ class Benchmarks:
         return cls(spec, tuple(read_benchmark(each, base) for each in spec.benchmarks), store / "benchmarks")
 
     @property
-    def _decoys_file(self) -> Path:
-        return self.folder / f"{digest_of(self.read)}-{self.spec.decoys}.decoys.json"
-
-    @property
-    def decoys_chosen(self) -> bool:
-        """Whether there is nothing left to choose."""
-        return self.spec.decoys == 0 or self._decoys_file.exists()
-
-    @property
     def lengths(self) -> tuple[int, ...]:
         """Words of every item."""
         return tuple(sorted(len(item.text.split()) for benchmark in self.read for item in benchmark.items))
 
-    def keep_decoys(self, decoys: Sequence[Decoy]) -> None:
-        """Keep what was chosen."""
-        rows = [{"hash": f"{decoy.high:016x}{decoy.low:016x}", "text": decoy.text} for decoy in decoys]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(self._decoys_file, json.dumps(rows, ensure_ascii=False, indent=1).encode())
-
-    def _decoys(self) -> tuple[Decoy, ...]:
-        if self.spec.decoys == 0:
-            return ()
-        rows = json.loads(self._decoys_file.read_bytes())
-        return tuple(Decoy(int(row["hash"][:16], 16), int(row["hash"][16:], 16), row["text"]) for row in rows)
-
     def measure(self, tokenization: Tokenization) -> Contamination:
         """The measure of the index, which is built if the store lacks it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Contamination(build_index(self.read, self._decoys(), tokenization, self.folder))
+        return Contamination(build_index(self.read, tokenization, self.folder))
 
-    def tables(self, measure: Contamination, partial: Partial, tokenization: Tokenization) -> dict[str, pa.Table]:
-        """The contamination tables, from the merged evidence and this run's canaries."""
-        passages = [decoy.text for decoy in self._decoys()]
+    def tables(
+        self,
+        measure: Contamination,
+        partial: Partial,
+        tokenization: Tokenization,
+        decoys: Sequence[Decoy] = (),
+        evidence: DecoyEvidence | None = None,
+    ) -> dict[str, pa.Table]:
+        """The contamination tables, from the merged evidence, this run's decoys and its canaries."""
+        passages = [decoy.text for decoy in decoys]
         planted = plant(measure, self.read, tokenization, self.spec.canaries, passages)
-        return contamination_tables(self.spec, measure.scanner.index, partial, planted)
+        return contamination_tables(self.spec, measure.scanner.index, partial, planted, evidence)
 
 
 def self_check(tables: dict[str, pa.Table]) -> tuple[str, bool, str, str]:
     """The integrity rule: (name, whether it holds, what is wrong, what was seen)."""
-    rows = tables["contamination_check"].to_pylist()
+    rows = [row for row in tables["contamination_copies"].to_pylist() if row["required"]]
     missed = [row for row in rows if row["found"] < row["canaries"]]
-    names = ", ".join(f"{row['rule']} found {row['found']} of {row['canaries']}" for row in missed)
+    names = ", ".join(f"{row['rule']} found {row['found']} of {row['canaries']} ({row['copy']})" for row in missed)
     planted = sum(row["canaries"] for row in rows)
+    kinds = ", ".join(dict.fromkeys(row["copy"] for row in rows if row["canaries"]))
+    rules = len({row["rule"] for row in rows})
     return (
         "contamination_self_check",
         not missed and planted > 0,
         f"planted copies of benchmark items were not all found: {names}"
         if missed
         else "no benchmark item is long enough for any rule, so the scan could not be checked",
-        f"every planted copy was found, {planted} over {len(rows)} rules",
+        f"every planted copy that a rule must find was found, {planted} over {rules} rules ({kinds})",
     )
 
 
@@ -114,6 +94,10 @@ def contamination_metrics(tables: dict[str, pa.Table]) -> pa.Table:
     for row in tables["contamination"].to_pylist():
         slice_ = f"benchmark={row['benchmark']},rule={row['rule']}"
         add("contamination_share", slice_, row, "share", "testable", "low", "high")
+    for row in tables["contamination_copies"].to_pylist():
+        if row["canaries"]:
+            slice_ = f"copy={row['copy']},rule={row['rule']}"
+            add("contamination_copy_recall", slice_, row, "recall", "canaries", "recall", "recall")
     for row in tables["contamination_check"].to_pylist():
         slice_ = f"rule={row['rule']}"
         add("contamination_recall", slice_, row, "recall", "canaries", "recall", "recall")

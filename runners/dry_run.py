@@ -35,9 +35,9 @@ def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[S
         builds = {"performed": steps.performing(nothing, [0], hints)}
     else:
         builds = {"plans": steps.planning(nothing, [nothing])}
-        if spec.contamination_spec is not None:
-            builds["decoys"] = steps.picking(nothing, [nothing], 0, ())
         builds["results"] = steps.counting(nothing, [nothing], {})
+        if spec.contamination_spec is not None and spec.contamination_spec.decoys:
+            builds["decoys"] = steps.picking(nothing, [nothing], 0, ())
         builds["merged"] = steps.merging([nothing])
     for name, build in builds.items():
         yield from steps_in(name, build, _environment(options))

@@ -39,7 +39,7 @@ from corpus_audit.runners.engine_options import (
     SparkOptions,
 )
 from corpus_audit.runners.flink.service import JobService, job_service, worker_program
-from corpus_audit.schemas.errors import AuditError, EngineError
+from corpus_audit.schemas.errors import AuditError, EngineError, NoVerdictError
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,19 @@ class Engine(ABC):
         return sorted(found, key=lambda result: (result.index, result.split))
 
     def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
-        """Choose passages of the splits' documents."""
+        """Choose passages of the splits' documents.
+
+        Raises:
+            NoVerdictError: a split cannot be read, though it could be counted.
+        """
         ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
 
-        found: list[tuple[Decoy, ...]] = self._collect("decoys", steps.picking(job, ordered, count, lengths))
-        return found[0] if found else ()
+        found: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
+        found = self._collect("decoys", steps.picking(job, ordered, count, lengths))
+        decoys, problems = found[0] if found else ((), ())
+        if problems:
+            raise NoVerdictError(f"a shard that was counted can no longer be read: {problems[0]}")
+        return decoys
 
     def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
         """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""

@@ -24,6 +24,7 @@ CONTAMINATION = pa.schema(
         field("items", pa.int64(), "items read", "items"),
         field("bad_rows", pa.int64(), "rows that are no items, such as those without a prompt", "rows"),
         field("bad_reasons", pa.string(), "bad rows by reason", nullable=True),
+        field("remarks", pa.string(), "what else was seen in its rows, such as ids that occur twice", nullable=True),
         field("untestable", pa.int64(), "items too short for the rule", "items"),
         field("testable", pa.int64(), "the other items: the denominator", "items"),
         field("contaminated", pa.int64(), "testable items that the corpus holds", "items", nullable=True),
@@ -89,14 +90,42 @@ CONTAMINATION_DOMAINS = pa.schema(
     metadata={"title": "Which sources leak", "order": "benchmark, items descending, documents descending, domain"},
 )
 
+CONTAMINATION_COPIES = pa.schema(
+    [
+        _RULE,
+        _VERSION,
+        field("copy", pa.string(), "kind of copy: how the item's text was altered"),
+        field("about", pa.string(), "what was done to it"),
+        field("required", pa.bool_(), "whether the rule's definition makes the copy and the item the same text"),
+        field("canaries", pa.int64(), "planted copies whose items are testable under the rule", "items"),
+        field("found", pa.int64(), "planted copies that the rule called contaminated", "items"),
+        field(
+            "recall",
+            pa.float64(),
+            "found of canaries; where it is required and below 1 the scan is broken",
+            "share",
+            nullable=True,
+        ),
+        field("reason", pa.string(), "why there is no recall", nullable=True),
+    ],
+    metadata={"title": "Planted copies that each rule finds, by kind of copy", "order": "rule, kind of copy"},
+)
+
 CONTAMINATION_CHECK = pa.schema(
     [
         _RULE,
         _VERSION,
-        field("canaries", pa.int64(), "planted items that are testable under the rule", "items"),
-        field("found", pa.int64(), "planted items that the rule called contaminated", "items"),
+        field("canaries", pa.int64(), "planted copies that the rule must find, of all kinds, if testable", "items"),
+        field("found", pa.int64(), "those that the rule called contaminated", "items"),
         field("recall", pa.float64(), "found of canaries; below 1 the scan is broken", "share", nullable=True),
         field("decoys", pa.int64(), "decoy passages that are testable under the rule", "items"),
+        field(
+            "decoy_share",
+            pa.float64(),
+            "share of the corpus, by the size of its splits, that decoys were cut from and looked for in",
+            "share",
+            nullable=True,
+        ),
         field("hit", pa.int64(), "decoys called contaminated by other documents", "items", nullable=True),
         field("false_positive_rate", pa.float64(), "hit of decoys", "share", nullable=True),
         field("low", pa.float64(), "lower 95 % bound (Wilson)", "share", nullable=True),
@@ -111,5 +140,6 @@ CONTAMINATION_TABLES: dict[str, pa.Schema] = {
     "contamination_items": CONTAMINATION_ITEMS,
     "contamination_matches": CONTAMINATION_MATCHES,
     "contamination_domains": CONTAMINATION_DOMAINS,
+    "contamination_copies": CONTAMINATION_COPIES,
     "contamination_check": CONTAMINATION_CHECK,
 }

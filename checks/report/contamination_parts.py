@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A rule's self-check: planted items found, decoys hit, the 95 % interval of the false-positive rate.
+    """A rule's self-check: copies found of those that it must find, decoys hit, the 95 % interval of their share.
 
     ``passed`` is None where nothing could be planted.
     """
@@ -18,11 +18,31 @@ class CheckRow:
     found: int
     passed: bool | None
     decoys: int
+    decoy_share: float | None
     hit: int | None
     rate: float | None
     low: float | None
     high: float | None
     reason: str
+
+
+@dataclass(frozen=True)
+class CopyRow:
+    """A kind of copy: what is done to the item, and for each rule of `ContaminationView.checks` (found, planted).
+
+    ``required`` are the rules that must find all of them.
+    """
+
+    name: str
+    about: str
+    found: tuple[tuple[int, int], ...]
+    required: tuple[str, ...]
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Lowest and highest recall over the rules; None where nothing was planted."""
+        shares = [found / planted for found, planted in self.found if planted]
+        return (min(shares), max(shares)) if shares else None
 
 
 @dataclass(frozen=True)
@@ -43,12 +63,13 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """A benchmark: its items, rows that are none, and what each rule finds; ``contaminated`` items by any rule."""
+    """A benchmark: its items, rows that are none, remarks, and what each rule finds; ``contaminated`` by any rule."""
 
     name: str
     items: int
     bad_rows: int
     bad_reasons: str
+    remarks: str
     contaminated: int
     rules: tuple[RuleRow, ...]
 
@@ -109,6 +130,7 @@ class ContaminationView:
     """
 
     checks: tuple[CheckRow, ...]
+    copies: tuple[CopyRow, ...]
     benchmarks: tuple[BenchmarkRow, ...]
     hidden_benchmarks: int
     rules: tuple[RuleText, ...]
@@ -125,7 +147,7 @@ class ContaminationView:
 
     @property
     def failed(self) -> tuple[CheckRow, ...]:
-        """Rules that missed a planted item."""
+        """Rules that missed a planted copy that they must find."""
         return tuple(row for row in self.checks if row.passed is False)
 
     @property
@@ -135,5 +157,11 @@ class ContaminationView:
 
     @property
     def licensed(self) -> bool:
-        """Whether every rule found every planted item."""
+        """Whether every rule found every planted copy that it must find."""
         return bool(self.checks) and all(row.passed for row in self.checks)
+
+    @property
+    def sampled(self) -> float | None:
+        """The share of the corpus in which decoys were looked for, where that is not all of it."""
+        shares = [row.decoy_share for row in self.checks if row.decoy_share is not None]
+        return shares[0] if shares and shares[0] < 1.0 else None

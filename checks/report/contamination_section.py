@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from corpus_audit.checks.report.contamination_parts import (
     BenchmarkRow,
     CheckRow,
     ContaminationView,
+    CopyRow,
     ItemRow,
     LeakRow,
     MatchRow,
@@ -24,6 +26,7 @@ from corpus_audit.checks.report.contamination_parts import (
 )
 from corpus_audit.checks.report.escapes import fit, safe_text
 from corpus_audit.checks.report.sentences import Finding, Name, Sentence
+from corpus_audit.pipelines.contamination.copies import COPIES
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
 
@@ -33,6 +36,8 @@ LEAK_BENCHMARKS = 6
 ITEMS = 20
 MATCHES = 3
 LINE = 68
+_COPIES = "contamination_copies"
+_SHORT = {copy.name: copy.short for copy in COPIES}
 
 
 def load(run: RunDirectory) -> ContaminationView | None:
@@ -41,7 +46,8 @@ def load(run: RunDirectory) -> ContaminationView | None:
     Raises:
         StoreError: a table is damaged.
     """
-    if any(not (run.folder / "tables" / f"{name}.parquet").exists() for name in CONTAMINATION_TABLES):
+    there = {name for name in CONTAMINATION_TABLES if (run.folder / "tables" / f"{name}.parquet").exists()}
+    if not CONTAMINATION_TABLES.keys() - there <= {_COPIES}:  # runs of an earlier version have no copies
         return None
     summary = run.table("contamination").to_pylist()
     if not summary:
@@ -54,8 +60,10 @@ def load(run: RunDirectory) -> ContaminationView | None:
     benchmarks = _benchmarks(summary, per_benchmark)
     named = tuple(row.name for row in benchmarks if row.contaminated)[:LEAK_BENCHMARKS] if len(benchmarks) > 1 else ()
     leaks = _leaks(run.table("contamination_domains").to_pylist(), named)
+    checks = tuple(_check(row) for row in run.table("contamination_check").to_pylist())
     return ContaminationView(
-        checks=tuple(_check(row) for row in run.table("contamination_check").to_pylist()),
+        checks=checks,
+        copies=_copies(run.table(_COPIES).to_pylist(), checks) if _COPIES in there else (),
         benchmarks=tuple(benchmarks[:BENCHMARKS]),
         hidden_benchmarks=max(len(benchmarks) - BENCHMARKS, 0),
         rules=_rules(summary),
@@ -94,17 +102,19 @@ def findings(view: ContaminationView) -> tuple[Finding, ...]:
 
 
 def summary_lines(view: ContaminationView) -> list[str]:
-    """At most four lines of at most 68 columns for a terminal."""
+    """At most eight lines of at most 68 columns for a terminal."""
     if view.failed:
-        lines = [f"scan broken: planted items missed by {', '.join(row.rule for row in view.failed)}"]
+        lines = [f"scan broken: planted copies missed by {', '.join(row.rule for row in view.failed)}"]
     elif view.licensed:
-        lines = ["scan checked: all planted found"]
+        lines = ["scan checked; planted copies found, lowest to highest rule:"]
     else:
         lines = ["scan not fully checked: nothing could be planted for some rules"]
+    if not view.failed and view.copies:
+        lines += textwrap.wrap("; ".join(recalls(view)), LINE - 2, initial_indent="  ", subsequent_indent="  ")[:3]
     rates = [row for row in view.checks if row.rate is not None]
     if rates and not view.failed:
         worst = max(rates, key=lambda row: row.rate or 0.0)
-        lines[0] += f"; decoys hit up to {numbers.percent(worst.rate or 0.0, 1)} ({worst.rule})"
+        lines.append(f"decoys hit up to {numbers.percent(worst.rate or 0.0, 1)} ({worst.rule})")
     lines.append(
         f"{numbers.grouped(view.contaminated)} of {numbers.plural(view.items, 'benchmark item')} in the corpus"
     )
@@ -122,6 +132,19 @@ def summary_lines(view: ContaminationView) -> list[str]:
     return [fit(safe_text(line, 400), LINE).rstrip() for line in lines]
 
 
+def recalls(view: ContaminationView) -> list[str]:
+    """What share of each kind of copy the rules find, lowest to highest: ``verbatim 100 %``, ``case 12 % to 100 %``.
+
+    Kinds with the same figures stand together; kinds of which nothing was planted are left out.
+    """
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for row in view.copies:
+        if row.range is not None:
+            low, high = (numbers.percent(share, 0) for share in row.range)
+            kinds[low if low == high else f"{low} to {high}"].append(_SHORT.get(row.name, row.name))
+    return [f"{', '.join(names)} {figures}" for figures, names in kinds.items()]
+
+
 def decimals(view: ContaminationView) -> int:
     """Decimals of the shares, as the widths of their intervals allow."""
     rows = [rule for benchmark in view.benchmarks for rule in benchmark.rules]
@@ -132,10 +155,14 @@ def _sentences(view: ContaminationView) -> Iterator[Sentence]:
     if view.failed:
         parts: list[str | Name] = ["The scan failed its own check and its figures are not to be used: "]
         for index, row in enumerate(view.failed):
-            parts += ["; " if index else "", Name(row.rule), f" found {row.found:,} of {row.canaries:,} planted items"]
+            parts += ["; " if index else "", Name(row.rule), f" found {row.found:,} of {row.canaries:,} planted copies"]
         yield (*parts, ".")
     elif view.licensed:
-        yield ("Every planted copy of a benchmark item was found, by every rule.",)
+        every = all(row.range in (None, (1.0, 1.0)) for row in view.copies)
+        if every:
+            yield ("Every planted copy of a benchmark item was found, of every kind and by every rule.",)
+        else:
+            yield (f"Planted copies found, lowest to highest rule: {'; '.join(recalls(view))}.",)
     else:
         yield ("For some rules no benchmark item could be planted, so whether they find copies is not shown.",)
     rates = sorted((row.rate, row.rule) for row in view.checks if row.rate is not None)
@@ -166,6 +193,9 @@ def _sentences(view: ContaminationView) -> Iterator[Sentence]:
         )
     if view.leaks and view.leaks[0].items:
         yield ("Most items are found in ", Name(view.leaks[0].domain), f" ({numbers.grouped(view.leaks[0].items)}).")
+    bad = sum(row.bad_rows for row in view.benchmarks)
+    if bad:
+        yield (f"{numbers.plural(bad, 'row')} of the benchmarks {'is no item' if bad == 1 else 'are no items'}.",)
     if view.untestable:
         yield (
             f"{numbers.plural(view.untestable, 'item')} {'is' if view.untestable == 1 else 'are'} too short for every "
@@ -190,11 +220,28 @@ def _check(row: dict[str, Any]) -> CheckRow:
         found=row["found"],
         passed=row["found"] == row["canaries"] if row["canaries"] else None,
         decoys=row["decoys"],
+        decoy_share=row.get("decoy_share"),
         hit=row["hit"],
         rate=row["false_positive_rate"],
         low=row["low"],
         high=row["high"],
         reason=row["reason"] or "",
+    )
+
+
+def _copies(rows: Sequence[dict[str, Any]], checks: Sequence[CheckRow]) -> tuple[CopyRow, ...]:
+    """Kinds of copy in the order of the table, their figures in the order of the rules."""
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        found[row["copy"]][row["rule"]] = row
+    return tuple(
+        CopyRow(
+            name,
+            next(iter(mine.values()))["about"],
+            tuple((mine[c.rule]["found"], mine[c.rule]["canaries"]) if c.rule in mine else (0, 0) for c in checks),
+            tuple(rule for rule, row in mine.items() if row["required"]),
+        )
+        for name, mine in found.items()
     )
 
 
@@ -209,6 +256,7 @@ def _benchmarks(summary: Sequence[dict[str, Any]], contaminated: dict[str, int])
             max(row["items"] for row in mine),
             max(row["bad_rows"] for row in mine),
             next((row["bad_reasons"] for row in mine if row["bad_reasons"]), ""),
+            next((row["remarks"] for row in mine if row.get("remarks")), ""),
             contaminated.get(name, 0),
             tuple(_rule(row) for row in mine),
         )

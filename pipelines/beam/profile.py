@@ -118,9 +118,9 @@ class PickDecoys(beam.CombineFn):
         merged.merge(pickers)
         return merged
 
-    def extract_output(self, picker: DecoyPicker) -> tuple[Decoy, ...]:
-        """The decoys."""
-        return picker.decoys()
+    def extract_output(self, picker: DecoyPicker) -> tuple[tuple[Decoy, ...], tuple[str, ...]]:
+        """The decoys, and what could not be read."""
+        return picker.decoys(), tuple(sorted(picker.problems))
 
 
 class CompactShards(beam.DoFn):

@@ -41,7 +41,7 @@ def counting(job: Job, tasks: Sequence[SplitTask], planned: dict[int, PlannedSha
 
 
 def picking(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple[int, ...]) -> Build:
-    """Splits to decoys: one tuple of them."""
+    """Splits to decoys: one tuple of them, with one of what could not be read."""
     picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
     return lambda pipeline: pipeline | "Splits" >> Deal(tasks) | "Pick decoys" >> picked
 

@@ -1,8 +1,9 @@
 """Canaries: benchmark items copied into documents, which go through the scan and the rules like any other.
 
-A page of a canary is passages of the corpus itself with the item between them, and its opening words are quoted once
-more before it and behind it, as far away as the item is long: a scan that takes an n-gram's first or last occurrence
-for the copy does not find the copy. The quotation alone satisfies no rule.
+They are copied in every way of `copies`. A page of a canary is passages of the corpus itself with the copy between
+them. On the pages of one kind its opening words are quoted once more before it and behind it, as far away as the item
+is long: a scan that takes an n-gram's first or last occurrence for the copy does not find the copy. The quotation alone
+satisfies no rule.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.contamination.items import Benchmark
+from corpus_audit.pipelines.contamination.copies import COPIES, Copy
+from corpus_audit.pipelines.contamination.items import Benchmark, Item
 from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.kernels.ngrams import rehash
 from corpus_audit.pipelines.measures.contamination import Contamination, evidence
@@ -27,20 +29,22 @@ _FILLER = (
 )
 """What stands around an item where there is no passage of the corpus."""
 
-_QUOTED, _LEAST_WORDS = 10, 24
-"""Words of an item that are quoted, and words it must have for that: they hold an 8-gram, no 13-gram, and are less than
-half of the item."""
+_QUOTED = 10
+"""Words of an item that are quoted: they hold an 8-gram, no 13-gram, and are less than half of an item that is long
+enough for that kind of copy."""
 
 
 @dataclass(frozen=True)
 class Planted:
-    """The canaries of a run and what the scan found in them.
+    """The canaries of a run that are one kind of copy, and what the scan found in them.
 
     Attributes:
+        copy: the kind.
         texts: int64 [C], the texts that were planted, ascending.
         partial: of the documents that hold them, one document a text.
     """
 
+    copy: Copy
     texts: np.ndarray
     partial: Partial
 
@@ -60,8 +64,10 @@ def plant(
     tokenization: Tokenization,
     count: int,
     passages: Sequence[str] = (),
-) -> Planted:
-    """Plant ``count`` texts (all, if there are fewer), chosen by a hash of their number, and scan them.
+) -> tuple[Planted, ...]:
+    """Plant ``count`` texts of each kind of copy, chosen by a hash of their number, and scan them.
+
+    Of a kind that applies to fewer texts (those that have an answer, say) there are fewer; of some, perhaps none.
 
     Args:
         measure: of the index that was built from ``benchmarks``.
@@ -74,17 +80,34 @@ def plant(
     items = [item for benchmark in benchmarks for item in benchmark.items]
     first = dict(zip(index.item_texts[: len(items)][::-1].tolist(), reversed(items), strict=True))
     numbers = np.array(
-        sorted(number for number in first if index.texts.starts[number + 1] > index.texts.starts[number])
+        sorted(number for number in first if index.texts.starts[number + 1] > index.texts.starts[number]), np.int64
     )
-    chosen = np.sort(numbers[np.argsort(rehash(numbers.astype(np.uint64)), kind="stable")][:count]).astype(np.int64)
+    ordered = numbers[np.argsort(rehash(numbers.astype(np.uint64)), kind="stable")].tolist()
+    return tuple(
+        _plant(measure, copy, [(n, first[n]) for n in ordered], tokenization, count, passages) for copy in COPIES
+    )
+
+
+def _plant(
+    measure: Contamination,
+    copy: Copy,
+    items: Sequence[tuple[int, Item]],
+    tokenization: Tokenization,
+    count: int,
+    passages: Sequence[str],
+) -> Planted:
+    """The first ``count`` items to which the kind applies."""
+    made = ((number, copy.make(item)) for number, item in items)
+    chosen = sorted(itertools.islice(((number, text) for number, text in made if text is not None), count))
     around = _around(passages)
-    text = pa.array([_page(first[int(number)].text, around) for number in chosen], pa.large_string())
+    text = pa.array([_page(copied, around, copy.quoted) for _, copied in chosen], pa.large_string())
     offsets, data = text_buffers(text)
     high, low = hash_documents(data, offsets)
-    ids = pa.array([str(number).encode() for number in chosen], pa.large_binary())
+    ids = pa.array([str(number).encode() for number, _ in chosen], pa.large_binary())
     pages = _Pages(("(canaries)",), np.zeros(len(chosen), np.int64), high, low, ids)
-    hits = measure.scanner.scan(text, tokenization.encode(text), high, low)
-    return Planted(chosen, evidence(index, hits, pages))
+    hits = measure.scanner.scan(text, tokenization.encode(text), high, low, tokenization)
+    texts = np.array([number for number, _ in chosen], np.int64)
+    return Planted(copy, texts, evidence(measure.scanner.index, hits, pages))
 
 
 def _around(passages: Sequence[str]) -> Iterator[str]:
@@ -92,12 +115,12 @@ def _around(passages: Sequence[str]) -> Iterator[str]:
     return itertools.cycle([passage for passage in passages if passage.strip()] or _FILLER)
 
 
-def _page(item: str, around: Iterator[str]) -> str:
-    words = item.split()
-    parts = [next(around), item, next(around)]
-    if len(words) >= _LEAST_WORDS:
-        quoted = " ".join(words[:_QUOTED])
-        parts = [quoted, *_at_least(len(words), around), item, *_at_least(len(words), around), quoted, next(around)]
+def _page(copied: str, around: Iterator[str], quoted: bool) -> str:
+    words = copied.split()
+    parts = [next(around), copied, next(around)]
+    if quoted:
+        opening = " ".join(words[:_QUOTED])
+        parts = [opening, *_at_least(len(words), around), copied, *_at_least(len(words), around), opening, next(around)]
     return "\n\n".join(parts)
 
 

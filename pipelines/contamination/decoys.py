@@ -4,10 +4,17 @@ A passage that nobody published as a test cannot be a leak. Where its words are 
 (licences, quotations, generated text), a rule would call a benchmark item of that kind contaminated too. Passages are
 cut from the documents of lowest content hash, as long as the benchmarks' own items; the document itself, and every
 exact copy of it, is left out of matching. A corpus of near-duplicates gives a high rate, and that is the finding.
+
+Decoys are chosen by what a run reads and by nothing else. Those of an earlier snapshot would be found in this one
+wherever a document was only edited, and the rate would say how much was edited. So they change with every snapshot and
+have to be looked for anew; to bound what that costs, they are cut from, and looked for in, the splits of lowest hash up
+to `LEAST_BYTES` and `LEAST_SPLITS`, whichever is more: all of a corpus that is no larger. In a larger one the rate is
+that of the sample, where fewer documents can quote a passage than in the whole: a lower bound.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +24,11 @@ from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.kernels.ngrams import rehash
 from corpus_audit.pipelines.reading.documents import DocumentBatch
 from corpus_audit.pipelines.tokenization import text_buffers
+
+DECOY_VERSION = 1
+"""Raised whenever the same documents would give other decoys."""
+
+LEAST_BYTES, LEAST_SPLITS = 2**30, 32
 
 _LEAST_WORDS = 13
 """Shorter passages would be untestable for most rules; benchmarks of shorter items are given decoys of this length."""
@@ -34,7 +46,8 @@ class Decoy:
 class DecoyPicker:
     """The documents of lowest content hash that are long enough; the same for any order and division of the batches.
 
-    Add every document of the corpus, or of any part of it that is the same in every run.
+    Attributes:
+        problems: what could not be read; the choice is no good unless it is empty.
     """
 
     def __init__(self, count: int, lengths: Sequence[int]) -> None:
@@ -42,6 +55,7 @@ class DecoyPicker:
         self._count = count
         self._lengths = np.sort(np.maximum(np.asarray(lengths, np.int64), _LEAST_WORDS))
         self._held: dict[tuple[int, int], Decoy] = {}
+        self.problems: list[str] = []
 
     def add(self, batch: DocumentBatch) -> None:
         """Consider a batch."""
@@ -65,6 +79,7 @@ class DecoyPicker:
         """Take in what other pickers of the same count and lengths hold."""
         for other in others:
             self._held |= other._held
+            self.problems += other.problems
         self._trim()
 
     def decoys(self) -> tuple[Decoy, ...]:
@@ -85,3 +100,23 @@ class DecoyPicker:
         rest = text.split(None, drawn[1] % (words - length + 1))[-1]
         behind = rest.split(None, length)
         return rest[: len(rest) - len(behind[length])].rstrip() if len(behind) > length else rest.rstrip()
+
+
+def chosen_splits(splits: Sequence[tuple[str, int, int, int]]) -> list[int]:
+    """Which splits decoys are cut from and looked for in: ascending positions.
+
+    Those of lowest hash, until they are enough; the choice depends on the content of the splits, not on their order.
+
+    Args:
+        splits: (SHA-256 of the shard in hex, start, stop, bytes) of each.
+    """
+    keys = [hashlib.sha256(f"decoys:{shard}:{start}:{stop}".encode()).digest() for shard, start, stop, _ in splits]
+    chosen: list[int] = []
+    size = 0
+    for position in sorted(range(len(splits)), key=lambda i: keys[i]):
+        again = bool(chosen) and keys[chosen[-1]] == keys[position]  # a shard that is there twice is chosen twice
+        if not again and len(chosen) >= LEAST_SPLITS and size >= LEAST_BYTES:
+            break
+        chosen.append(position)
+        size += splits[position][3]
+    return sorted(chosen)

@@ -11,7 +11,6 @@ from corpus_audit.pipelines.count_tables import CountTable
 from corpus_audit.pipelines.kernels.contamination import WORD_GRAM
 from corpus_audit.pipelines.kernels.hashing import digests
 from corpus_audit.pipelines.measures.contamination import value_of
-from corpus_audit.schemas.benchmarks import DECOYS
 from corpus_audit.schemas.contamination_tables import CONTAMINATION_DOMAINS, CONTAMINATION_MATCHES
 
 
@@ -26,8 +25,6 @@ def matches_table(evidence: Evidence, shown: np.ndarray) -> pa.Table:
     token_rows: list[int] = []
     token_items: list[int] = []
     for item in np.flatnonzero(shown[index.item_texts]):
-        if index.names[index.item_benchmarks[item]] == DECOYS:
-            continue
         text = index.item_texts[item]
         first, stop = rows_of[text], rows_of[text + 1]
         rows.extend(range(int(first), int(stop)))
@@ -88,8 +85,6 @@ def domains_table(evidence: Evidence, limit: int) -> pa.Table:
     index, names = evidence.index, evidence.partial.names
     rows = []
     for number, name in enumerate(index.names):
-        if name == DECOYS:
-            continue
         documents, grams, long_grams, items = _by_domain(evidence, number, limit)
         held = np.flatnonzero(documents + grams + long_grams)
         order = sorted(held, key=lambda d: (-items[d], -documents[d], names[d].encode()))

@@ -9,17 +9,27 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.contamination.canaries import Planted
 from corpus_audit.pipelines.contamination.documents import domains_table, matches_table
-from corpus_audit.pipelines.contamination.evidence import Evidence, Floats
+from corpus_audit.pipelines.contamination.evidence import Evidence
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex
 from corpus_audit.pipelines.contamination.rules import RULES, Judged, judge
+from corpus_audit.pipelines.contamination.selfcheck import (
+    DecoyEvidence,
+    check_table,
+    copies_table,
+    interval,
+    thresholds_of,
+)
 from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.statistics.proportions import wilson
-from corpus_audit.schemas.benchmarks import DECOYS, ContaminationSpec
-from corpus_audit.schemas.contamination_tables import CONTAMINATION, CONTAMINATION_CHECK, CONTAMINATION_ITEMS
+from corpus_audit.schemas.benchmarks import ContaminationSpec
+from corpus_audit.schemas.contamination_tables import CONTAMINATION, CONTAMINATION_ITEMS
 
 
 def contamination_tables(
-    spec: ContaminationSpec, index: BenchmarkIndex, partial: Partial, planted: Planted
+    spec: ContaminationSpec,
+    index: BenchmarkIndex,
+    partial: Partial,
+    planted: Sequence[Planted],
+    decoys: DecoyEvidence | None = None,
 ) -> dict[str, pa.Table]:
     """The tables of `schemas.contamination_tables`, by name.
 
@@ -27,11 +37,13 @@ def contamination_tables(
         spec: rules, limit and thresholds.
         index: what the partial was counted with.
         partial: the whole corpus's, of `measures.contamination`.
-        planted: the run's canaries.
+        planted: the run's canaries, by kind of copy.
+        decoys: what was found of the run's decoys; None without any.
     """
     evidence = Evidence(index, partial)
-    thresholds = _thresholds(spec, index)
+    thresholds = thresholds_of(spec, index)
     judged = [judge(RULES[name], evidence, spec.boilerplate_limit, thresholds) for name in spec.rules]
+    copies = copies_table(spec, index, planted)
     shown = np.zeros(index.size, bool)
     for each in judged:
         shown |= each.unlimited
@@ -40,17 +52,9 @@ def contamination_tables(
         "contamination_items": _items(index, judged),
         "contamination_matches": matches_table(evidence, shown),
         "contamination_domains": domains_table(evidence, spec.boilerplate_limit),
-        "contamination_check": _check(index, judged, planted),
+        "contamination_copies": copies,
+        "contamination_check": check_table(spec, copies, decoys),
     }
-
-
-def _thresholds(spec: ContaminationSpec, index: BenchmarkIndex) -> Floats:
-    """Llama 3's, float64 [X]: of the first benchmark that has the text; decoys have the common one."""
-    thresholds = np.full(index.size, np.nan)
-    for number in range(len(index.names) - 1, -1, -1):
-        threshold = spec.threshold_of(index.names[number])
-        thresholds[_texts(index, number)] = np.nan if threshold is None else threshold
-    return thresholds
 
 
 def _texts(index: BenchmarkIndex, benchmark: int) -> np.ndarray:
@@ -58,20 +62,9 @@ def _texts(index: BenchmarkIndex, benchmark: int) -> np.ndarray:
     return texts
 
 
-def _benchmarks(index: BenchmarkIndex) -> list[int]:
-    return [number for number, name in enumerate(index.names) if name != DECOYS]
-
-
-def _interval(hits: int, of: int) -> tuple[float | None, float | None, float | None]:
-    if not of:
-        return None, None, None
-    low, high = wilson([hits / of], [of])
-    return hits / of, float(low[0]), float(high[0])
-
-
 def _summary(spec: ContaminationSpec, index: BenchmarkIndex, judged: Sequence[Judged]) -> pa.Table:
     rows = []
-    for number in _benchmarks(index):
+    for number in range(len(index.names)):
         texts = _texts(index, number)
         bad = index.bad[number]
         for each in judged:
@@ -79,7 +72,7 @@ def _summary(spec: ContaminationSpec, index: BenchmarkIndex, judged: Sequence[Ju
             count = int(testable.sum())
             known = bool(each.judged[texts].all())
             hits = int(each.contaminated[texts].sum())
-            value, low, high = _interval(hits, count) if known else (None, None, None)
+            value, low, high = interval(hits, count) if known else (None, None, None)
             reason = None
             if not known:
                 reason = "no threshold is set: the ratio is reported and nothing is judged"
@@ -95,6 +88,7 @@ def _summary(spec: ContaminationSpec, index: BenchmarkIndex, judged: Sequence[Ju
                     "items": len(texts),
                     "bad_rows": sum(bad.values()),
                     "bad_reasons": ", ".join(f"{n} {why}" for why, n in bad.items()) or None,
+                    "remarks": index.remarks[number] or None,
                     "untestable": len(texts) - count,
                     "testable": count,
                     "contaminated": hits if known else None,
@@ -121,7 +115,7 @@ def _outcomes(each: Judged) -> np.ndarray:
 
 def _items(index: BenchmarkIndex, judged: Sequence[Judged]) -> pa.Table:
     """Item by item, all rules of one before the next."""
-    items = np.flatnonzero(np.isin(index.item_benchmarks, _benchmarks(index)))
+    items = np.arange(len(index.item_benchmarks))
     texts = index.item_texts[items]
     width = len(judged)
 
@@ -141,40 +135,3 @@ def _items(index: BenchmarkIndex, judged: Sequence[Judged]) -> pa.Table:
         pa.array([each.rule.unit for each in judged] * len(items), pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=CONTAMINATION_ITEMS)
-
-
-def _check(index: BenchmarkIndex, judged: Sequence[Judged], planted: Planted) -> pa.Table:
-    """Canaries are judged on their own documents alone, with every n-gram as evidence, and where a rule has no
-    threshold by the highest score there is: what was copied whole must be found whole."""
-    evidence = Evidence(index, planted.partial)
-    decoys = slice(index.size - index.decoys, index.size)
-    rows = []
-    for each in judged:
-        alone = judge(each.rule, evidence, None, np.ones(index.size))
-        testable = alone.testable[planted.texts]
-        canaries, found = int(testable.sum()), int(alone.contaminated[planted.texts].sum())
-        count = int(each.testable[decoys].sum())
-        known = bool(each.judged[decoys].all())
-        hits = int(each.contaminated[decoys].sum())
-        rate, low, high = _interval(hits, count) if known else (None, None, None)
-        reasons = [] if canaries else ["no planted item is testable"]
-        if not known:
-            reasons.append("no threshold is set")
-        elif not count:
-            reasons.append("no decoy is testable")
-        rows.append(
-            {
-                "rule": each.rule.name,
-                "rule_version": each.rule.version,
-                "canaries": canaries,
-                "found": found,
-                "recall": found / canaries if canaries else None,
-                "decoys": count,
-                "hit": hits if known else None,
-                "false_positive_rate": rate,
-                "low": low,
-                "high": high,
-                "reason": "; ".join(reasons) or None,
-            }
-        )
-    return pa.Table.from_pylist(rows, CONTAMINATION_CHECK)

@@ -1,8 +1,11 @@
 """The index of the benchmarks: one immutable file that scans map into memory.
 
-The file is named by a digest of all that its content depends on (items, decoys, tokenizer, normalisation, parameters),
-so that it is built once and a partial profile can name it in its key. Layout: a magic line; the arrays, 64-byte
-aligned; a JSON header that says where they are; the header's length (8 bytes); the SHA-256 of all that precedes.
+The file is named by a digest of all that its content depends on (items, tokenizer, normalisation, parameters), so that
+it is built once and a partial profile can name it in its key. Decoys have an index of their own: they are other ones in
+every snapshot, and what was counted for the benchmarks must not depend on them.
+
+Layout: a magic line; the arrays, 64-byte aligned; a JSON header that says where they are; the header's length (8
+bytes); the SHA-256 of all that precedes.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from corpus_audit.pipelines.contamination.grams import (
     post,
 )
 from corpus_audit.pipelines.contamination.items import Benchmark, Item, digest_of
+from corpus_audit.pipelines.contamination.normal_form import canonical
 from corpus_audit.pipelines.contamination.normalisation import NORMALISATION, tables
 from corpus_audit.pipelines.kernels.contamination import (
     LONG_WORD_GRAM,
@@ -44,7 +48,7 @@ from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
 from corpus_audit.schemas.benchmarks import DECOYS
 from corpus_audit.schemas.errors import StoreError
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Raised whenever the same items would give another index or the same index other hits."""
 
 _MAGIC = b"corpus-audit benchmark index 3\n"
@@ -56,19 +60,19 @@ _GRAMS = ("words", "long_words", "tokens")
 class BenchmarkIndex:
     """Everything that a scan and the rules need of the benchmarks; arrays are read-only views of the file.
 
-    X texts are the distinct (prompt, answer) pairs; I items refer to them. The decoys' texts come last.
+    X texts are the distinct (prompt, answer) pairs, or the decoys; I items refer to them.
 
     Attributes:
         digest: the file's name.
-        names: of the benchmarks, `DECOYS` last if there are decoys.
+        names: of the benchmarks, or `DECOYS` alone.
         item_benchmarks, item_texts: int32 [I]; items of one benchmark stand together.
         item_ids: pa.LargeStringArray [I].
         texts: the texts' words and tokens.
         words, long_words, tokens: their 8-grams and 13-grams of words and 10-grams of tokens.
         long_numbers: int32 [W], number of the 13-gram that begins at a word, or -1.
-        decoys: how many of the last texts are decoys.
+        decoys: how many of the texts are decoys, all of them or none.
         sources: (high, low), uint64 [decoys] each: content hashes of the decoys' documents, ascending.
-        rows, bad: rows and bad rows by reason of each benchmark.
+        rows, bad, remarks: rows, bad rows by reason, and what is said of the items of each benchmark.
     """
 
     digest: str
@@ -85,6 +89,7 @@ class BenchmarkIndex:
     sources: tuple[np.ndarray, np.ndarray]
     rows: tuple[int, ...]
     bad: tuple[dict[str, int], ...]
+    remarks: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -99,7 +104,8 @@ class BenchmarkIndex:
 
 
 def index_digest(benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenizer: str) -> str:
-    """The name of the index of these benchmarks; ``tokenizer`` identifies the tokenizer and the way it counts."""
+    """The name of the index of these benchmarks, or of these decoys; ``tokenizer`` identifies the tokenizer and the way
+    it counts."""
     parts = {
         "version": INDEX_VERSION,
         "normalisation": NORMALISATION,
@@ -111,34 +117,91 @@ def index_digest(benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], token
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def build_index(
-    benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenization: Tokenization, folder: Path
-) -> Path:
-    """The file of the index in ``folder``; it is only built if it is not there already.
+def build_index(benchmarks: Sequence[Benchmark], tokenization: Tokenization, folder: Path) -> Path:
+    """The file of the benchmarks' index in ``folder``; it is only built if it is not there already.
 
     Args:
         benchmarks: what is looked for.
+        tokenization: the audit's tokenizer.
+        folder: where indexes are kept.
+    """
+    path = folder / f"{index_digest(benchmarks, (), tokenization.file.sha256)}.index"
+    if path.exists():
+        return path
+    distinct, item_texts = _distinct(benchmarks)
+    groups = [(b.name, list(b.items)) for b in benchmarks]
+    header = {
+        "rows": [b.rows for b in benchmarks],
+        "bad": [dict(sorted(b.bad.items())) for b in benchmarks],
+        "remarks": ["; ".join(b.remarks) for b in benchmarks],
+    }
+    words = _words(distinct)
+    weights = idf_weights(*words, len(distinct))
+    _write_index(path, groups, item_texts, distinct, (*words, weights), (), tokenization, header)
+    return path
+
+
+def build_decoy_index(
+    benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenization: Tokenization, folder: Path
+) -> Path:
+    """The file of the decoys' index in ``folder``; apart from that of the benchmarks, which does not change with them.
+
+    Args:
+        benchmarks: whose texts say what weight a decoy's n-grams have under rule decon_idf.
         decoys: in ascending order of their documents' hashes; see `decoys.DecoyPicker`.
         tokenization: the audit's tokenizer.
         folder: where indexes are kept.
     """
-    digest = index_digest(benchmarks, decoys, tokenization.file.sha256)
-    path = folder / f"{digest}.index"
+    path = folder / f"{index_digest(benchmarks, decoys, tokenization.file.sha256)}.index"
     if path.exists():
         return path
-    groups = [(b.name, list(b.items)) for b in benchmarks]
-    if decoys:
-        groups.append((DECOYS, [Item(f"{d.high:016x}{d.low:016x}", d.text) for d in decoys]))
+    texts, _ = _distinct(benchmarks)
+    items = [Item(f"{decoy.high:016x}{decoy.low:016x}", canonical(decoy.text)) for decoy in decoys]
+    both = _words([*texts, *items])
+    first = both[1][len(texts)]
+    weights = idf_weights(*both, len(texts))[first:]
+    words = both[0][first:], both[1][len(texts) :] - first, both[2][len(texts) :]
+    header = {"rows": [len(decoys)], "bad": [{}], "remarks": [""]}
+    numbers = list(range(len(items)))
+    _write_index(path, [(DECOYS, items)], numbers, items, (*words, weights), decoys, tokenization, header)
+    return path
+
+
+def _distinct(benchmarks: Sequence[Benchmark]) -> tuple[list[Item], list[int]]:
+    """The distinct texts of the benchmarks in Normalization Form C, and the text of each item."""
     text_of: dict[tuple[str, str], int] = {}
     distinct: list[Item] = []
     item_texts: list[int] = []
-    for name, items in groups:
-        for item in items:
-            number = text_of.setdefault((item.prompt, item.answer), len(distinct)) if name != DECOYS else len(distinct)
+    for benchmark in benchmarks:
+        for item in benchmark.items:
+            prompt, answer = canonical(item.prompt), canonical(item.answer)
+            number = text_of.setdefault((prompt, answer), len(distinct))
             if number == len(distinct):
-                distinct.append(item)
+                distinct.append(Item(item.id, prompt, answer))
             item_texts.append(number)
-    texts, words, long_words, tokens = _grams(distinct, len(distinct) - len(decoys), tokenization)
+    return distinct, item_texts
+
+
+def _words(texts: Sequence[Item]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(hashes, starts, prompts) of texts; see `Texts`."""
+    parts = pa.array([part for item in texts for part in (item.prompt, item.answer)], pa.large_string())
+    offsets, data = text_buffers(parts)
+    hashes, stops = hash_texts(data, offsets, *tables())
+    starts = stops[::2].copy()
+    return hashes, starts, stops[1::2] - starts[:-1]
+
+
+def _write_index(
+    path: Path,
+    groups: Sequence[tuple[str, list[Item]]],
+    item_texts: list[int],
+    distinct: Sequence[Item],
+    words_of: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    decoys: Sequence[Decoy],
+    tokenization: Tokenization,
+    header: dict[str, Any],
+) -> None:
+    texts, words, long_words, tokens = _grams(distinct, *words_of, tokenization)
     ids = pa.array([item.id for _, items in groups for item in items], pa.large_string())
     id_offsets, id_data = text_buffers(ids)
     arrays: dict[str, np.ndarray] = {
@@ -153,28 +216,21 @@ def build_index(
     arrays |= {f"texts.{name}": array for name, array in texts._asdict().items()}
     for name, posting in zip(_GRAMS, (words, long_words, tokens), strict=True):
         arrays |= {f"{name}.{part}": np.asarray(array) for part, array in posting.grams._asdict().items()}
-    header = {
-        "names": [name for name, _ in groups],
-        "rows": [b.rows for b in benchmarks] + ([len(decoys)] if decoys else []),
-        "bad": [dict(sorted(b.bad.items())) for b in benchmarks] + ([{}] if decoys else []),
-    }
-    _write(path, arrays, header)
-    return path
+    _write(path, arrays, {"names": [name for name, _ in groups], **header})
 
 
 def _grams(
-    distinct: Sequence[Item], benchmark_texts: int, tokenization: Tokenization
+    distinct: Sequence[Item],
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    prompts: np.ndarray,
+    weights: np.ndarray,
+    tokenization: Tokenization,
 ) -> tuple[Texts, Posting, Posting, Posting]:
-    parts = pa.array([part for item in distinct for part in (item.prompt, item.answer)], pa.large_string())
-    offsets, data = text_buffers(parts)
-    hashes, stops = hash_texts(data, offsets, *tables())
-    starts = stops[::2].copy()
-    prompts = stops[1::2] - starts[:-1]
     encoded = tokenization.encode(pa.array([item.text for item in distinct], pa.large_string()))
     words = post(hashes, starts, WORD_GRAM, places=False)
     long_words = post(hashes, starts, LONG_WORD_GRAM, places=False)
     tokens = post(hash_tokens(encoded.ids), encoded.offsets, TOKEN_GRAM, places=True)
-    weights = idf_weights(hashes, starts, prompts, benchmark_texts)
     blocks = np.searchsorted(encoded.offsets, np.arange(0, len(encoded.ids), PLACES_A_BLOCK), side="right") - 1
     places = np.flatnonzero(tokens.numbers >= 0)[::-1]
     homes = np.zeros(int(tokens.numbers.max(initial=-1)) + 1, np.int32)
@@ -248,6 +304,7 @@ def load_index(path: Path) -> BenchmarkIndex:
         sources=(arrays["source_high"], arrays["source_low"]),
         rows=tuple(header["rows"]),
         bad=tuple(header["bad"]),
+        remarks=tuple(header["remarks"]),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from corpus_audit.pipelines.contamination.unread_fields import unread_fields
 from corpus_audit.pipelines.reading.documents import PRIMARY, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.listing import list_files
 from corpus_audit.pipelines.reading.reader import read_split
@@ -17,6 +18,9 @@ from corpus_audit.schemas.audit import ConstantSource, DocumentSpec, SnapshotSpe
 from corpus_audit.schemas.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.tables import NO_VALUE
+
+_NAMED = 10
+"""Fields that are not read and that a remark names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,14 @@ class Benchmark:
         items: in the order of files and rows.
         rows: rows of its files; those that are no items are in ``bad``.
         bad: reason -> rows.
+        remarks: what a reader should know of its items, such as ids that occur twice; phrases with their counts.
     """
 
     name: str
     items: tuple[Item, ...]
     rows: int
     bad: Counter[str] = field(default_factory=Counter)
+    remarks: tuple[str, ...] = ()
 
 
 def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
@@ -59,21 +65,23 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
 
     Raises:
         UsageError: a path matches nothing.
-        NoVerdictError: a file is damaged, lacks a column or may hold items and is not read, or there is not a single
-            item.
+        NoVerdictError: a file is damaged, lacks a column or may hold items and is not read, there is not a single item,
+            or none has the answer or the id that the spec names.
     """
     facet = ConstantSource(constant=NO_VALUE) if spec.answer is None else spec.answer
     document = DocumentSpec(text=spec.prompt, id=spec.id, domain=facet)
     items: list[Item] = []
     bad: Counter[str] = Counter()
-    rows = 0
+    rows = unanswered = unnamed = repeated_ids = 0
+    ids: set[str] = set()
     listing = list_files(SnapshotSpec(paths=spec.paths, format=spec.format), base)
     if unread := unread_data(listing.unread):
         raise NoVerdictError(
             f"benchmark {spec.name!r}: {files_by_ending([file.name for file in unread])} beside its items cannot be "
             f"read (the first is {unread[0].name}); name the files that are its items under paths"
         )
-    for shard in listing.shards:
+    shards = list(listing.shards)
+    for shard in shards:
         plan = plan_shard(shard, None, lambda _: None)
         if plan.error is not None:
             raise NoVerdictError(f"benchmark {spec.name!r}: {shard.name}: {plan.error}")
@@ -85,7 +93,14 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
                 names = [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
                 for row, prompt, answer, name in zip(batch.rows, batch.text.to_pylist(), answers, names, strict=True):
                     place = f"{shard.name}:{before + int(row)}"
-                    items.append(Item(name or place, prompt, "" if answer == NO_VALUE else answer))
+                    answer = "" if answer == NO_VALUE else answer
+                    unanswered += not answer
+                    unnamed += not name
+                    if name in ids:  # two items of one name could not be told apart in any table
+                        repeated_ids += 1
+                        name = f"{name} ({place})"
+                    ids.add(name or place)
+                    items.append(Item(name or place, prompt, answer))
             before += tally.rows
             bad.update(tally.dead)
         rows += before
@@ -94,15 +109,31 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         raise NoVerdictError(
             f"benchmark {spec.name!r} has no items ({reasons}): check its paths and its prompt field {spec.prompt!r}"
         )
-    return Benchmark(spec.name, tuple(items), rows, bad)
+    for what, path, missing in (("an answer", spec.answer, unanswered), ("an id", spec.id, unnamed)):
+        if path is not None and missing == len(items):
+            raise NoVerdictError(f"benchmark {spec.name!r}: none of its {missing:,} items has {what} in field {path!r}")
+    counts = {
+        "an id that occurs before": repeated_ids,
+        "the text of an item before it": len(items) - len({(item.prompt, item.answer) for item in items}),
+        "no answer": unanswered if spec.answer is not None else 0,
+        "no id": unnamed if spec.id is not None else 0,
+    }
+    remarks = [
+        f"{count:,} {'item has' if count == 1 else 'items have'} {what}" for what, count in counts.items() if count
+    ]
+    if unread := unread_fields(spec, shards):
+        more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
+        remarks.append(f"fields not read: {', '.join(unread[:_NAMED])}{more}")
+    return Benchmark(spec.name, tuple(items), rows, bad, tuple(remarks))
 
 
 def digest_of(benchmarks: Iterable[Benchmark]) -> str:
-    """SHA-256 of names, ids, prompts, answers and counts, in order."""
+    """SHA-256 of names, ids, prompts, answers, counts and remarks, in order."""
     digest = hashlib.sha256()
     for benchmark in benchmarks:
         bad = sorted(benchmark.bad.items())
-        for part in (benchmark.name, str(len(benchmark.items)), str(benchmark.rows), str(bad)):
+        remarks = "\n".join(benchmark.remarks)
+        for part in (benchmark.name, str(len(benchmark.items)), str(benchmark.rows), str(bad), remarks):
             _add(digest, part)
         for item in benchmark.items:
             for part in (item.id, item.prompt, item.answer):

@@ -1,5 +1,6 @@
 """What each code point counts as when texts are compared, after GPT-3: lower-case, without punctuation (Brown et al.
-2020, appendix C). All word rules share it, so that one scan serves them."""
+2020, appendix C). All word rules share it, so that one scan serves them. Before that, texts are brought into
+Normalization Form C (`normal_form`), for the rule on tokens too."""
 
 from __future__ import annotations
 
@@ -10,18 +11,21 @@ import numpy as np
 
 from corpus_audit.pipelines.kernels.normalised_words import DROP, SPACE
 
-NORMALISATION = f"1, Unicode {unicodedata.unidata_version}"
+NORMALISATION = f"2, canonical equivalence by NFC, Unicode {unicodedata.unidata_version}"
 """Part of the index's digest: the version of these tables and of the data that they are made from."""
 
-_WHITE_SPACE = frozenset([*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F])
-_MORE_WHITE_SPACE = frozenset([0x205F, 0x3000])
+WHITE_SPACE = frozenset(
+    [*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000]
+)
+"""Code points that end a word: Unicode's White_Space."""
+
 _DROPPED_CATEGORIES = ("P", "S", "Cc", "Cf")
 """Punctuation and symbols (as Python's ``string.punctuation`` has both), controls, and what is invisible."""
 
 
 def code_of(point: int) -> int:
     """`DROP`, `SPACE` or the code point that one of the Basic Multilingual Plane counts as."""
-    if point in _WHITE_SPACE or point in _MORE_WHITE_SPACE:
+    if point in WHITE_SPACE:
         return SPACE
     character = chr(point)
     if unicodedata.category(character).startswith(_DROPPED_CATEGORIES):

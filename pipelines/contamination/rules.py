@@ -1,9 +1,11 @@
 """The contamination rules: named, versioned, with their published parameters.
 
-All rules on words compare them as GPT-3 does (`normalisation`); PaLM, Llama 3 and Tulu 3 were published over tokens of
-their own tokenizers, which a corpus audit does not have. Llama 2's runs on the audit's tokenizer. An item's text is its
-prompt followed by its answer. The boilerplate limit is GPT-3's; it is applied to every rule but decon's, whose IDF
-weights are its own, and an item that only the limit keeps from being contaminated is reported as ``boilerplate``.
+Texts are compared in Normalization Form C, so that canonically equivalent ones are the same text (version 2 of every
+rule; version 1 compared them as they stand). All rules on words compare them as GPT-3 does (`normalisation`); PaLM,
+Llama 3 and Tulu 3 were published over tokens of their own tokenizers, which a corpus audit does not have. Llama 2's
+runs on the audit's tokenizer. An item's text is its prompt followed by its answer. The boilerplate limit is GPT-3's; it
+is applied to every rule but decon's, whose IDF weights are its own, and an item that only the limit keeps from being
+contaminated is reported as ``boilerplate``.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ RULES: dict[RuleName, Rule] = {
     for rule in (
         Rule(
             "gpt3",
-            1,
+            2,
             "GPT-3 (Brown et al. 2020): any 13-gram of the item is in the corpus, but for those in more documents than "
             "the boilerplate limit (10); the score is the share of its 13-grams",
             "words",
@@ -88,7 +90,7 @@ RULES: dict[RuleName, Rule] = {
         ),
         Rule(
             "palm",
-            1,
+            2,
             "PaLM (Chowdhery et al. 2022): at least 70 % of the item's 8-grams are in the corpus",
             "words",
             0.7,
@@ -100,7 +102,7 @@ RULES: dict[RuleName, Rule] = {
         ),
         Rule(
             "llama2",
-            1,
+            2,
             "Llama 2 (Touvron et al. 2023): at least 80 % of the item's tokens are in matches of more than 10 tokens "
             "that begin with 10 equal ones, differ in at most 4 and do not end with one that differs; any document",
             "tokens",
@@ -113,7 +115,7 @@ RULES: dict[RuleName, Rule] = {
         ),
         Rule(
             "llama3",
-            1,
+            2,
             "Llama 3 (Dubey et al. 2024): ratio of the item's words that are in an 8-gram of the corpus; the threshold "
             "is chosen by model scores and is an input",
             "words",
@@ -126,7 +128,7 @@ RULES: dict[RuleName, Rule] = {
         ),
         Rule(
             "tulu3",
-            1,
+            2,
             "Tulu 3 (Lambert et al. 2024): more than 50 % of the item's words are in 8-grams of one document",
             "words",
             0.5,
@@ -138,7 +140,7 @@ RULES: dict[RuleName, Rule] = {
         ),
         Rule(
             "decon_idf",
-            1,
+            2,
             "after decon (allenai/decon): IDF-weighted share of the prompt's 5-grams near one place of one document, "
             "at least 0.815 (1.0 for prompts up to 25 words, on the line up to 50), with 80 % of the answer behind it; "
             "prompts of at least 20 words, 4 of them distinct; IDF stands in for the boilerplate limit",

@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.contamination.hits import Hits
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex, load_index
+from corpus_audit.pipelines.contamination.normal_form import canonical_texts, canonical_tokens, original_spans
 from corpus_audit.pipelines.contamination.normalisation import tables
 from corpus_audit.pipelines.kernels.contamination import Marks
 from corpus_audit.pipelines.kernels.contamination_tokens import scan_tokens
 from corpus_audit.pipelines.kernels.contamination_words import scan_words
-from corpus_audit.pipelines.tokenization import TokenBatch, text_buffers
+from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization, text_buffers
 
 _indexes: dict[Path, BenchmarkIndex] = {}
 _indexes_lock = threading.Lock()
@@ -75,15 +76,26 @@ class Scanner:
                 _indexes[self.path] = load_index(self.path)
             return _indexes[self.path]
 
-    def scan(self, text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray) -> Hits:
+    def scan(
+        self,
+        text: pa.LargeStringArray,
+        encoded: TokenBatch,
+        high: np.ndarray,
+        low: np.ndarray,
+        tokenization: Tokenization,
+    ) -> Hits:
         """The hits of D documents.
 
         Args:
             text: their texts [D].
             encoded: their token ids, uint32.
             high, low: uint64 [D], their content hashes.
+            tokenization: what encoded them; texts that are not in Normalization Form C are encoded again in it.
         """
         index = self.index
+        original = text
+        text, changed = canonical_texts(text)
+        encoded = canonical_tokens(encoded, text, changed, tokenization)
         offsets, data = text_buffers(text)
         own = self._own(high, low)
         workspace = self._workspace(len(text))
@@ -108,6 +120,7 @@ class Scanner:
         tokens, token_stops, token_pairs, matched, lengths = scan_tokens(
             encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, (places, passing)
         )
+        _lead_back(pairs, original, changed)
         starts = index.gram_starts
         return Hits(
             np.concatenate([_rows(each) for each in (stops, long_stops, token_stops)]),
@@ -161,6 +174,15 @@ def decoys_of(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.nd
         same = (source_high[at] == high) & (source_low[at] == low)
         found[same] = at[same]
     return found
+
+
+def _lead_back(pairs: np.ndarray, text: pa.LargeStringArray, changed: np.ndarray) -> None:
+    """Replace places (columns 4 and 5) in texts that were normalised by those in the texts as they stand."""
+    rows = np.flatnonzero(np.isin(pairs[:, 0], changed))
+    for row in np.unique(pairs[rows, 0]):
+        own = rows[pairs[rows, 0] == row]
+        spans = [(int(first), int(length)) for first, length in pairs[own, 4:6]]
+        pairs[own, 4:6] = original_spans(text[int(row)].as_py(), spans)
 
 
 def _room(size: int) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,9 @@ Which n-grams are boilerplate is known only when the whole corpus is counted, so
 * ``idf``, ``token_matches``: for each text, the one document of the highest IDF score, of the longest token match.
 * ``documents``: documents that share an 8-gram with a benchmark, by domain. ``copies``: documents whose text is that of
   a decoy's source; they hold its n-grams by construction and are subtracted.
+
+Decoys are counted by a measure of their own, with an index of their own: they change with the snapshot, and the counts
+of the benchmarks are kept.
 """
 
 from __future__ import annotations
@@ -97,10 +100,10 @@ class Documents(Protocol):
 
 
 class Contamination(Measure):
-    """What the documents share with the texts of one benchmark index; pickles as the index's path."""
+    """What the documents share with the texts of one index; pickles as the index's path."""
 
     name = "contamination"
-    version = 1
+    version = 2
 
     def __init__(self, path: Path) -> None:
         self.scanner = Scanner(path)
@@ -131,6 +134,25 @@ class Contamination(Measure):
         if block.hits is None:
             raise ValueError("the block was built without a scanner: its text was not looked at")
         return evidence(self.scanner.index, block.hits, block)
+
+
+class Decoys(Contamination):
+    """The same of a run's decoys, in the splits that they are looked for in.
+
+    Both are other ones in every snapshot, so that nothing counted for one is used for another.
+    """
+
+    name = "decoys"
+    version = 1
+
+    def __init__(self, path: Path, splits: str) -> None:
+        """``path`` is the decoys' index, ``splits`` a digest that tells the chosen splits."""
+        super().__init__(path)
+        self._splits = splits
+
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """Those of the scan, and the chosen splits."""
+        return super().settings(spec) | {"splits": self._splits, "scan": Contamination.version}
 
 
 def evidence(index: BenchmarkIndex, hits: Hits, block: Documents) -> Partial:

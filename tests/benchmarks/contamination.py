@@ -159,9 +159,9 @@ def recalls(run: Path, benchmark: Benchmark) -> tuple[dict[str, float], dict[str
 def index_seconds(benchmark: Benchmark, tokenization: Tokenization, folder: Path) -> tuple[float, float]:
     """Seconds that the index takes to be built, and to be loaded again; kernels are compiled before."""
     shutil.rmtree(folder, ignore_errors=True)
-    build_index([Benchmark("small", benchmark.items[:10], 10)], (), tokenization, folder)
+    build_index([Benchmark("small", benchmark.items[:10], 10)], tokenization, folder)
     began = time.perf_counter()
-    path = build_index([benchmark], (), tokenization, folder)
+    path = build_index([benchmark], tokenization, folder)
     built = time.perf_counter()
     load_index(path)
     return built - began, time.perf_counter() - built

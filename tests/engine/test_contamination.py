@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from corpus_audit.pipelines.contamination import decoys as decoys_module
 from corpus_audit.pipelines.contamination import scan as scan_module
 from corpus_audit.pipelines.kernels.contamination_words import scan_words
 from corpus_audit.runners.cli.main import run_command
@@ -99,8 +100,13 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path, bpe: Path) -
         piece = source.text.encode()[row["offset"] : row["offset"] + row["length"]].decode()
         assert piece.split() == source.text.split()[5:50]
     checks = {row["rule"]: row for row in found.rows("contamination_check")}
-    assert all(row["recall"] == 1.0 and row["canaries"] == 10 for row in checks.values())
+    assert all(row["recall"] == 1.0 and row["canaries"] >= 20 for row in checks.values())
     assert checks["gpt3"]["decoys"] == 20 and checks["gpt3"]["hit"] == 0
+    assert checks["gpt3"]["decoy_share"] == 1.0
+    copies = {(row["rule"], row["copy"]): row for row in found.rows("contamination_copies")}
+    for rule in rules:
+        assert (copies[rule, "verbatim"]["canaries"], copies[rule, "verbatim"]["recall"]) == (10, 1.0)
+    assert copies["decon_idf", "no_answer"]["recall"] == 0.0  # by its definition
     metrics = {(row["metric"], row["slice"]): row for row in found.rows("metrics")}
     assert metrics["contamination_share", "benchmark=exam,rule=gpt3"]["value"] == 0.4
     assert "contamination_self_check" in {rule["check"] for rule in found.record["integrity"]}
@@ -133,7 +139,7 @@ def test_a_scan_that_misses_what_was_planted_has_no_verdict(
     found = audit(tmp_path / "blind", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
     rules = {rule["check"]: rule for rule in found.record["integrity"]}
     assert rules["contamination_self_check"]["status"] != "pass"
-    assert "gpt3 found 0 of 6" in rules["contamination_self_check"]["detail"]
+    assert "gpt3 found 0 of 6 (verbatim)" in rules["contamination_self_check"]["detail"]
     assert not found.record["complete"]
     assert run_command(["run", str(tmp_path / "blind" / "audit.yaml"), "--quiet"], Session()) == 4
     assert "not all found" in "".join(capsys.readouterr())
@@ -160,10 +166,27 @@ def test_a_new_shard_is_all_that_is_read_again(tmp_path: Path, bpe: Path) -> Non
     grown = audit(tmp_path / "a", parts, tmp_path / "exam.jsonl", bpe)
     whole = audit(tmp_path / "b", parts, tmp_path / "exam.jsonl", bpe)
     assert grown.splits_read == whole.splits_read - first.splits_read
-    for name in sorted(CONTAMINATION_TABLES.keys() - {"contamination_check"}):
-        assert grown.rows(name) == whole.rows(name), name
-    # The decoys stay those of the first run: other ones would be another index, and a reading of every shard.
-    assert [row["recall"] for row in grown.rows("contamination_check")] == [1.0] * 6
+    for name in CONTAMINATION_TABLES:  # the decoys are those of this snapshot too
+        assert grown.file(name).read_bytes() == whole.file(name).read_bytes(), name
+
+
+def test_decoys_of_a_large_corpus_are_those_of_a_sample(
+    tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sample is says nothing about the benchmarks; that it is one is said."""
+    documents = corpus(120)
+    write_benchmark(tmp_path / "exam.jsonl", documents, held=6, free=6)
+    parts = corpora.deal(documents, 4)
+    whole = audit(tmp_path / "whole", parts, tmp_path / "exam.jsonl", bpe)
+    monkeypatch.setattr(decoys_module, "LEAST_BYTES", 1)
+    monkeypatch.setattr(decoys_module, "LEAST_SPLITS", 2)
+    found = audit(tmp_path / "sample", parts, tmp_path / "exam.jsonl", bpe)
+    for name in CONTAMINATION_TABLES.keys() - {"contamination_check", "contamination_copies"}:
+        assert found.file(name).read_bytes() == whole.file(name).read_bytes(), name
+    assert {0 < row["decoy_share"] < 1 for row in found.rows("contamination_check")} == {True}
+    assert {row["decoys"] for row in found.rows("contamination_check")} == {20}
+    assert "the rates are lower bounds" in (found.folder / "report.html").read_text(encoding="utf-8")
+    assert "the rates are lower bounds" not in (whole.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_another_benchmark_reads_for_itself_alone(tmp_path: Path, bpe: Path) -> None:

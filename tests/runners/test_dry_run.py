@@ -69,7 +69,7 @@ def test_benchmarks_add_the_choice_of_decoys(audit: Path, capsys: pytest.Capture
     spec = json.loads(audit.read_text()) | {"benchmarks": [{"name": "exam", "paths": ["exam.jsonl"]}]}
     audit.write_text(json.dumps(spec))
     pipelines = [s["pipeline"] for s in steps(capsys, "run", audit, "--dry-run", "--json")]
-    assert list(dict.fromkeys(pipelines)) == ["plans", "decoys", "results", "merged"]
+    assert list(dict.fromkeys(pipelines)) == ["plans", "results", "decoys", "merged"]
 
 
 def test_lines_fit_a_terminal(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.contamination.copies import COPIES, Copy
 from corpus_audit.pipelines.contamination.rules import RULES
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.pipelines.statistics.proportions import wilson
@@ -74,6 +75,11 @@ def write_contamination(
     tables["contamination_check"] = [
         _check(rule, canaries, missed if rule == "palm" else 0, index) for index, rule in enumerate(RULES)
     ]
+    tables["contamination_copies"] = [
+        _copy(rule, copy, canaries, missed if (rule, copy.name) == ("palm", "verbatim") else 0)
+        for rule in RULES
+        for copy in COPIES
+    ]
     (folder / "tables").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"name": "test corpus", "run": "run-1", "files": {}}))
     for name, rows in tables.items():
@@ -101,8 +107,17 @@ def _summary(benchmark: str, rule: str, outcomes: list[str], items: int) -> Row:
     }
 
 
+def _copy(rule: str, copy: Copy, canaries: int, missed: int) -> Row:
+    required = RULES[rule].unit in copy.required  # type: ignore[index]
+    found = canaries - missed if required else canaries // 2
+    row: Row = {"rule": rule, "rule_version": 1, "copy": copy.name, "about": copy.about, "required": required}
+    row |= {"canaries": canaries, "found": found}
+    return row | ({"recall": found / canaries} if canaries else {"reason": "this changes none of the items"})
+
+
 def _check(rule: str, canaries: int, missed: int, index: int) -> Row:
     row: Row = {"rule": rule, "rule_version": 1, "canaries": canaries, "found": canaries - missed, "decoys": 200}
+    row |= {"decoy_share": 1.0}
     row |= {"recall": (canaries - missed) / canaries if canaries else None}
     if rule == "llama3":
         return row | {"reason": "without a threshold no decoy is called contaminated"}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.evidence import Evidence
 from corpus_audit.pipelines.contamination.hits import Hits
-from corpus_audit.pipelines.contamination.index import build_index
+from corpus_audit.pipelines.contamination.index import build_decoy_index, build_index
 from corpus_audit.pipelines.contamination.items import Benchmark, Item
 from corpus_audit.pipelines.kernels.hashing import hash_documents
 from corpus_audit.pipelines.measures.contamination import Contamination, evidence
@@ -82,8 +82,10 @@ def benchmark(*items: str | tuple[str, str], name: str = "quiz") -> Benchmark:
 def measure_of(
     tokenization: Tokenization, folder: Path, *benchmarks: Benchmark, decoys: Sequence[Decoy] = ()
 ) -> Contamination:
-    """The measure of an index that is built for it."""
-    return Contamination(build_index(benchmarks, decoys, tokenization, folder))
+    """The measure of an index that is built for it: of the decoys, if there are any, else of the benchmarks."""
+    if decoys:
+        return Contamination(build_decoy_index(benchmarks, decoys, tokenization, folder))
+    return Contamination(build_index(benchmarks, tokenization, folder))
 
 
 def pages_of(
@@ -99,7 +101,7 @@ def pages_of(
     for start, stop in itertools.pairwise(bounds):
         text = pa.array(texts[start:stop], pa.large_string())
         high, low = hash_documents(*reversed(text_buffers(text)))
-        parts.append(measure.scanner.scan(text, tokenization.encode(text), high, low))
+        parts.append(measure.scanner.scan(text, tokenization.encode(text), high, low, tokenization))
         sizes.append(stop - start)
     high, low = hash_documents(*reversed(text_buffers(pa.array(texts, pa.large_string()))))
     values = list(domains) if domains is not None else ["web"] * len(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -39,6 +40,44 @@ def test_jsonl_rows_that_are_no_items_are_counted(tmp_path: Path) -> None:
     assert read.items == (Item("x1", "What is it?", "42"), Item("quiz.jsonl:4", "Third", ""))
     assert read.items[0].text == "What is it?\n42"
     assert (read.rows, dict(read.bad)) == (5, {"missing_text": 1, "not_json": 1, "wrong_type": 1})
+    assert read.remarks == ("1 item has no answer", "1 item has no id")
+
+
+def test_what_is_odd_about_items_is_said(tmp_path: Path) -> None:
+    """Ids and items that occur twice, fields that nothing is read from; a number, a null or nothing is no prompt."""
+    rows = [
+        {"id": "a", "prompt": "one", "choices": [1]},
+        {"id": "a", "prompt": "two", "answer": "x", "subject": "y"},
+        {"id": "b", "prompt": "one"},
+        {"id": "c", "prompt": 5},
+        {"id": "d", "prompt": None},
+        {"id": "e"},
+    ]
+    path = tmp_path / "quiz.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = read_benchmark(spec(path, answer="answer", id="id"), tmp_path)
+    assert [item.id for item in read.items] == ["a", "a (quiz.jsonl:1)", "b"]
+    assert dict(read.bad) == {"wrong_type": 1, "missing_text": 2}
+    assert read.remarks == (
+        "1 item has an id that occurs before",
+        "1 item has the text of an item before it",
+        "2 items have no answer",
+        "fields not read: choices, subject",
+    )
+    for wrong in ({"answer": "anwser"}, {"id": "ID"}):
+        with pytest.raises(NoVerdictError, match="none of its 3 items has an"):
+            read_benchmark(spec(path, **wrong), tmp_path)
+
+
+def test_fields_that_are_not_read_are_named_for_every_format(tmp_path: Path) -> None:
+    table = pa.table({"prompt": ["one"], "subject": ["x"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_file(tmp_path / "b.arrow", table.schema) as file:
+        file.write_table(table)
+    with gzip.open(tmp_path / "c.jsonl.gz", "wt") as packed:
+        packed.write('{"prompt": "one", "subject": "x"}\n')
+    for name in ("a.parquet", "b.arrow", "c.jsonl.gz"):
+        assert read_benchmark(spec(tmp_path / name), tmp_path).remarks == ("fields not read: subject",), name
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -70,11 +109,11 @@ def test_the_digest_tells_every_field() -> None:
 
 def test_the_index_is_kept_and_guarded(tokenization: Tokenization, tmp_path: Path) -> None:
     quiz = benchmark(("some words of a question that goes on for long enough", "yes"), "", "some")
-    path = build_index([quiz], (), tokenization, tmp_path)
+    path = build_index([quiz], tokenization, tmp_path)
     before = path.stat()
-    assert build_index([quiz], (), tokenization, tmp_path) == path
+    assert build_index([quiz], tokenization, tmp_path) == path
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    other = build_index([quiz], (), tokenization, tmp_path / "elsewhere")
+    other = build_index([quiz], tokenization, tmp_path / "elsewhere")
     assert other.read_bytes() == path.read_bytes()
     index = load_index(path)
     assert (index.names, index.size, index.item_ids.to_pylist()) == (("quiz",), 3, ["quiz-0", "quiz-1", "quiz-2"])

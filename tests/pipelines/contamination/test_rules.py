@@ -17,6 +17,7 @@ from corpus_audit.pipelines.contamination.evidence import Evidence
 from corpus_audit.pipelines.contamination.hits import Hits
 from corpus_audit.pipelines.contamination.items import Benchmark
 from corpus_audit.pipelines.contamination.rules import RULES, idf_required, judge
+from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
 from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization
 from corpus_audit.schemas.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec, RuleName
@@ -221,9 +222,11 @@ def test_a_broken_scan_is_noticed(
     measure, benchmarks = prosaic
     scan = measure.scanner.scan
 
-    def half(text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray) -> Hits:
+    def half(
+        text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray, _: Tokenization
+    ) -> Hits:
         seen = pa.array([each[: len(each) // 2] for each in text.to_pylist()], pa.large_string())
-        return scan(seen, tokenization.encode(seen), high, low)
+        return scan(seen, tokenization.encode(seen), high, low, tokenization)
 
     monkeypatch.setattr(measure.scanner, "scan", half)
     planted = plant(measure, benchmarks, tokenization, 30)
@@ -264,16 +267,24 @@ def test_decoys_hit_nothing_but_other_documents(tokenization: Tokenization, tmp_
     decoys = decoys_from(texts, 6, [25])
     assert len(decoys) == 6
     quiz = benchmark(numbered(0, 30))
-    measure = measure_of(tokenization, tmp_path, quiz, decoys=decoys)
+    measure = measure_of(tokenization, tmp_path, quiz)
+    apart = measure_of(tokenization, tmp_path, quiz, decoys=decoys)
     planted = plant(measure, [quiz], tokenization, 5)
     corpus = [*texts, *texts[:3]]
     for extra, hits in (([], 0), ([f"quoted: {decoys[2].text}, so far"], 1)):
-        partial = counted(measure, pages_of(measure, tokenization, corpus + extra))
-        tables = contamination_tables(spec_of(llama3_threshold=0.5), measure.scanner.index, partial, planted)
+        own = counted(measure, pages_of(measure, tokenization, corpus + extra))
+        partial = counted(apart, pages_of(apart, tokenization, corpus + extra))
+        tables = contamination_tables(
+            spec_of(llama3_threshold=0.5),
+            measure.scanner.index,
+            own,
+            planted,
+            DecoyEvidence(apart.scanner.index, partial, 1.0),
+        )
         for row in tables["contamination_check"].to_pylist():
             assert (row["decoys"], row["hit"]) == (6, hits), row
             assert row["false_positive_rate"] == pytest.approx(hits / 6)
             assert row["low"] <= hits / 6 < row["high"]
         assert {row["benchmark"] for row in tables["contamination_items"].to_pylist()} == {"quiz"}
         assert not len(tables["contamination_domains"])
-        assert Evidence(measure.scanner.index, partial).copies.sum() == 9
+        assert Evidence(apart.scanner.index, partial).copies.sum() == 9

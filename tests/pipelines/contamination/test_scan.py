@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +66,7 @@ def test_known_words() -> None:
 
 
 def texts_of(pairs: list[tuple[str, str]], tokenization: Tokenization) -> list[Text]:
+    pairs = [(normalize("NFC", prompt), normalize("NFC", answer)) for prompt, answer in pairs]
     joined = [f"{prompt}\n{answer}" if answer else prompt for prompt, answer in pairs]
     encoded = tokenization.encode_reference(joined)
     ids = [tuple(part.tolist()) for part in np.split(encoded.ids, encoded.offsets[1:-1])]
@@ -72,6 +74,7 @@ def texts_of(pairs: list[tuple[str, str]], tokenization: Tokenization) -> list[T
 
 
 def pages_with_tokens(pages: list[str], tokenization: Tokenization) -> list[Page]:
+    pages = [normalize("NFC", page) for page in pages]
     encoded = tokenization.encode_reference(pages)
     parts = np.split(encoded.ids, encoded.offsets[1:-1])
     return [Page(page, tuple(part.tolist())) for page, part in zip(pages, parts, strict=True)]
@@ -99,11 +102,15 @@ def compare(evidence: Evidence, texts: list[Text], pages: list[Page], limit: int
     assert found == expected
 
 
+def decomposed(text: str) -> str:
+    return normalize("NFD", text)
+
+
 def drawn(rng: random.Random, odd: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Items, some of few words that repeat, and pages of pieces of them, changed here and there, between odd text."""
     pairs = []
     for i in range(rng.randrange(1, 5)):
-        words = rng.choice([["na", "ba", "da"], [f"w{k}" for k in range(60)]])
+        words = rng.choice([["na", "ba", "da"], [f"wé{k}" for k in range(60)]])
         prompt = [rng.choice(words) for _ in range(rng.choice([3, 10, 14, 30]))]
         pairs.append((" ".join([*prompt, f"item{i}"]), rng.choice(["", "", "so it is", " ".join(prompt[:9])])))
     pages: list[str] = []
@@ -116,7 +123,7 @@ def drawn(rng: random.Random, odd: list[str]) -> tuple[list[tuple[str, str]], li
             piece = words[start : start + rng.randrange(8, 50)]
             for _ in range(rng.choice([0, 0, 1, 3])):
                 piece[rng.randrange(len(piece))] = rng.choice(["changed", "na", "two words"])
-            parts.append(rng.choice([str, str.upper, "«{}»".format])(" ".join(piece)))
+            parts.append(rng.choice([str, decomposed, str.upper, "«{}»".format])(" ".join(piece)))
         rng.shuffle(parts)
         pages.append(rng.choice([" ", "\n\n", " — "]).join(parts))
     return pairs, pages + pages[: rng.choice([0, 1, 2])]
