@@ -19,7 +19,6 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
-
 KERNELS = "corpus_audit.pipelines.kernels"
 """The package of all kernels: a kernel of one folder may be compiled into a kernel of another."""
 

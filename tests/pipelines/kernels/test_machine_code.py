@@ -134,7 +134,8 @@ def test_a_file_that_was_cut_or_damaged(package):
 
 def test_sources_that_change_while_a_process_runs(package):
     (package.folder / "outer.py").write_text(
-        OUTER.format(within="") + "\nfrom pathlib import Path\nPath(__file__).with_name('inner.py').write_text('# another version')\n"
+        OUTER.format(within="")
+        + "\nfrom pathlib import Path\nPath(__file__).with_name('inner.py').write_text('# another version')\n"
     )
     assert package.say() == ["20", "0", "1"]
     assert not package.kept()
