@@ -63,7 +63,7 @@ def inputs_digest(
         "paths": sorted([plan.shard.name, plan.sha256, path_values(plan.shard, spec.document)] for plan in plans),
         "spec": content,
         "policy": None if policy is None else policy.sha256,
-        "tokenizer": job.tokenizer.sha256,
+        "tokenizer": job.tokenization.identity,
         "benchmarks": None if benchmarks is None else digest_of(benchmarks.read),
         "index": _index(spec, loaded.base, snapshot),
     }

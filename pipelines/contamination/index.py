@@ -122,7 +122,7 @@ def build_index(
         tokenization: the audit's tokenizer.
         folder: where indexes are kept.
     """
-    digest = index_digest(benchmarks, decoys, tokenization.file.sha256)
+    digest = index_digest(benchmarks, decoys, tokenization.identity)
     path = folder / f"{digest}.index"
     if path.exists():
         return path

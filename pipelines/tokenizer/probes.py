@@ -26,14 +26,16 @@ SENTENCES = (
     "a\u00a0b\u2003c\u3000d\r\n e\x00f\x1fg",
     "1234567890 3.14159 0xDEADBEEF   \t  trailing   ",
     " leading", "  two", "\n", "\n\n  \n x", "\t\t", "\r\n\r\n", "a\r\nb\rc",
-    "I'M you'Re they'LL we'd 'S's'T can\u2019t", "HTTPServer camelCase snake_case kebab-case x1y22z333 \u00b2\u00bd\u0663",
-    "e\u0301 \u212b \u1100\u1161 \ufb01 \u0130 \u00df \u03c2 a\u0323\u0307", "...!!!???###$$$///\n//\n", "\u2581\u2581a\u2581 b\u2581",
+    "I'M you'Re they'LL we'd 'S's'T can\u2019t",
+    "HTTPServer camelCase snake_case kebab-case x1y22z333 \u00b2\u00bd\u0663",
+    "a\u0323\u0307 e\u0301 \u212b \u1100\u1161 \ufb01 \u0130 \u00df \u03c2", "...!!!???###$$$///\n//\n",
+    "\u2581\u2581a\u2581 b\u2581",
     "x" * 300, "ab" * 150, " " * 70 + "y", "9" * 40, "\u4e2d" * 40,
 )  # fmt: skip
 """Plain texts: white space, contractions, digits, punctuation, scripts, lengths past any vector register."""
 
 SIDES = ("", "a", "B", "7", " ", "  ", "\n", "\t", " \n", ".", "_", "-", "'", "\u00e9", "\u4e2d", "\u00a0", "\u0301")
-"""What stands beside an added token: letters, digits, white space, punctuation, a combining mark, an end of the text."""
+"""What stands beside an added token: letters, digits, white space, punctuation, a combining mark, or nothing."""
 
 REPRESENTATIVES = 24
 """Added tokens that are tried between all `SIDES` and beside each other, at most: one of each kind first."""

@@ -52,7 +52,7 @@ def _what_it_is(path: Path, data: bytes) -> str:
     start = data[:4096]
     if re.match(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n", start):
         return f"it is a tiktoken file, which has no pre-tokenizer of its own; {_SAVED} for models of the hub"
-    if start.startswith(b"\n") and b"<unk>" in start or path.suffix == ".model":
+    if path.suffix == ".model" or (start.startswith(b"\n") and b"<unk>" in start):
         return f"it is a SentencePiece model; {_SAVED}"
     if start.startswith(b"#version") or path.name == "merges.txt":
         return f"it is the merges of a BPE without its vocabulary; {_SAVED}"
