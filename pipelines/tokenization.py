@@ -11,9 +11,9 @@ import importlib.metadata
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,11 @@ from corpus_audit.pipelines.tokenizer.file import attempt, reference_of, version
 from corpus_audit.pipelines.tokenizer.file import load_tokenizer as load_tokenizer
 from corpus_audit.pipelines.tokenizer.probes import byte_alphabet, probes
 from corpus_audit.pipelines.tokenizer.settings import unsupported_setting
+from corpus_audit.pipelines.tokenizer.slices import SLICE_CHARACTERS, may_cut, slices
 from corpus_audit.schemas.errors import NoVerdictError, TokenizerMismatchError, UsageError
+
+WHOLE_CHARACTERS = 2**24
+"""A document that cannot be cut (see `tokenizer.slices`) must not be longer for the reference: it takes 2 GB there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Tokenization:
         self._text = file.path.read_text(encoding="utf-8")
         self._fast: dict[int, Any] = {}
         self._tokenizer = reference_of(self._text)
+        self._may_cut = may_cut(json.loads(self._text))
         if file.engine == "reference":
             self.path, self.reason = REFERENCE, file.reason or "tokenizer.engine is reference"
         else:
@@ -127,7 +132,7 @@ class Tokenization:
 
         Raises:
             TokenizerMismatchError: the fast path fails, or gives ids that the tokenizer does not have.
-            NoVerdictError: the reference fails on a document.
+            NoVerdictError: the reference fails on a document, or would need too much memory for it.
         """
         if self.path == FAST:
             return self._encode_fast(text)
@@ -139,30 +144,52 @@ class Tokenization:
         Raises:
             NoVerdictError: it fails on a document, which the message names by its content hash.
         """
-        try:
-            encoded = [np.array(encoding.ids, np.uint32) for encoding in self._encodings(list(texts))]
-        except NoVerdictError as error:
-            if len(texts) == 1:
-                raise
-            for text in texts:  # which one it is
-                self._encodings([text])
-            raise error
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-        return TokenBatch(np.concatenate(encoded) if encoded else np.empty(0, np.uint32), offsets)
+        encoded: list[np.ndarray] = []
+        lengths = np.zeros(len(texts) + 1, np.int64)
+        for group in self._groups(texts):
+            try:
+                parts = attempt(lambda group=group: self._encode_parts([part for _, part in group]), NoVerdictError)  # type: ignore[misc]
+            except NoVerdictError as error:
+                self._explain(texts, [d for d, _ in group], error)
+            for (d, _), ids in zip(group, parts, strict=True):
+                lengths[d + 1] += len(ids)
+            encoded += parts
+        return TokenBatch(np.concatenate(encoded) if encoded else np.empty(0, np.uint32), np.cumsum(lengths))
 
-    def _encodings(self, texts: list[str]) -> list[Any]:
-        def explained(problem: str) -> Exception:
-            digest = hashlib.blake2b(texts[0].encode(), digest_size=16).hexdigest()
-            return NoVerdictError(
-                f"{REFERENCE} {self.reference_version} fails on the document with the content hash {digest} "
-                f"({len(texts[0].encode()):,} bytes): {problem}"
-            )
+    def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
+        """(document, part of its text) in order, about `SLICE_CHARACTERS` together: they take 140 times their size."""
+        group: list[tuple[int, str]] = []
+        size = 0
+        for d, text in enumerate(texts):
+            for part in slices(text) if self._may_cut and len(text) > SLICE_CHARACTERS else (text,):
+                if group and size + len(part) > SLICE_CHARACTERS:
+                    yield group
+                    group, size = [], 0
+                if len(part) > WHOLE_CHARACTERS:
+                    raise NoVerdictError(
+                        f"{_document(text)} has {len(part):,} characters without a place where it may be cut for this "
+                        f"tokenizer; {REFERENCE} needs about 140 bytes of memory for each, and {WHOLE_CHARACTERS:,} is "
+                        f"the limit: limits.document_bytes: {WHOLE_CHARACTERS} counts longer ones as dead letters"
+                    )
+                group.append((d, part))
+                size += len(part)
+        if group:
+            yield group
 
-        result: list[Any] = attempt(
-            lambda: self._tokenizer.encode_batch_fast(texts, add_special_tokens=False), explained
-        )
-        return result
+    def _encode_parts(self, texts: list[str]) -> list[np.ndarray]:
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, np.uint32) for encoding in encodings]
+
+    def _explain(self, texts: Sequence[str], documents: Sequence[int], error: NoVerdictError) -> NoReturn:
+        """Raise the error of a group with the document that it is about."""
+        for d in dict.fromkeys(documents):
+            try:
+                attempt(lambda d=d: self._encode_parts([texts[d]]), NoVerdictError)  # type: ignore[misc]
+            except NoVerdictError as alone:
+                raise NoVerdictError(
+                    f"{REFERENCE} {self.reference_version} fails on {_document(texts[d])}: {alone}"
+                ) from None
+        raise NoVerdictError(f"{REFERENCE} {self.reference_version} fails: {error}") from None
 
     def difference(self, fast: np.ndarray, reference: np.ndarray) -> str:
         """Where two lists of ids part, with the ids and their texts; "" if they do not."""
@@ -238,6 +265,10 @@ class Tokenization:
     def release(self) -> None:
         """Give back what threads keep: a gigatoken tokenizer's cache of words takes some hundred megabytes."""
         self._fast.clear()
+
+
+def _document(text: str) -> str:
+    return f"the document with the content hash {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def text_buffers(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:

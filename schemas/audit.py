@@ -186,8 +186,8 @@ class TokenizerSpec(Model):
     path: str = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
     engine: Literal["auto", "fast", "reference"] = Field(
         default="auto",
-        description="auto: gigatoken where it gives the ids of tokenizers, else tokenizers; fast: gigatoken, or refuse; "
-        "reference: tokenizers, about fifty times slower.",
+        description="auto: gigatoken where it gives the ids of tokenizers, else tokenizers; fast: gigatoken, or "
+        "refuse; reference: tokenizers, about fifty times slower.",
     )
 
 

@@ -135,7 +135,7 @@ def _composed(tokens: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f" {base}{text}"
     for token in tokens[:2000]:
         for form in ("NFC", "NFD", "NFKC", "NFKD"):
-            other = unicodedata.normalize(form, token["content"])  # type: ignore[arg-type]
+            other = unicodedata.normalize(form, token["content"])
             if other != token["content"]:
                 yield f"a{other}b {other}"
         for other in (token["content"].upper(), token["content"].lower(), token["content"].strip()):

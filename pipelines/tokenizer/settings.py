@@ -94,7 +94,7 @@ def _components(
 ) -> Iterator[str]:
     if component is None:
         return
-    kind = component.get("type")
+    kind = str(component.get("type"))
     if kind not in known:
         yield f"{name} {kind}"
         return
