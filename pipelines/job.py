@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from corpus_audit.schemas.snapshot import Shard, ShardPlan, Split
 _COUNTING_VERSION = 1
 """Part of every key that tokens go into: how text becomes counted ids."""
 
-_tokenizations: dict[str, Tokenization] = {}
+_tokenizations: dict[TokenizerFile, Tokenization] = {}
 _tokenizations_lock = threading.Lock()
 
 
@@ -112,7 +112,7 @@ class Job:
         return KeyMaker.of(
             self.spec,
             (*self.measures, *READING),
-            f"{self.tokenizer.sha256}:{_COUNTING_VERSION}",
+            f"{tokenization.identity}:{_COUNTING_VERSION}",
             f"{tokenization.path}={tokenization.path_version}, tokenizers={tokenization.reference_version}",
         )
 
@@ -120,9 +120,21 @@ class Job:
     def tokenization(self) -> Tokenization:
         """The process's tokenizers for this audit."""
         with _tokenizations_lock:
-            if self.tokenizer.sha256 not in _tokenizations:
-                _tokenizations[self.tokenizer.sha256] = Tokenization(self.tokenizer)
-            return _tokenizations[self.tokenizer.sha256]
+            if self.tokenizer not in _tokenizations:
+                _tokenizations[self.tokenizer] = Tokenization(self.tokenizer)
+            return _tokenizations[self.tokenizer]
+
+    def decided(self) -> Job:
+        """The job with the tokenizer's path decided here, so that every worker takes the same one or fails.
+
+        Raises:
+            UsageError: the fast path is asked for and not admitted.
+        """
+        tokenization = self.tokenization
+        file = tokenization.decided()
+        with _tokenizations_lock:
+            _tokenizations[file] = tokenization
+        return replace(self, tokenizer=file)
 
     def _scanner(self, measures: Collection[str]) -> Scanner | None:
         """That of the measure among those named which scans; a block has the hits of one."""
@@ -256,6 +268,14 @@ class Job:
             for accumulator in accumulators.values():
                 accumulator.add(block)
                 accumulator.spill(folder)
+
+    def discard_token_counts(self, planned: PlannedShard) -> None:
+        """Remove what the store has of a shard that depends on token ids: they were seen to be wrong."""
+        shard, sha256 = planned.plan.shard, planned.plan.sha256
+        names = [measure.name for measure in (*self.measures, *READING) if measure.uses_tokens]
+        self.store.discard(
+            self.path_of(name, shard, sha256, split) for name in names for split in (None, *planned.chosen)
+        )
 
     def compact(self, planned: PlannedShard) -> None:
         """Merge a shard's splits into one partial a measure, and drop those of the splits."""

@@ -76,6 +76,14 @@ class ProfileStore:
             self.made([new])
             self.remote.drop_partials([self._name(old) for old in olds])
 
+    def discard(self, paths: Iterable[Path]) -> None:
+        """Remove partials that must not be used again, here and on the object store; those that are not there too."""
+        paths = list(paths)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        if self.remote is not None:
+            self.remote.drop_partials([self._name(path) for path in paths])
+
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root / "partials").as_posix()
 

@@ -26,7 +26,7 @@ from corpus_audit.pipelines.reading.filters import check_filter
 from corpus_audit.pipelines.reading.listing import absolute_ignore, absolute_paths, common_folder, list_files
 from corpus_audit.pipelines.remote import Remote, push
 from corpus_audit.pipelines.run_directory import StagedRun, clear_staging
-from corpus_audit.pipelines.tokenization import load_tokenizer
+from corpus_audit.pipelines.tokenizer.file import load_tokenizer, remember_mismatch
 from corpus_audit.pipelines.used_partials import UsedPartials, own_store
 from corpus_audit.pipelines.verification import NEEDED, lowest_for
 from corpus_audit.runners import publication, run_facts
@@ -43,7 +43,7 @@ from corpus_audit.runners.shard_states import ShardState
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
-from corpus_audit.schemas.errors import ExitCode, NoVerdictError, StoreError
+from corpus_audit.schemas.errors import ExitCode, NoVerdictError, StoreError, TokenizerMismatchError
 from corpus_audit.schemas.results import Results
 from corpus_audit.schemas.snapshot import ShardStatus, UnreadFile
 
@@ -134,12 +134,14 @@ class _Run:
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         self.store_is_own = root == own_store(output)
-        tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
+        self.tokenizers = root / "tokenizers"
+        tokenizer = load_tokenizer(self.spec.tokenizer_path, loaded.base, self.tokenizers, self.spec.tokenizer_engine)
         check_filter(self.spec.filter)
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
-        shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
+        self.shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
         self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
-        self.job = Job(self.spec, tokenizer, store.ProfileStore(root, self.remote), self.scratch, extra=shared)
+        profiles = store.ProfileStore(root, self.remote)
+        self.job = Job(self.spec, tokenizer, profiles, self.scratch, extra=self.shared).decided()
         self.contamination: Contamination | None = None
         self.decoys = NOTHING
         self.splits_read = 0
@@ -154,19 +156,15 @@ class _Run:
         """All steps."""
         with self.timings.stage("plan"):
             states = self._plan()
-        self.inputs = inputs_digest(
-            self.loaded, [s.planned.plan for s in states], self.policy, self.job, self.comparisons, self.unread
-        )
+        self.inputs = self._inputs(states)
         if if_changed and (last := unchanged_run(self.output, self.inputs)) is not None:
             return AuditOutcome(last.run_dir, True, (), ExitCode.OK, 0, 0, last.results, unchanged=True)
-        if self.comparisons.benchmarks is not None:
-            with self.timings.stage("benchmarks"):
-                states = self._index_benchmarks(self.comparisons.benchmarks, states)
-        with self.timings.stage("count"):
-            self._count(states)
-        self._read_coverage(states)
-        with self.timings.stage("verify again"):
-            self._verify_again(states)
+        try:
+            states = self._counted(states)
+        except TokenizerMismatchError as error:
+            if self.spec.tokenizer_engine == "fast":
+                raise
+            states = self._counted(self._with_reference(states, error))
         documents = sum(state.coverage.documents for state in states if state.coverage)
         if documents == 0:
             raise NoVerdictError(nothing_counted(states))
@@ -182,6 +180,39 @@ class _Run:
         with self.timings.stage("judgement"):
             results = self._judge(facts)
         return self._publish(states, facts, results)
+
+    def _inputs(self, states: list[ShardState]) -> str | None:
+        plans = [state.planned.plan for state in states]
+        return inputs_digest(self.loaded, plans, self.policy, self.job, self.comparisons, self.unread)
+
+    def _counted(self, states: list[ShardState]) -> list[ShardState]:
+        """The shards, counted and verified; by one path from the first document to the last."""
+        if self.comparisons.benchmarks is not None:
+            with self.timings.stage("benchmarks"):
+                states = self._index_benchmarks(self.comparisons.benchmarks, states)
+        with self.timings.stage("count"):
+            self._count(states)
+        self._read_coverage(states)
+        with self.timings.stage("verify again"):
+            self._verify_again(states)
+        return states
+
+    def _with_reference(self, states: list[ShardState], error: TokenizerMismatchError) -> list[ShardState]:
+        """Start again with the reference, once the fast tokenizer was seen to be wrong; the store remembers it.
+
+        Nothing that the fast path counted of these shards is kept, and partials of the two paths have different keys.
+        """
+        self.job.tokenization.release()
+        for state in states:
+            if state.error is None:
+                self.job.discard_token_counts(state.planned)
+        tokenizer = remember_mismatch(self.job.tokenizer, self.tokenizers, error)
+        self.contamination = None
+        self.job = replace(self.job, tokenizer=tokenizer, verify_lowest=0, extra=self.shared)
+        with self.timings.stage("plan"):
+            again = self._plan()
+        self.inputs = self._inputs(again)
+        return again
 
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask

@@ -51,7 +51,7 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
     """
     found: list[Baseline] = []
     current = {
-        "tokenizer": {"sha256": tokenizer.sha256, "name": spec.tokenizer},
+        "tokenizer": {"sha256": tokenizer.sha256, "name": spec.tokenizer_path},
         "spec": spec.model_dump(mode="json"),
         "coverage": {"sample_share": 1.0},
         "format": 1,

@@ -70,9 +70,10 @@ def run_facts(name: str, material: Material) -> dict[str, Any]:
         "complete": not reasons,
         "reasons": reasons,
         "tokenizer": {
-            "name": spec.tokenizer,
+            "name": spec.tokenizer_path,
             "sha256": tokenizer.sha256,
             "vocabulary": tokenizer.vocabulary,
+            "engine": spec.tokenizer_engine,
             "path": tokenization.path,
             "path_version": tokenization.path_version,
             "path_reason": tokenization.reason,

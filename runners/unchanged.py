@@ -70,7 +70,7 @@ def inputs_digest(
         "unread": sorted(file.name for file in unread if file.reason.may_be_data),
         "spec": content,
         "policy": None if policy is None else policy.sha256,
-        "tokenizer": job.tokenizer.sha256,
+        "tokenizer": job.tokenization.identity,
         "benchmarks": None if benchmarks is None else digest_of(benchmarks.read),
         "index": _index(spec, loaded.base, snapshot),
     }

@@ -191,6 +191,17 @@ class LimitsSpec(Model):
     )
 
 
+class TokenizerSpec(Model):
+    """The tokenizer, and which program counts with it."""
+
+    path: PathText = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
+    engine: Literal["auto", "fast", "reference"] = Field(
+        default="auto",
+        description="auto: gigatoken where it gives the ids of tokenizers, else tokenizers; fast: gigatoken, or "
+        "refuse; reference: tokenizers, about fifty times slower.",
+    )
+
+
 class AuditSpec(Model):
     """An audit: which snapshot, how to read it, what was intended, where results go."""
 
@@ -198,7 +209,9 @@ class AuditSpec(Model):
     name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this corpus.")
     snapshot: SnapshotSpec
     document: DocumentSpec = DocumentSpec()
-    tokenizer: PathText = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
+    tokenizer: PathText | TokenizerSpec = Field(
+        description="Path of a tokenizer.json, or a hub name (needs the hub extra); or {path:, engine:}."
+    )
     mixture: MixtureSpec | None = None
     baseline: BaselineSpec | Annotated[tuple[BaselineSpec, ...], Field(max_length=2)] = Field(
         default=(), description="One or two runs to compare with, such as a pinned reference and the last good run."
@@ -229,6 +242,16 @@ class AuditSpec(Model):
     remote: str | None = Field(
         default=None, description="URL of an object store where partials and runs are kept too: s3://bucket/folder."
     )
+
+    @property
+    def tokenizer_path(self) -> str:
+        """The path or hub name of the tokenizer."""
+        return self.tokenizer if isinstance(self.tokenizer, str) else self.tokenizer.path
+
+    @property
+    def tokenizer_engine(self) -> Literal["auto", "fast", "reference"]:
+        """Which program counts."""
+        return "auto" if isinstance(self.tokenizer, str) else self.tokenizer.engine
 
     @property
     def baselines(self) -> tuple[BaselineSpec, ...]:

@@ -42,7 +42,7 @@ class NoVerdictError(AuditError):
 
 
 class TokenizerMismatchError(NoVerdictError):
-    """The fast tokenizer and the reference disagree on a document of the run."""
+    """The fast tokenizer fails, or disagrees with the reference on a document of the run."""
 
 
 class LockedError(AuditError):

@@ -192,15 +192,19 @@ def _tokenizer(model: ReportModel) -> Iterator[Sentence]:
     tokenizer = model.tokenizer
     if tokenizer.path == "tokenizers":
         yield ("Tokens were counted by the reference, tokenizers, with ", Name(tokenizer.name), ".")
-        return
-    yield (
-        "Tokens were counted by ",
-        Name(tokenizer.path),
-        " with ",
-        Name(tokenizer.name),
-        f" and compared with the reference on {numbers.plural(tokenizer.verified, 'document')} "
-        f"({numbers.grouped(tokenizer.verified_needed)} needed).",
-    )
+        if tokenizer.path_reason:
+            yield ("The fast tokenizer was not used: ", Name(tokenizer.path_reason), ".")
+    else:
+        yield (
+            "Tokens were counted by ",
+            Name(tokenizer.path),
+            " with ",
+            Name(tokenizer.name),
+            f" and compared with the reference on {numbers.plural(tokenizer.verified, 'document')} "
+            f"({numbers.grouped(tokenizer.verified_needed)} needed).",
+        )
+    if tokenizer.switched_off:
+        yield ("Switched off for counting: ", Name(", ".join(tokenizer.switched_off)), ".")
 
 
 def limits(model: ReportModel) -> tuple[Sentence, ...]:

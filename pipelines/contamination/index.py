@@ -125,7 +125,7 @@ def build_index(benchmarks: Sequence[Benchmark], tokenization: Tokenization, fol
         tokenization: the audit's tokenizer.
         folder: where indexes are kept.
     """
-    path = folder / f"{index_digest(benchmarks, (), tokenization.file.sha256)}.index"
+    path = folder / f"{index_digest(benchmarks, (), tokenization.identity)}.index"
     if path.exists():
         return path
     distinct, item_texts = _distinct(benchmarks)
@@ -152,7 +152,7 @@ def build_decoy_index(
         tokenization: the audit's tokenizer.
         folder: where indexes are kept.
     """
-    path = folder / f"{index_digest(benchmarks, decoys, tokenization.file.sha256)}.index"
+    path = folder / f"{index_digest(benchmarks, decoys, tokenization.identity)}.index"
     if path.exists():
         return path
     texts, _ = _distinct(benchmarks)

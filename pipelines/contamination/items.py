@@ -121,9 +121,9 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
     remarks = [
         f"{count:,} {'item has' if count == 1 else 'items have'} {what}" for what, count in counts.items() if count
     ]
-    if unread := unread_fields(spec, shards):
-        more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
-        remarks.append(f"fields not read: {', '.join(unread[:_NAMED])}{more}")
+    if fields := unread_fields(spec, shards):
+        more = f" and {len(fields) - _NAMED:,} more" if len(fields) > _NAMED else ""
+        remarks.append(f"fields not read: {', '.join(fields[:_NAMED])}{more}")
     return Benchmark(spec.name, tuple(items), rows, bad, tuple(remarks))
 
 

@@ -71,4 +71,4 @@ def _tokenizer(audit: Path) -> Any:
 
     loaded = load_audit(audit)
     with tempfile.TemporaryDirectory() as folder:
-        return Tokenizer.from_file(str(load_tokenizer(loaded.spec.tokenizer, loaded.base, Path(folder)).path))
+        return Tokenizer.from_file(str(load_tokenizer(loaded.spec.tokenizer_path, loaded.base, Path(folder)).path))

@@ -70,7 +70,7 @@ def test_a_wrong_id_among_the_lowest_hashes_stops_the_run(
     with pytest.raises(TokenizerMismatchError, match=rf"data/part-7\.jsonl, row {row} of its split") as caught:
         verify(tokenization, TEXTS, place + 1, batches)
     assert isinstance(caught.value, NoVerdictError)
-    assert "uninstall gigatoken" in str(caught.value)
+    assert "by gigatoken" in str(caught.value)
     assert verify(tokenization, TEXTS, place, batches).documents == place  # those below it are right
 
 
@@ -81,7 +81,7 @@ def test_a_missing_or_extra_id_stops_the_run(tokenization: Tokenization) -> None
         verifier = Verifier(tokenization, 1, "shard")
         batch = TokenBatch(ids, np.array([0, len(ids)], np.int64))
         verifier.add(text, np.array([5], np.uint64), np.array([0]), batch)
-        with pytest.raises(TokenizerMismatchError, match="gives"):
+        with pytest.raises(TokenizerMismatchError, match="by gigatoken"):
             verifier.finish()
 
 
@@ -124,7 +124,7 @@ def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monke
         return TokenBatch(ids, batch.offsets)
 
     monkeypatch.setattr(Tokenization, "_encode_fast", wrong)
-    with pytest.raises(TokenizerMismatchError, match=rf"row {row} of its split, bytes \d+ to \d+"):
+    with pytest.raises(TokenizerMismatchError, match=rf"row {row} of its split .*, bytes \d+ to \d+"):
         verify(tokenization, texts, 2**40)
 
 

@@ -162,7 +162,10 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "missing keys": (
         "name: corpus\n",
-        ["1:1: missing key 'snapshot' (a mapping with keys such as paths", "1:1: missing key 'tokenizer' (text)"],
+        [
+            "1:1: missing key 'snapshot' (a mapping with keys such as paths",
+            "1:1: missing key 'tokenizer' (text or a mapping with keys such as path, engine)",
+        ],
     ),
     "missing key, nested": (
         HEAD + "filter:\n  - column: a\n    op: is_null\n",
