@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
@@ -74,7 +75,9 @@ def build(
     if dry_run:
         show_dry_run(loaded, chosen, as_json, index=True)
         return
-    _tell(perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen), as_json)
+    built = perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen)
+    with presentation(session, f"the index is published in {built.folder}"):
+        _tell(built, as_json)
 
 
 def perform_index(
@@ -97,8 +100,12 @@ def perform_index(
     session.output = loaded.base / loaded.spec.output
     board = process_board()
     board.reset()
-    with ProgressReporter(board, sys.stderr, quiet):
+    reporter = ProgressReporter(board, sys.stderr, quiet)
+    session.leaving = reporter.stop
+    session.interrupted = "interrupted: splits that were scanned are kept; run the same command again to go on"
+    with reporter:
         built = index_corpus(loaded, workers, engine)
+    session.interrupted = "interrupted after the index was published"
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")
@@ -118,16 +125,16 @@ def _tell(built: Built, as_json: bool) -> None:
         more = {"bytes": size, "seconds": seconds, "verified": built.facts.verified}
         emit_json("index", payload | splits | more)
         return
-    click.echo(safe_text(facts_text(built.facts), 200))
-    click.echo(
+    write_out(safe_text(facts_text(built.facts), 200))
+    write_out(
         f"{counts['documents']:,} documents, {counts['windows']:,} windows; {built.splits_scanned:,} splits scanned, "
         f"{built.splits_kept:,} kept from before"
     )
     if counts["dead_letters"]:
-        click.echo(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
-    click.echo(_verified_line(built.facts.verified))
-    click.echo("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
-    click.echo(f"{size / 1e6:,.1f} MB in {built.folder}")
+        write_out(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
+    write_out(_verified_line(built.facts.verified))
+    write_out("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
+    write_out(f"{size / 1e6:,.1f} MB in {built.folder}")
 
 
 def _verified_line(verified: dict[str, Any] | None) -> str:
@@ -158,7 +165,7 @@ def verify(path: Path, as_json: bool) -> int:
         emit_json("index-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
         return int(code)
     for name, what in wrong:
-        click.echo(f"DAMAGED {safe_text(name, 200)} {what}")
+        write_out(f"DAMAGED {safe_text(name, 200)} {what}")
     if not wrong:
-        click.echo(f"every file of {folder} is as it was written")
+        write_out(f"every file of {folder} is as it was written")
     return int(code)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 
 
 @click.command(short_help="Look at files and write an audit.yaml for them.")
@@ -60,5 +61,5 @@ def init(paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: s
     if as_json:
         emit_json("init", {"audit": str(output), "policy": starter, "text": texts[output]})
     else:
-        click.echo(texts[output], nl=False)
+        write_out(texts[output], nl=False)
         note(f"\nwrote {' and '.join(str(path) for path in written)}; next: corpus-audit run {output}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import write_document
 
 LATEST = "LATEST"
 """File of an output folder that names the newest complete run directory."""
@@ -111,7 +112,7 @@ def _write(text: str, output: Path) -> None:
     from corpus_audit.schemas.errors import UsageError
 
     if str(output) == "-":
-        click.echo(text, nl=False)
+        write_document(text)
         return
     try:
         output.write_text(text, encoding="utf-8")
