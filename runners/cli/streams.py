@@ -12,6 +12,7 @@ import os
 import sys
 import unicodedata
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 ERRORS = "corpus-audit"
@@ -83,9 +84,9 @@ def prepare_streams() -> None:
     forget_loss()
     if sys.stdout is None:
         _OUTPUT.error = OSError(errno.EBADF, "it is closed")
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the whole life of the process
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
