@@ -128,12 +128,15 @@ class _Run:
         self.staged = StagedRun(output, name)
         self.scratch = self.staged.folder.with_suffix(".work")
         self.scratch.mkdir()
+        board.begin_stage("starting the engine")
         self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         self.store_is_own = root == own_store(output)
+        board.begin_stage("loading the tokenizer")
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")
         check_filter(self.spec.filter)
+        board.begin_stage("opening what is compared with")
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
         shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
         self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
@@ -179,11 +182,12 @@ class _Run:
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask
 
+        self.board.begin_stage("listing shards")
         shards = list_shards(self.spec.snapshot, self.loaded.base)
         self.corpus = common_folder(shards)
         memory = store.PlanMemory(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
-        self.board.begin_stage("planning", total_bytes=sum(shard.size for shard in shards))
+        self.board.begin_stage("hashing", total_bytes=sum(shard.size for shard in shards))
         tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
         planned = self.engine.plan(self.job, tasks)
         memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
@@ -202,9 +206,10 @@ class _Run:
             benchmarks.keep_decoys(chosen)
         from corpus_audit.pipelines.beam.profile import PlanTask
 
+        self.board.begin_stage("indexing the benchmarks")
         self.contamination = benchmarks.measure(self.job.tokenization)
         self.job = replace(self.job, extra=(*self.job.extra, self.contamination))
-        self.board.begin_stage("planning")
+        self.board.begin_stage("looking up what is kept")
         tasks_again = [PlanTask(i, state.shard, state.planned.plan) for i, state in enumerate(states)]
         planned = self.engine.plan(self.job, tasks_again)
         return [
@@ -273,6 +278,10 @@ class _Run:
             reader = PartialReader(self.job.path_of(Coverage.name, state.shard, state.sha256))
             state.coverage = ShardCoverage.of(reader.partial(Coverage().tables()))
             state.verified = self._verified(state)
+        coverages = [state.coverage for state in states if state.coverage]
+        self.board.counted(
+            sum(coverage.documents for coverage in coverages), sum(sum(one.dead.values()) for one in coverages)
+        )
 
     def _verified(self, state: ShardState) -> int:
         reader = PartialReader(self.job.path_of(Verification.name, state.shard, state.sha256))

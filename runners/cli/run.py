@@ -169,6 +169,7 @@ def perform_audit(
     interrupts = Interrupts(board, leave)
     try:
         with interrupts, reporter:
+            board.begin_stage("loading the engine")
             from corpus_audit.runners.audit import run_audit
 
             outcome = run_audit(

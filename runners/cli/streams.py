@@ -63,9 +63,11 @@ class _Output:
 
     Attributes:
         error: why it can no longer be written, once it cannot.
+        closed: the process was started without one.
     """
 
     error: OSError | None = None
+    closed: bool = False
 
 
 _OUTPUT = _Output()
@@ -81,9 +83,8 @@ def prepare_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    forget_loss()
     if sys.stdout is None:
-        _OUTPUT.error = OSError(errno.EBADF, "it is closed")
+        _OUTPUT.closed = True
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
@@ -95,7 +96,7 @@ def prepare_streams() -> None:
 
 def forget_loss() -> None:
     """Begin anew: another command runs in this process."""
-    _OUTPUT.error = None
+    _OUTPUT.error = OSError(errno.EBADF, "it is closed") if _OUTPUT.closed else None
 
 
 def output_loss() -> OSError | None:

@@ -50,7 +50,7 @@ COMMANDS = {
     "policy explain": "policy explain {world}/policy.yaml",
     "policy metrics": "policy explain metrics",
     "verify": "verify {signed} --trust {trust} --quiet",
-    "verify refused": "verify {signed} --trust {trust} --head " + "00" * 32,
+    "verify refused": "verify {signed} --trust {trust} --at 2001-01-01",
     "ledger": "ledger {output} --trust {trust}",
     "keys list": "keys list --trust {trust}",
     "prune": "prune {output} --keep-last 1",

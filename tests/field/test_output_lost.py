@@ -51,7 +51,7 @@ COMMANDS = {
     "report": "report {judged}",
     "report html": "report {judged} -o -",
     "verify": "verify {signed} --trust {trust} -q",
-    "refused": "verify {signed} --trust {trust} -q --head " + "00" * 32,
+    "refused": "verify {signed} --trust {trust} -q --at 2001-01-01",
 }
 JUDGING = ("verify", "refused")
 
