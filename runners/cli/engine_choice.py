@@ -91,6 +91,8 @@ def engine_of(
     Raises:
         UsageError: there are options of an engine that was not chosen, or one that it needs is missing.
     """
+    if beam_flags and not beam_flags[0].startswith("-"):
+        raise UsageError(f"{beam_flags[0]!r} is one argument too many; flags for Beam follow --")
     for name, value in given.items():
         if value is not None and engine not in _ENGINES_OF[name]:
             known = " and ".join(f"--engine {one}" for one in _ENGINES_OF[name])

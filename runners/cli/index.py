@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.wrong_use import nearest
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
@@ -26,6 +28,8 @@ class _Default(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands:
+            if difflib.get_close_matches(args[0], self.commands, 1, 0.6) and not Path(args[0]).exists():
+                ctx.fail(nearest("audit or command", args[0], self.commands))
             args = ["build", *args]
         return super().resolve_command(ctx, args)
 

@@ -10,7 +10,9 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -53,7 +55,7 @@ COMMANDS = {
 
 
 class BrokenPipeInCommandError(Exception):
-    """A command's own connection broke; Click would take that for a reader of its output that has gone, and exit 1.
+    """A pipe or connection broke: that of standard output, or one of the command's own.
 
     Attributes:
         error: what was raised.
@@ -62,6 +64,17 @@ class BrokenPipeInCommandError(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@contextmanager
+def _broken_pipes_kept() -> Iterator[None]:
+    """Keep a broken pipe from Click, which ends the process with exit code 1 for it, a verdict here."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise BrokenPipeInCommandError(error) from error
+        raise
 
 
 class LazyGroup(click.Group):
@@ -88,14 +101,15 @@ class LazyGroup(click.Group):
             ctx.fail(nearest("command", args[0], COMMANDS))
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        """Parse the arguments; may write the help."""
+        with _broken_pipes_kept():
+            return super().make_context(*given, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Perform the command."""
-        try:
+        with _broken_pipes_kept():
             return super().invoke(ctx)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise BrokenPipeInCommandError(error) from error
-            raise
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -154,9 +168,9 @@ def _performed(arguments: Sequence[str], session: Session, interrupts: Interrupt
 def _failed(error: BaseException, arguments: Sequence[str], session: Session) -> int:
     """Say what went wrong, and return the exit code."""
     if isinstance(error, BrokenPipeInCommandError):
+        if _in_help(error.error):  # whose reader has gone
+            return int(ExitCode.OK)
         error = error.error
-    elif isinstance(error, SystemExit):  # Click's answer to a reader of the help that has gone
-        return int(ExitCode.OK) if isinstance(error.__context__, BrokenPipeError) else _exit_code(error)
     if isinstance(error, click.ClickException):
         message = usage_message(error)
         note(f"corpus-audit: {message}")
@@ -177,8 +191,10 @@ def _failed(error: BaseException, arguments: Sequence[str], session: Session) ->
     return _told(message, type(error).__name__, ExitCode.INTERNAL, arguments)
 
 
-def _exit_code(error: SystemExit) -> int:
-    return error.code if isinstance(error.code, int) else int(ExitCode.INTERNAL)
+def _in_help(error: OSError) -> bool:
+    """Whether it came while Click wrote a help text or the version, which it does when it parses arguments."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return click.echo.__code__ in codes and any(code.co_name == "parse_args" for code in codes)
 
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -19,6 +19,9 @@ def nearest(kind: str, name: str, known: Iterable[str]) -> str:
 
 def usage_message(error: click.ClickException) -> str:
     """Click's message as one line that ends with where help is."""
-    message = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(context.command, click.Group):
+        message = f"say which command: {', '.join(context.command.list_commands(context))}"
+    else:
+        message = " ".join(error.format_message().split()).removesuffix(".")
     return message if context is None else f"{message}; see '{context.command_path} --help'"
