@@ -66,11 +66,17 @@ class BrokenPipeInCommandError(Exception):
         self.error = error
 
 
+class InterruptedCommandError(BaseException):
+    """A signal came; Click would write an empty line for a `KeyboardInterrupt`."""
+
+
 @contextmanager
-def _broken_pipes_kept() -> Iterator[None]:
-    """Keep a broken pipe from Click, which ends the process with exit code 1 for it, a verdict here."""
+def _kept_from_click() -> Iterator[None]:
+    """Keep a broken pipe from Click, which ends the process with exit code 1 for it, a verdict here; and a signal."""
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise InterruptedCommandError from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise BrokenPipeInCommandError(error) from error
@@ -103,12 +109,12 @@ class LazyGroup(click.Group):
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         """Parse the arguments; may write the help."""
-        with _broken_pipes_kept():
+        with _kept_from_click():
             return super().make_context(*given, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Perform the command."""
-        with _broken_pipes_kept():
+        with _kept_from_click():
             return super().invoke(ctx)
 
 
@@ -178,7 +184,7 @@ def _failed(error: BaseException, arguments: Sequence[str], session: Session) ->
     if isinstance(error, AuditError):
         note(f"corpus-audit: {error}")
         return _told(str(error), type(error).__name__, int(error.exit_code), arguments)
-    if isinstance(error, click.Abort | KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt | InterruptedCommandError):
         note("corpus-audit: interrupted")
         return _told("interrupted", "Interrupted", ExitCode.INTERRUPTED, arguments)
     if not isinstance(error, Exception):
