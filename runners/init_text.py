@@ -91,7 +91,9 @@ def evidence(look: Look) -> list[str]:
         filled = f"{len(column.values) / look.rows:.0%}" if look.rows else ""
         rows.append((_one_line(column.name, 30), column.kinds_text[:40], filled, length, _example(column)))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    ]
     more = len(look.columns) - _LISTED
     return [*lines, f"and {more} columns more"] if more > 0 else lines
 
@@ -111,8 +113,8 @@ def _doubts(
     if elsewhere:
         others = ", ".join(f"{one.name} in {_one_line(min(one.shards & set(without)))}" for one in elsewhere[:3])
         yield (
-            f"{len(without)} of {len(look.shards)} files have no column {column.name}, but {others}: the rows of a file "
-            "without the column that is audited are dead letters, so audit such files apart or rename the column"
+            f"{len(without)} of {len(look.shards)} files have no column {column.name}, but {others}: the rows of a "
+            "file without the column that is audited are dead letters, so audit such files apart or rename the column"
         )
     if not named:
         rivals = [one for one in texts if one is not column and one.mean_length >= _RIVAL * column.mean_length]
@@ -149,7 +151,9 @@ def _can_be_text(column: Column) -> bool:
 
 
 def _named_id(column: Column) -> bool:
-    return bool(re.search(r"(^|_)(id|uuid|guid|sha\d*|md5|hash|digest|key|path|file|filename|url|uri)$", last_part(column)))
+    return bool(
+        re.search(r"(^|_)(id|uuid|guid|sha\d*|md5|hash|digest|key|path|file|filename|url|uri)$", last_part(column))
+    )
 
 
 def _example(column: Column) -> str:

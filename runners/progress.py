@@ -113,7 +113,9 @@ class ProgressReporter:
         line_every: seconds between two lines where the stream is not a terminal.
     """
 
-    def __init__(self, board: Board, stream: TextIO | None, quiet: bool = False, line_every: float = LINE_EVERY) -> None:
+    def __init__(
+        self, board: Board, stream: TextIO | None, quiet: bool = False, line_every: float = LINE_EVERY
+    ) -> None:
         self._board = board
         self._stream = stream
         self._line_every = line_every

@@ -85,13 +85,17 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         _OUTPUT.closed = True
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = _nowhere()
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = _nowhere()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors=ERRORS)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def forget_loss() -> None:

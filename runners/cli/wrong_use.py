@@ -20,8 +20,9 @@ def nearest(kind: str, name: str, known: Iterable[str]) -> str:
 def usage_message(error: click.ClickException) -> str:
     """Click's message as one line that ends with where help is."""
     context = getattr(error, "ctx", None)
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(context.command, click.Group):
-        message = f"say which command: {', '.join(context.command.list_commands(context))}"
+    group = None if context is None else context.command
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(group, click.Group):
+        message = f"say which command: {', '.join(group.list_commands(error.ctx))}"
     else:
         message = " ".join(error.format_message().split()).removesuffix(".")
     return message if context is None else f"{message}; see '{context.command_path} --help'"

@@ -158,7 +158,9 @@ def columns():
     ids = st.builds(lambda n: [f"{n:x}-{i:08d}" for i in range(20)], st.integers(0, 2**64))
     prose = st.lists(st.text("abc de\n", min_size=10, max_size=80).map(lambda t: t + " end"), min_size=20, max_size=20)
     numbers = st.lists(st.integers(), min_size=20, max_size=20)
-    return st.dictionaries(st.sampled_from(["a", "b", "c.d", "text", "body"]), st.one_of(prose, numbers), max_size=4), ids
+    return st.dictionaries(
+        st.sampled_from(["a", "b", "c.d", "text", "body"]), st.one_of(prose, numbers), max_size=4
+    ), ids
 
 
 @settings(deadline=None, max_examples=50)

@@ -79,7 +79,7 @@ def _judged(policy, directory):
 
 
 def perform(arguments, encoding, monkeypatch):
-    """Exit code, standard output and standard error (bytes) of a command with streams of an encoding, strict as made."""
+    """Exit code, standard output and standard error (bytes) of a command with streams of an encoding, made strict."""
     out, err = io.BytesIO(), io.BytesIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding, errors="strict", write_through=True))
@@ -109,7 +109,9 @@ def test_the_exit_code_is_that_of_utf_8(here, name, monkeypatch):
         assert [line for line in plain if line not in shown.decode(encoding).splitlines()] == []
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name.partition(" ")[0] not in ("format", "help", "schema")])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name.partition(" ")[0] not in ("format", "help", "schema")]
+)
 def test_json_says_the_same_in_every_encoding(here, name, monkeypatch):
     arguments = [*arguments_of(name, here), "--json"]
     code, out, _ = perform(arguments, "utf-8", monkeypatch)

@@ -1,4 +1,4 @@
-"""b2#1071: a command line whose reader had gone (``| head``) ended with an error of its own instead of the result's code.
+"""b2#1071: a command line whose reader had gone (``| head``) ended with an error of its own, not the result's code.
 
 Here ``history | head -1`` ended with exit code 1, which means "judged bad". Right: a reader that has gone changes no
 exit code; where the output is lost for another reason (a full disk, a closed stream), that is said on standard error,
@@ -106,7 +106,9 @@ def test_output_that_cannot_be_written_is_said_and_a_verdict_stays(name, how, ar
         reason = "No space left on device"
     else:
         line = 'exec "$@" >&-'
-        done = subprocess.run(["sh", "-c", line, "sh", *PROGRAM, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *PROGRAM, *map(str, arguments)], stderr=subprocess.PIPE, text=True
+        )
         reason = "it is closed"
     shown = name == "help" and how == "closed"  # Click writes it, into nothing
     assert done.returncode == (right if name in JUDGING or shown else 2)

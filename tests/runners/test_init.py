@@ -208,7 +208,10 @@ def test_what_cannot_be_proposed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="empty"):
         propose_audit([str(tmp_path / "empty")], target)
     write_jsonl(tmp_path / "chat.jsonl", [{"messages": [{"role": "user", "content": "hi"}], "turns": 1}])
-    with pytest.raises(UsageError, match=r"no column holds text \(columns: messages \(messages\), turns \(integer\)\); messages holds conversations"):
+    with pytest.raises(
+        UsageError,
+        match=r"no column holds text \(columns: messages \(messages\), turns \(integer\)\); messages holds convers",
+    ):
         propose_audit([str(tmp_path / "chat.jsonl")], target)
     (tmp_path / "nothing.jsonl").write_bytes(b"")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
