@@ -35,7 +35,7 @@ from corpus_audit.runners.comparisons import Comparisons
 from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
-from corpus_audit.runners.locks import OutputLock
+from corpus_audit.runners.locks import OutputLock, make_output
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.runners.shard_states import ShardState, nothing_counted
 from corpus_audit.runners.timings import Timings
@@ -90,7 +90,7 @@ def run_audit(
     """
     quiet_engine_logs()
     output = (loaded.base / loaded.spec.output).resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    make_output(output)
     with OutputLock(output):
         clear_staging(output)
         try:
@@ -132,6 +132,7 @@ class _Run:
         self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
+        make_output(root)
         self.store_is_own = root == own_store(output)
         board.begin_stage("loading the tokenizer")
         tokenizer = load_tokenizer(self.spec.tokenizer, loaded.base, root / "tokenizers")

@@ -203,7 +203,10 @@ def _in_help(error: OSError) -> bool:
     return click.echo.__code__ in codes and any(code.co_name == "parse_args" for code in codes)
 
 
-_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+_REFUSED_BY_SQLITE = (3, 8, 10, 13, 14)
+"""Primary codes of SQLite: no permission, read-only, input or output failed, full, cannot be opened."""
 
 
 def file_message(error: BaseException | None) -> str | None:
@@ -217,6 +220,8 @@ def file_message(error: BaseException | None) -> str | None:
         if isinstance(error, OSError) and error.errno in _REFUSED:
             named = f"{error.filename}: " if error.filename else ""
             return f"{named}{os.strerror(error.errno)}"
+        if type(error).__module__ == "sqlite3" and getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED_BY_SQLITE:
+            return f"a database of the store or the output folder cannot be written: {error}"
         error = error.__cause__ or error.__context__
     return None
 

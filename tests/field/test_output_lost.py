@@ -6,6 +6,7 @@ the exit code of a command that judges is its verdict, and that of another is 2.
 """
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from corpus_audit.runners.cli.main import file_message, run_command
 from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.locks import make_output
+from corpus_audit.schemas.errors import UsageError
 from tests.checks.indexed_runs import make_run
 from tests.checks.outputs.conftest import dated
 from tests.checks.report.judged_runs import write_results
@@ -142,3 +145,24 @@ def test_a_full_disk_or_a_folder_that_may_not_be_written_is_wrong_use(errno_, wo
     assert run_command(["report", str(world.run)], Session()) == 2
     assert capsys.readouterr().err == f"corpus-audit: /store/x: {os.strerror(number)}\n"
     assert file_message(ValueError("x")) is None
+
+
+def test_a_database_that_may_not_be_written_is_wrong_use_and_a_wrong_statement_is_not(tmp_path):
+    (tmp_path / "index.sqlite").touch()
+    connection = sqlite3.connect(f"file:{tmp_path}/index.sqlite?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        connection.execute("CREATE TABLE t (a)")
+    assert "cannot be written" in file_message(caught.value)
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        connection.execute("SELECT nothing FROM nowhere")
+    assert file_message(caught.value) is None
+    connection.close()
+
+
+def test_a_file_in_the_place_of_a_folder_is_wrong_use(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(UsageError, match="cannot make the folder .*runs: File exists"):
+        make_output(tmp_path / "runs")
+    make_output(tmp_path / "a" / "b")
+    make_output(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
