@@ -161,7 +161,7 @@ def test_a_database_that_may_not_be_written_is_wrong_use_and_a_wrong_statement_i
 
 def test_a_file_in_the_place_of_a_folder_is_wrong_use(tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(UsageError, match="cannot make the folder .*runs: File exists"):
+    with pytest.raises(UsageError, match=r"cannot make the folder .*runs: File exists"):
         make_output(tmp_path / "runs")
     make_output(tmp_path / "a" / "b")
     make_output(tmp_path / "a" / "b")
