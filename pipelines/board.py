@@ -42,9 +42,11 @@ class BoardState:
         seconds: since the stage began.
         bytes_done, bytes_total: of the stage; the total is 0 where it is not known.
         splits_done, splits_total: of the run, kept ones of earlier runs included.
-        documents, dead_letters: counted by this run.
+        documents, dead_letters: of the counting: read by this run so far, then the run's own figures (`Board.counted`).
         active: shards in work, the one in work for longest first.
-        rate: bytes a second over about the last ten seconds.
+        rate: bytes a second over about the last ten seconds; where nothing was done in them, over the time since
+            something was last seen to be done; 0 as long as nothing was.
+        compiling: machine code is being made for a kernel, which happens once on a machine.
     """
 
     stage: str
@@ -57,6 +59,7 @@ class BoardState:
     dead_letters: int
     active: tuple[ActiveShard, ...]
     rate: float
+    compiling: bool = False
 
     @property
     def share(self) -> float | None:
@@ -88,6 +91,8 @@ class Board:
         self._splits_total = 0
         self._documents = 0
         self._dead_letters = 0
+        self._counting = True
+        self._compiling = 0
         self._active: dict[str, tuple[float, int]] = {}
         self._samples: deque[tuple[float, int]] = deque([(self._began, 0)])
 
@@ -106,7 +111,8 @@ class Board:
         Args:
             name: what is being done, a few words.
             total_bytes: bytes that `advance` will add up to, 0 if that is not known.
-            splits: splits of the run, if this stage is the one that reads them; 0 leaves the split counts as they are.
+            splits: splits of the run, if this stage is the one that counts them; 0 leaves the split counts as they are,
+                and the documents: another stage that reads them, to choose decoys or to verify more, counts none.
             kept: how many of them an earlier run has done already.
         """
         now = time.monotonic()
@@ -115,8 +121,10 @@ class Board:
             self._bytes_done, self._bytes_total = 0, total_bytes
             self._samples = deque([(now, 0)])
             self._active.clear()
+            self._counting = splits > 0
             if splits:
                 self._splits_done, self._splits_total = kept, splits
+                self._documents = self._dead_letters = 0
 
     def advance(self, bytes: int = 0, documents: int = 0, dead_letters: int = 0) -> None:
         """Add what was done since the last call.
@@ -129,12 +137,23 @@ class Board:
         now = time.monotonic()
         with self._lock:
             self._bytes_done += bytes
-            self._documents += documents
-            self._dead_letters += dead_letters
-            if now - self._samples[-1][0] >= _SAMPLE_EVERY:
+            if self._counting:
+                self._documents += documents
+                self._dead_letters += dead_letters
+            if now - self._samples[-1][0] >= _SAMPLE_EVERY and self._bytes_done > self._samples[-1][1]:
                 self._samples.append((now, self._bytes_done))
                 while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW:
                     self._samples.popleft()
+
+    def counted(self, documents: int, dead_letters: int) -> None:
+        """Set what the run has counted in all, kept splits and repeated shards among it, when that is known."""
+        with self._lock:
+            self._documents, self._dead_letters = documents, dead_letters
+
+    def compiling(self, kernels: int) -> None:
+        """Say that so many kernels more are being compiled; fewer where it is negative."""
+        with self._lock:
+            self._compiling = max(0, self._compiling + kernels)
 
     def shard_started(self, name: str) -> None:
         """Say that a split of the shard is in work; several may be at once."""
@@ -169,8 +188,8 @@ class Board:
         """What the board says now."""
         now = time.monotonic()
         with self._lock:
-            past = next((sample for sample in self._samples if sample[0] >= now - RATE_WINDOW), self._samples[-1])
-            elapsed = now - past[0]
+            seconds, done = self._past(now)
+            elapsed = now - seconds
             return BoardState(
                 stage=self._stage,
                 seconds=now - self._began,
@@ -184,8 +203,16 @@ class Board:
                     ActiveShard(name, now - began)
                     for name, (began, _) in sorted(self._active.items(), key=lambda item: item[1][0])
                 ),
-                rate=(self._bytes_done - past[1]) / elapsed if elapsed > 0 else 0.0,
+                rate=(self._bytes_done - done) / elapsed if elapsed > 0 else 0.0,
+                compiling=self._compiling > 0,
             )
+
+    def _past(self, now: float) -> tuple[float, int]:
+        """The sample that the rate is measured from: the newest before the window with fewer bytes than now."""
+        return next(
+            (one for one in reversed(self._samples) if one[0] <= now - RATE_WINDOW and one[1] < self._bytes_done),
+            self._samples[0],
+        )
 
 
 _BOARD = Board()

@@ -36,7 +36,7 @@ from corpus_audit.runners.contamination import Benchmarks
 from corpus_audit.runners.decoys import NOTHING, search_decoys
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.runners.judged import judge_staged, policy_of
-from corpus_audit.runners.locks import OutputLock
+from corpus_audit.runners.locks import OutputLock, make_output
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.runners.shard_loss import nothing_counted, refuse_shards_without_documents
 from corpus_audit.runners.shard_states import ShardState
@@ -92,7 +92,7 @@ def run_audit(
     """
     quiet_engine_logs()
     output = (loaded.base / loaded.spec.output).resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    make_output(output)
     with OutputLock(output):
         clear_staging(output)
         try:
@@ -130,13 +130,17 @@ class _Run:
         self.staged = StagedRun(output, name)
         self.scratch = self.staged.folder.with_suffix(".work")
         self.scratch.mkdir()
+        board.begin_stage("starting the engine")
         self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
+        make_output(root)
         self.store_is_own = root == own_store(output)
         self.tokenizers = root / "tokenizers"
+        board.begin_stage("loading the tokenizer")
         tokenizer = load_tokenizer(self.spec.tokenizer_path, loaded.base, self.tokenizers, self.spec.tokenizer_engine)
         check_filter(self.spec.filter)
+        board.begin_stage("opening what is compared with")
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)
         self.shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
         self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
@@ -217,12 +221,13 @@ class _Run:
     def _plan(self) -> list[ShardState]:
         from corpus_audit.pipelines.beam.profile import PlanTask
 
+        self.board.begin_stage("listing shards")
         listing = list_files(self.spec.snapshot, self.loaded.base, self.loaded.own_folders)
         shards, self.unread = listing.shards, listing.unread
         self.corpus = common_folder(shards)
         memory = store.PlanMemory(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
-        self.board.begin_stage("planning", total_bytes=sum(shard.size for shard in shards))
+        self.board.begin_stage("hashing", total_bytes=sum(shard.size for shard in shards))
         tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
         planned = self.engine.plan(self.job, tasks)
         memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
@@ -232,9 +237,10 @@ class _Run:
         """Index the benchmarks, and look up what the store has of them."""
         from corpus_audit.pipelines.beam.profile import PlanTask
 
+        self.board.begin_stage("indexing the benchmarks")
         self.contamination = benchmarks.measure(self.job.tokenization)
         self.job = replace(self.job, extra=(*self.job.extra, self.contamination))
-        self.board.begin_stage("planning")
+        self.board.begin_stage("looking up what is kept")
         tasks_again = [PlanTask(i, state.shard, state.planned.plan) for i, state in enumerate(states)]
         planned = self.engine.plan(self.job, tasks_again)
         return [
@@ -304,6 +310,10 @@ class _Run:
             state.coverage = ShardCoverage.of(reader.partial(Coverage().tables()))
             state.verified = self._verified(state)
         refuse_shards_without_documents(states)
+        coverages = [state.coverage for state in states if state.coverage]
+        self.board.counted(
+            sum(coverage.documents for coverage in coverages), sum(sum(one.dead.values()) for one in coverages)
+        )
 
     def _verified(self, state: ShardState) -> int:
         reader = PartialReader(self.job.path_of(Verification.name, state.shard, state.sha256))

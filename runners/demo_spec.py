@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from corpus_audit.schemas.audit_file import SCHEMA_PATH
 from corpus_audit.schemas.yaml_tree import yaml_scalar
 
 _INTENDED = {
@@ -22,10 +21,6 @@ _INTENDED = {
 MODEL = "all-MiniLM-L6-v2"
 """What the demo's folder calls the model; a link to where it is installed."""
 
-_HEAD = f"""\
-# yaml-language-server: $schema={SCHEMA_PATH.as_posix()}
-"""
-
 _DOCUMENT = """\
 document:
   text: text
@@ -39,7 +34,7 @@ document:
 def before_text() -> str:
     """The audit of the first snapshot."""
     return f"""\
-{_HEAD}# The demo's first snapshot, which audit.yaml is compared with.
+# The demo's first snapshot, which audit.yaml is compared with.
 
 version: 1
 name: Python installation, before
@@ -60,7 +55,7 @@ store: runs/.store      # what was counted here need not be counted again for th
 def part_text() -> str:
     """The audit of the part that is indexed."""
     return f"""\
-{_HEAD}# Documents of the demo's second snapshot, as many as a small model reads in a minute. Which of them make its
+# Documents of the demo's second snapshot, as many as a small model reads in a minute. Which of them make its
 # units fire: corpus-audit index part.yaml, then corpus-audit lookup, search, units and explain.
 
 version: 1
@@ -91,7 +86,7 @@ def audit_text(domains: Mapping[str, int], budget: int) -> str:
     """
     intended = _intended(domains)
     return f"""\
-{_HEAD}# The demo: source code and documentation of this machine's Python installation, after some packages left and
+# The demo: source code and documentation of this machine's Python installation, after some packages left and
 # others came. Change something and run it again: corpus-audit run audit.yaml
 
 version: 1

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from corpus_audit.runners.baselines import default_workers
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
-from corpus_audit.runners.locks import OutputLock
+from corpus_audit.runners.locks import OutputLock, make_output
 from corpus_audit.runners.logs import quiet_engine_logs
 from corpus_audit.schemas.audit_file import LoadedAudit
 from corpus_audit.schemas.embedding import DirectionsSpec
@@ -38,7 +38,7 @@ def index_corpus(loaded: LoadedAudit, workers: int | None, engine: EngineOptions
     from corpus_audit.runners.engines import open_engine
 
     output = (loaded.base / (loaded.spec.embedding.output if loaded.spec.embedding else loaded.spec.output)).resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    make_output(output)
     with OutputLock(output):
         shutil.rmtree(output / ".staging", ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch:

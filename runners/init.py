@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.conventions import ending_of
@@ -20,12 +22,11 @@ from corpus_audit.runners.init_choices import (
     is_category,
     last_part,
     named_like,
-    text_column,
     url_column,
 )
+from corpus_audit.runners.init_text import TextChoice, choose_text, evidence, given_text, no_text_message
 from corpus_audit.runners.samples import Column, Look, look_at
 from corpus_audit.schemas.audit import SnapshotSpec
-from corpus_audit.schemas.audit_file import SCHEMA_PATH
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.snapshot import Shard, UnreadFile
 from corpus_audit.schemas.yaml_tree import yaml_scalar
@@ -34,8 +35,28 @@ _LISTED = 12
 _LEVELS_UP = 3
 
 
-def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = None, policy: str | None = None) -> str:
-    """The text of an ``audit.yaml`` that audits the files at ``paths``.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A first spec.
+
+    Attributes:
+        text: of the ``audit.yaml``.
+        complete: whether a run can start from it; it cannot without a tokenizer.
+    """
+
+    text: str
+    complete: bool
+
+
+def propose_audit(
+    paths: Sequence[str],
+    target: Path,
+    tokenizer: str | None = None,
+    policy: str | None = None,
+    text: str | None = None,
+    ask: Callable[[TextChoice, list[str]], str] | None = None,
+) -> Proposal:
+    """An ``audit.yaml`` that audits the files at ``paths``.
 
     Args:
         paths: files, folders, globs or URLs, relative to the working directory.
@@ -43,9 +64,12 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
         tokenizer: path of a ``tokenizer.json`` or a hub name. Without it, the nearest ``tokenizer.json`` beside or
             above the data or the target is taken; failing that, the text holds a line to fill in.
         policy: name of the policy file beside the target, if one is going to be there.
+        text: name of the column to audit, if that is known.
+        ask: has a person choose among the candidates of a doubtful choice, given the evidence (`init_text.evidence`);
+            returns a column's name. Without it a doubt is an error.
 
     Raises:
-        UsageError: nothing is found there, no shard can be read, or no column holds text.
+        UsageError: nothing is found there, no shard can be read, no column holds text, or it is doubtful which does.
     """
     base = target.absolute().parent
     try:
@@ -57,29 +81,46 @@ def propose_audit(paths: Sequence[str], target: Path, tokenizer: str | None = No
     if not look.rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in look.unreadable)
         raise UsageError(f"no row could be read in {len(shards)} shards ({reasons})")
-    text = text_column(look)
-    identity = id_column(look, text)
-    taken = {text.name} | ({identity.name} if identity else set())
+    choice = choose_text(look) if text is None else given_text(look, text)
+    if choice.column is None:
+        raise UsageError(no_text_message(look, choice))
+    if choice.doubts:
+        if ask is None:
+            raise UsageError(_doubtful(choice))
+        choice = given_text(look, ask(choice, evidence(look)))
+    column = choice.column
+    assert column is not None
+    identity = id_column(look, column)
+    taken = {column.name} | ({identity.name} if identity else set())
     url = url_column(look, taken)
     domain = choose_domain(look, taken, url, shards)
-    return "\n".join(
-        [
-            *_head(look, shards, target.name),
-            *_snapshot(paths, shards, base, unread_data(listing.unread)),
-            *_document(look, text, identity, domain, url),
-            *_tokenizer(tokenizer, shards, base),
-            *_policy(policy),
-            *_optional(domain, look, text),
-        ]
-    )
-
-
-def _head(look: Look, shards: list[Shard], name: str) -> list[str]:
+    tokens = _tokenizer(tokenizer, shards, base)
+    complete = any(line.startswith("tokenizer:") for line in tokens)
     lines = [
-        f"# yaml-language-server: $schema={SCHEMA_PATH.as_posix()}",
+        *_head(look, shards, target.name, complete),
+        *_snapshot(paths, shards, base, unread_data(listing.unread)),
+        *_document(look, column, choice.why, identity, domain, url),
+        *tokens,
+        *_policy(policy),
+        *_optional(domain, look, column),
+    ]
+    return Proposal("\n".join(lines), complete)
+
+
+def _doubtful(choice: TextChoice) -> str:
+    assert choice.column is not None
+    options = " or ".join(f"--text {shlex.quote(name)}" for name in choice.candidates[:4])
+    return f"which column is the text is doubtful: {'; '.join(choice.doubts)}. Say which one to audit: {options}"
+
+
+def _head(look: Look, shards: list[Shard], name: str, complete: bool) -> list[str]:
+    first = "Check the choices below" if complete else "Check the choices below and fill in the tokenizer"
+    lines = [
         f"# Proposed by 'corpus-audit init' after a look at {look.rows:,} rows of {len(look.shards):,} of "
         f"{len(shards):,} shards.",
-        f"# Check the choices below, then: corpus-audit run {_one_line(name)}",
+        f"# {first}, then: corpus-audit run {_one_line(name)}",
+        "# An editor checks it as you write with 'corpus-audit schema > audit.schema.json' and this as the first line:",
+        "# # yaml-language-server: $schema=audit.schema.json",
     ]
     lines += [f"# Not readable: {_one_line(shard)}: {_one_line(why)}" for shard, why in look.unreadable]
     return [*lines, "", "version: 1"]
@@ -120,13 +161,19 @@ def _ignored(unread: Sequence[UnreadFile]) -> list[str]:
     ]
 
 
-def _document(look: Look, text: Column, identity: Column | None, domain: Choice, url: Column | None) -> list[str]:
-    seen = ", ".join(_one_line(name) for name in list(look.columns)[:40])
+def _document(
+    look: Look, text: Column, why: str, identity: Column | None, domain: Choice, url: Column | None
+) -> list[str]:
     lines = [
         "document:",
-        f"  # Columns in the sample: {seen}.",
+        "  # Columns in the sample:",
+        *(f"  # {line}" for line in evidence(look)),
+        f"  # The text is {_one_line(text.name)}: {why}.",
         f"  text: {yaml_scalar(text.name)}",
     ]
+    odd = len(text.values) - len(text.texts)
+    if odd:
+        lines.append(f"  # {odd:,} of its {len(text.values):,} values are no texts: those rows will be dead letters.")
     missing = len(look.shards) - len(text.shards)
     if missing:
         lines.append(f"  # {missing} of the shards looked at have no such column: their rows will be dead letters.")
@@ -178,7 +225,8 @@ def _tokenizer(given: str | None, shards: list[Shard], base: Path) -> list[str]:
     if found is None:
         return [
             "# No tokenizer.json was found beside the data. Fill in the one that the model is trained with: tokens are",
-            "# counted with it, and nothing runs before this line is complete.",
+            "# counted with it, and nothing runs before this line is complete. It is the file tokenizer.json in the",
+            "# model's folder or on its page of the hub; training scripts save one with tokenizer.save_pretrained.",
             *lines,
             "#tokenizer: path/to/tokenizer.json",
             "",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from corpus_audit.runners.samples import Column, Look
-from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.snapshot import Shard
 from corpus_audit.schemas.yaml_tree import yaml_scalar
 
@@ -48,25 +47,6 @@ def named_like(columns: Iterable[Column], names: Sequence[str]) -> list[Column]:
     """Columns whose last part is one of the names, in the order of the names, outer ones first."""
     found = [column for column in columns if last_part(column) in names]
     return sorted(found, key=lambda column: (names.index(last_part(column)), column.depth))
-
-
-def text_column(look: Look) -> Column:
-    """The column to audit: one with a name that texts have, else the one with the longest texts.
-
-    Raises:
-        UsageError: no column holds text.
-    """
-    texts = [column for column in look.columns.values() if column.is_text and column.mean_length > 0]
-    if not texts:
-        seen = ", ".join(look.columns) or "none"
-        raise UsageError(
-            f"no column holds text (columns: {seen}); a document's text must be one string, "
-            "so join lists of messages or paragraphs into one column first"
-        )
-    most = max(len(column.shards) for column in texts)
-    texts = [column for column in texts if len(column.shards) == most]
-    named = named_like(texts, TEXT_NAMES)
-    return named[0] if named else max(texts, key=lambda column: column.mean_length)
 
 
 def id_column(look: Look, text: Column) -> Column | None:

@@ -180,3 +180,15 @@ class OutputLock:
         if left is not None:
             advice += f" If no run is using it any more, remove {left}."
         return LockedError(f"{self.folder} is in use by {owner or 'another run'}. {advice}")
+
+
+def make_output(folder: Path) -> None:
+    """Make an output folder or a store if it is not there.
+
+    Raises:
+        UsageError: it cannot be made: a file is in its place, or the disk may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error

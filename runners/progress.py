@@ -50,11 +50,13 @@ def _pace(state: BoardState) -> list[str]:
     parts = []
     if state.bytes_total:
         parts.append(f"{format_bytes(state.bytes_done)} of {format_bytes(state.bytes_total)}")
-    if state.bytes_total or state.bytes_done:
+    if state.rate > 0:
         parts.append(f"{format_bytes(state.rate)}/s")
     if state.seconds_left is not None:
         parts.append(f"{format_seconds(state.seconds_left)} left")
-    return parts or [format_seconds(state.seconds)]
+    if state.rate <= 0:
+        parts.append(format_seconds(state.seconds))
+    return [*parts, "compiling kernels, once on this machine"] if state.compiling else parts
 
 
 def _counts(state: BoardState) -> list[str]:
@@ -106,18 +108,20 @@ class ProgressReporter:
 
     Args:
         board: what to report.
-        stream: standard error.
+        stream: standard error; None where it is closed.
         quiet: report nothing.
         line_every: seconds between two lines where the stream is not a terminal.
     """
 
-    def __init__(self, board: Board, stream: TextIO, quiet: bool = False, line_every: float = LINE_EVERY) -> None:
+    def __init__(
+        self, board: Board, stream: TextIO | None, quiet: bool = False, line_every: float = LINE_EVERY
+    ) -> None:
         self._board = board
         self._stream = stream
         self._line_every = line_every
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        if not quiet:
+        if not quiet and stream is not None and not stream.closed:
             live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
             target = self._report_live if live else self._report_lines
             self._thread = threading.Thread(target=target, name="progress", daemon=True)
@@ -139,8 +143,9 @@ class ProgressReporter:
             self._thread.join(timeout=2.0)
 
     def _report_lines(self) -> None:
+        assert self._stream is not None
         while not self._stopped.wait(self._line_every):
-            with suppress(OSError, ValueError):  # a closed or broken standard error must not end the run
+            with suppress(Exception):  # what is only shown must not end a run, whatever is wrong with it
                 self._stream.write(progress_line(self._board.state()) + "\n")
                 self._stream.flush()
 
@@ -148,7 +153,8 @@ class ProgressReporter:
         from rich.console import Console
         from rich.live import Live
 
-        with suppress(OSError, ValueError):
+        assert self._stream is not None
+        with suppress(Exception):
             console = Console(file=self._stream)
             first = render_live(self._board.state())
             with Live(first, console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live:

@@ -34,6 +34,6 @@ def record_run(run_dir: Path) -> str:
 
     try:
         problems = record(run_dir.parent)
-    except (AuditError, OSError) as error:
+    except Exception as error:
         return f"the history was not brought up to date: {error}"
     return "; ".join(problems)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +26,22 @@ VALUE_CHARACTERS = 2_000
 
 _HEAD_BYTES = 8 * 2**20
 _DEPTH = 8
-_OTHER = object()  # stands for a value that is neither text nor a whole number
+
+TEXT, INTEGER, MESSAGES = "text", "integer", "messages"
+"""Kinds of values that choices are made by; others are named by their types."""
+
+_PARTS = ({"role", "content"}, {"from", "value"})  # of a message, as chat data sets name them
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Stands for a value that is neither text nor a whole number.
+
+    Attributes:
+        kind: what it is, such as ``number``, ``list`` or `MESSAGES`.
+    """
+
+    kind: str
 
 
 @dataclass(slots=True)
@@ -41,14 +58,80 @@ class Column:
         return bool(self.values) and all(isinstance(value, str) for value in self.values)
 
     @property
+    def texts(self) -> list[str]:
+        """The values that are texts."""
+        return [value for value in self.values if isinstance(value, str)]
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many values there are of each kind."""
+        return Counter(map(kind_of, self.values))
+
+    @property
+    def kinds_text(self) -> str:
+        """The kinds in words, the most frequent first: ``text``, or ``119 text, 1 integer``."""
+        kinds = self.kinds.most_common()
+        return kinds[0][0] if len(kinds) == 1 else ", ".join(f"{count} {kind}" for kind, count in kinds) or "null"
+
+    def share_of(self, kind: str) -> float:
+        """Share of the values that are of a kind, 0 to 1."""
+        return self.kinds[kind] / len(self.values) if self.values else 0.0
+
+    @property
     def mean_length(self) -> float:
-        """Mean length of the texts, in characters."""
-        return sum(map(len, self.values)) / len(self.values)
+        """Mean length of the texts, in characters; 0 where there is none."""
+        return sum(map(len, self.texts)) / max(1, len(self.texts))
+
+    @property
+    def spaced(self) -> float:
+        """Share of the texts that have white space, or letters of a script that may do without, 0 to 1."""
+        texts = self.texts
+        return sum(not text.isascii() or bool(re.search(r"\s", text)) for text in texts) / max(1, len(texts))
 
     @property
     def depth(self) -> int:
         """How deep it is nested; 0 is the top level."""
         return self.name.count(".")
+
+
+def kind_of(value: Any) -> str:
+    """What a value is: `TEXT`, `INTEGER`, `MESSAGES`, or the name of another type."""
+    if isinstance(value, Other):
+        return value.kind
+    if isinstance(value, str):
+        return TEXT
+    if isinstance(value, bytes):
+        return "binary"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return INTEGER
+    if isinstance(value, list):
+        first = next((item for item in value if item is not None), None)
+        if isinstance(first, dict) and any(parts <= first.keys() for parts in _PARTS):
+            return MESSAGES
+        return "list" if first is None else f"list of {kind_of(first)}"
+    names = {bool: "boolean", float: "number", dict: "object", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _arrow_kind(type_: pa.DataType) -> str:
+    """The same of an Arrow type."""
+    types = pa.types
+    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        inner = type_.value_type
+        if types.is_struct(inner) and any(parts <= {field.name for field in inner} for parts in _PARTS):
+            return MESSAGES
+        return f"list of {_arrow_kind(inner)}"
+    if is_text(type_):
+        return TEXT
+    for is_kind, name in (
+        (types.is_integer, INTEGER),
+        (types.is_floating, "number"),
+        (types.is_boolean, "boolean"),
+        (types.is_struct, "object"),
+    ):
+        if is_kind(type_):
+            return name
+    return str(type_)
 
 
 @dataclass(slots=True)
@@ -89,8 +172,16 @@ def look_at(shards: list[Shard]) -> Look:
                 column = look.columns.setdefault(name, Column(name))
                 column.shards.add(shard.name)
                 if value is not None:
-                    column.values.append(_cut(value) if isinstance(value, str) else value)
+                    column.values.append(_kept(value))
     return look
+
+
+def _kept(value: Any) -> Any:
+    """What is kept of a value: the beginning of a text, a whole number, of others the kind."""
+    if isinstance(value, str):
+        return _cut(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole or isinstance(value, Other | bytes) else Other(kind_of(value))
 
 
 def _cut(text: str) -> str:
@@ -151,7 +242,8 @@ def _leaves(name: str, array: pa.Array, depth: int) -> Iterator[tuple[str, list[
     elif pa.types.is_integer(kind):
         yield name, array.to_pylist()
     else:
-        yield name, [_OTHER if valid else None for valid in array.is_valid().to_pylist()]
+        other = Other(_arrow_kind(kind))
+        yield name, [other if valid else None for valid in array.is_valid().to_pylist()]
 
 
 def _texts(values: list[bytes | None]) -> list[str | bytes | None]:

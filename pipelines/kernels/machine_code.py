@@ -19,6 +19,8 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
+from corpus_audit.pipelines.board import process_board
+
 KERNELS = "corpus_audit.pipelines.kernels"
 """The package of all kernels: a kernel of one folder may be compiled into a kernel of another."""
 
@@ -94,3 +96,15 @@ class MachineCode(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code that is kept for a signature; None where there is none, and numba is going to compile it."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            process_board().compiling(1)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled."""
+        process_board().compiling(-1)
+        super().save_overload(sig, data)

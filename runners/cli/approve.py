@@ -12,6 +12,7 @@ import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.signing import passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.checks.signoff.approve import Pending
@@ -52,14 +53,14 @@ def approve(
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.trust import load_trust
 
-    if not yes and not sys.stdin.isatty():
+    if not yes and not is_terminal(sys.stdin):
         raise UsageError("there is no terminal to ask: read what is signed with 'corpus-audit report', then give --yes")
     trust = load_trust(trust_file)
     folder = resolve_run(run).resolve()
     with OutputLock(folder.parent):
         pending = open_pending(folder, trust, datetime.now(UTC), strategy)
         for line in _shown(pending):
-            click.echo(line, err=as_json)
+            note(line) if as_json else write_out(line)
         if not yes:
             click.confirm("Sign this?", abort=True, err=True)
         key = load_key(key_file, passphrase_from(passphrase_file, str(key_file)))
@@ -125,13 +126,13 @@ def _tell(after: Pending, holder: str, as_json: bool) -> None:
         }
         emit_json("approve", payload)
         return
-    click.echo(f"\nSigned by {holder} as {'the author' if holder == author else 'an approver'}: {after.path}")
+    write_out(f"\nSigned by {holder} as {'the author' if holder == author else 'an approver'}: {after.path}")
     if plan_file is not None:
-        click.echo(f"The plan that is signed, for the job that trains: {plan_file}")
-    click.echo(f"Ledger head {after.ledger.head}")
+        write_out(f"The plan that is signed, for the job that trains: {plan_file}")
+    write_out(f"Ledger head {after.ledger.head}")
     if after.missing or after.missing_roles:
         needed = max(after.missing, 1)
         roles = f" with the role {' and '.join(after.missing_roles)}" if after.missing_roles else ""
-        click.echo(f"Still needed: {needed} more approval{'' if needed == 1 else 's'}{roles}")
+        write_out(f"Still needed: {needed} more approval{'' if needed == 1 else 's'}{roles}")
     else:
-        click.echo("Complete. Publish the ledger head where its keeper cannot change it.")
+        write_out("Complete. Publish the ledger head where its keeper cannot change it.")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.runners.cli.output import (
+    Session,
+    colour_on_stdout,
+    emit_json,
+    json_option,
+    presentation,
+    width_on_stdout,
+)
+from corpus_audit.runners.cli.streams import write_out
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.schemas.results import Results
 
 
 @click.command(short_help="Judge a finished run by a policy, without changing it.")
@@ -16,7 +28,8 @@ from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdi
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), required=True, help="The policy.yaml.")
 @fail_on_option
 @json_option
-def check(run: Path, policy_file: Path, fail_on: str, as_json: bool) -> int:
+@click.pass_obj
+def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_json: bool) -> int:
     """Say what a policy says of RUN, a run directory, an output folder or an audit.yaml.
 
     Nothing is written: what a run was judged to when it was published stays as it is. Waivers are held against today.
@@ -30,15 +43,17 @@ def check(run: Path, policy_file: Path, fail_on: str, as_json: bool) -> int:
     directory = RunDirectory(resolve_run(run))
     results = judge_finished(policy, directory).results
     code = verdict_code(results, fail_on)
-    if as_json:
-        emit_json("check", {"run": str(directory.folder), **verdict_json(results), "exit_code": int(code)})
-        return int(code)
-    import shutil
+    with presentation(session, f"{directory.folder} was judged {results.verdict.value}"):
+        _show(results, directory, int(code), as_json)
+    return int(code)
 
+
+def _show(results: Results, directory: RunDirectory, code: int, as_json: bool) -> None:
+    if as_json:
+        emit_json("check", {"run": str(directory.folder), **verdict_json(results), "exit_code": code})
+        return
     from corpus_audit.checks.report.text import verdict_lines
     from corpus_audit.checks.report.verdict_section import view_of
 
-    width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
-    for line in verdict_lines(view_of(results, directory), width, colour_on_stdout()):
-        click.echo(line.rstrip())
-    return int(code)
+    for line in verdict_lines(view_of(results, directory), width_on_stdout(), colour_on_stdout()):
+        write_out(line.rstrip())

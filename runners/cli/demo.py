@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import Session, json_option, note
+from corpus_audit.runners.cli.output import Session, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
     from corpus_audit.pipelines.run_directory import RunDirectory
     from corpus_audit.runners.demo_summary import known_answers
 
-    click.echo()
-    click.echo(known_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
-    click.echo()
+    write_out()
+    write_out(known_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
+    write_out()
     _show_index(ctx, corpus, workers, quiet)
-    click.echo()
-    click.echo(f"More    corpus-audit drift {folder / 'runs-before'} {folder / 'runs'}")
-    click.echo(f"        corpus-audit sampling {corpus.audit}")
-    click.echo(f"Spec    {corpus.audit}")
+    write_out()
+    write_out(f"More    corpus-audit drift {folder / 'runs-before'} {folder / 'runs'}")
+    write_out(f"        corpus-audit sampling {corpus.audit}")
+    write_out(f"Spec    {corpus.audit}")
     return code
 
 
@@ -125,13 +126,13 @@ def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, qui
 
     indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
     if indexed is None:
-        click.echo(MISSING)
+        write_out(MISSING)
         return
-    click.echo(what_fires(indexed.facts.counts, MODEL, indexed.found), nl=False)
+    write_out(what_fires(indexed.facts.counts, MODEL, indexed.found), nl=False)
     shown = {"path": indexed.path, "k": _SHOWN, "per_document": 1}
     said = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
     if indexed.found is not None:
-        click.echo(f"\n$ corpus-audit lookup {indexed.found.unit} {said}")
+        write_out(f"\n$ corpus-audit lookup {indexed.found.unit} {said}")
         ctx.invoke(lookup, unit=indexed.found.unit, **shown)
-    click.echo(f"\n$ corpus-audit search '{QUERY}' {said}")
+    write_out(f"\n$ corpus-audit search '{QUERY}' {said}")
     ctx.invoke(search, text=QUERY, **shown)

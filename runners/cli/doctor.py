@@ -8,6 +8,7 @@ import click
 
 from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.runners.cli.streams import write_out
 from corpus_audit.runners.engine_options import FlinkOptions
 from corpus_audit.schemas.errors import ExitCode
 
@@ -43,7 +44,7 @@ def doctor(as_json: bool, **engine: Any) -> int:
         status = f"{finding.status:<4}"
         if colour_on_stdout():
             status = click.style(status, fg=_COLOURS[finding.status])
-        click.echo(f"{status}  {finding.name:<{width}}  {finding.found}")
+        write_out(f"{status}  {finding.name:<{width}}  {finding.found}")
         if finding.advice:
-            click.echo(f"      {'':<{width}}  {finding.advice}")
+            write_out(f"      {'':<{width}}  {finding.advice}")
     return int(code)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.report import resolve_run
+from corpus_audit.runners.cli.streams import note, write_out
 
 
 @click.command(short_help="Compare two finished runs.")
@@ -16,7 +17,10 @@ from corpus_audit.runners.cli.report import resolve_run
 @click.option("--workers", type=click.IntRange(min=1), help="Threads; the cores that may be used by default.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables (Parquet) here.")
 @json_option
-def drift(baseline: Path, current: Path, workers: int | None, out: Path | None, as_json: bool) -> int:
+@click.pass_obj
+def drift(
+    session: Session, /, baseline: Path, current: Path, workers: int | None, out: Path | None, as_json: bool
+) -> int:
     """Say what moved from BASELINE to CURRENT, by how much, and whether it is more than chance.
 
     Both are run directories, output folders (their newest run is taken) or audit files. No shard is read. Documents
@@ -37,11 +41,12 @@ def drift(baseline: Path, current: Path, workers: int | None, out: Path | None, 
     overall = next(
         row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd"
     )
-    if as_json:
-        named = {name: table.to_pylist() for name, table in tables.items() if name != "drift_tokens"}
-        emit_json("drift", {"baseline": str(before), "current": str(now), "reading": reading(overall), **named})
-    else:
-        click.echo(drift_summary_text(tables))
+    with presentation(session, f"the runs were compared: {reading(overall)}"):
+        if as_json:
+            named = {name: table.to_pylist() for name, table in tables.items() if name != "drift_tokens"}
+            emit_json("drift", {"baseline": str(before), "current": str(now), "reading": reading(overall), **named})
+        else:
+            write_out(drift_summary_text(tables))
     if out is not None:
         note(f"tables written to {out}")
     return ExitCode.NO_VERDICT if reading(overall) == "insufficient" else ExitCode.OK

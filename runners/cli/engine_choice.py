@@ -53,6 +53,7 @@ def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, ind
 
     from corpus_audit.pipelines.beam.flags import check_flags
     from corpus_audit.runners.cli.output import emit_json
+    from corpus_audit.runners.cli.streams import write_out
     from corpus_audit.runners.dry_run import stage_lines, steps_of
     from corpus_audit.runners.logs import quiet_engine_logs
 
@@ -64,7 +65,7 @@ def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, ind
         emit_json("dry-run", {"steps": [asdict(step) for step in found], "exit_code": 0})
     else:
         for line in stage_lines(found):
-            click.echo(line)
+            write_out(line)
     return 0
 
 
@@ -90,6 +91,8 @@ def engine_of(
     Raises:
         UsageError: there are options of an engine that was not chosen, or one that it needs is missing.
     """
+    if beam_flags and not beam_flags[0].startswith("-"):
+        raise UsageError(f"{beam_flags[0]!r} is one argument too many; flags for Beam follow --")
     for name, value in given.items():
         if value is not None and engine not in _ENGINES_OF[name]:
             known = " and ".join(f"--engine {one}" for one in _ENGINES_OF[name])

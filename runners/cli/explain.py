@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 
 
 @click.command(short_help="Find the units whose strongest examples peak on a token.")
@@ -47,17 +48,17 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
         return
     if found.sampled:
         note("corpus-audit: only some windows of the corpus are stored; the base rate is theirs")
-    click.echo(
+    write_out(
         f"{safe_text(repr(token), 30)}: {numbers.plural(found.places, 'place')} in "
         f"{numbers.plural(found.windows, 'stored window')}, {numbers.percent(found.base, 3)} of tokens"
     )
     if not found.units:
-        click.echo("no unit's top examples peak on it")
+        write_out("no unit's top examples peak on it")
         return
-    click.echo(f"{'Unit':17} {'top examples that peak on it':>28} {'lift':>8} {'highest value':>15}")
+    write_out(f"{'Unit':17} {'top examples that peak on it':>28} {'lift':>8} {'highest value':>15}")
     for one in found.units:
-        click.echo(f"{one.unit!s:17} {f'{one.hits} of {one.examples}':>28} {one.lift:8,.0f} {one.value:15.3f}")
-    click.echo("(lift: share of top examples that peak on it, over its share of all tokens)")
+        write_out(f"{one.unit!s:17} {f'{one.hits} of {one.examples}':>28} {one.lift:8,.0f} {one.value:15.3f}")
+    write_out("(lift: share of top examples that peak on it, over its share of all tokens)")
 
 
 def _tokenizer(audit: Path) -> Any:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.schemas.errors import EngineError, ExitCode
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def status(folder: Path | None, as_json: bool) -> int:
         if as_json:
             emit_json("flink", {"up": False, "folder": str(place), "exit_code": int(ExitCode.FAIL)})
         else:
-            click.echo(f"There is no cluster in {place}.")
+            write_out(f"There is no cluster in {place}.")
         return ExitCode.FAIL
     return _tell(found, as_json)
 
@@ -75,7 +76,7 @@ def down(folder: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json("flink", {"up": False, "folder": str(place), "exit_code": 0})
     else:
-        click.echo(f"There is no cluster in {place}." if found is None else "The cluster is down.")
+        write_out(f"There is no cluster in {place}." if found is None else "The cluster is down.")
 
 
 def _tell(found: Cluster, as_json: bool) -> int:
@@ -95,9 +96,9 @@ def _tell(found: Cluster, as_json: bool) -> int:
         emit_json("flink", {"up": not problem, **facts, "problem": problem or None, "exit_code": int(code)})
         return code
     if problem:
-        click.echo(f"The cluster in {found.folder} is not whole: {problem}.")
+        write_out(f"The cluster in {found.folder} is not whole: {problem}.")
         return code
-    click.echo(
+    write_out(
         f"Flink {facts['flink']} at http://{facts['rest']}, {facts['slots_free']} of {facts['slots']} slots free; "
         f"logs in {found.folder}"
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, note
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.checks.history import History, IndexedRun
@@ -73,10 +72,6 @@ def output_folder(place: Path | None) -> Path:
     return place
 
 
-def _width() -> int:
-    return min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
-
-
 def _facts(run: IndexedRun) -> dict[str, object]:
     return {
         "run": run.run,
@@ -106,8 +101,8 @@ def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
         raise UsageError(f"{output} holds no finished run; 'corpus-audit run' makes one")
     else:
         shown = runs[-last:]
-        click.echo(render_runs(shown, len(runs) - len(shown), _width(), colour_on_stdout()))
-        click.echo(render_names(known.metric_slices(), _width(), colour_on_stdout()), nl=False)
+        write_out(render_runs(shown, len(runs) - len(shown), width_on_stdout(), colour_on_stdout()))
+        write_out(render_names(known.metric_slices(), width_on_stdout(), colour_on_stdout()), nl=False)
 
 
 def _series(known: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
@@ -126,5 +121,5 @@ def _series(known: History, output: Path, metric: str, slice_: str, last: int, a
         listed = [_facts(point.run) | {name: getattr(point, name) for name in figures} for point in shown]
         emit_json("history", {"output": str(output), "metric": metric, "slice": slice_, "points": listed})
         return
-    text = render_series(metric, slice_, shown, len(points) - len(shown), _width(), colour_on_stdout())
-    click.echo(text, nl=False)
+    text = render_series(metric, slice_, shown, len(points) - len(shown), width_on_stdout(), colour_on_stdout())
+    write_out(text, nl=False)

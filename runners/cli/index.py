@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, note
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.wrong_use import nearest
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
@@ -26,6 +29,8 @@ class _Default(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands:
+            if difflib.get_close_matches(args[0], self.commands, 1, 0.6) and not Path(args[0]).exists():
+                ctx.fail(nearest("audit or command", args[0], self.commands))
             args = ["build", *args]
         return super().resolve_command(ctx, args)
 
@@ -75,7 +80,9 @@ def build(
     if dry_run:
         show_dry_run(loaded, chosen, as_json, index=True)
         return
-    _tell(perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen), as_json)
+    built = perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen)
+    with presentation(session, f"the index is published in {built.folder}"):
+        _tell(built, as_json)
 
 
 def perform_index(
@@ -98,8 +105,12 @@ def perform_index(
     session.output = loaded.base / loaded.spec.output
     board = process_board()
     board.reset()
-    with ProgressReporter(board, sys.stderr, quiet):
+    reporter = ProgressReporter(board, sys.stderr, quiet)
+    session.leaving = reporter.stop
+    session.interrupted = "interrupted: splits that were scanned are kept; run the same command again to go on"
+    with reporter:
         built = index_corpus(loaded, workers, engine)
+    session.interrupted = "interrupted after the index was published"
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")
@@ -120,19 +131,19 @@ def _tell(built: Built, as_json: bool) -> None:
         more["autoencoders"] = built.facts.autoencoders
         emit_json("index", payload | splits | more)
         return
-    click.echo(safe_text(facts_text(built.facts), 200))
-    click.echo(
+    write_out(safe_text(facts_text(built.facts), 200))
+    write_out(
         f"{counts['documents']:,} documents, {counts['windows']:,} windows; {built.splits_scanned:,} splits scanned, "
         f"{built.splits_kept:,} kept from before"
     )
     if counts["dead_letters"]:
-        click.echo(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
-    click.echo(_verified_line(built.facts.verified))
+        write_out(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
+    write_out(_verified_line(built.facts.verified))
     for name, checked in (built.facts.autoencoders or {}).items():
         for line in _autoencoder_lines(name, checked):
-            click.echo(safe_text(line, 400))
-    click.echo("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
-    click.echo(f"{size / 1e6:,.1f} MB in {built.folder}")
+            write_out(safe_text(line, 400))
+    write_out("  ".join(f"{name} {value:.1f} s" for name, value in built.seconds.items()))
+    write_out(f"{size / 1e6:,.1f} MB in {built.folder}")
 
 
 def _verified_line(verified: dict[str, Any] | None) -> str:
@@ -180,7 +191,7 @@ def verify(path: Path, as_json: bool) -> int:
         emit_json("index-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
         return int(code)
     for name, what in wrong:
-        click.echo(f"DAMAGED {safe_text(name, 200)} {what}")
+        write_out(f"DAMAGED {safe_text(name, 200)} {what}")
     if not wrong:
-        click.echo(f"every file of {folder} is as it was written")
+        write_out(f"every file of {folder} is as it was written")
     return int(code)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import is_terminal, note, write_out
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.init_text import TextChoice
 
 
 @click.command(short_help="Look at files and write an audit.yaml for them.")
@@ -28,9 +34,15 @@ from corpus_audit.runners.cli.output import emit_json, json_option, note
     show_default=True,
     help="The starter policy to write as policy.yaml beside it; none writes none, and runs have no verdict.",
 )
+@click.option("--text", metavar="COLUMN", help="The column that holds the text; chosen by what is in the files else.")
 @json_option
-def init(paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: str, as_json: bool) -> None:
+def init(
+    paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: str, text: str | None, as_json: bool
+) -> None:
     """Look at the files, folders or globs PATHS and write a commented audit.yaml for them, and a policy to judge it by.
+
+    Where it is doubtful which column is the text, you are asked on a terminal; elsewhere it is an error that names the
+    candidates for --text.
 
     Rules of the policy that need a baseline, benchmarks or a signed run stand in it as comments.
     """
@@ -46,7 +58,10 @@ def init(paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: s
         policy = output.with_name(POLICY_FILE)
         texts[policy] = starter_text(starter, baseline=False, benchmarks=False)
         written.append(policy)
-    texts[output] = propose_audit(paths, output, tokenizer, POLICY_FILE if starter != "none" else None)
+    beside = POLICY_FILE if starter != "none" else None
+    ask = _ask if not as_json and is_terminal(sys.stdin) and is_terminal(sys.stderr) else None
+    proposal = propose_audit(paths, output, tokenizer, beside, text, ask)
+    texts[output] = proposal.text
     for path in written:
         if path.exists():
             other = "--output" if path == output else "--policy none"
@@ -58,7 +73,25 @@ def init(paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: s
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
     if as_json:
-        emit_json("init", {"audit": str(output), "policy": starter, "text": texts[output]})
-    else:
-        click.echo(texts[output], nl=False)
-        note(f"\nwrote {' and '.join(str(path) for path in written)}; next: corpus-audit run {output}")
+        missing = [] if proposal.complete else ["tokenizer"]
+        emit_json("init", {"audit": str(output), "policy": starter, "text": texts[output], "missing": missing})
+        return
+    write_out(texts[output], nl=False)
+    note(f"\nwrote {' and '.join(str(path) for path in written)}; {_next(output, proposal.complete)}")
+
+
+def _next(output: Path, complete: bool) -> str:
+    if complete:
+        return f"next: corpus-audit run {output}"
+    return (
+        f"no tokenizer.json was found, and without one nothing runs. Next: get the tokenizer.json of the model (from "
+        f"its folder, or its page on the hub), and write its path into {output} as tokenizer: PATH"
+    )
+
+
+def _ask(choice: TextChoice, evidence: list[str]) -> str:
+    """Have the person at the terminal choose the column."""
+    for line in (*evidence, "", *choice.doubts):
+        note(line)
+    names = click.Choice(choice.candidates)
+    return str(click.prompt("Which column is the text?", type=names, default=choice.candidates[0], err=True))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.signing import MOMENT, passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.streams import note, write_out
 
 
 @click.group(short_help="Make, list and revoke the keys that sign.")
@@ -76,8 +77,8 @@ def new(
     if as_json:
         emit_json("key", {"key": name, "id": key_id(public), "file": str(path), "trust": str(trust_file)})
     else:
-        click.echo(f"{name}: {path}")
-        click.echo(f"public half {public.hex()} is in {trust_file}, until {now + timedelta(days=days):%Y-%m-%d}")
+        write_out(f"{name}: {path}")
+        write_out(f"public half {public.hex()} is in {trust_file}, until {now + timedelta(days=days):%Y-%m-%d}")
 
 
 @keys.command("list", short_help="List who may sign, and which policies count.")
@@ -102,12 +103,12 @@ def list_(trust_file: Path, as_json: bool) -> None:
     for key in trust.keys:
         person = trust.person(key.holder)
         roles = f" ({', '.join(person.roles)})" if person and person.roles else "" if person else " (pipeline)"
-        click.echo(
+        write_out(
             f"{key.id:16} {states[key.id].replace('_', ' '):14} until {key.valid_to[:10]}  "
             f"{safe_text(key.holder + roles, 100)}"
         )
     for policy in trust.policies:
-        click.echo(f"policy {policy.sha256[:16]}…  {safe_text(policy.name, 100)}")
+        write_out(f"policy {policy.sha256[:16]}…  {safe_text(policy.name, 100)}")
     note(f"{trust.approvals} approvals at least, whatever a policy says")
 
 
@@ -132,7 +133,7 @@ def revoke(name: str, why: str, when: datetime | None, trust_file: Path, as_json
     if as_json:
         emit_json("key-revoked", {"key": name, "why": why, "when": time_text(moment), "trust": str(trust_file)})
     else:
-        click.echo(f"{name} is revoked as {why} since {time_text(moment)}; give {trust_file} to everybody who verifies")
+        write_out(f"{name} is revoked as {why} since {time_text(moment)}; give {trust_file} to everybody who verifies")
 
 
 @keys.command(short_help="Let a policy's verdicts count.")
@@ -149,4 +150,4 @@ def allow(policy: Path, trust_file: Path, as_json: bool) -> None:
     if as_json:
         emit_json("policy-allowed", {"policy": str(policy), "sha256": loaded.sha256, "trust": str(trust_file)})
     else:
-        click.echo(f"{policy} ({loaded.sha256[:16]}…) may judge, says {trust_file}")
+        write_out(f"{policy} ({loaded.sha256[:16]}…) may judge, says {trust_file}")

@@ -8,6 +8,7 @@ import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.signing import trust_option
+from corpus_audit.runners.cli.streams import write_out
 
 
 @click.command(short_help="Check and show the ledger of signatures.")
@@ -40,7 +41,7 @@ def ledger(output: Path, head: str | None, trust_file: Path, as_json: bool) -> i
         if as_json:
             emit_json("ledger", {"holds": False, "code": str(error.code), "error": str(error), "exit_code": 7})
         else:
-            click.echo(f"REFUSED {error.code}: {safe_text(str(error), 1000)}")
+            write_out(f"REFUSED {error.code}: {safe_text(str(error), 1000)}")
         return int(ExitCode.VERIFICATION_FAILED)
     if as_json:
         entries = [entry.model_dump(mode="json", by_alias=True) for entry in found.entries]
@@ -49,8 +50,8 @@ def ledger(output: Path, head: str | None, trust_file: Path, as_json: bool) -> i
     for entry in found.entries:
         who = names.get(entry.signers[-1], f"key {entry.signers[-1][:16]}…")
         role = "author" if len(entry.signers) == 1 else f"approval {len(entry.signers) - 1}"
-        click.echo(f"{entry.sequence:>5}  {entry.time}  {safe_text(entry.run, 40)}  {role:11} {safe_text(who, 60)}")
-    click.echo(f"head {found.head}")
+        write_out(f"{entry.sequence:>5}  {entry.time}  {safe_text(entry.run, 40)}  {role:11} {safe_text(who, 60)}")
+    write_out(f"head {found.head}")
     return int(ExitCode.OK)
 
 

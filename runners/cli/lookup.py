@@ -10,6 +10,7 @@ import click
 
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.reader import DomainRate, Example, Index, Which
@@ -90,7 +91,7 @@ def lookup(
         return
     view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
     for line in summary_lines(index, unit, found, which, view, fields):
-        click.echo(line)
+        write_out(line)
 
 
 def _receptive(index: Index, unit: str, found: list[Example], lowest: bool, model: str | None) -> list[ReceptiveField]:

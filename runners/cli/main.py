@@ -6,19 +6,23 @@ costs no more than Click.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
-import tempfile
 import traceback
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
-from corpus_audit.runners.cli.output import Session, emit_json, note
+from corpus_audit.pipelines.board import process_board
+from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.output import Session, emit_json
+from corpus_audit.runners.cli.streams import close_streams, forget_loss, note, output_loss, prepare_streams
+from corpus_audit.runners.cli.wrong_use import nearest, usage_message
+from corpus_audit.runners.interrupts import Interrupts
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
 COMMANDS = {
@@ -50,6 +54,35 @@ COMMANDS = {
 """Every command, in the order of the help, and where it is defined."""
 
 
+class BrokenPipeInCommandError(Exception):
+    """A pipe or connection broke: that of standard output, or one of the command's own.
+
+    Attributes:
+        error: what was raised.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class InterruptedCommandError(BaseException):
+    """A signal came; Click would write an empty line for a `KeyboardInterrupt`."""
+
+
+@contextmanager
+def _kept_from_click() -> Iterator[None]:
+    """Keep a broken pipe from Click, which ends the process with exit code 1 for it, a verdict here; and a signal."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedCommandError from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise BrokenPipeInCommandError(error) from error
+        raise
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -66,6 +99,24 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name; a name that is none is answered with the nearest ones."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(nearest("command", args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        """Parse the arguments; may write the help."""
+        with _kept_from_click():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Perform the command."""
+        with _kept_from_click():
+            return super().invoke(ctx)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="corpus-audit", message="corpus-audit %(version)s")
@@ -76,31 +127,103 @@ def cli() -> None:
 
     \b
     Exit codes: 0 fine, 1 judged bad, 2 wrong use, 3 warnings, 4 could not judge,
-    5 internal error, 6 output folder in use, 7 verification failed, 130 interrupted.
+    5 internal error, 6 output folder in use, 7 verification failed, 130 interrupted,
+    143 terminated.
     """
 
 
 def run_command(arguments: Sequence[str], session: Session) -> int:
     """Run one command line and return its exit code; every error has been told by then.
 
-    With ``--json`` among the arguments an error is a JSON object on standard output as well.
+    With ``--json`` among the arguments an error is a JSON object on standard output as well. SIGINT and SIGTERM end
+    every command with one line and 128 plus the signal's number. Where standard output cannot be written, the exit
+    code of a command that judges stays what it judged; that of another is `ExitCode.USAGE`, unless its reader has gone.
     """
+    forget_loss()
+
+    def leave(signum: int) -> None:
+        session.leaving()
+        os.write(2, f"corpus-audit: {session.interrupted}\n".encode())
+        os._exit(128 + signum)
+
+    try:
+        with Interrupts(process_board(), leave) as interrupts:
+            code, judges = _performed(arguments, session, interrupts)
+            loss = output_loss()
+    except KeyboardInterrupt:  # a signal that came when the command had ended
+        return int(ExitCode.INTERRUPTED)
+    if loss is None or loss.errno == errno.EPIPE:
+        return code
+    note(f"corpus-audit: the result could not be written to standard output: {loss.strerror}")
+    return code if judges or code else int(ExitCode.USAGE)
+
+
+def _performed(arguments: Sequence[str], session: Session, interrupts: Interrupts) -> tuple[int, bool]:
+    """The exit code of a command line, and whether it is one that the command itself has given."""
     try:
         outcome = cli.main(args=list(arguments), prog_name="corpus-audit", obj=session, standalone_mode=False)
-        return outcome if isinstance(outcome, int) else ExitCode.OK
-    except click.ClickException as error:
-        error.show()
-        return _told(error.format_message(), "UsageError", error.exit_code, arguments)
-    except AuditError as error:
+        return (int(outcome), True) if isinstance(outcome, int) else (int(ExitCode.OK), False)
+    except BaseException as error:
+        if interrupts.signum is not None:
+            session.abandon = True  # threads of the command may not have ended
+            note(f"corpus-audit: {session.interrupted}")
+            return _told(session.interrupted, "Interrupted", 128 + interrupts.signum, arguments), True
+        return _failed(error, arguments, session), isinstance(error, AuditError)
+
+
+def _failed(error: BaseException, arguments: Sequence[str], session: Session) -> int:
+    """Say what went wrong, and return the exit code."""
+    if isinstance(error, BrokenPipeInCommandError):
+        if _in_help(error.error):  # whose reader has gone
+            return int(ExitCode.OK)
+        error = error.error
+    if isinstance(error, click.ClickException):
+        message = usage_message(error)
+        note(f"corpus-audit: {message}")
+        return _told(message, "UsageError", error.exit_code, arguments)
+    if isinstance(error, AuditError):
         note(f"corpus-audit: {error}")
         return _told(str(error), type(error).__name__, int(error.exit_code), arguments)
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt | InterruptedCommandError):
         note("corpus-audit: interrupted")
         return _told("interrupted", "Interrupted", ExitCode.INTERRUPTED, arguments)
-    except Exception as error:
-        message = f"internal error: {_one_line(error)}; the traceback is in {write_crash_report(error, session.output)}"
-        note(f"corpus-audit: {message}")
-        return _told(message, type(error).__name__, ExitCode.INTERNAL, arguments)
+    if not isinstance(error, Exception):
+        raise error
+    if (said := file_message(error)) is not None:
+        note(f"corpus-audit: {said}")
+        return _told(said, "UsageError", ExitCode.USAGE, arguments)
+    message = f"internal error: {one_line(error)}; the traceback is in {write_crash_report(error, session.output)}"
+    note(f"corpus-audit: {message}")
+    return _told(message, type(error).__name__, ExitCode.INTERNAL, arguments)
+
+
+def _in_help(error: OSError) -> bool:
+    """Whether it came while Click wrote a help text or the version, which it does when it parses arguments."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return click.echo.__code__ in codes and any(code.co_name == "parse_args" for code in codes)
+
+
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+_REFUSED_BY_SQLITE = (3, 8, 10, 13, 14)
+"""Primary codes of SQLite: no permission, read-only, input or output failed, full, cannot be opened."""
+
+
+def file_message(error: BaseException | None) -> str | None:
+    """What a user can do something about, in one line: a full disk, or a file that may not be read or written.
+
+    An engine wraps what its workers raise, so that the causes of ``error`` are looked through as well.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            named = f"{error.filename}: " if error.filename else ""
+            return f"{named}{os.strerror(error.errno)}"
+        if type(error).__module__ == "sqlite3" and getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED_BY_SQLITE:
+            return f"a database of the store or the output folder cannot be written: {error}"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _told(message: str, kind: str, exit_code: int, arguments: Sequence[str]) -> int:
@@ -109,41 +232,15 @@ def _told(message: str, kind: str, exit_code: int, arguments: Sequence[str]) -> 
     return int(exit_code)
 
 
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-
-
-def write_crash_report(error: BaseException, output: Path | None) -> Path:
-    """Write the traceback and the last log lines to a new file in ``output``, else in the temporary folder."""
-    from corpus_audit.runners.logs import recent_log_lines
-
-    text = "".join(traceback.format_exception(error))
-    logged = recent_log_lines()
-    if logged:
-        text += "\nLast warnings and errors that were logged:\n" + "\n".join(logged) + "\n"
-    name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-    for folder in (output, Path(tempfile.gettempdir())):
-        if folder is not None and folder.is_dir():
-            try:
-                path = folder / name
-                path.write_text(text, encoding="utf-8", errors="backslashreplace")
-                return path
-            except OSError:
-                continue
-    note(text)
-    return Path("the lines above")
-
-
 def main() -> NoReturn:
     """The console script."""
+    prepare_streams()
     session = Session()
     exit_code = run_command(sys.argv[1:], session)
+    close_streams()
     if session.abandon:
         # Worker threads of the engine may still be in a batch, and the interpreter would join them before it ended.
         # What they have published is whole (a file appears by one rename), and the rest is read again next time.
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(exit_code)
     sys.exit(exit_code)
 

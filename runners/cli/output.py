@@ -1,20 +1,27 @@
-"""What every command shares: results on standard output, the rest on standard error, ``--json``, what ends a run."""
+"""What every command shares: ``--json``, how wide and coloured results are, what a failed command leaves."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.streams import encodes_unicode, is_terminal, note, write_out
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, with a versioned schema.")
+
+
+def _nothing() -> None: ...
 
 
 @dataclass(slots=True)
@@ -24,29 +31,49 @@ class Session:
     Attributes:
         output: the output folder, once it is known; a crash report goes there.
         abandon: the command was interrupted and threads of the engine may still run.
+        interrupted: what the command says in one line when a signal ends it.
+        leaving: called before a process that does not unwind is left after a signal; ends a live progress line.
     """
 
     output: Path | None = None
     abandon: bool = False
+    interrupted: str = "interrupted"
+    leaving: Callable[[], None] = _nothing
 
 
 def emit_json(schema: str, payload: Mapping[str, object]) -> None:
-    """Write one JSON object to standard output; its first key names the schema ``corpus-audit/<schema>/1``."""
-    click.echo(json.dumps({"schema": f"corpus-audit/{schema}/1", **payload}, ensure_ascii=False, allow_nan=False))
+    """Write one JSON object to standard output; its first key names the schema ``corpus-audit/<schema>/1``.
+
+    Characters that standard output cannot encode are written as JSON's own escapes.
+    """
+    content = {"schema": f"corpus-audit/{schema}/1", **payload}
+    write_out(json.dumps(content, ensure_ascii=not encodes_unicode(sys.stdout), allow_nan=False))
 
 
-def note(message: str) -> None:
-    """Say something on standard error."""
-    click.echo(message, err=True)
+@contextmanager
+def presentation(session: Session | None, result: str) -> Iterator[None]:
+    """Around what shows a result that is settled: an error in it is said on standard error, and raised no further.
+
+    So the exit code stays that of the result, whatever happens to its presentation.
+
+    Args:
+        session: the command's.
+        result: what is settled and where it is, to be said in place of what could not be shown.
+    """
+    try:
+        yield
+    except Exception as error:
+        where = write_crash_report(error, session.output if session else None)
+        note(f"corpus-audit: {result}, but could not be shown ({one_line(error)}); the traceback is in {where}")
 
 
 def colour_on_stdout() -> bool:
     """Whether results may be coloured: standard output is a terminal, and NO_COLOR is not set (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def width_on_stdout(most: int = 100) -> int:
     """Columns for results: those of the terminal, 80 where there is none."""
     import shutil
 
-    return min(most, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
+    return min(most, shutil.get_terminal_size((80, 24)).columns) if is_terminal(sys.stdout) else 80

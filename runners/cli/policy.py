@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,7 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
         return
     for line in doubtful:
         note(line)
-    click.echo(f"{file}: {len(found.rules)} rules, {len(found.waivers)} waivers; sha256 {loaded.sha256}")
+    write_out(f"{file}: {len(found.rules)} rules, {len(found.waivers)} waivers; sha256 {loaded.sha256}")
 
 
 @policy.command(short_help="Say what got weaker or stronger.")
@@ -69,9 +70,9 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
         emit_json("policy-diff", {"changes": rows})
         return
     for change in changes:
-        click.echo(f"{change.direction:9} {safe_text(change.where, 90)}: {safe_text(change.text, 1000)}")
+        write_out(f"{change.direction:9} {safe_text(change.where, 90)}: {safe_text(change.text, 1000)}")
     if not changes:
-        click.echo("no difference that bears on a verdict")
+        write_out("no difference that bears on a verdict")
 
 
 @policy.command(short_help="Say in sentences what rules mean.")
@@ -97,7 +98,7 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
             emit_json("policy-metrics", {"metrics": [_metric_json(metric) for metric in rows]})
         else:
             for metric in rows:
-                click.echo(f"{metric.name}  [{metric.unit}]  {metric.meaning}; {EXAMPLES[metric.slices]}")
+                write_out(f"{metric.name}  [{metric.unit}]  {metric.meaning}; {EXAMPLES[metric.slices]}")
         return
     if not Path(what).exists() and rule is None and Path(POLICY_FILE).is_file():
         what, rule = POLICY_FILE, what
@@ -118,7 +119,7 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
         for sentence in (*rule_sentences(one), *_judged(said.get(one.id, []))):
             _echo(sentence, "  ")
     if rule is None:
-        click.echo()
+        write_out()
         for sentence in policy_sentences(loaded.policy):
             _echo(sentence)
 
@@ -129,7 +130,7 @@ def _echo(text: str, indent: str = "") -> None:
     from corpus_audit.checks.report.escapes import safe_text
 
     for line in textwrap.wrap(safe_text(text, 4000), 80 - len(indent)):
-        click.echo(indent + line)
+        write_out(indent + line)
 
 
 def _judged(rows: list[dict[str, Any]]) -> list[str]:

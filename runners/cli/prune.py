@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.runners.pruning import Pruning
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @json_option
 def prune(
     place: Path, keep_last: int | None, keep_days: float | None, apply: bool, dry_run: bool, as_json: bool
-) -> int:
+) -> None:
     """Remove old runs of AUDIT (an audit.yaml or an output folder), and partials that no kept run is made of.
 
     A run is kept if --keep-last or --keep-days says so, if it is the newest, if it is signed, or if the spec or policy
@@ -50,7 +51,6 @@ def prune(
     else:
         plan = plan_pruning(output, keep, datetime.now(UTC), audit)
     _tell(plan, apply, as_json)
-    return 0
 
 
 def _tell(plan: Pruning, applied: bool, as_json: bool) -> None:
@@ -64,12 +64,12 @@ def _tell(plan: Pruning, applied: bool, as_json: bool) -> None:
     for reason in plan.left:
         note(f"corpus-audit: {reason}")
     for run, reason in sorted(plan.kept.items()):
-        click.echo(f"keep    {run}  {reason}")
+        write_out(f"keep    {run}  {reason}")
     verb = "removed" if applied else "remove "
     for run, size in plan.runs.items():
-        click.echo(f"{verb} {run}  {size:,} bytes")
+        write_out(f"{verb} {run}  {size:,} bytes")
     done = "Removed" if applied else "Would remove"
-    click.echo(
+    write_out(
         f"{done} {len(plan.runs):,} runs and {len(plan.partials):,} partials, {plan.bytes:,} bytes"
         + ("." if applied or not plan.bytes else "; --apply does.")
     )

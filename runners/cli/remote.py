@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import write_out
 
 
 @click.command(short_help="Put runs and sign-offs on the audit's object store.")
@@ -35,7 +36,7 @@ def push(audit: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         emit_json("push", {"remote": place.url, "runs": runs, "exit_code": 0})
     else:
-        click.echo(f"{len(runs)} runs put on {place.url}; sign-offs and ledger are up to date there.")
+        write_out(f"{len(runs)} runs put on {place.url}; sign-offs and ledger are up to date there.")
 
 
 @click.command(short_help="Bring runs and sign-offs from an object store.")
@@ -57,4 +58,4 @@ def fetch(url: str, output: Path, runs: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         emit_json("fetch", {"remote": place.url, "output": str(output), "runs": found, "exit_code": 0})
     else:
-        click.echo(f"{len(found)} runs, {sum(found.values()) / 1e6:.1f} MB, fetched into {output}")
+        write_out(f"{len(found)} runs, {sum(found.values()) / 1e6:.1f} MB, fetched into {output}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import write_document
 
 LATEST = "LATEST"
 """File of an output folder that names the newest complete run directory."""
@@ -71,7 +72,11 @@ def resolve_run(path: Path) -> Path:
     """
     from corpus_audit.schemas.errors import UsageError
 
-    if path.is_file() and path.suffix in (".yaml", ".yml"):
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        if path.suffix not in (".yaml", ".yml"):
+            raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml")
         from corpus_audit.schemas.audit_file import load_audit
 
         loaded = load_audit(path)
@@ -85,7 +90,7 @@ def resolve_run(path: Path) -> Path:
             f"{path} holds no finished run: neither run.json nor {LATEST} is in it; 'corpus-audit run' makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml: {error}") from None
+        raise UsageError(f"{path / LATEST} cannot be read: {error}") from None
     run_dir = path / name
     if not name or not (run_dir / "run.json").is_file():
         raise UsageError(f"{path / LATEST} names the run {name!r}, which is not there; name a run directory")
@@ -111,7 +116,7 @@ def _write(text: str, output: Path) -> None:
     from corpus_audit.schemas.errors import UsageError
 
     if str(output) == "-":
-        click.echo(text, nl=False)
+        write_document(text)
         return
     try:
         output.write_text(text, encoding="utf-8")

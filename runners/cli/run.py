@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import Session, colour_on_stdout, emit_json, json_option, note
+from corpus_audit.runners.cli.output import (
+    Session,
+    colour_on_stdout,
+    emit_json,
+    json_option,
+    presentation,
+    width_on_stdout,
+)
+from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import AuditError, ExitCode
@@ -93,10 +101,19 @@ def run(
         raise
     judged = None if outcome.unchanged else outcome.results
     code = outcome.exit_code if judged is None else verdict_code(judged, fail_on)
-    told = _tell_hooks(loaded, outcome, int(code))
-    if outcome.unchanged:
-        return show_unchanged(outcome, as_json, told)
-    return show_outcome(outcome, "run", as_json, code, told)
+    told: list[dict[str, object]] = []
+    with presentation(session, f"the run is published in {outcome.run_dir} and its hooks were to be told"):
+        told = _tell_hooks(loaded, outcome, int(code))
+    with presentation(session, published(outcome)):
+        if outcome.unchanged:
+            return show_unchanged(outcome, as_json, told)
+        show_outcome(outcome, "run", as_json, code, told)
+    return 0 if outcome.unchanged else int(code)
+
+
+def published(outcome: AuditOutcome) -> str:
+    """That a run is published, and where its report is, for the case that its summary cannot be shown."""
+    return f"the run is published in {outcome.run_dir}, its report is {outcome.run_dir / 'report.html'}"
 
 
 def _tell_hooks(loaded: LoadedAudit, what: AuditOutcome | Exception, code: int) -> list[dict[str, object]]:
@@ -152,6 +169,7 @@ def perform_audit(
     interrupts = Interrupts(board, leave)
     try:
         with interrupts, reporter:
+            board.begin_stage("loading the engine")
             from corpus_audit.runners.audit import run_audit
 
             outcome = run_audit(
@@ -206,7 +224,7 @@ def show_unchanged(outcome: AuditOutcome, as_json: bool, told: Sequence[Mapping[
         )
         return 0
     said = "was not judged" if outcome.results is None else f"was judged {outcome.results.verdict.value}"
-    click.echo(
+    write_out(
         f"Nothing to do: snapshot, spec and policy are those of the last run, {outcome.run_dir.name}, which {said}."
     )
     return 0
@@ -256,10 +274,8 @@ def write_summary(run_dir: Path, report: Path) -> None:
         run_dir: the finished run.
         report: the page that the summary ends by naming.
     """
-    import shutil
-
     from corpus_audit.checks.report.model import load_report
     from corpus_audit.checks.report.text import render_summary
 
-    width = min(100, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
-    click.echo(render_summary(load_report(run_dir), str(report), width, colour_on_stdout()), nl=False)
+    summary = render_summary(load_report(run_dir), str(report), width_on_stdout(), colour_on_stdout())
+    write_out(summary, nl=False)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.report import resolve_run
+from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +72,7 @@ def sampling(
         rows = {name: table.to_pylist() for name, table in tables.items()}
         emit_json("sampling", {"run": str(run_dir), "tables": str(out) if out else None, **rows})
     else:
-        click.echo(sampling_summary(str(run.facts["name"]), str(run.facts["run"]), tables), nl=False)
+        write_out(sampling_summary(str(run.facts["name"]), str(run.facts["run"]), tables), nl=False)
 
 
 def _spec(

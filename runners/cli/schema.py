@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import write_document
 
 
 @click.command(short_help="Print the JSON Schema of audit.yaml or policy.yaml.")
@@ -21,4 +22,4 @@ def schema(what: str, as_json: bool) -> None:
     if as_json:
         emit_json("schema", {"json_schema": source.json_schema()})
     else:
-        click.echo(source.json_schema_text(), nl=False)
+        write_document(source.json_schema_text())

@@ -10,7 +10,8 @@ import click
 
 from corpus_audit.checks.report.escapes import safe_text
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, note, width_on_stdout
+from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.search import Overlap
@@ -85,12 +86,12 @@ def search(
         return
     if index.facts.vectors is not None and index.facts.vectors["one_in"] > 1:
         note(f"corpus-audit: one window in {index.facts.vectors['one_in']} has vectors; only those are searched")
-    click.echo(f"Nearest of {windows.windows:,} windows, each with its cosine")
+    write_out(f"Nearest of {windows.windows:,} windows, each with its cosine")
     view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
     if direction is not None:
-        click.echo(_label(overlap, windows.block, direction, view.width))
+        write_out(_label(overlap, windows.block, direction, view.width))
     for line in example_lines(found, view, 1.0 if direction is not None else None):
-        click.echo(line)
+        write_out(line)
 
 
 def _label(overlap: Overlap | None, block: int, direction: str, width: int) -> str:

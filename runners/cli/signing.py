@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from corpus_audit.runners.cli.streams import is_terminal
+
 PASSPHRASE = "CORPUS_AUDIT_PASSPHRASE"
 
 trust_option = click.option(
@@ -50,7 +52,7 @@ def passphrase_from(file: Path | None, what: str, confirm: bool = False) -> str:
         return lines[0] if lines else ""
     if PASSPHRASE in os.environ:
         return os.environ[PASSPHRASE]
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise UsageError(f"no passphrase: give --passphrase-file or set {PASSPHRASE}; there is no terminal to ask")
     return str(click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True))
 

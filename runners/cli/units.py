@@ -9,6 +9,7 @@ import click
 
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import emit_json, json_option
+from corpus_audit.runners.cli.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.reader import Index
@@ -82,7 +83,7 @@ def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool)
         emit_json("units", {"index": str(index.folder), "kind": "experts", **found})
         return
     for line in expert_lines(index, rows, domain, k):
-        click.echo(line)
+        write_out(line)
 
 
 def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
@@ -102,16 +103,16 @@ def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
         emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(held),
                             "tokens": tokens, "units": listed})  # fmt: skip
         return
-    click.echo(f"{len(held):,} of {len(rows):,} units are {said} {tokens:,} tokens")
+    write_out(f"{len(held):,} of {len(rows):,} units are {said} {tokens:,} tokens")
     if dead and len(held):
         bound = dead_bound(int(index.array("documents").sum()))
-        click.echo(f"(each fires on less than {bound:.2%} of tokens, at 95 %, documents as clusters)")
+        write_out(f"(each fires on less than {bound:.2%} of tokens, at 95 %, documents as clusters)")
     for one in listed:
-        click.echo(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
+        write_out(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
     if len(held) > k:
-        click.echo(f"and {len(held) - k:,} more")
+        write_out(f"and {len(held) - k:,} more")
     if not dead and any(str(one["unit"]).startswith("head.") for one in listed):
-        click.echo("(a head's activation is a norm, which is always above 0)")
+        write_out("(a head's activation is a norm, which is always above 0)")
 
 
 def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool) -> None:
@@ -141,21 +142,21 @@ def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: 
                             "of": len(found.rows), "count": len(order), "units": listed})  # fmt: skip
         return
     if not np.isfinite(difference.t).any():
-        click.echo("too few documents on a side: no unit can be judged")
+        write_out("too few documents on a side: no unit can be judged")
         return
     what = f"are more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"
-    click.echo(f"{len(order):,} of {len(found.rows):,} units {what} (q at most 5 %)")
+    write_out(f"{len(order):,} of {len(found.rows):,} units {what} (q at most 5 %)")
     if order:
         head = f"{sides[0]:>9} {fit(safe_text(sides[1]), 9, right=True)}"
-        click.echo(f"{'Mean activation':17} {head}  {'difference [95 %]':27} {'q':>8}")
+        write_out(f"{'Mean activation':17} {head}  {'difference [95 %]':27} {'q':>8}")
     for i in order[:k]:
         reach = f"{difference.value[i]:+.4f} [{difference.low[i]:+.4f}, {difference.high[i]:+.4f}]"
         name = str(names[found.rows[i]])
-        click.echo(f"{name:17} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {_q(found.q[i]):>8}")
+        write_out(f"{name:17} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {_q(found.q[i]):>8}")
     if len(order) > k:
-        click.echo(f"and {len(order) - k:,} more")
+        write_out(f"and {len(order) - k:,} more")
     if order:
-        click.echo("(in order of the interval's end nearer to 0, in the unit's standard deviations)")
+        write_out("(in order of the interval's end nearer to 0, in the unit's standard deviations)")
 
 
 def _q(value: float) -> str:

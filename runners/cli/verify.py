@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option, note
+from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.signing import MOMENT, signoff_of, trust_option
+from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 @trust_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @json_option
+@click.pass_obj
 def verify(
+    session: Session,
+    /,
     signoff: Path,
     full: bool,
     sample: int | None,
@@ -84,25 +88,33 @@ def verify(
             workers=workers or os.cpu_count() or 1,
         )
         with _Hashing(quiet) as hashing:
+            session.leaving = hashing.stop
             verified = verify_signoff(path, trust, asked, starting=hashing.begin)
     except VerificationError as error:
         return _refused(path, error, as_json)
-    return _verified(path, verified, as_json)
+    with presentation(session, f"the sign-off of {verified.statement.predicate.measured.run} is VERIFIED"):
+        _verified(path, verified, as_json)
+    return int(ExitCode.OK)
 
 
 class _Hashing:
     """Progress of hashing on standard error: rate and time left."""
 
     def __init__(self, quiet: bool) -> None:
-        from corpus_audit.pipelines.board import Board
+        from corpus_audit.pipelines.board import process_board
         from corpus_audit.runners.progress import ProgressReporter
 
-        self._board = Board()
+        self._board = process_board()  # which a signal cancels
+        self._board.reset()
         self._reporter = ProgressReporter(self._board, sys.stderr, quiet)
 
     def begin(self, shards: int, size: int) -> Callable[[int], None]:
         self._board.begin_stage(f"hashing {shards:,} shards", total_bytes=size)
         return self._board.advance
+
+    def stop(self) -> None:
+        """End the live line."""
+        self._reporter.stop()
 
     def __enter__(self) -> _Hashing:
         self._board.begin_stage("verifying")
@@ -110,7 +122,7 @@ class _Hashing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reporter.stop()
+        self.stop()
 
 
 def _refused(path: Path, error: Any, as_json: bool) -> int:
@@ -121,11 +133,11 @@ def _refused(path: Path, error: Any, as_json: bool) -> int:
         payload = {"verified": False, "signoff": str(path), "code": str(error.code), "error": str(error)}
         emit_json("verify", payload | {"exit_code": int(code)})
     else:
-        click.echo(f"REFUSED {error.code}: {safe_text(str(error), 1000)}")
+        write_out(f"REFUSED {error.code}: {safe_text(str(error), 1000)}")
     return int(code)
 
 
-def _verified(path: Path, verified: Verified, as_json: bool) -> int:
+def _verified(path: Path, verified: Verified, as_json: bool) -> None:
     from corpus_audit.checks.report.escapes import safe_text
 
     signed, decision = verified.statement.predicate.measured, verified.statement.predicate.decision
@@ -150,9 +162,9 @@ def _verified(path: Path, verified: Verified, as_json: bool) -> int:
                 "exit_code": 0,
             },
         )
-        return int(ExitCode.OK)
+        return
     approvers = ", ".join(verified.approvers)
-    click.echo(
+    write_out(
         f"VERIFIED {safe_text(signed.run, 100)}: {signed.verdict.replace('_', ' ')} by "
         f"{safe_text(signed.policy.name, 60)} {safe_text(signed.policy.version, 20)}; {verified.hashed:,} of "
         f"{len(verified.shards):,} shards hashed; author {verified.author}, approved by {approvers}; "
@@ -160,4 +172,3 @@ def _verified(path: Path, verified: Verified, as_json: bool) -> int:
     )
     for sentence in verified.leaves_open:
         note(f"left open: {sentence}")
-    return int(ExitCode.OK)

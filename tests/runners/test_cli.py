@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.runners.cli.main import COMMANDS, cli, run_command, write_crash_report
+from corpus_audit.runners.cli.crash_report import write_crash_report
+from corpus_audit.runners.cli.main import COMMANDS, cli, run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
 from corpus_audit.schemas.policy_file import load_policy
@@ -269,7 +270,7 @@ def test_wrong_use_exits_2_also_as_json(arguments, capsys):
     assert run_command([*arguments, "--json"], Session()) == 2
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == "corpus-audit/error/1"
-    assert "Error:" in err and "Traceback" not in err
+    assert err.startswith("corpus-audit: ") and err.count("\n") == 1 and "Traceback" not in err
 
 
 def test_a_wrong_spec_names_the_place(tmp_path, capsys):
@@ -315,7 +316,9 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
 
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
     proposals = ModuleType("corpus_audit.runners.init")
-    proposals.propose_audit = lambda paths, target, tokenizer, policy: f"# {paths} {target.name} {tokenizer} {policy}\n"
+    proposals.propose_audit = lambda paths, target, tokenizer, policy, text, ask: SimpleNamespace(
+        text=f"# {paths} {target.name} {tokenizer} {policy}\n", complete=True
+    )
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.init", proposals)
     target = tmp_path / "new.yaml"
     arguments = ["init", "a", "b", "--output", str(target), "--tokenizer", "t.json"]

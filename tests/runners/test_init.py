@@ -49,7 +49,7 @@ def propose(tmp_path: Path, *paths: Path | str, tokenizer: str | None = None) ->
     """The spec that the proposal for these files loads as; a tokenizer stands beside the target."""
     (tmp_path / "tokenizer.json").write_text("{}")
     target = tmp_path / "audit.yaml"
-    target.write_text(propose_audit([str(path) for path in paths], target, tokenizer), encoding="utf-8")
+    target.write_text(propose_audit([str(path) for path in paths], target, tokenizer).text, encoding="utf-8")
     return load_audit(target).spec
 
 
@@ -173,7 +173,7 @@ def test_paths_are_relative_to_the_target(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "tokenizer.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     target = Path("specs/audit.yaml")
-    target.write_text(propose_audit(["data/*.jsonl"], target))
+    target.write_text(propose_audit(["data/*.jsonl"], target).text)
     spec = load_audit(target).spec
     assert spec.snapshot.paths == ("../data/*.jsonl",)
     assert spec.tokenizer == "../tokenizer.json"
@@ -183,7 +183,7 @@ def test_the_tokenizer(tmp_path: Path) -> None:
     data = tmp_path / "project" / "data" / "a.jsonl"
     write_jsonl(data, rows())
     target = tmp_path / "project" / "audit.yaml"
-    text = propose_audit([str(data)], target)
+    text = propose_audit([str(data)], target).text
     target.write_text(text)
     with pytest.raises(SpecError, match="missing key 'tokenizer'"):
         load_audit(target)
@@ -191,11 +191,11 @@ def test_the_tokenizer(tmp_path: Path) -> None:
     target.write_text(text.replace("#tokenizer: path/to/", "tokenizer: "))
     assert load_audit(target).spec.tokenizer == "tokenizer.json"
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert "\ntokenizer: ../tokenizer.json\n" in propose_audit([str(data)], target)
+    assert "\ntokenizer: ../tokenizer.json\n" in propose_audit([str(data)], target).text
     (data.parent / "tokenizer.json").write_text("{}")
-    assert "\ntokenizer: data/tokenizer.json\n" in propose_audit([str(data)], target)
-    assert "\ntokenizer: org/model\n" in propose_audit([str(data)], target, "org/model")
-    assert "\ntokenizer: data/tokenizer.json\n" in propose_audit([str(data)], target, str(data.parent))
+    assert "\ntokenizer: data/tokenizer.json\n" in propose_audit([str(data)], target).text
+    assert "\ntokenizer: org/model\n" in propose_audit([str(data)], target, "org/model").text
+    assert "\ntokenizer: data/tokenizer.json\n" in propose_audit([str(data)], target, str(data.parent)).text
     with pytest.raises(UsageError, match="no such file"):
         propose_audit([str(data)], target, "missing.json")
 
@@ -208,7 +208,10 @@ def test_what_cannot_be_proposed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="empty"):
         propose_audit([str(tmp_path / "empty")], target)
     write_jsonl(tmp_path / "chat.jsonl", [{"messages": [{"role": "user", "content": "hi"}], "turns": 1}])
-    with pytest.raises(UsageError, match=r"no column holds text \(columns: messages, turns\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"no column holds text \(columns: messages \(messages\), turns \(integer\)\); messages holds convers",
+    ):
         propose_audit([str(tmp_path / "chat.jsonl")], target)
     (tmp_path / "nothing.jsonl").write_bytes(b"")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")

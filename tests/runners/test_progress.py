@@ -140,7 +140,7 @@ def test_a_terminal_gets_a_live_line_that_is_cleared(monkeypatch):
         return text in shown
 
     board = Board()
-    board.begin_stage("reading", total_bytes=100)
+    board.begin_stage("reading", total_bytes=100, splits=1)
     board.advance(bytes=50, documents=7)
     with os.fdopen(terminal_end, "w") as stream:
         with ProgressReporter(board, stream):

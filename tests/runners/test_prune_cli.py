@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.used_partials import UsedPartials
@@ -176,6 +176,7 @@ def test_damaged_runs_are_left_alone_and_so_are_partials(output: Path, capsys: p
     assert there(output) == [NAMES[0], NAMES[-1]]
 
 
+@settings(deadline=None)
 @given(
     last=st.none() | st.integers(1, DAYS + 1),
     days=st.none() | st.floats(0, DAYS + 1),

@@ -1,0 +1,70 @@
+"""Wrong command lines: one line on standard error that says what to do, exit code 2, never a traceback."""
+
+import pytest
+
+from corpus_audit.runners.cli.main import COMMANDS, run_command
+from corpus_audit.runners.cli.output import Session
+
+LINES = {
+    "rum audit.yaml": "there is no command 'rum'; is it run?",
+    "xyzzy": "there is no command 'xyzzy'; there are demo, init, run,",
+    "policy chek audit.yaml": "'check'",
+    "policy": "say which command: check, diff, explain",
+    "keys": "say which command: allow, list, new, revoke",
+    "index verfy folder": "is it verify?",
+    "run": "Missing argument 'AUDIT'; see 'corpus-audit run --help'",
+    "run folder": "this is a folder; name the YAML file in it",
+    "run nothing.yaml": "there is no such file; 'corpus-audit init' writes one",
+    "run file.txt": "expected a mapping of keys",
+    "run audit.yaml extra": "'extra' is one argument too many",
+    "run audit.yaml --wrokers 3": "Did you mean '--workers'?",
+    "run audit.yaml --set nme=x": "did you mean 'name'?",
+    "run audit.yaml --engine flnk": "'flnk' is not one of 'embedded'",
+    "report nothing": "nothing: there is no such file or folder",
+    "report folder": "holds no finished run",
+    "report file.txt": "is neither a run directory, an output folder nor an audit.yaml",
+    "check folder": "Missing option '--policy'",
+    "check folder --policy folder": "this is a folder",
+    "drift folder": "Missing argument 'CURRENT'",
+    "drift nothing folder": "nothing: there is no such file or folder",
+    "drift folder file.txt": "holds no finished run",
+    "sampling folder --budget 3X": "'3X' is not a count such as",
+    "sampling file.txt --budget 3B": "is neither a run directory",
+    "history -o nothing": "nothing is no folder",
+    "history -o folder": "holds no finished run",
+    "prune folder": "say which runs to keep",
+    "prune nothing --keep-last 1": "nothing is no folder",
+    "push audit.yaml": "names no object store",
+    "fetch folder out": "is no URL of an object store",
+    "keys list": "there is no such file; 'corpus-audit keys new' begins one",
+    "approve folder --key nothing --yes": "there is no such file",
+    "verify folder": "holds no finished run",
+    "ledger nothing": "there is no such file or folder",
+    "index folder": "this is a folder",
+    "index audit.yaml": "the audit has no embedding section",
+    "lookup mlp.0:1": "holds no activation index",
+    "search": "give one of TEXT, --like and --direction",
+    "units --dead --index nothing": "holds no activation index",
+    "explain x --index file.txt": "holds no activation index",
+    "schema foo": "'foo' is not one of 'audit', 'policy'",
+    "init nothing": "there is no such file or folder",
+    "doctor --nope": "No such option '--nope'",
+    "demo --megabytes 0": "0 is not in the range",
+    "flink begin": "No such command 'begin'",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_one_line_says_what_is_wrong(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.txt").write_text("a line\n")
+    (tmp_path / "audit.yaml").write_text("version: 1\nname: n\nsnapshot: {paths: [data]}\ntokenizer: t.json\n")
+    code = run_command(line.split(), Session())
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("corpus-audit: ") and err.count("\n") == 1 and LINES[line] in err
+
+
+def test_every_command_is_tried():
+    assert {line.split()[0] for line in LINES} >= set(COMMANDS)
