@@ -268,6 +268,9 @@ PER_DOCUMENT = pa.schema(
     metadata={"title": "Every document's counts", "order": "shard, split, row"},
 )
 
+UNKNOWN = "the figure could not be made"
+"""Reason of a figure without a value whose own table gives none."""
+
 METRICS = pa.schema(
     [
         field("metric", pa.string(), "name of the metric"),
@@ -277,6 +280,7 @@ METRICS = pa.schema(
         field("low", pa.float64(), "lower 95 % bound", "unit", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", "unit", nullable=True),
         field("unit", pa.string(), "unit of the value"),
+        field("reason", pa.string(), "why there is no value", nullable=True),
     ],
     metadata={"title": "Every figure that a policy can judge", "order": "metric, slice"},
 )

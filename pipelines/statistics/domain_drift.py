@@ -87,7 +87,8 @@ def domain_drift(
     clusters that both sides hold.
 
     A domain that neither side holds has no bounds: nothing is known of its variance. No domain has any where a side
-    has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965), unless both sides are the same.
+    has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965). Where both sides are the same, every
+    difference is 0, without doubt. A side that holds nothing in the unit has no shares, and there is no difference.
 
     Args:
         only_baseline: documents of the baseline alone.
@@ -97,7 +98,7 @@ def domain_drift(
         level: two-sided confidence level.
 
     Raises:
-        ValueError: if the unit is unknown or a side holds nothing.
+        ValueError: if the unit is unknown.
     """
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is neither documents nor tokens")
@@ -106,9 +107,12 @@ def domain_drift(
     sizes = [int(count.sum()) for count in counts]
     size1, size2 = sizes[0] + sizes[2], sizes[1] + sizes[2]
     if size1 == 0 or size2 == 0:
-        raise ValueError("a side without documents has no shares to compare")
+        return _without_shares(counts, (size1, size2), unit)
     share1, share2 = (counts[0] + counts[2]) / size1, (counts[1] + counts[2]) / size2
     difference = share2 - share1
+    if sizes[0] == sizes[1] == 0 and not any(int(part.documents.sum()) for part in sets[:2]):
+        none, certain = np.zeros(len(difference)), np.ones(len(difference))
+        return DomainDrift(share1, share2, none, none, none, certain, certain)
     pool = DocumentClusters(sum(counts), sum(squares), sum(int(part.documents.sum()) for part in sets))
     unshared = 1 / size1 + 1 / size2 - 2 * sizes[2] / (float(size1) * size2)
     variance = pool.variance() * sum(sizes) * max(unshared, 0.0)
@@ -136,6 +140,17 @@ def domain_drift(
         q=benjamini_hochberg(p),
         reason=reason,
     )
+
+
+def _without_shares(counts: tuple[Integers, ...], sizes: tuple[int, int], unit: str) -> DomainDrift:
+    """What can be said where a side holds nothing in the unit: the other side's shares, and why that is all."""
+    nothing = np.full(len(counts[0]), np.nan)
+    shares = [
+        (own + counts[2]) / size if size else nothing for own, size in zip(counts[:2], sizes, strict=True)
+    ]
+    empty = "baseline" if sizes[1] else "current snapshot"
+    reason = f"the {empty} holds no {unit}" if any(sizes) else f"neither snapshot holds any {unit}"
+    return DomainDrift(shares[0], shares[1], *(nothing,) * 5, reason=reason)
 
 
 def _too_small(unit: str, sizes: list[int], squares: list[int]) -> str | None:
