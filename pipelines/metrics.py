@@ -1,7 +1,8 @@
 """The metrics table: every figure that a policy can judge, in one shape with its denominator and bounds.
 
 Bounds are at 95 %. A figure that is a plain fact of what was read (totals, coverage, dead letters of a full scan) has
-itself as bounds. A figure that the data cannot bound has null bounds, and one without a denominator has a null value and the reason.
+itself as bounds. A figure that the data cannot bound has null bounds, and one without a denominator has a null value
+and the reason.
 """
 
 from __future__ import annotations

@@ -73,7 +73,13 @@ def embedding_metrics(tables: dict[str, pa.Table]) -> pa.Table:
     rows: list[dict[str, Any]] = []
 
     def add(
-        metric: str, slice_: str, value: float | None, n: int, bounds: tuple[Any, Any], unit: str, why: str | None = None
+        metric: str,
+        slice_: str,
+        value: float | None,
+        n: int,
+        bounds: tuple[Any, Any],
+        unit: str,
+        why: str | None = None,
     ) -> None:
         low, high = bounds
         figure = {"metric": metric, "slice": slice_, "value": value, "n": n, "low": low, "high": high, "unit": unit}
@@ -81,7 +87,15 @@ def embedding_metrics(tables: dict[str, pa.Table]) -> pa.Table:
 
     for row in tables["semantic"].to_pylist() if "semantic" in tables else ():
         bounds = row["low"], row["high"]
-        add("semantic_share", f"benchmark={row['benchmark']}", row["share"], row["items"], bounds, "share", row["reason"])
+        add(
+            "semantic_share",
+            f"benchmark={row['benchmark']}",
+            row["share"],
+            row["items"],
+            bounds,
+            "share",
+            row["reason"],
+        )
     for row in tables["semantic"].to_pylist()[:1] if "semantic" in tables else ():
         add("semantic_false_positive_rate", "all", *_rate(row["decoys_near"], row["decoys"]), "share", row["reason"])
     for row in tables["embedding_drift"].to_pylist() if "embedding_drift" in tables else ():

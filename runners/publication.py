@@ -99,7 +99,9 @@ def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
     quantiles = derived.length_quantiles(integers.lengths, domains)
     distance = derived.mixture_distance(domains, intended, unit, groups, sampling) if intended else None
     if intended and distance is None:
-        distance = Estimate(math.nan, math.nan, math.nan)  # there is an intended mixture, and nothing to hold against it
+        distance = Estimate(
+            math.nan, math.nan, math.nan
+        )  # there is an intended mixture, and nothing to hold against it
     metrics = derived.metrics(
         domains=domains,
         proportions=proportions,

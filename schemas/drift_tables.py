@@ -15,8 +15,10 @@ FEATURE_JOINT = " | "
 NOTHING_CHANGED = "no token's share changed: there is no change to attribute"
 """Reason of DRIFT_PARTS where every token has the share that it had; two runs without tokens have another one."""
 
-EVEN_COPIES = "one side holds every document of the other, and every token has the same share in both: there is no drift"
-"""Reason of DRIFT where a slice was repeated as a whole, or as good as: the distributions are equal, the documents not."""
+EVEN_COPIES = (
+    "one side holds every document of the other, and every token has the same share in both: there is no drift"
+)
+"""Reason of DRIFT where a slice was repeated as a whole: the distributions are equal, the documents are not."""
 
 _BASELINE = field("baseline", pa.string(), "label of the baseline")
 _DOMAIN = field("domain", pa.string(), "value of the primary facet, or (all)")
@@ -58,7 +60,9 @@ DRIFT_TOKENS = pa.schema(
         field("count_current", pa.int64(), "occurrences in the current snapshot", "tokens"),
         field("documents_baseline", pa.int64(), "baseline documents that hold it", "documents"),
         field("documents_current", pa.int64(), "current documents that hold it", "documents"),
-        field("share_baseline", pa.float64(), "share of the baseline's tokens; null without any", "share", nullable=True),
+        field(
+            "share_baseline", pa.float64(), "share of the baseline's tokens; null without any", "share", nullable=True
+        ),
         field("share_current", pa.float64(), "share of the current tokens; null without any", "share", nullable=True),
         field(
             "log2_ratio",
@@ -96,7 +100,11 @@ DRIFT_PARTS = pa.schema(
         field("part", pa.string(), "total, mixture or content; a domain's parts are its contributions to the total"),
         field("tvd", pa.float64(), "half the summed absolute change that the part makes", "share", nullable=True),
         field(
-            "attribution", pa.float64(), "signed share of the total's change that the part explains", "share", nullable=True
+            "attribution",
+            pa.float64(),
+            "signed share of the total's change that the part explains",
+            "share",
+            nullable=True,
         ),
         field("tvd_null_mean", pa.float64(), "what chance alone gives the content part", "share", nullable=True),
         field("tvd_excess", pa.float64(), "tvd - tvd_null_mean", "share", nullable=True),

@@ -35,7 +35,12 @@ TOP = 4
 RATIOS = 4.0
 """Log2 ratio that the axis of tokens may always reach; beyond the furthest token an interval is cut."""
 
-CASES = {"new": "not in the baseline", "gone": "not here any more", "same": "the same documents", "even": "copies alone"}
+CASES = {
+    "new": "not in the baseline",
+    "gone": "not here any more",
+    "same": "the same documents",
+    "even": "copies alone",
+}
 
 
 def name_of(row: DistanceRow | PartRow | LengthShift | TurnoverRow) -> str:

@@ -31,7 +31,7 @@ class DistanceRow:
 
 @dataclass(frozen=True)
 class ShareShift:
-    """A domain's share of tokens before and now; the bounds are of the difference. A side without tokens has no shares."""
+    """A domain's share of tokens before and now, the bounds of the difference; a side without tokens has no shares."""
 
     domain: str
     before: float | None

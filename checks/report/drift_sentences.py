@@ -56,7 +56,9 @@ def headline(view: DriftView) -> str:
             return "Both hold the same documents: nothing changed."
         return "Both hold the same documents, so the token distributions are the same."
     if row.case == "even":
-        return "One holds every document of the other, and every token has the same share in both: the text did not drift."
+        return (
+            "One holds every document of the other, and every token has the same share in both: the text did not drift."
+        )
     figures = f"{bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance, p = {row.p:.4f}"
     if row.reading == "drift":
         return f"The token distributions have drifted apart by {figures}; chance alone gives {bits(row.null_mean)}."
@@ -149,7 +151,11 @@ def _shares(view: DriftView) -> Iterator[Sentence]:
 
 def _untold_shares(view: DriftView) -> list[ShareShift]:
     """Domains whose change of share has no bounds; one that neither side has anything of did not change."""
-    return [row for row in view.shares if row.reading == "insufficient" and (row.difference is None or row.before or row.now)]
+    return [
+        row
+        for row in view.shares
+        if row.reading == "insufficient" and (row.difference is None or row.before or row.now)
+    ]
 
 
 def _points(difference: float | None) -> str:

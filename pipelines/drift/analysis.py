@@ -20,7 +20,7 @@ from corpus_audit.pipelines.drift.turnover import turnover
 from corpus_audit.pipelines.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.pipelines.statistics.decomposition import decompose
-from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift
+from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift, shares_alone
 from corpus_audit.pipelines.statistics.permutation import (
     PERMUTATIONS,
     STATISTICS,
@@ -134,7 +134,8 @@ def drift(
                 label,
                 samples.names,
                 unit,
-                domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
+                shares_alone(samples.only_baseline, samples.only_current, samples.shared, unit)
+                or domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
             )
             for unit in UNITS
         ),

@@ -35,7 +35,9 @@ def near_duplicate_metrics(table: pa.Table) -> pa.Table:
     for row in table.to_pylist():
         metric = f"near_duplicate_rate_{row['scope']}"
         slice_ = _slice(row["baseline"], row["domain"]) if row["baseline"] else _domain(row["domain"])
-        rows.append(_row(metric, slice_, row["rate"], row["documents"], row["low"], row["high"], "share", row["reason"]))
+        rows.append(
+            _row(metric, slice_, row["rate"], row["documents"], row["low"], row["high"], "share", row["reason"])
+        )
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 

@@ -88,7 +88,7 @@ def domain_drift(
 
     A domain that neither side holds has no bounds: nothing is known of its variance. No domain has any where a side
     has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965). Where both sides are the same, every
-    difference is 0, without doubt. A side that holds nothing in the unit has no shares, and there is no difference.
+    difference is 0, without doubt.
 
     Args:
         only_baseline: documents of the baseline alone.
@@ -98,7 +98,7 @@ def domain_drift(
         level: two-sided confidence level.
 
     Raises:
-        ValueError: if the unit is unknown.
+        ValueError: if the unit is unknown or a side holds nothing; see `shares_alone`.
     """
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is neither documents nor tokens")
@@ -107,7 +107,7 @@ def domain_drift(
     sizes = [int(count.sum()) for count in counts]
     size1, size2 = sizes[0] + sizes[2], sizes[1] + sizes[2]
     if size1 == 0 or size2 == 0:
-        return _without_shares(counts, (size1, size2), unit)
+        raise ValueError("a side without documents has no shares to compare")
     share1, share2 = (counts[0] + counts[2]) / size1, (counts[1] + counts[2]) / size2
     difference = share2 - share1
     if sizes[0] == sizes[1] == 0 and not any(int(part.documents.sum()) for part in sets[:2]):
@@ -142,15 +142,27 @@ def domain_drift(
     )
 
 
-def _without_shares(counts: tuple[Integers, ...], sizes: tuple[int, int], unit: str) -> DomainDrift:
-    """What can be said where a side holds nothing in the unit: the other side's shares, and why that is all."""
-    nothing = np.full(len(counts[0]), np.nan)
-    shares = [
-        (own + counts[2]) / size if size else nothing for own, size in zip(counts[:2], sizes, strict=True)
-    ]
-    empty = "baseline" if sizes[1] else "current snapshot"
-    reason = f"the {empty} holds no {unit}" if any(sizes) else f"neither snapshot holds any {unit}"
-    return DomainDrift(shares[0], shares[1], *(nothing,) * 5, reason=reason)
+def shares_alone(
+    only_baseline: DomainSample, only_current: DomainSample, shared: DomainSample, unit: str
+) -> DomainDrift | None:
+    """What can be said where a side holds nothing in the unit: the other side's shares, and why that is all.
+
+    None where both sides hold something: `domain_drift` compares them.
+
+    Args:
+        only_baseline, only_current, shared, unit: as for `domain_drift`.
+    """
+    both = shared.amounts(unit)[0]
+    counts = [side.amounts(unit)[0] + both for side in (only_baseline, only_current)]
+    before, now = (int(count.sum()) for count in counts)
+    if before and now:
+        return None
+    nothing = np.full(len(both), np.nan)
+    shares = [count / size if size else nothing for count, size in zip(counts, (before, now), strict=True)]
+    reason = f"neither snapshot holds any {unit}"
+    if before or now:
+        reason = f"the {'baseline' if now else 'current snapshot'} holds no {unit}"
+    return DomainDrift(*shares, *(nothing,) * 5, reason=reason)
 
 
 def _too_small(unit: str, sizes: list[int], squares: list[int]) -> str | None:
