@@ -34,7 +34,7 @@ from corpus_audit.schemas.results import (
     verdict_of,
 )
 from corpus_audit.schemas.slices import Pattern
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.tables import METRICS, SAME_DOCUMENTS
 
 Row = dict[str, Any]
 Slices = dict[str, list[Row]]
@@ -188,7 +188,8 @@ def _outcome(rule: Rule, rows: Sequence[Row], reference: Reference | None) -> Ou
     assert isinstance(figure, Figure)
     if not figure.finite:
         return Outcome(Status.ERROR, "The figure or one of its bounds is not a finite number.")
-    if row["n"] is None or row["n"] < rule.minimum_n:
+    certain = row.get("reason") == SAME_DOCUMENTS  # a fact: no number of documents is too small for it
+    if row["n"] is None or (row["n"] < rule.minimum_n and not certain):
         seen = "unknown" if row["n"] is None else f"{row['n']:,}"
         return Outcome(Status.INSUFFICIENT, f"n is {seen}; the rule needs {rule.minimum_n:,}.")
     if reference is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.reading.documents import PRIMARY
 from corpus_audit.schemas.drift_tables import NOTHING_CHANGED
-from corpus_audit.schemas.tables import ALL_DOMAINS, METRICS, UNKNOWN
+from corpus_audit.schemas.tables import ALL_DOMAINS, METRICS, SAME_DOCUMENTS, UNKNOWN
 
 Row = dict[str, Any]
 
@@ -26,7 +26,27 @@ def drift_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
         *_classifier(tables["drift_classifier"]),
         *_tokens(tables["drift_tokens"], tables["drift"]),
     ]
-    return pa.Table.from_pylist(rows, schema=METRICS)
+    return pa.Table.from_pylist(list(_marked(rows, tables["turnover"])), schema=METRICS)
+
+
+def _marked(rows: Iterable[Row], turnover: pa.Table) -> Iterator[Row]:
+    """The rows, with `SAME_DOCUMENTS` as the reason of figures that nothing is unknown of: no document came or went.
+
+    The share of a domain depends on the documents of all others too.
+    """
+    changed = [row for row in turnover.to_pylist() if row["added"] or row["removed"]]
+    moved = {row["baseline"] for row in changed}
+    slices = {_slice(row["baseline"], row["domain"]) for row in changed}
+    of = {_slice(row["baseline"], row["domain"]): row["baseline"] for row in turnover.to_pylist()}
+    for row in rows:
+        same = row["slice"] in of and row["slice"] not in slices
+        if row["metric"].startswith("domain_share_change_"):
+            same = row["slice"] in of and of[row["slice"]] not in moved
+        if not same or row["value"] is None:
+            yield row
+            continue
+        ends = {end: row["value"] if row[end] is None else row[end] for end in ("low", "high")}
+        yield row | ends | {"reason": SAME_DOCUMENTS}
 
 
 def near_duplicate_metrics(table: pa.Table) -> pa.Table:
