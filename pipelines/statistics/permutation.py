@@ -150,7 +150,7 @@ def without_tokens(before: bool, now: bool) -> str:
     """Why two sides of which one or both have no tokens cannot be compared; whether each has some."""
     if before or now:
         return f"the {'current snapshot' if before else 'baseline'} holds no tokens"
-    return "neither snapshot holds a token: there is nothing to compare"
+    return "neither snapshot holds a token"
 
 
 def _unchanged(reason: str) -> DriftSummary:
