@@ -36,7 +36,7 @@ from corpus_audit.schemas.policy_file import LoadedPolicy, read_policy
 from corpus_audit.schemas.results import Reference, Status
 
 METRIC = "table.corpus_audit_figures"
-COLUMNS = ("slice", "value", "n", "low", "high", "unit")
+COLUMNS = ("slice", "value", "n", "low", "high", "unit", "reason")
 
 
 class AuditFigures(TableMetricProvider):
@@ -56,7 +56,9 @@ class AuditFigures(TableMetricProvider):
     ) -> list[list[Any]]:
         table, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, domain_type=MetricDomainTypes.TABLE)
         rows = table[table["metric"] == metric_value_kwargs["metric"]]
-        return [list(row) for row in zip(*(_values(rows[column]) for column in COLUMNS), strict=True)]
+        nothing = [None] * len(rows)  # runs of earlier versions, and other people's frames, have no reasons
+        columns = (_values(rows[column]) if column in rows else nothing for column in COLUMNS)
+        return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _values(column: pd.Series) -> list[Any]:

@@ -34,10 +34,13 @@ from corpus_audit.schemas.results import (
     verdict_of,
 )
 from corpus_audit.schemas.slices import Pattern
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.tables import METRICS, SAME_DOCUMENTS
 
 Row = dict[str, Any]
 Slices = dict[str, list[Row]]
+
+_LATER = ("reason",)
+"""Columns of the table of metrics that runs of earlier versions have not."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,15 @@ def rows_by_slice(metrics: pa.Table, wanted: set[str]) -> dict[str, Slices]:
     Raises:
         StoreError: the table lacks a column, has one twice or of another type, or a row without metric or slice.
     """
-    for name in METRICS.names:
+    names = [name for name in METRICS.names if name not in _LATER or name in metrics.schema.names]
+    for name in names:
         if metrics.schema.names.count(name) != 1 or metrics.schema.field(name).type != METRICS.field(name).type:
             raise StoreError(f"the table of metrics has no column {name} of type {METRICS.field(name).type}")
     if metrics["metric"].null_count or metrics["slice"].null_count:
         raise StoreError("the table of metrics has a row without metric or slice")
     chosen = metrics.filter(pc.is_in(metrics["metric"], value_set=pa.array(sorted(wanted), pa.string())))
     found: dict[str, Slices] = {}
-    for row in chosen.select(METRICS.names).to_pylist():
+    for row in chosen.select(names).to_pylist():
         found.setdefault(row["metric"], {}).setdefault(row["slice"], []).append(row)
     return found
 
@@ -179,12 +183,13 @@ def _outcome(rule: Rule, rows: Sequence[Row], reference: Reference | None) -> Ou
         return Outcome(Status.ERROR, f"The metric is ambiguous: the run has {len(rows)} rows of it for this slice.")
     row = rows[0]
     if row["value"] is None:
-        return Outcome(Status.MISSING, "The metric is null: there is nothing to divide by.")
+        return Outcome(Status.MISSING, f"The metric is null: {row.get('reason') or 'there is nothing to divide by'}.")
     figure: Figure | Outcome = Figure(row["value"], row["low"], row["high"])
     assert isinstance(figure, Figure)
     if not figure.finite:
         return Outcome(Status.ERROR, "The figure or one of its bounds is not a finite number.")
-    if row["n"] is None or row["n"] < rule.minimum_n:
+    certain = row.get("reason") == SAME_DOCUMENTS  # a fact: no number of documents is too small for it
+    if row["n"] is None or (row["n"] < rule.minimum_n and not certain):
         seen = "unknown" if row["n"] is None else f"{row['n']:,}"
         return Outcome(Status.INSUFFICIENT, f"n is {seen}; the rule needs {rule.minimum_n:,}.")
     if reference is not None:

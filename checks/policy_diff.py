@@ -101,10 +101,11 @@ def _waivers(before: Policy, after: Policy) -> Iterator[Change]:
                 f"is new: rule {waiver.rule} ({waiver.slice}) may fail until {waiver.expires}",
             )
         elif old[id_] != waiver:
-            yield from _waiver(old[id_], waiver)
+            units = {rule.id: unit_of(rule) for rule in after.rules}
+            yield from _waiver(old[id_], waiver, units.get(waiver.rule, ""))
 
 
-def _waiver(old: Waiver, new: Waiver) -> Iterator[Change]:
+def _waiver(old: Waiver, new: Waiver, unit: str) -> Iterator[Change]:
     where = f"waiver {new.id}"
     if (old.rule, old.slice) != (new.rule, new.slice):
         yield Change("changed", where, f"covers {new.rule} ({new.slice}) instead of {old.rule} ({old.slice})")
@@ -113,7 +114,7 @@ def _waiver(old: Waiver, new: Waiver) -> Iterator[Change]:
         yield Change(direction, where, f"expires on {new.expires} instead of {old.expires}")
     yield from (
         Change(change.direction, where, change.text.replace("void", "is void", 1))
-        for change in _bounds(new.id, "void", old.holds_while, new.holds_while, "")
+        for change in _bounds(new.id, "void", old.holds_while, new.holds_while, unit)
     )
     if (old.owner, old.approved_by, old.ticket, old.created) != (new.owner, new.approved_by, new.ticket, new.created):
         yield Change("changed", where, "owner, approver, ticket or day of making changed")

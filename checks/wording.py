@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from corpus_audit.checks.report import numbers
 from corpus_audit.schemas.results import Bound
 
 
 def figure(value: float | None, unit: str) -> str:
     """A figure in its unit: shares in per cent, whole numbers whole, others with four significant digits."""
-    if value is None:
+    if value is None or not isfinite(value):
         return numbers.NONE
     if unit in ("share", "probability"):
         shown = f"{100 * value:.3g}" if abs(value) < 0.9995 else f"{100 * value:.5g}"

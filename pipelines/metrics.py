@@ -1,7 +1,8 @@
 """The metrics table: every figure that a policy can judge, in one shape with its denominator and bounds.
 
 Bounds are at 95 %. A figure that is a plain fact of what was read (totals, coverage, dead letters of a full scan) has
-itself as bounds. A figure that the data cannot bound has null bounds, and one without a denominator has a null value.
+itself as bounds. A figure that the data cannot bound has null bounds, and one without a denominator has a null value
+and the reason.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def metrics(
         shards: one row a shard of the snapshot.
         outcomes: what became of every row, by reason.
         verified_documents: documents that were verified, in all partials.
-        mixture: distance from the intended mixture, from `derived.mixture_distance`.
+        mixture: distance from the intended mixture, from `derived.mixture_distance`; NaN where there is none.
         mixture_unit: its unit.
 
     Returns:
@@ -92,8 +93,8 @@ def metrics(
     ]
     if mixture is not None:
         size = int(totals.totals[mixture_unit].sum())
-        name = f"mixture_tvd_{mixture_unit}"
-        rows.append(_rows(name, [ALL], [mixture.value], [size], [mixture.low], [mixture.high], "share"))
+        name, none = f"mixture_tvd_{mixture_unit}", f"there are no {mixture_unit} to have shares of"
+        rows.append(_rows(name, [ALL], [mixture.value], [size], [mixture.low], [mixture.high], "share", none))
     return pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")]).combine_chunks()
 
 
@@ -105,30 +106,38 @@ def _rows(
     low: npt.ArrayLike | pa.ChunkedArray,
     high: npt.ArrayLike | pa.ChunkedArray,
     unit: str,
+    absent: str = "there is nothing to divide by",
 ) -> pa.Table:
-    """Rows of one metric; NaN becomes null."""
+    """Rows of one metric; NaN becomes null, and ``absent`` says why."""
     size = len(slices)
     names = slices if isinstance(slices, pa.Array | pa.ChunkedArray) else pa.array(slices, pa.string())
+    values = nullable(value)
     return pa.table(
         {
             "metric": pa.repeat(metric, size),
             "slice": names,
-            "value": nullable(value),
+            "value": values,
             "n": pa.array(np.asarray(n, dtype=np.int64)),
             "low": nullable(low),
             "high": nullable(high),
             "unit": pa.repeat(unit, size),
+            "reason": pc.if_else(pc.is_null(values), pa.scalar(absent), pa.scalar(None, pa.string())),
         },
         schema=tables.METRICS,
     )
 
 
 def _from_columns(
-    metric: str, slices: pa.ChunkedArray, table: pa.Table, columns: tuple[str, str, str, str], unit: str
+    metric: str,
+    slices: pa.ChunkedArray,
+    table: pa.Table,
+    columns: tuple[str, str, str, str],
+    unit: str,
+    absent: str = "there is nothing to divide by",
 ) -> pa.Table:
     """Rows of one metric from a table's columns: value, n, low, high."""
     value, n, low, high = (table[name] for name in columns)
-    return _rows(metric, slices, value, n, low, high, unit)
+    return _rows(metric, slices, value, n, low, high, unit, absent)
 
 
 def _exact(metric: str, slices: Sequence[str], value: npt.ArrayLike, n: npt.ArrayLike, unit: str) -> pa.Table:
@@ -245,13 +254,14 @@ def _duplicates(duplicates: pa.Table, totals: FacetTotals, sampled: bool) -> lis
             by_domain = np.append(_with_sum(totals.squares["tokens"]).astype(np.float64), np.nan)
             squares = by_domain[place]
         share, low, high = duplicate_share(duplicates[f"duplicate_{unit}"].to_numpy(), total, squares)
+        none = f"there are no {unit} here"
         across = _ratio(duplicates[f"across_{unit}"].to_numpy(), total)
         unknown = np.full(len(total), np.nan)
         if sampled:
             low = high = unknown
         bounds = unknown if sampled else across
-        found.append(_rows(f"duplicate_share_{unit}", slices, share, total, low, high, "share"))
-        found.append(_rows(f"across_share_{unit}", slices, across, total, bounds, bounds, "share"))
+        found.append(_rows(f"duplicate_share_{unit}", slices, share, total, low, high, "share", none))
+        found.append(_rows(f"across_share_{unit}", slices, across, total, bounds, bounds, "share", none))
     return found
 
 
@@ -263,5 +273,5 @@ def _vocabulary(vocabulary: pa.Table, vocabulary_size: int, sampled: bool) -> li
     columns = ("effective", "tokens", "effective_low", "effective_high")
     return [
         _rows("vocabulary_coverage", slices, coverage, size, coverage, highest, "share"),
-        _from_columns("effective_vocabulary", slices, vocabulary, columns, "token ids"),
+        _from_columns("effective_vocabulary", slices, vocabulary, columns, "token ids", "there are no tokens here"),
     ]

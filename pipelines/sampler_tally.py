@@ -207,7 +207,7 @@ def _members_file(run: RunDirectory, log: SamplerLog) -> Path:
     path = run.folder / "tables" / "per_document.parquet"
     if not path.is_file():
         raise UsageError(
-            f"sampler log {log.path}: it has no column {log.spec.domain!r}, and {run.folder} has no table per_document "
+            f"sampler log {log.path}: it has no column {log.spec.domain!r}, and the run has no table per_document "
             "in which ids could be looked up; run the audit with --per-document"
         )
     return path

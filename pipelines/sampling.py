@@ -71,7 +71,10 @@ def sampling_tables(run: RunDirectory, spec: SamplingSpec, base: Path) -> dict[s
     """
     contents = Contents.of(run.table("duplicates"))
     if not contents.unique_tokens.sum():
-        raise NoVerdictError(f"{run.folder} counted no tokens: there is nothing to sample")
+        raise NoVerdictError(
+            f"the corpus holds no tokens in {int(contents.documents.sum()):,} documents, so there is nothing to "
+            "sample: look at document.text, or leave out sampling"
+        )
     planned = [_plan(run, contents, strategy, spec, base) for strategy in spec.strategies]
     note = _note(run)
     tables = {
@@ -244,7 +247,7 @@ def _summary(plan: _Planned, spec: SamplingSpec, note: str | None) -> dict[str, 
         "effective_sample": kish,
         "effective_sample_share": kish / total,
         "kl_natural": figures.kl_divergence(allocation.share, unique / total),
-        "effective_domains": figures.effective_number(allocation.share),
+        "effective_domains": figures.effective_number(allocation.share) if allocated else 0.0,
         "misread_distance": figures.total_variation(allocation.share, _other_unit(plan)[1]),
         "note": "; ".join(text for text in notes if text) or None,
     }

@@ -43,7 +43,7 @@ from corpus_audit.runners.shard_states import ShardState
 from corpus_audit.runners.timings import Timings
 from corpus_audit.runners.unchanged import inputs_digest, unchanged_run
 from corpus_audit.schemas.audit_file import LoadedAudit
-from corpus_audit.schemas.errors import ExitCode, NoVerdictError, StoreError, TokenizerMismatchError
+from corpus_audit.schemas.errors import AuditError, ExitCode, NoVerdictError, StoreError, TokenizerMismatchError
 from corpus_audit.schemas.results import Results
 from corpus_audit.schemas.snapshot import ShardStatus, UnreadFile
 
@@ -98,9 +98,22 @@ def run_audit(
         try:
             with ExitStack() as stack:
                 run = _Run(loaded, output, workers or default_workers(), board, rehash, engine, stack)
-                return run.perform(if_changed)
+                try:
+                    return run.perform(if_changed)
+                except AuditError as error:
+                    error.args = tuple(_without_staging(text, run.staged) for text in error.args)
+                    raise
         finally:
             clear_staging(output)
+
+
+def _without_staging(text: object, staged: StagedRun) -> object:
+    """An error's text without the folder in which the run is made: when somebody reads it, the folder is gone."""
+    if not isinstance(text, str):
+        return text
+    for folder in (staged.folder, staged.folder.with_suffix(".work")):
+        text = text.replace(str(folder), "the run in the making")
+    return text
 
 
 class _Run:

@@ -19,7 +19,7 @@ from corpus_audit.pipelines.measures.contamination import Contamination
 from corpus_audit.pipelines.partials import Partial
 from corpus_audit.pipelines.tokenization import Tokenization
 from corpus_audit.schemas.benchmarks import ContaminationSpec
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.tables import METRICS, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def contamination_metrics(tables: dict[str, pa.Table]) -> pa.Table:
         metric: str, slice_: str, row: dict[str, Any], value: str, n: str, low: str | None, high: str | None
     ) -> None:
         bounds = {"low": row[low] if low else None, "high": row[high] if high else None}
-        rows.append({"metric": metric, "slice": slice_, "value": row[value], "n": row[n], **bounds, "unit": "share"})
+        figure = {"metric": metric, "slice": slice_, "value": row[value], "n": row[n], **bounds, "unit": "share"}
+        rows.append(figure | {"reason": (row["reason"] or UNKNOWN) if row[value] is None else None})
 
     for row in tables["contamination"].to_pylist():
         slice_ = f"benchmark={row['benchmark']},rule={row['rule']}"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.checks.report.drift_readings import reading, token_text
+from corpus_audit.checks.report import numbers
+from corpus_audit.checks.report.drift_readings import case, reading, token_text
 from corpus_audit.checks.report.text import safe_text
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
@@ -29,6 +30,10 @@ def _of(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     rows = [row for row in tables["drift"].to_pylist() if row["baseline"] == label and row["statistic"] == "jsd"]
     overall = next(row for row in rows if row["domain"] == ALL_DOMAINS)
     lines = [f"Drift from {safe_text(label)}", "─" * WIDTH]
+    turnover = [row for row in tables["turnover"].to_pylist() if row["baseline"] == label]
+    if case(overall) == "same" and not any(row["added"] or row["removed"] for row in turnover):
+        kept = numbers.plural(turnover[0]["kept"], "document")
+        return [*lines, f"Nothing changed: both hold the same {kept}."]
     lines += _paragraph("Tokens", _headline(overall))
     parts = {
         row["part"]: row
@@ -52,7 +57,7 @@ def _headline(row: Row) -> str:
         return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
     bounds = f"{row['excess']:.5f} bits beyond chance [{row['low']:.5f}, {row['high']:.5f}], p {row['p']:.4f}"
     if row["permutations"] == 0:
-        return f"No drift: {row['reason']}."
+        return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
     if found == "drift":
         return f"Drift is shown: the token distributions are {bounds}."
     return f"No drift is shown: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
@@ -61,7 +66,7 @@ def _headline(row: Row) -> str:
 def _parts(parts: Mapping[str, Row]) -> str:
     mixture, content = parts["mixture"], parts["content"]
     if mixture["attribution"] is None:
-        return "Nothing changed."
+        return f"{mixture['reason'][:1].upper()}{mixture['reason'][1:]}."
     return (
         f"{mixture['attribution']:.0%} of the change of token shares is the mix of domains, "
         f"{content['attribution']:.0%} is the text within them."
@@ -97,14 +102,13 @@ def _domains(label: str, rows: list[Row], tables: Mapping[str, pa.Table]) -> lis
     }
     lines = [f"{'Share of tokens':<30}{'before':>9}{'now':>9}{'change':>9}   {'text':<20}"]
     by_domain = {row["domain"]: row for row in rows}
-    ordered = sorted(shares.values(), key=lambda row: -abs(row["difference"]))
+    ordered = sorted(shares.values(), key=lambda row: -abs(row["difference"] or 0.0))
     for row in ordered[:LISTED]:
         jsd = by_domain.get(row["domain"])
         verdict = reading(jsd) if jsd else ""
-        lines.append(
-            f"{safe_text(row['domain'])[:29]:<30}{row['share_baseline']:>9.2%}{row['share_current']:>9.2%}"
-            f"{row['difference']:>+9.2%}   {verdict:<20}".rstrip()
-        )
+        before, now = (_share(row[side]) for side in ("share_baseline", "share_current"))
+        moved = numbers.NONE if row["difference"] is None else f"{row['difference']:+.2%}"
+        lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {verdict:<20}".rstrip())
     if len(ordered) > LISTED:
         lines.append(f"and {len(ordered) - LISTED} more domains, which moved less")
     return lines
@@ -123,5 +127,10 @@ def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     return lines
 
 
+def _share(value: float | None) -> str:
+    return numbers.NONE if value is None else f"{value:.2%}"
+
+
 def _named(row: Row) -> str:
-    return f"{token_text(row['text'])} ({row['log2_ratio']:+.1f})"
+    ratio = "" if row["log2_ratio"] is None else f" ({row['log2_ratio']:+.1f})"
+    return f"{token_text(row['text'])}{ratio}"

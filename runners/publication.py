@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from corpus_audit.pipelines.measures.records import RECORDS, Records
 from corpus_audit.pipelines.partials import PartialReader
 from corpus_audit.pipelines.profile import hash_column
 from corpus_audit.pipelines.run_directory import StagedRun
+from corpus_audit.pipelines.statistics.proportions import Estimate
 from corpus_audit.runners.recording import stage_trends
 from corpus_audit.runners.run_facts import Material, copies_of, run_facts, verified_documents
 from corpus_audit.schemas import tables
@@ -98,6 +100,10 @@ def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
     proportions = derived.proportions(domains, groups, intended, unit, sampling)
     quantiles = derived.length_quantiles(integers.lengths, domains)
     distance = derived.mixture_distance(domains, intended, unit, groups, sampling) if intended else None
+    if intended and distance is None:
+        distance = Estimate(
+            math.nan, math.nan, math.nan
+        )  # there is an intended mixture, and nothing to hold against it
     metrics = derived.metrics(
         domains=domains,
         proportions=proportions,

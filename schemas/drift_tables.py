@@ -12,6 +12,14 @@ from corpus_audit.schemas.fields import field
 FEATURE_JOINT = " | "
 """Between the single tokens that a classifier's bucket is named by; pairs of tokens in the bucket have no name."""
 
+NOTHING_CHANGED = "no token's share changed: there is no change to attribute"
+"""Reason of DRIFT_PARTS where every token has the share that it had; two runs without tokens have another one."""
+
+EVEN_COPIES = (
+    "one side holds every document of the other, and every token has the same share in both: there is no drift"
+)
+"""Reason of DRIFT where a slice was repeated as a whole: the distributions are equal, the documents are not."""
+
 _BASELINE = field("baseline", pa.string(), "label of the baseline")
 _DOMAIN = field("domain", pa.string(), "value of the primary facet, or (all)")
 
@@ -52,12 +60,20 @@ DRIFT_TOKENS = pa.schema(
         field("count_current", pa.int64(), "occurrences in the current snapshot", "tokens"),
         field("documents_baseline", pa.int64(), "baseline documents that hold it", "documents"),
         field("documents_current", pa.int64(), "current documents that hold it", "documents"),
-        field("share_baseline", pa.float64(), "share of the baseline's tokens", "share"),
-        field("share_current", pa.float64(), "share of the current tokens", "share"),
-        field("log2_ratio", pa.float64(), "log2 of current over baseline, half a token added", "bits"),
+        field(
+            "share_baseline", pa.float64(), "share of the baseline's tokens; null without any", "share", nullable=True
+        ),
+        field("share_current", pa.float64(), "share of the current tokens; null without any", "share", nullable=True),
+        field(
+            "log2_ratio",
+            pa.float64(),
+            "log2 of current over baseline, half a token added; null where a side has no tokens",
+            "bits",
+            nullable=True,
+        ),
         field("low", pa.float64(), "lower 95 % bound of log2_ratio", "bits", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of log2_ratio", "bits", nullable=True),
-        field("z", pa.float64(), "document-clustered z of the difference of shares", nullable=True),
+        field("z", pa.float64(), "document-clustered z of the difference of shares; null: not tested", nullable=True),
         field("log_odds_z", pa.float64(), "Monroe log-odds z over sqrt(deff)", nullable=True),
         field("p", pa.float64(), "two-sided p against |log2 ratio| <= the interval null", "probability", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg q over the tested tokens of the slice", nullable=True),
@@ -82,13 +98,20 @@ DRIFT_PARTS = pa.schema(
         _BASELINE,
         _DOMAIN,
         field("part", pa.string(), "total, mixture or content; a domain's parts are its contributions to the total"),
-        field("tvd", pa.float64(), "half the summed absolute change that the part makes", "share"),
-        field("attribution", pa.float64(), "signed share of the total's change that the part explains", "share"),
+        field("tvd", pa.float64(), "half the summed absolute change that the part makes", "share", nullable=True),
+        field(
+            "attribution",
+            pa.float64(),
+            "signed share of the total's change that the part explains",
+            "share",
+            nullable=True,
+        ),
         field("tvd_null_mean", pa.float64(), "what chance alone gives the content part", "share", nullable=True),
         field("tvd_excess", pa.float64(), "tvd - tvd_null_mean", "share", nullable=True),
         field("top_tokens", pa.list_(pa.int32()), "the tokens whose share the part changes most"),
         field("top_texts", pa.list_(pa.string()), "what they decode to"),
         field("top_changes", pa.list_(pa.float64()), "and by how much", "share"),
+        field("reason", pa.string(), "why there is no change, or none to attribute", nullable=True),
     ],
     metadata={
         "title": "How much of the change is the mix and how much is the text (Kitagawa-Oaxaca-Blinder)",
@@ -101,14 +124,14 @@ DRIFT_DOMAINS = pa.schema(
         _BASELINE,
         field("domain", pa.string(), "value of the primary facet"),
         field("unit", pa.string(), "documents or tokens"),
-        field("share_baseline", pa.float64(), "share of the baseline", "share"),
-        field("share_current", pa.float64(), "share of the current snapshot", "share"),
-        field("difference", pa.float64(), "current - baseline", "share"),
+        field("share_baseline", pa.float64(), "share of the baseline; null if it has nothing", "share", nullable=True),
+        field("share_current", pa.float64(), "share of the current; null if it has nothing", "share", nullable=True),
+        field("difference", pa.float64(), "current - baseline", "share", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the difference", "share", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of the difference", "share", nullable=True),
         field("p", pa.float64(), "two-sided p of no difference", "probability", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg q over the domains", nullable=True),
-        field("reason", pa.string(), "why there are no bounds", nullable=True),
+        field("reason", pa.string(), "why there are no bounds, or no shares", nullable=True),
     ],
     metadata={"title": "Domain shares, before and now", "order": "baseline, unit, share_current descending, domain"},
 )
@@ -124,6 +147,7 @@ DRIFT_LENGTHS = pa.schema(
         field("change", pa.float64(), "log2 of current over baseline; the gap itself for ks", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the change", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of the change", nullable=True),
+        field("reason", pa.string(), "why there is no change, or a bound is missing", nullable=True),
     ],
     metadata={"title": "Document lengths, before and now", "order": "baseline, domain ((all) first), unit, statistic"},
 )
@@ -168,7 +192,7 @@ DRIFT_CLASSIFIER = pa.schema(
         ),
         field("excerpts_baseline", pa.list_(pa.string()), "beginnings of the documents most like the baseline"),
         field("excerpts_current", pa.list_(pa.string()), "beginnings of the documents most like the current"),
-        field("reason", pa.string(), "why there is no figure", nullable=True),
+        field("reason", pa.string(), "why there is no figure, or no test", nullable=True),
     ],
     metadata={"title": "Classifier two-sample test", "order": "baseline, domain ((all) first)"},
 )

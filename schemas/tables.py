@@ -282,6 +282,12 @@ PER_DOCUMENT = pa.schema(
     metadata={"title": "Every document's counts", "order": "shard, split, row"},
 )
 
+UNKNOWN = "the figure could not be made"
+"""Reason of a figure without a value whose own table gives none."""
+
+SAME_DOCUMENTS = "both hold the same documents"
+"""Reason of a figure that compares two snapshots with the same documents: it is a fact, however few they are."""
+
 METRICS = pa.schema(
     [
         field("metric", pa.string(), "name of the metric"),
@@ -291,6 +297,7 @@ METRICS = pa.schema(
         field("low", pa.float64(), "lower 95 % bound", "unit", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", "unit", nullable=True),
         field("unit", pa.string(), "unit of the value"),
+        field("reason", pa.string(), "why there is no value; or SAME_DOCUMENTS", nullable=True),
     ],
     metadata={"title": "Every figure that a policy can judge", "order": "metric, slice"},
 )

@@ -35,7 +35,12 @@ TOP = 4
 RATIOS = 4.0
 """Log2 ratio that the axis of tokens may always reach; beyond the furthest token an interval is cut."""
 
-CASES = {"new": "not in the baseline", "gone": "not here any more", "same": "the same documents"}
+CASES = {
+    "new": "not in the baseline",
+    "gone": "not here any more",
+    "same": "the same documents",
+    "even": "copies alone",
+}
 
 
 def name_of(row: DistanceRow | PartRow | LengthShift | TurnoverRow) -> str:
@@ -83,7 +88,7 @@ def shares(view: DriftView) -> Markup:
     title = "Share of tokens by domain before and now, and the change with its interval; figures in the table below."
     chart = _chart(view, "shares", title, bottom + 24, 44.0, 24.0)
     changes = _add(chart.root, "svg", x="59%", y="0", width="25%", height=bottom + 24, class_="plot")
-    ticks, end = _share_axis(max((max(row.before, row.now) for row in rows), default=1.0))
+    ticks, end = _share_axis(max((share for row in rows for share in (row.before, row.now) if share), default=1.0))
     reach = 100 * max((abs(v) for r in rows for v in (r.difference, r.low, r.high) if v is not None), default=0.01)
     steps = _round_ticks(reach)
     wide = steps[-1]
@@ -94,14 +99,17 @@ def shares(view: DriftView) -> Markup:
     for index, row in enumerate(rows):
         middle = top + PITCH * index + PITCH / 2
         chart.label(row.domain, middle + 4)
-        before, now = (100 * share / end for share in (row.before, row.now))
-        _add(chart.plot, "line", x1=_percent(before), x2=_percent(now), y1=middle, y2=middle, class_="whisker")
-        mark(chart.plot, SQUARE, before, middle, "dot hollow")
-        mark(chart.plot, SQUARE, now, middle, "dot")
+        ends = [None if share is None else 100 * share / end for share in (row.before, row.now)]
+        if ends[0] is not None and ends[1] is not None:
+            _add(chart.plot, "line", x1=_percent(ends[0]), x2=_percent(ends[1]), y1=middle, y2=middle, class_="whisker")
+        for x, kind in zip(ends, ("dot hollow", "dot"), strict=True):
+            if x is not None:
+                mark(chart.plot, SQUARE, x, middle, kind)
         if row.low is not None and row.high is not None:
             _whisker(changes, 50 + 5000 * row.low / wide, 50 + 5000 * row.high / wide, middle)
         moved, unknown = row.reading == "moved", row.reading == "insufficient"
-        _mark(changes, 50 + 5000 * row.difference / wide, middle, moved, unknown)
+        if row.difference is not None:
+            _mark(changes, 50 + 5000 * row.difference / wide, middle, moved, unknown)
         chart.figure(row.reading, middle + 4, kind="figure" if moved else "figure quiet")
     return chart.markup()
 
@@ -143,7 +151,7 @@ def tokens(view: DriftView, rows: Sequence[TokenMove], which: str) -> Markup:
     title = f"Tokens that {which} most: log2 ratios of their shares with intervals; the figures are in the table below."
     chart = _chart(view, f"tokens-{which}", title, bottom + 24, 12.0, 36.0)
     ends = [value for row in rows for value in (row.ratio, row.low, row.high) if value is not None]
-    reach = max([*(abs(row.ratio) for row in rows), RATIOS])
+    reach = max([*(abs(row.ratio) for row in rows if row.ratio is not None), RATIOS])
     start = floor(max(min([*ends, 0.0]), -reach))
     end = ceil(min(max([*ends, 0.0]), reach))
     start, end = (start, max(end, 1)) if start == 0 else (min(start, -1), end)
@@ -160,8 +168,9 @@ def tokens(view: DriftView, rows: Sequence[TokenMove], which: str) -> Markup:
         chart.label(token_text(row.text), middle + 4)
         if row.low is not None and row.high is not None:
             _whisker(chart.plot, at(row.low), at(row.high), middle)
-        mark(chart.plot, 0, at(row.ratio), middle, "dot")
-        chart.figure(f"{row.ratio:+.1f}".replace("-", numbers.MINUS), middle + 4)
+        if row.ratio is not None:
+            mark(chart.plot, 0, at(row.ratio), middle, "dot")
+            chart.figure(f"{row.ratio:+.1f}".replace("-", numbers.MINUS), middle + 4)
     return chart.markup()
 
 

@@ -31,12 +31,12 @@ class DistanceRow:
 
 @dataclass(frozen=True)
 class ShareShift:
-    """A domain's share of tokens before and now; the bounds are of the difference."""
+    """A domain's share of tokens before and now, the bounds of the difference; a side without tokens has no shares."""
 
     domain: str
-    before: float
-    now: float
-    difference: float
+    before: float | None
+    now: float | None
+    difference: float | None
     low: float | None
     high: float | None
     q: float | None
@@ -49,19 +49,20 @@ class PartRow:
     """How much of the whole change of token shares a slice explains, by its mix and by its text.
 
     ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; a token list is of the tokens
-    that the part changes most.
+    that the part changes most; ``reason`` says why there is nothing to explain.
     """
 
     domain: str
     everything: bool
     mixture: float | None
     content: float | None
-    mixture_tvd: float
+    mixture_tvd: float | None
     mixture_chance: float | None
-    content_tvd: float
+    content_tvd: float | None
     content_chance: float | None
     mixture_tokens: tuple[str, ...]
     content_tokens: tuple[str, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class TokenMove:
     now: int
     documents_before: int
     documents_now: int
-    ratio: float
+    ratio: float | None
     low: float | None
     high: float | None
     q: float | None
@@ -202,6 +203,12 @@ class DriftView:
     classifiers: tuple[ClassifierRow, ...]
     near: tuple[NearRow, ...]
     others: tuple[OtherDistance, ...]
+
+    @property
+    def nothing_changed(self) -> bool:
+        """Whether no document came or went, from no domain into another either."""
+        whole = self.turnover[0]
+        return self.overall.case == "same" and len(self.turnover) == 1 and not (whole.added or whole.removed)
 
     @property
     def anchor(self) -> str:

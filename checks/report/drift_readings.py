@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from corpus_audit.checks.report.escapes import fit, safe_text
+from corpus_audit.schemas.drift_tables import EVEN_COPIES
 
 Reading = Literal["drift", "no drift shown", "insufficient"]
 Move = Literal["moved", "no move shown", "insufficient"]
-Case = Literal["tested", "same", "new", "gone", "untested"]
+Case = Literal["tested", "same", "even", "new", "gone", "untested"]
 Told = Literal["told apart", "not told apart", "insufficient"]
 
 SIGNIFICANT = 0.05
@@ -39,7 +40,9 @@ def case(row: Row) -> Case:
         return "gone"
     if reading(row) == "insufficient":
         return "untested"
-    return "tested" if row["permutations"] else "same"
+    if row["permutations"]:
+        return "tested"
+    return "even" if row["reason"] == EVEN_COPIES else "same"
 
 
 def move(low: float | None, high: float | None, q: float | None = None) -> Move:

@@ -105,7 +105,7 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
     same = tuple(row.domain for row in domains if row.case == "same")
     differ = sorted((row for row in domains if row.case != "same"), key=_telling)
     shares = sorted(
-        map(_share, rows("drift_domains", unit="tokens")), key=lambda row: (-abs(row.difference), row.domain)
+        map(_share, rows("drift_domains", unit="tokens")), key=lambda row: (-abs(row.difference or 0.0), row.domain)
     )
     parts = _parts(rows("drift_parts"))
     ordered = sorted(parts[1:], key=lambda row: (-abs(row.mixture or 0.0) - abs(row.content or 0.0), row.domain))
@@ -196,6 +196,7 @@ def _parts(rows: Sequence[Row]) -> list[PartRow]:
             content_chance=parts["content"]["tvd_null_mean"],
             mixture_tokens=tuple(parts["mixture"]["top_texts"][:FEATURES]),
             content_tokens=tuple(parts["content"]["top_texts"][:FEATURES]),
+            reason=parts["total"].get("reason") or "",  # runs of earlier versions have no such column
         )
         for name, parts in slices.items()
     ]

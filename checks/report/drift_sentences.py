@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from corpus_audit.checks.report import numbers
-from corpus_audit.checks.report.drift_parts import DriftView
+from corpus_audit.checks.report.drift_parts import DriftView, ShareShift
 from corpus_audit.checks.report.drift_readings import Case
 from corpus_audit.checks.report.escapes import safe_text
 from corpus_audit.checks.report.sentences import Name, Sentence
+from corpus_audit.schemas.drift_tables import NOTHING_CHANGED
 
 NAMED = 3
 """Domains that a sentence names."""
@@ -51,7 +52,13 @@ def headline(view: DriftView) -> str:
     if row.reading == "insufficient":
         return f"Whether the text drifted cannot be told: {_reason(row.reason)}."
     if row.case == "same":
+        if view.nothing_changed:
+            return "Both hold the same documents: nothing changed."
         return "Both hold the same documents, so the token distributions are the same."
+    if row.case == "even":
+        return (
+            "One holds every document of the other, and every token has the same share in both: the text did not drift."
+        )
     figures = f"{bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance, p = {row.p:.4f}"
     if row.reading == "drift":
         return f"The token distributions have drifted apart by {figures}; chance alone gives {bits(row.null_mean)}."
@@ -66,25 +73,36 @@ def sentences(view: DriftView) -> Iterator[Sentence]:
         yield ("From ", Name(view.label), f": {headline(view)[0].lower()}{headline(view)[1:]}")
     else:
         yield (headline(view),)
-    yield from _shares(view)
-    yield from _cause(view)
-    yield from _domains(view)
+    if not view.nothing_changed:
+        yield from _shares(view)
+        yield from _cause(view)
+        yield from _domains(view)
     whole = view.turnover[0]
     yield (
         f"{numbers.plural(whole.kept, 'document')} {'was' if whole.kept == 1 else 'were'} kept, "
         f"{numbers.grouped(whole.added)} added and {numbers.grouped(whole.removed)} removed.",
     )
-    yield from _classifier(view)
+    if not view.nothing_changed:
+        yield from _classifier(view)
 
 
 def lines(view: DriftView) -> Iterator[str]:
-    """Reading, figure and interval, what moved most, and mix or text: at most three lines for a terminal."""
+    """Reading, figure and interval, what moved most, and mix or text: at most three lines for a terminal.
+
+    One line where nothing changed, or nothing can be compared.
+    """
     row = view.overall
     of = f"from {safe_text(view.label, 20)}: " if view.baselines > 1 else ""
     if row.reading == "insufficient":
         yield f"{of}insufficient: {_reason(row.reason)}"
+        if row.value is None:
+            return
     elif row.case == "same":
-        yield f"{of}none, both hold the same documents"
+        yield f"{of}{'nothing changed' if view.nothing_changed else 'none'}: both hold the same documents"
+        if view.nothing_changed:
+            return
+    elif row.case == "even":
+        yield f"{of}none: every token has the share that it had"
     else:
         shown = "shown" if row.reading == "drift" else f"no drift shown, at most {_most(view)} bits"
         yield f"{of}{shown}: {bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance"
@@ -92,11 +110,11 @@ def lines(view: DriftView) -> Iterator[str]:
     if moved:
         first = moved[0]
         yield (
-            f"share moved most: {safe_text(first.domain, 24)} {numbers.points(first.difference, 2)} points "
+            f"share moved most: {safe_text(first.domain, 24)} {_points(first.difference)} points "
             f"{numbers.points_interval(first.low, first.high, 2)}"
         )
     else:
-        unknown = any(share.reading == "insufficient" for share in view.shares)
+        unknown = _untold_shares(view)
         yield "domain shares: " + ("insufficient data" if unknown else "no move shown")
     if view.parts.mixture is not None and view.parts.content is not None:
         yield (
@@ -115,11 +133,11 @@ def _most(view: DriftView) -> str:
 
 def _shares(view: DriftView) -> Iterator[Sentence]:
     moved = [row for row in view.shares if row.reading == "moved"]
-    unknown = [row for row in view.shares if row.reading == "insufficient"]
+    unknown = _untold_shares(view)
     if moved:
         parts: list[str | Name] = ["The domain shares that moved most are "]
         for index, row in enumerate(moved[:NAMED]):
-            figures = f"{numbers.points(row.difference, 2)} points {numbers.points_interval(row.low, row.high, 2)}"
+            figures = f"{_points(row.difference)} points {numbers.points_interval(row.low, row.high, 2)}"
             parts += ["; " if index else "", Name(row.domain), f" {figures}"]
         yield (*parts, " of tokens.")
     elif unknown:
@@ -131,10 +149,24 @@ def _shares(view: DriftView) -> Iterator[Sentence]:
         )
 
 
+def _untold_shares(view: DriftView) -> list[ShareShift]:
+    """Domains whose change of share has no bounds; one that neither side has anything of did not change."""
+    return [
+        row
+        for row in view.shares
+        if row.reading == "insufficient" and (row.difference is None or row.before or row.now)
+    ]
+
+
+def _points(difference: float | None) -> str:
+    return numbers.NONE if difference is None else numbers.points(difference, 2)
+
+
 def _cause(view: DriftView) -> Iterator[Sentence]:
     mixture, content = view.parts.mixture, view.parts.content
     if mixture is None or content is None:
-        yield ("No token's share changed.",)
+        if view.parts.reason in ("", NOTHING_CHANGED):
+            yield ("No token's share changed.",)
         return
     yield (
         f"Of the change of token shares, noise included, {numbers.percent(mixture)} is the mix of domains and "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from corpus_audit.checks.signoff.dsse import Envelope, key_id, signed_by
+from corpus_audit.checks.wording import bound_text, figure
 from corpus_audit.schemas.errors import VerificationError
 from corpus_audit.schemas.signoff import Measured, Refusal, Statement, moment_of
 from corpus_audit.schemas.trust import Trust, TrustedKey, valid_at
@@ -137,7 +138,12 @@ def check_waivers(measured: Measured, at: datetime) -> None:
         low, high = waiver.holds_while.minimum, waiver.holds_while.maximum
         value = waiver.observed
         if value is None or (low is not None and value < low) or (high is not None and value > high):
-            raise VerificationError(Refusal.WAIVER_VOID, f"the waiver {waiver.id} does not hold for {value}")
+            # The statement does not say the unit: both figures stand as plain numbers.
+            raise VerificationError(
+                Refusal.WAIVER_VOID,
+                f"the waiver {waiver.id} does not hold for {figure(value, '')}: it holds for "
+                f"{bound_text(waiver.holds_while, '')}",
+            )
 
 
 def check_dates(signers: Signers, signed_at: Mapping[str, datetime], at: datetime) -> None:

@@ -20,13 +20,14 @@ from corpus_audit.pipelines.drift.turnover import turnover
 from corpus_audit.pipelines.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.run_directory import RunDirectory
 from corpus_audit.pipelines.statistics.decomposition import decompose
-from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift
+from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift, shares_alone
 from corpus_audit.pipelines.statistics.permutation import (
     PERMUTATIONS,
     STATISTICS,
     Distance,
     DriftSummary,
     drift_summary,
+    without_tokens,
 )
 from corpus_audit.pipelines.statistics.token_drift import FALLER, OTHER, RISER, token_drift
 from corpus_audit.pipelines.statistics.token_sample import Integers, TokenContrast
@@ -78,6 +79,7 @@ def drift(
     documents = turnover(label, baseline, current)
     samples = DomainSamples.of(baseline, current, documents)
     kept = int(documents["kept"][0].as_py())
+    shared = shared or _implied(baseline, current, documents)
     known = shared is not None or kept == 0
     vocabulary = max(int(run.facts["tokenizer"]["vocabulary"]) for run in (baseline, current))
     contrasts = Contrasts(
@@ -109,10 +111,17 @@ def drift(
             yield contrast
 
     names: list[str] = []
-    split = decompose(dense[0], dense[1], each_domain())
-    found.parts += rows.part_rows(label, ALL_DOMAINS, split.overall, examples)
-    for name, parts in zip(names, split.domains, strict=True):
-        found.parts += rows.part_rows(label, name, parts, examples)
+    if all(side.any() for side in dense):
+        split = decompose(dense[0], dense[1], each_domain())
+        found.parts += rows.part_rows(label, ALL_DOMAINS, split.overall, examples)
+        for name, parts in zip(names, split.domains, strict=True):
+            found.parts += rows.part_rows(label, name, parts, examples)
+    else:  # there is no change of shares to attribute where a side has none
+        for _ in each_domain():
+            pass
+        empty = without_tokens(*(bool(side.any()) for side in dense))
+        for name in (ALL_DOMAINS, *names):
+            found.parts += rows.empty_part_rows(label, name, empty)
     if not known:  # what chance alone gives depends on what is shared
         found.parts = [row | {"tvd_null_mean": None, "tvd_excess": None} for row in found.parts]
     progress("classifier")
@@ -125,13 +134,14 @@ def drift(
                 label,
                 samples.names,
                 unit,
-                domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
+                shares_alone(samples.only_baseline, samples.only_current, samples.shared, unit)
+                or domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
             )
             for unit in UNITS
         ),
         "drift_lengths": length_rows(label, baseline, current, documents),
         "turnover": documents,
-        "drift_classifier": classifier_rows(label, baseline, current, moved, examples),
+        "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
         "near_duplicates": near_duplicate_rates(current, label, baseline),
     }
     return tables
@@ -170,7 +180,7 @@ def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
         name: Distance(name, float(function(baseline, current)) if held else None)
         for name, function in STATISTICS.items()
     }
-    return DriftSummary(distances, 0, None, None, reason)
+    return DriftSummary(distances, 0, None, None, reason if held else without_tokens(baseline.any(), current.any()))
 
 
 def unknown_overlap(kept: int) -> str:
@@ -184,6 +194,18 @@ def unknown_overlap(kept: int) -> str:
 def _tables(run: RunDirectory) -> TokenTables:
     folder = run.folder / "tables"
     return TokenTables(folder / "token_counts.parquet", folder / "token_groups.parquet")
+
+
+def _implied(baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> TokenTables | None:
+    """Token tables of what both runs hold where one run holds nothing else, in any domain: its own; else None.
+
+    With clusters only the current run's will do: the shared documents are clustered as the current run clusters them.
+    """
+    if not any(turnover["added"].to_pylist()):
+        return _tables(current)
+    if not any(turnover["removed"].to_pylist()) and current.facts["cluster"] is None:
+        return _tables(baseline)
+    return None
 
 
 def _dense(count: Integers, contrast: TokenContrast, vocabulary: int) -> Integers:

@@ -25,21 +25,33 @@ MOST_DOCUMENTS = 4_000
 MOST_DOMAINS = 20
 """Domains, those with the most sampled documents, that are tested by themselves."""
 
+NOTHING_TO_TELL = "both hold the same documents: there is nothing to tell apart"
+
 NAMED = 3
 """Tokens that a telling feature is named by."""
 
 
 def classifier_rows(
-    label: str, baseline: RunDirectory, current: RunDirectory, moved: TokenDrift, examples: tuple[Examples, Examples]
+    label: str,
+    baseline: RunDirectory,
+    current: RunDirectory,
+    turnover: pa.Table,
+    moved: TokenDrift,
+    examples: tuple[Examples, Examples],
 ) -> pa.Table:
     """Table DRIFT_CLASSIFIER: all documents, in the proportions of the domains, and the largest domains.
 
     Documents whose text the other snapshot holds anywhere are left out. A feature is a bucket of token n-grams; it is
-    named by the single tokens in it that moved most its way.
+    named by the single tokens in it that moved most its way. Where no document came or went there is nothing to tell
+    apart, and the AUC is 1/2 without doubt.
 
     Raises:
         StoreError: when a table cannot be read.
     """
+    if not turnover["added"][0].as_py() and not turnover["removed"][0].as_py():
+        same = ClassifierTest(0, 0, 0.5, 0.5, 0.5, 1.0, reason=NOTHING_TO_TELL)
+        rows = [classifier_row(label, name, same, {}, ([], [])) for name in turnover["domain"].to_pylist()]
+        return pa.Table.from_pylist(rows, schema=DRIFT_CLASSIFIER)
     runs = (baseline, current)
     names = sorted({n for run in runs for n in run.table("duplicates")["domain"].to_pylist()} - {ALL_DOMAINS})
     tables = [run.table("samples").combine_chunks() for run in runs]

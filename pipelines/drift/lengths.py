@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.rows import finite
 from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.length_drift import STATISTICS, LengthHistogram, length_drift
+from corpus_audit.pipelines.statistics.length_drift import STATISTICS, LengthDrift, LengthHistogram, length_drift
 from corpus_audit.schemas.drift_tables import DRIFT_LENGTHS
 from corpus_audit.schemas.tables import ALL_DOMAINS
 
@@ -50,9 +50,22 @@ def _rows(
             "change": finite(found.change[i]),
             "low": finite(found.low[i]),
             "high": finite(found.high[i]),
+            "reason": _reason(found, i),
         }
         for i, statistic in enumerate(STATISTICS)
     ]
+
+
+def _reason(found: LengthDrift, at: int) -> str | None:
+    """Why a statistic has no change, or lacks a bound of it."""
+    if not np.isfinite(found.change[at]):
+        before, now = found.value_baseline[at], found.value_current[at]
+        if np.isfinite(before) and np.isfinite(now):
+            return f"it is 0 in the {'current snapshot' if before else 'baseline'}: there is no ratio"
+        return "a side has no documents here"
+    if not np.isfinite(found.low[at]) or not np.isfinite(found.high[at]):
+        return "too few documents, or too many of length 0, for bounds on both sides"
+    return None
 
 
 def _histograms(table: pa.Table, unit: str) -> dict[str, LengthHistogram]:

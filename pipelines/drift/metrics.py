@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus_audit.pipelines.reading.documents import PRIMARY
-from corpus_audit.schemas.tables import ALL_DOMAINS, METRICS
+from corpus_audit.schemas.drift_tables import NOTHING_CHANGED
+from corpus_audit.schemas.tables import ALL_DOMAINS, METRICS, SAME_DOCUMENTS, UNKNOWN
 
 Row = dict[str, Any]
 
@@ -17,14 +19,34 @@ def drift_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
     """Metrics of the drift tables of one or more baselines; unsorted."""
     rows = [
         *_distances(tables["drift"]),
-        *_parts(tables["drift_parts"]),
+        *_parts(tables["drift_parts"], tables["drift"]),
         *_shares(tables["drift_domains"], tables["drift"]),
         *_lengths(tables["drift_lengths"], tables["drift"]),
         *_turnover(tables["turnover"]),
         *_classifier(tables["drift_classifier"]),
-        *_tokens(tables["drift_tokens"]),
+        *_tokens(tables["drift_tokens"], tables["drift"]),
     ]
-    return pa.Table.from_pylist(rows, schema=METRICS)
+    return pa.Table.from_pylist(list(_marked(rows, tables["turnover"])), schema=METRICS)
+
+
+def _marked(rows: Iterable[Row], turnover: pa.Table) -> Iterator[Row]:
+    """The rows, with `SAME_DOCUMENTS` as the reason of figures that nothing is unknown of: no document came or went.
+
+    The share of a domain depends on the documents of all others too.
+    """
+    changed = [row for row in turnover.to_pylist() if row["added"] or row["removed"]]
+    moved = {row["baseline"] for row in changed}
+    slices = {_slice(row["baseline"], row["domain"]) for row in changed}
+    of = {_slice(row["baseline"], row["domain"]): row["baseline"] for row in turnover.to_pylist()}
+    for row in rows:
+        same = row["slice"] in of and row["slice"] not in slices
+        if row["metric"].startswith("domain_share_change_"):
+            same = row["slice"] in of and of[row["slice"]] not in moved
+        if not same or row["value"] is None:
+            yield row
+            continue
+        ends = {end: row["value"] if row[end] is None else row[end] for end in ("low", "high")}
+        yield row | ends | {"reason": SAME_DOCUMENTS}
 
 
 def near_duplicate_metrics(table: pa.Table) -> pa.Table:
@@ -33,14 +55,25 @@ def near_duplicate_metrics(table: pa.Table) -> pa.Table:
     for row in table.to_pylist():
         metric = f"near_duplicate_rate_{row['scope']}"
         slice_ = _slice(row["baseline"], row["domain"]) if row["baseline"] else _domain(row["domain"])
-        rows.append(_row(metric, slice_, row["rate"], row["documents"], row["low"], row["high"], "share"))
+        rows.append(
+            _row(metric, slice_, row["rate"], row["documents"], row["low"], row["high"], "share", row["reason"])
+        )
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
 def _row(
-    metric: str, slice_: str, value: float | None, n: int, low: float | None, high: float | None, unit: str
+    metric: str,
+    slice_: str,
+    value: float | None,
+    n: int,
+    low: float | None,
+    high: float | None,
+    unit: str,
+    reason: str | None = None,
 ) -> Row:
-    return {"metric": metric, "slice": slice_, "value": value, "n": n, "low": low, "high": high, "unit": unit}
+    """A row of METRICS; ``reason`` is kept where there is no value."""
+    row: Row = {"metric": metric, "slice": slice_, "value": value, "n": n, "low": low, "high": high, "unit": unit}
+    return row | {"reason": (reason or UNKNOWN) if value is None else None}
 
 
 def _domain(domain: str) -> str:
@@ -58,18 +91,23 @@ def _distances(drift: pa.Table) -> Iterator[Row]:
         n = min(row["documents_baseline"], row["documents_current"])
         name, unit = f"drift_{row['statistic']}", row["unit"]
         # A plug-in distance is biased upwards: it has no bounds and is not to be judged; its excess is.
-        yield _row(name, slice_, row["value"], n, None, None, unit)
+        why = row["reason"]
+        yield _row(name, slice_, row["value"], n, None, None, unit, why)
         if row["statistic"] == "jsd":
-            yield _row("drift_jsd_excess", slice_, row["excess"], n, row["low"], row["high"], unit)
-            yield _row("drift_p", slice_, row["p"], n, row["p"], row["p"], "probability")
+            yield _row("drift_jsd_excess", slice_, row["excess"], n, row["low"], row["high"], unit, why)
+            yield _row("drift_p", slice_, row["p"], n, row["p"], row["p"], "probability", why)
 
 
-def _parts(parts: pa.Table) -> Iterator[Row]:
+def _parts(parts: pa.Table, drift: pa.Table) -> Iterator[Row]:
+    """Where nothing changed neither part explains anything of it: 0."""
+    sizes = _sizes(drift)
     for row in parts.to_pylist():
         if row["domain"] == ALL_DOMAINS and row["part"] != "total":
-            slice_ = _slice(row["baseline"], ALL_DOMAINS)
-            yield _row(f"drift_{row['part']}_attribution", slice_, row["attribution"], 0, None, None, "share")
-            yield _row(f"drift_{row['part']}_tvd", slice_, row["tvd"], 0, None, None, "share")
+            n = sizes.get((row["baseline"], ALL_DOMAINS), 0)
+            slice_, why = _slice(row["baseline"], ALL_DOMAINS), row["reason"]
+            explained = 0.0 if why == NOTHING_CHANGED else row["attribution"]
+            yield _row(f"drift_{row['part']}_attribution", slice_, explained, n, None, None, "share", why)
+            yield _row(f"drift_{row['part']}_tvd", slice_, row["tvd"], n, None, None, "share", why)
 
 
 def _sizes(drift: pa.Table) -> dict[tuple[str, str], int]:
@@ -83,7 +121,8 @@ def _shares(domains: pa.Table, drift: pa.Table) -> Iterator[Row]:
     for row in domains.to_pylist():
         n = sizes.get((row["baseline"], ALL_DOMAINS), 0)
         slice_ = _slice(row["baseline"], row["domain"])
-        yield _row(f"domain_share_change_{row['unit']}", slice_, row["difference"], n, row["low"], row["high"], "share")
+        metric, bounds = f"domain_share_change_{row['unit']}", (row["low"], row["high"])
+        yield _row(metric, slice_, row["difference"], n, *bounds, "share", row["reason"])
 
 
 def _lengths(lengths: pa.Table, drift: pa.Table) -> Iterator[Row]:
@@ -92,7 +131,8 @@ def _lengths(lengths: pa.Table, drift: pa.Table) -> Iterator[Row]:
         n = sizes.get((row["baseline"], row["domain"]), 0)
         metric = f"length_change_{row['statistic']}_{row['unit']}"
         unit = "share" if row["statistic"] == "ks" else "log2"
-        yield _row(metric, _slice(row["baseline"], row["domain"]), row["change"], n, row["low"], row["high"], unit)
+        slice_, bounds = _slice(row["baseline"], row["domain"]), (row["low"], row["high"])
+        yield _row(metric, slice_, row["change"], n, *bounds, unit, row["reason"])
 
 
 def _turnover(turnover: pa.Table) -> Iterator[Row]:
@@ -100,32 +140,37 @@ def _turnover(turnover: pa.Table) -> Iterator[Row]:
     for row in turnover.to_pylist():
         slice_ = _slice(row["baseline"], row["domain"])
         before, now = row["kept"] + row["removed"], row["kept"] + row["added"]
-        for metric, part, whole in (
-            ("kept_share", row["kept"], before),
-            ("removed_share", row["removed"], before),
-            ("added_share", row["added"], now),
+        for metric, part, whole, side in (
+            ("kept_share", row["kept"], before, "the baseline"),
+            ("removed_share", row["removed"], before, "the baseline"),
+            ("added_share", row["added"], now, "the current snapshot"),
         ):
             share = part / whole if whole else None
-            yield _row(metric, slice_, share, whole, share, share, "share")
+            yield _row(metric, slice_, share, whole, share, share, "share", f"{side} has no documents here")
 
 
 def _classifier(classifier: pa.Table) -> Iterator[Row]:
     for row in classifier.to_pylist():
         n = min(row["documents_baseline"], row["documents_current"])
         slice_ = _slice(row["baseline"], row["domain"])
-        yield _row("drift_classifier_auc", slice_, row["auc"], n, row["low"], row["high"], "probability")
+        bounds = row["low"], row["high"]
+        yield _row("drift_classifier_auc", slice_, row["auc"], n, *bounds, "probability", row["reason"])
 
 
-def _tokens(tokens: pa.Table) -> Iterator[Row]:
-    """Tokens of the corpus that moved, by kind."""
-    columns = tokens.select(["baseline", "domain", "kind"])
-    counts = columns.group_by(["baseline", "domain", "kind"], use_threads=False).aggregate([([], "count_all")])
-    tested: dict[str, int] = {}
-    found = [row for row in counts.to_pylist() if row["domain"] == ALL_DOMAINS]
-    for row in found:
-        tested[row["baseline"]] = tested.get(row["baseline"], 0) + row["count_all"]
-    for row in found:
-        if row["kind"] in ("riser", "faller"):
-            n = row["count_all"]
+def _tokens(tokens: pa.Table, drift: pa.Table) -> Iterator[Row]:
+    """Tokens of the corpus that moved, by kind: n is the tokens that the table lists, or, where none is tested, the
+    documents of the smaller side. None moved where nothing drifted; where no token could be tested that is not known.
+    """
+    columns = tokens.filter(pc.equal(tokens["domain"], ALL_DOMAINS)).select(["baseline", "kind", "z"]).to_pylist()
+    for row in drift.to_pylist():
+        if row["domain"] != ALL_DOMAINS or row["statistic"] != "jsd":
+            continue
+        mine = [token for token in columns if token["baseline"] == row["baseline"]]
+        tested = any(token["z"] is not None for token in mine)
+        same = row["p"] is not None and not row["permutations"]
+        why = row["reason"] or "no token is in enough documents to be tested"
+        for kind in ("riser", "faller"):
+            moved = sum(token["kind"] == kind for token in mine) if tested or same else None
+            n = len(mine) if tested else min(row["documents_baseline"], row["documents_current"])
             slice_ = _slice(row["baseline"], ALL_DOMAINS)
-            yield _row(f"drift_tokens_{row['kind']}", slice_, n, tested[row["baseline"]], n, n, "token ids")
+            yield _row(f"drift_tokens_{kind}", slice_, moved, n, moved, moved, "token ids", why)

@@ -100,9 +100,9 @@ def token_rows(
             "count_current": drift.count_current[rows],
             "documents_baseline": drift.documents_baseline[rows],
             "documents_current": drift.documents_current[rows],
-            "share_baseline": drift.share_baseline[rows],
-            "share_current": drift.share_current[rows],
-            "log2_ratio": drift.log2_ratio[rows],
+            "share_baseline": floats(drift.share_baseline),
+            "share_current": floats(drift.share_current),
+            "log2_ratio": floats(drift.log2_ratio),
             "low": floats(drift.low),
             "high": floats(drift.high),
             "z": floats(drift.z),
@@ -138,14 +138,27 @@ def part_rows(label: str, domain: str, parts: Parts, examples: tuple[Examples, E
             "top_tokens": part.top_tokens.tolist(),
             "top_texts": texts_of(part.top_tokens, examples[1], examples[0]).to_pylist(),
             "top_changes": part.top_changes.tolist(),
+            "reason": None if math.isfinite(part.attribution) else drift_tables.NOTHING_CHANGED,
         }
         for name, part in named.items()
     ]
 
 
+def empty_part_rows(label: str, domain: str, reason: str) -> list[dict[str, Any]]:
+    """Rows of table DRIFT_PARTS for a slice of two runs of which one holds no tokens: the reason, and no figures."""
+    figures = dict.fromkeys(("tvd", "attribution", "tvd_null_mean", "tvd_excess"))
+    lists: dict[str, list[Any]] = {"top_tokens": [], "top_texts": [], "top_changes": []}
+    return [
+        {"baseline": label, "domain": domain, "part": name, **figures, **lists, "reason": reason}
+        for name in ("content", "mixture", "total")
+    ]
+
+
 def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> pa.Table:
     """Rows of table DRIFT_DOMAINS for one unit."""
-    order = sorted(range(len(names)), key=lambda g: (-drift.share_current[g], names[g].encode()))
+    shares = np.nan_to_num(drift.share_current)
+    empty = f"neither snapshot holds any {unit} here"
+    order = sorted(range(len(names)), key=lambda g: (-shares[g], names[g].encode()))
 
     def floats(values: npt.NDArray[np.float64]) -> pa.Array:
         return pa.array(values[order], mask=~np.isfinite(values[order]))
@@ -155,14 +168,16 @@ def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> 
             "baseline": pa.array([label] * len(names), pa.string()),
             "domain": pa.array([names[g] for g in order], pa.string()),
             "unit": pa.array([unit] * len(names), pa.string()),
-            "share_baseline": drift.share_baseline[order],
-            "share_current": drift.share_current[order],
-            "difference": drift.difference[order],
+            "share_baseline": floats(drift.share_baseline),
+            "share_current": floats(drift.share_current),
+            "difference": floats(drift.difference),
             "low": floats(drift.low),
             "high": floats(drift.high),
             "p": floats(drift.p),
             "q": floats(drift.q),
-            "reason": pa.array([drift.reason] * len(names), pa.string()),
+            "reason": pa.array(
+                [drift.reason or (empty if np.isnan(drift.low[g]) else None) for g in order], pa.string()
+            ),
         },
         schema=drift_tables.DRIFT_DOMAINS,
     )

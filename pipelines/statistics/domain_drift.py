@@ -87,7 +87,8 @@ def domain_drift(
     clusters that both sides hold.
 
     A domain that neither side holds has no bounds: nothing is known of its variance. No domain has any where a side
-    has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965), unless both sides are the same.
+    has fewer than `LEAST` effective documents, (sum n)^2 / sum n^2 (Kish 1965). Where both sides are the same, every
+    difference is 0, without doubt.
 
     Args:
         only_baseline: documents of the baseline alone.
@@ -97,7 +98,7 @@ def domain_drift(
         level: two-sided confidence level.
 
     Raises:
-        ValueError: if the unit is unknown or a side holds nothing.
+        ValueError: if the unit is unknown or a side holds nothing; see `shares_alone`.
     """
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is neither documents nor tokens")
@@ -109,6 +110,9 @@ def domain_drift(
         raise ValueError("a side without documents has no shares to compare")
     share1, share2 = (counts[0] + counts[2]) / size1, (counts[1] + counts[2]) / size2
     difference = share2 - share1
+    if sizes[0] == sizes[1] == 0 and not any(int(part.documents.sum()) for part in sets[:2]):
+        none, certain = np.zeros(len(difference)), np.ones(len(difference))
+        return DomainDrift(share1, share2, none, none, none, certain, certain)
     pool = DocumentClusters(sum(counts), sum(squares), sum(int(part.documents.sum()) for part in sets))
     unshared = 1 / size1 + 1 / size2 - 2 * sizes[2] / (float(size1) * size2)
     variance = pool.variance() * sum(sizes) * max(unshared, 0.0)
@@ -136,6 +140,29 @@ def domain_drift(
         q=benjamini_hochberg(p),
         reason=reason,
     )
+
+
+def shares_alone(
+    only_baseline: DomainSample, only_current: DomainSample, shared: DomainSample, unit: str
+) -> DomainDrift | None:
+    """What can be said where a side holds nothing in the unit: the other side's shares, and why that is all.
+
+    None where both sides hold something: `domain_drift` compares them.
+
+    Args:
+        only_baseline, only_current, shared, unit: as for `domain_drift`.
+    """
+    both = shared.amounts(unit)[0]
+    counts = [side.amounts(unit)[0] + both for side in (only_baseline, only_current)]
+    before, now = (int(count.sum()) for count in counts)
+    if before and now:
+        return None
+    nothing = np.full(len(both), np.nan)
+    shares = [count / size if size else nothing for count, size in zip(counts, (before, now), strict=True)]
+    reason = f"neither snapshot holds any {unit}"
+    if before or now:
+        reason = f"the {'baseline' if now else 'current snapshot'} holds no {unit}"
+    return DomainDrift(*shares, *(nothing,) * 5, reason=reason)
 
 
 def _too_small(unit: str, sizes: list[int], squares: list[int]) -> str | None:

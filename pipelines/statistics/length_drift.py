@@ -39,7 +39,8 @@ class LengthDrift:
 
     Attributes:
         value_baseline, value_current: the statistic on each side; the largest gap has no value of a side.
-        change: log2 of current over baseline; for ks the gap itself, largest difference of the two distributions.
+        change: log2 of current over baseline, 0 where both are 0; for ks the gap itself, largest difference of the two
+            distributions.
         low, high: 95 % bounds of the change.
     """
 
@@ -87,7 +88,7 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
     means, errors = zip(*(_mean(side) for side in (baseline, current)), strict=True)
     values = [np.append(side[0], mean) for side, mean in zip(sides, means, strict=True)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.log2(values[1]) - np.log2(values[0])
+        change = np.where(values[0] == values[1], 0.0, np.log2(values[1]) - np.log2(values[0]))
         (x1, low1, high1), (x2, low2, high2) = (np.log2(side) for side in sides)
         down, up = _combined(x2 - low2, high1 - x1, rho), _combined(high2 - x2, x1 - low1, rho)
         scaled = np.array([1 / np.float64(means[0]), 1 / np.float64(means[1])])
@@ -95,9 +96,9 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
     reach = float(student_quantile(0.5 + level / 2, min(sizes) - 1)) * np.sqrt(max(variance, 0.0)) / np.log(2)
     change = np.where(np.isfinite(change), change, np.nan)
     low, high = change - np.append(down, reach), change + np.append(up, reach)
-    if shared == sizes[0] == sizes[1]:
-        low, high = change.copy(), change.copy()
     gap, gap_low, gap_high = _largest_gap(baseline, current, shared, level)
+    if shared == sizes[0] == sizes[1] > 0:  # the same documents: nothing is in doubt, however few they are
+        low, high, gap_low, gap_high = change.copy(), change.copy(), gap, gap
     return LengthDrift(
         value_baseline=np.append(values[0], np.nan),
         value_current=np.append(values[1], np.nan),

@@ -19,6 +19,7 @@ import numpy as np
 from corpus_audit.pipelines.kernels.divergence import exchange_sums
 from corpus_audit.pipelines.statistics import divergence
 from corpus_audit.pipelines.statistics.token_sample import GROUPS, Floats, Integers, TokenContrast, TokenSample
+from corpus_audit.schemas.drift_tables import EVEN_COPIES
 
 STATISTICS = {
     "jsd": divergence.jensen_shannon,
@@ -111,13 +112,13 @@ def drift_summary(
     """
     baseline, current = contrast.baseline.count, contrast.current.count
     if not baseline.any() or not current.any():
-        reason = f"the {'current snapshot' if baseline.any() else 'baseline'} holds no tokens here"
+        reason = without_tokens(bool(baseline.any()), bool(current.any()))
         return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, reason)
     values = {name: float(function(baseline, current)) for name, function in STATISTICS.items()}
     if not contrast.only_baseline.total_documents and not contrast.only_current.total_documents:
-        same = {name: Distance(name, 0.0, 0.0, 0.0, 0.0, 1.0) for name in STATISTICS}
-        reason = "both hold the same documents: there is no drift, and nothing that chance could change"
-        return DriftSummary(same, 0, 0.0, 0.0, reason)
+        return _unchanged("both hold the same documents: there is no drift, and nothing that chance could change")
+    if _only_copies(contrast):
+        return _unchanged(EVEN_COPIES)
 
     exchange = Exchange.of(contrast)
     few = exchange.too_few()
@@ -143,6 +144,30 @@ def drift_summary(
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers)
     return DriftSummary(distances, permutations, excess - reach, excess + reach, None)
+
+
+def without_tokens(before: bool, now: bool) -> str:
+    """Why two sides of which one or both have no tokens cannot be compared; whether each has some."""
+    if before or now:
+        return f"the {'current snapshot' if before else 'baseline'} holds no tokens"
+    return "neither snapshot holds a token"
+
+
+def _unchanged(reason: str) -> DriftSummary:
+    """Every distance 0, and certainly so."""
+    same = {name: Distance(name, 0.0, 0.0, 0.0, 0.0, 1.0) for name in STATISTICS}
+    return DriftSummary(same, 0, 0.0, 0.0, reason)
+
+
+def _only_copies(contrast: TokenContrast) -> bool:
+    """Whether one side holds all documents of the other and more, and every token has the very same share in both."""
+    if contrast.only_baseline.total_documents and contrast.only_current.total_documents:
+        return False
+    baseline, current = contrast.baseline.count, contrast.current.count
+    before, now = int(baseline.sum()), int(current.sum())
+    if not np.allclose(baseline / before, current / now, rtol=1e-9, atol=0):
+        return False
+    return bool((baseline.astype(object) * now == current.astype(object) * before).all())  # int64 would overflow
 
 
 @dataclass(frozen=True)

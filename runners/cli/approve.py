@@ -83,6 +83,8 @@ def _shown(pending: Pending) -> Iterator[str]:
 
 
 def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
+    from corpus_audit.checks.wording import bound_text, figure
+
     signed, results = pending.measured, pending.results
     corpus, policy, plan = signed.corpus, signed.policy, signed.plan
     yield "Run", f"{signed.run}, {corpus.name}"
@@ -91,8 +93,11 @@ def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
     counts = ", ".join(f"{count} {status.value}" for status, count in sorted(results.counts.items()))
     yield "Verdict", f"{signed.verdict.replace('_', ' ')}: {counts}"
     yield "Policy", f"{policy.name}, version {policy.version}, sha256 {policy.digest.sha256[:16]}…"
+    units = {one.waiver: one.compared_unit for one in results.judgements if one.waiver is not None}
     for waiver in signed.waivers:
-        yield "Waiver", f"{waiver.id}: {waiver.rule} ({waiver.slice}) is {waiver.observed}. {waiver.reason}"
+        unit = units.get(waiver.id, "")
+        observed = f"{figure(waiver.observed, unit)}, waived while {bound_text(waiver.holds_while, unit)}"
+        yield "Waiver", f"{waiver.id}: {waiver.rule} ({waiver.slice}) is {observed}. {waiver.reason}"
         yield "", f"Until {waiver.expires}, asked for by {waiver.owner}, granted by {waiver.approved_by}."
     for judgement in results.judgements:
         if judgement.status == "warn":

@@ -55,7 +55,7 @@ def test_figures_with_denominators_and_bounds():
     rows = {(row["metric"], row["slice"]): row for row in embedding_metrics(TABLES).to_pylist()}
     assert rows["semantic_share", "benchmark=trivia"] | {"unit": ""} == {
         "metric": "semantic_share", "slice": "benchmark=trivia", "value": 0.25, "n": 20, "low": 0.1, "high": 0.45,
-        "unit": "",
+        "unit": "", "reason": None,
     }  # fmt: skip
     rate = rows["semantic_false_positive_rate", "all"]
     assert (rate["value"], rate["n"]) == (0.01, 500) and 0 < rate["low"] < 0.01 < rate["high"] < 0.03
