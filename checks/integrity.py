@@ -69,7 +69,7 @@ def _whole(coverage: dict[str, Any]) -> tuple[Status, str]:
         return Status.MISSING, "run.json does not say how much was read."
     if counted != splits or coverage.get("sample_share") != 1.0:
         return Status.INSUFFICIENT, f"{counted:,} of {splits:,} splits were read."
-    return Status.PASS, f"All {splits:,} splits were read."
+    return Status.PASS, f"All {splits:,} splits were read." if splits != 1 else "The one split was read."
 
 
 def _judgement(rule: str, title: str, status: Status, reason: str, line: int | None = None) -> Judgement:

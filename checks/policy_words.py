@@ -50,7 +50,8 @@ def rule_sentences(rule: Rule) -> Iterator[str]:
     if rule.judged == "interval" and rule.fail is not None:
         yield "If the interval reaches across the fail bound there is too little data, and no verdict."
     if rule.minimum_n > 1:
-        yield f"Needs n of at least {grouped(rule.minimum_n)}."
+        unless = ", unless both snapshots hold the same documents" if "baseline=" in rule.slice else ""
+        yield f"Needs n of at least {grouped(rule.minimum_n)}{unless}."
     yield f"Because: {rule.rationale.strip().rstrip('.')}. Owner: {rule.owner}."
 
 

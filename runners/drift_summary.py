@@ -88,6 +88,8 @@ def _classifier(label: str, tables: Mapping[str, pa.Table]) -> str:
     )
     if row["auc"] is None:
         return f"Insufficient data: {row['reason']}."
+    if row["reason"]:
+        return f"{row['reason'][:1].upper()}{row['reason'][1:]}."
     return (
         f"Tells unshared documents of the two sides apart with AUC {row['auc']:.3f} "
         f"[{row['low']:.3f}, {row['high']:.3f}], p {row['p']:.3f}; 0.5 is no difference."

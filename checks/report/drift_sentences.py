@@ -206,6 +206,9 @@ def _classifier(view: DriftView) -> Iterator[Sentence]:
     if whole is None or whole.reading == "insufficient":
         yield (f"The classifier test has insufficient data: {_reason(whole.reason if whole else '')}.",)
         return
+    if whole.reason:
+        yield (f"The classifier test: {whole.reason}.",)
+        return
     auc = f"AUC {whole.auc:.3f} [{whole.low:.3f}, {whole.high:.3f}], p = {whole.p:.3f}"
     if whole.reading == "told apart":
         yield (f"A classifier tells the documents that came from those that went: {auc}, where 0.5 is no difference.",)

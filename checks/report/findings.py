@@ -57,7 +57,9 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
     mixture, digits = model.mixture, decimals(model.domains, model)
     if mixture is None:
         named = [row for row in model.domains if not row.folded][:3]
-        if named:
+        if named and not any(row.amount(model.unit).count for row in model.domains):
+            yield (f"There are no {model.unit}, so no domain has a share of them.",)
+        elif named:
             parts: list[str | Name] = ["The largest domains are "]
             for index, row in enumerate(named):
                 share = numbers.percent(row.amount(model.unit).share, digits)
@@ -65,10 +67,13 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
             yield (*parts, f" of {model.unit}.")
         yield ("No mixture was intended in the spec, so shares are compared with nothing.",)
         return
-    moved = numbers.percent(mixture.distance, digits)
-    if mixture.distance_low is not None:
-        moved += " " + numbers.interval(mixture.distance_low, mixture.distance_high, digits)
-    yield (f"{moved} of {mixture.unit} would have to be in another domain to match the intended mixture.",)
+    if mixture.distance is None:
+        yield (f"There are no {mixture.unit} to hold against the intended mixture.",)
+    else:
+        moved = numbers.percent(mixture.distance, digits)
+        if mixture.distance_low is not None:
+            moved += " " + numbers.interval(mixture.distance_low, mixture.distance_high, digits)
+        yield (f"{moved} of {mixture.unit} would have to be in another domain to match the intended mixture.",)
     if mixture.deviations:
         parts = ["The largest deviations are "]
         for index, deviation in enumerate(mixture.deviations[:3]):
@@ -118,10 +123,10 @@ def _duplicates(model: ReportModel) -> Iterator[Sentence]:
     if whole is None or not whole.documents:
         return
     share = numbers.percent(whole.duplicate_documents / whole.documents, 2)
-    tokens = numbers.percent(whole.duplicate_tokens / whole.tokens if whole.tokens else 0.0, 2)
+    tokens = f"{numbers.percent(whole.duplicate_tokens / whole.tokens, 2)} of tokens" if whole.tokens else "no tokens"
     across = numbers.percent(whole.across_documents / whole.documents, 2)
     yield (
-        f"{share} of documents ({tokens} of tokens) are exact repeats of another; {across} have a text that occurs in "
+        f"{share} of documents ({tokens}) are exact repeats of another; {across} have a text that occurs in "
         "another domain too.",
     )
     rates = [(r.duplicate_documents / r.documents, r.name) for r in model.duplicates if r.name and r.documents]
@@ -138,6 +143,8 @@ def _vocabulary(model: ReportModel) -> Iterator[Sentence]:
             f"{numbers.grouped(whole.types)} of {numbers.grouped(model.tokenizer.vocabulary)} token ids occur "
             f"({numbers.percent(whole.coverage)}); the effective vocabulary is {numbers.length(whole.effective)}.",
         )
+    else:
+        yield ("No token occurs.",)
 
 
 def _coverage(model: ReportModel) -> Iterator[Sentence]:

@@ -225,6 +225,7 @@ def _with_intended(
     """The rows with intended share and difference; a value that was not intended has an intended share of 0."""
     mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
     figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
+    some = any(row.amount(unit).count for row in rows)  # shares of nothing differ from nothing
     compared = []
     for row in rows:
         figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
@@ -232,11 +233,13 @@ def _with_intended(
         if target is None:
             target = 0.0 if row.folded else intended.get(row.name, 0.0)
         difference = figure.get("difference")
+        if difference is None and some:
+            difference = row.amount(unit).share - target
         compared.append(
             replace(
                 row,
                 intended=target,
-                difference=row.amount(unit).share - target if difference is None else difference,
+                difference=difference,
                 difference_low=figure.get("difference_low"),
                 difference_high=figure.get("difference_high"),
             )
@@ -248,7 +251,8 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
     """The corpus against the mixture: rows must have an intended share and a difference."""
     wanted = pc.and_(pc.equal(metrics["metric"], f"mixture_tvd_{unit}"), pc.equal(metrics["slice"], "all"))
     distance: dict[str, Any] = next(iter(metrics.filter(wanted).to_pylist()), {})
-    if distance.get("value") is None:
+    some = any(row.amount(unit).count for row in rows)
+    if distance.get("value") is None and some:
         distance = {"value": sum(abs(row.difference or 0.0) for row in rows) / 2}
     bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
     named = [row for row in rows if not row.folded]
@@ -256,7 +260,7 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
     unplanned = [row for row in rows if not row.intended and row.amount(unit).count]
     return MixtureComparison(
         unit,
-        distance["value"],
+        distance.get("value"),
         distance.get("low"),
         distance.get("high"),
         tuple(
@@ -273,7 +277,7 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
         ),
         sum(1 for row in bounded if not (row.difference_low or 0.0) <= 0.0 <= (row.difference_high or 0.0)),
         len(bounded),
-        tuple(row.name for row in named if row.intended and not row.amount(unit).count),
+        tuple(row.name for row in named if row.intended and not (row.amount(unit) if some else row.documents).count),
         tuple(row.name for row in unplanned if not row.folded),
         sum(row.amount(unit).share for row in unplanned),
     )

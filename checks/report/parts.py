@@ -206,13 +206,13 @@ class MixtureComparison:
     """The corpus against the intended mixture, over all values of the primary facet.
 
     ``distance`` is the total variation distance, half the sum of absolute differences, with its 95 % interval where
-    there is one; ``deviations`` are the largest; ``clear`` of the ``compared`` differences have an interval that leaves
-    out 0; ``absent`` were intended and are not in the corpus; ``unplanned`` are in the corpus and were not intended,
-    ``unplanned_share`` is their share.
+    there is one, and None where there is nothing in the unit; ``deviations`` are the largest; ``clear`` of the
+    ``compared`` differences have an interval that leaves out 0; ``absent`` were intended and are not in the corpus;
+    ``unplanned`` are in the corpus and were not intended, ``unplanned_share`` is their share.
     """
 
     unit: Unit
-    distance: float
+    distance: float | None
     distance_low: float | None
     distance_high: float | None
     deviations: tuple[Deviation, ...]

@@ -175,12 +175,13 @@ def _slice(
 
 def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
     baseline, current = contrast.baseline.count, contrast.current.count
-    held = bool(baseline.any() and current.any())
+    before, now = bool(baseline.any()), bool(current.any())
+    held = before and now
     distances = {
         name: Distance(name, float(function(baseline, current)) if held else None)
         for name, function in STATISTICS.items()
     }
-    return DriftSummary(distances, 0, None, None, reason if held else without_tokens(baseline.any(), current.any()))
+    return DriftSummary(distances, 0, None, None, reason if held else without_tokens(before, now))
 
 
 def unknown_overlap(kept: int) -> str:

@@ -162,7 +162,7 @@ def shares_alone(
     reason = f"neither snapshot holds any {unit}"
     if before or now:
         reason = f"the {'baseline' if now else 'current snapshot'} holds no {unit}"
-    return DomainDrift(*shares, *(nothing,) * 5, reason=reason)
+    return DomainDrift(shares[0], shares[1], nothing, nothing, nothing, nothing, nothing, reason)
 
 
 def _too_small(unit: str, sizes: list[int], squares: list[int]) -> str | None:

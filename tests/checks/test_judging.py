@@ -8,6 +8,7 @@ import pytest
 from corpus_audit.checks.judging import References, judge
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.results import Judgement, Reference, Results, Status, Verdict, read_results
+from corpus_audit.schemas.tables import SAME_DOCUMENTS
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule, waiver
 
 TODAY = date(2026, 11, 25)
@@ -208,3 +209,18 @@ def test_a_broken_promise_means_no_verdict(broken: str) -> None:
 def test_a_table_that_is_none_of_metrics_is_refused() -> None:
     with pytest.raises(StoreError, match="no column n of type int64"):
         judge(policy(rule()), metrics(fact()).drop_columns(["n"]), facts(), References(), TODAY)
+
+
+def test_figures_of_the_same_documents_need_no_number_of_them() -> None:
+    rules = [rule(minimum_n=1000)]
+    assert of(judged(fact(value=0.0, n=7), rules=rules)).status is Status.INSUFFICIENT
+    assert of(judged(fact(value=0.0, n=7) | {"reason": SAME_DOCUMENTS}, rules=rules)).status is Status.PASS
+    assert of(judged(fact(value=0.9, n=7) | {"reason": SAME_DOCUMENTS}, rules=rules)).status is Status.FAIL
+
+
+def test_a_figure_without_a_value_says_why_and_tables_without_reasons_are_read() -> None:
+    row = figure(value=None) | {"reason": "the baseline holds no tokens"}
+    assert of(judged(row)).reason == "The metric is null: the baseline holds no tokens."
+    earlier = metrics(fact()).drop_columns(["reason"])
+    results = judge(policy(rule()), earlier, facts(), References(), date(2026, 11, 25))
+    assert results.judgements[-1].status is Status.PASS

@@ -192,3 +192,27 @@ def test_many_domains_stay_small_and_are_counted(tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     run = write_drift(tmp_path / "run", DOMAINS)
     assert page(only(run)) == page(only(RunDirectory(run.folder, {})))
+
+
+def test_a_night_without_a_change_is_one_sentence_and_its_count(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run", {"code": SAME}, SAME))
+    assert view.nothing_changed and len(sentences(view)) == 2
+    assert sentences(view)[0] == "Both hold the same documents: nothing changed."
+    assert lines(view) == ("nothing changed: both hold the same documents",)
+    assert "Nothing changed</p>" in page(view)
+    moved = only(write_drift(tmp_path / "moved", {"code": DRIFT}, SAME))
+    assert not moved.nothing_changed and "Nothing changed</p>" not in page(moved)
+
+
+def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run"))
+    gone = [
+        replace(row, before=None, difference=None, low=None, high=None, reading="insufficient") for row in view.shares
+    ]
+    parts = replace(view.parts, mixture=None, content=None, mixture_tvd=None, content_tvd=None, reason="no tokens")
+    tokens = tuple(replace(row, ratio=None, low=None, high=None) for row in view.new)
+    empty = replace(view, shares=tuple(gone), parts=parts, new=tokens, part_rows=(parts,))
+    shown = page(empty)
+    assert "Nothing is explained: <bdi>no tokens</bdi>" in shown and "None" not in shown.replace(">None.<", "")
+    assert all(chart.tag.endswith("svg") for chart in charts(empty))
+    assert "Whether domain shares moved cannot be told" in " ".join(sentences(empty))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from corpus_audit.pipelines.statistics.domain_drift import DomainSample, domain_drift
+from corpus_audit.pipelines.statistics.domain_drift import DomainSample, domain_drift, shares_alone
 
 
 def sample(domain, length, domains, group=None, groups=64):
@@ -164,3 +164,24 @@ def test_one_huge_document_is_a_small_side():
 def test_the_same_few_documents_have_not_moved():
     found = domain_drift(NOTHING, NOTHING, documents(3, 4), "documents")
     assert found.reason is None and found.low.tolist() == [0, 0] and found.high.tolist() == [0, 0]
+
+
+def test_the_same_documents_move_no_share_in_any_domain():
+    shared = DomainSample(np.array([3, 2, 0]), np.array([30, 0, 0]), np.array([300, 0, 0], object))
+    none = DomainSample(*(np.zeros(3, dtype) for dtype in (np.int64, np.int64, object)))
+    for unit in ("documents", "tokens"):
+        found = domain_drift(none, none, shared, unit)
+        assert not np.any([found.difference, found.low, found.high]) and found.reason is None
+        assert found.p.tolist() == found.q.tolist() == [1, 1, 1]
+
+
+def test_a_side_without_anything_has_no_shares_and_a_reason():
+    empty = DomainSample(np.array([4, 0]), np.array([0, 0]), np.array([0, 0], object))
+    one, other = documents(1, 3), NOTHING
+    assert shares_alone(one, one, NOTHING, "documents") is None
+    assert shares_alone(other, other, one, "documents") is None
+    found = shares_alone(empty, one, NOTHING, "tokens")
+    assert found.share_current.tolist() == [0.25, 0.75] and np.isnan(found.share_baseline).all()
+    assert np.isnan(found.difference).all() and found.reason == "the baseline holds no tokens"
+    assert shares_alone(one, empty, NOTHING, "tokens").reason == "the current snapshot holds no tokens"
+    assert shares_alone(empty, empty, NOTHING, "tokens").reason == "neither snapshot holds any tokens"

@@ -123,3 +123,17 @@ def test_shared_documents_narrow_the_intervals():
     assert width[STATISTICS.index("mean")] < 0.4
     assert width[STATISTICS.index("p50")] < 0.6
     assert width.max() <= 1
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=7))
+def test_the_same_few_documents_are_the_same_without_doubt(lengths):
+    side = histogram(lengths)
+    found = length_drift(side, side, len(lengths))
+    assert not np.any([found.change, found.low, found.high])
+
+
+def test_from_0_to_0_is_no_change_and_from_0_to_more_is_no_ratio():
+    empty, some = histogram([0] * 20), histogram([5] * 20)
+    assert not np.any(length_drift(empty, empty, 3).change)
+    assert np.isnan(length_drift(empty, some, 0).change[:-1]).all()
+    assert named(length_drift(empty, some, 0), "ks")[0] == 1

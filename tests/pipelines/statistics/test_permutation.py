@@ -7,6 +7,7 @@ import pytest
 
 from corpus_audit.pipelines.statistics.permutation import STATISTICS, Exchange, drift_summary
 from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.schemas.drift_tables import EVEN_COPIES
 
 TOKENS = 60
 
@@ -95,3 +96,28 @@ def test_what_draws_carry_of_a_drift() -> None:
     grown = Exchange.of(TokenContrast(np.arange(3, dtype=np.int32), none, side, side))
     chosen = np.r_[np.ones(63), 0.0, 1.0, np.zeros(63)][:, None]
     assert grown.carried(chosen) == pytest.approx(((0.5 - 1 / 64) / 0.5) ** 2)
+
+
+def test_every_document_again_is_no_drift_and_not_the_same_documents() -> None:
+    shared = sample(np.random.default_rng(5), 90)
+    nothing = sample(np.random.default_rng(6), 0)
+    for sides in ((nothing, shared, shared), (shared, nothing, shared)):
+        summary = drift_summary(TokenContrast(np.arange(TOKENS, dtype=np.int32), *sides), 99)
+        assert (summary.low, summary.high, summary.permutations) == (0.0, 0.0, 0)
+        assert {distance.value for distance in summary.distances.values()} == {0.0}
+        assert summary.reason == EVEN_COPIES
+    uneven = contrast(np.random.default_rng(7), 0, 90, 90)
+    assert drift_summary(uneven, 99).permutations == 99
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ((0, 0, 0), "neither snapshot holds a token"),
+        ((0, 9, 0), "the baseline holds no tokens"),
+        ((9, 0, 0), "the current snapshot holds no tokens"),
+    ],
+)
+def test_sides_without_tokens_have_a_reason(sizes: tuple[int, int, int], reason: str) -> None:
+    summary = drift_summary(contrast(np.random.default_rng(8), *sizes), 99)
+    assert summary.reason == reason and summary.distances["jsd"].value is None
