@@ -41,10 +41,14 @@ def test_nearest_windows_are_those_of_brute_force(small, kind, domain):
     for seed in range(10):
         query = np.random.default_rng(seed).normal(size=8)
         found = search.nearest(query, 15, kind=kind, domain=domain)
-        expected = ranked(windows, query, kind, lambda d: domain is None or d % 2 == 1)[:15]
-        assert [one.window for one in found] == [window for _, window, _ in expected]
-        np.testing.assert_allclose([one.value for one in found], [score for score, _, _ in expected], rtol=1e-12)
-        assert all(one.places[0].id == f"doc-{d}" for one, (_, _, d) in zip(found, expected, strict=True))
+        expected = ranked(windows, query, kind, lambda d: domain is None or d % 2 == 1)
+        np.testing.assert_allclose([one.value for one in found], [score for score, _, _ in expected[:15]], rtol=1e-12)
+        # Windows whose scores differ in the last bit alone may come in either order: sums are rounded as the CPU adds.
+        by_window = {window: (score, document) for score, window, document in expected}
+        assert len({one.window for one in found}) == 15
+        for one in found:
+            score, document = by_window[one.window]
+            assert one.value == pytest.approx(score, rel=1e-12) and one.places[0].id == f"doc-{document}"
 
 
 def test_at_most_so_many_of_a_document(small):

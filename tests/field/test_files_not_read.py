@@ -162,7 +162,7 @@ def test_init_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     corpora.small_bpe(tmp_path, vocabulary=400)
     fill(tmp_path / "data", "a.jsonl", "b.mds", "c.mds", "README.md")
-    (tmp_path / "audit.yaml").write_text(propose_audit(["data"], tmp_path / "audit.yaml", tokenizer="bpe.json"))
+    (tmp_path / "audit.yaml").write_text(propose_audit(["data"], tmp_path / "audit.yaml", tokenizer="bpe.json").text)
     text = (tmp_path / "audit.yaml").read_text()
     assert "# Not read: 2 .mds files, such as b.mds." in text and "README" not in text
     (tmp_path / "audit.yaml").write_text(text.replace("  #ignore:", "  ignore:"))

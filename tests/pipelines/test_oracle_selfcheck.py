@@ -103,7 +103,8 @@ def test_encoding_is_that_of_one_text_at_a_time(bpe: Path) -> None:
 def test_truncation_and_padding_are_switched_off(tmp_path: Path) -> None:
     path = corpora.wordpiece(tmp_path)
     assert len(Tokenizer.from_file(str(path)).encode("word " * 500).ids) == 128
-    assert [len(ids) for ids in encode(path, ["word " * 500, "", "word"])][1:] == [0, 1]
+    whole, none, one = (len(ids) for ids in encode(path, ["word " * 500, "", "word"]))
+    assert none == 0 and whole == 500 * one  # how many tokens a word has depends on what the vocabulary was made from
     assert len(next(encode(path, ["word " * 500]))) >= 500
 
 

@@ -65,7 +65,7 @@ def lossy(dead: int, dead_bytes: int) -> ShardState:
 )
 def test_each_integrity_rule_fails_on_its_own(check: str | None, statuses: Callable[[], dict[str, str]]) -> None:
     found = statuses()
-    assert len(found) == 6
+    assert len(found) == 7
     assert [name for name, status in found.items() if status != "pass"] == ([check] if check else [])
 
 
