@@ -94,7 +94,7 @@ def document_weights(
     lengths = mean_lengths(sizes, documents)
     known = np.isfinite(lengths) & (sizes > 0)
     typical = float((normalised(wanted * known) * np.where(known, lengths, 0.0)).sum())
-    # Where no domain with a weight has text, no length is known: nothing can be drawn, and all of the budget is missing.
+    # Where no domain with a weight has text no length is known: nothing can be drawn, all of the budget is missing.
     shares = normalised(wanted * np.where(known, lengths, typical or 1.0))
     found = _by_token_weight(sizes, shares, budget)
     return Allocation(wanted, found.drawn, found.unallocated, "documents")
