@@ -69,7 +69,7 @@ class VerificationError(AuditError):
     """A sign-off, or what it stands for, does not hold.
 
     Attributes:
-        code: which check refused it; a stable word (`schemas.signoff.Refusal`).
+        code: which check refused it; a stable word (`schemas.run.signoff.Refusal`).
     """
 
     exit_code = ExitCode.VERIFICATION_FAILED

@@ -1,7 +1,7 @@
 """A brute-force oracle of the integer tables: plain Python and `tokenizers`, nothing of ours but column names.
 
-It follows the published meaning of every column (``schemas/tables.py``), not the measures that fill them, and holds
-everything in memory. Hashes are ordered as their 16 digest bytes, everywhere.
+It follows the published meaning of every column (``schemas/tables/run_tables.py``), not the measures that fill
+them, and holds everything in memory. Hashes are ordered as their 16 digest bytes, everywhere.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_ci_runs_the_readmes_commands_as_written():
 
 
 def test_the_readmes_audit_yaml_is_valid(tmp_path):
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     block, *sections = readme_blocks("yaml")[:4]
     (tmp_path / "audit.yaml").write_text(block)
@@ -97,8 +97,8 @@ def test_the_readmes_audit_yaml_is_valid(tmp_path):
 
 
 def test_the_readmes_policy_and_waiver_are_valid(tmp_path):
-    from corpus_audit.checks.policy_check import mistakes
-    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.checks.policy.check import mistakes
+    from corpus_audit.schemas.spec.policy_file import load_policy
 
     (tmp_path / "policy.yaml").write_text("".join(readme_blocks("yaml")[4:6]))
     loaded = load_policy(tmp_path / "policy.yaml")
@@ -107,7 +107,7 @@ def test_the_readmes_policy_and_waiver_are_valid(tmp_path):
 
 def test_the_readme_names_every_table_and_exit_code():
     from corpus_audit.schemas.errors import ExitCode
-    from corpus_audit.schemas.tables import TABLES
+    from corpus_audit.schemas.tables.run_tables import TABLES
 
     text = (ROOT / "README.md").read_text("utf-8")
     assert set(re.findall(r"`(\w+)\.parquet`", text)) == set(TABLES)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from corpus_audit.checks.outputs.escaping import code, plain, prose, sentence
 from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.markdown import table, verdict_line
-from corpus_audit.checks.report import numbers
-from corpus_audit.checks.report.findings import decimals, findings, limits
-from corpus_audit.checks.report.model import ReportModel
+from corpus_audit.checks.report.page.findings import decimals, findings, limits
+from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.text import numbers
 
 TO_FILL = "[More Information Needed]"
 

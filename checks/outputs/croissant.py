@@ -12,10 +12,10 @@ from typing import Any
 from corpus_audit.checks.outputs.escaping import json_text, plain, reference, sentence_text
 from corpus_audit.checks.outputs.evidence import MOST_SHARDS, Evidence
 from corpus_audit.checks.outputs.markdown import verdict_line
-from corpus_audit.checks.report.findings import findings, limits
-from corpus_audit.checks.report.model import ReportModel
-from corpus_audit.checks.report.numbers import grouped, percent
-from corpus_audit.checks.report.verdict_section import VERDICT, headline
+from corpus_audit.checks.report.page.findings import findings, limits
+from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.verdict.section import VERDICT, headline
+from corpus_audit.checks.text.numbers import grouped, percent
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 

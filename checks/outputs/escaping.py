@@ -12,8 +12,8 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from corpus_audit.checks.report.escapes import safe_text
-from corpus_audit.checks.report.sentences import Name, Sentence
+from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.checks.text.sentences import Name, Sentence
 
 LIMIT = 2000
 """Most characters of one text."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from corpus_audit.checks.integrity import integrity_judgements
-from corpus_audit.checks.report.model import ReportModel, load_report
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.checks.policy.integrity import integrity_judgements
+from corpus_audit.checks.report.page.model import ReportModel, load_report
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.policy import CoverageSpec
-from corpus_audit.schemas.results import POLICY_FILE, RESULTS_FILE, Judgement, Results, read_results
+from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Judgement, Results, read_results
+from corpus_audit.schemas.spec.policy import CoverageSpec
 
 TIMINGS_FILE = "timings.json"
 MOST_SHARDS = 1000

@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from corpus_audit.checks.outputs.escaping import plain
 from corpus_audit.checks.outputs.evidence import Evidence
-from corpus_audit.checks.wording import bound_text, figure
-from corpus_audit.schemas.results import UNJUDGED, Judgement, Status
+from corpus_audit.checks.text.wording import bound_text, figure
+from corpus_audit.schemas.run.results import UNJUDGED, Judgement, Status
 
 
 def render_junit(evidence: Evidence) -> str:

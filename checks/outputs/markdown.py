@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from corpus_audit.checks.outputs.escaping import code, prose, sentence
 from corpus_audit.checks.outputs.evidence import Evidence
-from corpus_audit.checks.report import numbers
-from corpus_audit.checks.report.findings import findings
-from corpus_audit.checks.report.model import ReportModel
-from corpus_audit.checks.report.verdict_parts import JudgementRow, VerdictView
-from corpus_audit.checks.report.verdict_section import MARKS, VERDICT, WORDS, headline
+from corpus_audit.checks.report.page.findings import findings
+from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.verdict.records import JudgementRow, VerdictView
+from corpus_audit.checks.report.verdict.section import MARKS, VERDICT, WORDS, headline
+from corpus_audit.checks.text import numbers
 
 MOST_ROWS = 50
 """Judgements in the table; a job page takes 1 MiB."""

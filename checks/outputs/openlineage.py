@@ -12,7 +12,7 @@ from typing import Any
 
 from corpus_audit.checks.outputs.escaping import json_text, plain
 from corpus_audit.checks.outputs.evidence import Evidence
-from corpus_audit.schemas.results import Status
+from corpus_audit.schemas.run.results import Status
 
 NAMESPACE = "corpus-audit"
 _SPEC = "https://openlineage.io/spec"

@@ -14,7 +14,7 @@ from typing import Any
 from corpus_audit.checks.outputs.escaping import json_text, message, plain, reference
 from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.junit import details
-from corpus_audit.schemas.results import Judgement, Status
+from corpus_audit.schemas.run.results import Judgement, Status
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MOST_RESULTS = 25_000

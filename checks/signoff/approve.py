@@ -31,11 +31,11 @@ from corpus_audit.checks.signoff.signers import (
     missing_roles,
     signers_of,
 )
-from corpus_audit.pipelines.atomic import atomic_write
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.pipelines.storage.atomic import atomic_write
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import UsageError, VerificationError
-from corpus_audit.schemas.results import Results
-from corpus_audit.schemas.signoff import (
+from corpus_audit.schemas.run.results import Results
+from corpus_audit.schemas.run.signoff import (
     LEDGER,
     PLAN_SUFFIX,
     PREDICATE_TYPE,
@@ -51,7 +51,7 @@ from corpus_audit.schemas.signoff import (
     read_statement,
     time_text,
 )
-from corpus_audit.schemas.trust import Trust, TrustedKey, valid_at
+from corpus_audit.schemas.run.trust import Trust, TrustedKey, valid_at
 
 VALID_DAYS = 90
 """For how long a sign-off holds unless its author says otherwise."""

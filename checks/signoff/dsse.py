@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from corpus_audit.schemas import strict_json
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Refusal
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.signoff import Refusal
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 

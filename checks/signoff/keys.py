@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from corpus_audit.pipelines.atomic import fsync_folder
+from corpus_audit.pipelines.storage.atomic import fsync_folder
 from corpus_audit.schemas.errors import UsageError
 
 SHORTEST = 12

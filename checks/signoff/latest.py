@@ -9,7 +9,7 @@ from pathlib import Path
 from corpus_audit.checks.signoff.dsse import PAYLOAD_TYPE, read_envelope
 from corpus_audit.checks.signoff.ledger import Entry, read_ledger
 from corpus_audit.schemas.errors import StoreError, VerificationError
-from corpus_audit.schemas.signoff import LEDGER, SIGNOFF_SUFFIX, SIGNOFFS, Statement, read_statement
+from corpus_audit.schemas.run.signoff import LEDGER, SIGNOFF_SUFFIX, SIGNOFFS, Statement, read_statement
 
 
 @dataclass(frozen=True, slots=True)

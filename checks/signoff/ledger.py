@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from corpus_audit.pipelines.atomic import atomic_write
-from corpus_audit.schemas import strict_json
+from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Count, Digest, Part, Refusal, Time, moment_of, time_text
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.signoff import Count, Digest, Part, Refusal, Time, moment_of, time_text
 
 GENESIS = "0" * 64
 """What the first entry has for the digest of the entry before."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from corpus_audit.checks.signoff import merkle
-from corpus_audit.pipelines.reading.names import name_problem
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.pipelines.reading.snapshot.names import name_problem
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Refusal
-from corpus_audit.schemas.snapshot import manifest_text
+from corpus_audit.schemas.run.signoff import Refusal
+from corpus_audit.schemas.run.snapshot import manifest_text
 
 MANIFEST = "MANIFEST.sha256"
 

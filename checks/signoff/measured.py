@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from corpus_audit.checks.judging import recompute
+from corpus_audit.checks.policy.judge import recompute
 from corpus_audit.checks.signoff.manifest import MANIFEST, merkle_root, signed_shards, total_bytes
-from corpus_audit.pipelines.run_directory import RUN_FILE, RunDirectory
-from corpus_audit.pipelines.sampling_plan import plan_of, strategies_of
-from corpus_audit.schemas import signoff
+from corpus_audit.pipelines.sampling.plan import plan_of, strategies_of
+from corpus_audit.pipelines.storage.run_directory import RUN_FILE, RunDirectory
 from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreError, UsageError, VerificationError
-from corpus_audit.schemas.results import (
+from corpus_audit.schemas.run import signoff
+from corpus_audit.schemas.run.results import (
     POLICY_FILE,
     RESULTS_FILE,
     UNJUDGED,
@@ -24,8 +24,8 @@ from corpus_audit.schemas.results import (
     WaiverUse,
     read_results,
 )
-from corpus_audit.schemas.signoff import DigestSet, Measured, Plan, Refusal, Subject
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.schemas.run.signoff import DigestSet, Measured, Plan, Refusal, Subject
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 SUBJECTS = (MANIFEST, RUN_FILE, RESULTS_FILE, POLICY_FILE)
 """Files of the run directory that a statement names with their digests."""

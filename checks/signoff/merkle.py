@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from corpus_audit.schemas import strict_json
+from corpus_audit.schemas.run import strict_json
 
 
 def shard_leaf(name: str, size: int, sha256: str) -> bytes:

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from corpus_audit.pipelines.run_directory import RUN_FILE, RunDirectory
-from corpus_audit.schemas import strict_json
+from corpus_audit.pipelines.storage.run_directory import RUN_FILE, RunDirectory
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Refusal
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.signoff import Refusal
 
 
 def open_intact_run(folder: Path, expected: str | None = None) -> tuple[RunDirectory, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from corpus_audit.checks.signoff.manifest import SignedShard
-from corpus_audit.pipelines.reading import filesystems
-from corpus_audit.pipelines.reading.listing import list_files
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.snapshot.listing import list_files
 from corpus_audit.schemas.errors import AuditError, VerificationError
-from corpus_audit.schemas.signoff import Refusal
-from corpus_audit.schemas.snapshot import UnreadReason
+from corpus_audit.schemas.run.signoff import Refusal
+from corpus_audit.schemas.run.snapshot import UnreadReason
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 CHUNK = 2**20
 """Bytes that are read, hashed and handed out at a time."""

@@ -10,7 +10,7 @@ from corpus_audit.checks.signoff.dsse import Envelope
 from corpus_audit.checks.signoff.ledger import GENESIS, Ledger
 from corpus_audit.checks.signoff.signers import SKEW, Signers, compromised
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Refusal, Statement, moment_of
+from corpus_audit.schemas.run.signoff import Refusal, Statement, moment_of
 
 
 def check_entries(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from corpus_audit.checks.signoff.dsse import Envelope, key_id, signed_by
-from corpus_audit.checks.wording import bound_text, figure
+from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.signoff import Measured, Refusal, Statement, moment_of
-from corpus_audit.schemas.trust import Trust, TrustedKey, valid_at
+from corpus_audit.schemas.run.signoff import Measured, Refusal, Statement, moment_of
+from corpus_audit.schemas.run.trust import Trust, TrustedKey, valid_at
 
 SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may differ."""

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from corpus_audit.pipelines.atomic import atomic_write
+from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.signoff import time_text
-from corpus_audit.schemas.trust import Trust, load_trust, read_trust
+from corpus_audit.schemas.run.signoff import time_text
+from corpus_audit.schemas.run.trust import Trust, load_trust, read_trust
 
 _HEAD = """\
 # Whose signatures count, and which policies may judge. Keep it with whoever verifies, under review.

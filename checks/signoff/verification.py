@@ -47,13 +47,13 @@ from corpus_audit.checks.signoff.signers import (
     check_window,
     signers_of,
 )
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.schemas import strict_json
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import AuditError, NotSignableError, NoVerdictError, VerificationError
-from corpus_audit.schemas.results import Results
-from corpus_audit.schemas.signoff import LEDGER, Plan, Refusal, Statement, read_statement
-from corpus_audit.schemas.trust import Trust
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.results import Results
+from corpus_audit.schemas.run.signoff import LEDGER, Plan, Refusal, Statement, read_statement
+from corpus_audit.schemas.run.trust import Trust
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 

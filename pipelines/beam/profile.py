@@ -9,11 +9,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from corpus_audit.pipelines.board import process_board
 from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
-from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.measures.base import Measure, merge_files
-from corpus_audit.schemas.snapshot import Shard, ShardPlan
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class _WriteAll(beam.DoFn):
     def process(self, _: None, elements: list[Any]) -> None:
         import pickle
 
-        from corpus_audit.pipelines.atomic import AtomicFile
+        from corpus_audit.pipelines.storage.atomic import AtomicFile
 
         with AtomicFile(Path(self._path)) as file:
             file.write(pickle.dumps(elements))

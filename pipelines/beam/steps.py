@@ -18,7 +18,7 @@ from corpus_audit.pipelines.beam.profile import (
     PlanTask,
 )
 from corpus_audit.pipelines.beam.tasks import Perform, Worker
-from corpus_audit.pipelines.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
 
 Build = Callable[[beam.Pipeline], Any]
 """Adds a pipeline's steps to it, and returns what they end in."""

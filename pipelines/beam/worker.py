@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from corpus_audit.pipelines.remote_board import report_board
+from corpus_audit.pipelines.progress.worker_boards import report_board
 
 PARENT_EVERY = 1.0
 """Seconds between two looks whether the process that started the worker is still there."""

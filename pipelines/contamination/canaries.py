@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
 from corpus_audit.pipelines.contamination.copies import COPIES, Copy
-from corpus_audit.pipelines.contamination.items import Benchmark, Item
-from corpus_audit.pipelines.kernels.hashing import hash_documents
-from corpus_audit.pipelines.kernels.ngrams import rehash
-from corpus_audit.pipelines.measures.contamination import Contamination, evidence
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
+from corpus_audit.pipelines.contamination.measure import Contamination, evidence
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
+from corpus_audit.pipelines.kernels.text.ngrams import rehash
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, text_buffers
 
 _FILLER = (
     "The following page was put together by hand from several older sources; corrections are welcome.",

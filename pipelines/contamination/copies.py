@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from corpus_audit.pipelines.contamination.items import Item
-from corpus_audit.pipelines.contamination.normalisation import WHITE_SPACE
+from corpus_audit.pipelines.contamination.benchmarks.items import Item
+from corpus_audit.pipelines.contamination.benchmarks.normalisation import WHITE_SPACE
 
 _COLUMNS = 60
 

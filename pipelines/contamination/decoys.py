@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.hashing import hash_documents
-from corpus_audit.pipelines.kernels.ngrams import rehash
-from corpus_audit.pipelines.reading.documents import DocumentBatch
-from corpus_audit.pipelines.tokenization import text_buffers
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
+from corpus_audit.pipelines.kernels.text.ngrams import rehash
+from corpus_audit.pipelines.reading.documents.batches import DocumentBatch
+from corpus_audit.pipelines.tokens.tokenization import text_buffers
 
 DECOY_VERSION = 1
 """Raised whenever the same documents would give other decoys."""

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.contamination.evidence import Evidence
-from corpus_audit.pipelines.count_tables import CountTable
-from corpus_audit.pipelines.kernels.contamination import WORD_GRAM
-from corpus_audit.pipelines.kernels.hashing import digests
-from corpus_audit.pipelines.measures.contamination import value_of
-from corpus_audit.schemas.contamination_tables import CONTAMINATION_DOMAINS, CONTAMINATION_MATCHES
+from corpus_audit.pipelines.contamination.measure import value_of
+from corpus_audit.pipelines.kernels.contamination.scan import WORD_GRAM
+from corpus_audit.pipelines.kernels.text.hashing import digests
+from corpus_audit.pipelines.storage.count_tables import CountTable
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_DOMAINS, CONTAMINATION_MATCHES
 
 
 def matches_table(evidence: Evidence, shown: np.ndarray) -> pa.Table:

@@ -19,9 +19,9 @@ from corpus_audit.pipelines.contamination.selfcheck import (
     interval,
     thresholds_of,
 )
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.schemas.benchmarks import ContaminationSpec
-from corpus_audit.schemas.contamination_tables import CONTAMINATION, CONTAMINATION_ITEMS
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.benchmarks import ContaminationSpec
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION, CONTAMINATION_ITEMS
 
 
 def contamination_tables(
@@ -31,7 +31,7 @@ def contamination_tables(
     planted: Sequence[Planted],
     decoys: DecoyEvidence | None = None,
 ) -> dict[str, pa.Table]:
-    """The tables of `schemas.contamination_tables`, by name.
+    """The tables of `schemas.tables.contamination_tables`, by name.
 
     Args:
         spec: rules, limit and thresholds.

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex
-from corpus_audit.pipelines.kernels.contamination import MILLION, WORD_GRAM
-from corpus_audit.pipelines.kernels.contamination_spans import covered_words
-from corpus_audit.pipelines.measures.contamination import value_of
-from corpus_audit.pipelines.partials import Partial
+from corpus_audit.pipelines.contamination.measure import value_of
+from corpus_audit.pipelines.kernels.contamination.scan import MILLION, WORD_GRAM
+from corpus_audit.pipelines.kernels.contamination.spans import covered_words
+from corpus_audit.pipelines.storage.partials import Partial
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.contamination import IDF_GRAM, Grams, fill_filter, find_all
-from corpus_audit.pipelines.kernels.normalised_words import grams
+from corpus_audit.pipelines.kernels.contamination.scan import IDF_GRAM, Grams, fill_filter, find_all
+from corpus_audit.pipelines.kernels.text.normalised_words import grams
 
 SHARED_TEXTS, SHARED_PASSAGE = 8, 128
 """An n-gram that more texts than `SHARED_TEXTS` have (more places, for tokens) does not tie a document to them: a

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.atomic import AtomicFile
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item, digest_of
+from corpus_audit.pipelines.contamination.benchmarks.normal_form import canonical
+from corpus_audit.pipelines.contamination.benchmarks.normalisation import NORMALISATION, tables
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.grams import (
     IDF_UNIT,
@@ -32,10 +34,7 @@ from corpus_audit.pipelines.contamination.grams import (
     idf_weights,
     post,
 )
-from corpus_audit.pipelines.contamination.items import Benchmark, Item, digest_of
-from corpus_audit.pipelines.contamination.normal_form import canonical
-from corpus_audit.pipelines.contamination.normalisation import NORMALISATION, tables
-from corpus_audit.pipelines.kernels.contamination import (
+from corpus_audit.pipelines.kernels.contamination.scan import (
     LONG_WORD_GRAM,
     PLACES_A_BLOCK,
     TOKEN_GRAM,
@@ -43,10 +42,11 @@ from corpus_audit.pipelines.kernels.contamination import (
     Grams,
     Texts,
 )
-from corpus_audit.pipelines.kernels.normalised_words import hash_texts, hash_tokens
-from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
-from corpus_audit.schemas.benchmarks import DECOYS
+from corpus_audit.pipelines.kernels.text.normalised_words import hash_texts, hash_tokens
+from corpus_audit.pipelines.storage.atomic import AtomicFile
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, text_buffers
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.spec.benchmarks import DECOYS
 
 INDEX_VERSION = 5
 """Raised whenever the same items would give another index or the same index other hits."""

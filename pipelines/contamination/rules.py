@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus_audit.pipelines.contamination.evidence import Evidence, Flags, Floats, Integers, per_text
-from corpus_audit.pipelines.kernels.contamination import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM
-from corpus_audit.schemas.benchmarks import RuleName
+from corpus_audit.pipelines.kernels.contamination.scan import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM
+from corpus_audit.schemas.spec.benchmarks import RuleName
 
 IDF_THRESHOLD, IDF_PERFECT_TO, IDF_THRESHOLD_FROM = 0.815, 25, 50
 """decon: overlap needed from 50 words on; all of it up to 25; in between on the line."""

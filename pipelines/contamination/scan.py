@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.contamination.hits import Hits
+from corpus_audit.pipelines.contamination.benchmarks.normal_form import (
+    canonical_texts,
+    canonical_tokens,
+    original_spans,
+)
+from corpus_audit.pipelines.contamination.benchmarks.normalisation import tables
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex, load_index
-from corpus_audit.pipelines.contamination.normal_form import canonical_texts, canonical_tokens, original_spans
-from corpus_audit.pipelines.contamination.normalisation import tables
-from corpus_audit.pipelines.kernels.contamination import Marks
-from corpus_audit.pipelines.kernels.contamination_tokens import scan_tokens
-from corpus_audit.pipelines.kernels.contamination_words import scan_words
-from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization, text_buffers
+from corpus_audit.pipelines.kernels.contamination.scan import Marks
+from corpus_audit.pipelines.kernels.contamination.tokens import scan_tokens
+from corpus_audit.pipelines.kernels.contamination.words import scan_words
+from corpus_audit.pipelines.measures.hits import Hits
+from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization, text_buffers
 
 _indexes: dict[Path, BenchmarkIndex] = {}
 _indexes_lock = threading.Lock()

@@ -13,10 +13,10 @@ from corpus_audit.pipelines.contamination.canaries import Planted
 from corpus_audit.pipelines.contamination.evidence import Evidence, Floats
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex
 from corpus_audit.pipelines.contamination.rules import RULES, judge
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.statistics.proportions import wilson
-from corpus_audit.schemas.benchmarks import ContaminationSpec, RuleName
-from corpus_audit.schemas.contamination_tables import CONTAMINATION_CHECK, CONTAMINATION_COPIES
+from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.benchmarks import ContaminationSpec, RuleName
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_CHECK, CONTAMINATION_COPIES
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
 from corpus_audit.pipelines.drift.turnover import turnover
-from corpus_audit.pipelines.near_duplicate_rates import near_duplicate_rates
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.decomposition import decompose
-from corpus_audit.pipelines.statistics.domain_drift import UNITS, domain_drift, shares_alone
-from corpus_audit.pipelines.statistics.permutation import (
+from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
+from corpus_audit.pipelines.statistics.drift.decomposition import decompose
+from corpus_audit.pipelines.statistics.drift.domain_drift import UNITS, domain_drift, shares_alone
+from corpus_audit.pipelines.statistics.drift.permutation import (
     PERMUTATIONS,
     STATISTICS,
     Distance,
@@ -29,10 +28,11 @@ from corpus_audit.pipelines.statistics.permutation import (
     drift_summary,
     without_tokens,
 )
-from corpus_audit.pipelines.statistics.token_drift import FALLER, OTHER, RISER, token_drift
-from corpus_audit.pipelines.statistics.token_sample import Integers, TokenContrast
-from corpus_audit.schemas import drift_tables
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.pipelines.statistics.drift.token_drift import FALLER, OTHER, RISER, token_drift
+from corpus_audit.pipelines.statistics.drift.token_sample import Integers, TokenContrast
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables import drift_tables
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 _NO_PART = "which documents of this slice both hold is not known: run the current audit with this baseline"
 _NO_GROUPS = "hash groups are kept overall only, as there are too many domains for this vocabulary"
@@ -68,7 +68,7 @@ def drift(
         progress: told which slice comes next.
 
     Returns:
-        The tables of `schemas.drift_tables` by name.
+        The tables of `schemas.tables.drift_tables` by name.
 
     Raises:
         UsageError: the runs cannot be compared.

@@ -7,17 +7,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.document_samples import hashed_documents
 from corpus_audit.pipelines.drift.rows import classifier_row
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
-from corpus_audit.pipelines.kernels.lookup import found
-from corpus_audit.pipelines.kernels.ngrams import BUCKETS, unigram_buckets
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.classifier import LEAST, ClassifierTest, classifier_test, proportional_sample
-from corpus_audit.pipelines.statistics.hashed_documents import HashedDocuments
-from corpus_audit.pipelines.statistics.token_drift import TokenDrift
-from corpus_audit.schemas.drift_tables import DRIFT_CLASSIFIER
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.pipelines.figures.document_samples import hashed_documents
+from corpus_audit.pipelines.kernels.counters.lookup import found
+from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS, unigram_buckets
+from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
+from corpus_audit.pipelines.statistics.classifier.two_sample import (
+    LEAST,
+    ClassifierTest,
+    classifier_test,
+    proportional_sample,
+)
+from corpus_audit.pipelines.statistics.drift.token_drift import TokenDrift
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables.drift_tables import DRIFT_CLASSIFIER
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 MOST_DOCUMENTS = 4_000
 """Documents of a side in one test."""

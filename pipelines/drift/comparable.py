@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from corpus_audit.schemas import strict_json
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run import strict_json
 
 _READING = {
     "document.text": "the text field",

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.token_tables import Totals
-from corpus_audit.pipelines.reading.documents import PRIMARY
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.domain_drift import DomainSample
-from corpus_audit.pipelines.statistics.token_sample import GROUPS
-from corpus_audit.schemas.tables import ALL_DOMAINS, OTHER_VALUES
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY
+from corpus_audit.pipelines.statistics.drift.domain_drift import DomainSample
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, OTHER_VALUES
 
 
 @dataclass(frozen=True)

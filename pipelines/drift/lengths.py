@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.rows import finite
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.length_drift import STATISTICS, LengthDrift, LengthHistogram, length_drift
-from corpus_audit.schemas.drift_tables import DRIFT_LENGTHS
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.pipelines.statistics.drift.length_drift import STATISTICS, LengthDrift, LengthHistogram, length_drift
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables.drift_tables import DRIFT_LENGTHS
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 UNITS = ("characters", "tokens")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.reading.documents import PRIMARY
-from corpus_audit.schemas.drift_tables import NOTHING_CHANGED
-from corpus_audit.schemas.tables import ALL_DOMAINS, METRICS, SAME_DOCUMENTS, UNKNOWN
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY
+from corpus_audit.schemas.tables.drift_tables import NOTHING_CHANGED
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, METRICS, SAME_DOCUMENTS, UNKNOWN
 
 Row = dict[str, Any]
 

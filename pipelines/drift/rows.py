@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
-from corpus_audit.pipelines.statistics.classifier import ClassifierTest
-from corpus_audit.pipelines.statistics.decomposition import Part, Parts
-from corpus_audit.pipelines.statistics.domain_drift import DomainDrift
-from corpus_audit.pipelines.statistics.permutation import UNITS, DriftSummary
-from corpus_audit.pipelines.statistics.token_drift import KINDS, OTHER, TokenDrift
-from corpus_audit.pipelines.statistics.token_sample import TokenContrast
-from corpus_audit.schemas import drift_tables
+from corpus_audit.pipelines.statistics.classifier.two_sample import ClassifierTest
+from corpus_audit.pipelines.statistics.drift.decomposition import Part, Parts
+from corpus_audit.pipelines.statistics.drift.domain_drift import DomainDrift
+from corpus_audit.pipelines.statistics.drift.permutation import UNITS, DriftSummary
+from corpus_audit.pipelines.statistics.drift.token_drift import KINDS, OTHER, TokenDrift
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
+from corpus_audit.schemas.tables import drift_tables
 
 LISTED = 50
 """Tokens of each kind that a domain lists."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 BATCH_ROWS = 65_536
 

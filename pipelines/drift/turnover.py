@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.schemas.drift_tables import TURNOVER
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.schemas.tables.drift_tables import TURNOVER
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 _JOINED = TableSpec(
     (

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines import count_tables, partials
-from corpus_audit.pipelines.contamination.hits import Hits
-from corpus_audit.pipelines.count_tables import CountTable, TableSpec
-from corpus_audit.pipelines.kernels import gather
-from corpus_audit.pipelines.partials import Partial, PartialReader, PartialWriter
-from corpus_audit.schemas.audit import AuditSpec, DocumentSpec, FacetSource
+from corpus_audit.pipelines.kernels.counters import gather
+from corpus_audit.pipelines.measures.hits import Hits
+from corpus_audit.pipelines.storage import count_tables, partials
+from corpus_audit.pipelines.storage.count_tables import CountTable, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter
+from corpus_audit.schemas.spec.audit import AuditSpec, DocumentSpec, FacetSource
 
 FAN_IN = 32
 """Partials that one merge reads at once; more are merged as a tree."""

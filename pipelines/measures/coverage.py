@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.measures.base import Block, Measure
 from corpus_audit.pipelines.measures.records import record_key
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.reading.documents import SplitTally
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.reading.documents.batches import SplitTally
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 OUTCOMES = TableSpec((("cell", Kind.CELL), ("rows", Kind.SUM)))
 """Cells of (name, 0); the names are ``outcome:reason``. ``row_bytes:`` and ``dead_bytes:<reason>`` count bytes."""

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
-from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 CLUSTER_GROUPS = 1024
 """Hash groups of the cluster key, the random groups of the variance estimator."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.statistics.lengths import bucket_index
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.statistics.intervals.lengths import bucket_index
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 UNITS = ("characters", "tokens")
 _UNIT_STEP = 1 << 16

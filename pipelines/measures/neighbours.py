@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
-from corpus_audit.pipelines.kernels import ngrams
+from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 SAMPLE_SHARE = 1 / 32
 """Share of first MinHash values, by an independent rehash, whose documents are in the sample.

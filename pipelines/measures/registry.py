@@ -12,7 +12,7 @@ from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.samples import Samples
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.measures.tokens import Tokens
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 ALWAYS: tuple[Measure, ...] = (Domains(), Tokens(), Lengths(), Duplicates(), Neighbours(), Samples())
 READING: tuple[Measure, ...] = (Coverage(), Verification())

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from corpus_audit.pipelines.baseline_keys import BaselineKeys
 from corpus_audit.pipelines.measures.base import Block
+from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys
 from corpus_audit.pipelines.measures.tokens import Tokens
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 
 class Shared(Tokens):

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable, Kind, TableSpec
-from corpus_audit.pipelines.kernels import sparse
-from corpus_audit.pipelines.kernels.counting import GROUPS, count_tokens
-from corpus_audit.pipelines.kernels.hashing import hash_documents
+from corpus_audit.pipelines.kernels.counters import sparse
+from corpus_audit.pipelines.kernels.counters.counting import GROUPS, count_tokens
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.partials import Partial, PartialReader, merge_facts
-from corpus_audit.pipelines.tokenization import text_buffers
-from corpus_audit.schemas.audit import AuditSpec
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.partials import Partial, PartialReader, merge_facts
+from corpus_audit.pipelines.tokens.tokenization import text_buffers
+from corpus_audit.schemas.spec.audit import AuditSpec
 
 GROUP_CELLS = 2**29
 """Groups are kept by domain while groups x domains x vocabulary is at most this, otherwise overall."""

@@ -49,9 +49,9 @@ def approve(
     from corpus_audit.checks.signoff.approve import VALID_DAYS, Words, open_pending, sign_pending, signing_key
     from corpus_audit.checks.signoff.keys import load_key
     from corpus_audit.runners.cli.report import resolve_run
-    from corpus_audit.runners.locks import OutputLock
+    from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.errors import UsageError
-    from corpus_audit.schemas.trust import load_trust
+    from corpus_audit.schemas.run.trust import load_trust
 
     if not yes and not is_terminal(sys.stdin):
         raise UsageError("there is no terminal to ask: read what is signed with 'corpus-audit report', then give --yes")
@@ -76,14 +76,14 @@ def _shown(pending: Pending) -> Iterator[str]:
     """What somebody is about to sign, in lines of at most 80 columns."""
     import textwrap
 
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.text.safe_text import safe_text
 
     for label, text in _facts(pending):
         yield from textwrap.wrap(safe_text(text, 600), 80, initial_indent=f"{label:11}", subsequent_indent=" " * 11)
 
 
 def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
-    from corpus_audit.checks.wording import bound_text, figure
+    from corpus_audit.checks.text.wording import bound_text, figure
 
     signed, results = pending.measured, pending.results
     corpus, policy, plan = signed.corpus, signed.policy, signed.plan

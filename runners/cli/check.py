@@ -19,8 +19,8 @@ from corpus_audit.runners.cli.streams import write_out
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
 
 if TYPE_CHECKING:
-    from corpus_audit.pipelines.run_directory import RunDirectory
-    from corpus_audit.schemas.results import Results
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
+    from corpus_audit.schemas.run.results import Results
 
 
 @click.command(short_help="Judge a finished run by a policy, without changing it.")
@@ -34,10 +34,10 @@ def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_js
 
     Nothing is written: what a run was judged to when it was published stays as it is. Waivers are held against today.
     """
-    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
+    from corpus_audit.runners.audit.judge import judge_finished
     from corpus_audit.runners.cli.report import resolve_run
-    from corpus_audit.runners.judged import judge_finished
-    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.schemas.spec.policy_file import load_policy
 
     policy = load_policy(policy_file)
     directory = RunDirectory(resolve_run(run))
@@ -52,8 +52,8 @@ def _show(results: Results, directory: RunDirectory, code: int, as_json: bool) -
     if as_json:
         emit_json("check", {"run": str(directory.folder), **verdict_json(results), "exit_code": code})
         return
-    from corpus_audit.checks.report.text import verdict_lines
-    from corpus_audit.checks.report.verdict_section import view_of
+    from corpus_audit.checks.report.page.terminal import verdict_lines
+    from corpus_audit.checks.report.verdict.section import view_of
 
     for line in verdict_lines(view_of(results, directory), width_on_stdout(), colour_on_stdout()):
         write_out(line.rstrip())

@@ -20,7 +20,7 @@ def one_line(error: BaseException) -> str:
 
 def write_crash_report(error: BaseException, output: Path | None) -> Path:
     """Write the traceback and the last log lines to a new file in ``output``, else in the temporary folder."""
-    from corpus_audit.runners.logs import recent_log_lines
+    from corpus_audit.runners.process.logs import recent_log_lines
 
     text = "".join(traceback.format_exception(error))
     logged = recent_log_lines()

@@ -13,9 +13,9 @@ from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.index_files import IndexFacts
-    from corpus_audit.runners.demo_corpus import DemoCorpus
-    from corpus_audit.runners.demo_part import Preference
+    from corpus_audit.embeddings.index.files import IndexFacts
+    from corpus_audit.runners.demo.corpus import DemoCorpus
+    from corpus_audit.runners.demo.part import Preference
 
 _SHOWN = 3
 """Examples of the lookup and of the search."""
@@ -45,8 +45,8 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
     of the corpus, and what makes one of its neurons fire is looked up.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
-    from corpus_audit.runners.demo_corpus import build_demo
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.runners.demo.corpus import build_demo
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     session = ctx.ensure_object(Session)
     say = (lambda stage: None) if quiet else note
@@ -66,8 +66,8 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
         indexed = _index(session, corpus, workers, quiet)
         return show_outcome(outcome, "demo", as_json, code, more={"index": indexed and indexed.as_json()})
     show_outcome(outcome, "demo", as_json, code)
-    from corpus_audit.pipelines.run_directory import RunDirectory
-    from corpus_audit.runners.demo_summary import known_answers
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
+    from corpus_audit.runners.demo.summary import known_answers
 
     write_out()
     write_out(known_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
@@ -94,35 +94,35 @@ class _Indexed:
 
 def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: bool) -> _Indexed | None:
     """Index the part, or find it indexed from an earlier call; None without the extra."""
-    from corpus_audit.runners import demo_part
     from corpus_audit.runners.cli.index import perform_index
-    from corpus_audit.runners.demo_spec import MODEL
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.runners.demo import part
+    from corpus_audit.runners.demo.spec import MODEL
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
-    model = demo_part.find_model()
+    model = part.find_model()
     if model is None:
         return None
     from corpus_audit.embeddings import open_index
 
-    demo_part.link_model(corpus.folder, model)
+    part.link_model(corpus.folder, model)
     loaded = load_audit(corpus.part)
     assert loaded.spec.embedding is not None
     path = corpus.folder / loaded.spec.embedding.output
-    if not demo_part.is_indexed(loaded, path):
+    if not part.is_indexed(loaded, path):
         if not quiet:
             note(f"running {MODEL} over a part of it, most of a minute on two cores")
         perform_index(session, loaded, workers=workers, quiet=quiet)
     index = open_index(path)
-    return _Indexed(path, index.facts, demo_part.most_preferring(index))
+    return _Indexed(path, index.facts, part.most_preferring(index))
 
 
 def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, quiet: bool) -> None:
     """Index the part, say what was chosen of it, and run the two commands that a user would."""
     from corpus_audit.runners.cli.lookup import lookup
     from corpus_audit.runners.cli.search import search
-    from corpus_audit.runners.demo_part import MISSING, QUERY
-    from corpus_audit.runners.demo_spec import MODEL
-    from corpus_audit.runners.demo_summary import what_fires
+    from corpus_audit.runners.demo.part import MISSING, QUERY
+    from corpus_audit.runners.demo.spec import MODEL
+    from corpus_audit.runners.demo.summary import what_fires
 
     indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
     if indexed is None:

@@ -9,7 +9,7 @@ import click
 from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
 from corpus_audit.runners.cli.streams import write_out
-from corpus_audit.runners.engine_options import FlinkOptions
+from corpus_audit.runners.engines.options import FlinkOptions
 from corpus_audit.schemas.errors import ExitCode
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -25,15 +25,15 @@ def doctor(as_json: bool, **engine: Any) -> int:
     Exits 0, or 1 when a check fails.
     """
     chosen = engine_of(**engine)
-    from corpus_audit.runners.doctor import Status, examine
-    from corpus_audit.runners.logs import quiet_engine_logs
+    from corpus_audit.runners.doctor.doctor import Status, examine
+    from corpus_audit.runners.process.logs import quiet_engine_logs
 
     quiet_engine_logs()
     findings = examine()
     if isinstance(chosen, FlinkOptions):
-        from corpus_audit.runners.flink import checks
+        from corpus_audit.runners.doctor import flink
 
-        findings += checks.examine(chosen)
+        findings += flink.examine(chosen)
     failed = any(finding.status is Status.FAIL for finding in findings)
     code = ExitCode.FAIL if failed else ExitCode.OK
     if as_json:

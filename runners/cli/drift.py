@@ -27,12 +27,12 @@ def drift(
     that both hold are kept apart: an audit with a baseline section has measured them.
     """
     before, now = resolve_run(baseline), resolve_run(current)
-    from corpus_audit.checks.report.drift_readings import reading
-    from corpus_audit.pipelines.run_directory import RunDirectory, write_table
-    from corpus_audit.runners.baselines import compare, default_workers
-    from corpus_audit.runners.drift_summary import drift_summary_text
+    from corpus_audit.checks.report.drift.readings import reading
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
+    from corpus_audit.runners.audit.baselines import compare, default_workers
+    from corpus_audit.runners.terminal.drift import drift_summary_text
     from corpus_audit.schemas.errors import ExitCode
-    from corpus_audit.schemas.tables import ALL_DOMAINS, TABLES
+    from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, TABLES
 
     tables = compare(RunDirectory(before), RunDirectory(now), "baseline", workers or default_workers(), lambda _: None)
     if out is not None:

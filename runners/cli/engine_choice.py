@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.engine_options import (
+from corpus_audit.runners.engines.options import (
     DATAFLOW_FLAGS,
     DataflowOptions,
     EmbeddedOptions,
@@ -20,7 +20,7 @@ from corpus_audit.runners.engine_options import (
 from corpus_audit.schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from corpus_audit.schemas.audit_file import LoadedAudit
+    from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 ENGINES = ("embedded", "flink", "spark", "dataflow")
 
@@ -54,8 +54,8 @@ def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, ind
     from corpus_audit.pipelines.beam.flags import check_flags
     from corpus_audit.runners.cli.output import emit_json
     from corpus_audit.runners.cli.streams import write_out
-    from corpus_audit.runners.dry_run import stage_lines, steps_of
-    from corpus_audit.runners.logs import quiet_engine_logs
+    from corpus_audit.runners.engines.launch.dry_run import stage_lines, steps_of
+    from corpus_audit.runners.process.logs import quiet_engine_logs
 
     quiet_engine_logs()
     if not isinstance(options, FlinkOptions | SparkOptions):  # whose job servers have flags of their own

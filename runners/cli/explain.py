@@ -27,10 +27,10 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
     token; else wherever it is not part of a longer word. Places are matched by characters, as the model's tokenizer may
     be another.
     """
-    from corpus_audit.checks.report import numbers
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.text import numbers
+    from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings import open_index
-    from corpus_audit.embeddings.explain import explain as explained
+    from corpus_audit.embeddings.lookup.explain import explain as explained
 
     tokenizer = None
     if audit is not None:
@@ -67,8 +67,8 @@ def _tokenizer(audit: Path) -> Any:
 
     from tokenizers import Tokenizer
 
-    from corpus_audit.pipelines.tokenization import load_tokenizer
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     loaded = load_audit(audit)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.schemas.errors import EngineError, ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.flink.cluster import Cluster
+    from corpus_audit.runners.engines.flink.cluster import Cluster
 
 folder_option = click.option(
     "--folder", type=click.Path(path_type=Path), help="State and logs; by default in the user's cache folder."
@@ -37,7 +37,7 @@ def up(folder: Path | None, task_managers: int, slots: int, as_json: bool) -> No
 
     Needs Java 11 or 17, and the first time Maven, which fetches 150 MB.
     """
-    from corpus_audit.runners.flink import cluster, jars
+    from corpus_audit.runners.engines.flink import cluster, jars
 
     if not jars.have_jars(jars.jars_folder()):
         note("corpus-audit: fetching Flink and Beam's runner with Maven, about 150 MB, once")
@@ -49,7 +49,7 @@ def up(folder: Path | None, task_managers: int, slots: int, as_json: bool) -> No
 @json_option
 def status(folder: Path | None, as_json: bool) -> int:
     """Say whether the cluster is up, and what it is doing; exits 0 if it is up and whole, else 1."""
-    from corpus_audit.runners.flink import cluster
+    from corpus_audit.runners.engines.flink import cluster
 
     place = folder or cluster.default_folder()
     found = cluster.find(place)
@@ -67,7 +67,7 @@ def status(folder: Path | None, as_json: bool) -> int:
 @json_option
 def down(folder: Path | None, as_json: bool) -> None:
     """End the cluster and every process that it started, and remove its folder with the logs."""
-    from corpus_audit.runners.flink import cluster
+    from corpus_audit.runners.engines.flink import cluster
 
     place = folder or cluster.default_folder()
     found = cluster.find(place)

@@ -11,7 +11,7 @@ from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_op
 from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.checks.history import History, IndexedRun
+    from corpus_audit.checks.history.history import History, IndexedRun
 
 
 @click.command(short_help="Show a figure over runs, or the runs.")
@@ -33,7 +33,7 @@ def history(metric: str | None, slice_: str, place: Path | None, last: int, rebu
     The names of metrics are those of metrics.parquet. The index, history.sqlite, is brought up to date with the run
     directories first.
     """
-    from corpus_audit.checks import history as index
+    from corpus_audit.checks.history import history as index
 
     output = output_folder(place)
     if rebuild:
@@ -61,7 +61,7 @@ def output_folder(place: Path | None) -> Path:
         if place is None:
             raise UsageError("there is neither audit.yaml nor runs here: name an output folder with --output")
     if place.is_file():
-        from corpus_audit.schemas.audit_file import load_audit
+        from corpus_audit.schemas.spec.audit_file import load_audit
 
         loaded = load_audit(place)
         place = loaded.base / loaded.spec.output
@@ -88,7 +88,7 @@ def _facts(run: IndexedRun) -> dict[str, object]:
 
 
 def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
-    from corpus_audit.checks.history_text import render_names, render_runs
+    from corpus_audit.checks.history.terminal import render_names, render_runs
     from corpus_audit.schemas.errors import UsageError
 
     runs = known.runs()
@@ -106,7 +106,7 @@ def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
 
 
 def _series(known: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
-    from corpus_audit.checks.history_text import render_series, unknown
+    from corpus_audit.checks.history.terminal import render_series, unknown
     from corpus_audit.schemas.errors import UsageError
 
     points = known.series(metric, slice_)

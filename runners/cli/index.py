@@ -14,12 +14,12 @@ from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, en
 from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.runners.cli.wrong_use import nearest
-from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
+from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.build import Built
-    from corpus_audit.schemas.audit_file import LoadedAudit
+    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 
 class _Default(click.Group):
@@ -71,9 +71,9 @@ def build(
     What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
     is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
-    from corpus_audit.pipelines.reading.dates import dated
-    from corpus_audit.runners.indexing import with_directions
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.runners.indexing.build import with_directions
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     chosen = engine_of(**engine)
     loaded = with_directions(dated(load_audit(audit, overrides)), directions)
@@ -98,9 +98,9 @@ def perform_index(
     Raises:
         UsageError: as `index_corpus`.
     """
-    from corpus_audit.pipelines.board import process_board
-    from corpus_audit.runners.indexing import index_corpus
-    from corpus_audit.runners.progress import ProgressReporter
+    from corpus_audit.pipelines.progress.board import process_board
+    from corpus_audit.runners.indexing.build import index_corpus
+    from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     board = process_board()
@@ -118,8 +118,8 @@ def perform_index(
 
 
 def _tell(built: Built, as_json: bool) -> None:
-    from corpus_audit.checks.report.escapes import safe_text
-    from corpus_audit.embeddings.index_files import facts_text
+    from corpus_audit.checks.text.safe_text import safe_text
+    from corpus_audit.embeddings.index.files import facts_text
 
     counts = built.facts.counts
     size = sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
@@ -180,8 +180,8 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
 @json_option
 def verify(path: Path, as_json: bool) -> int:
     """Check the digest of every file of the index at PATH (its folder, or a folder of indexes: the newest)."""
-    from corpus_audit.checks.report.escapes import safe_text
-    from corpus_audit.embeddings.index_files import damaged_files, find_index, read_facts
+    from corpus_audit.checks.text.safe_text import safe_text
+    from corpus_audit.embeddings.index.files import damaged_files, find_index, read_facts
 
     folder = find_index(path)
     wrong = list(damaged_files(folder, read_facts(folder)))

@@ -12,7 +12,7 @@ from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.init_text import TextChoice
+    from corpus_audit.runners.init.text import TextChoice
 
 
 @click.command(short_help="Look at files and write an audit.yaml for them.")
@@ -46,14 +46,14 @@ def init(
 
     Rules of the policy that need a baseline, benchmarks or a signed run stand in it as comments.
     """
-    from corpus_audit.runners.init import propose_audit
+    from corpus_audit.runners.init.init import propose_audit
     from corpus_audit.schemas.errors import UsageError
-    from corpus_audit.schemas.results import POLICY_FILE
+    from corpus_audit.schemas.run.results import POLICY_FILE
 
     written = [output]
     texts = {}
     if starter != "none":
-        from corpus_audit.checks.starters import starter_text
+        from corpus_audit.checks.policy.starters import starter_text
 
         policy = output.with_name(POLICY_FILE)
         texts[policy] = starter_text(starter, baseline=False, benchmarks=False)

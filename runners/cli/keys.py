@@ -86,8 +86,8 @@ def new(
 @json_option
 def list_(trust_file: Path, as_json: bool) -> None:
     """List who may sign, for how long and in which role, and which policies count."""
-    from corpus_audit.checks.report.escapes import safe_text
-    from corpus_audit.schemas.trust import load_trust, valid_at
+    from corpus_audit.checks.text.safe_text import safe_text
+    from corpus_audit.schemas.run.trust import load_trust, valid_at
 
     trust = load_trust(trust_file)
     now = datetime.now(UTC)
@@ -126,7 +126,7 @@ def list_(trust_file: Path, as_json: bool) -> None:
 def revoke(name: str, why: str, when: datetime | None, trust_file: Path, as_json: bool) -> None:
     """Say in the trust file that the key NAME counts no more."""
     from corpus_audit.checks.signoff.trust_file import revoke_key
-    from corpus_audit.schemas.signoff import time_text
+    from corpus_audit.schemas.run.signoff import time_text
 
     moment = when or datetime.now(UTC)
     revoke_key(trust_file, name, moment, why)
@@ -143,7 +143,7 @@ def revoke(name: str, why: str, when: datetime | None, trust_file: Path, as_json
 def allow(policy: Path, trust_file: Path, as_json: bool) -> None:
     """Put the digest of POLICY on the trust file's list: sign-offs by another policy, however signed, are refused."""
     from corpus_audit.checks.signoff.trust_file import allow_policy
-    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.schemas.spec.policy_file import load_policy
 
     loaded = load_policy(policy)
     allow_policy(trust_file, loaded.sha256, loaded.policy.name)

@@ -22,12 +22,12 @@ def ledger(output: Path, head: str | None, trust_file: Path, as_json: bool) -> i
     Each line has the digest of the one before: edits and holes show. That its end was cut off shows only against a head
     that was published where the ledger's keeper cannot change it; the last line printed is today's.
     """
-    from corpus_audit.checks.report.escapes import safe_text
     from corpus_audit.checks.signoff.ledger import read_ledger
+    from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.runners.cli.report import resolve_run
     from corpus_audit.schemas.errors import ExitCode, VerificationError
-    from corpus_audit.schemas.signoff import LEDGER
-    from corpus_audit.schemas.trust import load_trust
+    from corpus_audit.schemas.run.signoff import LEDGER
+    from corpus_audit.schemas.run.trust import load_trust
 
     folder = output if (output / LEDGER).exists() else resolve_run(output).resolve().parent
     names = {}

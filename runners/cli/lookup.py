@@ -13,8 +13,8 @@ from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_op
 from corpus_audit.runners.cli.streams import write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.reader import DomainRate, Example, Index, Which
-    from corpus_audit.embeddings.receptive import ReceptiveField
+    from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
+    from corpus_audit.embeddings.scan.receptive import ReceptiveField
 
 
 class Range(click.ParamType[tuple[float, float]]):
@@ -71,8 +71,8 @@ def lookup(
     UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.runners.heat_map import terminal_has_colours
-    from corpus_audit.runners.lookup_summary import View, example_json, histogram_json, summary_lines
+    from corpus_audit.runners.terminal.heat_map import terminal_has_colours
+    from corpus_audit.runners.terminal.lookup import View, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
 
     if lowest + (between is not None) + (domain is not None) > 1:
@@ -99,7 +99,7 @@ def _receptive(index: Index, unit: str, found: list[Example], lowest: bool, mode
     from corpus_audit.schemas.units import parse_unit
 
     try:
-        from corpus_audit.embeddings.receptive_cache import receptive_fields
+        from corpus_audit.embeddings.scan.receptive_cache import receptive_fields
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     return receptive_fields(index, parse_unit(unit), found, lowest, model)

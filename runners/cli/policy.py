@@ -13,7 +13,7 @@ from corpus_audit.runners.cli.streams import note, write_out
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
 
 run_option = click.option("--run", "run", type=click.Path(path_type=Path), help="A finished run to hold it against.")
 
@@ -34,9 +34,9 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
     """
     from datetime import UTC, datetime
 
-    from corpus_audit.checks.policy_check import doubts, mistakes
-    from corpus_audit.schemas import yaml_tree
-    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.checks.policy.check import doubts, mistakes
+    from corpus_audit.schemas.spec.policy_file import load_policy
+    from corpus_audit.schemas.yaml import yaml_tree
 
     loaded = load_policy(file)
     wrong = mistakes(loaded)
@@ -60,9 +60,9 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
 @json_option
 def diff(before: Path, after: Path, as_json: bool) -> None:
     """Say which rules, bounds, waivers and demands of policy AFTER are weaker or stronger than those of BEFORE."""
-    from corpus_audit.checks.policy_diff import policy_changes
-    from corpus_audit.checks.report.escapes import safe_text
-    from corpus_audit.schemas.policy_file import load_policy
+    from corpus_audit.checks.policy.diff import policy_changes
+    from corpus_audit.checks.text.safe_text import safe_text
+    from corpus_audit.schemas.spec.policy_file import load_policy
 
     changes = policy_changes(load_policy(before).policy, load_policy(after).policy)
     if as_json:
@@ -86,11 +86,11 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
     WHAT is a policy file, a rule of ./policy.yaml, `metrics` (lists every metric) or the name of a metric. RULE is the
     rule of the file to explain; without it, all are.
     """
-    from corpus_audit.checks.known_metrics import EXAMPLES, KNOWN
-    from corpus_audit.checks.policy_words import policy_sentences, rule_sentences
+    from corpus_audit.checks.policy.metric_catalogue import EXAMPLES, KNOWN
+    from corpus_audit.checks.policy.sentences import policy_sentences, rule_sentences
     from corpus_audit.schemas.errors import UsageError
-    from corpus_audit.schemas.policy_file import load_policy
-    from corpus_audit.schemas.results import POLICY_FILE
+    from corpus_audit.schemas.run.results import POLICY_FILE
+    from corpus_audit.schemas.spec.policy_file import load_policy
 
     if what == "metrics" or what in KNOWN:
         rows = [metric for name, metric in KNOWN.items() if what in ("metrics", name)]
@@ -127,7 +127,7 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
 def _echo(text: str, indent: str = "") -> None:
     import textwrap
 
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.text.safe_text import safe_text
 
     for line in textwrap.wrap(safe_text(text, 4000), 80 - len(indent)):
         write_out(indent + line)
@@ -141,8 +141,8 @@ def _judged(rows: list[dict[str, Any]]) -> list[str]:
 
 def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
     """Rule id -> what it says of every slice of a run, by the evaluator alone."""
-    from corpus_audit.checks.judging import rows_by_slice, rule_judgements
-    from corpus_audit.runners.judged import references_of
+    from corpus_audit.checks.policy.judge import rows_by_slice, rule_judgements
+    from corpus_audit.runners.audit.judge import references_of
 
     directory = _directory(run)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -162,7 +162,7 @@ def _metric_json(metric: Any) -> dict[str, str]:
 
 
 def _directory(run: Path) -> RunDirectory:
-    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
     from corpus_audit.runners.cli.report import resolve_run
 
     return RunDirectory(resolve_run(run))

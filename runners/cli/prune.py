@@ -11,7 +11,7 @@ from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.pruning import Pruning
+    from corpus_audit.runners.audit.prune import Pruning
 
 
 @click.command(short_help="Remove old runs and unused partials.")
@@ -31,11 +31,11 @@ def prune(
     """
     from datetime import UTC, datetime
 
+    from corpus_audit.runners.audit.prune import Keep, plan_pruning
+    from corpus_audit.runners.audit.prune import prune as remove
     from corpus_audit.runners.cli.history import output_folder
-    from corpus_audit.runners.locks import OutputLock
-    from corpus_audit.runners.pruning import Keep, plan_pruning
-    from corpus_audit.runners.pruning import prune as remove
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.runners.process.locks import OutputLock
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     if keep_last is None and keep_days is None:
         raise click.UsageError("say which runs to keep: --keep-last N, --keep-days D, or both")

@@ -19,10 +19,10 @@ def push(audit: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     A run puts itself there when it is published; this is for sign-offs, and for a run whose connection failed.
     """
-    from corpus_audit.pipelines import remote
-    from corpus_audit.runners.locks import OutputLock
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.pipelines.storage import remote
+    from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     loaded = load_audit(audit, overrides)
     if loaded.spec.remote is None:
@@ -49,8 +49,8 @@ def fetch(url: str, output: Path, runs: tuple[str, ...], as_json: bool) -> None:
 
     Every file is checked against its run's digests; a run appears by one rename, or not at all.
     """
-    from corpus_audit.pipelines import remote
-    from corpus_audit.runners.locks import OutputLock
+    from corpus_audit.pipelines.storage import remote
+    from corpus_audit.runners.process.locks import OutputLock
 
     place = remote.Remote.open(url, write=False)
     with OutputLock(output):

@@ -77,7 +77,7 @@ def resolve_run(path: Path) -> Path:
     if path.is_file():
         if path.suffix not in (".yaml", ".yml"):
             raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml")
-        from corpus_audit.schemas.audit_file import load_audit
+        from corpus_audit.schemas.spec.audit_file import load_audit
 
         loaded = load_audit(path)
         path = loaded.base / loaded.spec.output
@@ -99,8 +99,8 @@ def resolve_run(path: Path) -> Path:
 
 def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:
     if kind == "html":
-        from corpus_audit.checks.report.html import render_html
-        from corpus_audit.checks.report.model import load_report
+        from corpus_audit.checks.report.page.html import render_html
+        from corpus_audit.checks.report.page.model import load_report
 
         return render_html(load_report(run_dir))
     from dataclasses import replace
@@ -128,7 +128,7 @@ def _metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Rows of metrics.parquet; a value that is not a number is null."""
     import math
 
-    from corpus_audit.pipelines.run_directory import RunDirectory
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
 
     rows = RunDirectory(run_dir).table("metrics").to_pylist()
     return [

@@ -20,16 +20,16 @@ from corpus_audit.runners.cli.output import (
 )
 from corpus_audit.runners.cli.streams import note, write_out
 from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
-from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
+from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
-    from corpus_audit.pipelines.board import BoardState
-    from corpus_audit.runners.audit import AuditOutcome
-    from corpus_audit.schemas.audit_file import LoadedAudit
+    from corpus_audit.pipelines.progress.board import BoardState
+    from corpus_audit.runners.audit.run import AuditOutcome
+    from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 
 @click.command(short_help="Audit a corpus and publish a run directory.")
@@ -75,7 +75,7 @@ def run(
 
     What follows `--` goes to Apache Beam as it is.
     """
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     chosen = engine_of(**engine)
     if per_document:
@@ -120,7 +120,7 @@ def _tell_hooks(loaded: LoadedAudit, what: AuditOutcome | Exception, code: int) 
     """Tell the hooks of the spec what the run came to; returns what became of each, for ``--json``."""
     if not loaded.spec.notify:
         return []
-    from corpus_audit.runners.notifications import message_of, message_of_error, notify
+    from corpus_audit.runners.audit.notify import message_of, message_of_error, notify
 
     name = loaded.spec.name
     message = message_of_error(what, name, code) if isinstance(what, Exception) else message_of(what, name, code)
@@ -148,11 +148,11 @@ def perform_audit(
         InterruptedRunError: SIGINT or SIGTERM came.
         AuditError: the run failed for a reason that its message explains.
     """
-    from corpus_audit.pipelines.board import process_board
-    from corpus_audit.pipelines.reading.dates import dated
-    from corpus_audit.runners.interrupts import Interrupts
-    from corpus_audit.runners.logs import quiet_engine_logs
-    from corpus_audit.runners.progress import ProgressReporter
+    from corpus_audit.pipelines.progress.board import process_board
+    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.runners.process.interrupts import Interrupts
+    from corpus_audit.runners.process.logs import quiet_engine_logs
+    from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
@@ -170,7 +170,7 @@ def perform_audit(
     try:
         with interrupts, reporter:
             board.begin_stage("loading the engine")
-            from corpus_audit.runners.audit import run_audit
+            from corpus_audit.runners.audit.run import run_audit
 
             outcome = run_audit(
                 loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed, engine=engine
@@ -182,7 +182,7 @@ def perform_audit(
         raise InterruptedRunError(board.state(), interrupts.signum or 2) from None
     if outcome.unchanged:
         return outcome
-    from corpus_audit.runners.recording import record_run
+    from corpus_audit.runners.audit.history import record_run
 
     if trouble := record_run(outcome.run_dir):
         note(f"corpus-audit: {trouble}")
@@ -274,8 +274,8 @@ def write_summary(run_dir: Path, report: Path) -> None:
         run_dir: the finished run.
         report: the page that the summary ends by naming.
     """
-    from corpus_audit.checks.report.model import load_report
-    from corpus_audit.checks.report.text import render_summary
+    from corpus_audit.checks.report.page.model import load_report
+    from corpus_audit.checks.report.page.terminal import render_summary
 
     summary = render_summary(load_report(run_dir), str(report), width_on_stdout(), colour_on_stdout())
     write_out(summary, nl=False)

@@ -15,7 +15,7 @@ from corpus_audit.runners.cli.streams import note, write_out
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from corpus_audit.schemas.sampling import SamplingSpec
+    from corpus_audit.schemas.spec.sampling import SamplingSpec
 
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kmbt]?)", re.IGNORECASE)
@@ -60,9 +60,9 @@ def sampling(
     """
     run_dir = resolve_run(audit)
     spec, base = _spec(audit, budget, parameters, strategies, log)
-    from corpus_audit.pipelines.run_directory import RunDirectory
-    from corpus_audit.pipelines.sampling import sampling_tables
-    from corpus_audit.runners.sampling_summary import sampling_summary
+    from corpus_audit.pipelines.sampling.strategies_report import sampling_tables
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
+    from corpus_audit.runners.terminal.sampling import sampling_summary
 
     run = RunDirectory(run_dir)
     tables = sampling_tables(run, spec, base)
@@ -90,12 +90,12 @@ def _spec(
     from pydantic import ValidationError
 
     from corpus_audit.schemas.errors import UsageError
-    from corpus_audit.schemas.sampling import SamplingSpec
+    from corpus_audit.schemas.spec.sampling import SamplingSpec
 
     known: dict[str, Any] = {}
     base = Path.cwd()
     if audit.is_file() and audit.suffix in (".yaml", ".yml"):
-        from corpus_audit.schemas.audit_file import load_audit
+        from corpus_audit.schemas.spec.audit_file import load_audit
 
         loaded = load_audit(audit)
         base = loaded.base
@@ -136,7 +136,7 @@ def _strategy(text: str) -> str | dict[str, Any]:
 
 
 def _write(folder: Path, tables: dict[str, pa.Table]) -> None:
-    from corpus_audit.pipelines.run_directory import write_table
+    from corpus_audit.pipelines.storage.run_directory import write_table
     from corpus_audit.schemas.errors import UsageError
 
     try:

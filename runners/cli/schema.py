@@ -16,7 +16,7 @@ def schema(what: str, as_json: bool) -> None:
 
     With --json it is wrapped, like every other result, in an object that names its own schema.
     """
-    from corpus_audit.schemas import audit_file, policy_file
+    from corpus_audit.schemas.spec import audit_file, policy_file
 
     source = policy_file if what == "policy" else audit_file
     if as_json:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.checks.report.escapes import safe_text
+from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.runners.cli.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 from corpus_audit.runners.cli.streams import note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.search import Overlap
+    from corpus_audit.embeddings.lookup.search import Overlap
 
 
 @click.command(short_help="Find windows of the corpus near to a text, a document or a direction.")
@@ -46,9 +46,9 @@ def search(
     the index and said. 'corpus-audit index AUDIT --directions FILE:BLOCK' finds the latter.
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.embeddings.search import WindowSearch
-    from corpus_audit.runners.heat_map import terminal_has_colours
-    from corpus_audit.runners.lookup_summary import View, example_json, example_lines
+    from corpus_audit.embeddings.lookup.search import WindowSearch
+    from corpus_audit.runners.terminal.heat_map import terminal_has_colours
+    from corpus_audit.runners.terminal.lookup import View, example_json, example_lines
     from corpus_audit.schemas.errors import UsageError
 
     if (text is not None) + (document is not None) + (direction is not None) != 1:
@@ -57,7 +57,7 @@ def search(
     windows = WindowSearch(index)
     overlap = None
     if direction is not None:
-        from corpus_audit.embeddings.direction_files import read_direction
+        from corpus_audit.embeddings.models.directions import read_direction
 
         query = read_direction(direction)
         found = windows.nearest(query, k, kind="peak", domain=domain, per_document=per_document)
@@ -67,7 +67,7 @@ def search(
         found = windows.nearest(query, k, domain=domain, per_document=per_document, without=keys)
     else:
         try:
-            from corpus_audit.embeddings.encoder import open_encoder
+            from corpus_audit.embeddings.scan.encoder import open_encoder
         except ModuleNotFoundError as error:
             raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
         with open_encoder(index.facts, index.folder, model) as encoder:

@@ -12,8 +12,8 @@ from corpus_audit.runners.cli.output import emit_json, json_option
 from corpus_audit.runners.cli.streams import write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.reader import Index
-    from corpus_audit.embeddings.unit_tables import Comparison
+    from corpus_audit.embeddings.index.reader import Index
+    from corpus_audit.embeddings.lookup.compare_units import Comparison
 
 
 @click.command(short_help="List units that prefer a domain, moved between snapshots, are dead, dense or experts.")
@@ -53,7 +53,7 @@ def units(
     the mean, and the loads' coefficient of variation (CV).
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.embeddings.unit_tables import chosen_rows, movements, preferences
+    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, movements, preferences
     from corpus_audit.schemas.errors import UsageError
 
     if (domain is not None) + (before is not None) + dead + dense + experts != 1:
@@ -76,7 +76,7 @@ def units(
 
 
 def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool) -> None:
-    from corpus_audit.runners.expert_summary import expert_lines, experts_json
+    from corpus_audit.runners.terminal.experts import expert_lines, experts_json
 
     if as_json:
         found = experts_json(index, rows, domain, k)
@@ -89,8 +89,8 @@ def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool)
 def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
     import numpy as np
 
-    from corpus_audit.embeddings.rates import dead_bound
-    from corpus_audit.embeddings.unit_tables import DENSE, firing
+    from corpus_audit.embeddings.index.rates import dead_bound
+    from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
 
     share, tokens = firing(index, rows)
     held = np.flatnonzero(share == 0 if dead else share > DENSE)
@@ -118,7 +118,7 @@ def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
 def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool) -> None:
     import numpy as np
 
-    from corpus_audit.checks.report.escapes import fit, safe_text
+    from corpus_audit.checks.text.safe_text import fit, safe_text
 
     certain = found.certain
     size = certain if only_up else np.abs(certain)

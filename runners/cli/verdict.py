@@ -9,7 +9,7 @@ import click
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.schemas.results import Results
+    from corpus_audit.schemas.run.results import Results
 
 fail_on_option = click.option(
     "--fail-on",

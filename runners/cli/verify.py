@@ -65,8 +65,8 @@ def verify(
     from corpus_audit.checks.signoff import Asked
     from corpus_audit.checks.signoff import verify as verify_signoff
     from corpus_audit.schemas.errors import UsageError, VerificationError
-    from corpus_audit.schemas.signoff import Refusal, read_plan
-    from corpus_audit.schemas.trust import load_trust
+    from corpus_audit.schemas.run.signoff import Refusal, read_plan
+    from corpus_audit.schemas.run.trust import load_trust
 
     if full and sample is not None:
         raise UsageError("--full and --sample exclude each other")
@@ -101,8 +101,8 @@ class _Hashing:
     """Progress of hashing on standard error: rate and time left."""
 
     def __init__(self, quiet: bool) -> None:
-        from corpus_audit.pipelines.board import process_board
-        from corpus_audit.runners.progress import ProgressReporter
+        from corpus_audit.pipelines.progress.board import process_board
+        from corpus_audit.runners.process.progress import ProgressReporter
 
         self._board = process_board()  # which a signal cancels
         self._board.reset()
@@ -126,7 +126,7 @@ class _Hashing:
 
 
 def _refused(path: Path, error: Any, as_json: bool) -> int:
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.text.safe_text import safe_text
 
     code = ExitCode.VERIFICATION_FAILED
     if as_json:
@@ -138,7 +138,7 @@ def _refused(path: Path, error: Any, as_json: bool) -> int:
 
 
 def _verified(path: Path, verified: Verified, as_json: bool) -> None:
-    from corpus_audit.checks.report.escapes import safe_text
+    from corpus_audit.checks.text.safe_text import safe_text
 
     signed, decision = verified.statement.predicate.measured, verified.statement.predicate.decision
     if as_json:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from corpus_audit.embeddings.models import Model
+from corpus_audit.embeddings.models.models import Model
 
 Found = list[tuple[torch.Tensor, torch.Tensor]]
 """Values and positions of windows, [U, k] each, of every block."""

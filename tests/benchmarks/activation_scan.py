@@ -28,14 +28,14 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from corpus_audit.embeddings.accumulator import GROUPS, Accumulator, ListSizes
-from corpus_audit.embeddings.architecture import find_blocks
-from corpus_audit.embeddings.batches import batch_ids, batches
-from corpus_audit.embeddings.models import Model, ModelCard, load_model
-from corpus_audit.embeddings.scanning import heat_maps, scan
-from corpus_audit.embeddings.units import Taps
-from corpus_audit.embeddings.verification import ONE_IN, Verified, check, correct, doubled
-from corpus_audit.embeddings.windows import WindowPlan, Windows, cut, document_key, windows_of
+from corpus_audit.embeddings.models.blocks import find_blocks
+from corpus_audit.embeddings.models.hooks import Taps
+from corpus_audit.embeddings.models.models import Model, ModelCard, load_model
+from corpus_audit.embeddings.scan.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.scan.batches import batch_ids, batches
+from corpus_audit.embeddings.scan.forward import heat_maps, scan
+from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, doubled
+from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
 from corpus_audit.schemas.units import parse_pattern
 from tests.benchmarks.activation_peers import Found, buffered, plain
 from tests.corpora import small_bpe, source_files

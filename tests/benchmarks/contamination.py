@@ -30,10 +30,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, read_benchmark
 from corpus_audit.pipelines.contamination.index import build_index, load_index
-from corpus_audit.pipelines.contamination.items import Benchmark, read_benchmark
-from corpus_audit.pipelines.tokenization import Tokenization, load_tokenizer
-from corpus_audit.schemas.benchmarks import BenchmarkSpec
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
+from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 from tests.benchmarks.corpus import Row, build, size_of
 from tests.benchmarks.measuring import WORKERS, Measured, measure, middle, read_once, write_spec
 from tests.corpora import source_files

@@ -1,4 +1,4 @@
-"""The constants of `runners/cost_model.py`, measured, and its predictions held against runs of other sizes.
+"""The constants of `cost_constants.py`, measured, and its predictions held against runs of other sizes.
 
     python -m tests.benchmarks.cost_model --tokenizer gpt2.json --merge merge.json --out cost.json
 
@@ -24,11 +24,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.optimize import nnls
 
-from corpus_audit.pipelines.job import SplitResult, SplitTask
+from corpus_audit.pipelines.counting.job import SplitResult, SplitTask
 from corpus_audit.pipelines.measures.registry import ALWAYS
-from corpus_audit.runners.cost_model import Constants, Corpus, constants_page, merge_levels, page, predict
-from corpus_audit.schemas.snapshot import Shard, ShardFormat, Split
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, Split
 from tests.benchmarks import corpus as corpora
+from tests.benchmarks.cost_constants import Constants, Corpus, constants_page, merge_levels, page, predict
 from tests.benchmarks.measuring import WORKERS, measure, middle, read_once, write_spec
 from tests.benchmarks.merge_simulation import DOMAINS, SHAPES
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from corpus_audit.pipelines.statistics.permutation import PERMUTATIONS
+from corpus_audit.pipelines.statistics.drift.permutation import PERMUTATIONS
 from tests.benchmarks.corpus import Row, build
 from tests.benchmarks.measuring import WORKERS, measure, write_spec
 
@@ -39,8 +39,8 @@ PLAIN_PERMUTATIONS = 20
 STAGES = """
 import json, sys, time
 from pathlib import Path
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.runners.baselines import compare
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.runners.audit.baselines import compare
 seconds, last = {}, ["turnover", time.perf_counter()]
 def told(stage):
     now = time.perf_counter()

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.bins import HISTOGRAM_BINS
-from corpus_audit.embeddings.index_files import FORMAT, LATEST, IndexFacts, write_index
-from corpus_audit.embeddings.nearest import encode, nearest
-from corpus_audit.schemas.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS
+from corpus_audit.embeddings.index.files import FORMAT, LATEST, IndexFacts, write_index
+from corpus_audit.embeddings.index.nearest import encode, nearest
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
 from tests.benchmarks.measuring import WORKERS, measure, middle
 from tests.corpora import real_texts
 

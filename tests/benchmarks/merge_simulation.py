@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.duplicates import HASHES, Duplicates
 from corpus_audit.pipelines.measures.tokens import Tokens
-from corpus_audit.pipelines.partials import Partial, PartialReader, write_partial
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable
+from corpus_audit.pipelines.storage.partials import Partial, PartialReader, write_partial
 from tests.benchmarks.measuring import WORKERS, measure
 
 SIZES = (1_000, 10_000, 100_000)
@@ -110,7 +110,7 @@ def made(folder: Path, name: str, kind: str, partials: int) -> list[Path]:
 
 def merge_here(folder: Path, name: str, shape: str, partials: int) -> dict[str, float]:
     """Merge in this process; what it came to."""
-    from corpus_audit.runners.engines import EmbeddedEngine
+    from corpus_audit.runners.engines.launch.engines import EmbeddedEngine
 
     kind: Measure = Duplicates() if name == "duplicates" else Tokens()
     paths = made(folder, name, shape, partials)

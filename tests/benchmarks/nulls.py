@@ -13,9 +13,9 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.ngrams import feature_vectors
-from corpus_audit.pipelines.statistics.hashed_documents import HashedDocuments
-from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.pipelines.kernels.text.ngrams import feature_vectors
+from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from tests.corpora import source_files
 
 Integers = npt.NDArray[np.int64]

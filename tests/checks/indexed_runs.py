@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.checks.report.judged_runs import results
 
 Figures = dict[str, dict[str, float | None]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.schemas.policy_file import LoadedPolicy, read_policy
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy, read_policy
+from corpus_audit.schemas.tables.run_tables import METRICS
 
 
 def rule(id_: str = "r", **more: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.checks.expectations import evaluate
-from corpus_audit.checks.judging import References, judge
+from corpus_audit.checks.policy.great_expectations_rules import evaluate
+from corpus_audit.checks.policy.judge import References, judge
 from tests.checks.policies import facts, figure, metrics, policy, rule
 
 SLICES = ("all", "domain=a", "domain=b", "baseline=x", "baseline=x,domain=a")

@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.accumulator import (
+from corpus_audit.embeddings.build.tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.index.files import IndexFacts, write_index
+from corpus_audit.embeddings.index.nearest import encode
+from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
+from corpus_audit.embeddings.scan.accumulator import (
     Accumulator,
     BatchRows,
     ListSizes,
@@ -16,11 +20,7 @@ from corpus_audit.embeddings.accumulator import (
     in_histogram,
     lowest_of,
 )
-from corpus_audit.embeddings.index_files import IndexFacts, write_index
-from corpus_audit.embeddings.index_tables import documents_table, records_table, unit_domains_table
-from corpus_audit.embeddings.nearest import encode
-from corpus_audit.embeddings.vectors import KINDS, WindowVectors, save_codes
-from corpus_audit.embeddings.windows import WindowPlan, cut, document_key
+from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key
 
 SIZES = ListSizes(top=4, domain=2, minima=3, samples=2)
 POINTS = ("mlp.0", "resid.1")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.batches import LEAST_TOKENS
+from corpus_audit.embeddings.scan.batches import LEAST_TOKENS
 
 Readers = dict[str, tuple[torch.nn.Module, str, Callable[[torch.Tensor], torch.Tensor]]]
 

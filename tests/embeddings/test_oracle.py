@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from corpus_audit.embeddings.accumulator import Accumulator, ListSizes  # noqa: E402
-from corpus_audit.embeddings.models import load_model  # noqa: E402
-from corpus_audit.embeddings.scanning import heat_maps, scan  # noqa: E402
-from corpus_audit.embeddings.units import Taps  # noqa: E402
-from corpus_audit.embeddings.windows import WindowPlan, cut, document_key  # noqa: E402
+from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
+from corpus_audit.embeddings.models.models import load_model  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.scan.forward import heat_maps, scan  # noqa: E402
+from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
 from corpus_audit.schemas.units import parse_pattern  # noqa: E402
 from tests.embeddings import reference  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
@@ -174,7 +174,7 @@ def test_minilm_however_the_work_is_cut(some_of_minilm, name):
 def test_heat_maps_are_the_activations(decoder):
     state = decoder.state(list(range(len(decoder.texts))), 2048)
     raw = np.frombuffer(b"".join(decoder.keys), np.uint8).reshape(-1, 16)
-    from corpus_audit.embeddings.windows import windows_of
+    from corpus_audit.embeddings.scan.windows import windows_of
 
     used = np.flatnonzero(np.isin(decoder.windows.ids[:, 0], state.top.window))
     held = windows_of(decoder.windows.table(used, raw).sort_by("window"), len(decoder.plan.prefix))

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from corpus_audit.embeddings import open_index  # noqa: E402
-from corpus_audit.embeddings.index_files import read_facts  # noqa: E402
-from corpus_audit.embeddings.sparse_autoencoders import Autoencoder  # noqa: E402
+from corpus_audit.embeddings.index.files import read_facts  # noqa: E402
+from corpus_audit.embeddings.models.autoencoders import Autoencoder  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.output import Session  # noqa: E402
 from tests.embeddings.sae_files import latents_of, random_weights, write_autoencoder  # noqa: E402

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from corpus_audit.runners.engine_options import EMBEDDED, EngineOptions
-from corpus_audit.schemas.tables import INTEGER_TABLES
+from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
+from corpus_audit.schemas.tables.run_tables import INTEGER_TABLES
 from tests.oracle import Document, Oracle
 
 DOCUMENT_FIELDS = {
@@ -85,9 +85,9 @@ def write_audit(folder: Path, paths: Iterable[Path], tokenizer: Path, **spec: ob
 
 def run(spec: Path, workers: int = 1, engine: EngineOptions = EMBEDDED) -> Run:
     """Run the audit in this process; the engine is imported here, so that collecting tests costs nothing."""
-    from corpus_audit.pipelines.board import Board
-    from corpus_audit.runners.audit import run_audit
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.pipelines.progress.board import Board
+    from corpus_audit.runners.audit.run import run_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     outcome = run_audit(load_audit(spec), workers=workers, board=Board(), engine=engine)
     return Run(Path(outcome.run_dir), outcome.splits_read, outcome.splits_cached)

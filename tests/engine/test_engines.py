@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.probe import ProbeWorker
-from corpus_audit.runners.engine_options import (
+from corpus_audit.pipelines.counting.worker_probe import ProbeWorker
+from corpus_audit.runners.engines.flink.service import JobService
+from corpus_audit.runners.engines.options import (
     EMBEDDED,
     DataflowOptions,
     EmbeddedOptions,
@@ -19,7 +20,6 @@ from corpus_audit.runners.engine_options import (
     FlinkOptions,
     SparkOptions,
 )
-from corpus_audit.runners.flink.service import JobService
 from corpus_audit.schemas.errors import EngineError, UsageError
 from tests import corpora
 from tests.engine.runs import DOCUMENT_FIELDS, run, write_audit
@@ -39,7 +39,7 @@ def job_service(monkeypatch: pytest.MonkeyPatch) -> None:
     def embedded(options: FlinkOptions) -> Iterator[JobService]:
         yield JobService("embed", None, 2, "none")
 
-    monkeypatch.setattr("corpus_audit.runners.engines.job_service", embedded)
+    monkeypatch.setattr("corpus_audit.runners.engines.launch.engines.job_service", embedded)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_workers_that_do_not_see_the_folder_are_found_before_a_shard_is_read(
     tmp_path: Path, shards: list[Path], bpe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProbeWorker, "perform", lambda self, task: None)  # it writes elsewhere
-    monkeypatch.setattr("corpus_audit.pipelines.job.Job.plan", None)
+    monkeypatch.setattr("corpus_audit.pipelines.counting.job.Job.plan", None)
     with pytest.raises(EngineError, match="is not seen here: mount it under the same path"):
         tables(tmp_path, shards, bpe, 1, SparkOptions("embed", 2, Environment.LOOPBACK))
 
@@ -90,7 +90,7 @@ def test_an_error_of_a_worker_is_the_same_through_a_job_service(
     def refuse(*_: object) -> None:
         raise UsageError("a worker says no")
 
-    monkeypatch.setattr("corpus_audit.pipelines.job.Job.count", refuse)
+    monkeypatch.setattr("corpus_audit.pipelines.counting.job.Job.count", refuse)
     for engine in (EMBEDDED, THROUGH_A_JOB_SERVICE):
         with pytest.raises(UsageError, match=r"^a worker says no$"):
             tables(tmp_path / type(engine).__name__, shards, bpe, 1, engine)

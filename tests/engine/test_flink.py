@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.runners.flink import cluster, jars
-from corpus_audit.runners.flink.cluster import Cluster
-from corpus_audit.runners.flink.java import find_java
+from corpus_audit.runners.engines.flink import cluster, jars
+from corpus_audit.runners.engines.flink.cluster import Cluster
+from corpus_audit.runners.engines.flink.java import find_java
 from corpus_audit.schemas.errors import UsageError
 from tests import corpora
 from tests.engine.runs import DOCUMENT_FIELDS, partials_of, write_audit

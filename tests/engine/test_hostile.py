@@ -16,8 +16,8 @@ import pytest
 
 from corpus_audit.checks.outputs.evidence import load_evidence
 from corpus_audit.checks.outputs.formats import FORMATS
-from corpus_audit.checks.report.escapes import safe_text
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from tests.checks.report.test_report_page import Page
 from tests.engine.hostile_runs import TITLE, USED, hostile_run
 from tests.engine.runs import Run

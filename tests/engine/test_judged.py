@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.checks.judging import recompute
-from corpus_audit.checks.known_metrics import KNOWN
-from corpus_audit.checks.starters import STARTERS, starter_text
-from corpus_audit.pipelines.board import Board
-from corpus_audit.runners.audit import AuditOutcome, run_audit
-from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.checks.policy.judge import recompute
+from corpus_audit.checks.policy.metric_catalogue import KNOWN
+from corpus_audit.checks.policy.starters import STARTERS, starter_text
+from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.runners.audit.run import AuditOutcome, run_audit
 from corpus_audit.schemas.errors import ExitCode, SpecError
-from corpus_audit.schemas.results import Status, Verdict, read_results
+from corpus_audit.schemas.run.results import Status, Verdict, read_results
+from corpus_audit.schemas.spec.audit_file import load_audit
 from tests.checks.policies import rule
 from tests.engine.runs import write_audit
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.listing import list_shards
-from corpus_audit.pipelines.reading.unchanged import check_unchanged
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
+from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 from tests import corpora
 from tests.checks.policies import rule
 from tests.engine.runs import DOCUMENT_FIELDS, write_audit

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.used_partials import UsedPartials
-from corpus_audit.runners.pruning import Keep, plan_pruning, prune
+from corpus_audit.pipelines.counting.used_partials import UsedPartials
+from corpus_audit.runners.audit.prune import Keep, plan_pruning, prune
 from tests.engine.runs import partials_of, run, write_audit
 
 pytestmark = pytest.mark.engine

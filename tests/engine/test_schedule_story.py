@@ -16,7 +16,7 @@ import pytest
 
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
-from corpus_audit.schemas.results import read_results
+from corpus_audit.schemas.run.results import read_results
 from tests.checks.policies import rule
 
 pytestmark = pytest.mark.engine

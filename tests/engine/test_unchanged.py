@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.pipelines.board import Board
-from corpus_audit.pipelines.reading.dates import dated
-from corpus_audit.runners.audit import AuditOutcome, run_audit
-from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.pipelines.reading.snapshot.dates import dated
+from corpus_audit.runners.audit.run import AuditOutcome, run_audit
+from corpus_audit.schemas.spec.audit_file import load_audit
 from tests.checks.policies import rule
 from tests.engine.runs import write_audit
 
@@ -107,5 +107,5 @@ def test_incomplete_and_damaged_runs_and_waivers_that_ran_out_are_no_reason_to_r
         def now(cls, tz: Any = None) -> Later:
             return cls(today.year, today.month, today.day, tzinfo=tz) + timedelta(days=4)
 
-    monkeypatch.setattr("corpus_audit.runners.unchanged.datetime", Later)
+    monkeypatch.setattr("corpus_audit.runners.audit.unchanged.datetime", Later)
     assert not audited(folder).unchanged

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.reading.documents import LETTERS_PER_REASON, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.reader import read_split
-from corpus_audit.pipelines.reading.splits import plan_shard
-from corpus_audit.schemas.audit import DocumentSpec, LimitsSpec
-from corpus_audit.schemas.snapshot import ShardPlan
+from corpus_audit.pipelines.reading.documents.batches import LETTERS_PER_REASON, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import read_split
+from corpus_audit.pipelines.reading.formats.splits import plan_shard
+from corpus_audit.schemas.run.snapshot import ShardPlan
+from corpus_audit.schemas.spec.audit import DocumentSpec, LimitsSpec
 from tests.pipelines.reading.shard_files import (
     SUFFIXES,
     json_lines,
@@ -392,10 +392,10 @@ _CHILD = """
     import json, sys
     from pathlib import Path
     sys.path.insert(0, {root!r})
-    from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
-    from corpus_audit.pipelines.reading.errors import ShardError
-    from corpus_audit.pipelines.reading.reader import read_split
-    from corpus_audit.schemas.audit import DocumentSpec
+    from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
+    from corpus_audit.pipelines.reading.files.errors import ShardError
+    from corpus_audit.pipelines.reading.formats.reader import read_split
+    from corpus_audit.schemas.spec.audit import DocumentSpec
     from tests.pipelines.reading.shard_files import plan
     planned = plan(Path({path!r}))
     tally, error, documents = SplitTally(), planned.error, 0

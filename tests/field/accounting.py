@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpus_audit.pipelines import partials
-from corpus_audit.pipelines.job import PlannedShard
+from corpus_audit.pipelines.counting.job import PlannedShard
 from corpus_audit.pipelines.measures.coverage import ShardCoverage, coverage_partial
-from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.reader import read_split
-from corpus_audit.pipelines.reading.splits import SPLIT_BYTES
-from corpus_audit.runners.run_facts import integrity_rules
-from corpus_audit.runners.shard_loss import refuse_shards_without_documents
-from corpus_audit.runners.shard_states import ShardState
-from corpus_audit.schemas.audit import DocumentSpec
-from corpus_audit.schemas.snapshot import ShardStatus
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import read_split
+from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES
+from corpus_audit.pipelines.storage import partials
+from corpus_audit.runners.audit.run_facts import integrity_rules
+from corpus_audit.runners.audit.shard_loss import refuse_shards_without_documents
+from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.schemas.run.snapshot import ShardStatus
+from corpus_audit.schemas.spec.audit import DocumentSpec
 from tests.pipelines.making import spec_of
 from tests.pipelines.reading.shard_files import plan
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.pipelines.tokenization import FAST, REFERENCE
+from corpus_audit.pipelines.tokens.tokenization import FAST, REFERENCE
 from tests.pipelines.tokenizer.made import content, ids_of, loaded, reference_ids
 
 SIDES = ["", "a", "Z", "7", " ", "  ", "\n", "\t", ".", "-", "_", "é", "中", "\u00a0", "\u0301", "<", ">", "x"]

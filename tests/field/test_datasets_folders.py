@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 COPY = "cache-0123456789abcdef.arrow"
 PART = "cache-0123456789abcdef_00001_of_00004.arrow"

@@ -22,20 +22,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpus_audit.checks.judging import References, judge
-from corpus_audit.checks.report import drift_section
-from corpus_audit.checks.report.html import _environment
-from corpus_audit.checks.starters import STARTERS, starter_text
+from corpus_audit.checks.policy.judge import References, judge
+from corpus_audit.checks.policy.starters import STARTERS, starter_text
+from corpus_audit.checks.report.drift import section
+from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
-from corpus_audit.pipelines.run_directory import RunDirectory, write_table
-from corpus_audit.runners.baselines import compare
-from corpus_audit.runners.drift_summary import drift_summary_text
-from corpus_audit.schemas.audit import BaselineSpec
-from corpus_audit.schemas.audit_file import load_audit
-from corpus_audit.schemas.drift_tables import DRIFT_TABLES
-from corpus_audit.schemas.policy_file import read_policy
-from corpus_audit.schemas.results import Status
-from corpus_audit.schemas.tables import ALL_DOMAINS, TABLES
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
+from corpus_audit.runners.audit.baselines import compare
+from corpus_audit.runners.terminal.drift import drift_summary_text
+from corpus_audit.schemas.run.results import Status
+from corpus_audit.schemas.spec.audit import BaselineSpec
+from corpus_audit.schemas.spec.audit_file import load_audit
+from corpus_audit.schemas.spec.policy_file import read_policy
+from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, TABLES
 from tests import corpora, degenerate
 from tests.checks.policies import facts
 from tests.engine.runs import run, write_audit
@@ -114,9 +114,9 @@ def shown(tables: dict[str, pa.Table], folder: Path) -> str:
     """The page's section on drift and the terminal's summary; both are made."""
     for name, table in tables.items():
         write_table(folder / "tables" / f"{name}.parquet", TABLES[name], [table])
-    (view,) = drift_section.load(RunDirectory(folder, {}))
-    (finding,) = drift_section.findings((view,))
-    page = str(drift_section.section(view, _environment()))
+    (view,) = section.load(RunDirectory(folder, {}))
+    (finding,) = section.findings((view,))
+    page = str(section.section(view, _environment()))
     return "\n".join((page, drift_summary_text(tables), *map(str, finding.sentences), *finding.lines))
 
 
@@ -178,8 +178,8 @@ def test_every_pair_with_clusters_is_compared(clustered: Snapshots, tmp_path: Pa
 @pytest.mark.parametrize("now", WHOLE)
 def test_a_pair_goes_through_the_whole_audit(plain: Snapshots, tmp_path: Path, now: str) -> None:
     """A spec takes two baselines; the machine below it takes as many as there are snapshots."""
-    from corpus_audit.pipelines.board import Board
-    from corpus_audit.runners.audit import run_audit
+    from corpus_audit.pipelines.progress.board import Board
+    from corpus_audit.runners.audit.run import run_audit
 
     corpora.write_shards(tmp_path / "shards", [plain.documents[now]], "parquet")
     (tmp_path / "policy.yaml").write_text(starter_text("scheduled-audit", baseline=True, benchmarks=False))

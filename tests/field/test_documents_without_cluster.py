@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines import derived
-from corpus_audit.pipelines.tokenization import load_tokenizer
-from corpus_audit.runners import run_facts
+from corpus_audit.pipelines.figures import published
+from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
+from corpus_audit.runners.audit import run_facts
 from tests import corpora
 from tests.pipelines.making import count_all, job_of, merged, spec_of
 from tests.runners.states import state_of
@@ -49,7 +49,7 @@ def audited(
     profile = merged(job, shards, folder / "merged")
     domains, groups = profile.domains()
     assert groups is not None
-    table = derived.proportions(domains, groups, None, "documents", None)
+    table = published.proportions(domains, groups, None, "documents", None)
     facts = run_facts.run_facts(
         "run", run_facts.Material(job.spec, job, [state_of(job, one) for one in shards], profile, len(rows), 1)
     )

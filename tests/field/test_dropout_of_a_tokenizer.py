@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.tokenization import Tokenization, load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
 from tests.pipelines.tokenizer.made import content, ids_of, loaded, reference_ids
 
 TEXTS = ["the abc 123 the thing", "abcabc 123123 ...  the\n\nthe's", "", "in the thing the in"]

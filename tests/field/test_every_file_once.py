@@ -14,10 +14,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.runners.run_facts import listing_facts
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
+from corpus_audit.runners.audit.run_facts import listing_facts
 from corpus_audit.schemas.errors import NoVerdictError
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 STEMS = st.sampled_from(["a", "b", "part-0", ".h", "_t", "README", "_k=1", "k=2", "cafe"])
 DATA = (".jsonl", ".ndjson.gz", ".parquet", ".feather", ".jsonlines")

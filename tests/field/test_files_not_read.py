@@ -13,15 +13,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.board import Board
-from corpus_audit.pipelines.contamination.items import read_benchmark
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.runners.init import propose_audit
-from corpus_audit.schemas.audit import SnapshotSpec
-from corpus_audit.schemas.audit_file import load_audit
-from corpus_audit.schemas.benchmarks import BenchmarkSpec
+from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
+from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
+from corpus_audit.runners.init.init import propose_audit
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
-from corpus_audit.schemas.snapshot import ShardFormat, UnreadReason
+from corpus_audit.schemas.run.snapshot import ShardFormat, UnreadReason
+from corpus_audit.schemas.spec.audit import SnapshotSpec
+from corpus_audit.schemas.spec.audit_file import load_audit
+from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 from tests import corpora
 from tests.engine.runs import run, write_audit
 
@@ -147,7 +147,7 @@ def test_a_run_has_no_verdict_until_they_are_ignored(tmp_path: Path) -> None:
     assert second.record["complete"] is True
     assert second.record["listing"]["unread"]["ignored"]["names"] == ["part-1.jsonl.xz"]
 
-    from corpus_audit.runners.audit import run_audit
+    from corpus_audit.runners.audit.run import run_audit
 
     def unchanged() -> bool:
         return run_audit(load_audit(spec), workers=1, board=Board(), if_changed=True).unchanged

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.tokenization import load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
 from corpus_audit.schemas.errors import UsageError
 
 TIKTOKEN = b"".join(base64.b64encode(bytes([n])) + b" %d\n" % n for n in range(256))

@@ -17,9 +17,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow.fs import FileSelector, LocalFileSystem
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
 from corpus_audit.schemas.errors import NoVerdictError
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 from tests.pipelines.memory_bucket import memory_bucket
 
 HIDDEN = [

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pytest
 
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.path_patterns import path_values
-from corpus_audit.pipelines.tokenization import load_tokenizer
-from corpus_audit.schemas.audit import DocumentSpec
-from corpus_audit.schemas.snapshot import Shard, ShardFormat
-from corpus_audit.schemas.tables import NO_VALUE
+from corpus_audit.pipelines.reading.documents.path_patterns import path_values
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
+from corpus_audit.schemas.spec.audit import DocumentSpec
+from corpus_audit.schemas.tables.run_tables import NO_VALUE
 from tests import corpora
 from tests.pipelines.making import count_all, job_of, merged, spec_of
 

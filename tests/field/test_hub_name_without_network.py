@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.tokenization import load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
 from corpus_audit.schemas.errors import UsageError
 
 constants = pytest.importorskip("huggingface_hub.constants")

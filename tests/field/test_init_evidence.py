@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
-from corpus_audit.runners.init_text import choose_text, evidence
-from corpus_audit.runners.samples import Column, Look
-from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.runners.init.samples import Column, Look
+from corpus_audit.runners.init.text import choose_text, evidence
+from corpus_audit.schemas.spec.audit_file import load_audit
 
 PROSE = "The harbour was quiet, and the boats lay side by side until the evening bell rang. Document number "
 CHAT = [{"role": "user", "content": "What is a tide?"}, {"role": "assistant", "content": "The sea rising and falling."}]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading.documents import ReadSettings
-from corpus_audit.schemas.audit import DocumentSpec
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings
+from corpus_audit.schemas.spec.audit import DocumentSpec
 from tests.pipelines.reading.shard_files import read
 
 LABELS = ReadSettings(DocumentSpec.model_validate({"id": "m.id", "domain": "d", "cluster": "d"}))

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.reader import read_split
-from corpus_audit.schemas.audit import DocumentSpec, FilterClause
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import read_split
+from corpus_audit.schemas.spec.audit import DocumentSpec, FilterClause
 from tests.pipelines.reading.shard_files import plan, read
 
 DIGESTS = [hashlib.md5(str(i).encode()).digest() for i in range(40)]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
 from corpus_audit.schemas.errors import VerificationError
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 from tests.checks.signoff.world import World, build_world, sign_world
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.dates import dated
-from corpus_audit.pipelines.reading.listing import list_files
-from corpus_audit.schemas.audit import AuditSpec, SnapshotSpec
-from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.pipelines.reading.snapshot.dates import dated
+from corpus_audit.pipelines.reading.snapshot.listing import list_files
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.spec.audit import AuditSpec, SnapshotSpec
+from corpus_audit.schemas.spec.audit_file import load_audit
 
 
 def put(folder: Path, *names: str) -> None:

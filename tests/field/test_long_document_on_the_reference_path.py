@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from corpus_audit.pipelines import tokenization as module
-from corpus_audit.pipelines.tokenizer import slices as slicing
-from corpus_audit.pipelines.tokenizer.slices import PATTERNS, may_cut, slices
+from corpus_audit.pipelines.tokens import slices as slicing
+from corpus_audit.pipelines.tokens import tokenization as module
+from corpus_audit.pipelines.tokens.slices import PATTERNS, may_cut, slices
 from corpus_audit.schemas.errors import NoVerdictError
 from tests import corpora
 from tests.pipelines.tokenizer.made import BYTE_LEVEL, content, ids_of, loaded, reference_ids

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading.documents import ReadSettings
-from corpus_audit.schemas.audit import DocumentSpec, FilterClause, LimitsSpec
-from corpus_audit.schemas.snapshot import ShardStatus
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings
+from corpus_audit.schemas.run.snapshot import ShardStatus
+from corpus_audit.schemas.spec.audit import DocumentSpec, FilterClause, LimitsSpec
 from tests.field.accounting import TEXT_ONLY, failed_rules, state_of, states_of
 
 

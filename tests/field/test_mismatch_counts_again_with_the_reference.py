@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization
-from corpus_audit.pipelines.tokenizer.file import load_tokenizer
+from corpus_audit.pipelines.tokens.file import load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization
 from corpus_audit.schemas.errors import TokenizerMismatchError, UsageError
 from tests import corpora
 from tests.engine import runs

@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from corpus_audit.embeddings.models import load_model  # noqa: E402
+from corpus_audit.embeddings.models.models import load_model  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from tests import corpora  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402

@@ -14,13 +14,14 @@ from unicodedata import normalize
 import pyarrow as pa
 import pytest
 
-from corpus_audit.pipelines.contamination import normal_form, scan
+from corpus_audit.pipelines.contamination import scan
+from corpus_audit.pipelines.contamination.benchmarks import normal_form
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
 from corpus_audit.pipelines.contamination.canaries import plant
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
-from corpus_audit.pipelines.contamination.items import Benchmark, Item
-from corpus_audit.pipelines.tokenization import Tokenization, load_tokenizer
-from corpus_audit.runners.contamination import self_check
-from corpus_audit.schemas.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
+from corpus_audit.runners.audit.benchmarks import self_check
+from corpus_audit.schemas.spec.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec
 from tests import corpora
 from tests.pipelines.contamination.making import counted, measure_of, pages_of
 

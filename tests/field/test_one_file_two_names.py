@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.schemas.audit import SnapshotSpec
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 LINES = "".join(json.dumps({"text": f"document {n}"}) + "\n" for n in range(4))
 

@@ -84,7 +84,7 @@ def perform(arguments, encoding, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding, errors="strict", write_through=True))
         patch.setattr(sys, "stderr", io.TextIOWrapper(err, encoding=encoding, errors="strict", write_through=True))
-        patch.setattr("corpus_audit.runners.judged.judge_finished", _judged)  # the evaluator takes seconds a time
+        patch.setattr("corpus_audit.runners.audit.judge.judge_finished", _judged)  # the evaluator takes seconds a time
         streams.prepare_streams()
         code = run_command(arguments, Session())
         sys.stdout.flush()
@@ -152,14 +152,14 @@ def test_signs_are_spelled_and_letters_are_escaped():
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_summary_that_cannot_be_shown_leaves_the_verdict(judged, as_json, tmp_path, monkeypatch, capsys):
     """Any error after a run is published is said, with where the report is, and is not the exit code."""
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     run_dir = tmp_path / "runs" / "r1"
     outcome = SimpleNamespace(run_dir=run_dir, unchanged=False, results=None, complete=True, reasons=(),
                               exit_code=ExitCode(judged), splits_read=object(), splits_cached=0)  # fmt: skip
     for name, member, value in (
-        ("corpus_audit.runners.audit", "run_audit", lambda *given, **more: outcome),
-        ("corpus_audit.checks.report.model", "load_report", lambda folder: 1 / 0),
+        ("corpus_audit.runners.audit.run", "run_audit", lambda *given, **more: outcome),
+        ("corpus_audit.checks.report.page.model", "load_report", lambda folder: 1 / 0),
     ):
         module = ModuleType(name)
         setattr(module, member, value)

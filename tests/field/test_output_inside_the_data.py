@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.listing import Listing, list_files
-from corpus_audit.schemas.audit_file import load_audit
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.spec.audit_file import load_audit
 from tests import corpora
 from tests.engine.runs import run
 

@@ -15,7 +15,7 @@ import pytest
 
 from corpus_audit.runners.cli.main import file_message, run_command
 from corpus_audit.runners.cli.output import Session
-from corpus_audit.runners.locks import make_output
+from corpus_audit.runners.process.locks import make_output
 from corpus_audit.schemas.errors import UsageError
 from tests.checks.indexed_runs import make_run
 from tests.checks.outputs.conftest import dated

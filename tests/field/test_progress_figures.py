@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines import board as board_module
-from corpus_audit.pipelines.board import RATE_WINDOW, Board
-from corpus_audit.runners.progress import ProgressReporter, progress_line
+from corpus_audit.pipelines.progress import board as board_module
+from corpus_audit.pipelines.progress.board import RATE_WINDOW, Board
+from corpus_audit.runners.process.progress import ProgressReporter, progress_line
 from tests import corpora
 from tests.engine.runs import write_audit
 from tests.oracle import Document
@@ -94,8 +94,8 @@ def test_compiling_is_said_while_it_lasts(clock):
 
 
 def test_a_kernel_that_is_compiled_says_so(tmp_path):
-    from corpus_audit.pipelines.board import process_board
-    from corpus_audit.pipelines.kernels.machine_code import MachineCode
+    from corpus_audit.pipelines.kernels.compiler.machine_code import MachineCode
+    from corpus_audit.pipelines.progress.board import process_board
 
     said = []
     process_board().reset()
@@ -129,8 +129,8 @@ def test_a_progress_line_that_fails_stops_nothing():
 @pytest.mark.engine
 def test_a_run_ends_with_the_documents_of_its_record(tmp_path):
     """With benchmarks, whose decoys read every document before, with a shard twice, and again from a warm store."""
-    from corpus_audit.runners.audit import run_audit
-    from corpus_audit.schemas.audit_file import load_audit
+    from corpus_audit.runners.audit.run import run_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
 
     texts = [text[:2000] for _, text in corpora.real_texts(1_500_000)][:60]
     documents = [

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.checks.starters import starter_text
+from corpus_audit.checks.policy.starters import starter_text
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from tests import corpora, degenerate

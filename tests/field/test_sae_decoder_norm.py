@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from corpus_audit.embeddings.sae_check import check_autoencoder  # noqa: E402
-from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder  # noqa: E402
+from corpus_audit.embeddings.models.autoencoders import load_autoencoder  # noqa: E402
+from corpus_audit.embeddings.scan.autoencoder_check import check_autoencoder  # noqa: E402
 from corpus_audit.schemas.errors import AuditError  # noqa: E402
 from tests.embeddings.sae_files import write_autoencoder  # noqa: E402
 

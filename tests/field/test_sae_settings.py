@@ -15,10 +15,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from corpus_audit.embeddings.scanner import open_scanner  # noqa: E402
-from corpus_audit.embeddings.sparse_autoencoders import load_autoencoder  # noqa: E402
-from corpus_audit.schemas.audit_file import load_audit  # noqa: E402
+from corpus_audit.embeddings.models.autoencoders import load_autoencoder  # noqa: E402
+from corpus_audit.embeddings.scan.scanner import open_scanner  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
+from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 from tests import corpora  # noqa: E402
 from tests.embeddings.sae_files import random_weights, write_autoencoder  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.sampling import sampling_tables
-from corpus_audit.runners.sampling_summary import sampling_summary
+from corpus_audit.pipelines.sampling.strategies_report import sampling_tables
+from corpus_audit.runners.terminal.sampling import sampling_summary
 from corpus_audit.schemas.errors import NoVerdictError
-from corpus_audit.schemas.sampling import SamplingSpec
-from corpus_audit.schemas.sampling_tables import SAMPLING, SAMPLING_STRATEGIES
+from corpus_audit.schemas.spec.sampling import SamplingSpec
+from corpus_audit.schemas.tables.sampling_tables import SAMPLING, SAMPLING_STRATEGIES
 from tests.pipelines.finished_run import finished_run
 
 STRATEGIES = (

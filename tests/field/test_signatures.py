@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.reading.signatures import identify
+from corpus_audit.pipelines.reading.files.signatures import identify
 from tests.field.accounting import states_of
 from tests.pipelines.reading.shard_files import SUFFIXES, json_lines, write, zstd
 

@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 
 from tokenizers import Tokenizer  # noqa: E402
 
-from corpus_audit.embeddings.models import check_window, load_model  # noqa: E402
+from corpus_audit.embeddings.models.models import check_window, load_model  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from tests import corpora  # noqa: E402
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.checks.wording import bound_text, figure
+from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.runners.cli.approve import _facts
-from corpus_audit.schemas.results import Bound, Status
+from corpus_audit.schemas.run.results import Bound, Status
 from tests.checks.report.judged_runs import judgement
 
 

@@ -92,7 +92,7 @@ def record(out: Path, corpus: Path, megabytes: int) -> None:
         corpus.mkdir(parents=True, exist_ok=True)
         code = "import sys; from pathlib import Path; from corpus_audit.runners.{} import build_demo; "
         code += "build_demo(Path(sys.argv[1]), int(sys.argv[2]))"
-        module = "demo_corpus" if Path("runners/demo_corpus.py").exists() else "demo.corpus"
+        module = "demo_corpus" if Path("runners/demo/corpus.py").exists() else "demo.corpus"
         subprocess.run([sys.executable, "-c", code.format(module), str(corpus), str(megabytes)], check=True)
     shutil.copytree(corpus, out, symlinks=True)
     (out / "signed-policy.yaml").write_text(SIGNABLE_POLICY)

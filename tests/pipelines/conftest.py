@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile, load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile, load_tokenizer
 from tests import corpora
 from tests.pipelines.memory_bucket import memory_bucket
 

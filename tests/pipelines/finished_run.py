@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.schemas import tables
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables import run_tables
 
 
 def finished_run(folder, domains, *, tokenizer="t", sample_share=1.0, samples=(), per_document=()):
@@ -19,9 +19,9 @@ def finished_run(folder, domains, *, tokenizer="t", sample_share=1.0, samples=()
     facts = {"name": "test corpus", "run": "run-1", "tokenizer": {"sha256": tokenizer}}
     facts["coverage"] = {"sample_share": sample_share}
     (folder / "run.json").write_text(json.dumps(facts))
-    rows = [{"domain": "(all)", **dict.fromkeys(tables.DUPLICATES.names[1:], 0)}]
+    rows = [{"domain": "(all)", **dict.fromkeys(run_tables.DUPLICATES.names[1:], 0)}]
     for name, (documents, distinct, tokens, distinct_tokens) in domains.items():
-        row = dict.fromkeys(tables.DUPLICATES.names[1:], 0) | {"domain": name, "documents": documents}
+        row = dict.fromkeys(run_tables.DUPLICATES.names[1:], 0) | {"domain": name, "documents": documents}
         rows.append(row | {"distinct": distinct, "tokens": tokens, "distinct_tokens": distinct_tokens})
     _write(folder, "duplicates", rows)
     sampled = [
@@ -48,7 +48,7 @@ def finished_run(folder, domains, *, tokenizer="t", sample_share=1.0, samples=()
 
 
 def _write(folder, name, rows):
-    pq.write_table(pa.Table.from_pylist(rows, schema=tables.TABLES[name]), folder / "tables" / f"{name}.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=run_tables.TABLES[name]), folder / "tables" / f"{name}.parquet")
 
 
 def hash_numbers(rng, size):

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.blocks import BlockBuilder
-from corpus_audit.pipelines.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.counting.blocks import BlockBuilder
+from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.counting.profile import Profile
+from corpus_audit.pipelines.counting.store import ProfileStore
 from corpus_audit.pipelines.measures.base import Block, merge_files
-from corpus_audit.pipelines.profile import Profile
-from corpus_audit.pipelines.reading.documents import DocumentBatch
-from corpus_audit.pipelines.reading.listing import list_shards
-from corpus_audit.pipelines.store import ProfileStore
-from corpus_audit.pipelines.tokenization import Tokenization, TokenizerFile
-from corpus_audit.pipelines.verification import Verifier
-from corpus_audit.schemas.audit import AuditSpec
-from corpus_audit.schemas.snapshot import Shard
-from corpus_audit.schemas.tables import NO_VALUE
+from corpus_audit.pipelines.reading.documents.batches import DocumentBatch
+from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
+from corpus_audit.pipelines.tokens.verification import Verifier
+from corpus_audit.schemas.run.snapshot import Shard
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.tables.run_tables import NO_VALUE
 from tests.oracle import Document
 
 Numbered = tuple[int, Document]

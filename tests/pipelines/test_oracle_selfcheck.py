@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from corpus_audit.schemas.tables import INTEGER_TABLES, TABLES
+from corpus_audit.schemas.tables.run_tables import INTEGER_TABLES, TABLES
 from tests import corpora
 from tests.oracle import EDGES, WHITE_SPACE, Document, Oracle, bucket, digest, encode, reference_tokenizer, words
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from corpus_audit.pipelines.job import Job, PlannedShard
+from corpus_audit.pipelines.counting.job import Job, PlannedShard
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
-from corpus_audit.pipelines.partials import PartialReader
-from corpus_audit.runners.shard_states import ShardState
-from corpus_audit.schemas.snapshot import Shard, ShardFormat, ShardPlan, ShardStatus, Split
+from corpus_audit.pipelines.storage.partials import PartialReader
+from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, ShardPlan, ShardStatus, Split
 
 
 def state_of(job: Job, planned: PlannedShard) -> ShardState:

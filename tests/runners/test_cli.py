@@ -14,9 +14,9 @@ from corpus_audit.runners.cli.crash_report import write_crash_report
 from corpus_audit.runners.cli.main import COMMANDS, cli, run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
-from corpus_audit.schemas.policy_file import load_policy
-from corpus_audit.schemas.results import Results, Status
-from corpus_audit.schemas.tables import METRICS
+from corpus_audit.schemas.run.results import Results, Status
+from corpus_audit.schemas.spec.policy_file import load_policy
+from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.checks.report.judged_runs import judgement, results
 
 HEAVY = ("pyarrow", "numpy", "apache_beam", "numba", "scipy", "pydantic", "ruamel", "rich", "jinja2", "tokenizers")
@@ -67,12 +67,12 @@ def engine(monkeypatch):
 
     engine = Engine()
     fakes = {
-        "corpus_audit.runners.audit": {"run_audit": lambda loaded, **given: engine.run(loaded, **given)},
-        "corpus_audit.checks.report.model": {"load_report": lambda run_dir: run_dir},
-        "corpus_audit.checks.report.text": {
+        "corpus_audit.runners.audit.run": {"run_audit": lambda loaded, **given: engine.run(loaded, **given)},
+        "corpus_audit.checks.report.page.model": {"load_report": lambda run_dir: run_dir},
+        "corpus_audit.checks.report.page.terminal": {
             "render_summary": lambda model, report, width, colour: f"SUMMARY {model} {report} {width}\n"
         },
-        "corpus_audit.checks.report.html": {"render_html": lambda model: f"<html>{model}"},
+        "corpus_audit.checks.report.page.html": {"render_html": lambda model: f"<html>{model}"},
     }
     for name, members in fakes.items():
         module = ModuleType(name)
@@ -315,11 +315,11 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
 
 
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
-    proposals = ModuleType("corpus_audit.runners.init")
+    proposals = ModuleType("corpus_audit.runners.init.init")
     proposals.propose_audit = lambda paths, target, tokenizer, policy, text, ask: SimpleNamespace(
         text=f"# {paths} {target.name} {tokenizer} {policy}\n", complete=True
     )
-    monkeypatch.setitem(sys.modules, "corpus_audit.runners.init", proposals)
+    monkeypatch.setitem(sys.modules, "corpus_audit.runners.init.init", proposals)
     target = tmp_path / "new.yaml"
     arguments = ["init", "a", "b", "--output", str(target), "--tokenizer", "t.json"]
     assert run_command(arguments, Session()) == 0
@@ -342,11 +342,11 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
         say("training")
         return SimpleNamespace(before=audit, audit=audit, note="less than asked for")
 
-    monkeypatch.setattr("corpus_audit.runners.demo_part.find_model", lambda: None)
+    monkeypatch.setattr("corpus_audit.runners.demo.part.find_model", lambda: None)
 
-    corpora = ModuleType("corpus_audit.runners.demo_corpus")
+    corpora = ModuleType("corpus_audit.runners.demo.corpus")
     corpora.build_demo = build_demo
-    monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo_corpus", corpora)
+    monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo.corpus", corpora)
     assert run_command(["demo", "--folder", str(tmp_path), "--megabytes", "5", "--json"], Session()) == 0
     assert asked == [(tmp_path, 5)]
     out, err = capsys.readouterr()

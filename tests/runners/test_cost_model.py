@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.measures.base import FAN_IN
-from corpus_audit.pipelines.reading.splits import SPLIT_BYTES
-from corpus_audit.runners.cost_model import (
+from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES
+from tests.benchmarks.cost_constants import (
     MEASURED,
     Constants,
     Corpus,
@@ -83,7 +83,7 @@ def test_domains_beyond_those_measured_are_taken_as_the_most() -> None:
 
 
 def test_the_readme_has_the_page() -> None:
-    text = (Path(__file__).parents[2] / "runners" / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "runners" / "engines" / "README.md").read_text(encoding="utf-8")
     for row in (*constants_page(MEASURED), *page(MEASURED)):
         assert row in text, row
     assert f"{FAN_IN} partials" in text

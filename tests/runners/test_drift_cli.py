@@ -7,13 +7,13 @@ import re
 import pyarrow as pa
 import pytest
 
-from corpus_audit.checks.report.drift_readings import reading
+from corpus_audit.checks.report.drift.readings import reading
 from corpus_audit.pipelines.drift.analysis import unknown_overlap
 from corpus_audit.runners.cli.run import run
-from corpus_audit.runners.drift_summary import drift_summary_text
-from corpus_audit.schemas.audit import BaselineSpec
-from corpus_audit.schemas.drift_tables import DRIFT_TABLES
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.runners.terminal.drift import drift_summary_text
+from corpus_audit.schemas.spec.audit import BaselineSpec
+from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from corpus_audit.pipelines.beam.flags import check_flags
 from corpus_audit.runners.cli.engine_choice import engine_of
-from corpus_audit.runners.engine_options import (
+from corpus_audit.runners.engines.options import (
     DataflowOptions,
     EmbeddedOptions,
     Environment,

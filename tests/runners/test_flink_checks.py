@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.probe import GIVEN, ProbeTask, ProbeWorker, read_answers
-from corpus_audit.runners.doctor import Finding, Status
-from corpus_audit.runners.engine_options import FlinkOptions
-from corpus_audit.runners.flink import checks, jars, service
-from corpus_audit.runners.flink.rest import Rest
+from corpus_audit.pipelines.counting.worker_probe import GIVEN, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.runners.doctor import flink
+from corpus_audit.runners.doctor.doctor import Finding, Status
+from corpus_audit.runners.engines.flink import jars, service
+from corpus_audit.runners.engines.flink.rest import Rest
+from corpus_audit.runners.engines.options import FlinkOptions
 from corpus_audit.schemas.errors import EngineError
 
 MAIN_CLASS = "org/apache/beam/runners/flink/FlinkJobServerDriver.class"
@@ -62,10 +63,10 @@ def only(findings: Iterator[Finding]) -> Finding:
 
 def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert "there is no java in" in only(checks.check_java(FlinkOptions())).found
+    assert "there is no java in" in only(flink.check_java(FlinkOptions())).found
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = only(checks.check_java(FlinkOptions()))
+    found = only(flink.check_java(FlinkOptions()))
     assert found.status is Status.FAIL
     assert "there is no java in PATH" in found.found
 
@@ -84,24 +85,24 @@ def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: Status, said: str) -> None:
     program(tmp_path, text)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    found = only(checks.check_java(FlinkOptions()))
+    found = only(flink.check_java(FlinkOptions()))
     assert (found.status, said in found.found) == (status, True), found
 
 
 def test_no_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert only(checks.check_jars(FlinkOptions())).status is Status.FAIL  # and no Maven to fetch them
+    assert only(flink.check_jars(FlinkOptions())).status is Status.FAIL  # and no Maven to fetch them
     named = tmp_path / "beam-runners-flink-1.19-job-server-2.62.0.jar"
-    assert "there is no jar" in only(checks.check_jars(FlinkOptions(jar=named))).found
+    assert "there is no jar" in only(flink.check_jars(FlinkOptions(jar=named))).found
     with zipfile.ZipFile(named, "w") as jar:
         jar.writestr("a.class", "")
-    assert "is not a job server" in only(checks.check_jars(FlinkOptions(jar=named))).found
+    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).found
     named.write_text("no zip")
-    assert "is not a job server" in only(checks.check_jars(FlinkOptions(jar=named))).found
+    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).found
     with zipfile.ZipFile(named, "w") as jar:
         jar.writestr(MAIN_CLASS, "")
-    assert only(checks.check_jars(FlinkOptions(jar=named))).status is Status.OK
+    assert only(flink.check_jars(FlinkOptions(jar=named))).status is Status.OK
 
 
 def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +110,8 @@ def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     jars.jars_folder().mkdir(parents=True)
     assert not jars.have_jars(jars.jars_folder())
     (jars.jars_folder() / "beam-runners-flink-1.19-2.62.0.jar").touch()
-    assert only(checks.check_jars(FlinkOptions())).status is Status.OK
-    assert only(checks.check_versions(FlinkOptions(), None)).status is Status.OK
+    assert only(flink.check_jars(FlinkOptions())).status is Status.OK
+    assert only(flink.check_versions(FlinkOptions(), None)).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -126,18 +127,18 @@ def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_versions(jobmanager, name: str, cluster: str, status: Status, said: str) -> None:
     address, answers = jobmanager
     answers["/overview"]["flink-version"] = cluster
-    found = only(checks.check_versions(FlinkOptions(jar=Path(name)), Rest(address)))
+    found = only(flink.check_versions(FlinkOptions(jar=Path(name)), Rest(address)))
     assert (found.status, said in found.found) == (status, True), found
 
 
 def test_no_jobmanager(jobmanager) -> None:
     address, answers = jobmanager
-    fine = list(checks.check_cluster(Rest(address), FlinkOptions(parallelism=4)))
+    fine = list(flink.check_cluster(Rest(address), FlinkOptions(parallelism=4)))
     assert [found.status for found in fine] == [Status.OK, Status.OK]
-    assert "5 are needed" in only(checks.check_cluster(Rest(address), FlinkOptions(parallelism=5))).found
+    assert "5 are needed" in only(flink.check_cluster(Rest(address), FlinkOptions(parallelism=5))).found
     answers["/overview"] = {"hello": "world"}
-    assert "is not a Flink JobManager" in only(checks.check_cluster(Rest(address), FlinkOptions())).found
-    nowhere = only(checks.check_cluster(Rest("127.0.0.1:9"), FlinkOptions()))
+    assert "is not a Flink JobManager" in only(flink.check_cluster(Rest(address), FlinkOptions())).found
+    nowhere = only(flink.check_cluster(Rest("127.0.0.1:9"), FlinkOptions()))
     assert nowhere.status is Status.FAIL
     assert "no Flink JobManager answers at 127.0.0.1:9" in nowhere.found
 
@@ -146,14 +147,14 @@ def test_few_network_buffers_and_busy_slots(jobmanager) -> None:
     address, answers = jobmanager
     answers["/taskmanagers"] = {"taskmanagers": [{"memoryConfiguration": {"networkMemory": 2**26}}]}
     answers["/overview"]["slots-available"] = 0
-    busy, few = checks.check_cluster(Rest(address), FlinkOptions())
+    busy, few = flink.check_cluster(Rest(address), FlinkOptions())
     assert (busy.status, few.status) == (Status.WARN, Status.WARN)
     assert "64 MiB" in few.found
 
 
 def test_no_cluster_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    found = {finding.name: finding for finding in checks.examine(FlinkOptions(master=str(tmp_path)))}
+    found = {finding.name: finding for finding in flink.examine(FlinkOptions(master=str(tmp_path)))}
     assert found["flink cluster"].status is Status.FAIL
     assert "flink workers" not in found  # they would fail for the same reason
 

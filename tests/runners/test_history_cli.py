@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.checks.history import HISTORY_FILE
+from corpus_audit.checks.history.history import HISTORY_FILE
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from tests.checks.indexed_runs import make_run

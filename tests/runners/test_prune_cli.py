@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.used_partials import UsedPartials
+from corpus_audit.pipelines.counting.used_partials import UsedPartials
+from corpus_audit.runners.audit.prune import Keep, plan_pruning
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
-from corpus_audit.runners.locks import OutputLock
-from corpus_audit.runners.pruning import Keep, plan_pruning
+from corpus_audit.runners.process.locks import OutputLock
 from tests.checks.indexed_runs import make_run, sign
 
 NOW = datetime.now(UTC)
@@ -135,7 +135,7 @@ def test_a_run_in_the_ledger_stays_though_its_sign_off_is_gone(
     (output / "ledger.jsonl").write_text("not a ledger\n")
     assert run_command(["prune", str(output), "--keep-last", "1", "--apply"], Session()) != 0
     assert there(output) == NAMES, "an unreadable ledger says nothing of who signed what"
-    monkeypatch.setattr("corpus_audit.runners.pruning._signed", lambda output: {NAMES[0]})
+    monkeypatch.setattr("corpus_audit.runners.audit.prune._signed", lambda output: {NAMES[0]})
     capsys.readouterr()
     assert [one["run"] for one in prune(capsys, output, "--keep-last", 1)["runs"]] == NAMES[1:4]
 

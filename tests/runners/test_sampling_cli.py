@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from corpus_audit.checks.report.escapes import cell_width
+from corpus_audit.checks.text.safe_text import cell_width
 from corpus_audit.runners.cli.sampling import amount, sampling
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.sampling_tables import SAMPLING_TABLES
+from corpus_audit.schemas.tables.sampling_tables import SAMPLING_TABLES
 from tests.pipelines.finished_run import finished_run
 
 DOMAINS = {

@@ -13,7 +13,7 @@ PRELUDE = """
 import importlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell has it ignored
 from pathlib import Path
-from corpus_audit.runners import interrupts
+from corpus_audit.runners.process import interrupts
 from corpus_audit.runners.cli import main
 
 def wait(*given, **more):
@@ -33,31 +33,32 @@ main.main()
 
 WAITING = {
     "report out": "corpus_audit.runners.cli.report.resolve_run",
-    "check out --policy policy.yaml": "corpus_audit.schemas.policy_file.load_policy",
+    "check out --policy policy.yaml": "corpus_audit.schemas.spec.policy_file.load_policy",
     "drift a b": "corpus_audit.runners.cli.drift.resolve_run",
     "sampling a --budget 3B": "corpus_audit.runners.cli.sampling.resolve_run",
     "history": "corpus_audit.runners.cli.history.output_folder",
     "prune out --keep-last 1": "corpus_audit.runners.cli.history.output_folder",
-    "verify signed.json": "corpus_audit.schemas.trust.load_trust",
+    "verify signed.json": "corpus_audit.schemas.run.trust.load_trust",
     "search text": "corpus_audit.embeddings.open_index",
     "lookup mlp.0:1": "corpus_audit.embeddings.open_index",
-    "index verify folder": "corpus_audit.embeddings.index_files.find_index",
-    "init data": "corpus_audit.runners.init.propose_audit",
-    "demo": "corpus_audit.runners.demo_corpus.build_demo",
-    "doctor": "corpus_audit.runners.doctor.examine",
-    "push audit.yaml": "corpus_audit.schemas.audit_file.load_audit",
+    "index verify folder": "corpus_audit.embeddings.index.files.find_index",
+    "init data": "corpus_audit.runners.init.init.propose_audit",
+    "demo": "corpus_audit.runners.demo.corpus.build_demo",
+    "doctor": "corpus_audit.runners.doctor.doctor.examine",
+    "push audit.yaml": "corpus_audit.schemas.spec.audit_file.load_audit",
 }
 
 INDEX = """
-from corpus_audit.pipelines.board import process_board
-from corpus_audit.runners import indexing
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.runners.indexing import build as indexing
 from corpus_audit.runners.cli import index
 import types
 spec = types.SimpleNamespace(output="runs", embedding=None)
 index.perform_index.__globals__["_tell"] = lambda *given: None
-patch("corpus_audit.schemas.audit_file.load_audit", lambda *given: types.SimpleNamespace(base=Path("."), spec=spec))
-patch("corpus_audit.pipelines.reading.dates.dated", lambda loaded, day=None: loaded)
-patch("corpus_audit.runners.indexing.with_directions", lambda loaded, named: loaded)
+loaded = types.SimpleNamespace(base=Path("."), spec=spec)
+patch("corpus_audit.schemas.spec.audit_file.load_audit", lambda *given: loaded)
+patch("corpus_audit.pipelines.reading.snapshot.dates.dated", lambda loaded, day=None: loaded)
+patch("corpus_audit.runners.indexing.build.with_directions", lambda loaded, named: loaded)
 
 def index_corpus(loaded, workers, engine):
     board = process_board()
@@ -71,7 +72,7 @@ def index_corpus(loaded, workers, engine):
     thread.start()
     %s
 
-patch("corpus_audit.runners.indexing.index_corpus", index_corpus)
+patch("corpus_audit.runners.indexing.build.index_corpus", index_corpus)
 """
 
 JOINS = "thread.join()"

@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from corpus_audit.schemas.audit_file import load_audit
-from corpus_audit.schemas.embedding import EmbeddingSpec
 from corpus_audit.schemas.errors import SpecError
+from corpus_audit.schemas.spec.audit_file import load_audit
+from corpus_audit.schemas.spec.embedding import EmbeddingSpec
 
 HEAD = "name: corpus\nsnapshot:\n  paths: [data]\ntokenizer: tokenizer.json\nembedding:\n  model: model\n"
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from corpus_audit.pipelines.kernels.ngrams import BUCKETS
-from corpus_audit.pipelines.statistics.classifier import classifier_test
-from corpus_audit.pipelines.statistics.clustered import DocumentClusters
-from corpus_audit.pipelines.statistics.domain_drift import DomainSample, domain_drift
-from corpus_audit.pipelines.statistics.proportions import share_intervals
+from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS
+from corpus_audit.pipelines.statistics.classifier.two_sample import classifier_test
+from corpus_audit.pipelines.statistics.drift.domain_drift import DomainSample, domain_drift
+from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters
+from corpus_audit.pipelines.statistics.intervals.proportions import share_intervals
 from tests.benchmarks.calibration.pairs import MOVED_DOMAIN, seeded
 from tests.benchmarks.nulls import DOMAINS, PLANS, Documents, installation
 

@@ -7,8 +7,8 @@ from zlib import crc32
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics import divergence
-from corpus_audit.pipelines.statistics.token_sample import TokenContrast
+from corpus_audit.pipelines.statistics.drift import divergence
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from tests.benchmarks.nulls import Plan, contrast, dirichlet_multinomial, installation, split, zipf
 
 SOURCES = ("urn", "python")

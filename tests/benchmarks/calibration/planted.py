@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics.decomposition import Parts, decompose
-from corpus_audit.pipelines.statistics.domain_drift import domain_drift
-from corpus_audit.pipelines.statistics.permutation import drift_summary
-from corpus_audit.pipelines.statistics.token_drift import RISER, token_drift
-from corpus_audit.pipelines.statistics.token_sample import TokenContrast
+from corpus_audit.pipelines.statistics.drift.decomposition import Parts, decompose
+from corpus_audit.pipelines.statistics.drift.domain_drift import domain_drift
+from corpus_audit.pipelines.statistics.drift.permutation import drift_summary
+from corpus_audit.pipelines.statistics.drift.token_drift import RISER, token_drift
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from tests.benchmarks.calibration.domains import domain_sample
 from tests.benchmarks.calibration.pairs import MOVED_DOMAIN, seeded
 from tests.benchmarks.calibration.snapshots import PERMUTATIONS

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.checks.outputs.evidence import Evidence, load_evidence
-from corpus_audit.checks.report import contamination_section, drift_section, sampling_section, trend_section
-from corpus_audit.checks.report.parts import FilterClause
-from corpus_audit.pipelines.run_directory import RunDirectory
+from corpus_audit.checks.report.contamination import section as contamination_section
+from corpus_audit.checks.report.drift import section as drift_section
+from corpus_audit.checks.report.profile.records import FilterClause
+from corpus_audit.checks.report.sampling import section as sampling_section
+from corpus_audit.checks.report.verdict import trends
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from tests.checks.report.drifted_runs import write_drift
 from tests.checks.report.judged_runs import write_results
 from tests.checks.report.sampled_runs import sampler_log, write_sampling
@@ -52,7 +55,7 @@ def everything(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> 
             drift=drift_section.load(write_drift(folder / "drift")),
             sampling=sampling_section.load(write_sampling(folder / "sampling", log=sampler_log())),
             contamination=contamination_section.load(write_contamination(folder / "contamination")),
-            trends=trend_section.load(RunDirectory(write_trends(folder), {}), report.verdict.verdict),
+            trends=trends.load(RunDirectory(write_trends(folder), {}), report.verdict.verdict),
             filter=(FilterClause("short", "length >= 200"),),
         ),
     )

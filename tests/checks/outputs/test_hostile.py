@@ -18,9 +18,9 @@ from markdown_it.token import Token
 from corpus_audit.checks.outputs.escaping import code, message, plain, prose
 from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.formats import FORMATS
-from corpus_audit.checks.report.escapes import cell_width, safe_text
-from corpus_audit.checks.report.html import render_html
-from corpus_audit.checks.report.text import render_summary
+from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.terminal import render_summary
+from corpus_audit.checks.text.safe_text import cell_width, safe_text
 from tests.checks.outputs.sarif_shape import LOG
 from tests.checks.report.hostile import EVERY_PAYLOAD, HOSTILE, with_every_text
 from tests.checks.report.test_report_page import Page

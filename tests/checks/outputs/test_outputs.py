@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from corpus_audit.checks.outputs.evidence import Evidence, Shard, load_evidence
 from corpus_audit.checks.outputs.formats import FORMATS, write_outputs
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.results import Status
+from corpus_audit.schemas.run.results import Status
 from tests.checks.outputs.sarif_shape import LOG
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from corpus_audit.checks.outputs.evidence import Evidence
-from corpus_audit.checks.report import html, verdict_section
-from corpus_audit.checks.report.findings import findings, limits
-from corpus_audit.checks.report.html import render_html
-from corpus_audit.checks.report.sentences import Name
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.schemas.results import PastJudgement, Status
+from corpus_audit.checks.report.page import html
+from corpus_audit.checks.report.page.findings import findings, limits
+from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.verdict import section
+from corpus_audit.checks.text.sentences import Name
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.run.results import PastJudgement, Status
 from tests.checks.report.judged_runs import LAST, judgement, results
 from tests.checks.report.test_report_page import Page, contrast
 
@@ -69,7 +70,7 @@ def test_ten_thousand_failures_leave_the_page_small_and_are_counted_on_it(eviden
     passing = [judgement("d", Status.PASS, f"domain=good-{n}") for n in range(500)]
     past = tuple(PastJudgement(rule="d", slice=one.slice, status=Status.PASS) for one in failing)
     judged = results((*failing, *passing), LAST.model_copy(update={"judgements": past}))
-    view = verdict_section.view_of(judged, RunDirectory(judged_run))
+    view = section.view_of(judged, RunDirectory(judged_run))
     text = render_html(replace(evidence.report, verdict=view))
     assert len(text.encode()) < 2_000_000
     told = "".join(Page(text).text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.checks.report.model import ReportModel, load_report
+from corpus_audit.checks.report.page.model import ReportModel, load_report
 from tests.checks.report.synthetic import build_run
 
 

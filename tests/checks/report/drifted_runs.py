@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.pipelines.run_directory import RunDirectory, write_table
-from corpus_audit.schemas.drift_tables import DRIFT_TABLES
-from corpus_audit.schemas.tables import ALL_DOMAINS
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
+from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 Row = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from corpus_audit.schemas.results import (
+from corpus_audit.schemas.run.results import (
     RESULTS_FILE,
     Bound,
     Judgement,

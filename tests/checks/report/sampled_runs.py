@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.sampling import sampling_tables
-from corpus_audit.schemas.sampling import SamplingSpec
+from corpus_audit.pipelines.sampling.strategies_report import sampling_tables
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.spec.sampling import SamplingSpec
 from tests.pipelines.finished_run import finished_run
 
 Domains = dict[str, tuple[int, int]]

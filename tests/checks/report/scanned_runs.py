@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.contamination.copies import COPIES, Copy
 from corpus_audit.pipelines.contamination.rules import RULES
-from corpus_audit.pipelines.run_directory import RunDirectory
-from corpus_audit.pipelines.statistics.proportions import wilson
-from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
+from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.schemas.tables import ALL_DOMAINS, TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, TABLES
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NAMES = (

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.checks.report import model_section
-from corpus_audit.checks.report.html import render_html
-from corpus_audit.checks.report.model import ReportModel
+from corpus_audit.checks.report.activations import section
+from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.model import ReportModel
+from tests.checks.report.activations.test_section import write
 from tests.checks.report.hostile import HOSTILE, with_every_text
-from tests.checks.report.test_model_section import write
 
 pytestmark = pytest.mark.browser
 
@@ -102,7 +102,7 @@ def test_hostile_text_makes_no_request(model: ReportModel, tmp_path: Path) -> No
 def test_the_section_on_a_model_fits_and_says_nothing_to_the_console(
     model: ReportModel, tmp_path: Path, theme: str, width: int
 ) -> None:
-    indexed = model_section.load(write(tmp_path / "run", name="a-domain-of-a-rather-long-name.example.org", domains=12))
+    indexed = section.load(write(tmp_path / "run", name="a-domain-of-a-rather-long-name.example.org", domains=12))
     file = tmp_path / "framed.html"
     page = html.escape(render_html(replace(model, indexed=indexed)))
     file.write_text(FRAMED.format(width=width, page=page), "utf-8")

@@ -4,9 +4,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from corpus_audit.checks.report import charts, numbers
-from corpus_audit.checks.report.model import ReportModel
-from corpus_audit.checks.report.parts import LengthPanel, LengthRow
+from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.profile import charts
+from corpus_audit.checks.report.profile.records import LengthPanel, LengthRow
+from corpus_audit.checks.text import numbers
 
 
 def marks(chart: str, kind: str) -> list[ET.Element]:

@@ -7,14 +7,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.checks.report.findings import findings
-from corpus_audit.checks.report.html import render_html
-from corpus_audit.checks.report.model import TOP_DOMAINS, ReportModel, load_report
-from corpus_audit.checks.report.sentences import Name
-from corpus_audit.checks.report.tables import BINS
-from corpus_audit.checks.report.text import render_summary
+from corpus_audit.checks.report.page.findings import findings
+from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.model import TOP_DOMAINS, ReportModel, load_report
+from corpus_audit.checks.report.page.terminal import render_summary
+from corpus_audit.checks.report.profile.tables import BINS
+from corpus_audit.checks.text.sentences import Name
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.tables import TABLES
+from corpus_audit.schemas.tables.run_tables import TABLES
 from tests.checks.report.synthetic import INTENDED, NAMES, build_run
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.checks.report.html import render_html
-from corpus_audit.checks.report.model import ReportModel, load_report
+from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.model import ReportModel, load_report
 from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.synthetic import build_run
 

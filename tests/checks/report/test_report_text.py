@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus_audit.checks.report import drift_section
-from corpus_audit.checks.report.escapes import cell_width, fit, safe_text
-from corpus_audit.checks.report.model import ReportModel
-from corpus_audit.checks.report.text import render_summary
+from corpus_audit.checks.report.drift import section
+from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.page.terminal import render_summary
+from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from tests.checks.report.drifted_runs import write_drift
 from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 
@@ -139,7 +139,7 @@ def test_hostile_text_moves_no_terminal(model: ReportModel, incomplete: ReportMo
 
 
 def test_drift_takes_a_few_lines_with_reading_figure_and_interval(model: ReportModel, tmp_path: Path) -> None:
-    drifted = replace(model, drift=drift_section.load(write_drift(tmp_path / "run")))
+    drifted = replace(model, drift=section.load(write_drift(tmp_path / "run")))
     shown = render_summary(drifted, REPORT).splitlines()
     at = next(index for index, line in enumerate(shown) if line.startswith("Drift "))
     assert shown[at] == "Drift       shown: 0.01000 bits [0.00400, 0.01600] beyond chance"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus_audit.checks.trends import TRENDS_FILE, Trend, TrendPoint, Trends
-from corpus_audit.schemas.results import Bound, Verdict
+from corpus_audit.checks.history.trends import TRENDS_FILE, Trend, TrendPoint, Trends
+from corpus_audit.schemas.run.results import Bound, Verdict
 
 
 def trends(runs: int = 6, figures: int = 3) -> Trends:

@@ -6,7 +6,7 @@ import pytest
 from corpus_audit.checks.signoff import trust_file
 from corpus_audit.checks.signoff.keys import load_key, new_key
 from corpus_audit.schemas.errors import SpecError, UsageError, VerificationError
-from corpus_audit.schemas.trust import load_trust, valid_at
+from corpus_audit.schemas.run.trust import load_trust, valid_at
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 PASSPHRASE = "correct horse battery"

@@ -14,9 +14,9 @@ from corpus_audit.checks.signoff.approve import Words
 from corpus_audit.checks.signoff.dsse import Envelope, read_envelope
 from corpus_audit.checks.signoff.ledger import append, new_entry, read_ledger
 from corpus_audit.checks.signoff.shards import detection_probability
-from corpus_audit.schemas import strict_json
 from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, UsageError, VerificationError
-from corpus_audit.schemas.signoff import Refusal, read_plan
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.signoff import Refusal, read_plan
 from tests.checks.signoff.world import LATER, NOW, SHARDS, STRATEGY, build_world, sign_world
 
 

@@ -14,17 +14,17 @@ from typing import Any
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from corpus_audit.checks.judging import References, judge
+from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.checks.signoff import Asked, Verified, trust_file, verify
 from corpus_audit.checks.signoff.approve import Pending, Words, open_pending, sign_pending, signoff_path
 from corpus_audit.checks.signoff.dsse import PAYLOAD_TYPE, Envelope, read_envelope, sign
 from corpus_audit.checks.signoff.ledger import Ledger, append, new_entry, read_ledger
-from corpus_audit.pipelines.run_directory import StagedRun
-from corpus_audit.schemas import strict_json
-from corpus_audit.schemas.signoff import LEDGER, PREDICATE_TYPE, STATEMENT_TYPE
-from corpus_audit.schemas.snapshot import manifest_text
-from corpus_audit.schemas.tables import TABLES
-from corpus_audit.schemas.trust import load_trust
+from corpus_audit.pipelines.storage.run_directory import StagedRun
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.signoff import LEDGER, PREDICATE_TYPE, STATEMENT_TYPE
+from corpus_audit.schemas.run.snapshot import manifest_text
+from corpus_audit.schemas.run.trust import load_trust
+from corpus_audit.schemas.tables.run_tables import TABLES
 from tests.checks.policies import facts, figure, metrics, policy, rule, waiver
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced
-from corpus_audit.pipelines.board import process_board
-from corpus_audit.pipelines.job import SplitTask
+from corpus_audit.pipelines.counting.job import SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.registry import measure_named
-from corpus_audit.pipelines.reading.listing import list_shards
-from corpus_audit.pipelines.tokenization import TokenizerFile
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
 from tests import corpora
 from tests.pipelines.making import job_of, spec_of
 

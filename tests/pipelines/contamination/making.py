@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.evidence import Evidence
-from corpus_audit.pipelines.contamination.hits import Hits
 from corpus_audit.pipelines.contamination.index import build_decoy_index, build_index
-from corpus_audit.pipelines.contamination.items import Benchmark, Item
-from corpus_audit.pipelines.kernels.hashing import hash_documents
-from corpus_audit.pipelines.measures.contamination import Contamination, evidence
-from corpus_audit.pipelines.partials import Partial
-from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
+from corpus_audit.pipelines.contamination.measure import Contamination, evidence
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
+from corpus_audit.pipelines.measures.hits import Hits
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, text_buffers
 
 _SYLLABLES = ("ba", "co", "de", "fi", "gu", "ka", "lem", "mor", "né", "pro", "ra", "st", "the", "tin", "vo", "y")
 

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pytest
 
 from corpus_audit.pipelines.contamination import scan as scan_module
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
 from corpus_audit.pipelines.contamination.canaries import plant
 from corpus_audit.pipelines.contamination.copies import COPIES
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
-from corpus_audit.pipelines.contamination.items import Benchmark
-from corpus_audit.pipelines.kernels import contamination_words
-from corpus_audit.pipelines.kernels.contamination_runs import common_runs
-from corpus_audit.pipelines.kernels.contamination_words import scan_words
-from corpus_audit.pipelines.measures.contamination import Contamination
-from corpus_audit.pipelines.tokenization import Tokenization
-from corpus_audit.runners.contamination import self_check
-from corpus_audit.schemas.benchmarks import BenchmarkSpec, ContaminationSpec
+from corpus_audit.pipelines.contamination.measure import Contamination
+from corpus_audit.pipelines.kernels.contamination import words as contamination_words
+from corpus_audit.pipelines.kernels.contamination.runs import common_runs
+from corpus_audit.pipelines.kernels.contamination.words import scan_words
+from corpus_audit.pipelines.tokens.tokenization import Tokenization
+from corpus_audit.runners.audit.benchmarks import self_check
+from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec, ContaminationSpec
 from tests.pipelines.contamination.making import benchmark, measure_of, pieces, prose
 
 SPEC = ContaminationSpec(benchmarks=(BenchmarkSpec(name="quiz", paths=("quiz.jsonl",)),))

@@ -19,8 +19,8 @@ from corpus_audit.pipelines.contamination.grams import (
     lookup,
     post,
 )
-from corpus_audit.pipelines.kernels.contamination import find_all, in_filter
-from corpus_audit.pipelines.kernels.contamination_spans import covered_words
+from corpus_audit.pipelines.kernels.contamination.scan import find_all, in_filter
+from corpus_audit.pipelines.kernels.contamination.spans import covered_words
 from tests.pipelines.contamination import oracle
 
 FAST = settings(max_examples=60, deadline=None)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from corpus_audit.pipelines.contamination.evidence import Evidence, spans_of
 from corpus_audit.pipelines.contamination.grams import SHARED_TEXTS
 from corpus_audit.pipelines.contamination.rules import RULES, judge
-from corpus_audit.pipelines.kernels.contamination import REPEATS
-from corpus_audit.pipelines.tokenization import Tokenization
+from corpus_audit.pipelines.kernels.contamination.scan import REPEATS
+from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from tests.pipelines.contamination import oracle
 from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of
 from tests.pipelines.contamination.oracle import Text

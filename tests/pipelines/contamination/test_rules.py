@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
 from corpus_audit.pipelines.contamination.canaries import plant
 from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.contamination.evidence import Evidence
-from corpus_audit.pipelines.contamination.hits import Hits
-from corpus_audit.pipelines.contamination.items import Benchmark
+from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.contamination.rules import RULES, idf_required, judge
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
-from corpus_audit.pipelines.measures.contamination import Contamination
-from corpus_audit.pipelines.tokenization import TokenBatch, Tokenization
-from corpus_audit.schemas.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec, RuleName
-from corpus_audit.schemas.contamination_tables import CONTAMINATION_TABLES
+from corpus_audit.pipelines.measures.hits import Hits
+from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization
+from corpus_audit.schemas.spec.benchmarks import ALL_RULES, BenchmarkSpec, ContaminationSpec, RuleName
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 from tests import corpora
 from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of, pieces, prose
 from tests.pipelines.making import batch_of

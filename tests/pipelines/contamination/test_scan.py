@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.contamination import grams as grams_module
+from corpus_audit.pipelines.contamination.benchmarks.normalisation import tables
 from corpus_audit.pipelines.contamination.evidence import Evidence, per_text
-from corpus_audit.pipelines.contamination.normalisation import tables
-from corpus_audit.pipelines.kernels.contamination import MILLION
-from corpus_audit.pipelines.kernels.normalised_words import hash_texts, hash_words, word_span
-from corpus_audit.pipelines.tokenization import Tokenization, text_buffers
+from corpus_audit.pipelines.kernels.contamination.scan import MILLION
+from corpus_audit.pipelines.kernels.text.normalised_words import hash_texts, hash_words, word_span
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, text_buffers
 from tests.pipelines.contamination import oracle
 from tests.pipelines.contamination.making import benchmark, counted, evidence_of, measure_of, pages_of
 from tests.pipelines.contamination.oracle import Page, Text

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from corpus_audit.pipelines.drift.metrics import drift_metrics
-from corpus_audit.schemas.drift_tables import DRIFT_TABLES, NOTHING_CHANGED
-from corpus_audit.schemas.tables import SAME_DOCUMENTS
+from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES, NOTHING_CHANGED
+from corpus_audit.schemas.tables.run_tables import SAME_DOCUMENTS
 from tests.checks.report.drifted_runs import DRIFT, NEW, SAME, write_drift
 
 

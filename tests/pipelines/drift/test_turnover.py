@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.drift.turnover import turnover
-from corpus_audit.pipelines.run_directory import RunDirectory, write_table
-from corpus_audit.schemas.drift_tables import TURNOVER
-from corpus_audit.schemas.tables import ALL_DOMAINS, DOCUMENT_HASHES, DUPLICATES
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
+from corpus_audit.schemas.tables.drift_tables import TURNOVER
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, DOCUMENT_HASHES, DUPLICATES
 
 Held = dict[tuple[int, str], int]
 """(text, domain) -> copies."""

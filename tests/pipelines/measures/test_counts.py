@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines import count_tables
-from corpus_audit.pipelines.count_tables import CountTable
-from corpus_audit.pipelines.kernels import ngrams
-from corpus_audit.pipelines.kernels.hashing import digests
+from corpus_audit.pipelines.kernels.text import ngrams
+from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.pipelines.measures import coverage, domains, duplicates, lengths, neighbours, records, samples, tokens
 from corpus_audit.pipelines.measures.base import Block
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
-from corpus_audit.pipelines.partials import Partial, merge_partials
-from corpus_audit.pipelines.reading.documents import DeadLetter, SplitTally
-from corpus_audit.pipelines.tokenization import Tokenization
-from corpus_audit.schemas.snapshot import DeadLetterReason
+from corpus_audit.pipelines.reading.documents.batches import DeadLetter, SplitTally
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable
+from corpus_audit.pipelines.storage.partials import Partial, merge_partials
+from corpus_audit.pipelines.tokens.tokenization import Tokenization
+from corpus_audit.schemas.run.snapshot import DeadLetterReason
 from tests import oracle
 from tests.oracle import Document
 from tests.pipelines.making import block_of

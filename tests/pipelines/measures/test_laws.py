@@ -13,14 +13,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines import partials
 from corpus_audit.pipelines.measures import neighbours, samples, tokens
 from corpus_audit.pipelines.measures.base import Accumulator, Block, Measure, merge_files
 from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.registry import ALWAYS, measure_named
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
-from corpus_audit.pipelines.partials import Partial, PartialReader, write_partial
-from corpus_audit.pipelines.tokenization import Tokenization
+from corpus_audit.pipelines.storage import partials
+from corpus_audit.pipelines.storage.partials import Partial, PartialReader, write_partial
+from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from tests import corpora
 from tests.oracle import Document
 from tests.pipelines.making import Numbered, block_of, pieces

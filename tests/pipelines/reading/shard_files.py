@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.reading import filesystems
-from corpus_audit.pipelines.reading.conventions import format_of
-from corpus_audit.pipelines.reading.documents import PRIMARY, DocumentBatch, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.reader import read_split
-from corpus_audit.pipelines.reading.splits import SPLIT_BYTES, plan_shard
-from corpus_audit.pipelines.reading.unchanged import check_unchanged
-from corpus_audit.schemas.audit import DocumentSpec
-from corpus_audit.schemas.snapshot import Shard, ShardPlan
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY, DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
+from corpus_audit.pipelines.reading.formats.reader import read_split
+from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES, plan_shard
+from corpus_audit.pipelines.reading.snapshot.conventions import format_of
+from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
+from corpus_audit.schemas.spec.audit import DocumentSpec
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".arrow")
 SETTINGS = ReadSettings(DocumentSpec(id="id", domain="domain"))

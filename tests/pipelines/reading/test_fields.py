@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.reading.documents import ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.errors import ShardError
-from corpus_audit.pipelines.reading.path_patterns import path_values
-from corpus_audit.pipelines.reading.reader import read_split
-from corpus_audit.schemas.audit import DocumentSpec
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.path_patterns import path_values
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.snapshot import Shard, ShardFormat
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
+from corpus_audit.schemas.spec.audit import DocumentSpec
 from tests.pipelines.reading.shard_files import plan, read, shard_of
 
 ROWS: list[dict[str, Any]] = [

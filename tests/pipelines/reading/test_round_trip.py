@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.reading import splits
-from corpus_audit.pipelines.reading.lines import LongLine, read_lines
-from corpus_audit.schemas.tables import NO_VALUE
+from corpus_audit.pipelines.reading.formats import splits
+from corpus_audit.pipelines.reading.formats.lines import LongLine, read_lines
+from corpus_audit.schemas.tables.run_tables import NO_VALUE
 from tests.pipelines.reading.shard_files import SUFFIXES, json_lines, plan, read, shard_of, write, zstd, zstd_sized
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)

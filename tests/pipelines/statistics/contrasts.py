@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 
 
 def sample(counts, group=None):

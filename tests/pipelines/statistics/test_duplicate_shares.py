@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from corpus_audit.pipelines.statistics.duplicates import duplicate_share
+from corpus_audit.pipelines.statistics.intervals.duplicates import duplicate_share
 
 
 def test_closed_form():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from corpus_audit.pipelines.statistics.vocabulary import (
+from corpus_audit.pipelines.statistics.intervals.vocabulary import (
     GROUPS,
     EntropyEstimate,
     GroupedEntropy,

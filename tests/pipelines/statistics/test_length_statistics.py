@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from corpus_audit.pipelines.statistics.lengths import (
+from corpus_audit.pipelines.statistics.intervals.lengths import (
     LONGEST,
     binomial_quantile,
     bucket_edges,

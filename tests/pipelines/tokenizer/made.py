@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, pre_tokenizers
 
-from corpus_audit.pipelines.tokenization import Tokenization, load_tokenizer
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
 
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"

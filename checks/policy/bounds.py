@@ -1,0 +1,193 @@
+"""A figure with its interval, held against bounds: what is certain, what is not, and why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, hypot, isfinite, log
+from typing import Literal
+
+from corpus_audit.checks.text.wording import figure as written
+from corpus_audit.schemas.run.results import Bound, Reference, Status
+from corpus_audit.schemas.spec.policy import Rule
+
+Judged = Literal["interval", "value", "low", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value and its 95 % bounds; None is unknown."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number of it is one."""
+        return all(isfinite(number) for number in (self.value, self.low, self.high) if number is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule says of a figure: ``observed`` is what was held against the bounds."""
+
+    status: Status
+    reason: str
+    observed: float | None = None
+
+
+def compared(now: Figure, reference: Reference) -> Figure | Outcome:
+    """The figure after comparison with its reference; an outcome where there is no such comparison.
+
+    The interval of a difference of two estimates follows from their own (MOVER: Zou and Donner 2008, Statistics in
+    Medicine 27:1693-1702, eq. 4), that of a ratio from the logarithms likewise (their section 3). It takes the two runs
+    as independent: runs that share documents differ by less than it says. A band is taken as it is.
+    """
+    value = reference.value
+    if value is None:
+        return Outcome(Status.MISSING, reference.reason or "What it is compared with is absent.")
+    if reference.compare == "spread":
+        return _spread(now, value, reference)
+    before = Figure(value, value, value) if reference.kind == "band" else Figure(value, reference.low, reference.high)
+    if not before.finite:
+        return Outcome(Status.ERROR, "What it is compared with is not a finite number.")
+    if reference.compare == "difference":
+        return _difference(now, before)
+    if value == 0:
+        return Outcome(Status.INSUFFICIENT, "What it is compared with is 0: there is no ratio.")
+    if value < 0 or now.value < 0:
+        return Outcome(Status.ERROR, "A ratio of figures below 0 says nothing; compare their difference.")
+    return _ratio(now, before)
+
+
+def _spread(now: Figure, median: float, reference: Reference) -> Figure | Outcome:
+    spread = None if reference.high is None else reference.high - median
+    if spread is None or not isfinite(spread) or spread < 0:
+        return Outcome(Status.ERROR, "The band has no spread.")
+    if spread == 0:
+        if (now.value, now.low, now.high) == (median, median, median):
+            return Figure(0.0, 0.0, 0.0)
+        return Outcome(
+            Status.INSUFFICIENT,
+            f"The last {reference.runs} runs do not differ at all: nothing says how much they might.",
+        )
+    low, high = ((None if end is None else (end - median) / spread) for end in (now.low, now.high))
+    return Figure((now.value - median) / spread, low, high)
+
+
+def _difference(now: Figure, before: Figure) -> Figure:
+    difference = now.value - before.value
+    low = high = None
+    if now.low is not None and before.high is not None:
+        low = difference - hypot(max(now.value - now.low, 0.0), max(before.high - before.value, 0.0))
+    if now.high is not None and before.low is not None:
+        high = difference + hypot(max(now.high - now.value, 0.0), max(before.value - before.low, 0.0))
+    return Figure(difference, low, high)
+
+
+def _ratio(now: Figure, before: Figure) -> Figure:
+    ratio = now.value / before.value
+    low = high = None
+    if now.low is not None and before.high is not None:
+        if now.low > 0 and before.high > 0:
+            below = _difference(_logs(now), _logs(before)).low
+            low = None if below is None else exp(below)
+        else:
+            low = 0.0
+    if now.high is not None and before.low is not None and before.low > 0:
+        if now.value > 0 and now.high > 0:
+            above = _difference(_logs(now), _logs(before)).high
+            high = None if above is None else exp(above)
+        else:
+            high = now.high / before.low
+    return Figure(ratio, low, high)
+
+
+def _logs(figure: Figure) -> Figure:
+    low, high = ((None if end is None or end <= 0 else log(end)) for end in (figure.low, figure.high))
+    return Figure(log(figure.value), low, high)
+
+
+Certainty = Literal["within", "beyond", "unsure"]
+
+
+def certainty(figure: Figure, bound: Bound, judged: Judged) -> Certainty | None:
+    """Whether a figure lies within a range, ends included; None where the judged bound is unknown.
+
+    ``interval``: beyond if the whole interval lies on the far side of an end, within if none of it does.
+    """
+    if judged == "interval":
+        low, high = figure.low, figure.high
+    else:
+        low = high = getattr(figure, judged)
+    if low is None or high is None:
+        return None
+    if (bound.maximum is not None and low > bound.maximum) or (bound.minimum is not None and high < bound.minimum):
+        return "beyond"
+    if (bound.maximum is None or high <= bound.maximum) and (bound.minimum is None or low >= bound.minimum):
+        return "within"
+    return "unsure"
+
+
+def judged(figure: Figure, rule: Rule, unit: str) -> Outcome:
+    """A figure under a rule's bounds.
+
+    What cannot be told apart from the fail bound is ``insufficient``; what holds that one and cannot be told apart from
+    the warn bound warns: it does not pass before it is shown to hold.
+    """
+    observed = figure.value if rule.judged == "interval" else getattr(figure, rule.judged)
+    if not figure.finite:
+        return Outcome(Status.ERROR, "The figure or one of its bounds is not a finite number.")
+    if figure.low is not None and figure.high is not None and figure.low > figure.high:
+        return Outcome(Status.ERROR, "The lower bound lies above the upper one.")
+    said = _said(figure, rule.judged, unit)
+    for status, bound in ((Status.FAIL, rule.fail), (Status.WARN, rule.warn)):
+        if bound is None:
+            continue
+        known = certainty(figure, bound.bound, rule.judged)
+        if known is None:
+            missing = "no 95 % interval" if rule.judged == "interval" else f"no {_NAMES[rule.judged]}"
+            return Outcome(Status.INSUFFICIENT, f"The figure has {missing}, so it cannot be judged by it.", observed)
+        if known == "beyond":
+            return Outcome(status, f"{said} is {_beyond(figure, bound.bound, rule.judged, unit)}.", observed)
+        if known == "unsure" and status is Status.FAIL:
+            reason = f"{said} may be {_crossed(figure, bound.bound, unit)}, or may not: too little data to tell."
+            return Outcome(Status.INSUFFICIENT, reason, observed)
+        if known == "unsure":
+            return Outcome(
+                Status.WARN, f"{said} may be {_crossed(figure, bound.bound, unit)}, where the rule warns.", observed
+            )
+    return Outcome(Status.PASS, f"{said} is within the bounds.", observed)
+
+
+_NAMES: dict[str, str] = {"value": "value", "low": "lower bound", "high": "upper bound"}
+
+
+def _said(figure: Figure, which: Judged, unit: str) -> str:
+    value = written(figure.value, unit)
+    if which == "interval":
+        if figure.low == figure.high == figure.value or figure.low is None or figure.high is None:
+            return value
+        bounds = f"[{written(figure.low, unit)}, {written(figure.high, unit)}]".replace(" %,", ",")
+        return f"{value} {bounds}"
+    return value if which == "value" else f"The {_NAMES[which]} {written(getattr(figure, which), unit)}"
+
+
+def _beyond(figure: Figure, bound: Bound, which: Judged, unit: str) -> str:
+    low, high = (figure.low, figure.high) if which == "interval" else (getattr(figure, which),) * 2
+    if bound.maximum is not None and low is not None and low > bound.maximum:
+        return f"above {written(bound.maximum, unit)}"
+    assert high is not None and bound.minimum is not None and high < bound.minimum
+    return f"below {written(bound.minimum, unit)}"
+
+
+def _crossed(figure: Figure, bound: Bound, unit: str) -> str:
+    def ends() -> Iterator[str]:
+        assert figure.low is not None and figure.high is not None
+        if bound.maximum is not None and figure.high > bound.maximum:
+            yield f"above {written(bound.maximum, unit)}"
+        if bound.minimum is not None and figure.low < bound.minimum:
+            yield f"below {written(bound.minimum, unit)}"
+
+    return " or ".join(ends())

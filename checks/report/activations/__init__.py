@@ -1,0 +1,1 @@
+"""The section on what a model makes of the corpus."""

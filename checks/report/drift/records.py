@@ -1,0 +1,216 @@
+"""The frozen records that the report's section on drift is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from corpus_audit.checks.report.drift.readings import Case, Move, Reading, Told
+
+
+@dataclass(frozen=True)
+class DistanceRow:
+    """The token distributions of a slice: the divergence in bits, what chance gives, and the excess with its bounds."""
+
+    domain: str
+    everything: bool
+    value: float | None
+    null_mean: float | None
+    null_low: float | None
+    null_high: float | None
+    p: float | None
+    excess: float | None
+    low: float | None
+    high: float | None
+    documents_baseline: int
+    documents_current: int
+    reason: str
+    case: Case
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class ShareShift:
+    """A domain's share of tokens before and now, the bounds of the difference; a side without tokens has no shares."""
+
+    domain: str
+    before: float | None
+    now: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    q: float | None
+    reason: str
+    reading: Move
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """How much of the whole change of token shares a slice explains, by its mix and by its text.
+
+    ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; a token list is of the tokens
+    that the part changes most; ``reason`` says why there is nothing to explain.
+    """
+
+    domain: str
+    everything: bool
+    mixture: float | None
+    content: float | None
+    mixture_tvd: float | None
+    mixture_chance: float | None
+    content_tvd: float | None
+    content_chance: float | None
+    mixture_tokens: tuple[str, ...]
+    content_tokens: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TokenMove:
+    """A token that moved; the bounds are of the log2 ratio. ``example`` is a document that holds it."""
+
+    text: str
+    kind: Literal["riser", "faller", "new", "vanished"]
+    before: int
+    now: int
+    documents_before: int
+    documents_now: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    q: float | None
+    example: str
+    example_domain: str
+
+
+@dataclass(frozen=True)
+class LengthShift:
+    """Lengths in tokens: the 5, 25, 50, 75 and 95 % points before and now, and the changes (log2) with their bounds."""
+
+    domain: str
+    everything: bool
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    median: float | None
+    median_low: float | None
+    median_high: float | None
+    mean: float | None
+    mean_low: float | None
+    mean_high: float | None
+    gap: float | None
+    gap_low: float | None
+    gap_high: float | None
+    reading: Move
+
+
+@dataclass(frozen=True)
+class TurnoverRow:
+    """Documents of a slice that stayed, came and went; tokens of those that came and went."""
+
+    domain: str
+    everything: bool
+    kept: int
+    added: int
+    removed: int
+    moved_in: int
+    moved_out: int
+    added_tokens: int
+    removed_tokens: int
+
+
+@dataclass(frozen=True)
+class ClassifierRow:
+    """How well a classifier tells the unshared documents of the two sides apart, and by what."""
+
+    domain: str
+    everything: bool
+    documents_before: int
+    documents_now: int
+    auc: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    features_before: tuple[str, ...]
+    features_now: tuple[str, ...]
+    excerpts_before: tuple[str, ...]
+    excerpts_now: tuple[str, ...]
+    reason: str
+    reading: Told
+
+
+@dataclass(frozen=True)
+class NearRow:
+    """The share of current documents that have a near-duplicate in the baseline."""
+
+    domain: str
+    everything: bool
+    documents: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class OtherDistance:
+    """Another distance of all token distributions, beside what chance gives."""
+
+    statistic: str
+    unit: str
+    value: float | None
+    null_mean: float | None
+    null_low: float | None
+    null_high: float | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class DriftView:
+    """Everything the section on one baseline shows; rows of all domains come first.
+
+    Attributes:
+        label: what the audit calls the baseline.
+        number, baselines: its place among them, from 0, and how many there are.
+        domains: domains that either side holds.
+        permutations: of the test of all domains; p is a multiple of 1 / (permutations + 1).
+        overall: all domains.
+        distances: domains that can differ, those with drift first; ``same`` hold the same documents on both sides.
+        shares: largest changes first.
+        unchanged: domains where no document came or went.
+        part_rows, lengths, turnover, classifiers, near: what else is told by domain, cut to what a page can hold.
+        tokens: by kind, furthest first; ``more_tokens`` says how many more of each kind the table has.
+    """
+
+    label: str
+    number: int
+    baselines: int
+    domains: int
+    permutations: int
+    overall: DistanceRow
+    distances: tuple[DistanceRow, ...]
+    same: tuple[str, ...]
+    shares: tuple[ShareShift, ...]
+    parts: PartRow
+    part_rows: tuple[PartRow, ...]
+    risers: tuple[TokenMove, ...]
+    fallers: tuple[TokenMove, ...]
+    new: tuple[TokenMove, ...]
+    vanished: tuple[TokenMove, ...]
+    more_tokens: tuple[int, int, int, int]
+    lengths: tuple[LengthShift, ...]
+    turnover: tuple[TurnoverRow, ...]
+    unchanged: int
+    classifiers: tuple[ClassifierRow, ...]
+    near: tuple[NearRow, ...]
+    others: tuple[OtherDistance, ...]
+
+    @property
+    def nothing_changed(self) -> bool:
+        """Whether no document came or went, from no domain into another either."""
+        whole = self.turnover[0]
+        return self.overall.case == "same" and len(self.turnover) == 1 and not (whole.added or whole.removed)
+
+    @property
+    def anchor(self) -> str:
+        """The section's id on the page."""
+        return "drift" if self.number == 0 else f"drift-{self.number + 1}"

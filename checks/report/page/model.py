@@ -1,0 +1,289 @@
+"""What a report says, read from a published run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import TypeAdapter, ValidationError
+
+from corpus_audit.checks.report.activations import section as model_section
+from corpus_audit.checks.report.activations.section import ModelView
+from corpus_audit.checks.report.contamination import section as contamination_section
+from corpus_audit.checks.report.contamination.records import ContaminationView
+from corpus_audit.checks.report.drift import section as drift_section
+from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.profile import tables
+from corpus_audit.checks.report.profile.records import (
+    Coverage,
+    Deviation,
+    DuplicateRow,
+    FacetTable,
+    FilterClause,
+    IntegrityCheck,
+    LengthPanel,
+    LengthUnit,
+    Listing,
+    MixtureComparison,
+    OutcomeRow,
+    RunFile,
+    ShardRow,
+    ShareRow,
+    Snapshot,
+    Tokenizer,
+    Unit,
+    VocabularyRow,
+)
+from corpus_audit.checks.report.sampling import section as sampling_section
+from corpus_audit.checks.report.sampling.records import SamplingView
+from corpus_audit.checks.report.verdict import section as verdict_section
+from corpus_audit.checks.report.verdict import trends as trend_section
+from corpus_audit.checks.report.verdict.records import VerdictView
+from corpus_audit.checks.report.verdict.trends import TrendView
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.tables.run_tables import OTHER_VALUES
+
+LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
+TOP_DOMAINS = 30
+TOP_FACET_VALUES = 10
+TOP_SHARDS = 12
+TOP_SHARDS_IN_ERROR = 50
+TOP_DEVIATIONS = 5
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over everything that was counted. ``domains_exact`` is false when the tables list only the largest."""
+
+    documents: int
+    bytes: int
+    characters: int
+    words: int
+    tokens: int
+    domains: int
+    domains_exact: bool
+
+
+@dataclass(frozen=True)
+class ReportModel:
+    """Everything the page and the summary show of a run; no clocks, hosts or paths of the machine it ran on.
+
+    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
+    one), then the exact remainder. ``shards`` holds the ones to look at first. ``near_duplicates`` says whether their
+    rates were estimated.
+    """
+
+    name: str
+    run: str
+    complete: bool
+    reasons: tuple[str, ...]
+    snapshot: Snapshot
+    coverage: Coverage
+    integrity: tuple[IntegrityCheck, ...]
+    tokenizer: Tokenizer
+    totals: Totals
+    unit: Unit
+    mixture: MixtureComparison | None
+    domain_source: str
+    domains: tuple[ShareRow, ...]
+    facets: tuple[FacetTable, ...]
+    lengths: tuple[LengthPanel, ...]
+    duplicates: tuple[DuplicateRow, ...]
+    vocabulary: tuple[VocabularyRow, ...]
+    outcomes: tuple[OutcomeRow, ...]
+    shards: tuple[ShardRow, ...]
+    filter: tuple[FilterClause, ...]
+    cluster: str | None
+    token_groups: str
+    methods: tuple[str, ...]
+    dead_letter_budget: float | None
+    versions: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str, int], ...]
+    spec: str
+    drift: tuple[DriftView, ...] = ()
+    sampling: SamplingView | None = None
+    contamination: ContaminationView | None = None
+    indexed: ModelView | None = None
+    verdict: VerdictView | None = None
+    trends: TrendView | None = None
+    near_duplicates: bool = False
+    documents_without_cluster: int = 0
+    listing: Listing | None = None
+
+
+def load_report(run_dir: Path) -> ReportModel:
+    """Read `run.json` and the tables of a published run directory.
+
+    Raises:
+        StoreError: a file is missing, damaged, or was written by another version.
+    """
+    run = _read_run_file(run_dir / "run.json")
+    published = RunDirectory(run_dir)
+
+    def table(name: str) -> pa.Table:
+        return tables.read_table(run_dir, name, run.files)
+
+    domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
+    unit: Unit = run.mixture.unit if run.mixture else "tokens"
+    primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
+    intended = run.mixture.shares if run.mixture else {}
+    rows = tables.share_rows(domains, proportions, run.facets.primary, intended)
+    listed = pc.sum(pc.not_equal(primary["value"], OTHER_VALUES)).as_py() or 0
+    if run.mixture is not None:
+        rows = _with_intended(rows, proportions, run.facets.primary, unit, intended)
+    shown = tables.largest(rows, unit, TOP_DOMAINS)
+    top = tables.fold(sorted(rows, key=lambda row: (-row.amount(unit).share, row.name)), shown)
+    names = [row.name for row in top if not row.folded]
+    lengths, quantiles = table("lengths"), table("length_quantiles")
+    hidden = listed - sum(1 for row in top if not row.folded and row.documents.count)
+    limits = run.spec.get("limits")
+    budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
+    verdict = verdict_section.load(published)
+    mine = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
+    return ReportModel(
+        name=run.name,
+        run=run.run,
+        complete=run.complete,
+        reasons=run.reasons,
+        snapshot=run.snapshot,
+        coverage=run.coverage,
+        integrity=run.integrity,
+        tokenizer=run.tokenizer,
+        totals=Totals(
+            documents=_total(primary, "documents"),
+            bytes=_total(primary, "bytes"),
+            characters=_total(primary, "characters"),
+            words=_total(primary, "words"),
+            tokens=_total(primary, "tokens"),
+            domains=listed,
+            domains_exact=listed == len(primary),
+        ),
+        unit=unit,
+        mixture=_comparison(rows, unit, metrics) if run.mixture else None,
+        domain_source=run.facets.sources.get(run.facets.primary, ""),
+        domains=top,
+        facets=tuple(
+            _facet(domains, proportions, name, run.facets.sources.get(name, ""))
+            for name in run.facets.names
+            if name != run.facets.primary
+        ),
+        lengths=tuple(
+            tables.length_panel(lengths, quantiles, length_unit, names, hidden) for length_unit in LENGTH_UNITS
+        ),
+        duplicates=tables.duplicate_rows(table("duplicates"), metrics, run.facets.primary, names),
+        vocabulary=tables.vocabulary_rows(table("vocabulary"), names),
+        outcomes=tuple(OutcomeRow(r["outcome"], r["reason"], r["rows"]) for r in table("outcomes").to_pylist()),
+        shards=tables.shard_rows(table("shards"), TOP_SHARDS_IN_ERROR, TOP_SHARDS),
+        filter=run.filter,
+        cluster=run.cluster,
+        documents_without_cluster=run.documents_without_cluster,
+        token_groups=run.token_groups,
+        methods=tuple(sorted(set(mine["method"].to_pylist()))),
+        dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,
+        versions=tuple((name, str(value)) for name, value in sorted(run.versions.items())),
+        files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
+        spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
+        drift=drift_section.load(published),
+        sampling=sampling_section.load(published),
+        contamination=contamination_section.load(published),
+        indexed=model_section.load(published),
+        verdict=verdict,
+        trends=trend_section.load(published, verdict.verdict) if verdict else None,
+        near_duplicates="tables/near_duplicates.parquet" in run.files,
+        listing=run.listing,
+    )
+
+
+def _total(table: pa.Table, column: str) -> int:
+    return int(pc.sum(table[column]).as_py() or 0)
+
+
+def _read_run_file(path: Path) -> RunFile:
+    try:
+        return TypeAdapter(RunFile).validate_python(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing: this is not a published run directory.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path}: {where}: {first['msg']}. It is damaged or was written by another version.") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Run the audit again.") from error
+
+
+def _with_intended(
+    rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
+) -> list[ShareRow]:
+    """The rows with intended share and difference; a value that was not intended has an intended share of 0."""
+    mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
+    figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
+    some = any(row.amount(unit).count for row in rows)  # shares of nothing differ from nothing
+    compared = []
+    for row in rows:
+        figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
+        target = figure.get("intended")
+        if target is None:
+            target = 0.0 if row.folded else intended.get(row.name, 0.0)
+        difference = figure.get("difference")
+        if difference is None and some:
+            difference = row.amount(unit).share - target
+        compared.append(
+            replace(
+                row,
+                intended=target,
+                difference=difference,
+                difference_low=figure.get("difference_low"),
+                difference_high=figure.get("difference_high"),
+            )
+        )
+    return compared
+
+
+def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> MixtureComparison:
+    """The corpus against the mixture: rows must have an intended share and a difference."""
+    wanted = pc.and_(pc.equal(metrics["metric"], f"mixture_tvd_{unit}"), pc.equal(metrics["slice"], "all"))
+    distance: dict[str, Any] = next(iter(metrics.filter(wanted).to_pylist()), {})
+    some = any(row.amount(unit).count for row in rows)
+    if distance.get("value") is None and some:
+        distance = {"value": sum(abs(row.difference or 0.0) for row in rows) / 2}
+    bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
+    named = [row for row in rows if not row.folded]
+    largest = sorted(named, key=lambda row: (-abs(row.difference or 0.0), row.name))[:TOP_DEVIATIONS]
+    unplanned = [row for row in rows if not row.intended and row.amount(unit).count]
+    return MixtureComparison(
+        unit,
+        distance.get("value"),
+        distance.get("low"),
+        distance.get("high"),
+        tuple(
+            Deviation(
+                row.name,
+                row.amount(unit).share,
+                row.intended or 0.0,
+                row.difference or 0.0,
+                row.difference_low,
+                row.difference_high,
+            )
+            for row in largest
+            if row.difference
+        ),
+        sum(1 for row in bounded if not (row.difference_low or 0.0) <= 0.0 <= (row.difference_high or 0.0)),
+        len(bounded),
+        tuple(row.name for row in named if row.intended and not (row.amount(unit) if some else row.documents).count),
+        tuple(row.name for row in unplanned if not row.folded),
+        sum(row.amount(unit).share for row in unplanned),
+    )
+
+
+def _facet(domains: pa.Table, proportions: pa.Table, name: str, source: str) -> FacetTable:
+    rows = tables.share_rows(domains, proportions, name)
+    rows.sort(key=lambda row: (-row.tokens.count, row.name))
+    values = sum(1 for row in rows if not row.folded)
+    top = tables.largest(rows, "tokens", TOP_FACET_VALUES)
+    return FacetTable(name, source, values, values == len(rows), tables.fold(rows, top))

@@ -1,0 +1,1 @@
+"""The section on what is in the corpus: tables, labels, charts."""

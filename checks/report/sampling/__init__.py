@@ -1,0 +1,1 @@
+"""The section on sampling strategies and a sampler's log."""

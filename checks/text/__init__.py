@@ -1,0 +1,1 @@
+"""How figures and names are written, on the page and on the terminal."""

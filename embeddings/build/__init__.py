@@ -1,0 +1,1 @@
+"""From an audit's ``embedding:`` section to a published index, and what it says of the snapshot."""

@@ -1,0 +1,308 @@
+"""From an audit's `embedding:` section to a published index: split by split, resumable, then merged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from corpus_audit.embeddings.build.drift import embedding_drift
+from corpus_audit.embeddings.build.projection import project
+from corpus_audit.embeddings.build.semantic import semantic_contamination
+from corpus_audit.embeddings.build.tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.index.files import IndexFacts, write_index
+from corpus_audit.embeddings.index.nearest import encode
+from corpus_audit.embeddings.index.reader import Index, open_index
+from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
+from corpus_audit.embeddings.lookup.search import WindowSearch
+from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
+from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, held_windows, read_partial
+from corpus_audit.embeddings.scan.scanner import Scanner, ScanTask, ScanWorker, open_scanner
+from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, members
+from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.pipelines.reading.documents.path_patterns import path_values
+from corpus_audit.pipelines.reading.formats.splits import plan_shard
+from corpus_audit.pipelines.reading.snapshot.listing import list_files
+from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
+from corpus_audit.schemas.run.snapshot import ShardPlan, snapshot_digest
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.tables.activation_tables import WINDOWS
+
+Perform = Callable[[ScanWorker, Sequence[ScanTask], int], None]
+"""Has a worker perform tasks, so many at once, in any order and anywhere that sees the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A published index.
+
+    Attributes:
+        folder: where it is.
+        facts: what its index.json says.
+        splits_scanned, splits_kept: splits that were scanned now, and earlier.
+        seconds: by stage.
+        batch_tokens: tokens of a batch; less than the spec asks for if the device had no room.
+    """
+
+    folder: Path
+    facts: IndexFacts
+    splits_scanned: int
+    splits_kept: int
+    seconds: dict[str, float]
+    batch_tokens: int
+
+
+def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
+    """Perform tasks here, one after the other; the cores are left to torch."""
+    for task in tasks:
+        worker.perform(task)
+
+
+def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> Built:
+    """Scan the corpus of an audit, as far as that was not done before, and publish an index.
+
+    Args:
+        loaded: the audit; it has an `embedding:` section.
+        perform: how the tasks are performed: in order here, or by an engine.
+        workers: splits to scan at once; one at a time where there is a GPU.
+
+    Raises:
+        UsageError: there is no such section, or model, units or windows are wrong.
+        NoVerdictError: a shard cannot be read, or there is nothing to scan.
+    """
+    stages = _Stages()
+    with ExitStack() as stack:
+        with stages.stage("model"):
+            scanner = stack.enter_context(open_scanner(loaded))
+        return _Build(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
+
+
+@dataclass
+class _Stages:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, size: int = 0) -> Iterator[None]:
+        """Time a block, and show it on the board."""
+        process_board().begin_stage(name, total_bytes=size)
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+
+@dataclass
+class _Build:
+    """The steps of one index."""
+
+    loaded: LoadedAudit
+    scanner: Scanner
+    stages: _Stages
+    baseline: Index | None
+
+    def run(self, perform: Perform, workers: int) -> Built:
+        """All steps."""
+        loaded, scanner, stages = self.loaded, self.scanner, self.stages
+        root = loaded.base / loaded.spec.store if loaded.spec.store else loaded.base / loaded.spec.output / ".store"
+        shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders).shards
+        with stages.stage("planning", sum(shard.size for shard in shards)):
+            plans = [plan_shard(shard, None, process_board().advance) for shard in shards]
+        for plan in plans:
+            if plan.error is not None:
+                raise NoVerdictError(f"shard {plan.shard.name}: {plan.error}")
+        tasks = self._tasks(plans, root.resolve() / "activations")
+        todo = [task for task in tasks if not (task.place / "state.npz").exists()]
+        with stages.stage("scanning", sum(task.split.weight for task in todo)):
+            at_once = min(workers, len(todo)) if scanner.taps.device.type == "cpu" else 1
+            if todo:
+                threads = max(1, torch.get_num_threads() // at_once) if at_once > 1 else None
+                perform(ScanWorker(loaded, scanner.key, threads), todo, at_once)
+        staging = (loaded.base / scanner.spec.output).resolve() / ".staging"
+        folder = staging / f"vectors-{scanner.key[:16]}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            with stages.stage("merging"):
+                merged = self._merged(tasks, folder)
+            if not merged.counts["windows"]:
+                raise NoVerdictError("no document of the corpus has a token that counts: there is nothing to index")
+            with stages.stage("verifying"):
+                merged, verified = self._verified(merged)
+                saes = self.scanner.checked_saes(merged.windows, loaded.base)
+            place, facts = self._publish(plans, merged, verified, saes, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return Built(place, facts, len(todo), len(tasks) - len(todo), stages.seconds, scanner.batch_tokens)
+
+    def _tasks(self, plans: Sequence[ShardPlan], store: Path) -> list[ScanTask]:
+        tasks = []
+        for plan in plans:
+            values = path_values(plan.shard, self.scanner.audit.document)
+            for split in plan.splits:
+                parts = [self.scanner.key, plan.sha256, split.start, split.stop, dict(values)]
+                name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+                tasks.append(ScanTask(plan.shard, split, store / name[:2] / name))
+        return tasks
+
+    def _merged(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
+        """All partials as one, with the shard and split of every document; a damaged one is removed and refused."""
+        scanner = self.scanner
+        floors = scanner.taps.selection.floors()
+        state = Accumulator(len(floors), scanner.slots, floors)
+        windows, documents, vectors = [WINDOWS.empty_table()], [], []
+        counts = dict.fromkeys(COUNTS, 0)
+        for task in tasks:
+            try:
+                partial = read_partial(task.place, scanner.slots, floors, scanner.block is not None)
+            except StoreError as error:
+                shutil.rmtree(task.place, ignore_errors=True)
+                raise StoreError(f"{error}; it was removed: run the same command again") from None
+            state.merge(partial.state)
+            windows.append(partial.windows)
+            named, size = partial.documents, len(partial.documents)
+            named = named.append_column("shard", pa.array([task.shard.name] * size, pa.string()))
+            documents.append(named.append_column("split", pa.array([task.split.index] * size, pa.int32())))
+            vectors += [] if partial.vectors is None else [partial.vectors]
+            for name in COUNTS:
+                counts[name] += partial.counts[name]
+        found = None if scanner.block is None else gather(vectors, scanner.taps.hidden, folder)
+        if found is not None:
+            for kind in KINDS:
+                save_codes(encode(getattr(found, kind)), folder, kind)
+        held = _distinct(pa.concat_tables(windows), held_windows(state, found))
+        members = documents_of(held, documents)
+        if documents:
+            members = members.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
+        return ScanPartial(state, held, members, counts, found)
+
+    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, Verified]:
+        """The merged scan with lists in float32, some of which were computed again, or after a bfloat16 scan all."""
+        scanner, state = self.scanner, merged.state
+        used = state.used_windows()
+        exact = scanner.spec.dtype == "float32"
+        chosen = used[::ONE_IN] if exact else used
+        held = _distinct(merged.windows, chosen)
+        rows, domain = members(held, merged.documents, state.domains)
+        anew = scanner.again(held.take(rows), domain, state.domains)
+        if exact:
+            return merged, check(state, anew, chosen)
+        state, verified = correct(state, anew, chosen)
+        used = (
+            state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
+        )
+        held = _distinct(merged.windows, used)
+        return replace(merged, state=state, windows=held, documents=documents_of(held, [merged.documents])), verified
+
+    def _publish(
+        self,
+        plans: Sequence[ShardPlan],
+        merged: ScanPartial,
+        verified: Verified,
+        saes: dict[str, CheckedSae],
+        folder: Path,
+    ) -> tuple[Path, IndexFacts]:
+        scanner = self.scanner
+        notes = scanner.sae_notes()
+        checked = {name: one.as_json() | {"notes": notes[name]} for name, one in saes.items()} or None
+        facts = replace(self._facts(plans, merged), verified=verified.as_json(), autoencoders=checked)
+        indices = {str(point): held for point, held in scanner.taps.selection.indices.items()}
+        arrays = merged.state.arrays()
+        if scanner.spec.heatmaps and scanner.sizes.top:
+            with self.stages.stage("heat maps"):
+                arrays["heat"] = scanner.heat(*_places(merged), merged.windows)
+        tables = {
+            "windows": merged.windows,
+            "documents": documents_table(merged.documents, facts.snapshot),
+            "records": records_table(merged.state, indices),
+            "unit_domains": unit_domains_table(merged.state, indices),
+        }
+        output = self.loaded.base / scanner.spec.output
+        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._more)
+
+    def _more(self, folder: Path) -> dict[str, pa.Table]:
+        """What is said of the snapshot as a whole, from its index."""
+        found: dict[str, pa.Table] = {}
+        spec, index = self.scanner.spec, Index(folder)
+        if self.baseline is not None:
+            with self.stages.stage("drift"):
+                found["embedding_drift"] = embedding_drift(self.baseline, index)
+        if spec.vectors is None:
+            return found
+        search = WindowSearch(index)
+        if spec.vectors.projection:
+            with self.stages.stage("projection"):
+                found["projection"] = project(search, spec.vectors.projection)
+        if self.loaded.spec.benchmarks:
+            with self.stages.stage("benchmarks"):
+                benchmarks = [read_benchmark(one, self.loaded.base) for one in self.loaded.spec.benchmarks]
+                found |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
+        return found
+
+    def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
+        scanner, vectors = self.scanner, None
+        if merged.vectors is not None and scanner.spec.vectors is not None and scanner.block is not None:
+            vectors = {
+                "block": scanner.block,
+                "one_in": scanner.spec.vectors.one_in,
+                "width": scanner.taps.hidden,
+                "windows": len(merged.vectors),
+            }
+        model: dict[str, Any] = scanner.model.card.as_json()
+        sizes = scanner.sizes
+        return IndexFacts(
+            name=scanner.audit.name,
+            snapshot=snapshot_digest([(plan.shard.name, plan.sha256) for plan in plans]),
+            model=model,
+            windows=scanner.plan.digest,
+            window=scanner.spec.window,
+            sizes={"k": sizes.top, "domain_k": sizes.domain, "minima": sizes.minima, "samples": sizes.samples},
+            scan=scanner.key,
+            counts=merged.counts,
+            domains=tuple(merged.state.domains),
+            vectors=vectors,
+        )
+
+
+def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
+    """The index to measure drift from, which must be comparable: asked before the scan, not after it."""
+    if scanner.spec.baseline is None:
+        return None
+    index = open_index(loaded.base / scanner.spec.baseline)
+    card, known = scanner.model.card, index.facts
+    for what, old, new in (
+        ("model", known.model["digest"], card.digest),
+        ("tokenizer", known.model["tokenizer"], card.tokenizer),
+        ("windows", known.windows, scanner.plan.digest),
+        ("block of vectors", (known.vectors or {}).get("block"), scanner.block),
+    ):
+        if old != new:
+            raise UsageError(f"embedding.baseline: {index.folder} was made with another {what}")
+    return index
+
+
+def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:
+    """The windows that are used, each once, ascending."""
+    window = table["window"].to_numpy()
+    _, first = np.unique(window, return_index=True)
+    return table.take(first[np.isin(window[first], used)]).combine_chunks()
+
+
+def _places(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit's row, slot and window's position of every example of the top lists, int64 [P] each."""
+    rows, slots = np.nonzero(merged.state.top.filled)
+    at = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
+    return rows, slots, at

@@ -1,0 +1,1 @@
+"""The files of an activation index, and reading them; no torch."""

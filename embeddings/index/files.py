@@ -1,0 +1,230 @@
+"""The files of an activation index: written once, digested, published by one rename. `embeddings/README.md` is their
+normative page."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus_audit.pipelines.storage.atomic import atomic_write, publish_folder
+from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
+
+FORMAT = "corpus-audit/activation-index/2"
+INDEX_FILE, LATEST = "index.json", "LATEST"
+ALL = "(all)"
+"""The domain of what is over the whole corpus."""
+
+WINDOWS_A_BATCH = 1 << 16
+
+
+@dataclass(frozen=True)
+class IndexFacts:
+    """What `index.json` says.
+
+    Attributes:
+        name, snapshot: of the audit, and the digest of its shards.
+        model: the model's card.
+        windows: digest of the plan by which documents are cut; window: tokens of a window.
+        sizes: k, domain_k, minima and samples.
+        scan: digest of everything that decides what a scan finds in a document.
+        counts: documents, dead_letters, rows, tokens and windows.
+        domains: in the order of the arrays.
+        vectors: block, one_in, width and windows of the vectors; None if none are kept.
+        verified: what running windows again in float32 came to (`verification.Verified`); None where none were.
+        autoencoders: by name, what `sae_check` measured of an autoencoder on this corpus, and what it was trained on
+            otherwise than it is read here (``notes``); None where there are none.
+        points: where units are, in order, each with the number of its units; set by `write_index`.
+        files: size and SHA-256 by name; set by `write_index`.
+    """
+
+    name: str
+    snapshot: str
+    model: dict[str, Any]
+    windows: str
+    window: int
+    sizes: dict[str, int]
+    scan: str
+    counts: dict[str, int]
+    domains: tuple[str, ...]
+    vectors: dict[str, int] | None = None
+    verified: dict[str, Any] | None = None
+    autoencoders: dict[str, dict[str, Any]] | None = None
+    points: tuple[tuple[str, int], ...] = ()
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def write_index(
+    output: Path,
+    moment: datetime,
+    facts: IndexFacts,
+    arrays: dict[str, np.ndarray],
+    indices: dict[str, np.ndarray],
+    tables: dict[str, pa.Table],
+    vectors: Path | None = None,
+    more: Callable[[Path], dict[str, pa.Table]] | None = None,
+) -> tuple[Path, IndexFacts]:
+    """Publish an index under ``output`` and point LATEST at it; returns its folder and the facts, completed.
+
+    Args:
+        output: the folder of indexes.
+        moment: now; names the folder.
+        facts: what is known of it, without points and files.
+        arrays: by name, as `embeddings/README.md` lists them.
+        indices: point -> int64 indices of its units, in order of the rows.
+        tables: windows, documents, records and unit_domains, in their schemas.
+        vectors: a folder on the same disk whose .npy files become arrays of the index too, by moving them.
+        more: makes the tables of `schemas.tables.embedding_tables` from the index as it is so far.
+    """
+    name = moment.strftime("%Y%m%dT%H%M%SZ")
+    staged = output / ".staging" / name
+    shutil.rmtree(staged, ignore_errors=True)
+    (staged / "arrays").mkdir(parents=True)
+    for key, array in {"indices": np.concatenate(list(indices.values())), **arrays}.items():
+        np.save(staged / "arrays" / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    for path in sorted(vectors.glob("*.npy")) if vectors is not None else ():
+        path.rename(staged / "arrays" / path.name)
+    for key, schema in (("windows", WINDOWS), ("documents", DOCUMENTS)):
+        _write_arrow(staged / f"{key}.arrow", tables[key], schema)
+    for key, schema in (("records", RECORDS), ("unit_domains", UNIT_DOMAINS)):
+        _write_parquet(staged / f"{key}.parquet", tables[key], schema)
+    facts = replace(facts, points=tuple((point, len(held)) for point, held in indices.items()))
+    complete = _list_files(staged, facts)
+    if more is not None:
+        for key, table in more(staged).items():
+            _write_parquet(staged / f"{key}.parquet", table, EMBEDDING_TABLES[key])
+        complete = _list_files(staged, facts)
+    place = output / name
+    publish_folder(staged, place)
+    atomic_write(output / LATEST, f"{name}\n".encode())
+    return place, complete
+
+
+def _list_files(staged: Path, facts: IndexFacts) -> IndexFacts:
+    """Write `index.json` for the files that are there."""
+    files = {}
+    for path in sorted(path for path in staged.rglob("*") if path.is_file() and path.name != INDEX_FILE):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.relative_to(staged).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
+    complete = replace(facts, files=files)
+    (staged / INDEX_FILE).write_bytes(strict_json.dumps({"format": FORMAT, **asdict(complete)}, indent=1) + b"\n")
+    return complete
+
+
+def _write_parquet(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    assert table.schema.equals(schema), path.name
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def _write_arrow(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    """An uncompressed IPC file of batches of `WINDOWS_A_BATCH` rows, to be mapped."""
+    assert table.schema.equals(schema), path.name
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table.combine_chunks(), max_chunksize=WINDOWS_A_BATCH)
+
+
+def find_index(path: Path, snapshot: str | None = None) -> Path:
+    """The folder of an index: itself, or the newest of a folder of indexes.
+
+    Args:
+        path: an index, or a folder of them.
+        snapshot: the newest of this snapshot: its digest or the beginning of it, or of the index's name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if snapshot is not None:
+        return _of_snapshot(path, snapshot)
+    if (path / INDEX_FILE).is_file():
+        return path
+    try:
+        name = (path / LATEST).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"{path} holds no activation index; 'corpus-audit index AUDIT' makes one") from None
+    if not name or "/" in name or not (path / name / INDEX_FILE).is_file():
+        raise UsageError(f"{path / LATEST} names the index {name!r}, which is not there")
+    return path / name
+
+
+def _of_snapshot(path: Path, snapshot: str) -> Path:
+    there = sorted((file.parent for file in path.glob(f"*/{INDEX_FILE}")), reverse=True)
+    if (path / INDEX_FILE).is_file():
+        there.insert(0, path)
+    known = {folder: read_facts(folder).snapshot for folder in there}
+    for folder, digest in known.items():
+        if snapshot and (digest.startswith(snapshot) or folder.name.startswith(snapshot)):
+            return folder
+    listed = ", ".join(f"{digest[:12]} ({folder.name})" for folder, digest in known.items()) or "none"
+    raise UsageError(f"{path} has no index of a snapshot {snapshot!r}; it has {listed}")
+
+
+def read_facts(folder: Path) -> IndexFacts:
+    """What `index.json` of an index says.
+
+    Raises:
+        StoreError: it is damaged or of another version.
+    """
+    path = folder / INDEX_FILE
+    try:
+        whole = strict_json.loads(path.read_bytes())
+        if whole.pop("format") != FORMAT:
+            raise StoreError(f"{path} was written by another version: make the index again")
+        whole["domains"] = tuple(map(str, whole["domains"]))
+        whole["points"] = tuple((str(point), int(size)) for point, size in whole["points"])
+        facts = IndexFacts(**whole)
+        for name, known in facts.files.items():
+            if ".." in Path(name).parts or Path(name).is_absolute():
+                raise StoreError(f"{path} lists a file outside of the index")
+            int(known["bytes"]), str(known["sha256"])
+    except (OSError, strict_json.StrictJsonError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from None
+    return facts
+
+
+def check_size(folder: Path, facts: IndexFacts, name: str) -> Path:
+    """A file's path, its size being what `index.json` says: mapping a file that was cut would end the process.
+
+    Raises:
+        StoreError: it is not.
+    """
+    path = folder / name
+    known = facts.files.get(name)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise StoreError(f"{path} of the index cannot be read: {error.strerror}") from None
+    if known is None or size != known["bytes"]:
+        raise StoreError(f"{path} has {size:,} bytes and not those that index.json lists: the index is damaged")
+    return path
+
+
+def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of every file that is not as it was written, or is not listed."""
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {INDEX_FILE}
+    for name in sorted(there | set(facts.files)):
+        if name not in there:
+            yield name, "is missing"
+        elif name not in facts.files:
+            yield name, "is not a file of the index"
+        else:
+            with (folder / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != facts.files[name]["sha256"]:
+                    yield name, "was changed after the index was made"
+
+
+def facts_text(facts: IndexFacts) -> str:
+    """What can be said of an index in one line."""
+    units = sum(size for _, size in facts.points)
+    return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} tokens"

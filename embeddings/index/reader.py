@@ -1,0 +1,326 @@
+"""Reading an activation index: a unit's examples with their text, tokens, heat map and documents.
+
+Arrays and tables are mapped, not read, so that opening costs nothing; sizes are checked first (a mapped file that was
+cut ends the process), digests by `damaged_files`. Nothing here needs torch, numba or an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.embeddings.index.files import IndexFacts, check_size, find_index, read_facts
+from corpus_audit.embeddings.index.mapped_tables import Documents, Place, Windows
+from corpus_audit.embeddings.index.rates import Rates, firing_rates, rates
+from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
+
+EMPTY = 2**64 - 1
+"""The window of an empty slot."""
+
+Which = Literal["top", "minima", "samples"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A window in which a unit fires.
+
+    Attributes:
+        rank: its place in the list, from 0; of a sample, the bin of its value.
+        value: the activation at the peak; of a minimum, the lowest.
+        window, number: name of the window, and which of its document it is.
+        position: the peak's token within the window as the model sees it.
+        text: from the window's first to its last token; text_start: code points of the document before it.
+        starts, ends: int32 [T], where each token is in the text; -1 for special ones.
+        heat: float32 [T], activation of every token; None where it was not stored.
+        places: where the document is; several if it is in the corpus several times.
+    """
+
+    rank: int
+    value: float
+    window: int
+    number: int
+    position: int
+    text: str
+    text_start: int
+    starts: np.ndarray
+    ends: np.ndarray
+    heat: np.ndarray | None
+    places: tuple[Place, ...]
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """Code points of the text where the peak's token starts and ends."""
+        return int(self.starts[self.position]), int(self.ends[self.position])
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRate:
+    """How often and how strongly a unit fires in a domain; None where there are too few documents for an interval."""
+
+    domain: str
+    tokens: int
+    fired: int
+    rate: float
+    rate_interval: tuple[float, float] | None
+    mean: float
+    mean_interval: tuple[float, float] | None
+
+
+class Index:
+    """An open index; from `open_index`.
+
+    Attributes:
+        folder: where it is.
+        facts: what its index.json says.
+        widths: every point and the number of its units that are indexed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts: IndexFacts = read_facts(folder)
+        self._arrays: dict[str, np.ndarray] = {}
+        self._first: dict[Point, int] = {}
+        self.widths: dict[Point, int] = {}
+        at = 0
+        indices = self.array("indices")
+        for text, size in self.facts.points:
+            point = parse_point(text)
+            self._first[point] = at
+            self.widths[point] = int(indices[at : at + size].max()) + 1 if size else 0
+            at += size
+        self._sizes = dict(zip(self._first, (size for _, size in self.facts.points), strict=True))
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that are kept apart."""
+        return self.facts.domains
+
+    def lookup(
+        self,
+        unit: str | Unit,
+        *,
+        which: Which = "top",
+        domain: str | None = None,
+        k: int = 20,
+        per_document: int | None = None,
+        between: tuple[float, float] | None = None,
+    ) -> list[Example]:
+        """Examples of a unit, best first.
+
+        Args:
+            unit: its address.
+            which: the highest, the lowest, or samples across the range of its peaks (lowest bin first, spread evenly
+                over what there is if that is more than ``k``).
+            domain: the highest in this domain, from its own list.
+            k: at most so many.
+            per_document: at most so many of one document.
+            between: only values from the first to the second, both included.
+
+        Raises:
+            UnitError: there is no such unit; the message says what exists.
+            UsageError: there is no such domain, or no such list of it.
+        """
+        row = self.row_of(unit)
+        found: list[Example] = []
+        seen: dict[bytes, int] = {}
+        heats = self._heats(row) if which != "minima" else {}
+        for rank, value, window, position in self._slots(row, which, domain):
+            if len(found) == k and which != "samples":
+                break
+            if between is not None and not between[0] <= value <= between[1]:
+                continue
+            example, document = self._example(rank, value, window, position, heats.get(window))
+            seen[document] = seen.get(document, 0) + 1
+            if per_document is None or seen[document] <= per_document:
+                found.append(example)
+        if len(found) <= k:
+            return found
+        return [found[i] for i in np.linspace(0, len(found) - 1, k).round().astype(int).tolist()]
+
+    def _heats(self, row: int) -> dict[int, tuple[int, int]]:
+        """Where the activations of every token are, by window: they are kept for the windows of the top list."""
+        if "arrays/heat.npy" not in self.facts.files:
+            return {}
+        return {window: (row, slot) for slot, window in enumerate(self.array("top.window")[row].tolist())}
+
+    def row_of(self, unit: str | Unit) -> int:
+        """The row of a unit in the arrays.
+
+        Raises:
+            UnitError: it is not indexed.
+        """
+        wanted = parse_unit(unit) if isinstance(unit, str) else unit
+        check_exists(wanted, self.widths)
+        first, size = self._first[wanted.point], self._sizes[wanted.point]
+        held = self.array("indices")[first : first + size]
+        at = int(np.searchsorted(held, wanted.index))
+        if at == size or held[at] != wanted.index:
+            raise UsageError(f"{wanted} is not among the {size:,} units of {wanted.point} that were indexed")
+        return first + at
+
+    def rows_of(self, point: Point, indices: np.ndarray) -> np.ndarray:
+        """Rows of those units of a point that are indexed, int64 ascending."""
+        first, size = self._first[point], self._sizes[point]
+        return first + np.flatnonzero(np.isin(self.array("indices")[first : first + size], indices))
+
+    def units(self) -> Iterator[Unit]:
+        """Every unit, in the order of the rows."""
+        indices = self.array("indices")
+        for point, first in self._first.items():
+            for index in indices[first : first + self._sizes[point]].tolist():
+                yield Unit(point, index)
+
+    def histogram(self, unit: str | Unit) -> np.ndarray:
+        """Tokens by activation, int64 [bins], of one window in sixteen; edges by `histogram_edges`."""
+        return np.array(self.array("histogram")[self.row_of(unit)])
+
+    def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
+        """The unit in every domain, the one where its mean is highest first."""
+        row = self.row_of(unit)
+        fired, total, tokens, documents = (self.array(name) for name in ("fired", "total", "tokens", "documents"))
+        found = []
+        for d, name in enumerate(self.domains):
+            rate = firing_rates(fired[d, :, row : row + 1], tokens[d], int(documents[d]))
+            mean = rates(np.asarray(total[d, :, row : row + 1]), np.asarray(tokens[d], np.float64))
+            if tokens[d].sum():
+                found.append(
+                    DomainRate(
+                        name,
+                        int(tokens[d].sum()),
+                        int(fired[d, :, row].sum()),
+                        float(rate.value[0]),
+                        _interval(rate),
+                        float(mean.value[0]),
+                        _interval(mean),
+                    )
+                )
+        return sorted(found, key=lambda one: -one.mean)
+
+    def _slots(self, row: int, which: Which, domain: str | None) -> Iterator[tuple[int, float, int, int]]:
+        if domain is not None and which != "top":
+            raise UsageError("a domain has a list of its highest only")
+        at: tuple[int, ...]
+        if domain is None:
+            name, at = str(which), (row,)
+        else:
+            if domain not in self.domains:
+                raise UsageError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
+            if not self.facts.sizes["domain_k"]:
+                raise UsageError("the index was made without lists by domain (embedding.domain_k)")
+            name, at = "domain", (self.domains.index(domain), row)
+        value, window, position = (self.array(f"{name}.{part}")[at] for part in ("value", "window", "position"))
+        if which == "samples":
+            ranks = np.repeat(np.arange(value.shape[0]), value.shape[1])
+        else:
+            ranks = np.arange(value.shape[-1])
+        sign = -1.0 if which == "minima" else 1.0
+        flat = zip(
+            ranks.tolist(), value.ravel().tolist(), window.ravel().tolist(), position.ravel().tolist(), strict=True
+        )
+        for rank, number, name_, place in flat:
+            if name_ != int(EMPTY):
+                yield rank, sign * number, name_, place
+
+    def _example(
+        self, rank: int, value: float, window: int, position: int, heat: tuple[int, int] | None
+    ) -> tuple[Example, bytes]:
+        held = self._windows.find(window)
+        if held is None:
+            raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
+        shown = None
+        if heat is not None:
+            shown = self.array("heat")[heat][: len(held.starts)].astype(np.float32)
+        example = Example(
+            rank=rank,
+            value=value,
+            window=window,
+            number=held.number,
+            position=position,
+            text=held.text,
+            text_start=held.text_start,
+            starts=held.starts,
+            ends=held.ends,
+            heat=shown,
+            places=self._documents.places(held.document),
+        )
+        return example, held.document
+
+    def example_at(self, value: float, window: int, position: int, rank: int) -> tuple[Example, bytes]:
+        """An example of a stored window, without a heat map, and the key of its document.
+
+        Raises:
+            StoreError: the window is not stored.
+        """
+        return self._example(rank, value, window, position, None)
+
+    @cached_property
+    def windows(self) -> pa.Table:
+        """The stored windows, in the schema WINDOWS, mapped."""
+        return self._table("windows")
+
+    @cached_property
+    def window_names(self) -> np.ndarray:
+        """Names of the stored windows, uint64 ascending."""
+        found: np.ndarray = self.windows["window"].combine_chunks().to_numpy()
+        return found
+
+    @cached_property
+    def documents(self) -> pa.Table:
+        """Where documents are, in the schema DOCUMENTS, mapped."""
+        return self._table("documents")
+
+    def places(self, document: bytes) -> tuple[Place, ...]:
+        """Where the document of a key is."""
+        return self._documents.places(document)
+
+    def _table(self, name: str) -> pa.Table:
+        path = check_size(self.folder, self.facts, f"{name}.arrow")
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} is damaged: {error}") from None
+
+    @cached_property
+    def _windows(self) -> Windows:
+        return Windows(check_size(self.folder, self.facts, "windows.arrow"))
+
+    @cached_property
+    def _documents(self) -> Documents:
+        return Documents(check_size(self.folder, self.facts, "documents.arrow"))
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of the index, mapped; `embeddings/README.md` lists their names.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
+        if name not in self._arrays:
+            path = check_size(self.folder, self.facts, f"arrays/{name}.npy")
+            try:
+                # As a plain array: every index into a memmap makes another one, which takes microseconds.
+                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            except (OSError, ValueError) as error:
+                raise StoreError(f"{path} is damaged: {error}") from None
+        return self._arrays[name]
+
+
+def open_index(path: str | Path, snapshot: str | None = None) -> Index:
+    """Open an index: its folder, or a folder of indexes, whose newest (of a snapshot, if one is named) is taken.
+
+    Raises:
+        UsageError: there is none.
+        StoreError: it is damaged, or of another version.
+    """
+    return Index(find_index(Path(path), snapshot))
+
+
+def _interval(found: Rates) -> tuple[float, float] | None:
+    low, high = float(found.low[0]), float(found.high[0])
+    return None if np.isnan(low) else (low, high)

@@ -1,0 +1,193 @@
+"""How evenly a mixture of experts is used: load, imbalance and dead experts, over the corpus or in a domain.
+
+An expert's load is the share of tokens that its router sends to it. A layer's imbalance is given as Shazeer et al.
+(2017, "Outrageously Large Neural Networks", appendix A) do: the coefficient of variation of the loads, and the largest
+load over the mean one; balanced they are 0 and 1. All of it comes from sums that an index keeps by domain and hash
+group of documents.
+
+Intervals are of 95 % and have documents as clusters. Those of loads are the random-groups ones of `rates`. That of the
+largest over the mean is from the highest lower to the highest upper bound among intervals that cover all experts at
+once (Bonferroni), as which expert is the largest was not known before. That of the coefficient of variation is the
+delete-a-group jackknife (Wolter 2007, chapter 4); sampling alone makes the coefficient of a balanced layer a little
+larger than 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus_audit.embeddings.index.rates import LEAST_GROUPS, QUANTILES, Rates, dead_bound, firing_rates, rates
+from corpus_audit.embeddings.index.reader import Index
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import Kind, Point, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number and its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+NOTHING = Estimate(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class LayerLoad:
+    """Experts of one layer.
+
+    Attributes:
+        point: the layer.
+        indices: int64 [E], the experts that were asked for.
+        tokens, documents: of the corpus or the domain; documents are clusters.
+        routed: int64 [E], tokens that were sent to each.
+        load: share of tokens [E]; of a dead expert the upper bound is `dead_below`.
+        chosen: experts that take a token; None unless all experts of the layer are there, and so are the next two.
+        variation: coefficient of variation of the loads.
+        largest: the largest load over the mean one.
+    """
+
+    point: Point
+    indices: np.ndarray
+    tokens: int
+    documents: int
+    routed: np.ndarray
+    load: Rates
+    chosen: int | None
+    variation: Estimate
+    largest: Estimate
+
+    @property
+    def units(self) -> list[Unit]:
+        """The experts' addresses."""
+        return [Unit(self.point, index) for index in self.indices.tolist()]
+
+    @property
+    def over_mean(self) -> np.ndarray:
+        """Load over the mean load of the layer, float64 [E]; NaN unless all experts are there."""
+        if self.chosen is None:
+            return np.full(len(self.indices), np.nan)
+        found: np.ndarray = self.load.value * len(self.indices) / self.chosen
+        return found
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Whether an expert took no token, bool [E]; none is known to be where there are no tokens."""
+        found: np.ndarray = (self.routed == 0) & (self.tokens > 0)
+        return found
+
+    @property
+    def dead_below(self) -> float:
+        """What the load of a dead expert is below, at 95 %, however much tokens of a document go together."""
+        return dead_bound(self.documents)
+
+
+def layer_loads(index: Index, rows: np.ndarray, domain: str | None = None) -> list[LayerLoad]:
+    """Loads of the experts among some rows, layer by layer.
+
+    Args:
+        index: the index.
+        rows: int64 ascending; those of other units are left out.
+        domain: only its tokens.
+
+    Raises:
+        UsageError: there is no such domain, or no expert among the rows.
+    """
+    if domain is not None and domain not in index.domains:
+        raise UsageError(f"the index has no domain {domain!r}; it has {', '.join(index.domains)}")
+    layers = list(_layers(index, rows))
+    if not layers:
+        raise UsageError("no experts were indexed: of a mixture of experts, add 'expert.*:*' to embedding.units")
+    fired, all_tokens = index.array("fired"), np.asarray(index.array("tokens"))
+    which = slice(None) if domain is None else slice(at := index.domains.index(domain), at + 1)
+    tokens, documents = all_tokens[which].sum(axis=0), int(index.array("documents")[which].sum())
+    found = []
+    for point, held, indices in layers:
+        routed = np.asarray(fired[:, :, held])
+        chosen = experts_a_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
+        found.append(layer_load(point, indices, routed[which].sum(axis=0), tokens, documents, chosen))
+    return found
+
+
+def experts_a_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
+    """How many experts take a token; None if some of a layer's are missing, which shows as tokens that went elsewhere.
+
+    One that is the last of its layer, was not indexed and is dead in the whole corpus is not missed.
+
+    Args:
+        indices, routed: int64 [E], experts and the tokens sent to each, over the whole corpus.
+        tokens: that count.
+    """
+    taken = int(routed.sum())
+    whole = taken > 0 and taken % tokens == 0 and np.array_equal(indices, np.arange(len(indices)))
+    return taken // tokens if whole else None
+
+
+def _layers(index: Index, rows: np.ndarray) -> Iterator[tuple[Point, np.ndarray, np.ndarray]]:
+    """Layer, rows and indices of its experts."""
+    at = index.array("indices")
+    for point, size in index.widths.items():
+        if point.kind is Kind.EXPERT:
+            held = np.intersect1d(rows, index.rows_of(point, np.arange(size)))
+            if len(held):
+                yield point, held, np.asarray(at[held])
+
+
+def layer_load(
+    point: Point, indices: np.ndarray, routed: np.ndarray, tokens: np.ndarray, documents: int, chosen: int | None
+) -> LayerLoad:
+    """A layer's load from its sums.
+
+    Args:
+        point: the layer.
+        indices: int64 [E], ascending.
+        routed: int64 [G, E], tokens sent to each expert, by hash group of documents.
+        tokens: int64 [G], tokens that count.
+        documents: how many there are.
+        chosen: `experts_a_token`.
+    """
+    total, taken = int(tokens.sum()), routed.sum(axis=0)
+    load = rates(np.asarray(routed, np.float64), np.asarray(tokens, np.float64))
+    groups = int((tokens > 0).sum())
+    return LayerLoad(
+        point=point,
+        indices=indices,
+        tokens=total,
+        documents=documents,
+        routed=taken,
+        load=firing_rates(routed, tokens, documents),
+        chosen=chosen,
+        variation=_variation(routed[tokens > 0]) if chosen is not None and total else NOTHING,
+        largest=_largest(load, groups, chosen) if chosen is not None and total else NOTHING,
+    )
+
+
+def _variation(routed: np.ndarray) -> Estimate:
+    """Coefficient of variation of loads, of groups [G, E] that hold tokens."""
+    groups, sums = len(routed), routed.sum(axis=0)
+    value = float(sums.std() / sums.mean())
+    if groups < LEAST_GROUPS:
+        return Estimate(value, np.nan, np.nan)
+    without = sums - routed
+    each = without.std(axis=1) / without.mean(axis=1)
+    reach = QUANTILES[groups - 1] * float(np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum()))
+    return Estimate(value, max(value - reach, 0.0), value + reach)
+
+
+def _largest(load: Rates, groups: int, chosen: int) -> Estimate:
+    """The largest load over the mean one, which is known: chosen / experts."""
+    experts = len(load.value)
+    mean = chosen / experts
+    if groups < LEAST_GROUPS:
+        return Estimate(float(load.value.max()) / mean, np.nan, np.nan)
+    from scipy.special import stdtrit
+
+    wider = float(stdtrit(groups - 1, 1 - 0.025 / experts)) / QUANTILES[groups - 1]
+    reach = wider * (load.high - load.value)
+    low, high = float((load.value - reach).max()) / mean, float((load.value + reach).max()) / mean
+    return Estimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))

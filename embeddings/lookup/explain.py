@@ -1,0 +1,134 @@
+"""From a token of the corpus to units whose strongest examples peak on it.
+
+The corpus's tokenizer and the model's may differ, so that tokens are matched by where they are in the text: an example
+counts if its peak's token of the model overlaps a place where the corpus has the token.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from corpus_audit.embeddings.index.reader import EMPTY, Index
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A unit whose top examples peak on a token.
+
+    Attributes:
+        hits, examples: top examples that peak on it, of all that the list holds.
+        lift: share of its top examples over the token's share of the model's tokens in stored windows.
+        value: highest activation among the hits.
+    """
+
+    unit: Unit
+    hits: int
+    examples: int
+    lift: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found of a token.
+
+    Attributes:
+        places: where the corpus has it, in stored windows; windows: how many of them hold it.
+        base: share of the model's tokens that overlap one.
+        sampled: whether stored windows are only a part of the corpus's.
+        units: most hits first.
+    """
+
+    places: int
+    windows: int
+    base: float
+    sampled: bool
+    units: list[Explained]
+
+
+def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanation:
+    """Find units whose top examples peak on a token.
+
+    Args:
+        index: where to look.
+        token: its text, as it stands in documents.
+        k: how many units.
+        tokenizer: the corpus's `tokenizers.Tokenizer`; a place counts only where it makes that very token. Without it
+            a place is an occurrence of the text that does not go on as a word on either side; Chinese, Japanese and
+            Korean, which are not written in words between spaces, count wherever they stand.
+
+    Raises:
+        UsageError: the token is empty, or no stored window holds it.
+    """
+    if not token:
+        raise UsageError("the token is empty")
+    table = index.windows
+    starts, ends, counted = (
+        pc.list_flatten(table[name].combine_chunks()).to_numpy(zero_copy_only=False)
+        for name in ("starts", "ends", "counted")
+    )
+    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(table["tokens"]).to_numpy())])
+    on = np.zeros(len(starts), bool)
+    places = windows = 0
+    for row in np.flatnonzero(pc.match_substring(table["text"], token).to_numpy()).tolist():
+        found = list(_places(table["text"][row].as_py(), token, tokenizer))
+        part = slice(int(offsets[row]), int(offsets[row + 1]))
+        for begin, end in found:
+            on[part] |= (starts[part] < end) & (ends[part] > begin)
+        places += len(found)
+        windows += bool(found)
+    on &= counted
+    if not on.any():
+        raise UsageError(f"no stored window holds the token {token!r}")
+    base = float(on.sum() / counted.sum())
+    value, window, position = (np.asarray(index.array(f"top.{part}")) for part in ("value", "window", "position"))
+    filled = window != np.uint64(EMPTY)
+    rows = np.searchsorted(index.window_names, np.where(filled, window, 0)).clip(max=len(offsets) - 2)
+    hit = filled & on[np.minimum(offsets[rows] + position, len(on) - 1)]
+    hits, examples = hit.sum(axis=1), filled.sum(axis=1)
+    highest = np.where(hit, value, -np.inf).max(axis=1)
+    order = np.lexsort((np.arange(len(hits)), -hits / np.maximum(examples, 1)))[:k]
+    units = list(index.units())
+    explained = [
+        Explained(
+            units[row],
+            int(hits[row]),
+            int(examples[row]),
+            float(hits[row] / examples[row] / base),
+            float(highest[row]),
+        )
+        for row in order.tolist()
+        if hits[row]
+    ]
+    vectors = index.facts.vectors
+    return Explanation(places, windows, base, vectors is None or vectors["one_in"] > 1, explained)
+
+
+def _places(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
+    """Code points where the token starts and ends in a text, its blanks left out."""
+    front = len(token) - len(token.lstrip()) if token.strip() else 0
+    back = len(token) - len(token.rstrip()) if token.strip() else 0
+    if tokenizer is None:
+        before = r"(?<!\w)" if _in_words(token[0]) else ""
+        after = r"(?!\w)" if _in_words(token[-1]) else ""
+        for match in re.finditer(before + re.escape(token) + after, text):
+            yield match.start() + front, match.end() - back
+        return
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    for number, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        if text[begin:end].strip() == token.strip() and tokenizer.decode([number], skip_special_tokens=False) == token:
+            yield begin, end
+
+
+def _in_words(character: str) -> bool:
+    """Whether it is of a script whose words stand between spaces; wide characters are of those that have none."""
+    return character.isalnum() and unicodedata.east_asian_width(character) not in "WF"

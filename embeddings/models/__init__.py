@@ -1,0 +1,1 @@
+"""Models, their blocks, hooks on their units, routers, sparse autoencoders, directions."""

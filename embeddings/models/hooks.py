@@ -1,0 +1,384 @@
+"""Reading units while a model runs: hooks that hand each point's activations to a sink, and keep nothing.
+
+A sink sees one tensor [B, L, columns] at a time, and its buffer is free again before the next block runs, so nothing of
+the size of tokens by all units exists. What a unit's activation is:
+
+    mlp     the input of the down projection: after the activation function, of a gated MLP also times the up half
+    resid   the output of the block
+    head    the norm of what the head writes into the residual stream, ||z_h W_O||
+    sae     the latent after its activation function, of what is where the autoencoder was trained (`sublayers.py`)
+    dir     the dot product with the residual stream after a block
+    expert  the router's logit before the softmax (or sigmoid); it fires where the router sends the token to it
+    logit   the output layer's logit before the softmax
+
+The lowest activations of an ungated MLP are those before the activation function: after it they are one large tie.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from corpus_audit.embeddings.models.autoencoder_config import HookKind
+from corpus_audit.embeddings.models.autoencoders import Autoencoder
+from corpus_audit.embeddings.models.blocks import input_width, output_width, projection
+from corpus_audit.embeddings.models.models import Model
+from corpus_audit.embeddings.models.routers import Router, understand
+from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums, stream_of
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
+
+TILE = 8192
+"""Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Activations of columns of one point.
+
+    Attributes:
+        row: the first column's row among all selected units.
+        values: [B, L, columns], on the model's device.
+        highest, lowest: whether these are what maxima and statistics, or minima, are taken of.
+        fired: bool [B, L, columns] where firing is not "above 0" (experts: chosen); else None.
+    """
+
+    row: int
+    values: torch.Tensor
+    highest: bool = True
+    lowest: bool = True
+    fired: torch.Tensor | None = None
+
+
+Sink = Callable[[Reading], None]
+StreamSink = Callable[[torch.Tensor], None]
+InputSink = Callable[[str, torch.Tensor], None]
+"""Is handed an autoencoder's name and what it reads, [B, L, inputs], as the model computes it."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Vectors [n, d] that are read after a block."""
+
+    block: int
+    vectors: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The units of a scan, numbered by row: points in order, indices ascending within each.
+
+    Attributes:
+        indices: point -> int64 indices of its selected units.
+        firing_only: points whose activation is never below 0, and of which 0 is no example (SAE latents).
+    """
+
+    indices: Mapping[Point, np.ndarray]
+
+    @property
+    def rows(self) -> int:
+        """Selected units."""
+        return sum(map(len, self.indices.values()))
+
+    def first_rows(self) -> dict[Point, int]:
+        """The row of each point's first unit."""
+        starts = np.cumsum([0, *map(len, self.indices.values())])
+        return {point: int(start) for point, start in zip(self.indices, starts, strict=False)}
+
+    def floors(self) -> np.ndarray:
+        """float32 [rows]: only activations above are examples; 0 for SAE latents, else minus infinity."""
+        parts = [np.full(len(i), 0.0 if p.kind is Kind.SAE else -np.inf, np.float32) for p, i in self.indices.items()]
+        return np.concatenate(parts)
+
+    def point_of(self, row: int) -> str:
+        """Where the unit of a row is read."""
+        return str(self.unit(row).point)
+
+    def unit(self, row: int) -> Unit:
+        """The unit of a row."""
+        for point, first in self.first_rows().items():
+            if row < first + len(self.indices[point]):
+                return Unit(point, int(self.indices[point][row - first]))
+        raise IndexError(row)
+
+
+class Taps:
+    """The points of a model, and hooks on those that are selected.
+
+    Attributes:
+        hidden: width of the residual stream.
+        widths: units of every point.
+        selection: the units that are read.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        patterns: tuple[UnitPattern, ...],
+        saes: Mapping[str, Autoencoder] | None = None,
+        directions: Mapping[str, Directions] | None = None,
+        stream: int | None = None,
+    ) -> None:
+        """Select units.
+
+        Args:
+            model: the model.
+            patterns: units, by pattern.
+            saes, directions: by name; all of theirs are units.
+            stream: a block whose output `run` hands on as well.
+
+        Raises:
+            UnitError: a pattern matches nothing.
+            UsageError: an autoencoder or directions do not fit the model.
+        """
+        self._model = model
+        self._saes, self._directions = saes or {}, directions or {}
+        self._routers: dict[int, Router] = {}
+        self.hidden = self._try()
+        self.widths = self._widths()
+        named = tuple(UnitPattern(f"{p}") for p in self.widths if p.kind in (Kind.SAE, Kind.DIR))
+        self.selection = Selection(select((*patterns, *named), self.widths))
+        self._rows = self.selection.first_rows()
+        if stream is not None:
+            self._check_block("vectors.block", stream)
+        self._stream = stream
+        self._hooked = False
+        self._local = threading.local()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._model.device
+
+    @property
+    def saes(self) -> Mapping[str, Autoencoder]:
+        """The autoencoders, by name."""
+        return self._saes
+
+    def rows_of(self, kind: Kind, name: str) -> tuple[int, int]:
+        """The first row of a named point's units, and the one after its last."""
+        point = Point(kind, name=name)
+        return self._rows[point], self._rows[point] + len(self.selection.indices[point])
+
+    def _widths(self) -> dict[Point, int]:
+        model, found = self._model, {}
+        hidden = self.hidden
+        for b, block in enumerate(model.blocks):
+            if block.down is not None:
+                found[Point(Kind.MLP, b)] = input_width(block.down)
+            found[Point(Kind.RESID, b)] = hidden
+            if block.attention_out is not None and model.heads:
+                found[Point(Kind.HEAD, b)] = model.heads
+            if b in self._routers:
+                found[Point(Kind.EXPERT, b)] = self._routers[b].experts
+        for name, sae in self._saes.items():
+            self._check_block(f"sae.{name}", sae.hook.block)
+            self._check_hook(f"sae.{name}", sae)
+            found[Point(Kind.SAE, name=name)] = sae.latents
+        for name, directions in self._directions.items():
+            self._check_block(f"dir.{name}", directions.block)
+            _check_width(f"dir.{name}", directions.vectors.shape[1], hidden)
+            found[Point(Kind.DIR, name=name)] = len(directions.vectors)
+        if model.head is not None:
+            found[Point(Kind.LOGIT)] = output_width(model.head)
+        return found
+
+    def _try(self) -> int:
+        """One small pass, which shows how routers are read and how wide the residual stream is; returns the latter."""
+        model, seen = self._model, []
+        handles = [
+            model.blocks[0].module.register_forward_hook(
+                lambda _m, _i, output: seen.append(int(stream_of(output).shape[-1]))
+            )
+        ]
+
+        def look(b: int, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            router = understand(module, model.blocks[b].experts_a_token, given[0], output) if given else None
+            if router is not None:
+                self._routers[b] = router
+
+        for b, block in enumerate(model.blocks):
+            if block.router is not None:
+                handles.append(block.router.register_forward_hook(partial(look, b)))
+        try:
+            model.run(torch.arange(4, device=model.device)[None] % model.tokenizer.get_vocab_size())
+        finally:
+            for handle in handles:
+                handle.remove()
+        return seen[0]
+
+    def _check_hook(self, what: str, sae: Autoencoder) -> None:
+        """See that the model has what an autoencoder reads, as wide, and computed as TransformerLens computes it."""
+        hook, block = sae.hook, self._model.blocks[sae.hook.block]
+        part = {HookKind.MLP_POST: block.down, HookKind.Z: block.attention_out}.get(hook.kind)
+        if not hook.kind.is_in_stream and part is None:
+            raise UsageError(f"{what} reads {hook}, which {self._model.card.architecture} does not offer")
+        _check_width(what, sae.inputs, self.hidden if part is None else input_width(part))
+        if hook.kind in (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID):
+            check_sums(self._model, hook, what)
+        if sae.config.is_centered:
+            check_centering(self._model, what)
+
+    def _check_block(self, what: str, block: int) -> None:
+        if block >= len(self._model.blocks):
+            raise UsageError(f"{what} is read at block {block}; the model has {len(self._model.blocks)}")
+
+    @contextmanager
+    def sinking(self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None) -> Iterator[None]:
+        """Within the block, forward passes of this thread hand their activations to ``sink``, and the rest on."""
+        self._local.sink, self._local.stream, self._local.inputs = sink, stream, inputs
+        try:
+            yield
+        finally:
+            self._local.sink = self._local.stream = self._local.inputs = None
+
+    @contextmanager
+    def hooked(self) -> Iterator[Taps]:
+        """Within the block, the hooks are on; they cost nothing in threads that are not `sinking`."""
+        handles: list[Any] = []
+        try:
+            for point in self.selection.indices:
+                handles += self._hook(point)
+            if self._stream is not None:
+                handles.append(self._on_output(self._model.blocks[self._stream].module, self._hand_on))
+            self._hooked = True
+            yield self
+        finally:
+            self._hooked = False
+            for handle in handles:
+                handle.remove()
+
+    def _emit(self, point: Point, values: torch.Tensor, **roles: Any) -> None:
+        indices = self.selection.indices[point]
+        if len(indices) != self.widths[point]:
+            chosen = torch.as_tensor(indices, device=values.device)
+            values = values[..., chosen]
+            if roles.get("fired") is not None:
+                roles["fired"] = roles["fired"][..., chosen]
+        self._local.sink(Reading(self._rows[point], values, **roles))
+
+    def _hand_on(self, output: Any) -> None:
+        if self._local.stream is not None:
+            self._local.stream(stream_of(output))
+
+    @property
+    def _is_on(self) -> bool:
+        return getattr(self._local, "sink", None) is not None
+
+    def _hook(self, point: Point) -> list[Any]:
+        match point.kind:
+            case Kind.SAE:
+                return self._hook_sae(point, self._saes[point.name])
+            case Kind.DIR:
+                return [self._hook_directions(point, self._directions[point.name])]
+            case Kind.LOGIT:
+                return [self._hook_logits(point)]
+        assert point.block is not None
+        block = self._model.blocks[point.block]
+        match point.kind:
+            case Kind.MLP:
+                return self._hook_mlp(point, block.down, block.up)
+            case Kind.RESID:
+                return [self._on_output(block.module, lambda output: self._emit(point, stream_of(output)))]
+            case Kind.HEAD:
+                return [self._hook_heads(point, block.attention_out)]
+            case _:
+                return [self._hook_experts(point, self._routers[point.block])]
+
+    def _on_output(self, module: nn.Module, use: Callable[[Any], None]) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if self._is_on:
+                use(output)
+
+        return module.register_forward_hook(hook)
+
+    def _on_input(self, module: nn.Module, use: Callable[[torch.Tensor], None]) -> Any:
+        def hook(_module: nn.Module, inputs: Any) -> None:
+            if self._is_on:
+                use(inputs[0])
+
+        return module.register_forward_pre_hook(hook)
+
+    def _hook_mlp(self, point: Point, down: nn.Module | None, up: nn.Module | None) -> list[Any]:
+        assert down is not None
+        if up is None:
+            return [self._on_input(down, lambda neurons: self._emit(point, neurons))]
+        return [
+            self._on_output(up, lambda before: self._emit(point, before, highest=False)),
+            self._on_input(down, lambda neurons: self._emit(point, neurons, lowest=False)),
+        ]
+
+    def _hook_heads(self, point: Point, out: nn.Module | None) -> Any:
+        assert out is not None
+        heads = self._model.heads
+        weight = projection(out).float().reshape(heads, -1, output_width(out))
+        # ||z W|| = ||z R'|| with W' = Q R: a [size, size] product a head, and no squared condition as with W W'.
+        small = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
+
+        def use(values: torch.Tensor) -> None:
+            split = values.float().unflatten(-1, (heads, -1))
+            self._emit(point, torch.einsum("blhd,hde->blhe", split, small).norm(dim=-1))
+
+        return self._on_input(out, use)
+
+    def _hook_experts(self, point: Point, router: Router) -> Any:
+        def use(output: Any) -> None:
+            logits, chosen = router.read(output, self._local.shape)
+            self._emit(point, logits, fired=chosen)
+
+        return self._on_output(router.module, use)
+
+    def _hook_directions(self, point: Point, directions: Directions) -> Any:
+        vectors = directions.vectors.to(self._model.device).float().T.contiguous()
+        block = self._model.blocks[directions.block].module
+        return self._on_output(block, lambda output: self._emit(point, stream_of(output).float() @ vectors))
+
+    def _hook_sae(self, point: Point, sae: Autoencoder) -> list[Any]:
+        sae = sae.to(self._model.device)
+        name = point.name
+        assert name is not None
+
+        def use(values: torch.Tensor) -> None:
+            if self._local.inputs is not None:
+                self._local.inputs(name, values)
+            for start, latents in sae.encode(values.float(), TILE):
+                self._local.sink(Reading(self._rows[point] + start, latents))
+
+        return Sublayers(self._model.blocks, lambda: self._is_on).hooks(sae.hook, use)
+
+    def _hook_logits(self, point: Point) -> Any:
+        assert self._model.head is not None
+        return self._on_output(self._model.head, lambda logits: self._emit(point, logits))
+
+    def run(
+        self, ids: torch.Tensor, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None
+    ) -> None:
+        """One forward pass of [B, L] ids without padding, its activations handed to ``sink``.
+
+        Args:
+            ids: token ids.
+            sink: sees every point that is selected.
+            stream: sees the output [B, L, d] of the block that was named, if one was.
+            inputs: sees what each autoencoder reads.
+
+        Raises:
+            RuntimeError: the hooks are off, and nothing would be seen.
+        """
+        if not self._hooked:
+            raise RuntimeError("the hooks are off: run within `hooked`")
+        self._local.shape = tuple(ids.shape)
+        with self.sinking(sink, stream, inputs):
+            self._model.run(ids)
+
+
+def _check_width(what: str, width: int, expected: int) -> None:
+    if width != expected:
+        raise UsageError(f"{what} reads vectors of {width} numbers; the model has {expected} there")

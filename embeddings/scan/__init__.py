@@ -1,0 +1,1 @@
+"""From documents to windows to what is kept of all units; needs torch."""

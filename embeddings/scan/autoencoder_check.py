@@ -1,0 +1,214 @@
+"""Latents of autoencoders against a computation of their own, and how much of their input they explain.
+
+The scan computes latents in float32, tile by tile, from weights that were folded. Here they are computed once more in
+float64 by numpy, whole and straight from the two files, for a sample of tokens: what the scan would do otherwise than
+the files say stops the build. And the sample is decoded: an autoencoder that does not explain what it reads was trained
+on something else than what it is given (another hook, model or normalisation), which no configuration shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from corpus_audit.embeddings.models.autoencoder_config import CONFIG_FILE
+from corpus_audit.embeddings.models.autoencoders import load_weights
+from corpus_audit.embeddings.models.hooks import Reading, Taps
+from corpus_audit.embeddings.scan.batches import batch_ids, batches
+from corpus_audit.embeddings.scan.reduction import to_device
+from corpus_audit.embeddings.scan.windows import Windows
+from corpus_audit.schemas.errors import AuditError
+from corpus_audit.schemas.units import Kind
+
+TOKENS = 256
+"""Tokens of a sample; WINDOWS of which they are drawn, in the order of their names, which are hashes."""
+WINDOWS = 64
+LEAST_EXPLAINED = 0.3
+"""Share of the variance below which an autoencoder is said not to fit what it reads."""
+
+_TOLERANCE = 1e-5
+"""Of the lengths of a token's vector and of a latent's weights, multiplied: what float32 may round off."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSae:
+    """What an autoencoder came to on a sample of tokens.
+
+    Attributes:
+        hook: what it reads.
+        tokens: of the sample.
+        largest: by how much a latent differs from the computation in float64 at most, over the product of the lengths
+            of the token's vector and of the latent's weights.
+        undecided: latents so close to their threshold, or to the k-th place, that float32 may decide otherwise; these
+            are not compared.
+        active: latents above 0 of a token, on average.
+        explained_variance: 1 less the squared error of what is decoded over the variance of what was encoded; below 0
+            where it is worse than the mean. None where all vectors are the same.
+    """
+
+    hook: str
+    tokens: int
+    largest: float
+    undecided: int
+    active: float
+    explained_variance: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, with the share below which an autoencoder is said not to fit."""
+        return asdict(self) | {"least_explained": LEAST_EXPLAINED}
+
+
+def sample_inputs(taps: Taps, windows: Windows) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
+    """What every autoencoder reads and returns at tokens that count: (hook, float32 [N, inputs], float32 [N, latents]).
+
+    Args:
+        taps: the units, hooked.
+        windows: of which the first `WINDOWS` are run, and `TOKENS` of their tokens are drawn, evenly.
+    """
+    first = np.arange(min(WINDOWS, len(windows)))
+    counted = int(windows.counted[: windows.offsets[len(first)]].sum())
+    drawn = set(np.unique(np.linspace(0, max(counted - 1, 0), min(TOKENS, counted)).astype(np.int64)).tolist())
+    inputs: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
+    latents: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
+    rows = {name: taps.rows_of(Kind.SAE, name) for name in taps.saes}
+    number = np.cumsum(windows.counted) - 1  # of each token among those that count
+    for chosen in batches(windows.lengths[first], 1):
+        tiles: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
+        length = int(windows.lengths[chosen[0]])
+        at = windows.offsets[chosen][:, None] + np.arange(length)
+        mask = windows.counted[at] & np.isin(number[at], list(drawn))
+        if not mask.any():
+            continue
+
+        def keep_input(name: str, values: torch.Tensor, mask: np.ndarray = mask) -> None:
+            inputs[name].append(_picked(values, mask))
+
+        def keep(reading: Reading, mask: np.ndarray = mask, tiles: Mapping[str, list[np.ndarray]] = tiles) -> None:
+            for name, (begin, stop) in rows.items():
+                if begin <= reading.row < stop:
+                    tiles[name].append(_picked(reading.values, mask))
+
+        taps.run(to_device(batch_ids(windows, chosen), taps.device), keep, inputs=keep_input)
+        for name, parts in tiles.items():
+            latents[name].append(np.concatenate(parts, axis=1))
+    return {
+        name: (str(sae.hook), np.concatenate(inputs[name]), np.concatenate(latents[name]))
+        for name, sae in taps.saes.items()
+    }
+
+
+def _picked(values: torch.Tensor, mask: np.ndarray) -> np.ndarray:
+    """Rows [N, columns] of [B, L, columns]; rows beyond the mask's only fill the batch."""
+    picked: np.ndarray = values[: len(mask)][torch.from_numpy(mask).to(values.device)].float().cpu().numpy()
+    return picked
+
+
+def check_autoencoder(name: str, folder: Path, hook: str, x: np.ndarray, latents: np.ndarray) -> CheckedSae:
+    """Compare latents with those that the files of an autoencoder make of the same inputs.
+
+    Args:
+        name: of the autoencoder.
+        folder: holds its files.
+        hook: what it reads.
+        x: float32 [N, inputs]; latents: float32 [N, latents], of the scan.
+
+    Raises:
+        AuditError: a latent differs by more than rounding explains.
+    """
+    config = _merged(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+    weights = {key: tensor.double().numpy() for key, tensor in load_weights(folder).items()}
+    wanted, margin, decoded, read = _in_float64(config, weights, x.astype(np.float64))
+    lengths = np.linalg.norm(_encoder_input(config, weights, read), axis=1)[:, None] + 1.0
+    scale = lengths * (np.linalg.norm(_encoder(config, weights), axis=0)[None] + 1e-12)
+    undecided = margin <= _TOLERANCE * scale
+    gone = np.where(undecided, 0.0, np.abs(latents - wanted) / scale)
+    largest = float(gone.max(initial=0.0))
+    if not largest <= _TOLERANCE:
+        token, latent = np.unravel_index(int(gone.argmax()), gone.shape)
+        wrong = int((gone > _TOLERANCE).sum())
+        raise AuditError(
+            f"sae.{name}: latents are not what {folder / CONFIG_FILE} and its weights say: {wrong:,} "
+            f"of {gone.size:,} of a sample differ, such as latent {latent}: {latents[token, latent]:.6g}, and "
+            f"{wanted[token, latent]:.6g} by a computation in float64. Please report this with the cfg.json"
+        )
+    variance = float(((read - read.mean(axis=0)) ** 2).sum())
+    explained = 1 - float(((read - decoded) ** 2).sum()) / variance if variance > 0 else None
+    active = float((latents > 0).sum(axis=1).mean())
+    return CheckedSae(hook, len(x), largest, int(undecided.sum()), active, explained)
+
+
+def _merged(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with what stands in its metadata, and under old names, at the top."""
+    flat = {**(config.get("metadata") or {}), **config}
+    if flat.get("activation_fn") is None:
+        flat["activation_fn"] = flat.get("activation_fn_str")
+    if flat.get("k") is None:
+        flat["k"] = (flat.get("activation_fn_kwargs") or {}).get("k")
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+def _encoder(config: dict[str, Any], weights: dict[str, np.ndarray]) -> np.ndarray:
+    w = weights["W_enc"]
+    return w * np.sqrt((weights["W_dec"] ** 2).sum(axis=1)) if config.get("rescale_acts_by_decoder_norm") else w
+
+
+def _encoder_input(config: dict[str, Any], weights: dict[str, np.ndarray], read: np.ndarray) -> np.ndarray:
+    how = config.get("normalize_activations")
+    if how == "layer_norm":
+        read = read - read.mean(axis=1, keepdims=True)
+        read = read / (read.std(axis=1, ddof=1, keepdims=True) + 1e-5)
+    elif how == "constant_norm_rescale":
+        read = read * np.sqrt(read.shape[1]) / np.maximum(np.linalg.norm(read, axis=1, keepdims=True), 1e-30)
+    return read - weights["b_dec"] if config.get("apply_b_dec_to_input", True) else read
+
+
+def _in_float64(
+    config: dict[str, Any], weights: dict[str, np.ndarray], x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Latents, how far each is from being decided otherwise, what they decode to, and what was read, all float64."""
+    kwargs = config.get("model_from_pretrained_kwargs") or {}
+    hook = config.get("hook_name") or config.get("hook_point") or ""
+    if kwargs.get("center_writing_weights") and not hook.endswith(("hook_z", "mlp.hook_post")):
+        x = x - x.mean(axis=1, keepdims=True)
+    product = _encoder_input(config, weights, x) @ weights["W_enc"]
+    norms = np.linalg.norm(weights["W_dec"], axis=1)
+    rescale = bool(config.get("rescale_acts_by_decoder_norm"))
+    margin = np.full(product.shape, np.inf)
+    if "b_gate" in weights:
+        gate = product + weights["b_gate"]
+        margin = np.abs(gate)
+        latents = np.where(gate > 0, np.maximum(product * np.exp(weights["r_mag"]) + weights["b_mag"], 0), 0)
+    else:
+        before = (product + weights["b_enc"]) * (norms if rescale else 1.0)
+        latents = np.maximum(before, 0)
+        threshold = weights.get("threshold", weights.get("topk_threshold"))
+        if threshold is not None:
+            margin = np.abs(before - threshold)
+            latents = np.where(before > threshold, latents, 0)
+        elif config.get("architecture") == "topk" or config.get("activation_fn") == "topk":
+            k = int(config["k"])
+            order = np.argsort(-before, axis=1, kind="stable")
+            stays = np.zeros(before.shape, bool)
+            np.put_along_axis(stays, order[:, :k], True, axis=1)
+            ranked = np.take_along_axis(before, order, axis=1)
+            last, next_one = ranked[:, k - 1 : k], ranked[:, k : k + 1] if k < before.shape[1] else -np.inf
+            margin = np.where(stays, before - next_one, last - before)
+            latents = np.where(stays, latents, 0)
+    if config.get("activation_fn") == "tanh-relu":
+        latents = np.tanh(latents)
+    scale = weights.get("finetuning_scaling_factor", weights.get("scaling_factor", 1.0))
+    shares = latents * scale / (np.maximum(norms, 1e-30) if rescale else 1.0)
+    decoded = shares @ weights["W_dec"] + weights["b_dec"]
+    match config.get("normalize_activations"):
+        case "layer_norm":
+            centred = x - x.mean(axis=1, keepdims=True)
+            decoded = decoded * centred.std(axis=1, ddof=1, keepdims=True) + x.mean(axis=1, keepdims=True)
+        case "constant_norm_rescale":
+            decoded = decoded * np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1])
+    return latents, margin, decoded, x

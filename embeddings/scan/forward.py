@@ -1,0 +1,160 @@
+"""Running a model over windows: everything that is kept of all units is taken in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from corpus_audit.embeddings.models.hooks import Reading, Taps
+from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.batches import batch_ids, batch_rows, batches
+from corpus_audit.embeddings.scan.pooling import Pooling
+from corpus_audit.embeddings.scan.reduction import as_array, taking_on, to_device
+from corpus_audit.embeddings.scan.windows import Windows
+from corpus_audit.schemas.errors import UsageError
+
+
+def scan(
+    taps: Taps,
+    windows: Windows,
+    domain: np.ndarray,
+    group: np.ndarray,
+    into: Accumulator,
+    batch_tokens: int,
+    progress: Callable[[int], None] = lambda _: None,
+    pooling: Pooling | None = None,
+) -> None:
+    """Take the activations of windows into an accumulator; ``taps`` are hooked.
+
+    Args:
+        taps: the units.
+        windows: what the model reads.
+        domain: int64 [N], the windows' domains, as positions in ``into.domains``.
+        group: int64 [N], hash groups of their documents.
+        into: where examples and statistics go.
+        batch_tokens: about how many tokens the model sees at once.
+        progress: called with the tokens of every batch.
+        pooling: takes the windows' vectors.
+
+    Raises:
+        AuditError: an activation is not a finite number.
+        UsageError: a window alone does not fit into the device's memory.
+    """
+    with taking_on(taps.device, into, taps.selection.point_of, pooling) as take:
+
+        def see(chosen: np.ndarray) -> None:
+            ids = batch_ids(windows, chosen)
+            take.begin(batch_rows(windows, chosen, domain, group))
+            taps.run(to_device(ids, taps.device), take.take, take.stream)
+            take.end()
+            progress(ids.size)
+
+        _in_batches(taps, windows, batch_tokens, see)
+
+
+def pool(taps: Taps, windows: Windows, batch_tokens: int, pooling: Pooling) -> None:
+    """Take the vectors of windows, and nothing else; ``taps`` are hooked, arguments and errors as for `scan`."""
+    nowhere = np.zeros(len(windows), np.int64)
+    with taking_on(taps.device, None, taps.selection.point_of, pooling) as take:
+
+        def see(chosen: np.ndarray) -> None:
+            take.begin(batch_rows(windows, chosen, nowhere, nowhere))
+            taps.run(to_device(batch_ids(windows, chosen), taps.device), lambda reading: None, take.stream)
+            take.end()
+
+        _in_batches(taps, windows, batch_tokens, see)
+
+
+def heat_maps(
+    taps: Taps, windows: Windows, row: np.ndarray, slot: np.ndarray, at: np.ndarray, into: np.ndarray, batch_tokens: int
+) -> None:
+    """Activations of every token in windows that hold an example; one more pass over those windows.
+
+    Args:
+        taps: the units, hooked.
+        windows: the windows that hold an example.
+        row, slot, at: int64 [P], an example's unit (by row), its slot, and its window's position in ``windows``.
+        into: float16 [R, k, window], filled where there is an example; tokens of a window from 0. What is beyond
+            float16 is kept as its largest number.
+        batch_tokens: as for `scan`.
+    """
+    order = np.lexsort((row, at))
+    row, slot, at = row[order], slot[order], at[order]
+
+    def see(chosen: np.ndarray) -> None:
+        place = {int(window): b for b, window in enumerate(chosen)}
+        firsts, lasts = np.searchsorted(at, chosen), np.searchsorted(at, chosen, side="right")
+        pairs = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
+        if not len(pairs):
+            return
+        of_row = row[pairs]
+        by_row = np.argsort(of_row, kind="stable")
+        pairs, of_row = pairs[by_row], of_row[by_row]
+        in_batch = np.array([place[int(window)] for window in at[pairs]], np.int64)
+        ids = to_device(batch_ids(windows, chosen), taps.device)
+        taps.run(ids, partial(_keep_heat, into, of_row, slot[pairs], in_batch))
+
+    _in_batches(taps, windows, batch_tokens, see)
+
+
+def _keep_heat(into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np.ndarray, reading: Reading) -> None:
+    """Examples of a batch, ascending by ``row``; those of the columns that are read now."""
+    if not reading.highest:
+        return
+    first, last = np.searchsorted(row, [reading.row, reading.row + reading.values.shape[-1]])
+    if first < last:
+        device = reading.values.device
+        columns = torch.from_numpy(row[first:last] - reading.row).to(device)
+        values = as_array(reading.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
+        into[row[first:last], slot[first:last], : values.shape[1]] = values.clip(-_MOST_HEAT, _MOST_HEAT)
+
+
+_MOST_HEAT = float(np.finfo(np.float16).max)
+
+
+def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, see: Callable[[np.ndarray], None]) -> None:
+    """Have every batch seen; one for which the device has no memory is seen in halves."""
+
+    def fit(chosen: np.ndarray) -> None:
+        try:
+            see(chosen)
+            return
+        except torch.cuda.OutOfMemoryError:
+            if len(chosen) == 1:
+                raise UsageError(_does_not_fit(taps, int(windows.lengths[chosen[0]]))) from None
+        torch.cuda.empty_cache()
+        for half in np.array_split(chosen, 2):
+            fit(half)
+
+    for chosen in batches(windows.lengths, batch_tokens):
+        fit(chosen)
+
+
+def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
+    """The largest of ``batch_tokens``, half of it, … with which a forward pass fits into the device's memory.
+
+    Raises:
+        UsageError: not even one window fits.
+    """
+    tokens = batch_tokens
+    while True:
+        rows = max(1, tokens // window)
+        ids = torch.zeros((rows, window), dtype=torch.long, device=taps.device)
+        try:
+            taps.run(ids, lambda reading: None)
+            return tokens
+        except torch.cuda.OutOfMemoryError:
+            if rows == 1:
+                raise UsageError(_does_not_fit(taps, window)) from None
+        torch.cuda.empty_cache()
+        tokens //= 2
+
+
+def _does_not_fit(taps: Taps, tokens: int) -> str:
+    return (
+        f"one window of {tokens} tokens does not fit into the memory of {taps.device}: use device: cpu, "
+        "or a smaller window"
+    )

@@ -1,0 +1,110 @@
+"""What the scan of one split leaves, in files: its accumulator, and the windows and documents of its examples.
+
+A partial is a folder under a key made of everything that decides its content, published by one rename: a scan that was
+killed goes on where it was, and shards that were scanned before are not scanned again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpus_audit.embeddings.index.vectors import WindowVectors
+from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes
+from corpus_audit.pipelines.storage.atomic import publish_folder
+from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS
+
+_STATE, _WINDOWS, _DOCUMENTS = "state.npz", "windows.parquet", "documents.parquet"
+
+
+@dataclass(frozen=True)
+class ScanPartial:
+    """The examples and statistics of a split.
+
+    Attributes:
+        state: examples and statistics of all units.
+        windows: those of examples, in the schema WINDOWS.
+        documents: those of the windows; columns document, row, domain and id of the schema DOCUMENTS.
+        counts: documents, dead letters and windows that were read.
+        vectors: of windows; None if none are kept.
+    """
+
+    state: Accumulator
+    windows: pa.Table
+    documents: pa.Table
+    counts: dict[str, int]
+    vectors: WindowVectors | None = None
+
+
+def write_partial(place: Path, partial: ScanPartial) -> None:
+    """Publish a partial; one that is there already stays."""
+    staged = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    staged.mkdir(parents=True)
+    try:
+        names = np.array(partial.state.domains, dtype=np.str_)
+        counts = np.array([partial.counts[name] for name in sorted(partial.counts)], np.int64)
+        arrays: dict[str, Any] = partial.state.arrays()
+        np.savez(staged / _STATE, _domains=names, _counts=counts, **arrays)
+        pq.write_table(partial.windows, staged / _WINDOWS, compression="zstd", write_page_checksum=True)
+        pq.write_table(partial.documents, staged / _DOCUMENTS, compression="zstd", write_page_checksum=True)
+        if partial.vectors is not None:
+            partial.vectors.save(staged)
+        publish_folder(staged, place)
+    except FileExistsError:
+        pass
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray, with_vectors: bool) -> ScanPartial:
+    """Read a partial; its vectors are mapped.
+
+    Raises:
+        StoreError: it is not there, or damaged.
+    """
+    try:
+        with np.load(place / _STATE, allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}
+        domains = [str(name) for name in arrays.pop("_domains")]
+        counts = dict(zip(COUNTS, arrays.pop("_counts").tolist(), strict=True))
+        windows, documents = (
+            pq.read_table(place / name, page_checksum_verification=True) for name in (_WINDOWS, _DOCUMENTS)
+        )
+        state = Accumulator.from_arrays(arrays, sizes, floors, domains)
+        vectors = WindowVectors.load(place) if with_vectors else None
+        return ScanPartial(state, windows, documents, counts, vectors)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise StoreError(f"the partial scan {place} cannot be read: {error}") from error
+
+
+def held_windows(state: Accumulator, vectors: WindowVectors | None) -> np.ndarray:
+    """Windows that hold an example or have vectors, uint64 ascending."""
+    used = state.used_windows()
+    return used if vectors is None else np.union1d(used, vectors.window)
+
+
+def documents_of(windows: pa.Table, documents: Sequence[pa.Table]) -> pa.Table:
+    """The rows of documents that a window is of."""
+    wanted = windows["document"].combine_chunks().unique()
+    empty = pa.table({name: pa.array([], DOCUMENTS.field(name).type) for name in ("document", "row")})
+    empty = empty.append_column("domain", pa.array([], pa.string())).append_column("id", pa.array([], pa.string()))
+    if not documents:
+        return empty
+    whole = pa.concat_tables(documents)
+    return whole.filter(pc.is_in(whole["document"], wanted))
+
+
+COUNTS = ("dead_letters", "documents", "rows", "tokens", "windows")
+"""Names of a partial's counts, in order."""

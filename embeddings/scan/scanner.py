@@ -1,0 +1,335 @@
+"""A model with its units on one side, a split of a corpus on the other: what the scan of the split finds.
+
+A `ScanWorker` is what an engine sends to its workers: it is small, and each process loads the model once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from corpus_audit.embeddings.models.autoencoder_config import SaeConfig
+from corpus_audit.embeddings.models.autoencoders import VERSION as SAE_VERSION
+from corpus_audit.embeddings.models.autoencoders import load_autoencoder
+from corpus_audit.embeddings.models.directions import load_vectors
+from corpus_audit.embeddings.models.hooks import Directions, Taps
+from corpus_audit.embeddings.models.models import Model, check_window, load_model
+from corpus_audit.embeddings.scan.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae, check_autoencoder, sample_inputs
+from corpus_audit.embeddings.scan.encoder import TextEncoder
+from corpus_audit.embeddings.scan.forward import fitting_batch, heat_maps, scan
+from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, held_windows, write_partial
+from corpus_audit.embeddings.scan.pooling import Pooling
+from corpus_audit.embeddings.scan.verification import doubled
+from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
+from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import READER_VERSION, read_split
+from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
+from corpus_audit.schemas.run.snapshot import Shard, Split
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
+from corpus_audit.schemas.tables.activation_tables import WINDOWS
+from corpus_audit.schemas.units import parse_pattern
+
+VERSION = 3
+"""Part of every partial's key: how activations become examples and statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """A split to scan, and the folder of its partial."""
+
+    shard: Shard
+    split: Split
+    place: Path
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """The model, its units and how documents are cut; `open_scanner` makes it, hooked.
+
+    Attributes:
+        sizes: of what is published; slots: of what a scan keeps, candidates included.
+        block: the block whose output vectors are taken from; None without vectors.
+        saes: configurations of the autoencoders, by name.
+        key: digest of all that decides what is found in a document.
+    """
+
+    audit: AuditSpec
+    spec: EmbeddingSpec
+    model: Model
+    taps: Taps
+    plan: WindowPlan
+    sizes: ListSizes
+    slots: ListSizes
+    block: int | None
+    saes: dict[str, SaeConfig]
+    key: str
+    batch_tokens: int
+
+    def scan(self, shard: Shard, split: Split, progress: Callable[[int], None]) -> ScanPartial:
+        """Scan one split.
+
+        Raises:
+            ShardError: the split cannot be read.
+        """
+        tally = SplitTally()
+        settings = ReadSettings(self.audit.document, self.audit.filter, self.audit.limits)
+        state = Accumulator(self.taps.selection.rows, self.slots, self.taps.selection.floors())
+        pooling = self._pooling()
+        kept: list[_Kept] = []
+        for batch in read_split(shard, split, settings, tally):
+            texts = batch.text.to_pylist()
+            ids = batch.ids.to_pylist() if batch.ids is not None else [None] * len(texts)
+            names = [self._domain(name) for name in batch.facets[PRIMARY].to_pylist()]
+            keys = [document_key(name, text) for name, text in zip(ids, texts, strict=True)]
+            where = state.positions_of(names)
+            np.add.at(state.documents, where, 1)
+            groups = np.array([key[15] % GROUPS for key in keys], np.int64)
+            windows = cut(texts, keys, self.model.tokenizer, self.plan)
+            own = windows.document
+            with _precision(self.model, self.spec):
+                scan(self.taps, windows, where[own], groups[own], state, self.batch_tokens, progress, pooling)
+            documents = pa.table(
+                {
+                    "document": pa.array(keys, pa.binary(16)),
+                    "row": pa.array(batch.rows, pa.int64()),
+                    "domain": pa.array(names, pa.string()),
+                    "id": pa.array(ids, pa.string()),
+                }
+            )
+            key_bytes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
+            kept.append(_Kept(windows, documents, key_bytes))
+            if pooling is None:  # with vectors, all or a fixed share of the windows stay
+                used = state.used_windows()
+                kept = [one for one in kept if np.isin(one.windows.ids[:, 0], used).any()]
+        vectors = None if pooling is None else pooling.vectors()
+        used = held_windows(state, vectors)
+        counts = {
+            "dead_letters": tally.dead.total(),
+            "documents": tally.documents,
+            "rows": tally.rows,
+            "tokens": int(state.tokens.sum()),
+            "windows": int(state.windows.sum()),
+        }
+        held = pa.concat_tables([WINDOWS.empty_table(), *(one.table(used) for one in kept)])
+        return ScanPartial(state, held, documents_of(held, [one.documents for one in kept]), counts, vectors)
+
+    def _pooling(self) -> Pooling | None:
+        vectors = self.spec.vectors
+        return None if vectors is None else Pooling(self.taps.hidden, vectors.one_in)
+
+    def _domain(self, name: str) -> str:
+        return name if not self.spec.domains or name in self.spec.domains else OTHER_DOMAINS
+
+    def again(self, windows: pa.Table, domain: np.ndarray, domains: Sequence[str]) -> Accumulator:
+        """The examples of some windows, in the schema WINDOWS, in float32; ``domain`` int64 [N] among ``domains``."""
+        selection = self.taps.selection
+        state = Accumulator(selection.rows, self.sizes, selection.floors(), list(domains))
+        scan(self.taps, self._windows(windows), domain, np.zeros(len(domain), np.int64), state, self.batch_tokens)
+        return state
+
+    def _windows(self, table: pa.Table) -> Windows:
+        return windows_of(table, len(self.plan.prefix))
+
+    def heat(self, rows: np.ndarray, slots: np.ndarray, at: np.ndarray, table: pa.Table) -> np.ndarray:
+        """Token activations of examples: float16 [R, k, window], NaN beyond a window and in empty slots."""
+        found = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
+        heat_maps(self.taps, self._windows(table), rows, slots, at, found, self.batch_tokens)
+        return found
+
+    def checked_saes(self, windows: pa.Table, base: Path) -> dict[str, CheckedSae]:
+        """Each autoencoder's latents on a sample of the windows' tokens, against a computation of its own.
+
+        Args:
+            windows: in the schema WINDOWS, those with the lowest names (a hash) first.
+            base: the folder of the audit file.
+
+        Raises:
+            AuditError: a latent is not what the files say.
+        """
+        found: dict[str, CheckedSae] = {}
+        if self.spec.saes:
+            samples = sample_inputs(self.taps, self._windows(windows))
+            for sae in self.spec.saes:
+                found[sae.name] = check_autoencoder(sae.name, base / sae.path, *samples[sae.name])
+        return found
+
+    def sae_notes(self) -> dict[str, list[str]]:
+        """What an autoencoder was trained on otherwise than it is read here, in sentences, by its name."""
+        return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
+
+    def encoder(self) -> TextEncoder:
+        """What gives any text the vector that a document of the corpus would have."""
+        return TextEncoder(self.model, self.taps, self.plan, self.batch_tokens)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Windows of a batch of documents."""
+
+    windows: Windows
+    documents: pa.Table
+    keys: np.ndarray
+
+    def table(self, used: np.ndarray) -> pa.Table:
+        return self.windows.table(np.flatnonzero(np.isin(self.windows.ids[:, 0], used)), self.keys)
+
+
+@contextmanager
+def open_scanner(loaded: LoadedAudit) -> Iterator[Scanner]:
+    """Load the model of an audit and hook its units; within the block it is what this process's workers use.
+
+    Raises:
+        UsageError: there is no embedding section, or model, units or windows are wrong.
+    """
+    with ExitStack() as stack:
+        scanner = _load(loaded, stack)
+        _live[scanner.key] = scanner
+        stack.callback(_live.pop, scanner.key)
+        yield scanner
+
+
+_live: dict[str, Scanner] = {}
+_loading = threading.Lock()
+_for_good = ExitStack()
+"""Holds the hooks of scanners that stay as long as the process; a stack that is forgotten takes its hooks off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanWorker:
+    """Scans splits into the store, in whatever process it is sent to.
+
+    Attributes:
+        key: of the scanner that sent it.
+        threads: of the CPU, for one forward pass; None leaves that to torch.
+    """
+
+    loaded: LoadedAudit
+    key: str
+    threads: int | None = None
+
+    def perform(self, task: ScanTask) -> None:
+        """Scan a split and leave its partial in the store.
+
+        Raises:
+            NoVerdictError: the split cannot be read.
+        """
+        board = process_board()
+        if (task.place / "state.npz").exists():  # an identical shard was scanned meanwhile
+            board.advance(task.split.weight)
+            return
+        scanner = self._scanner()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        done = 0
+
+        def progress(tokens: int) -> None:
+            nonlocal done
+            more = max(min(4 * tokens, task.split.weight - done), 0)  # about four bytes a token: no figure
+            done += more
+            board.advance(more)
+
+        try:
+            partial = scanner.scan(task.shard, task.split, progress)
+        except ShardError as error:
+            raise NoVerdictError(f"shard {task.shard.name}: {error.problem}") from None
+        write_partial(task.place, partial)
+        board.advance(task.split.weight - done)
+
+    def _scanner(self) -> Scanner:
+        with _loading:
+            if self.key not in _live:  # another process than that of `open_scanner`: loaded for as long as it lives
+                scanner = _load(self.loaded, _for_good)
+                if scanner.key != self.key:
+                    raise StoreError("a worker has another model or another version of torch than the driver")
+                _live[self.key] = scanner
+            return _live[self.key]
+
+
+def _precision(model: Model, spec: EmbeddingSpec) -> torch.autocast:
+    """Matrix products in the type that the spec asks for; sums, norms and softmax stay in float32."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=spec.dtype == "bfloat16")
+
+
+def _directions(path: Path, block: int) -> Directions:
+    return Directions(block, torch.from_numpy(load_vectors(path)))
+
+
+def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
+    audit, spec = loaded.spec, loaded.spec.embedding
+    if spec is None:
+        raise UsageError("the audit has no embedding section: it names a model and its units")
+    patterns = tuple(parse_pattern(text) for text in spec.units)
+    saes = {sae.name: load_autoencoder(loaded.base / sae.path, sae.ignore) for sae in spec.saes}
+    with_head = any(p.point == "logit" for p in patterns)
+    model = load_model(spec.model, loaded.base, spec.device, with_head, spec.prepend_bos)
+    check_window(model, spec.window)
+    for name, sae in saes.items():
+        _check_bos(name, sae.config, model, spec)
+    directions = {one.name: _directions(loaded.base / one.path, one.block) for one in spec.directions}
+    block = None
+    if spec.vectors is not None:
+        block = len(model.blocks) - 1 if spec.vectors.block is None else spec.vectors.block
+    taps = Taps(model, patterns, saes, directions, block)
+    card = model.card
+    plan = WindowPlan(spec.window, spec.overlap, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
+    files = [loaded.base / sae.path / name for sae in spec.saes for name in ("cfg.json", "sae_weights.safetensors")]
+    files += [loaded.base / one.path for one in spec.directions]
+    settings = {
+        "version": VERSION,
+        "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
+        "domain": facet_settings(audit.document.domain),
+        "scan": spec.scan_settings(),
+        "model": card.digest,
+        "windows": plan.digest,
+        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        "blocks": [one.block for one in spec.directions],
+        "torch": importlib.metadata.version("torch"),
+        "device": model.device.type,
+    } | ({"sae": SAE_VERSION} if saes else {})
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    stack.enter_context(taps.hooked())
+    with _precision(model, spec):
+        batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
+    sizes = ListSizes.of(spec)
+    slots = sizes if spec.dtype == "float32" else doubled(sizes)
+    configs = {name: sae.config for name, sae in saes.items()}
+    return Scanner(audit, spec, model, taps, plan, sizes, slots, block, configs, key, batch_tokens)
+
+
+def _check_bos(name: str, config: SaeConfig, model: Model, spec: EmbeddingSpec) -> None:
+    """See that windows begin as an autoencoder's did in training, unless the audit says how they begin."""
+    has, wanted = model.begins_with_bos, config.prepend_bos
+    if spec.prepend_bos is None and wanted not in (None, has):
+        raise UsageError(
+            f"sae.{name} was trained with prepend_bos: {str(wanted).lower()}, and the tokenizer puts "
+            f"{'a' if has else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
+            f"{str(wanted).lower()} to read windows as it was trained, or {str(has).lower()} to read them as they are"
+        )
+
+
+def _notes(config: SaeConfig, model: Model, spec: EmbeddingSpec) -> list[str]:
+    notes = []
+    if config.prepend_bos not in (None, model.begins_with_bos):
+        notes.append(
+            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, and embedding.prepend_bos has "
+            f"windows read {'with' if model.begins_with_bos else 'without'} a beginning-of-text token in front"
+        )
+    if config.context_size is not None and spec.window > config.context_size:
+        notes.append(f"it was trained on {config.context_size:,} tokens at once, and windows have {spec.window:,}")
+    return notes

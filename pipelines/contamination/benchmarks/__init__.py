@@ -1,0 +1,1 @@
+"""Benchmark items as they are read and compared: files, normal form, normalisation."""

@@ -1,0 +1,300 @@
+"""What every worker needs to know of an audit, and the work on one shard or split; free of any engine."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from corpus_audit.pipelines.contamination.decoys import DecoyPicker
+from corpus_audit.pipelines.contamination.measure import Contamination
+from corpus_audit.pipelines.contamination.scan import Scanner
+from corpus_audit.pipelines.counting.blocks import BlockBuilder
+from corpus_audit.pipelines.counting.memory import return_memory
+from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
+from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
+from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
+from corpus_audit.pipelines.measures.registry import READING, measures_of
+from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.path_patterns import path_values
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.formats.reader import read_split
+from corpus_audit.pipelines.reading.formats.splits import plan_shard
+from corpus_audit.pipelines.storage.partials import write_partial
+from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
+from corpus_audit.pipelines.tokens.verification import Verifier
+from corpus_audit.schemas.run.snapshot import Shard, ShardPlan, Split
+from corpus_audit.schemas.spec.audit import AuditSpec
+
+_COUNTING_VERSION = 1
+"""Part of every key that tokens go into: how text becomes counted ids."""
+
+_tokenizations: dict[TokenizerFile, Tokenization] = {}
+_tokenizations_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedShard:
+    """A shard as planned: its splits, those that are chosen, and what the store has of it already.
+
+    Attributes:
+        missing: measures of which the store has no whole partial for the shard.
+        todo: for each chosen split, the measures that must be counted (none when the split's partials are there).
+    """
+
+    plan: ShardPlan
+    chosen: tuple[Split, ...] = ()
+    missing: tuple[str, ...] = ()
+    todo: tuple[tuple[Split, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTask:
+    """Count the named measures of one split."""
+
+    index: int
+    shard: Shard
+    sha256: str
+    split: Split
+    measures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitResult:
+    """What counting a split came to; its partials are in the store unless there is an error."""
+
+    index: int
+    split: int
+    error: str | None = None
+    documents: int = 0
+    text_bytes: int = 0
+    verify_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One audit's work, as it is sent to workers.
+
+    Attributes:
+        spec: the audit.
+        tokenizer: the file, as used.
+        store: where partials are.
+        scratch: a folder of this run for what does not fit in memory.
+        verify_lowest: documents that each split verifies; see `Verifier`.
+        extra: measures beyond those that the spec alone decides, such as what a baseline shares.
+    """
+
+    spec: AuditSpec
+    tokenizer: TokenizerFile
+    store: ProfileStore
+    scratch: Path
+    verify_lowest: int = 0
+    extra: tuple[Measure, ...] = ()
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """Measures of documents, in order."""
+        return (*measures_of(self.spec), *self.extra)
+
+    def measure(self, name: str) -> Measure:
+        """The measure of that name, the readers' among them."""
+        return next(measure for measure in (*self.measures, *READING) if measure.name == name)
+
+    @cached_property
+    def keys(self) -> KeyMaker:
+        """Makes the keys of this audit's partials."""
+        tokenization = self.tokenization
+        return KeyMaker.of(
+            self.spec,
+            (*self.measures, *READING),
+            f"{tokenization.identity}:{_COUNTING_VERSION}",
+            f"{tokenization.path}={tokenization.path_version}, tokenizers={tokenization.reference_version}",
+        )
+
+    @property
+    def tokenization(self) -> Tokenization:
+        """The process's tokenizers for this audit."""
+        with _tokenizations_lock:
+            if self.tokenizer not in _tokenizations:
+                _tokenizations[self.tokenizer] = Tokenization(self.tokenizer)
+            return _tokenizations[self.tokenizer]
+
+    def decided(self) -> Job:
+        """The job with the tokenizer's path decided here, so that every worker takes the same one or fails.
+
+        Raises:
+            UsageError: the fast path is asked for and not admitted.
+        """
+        tokenization = self.tokenization
+        file = tokenization.decided()
+        with _tokenizations_lock:
+            _tokenizations[file] = tokenization
+        return replace(self, tokenizer=file)
+
+    def _scanner(self, measures: Collection[str]) -> Scanner | None:
+        """That of the measure among those named which scans; a block has the hits of one."""
+        scanning = (m.scanner for m in self.extra if isinstance(m, Contamination) and m.name in measures)
+        return next(scanning, None)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {
+            name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest", "extra")
+        }
+
+    def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
+        """Where a shard's or a split's partial is, or would be."""
+        key = self.keys.key(measure, sha256, path_values(shard, self.spec.document), split)
+        return self.store.partial_path(measure, key)
+
+    def partials_of(self, shard: Shard, sha256: str) -> list[Path]:
+        """Where the partials of a whole shard are that this audit merges or reads."""
+        wanted = [measure for measure in (*self.measures, *READING) if measure.wants(sha256, self.spec)]
+        return [self.path_of(measure.name, shard, sha256) for measure in wanted]
+
+    def plan(self, shard: Shard, known: ShardPlan | None, progress: Callable[[int], None]) -> PlannedShard:
+        """Hash a shard and find its splits unless that is known, choose among them, and look up what the store has."""
+        plan = known
+        if plan is None:
+            plan = plan_shard(shard, None, progress)
+        elif shard.expected_sha256 not in (None, plan.sha256):
+            plan = plan_shard(shard, plan.sha256, progress)  # which says what the manifest has against it
+        else:
+            progress(shard.size)
+        if plan.error is not None:
+            return PlannedShard(plan)
+        try:
+            values = path_values(shard, self.spec.document)
+        except ShardError as error:
+            return PlannedShard(ShardPlan(shard, plan.sha256, plan.digest_computed, error=error.problem))
+        chosen = tuple(split for split in plan.splits if self._is_chosen(plan.sha256, split))
+        wanted = (*self.measures, *READING)
+        names = [measure.name for measure in wanted if measure.wants(plan.sha256, self.spec)]
+        missing = tuple(name for name in names if not self.store.has(name, self.keys.key(name, plan.sha256, values)))
+        todo = []
+        for split in chosen if missing else ():
+            keys = {name: self.keys.key(name, plan.sha256, values, split) for name in missing}
+            lacking = tuple(name for name in missing if not self.store.has(name, keys[name]))
+            if lacking:
+                todo.append((split, lacking))
+        return PlannedShard(plan, chosen, missing, tuple(todo))
+
+    def _is_chosen(self, sha256: str, split: Split) -> bool:
+        sample = self.spec.sample
+        if sample is None or sample.share >= 1.0:
+            return True
+        text = f"{sample.seed}:{sha256}:{split.start}:{split.stop}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") < sample.share * 2**64
+
+    def count(self, task: SplitTask) -> SplitResult:
+        """Read a split once, count what is asked, and put the partials into the store.
+
+        Raises:
+            TokenizerMismatchError: the fast tokenizer is wrong on a document.
+        """
+        board = process_board()
+        tally = SplitTally()
+        verifier = Verifier(self.tokenization, self.verify_lowest, task.shard.name)
+        key = hashlib.sha256(f"{task.sha256}:{task.split.start}:{task.split.stop}".encode()).digest()
+        builder = BlockBuilder(
+            task.split.index,
+            int.from_bytes(key[:8], "big"),
+            self.tokenization,
+            verifier,
+            self.spec.excerpts and "samples" in task.measures,
+            self._scanner(task.measures),
+        )
+        read_by = {m.name for m in READING}
+        accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in read_by}
+        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        text_bytes = 0
+        board.shard_started(task.shard.name)
+        try:
+            with TemporaryDirectory(dir=self.scratch) as folder:
+                dead = 0
+                for batch in read_split(task.shard, task.split, settings, tally):
+                    size = builder.add(batch)
+                    text_bytes += size
+                    board.advance(bytes=size, documents=len(batch), dead_letters=tally.dead.total() - dead)
+                    dead = tally.dead.total()
+                    if builder.full:
+                        self._take(builder, accumulators, Path(folder))
+                        return_memory()  # blocks of many documents or domains leave much behind
+                self._take(builder, accumulators, Path(folder))
+                verifier.finish()
+                board.advance(bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead)
+                for name, accumulator in accumulators.items():
+                    accumulator.write(self.path_of(name, task.shard, task.sha256, task.split))
+        except ShardError as error:
+            return SplitResult(task.index, task.split.index, error=error.problem)
+        finally:
+            board.shard_finished(task.shard.name)
+        for name, partial in (
+            ("coverage", coverage_partial(task.split.index, tally, builder.nul_documents)),
+            ("verification", verification_partial(verifier.documents)),
+        ):
+            if name in task.measures:
+                write_partial(self.path_of(name, task.shard, task.sha256, task.split), partial)
+        self.store.made(self.path_of(name, task.shard, task.sha256, task.split) for name in task.measures)
+        board.split_done()
+        return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
+
+    def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
+        """Show the documents of a split to a picker, or tell it why they cannot be read."""
+        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        board = process_board()
+        board.shard_started(task.shard.name)
+        seen = 0
+        try:
+            for batch in read_split(task.shard, task.split, settings, SplitTally()):
+                picker.add(batch)
+                size = int(batch.text.nbytes)
+                seen += size
+                board.advance(bytes=size, documents=len(batch))
+        except ShardError as error:
+            picker.problems.append(str(error))
+        finally:
+            board.shard_finished(task.shard.name)
+        board.advance(bytes=max(0, task.split.weight - seen))
+
+    @staticmethod
+    def _take(builder: BlockBuilder, accumulators: dict[str, Accumulator], folder: Path) -> None:
+        block = builder.take()
+        if block is not None:
+            for accumulator in accumulators.values():
+                accumulator.add(block)
+                accumulator.spill(folder)
+
+    def discard_token_counts(self, planned: PlannedShard) -> None:
+        """Remove what the store has of a shard that depends on token ids: they were seen to be wrong."""
+        shard, sha256 = planned.plan.shard, planned.plan.sha256
+        names = [measure.name for measure in (*self.measures, *READING) if measure.uses_tokens]
+        self.store.discard(
+            self.path_of(name, shard, sha256, split) for name in names for split in (None, *planned.chosen)
+        )
+
+    def compact(self, planned: PlannedShard) -> None:
+        """Merge a shard's splits into one partial a measure, and drop those of the splits."""
+        shard, sha256 = planned.plan.shard, planned.plan.sha256
+        for name in planned.missing:
+            sources = [self.path_of(name, shard, sha256, split) for split in planned.chosen]
+            target = self.path_of(name, shard, sha256)
+            if len(sources) == 1:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if sources[0].exists():  # else another run with the same store was faster
+                    sources[0].replace(target)
+                    self.store.renamed(sources[0], target)
+            elif sources:
+                if target.exists() and not all(source.exists() for source in sources):
+                    continue  # another run with the same store was faster
+                merge_files(self.measure(name), sources, target)
+                for source in sources:
+                    source.unlink(missing_ok=True)
+                self.store.replaced(sources, target)
+            else:
+                write_partial(target, self.measure(name).empty())
+                self.store.made([target])

@@ -1,0 +1,297 @@
+"""The merged profile of a snapshot, as published tables of integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.pipelines.counting.facet_listing import FacetListing, named
+from corpus_audit.pipelines.kernels.text.hashing import digests
+from corpus_audit.pipelines.measures import domains, duplicates, lengths, neighbours, samples, split_totals, tokens
+from corpus_audit.pipelines.measures.base import Measure
+from corpus_audit.pipelines.statistics.intervals.lengths import bucket_edges
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.count_tables import CountTable
+from corpus_audit.pipelines.storage.partials import Partial, PartialReader
+from corpus_audit.schemas.tables import run_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The merged partials of every measure.
+
+    Attributes:
+        files: (measure, table) -> partial file that holds the table.
+        facets: facet names in the order of their numbers, the primary one first.
+        clustered: whether a cluster field is set.
+    """
+
+    files: dict[tuple[str, str], Path]
+    facets: tuple[str, ...]
+    clustered: bool
+
+    def reader(self, measure: str, table: str) -> PartialReader:
+        """The partial that holds a table, its digest checked."""
+        return PartialReader(self.files[measure, table])
+
+    def whole(self, measure: Measure) -> Partial:
+        """The merged partial of a measure whose tables fit into memory."""
+        readers = {name: self.reader(measure.name, name) for name in measure.tables()}
+        first = next(iter(readers.values()))
+        found = {name: readers[name].table(name, spec) for name, spec in measure.tables().items()}
+        return Partial(first.names, found, first.facts)
+
+    def domains(self) -> tuple[pa.Table, pa.Table | None]:
+        """Tables DOMAINS and, if clusters are not documents, CLUSTER_GROUPS."""
+        listing = FacetListing.of(self.reader("domains", "values"), self.facets)
+        if not self.clustered:
+            return listing.table(None), None
+        clusters = listing.clusters(self.reader("domains", "clusters"))
+        return listing.table(clusters), listing.cluster_groups(self.reader("domains", "groups"))
+
+    def documents_without_cluster(self) -> int:
+        """Documents that have no cluster value, each of which is a cluster; 0 where no cluster field is set."""
+        chunks = self.reader("domains", "values").chunks("values", domains.VALUES)
+        primary = ((chunk.columns["facet"] == 0, chunk.columns["alone"]) for chunk in chunks)
+        return sum(int(alone[is_primary].sum()) for is_primary, alone in primary)
+
+    def split_totals(self) -> pa.Table | None:
+        """Columns facet, value, split, documents, bytes, tokens of a sampled audit."""
+        if ("split_totals", "totals") not in self.files:
+            return None
+        reader = self.reader("split_totals", "totals")
+        table = reader.table("totals", split_totals.TOTALS)
+        listing = FacetListing.of(self.reader("domains", "values"), self.facets)
+        rows = listing.find(table)
+        _, split = np.unique(table.columns["split"], return_inverse=True)
+        return pa.table(
+            {
+                "facet": listing.facet_names(table.columns["facet"]),
+                "value": listing.names(rows),
+                "split": split.astype(np.int64),
+                "documents": table.columns["documents"],
+                "bytes": table.columns["bytes"],
+                "tokens": table.columns["tokens"],
+            }
+        )
+
+    def lengths(self) -> pa.Table:
+        """Table LENGTHS."""
+        reader = self.reader("lengths", "histogram")
+        table = reader.table("histogram", lengths.HISTOGRAM)
+        domain, number = count_tables.split_cells(table.columns["cell"])
+        unit, bucket = lengths.split_number(number)
+        edges = bucket_edges()
+        return pa.table(
+            {
+                "domain": named(reader.names, domain),
+                "unit": named(lengths.UNITS, unit),
+                "low": edges[bucket],
+                "high": edges[bucket + 1] - 1,
+                "documents": table.columns["documents"],
+            },
+            schema=run_tables.LENGTHS,
+        )
+
+    def duplicate_hashes(self) -> Iterator[CountTable]:
+        """Merged rows of (hash, domain), streamed."""
+        return self.reader("duplicates", "hashes").chunks("hashes", duplicates.HASHES)
+
+    def duplicates(self) -> pa.Table:
+        """Table DUPLICATES."""
+        reader = self.reader("duplicates", "hashes")
+        totals = duplicates.DuplicateTotals(len(reader.names))
+        for chunk in _whole_keys(reader.chunks("hashes", duplicates.HASHES)):
+            totals.add(chunk)
+
+        def column(overall: int, by_domain: np.ndarray) -> np.ndarray:
+            return np.concatenate(([overall], by_domain)).astype(np.int64)
+
+        documents = column(int(totals.documents.sum()), totals.documents)
+        distinct = column(totals.overall_distinct, totals.distinct)
+        token_sums = column(int(totals.tokens.sum()), totals.tokens)
+        distinct_tokens = column(totals.overall_distinct_tokens, totals.distinct_tokens)
+        return pa.table(
+            {
+                "domain": pa.array([run_tables.ALL_DOMAINS, *reader.names], pa.string()),
+                "documents": documents,
+                "distinct": distinct,
+                "duplicate_documents": documents - distinct,
+                "across_documents": column(int(totals.across_documents.sum()), totals.across_documents),
+                "tokens": token_sums,
+                "distinct_tokens": distinct_tokens,
+                "duplicate_tokens": token_sums - distinct_tokens,
+                "across_tokens": column(int(totals.across_tokens.sum()), totals.across_tokens),
+            },
+            schema=run_tables.DUPLICATES,
+        )
+
+    def document_hashes(self) -> Iterator[pa.Table]:
+        """Table DOCUMENT_HASHES, in pieces."""
+        reader = self.reader("duplicates", "hashes")
+        for chunk in reader.chunks("hashes", duplicates.HASHES):
+            yield pa.table(
+                {
+                    "hash": hash_column(chunk),
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "documents": chunk.columns["documents"],
+                    "tokens": chunk.columns["tokens"],
+                },
+                schema=run_tables.DOCUMENT_HASHES,
+            )
+
+    def token_counts(self, measure: str = "tokens") -> Iterator[pa.Table]:
+        """Table TOKEN_COUNTS, in pieces; of a measure that counts as `Tokens` does."""
+        reader = self.reader(measure, "cells")
+        for chunk in reader.chunks("cells", tokens.CELLS):
+            domain, token = count_tables.split_cells(chunk.columns["cell"])
+            columns = chunk.columns
+            yield pa.table(
+                {
+                    "domain": _dictionary(reader.names, domain),
+                    "token": token.astype(np.int32),
+                    "count": columns["count"],
+                    "documents": columns["documents"],
+                    "sum_squared": count_tables.wide_to_decimal(columns["squared"], columns["squared_high"]),
+                    "sum_product": count_tables.wide_to_decimal(columns["product"], columns["product_high"]),
+                },
+                schema=run_tables.TOKEN_COUNTS,
+            )
+
+    @property
+    def groups_by_domain(self) -> bool:
+        """Whether hash groups are kept by domain; overall otherwise."""
+        return self.reader("tokens", "overall_groups").rows("overall_groups") == 0
+
+    def token_groups(self, measure: str = "tokens") -> Iterator[pa.Table]:
+        """Table TOKEN_GROUPS, in pieces; of a measure that counts as `Tokens` does."""
+        reader = self.reader(measure, "domain_groups")
+        for chunk in reader.chunks("domain_groups", tokens.DOMAIN_GROUPS):
+            domain, token = count_tables.split_cells(chunk.columns["cell"])
+            yield _token_groups(reader.names, domain, token, chunk)
+        for chunk in reader.chunks("overall_groups", tokens.OVERALL_GROUPS):
+            token = chunk.columns["token"]
+            yield _token_groups((run_tables.ALL_DOMAINS,), np.zeros(len(chunk), np.int64), token, chunk)
+
+    def shared_token_counts(self, baselines: Mapping[str, str]) -> Iterator[pa.Table]:
+        """Table SHARED_TOKEN_COUNTS, in pieces; ``baselines`` are digests of baselines and the measures' names."""
+        for digest in sorted(baselines):
+            for piece in self.token_counts(baselines[digest]):
+                yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_COUNTS)
+
+    def shared_token_groups(self, baselines: Mapping[str, str]) -> Iterator[pa.Table]:
+        """Table SHARED_TOKEN_GROUPS, in pieces; ``baselines`` as above."""
+        for digest in sorted(baselines):
+            for piece in self.token_groups(baselines[digest]):
+                yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_GROUPS)
+
+    def token_examples(self, texts: pa.Array) -> Iterator[pa.Table]:
+        """Table TOKEN_EXAMPLES, in pieces; ``texts`` says what every token id decodes to."""
+        reader = self.reader("tokens", "examples")
+        for chunk in reader.chunks("examples", tokens.EXAMPLES):
+            token = chunk.columns["token"].astype(np.int32)
+            yield pa.table(
+                {
+                    "token": token,
+                    "hash": hash_column(chunk),
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "id": _optional_text(chunk.columns["id"]),
+                    "text": texts.take(pa.array(token)),
+                },
+                schema=run_tables.TOKEN_EXAMPLES,
+            )
+
+    def minhash(self) -> Iterator[pa.Table]:
+        """Table MINHASH, in pieces."""
+        reader = self.reader("neighbours", "signatures")
+        for chunk in reader.chunks("signatures", neighbours.SIGNATURES):
+            yield pa.table(
+                {
+                    "hash": hash_column(chunk),
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "documents": chunk.columns["documents"],
+                    "tokens": chunk.columns["tokens"],
+                    "signature": chunk.columns["signature"].cast(pa.binary()).cast(pa.binary(512)),
+                },
+                schema=run_tables.MINHASH,
+            )
+
+    def samples(self) -> Iterator[pa.Table]:
+        """Table SAMPLES, in pieces."""
+        reader = self.reader("samples", "samples")
+        for chunk in reader.chunks("samples", samples.SAMPLES):
+            yield pa.table(
+                {
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "hash": hash_column(chunk),
+                    "documents": chunk.columns["documents"],
+                    "tokens": chunk.columns["tokens"],
+                    "excerpt": _optional_text(chunk.columns["excerpt"]),
+                    "buckets": _lists(chunk.columns["buckets"], "<i2", pa.int16()),
+                    "counts": _lists(chunk.columns["counts"], "<u2", pa.int32()),
+                },
+                schema=run_tables.SAMPLES,
+            )
+
+
+def hash_column(table: CountTable) -> pa.Array:
+    """binary(16) of the content hashes of a table."""
+    raw = digests(table.columns["high"], table.columns["low"])
+    return pa.Array.from_buffers(pa.binary(16), len(table), [None, pa.py_buffer(raw.tobytes())])
+
+
+def _dictionary(names: Sequence[str], positions: np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32)), pa.array(list(names), pa.string()))
+
+
+def _with_baseline(piece: pa.Table, digest: str, schema: pa.Schema) -> pa.Table:
+    column = _dictionary((digest,), np.zeros(len(piece), np.int64))
+    return pa.table({"baseline": column, **{name: piece[name] for name in piece.column_names}}, schema=schema)
+
+
+def _optional_text(column: pa.Array) -> pa.Array:
+    """Text, null where it is empty."""
+    return pc.if_else(pc.equal(pc.binary_length(column), 0), pa.scalar(None, pa.string()), column.cast(pa.string()))
+
+
+def _lists(column: pa.Array, packed: str, value_type: pa.DataType) -> pa.Array:
+    width = np.dtype(packed).itemsize
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2]
+    values = np.frombuffer(data, packed) if data else np.empty(0, packed)
+    return pa.ListArray.from_arrays(pa.array((offsets // width).astype(np.int32)), pa.array(values, value_type))
+
+
+def _token_groups(names: Sequence[str], domain: np.ndarray, token: np.ndarray, chunk: CountTable) -> pa.Table:
+    masks = chunk.columns["groups"]
+    offsets = np.zeros(len(masks) + 1, np.int32)
+    np.cumsum(np.bitwise_count(masks), out=offsets[1:])
+    return pa.table(
+        {
+            "domain": _dictionary(names, domain),
+            "token": token.astype(np.int32),
+            "groups": masks,
+            "counts": pa.ListArray.from_arrays(pa.array(offsets), pa.array(chunk.counts)),
+        },
+        schema=run_tables.TOKEN_GROUPS,
+    )
+
+
+def _whole_keys(chunks: Iterator[CountTable]) -> Iterator[CountTable]:
+    """The same rows, cut so that all rows of one hash are in one piece."""
+    held: CountTable | None = None
+    for chunk in chunks:
+        if held is not None:
+            chunk = count_tables.concatenate([held, chunk])
+        high = chunk.columns["high"]
+        last = int(np.searchsorted(high, high[-1], side="left"))
+        held = chunk.slice(last, len(chunk))
+        if last:
+            yield chunk.slice(0, last)
+    if held is not None:
+        yield held

@@ -1,0 +1,69 @@
+"""Which partials of its store a run was made of, so that the others can be told when space is wanted back.
+
+Under ``<store>/used/<run>`` one line a partial, its path below ``<store>/partials``. Written for the store of the run's
+own output folder. A run with another's store leaves ``<store>/shared``: no folder knows then what the others need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from corpus_audit.pipelines.storage.atomic import atomic_write
+
+
+def own_store(output: Path) -> Path:
+    """The store that an output folder has to itself, unless its spec names another."""
+    return output.resolve() / ".store"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPartial:
+    """A file among the partials: its path below them, its bytes, and when it was written (seconds since 1970)."""
+
+    name: str
+    path: Path
+    bytes: int
+    written: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsedPartials:
+    """The lists of a store."""
+
+    root: Path
+
+    def record(self, run: str, partials: Iterable[Path]) -> None:
+        """Write down what a run is made of."""
+        names = sorted({path.relative_to(self.root / "partials").as_posix() for path in partials})
+        (self.root / "used").mkdir(parents=True, exist_ok=True)
+        atomic_write(self.root / "used" / run, "".join(f"{name}\n" for name in names).encode())
+
+    def of(self, run: str) -> frozenset[str] | None:
+        """What a run is made of; None where that was not written down."""
+        try:
+            return frozenset((self.root / "used" / run).read_text(encoding="utf-8").splitlines())
+        except FileNotFoundError:
+            return None
+
+    def share(self) -> None:
+        """Say that a run of another output folder uses the store."""
+        (self.root / "shared").touch()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a run of another output folder has used the store."""
+        return (self.root / "shared").exists()
+
+    def forget(self, run: str) -> None:
+        """Remove the list of a run that is gone."""
+        (self.root / "used" / run).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[StoredPartial]:
+        """Every file among the partials, those that a killed process was writing too."""
+        folder = self.root / "partials"
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                stat = path.stat()
+                yield StoredPartial(path.relative_to(folder).as_posix(), path, stat.st_size, stat.st_mtime)

@@ -1,0 +1,1 @@
+"""From merged counters to published figures with their uncertainty."""

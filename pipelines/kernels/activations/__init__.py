@@ -1,0 +1,1 @@
+"""Activations of windows reduced, top lists merged, dot products."""

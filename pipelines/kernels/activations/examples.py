@@ -1,0 +1,237 @@
+"""Lists of the best examples of many units over distinct contexts, and samples by bins: inserted into and merged.
+
+A slot is a value, a window, the peak's position in it and the hash of the tokens that end there. The order is total:
+value descending, then window ascending.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.activations.windows import mixed, sample_bin
+from corpus_audit.pipelines.kernels.compiler.jit import kernel
+
+EMPTY = np.uint64(2**64 - 1)
+"""The window of an empty slot."""
+
+
+@kernel
+def better(v, w, other_v, other_w):
+    """Whether an example comes before another."""
+    return v > other_v or (v == other_v and w < other_w)
+
+
+@kernel
+def insert(
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+    row: int,
+    v: float,
+    w: int,
+    p: int,
+    c: int,
+) -> None:
+    """Put an example into a row unless the row's last, or its own context's, is better."""
+    k = value.shape[1]
+    if not better(v, w, value[row, k - 1], window[row, k - 1]):
+        return
+    at = k - 1
+    for i in range(k):
+        if window[row, i] == EMPTY:
+            break
+        if context[row, i] == c:
+            if not better(v, w, value[row, i], window[row, i]):
+                return
+            at = i
+            break
+    while at > 0 and better(v, w, value[row, at - 1], window[row, at - 1]):
+        value[row, at] = value[row, at - 1]
+        window[row, at] = window[row, at - 1]
+        position[row, at] = position[row, at - 1]
+        context[row, at] = context[row, at - 1]
+        at -= 1
+    value[row, at] = v
+    window[row, at] = w
+    position[row, at] = p
+    context[row, at] = c
+
+
+@kernel
+def merge_lists(
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+    other_value: np.ndarray,
+    other_window: np.ndarray,
+    other_position: np.ndarray,
+    other_context: np.ndarray,
+) -> None:
+    """Insert every example of other lists, [R, k'], into the same rows of lists [R, k]."""
+    for row in range(other_value.shape[0]):
+        for i in range(other_value.shape[1]):
+            if other_window[row, i] == EMPTY:
+                break
+            insert(
+                value,
+                window,
+                position,
+                context,
+                row,
+                other_value[row, i],
+                other_window[row, i],
+                other_position[row, i],
+                other_context[row, i],
+            )
+
+
+@kernel
+def sample_order(window, row):
+    """A hash by which a row's samples are chosen: the lowest stay."""
+    return mixed(window ^ mixed(np.uint64(row + 1)))
+
+
+@kernel
+def sample_wanted(window, row, bin_, w):
+    """Whether a bin has room for a window, or keeps one of higher hash; a window that is there may be wanted again."""
+    last = window[row, bin_, window.shape[2] - 1]
+    return last == EMPTY or sample_order(w, row) < sample_order(last, row)
+
+
+@kernel
+def insert_sample(value, window, position, context, row, bin_, v, w, p, c):
+    """Put an example into a bin of samples, [R, bins, s] arrays, unless s windows of lower hash are there."""
+    s = value.shape[2]
+    order = sample_order(w, row)
+    at = s
+    for i in range(s):
+        other = window[row, bin_, i]
+        if other == w:
+            return
+        if other == EMPTY or order < sample_order(other, row):
+            at = i
+            break
+    if at == s:
+        return
+    for i in range(s - 1, at, -1):
+        value[row, bin_, i] = value[row, bin_, i - 1]
+        window[row, bin_, i] = window[row, bin_, i - 1]
+        position[row, bin_, i] = position[row, bin_, i - 1]
+        context[row, bin_, i] = context[row, bin_, i - 1]
+    value[row, bin_, at] = v
+    window[row, bin_, at] = w
+    position[row, bin_, at] = p
+    context[row, bin_, at] = c
+
+
+@kernel
+def merge_bins(
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+    other_value: np.ndarray,
+    other_window: np.ndarray,
+    other_position: np.ndarray,
+    other_context: np.ndarray,
+) -> None:
+    """Insert every sample of other bins, [R, bins, s'], into the same bins."""
+    for row in range(other_value.shape[0]):
+        for bin_ in range(other_value.shape[1]):
+            for i in range(other_value.shape[2]):
+                if other_window[row, bin_, i] == EMPTY:
+                    break
+                insert_sample(
+                    value,
+                    window,
+                    position,
+                    context,
+                    row,
+                    bin_,
+                    other_value[row, bin_, i],
+                    other_window[row, bin_, i],
+                    other_position[row, bin_, i],
+                    other_context[row, bin_, i],
+                )
+
+
+@kernel
+def offer(
+    chosen: np.ndarray,
+    peak: np.ndarray,
+    at: np.ndarray,
+    windows: np.ndarray,
+    contexts: np.ndarray,
+    row: int,
+    floors: np.ndarray,
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+) -> None:
+    """Offer the peaks [B, U] of chosen windows, ``at`` their positions, to lists: few are above a list's last."""
+    last = value.shape[1] - 1
+    for b in chosen:
+        w = windows[b]
+        for u in range(peak.shape[1]):
+            v = peak[b, u]
+            r = row + u
+            if v < value[r, last] or v <= floors[r] or (v == value[r, last] and w >= window[r, last]):
+                continue
+            t = at[b, u]
+            insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
+
+
+@kernel
+def offer_lowest(
+    lowest: np.ndarray,
+    at: np.ndarray,
+    windows: np.ndarray,
+    contexts: np.ndarray,
+    row: int,
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+) -> None:
+    """Offer the lowest activations [B, U] of windows, ``at`` their positions, to lists of minus the value."""
+    last = value.shape[1] - 1
+    for b in range(lowest.shape[0]):
+        w = windows[b]
+        for u in range(lowest.shape[1]):
+            v = -lowest[b, u]
+            r = row + u
+            if v < value[r, last] or (v == value[r, last] and w >= window[r, last]):
+                continue
+            t = at[b, u]
+            insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
+
+
+@kernel
+def offer_samples(
+    peak: np.ndarray,
+    at: np.ndarray,
+    windows: np.ndarray,
+    contexts: np.ndarray,
+    row: int,
+    floors: np.ndarray,
+    value: np.ndarray,
+    window: np.ndarray,
+    position: np.ndarray,
+    context: np.ndarray,
+) -> None:
+    """Offer peaks [B, U], ``at`` their positions, to the bins of their units."""
+    for b in range(peak.shape[0]):
+        w = windows[b]
+        for u in range(peak.shape[1]):
+            v = peak[b, u]
+            r = row + u
+            if v <= floors[r]:
+                continue
+            bin_ = sample_bin(v)
+            if not sample_wanted(window, r, bin_, w):
+                continue
+            t = at[b, u]
+            insert_sample(value, window, position, context, r, bin_, v + np.float32(0), w, t, contexts[b, t])

@@ -1,0 +1,30 @@
+"""How kernels are compiled: once a machine, cached on disk, releasing the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import numba
+
+from corpus_audit.pipelines.kernels.compiler.machine_code import MachineCode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile ``function`` on first use and keep the machine code beside the source, or in the user's cache.
+
+    A change of any kernel outdates what is kept of all. Where neither folder can be written the kernel is compiled anew
+    in every process.
+    """
+    compiled = numba.njit(nogil=True)(function)
+    with suppress(RuntimeError):  # numba's "no locator available": nowhere to keep the machine code
+        compiled._cache = MachineCode(function)
+    return compiled
+
+
+def inlined(function: F) -> F:
+    """Compile a helper that other kernels call."""
+    return numba.njit(inline="always")(function)

@@ -1,0 +1,1 @@
+"""The scan of documents for n-grams of benchmark texts."""

@@ -1,0 +1,102 @@
+"""How much of a prompt one place of a document holds, weighted by IDF, and whether the answer is behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
+from corpus_audit.pipelines.kernels.contamination.scan import IDF_ANSWER_REACH, IDF_GRAM, IDF_SLACK, MILLION
+from corpus_audit.pipelines.kernels.text.normalised_words import base_power, finish, rolled
+
+_IDF_POWER = base_power(IDF_GRAM - 1)
+
+
+@inlined
+def _slot(table, h):
+    """Where a value is in a table, or the free slot where it would be."""
+    at = np.int64(finish(h)) & (len(table) - 1)
+    while table[at] != h and table[at] != 0:
+        at = (at + 1) & (len(table) - 1)
+    return at
+
+
+@inlined
+def _place(table, h):
+    table[_slot(table, h)] = h
+
+
+@kernel
+def idf_overlap(hashes, low, high, texts, start, stop):
+    """IDF-weighted share, in millionths, of the 5-grams at places ``start`` to ``stop`` that words ``low`` to ``high``
+    of the document hold."""
+    count = high - low - IDF_GRAM + 1
+    size = 16
+    while size < 2 * count:
+        size *= 2
+    table = np.zeros(size, np.uint64)
+    h = np.uint64(0)
+    for i in range(low, high):
+        h = rolled(h, hashes[i - IDF_GRAM] if i >= low + IDF_GRAM else np.uint64(0), hashes[i], _IDF_POWER)
+        if i >= low + IDF_GRAM - 1:
+            _place(table, h)
+    text_hashes, weights = texts.hashes, texts.weights
+    held = total = np.int64(0)
+    h = np.uint64(0)
+    for i in range(start, stop):
+        leaving = text_hashes[i - IDF_GRAM] if i >= start + IDF_GRAM else np.uint64(0)
+        h = rolled(h, leaving, text_hashes[i], _IDF_POWER)
+        weight = weights[i - IDF_GRAM + 1] if i >= start + IDF_GRAM - 1 else np.int64(0)
+        if weight > 0:
+            total += weight
+            if table[_slot(table, h)] == h:
+                held += weight
+    return held * MILLION // total if total > 0 else np.int64(0)
+
+
+@kernel
+def _holds(hashes, low, high, texts, start, stop):
+    size = stop - start
+    for i in range(low, high - size + 1):
+        k = 0
+        while k < size and hashes[i + k] == texts.hashes[start + k]:
+            k += 1
+        if k == size:
+            return True
+    return False
+
+
+@kernel
+def idf_score(hashes, n, text, texts, origin):
+    """decon's overlap of the prompt in millionths, 0 where the text has an answer and it is not near.
+
+    Args:
+        hashes: words of the document, ``n`` of them.
+        text: the text.
+        texts: all texts.
+        origin: the document's word that stands for the text's first; may be negative.
+    """
+    start, stop = texts.starts[text], texts.starts[text + 1]
+    middle = start + texts.prompts[text]
+    low = max(0, origin - IDF_SLACK)
+    high = min(n, origin + texts.prompts[text] + IDF_SLACK)
+    score = idf_overlap(hashes, low, high, texts, start, middle)
+    answer = stop - middle
+    if score == 0 or answer == 0:
+        return score
+    high = min(n, high + max(2 * answer, IDF_ANSWER_REACH))
+    if answer < IDF_GRAM:
+        near = _holds(hashes, low, high, texts, middle, stop)
+    else:
+        near = idf_overlap(hashes, low, high, texts, middle, stop) >= 8 * MILLION // 10
+    return score if near else np.int64(0)
+
+
+@kernel
+def best_idf_score(hashes, n, text, texts, origins):
+    """The best `idf_score` over some places of a document, int64, the same place any number of times."""
+    best = np.int64(0)
+    for origin in np.unique(origins):
+        best = max(best, idf_score(hashes, n, text, texts, origin))
+        if best == MILLION:
+            break
+    return best

@@ -1,0 +1,1 @@
+"""Token counters, merges of cells and groups, look-ups, variable-length integers."""

@@ -1,0 +1,159 @@
+"""Merging tables of cells (domain, number) by adding into dense arrays: no sort, one pass a column, without the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
+from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
+
+MOST_PLACES = 8
+"""Dense places that a row may cost before sorting is cheaper."""
+
+
+@inlined
+def _place(cell, first, width):
+    return ((cell >> np.uint64(32)) - first) * width + (cell & np.uint64(0xFFFFFFFF))
+
+
+@kernel
+def _widest(cells):
+    width = np.uint64(0)
+    for cell in cells:
+        width = max(width, cell & np.uint64(0xFFFFFFFF))
+    return width
+
+
+@kernel
+def _mark(cells, first, width, rows):
+    for cell in cells:
+        rows[_place(cell, first, width)] = 1
+
+
+@kernel
+def _number(first, width, rows, out):
+    """Turn marks into row numbers; the cell of every row into ``out``; returns the rows."""
+    n = 0
+    for place in range(len(rows)):
+        if rows[place]:
+            out[n] = ((first + np.uint64(place) // width) << np.uint64(32)) | (np.uint64(place) % width)
+            rows[place] = n
+            n += 1
+    return n
+
+
+@kernel
+def _rows(cells, first, width, rows, out):
+    for i in range(len(cells)):
+        out[i] = rows[_place(cells[i], first, width)]
+
+
+@kernel
+def _add(rows, values, sums):
+    for i in range(len(rows)):
+        sums[rows[i]] += values[i]
+
+
+@kernel
+def _largest(values):
+    largest = np.int64(0)
+    for value in values:
+        largest = max(largest, abs(value))
+    return largest
+
+
+@kernel
+def _add_groups(rows, masks, counts, cursors, at, size, out_masks, out_counts):
+    """Rows of all parts, one part after the other; ``cursors`` [parts + 1] and ``at`` [parts] are where parts begin."""
+    sums = np.zeros(64, np.int64)
+    parts = len(at)
+    stops = cursors[1:].copy()
+    n = 0
+    for row in range(size):
+        union = np.uint64(0)
+        for part in range(parts):
+            i = cursors[part]
+            if i < stops[part] and rows[i] == row:
+                cursors[part] = i + 1
+                mask = masks[i]
+                union |= mask
+                k = at[part]
+                while mask != 0:
+                    sums[lowest_bit(mask)] += counts[k]
+                    k += 1
+                    mask &= mask - np.uint64(1)
+                at[part] = k
+        out_masks[row] = union
+        while union != 0:
+            group = lowest_bit(union)
+            out_counts[n] = sums[group]
+            sums[group] = 0
+            n += 1
+            union &= union - np.uint64(1)
+    return n
+
+
+class DenseMerge:
+    """Where the rows of several tables of cells go in their merged table; M rows in all.
+
+    Attributes:
+        cells: uint64 [M], the merged table's cells, ascending.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        """Take the cells of every part, uint64, ascending within a part; none is empty."""
+        first = np.uint64(min(int(cells[0]) for cells in parts) >> 32)
+        width = np.uint64(max(int(_widest(cells)) for cells in parts) + 1)
+        places = (max(int(cells[-1]) for cells in parts) >> 32) - int(first) + 1
+        numbers = np.zeros(places * int(width), np.int32)
+        for cells in parts:
+            _mark(cells, first, width, numbers)
+        out = np.empty(min(len(numbers), sum(map(len, parts))), np.uint64)
+        size = _number(first, width, numbers, out)
+        self.cells = out[:size]
+        self._rows = [np.empty(len(cells), np.int32) for cells in parts]
+        for cells, rows in zip(parts, self._rows, strict=True):
+            _rows(cells, first, width, numbers, rows)
+
+    @staticmethod
+    def pays(parts: Sequence[np.ndarray]) -> bool:
+        """Whether the cells lie close enough for dense arrays."""
+        domains = (max(int(cells[-1]) for cells in parts) >> 32) - (min(int(cells[0]) for cells in parts) >> 32) + 1
+        # Before looking at every number: a table of one domain ends in its largest.
+        least = max(int(cells[-1]) & 0xFFFFFFFF for cells in parts) + 1
+        room = MOST_PLACES * sum(map(len, parts))
+        if domains * least > room:
+            return False
+        return domains * (max(int(_widest(cells)) for cells in parts) + 1) <= room
+
+    @staticmethod
+    def fits(values: Sequence[np.ndarray]) -> bool:
+        """Whether sums over the parts stay far below int64's end."""
+        return max(int(_largest(column)) for column in values) * len(values) < 2**62
+
+    def sums(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Sums of the parts' values, int64 [M]; wraps on overflow."""
+        total = np.zeros(len(self.cells), np.int64)
+        for rows, column in zip(self._rows, values, strict=True):
+            _add(rows, column, total)
+        return total
+
+    def groups(self, masks: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Group masks united, uint64 [M], and the counts of every set bit added up, int64."""
+        cursors = np.cumsum([0, *map(len, masks)])
+        at = np.cumsum([0, *map(len, counts[:-1])])
+        united = np.empty(len(self.cells), np.uint64)
+        sums = np.empty(sum(map(len, counts)), np.int64)
+        size = _add_groups(
+            np.concatenate(self._rows),
+            np.concatenate(masks),
+            np.concatenate(counts),
+            cursors,
+            at,
+            len(united),
+            united,
+            sums,
+        )
+        return united, sums[:size].copy()

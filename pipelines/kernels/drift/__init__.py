@@ -1,0 +1,1 @@
+"""Divergences under many exchanges, logistic regressions, pairs of MinHash signatures."""

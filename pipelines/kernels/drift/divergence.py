@@ -1,0 +1,238 @@
+"""Divergences of two token distributions under many exchanges of document groups at once: the hot part of drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
+
+Floats = npt.NDArray[np.float64]
+
+Integers = npt.NDArray[np.int64]
+
+SUMS = 5
+"""What `exchange_sums` adds up."""
+
+_TILE = 128  # exchanges of one kernel call
+_TOKENS_A_BLOCK = 1 << 14
+_EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here
+
+_MANTISSA = np.uint64(52)
+_ONE = np.uint64(0x3FF0000000000000)
+_SHIFT = np.uint64(0x3FF0000000000000 - 0x3FE5555555555555)  # mantissas fall into [2/3, 4/3)
+_MAGIC = np.uint64(0x4330000000000000)
+_MAGIC_VALUE = 2.0**52 + 1023.0
+_LN2 = 0.6931471805599453
+_TINY = 1e-300
+
+
+@intrinsic
+def _bits(typing_context, value):
+    """The bit pattern of a double."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.uint64(types.float64), generate
+
+
+@intrinsic
+def _double(typing_context, pattern):
+    """The double of a bit pattern."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.uint64), generate
+
+
+@inlined
+def _log(x):
+    """ln x of a normal positive double within 4e-13, without a branch or a division: math.log does not vectorise.
+
+    x = 2^k (1 + f) with |f| <= 1/3, and ln(1 + f) = f + f^2 q(f) with a Chebyshev fit q of degree 13.
+    """
+    pattern = _bits(x)
+    exponent = (pattern + _SHIFT) >> _MANTISSA
+    f = _double(pattern - (exponent << _MANTISSA) + _ONE) - 1.0
+    k = _double(exponent | _MAGIC) - _MAGIC_VALUE
+    q = 0.09786893051711665
+    q = q * f - 0.10190464932967039
+    q = q * f + 0.07131510561937401
+    q = q * f - 0.0783343312638656
+    q = q * f + 0.09140334493644087
+    q = q * f - 0.10039239585611298
+    q = q * f + 0.1110881282903986
+    q = q * f - 0.1249844096061996
+    q = q * f + 0.14285768737458307
+    q = q * f - 0.16666695956118452
+    q = q * f + 0.19999999433608903
+    q = q * f - 0.24999999794486744
+    q = q * f + 0.33333333335033066
+    q = q * f - 0.5000000000023486
+    return f + f * f * q + k * _LN2
+
+
+@kernel
+def logs(x: Floats) -> Floats:
+    """ln x, float64 [N], as the other kernels here take it; for x >= 1e-300."""
+    result = np.empty_like(x)
+    for i in range(len(x)):
+        result[i] = _log(x[i])
+    return result
+
+
+@kernel
+def _add_exchanges(
+    counts, groups, stops, selection, fixed_first, fixed_second, sign_first, sign_second, half, scales, sums
+):
+    """Add R tokens' terms of `exchange_sums` to ``sums`` [SUMS, W], token by token in the order given.
+
+    ``counts`` [C] and ``groups`` uint8 [C] are the tokens' occurrences in groups, which end at ``stops`` [R];
+    ``selection`` is [G, W], of the type of ``counts``; ``half`` [R] is above 0; ``scales`` are [4, W]. The innermost
+    loops run over the exchanges, so that they vectorise without a change to the order of any sum.
+    """
+    width = selection.shape[1]
+    x = np.empty(width, selection.dtype)
+    start = np.int64(0)
+    for token in range(len(stops)):
+        stop = stops[token]
+        for w in range(width):
+            x[w] = 0
+        i = start
+        while i + 4 <= stop:
+            c0, s0 = counts[i], selection[groups[i]]
+            c1, s1 = counts[i + 1], selection[groups[i + 1]]
+            c2, s2 = counts[i + 2], selection[groups[i + 2]]
+            c3, s3 = counts[i + 3], selection[groups[i + 3]]
+            for w in range(width):
+                x[w] += (c0 * s0[w] + c1 * s1[w]) + (c2 * s2[w] + c3 * s3[w])
+            i += 4
+        while i < stop:
+            c0, s0 = counts[i], selection[groups[i]]
+            for w in range(width):
+                x[w] += c0 * s0[w]
+            i += 1
+        start = stop
+
+        first = fixed_first[token]
+        second = fixed_second[token]
+        h = half[token]
+        for w in range(width):
+            a = first + sign_first * np.float64(x[w])
+            b = second + sign_second * np.float64(x[w])
+            p = a * scales[0, w]
+            q = b * scales[1, w]
+            both = p + q
+            t = np.divide(p - q, max(both, _TINY))
+            up = 1.0 + t
+            down = 1.0 - t
+            gap = up * _log(max(up, _TINY)) + down * _log(max(down, _TINY))
+            sums[0, w] += 0.5 * both * gap
+            sums[1, w] += abs(p - q)
+            sums[2, w] += both * (1.0 - np.sqrt(up * down))
+            smooth_p = (a + h) * scales[2, w]
+            smooth_q = (b + h) * scales[3, w]
+            ratio = _log(np.divide(smooth_q, smooth_p))
+            sums[3, w] += (smooth_q - smooth_p) * ratio
+            sums[4, w] += smooth_q * ratio
+
+
+class _Rows(NamedTuple):
+    """Tokens as `_add_exchanges` takes them."""
+
+    counts: npt.NDArray[np.float32] | Floats
+    groups: npt.NDArray[np.uint8]
+    stops: Integers
+    first: Floats
+    second: Floats
+    half: Floats
+
+
+def exchange_sums(
+    groups: Integers,
+    fixed: tuple[Integers, Integers],
+    signs: tuple[int, int],
+    selection: Floats,
+    scales: Floats,
+    workers: int = 1,
+) -> Floats:
+    """Sums over K tokens of five functions of two sides' shares, for P exchanges of G groups of documents.
+
+    In an exchange the first side holds a = fixed[0] + signs[0] x of a token and the second b = fixed[1] + signs[1] x,
+    with x its occurrences in the groups that are selected. With the shares p = scales[0] a, q = scales[1] b,
+    P = scales[2] (a + 1/2), Q = scales[3] (b + 1/2), the sums are
+
+        0: p ln(2 p / (p + q)) + q ln(2 q / (p + q))
+        1: |p - q|
+        2: (sqrt p - sqrt q)^2
+        3: (Q - P) ln(Q / P)
+        4: Q ln(Q / P)
+
+    They are the same for any number of workers, and, but for the last bits, on any processor. Tokens that no side holds
+    are left out.
+
+    Args:
+        groups: int64 [G, K], the tokens' occurrences by group, G <= 256; each sum over groups is below 2^53.
+        fixed: int64 [K] each.
+        signs: -1, 0 or 1 each; a and b must not become negative.
+        selection: float64 [G, P], 0 or 1.
+        scales: float64 [4, P].
+        workers: threads.
+
+    Returns:
+        float64 [SUMS, P].
+    """
+    tiles = [slice(start, start + _TILE) for start in range(0, selection.shape[1], _TILE)]
+    sums = [np.zeros((SUMS, selection[:, tile].shape[1])) for tile in tiles]
+    scale = [np.ascontiguousarray(scales[:, tile]) for tile in tiles]
+    single = [np.ascontiguousarray(selection[:, tile], dtype=np.float32) for tile in tiles]
+    double = [np.ascontiguousarray(selection[:, tile]) for tile in tiles]
+    sign_first, sign_second = map(float, signs)
+
+    def add(tile: int, rows: _Rows) -> None:
+        chosen = single if rows.counts.dtype == np.float32 else double
+        _add_exchanges(*rows[:3], chosen[tile], *rows[3:5], sign_first, sign_second, rows.half, scale[tile], sums[tile])
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for rows in _blocks(groups, *fixed):
+            list(pool.map(add, range(len(tiles)), [rows] * len(tiles)))
+    return np.concatenate(sums, axis=1)
+
+
+def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Rows]:
+    """Tokens block by block, the exact type of each chosen; those in no group make one row.
+
+    Their shares are in one ratio whatever is selected, and every term is linear in shares of one ratio.
+    """
+    totals = groups.sum(axis=0)
+    alike = (totals == 0) & (first == second)
+    fixed = first[alike]
+    if fixed.any():
+        empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        whole = np.array([fixed.sum()], np.float64)
+        yield _Rows(*empty, whole, whole, np.array([np.count_nonzero(fixed) / 2]))
+    for chosen, dtype in ((totals <= _EXACT_SINGLE, np.float32), (totals > _EXACT_SINGLE, np.float64)):
+        tokens = np.flatnonzero(chosen & ~alike)
+        for start in range(0, len(tokens), _TOKENS_A_BLOCK):
+            block = tokens[start : start + _TOKENS_A_BLOCK]
+            table = np.ascontiguousarray(groups[:, block].T)
+            token, group = np.nonzero(table)
+            stops = np.cumsum(np.bincount(token, minlength=len(block)))
+            half = np.full(len(block), 0.5)
+            yield _Rows(
+                cast("npt.NDArray[np.float64]", table[token, group].astype(dtype)),
+                group.astype(np.uint8),
+                stops,
+                first[block].astype(np.float64),
+                second[block].astype(np.float64),
+                half,
+            )

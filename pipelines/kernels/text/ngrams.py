@@ -1,0 +1,194 @@
+"""Hashed token n-grams: MinHash signatures and sparse feature vectors of documents.
+
+Both work on token ids, which the run has at hand, rather than on words: snapshots are only ever compared under one
+tokenizer, and the hashing then costs about a nanosecond a token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
+from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
+
+SHINGLE = 5
+"""Tokens in a MinHash shingle; a shorter document is one shingle."""
+
+PERMUTATIONS = 128
+"""MinHash values in a signature (Broder 1997); the standard error of a similarity J is sqrt(J (1 - J) / 128)."""
+
+BUCKETS = 4096
+"""Buckets of the feature vectors."""
+
+PREFIX = 256
+"""Tokens of a document that its feature vector describes."""
+
+_random = np.random.Generator(np.random.PCG64(0x5EED))  # a fixed stream: PCG64 is the same on every platform
+_MULTIPLIERS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1)).astype(np.uint32)
+_INCREMENTS = _random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)
+
+
+@inlined
+def _finish(h):
+    """The finaliser of MurmurHash3 (64 bits)."""
+    h ^= h >> np.uint64(33)
+    h *= np.uint64(0xFF51AFD7ED558CCD)
+    h ^= h >> np.uint64(33)
+    h *= np.uint64(0xC4CEB9FE1A85EC53)
+    h ^= h >> np.uint64(33)
+    return h
+
+
+@inlined
+def _shingle(a, b, c, d, e):
+    """A hash of five tokens in 32-bit arithmetic, which the compiler vectorises (4 times as fast as in 64 bits).
+
+    A multilinear hash under the finaliser of MurmurHash3. Two different shingles collide with probability 2^-32: in
+    documents of 10,000 tokens that moves a similarity by less than 0.00001.
+    """
+    h = np.uint32(
+        a * np.uint32(0x7F4A7C15)
+        + b * np.uint32(0x27D4EB4F)
+        + c * np.uint32(0x9E3779F9)
+        + d * np.uint32(0x6659FD93)
+        + e * np.uint32(0x78BD642F)
+    )
+    h = np.uint32(h ^ (h >> np.uint32(16)))
+    h = np.uint32(h * np.uint32(0x85EBCA6B))
+    h = np.uint32(h ^ (h >> np.uint32(13)))
+    h = np.uint32(h * np.uint32(0xC2B2AE35))
+    return np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@kernel
+def _padded(document):
+    """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
+    if len(document) >= SHINGLE:
+        return document
+    padded = np.invert(np.zeros(SHINGLE, document.dtype))  # the filler is no token
+    padded[: len(document)] = document
+    return padded
+
+
+@kernel
+def _first_minhash(ids, offsets, values):
+    for d in range(len(offsets) - 1):
+        t = _padded(ids[offsets[d] : offsets[d + 1]])
+        n = len(t) - SHINGLE + 1
+        t0, t1, t2, t3, t4 = t[:n], t[1 : n + 1], t[2 : n + 2], t[3 : n + 3], t[4 : n + 4]
+        lowest = np.uint32(0xFFFFFFFF)
+        for j in range(n):
+            lowest = min(lowest, _shingle(t0[j], t1[j], t2[j], t3[j], t4[j]))
+        values[d] = lowest
+
+
+@kernel
+def _signatures(ids, offsets, chosen, multipliers, increments, out):
+    signature = np.empty(PERMUTATIONS, np.uint32)
+    for c in range(len(chosen)):
+        t = _padded(ids[offsets[chosen[c]] : offsets[chosen[c] + 1]])
+        signature[:] = 0xFFFFFFFF
+        for j in range(len(t) - SHINGLE + 1):
+            h = _shingle(t[j], t[j + 1], t[j + 2], t[j + 3], t[j + 4])
+            for p in range(PERMUTATIONS):
+                x = np.uint32(h * multipliers[p] + increments[p])
+                x = np.uint32(x ^ (x >> np.uint32(15)))
+                x = np.uint32(x * np.uint32(0x85EBCA6B))
+                signature[p] = min(signature[p], x)
+        out[c, :] = signature
+
+
+def first_minhash(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The first MinHash value, uint32 [D], of every document; it decides who is in the near-duplicate sample.
+
+    Args:
+        ids: uint16 or uint32 [T].
+        offsets: int64 [D + 1] into ``ids``.
+    """
+    values = np.empty(len(offsets) - 1, np.uint32)
+    _first_minhash(ids, offsets, values)
+    return values
+
+
+def signatures(ids: np.ndarray, offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """MinHash signatures, uint32 [len(chosen), PERMUTATIONS], of the documents at positions ``chosen``."""
+    out = np.empty((len(chosen), PERMUTATIONS), np.uint32)
+    _signatures(ids, offsets, chosen, _MULTIPLIERS, _INCREMENTS, out)
+    return out
+
+
+def rehash(values: np.ndarray) -> np.ndarray:
+    """An independent uniform hash, uint64, of unsigned integers (the finaliser of SplitMix64)."""
+    with np.errstate(over="ignore"):
+        h = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+@kernel
+def _vectors(ids, offsets, chosen, buckets, counts, stops):
+    in_document = np.zeros(BUCKETS, np.int32)
+    occupied = np.zeros(BUCKETS // 64, np.uint64)
+    n = 0
+    for c in range(len(chosen)):
+        d = chosen[c]
+        document = ids[offsets[d] : min(offsets[d + 1], offsets[d] + PREFIX)]
+        previous = np.uint64(0)
+        for token in document:
+            current = np.uint64(token) + np.uint64(1)
+            for order in range(2):
+                if order == 0:
+                    h = _finish(current)
+                else:
+                    h = _finish(current * np.uint64(0x9E3779B97F4A7C15) + previous)
+                # A quarter of all n-grams, chosen by their own hash, carries the vector: the same quarter everywhere.
+                if (h >> np.uint64(62)) == 0 and (order == 0 or previous != 0):
+                    bucket = h & np.uint64(BUCKETS - 1)
+                    in_document[bucket] += 1
+                    occupied[bucket >> np.uint64(6)] |= np.uint64(1) << (bucket & np.uint64(63))
+            previous = current
+        for word in range(len(occupied)):
+            bits = occupied[word]
+            occupied[word] = 0
+            while bits != 0:
+                bucket = np.uint64(word * 64 + lowest_bit(bits))
+                bits &= bits - np.uint64(1)
+                buckets[n] = bucket
+                counts[n] = in_document[bucket]
+                in_document[bucket] = 0
+                n += 1
+        stops[c] = n
+    return n
+
+
+def feature_vectors(
+    ids: np.ndarray, offsets: np.ndarray, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sparse vectors of hashed token 1- and 2-grams of the first `PREFIX` tokens of the chosen documents.
+
+    Returns:
+        ``(buckets int16 [N], counts int32 [N], stops int64 [len(chosen)])``: document c's features are those up to
+        ``stops[c]``, its buckets ascending.
+    """
+    lengths = np.minimum(offsets[chosen + 1] - offsets[chosen], PREFIX)
+    capacity = int(np.minimum(2 * lengths, BUCKETS).sum())
+    buckets = np.empty(capacity, np.int16)
+    counts = np.empty(capacity, np.int32)
+    stops = np.empty(len(chosen), np.int64)
+    n = _vectors(ids, offsets, chosen, buckets, counts, stops)
+    return buckets[:n].copy(), counts[:n].copy(), stops
+
+
+@kernel
+def _unigram_buckets(out):
+    for token in range(len(out)):
+        h = _finish(np.uint64(token) + np.uint64(1))
+        out[token] = np.int64(h & np.uint64(BUCKETS - 1)) if (h >> np.uint64(62)) == 0 else -1
+
+
+def unigram_buckets(vocabulary: int) -> np.ndarray:
+    """The feature bucket of every token by itself, int64 [vocabulary]; -1 for those that carry no feature."""
+    out = np.empty(vocabulary, np.int64)
+    _unigram_buckets(out)
+    return out

@@ -1,0 +1,1 @@
+"""How far a run has come: the board that workers write."""

@@ -1,0 +1,1 @@
+"""From the columns of parsed rows to a batch of documents: filter, text, labels."""

@@ -1,0 +1,96 @@
+"""What the readers hand over: batches of good documents, and a tally of every row of the split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.schemas.run.snapshot import DeadLetterReason
+from corpus_audit.schemas.spec.audit import DocumentSpec, FilterClause, LimitsSpec
+
+PRIMARY = "domain"
+"""Name of the primary facet among a batch's facets."""
+
+LETTERS_PER_REASON = 1000
+"""Dead letters of one reason that are written out in full, per split; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """What a reader needs of the audit spec.
+
+    ``plain_labels``: a JSON row whose label is an object or a list is a dead letter, for who compares what labels say
+    (a benchmark's answers); otherwise it is kept, and the label is its JSON.
+    """
+
+    document: DocumentSpec
+    filter: tuple[FilterClause, ...] = ()
+    limits: LimitsSpec = field(default_factory=LimitsSpec)
+    plain_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentBatch:
+    """Documents of one split, in order, at most a few megabytes of text; D of them.
+
+    Attributes:
+        rows: int64 [D], the row within the split.
+        text: pa.LargeStringArray [D] without nulls, every value valid UTF-8.
+        ids: pa.LargeStringArray [D] or None; values may be null.
+        facets: name -> pa.DictionaryArray [D] (int32 indices, string values) without nulls; the primary facet is
+            `PRIMARY`. Null and empty values are `schemas.tables.run_tables.NO_VALUE`.
+        cluster: pa.LargeStringArray [D], null where a document has no cluster value and is a cluster by itself; None
+            when all documents are.
+    """
+
+    rows: np.ndarray
+    text: pa.LargeStringArray
+    ids: pa.LargeStringArray | None
+    facets: dict[str, pa.DictionaryArray]
+    cluster: pa.LargeStringArray | None
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row that could not be counted: never its text, unless excerpts were asked for."""
+
+    row: int
+    reason: DeadLetterReason
+    sha256: str
+    bytes: int
+    excerpt: str | None = None
+
+
+@dataclass(slots=True)
+class SplitTally:
+    """What became of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
+
+    ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
+    without their ends in JSON lines, of the rows' texts in columnar formats.
+    """
+
+    rows: int = 0
+    documents: int = 0
+    row_bytes: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+    dead_bytes: Counter[str] = field(default_factory=Counter)
+    letters: list[DeadLetter] = field(default_factory=list)
+
+    def add_letter(self, letter: DeadLetter) -> None:
+        """Count a dead letter, and keep it while there are fewer than `LETTERS_PER_REASON` of its reason."""
+        self.dead[letter.reason.value] += 1
+        self.dead_bytes[letter.reason.value] += letter.bytes
+        if self.dead[letter.reason.value] <= LETTERS_PER_REASON:
+            self.letters.append(letter)
+
+    @property
+    def conserved(self) -> bool:
+        """Whether every row read is accounted for."""
+        return self.rows == self.documents + self.dead.total() + self.filtered.total()

@@ -1,0 +1,107 @@
+"""Values cut out of a shard's path, such as the language in ``data/{language}/*.parquet``."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote
+
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run.snapshot import Shard
+from corpus_audit.schemas.spec.audit import DocumentSpec, FacetSource, PathSource
+
+CLUSTER = "(cluster)"
+"""Key of the cluster among path values; no facet can be called that."""
+
+_HIVE = re.compile(r"=\{(\w+)\}(?=/)")
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+_TOKEN = re.compile(r"\{(\w+)\}|(\*\*/)|(\*\*)|(\*)|(\?)|([^{*?]+|\{)")
+
+
+def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
+    """The values that a shard's path gives: facet name (`PRIMARY`, `CLUSTER` or the facet's own) -> value.
+
+    A pattern is matched against the whole of the shard's name or path, or against their last components. ``{name}``
+    takes the shortest run of characters other than ``/``, ``*`` and ``?`` stay within a component, ``**`` crosses them.
+    A pattern with several names gives the one that is called like the facet.
+
+    The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B``
+    is ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
+
+    Raises:
+        UsageError: a pattern has no such name.
+        ShardError: the shard's path does not match a pattern.
+    """
+    return {
+        name: _value(shard, name, source.path)
+        for name, source in sources(document).items()
+        if isinstance(source, PathSource)
+    }
+
+
+def sources(document: DocumentSpec) -> dict[str, FacetSource]:
+    """Every facet's source, the primary one first; the cluster's, if there is one, under `CLUSTER`."""
+    found: dict[str, FacetSource] = {PRIMARY: document.domain, **document.facets}
+    if document.cluster is not None:
+        found[CLUSTER] = document.cluster
+    return found
+
+
+def _value(shard: Shard, facet: str, pattern: str) -> str:
+    regex = _compile(pattern)
+    if len(regex.groupindex) == 1:
+        (group,) = regex.groupindex
+    elif facet.strip("()") in regex.groupindex:
+        group = facet.strip("()")
+    else:
+        raise UsageError(
+            f"path pattern {pattern!r}: it needs one {{name}}, or one that is called {{{facet.strip('()')}}}"
+        )
+    for path in (shard.name, shard.path):
+        found = regex.fullmatch(path)
+        if found is not None:
+            return _decoded(shard, found[group]) if group in _hive_names(pattern) else found[group]
+    raise ShardError(shard, f"its path does not match the pattern {pattern!r} that gives {facet!r}")
+
+
+@lru_cache(maxsize=256)
+def _hive_names(pattern: str) -> frozenset[str]:
+    """The names in a pattern that stand for the whole value of a hive partition."""
+    return frozenset(name for name in _HIVE.findall(f"/{pattern}/"))
+
+
+def _decoded(shard: Shard, value: str) -> str:
+    if value == _HIVE_NULL:
+        return ""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise ShardError(shard, f"the partition value {value!r} of its path is not UTF-8 once decoded") from None
+
+
+@lru_cache(maxsize=256)
+def _compile(pattern: str) -> re.Pattern[str]:
+    parts = [r"(?:.*/)?"]
+    for name, any_folders, anything, star, mark, literal in _TOKEN.findall(pattern.lstrip("/")):
+        if name:
+            if f"(?P<{name}>" in "".join(parts):
+                raise UsageError(f"path pattern {pattern!r}: {{{name}}} occurs twice")
+            if not name.isidentifier():
+                raise UsageError(f"path pattern {pattern!r}: {{{name}}} is not a name")
+            parts.append(f"(?P<{name}>[^/]+?)")
+        else:
+            parts.append(
+                "(?:.*/)?"
+                if any_folders
+                else ".*"
+                if anything
+                else "[^/]*"
+                if star
+                else "[^/]"
+                if mark
+                else re.escape(literal)
+            )
+    return re.compile("".join(parts), re.DOTALL)

@@ -1,0 +1,1 @@
+"""Splits of each format and reading one: Parquet, JSON lines, Arrow IPC."""

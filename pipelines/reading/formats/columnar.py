@@ -1,0 +1,208 @@
+"""Record batches of any columnar shard, checked and cut into documents; Parquet and Arrow IPC share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.pipelines.reading.documents.assembly import BATCH_BYTES, Assembler, Fields
+from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.facets import check_label_type, decoded, is_text, label_text, to_text
+from corpus_audit.pipelines.reading.files.errors import ShardError
+from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
+from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard
+
+_NAMED_COLUMNS = 40
+
+
+def resolve(shard: Shard, schema: pa.Schema, path: str) -> tuple[str, ...]:
+    """The way to a field: a column's name as it stands, or a column and fields of structs below it.
+
+    Raises:
+        ShardError: there is no such field, or two columns are called so; the message lists what exists.
+    """
+    if schema.names.count(path) > 1:
+        raise ShardError(shard, f"has two columns called {path!r}")
+    if path in schema.names:
+        return (path,)
+    parts = tuple(path.split("."))
+    type_: pa.DataType = pa.struct(list(schema))
+    for part in parts:
+        if not pa.types.is_struct(type_) or type_.get_field_index(part) < 0:
+            existing = [name for field in schema for name in _leaves(field)]
+            shown = ", ".join(existing[:_NAMED_COLUMNS]) + (", …" if len(existing) > _NAMED_COLUMNS else "")
+            raise ShardError(shard, f"has no column {path!r}; it has: {shown or 'none'}")
+        type_ = type_.field(part).type
+    return parts
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    if pa.types.is_struct(field.type):
+        return [f"{field.name}.{name}" for child in field.type for name in _leaves(child)]
+    return [field.name]
+
+
+class ColumnarReader:
+    """Turns the record batches of one split into documents."""
+
+    def __init__(self, shard: Shard, schema: pa.Schema, settings: ReadSettings, tally: SplitTally) -> None:
+        self.fields = Fields.of(shard, settings)
+        self.ways = {path: resolve(shard, schema, path) for path in self.fields.columns}
+        self.guard = ExpansionGuard(shard, settings.limits)
+        self._shard = shard
+        self._limit = settings.limits.document_bytes
+        self._tally = tally
+        self._assembler = Assembler(self.fields, settings, tally)
+        self._check_types(schema)
+
+    def documents(self, batch: pa.RecordBatch) -> Iterator[DocumentBatch]:
+        """The documents of the next record batch, in slices of about `BATCH_BYTES` of text.
+
+        Raises:
+            ShardError: the split has decoded to more than its bound.
+        """
+        columns = {path: _flat(_extract(batch, way)) for path, way in self.ways.items()}
+        for start, stop, size in _slices(columns, len(batch)):
+            self.guard.add(size)
+            rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
+            self._tally.rows += stop - start
+            documents = self._slice({path: column.slice(start, stop - start) for path, column in columns.items()}, rows)
+            if documents is not None:
+                yield documents
+
+    def _slice(self, columns: dict[str, pa.Array], rows: np.ndarray) -> DocumentBatch | None:
+        columns[self.fields.text] = text = to_text(columns[self.fields.text])
+        self._tally.row_bytes += int(text_lengths(text).sum())
+        bad = self._unparsed(text)
+        if bad:
+            binary = text.cast(pa.large_binary())
+            for index, reason in sorted(bad.items()):
+                self._assembler.reject(int(rows[index]), reason, binary[index].as_py() or b"")
+            keep = np.ones(len(rows), dtype=bool)
+            keep[list(bad)] = False
+            rows = rows[keep]
+            columns = {path: _decoded(column).filter(pa.array(keep)) for path, column in columns.items()}
+            text = columns[self.fields.text]
+        if not len(rows):
+            return None
+        clauses = [_comparable(columns[path]) for path in self.fields.filtered]
+        return self._assembler.assemble(rows, columns, clauses, lambda index: _bytes_of(text, index))
+
+    def _unparsed(self, text: pa.Array) -> dict[int, DeadLetterReason]:
+        bad: dict[int, DeadLetterReason] = {}
+        lengths = text_lengths(text)
+        if len(lengths) and lengths.max() > self._limit:
+            bad = dict.fromkeys(map(int, np.flatnonzero(lengths > self._limit)), DeadLetterReason.TOO_LARGE)
+        if not _valid(text):
+            for index, value in enumerate(text.cast(pa.large_binary())):
+                if value.is_valid and not _is_utf8(value.as_buffer()):
+                    bad.setdefault(index, DeadLetterReason.INVALID_UTF8)
+        return bad
+
+    def _check_types(self, schema: pa.Schema) -> None:
+        for path, way in self.ways.items():
+            type_ = schema.field(way[0]).type
+            for part in way[1:]:
+                type_ = type_.field(part).type
+            value_type = type_.value_type if pa.types.is_dictionary(type_) else type_
+            if path == self.fields.text and not (is_text(value_type) or pa.types.is_null(value_type)):
+                raise ShardError(self._shard, f"its text column {path!r} holds {type_}, not text")
+            if path in self.fields.labels:
+                try:
+                    check_label_type(type_)
+                except ValueError as error:
+                    raise ShardError(
+                        self._shard, f"its column {path!r} holds {type_}, which cannot be a label: {error}"
+                    ) from error
+
+
+def text_lengths(text: pa.Array) -> np.ndarray:
+    """Bytes of each value, int64 [N], of a large_string array (0 for most nulls)."""
+    offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+    return np.diff(offsets)
+
+
+def _extract(batch: pa.RecordBatch, way: tuple[str, ...]) -> pa.Array:
+    column = batch.column(batch.schema.get_field_index(way[0]))
+    for part in way[1:]:
+        column = pc.struct_field(column, part)
+    return column
+
+
+def _flat(column: pa.Array) -> pa.Array:
+    """Text in any layout but that of fixed size as large_string; dictionaries and other types as they are."""
+    return to_text(column) if is_text(column.type) and not pa.types.is_fixed_size_binary(column.type) else column
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return _flat(decoded(column)) if pa.types.is_dictionary(column.type) else column
+
+
+def _slices(columns: Mapping[str, pa.Array], rows: int) -> list[tuple[int, int, int]]:
+    """Cut a batch into runs of rows of about `BATCH_BYTES`: ``(start, stop, bytes)`` each.
+
+    Bytes are those after dictionaries are looked up: a tiny batch can stand for gigabytes.
+    """
+    dictionaries = any(pa.types.is_dictionary(column.type) for column in columns.values())
+    total = sum(column.nbytes for column in columns.values())
+    if not dictionaries and total <= 2 * BATCH_BYTES:
+        return [(0, rows, total)] if rows else []
+    sizes = np.full(rows, 8, dtype=np.int64)
+    for column in columns.values():
+        sizes += _value_bytes(column)
+    ends = np.cumsum(sizes)
+    if rows and ends[-1] <= 2 * BATCH_BYTES:
+        return [(0, rows, int(ends[-1]))]
+    slices = []
+    start = 0
+    while start < rows:
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + BATCH_BYTES, side="right")), start + 1)
+        slices.append((start, stop, int(ends[stop - 1]) - before))
+        start = stop
+    return slices
+
+
+def _value_bytes(column: pa.Array) -> np.ndarray | int:
+    if pa.types.is_dictionary(column.type):
+        values = _flat(column.dictionary)
+        if not pa.types.is_large_string(values.type):
+            return 8
+        lengths = np.append(text_lengths(values), 0)
+        indices: np.ndarray = np.asarray(pc.fill_null(column.indices.cast(pa.int64()), len(lengths) - 1))
+        return lengths.take(indices)
+    if pa.types.is_fixed_size_binary(column.type):
+        return int(column.type.byte_width)
+    return text_lengths(column) if pa.types.is_large_string(column.type) else 8
+
+
+def _comparable(column: pa.Array) -> pa.Array:
+    """A filter's column: text as `label_text` writes it, other types as they are."""
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not is_text(values.type):
+        return column
+    is_view = pa.types.is_binary_view(values.type) or pa.types.is_string_view(values.type)
+    return label_text(column) if is_view or not _valid(to_text(values)) else column
+
+
+def _valid(text: pa.Array) -> bool:
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_utf8(data: pa.Buffer) -> bool:
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bytes_of(text: pa.Array, index: int) -> bytes:
+    return text[index].as_buffer().to_pybytes() if text[index].is_valid else b""

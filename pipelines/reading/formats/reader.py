@@ -1,0 +1,42 @@
+"""One split of any format, as batches of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.files.diagnosis import explain_failure
+from corpus_audit.pipelines.reading.files.errors import DECODE_ERRORS, ShardError
+from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
+from corpus_audit.pipelines.reading.formats.arrow_ipc import read_arrow
+from corpus_audit.pipelines.reading.formats.jsonl import read_jsonl
+from corpus_audit.pipelines.reading.formats.parquet import read_parquet
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, Split
+
+READER_VERSION = 2
+"""Part of every cache key: raise it when the same bytes and settings may give other documents or dead letters."""
+
+
+def read_split(shard: Shard, split: Split, settings: ReadSettings, tally: SplitTally) -> Iterator[DocumentBatch]:
+    """The documents of a split, in order, in batches of about 4 MB of text; every row is accounted for in ``tally``.
+
+    The tally is complete when the iterator is exhausted, and means nothing when it was not.
+
+    Raises:
+        ShardError: the shard is cut, corrupt, of another schema, a bomb, or changed since it was listed.
+        UsageError: the filter or a path pattern does not fit the data.
+    """
+    check_unchanged(shard)
+    try:
+        if shard.format is ShardFormat.PARQUET:
+            yield from read_parquet(shard, split, settings, tally)
+        elif shard.format is ShardFormat.ARROW:
+            yield from read_arrow(shard, split, settings, tally)
+        else:
+            yield from read_jsonl(shard, split, settings, tally)
+    except DECODE_ERRORS as error:
+        check_unchanged(shard)
+        raise ShardError(shard, explain_failure(shard, error)) from error
+    check_unchanged(shard)
+    if not tally.conserved:
+        raise AssertionError(f"{shard.name}, split {split.index}: rows are not accounted for: {tally}")

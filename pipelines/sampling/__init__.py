@@ -1,0 +1,1 @@
+"""Sampling strategies over a finished run, and the log of what a sampler drew."""

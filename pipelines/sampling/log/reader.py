@@ -1,0 +1,241 @@
+"""Reading a sampler's log: streamed, in Parquet or JSON lines, one row a drawn document.
+
+A log is read twice: once for its first and last step (from Parquet's statistics where they exist), once for its rows.
+Ids are compared by 64 bits of their BLAKE2b hash: that any two of 10^9 documents share theirs has probability 0.03.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from corpus_audit.pipelines.kernels.text.hashing import hash_documents
+from corpus_audit.pipelines.reading.snapshot.conventions import is_never_data
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.spec.sampling import SamplerLogSpec
+
+ROWS_A_BATCH = 1 << 18
+
+_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """Some rows of a log.
+
+    Attributes:
+        step, tokens: int64 [N].
+        document: their ids as text, or None if the log has none.
+        domain: their domains, or None if the log has none.
+        loss: float64 [N], NaN where there is none, or None if the log has none.
+    """
+
+    step: npt.NDArray[np.int64]
+    tokens: npt.NDArray[np.int64]
+    document: pa.Array | None
+    domain: pa.Array | None
+    loss: npt.NDArray[np.float64] | None
+
+
+class SamplerLog:
+    """A log of one or more files.
+
+    Attributes:
+        has_document, has_domain, has_loss: which columns it has, in all of its files.
+
+    Raises:
+        UsageError: there is no such log, or it lacks a column.
+    """
+
+    def __init__(self, spec: SamplerLogSpec, base: Path) -> None:
+        self.spec = spec
+        self.path = base / spec.path
+        self.files = _files(self.path)
+        self._types: dict[Path, dict[str, pa.DataType]] = {file: _columns(file) for file in self.files}
+        for file, columns in self._types.items():
+            for name in (spec.step, spec.tokens):
+                if name not in columns:
+                    raise UsageError(f"sampler log {file}: no column {name!r} (it has {', '.join(columns) or 'none'})")
+        self.has_document, self.has_domain, self.has_loss = (
+            all(name in columns for columns in self._types.values()) for name in (spec.document, spec.domain, spec.loss)
+        )
+        if not (self.has_document or self.has_domain):
+            raise UsageError(
+                f"sampler log {self.path}: it has neither a column {spec.document!r} nor {spec.domain!r}; name the "
+                "column of ids or domains in log.document or log.domain"
+            )
+
+    def step_range(self) -> tuple[int, int]:
+        """The first and the last step.
+
+        Raises:
+            UsageError: the log holds no row, or cannot be read.
+        """
+        low: int | None = None
+        high: int | None = None
+        for file in self.files:
+            for smallest, largest in _step_ranges(file, self.spec.step, self._types[file]):
+                low = smallest if low is None else min(low, smallest)
+                high = largest if high is None else max(high, largest)
+        if low is None or high is None:
+            raise UsageError(f"sampler log {self.path}: it holds no row")
+        return low, high
+
+    def rows(self) -> Iterator[LogRows]:
+        """All rows, in the order of the files.
+
+        Raises:
+            UsageError: a row lacks a step or tokens, or a file is damaged.
+        """
+        spec = self.spec
+        wanted = [spec.step, spec.tokens]
+        wanted += [spec.document] * self.has_document + [spec.domain] * self.has_domain + [spec.loss] * self.has_loss
+        for file in self.files:
+            for batch in _batches(file, wanted, self._types[file]):
+                yield self._checked(file, batch)
+
+    def ids(self) -> Iterator[pa.Array]:
+        """The ids of all rows as text."""
+        for file in self.files:
+            for batch in _batches(file, [self.spec.document], self._types[file]):
+                yield _text(batch.column(0), file, self.spec.document)
+
+    def _checked(self, file: Path, batch: pa.RecordBatch) -> LogRows:
+        spec = self.spec
+        step, tokens = (_whole(batch.column(name), file, name) for name in (spec.step, spec.tokens))
+        if len(tokens) and tokens.min() < 0:
+            raise UsageError(f"sampler log {file}: column {spec.tokens!r} holds a negative number")
+        loss = None
+        if self.has_loss:
+            loss = batch.column(spec.loss).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return LogRows(
+            step,
+            tokens,
+            _text(batch.column(spec.document), file, spec.document) if self.has_document else None,
+            _text(batch.column(spec.domain), file, spec.domain) if self.has_domain else None,
+            loss,
+        )
+
+
+def id_keys(ids: pa.Array) -> npt.NDArray[np.uint64]:
+    """The first 64 bits of the BLAKE2b-128 hash of every id, uint64 [N]; ids are text without nulls."""
+    wide = ids.cast(pa.large_string())
+    _, offsets, data = wide.buffers()
+    starts = np.frombuffer(offsets, np.int64)[wide.offset : wide.offset + len(wide) + 1]
+    held = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    return hash_documents(held, starts)[0] if len(wide) else np.empty(0, np.uint64)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "_"))]
+        found = sorted(entry for entry in entries if not is_never_data(entry.name))
+    else:
+        raise UsageError(f"sampler log {path}: there is no such file or folder")
+    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in found):
+        raise UsageError(f"sampler log {path}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
+    for file in found:
+        if not file.name.endswith(_SUFFIXES):
+            raise UsageError(f"sampler log {file}: it is not read: a log's name must end in {', '.join(_SUFFIXES)}")
+    return found
+
+
+def _columns(file: Path) -> dict[str, pa.DataType]:
+    """Columns of a file and their types; those of JSON lines from its first row."""
+    with _told(file):
+        if file.suffix == ".parquet":
+            schema = pq.read_schema(file)
+            return {field.name: field.type for field in schema}
+        with pa.input_stream(file, compression="detect") as stream:
+            first = json.loads(_first_line(stream) or b"{}")
+    if not isinstance(first, dict):
+        raise UsageError(f"sampler log {file}: its first line is not a JSON object")
+    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
+    return {name: types.get(type(value), pa.null()) for name, value in first.items()}
+
+
+def _first_line(stream: pa.NativeFile) -> bytes:
+    held = b""
+    while b"\n" not in held and (more := stream.read(1 << 16)):
+        held += more
+    return held.split(b"\n", 1)[0]
+
+
+def _batches(file: Path, names: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    with _told(file):
+        if file.suffix == ".parquet":
+            with pq.ParquetFile(file) as parquet:
+                yield from parquet.iter_batches(batch_size=ROWS_A_BATCH, columns=names)
+            return
+        # A column of whole numbers in the first row may hold fractions later: a loss is read as a fraction.
+        fields = [(name, pa.float64() if types[name] in (pa.float64(), pa.null()) else types[name]) for name in names]
+        options = pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
+        with pa.input_stream(file, compression="detect") as stream:
+            reader = pj.open_json(stream, read_options=pj.ReadOptions(block_size=_BLOCK), parse_options=options)
+            for batch in reader:
+                yield batch.select(names)
+
+
+def _step_ranges(file: Path, name: str, types: dict[str, pa.DataType]) -> Iterator[tuple[int, int]]:
+    if file.suffix == ".parquet" and (known := _stated_range(file, name)) is not None:
+        yield from known
+        return
+    for batch in _batches(file, [name], types):
+        steps = _whole(batch.column(0), file, name)
+        if len(steps):
+            yield int(steps.min()), int(steps.max())
+
+
+def _stated_range(file: Path, name: str) -> list[tuple[int, int]] | None:
+    """Ranges of a column by row group from a Parquet footer; None if one is not stated."""
+    with _told(file):
+        footer = pq.read_metadata(file)
+    at = footer.schema.names.index(name)
+    found = []
+    for group in range(footer.num_row_groups):
+        if footer.row_group(group).num_rows == 0:
+            continue
+        statistics = footer.row_group(group).column(at).statistics
+        if statistics is None or not statistics.has_min_max or not isinstance(statistics.min, int):
+            return None
+        found.append((statistics.min, statistics.max))
+    return found
+
+
+def _whole(column: pa.Array, file: Path, name: str) -> npt.NDArray[np.int64]:
+    if column.null_count:
+        raise UsageError(f"sampler log {file}: column {name!r} has rows without a value")
+    try:
+        return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowException as error:
+        raise UsageError(f"sampler log {file}: column {name!r} must hold whole numbers: {error}") from error
+
+
+def _text(column: pa.Array, file: Path, name: str) -> pa.Array:
+    if column.null_count:
+        raise UsageError(f"sampler log {file}: column {name!r} has rows without a value")
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise UsageError(f"sampler log {file}: column {name!r} must hold text or whole numbers: {error}") from error
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Turns what a damaged or unreadable file raises into one message."""
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UsageError(f"sampler log {file}: cannot be read: {error}") from error

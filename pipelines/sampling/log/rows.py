@@ -1,0 +1,50 @@
+"""What the tables of a sampler's log share: what was intended, and rows from arrays and scalars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines.figures.facet_totals import nullable
+from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
+
+UNKNOWN = "(unknown)"
+"""The domain of what the run does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """What the sampler was to draw from G domains.
+
+    Attributes:
+        names: the domains.
+        shares: their intended shares, float64 [G].
+        unit: what the shares are of, tokens or documents.
+        documents: documents that the run counted by domain, int64 [G].
+        complete: whether those are all of the corpus; a sampled audit reads a part.
+    """
+
+    names: list[str]
+    shares: Floats
+    unit: str
+    documents: Integers
+    complete: bool
+
+
+def rows_of(schema: pa.Schema, size: int, columns: dict[str, object]) -> pa.Table:
+    """A table of ``size`` rows; a scalar is repeated, NaN and a column that is not given are null."""
+    return pa.table([_column(schema.field(name).type, size, columns.get(name)) for name in schema.names], schema=schema)
+
+
+def _column(type_: pa.DataType, size: int, value: object) -> pa.Array:
+    if value is None:
+        return pa.nulls(size, type_)
+    column = value if isinstance(value, np.ndarray) else np.full(size, value, dtype=object)
+    if column.dtype.kind == "f":
+        return nullable(column).cast(type_)
+    if column.dtype.kind == "O":
+        missing = [item is None or item != item for item in column]
+        return pa.array(list(column), type_, mask=np.array(missing, dtype=bool))
+    return pa.array(column, type_)

@@ -1,0 +1,163 @@
+"""Classifier two-sample test: can a linear classifier tell two sets of documents apart by their token n-grams?
+
+Lopez-Paz and Oquab (2017, Revisiting Classifier Two-Sample Tests). It sees what single tokens' counts cannot: which
+tokens occur together. The classifier is a logistic regression on tf-idf weighted hashed n-grams; the statistic is the
+mean over five folds of the held-out AUC, folds by content hash. Documents that both sides hold are dropped: nothing
+tells them apart, and a fold that trains on one copy and tests on the other gives an AUC far below 1/2.
+
+Simulated (150 to 450 topical documents a side, differences from none to strong): the test rejects 3 to 5 % of nulls at
+a nominal 5 %, and the interval covers 95 to 98 %. 4,000 documents a side and 99 permutations take about 2 s on a core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus_audit.pipelines.statistics.classifier.auc import midranks
+from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
+from corpus_audit.pipelines.statistics.classifier.separation import FOLDS, PERMUTATIONS, Design, separate, small_fold
+from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
+
+LEAST = 100
+"""Unshared documents that each side must have."""
+
+TOLD = 10
+"""Features and documents that tell each side most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierTest:
+    """What the test found; NaN, 0 or empty where there is a reason that it was not made.
+
+    Attributes:
+        documents_first, documents_second: unshared documents that were compared.
+        auc: mean held-out AUC that a document is of the second side; 1/2 is no difference.
+        low, high: its 95 % bounds.
+        p: one-sided permutation p; never 0.
+        permutations: permutations that were made.
+        features_first, features_second: buckets that tell each side most, most telling first.
+        weights_first, weights_second: their weights in the classifier (positive speaks for the second side).
+        told_first, told_second: positions, in the inputs, of the documents most like each side by held-out score.
+        reason: why there is no figure, or None.
+    """
+
+    documents_first: int
+    documents_second: int
+    auc: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    permutations: int = 0
+    features_first: tuple[int, ...] = ()
+    features_second: tuple[int, ...] = ()
+    weights_first: tuple[float, ...] = ()
+    weights_second: tuple[float, ...] = ()
+    told_first: tuple[int, ...] = ()
+    told_second: tuple[int, ...] = ()
+    reason: str | None = None
+
+
+def classifier_test(
+    first: HashedDocuments, second: HashedDocuments, buckets: int, permutations: int = PERMUTATIONS
+) -> ClassifierTest:
+    """Test whether documents of two sides can be told apart.
+
+    The p-value permutes the sides of documents within the pool; each permutation trains and tests anew (`separate`).
+
+    Args:
+        first, second: documents; what each holds of the other is dropped, and so are repeated texts within a side.
+            Samples of two snapshots do not show all that they share: the caller removes what the other snapshot holds.
+        buckets: hashed n-grams.
+        permutations: most permutations.
+    """
+    kept_first = np.flatnonzero(_novel(first) & ~first.held_by(second))
+    kept_second = np.flatnonzero(_novel(second) & ~second.held_by(first))
+    sizes = len(kept_first), len(kept_second)
+    if min(sizes) < LEAST:
+        few = f"fewer than {LEAST} unshared documents on a side ({sizes[0]} and {sizes[1]})"
+        return ClassifierTest(*sizes, reason=few)
+    sides = first.take(kept_first), second.take(kept_second)
+    label = np.repeat([False, True], sizes)
+    folds = (np.concatenate([side.low for side in sides]) % np.uint64(FOLDS)).astype(np.int64)
+    if small_fold(label, folds):
+        return ClassifierTest(*sizes, reason="a fold holds fewer than two documents of a side")
+    design = _tf_idf(sides, buckets)
+    found = separate(design, label, folds, permutations)
+    weights = design.weights(label)
+    order = np.argsort(weights, kind="stable")
+    ends = order[:TOLD], order[::-1][:TOLD]
+    rank = _fold_ranks(found.scores, folds)
+    documents = np.argsort(rank, kind="stable")
+    told = documents[~label[documents]], documents[::-1][label[documents[::-1]]]
+    return ClassifierTest(
+        *sizes,
+        auc=found.auc,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        permutations=found.permutations,
+        features_first=tuple(int(bucket) for bucket in ends[0] if weights[bucket] < 0),
+        features_second=tuple(int(bucket) for bucket in ends[1] if weights[bucket] > 0),
+        weights_first=tuple(float(weights[bucket]) for bucket in ends[0] if weights[bucket] < 0),
+        weights_second=tuple(float(weights[bucket]) for bucket in ends[1] if weights[bucket] > 0),
+        told_first=tuple(int(kept_first[i]) for i in told[0][:TOLD]),
+        told_second=tuple(int(kept_second[i - sizes[0]]) for i in told[1][:TOLD]),
+    )
+
+
+def proportional_sample(documents: HashedDocuments, weight: npt.ArrayLike, most: int) -> Integers:
+    """Positions of a sample whose domains have the shares they have in the corpus, ascending.
+
+    From each domain the documents of lowest hash, so that samples of two snapshots hold the same documents.
+
+    Args:
+        documents: sampled documents of G domains.
+        weight: how many documents of the corpus one of a domain's stands for, [G].
+        most: documents of the sample at most.
+    """
+    stands = np.asarray(weight, dtype=np.float64)
+    held = np.bincount(documents.domain, minlength=len(stands))
+    whole = held * stands
+    if not whole.sum():
+        return np.empty(0, np.int64)
+    share = whole / whole.sum()
+    size = min(float(most), float((held[share > 0] / share[share > 0]).min()))
+    wanted = np.floor(share * size + 0.5).astype(np.int64)
+    order = np.lexsort((documents.low, documents.high, documents.domain))
+    rank = np.arange(len(order)) - np.searchsorted(documents.domain[order], documents.domain[order], side="left")
+    return np.sort(order[rank < wanted[documents.domain[order]]])
+
+
+def _tf_idf(sides: tuple[HashedDocuments, HashedDocuments], size: int) -> Design:
+    """Rows of length 1 of log(1 + count) log((1 + N) / (1 + df)), both sides pooled."""
+    starts = np.concatenate([sides[0].starts, sides[1].starts[1:] + sides[0].starts[-1]])
+    buckets = np.concatenate([side.buckets for side in sides])
+    counts = np.concatenate([side.counts for side in sides])
+    rows = len(starts) - 1
+    rarity = np.log((1 + rows) / (1 + np.bincount(buckets, minlength=size))) + 1
+    values = np.log1p(counts) * rarity[buckets]
+    row = np.repeat(np.arange(rows), np.diff(starts))
+    norm = np.sqrt(np.bincount(row, weights=values**2, minlength=rows))
+    return Design.of(starts, buckets, values / norm[row], size)
+
+
+def _novel(documents: HashedDocuments) -> npt.NDArray[np.bool_]:
+    """The first of every text: in samples by domain a text can stand in several."""
+    order = np.lexsort((documents.low, documents.high))
+    high, low = documents.high[order], documents.low[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    found = np.zeros(len(order), bool)
+    found[order[new]] = True
+    return found
+
+
+def _fold_ranks(scores: Floats, folds: Integers) -> Floats:
+    """Ranks within the fold as shares: scores of different classifiers are not on one scale."""
+    found = np.empty(len(scores))
+    for f in range(FOLDS):
+        found[folds == f] = midranks(scores[folds == f]) / (folds == f).sum()
+    return found

@@ -1,0 +1,1 @@
+"""Intervals of shares, means and quantiles, and multiple comparisons."""

@@ -1,0 +1,298 @@
+"""Partial profiles on disk: count tables, their domain names, and the digest that guards them.
+
+Layout: a magic line; the compressed columns of every chunk; a JSON footer that says where they are; the footer's length
+(8 bytes, little-endian); the SHA-256 of all that precedes. Columns are LEB128 integers (the first sort column as
+differences) under zstd, in chunks of `CHUNK_ROWS` sorted rows, so that merging streams. A partial holds no path, no
+clock and no name of a machine: equal content is equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus_audit.pipelines.kernels.counters import varint
+from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage.atomic import AtomicFile
+from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.schemas.errors import StoreError
+
+MAGIC = b"corpus-audit partial 1\n"
+CHUNK_ROWS = 16_384
+"""Rows; merging holds a chunk of every source at once, and some copies."""
+
+_COMPRESSION = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Mergeable counters of a part of the corpus for one measure.
+
+    Attributes:
+        names: the domains that positions refer to, sorted as UTF-8 bytes.
+        tables: name -> table, merged.
+        facts: numbers of which merging keeps the largest, such as the size of the vocabulary.
+    """
+
+    names: tuple[str, ...]
+    tables: dict[str, CountTable]
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+def union_names(all_names: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Sorted union of domain names."""
+    return tuple(sorted({name for names in all_names for name in names}, key=str.encode))
+
+
+def positions_in(names: Sequence[str], union: Sequence[str]) -> np.ndarray:
+    """Where each of ``names`` is in ``union``, int64."""
+    place = {name: i for i, name in enumerate(union)}
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def merge_partials(partials: Sequence[Partial]) -> Partial:
+    """Merge in memory; tables that some lack count as empty."""
+    if len(partials) == 1:
+        return partials[0]
+    names = union_names(p.names for p in partials)
+    tables: dict[str, CountTable] = {}
+    for table_name in {name: None for p in partials for name in p.tables}:
+        parts = [
+            count_tables.remap_domains(p.tables[table_name], positions_in(p.names, names))
+            for p in partials
+            if table_name in p.tables
+        ]
+        tables[table_name] = count_tables.merge(parts)
+    return Partial(names, tables, merge_facts(partial.facts for partial in partials))
+
+
+def merge_facts(facts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The largest of each fact."""
+    merged: dict[str, int] = {}
+    for each in facts:
+        for name, value in each.items():
+            merged[name] = max(value, merged.get(name, value))
+    return merged
+
+
+class PartialWriter:
+    """Writes a partial chunk by chunk, atomically.
+
+    Use as a context manager; the file appears at its path when the block ends without an exception.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, int] | None = None) -> None:
+        self._file = AtomicFile(path)
+        self._digest = hashlib.sha256()
+        self._at = 0
+        self._table = ""
+        self._held: list[CountTable] = []
+        self._footer: dict[str, Any] = {"names": list(names), "facts": dict(facts or {}), "tables": {}}
+        self._codec = pa.Codec(_COMPRESSION, compression_level=1)
+
+    def __enter__(self) -> PartialWriter:
+        self._file.__enter__()
+        self._write(MAGIC)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self._flush()
+            footer = json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode()
+            footer = self._codec.compress(footer, asbytes=True)
+            # Decompression wants the size; compress() does not keep it.
+            size = len(json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode())
+            self._write(footer)
+            self._write(len(footer).to_bytes(8, "little") + size.to_bytes(8, "little"))
+            self._file.write(self._digest.digest())
+        self._file.__exit__(kind, error, trace)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+        self._at += len(data)
+
+    def add(self, name: str, table: CountTable) -> None:
+        """Append sorted rows to a table, all of one table before those of the next; they must follow those before.
+
+        Chunks have `CHUNK_ROWS` rows however the rows arrive, so that equal content is equal bytes.
+        """
+        if name != self._table:
+            self._flush()
+            self._table = name
+            self._footer["tables"][name] = {"rows": 0, "chunks": []}
+        self._held.append(table)
+        if sum(map(len, self._held)) >= CHUNK_ROWS:
+            rows = count_tables.concatenate(self._held)
+            whole = len(rows) - len(rows) % CHUNK_ROWS
+            for start in range(0, whole, CHUNK_ROWS):
+                self._chunk(rows.slice(start, start + CHUNK_ROWS))
+            self._held = [rows.slice(whole, len(rows))]
+
+    def _flush(self) -> None:
+        """Write what is held of the table that is being added to."""
+        if any(map(len, self._held)):
+            self._chunk(count_tables.concatenate(self._held))
+        self._held = []
+
+    def _chunk(self, chunk: CountTable) -> None:
+        entry = self._footer["tables"][self._table]
+        buffers = [self._put(*part) for part in _encode(chunk)]
+        entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
+        entry["rows"] += len(chunk)
+
+    def _put(self, encoded: np.ndarray, count: int) -> list[int]:
+        raw = encoded.tobytes()
+        packed = self._codec.compress(raw, asbytes=True) if raw else b""
+        place = [self._at, len(packed), len(raw), count]
+        self._write(packed)
+        return place
+
+
+def write_partial(path: Path, partial: Partial) -> None:
+    """Write a whole partial atomically."""
+    with PartialWriter(path, partial.names, partial.facts) as writer:
+        for name in sorted(partial.tables):
+            writer.add(name, partial.tables[name])
+
+
+_HELD_WHOLE = 2**20
+"""Bytes; a smaller partial is read at once."""
+
+_checked: set[tuple[str, int, int, int]] = set()
+"""Path, inode, size and time of files whose digest this process has checked: merges open each several times."""
+
+
+class PartialReader:
+    """Reads a partial after checking its digest, unless only its footer is wanted.
+
+    Raises:
+        StoreError: when the file is damaged, cut, or of another version.
+    """
+
+    def __init__(self, path: Path, check: bool = True) -> None:
+        self.path = path
+        try:
+            stat = path.stat()
+            # Read, not mapped: pages of a mapping would count as this process's memory.
+            self._file = path.open("rb", buffering=0)
+            self._whole = self._file.read() if stat.st_size < _HELD_WHOLE else None
+            if self._whole is not None:
+                self._file.close()
+        except OSError as error:
+            raise StoreError(f"cannot read the partial profile {path}: {error}") from error
+        body = stat.st_size - 32
+        if body < len(MAGIC) + 16 or self._read(0, len(MAGIC)) != MAGIC:
+            raise StoreError(f"{path} is not a partial profile of this version")
+        state = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if check and state not in _checked:
+            if self._digest(body) != self._read(body, 32):
+                raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
+            _checked.add(state)
+        packed = int.from_bytes(self._read(body - 16, 8), "little")
+        size = int.from_bytes(self._read(body - 8, 8), "little")
+        self._codec = pa.Codec(_COMPRESSION)
+        footer = self._codec.decompress(self._read(body - 16 - packed, packed), size, asbytes=True)
+        self._footer = json.loads(footer)
+        self.names: tuple[str, ...] = tuple(self._footer["names"])
+        self.facts: dict[str, int] = self._footer["facts"]
+
+    def _read(self, at: int, size: int) -> bytes:
+        if self._whole is not None:
+            return self._whole[at : at + size]
+        data = os.pread(self._file.fileno(), size, at)
+        if len(data) < size:
+            raise StoreError(f"the partial profile {self.path} was cut while it was read")
+        return data
+
+    def _digest(self, size: int) -> bytes:
+        """SHA-256 of the first bytes."""
+        digest = hashlib.sha256()
+        for at in range(0, size, _HELD_WHOLE):
+            digest.update(self._read(at, min(_HELD_WHOLE, size - at)))
+        return digest.digest()
+
+    def rows(self, table: str) -> int:
+        """Rows of a table; 0 if the partial lacks it."""
+        return int(self._footer["tables"].get(table, {"rows": 0})["rows"])
+
+    def stored_bytes(self, tables: Iterable[str]) -> int:
+        """Bytes that some tables take in the file."""
+        chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
+        return sum(place[1] for chunk in chunks for place in chunk["buffers"])
+
+    def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
+        """The table's chunks in order."""
+        for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
+            yield _decode(spec, chunk["rows"], [self._get(*place) for place in chunk["buffers"]])
+
+    def table(self, table: str, spec: TableSpec) -> CountTable:
+        """The whole table."""
+        chunks = list(self.chunks(table, spec))
+        return count_tables.concatenate(chunks) if chunks else count_tables.empty(spec)
+
+    def partial(self, specs: Mapping[str, TableSpec]) -> Partial:
+        """The whole partial."""
+        return Partial(self.names, {name: self.table(name, spec) for name, spec in specs.items()}, self.facts)
+
+    def _get(self, at: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
+        if size == 0:
+            return np.empty(0, np.uint8), count
+        raw = self._codec.decompress(self._read(at, packed), size)
+        return np.frombuffer(raw, np.uint8), count
+
+
+def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
+    """(bytes, values) of every buffer of a chunk, in the order of the schema."""
+    first = table.spec.sort_columns[0]
+    for name, kind in table.spec.columns:
+        column = table.columns[name]
+        if kind is Kind.BYTES:
+            offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+            data = column.buffers()[2]
+            bytes_ = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.empty(0, np.uint8)
+            yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column)
+            yield bytes_, len(bytes_)
+        elif name == first:
+            values = column.view(np.uint64)
+            yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
+        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+            yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
+        else:
+            yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column)
+    if table.counts is not None:
+        yield varint.encode(table.counts.view(np.uint64)), len(table.counts)
+
+
+def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -> CountTable:
+    columns: dict[str, count_tables.Column] = {}
+    parts = iter(buffers)
+    first = spec.sort_columns[0]
+    for name, kind in spec.columns:
+        data, count = next(parts)
+        if kind is Kind.BYTES:
+            offsets = np.zeros(rows + 1, np.int64)
+            np.cumsum(varint.decode(data, count).astype(np.int64), out=offsets[1:])
+            content, _ = next(parts)
+            columns[name] = pa.LargeBinaryArray.from_buffers(
+                pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+            )
+        elif name == first:
+            columns[name] = np.cumsum(varint.decode(data, count)).view(count_tables.dtype_of(kind))
+        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+            columns[name] = data.view(np.uint64)
+        else:
+            columns[name] = varint.decode(data, count).view(count_tables.dtype_of(kind))
+    counts = None
+    if spec.groups:
+        data, count = next(parts)
+        counts = varint.decode(data, count).view(np.int64)
+    return CountTable(spec, columns, counts)

@@ -1,0 +1,1 @@
+"""One audit, from spec to published run directory."""

@@ -1,0 +1,137 @@
+"""The baselines of an audit: opened and checked before anything is read, compared with when the tables are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from corpus_audit.pipelines.drift.analysis import drift
+from corpus_audit.pipelines.drift.comparable import check_comparable
+from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
+from corpus_audit.pipelines.drift.token_tables import TokenTables
+from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
+from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys, documents_digest
+from corpus_audit.pipelines.measures.shared import Shared
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun, open_run
+from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.spec.audit import AuditSpec
+
+
+def default_workers() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A run to compare with, and the measure of what the current snapshot shares with it."""
+
+    label: str
+    run: RunDirectory
+    measure: Shared
+
+    @property
+    def keys(self) -> BaselineKeys:
+        """The documents that the baseline holds."""
+        return self.measure.keys
+
+
+def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store: Path) -> tuple[Baseline, ...]:
+    """Open the baselines of a spec; paths are relative to ``base``.
+
+    Raises:
+        UsageError: a baseline is not there, is the same run as another one, or cannot be compared with this audit.
+        StoreError: a baseline is damaged.
+    """
+    found: list[Baseline] = []
+    current = {
+        "tokenizer": {"sha256": tokenizer.sha256, "name": spec.tokenizer_path},
+        "spec": spec.model_dump(mode="json"),
+        "coverage": {"sample_share": 1.0},
+        "format": 1,
+    }
+    for wanted in spec.baselines:
+        run = open_run(base / wanted.run)
+        check_comparable(run.facts, current, wanted.label)
+        if not run.facts["complete"]:
+            raise UsageError(
+                f"the baseline {wanted.label} has no verdict ({run.facts['reasons'][0]}): compare with a complete run"
+            )
+        found.append(Baseline(wanted.label, run, Shared(BaselineKeys.of(run, store))))
+    return tuple(found)
+
+
+def baseline_facts(baselines: Sequence[Baseline]) -> list[dict[str, Any]]:
+    """What run.json says of them."""
+    return [
+        {
+            "label": baseline.label,
+            "run": baseline.run.facts["run"],
+            "name": baseline.run.facts["name"],
+            "snapshot": baseline.run.facts["snapshot"]["digest"],
+            "documents": baseline.keys.digest,
+        }
+        for baseline in baselines
+    ]
+
+
+def add_comparisons(
+    staged: StagedRun,
+    facts: dict[str, Any],
+    baselines: Sequence[Baseline],
+    workers: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Write the drift tables and the near-duplicate rates of a staged run, and add their figures to its metrics.
+
+    Raises:
+        StoreError: a table of a baseline cannot be read.
+    """
+    current = RunDirectory(staged.folder, facts)
+    near = [near_duplicate_rates(current)]
+    found: dict[str, list[pa.Table]] = {}
+    for baseline in baselines:
+        shared = _shared_tables(current, baseline.keys.digest)
+        tables = drift(baseline.label, baseline.run, current, shared, workers=workers, progress=progress)
+        near.append(tables.pop("near_duplicates"))
+        for name, table in tables.items():
+            found.setdefault(name, []).append(table)
+    together = {name: pa.concat_tables(parts) for name, parts in found.items()}
+    together["near_duplicates"] = pa.concat_tables(near)
+    for name, table in together.items():
+        staged.add_table(name, [table])
+    rows = [current.table("metrics"), near_duplicate_metrics(together["near_duplicates"])]
+    if found:
+        rows.append(drift_metrics(together))
+    metrics = pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")])
+    staged.add_table("metrics", [metrics])
+
+
+def compare(
+    baseline: RunDirectory, current: RunDirectory, label: str, workers: int, progress: Callable[[str], None]
+) -> dict[str, pa.Table]:
+    """Drift between two finished runs, from what they hold.
+
+    Raises:
+        UsageError: the runs cannot be compared.
+        StoreError: a table cannot be read.
+    """
+    check_comparable(baseline.facts, current.facts, label)
+    shared = None
+    for measuring, other in ((current, baseline), (baseline, current)):
+        digest = documents_digest(other)
+        if any(known["documents"] == digest for known in measuring.facts.get("baselines", ())):
+            shared = _shared_tables(measuring, digest)
+            break
+    return drift(label, baseline, current, shared, workers=workers, progress=progress)
+
+
+def _shared_tables(run: RunDirectory, digest: str) -> TokenTables:
+    folder = run.folder / "tables"
+    return TokenTables(folder / "shared_token_counts.parquet", folder / "shared_token_groups.parquet", digest)

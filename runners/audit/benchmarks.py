@@ -1,0 +1,106 @@
+"""The benchmarks of an audit: read and indexed before the corpus is, judged when it is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, read_benchmark
+from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.decoys import Decoy
+from corpus_audit.pipelines.contamination.evaluate import contamination_tables
+from corpus_audit.pipelines.contamination.index import build_index
+from corpus_audit.pipelines.contamination.measure import Contamination
+from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
+from corpus_audit.pipelines.storage.partials import Partial
+from corpus_audit.pipelines.tokens.tokenization import Tokenization
+from corpus_audit.schemas.spec.benchmarks import ContaminationSpec
+from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """The benchmarks of a spec as read, and the folder where their index is kept."""
+
+    spec: ContaminationSpec
+    read: tuple[Benchmark, ...]
+    folder: Path
+
+    @classmethod
+    def open(cls, spec: ContaminationSpec, base: Path, store: Path) -> Benchmarks:
+        """Read the benchmarks; paths are relative to ``base``.
+
+        Raises:
+            AuditError: a benchmark cannot be read or holds no item.
+        """
+        return cls(spec, tuple(read_benchmark(each, base) for each in spec.benchmarks), store / "benchmarks")
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Words of every item."""
+        return tuple(sorted(len(item.text.split()) for benchmark in self.read for item in benchmark.items))
+
+    def measure(self, tokenization: Tokenization) -> Contamination:
+        """The measure of the index, which is built if the store lacks it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Contamination(build_index(self.read, tokenization, self.folder))
+
+    def tables(
+        self,
+        measure: Contamination,
+        partial: Partial,
+        tokenization: Tokenization,
+        decoys: Sequence[Decoy] = (),
+        evidence: DecoyEvidence | None = None,
+    ) -> dict[str, pa.Table]:
+        """The contamination tables, from the merged evidence, this run's decoys and its canaries."""
+        passages = [decoy.text for decoy in decoys]
+        planted = plant(measure, self.read, tokenization, self.spec.canaries, passages)
+        return contamination_tables(self.spec, measure.scanner.index, partial, planted, evidence)
+
+
+def self_check(tables: dict[str, pa.Table]) -> tuple[str, bool, str, str]:
+    """The integrity rule: (name, whether it holds, what is wrong, what was seen)."""
+    rows = [row for row in tables["contamination_copies"].to_pylist() if row["required"]]
+    missed = [row for row in rows if row["found"] < row["canaries"]]
+    names = ", ".join(f"{row['rule']} found {row['found']} of {row['canaries']} ({row['copy']})" for row in missed)
+    planted = sum(row["canaries"] for row in rows)
+    kinds = ", ".join(dict.fromkeys(row["copy"] for row in rows if row["canaries"]))
+    rules = len({row["rule"] for row in rows})
+    return (
+        "contamination_self_check",
+        not missed and planted > 0,
+        f"planted copies of benchmark items were not all found: {names}"
+        if missed
+        else "no benchmark item is long enough for any rule, so the scan could not be checked",
+        f"every planted copy that a rule must find was found, {planted} over {rules} rules ({kinds})",
+    )
+
+
+def contamination_metrics(tables: dict[str, pa.Table]) -> pa.Table:
+    """Metrics of the contamination tables; unsorted."""
+    rows: list[dict[str, Any]] = []
+
+    def add(
+        metric: str, slice_: str, row: dict[str, Any], value: str, n: str, low: str | None, high: str | None
+    ) -> None:
+        bounds = {"low": row[low] if low else None, "high": row[high] if high else None}
+        figure = {"metric": metric, "slice": slice_, "value": row[value], "n": row[n], **bounds, "unit": "share"}
+        rows.append(figure | {"reason": (row["reason"] or UNKNOWN) if row[value] is None else None})
+
+    for row in tables["contamination"].to_pylist():
+        slice_ = f"benchmark={row['benchmark']},rule={row['rule']}"
+        add("contamination_share", slice_, row, "share", "testable", "low", "high")
+    for row in tables["contamination_copies"].to_pylist():
+        if row["canaries"]:
+            slice_ = f"copy={row['copy']},rule={row['rule']}"
+            add("contamination_copy_recall", slice_, row, "recall", "canaries", "recall", "recall")
+    for row in tables["contamination_check"].to_pylist():
+        slice_ = f"rule={row['rule']}"
+        add("contamination_recall", slice_, row, "recall", "canaries", "recall", "recall")
+        add("contamination_false_positive_rate", slice_, row, "false_positive_rate", "decoys", "low", "high")
+    return pa.Table.from_pylist(rows, schema=METRICS)

@@ -1,0 +1,151 @@
+"""The decoys of a run: chosen from what it has read, and looked for in the same splits; see `contamination.decoys`.
+
+What is chosen depends on the snapshot alone. The store only saves reading the same splits again for the same choice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus_audit.pipelines.contamination.benchmarks.items import digest_of
+from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, chosen_splits
+from corpus_audit.pipelines.contamination.index import build_decoy_index
+from corpus_audit.pipelines.contamination.measure import Decoys
+from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
+from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.counting.profile import Profile
+from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.pipelines.storage.atomic import atomic_write
+from corpus_audit.runners.audit.benchmarks import Benchmarks
+from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.schemas.errors import NoVerdictError
+from corpus_audit.schemas.run.snapshot import Split
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.engines.launch.engines import Engine
+
+
+@dataclass(frozen=True)
+class DecoySearch:
+    """Decoys that were looked for.
+
+    Attributes:
+        decoys: ascending by hash.
+        measure: of their index; None without a decoy.
+        sources: the partials to merge, one a shard, as often as the shard is there.
+        share: of the corpus, by the size of its splits, in which they were looked for.
+    """
+
+    decoys: tuple[Decoy, ...]
+    measure: Decoys | None
+    sources: tuple[Path, ...]
+    share: float
+
+    def evidence(self, profile: Profile) -> DecoyEvidence | None:
+        """What was found of them; None without a decoy."""
+        if self.measure is None:
+            return None
+        return DecoyEvidence(self.measure.scanner.index, profile.whole(self.measure), self.share)
+
+
+NOTHING = DecoySearch((), None, (), 0.0)
+
+
+def search_decoys(
+    benchmarks: Benchmarks, job: Job, engine: Engine, states: Sequence[ShardState], board: Board
+) -> DecoySearch:
+    """Choose decoys and look for them.
+
+    Args:
+        benchmarks: say how many decoys, and of which lengths.
+        job: the audit's.
+        engine: what reads.
+        states: shards that were counted; those with an error are left out.
+        board: for progress.
+
+    Raises:
+        NoVerdictError: a split that was counted can no longer be read.
+    """
+    if not benchmarks.spec.decoys:
+        return NOTHING
+    counted = [state for state in states if state.error is None]
+    pairs = [(state, split) for state in counted for split in state.planned.chosen]
+    sample = [pairs[at] for at in chosen_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
+    contents = sorted({(state.sha256, split.start, split.stop) for state, split in sample})
+    digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
+    decoys = _choose(benchmarks, job, engine, sample, digest, board)
+    if not decoys:
+        return NOTHING
+    index = build_decoy_index(benchmarks.read, decoys, job.tokenization, job.scratch)
+    measure = Decoys(index, digest)
+    sources = _look(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
+    size = sum(split.weight for _, split in pairs)
+    share = sum(split.weight for _, split in sample) / size if size and len(sample) < len(pairs) else 1.0
+    return DecoySearch(decoys, measure, sources, share)
+
+
+def _choose(
+    benchmarks: Benchmarks,
+    job: Job,
+    engine: Engine,
+    sample: Sequence[tuple[ShardState, Split]],
+    digest: str,
+    board: Board,
+) -> tuple[Decoy, ...]:
+    """The choice, kept with all that it depends on; that of another snapshot is replaced."""
+    path = benchmarks.folder / f"{digest_of(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
+    depends = [DECOY_VERSION, digest, job.keys.reading, benchmarks.spec.decoys, list(benchmarks.lengths)]
+    inputs = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not there, damaged, or of an earlier version
+        kept = json.loads(path.read_bytes())
+        if kept["inputs"] == inputs:
+            return tuple(
+                Decoy(int(row["hash"][:16], 16), int(row["hash"][16:], 16), row["text"]) for row in kept["decoys"]
+            )
+    first = {(state.sha256, split.start): (state, split) for state, split in reversed(sample)}
+    tasks = [SplitTask(i, state.shard, state.sha256, split, ()) for i, (state, split) in enumerate(first.values())]
+    board.begin_stage("choosing decoys", total_bytes=sum(task.split.weight for task in tasks))
+    decoys = engine.pick_decoys(job, tasks, benchmarks.spec.decoys, benchmarks.lengths)
+    rows = [{"hash": f"{decoy.high:016x}{decoy.low:016x}", "text": decoy.text} for decoy in decoys]
+    benchmarks.folder.mkdir(parents=True, exist_ok=True)
+    content = {"inputs": inputs, "decoys": rows}
+    atomic_write(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
+    return decoys
+
+
+def _look(
+    job: Job, name: str, engine: Engine, sample: Sequence[tuple[ShardState, Split]], board: Board
+) -> tuple[Path, ...]:
+    """Count what the store lacks; the partials of the shards, in their order."""
+    splits: dict[int, list[Split]] = defaultdict(list)
+    state_of: dict[int, ShardState] = {}
+    for state, split in sample:
+        splits[id(state)].append(split)
+        state_of[id(state)] = state
+    sources = [job.path_of(name, state.shard, state.sha256) for state in state_of.values()]
+    planned: dict[int, PlannedShard] = {}
+    tasks: list[SplitTask] = []
+    done: set[Path] = set()
+    for i, (key, path) in enumerate(zip(state_of, sources, strict=True)):
+        state, own = state_of[key], tuple(splits[key])
+        if path in done or job.store.has(name, path.name):
+            continue
+        done.add(path)
+        lacking = [s for s in own if not job.store.has(name, job.path_of(name, state.shard, state.sha256, s).name)]
+        planned[i] = PlannedShard(state.planned.plan, own, (name,), tuple((split, (name,)) for split in lacking))
+        if not lacking:  # all were counted before a kill
+            job.compact(planned[i])
+        tasks += [SplitTask(i, state.shard, state.sha256, split, (name,)) for split in lacking]
+    board.begin_stage("looking for decoys", total_bytes=sum(task.split.weight for task in tasks))
+    for result in engine.count(job, tasks, planned):
+        if result.error is not None:
+            raise NoVerdictError(f"a shard that was counted can no longer be read: {result.error}")
+    job.tokenization.release()
+    return tuple(sources)

@@ -1,0 +1,39 @@
+"""The history of an output folder, told of a run: before it is published, and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from corpus_audit.pipelines.storage.run_directory import StagedRun
+from corpus_audit.schemas.errors import AuditError
+from corpus_audit.schemas.run.results import RESULTS_FILE, read_results
+
+
+def stage_trends(staged: StagedRun, facts: dict[str, Any]) -> None:
+    """Write how the judged figures were in earlier runs into a staged run, if it was judged and there are any.
+
+    A history that cannot be used is no reason to lose a run: then there are no trends, and `record_run` says why.
+    """
+    from corpus_audit.checks.history.trends import TRENDS_FILE, trends_of
+
+    judged = staged.folder / RESULTS_FILE
+    if not judged.exists():
+        return
+    try:
+        trends = trends_of(staged.output, read_results(judged.read_bytes()), facts)
+    except AuditError:
+        return
+    if trends is not None:
+        (staged.folder / TRENDS_FILE).write_bytes(trends.to_json())
+
+
+def record_run(run_dir: Path) -> str:
+    """Index a published run; returns what went wrong, or an empty string. Nothing that happens here fails a run."""
+    from corpus_audit.checks.history.history import record
+
+    try:
+        problems = record(run_dir.parent)
+    except Exception as error:
+        return f"the history was not brought up to date: {error}"
+    return "; ".join(problems)

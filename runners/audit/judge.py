@@ -1,0 +1,93 @@
+"""Judging a run: references are looked up, Great Expectations is asked, and the verdict follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from corpus_audit.checks.history.references import Earlier, EarlierRuns, gather
+from corpus_audit.checks.policy.judge import References, judge
+from corpus_audit.checks.policy.second_opinion import Asked, ask
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
+from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Results
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict on a run, and what Great Expectations said."""
+
+    results: Results
+    asked: Asked
+
+
+def policy_of(loaded: LoadedAudit) -> LoadedPolicy | None:
+    """The policy that an audit names, None if it names none.
+
+    Raises:
+        SpecError: it cannot be read or is wrong.
+    """
+    return load_policy(loaded.base / loaded.spec.policy) if loaded.spec.policy is not None else None
+
+
+def judge_run(policy: LoadedPolicy, run: RunDirectory, earlier: Earlier) -> Judged:
+    """The verdict on a run, staged or published; nothing is written.
+
+    Raises:
+        StoreError: a table of the run cannot be read.
+    """
+    metrics = run.table("metrics")
+    references = gather(policy.policy, metrics, earlier)
+    asked = ask(policy, run.folder, references.figures)
+    today = datetime.now(UTC).date()
+    return Judged(judge(policy, metrics, run.facts, references, today, asked.opinions), asked)
+
+
+def judge_staged(
+    policy: LoadedPolicy, staged: StagedRun, facts: dict[str, Any], output: Path, audit_base: Path
+) -> Results:
+    """Judge a staged run, and write into it the results, the policy byte for byte and the JSON of Great Expectations.
+
+    Args:
+        policy: the policy.
+        staged: the run, its tables complete.
+        facts: its run.json.
+        output: the folder of earlier runs.
+        audit_base: the folder of audit.yaml.
+    """
+    run = RunDirectory(staged.folder, facts)
+    judged = judge_run(policy, run, EarlierRuns(output, facts, policy.base, audit_base))
+    (staged.folder / POLICY_FILE).write_bytes(policy.data)
+    (staged.folder / RESULTS_FILE).write_bytes(judged.results.to_json())
+    judged.asked.write(staged.folder)
+    return judged.results
+
+
+def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Judged:
+    """The verdict that a finished run would have under a policy, the runs before it being its references."""
+    return judge_run(policy, run, _before(policy, run))
+
+
+def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
+    """What a policy compares the figures of a finished run with."""
+    return gather(policy.policy, run.table("metrics"), _before(policy, run))
+
+
+def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
+    output = run.folder.absolute().parent
+    return EarlierRuns(output, run.facts, policy.base, _audit_base(run), run.folder.name)
+
+
+def _audit_base(run: RunDirectory) -> Path | None:
+    """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
+    written = run.facts["spec"].get("output")
+    if written is None:
+        return None
+    output = run.folder.resolve().parent
+    for base in output.parents:
+        if (base / written).resolve() == output:
+            return base
+    return None

@@ -1,0 +1,286 @@
+"""What run.json says of a run: coverage, integrity, tokenizer, facets and versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from corpus_audit.pipelines.counting.job import Job
+from corpus_audit.pipelines.counting.profile import Profile
+from corpus_audit.pipelines.measures.base import facet_settings
+from corpus_audit.pipelines.reading.snapshot.unread import counted_endings, files_by_ending, unread_data
+from corpus_audit.pipelines.tokens.verification import NEEDED
+from corpus_audit.runners.audit.baselines import baseline_facts
+from corpus_audit.runners.audit.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
+from corpus_audit.schemas.run.snapshot import UNREAD_WORDS, ShardStatus, UnreadFile, UnreadReason, snapshot_digest
+from corpus_audit.schemas.spec.audit import AuditSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.audit.baselines import Baseline
+    from corpus_audit.runners.audit.shard_states import ShardState
+
+MOST_NAMES = 20
+"""Unread files of a reason that run.json names; the table has all."""
+
+PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run has found, ready to be written."""
+
+    spec: AuditSpec
+    job: Job
+    states: list[ShardState]
+    profile: Profile
+    documents: int
+    workers: int
+    baselines: tuple[Baseline, ...] = ()
+    unread: tuple[UnreadFile, ...] = ()
+
+
+def run_facts(name: str, material: Material) -> dict[str, Any]:
+    """run.json of the run of this name, but for the digests of its files."""
+    spec, states = material.spec, material.states
+    coverage = coverage_facts(material)
+    needed = min(NEEDED, material.documents)
+    verified = verified_documents(states)
+    integrity = integrity_rules(spec, states, coverage, verified, needed, material.unread)
+    reasons = [rule["detail"] for rule in integrity if rule["status"] == "fail"]
+    tokenization, tokenizer = material.job.tokenization, material.job.tokenizer
+    hashed = [(state.shard.name, state.sha256) for state in states if state.sha256]
+    return {
+        "format": 1,
+        "name": spec.name,
+        "run": name,
+        "snapshot": {
+            "digest": snapshot_digest(hashed),
+            "shards": len(states),
+            "bytes": sum(state.shard.size for state in states),
+        },
+        "coverage": coverage,
+        "listing": listing_facts(len(states), material.unread),
+        "integrity": integrity,
+        "complete": not reasons,
+        "reasons": reasons,
+        "tokenizer": {
+            "name": spec.tokenizer_path,
+            "sha256": tokenizer.sha256,
+            "vocabulary": tokenizer.vocabulary,
+            "engine": spec.tokenizer_engine,
+            "path": tokenization.path,
+            "path_version": tokenization.path_version,
+            "path_reason": tokenization.reason,
+            "switched_off": list(tokenizer.switched_off),
+            "verified": verified,
+            "verified_needed": needed,
+        },
+        "facets": {
+            "primary": "domain",
+            "names": list(material.profile.facets),
+            "sources": {
+                name: _source_text(source)
+                for name, source in {"domain": spec.document.domain, **spec.document.facets}.items()
+            },
+        },
+        "cluster": _source_text(spec.document.cluster) if spec.document.cluster is not None else None,
+        "documents_without_cluster": (
+            material.profile.documents_without_cluster() if spec.document.cluster is not None else 0
+        ),
+        "token_groups": "domain" if material.profile.groups_by_domain else "overall",
+        "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
+        "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
+        "baselines": baseline_facts(material.baselines),
+        "versions": package_versions(),
+        "spec": spec.model_dump(mode="json"),
+    }
+
+
+def coverage_facts(material: Material) -> dict[str, Any]:
+    """How many shards, splits and rows were read, and what became of the others."""
+    states = material.states
+    by_status = Counter(state.status for state in states)
+    totals = [state.coverage for state in states if state.coverage]
+    splits = sum(len(state.planned.plan.splits) for state in states)
+    counted = sum(len(state.planned.chosen) for state in states if state.coverage)
+    return {
+        "shards": len(states),
+        "shards_read": by_status[ShardStatus.READ],
+        "shards_cached": by_status[ShardStatus.CACHED],
+        "shards_error": by_status[ShardStatus.ERROR],
+        "shards_not_sampled": by_status[ShardStatus.NOT_SAMPLED],
+        "splits": splits,
+        "splits_counted": counted,
+        "rows": sum(coverage.rows for coverage in totals),
+        "documents": material.documents,
+        "dead_letters": sum(sum(coverage.dead.values()) for coverage in totals),
+        "row_bytes": sum(coverage.row_bytes for coverage in totals),
+        "dead_letter_bytes": sum(sum(coverage.dead_bytes.values()) for coverage in totals),
+        "filtered": sum(sum(coverage.filtered.values()) for coverage in totals),
+        "sample_share": material.spec.sample.share if material.spec.sample else 1.0,
+        "conserved": is_conserved(material),
+        "manifest": material.spec.snapshot.manifest is not None,
+        "digests_computed": sum(state.planned.plan.digest_computed for state in states),
+        "digests_remembered": sum(not state.planned.plan.digest_computed for state in states),
+        "duplicate_shards": sum(n - 1 for n in copies_of(states).values()),
+    }
+
+
+def listing_facts(shards: int, unread: Sequence[UnreadFile]) -> dict[str, Any]:
+    """How many files were seen, and by reason how many of them were not read, with their endings and first names."""
+    reasons: dict[UnreadReason, list[UnreadFile]] = {}
+    for file in unread:
+        reasons.setdefault(file.reason, []).append(file)
+    return {
+        "seen": shards + len(unread),
+        "read": shards,
+        "unread": {
+            reason.value: {
+                "files": len(files),
+                "bytes": sum(file.size or 0 for file in files),
+                "may_be_data": reason.may_be_data,
+                "endings": dict(counted_endings([file.name for file in files])),
+                "names": [file.name for file in files[:MOST_NAMES]],
+            }
+            for reason, files in sorted(reasons.items())
+        },
+    }
+
+
+def unread_rule(unread: Sequence[UnreadFile]) -> tuple[str, bool, str, str]:
+    """The integrity rule that no file that may be data was seen and not read; for `add_rule`."""
+    data = unread_data(unread)
+    worst = Counter(file.reason for file in data).most_common(1)
+    why = UNREAD_WORDS[worst[0][0]] if worst else ""
+    first = next((file.name for file in data if file.reason is worst[0][0]), "")
+    others = len(unread) - len(data)
+    left = (
+        f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
+    )
+    return (
+        "unread_files",
+        not data,
+        f"{files_by_ending([file.name for file in data])} {'was' if len(data) == 1 else 'were'} seen and not read; "
+        f"{first} is {why}. Name what is to be left out under snapshot.ignore",
+        f"no file that may be data was seen and not read{left}",
+    )
+
+
+def verified_documents(states: list[ShardState]) -> int:
+    """Documents of all shards that were encoded a second time by the reference tokenizer."""
+    return sum(state.verified for state in states)
+
+
+def copies_of(states: list[ShardState]) -> Counter[str]:
+    """How many shards hold the bytes of each digest."""
+    return Counter(state.sha256 for state in states if state.sha256)
+
+
+def is_conserved(material: Material) -> bool:
+    """Whether readers, footers and measures agree on every row: the readers' tallies were checked as they read; here
+    the rows that footers promise and the documents that the measures hold are held against them."""
+    for state in material.states:
+        plan = state.planned.plan
+        whole = len(state.planned.chosen) == len(plan.splits)
+        if state.coverage and whole and plan.rows is not None and plan.rows != state.coverage.rows:
+            return False
+    profile_documents = sum(int(chunk.columns["documents"].sum()) for chunk in material.profile.duplicate_hashes())
+    return profile_documents == material.documents
+
+
+def integrity_rules(
+    spec: AuditSpec,
+    states: list[ShardState],
+    coverage: dict[str, Any],
+    verified: int,
+    needed: int,
+    unread: Sequence[UnreadFile] = (),
+) -> list[dict[str, str]]:
+    """The rules that are always on: whether each holds, and what was seen or is wrong."""
+    failed = [state for state in states if state.error is not None]
+    budget = spec.limits.dead_letter_share
+    loss = Loss(coverage["dead_letters"], coverage["rows"], coverage["dead_letter_bytes"], coverage["row_bytes"])
+    reasons = Counter(reason for state in states if state.coverage for reason in state.coverage.dead)
+    first = f"; the first is {failed[0].shard.name}: {failed[0].error}" if failed else ""
+    rules = [
+        (
+            "coverage",
+            not failed,
+            f"{len(failed)} of {len(states)} shards could not be read{first}",
+            "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
+        ),
+        ("conservation", coverage["conserved"], "rows are unaccounted for", "every row is accounted for"),
+        (
+            "digests",
+            all(state.sha256 for state in states),
+            "a shard could not be hashed",
+            f"{coverage['digests_computed']} computed, {coverage['digests_remembered']} remembered",
+        ),
+        (
+            "tokenizer_verification",
+            verified >= needed,
+            f"only {verified} of the {needed} documents needed were verified against the reference tokenizer",
+            f"{verified} documents agree with the reference",
+        ),
+        (
+            "dead_letter_budget",
+            loss.share <= budget,
+            f"{loss} are dead letters, more than the limit of {budget:.3%} of rows and of bytes"
+            + hints(sorted(reasons)),
+            f"{loss}; the limit of both is {budget:.3%}",
+        ),
+        shard_loss_rule(spec.limits, states),
+        unread_rule(unread),
+    ]
+    return [
+        {"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad}
+        for check, holds, bad, good in rules
+    ]
+
+
+def add_rule(facts: dict[str, Any], rule: tuple[str, bool, str, str]) -> None:
+    """Add an integrity rule (name, whether it holds, what is wrong, what was seen) to run.json."""
+    check, holds, bad, good = rule
+    facts["integrity"].append({"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad})
+    if not holds:
+        facts["complete"] = False
+        facts["reasons"].append(bad)
+
+
+def _source_text(source: Any) -> str:
+    value = facet_settings(source)
+    if isinstance(value, str):
+        return f"column {value}"
+    return ", ".join(f"{kind.replace('_', ' ')} {what}" for kind, what in value.items())
+
+
+def _clause_text(clause: Any) -> str:
+    value = list(clause.value) if isinstance(clause.value, tuple) else clause.value
+    return f"{clause.column} {clause.op}" + ("" if value is None else f" {value!r}")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, of its Unicode tables and of what computes figures; "absent" for what is not installed."""
+    found = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def host_facts() -> dict[str, Any]:
+    """Name and kind of this machine; they go into timings.json alone."""
+    return {
+        "name": platform.node(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }

@@ -1,0 +1,39 @@
+"""The shards of a snapshot and what became of each while a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corpus_audit.pipelines.counting.job import PlannedShard
+from corpus_audit.pipelines.measures.coverage import ShardCoverage
+from corpus_audit.schemas.run.snapshot import Shard, ShardStatus
+
+
+@dataclass(slots=True)
+class ShardState:
+    """A shard of the snapshot and what became of it."""
+
+    planned: PlannedShard
+    status: ShardStatus
+    error: str | None = None
+    coverage: ShardCoverage | None = None
+    verified: int = 0
+
+    @classmethod
+    def of(cls, planned: PlannedShard) -> ShardState:
+        """What planning came to, before anything is read."""
+        if planned.plan.error is not None:
+            return cls(planned, ShardStatus.ERROR, planned.plan.error)
+        if planned.plan.splits and not planned.chosen:
+            return cls(planned, ShardStatus.NOT_SAMPLED)
+        return cls(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
+
+    @property
+    def shard(self) -> Shard:
+        """The shard as listed."""
+        return self.planned.plan.shard
+
+    @property
+    def sha256(self) -> str:
+        """Digest of its bytes; empty if it could not be hashed."""
+        return self.planned.plan.sha256

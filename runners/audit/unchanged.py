@@ -1,0 +1,111 @@
+"""``--if-changed``: whether a run would say again what the last published run has said.
+
+A run depends on the snapshot's shards (names, bytes, what their paths say), on the files among them that may be data
+and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot and the
+version of this program. Their digest is in run.json as ``inputs``. Where the shards lie is no part of it: a new folder
+with the same shards is no change. What the run is compared with is none either: a baseline ``runs`` is another one
+after every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus_audit.pipelines.contamination.benchmarks.items import digest_of
+from corpus_audit.pipelines.reading.documents.path_patterns import path_values
+from corpus_audit.pipelines.storage.run_directory import open_run
+from corpus_audit.schemas.errors import AuditError, UsageError
+from corpus_audit.schemas.run.results import RESULTS_FILE, Results, read_results
+from corpus_audit.schemas.run.snapshot import ShardPlan, UnreadFile, snapshot_digest
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.counting.job import Job
+    from corpus_audit.runners.audit.comparisons import Comparisons
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last published run and what it was judged to; ``results`` is None if it was not judged."""
+
+    run_dir: Path
+    results: Results | None
+
+
+def inputs_digest(
+    loaded: LoadedAudit,
+    plans: Sequence[ShardPlan],
+    policy: LoadedPolicy | None,
+    job: Job,
+    comparisons: Comparisons,
+    unread: Sequence[UnreadFile] = (),
+) -> str | None:
+    """SHA-256 of what a run depends on, in hex; None where that cannot be told.
+
+    It cannot while a shard cannot be read, nor with a sampler's log, which grows while it is audited.
+    """
+    spec = loaded.spec
+    if any(plan.error is not None for plan in plans) or (spec.sampling is not None and spec.sampling.log is not None):
+        return None
+    snapshot = snapshot_digest((plan.shard.name, plan.sha256) for plan in plans)
+    content = spec.model_dump(
+        mode="json",
+        exclude={"output": True, "store": True, "remote": True, "notify": True, "snapshot": {"paths", "manifest"}},
+    )
+    benchmarks = comparisons.benchmarks
+    depends = {
+        "version": importlib.metadata.version("corpus-audit"),
+        "snapshot": snapshot,
+        "manifest": spec.snapshot.manifest is not None,
+        "paths": sorted([plan.shard.name, plan.sha256, path_values(plan.shard, spec.document)] for plan in plans),
+        "unread": sorted(file.name for file in unread if file.reason.may_be_data),
+        "spec": content,
+        "policy": None if policy is None else policy.sha256,
+        "tokenizer": job.tokenization.identity,
+        "benchmarks": None if benchmarks is None else digest_of(benchmarks.read),
+        "index": _index(spec, loaded.base, snapshot),
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+def unchanged_run(output: Path, inputs: str | None) -> LastRun | None:
+    """The last published run of an output folder, if it is whole and complete and had these very inputs.
+
+    None as well once a waiver that covered a failure has run out: the policy is the same and the verdict is not.
+    """
+    if inputs is None:
+        return None
+    try:
+        run = open_run(output)
+        if not run.facts["complete"] or run.facts.get("inputs") != inputs or run.damaged():
+            return None
+        if RESULTS_FILE not in run.facts["files"]:
+            return LastRun(run.folder, None)
+        results = read_results((run.folder / RESULTS_FILE).read_bytes())
+    except (AuditError, OSError):
+        return None
+    today = datetime.now(UTC).date().isoformat()
+    over = any(waiver.state == "used" and waiver.expires < today for waiver in results.waivers)
+    return None if over else LastRun(run.folder, results)
+
+
+def _index(spec: AuditSpec, base: Path, snapshot: str) -> str | None:
+    if spec.embedding is None:
+        return None
+    from corpus_audit.embeddings.index.files import INDEX_FILE, find_index
+
+    try:
+        return hashlib.sha256(
+            (find_index(base / spec.embedding.output, snapshot) / INDEX_FILE).read_bytes()
+        ).hexdigest()
+    except UsageError:
+        return None

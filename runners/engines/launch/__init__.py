@@ -1,0 +1,1 @@
+"""Opening an engine, and what it would be given (``--dry-run``)."""

@@ -1,0 +1,71 @@
+"""What an engine would be given: the portable pipelines of a command, without running them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from corpus_audit.runners.engines.options import (
+    DataflowOptions,
+    EmbeddedOptions,
+    EngineOptions,
+    Environment,
+    FlinkOptions,
+)
+from corpus_audit.schemas.spec.audit import AuditSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.beam.portable import Step
+
+
+def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[Step]:
+    """The steps of ``run``, or with ``index`` of ``index``, as an engine would be given them.
+
+    Shards, splits and partials come in as elements, one stands for all of them here; nothing is read. Merging is
+    repeated, a level of the tree each time.
+    """
+    from corpus_audit.pipelines.beam import steps
+    from corpus_audit.pipelines.beam.portable import steps_in
+
+    nothing: Any = None
+    if index:
+        hints = {}
+        if isinstance(options, DataflowOptions) and options.accelerator is not None:
+            hints = {"accelerator": options.accelerator}
+        builds = {"performed": steps.performing(nothing, [0], hints)}
+    else:
+        builds = {"plans": steps.planning(nothing, [nothing])}
+        builds["results"] = steps.counting(nothing, [nothing], {})
+        if spec.contamination_spec is not None and spec.contamination_spec.decoys:
+            builds["decoys"] = steps.picking(nothing, [nothing], 0, ())
+        builds["merged"] = steps.merging([nothing])
+    for name, build in builds.items():
+        yield from steps_in(name, build, _environment(options))
+
+
+def _environment(options: EngineOptions) -> list[str]:
+    """Flags of Beam that say where Python code runs."""
+    if isinstance(options, EmbeddedOptions):
+        return ["--environment_type=beam:env:embedded_python:v1"]
+    if isinstance(options, DataflowOptions):
+        image = next(
+            (flag.partition("=")[2] for flag in options.beam_flags if flag.startswith("--sdk_container_image=")), ""
+        )
+        return ["--environment_type=DOCKER", f"--environment_config={image}"]
+    assert isinstance(options, FlinkOptions) or options.endpoint
+    if options.environment is Environment.LOOPBACK:
+        return ["--environment_type=EXTERNAL", "--environment_config=localhost:0"]
+    return ["--environment_type=PROCESS", '--environment_config={"command": "corpus-audit-worker"}']
+
+
+def stage_lines(found: Sequence[Step]) -> Iterator[str]:
+    """Lines for a terminal of 80 columns."""
+    before = ("", 0)
+    for step in found:
+        if step.pipeline != before[0]:
+            yield f"{step.pipeline}"
+        if (step.pipeline, step.stage) != before:
+            yield f"  stage {step.stage}"
+        before = step.pipeline, step.stage
+        more = "".join(f"  {name}: {value}" for name, value in step.hints.items())
+        yield f"    {step.kind:8} {step.environment:16} {step.name}{more}"

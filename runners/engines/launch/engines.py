@@ -1,0 +1,292 @@
+"""Engines that run the pipelines: threads of this process, Flink, Spark or Dataflow. The steps are the same on each.
+
+Embedded is Beam's FnApiRunner. The kernels, pyarrow and the tokenizers release the GIL, so threads are cores. The
+runner is made as an object: Beam's own default would look for another engine on the network and change engines when a
+step of a certain kind appears.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import secrets
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus_audit.pipelines.beam import steps
+from corpus_audit.pipelines.beam.flags import check_flags
+from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced
+from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_dataflow, run_on_job_service
+from corpus_audit.pipelines.beam.tasks import Worker
+from corpus_audit.pipelines.contamination.decoys import Decoy
+from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.counting.worker_probe import GIVEN, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.pipelines.measures.base import FAN_IN, Measure
+from corpus_audit.pipelines.progress.worker_boards import PROGRESS_VARIABLE, RemoteBoard
+from corpus_audit.pipelines.storage.partials import PartialReader
+from corpus_audit.runners.engines.flink.service import JobService, job_service, worker_program
+from corpus_audit.runners.engines.options import (
+    DataflowOptions,
+    EmbeddedOptions,
+    EngineOptions,
+    Environment,
+    SparkOptions,
+)
+from corpus_audit.schemas.errors import AuditError, EngineError, NoVerdictError
+
+
+@dataclass(frozen=True)
+class Engine(ABC):
+    """Runs pipelines.
+
+    Attributes:
+        workers: how many tasks are at work at once.
+        scratch: a folder, seen by the workers too, that holds what steps hand to the driver.
+    """
+
+    workers: int
+    scratch: Path
+
+    @property
+    def hints(self) -> dict[str, str]:
+        """Resource hints of the steps that run a model."""
+        return {}
+
+    @abstractmethod
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform the pipeline that ``build`` makes, and write its elements to ``target``."""
+
+    def plan(self, job: Job, tasks: list[PlanTask]) -> list[PlannedShard]:
+        """Plan shards, in the order of the tasks."""
+        if not tasks:
+            return []
+        order = balanced([task.shard.size for task in tasks], self.workers)
+        ordered = [tasks[position] for position in order]
+
+        return [
+            planned
+            for _, planned in sorted(self._collect("plans", steps.planning(job, ordered)), key=lambda pair: pair[0])
+        ]
+
+    def count(self, job: Job, tasks: list[SplitTask], planned: dict[int, PlannedShard]) -> list[SplitResult]:
+        """Count splits and compact their shards."""
+        if not tasks:
+            return []
+        order = balanced([task.split.weight for task in tasks], self.workers)
+        ordered = [tasks[position] for position in order]
+
+        found: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
+        return sorted(found, key=lambda result: (result.index, result.split))
+
+    def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
+        """Choose passages of the splits' documents.
+
+        Raises:
+            NoVerdictError: a split cannot be read, though it could be counted.
+        """
+        ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
+
+        found: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
+        found = self._collect("decoys", steps.picking(job, ordered, count, lengths))
+        decoys, problems = found[0] if found else ((), ())
+        if problems:
+            raise NoVerdictError(f"a shard that was counted can no longer be read: {problems[0]}")
+        return decoys
+
+    def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
+        """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""
+        current = {
+            (measure, tables): list(paths) for measure, paths in sources.items() for tables in measure.merged_apart()
+        }
+        level = 0
+        while any(len(paths) > 1 for paths in current.values()) or level == 0:
+            tasks: list[MergeTask] = []
+            following: dict[tuple[Measure, tuple[str, ...]], list[Path]] = {}
+            for (measure, tables), paths in current.items():
+                targets = following.setdefault((measure, tables), [])
+                parts = -(-len(paths) // FAN_IN)
+                for number in range(parts):
+                    targets.append(self.scratch / f"{measure.name}-{tables[0]}-{level}-{number}")
+                    part = tuple(str(path) for path in paths[number::parts])
+                    tasks.append(MergeTask(measure, tables, part, str(targets[-1])))
+            self._merge_level(tasks, level)
+            current = following
+            level += 1
+        return {(measure.name, table): paths[0] for (measure, tables), paths in current.items() for table in tables}
+
+    def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
+        weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
+        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+
+        self._collect(f"merged-{level}", steps.merging(ordered))
+
+    def perform(self, worker: Worker, tasks: Sequence[Any], weights: list[int]) -> None:
+        """Have a worker, sent to all threads, perform tasks; it leaves its results where they say."""
+        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+
+        if len(self._collect("performed", steps.performing(worker, ordered, self.hints))) != len(tasks):
+            raise AuditError("the engine lost a task")
+
+    def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
+        path = self.scratch / name
+        self.run(name, build, path)
+        return list(pickle.loads(path.read_bytes()))
+
+
+@dataclass(frozen=True)
+class EmbeddedEngine(Engine):
+    """Threads of this process."""
+
+    beam_flags: tuple[str, ...] = ()
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline on ``workers`` threads."""
+        flags = [f"--direct_num_workers={self.workers}", "--direct_running_mode=in_memory", *self.beam_flags]
+        run_embedded(build, target, flags)
+
+
+@dataclass(frozen=True)
+class FlinkEngine(Engine):
+    """A Flink cluster behind a job server.
+
+    Attributes:
+        service: where the job server answers, and the cluster.
+        environment: where Python code runs.
+        prefix: what the names of this output folder's jobs begin with, by which they are found to be cancelled.
+    """
+
+    service: JobService
+    environment: Environment
+    prefix: str
+    beam_flags: tuple[str, ...] = ()
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline as a job of the cluster, with the workers' progress on this process's board."""
+        flags = [
+            f"--job_endpoint={self.service.endpoint}",
+            f"--job_server_timeout={FOR_EVER}",
+            f"--job_name={self.prefix}{name}",
+            f"--parallelism={self.workers}",
+            "--default_sdk_harness_log_level=WARN",
+        ]
+        with RemoteBoard(self.scratch / "progress") as board:
+            flags += environment_flags(self.environment, self.service.worker, board.folder)
+            run_on_job_service(build, target, [*flags, *self.beam_flags], self.cancel)
+
+    def cancel(self) -> None:
+        """End this output folder's jobs on the cluster, those of a killed run too; says nothing where it cannot."""
+        if self.service.rest is None:
+            return
+        deadline = time.monotonic() + 3
+        with suppress(EngineError):
+            while jobs := self.service.rest.running_jobs(self.prefix):
+                for job in jobs:
+                    self.service.rest.cancel(job)
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class SparkEngine(Engine):
+    """A Spark cluster behind a job server of the user's."""
+
+    options: SparkOptions
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline as a job of the cluster."""
+        options = self.options
+        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={FOR_EVER}"]
+        with RemoteBoard(self.scratch / "progress") as board:
+            worker = "" if options.environment is Environment.LOOPBACK else worker_program()
+            flags += environment_flags(options.environment, worker, board.folder)
+            run_on_job_service(build, target, [*flags, *options.beam_flags], lambda: None)
+
+
+@dataclass(frozen=True)
+class DataflowEngine(Engine):
+    """Google Cloud Dataflow."""
+
+    options: DataflowOptions
+
+    @property
+    def hints(self) -> dict[str, str]:
+        """The accelerator, if one was asked for."""
+        return {} if self.options.accelerator is None else {"accelerator": self.options.accelerator}
+
+    def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
+        """Perform a pipeline as a job."""
+        flags = [f"--job_name=corpus-audit-{name}", f"--max_num_workers={self.workers}", *self.options.beam_flags]
+        run_on_dataflow(build, target, flags)
+
+
+def environment_flags(environment: Environment, worker: str, progress: Path) -> list[str]:
+    """Where a portable engine runs Python: this process, or a program that it starts, which reports its progress."""
+    if environment is Environment.LOOPBACK:
+        return ["--environment_type=LOOPBACK"]
+    process = {"command": worker, "env": {PROGRESS_VARIABLE: str(progress)}}
+    return ["--environment_type=PROCESS", f"--environment_config={json.dumps(process)}"]
+
+
+def check_shared(engine: Engine) -> None:
+    """Have a worker read a file of the scratch folder and write another: it must be the driver's.
+
+    Raises:
+        EngineError: a worker sees another folder, or has no corpus-audit.
+    """
+    folder, secret = engine.scratch / "probe", secrets.token_hex(8)
+    folder.mkdir()
+    (folder / GIVEN).write_text(secret, encoding="utf-8")
+    engine.perform(
+        ProbeWorker(secret), [ProbeTask(folder, number) for number in range(engine.workers)], [1] * engine.workers
+    )
+    if len(read_answers(folder)) != engine.workers:
+        raise EngineError(f"what workers write into {folder} is not seen here: mount it under the same path")
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def open_engine(options: EngineOptions, workers: int, scratch: Path) -> Iterator[Engine]:
+    """The engine that options name, for as long as the block lasts.
+
+    Args:
+        options: which, and how.
+        workers: threads of an embedded engine.
+        scratch: a folder in an output folder, that the workers can see; one run at a time uses an output folder.
+
+    Raises:
+        UsageError: a flag for Beam that does not exist, or something is missing that the engine needs.
+        EngineError: the engine cannot be reached.
+    """
+    if isinstance(options, EmbeddedOptions):
+        check_flags(options.beam_flags)
+        yield EmbeddedEngine(workers, scratch, options.beam_flags)
+        return
+    if isinstance(options, SparkOptions):
+        check_flags(options.beam_flags, () if options.endpoint == "embed" else engine_flags(options.endpoint))
+        engine: Engine = SparkEngine(options.parallelism, scratch, options)
+        check_shared(engine)
+        yield engine
+        return
+    if isinstance(options, DataflowOptions):
+        check_flags(options.beam_flags)
+        engine = DataflowEngine(options.parallelism, scratch, options)
+        check_shared(engine)
+        yield engine
+        return
+    with job_service(options) as service:
+        if options.beam_flags:
+            check_flags(options.beam_flags, engine_flags(service.endpoint))
+        digest = hashlib.sha256(str(scratch.parent.resolve()).encode()).hexdigest()[:12]
+        parallelism = options.parallelism or service.slots
+        prefix = f"corpus-audit-{digest}-"
+        engine = FlinkEngine(parallelism, scratch, service, options.environment, prefix, options.beam_flags)
+        engine.cancel()  # a run that was killed has left its job behind
+        yield engine

@@ -1,0 +1,1 @@
+"""Building an activation index on an engine."""

@@ -1,0 +1,81 @@
+"""Building an activation index on an engine, one at a time in an output folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from corpus_audit.runners.audit.baselines import default_workers
+from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
+from corpus_audit.runners.process.locks import OutputLock, make_output
+from corpus_audit.runners.process.logs import quiet_engine_logs
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.spec.embedding import DirectionsSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.embeddings.scan.scanner import ScanTask, ScanWorker
+
+
+def index_corpus(loaded: LoadedAudit, workers: int | None, engine: EngineOptions = EMBEDDED) -> Built:
+    """Build the index of an audit; its splits are scanned by the engine's workers.
+
+    Raises:
+        UsageError: the extra is not installed, or as `build_index`.
+    """
+    quiet_engine_logs()
+    try:
+        from corpus_audit.embeddings.build.build import build_index
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    from corpus_audit.runners.engines.launch.engines import open_engine
+
+    output = (loaded.base / (loaded.spec.embedding.output if loaded.spec.embedding else loaded.spec.output)).resolve()
+    make_output(output)
+    with OutputLock(output):
+        shutil.rmtree(output / ".staging", ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch:
+
+            def perform(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
+                weights = [task.split.weight for task in tasks]
+                with open_engine(engine, at_once, Path(scratch)) as opened:
+                    opened.perform(worker, tasks, weights)
+
+            return build_index(loaded, perform, workers or default_workers())
+
+
+def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
+    """An audit whose embedding section has directions more, each named ``FILE:BLOCK``; units ``dir.<stem>:*``.
+
+    Raises:
+        UsageError: it has no such section, or one is not of that form.
+    """
+    embedding = loaded.spec.embedding
+    if embedding is None or not named:
+        return loaded
+    added = []
+    for text in named:
+        file, colon, block = text.rpartition(":")
+        path = Path(file).absolute()
+        if not colon or not block.isdigit() or not path.is_file():
+            raise UsageError(
+                f"--directions {text!r}: give a .npy or .safetensors file and a block, such as probes.npy:5"
+            )
+        try:
+            added.append(DirectionsSpec(name=path.stem, path=str(path), block=int(block)))
+        except ValidationError:
+            raise UsageError(
+                f"--directions {text!r}: a file's name must do as a name of units, such as probes"
+            ) from None
+    names = [one.name for one in (*embedding.directions, *added)]
+    if len(set(names)) != len(names):
+        raise UsageError("two directions have the same name")
+    grown = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
+    return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": grown}))

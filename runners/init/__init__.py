@@ -1,0 +1,1 @@
+"""Looking at files and proposing an ``audit.yaml``."""

@@ -1,0 +1,138 @@
+"""What moved between two runs, in a few lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from corpus_audit.checks.report.drift.readings import case, reading, token_text
+from corpus_audit.checks.report.page.terminal import safe_text
+from corpus_audit.checks.text import numbers
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+
+WIDTH = 80
+LISTED = 8
+"""Tokens and domains that are listed."""
+
+Row = dict[str, Any]
+
+
+def drift_summary_text(tables: Mapping[str, pa.Table]) -> str:
+    """Lines of at most `WIDTH` columns, without a final newline, for each baseline in the tables."""
+    labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
+    return "\n\n".join("\n".join(_of(label, tables)) for label in labels)
+
+
+def _of(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
+    rows = [row for row in tables["drift"].to_pylist() if row["baseline"] == label and row["statistic"] == "jsd"]
+    overall = next(row for row in rows if row["domain"] == ALL_DOMAINS)
+    lines = [f"Drift from {safe_text(label)}", "─" * WIDTH]
+    turnover = [row for row in tables["turnover"].to_pylist() if row["baseline"] == label]
+    if case(overall) == "same" and not any(row["added"] or row["removed"] for row in turnover):
+        kept = numbers.plural(turnover[0]["kept"], "document")
+        return [*lines, f"Nothing changed: both hold the same {kept}."]
+    lines += _paragraph("Tokens", _headline(overall))
+    parts = {
+        row["part"]: row
+        for row in tables["drift_parts"].to_pylist()
+        if row["baseline"] == label and row["domain"] == ALL_DOMAINS
+    }
+    lines += _paragraph("Why", _parts(parts))
+    lines += _paragraph("Documents", _turnover(label, tables))
+    lines += _paragraph("Classifier", _classifier(label, tables))
+    lines += ["", *_domains(label, rows, tables), "", *_tokens(label, tables)]
+    return lines
+
+
+def _paragraph(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{head:<12}", subsequent_indent=" " * 12)
+
+
+def _headline(row: Row) -> str:
+    found = reading(row)
+    if found == "insufficient":
+        return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
+    bounds = f"{row['excess']:.5f} bits beyond chance [{row['low']:.5f}, {row['high']:.5f}], p {row['p']:.4f}"
+    if row["permutations"] == 0:
+        return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
+    if found == "drift":
+        return f"Drift is shown: the token distributions are {bounds}."
+    return f"No drift is shown: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
+
+
+def _parts(parts: Mapping[str, Row]) -> str:
+    mixture, content = parts["mixture"], parts["content"]
+    if mixture["attribution"] is None:
+        return f"{mixture['reason'][:1].upper()}{mixture['reason'][1:]}."
+    return (
+        f"{mixture['attribution']:.0%} of the change of token shares is the mix of domains, "
+        f"{content['attribution']:.0%} is the text within them."
+    )
+
+
+def _turnover(label: str, tables: Mapping[str, pa.Table]) -> str:
+    row = next(
+        row for row in tables["turnover"].to_pylist() if row["baseline"] == label and row["domain"] == ALL_DOMAINS
+    )
+    return f"{row['kept']:,} kept, {row['added']:,} added, {row['removed']:,} removed."
+
+
+def _classifier(label: str, tables: Mapping[str, pa.Table]) -> str:
+    row = next(
+        row
+        for row in tables["drift_classifier"].to_pylist()
+        if row["baseline"] == label and row["domain"] == ALL_DOMAINS
+    )
+    if row["auc"] is None:
+        return f"Insufficient data: {row['reason']}."
+    if row["reason"]:
+        return f"{row['reason'][:1].upper()}{row['reason'][1:]}."
+    return (
+        f"Tells unshared documents of the two sides apart with AUC {row['auc']:.3f} "
+        f"[{row['low']:.3f}, {row['high']:.3f}], p {row['p']:.3f}; 0.5 is no difference."
+    )
+
+
+def _domains(label: str, rows: list[Row], tables: Mapping[str, pa.Table]) -> list[str]:
+    shares = {
+        row["domain"]: row
+        for row in tables["drift_domains"].to_pylist()
+        if row["baseline"] == label and row["unit"] == "tokens"
+    }
+    lines = [f"{'Share of tokens':<30}{'before':>9}{'now':>9}{'change':>9}   {'text':<20}"]
+    by_domain = {row["domain"]: row for row in rows}
+    ordered = sorted(shares.values(), key=lambda row: -abs(row["difference"] or 0.0))
+    for row in ordered[:LISTED]:
+        jsd = by_domain.get(row["domain"])
+        verdict = reading(jsd) if jsd else ""
+        before, now = (_share(row[side]) for side in ("share_baseline", "share_current"))
+        moved = numbers.NONE if row["difference"] is None else f"{row['difference']:+.2%}"
+        lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {verdict:<20}".rstrip())
+    if len(ordered) > LISTED:
+        lines.append(f"and {len(ordered) - LISTED} more domains, which moved less")
+    return lines
+
+
+def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
+    rows = [
+        row for row in tables["drift_tokens"].to_pylist() if row["baseline"] == label and row["domain"] == ALL_DOMAINS
+    ]
+    lines = []
+    for kind, head in (("riser", "Rose"), ("faller", "Fell"), ("new", "New"), ("vanished", "Vanished")):
+        found = [row for row in rows if row["kind"] == kind]
+        named = ", ".join(_named(row) for row in found[:LISTED]) or "none"
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        lines += _paragraph(head, f"{named}{more}")
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return numbers.NONE if value is None else f"{value:.2%}"
+
+
+def _named(row: Row) -> str:
+    ratio = "" if row["log2_ratio"] is None else f" ({row['log2_ratio']:+.1f})"
+    return f"{token_text(row['text'])}{ratio}"

@@ -1,0 +1,1 @@
+"""What a run directory says: shards, results, the sign-off, who is trusted."""

@@ -1,0 +1,76 @@
+"""The starter policies: they load, name what runs have, and judge."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from corpus_audit.checks.policy.check import doubts, mistakes
+from corpus_audit.checks.policy.judge import References, judge
+from corpus_audit.checks.policy.metric_catalogue import KNOWN
+from corpus_audit.checks.policy.starters import STARTERS, starter_path, starter_text
+from corpus_audit.schemas.run.results import Reference, Verdict
+from corpus_audit.schemas.spec.policy_file import load_policy, read_policy
+from tests.checks.policies import fact, facts, figure, metrics
+
+SIZES = (
+    fact("dead_letter_share", value=0.0),
+    fact("documents", value=40_000.0),
+    fact("tokens", value=9e6),
+    figure("duplicate_share_documents", value=0.01, low=0.008, high=0.012, n=40_000),
+    figure("duplicate_share_documents", "domain=web", value=0.01, low=0.0, high=0.3, n=40),
+    fact("across_share_documents", value=0.001),
+)
+COMPARED = (
+    figure("drift_jsd_excess", "baseline=last", value=0.0004, low=0.0001, high=0.0009, n=40_000, unit="bits"),
+    fact("removed_share", "baseline=last", value=0.001),
+    figure("domain_share_change_tokens", "baseline=last,domain=web", value=0.001, low=-0.01, high=0.01, n=40_000),
+    figure("contamination_share", "benchmark=exam,rule=gpt3", value=0.0, low=0.0, high=0.01, n=500),
+    figure("contamination_false_positive_rate", "rule=gpt3", value=0.0, low=0.0, high=0.01, n=500),
+)
+
+
+@pytest.mark.parametrize("name", STARTERS)
+def test_they_are_sound_and_gate_the_pinned_and_the_last_signed_run(name: str) -> None:
+    loaded = load_policy(starter_path(name))
+    assert mistakes(loaded) == [] and doubts(loaded, datetime.now(UTC).date()) == []
+    kinds = {one.reference.kind for one in loaded.policy.rules if one.reference is not None and one.fail is not None}
+    assert kinds == {"pinned", "last_signed"}
+    assert all((len(one.rationale) > 20 and one.next_step) or one.id.endswith("alarms") for one in loaded.policy.rules)
+
+
+@pytest.mark.parametrize("name", STARTERS)
+@pytest.mark.parametrize("baseline", [False, True])
+def test_what_an_audit_cannot_satisfy_yet_is_a_comment(name: str, baseline: bool) -> None:
+    loaded = read_policy(starter_text(name, baseline=baseline, benchmarks=baseline).encode())
+    rows = [*SIZES, *COMPARED] if baseline else SIZES
+    references = References(
+        {
+            (one.id, "all"): Reference(kind="pinned", run="x", value=9.1e6, low=9.1e6, high=9.1e6, compare="ratio")
+            for one in loaded.policy.rules
+            if one.reference is not None and one.reference.kind == "pinned"
+        }
+    )
+    assert bool(references.figures) is baseline
+    results = judge(loaded, metrics(*rows), facts(), references, date(2026, 11, 25))
+    assert results.verdict is Verdict.PASS, [one for one in results.judgements if one.status.value != "pass"]
+    whole = read_policy(starter_text(name, baseline=True, benchmarks=True, signed=True).encode())
+    assert len(whole.policy.rules) == len(load_policy(starter_path(name)).policy.rules) > len(loaded.policy.rules)
+
+
+@pytest.mark.parametrize("name", STARTERS)
+def test_in_full_and_without_what_they_compare_with_there_is_no_verdict(name: str) -> None:
+    loaded = load_policy(starter_path(name))
+    results = judge(loaded, metrics(*SIZES), facts(), References(), date(2026, 11, 25))
+    assert results.verdict is Verdict.NONE
+
+
+def test_a_corpus_that_is_bad_fails() -> None:
+    loaded = read_policy(starter_text("scheduled-audit", baseline=False, benchmarks=False).encode())
+    rows = [row | {"value": 0.3, "low": 0.28, "high": 0.32} if "duplicate" in row["metric"] else row for row in SIZES]
+    assert judge(loaded, metrics(*rows), facts(), References(), date(2026, 11, 25)).verdict is Verdict.FAIL
+
+
+def test_metrics_are_known_once_and_in_order() -> None:
+    assert list(KNOWN) == sorted(KNOWN) and all(name == one.name for name, one in KNOWN.items())

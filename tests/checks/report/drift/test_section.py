@@ -1,0 +1,219 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from corpus_audit.checks.report.drift import charts as drift_charts
+from corpus_audit.checks.report.drift import section
+from corpus_audit.checks.report.drift.readings import move, reading, token_text, told_apart
+from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.page.html import _environment
+from corpus_audit.checks.text.safe_text import cell_width
+from corpus_audit.checks.text.sentences import Name
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from tests.checks.report.drifted_runs import DOMAINS, DRIFT, INSUFFICIENT, NONE, SAME, write_drift
+from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory: pytest.TempPathFactory) -> DriftView:
+    return only(write_drift(tmp_path_factory.mktemp("drifted") / "run"))
+
+
+def only(run: RunDirectory) -> DriftView:
+    (found,) = section.load(run)
+    return found
+
+
+def sentences(view: DriftView) -> list[str]:
+    (finding,) = section.findings((view,))
+    return ["".join(p.text if isinstance(p, Name) else p for p in sentence) for sentence in finding.sentences]
+
+
+def lines(view: DriftView) -> tuple[str, ...]:
+    return section.findings((view,))[0].lines
+
+
+def page(view: DriftView) -> str:
+    return str(section.section(view, _environment()))
+
+
+def charts(view: DriftView) -> Iterator[ET.Element]:
+    made = (
+        drift_charts.distances(view),
+        drift_charts.shares(view),
+        drift_charts.parts(view, (view.parts,), "whole"),
+        drift_charts.parts(view, view.part_rows, "domains"),
+        drift_charts.tokens(view, view.risers, "rose"),
+        drift_charts.tokens(view, view.fallers, "fell"),
+        drift_charts.lengths(view),
+        drift_charts.turnover(view),
+        drift_charts.classifiers(view),
+    )
+    yield from (ET.fromstring(str(chart)) for chart in made)
+
+
+def test_a_run_without_a_baseline_has_no_section(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    assert section.load(RunDirectory(tmp_path, {})) == ()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "q", "expected"),
+    [
+        (0.01, 0.02, 0.01, "moved"),
+        (-0.02, -0.01, None, "moved"),
+        (0.01, 0.02, 0.2, "no move shown"),
+        (-0.01, 0.02, 0.01, "no move shown"),
+        (0.0, 0.0, 1.0, "no move shown"),
+        (None, None, None, "insufficient"),
+    ],
+)
+def test_three_readings_of_a_difference(low: float | None, high: float | None, q: float | None, expected: str) -> None:
+    assert move(low, high, q) == expected
+
+
+def test_a_classifier_needs_bound_and_p() -> None:
+    assert told_apart({"auc": 0.7, "low": 0.6, "p": 0.01}) == "told apart"
+    assert told_apart({"auc": 0.7, "low": 0.6, "p": 0.2}) == "not told apart"
+    assert told_apart({"auc": 0.55, "low": 0.48, "p": 0.01}) == "not told apart"
+    assert told_apart({"auc": None, "low": None, "p": None}) == "insufficient"
+
+
+def test_tokens_are_shown_with_their_spaces() -> None:
+    assert token_text(" the") == "␣the"
+    assert token_text("\n         x") == "\\n␣×9x"
+    assert "\x1b" not in token_text("\x1b[2J") and "\u202e" not in token_text("a\u202eb")
+    assert cell_width(token_text("x" * 99, 24)) == 24
+
+
+def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
+    said = sentences(view)
+    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, p = 0.0005" in said[0]
+    assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(said)
+    assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(said)
+    assert "shown in 1 of 5 (web); in 1 the data are insufficient; 1 is new; 1 holds the same" in " ".join(said)
+    assert "Drift is shown" in page(view)
+
+
+def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run", overall=NONE))
+    assert sentences(view)[0].endswith("If there is any, it is at most 0.00400 bits.")
+    assert lines(view)[0].startswith("no drift shown, at most 0.00400 bits: 0.00100 bits [−0.00200, 0.00400]")
+    assert "No drift is shown" in page(view) and "Drift is shown" not in page(view)
+
+
+def test_insufficient_data_are_never_a_pass(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
+    said, found = " ".join(sentences(view)), page(view)
+    assert "cannot be told: too few documents" in said
+    assert "Whether domain shares moved cannot be told: too few documents" in said
+    assert "The classifier test has insufficient data: too few" in said
+    assert 'class="status bad"' in found and 'class="status good"' not in found
+    assert lines(view)[:2] == ("insufficient: too few documents", "domain shares: insufficient data")
+
+
+def test_the_same_documents_are_the_same(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run", {"code": SAME}, SAME))
+    assert sentences(view)[0].startswith("Both hold the same documents")
+    assert view.distances == () and view.same == ("code",) and view.unchanged == 1
+    assert "Not drawn, as both sides hold the same documents: <bdi>code</bdi>" in page(view)
+
+
+def test_two_baselines_are_two_sections(tmp_path: Path) -> None:
+    views = section.load(write_drift(tmp_path / "run", labels=("reference", "last run")))
+    assert [view.label for view in views] == ["reference", "last run"]
+    pages = [page(view) for view in views]
+    assert 'id="drift"' in pages[0] and 'id="drift-2"' in pages[1]
+    assert "Drift from <bdi>last run</bdi>" in pages[1]
+    named = [{chart.get("aria-labelledby") for chart in charts(view)} for view in views]
+    assert not named[0] & named[1]
+    assert [finding.anchor for finding in section.findings(views)] == ["drift", "drift-2"]
+    assert all("from " in finding.lines[0] for finding in section.findings(views))
+
+
+def test_charts_are_well_formed_and_named(view: DriftView) -> None:
+    names = set()
+    for root in charts(view):
+        title = root.find("title")
+        assert title is not None and title.text and root.get("aria-labelledby") == title.get("id")
+        names.add(title.get("id"))
+    assert len(names) == 9
+
+
+def test_every_row_of_a_chart_says_its_reading_in_words(view: DriftView) -> None:
+    said = [text.text for text in next(charts(view)).iter("text")]
+    for words in ("drift", "no drift shown", "insufficient", "not in the baseline"):
+        assert words in said
+    shown = [text.text for text in list(charts(view))[1].iter("text")]
+    assert {"moved", "no move shown", "insufficient"} <= set(shown)
+
+
+def test_domains_with_drift_come_first_and_same_ones_are_left_out(view: DriftView) -> None:
+    assert [row.domain for row in view.distances] == ["web", "forums", "recipes", "papers"]
+    assert view.same == ("code",)
+    assert reading({"low": None, "high": None, "p": None}) == "insufficient"
+
+
+def test_parts_against_the_change_are_left_of_zero(view: DriftView) -> None:
+    row = replace(view.part_rows[0], mixture=-0.25, content=0.5)
+    root = ET.fromstring(str(drift_charts.parts(view, (row,), "domains")))
+    mix, text = (rect for rect in root.iter("rect"))
+    zero = float((next(line for line in root.iter("line") if line.get("class") == "range").get("x1") or "").rstrip("%"))
+    assert float((mix.get("x") or "").rstrip("%")) < zero
+    assert float((text.get("x") or "").rstrip("%")) == pytest.approx(zero, abs=0.01)
+
+
+@pytest.mark.parametrize("payload", EVERY_PAYLOAD)
+def test_text_from_the_corpus_does_nothing(view: DriftView, payload: str) -> None:
+    plain, hostile = page(with_every_text(view, "plain")), page(with_every_text(view, payload))
+    for tag in ("<script", "<img", "<iframe", "<a ", "<meta", "<link", "<form", "<base", "<style", "<svg", "<section"):
+        assert hostile.count(tag) == plain.count(tag), tag
+    assert not any(character in hostile for character in "\x1b\x9b\u202e\u2066\u200b")
+
+
+@pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
+def test_lines_of_a_terminal_are_safe(view: DriftView, payload: str) -> None:
+    found = lines(with_every_text(replace(view, baselines=2), payload))
+    assert 1 <= len(found) <= 3
+    assert all(line.isprintable() for line in found)
+
+
+def test_many_domains_stay_small_and_are_counted(tmp_path: Path) -> None:
+    names = {f"domain-{number:04d}": DRIFT if number % 2 else NONE for number in range(1000)}
+    view = only(write_drift(tmp_path / "run", names))
+    found = page(view)
+    assert len(found.encode()) < 300_000
+    assert "970 further domains are in tables/drift.parquet" in found
+    assert "shown in 500 of 1,000" in " ".join(sentences(view))
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    run = write_drift(tmp_path / "run", DOMAINS)
+    assert page(only(run)) == page(only(RunDirectory(run.folder, {})))
+
+
+def test_a_night_without_a_change_is_one_sentence_and_its_count(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run", {"code": SAME}, SAME))
+    assert view.nothing_changed and len(sentences(view)) == 2
+    assert sentences(view)[0] == "Both hold the same documents: nothing changed."
+    assert lines(view) == ("nothing changed: both hold the same documents",)
+    assert "Nothing changed</p>" in page(view)
+    moved = only(write_drift(tmp_path / "moved", {"code": DRIFT}, SAME))
+    assert not moved.nothing_changed and "Nothing changed</p>" not in page(moved)
+
+
+def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
+    view = only(write_drift(tmp_path / "run"))
+    gone = [
+        replace(row, before=None, difference=None, low=None, high=None, reading="insufficient") for row in view.shares
+    ]
+    parts = replace(view.parts, mixture=None, content=None, mixture_tvd=None, content_tvd=None, reason="no tokens")
+    tokens = tuple(replace(row, ratio=None, low=None, high=None) for row in view.new)
+    empty = replace(view, shares=tuple(gone), parts=parts, new=tokens, part_rows=(parts,))
+    shown = page(empty)
+    assert "Nothing is explained: <bdi>no tokens</bdi>" in shown and "None" not in shown.replace(">None.<", "")
+    assert all(chart.tag.endswith("svg") for chart in charts(empty))
+    assert "Whether domain shares moved cannot be told" in " ".join(sentences(empty))

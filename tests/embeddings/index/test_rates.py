@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from corpus_audit.embeddings.index.rates import QUANTILES, dead_bound, firing_rates, rates
+
+
+def test_a_case_by_hand():
+    """Two thirds of the groups fire on every second token, the others never."""
+    tokens = np.full(16, 10.0)
+    sums = np.tile([5.0, 5.0, 0.0, 5.0], 4)[:, None]
+    found = rates(sums, tokens)
+    assert found.value[0] == pytest.approx(60 / 160)
+    residuals = sums[:, 0] - 0.375 * tokens
+    deviation = np.sqrt(16 / 15 * (residuals**2).sum()) / 160
+    assert found.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation)
+    assert found.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation)
+
+
+def test_the_quantiles_are_students():
+    from scipy.stats import t
+
+    assert {n: pytest.approx(t.ppf(0.975, n), abs=1e-6) for n in range(7, 16)} == QUANTILES
+
+
+def test_groups_without_tokens_take_degrees_of_freedom():
+    tokens = np.where(np.arange(16) < 8, 10.0, 0.0)
+    sums = np.where(np.arange(16) % 2 == 0, 4.0, 2.0)[:, None] * (tokens > 0)[:, None]
+    found = rates(sums, tokens)
+    deviation = np.sqrt(8 / 7 * 8 * 1.0) / 80
+    assert found.high[0] - found.value[0] == pytest.approx(QUANTILES[7] * deviation)
+
+
+def test_too_few_groups_have_no_interval():
+    tokens = np.zeros(16)
+    tokens[:7] = 10
+    found = rates(np.ones((16, 2)) * (tokens > 0)[:, None], tokens)
+    assert found.value.tolist() == pytest.approx([0.1, 0.1]) and np.isnan(found.low).all()
+    assert np.isnan(rates(np.zeros((16, 1)), np.zeros(16)).value).all()
+
+
+def test_intervals_cover():
+    """Documents dealt into groups; clustered draws of a rate of 20 %."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        tokens, sums = np.zeros(16), np.zeros((16, 1))
+        for document in range(320):
+            rate = rng.beta(2, 8)
+            n = rng.integers(20, 60)
+            tokens[document % 16] += n
+            sums[document % 16, 0] += rng.binomial(n, rate)
+        found = rates(sums, tokens)
+        held += found.low[0] <= 0.2 <= found.high[0]
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_a_unit_that_never_fired_may_yet_fire_on_a_small_share() -> None:
+    fired = np.zeros((16, 2), np.int64)
+    fired[:, 1] = 10
+    tokens = np.full(16, 10, np.int64)
+    found = firing_rates(fired, tokens, documents=30)
+    assert found.value.tolist() == [0, 1] and found.low.tolist() == [0, 1]
+    assert found.high.tolist() == [dead_bound(30), 1]
+    few = firing_rates(fired[:3], tokens[:3], documents=3)
+    assert np.isnan(few.low).all() and np.isnan(few.high).all()

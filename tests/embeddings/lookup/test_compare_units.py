@@ -1,0 +1,169 @@
+"""Many units at once: differences with closed forms and simulated coverage, order, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import stdtrit
+
+from corpus_audit.embeddings import open_index
+from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, histogram_edges
+from corpus_audit.embeddings.index.rates import QUANTILES, differences, rates
+from corpus_audit.embeddings.lookup.compare_units import chosen_rows, deviations, firing, movements, preferences
+from corpus_audit.runners.cli.main import run_command
+from corpus_audit.runners.cli.output import Session
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import UnitError
+from tests.embeddings.made import MOMENT, write_small_index
+
+
+def test_quantiles_are_those_of_student():
+    assert all(abs(stdtrit(degrees, 0.975) - value) < 1e-6 for degrees, value in QUANTILES.items())
+
+
+def test_a_difference_by_hand():
+    tokens = np.full(8, 10.0)
+    first = np.array([[1, 1, 1, 1, 3, 3, 3, 3]], float).T
+    second = first + np.array([[0, 2, 0, 2, 0, 2, 0, 2]], float).T
+    found = differences((first, tokens), (second, tokens))
+    # The ratio of the first is 16 / 80; of the second 24 / 80; their residuals differ by -1, 1, -1, ... over 80 tokens.
+    assert found.value.tolist() == [pytest.approx(0.1)]
+    deviation = np.sqrt(8 / 7 * 8 * (1 / 80) ** 2)
+    assert found.t.tolist() == [pytest.approx(0.1 / deviation)] and found.degrees == 7
+    assert found.high[0] - found.low[0] == pytest.approx(2 * QUANTILES[7] * deviation)
+
+
+def test_what_both_hold_cancels():
+    rng = np.random.default_rng(0)
+    tokens, sums = rng.uniform(50, 150, 16), rng.normal(size=(16, 5))
+    found = differences((sums, tokens), (sums, tokens))
+    assert not found.value.any() and not found.t.any() and (found.high == 0).all()
+
+
+def test_without_groups_there_is_no_interval():
+    tokens = np.array([5.0] * 4 + [0.0] * 12)
+    found = differences((np.ones((16, 2)), tokens), (np.ones((16, 2)), tokens))
+    assert np.isnan(found.t).all() and np.isnan(found.low).all() and found.degrees == 0
+    empty = differences((np.zeros((16, 2)), np.zeros(16)), (np.ones((16, 2)), tokens))
+    assert np.isnan(empty.value).all()
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_intervals_cover_differences_of_bursty_documents(shared):
+    """Documents with means of their own, of which the two sides share a part; each is dealt into one group."""
+    rng = np.random.default_rng(7)
+    units, size = 400, 800
+
+    def sums(documents):
+        tokens = np.array([group_tokens[documents & (group == g)].sum() for g in range(16)])
+        total = np.stack([(value[documents & (group == g)]).sum(axis=0) for g in range(16)])
+        return total, tokens
+
+    group = rng.integers(0, 16, size)
+    group_tokens = rng.integers(20, 200, size).astype(float)
+    value = rng.normal(size=(size, units)) * group_tokens[:, None]
+    side = rng.random(size)
+    common = rng.random(size) < shared
+    first, second = (side < 0.5) | common, (side >= 0.5) | common
+    found = differences(sums(first), sums(second))
+    assert 0.92 < np.mean((found.low <= 0) & (found.high >= 0)) < 0.98
+    parts = [rates(*sums(held)) for held in (first, second)]
+    naive = np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts))
+    ratio = np.median((found.high - found.low) / 2 / naive)
+    assert (ratio < 0.8) if shared else (0.8 < ratio < 1.25)
+
+
+def test_deviation_of_a_histogram():
+    edges = histogram_edges()
+    histogram = np.zeros((2, HISTOGRAM_BINS), np.int64)
+    low, high = np.searchsorted(edges, [-2.5, 2.5])
+    histogram[0, [low, high]] = 50
+    histogram[1, high] = 9
+    middle = (edges[high] + edges[high - 1]) / 2
+    assert deviations(histogram).tolist() == [pytest.approx(middle), 0.0]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    output = tmp_path_factory.mktemp("index") / "out"
+    before, *_ = write_small_index(output, documents=400)
+    after, *_ = write_small_index(output, 400, moment=MOMENT.replace(hour=13), seed=6, snapshot="ee" * 32)
+    return open_index(before), open_index(after)
+
+
+def planted(index, monkeypatch, row, domain):
+    """The index, with a unit's activation raised in one domain."""
+    total, tokens = np.array(index.array("total")), index.array("tokens")
+    total[domain, :, row] += 3 * tokens[domain]
+    arrays = {"total": total}
+    real = index.array
+    monkeypatch.setattr(index, "array", lambda name: arrays[name] if name in arrays else real(name))
+
+
+def test_a_planted_preference_comes_first(pair, monkeypatch):
+    index = pair[0]
+    planted(index, monkeypatch, 4, index.domains.index("web"))
+    found = preferences(index, "web", chosen_rows(index, None))
+    assert int(found.certain.argmax()) == 4 and found.q[4] < 1e-6
+    assert found.difference.low[4] > 2 and found.second[4] - found.first[4] == pytest.approx(found.difference.value[4])
+    # What a domain prefers, the other lacks.
+    other = preferences(index, "books", chosen_rows(index, None))
+    np.testing.assert_allclose(other.difference.value, -found.difference.value, rtol=1e-9)
+    np.testing.assert_allclose(other.certain, -found.certain, rtol=1e-9)
+
+
+def test_a_planted_move_is_found_and_nothing_else(pair, monkeypatch):
+    before, after = pair
+    quiet = movements(before, after, chosen_rows(after, None))
+    assert (quiet.certain != 0).sum() <= 1
+    planted(after, monkeypatch, 9, 0)
+    moved = movements(before, after, chosen_rows(after, None))
+    assert np.abs(moved.certain).argmax() == 9 and moved.certain[9] > 0
+    within = movements(before, after, chosen_rows(after, "resid.1:*"), after.domains[0])
+    assert within.rows[np.abs(within.certain).argmax()] == 9
+
+
+def test_units_that_are_asked_for(pair):
+    index = pair[0]
+    assert chosen_rows(index, "resid.1:2-4").tolist() == [8, 9, 10]
+    with pytest.raises(UnitError, match=r"mlp\.0"):
+        chosen_rows(index, "mlp.5:*")
+    share, tokens = firing(index, chosen_rows(index, None))
+    assert tokens == index.facts.counts["tokens"] and ((share > 0.1) & (share < 0.9)).all()
+
+
+def test_comparisons_that_make_no_sense(pair, tmp_path, monkeypatch):
+    before, after = pair
+    rows = chosen_rows(after, None)
+    with pytest.raises(UsageError, match="no domain 'c'"):
+        preferences(after, "c", rows)
+    for name in ("digest", "tokenizer"):
+        with monkeypatch.context() as patch:
+            patch.setitem(before.facts.model, name, "ff" * 32)
+            with pytest.raises(UsageError, match=r"differ in the (model|tokenizer)"):
+                movements(before, after, rows)
+
+
+def test_the_command(pair, capsys):
+    before, after = pair
+    where = ["--index", str(after.folder)]
+    assert run_command(["units", "--moved-from", str(before.folder), *where], Session()) == 0
+    assert "of 12 units moved" in capsys.readouterr().out
+    assert run_command(["units", "mlp.0:*", "--prefer", "web", "--json", *where], Session()) == 0
+    payload = json.loads(capsys.readouterr().out)
+    assert payload["of"] == 6 and payload["sides"] == ["elsewhere", "web"]
+    assert run_command(["units", "--dead", *where], Session()) == 0
+    assert "0 of 12 units are dead" in capsys.readouterr().out
+    assert run_command(["units", "--dense", "--json", *where], Session()) == 0
+    assert json.loads(capsys.readouterr().out)["count"] >= 1
+    for wrong in ([], ["--dead", "--dense"], ["--dead", "--within", "web"]):
+        assert run_command(["units", *wrong, *where], Session()) == 2
+
+
+def test_an_index_is_found_by_its_snapshot(pair):
+    output = pair[0].folder.parent
+    assert open_index(output).folder == pair[1].folder
+    assert open_index(output, "cdcd").folder == pair[0].folder
+    assert open_index(output, pair[1].folder.name).folder == pair[1].folder
+    with pytest.raises(UsageError, match=r"no index of a snapshot 'aa'; it has eeeeeeeeeeee .*, cdcdcdcdcdcd"):
+        open_index(output, "aa")
