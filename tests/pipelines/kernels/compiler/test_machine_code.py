@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines import kernels
+from corpus_audit import pipelines
 
 OUTER = """
 from corpus_audit.pipelines.kernels.{within}inner import inner
@@ -40,11 +40,14 @@ class Package:
     def __init__(self, root: Path, within: str = "") -> None:
         self.root = root
         self.folder = root / "corpus_audit" / "pipelines" / "kernels"
-        self.folder.mkdir(parents=True)
-        for each in self.folder.parents[:2]:
-            (each / "__init__.py").touch()
-        for name in ("__init__.py", "jit.py", "machine_code.py"):
-            shutil.copy(Path(kernels.__path__[0], name), self.folder)
+        for folder in (self.folder / "compiler", self.folder.parent / "progress"):
+            folder.mkdir(parents=True)
+            (folder / "__init__.py").touch()
+        for folder in self.folder.parents[:2]:
+            (folder / "__init__.py").touch()
+        ours = Path(pipelines.__path__[0])
+        for name in ("kernels/__init__", "kernels/compiler/jit", "kernels/compiler/machine_code", "progress/board"):
+            shutil.copy(ours / f"{name}.py", self.folder.parent / f"{name}.py")
         (self.folder / "outer.py").write_text(OUTER.format(within=within and f"{within}."))
         self.inner = self.folder / within / "inner.py"
         self.inner.parent.mkdir(exist_ok=True)
@@ -91,7 +94,7 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(tmp_path, with
 @pytest.mark.slow
 def test_numbas_own_cache_would_have_run_the_old_one(package):
     plain = "import numba\nkernel = numba.njit(cache=True)\n"
-    (package.folder / "jit.py").write_text(plain)
+    (package.folder / "compiler" / "jit.py").write_text(plain)
     assert package.say()[0] == "20"
     package.change(1000)
     assert package.say()[0] == "20"
