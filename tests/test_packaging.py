@@ -1,4 +1,3 @@
-import re
 import shutil
 import subprocess
 import sys
@@ -50,26 +49,6 @@ def test_the_console_script_is_there():
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_folder_has_a_readme(folder):
     assert (ROOT / folder / "README.md").stat().st_size > 200
-
-
-def paths_named(text):
-    """Modules, folders and documents named in backticks: ``a/b.py``, ``a/``, ``a.md``; not globs or placeholders."""
-    without_blocks = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    for name in re.findall(r"`([^`\s]+)`", without_blocks):
-        if re.fullmatch(r"[\w./-]*(\.py|\.md|\.toml|/|\.ci/run)", name):
-            yield name
-
-
-def test_paths_named_are_recognised():
-    text = "`a/b.py` `c/` `d.md` `run.json` `*.py` `x --y`\n```\n`block.py`\n```\n`.ci/run`"
-    assert list(paths_named(text)) == ["a/b.py", "c/", "d.md", ".ci/run"]
-
-
-@pytest.mark.parametrize("folder", (".", *FOLDERS))
-def test_readmes_name_only_what_exists(folder):
-    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
-    missing = [name for name in paths_named(text) if not any((base / name).exists() for base in (ROOT / folder, ROOT))]
-    assert missing == []
 
 
 def test_ci_runs_the_readmes_commands_as_written():

@@ -160,6 +160,24 @@ def test_unknown_commands_and_options_are_noticed(line: str, bad: str | None) ->
     assert unknown_part(line) == bad
 
 
+def paths_named(text: str) -> list[str]:
+    """Modules, folders and documents in backticks: ``a/b.py``, ``a/``, ``a.md``; no globs and no placeholders."""
+    names = re.findall(r"`([^`\s]+)`", text)
+    return [name for name in names if re.fullmatch(r"[\w./-]*(\.py|\.md|\.toml|/|\.ci/run)", name)]
+
+
+def test_paths_are_recognised() -> None:
+    text = "`a/b.py` `c/` `d.md` `run.json` `*.py` `x --y` `.ci/run`"
+    assert paths_named(text) == ["a/b.py", "c/", "d.md", ".ci/run"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_only_what_exists(page: str) -> None:
+    folders = ((ROOT / page).parent, ROOT)
+    names = paths_named(prose(page))
+    assert [name for name in names if not any((folder / name).exists() for folder in folders)] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_modules_and_extras_exist(page: str) -> None:
     text = read(page)

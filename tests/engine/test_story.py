@@ -1,4 +1,4 @@
-"""The sign-off that `checks/signoff/README.md` shows, with its commands: an audit, a waiver, approvals, a changed byte."""
+"""The sign-off that `checks/signoff/README.md` shows, with its commands: audit, waiver, approvals, a changed byte."""
 
 from __future__ import annotations
 
