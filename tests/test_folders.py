@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -111,13 +110,3 @@ def test_no_folder_holds_too_many_modules() -> None:
         if not module.endswith("__init__.py"):
             counts[module.rpartition("/")[0]] += 1
     assert {folder: n for folder, n in counts.items() if n > LIMIT and folder != "runners/cli"} == {}
-
-
-@pytest.mark.parametrize(
-    "page", sorted(p.relative_to(ROOT).as_posix() for n in PACKAGES for p in (ROOT / n).rglob("README.md"))
-)
-def test_pages_name_only_what_exists(page: str) -> None:
-    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    names = [name for name in re.findall(r"`([^`\s]+)`", text) if re.fullmatch(r"[\w./-]*(\.py|\.md|\.toml|/)", name)]
-    places = ((ROOT / page).parent, ROOT)
-    assert [name for name in names if not any((place / name).exists() for place in places)] == []

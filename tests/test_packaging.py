@@ -1,4 +1,3 @@
-import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.pages import blocks
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("schemas", "pipelines", "embeddings", "checks", "runners")
@@ -50,69 +51,13 @@ def test_every_folder_has_a_readme(folder):
     assert (ROOT / folder / "README.md").stat().st_size > 200
 
 
-def paths_named(text):
-    """Modules, folders and documents named in backticks: ``a/b.py``, ``a/``, ``a.md``; not globs or placeholders."""
-    without_blocks = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    for name in re.findall(r"`([^`\s]+)`", without_blocks):
-        if re.fullmatch(r"[\w./-]*(\.py|\.md|\.toml|/|\.ci/run)", name):
-            yield name
-
-
-def test_paths_named_are_recognised():
-    text = "`a/b.py` `c/` `d.md` `run.json` `*.py` `x --y`\n```\n`block.py`\n```\n`.ci/run`"
-    assert list(paths_named(text)) == ["a/b.py", "c/", "d.md", ".ci/run"]
-
-
-@pytest.mark.parametrize("folder", (".", *FOLDERS))
-def test_readmes_name_only_what_exists(folder):
-    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
-    missing = [name for name in paths_named(text) if not any((base / name).exists() for base in (ROOT / folder, ROOT))]
-    assert missing == []
-
-
-def readme_blocks(language):
-    """The code blocks of the README that are marked with a language."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
 def test_ci_runs_the_readmes_commands_as_written():
-    demo, tests = (block.strip() for block in readme_blocks("bash")[:2])
+    demo, tests = (block.text.strip() for block in blocks("README.md", language="bash")[:2])
     assert demo.endswith("corpus-audit demo") and "pytest" in tests
     assert len(demo.splitlines()) == len(tests.splitlines()) == 1
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert f"demo_command() {{\n  {demo}\n}}" in script
     assert f"test_command() {{\n  {tests}\n}}" in script
-
-
-def test_the_readmes_audit_yaml_is_valid(tmp_path):
-    from corpus_audit.schemas.spec.audit_file import load_audit
-
-    block, *sections = readme_blocks("yaml")[:4]
-    (tmp_path / "audit.yaml").write_text(block)
-    assert load_audit(tmp_path / "audit.yaml").spec.mixture.shares == {"web": 0.7, "code": 0.3}
-    (tmp_path / "audit.yaml").write_text("\n".join([block, *sections]))
-    spec = load_audit(tmp_path / "audit.yaml").spec
-    assert len(spec.baselines) == 2 and spec.sampling is not None and spec.contamination_spec is not None
-
-
-def test_the_readmes_policy_and_waiver_are_valid(tmp_path):
-    from corpus_audit.checks.policy.check import mistakes
-    from corpus_audit.schemas.spec.policy_file import load_policy
-
-    (tmp_path / "policy.yaml").write_text("".join(readme_blocks("yaml")[4:6]))
-    loaded = load_policy(tmp_path / "policy.yaml")
-    assert not mistakes(loaded) and len(loaded.policy.rules) == len(loaded.policy.waivers) == 1
-
-
-def test_the_readme_names_every_table_and_exit_code():
-    from corpus_audit.schemas.errors import ExitCode
-    from corpus_audit.schemas.tables.run_tables import TABLES
-
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert set(re.findall(r"`(\w+)\.parquet`", text)) == set(TABLES)
-    cells = re.findall(r"^\| ([\d, ]+) \|", text, flags=re.MULTILINE)
-    assert {int(code) for cell in cells for code in cell.split(",")} == {int(code) for code in ExitCode} | {143}
 
 
 def test_ci_script_can_be_run():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,7 +12,7 @@ from corpus_audit.schemas.spec.local_paths import PathText
 RuleName = Literal["gpt3", "palm", "llama2", "llama3", "tulu3", "decon_idf"]
 """Contamination rules; `pipelines.contamination.rules` holds their versions and parameters."""
 
-ALL_RULES: tuple[RuleName, ...] = ("gpt3", "palm", "llama2", "llama3", "tulu3", "decon_idf")
+ALL_RULES: tuple[RuleName, ...] = get_args(RuleName)
 
 DECOYS = "(decoys)"
 """Name under which the decoys stand beside the benchmarks."""

@@ -1,4 +1,4 @@
-"""The README's story of a sign-off, with its commands: an audit, a waiver, two approvals, and one changed byte."""
+"""The sign-off that `checks/signoff/README.md` shows, with its commands: audit, waiver, approvals, a changed byte."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import blocks
+
 pytestmark = pytest.mark.engine
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = ("checks/signoff/README.md", "Sign off")
 
 CODE = re.compile(r"#.*exit code (\d+)")
-
-
-def story() -> list[tuple[str, str]]:
-    """The blocks of the section, in order: (language, text)."""
-    section = README.read_text(encoding="utf-8").split("\n## Sign off\n")[1].split("\n## ")[0]
-    return re.findall(r"```(bash|yaml)\n(.*?)```", section, flags=re.DOTALL)
 
 
 def write_corpus(folder: Path) -> None:
@@ -41,7 +37,7 @@ def write_corpus(folder: Path) -> None:
             (folder / "data" / domain / f"part-{shard}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_the_story_of_the_readme(tmp_path: Path, bpe: Path) -> None:
+def test_the_sign_off_of_the_page(tmp_path: Path, bpe: Path) -> None:
     write_corpus(tmp_path)
     shutil.copy(bpe, tmp_path / "tokenizer.json")
     environment = os.environ | {
@@ -49,8 +45,9 @@ def test_the_story_of_the_readme(tmp_path: Path, bpe: Path) -> None:
         "CORPUS_AUDIT_PASSPHRASE": "correct horse battery",
     }
     said: list[tuple[str, str]] = []
-    for language, text in story():
-        if language == "yaml":
+    for part in blocks(*PAGE):
+        text = part.text
+        if part.language == "yaml":
             today = datetime.now(UTC).date()
             text = re.sub(r'created: ".*"', f'created: "{today}"', text)
             text = re.sub(r'expires: ".*"', f'expires: "{today + timedelta(days=60)}"', text)

@@ -1,10 +1,9 @@
-"""The cost model's closed forms, and that the page in the README is what it says."""
+"""The cost model's closed forms, and that the engines' page is what it says."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,7 @@ from tests.benchmarks.cost_constants import (
     page,
     predict,
 )
+from tests.pages import read
 
 ONES = Constants(
     fixed=1, plan=0, count=0, full=((10, 100.0), (1000, 300.0)), text_hash=0, cell=0, bare=0, cell_partial=0,
@@ -82,8 +82,8 @@ def test_domains_beyond_those_measured_are_taken_as_the_most() -> None:
     assert [full_bytes(ONES, domains) for domains in (1, 10, 1000, 10**6)] == [100, 100, 300, 300]
 
 
-def test_the_readme_has_the_page() -> None:
-    text = (Path(__file__).parents[2] / "runners" / "engines" / "README.md").read_text(encoding="utf-8")
+def test_the_engines_page_has_the_tables() -> None:
+    text = read("runners/engines/README.md")
     for row in (*constants_page(MEASURED), *page(MEASURED)):
         assert row in text, row
     assert f"{FAN_IN} partials" in text
