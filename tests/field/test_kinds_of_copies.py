@@ -72,6 +72,7 @@ def found_by(rule: str, text: Text, page: Page, weights: dict[tuple[object, ...]
     return 2 * covered > len(words) if rule == "tulu3" else covered == len(words)
 
 
+@pytest.mark.slow
 def test_recall_is_said_by_kind_of_copy(
     tokenization: Tokenization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

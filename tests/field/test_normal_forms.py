@@ -55,6 +55,7 @@ def tables(tokenization: Tokenization, folder: Path, form: str, corpus: str) -> 
     return {name: table.to_pylist() for name, table in found.items()} | {"pages": pages, "tables": found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "corpus"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
 def test_items_in_the_other_form_are_found(tokenization: Tokenization, tmp_path: Path, form: str, corpus: str) -> None:
     assert all(normalize("NFD", p) != normalize("NFC", p) for p, _ in ITEMS)

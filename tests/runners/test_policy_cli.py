@@ -85,6 +85,7 @@ def test_explain_puts_rules_into_sentences(
     assert run("policy", "explain", "policy.yaml", "nothing") == 2
 
 
+@pytest.mark.slow
 def test_check_judges_a_finished_run_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = build_run(tmp_path / "run")
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in folder.rglob("*") if path.is_file()}
