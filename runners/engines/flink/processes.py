@@ -56,13 +56,13 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
     return Process(started.pid, _stat(started.pid)[1])
 
 
-def end(processes: Sequence[Process], patience: float = PATIENCE) -> None:
+def end(processes: Sequence[Process]) -> None:
     """End processes, and whatever they started and left in their groups."""
     there = [process for process in processes if process.alive]
     for process in there:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while any(_running(process) for process in there) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in there:
@@ -108,10 +108,10 @@ def listens(port: int) -> bool:
     return True
 
 
-def last_lines(log: Path, count: int = 3) -> str:
-    """The last lines of a log as one line of text."""
+def last_lines(log: Path) -> str:
+    """The last three lines of a log as one line of text."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return "it wrote no log"
-    return " / ".join(line.strip()[:200] for line in lines[-count:]) or "it wrote nothing"
+    return " / ".join(line.strip()[:200] for line in lines[-3:]) or "it wrote nothing"
