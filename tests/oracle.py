@@ -31,6 +31,23 @@ PRINTED_VALUES = 10_000
 GROUP_CELLS = 2**29
 SAMPLED_DOCUMENTS = 4_000
 
+INTEGER_TABLES = (
+    "domains",
+    "cluster_groups",
+    "lengths",
+    "duplicates",
+    "document_hashes",
+    "token_counts",
+    "token_groups",
+    "token_examples",
+    "minhash",
+    "samples",
+    "outcomes",
+    "shared_token_counts",
+    "shared_token_groups",
+)
+"""Tables that are byte-identical for any workers, sharding, row order and engine."""
+
 
 @dataclass(frozen=True)
 class Document:

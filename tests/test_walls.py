@@ -49,6 +49,41 @@ def imported(tree):
                 yield str(argument.value)
 
 
+OF_NAMED_TUPLES = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}
+"""What every named tuple has in public, with an underscore so that no field can have its name."""
+
+
+def private(name):
+    """Whether a name belongs to its module; names with two underscores at either end are the language's."""
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__")) and name not in OF_NAMED_TUPLES
+
+
+def private_names_of_other_modules(tree):
+    """(line, name) of every private name of this house that a module imports, or reads from what it imported.
+
+    ``from corpus_audit.a.b import _c``, ``from corpus_audit.a._b import c`` and, after ``from corpus_audit.a import b``
+    or ``import corpus_audit.a.b``, every ``b._c`` and ``b.D._c``.
+    """
+    ours = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "corpus_audit":
+            ours |= {alias.asname or alias.name for alias in node.names}
+            names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            yield from ((node.lineno, name) for name in names if private(name))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "corpus_audit":
+                    ours.add(alias.asname or "corpus_audit")
+                    yield from ((node.lineno, name) for name in alias.name.split(".") if private(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and private(node.attr):
+            owner = node.value
+            while isinstance(owner, ast.Attribute):
+                owner = owner.value
+            if isinstance(owner, ast.Name) and owner.id in ours:
+                yield node.lineno, node.attr
+
+
 def violations(place, source):
     """What a module at ``place`` (a path from the root, with slashes) may not do and does, as messages."""
     tree = ast.parse(source)
@@ -66,6 +101,7 @@ def violations(place, source):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"{place}:{node.lineno}: print() (it can deadlock a worker, and results are the command line's)"
+    yield from (f"{place}:{line}: {name} is another module's" for line, name in private_names_of_other_modules(tree))
     if "Direct" + "Runner" in source:
         yield f"{place}: names the runner that changes engine by itself"
 
@@ -91,6 +127,11 @@ def test_module_keeps_the_walls(path):
         ("runners/a.py", "import importlib\nimportlib.import_module('torch')"),
         ("checks/verdict.py", "import great_expectations"),
         ("pipelines/a.py", "def f():\n    print(1)"),
+        ("checks/a.py", "from corpus_audit.checks.text.numbers import _round"),
+        ("checks/a.py", "def f():\n    from corpus_audit.checks.text import _rounding"),
+        ("checks/a.py", "from corpus_audit.checks.text import numbers\nnumbers._round(1)"),
+        ("checks/a.py", "from corpus_audit.checks.text import numbers as n\nn.Rounding._digits = 3"),
+        ("checks/a.py", "import corpus_audit.checks.text.numbers\ncorpus_audit.checks.text.numbers._round(1)"),
         ("runners/engines/launch/engines.py", "runner = 'Direct' 'Runner'; x = 'Direct" + "Runner'"),
     ],
 )
@@ -106,6 +147,8 @@ def test_planted_violations_are_found(place, source):
         ("checks/policy/great_expectations_rules.py", "import great_expectations"),
         ("runners/a.py", "from corpus_audit.checks.report.page import model"),
         ("schemas/a.py", "from corpus_audit.schemas.errors import AuditError"),
+        ("schemas/a.py", "from corpus_audit.schemas import __version__\nimport os\nos._exit(1)"),
+        ("schemas/a.py", "class A:\n    def f(self, other):\n        return self._x + other._x"),
     ],
 )
 def test_what_is_allowed_is_not_found(place, source):

@@ -1,7 +1,7 @@
 """The history of an output folder: every published run and every figure of it, indexed so that questions are quick.
 
     with History.open(output) as history:
-        history.series("duplicate_share_documents", "all", limit=20)
+        history.series("duplicate_share_documents", "all")
 
 Opening brings the index up to date with the run directories, which are the truth: new runs are added, runs that are
 gone are dropped, damaged ones are left out and named in `problems`. `history_index` holds the file itself.
@@ -187,13 +187,13 @@ class History:
                 points,
             )
 
-    def runs(self, limit: int | None = None) -> tuple[IndexedRun, ...]:
-        """Every run, or the ``limit`` newest, oldest first."""
+    def runs(self) -> tuple[IndexedRun, ...]:
+        """Every run, oldest first."""
         rows = self._connection.execute(f"SELECT {_RUN} FROM runs {_ORDER}").fetchall()
-        return tuple(_indexed(row) for row in (rows if limit is None else rows[max(len(rows) - limit, 0) :]))
+        return tuple(_indexed(row) for row in rows)
 
-    def series(self, metric: str, slice_: str = "all", limit: int | None = None) -> tuple[Point, ...]:
-        """A figure in the runs that have it, or in the ``limit`` newest of those, oldest first.
+    def series(self, metric: str, slice_: str = "all") -> tuple[Point, ...]:
+        """A figure in the runs that have it, oldest first.
 
         A run whose table has the row more than once, which no rule can judge, gives a point for each.
         """
@@ -202,8 +202,7 @@ class History:
             f"ON points.run = runs.id AND points.figure = figures.id WHERE metric = ? AND slice = ? {_ORDER}",
             (metric, slice_),
         ).fetchall()
-        wanted = rows if limit is None else rows[max(len(rows) - limit, 0) :]
-        return tuple(Point(_indexed(row[: len(_COLUMNS)]), *row[len(_COLUMNS) :]) for row in wanted)
+        return tuple(Point(_indexed(row[: len(_COLUMNS)]), *row[len(_COLUMNS) :]) for row in rows)
 
     def last(self, n: int, reading: str, before: str | None = None) -> tuple[IndexedRun, ...]:
         """The ``n`` newest complete runs that may be compared, oldest first.

@@ -12,6 +12,9 @@ from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.checks.text.wording import figure
 from corpus_audit.schemas.run.results import Verdict
 
+NAMES = 8
+"""Names of metrics or slices in a message."""
+
 BOLD, DIM, GREEN, YELLOW, RED, BLUE = "1", "2", "32", "33", "31", "34"
 
 MARKS: dict[Verdict | None, tuple[str, str]] = {
@@ -117,14 +120,14 @@ def render_names(metrics: Mapping[str, int], width: int = 80, colour: bool = Fal
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def unknown(what: str, name: str, known: Sequence[str], most: int = 8) -> str:
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
     """What to say of a metric or slice that no run has: the nearest names, else what there is."""
-    near = get_close_matches(name, known, most, 0.5) or [one for one in known if name.lower() in one.lower()][:most]
-    shown = ", ".join(safe_text(one, 80) for one in (near or known[:most]))
+    near = get_close_matches(name, known, NAMES, 0.5) or [one for one in known if name.lower() in one.lower()][:NAMES]
+    shown = ", ".join(safe_text(one, 80) for one in (near or known[:NAMES]))
     told = f"no run has the {what} {safe_text(name, 80)!r}"
     if not known:
         return told
-    more = len(known) - most
+    more = len(known) - NAMES
     rest = f" and {more} more" if not near and more > 0 else ""
     return f"{told}; {'the nearest are' if near else 'there are'}: {shown}{rest}"
 

@@ -116,9 +116,6 @@ def _verdict(view: VerdictView) -> Iterator[str]:
                 yield f"* {code(row.rule)} {code(row.slice)}: {row.before} → {row.status}"
 
 
-_JUDGED = ("Status", "Rule", "Slice", ">Observed", ">95 % interval", ">n", "Allowed", "Why, and what to do", "Owner")
-
-
 _WAIVERS = ("Waiver", "State", "Rule", "Slice", "Holds while", "Why", "Owner", "Approved by", "Expires", "Ticket")
 
 

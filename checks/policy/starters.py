@@ -26,7 +26,7 @@ def starter_text(name: str, *, baseline: bool, benchmarks: bool, signed: bool = 
         name: one of `STARTERS`.
         baseline: whether the audit names a baseline.
         benchmarks: whether it names benchmarks.
-        signed: whether there is a signed run in its output folder.
+        signed: whether there is a signed run in its output folder; a new audit has none, a test's has.
     """
     data = starter_path(name).read_bytes()
     loaded = read_policy(data, name)

@@ -2,6 +2,9 @@
 
 What is signed is the pre-authentication encoding of payload type and payload, so that neither can be taken for the
 other and nothing needs to be canonical. Key ids are hints for people; no decision depends on them.
+
+Kept over securesystemslib, which the tests hold this against: it leaves the JSON to its caller, so that a key may occur
+twice, and loads 133 more modules.
 """
 
 from __future__ import annotations

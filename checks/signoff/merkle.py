@@ -1,4 +1,4 @@
-"""Merkle trees as RFC 6962, section 2.1: one hash stands for a list, and one entry can be proven to be in it."""
+"""Merkle trees as RFC 6962, section 2.1: one hash stands for a list."""
 
 from __future__ import annotations
 
@@ -38,37 +38,3 @@ def root(entries: Sequence[bytes]) -> bytes:
 def _above(level: list[bytes]) -> list[bytes]:
     pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
     return pairs if len(level) % 2 == 0 else [*pairs, level[-1]]
-
-
-def inclusion_proof(entries: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The hashes that lead from entry ``index`` to the root, nearest first (the RFC's audit path)."""
-    level, at, path = [leaf_hash(entry) for entry in entries], index, []
-    if not 0 <= index < len(level):
-        raise IndexError(index)
-    while len(level) > 1:
-        beside = at ^ 1
-        if beside < len(level):
-            path.append(level[beside])
-        level, at = _above(level), at // 2
-    return tuple(path)
-
-
-def includes(root_hash: bytes, size: int, index: int, entry: bytes, path: Sequence[bytes]) -> bool:
-    """Whether a path proves that ``entry`` is number ``index`` of the ``size`` entries under a root.
-
-    RFC 9162, section 2.1.3.2.
-    """
-    if not 0 <= index < size:
-        return False
-    at, last, found = index, size - 1, leaf_hash(entry)
-    for beside in path:
-        if last == 0:
-            return False
-        if at % 2 or at == last:
-            found = _node(beside, found)
-            while at % 2 == 0 and at:
-                at, last = at // 2, last // 2
-        else:
-            found = _node(found, beside)
-        at, last = at // 2, last // 2
-    return last == 0 and found == root_hash

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from corpus_audit.embeddings.scan.scanner import Scanner, ScanTask, ScanWorker, 
 from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, members
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import process_board
+from corpus_audit.pipelines.progress.timings import Timings
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.reading.snapshot.listing import list_files
@@ -90,19 +90,15 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
         return _Build(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
 
 
-@dataclass
-class _Stages:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
+class _Stages(Timings):
+    """Seconds by stage; the board shows the stage that runs."""
 
     @contextmanager
     def stage(self, name: str, size: int = 0) -> Iterator[None]:
-        """Time a block, and show it on the board."""
+        """Time a block that reads ``size`` bytes."""
         process_board().begin_stage(name, total_bytes=size)
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - began
+        with super().stage(name):
+            yield
 
 
 @dataclass
@@ -146,7 +142,7 @@ class _Build:
             place, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return Built(place, facts, len(todo), len(tasks) - len(todo), stages.seconds, scanner.batch_tokens)
+        return Built(place, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
 
     def _tasks(self, plans: Sequence[ShardPlan], store: Path) -> list[ScanTask]:
         tasks = []

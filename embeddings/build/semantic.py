@@ -50,9 +50,9 @@ class Threshold:
     near: int
 
 
-def threshold(search: WindowSearch, most: int = DECOYS) -> Threshold:
-    """Learn it from at most so many windows, chosen by hash."""
-    found = [value for row in range(min(most, search.windows)) if (value := _nearest_other(search, row)) is not None]
+def threshold(search: WindowSearch) -> Threshold:
+    """Learn it from at most `DECOYS` windows, chosen by hash."""
+    found = [value for row in range(min(DECOYS, search.windows)) if (value := _nearest_other(search, row)) is not None]
     if len(found) < LEAST_DECOYS:
         return Threshold(np.nan, len(found) // 2, 0)
     values = np.array(found)

@@ -22,8 +22,3 @@ def histogram_edges() -> np.ndarray:
     """Lower edges of all bins but the first, float64 [HISTOGRAM_BINS - 1], ascending; the outer bins are open."""
     magnitudes = [2.0**e * m for e in _OCTAVES for m in (1.0, 1.5)]
     return np.array([*(-m for m in reversed(magnitudes)), *magnitudes])
-
-
-def sample_edges() -> np.ndarray:
-    """Lower edges of all sample bins but the first, float64 [SAMPLE_BINS - 1]."""
-    return 2.0 ** np.arange(-8, 8)

@@ -97,7 +97,7 @@ def nearest(
         query: [D], of any length but 0.
         k: how many.
         allowed: bool [N], which rows may be found; all, if None.
-        workers: threads.
+        workers: threads; tests and benchmarks vary them, which changes no result.
 
     Raises:
         ValueError: the query is zero or not finite, k is below 1, or shapes do not fit.

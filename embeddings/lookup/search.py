@@ -24,6 +24,9 @@ from corpus_audit.schemas.units import Kind, Point
 
 Vectors = Literal["mean", "peak"]
 
+OVERLAP = 20
+"""Windows of a top list whose overlap is measured."""
+
 SAMPLE = 32
 """Residual dimensions on which the overlap is measured, chosen evenly."""
 
@@ -149,7 +152,7 @@ class WindowSearch:
         _, means = document_means(np.asarray(self.vectors("mean")[rows]), np.zeros(len(rows), np.int64))
         return means[0], keys.to_pylist()
 
-    def overlap(self, k: int = 20) -> Overlap | None:
+    def overlap(self) -> Overlap | None:
         """What `nearest` of directions finds of true top lists, on indexed residual dimensions of the vectors' block.
 
         None if there are none.
@@ -162,7 +165,7 @@ class WindowSearch:
         vectors, codes, names = self.vectors(_PEAK), self._codes(_PEAK), self._index.array("vector.window")
         shares = []
         for unit in chosen:
-            top = self._index.array("top.window")[self._index.row_of(unit)][:k]
+            top = self._index.array("top.window")[self._index.row_of(unit)][:OVERLAP]
             true = np.intersect1d(top, names)  # of windows that have vectors
             if not len(true):
                 continue
@@ -172,7 +175,7 @@ class WindowSearch:
             shares.append(len(np.intersect1d(names[rows], true)) / len(true))
         if not shares:
             return None
-        return Overlap(len(shares), k, float(np.mean(shares)), min(shares), max(shares))
+        return Overlap(len(shares), OVERLAP, float(np.mean(shares)), min(shares), max(shares))
 
     @property
     def windows(self) -> int:

@@ -34,7 +34,6 @@ from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
-_NO_PART = "which documents of this slice both hold is not known: run the current audit with this baseline"
 _NO_GROUPS = "hash groups are kept overall only, as there are too many domains for this vocabulary"
 
 
@@ -54,7 +53,6 @@ def drift(
     shared: TokenTables | None,
     *,
     workers: int,
-    permutations: int = PERMUTATIONS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, pa.Table]:
     """Compare two finished runs; no shard is read.
@@ -64,7 +62,6 @@ def drift(
         baseline, current: the runs.
         shared: token tables of the documents that both hold, if either run has measured the other.
         workers: threads.
-        permutations: of the token distributions.
         progress: told which slice comes next.
 
     Returns:
@@ -96,7 +93,7 @@ def drift(
     progress(ALL_DOMAINS)
     overall = contrasts.overall()
     reason = None if known else unknown_overlap(kept)
-    _slice(found, label, ALL_DOMAINS, overall, examples, reason, permutations, workers)
+    _slice(found, label, ALL_DOMAINS, overall, examples, reason, workers)
     counts = overall.baseline.count, overall.current.count
     moved = token_drift(overall)
     dense = [_dense(count, overall, vocabulary) for count in counts]
@@ -106,7 +103,7 @@ def drift(
         for name, contrast in contrasts.domains():
             progress(name)
             why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
-            _slice(found, label, name, contrast, examples, why, permutations, workers)
+            _slice(found, label, name, contrast, examples, why, workers)
             names.append(name)
             yield contrast
 
@@ -154,12 +151,11 @@ def _slice(
     contrast: TokenContrast,
     examples: tuple[Examples, Examples],
     reason: str | None,
-    permutations: int,
     workers: int,
 ) -> None:
     """Add the rows of one slice; where ``reason`` is given, values alone, as no test would be right."""
     summary = (
-        drift_summary(contrast, permutations if reason is None else 0, workers=workers)
+        drift_summary(contrast, PERMUTATIONS if reason is None else 0, workers=workers)
         if reason is None
         else (_values_only(contrast, reason))
     )

@@ -18,8 +18,6 @@ ALWAYS: tuple[Measure, ...] = (Domains(), Tokens(), Lengths(), Duplicates(), Nei
 READING: tuple[Measure, ...] = (Coverage(), Verification())
 """Counted from the reader and the verifier, not from blocks."""
 
-_ALL = {measure.name: measure for measure in (*ALWAYS, *READING, Records(), SplitTotals())}
-
 
 def measures_of(spec: AuditSpec) -> tuple[Measure, ...]:
     """The measures of documents that an audit asks for, in a fixed order."""
@@ -29,8 +27,3 @@ def measures_of(spec: AuditSpec) -> tuple[Measure, ...]:
     if spec.sample is not None:
         chosen.append(SplitTotals())
     return tuple(chosen)
-
-
-def measure_named(name: str) -> Measure:
-    """The measure of that name."""
-    return _ALL[name]

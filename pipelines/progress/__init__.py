@@ -1,1 +1,1 @@
-"""How far a run has come: the board that workers write."""
+"""How far a run has come, the board that workers write, and where its time went."""

@@ -179,11 +179,6 @@ class Board:
         """Make every later `advance` raise; safe in a signal handler, as it takes no lock."""
         self._cancelled = True
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether the run was cancelled."""
-        return self._cancelled
-
     def state(self) -> BoardState:
         """What the board says now."""
         now = time.monotonic()

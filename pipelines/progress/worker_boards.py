@@ -24,7 +24,11 @@ READ_EVERY = 0.5
 
 
 def write_board(board: Board, place: Path) -> None:
-    """Write what a board has counted, as a whole file or not at all."""
+    """Write what a board has counted, as a whole file or not at all.
+
+    Not by `storage.atomic.AtomicFile`, which makes a folder that is gone (this one goes with the job) and whose folder
+    stands above this one: `storage` reads through `reading`, which reports here.
+    """
     state = board.state()
     told = {
         "bytes": state.bytes_done,

@@ -72,7 +72,10 @@ def _has_boundary(pre_tokenizer: Mapping[str, Any]) -> bool:
 
 
 def slices(text: str, size: int = SLICE_CHARACTERS) -> Iterator[str]:
-    """The text in parts of at most ``size`` characters where there are places to cut, of more where there are none."""
+    """The text in parts of at most ``size`` characters where there are places to cut, of more where there are none.
+
+    Tests have smaller parts than the reference tokenizer gets.
+    """
     start = 0
     while len(text) - start > size:
         cut = _last_cut(text, max(start, start + size - _NEAR), start + size) or _last_cut(text, start, start + size)

@@ -22,6 +22,7 @@ from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Ve
 from corpus_audit.pipelines.measures.shared import Shared
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.pipelines.progress.timings import Timings
 from corpus_audit.pipelines.reading.documents.filters import check_filter
 from corpus_audit.pipelines.reading.snapshot.listing import absolute_ignore, absolute_paths, common_folder, list_files
 from corpus_audit.pipelines.storage.partials import PartialReader
@@ -41,7 +42,6 @@ from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
-from corpus_audit.runners.process.timings import Timings
 from corpus_audit.schemas.errors import AuditError, ExitCode, NoVerdictError, StoreError, TokenizerMismatchError
 from corpus_audit.schemas.run.results import Results
 from corpus_audit.schemas.run.snapshot import ShardStatus, UnreadFile

@@ -72,8 +72,8 @@ def colour_on_stdout() -> bool:
     return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def width_on_stdout(most: int = 100) -> int:
-    """Columns for results: those of the terminal, 80 where there is none."""
+def width_on_stdout() -> int:
+    """Columns for results: those of the terminal, at most 100, and 80 where there is none."""
     import shutil
 
-    return min(most, shutil.get_terminal_size((80, 24)).columns) if is_terminal(sys.stdout) else 80
+    return min(100, shutil.get_terminal_size((80, 24)).columns) if is_terminal(sys.stdout) else 80

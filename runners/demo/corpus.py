@@ -18,8 +18,7 @@ import pyarrow as pa
 from corpus_audit.checks.policy.starters import starter_text
 from corpus_audit.runners.demo.benchmark import benchmark_items
 from corpus_audit.runners.demo.part import choose_part
-from corpus_audit.runners.demo.snapshots import choose_change
-from corpus_audit.runners.demo.sources import Source, choose, find_sources
+from corpus_audit.runners.demo.sources import Source, choose, choose_change, find_sources
 from corpus_audit.runners.demo.spec import audit_text, before_text, part_text
 from corpus_audit.schemas.errors import UsageError
 

@@ -1,1 +1,1 @@
-"""The process of a run: interrupts, locks, logs, progress, timings."""
+"""The process of a run: interrupts, locks, logs, progress."""

@@ -34,11 +34,10 @@ class Interrupts:
         signum: the first signal that came, or None.
     """
 
-    def __init__(self, board: Board, leave: Callable[[int], None], grace: float = GRACE) -> None:
+    def __init__(self, board: Board, leave: Callable[[int], None]) -> None:
         self.signum: int | None = None
         self._board = board
         self._leave = leave
-        self._grace = grace
         self._restore: list[Callable[[], object]] = []
 
     def __enter__(self) -> Interrupts:
@@ -87,7 +86,7 @@ class Interrupts:
                     return
                 first = number
                 self._board.cancel()
-                heard.settimeout(self._grace)
+                heard.settimeout(GRACE)
             if numbers is None and first is not None:
                 self._leave(first)
                 return

@@ -1,4 +1,7 @@
-"""One run at a time in an output folder."""
+"""One run at a time in an output folder.
+
+Kept over filelock (4.3), which also falls back to a file where there is no ``flock``: it does not say who holds a lock.
+"""
 
 from __future__ import annotations
 

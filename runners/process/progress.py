@@ -110,7 +110,7 @@ class ProgressReporter:
         board: what to report.
         stream: standard error; None where it is closed.
         quiet: report nothing.
-        line_every: seconds between two lines where the stream is not a terminal.
+        line_every: seconds between two lines where the stream is not a terminal; shorter in tests.
     """
 
     def __init__(

@@ -42,7 +42,10 @@ _LINE_END = "↵"
 
 
 def terminal_has_colours(allowed: bool, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal says it has 256 colours; ``allowed`` is false where there is none or NO_COLOR is set."""
+    """Whether the terminal says it has 256 colours; ``allowed`` is false where there is none or NO_COLOR is set.
+
+    Only tests give an ``environment``.
+    """
     terminal = environment.get("TERM", "")
     many = environment.get("COLORTERM", "").lower() in ("truecolor", "24bit")
     return allowed and (many or "256" in terminal or "direct" in terminal)

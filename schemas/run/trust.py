@@ -16,8 +16,6 @@ from corpus_audit.schemas.run.signoff import Digest, Refusal, Time, moment_of
 from corpus_audit.schemas.yaml import yaml_tree
 from corpus_audit.schemas.yaml.structure import validated
 
-TRUST_FILE = "trust.yaml"
-
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
 
 
@@ -119,10 +117,6 @@ class Trust(TrustPart):
     def key_of(self, public: bytes) -> TrustedKey | None:
         """The key with a public half."""
         return next((key for key in self.keys if key.raw == public), None)
-
-    def is_pipeline(self, holder: str) -> bool:
-        """Whether a holder's keys are a pipeline's."""
-        return any(key.pipeline == holder for key in self.keys)
 
 
 def load_trust(path: Path) -> Trust:

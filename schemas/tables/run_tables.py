@@ -330,20 +330,3 @@ TABLES: dict[str, pa.Schema] = {
     **EMBEDDING_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""
-
-INTEGER_TABLES = (
-    "domains",
-    "cluster_groups",
-    "lengths",
-    "duplicates",
-    "document_hashes",
-    "token_counts",
-    "token_groups",
-    "token_examples",
-    "minhash",
-    "samples",
-    "outcomes",
-    "shared_token_counts",
-    "shared_token_groups",
-)
-"""Tables that are byte-identical for any workers, sharding, row order and engine."""

@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
-from corpus_audit.schemas.tables.run_tables import INTEGER_TABLES
-from tests.oracle import Document, Oracle
+from tests.oracle import INTEGER_TABLES, Document, Oracle
 
 DOCUMENT_FIELDS = {
     "text": "text",

@@ -15,9 +15,20 @@ import pytest
 from hypothesis import given, settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from corpus_audit.schemas.tables.run_tables import INTEGER_TABLES, TABLES
+from corpus_audit.schemas.tables.run_tables import TABLES
 from tests import corpora
-from tests.oracle import EDGES, WHITE_SPACE, Document, Oracle, bucket, digest, encode, reference_tokenizer, words
+from tests.oracle import (
+    EDGES,
+    INTEGER_TABLES,
+    WHITE_SPACE,
+    Document,
+    Oracle,
+    bucket,
+    digest,
+    encode,
+    reference_tokenizer,
+    words,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-from corpus_audit.checks.report.profile.charts import _add
+from corpus_audit.checks.report.charts.svg import element
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
 
@@ -55,11 +55,11 @@ def panels(of: Sequence[Panel]) -> tuple[tuple[str, str, Markup], ...]:
             },
         )
         said = f"Windows of {safe_text(panel.name, 60)} among all windows; places without a scale, near is similar."
-        _add(root, "title", said, id=f"{identity}-title")
+        element(root, "title", said, id=f"{identity}-title")
         if number == 0:
-            _add(root, "path", d=background, class_="dots all", id="projection-all")
+            element(root, "path", d=background, class_="dots all", id="projection-all")
         else:
-            _add(root, "use", href="#projection-all")
-        _add(root, "path", d=dots(panel.places), class_="dots own")
+            element(root, "use", href="#projection-all")
+        element(root, "path", d=dots(panel.places), class_="dots own")
         found.append((panel.name, numbers.plural(len(panel.places), "window"), Markup(ET.tostring(root, "unicode"))))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Pieces of charts that share an axis: logarithmic ticks, lines, bands and marks; see `charts` for the conventions."""
+"""Logarithmic axes, lines, bands and marks of charts; see `charts/svg.py` for the conventions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-from corpus_audit.checks.report.profile.charts import _add, _percent, _value
+from corpus_audit.checks.report.charts.svg import attribute, element, percent
 
 MARKS = (
     "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
@@ -63,7 +63,7 @@ class LogAxis:
 
 def stretched(parent: ET.Element, x: float, y: float, width: float, height: float) -> ET.Element:
     """A nested svg of 100 by 100 units over a place of ``x`` and ``width`` per cent, ``y`` and ``height`` pixels."""
-    place = _add(parent, "svg", x=_percent(x), y=y, width=_percent(width), height=height, class_="ridge")
+    place = element(parent, "svg", x=percent(x), y=y, width=percent(width), height=height, class_="ridge")
     place.attrib |= {"viewBox": "0 0 100 100", "preserveAspectRatio": "none"}
     return place
 
@@ -71,10 +71,10 @@ def stretched(parent: ET.Element, x: float, y: float, width: float, height: floa
 def line(parent: ET.Element, points: Sequence[tuple[float, float] | None], kind: str) -> None:
     """A line through points of a stretched svg; it is broken where a point is None."""
     for piece in _pieces(points):
-        _add(
+        element(
             parent,
             "polyline",
-            points=" ".join(f"{_value(x)},{_value(y)}" for x, y in piece),
+            points=" ".join(f"{attribute(x)},{attribute(y)}" for x, y in piece),
             class_=kind,
             vector_effect="non-scaling-stroke",
         )
@@ -84,19 +84,19 @@ def band(parent: ET.Element, points: Sequence[tuple[float, float, float] | None]
     """The area between two lines, from points (x, low, high) of a stretched svg; broken where a point is None."""
     for piece in _pieces(points):
         edge = [(x, low) for x, low, _ in piece] + [(x, high) for x, _, high in reversed(piece)]
-        _add(parent, "polygon", points=" ".join(f"{_value(x)},{_value(y)}" for x, y in edge), class_=kind)
+        element(parent, "polygon", points=" ".join(f"{attribute(x)},{attribute(y)}" for x, y in edge), class_=kind)
 
 
 def mark(parent: ET.Element, shape: int, x: float, y: float, kind: str) -> None:
     """A mark at ``x`` per cent and ``y`` pixels."""
-    place = _add(parent, "svg", x=_percent(x), y=y, width=1, height=1, class_="plot")
-    _add(place, "path", d=MARKS[shape % len(MARKS)], class_=kind)
+    place = element(parent, "svg", x=percent(x), y=y, width=1, height=1, class_="plot")
+    element(place, "path", d=MARKS[shape % len(MARKS)], class_=kind)
 
 
 def key(shape: int, kind: str) -> Markup:
     """A mark for a legend."""
     root = ET.Element("svg", {"class": "key", "width": "14", "height": "14", "aria-hidden": "true"})
-    _add(root, "path", d=MARKS[shape % len(MARKS)], class_=kind, transform="translate(7,7)")
+    element(root, "path", d=MARKS[shape % len(MARKS)], class_=kind, transform="translate(7,7)")
     return Markup(ET.tostring(root, encoding="unicode"))
 
 

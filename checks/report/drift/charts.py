@@ -1,4 +1,4 @@
-"""Charts of the section on drift; see `charts` for the conventions.
+"""Charts of the section on drift; see `charts/svg.py` for the conventions.
 
 What moved is a filled mark, what is not shown to have moved a hollow one, and what cannot be told a diamond; the
 reading stands beside each row in words too.
@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.plots import LogAxis, mark
+from corpus_audit.checks.report.charts.svg import Chart, element, percent, round_ticks, share_axis
 from corpus_audit.checks.report.drift.readings import EVEN, token_text
 from corpus_audit.checks.report.drift.records import (
     DistanceRow,
@@ -22,7 +23,6 @@ from corpus_audit.checks.report.drift.records import (
     TokenMove,
     TurnoverRow,
 )
-from corpus_audit.checks.report.profile.charts import _add, _Chart, _percent, _round_ticks, _share_axis
 from corpus_audit.checks.report.profile.labels import EVERYTHING
 from corpus_audit.checks.text import numbers
 
@@ -71,10 +71,10 @@ def distances(view: DriftView) -> Markup:
             continue
         if row.null_low is not None and row.null_high is not None and row.null_mean is not None:
             left, right = at(row.null_low), at(row.null_high)
-            width = _percent(max(right - left, 0.3))
-            _add(chart.plot, "rect", x=_percent(left), y=y + 4, width=width, height=PITCH - 8, class_="chance")
-            x = _percent(at(row.null_mean))
-            _add(chart.plot, "line", x1=x, x2=x, y1=y + 3, y2=y + PITCH - 3, class_="target")
+            width = percent(max(right - left, 0.3))
+            element(chart.plot, "rect", x=percent(left), y=y + 4, width=width, height=PITCH - 8, class_="chance")
+            x = percent(at(row.null_mean))
+            element(chart.plot, "line", x1=x, x2=x, y1=y + 3, y2=y + PITCH - 3, class_="target")
         if row.low is not None and row.high is not None:
             _whisker(chart.plot, at(_shifted(row, row.low)), at(_shifted(row, row.high)), middle)
         _mark(chart.plot, at(row.value), middle, row.reading == "drift", row.reading == "insufficient")
@@ -87,21 +87,23 @@ def shares(view: DriftView) -> Markup:
     bottom = top + PITCH * len(rows)
     title = "Share of tokens by domain before and now, and the change with its interval; figures in the table below."
     chart = _chart(view, "shares", title, bottom + 24, 44.0, 24.0)
-    changes = _add(chart.root, "svg", x="59%", y="0", width="25%", height=bottom + 24, class_="plot")
-    ticks, end = _share_axis(max((share for row in rows for share in (row.before, row.now) if share), default=1.0))
+    changes = element(chart.root, "svg", x="59%", y="0", width="25%", height=bottom + 24, class_="plot")
+    ticks, end = share_axis(max((share for row in rows for share in (row.before, row.now) if share), default=1.0))
     reach = 100 * max((abs(v) for r in rows for v in (r.difference, r.low, r.high) if v is not None), default=0.01)
-    steps = _round_ticks(reach)
+    steps = round_ticks(reach)
     wide = steps[-1]
     marks = [sign * steps[-1] for sign in (-1, 1)] + [0.0] + ([-steps[-1] / 2, steps[-1] / 2])
     _scale(chart.plot, ticks, top, bottom, "share of tokens, %")
     _scale(changes, [(50 + 50 * v / wide, _signed(v)) for v in sorted(marks)], top, bottom, "change, points")
-    _add(changes, "line", x1="50%", x2="50%", y1=top, y2=bottom, class_="range")
+    element(changes, "line", x1="50%", x2="50%", y1=top, y2=bottom, class_="range")
     for index, row in enumerate(rows):
         middle = top + PITCH * index + PITCH / 2
         chart.label(row.domain, middle + 4)
         ends = [None if share is None else 100 * share / end for share in (row.before, row.now)]
         if ends[0] is not None and ends[1] is not None:
-            _add(chart.plot, "line", x1=_percent(ends[0]), x2=_percent(ends[1]), y1=middle, y2=middle, class_="whisker")
+            element(
+                chart.plot, "line", x1=percent(ends[0]), x2=percent(ends[1]), y1=middle, y2=middle, class_="whisker"
+            )
         for x, kind in zip(ends, ("dot hollow", "dot"), strict=True):
             if x is not None:
                 mark(chart.plot, SQUARE, x, middle, kind)
@@ -135,12 +137,12 @@ def parts(view: DriftView, rows: Sequence[PartRow], which: str) -> Markup:
             x = right if value >= 0 else left - width
             left, right = min(left, x), max(right, x + width)
             if width:
-                at, wide = _percent(x), _percent(width)
-                _add(chart.plot, "rect", x=at, y=y + 6, width=wide, height=PITCH - 12, class_=kind)
+                at, wide = percent(x), percent(width)
+                element(chart.plot, "rect", x=at, y=y + 6, width=wide, height=PITCH - 12, class_=kind)
         for part, place in ((row.mixture, 88.5), (row.content, 100.0)):
             style = "figure" if place < 90 else "figure quiet"
             chart.figure(numbers.NONE if part is None else numbers.percent(part), middle + 4, place, style)
-    _add(chart.plot, "line", x1=_percent(zero), x2=_percent(zero), y1=TOP, y2=bottom, class_="range")
+    element(chart.plot, "line", x1=percent(zero), x2=percent(zero), y1=TOP, y2=bottom, class_="range")
     return chart.markup()
 
 
@@ -162,7 +164,7 @@ def tokens(view: DriftView, rows: Sequence[TokenMove], which: str) -> Markup:
 
     values = [value for value in range(int(start), int(end) + 1) if value % step == 0]
     chart.grid([(at(value), _times(value)) for value in values], TOP, bottom)
-    _add(chart.plot, "line", x1=_percent(at(0)), x2=_percent(at(0)), y1=TOP, y2=bottom, class_="range")
+    element(chart.plot, "line", x1=percent(at(0)), x2=percent(at(0)), y1=TOP, y2=bottom, class_="range")
     for index, row in enumerate(rows):
         middle = TOP + pitch * index + pitch / 2
         chart.label(token_text(row.text), middle + 4)
@@ -187,11 +189,11 @@ def lengths(view: DriftView) -> Markup:
         chart.label(name_of(row), y + pitch / 2 + 4, strong=row.everything)
         for quantiles, middle, kind in ((row.before, y + 11, "bar hollow"), (row.now, y + 24, "bar")):
             p5, p25, p50, p75, p95 = (axis.at(max(value, 1.0)) for value in quantiles)
-            _add(chart.plot, "line", x1=_percent(p5), x2=_percent(p95), y1=middle, y2=middle, class_="range")
-            at = {"x": _percent(p25), "width": _percent(max(p75 - p25, 0.4))}
-            _add(chart.plot, "rect", y=middle - 4, height=8, class_=kind, **at)
-            x = _percent(p50)
-            _add(chart.plot, "line", x1=x, x2=x, y1=middle - 6, y2=middle + 6, class_="median")
+            element(chart.plot, "line", x1=percent(p5), x2=percent(p95), y1=middle, y2=middle, class_="range")
+            at = {"x": percent(p25), "width": percent(max(p75 - p25, 0.4))}
+            element(chart.plot, "rect", y=middle - 4, height=8, class_=kind, **at)
+            x = percent(p50)
+            element(chart.plot, "line", x1=x, x2=x, y1=middle - 6, y2=middle + 6, class_="median")
         moved = row.reading == "moved"
         said = "median moved" if moved else "no move shown" if row.reading == "no move shown" else row.reading
         chart.figure(said, y + pitch / 2 + 4, kind="figure" if moved else "figure quiet")
@@ -214,8 +216,8 @@ def turnover(view: DriftView) -> Markup:
         for count, kind in ((row.removed, "part left"), (row.kept, "part cached"), (row.added, "part")):
             if count:
                 width = 100 * count / total
-                at = {"x": _percent(x), "width": _percent(width)}
-                _add(chart.plot, "rect", y=y + 5, height=PITCH - 10, class_=kind, **at)
+                at = {"x": percent(x), "width": percent(width)}
+                element(chart.plot, "rect", y=y + 5, height=PITCH - 10, class_=kind, **at)
                 x += width
         removed = f"{numbers.MINUS}{numbers.compact(row.removed)}" if row.removed else "0"
         chart.figure(removed, middle + 4, 88.5, "figure quiet")
@@ -235,7 +237,7 @@ def classifiers(view: DriftView) -> Markup:
         return 100 * (value - start) / (1.0 - start)
 
     chart.grid([(at(step / 10), f"{step / 10:g}") for step in range(round(10 * start), 11)], TOP, bottom)
-    _add(chart.plot, "line", x1=_percent(at(EVEN)), x2=_percent(at(EVEN)), y1=TOP, y2=bottom, class_="target")
+    element(chart.plot, "line", x1=percent(at(EVEN)), x2=percent(at(EVEN)), y1=TOP, y2=bottom, class_="target")
     for index, row in enumerate(rows):
         middle = TOP + PITCH * index + PITCH / 2
         chart.label(EVERYTHING if row.everything else row.domain, middle + 4, strong=row.everything)
@@ -247,8 +249,8 @@ def classifiers(view: DriftView) -> Markup:
     return chart.markup()
 
 
-def _chart(view: DriftView, name: str, title: str, height: int, figures: float, labels: float = 27.0) -> _Chart:
-    return _Chart(f"chart-{view.anchor}-{name}", title, height, figures, labels)
+def _chart(view: DriftView, name: str, title: str, height: int, figures: float, labels: float = 27.0) -> Chart:
+    return Chart(f"chart-{view.anchor}-{name}", title, height, figures, labels)
 
 
 def _shifted(row: DistanceRow, bound: float) -> float:
@@ -265,19 +267,19 @@ def _whisker(plot: ET.Element, left: float, right: float, middle: float) -> None
     inside = max(left, 0.0), min(right, 100.0)
     if inside[0] > inside[1]:
         return
-    _add(plot, "line", x1=_percent(inside[0]), x2=_percent(inside[1]), y1=middle, y2=middle, class_="whisker")
+    element(plot, "line", x1=percent(inside[0]), x2=percent(inside[1]), y1=middle, y2=middle, class_="whisker")
     for x in (left, right):
         if 0 <= x <= 100:
-            _add(plot, "line", x1=_percent(x), x2=_percent(x), y1=middle - 4, y2=middle + 4, class_="whisker")
+            element(plot, "line", x1=percent(x), x2=percent(x), y1=middle - 4, y2=middle + 4, class_="whisker")
 
 
 def _scale(plot: ET.Element, ticks: Sequence[tuple[float, str]], top: float, bottom: float, head: str) -> None:
     """Hair lines with their texts, and what the axis is above them."""
     for at, text in ticks:
-        x = _percent(at)
-        _add(plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="grid")
-        _add(plot, "text", text, x=x, y=bottom + 16, class_="tick")
-    _add(plot, "text", head, x="0", y=top - 8, class_="tick start")
+        x = percent(at)
+        element(plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="grid")
+        element(plot, "text", text, x=x, y=bottom + 16, class_="tick")
+    element(plot, "text", head, x="0", y=top - 8, class_="tick start")
 
 
 def _root_axis(largest: float) -> tuple[list[tuple[float, str]], float]:
@@ -295,7 +297,7 @@ def _root_axis(largest: float) -> tuple[list[tuple[float, str]], float]:
 
 def _signed_axis(low: float, high: float) -> tuple[list[tuple[float, str]], float, float]:
     """Ticks of an axis in per cent that holds 0, and its ends."""
-    step = _round_ticks(high - low)[1]
+    step = round_ticks(high - low)[1]
     start, end = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
     values = [start + step * n for n in range(round((end - start) / step) + 1)]
     ticks = [(100 * (v - start) / (end - start), f"{round(v, 6):g}".replace("-", numbers.MINUS)) for v in values]

@@ -48,8 +48,8 @@ class ShareShift:
 class PartRow:
     """How much of the whole change of token shares a slice explains, by its mix and by its text.
 
-    ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; a token list is of the tokens
-    that the part changes most; ``reason`` says why there is nothing to explain.
+    ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; ``content_tokens`` are the
+    tokens that the content changes most; ``reason`` says why there is nothing to explain.
     """
 
     domain: str
@@ -60,7 +60,6 @@ class PartRow:
     mixture_chance: float | None
     content_tvd: float | None
     content_chance: float | None
-    mixture_tokens: tuple[str, ...]
     content_tokens: tuple[str, ...]
     reason: str = ""
 

@@ -194,7 +194,6 @@ def _parts(rows: Sequence[Row]) -> list[PartRow]:
             mixture_chance=parts["mixture"]["tvd_null_mean"],
             content_tvd=parts["content"]["tvd"],
             content_chance=parts["content"]["tvd_null_mean"],
-            mixture_tokens=tuple(parts["mixture"]["top_texts"][:FEATURES]),
             content_tokens=tuple(parts["content"]["top_texts"][:FEATURES]),
             reason=parts["total"].get("reason") or "",  # runs of earlier versions have no such column
         )

@@ -14,6 +14,9 @@ from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 
+NAMES = 3
+"""Names that a sentence lists; of more it says how many."""
+
 
 def findings(model: ReportModel) -> tuple[Finding, ...]:
     """The findings in the order of the page: verdict, if the run was judged, coverage, then what the tables say."""
@@ -42,13 +45,13 @@ def decimals(rows: Sequence[ShareRow], model: ReportModel) -> int:
     return numbers.share_decimals(a.high - a.low for a in amounts if a.low is not None and a.high is not None)
 
 
-def _names(values: Sequence[str], most: int = 3) -> Iterator[str | Name]:
-    for index, value in enumerate(values[:most]):
+def _names(values: Sequence[str]) -> Iterator[str | Name]:
+    for index, value in enumerate(values[:NAMES]):
         if index:
             yield ", "
         yield Name(value)
-    if len(values) > most:
-        yield f" and {numbers.grouped(len(values) - most)} more"
+    if len(values) > NAMES:
+        yield f" and {numbers.grouped(len(values) - NAMES)} more"
 
 
 def _mixture(model: ReportModel) -> Iterator[Sentence]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from corpus_audit.checks.report.activations import section as model_section
+from corpus_audit.checks.report.charts.svg import divided_bar
 from corpus_audit.checks.report.contamination import section as contamination_section
 from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.page.findings import decimals, findings, limits
@@ -113,7 +114,7 @@ def render_html(model: ReportModel) -> str:
             duplicate_chart=charts.duplicates(model.duplicates, 2),
             dead_letter_chart=charts.dead_letters(dead),
             coverage_charts=[
-                (label, parts, charts.divided_bar(f"chart-{label.lower()}", label, parts))
+                (label, parts, divided_bar(f"chart-{label.lower()}", label, parts))
                 for label, parts in charts.coverage_parts(model.coverage)
             ],
             spec_lines=model.spec.splitlines(),

@@ -1,4 +1,4 @@
-"""Charts of the section on sampling; see `charts` for the conventions."""
+"""Charts of the section on sampling; see `charts/svg.py` for the conventions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.plots import LogAxis, band, key, line, mark, spread, stretched
-from corpus_audit.checks.report.profile.charts import _add, _Chart, _percent, _share_axis
+from corpus_audit.checks.report.charts.svg import Chart, element, percent, share_axis
 from corpus_audit.checks.report.sampling.records import DomainDraws, SamplingView, StrategyRow, Trap
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
@@ -46,23 +46,23 @@ def worth(view: SamplingView) -> Markup:
     pitch, top = 30, 4
     bottom = top + pitch * len(view.strategies)
     title = "Tokens drawn and effective tokens by strategy, against the budget; the figures are in the table below."
-    chart = _Chart("chart-sampling-worth", title, bottom + 24, 22.0, 24.0)
+    chart = Chart("chart-sampling-worth", title, bottom + 24, 22.0, 24.0)
     reach = max(view.budget, view.optimal or 0, *(row.allocated for row in view.strategies))
     ticks, end = _token_axis(reach)
     chart.grid(ticks, top, bottom)
     for index, row in enumerate(view.strategies):
         y = top + pitch * index
         chart.label(row.name, y + pitch / 2 + 4)
-        drawn, effective = (_percent(100 * tokens / end) for tokens in (row.allocated, row.effective))
-        _add(chart.plot, "rect", x="0", y=y + 5, width=drawn, height=pitch - 10, class_="bar hollow")
-        _add(chart.plot, "rect", x="0", y=y + 9, width=effective, height=pitch - 18, class_="bar")
+        drawn, effective = (percent(100 * tokens / end) for tokens in (row.allocated, row.effective))
+        element(chart.plot, "rect", x="0", y=y + 5, width=drawn, height=pitch - 10, class_="bar hollow")
+        element(chart.plot, "rect", x="0", y=y + 9, width=effective, height=pitch - 18, class_="bar")
         chart.figure(numbers.compact(row.effective), y + pitch / 2 + 4, 89.0)
         chart.figure(numbers.compact(row.allocated), y + pitch / 2 + 4, kind="figure quiet")
-    x = _percent(100 * view.budget / end)
-    _add(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="target")
+    x = percent(100 * view.budget / end)
+    element(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="target")
     if view.optimal:
-        x = _percent(100 * view.optimal / end)
-        _add(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="dashed")
+        x = percent(100 * view.optimal / end)
+        element(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="dashed")
     return chart.markup()
 
 
@@ -78,7 +78,7 @@ def against_temperature(view: SamplingView, figure: Figure) -> Markup:
     bottom = top + height
     what = "Share of training tokens" if figure == "share" else "Epochs"
     title = f"{what} by domain over the temperature exponent, with the strategies; the figures are in the table below."
-    chart = _Chart(f"chart-sampling-{figure}", title, bottom + 40, labels=26.0)
+    chart = Chart(f"chart-sampling-{figure}", title, bottom + 40, labels=26.0)
     chart.labels.set("width", "20.5%")
     width = 100.0 - 11.5 * len(off)
     axis = LogAxis.around(_all_values(view, figure, off))
@@ -92,9 +92,9 @@ def against_temperature(view: SamplingView, figure: Figure) -> Markup:
     for value in axis.ticks():
         y = height_of(value)
         once = figure == "epochs" and abs(value - 1) < 1e-9
-        _add(chart.plot, "line", x1="0", x2="100%", y1=y, y2=y, class_="range" if once else "grid")
+        element(chart.plot, "line", x1="0", x2="100%", y1=y, y2=y, class_="range" if once else "grid")
         text = f"{100 * value:.3g} %" if figure == "share" else three(value)
-        _add(chart.plot, "text", text, x="0", y=y + 4, dx="-7", class_="tick end")
+        element(chart.plot, "text", text, x="0", y=y + 4, dx="-7", class_="tick end")
     area = stretched(chart.plot, 0.0, top, width, height)
     across = [100 * (1 - alpha) for alpha in view.alphas]
     if view.band is not None:
@@ -110,12 +110,12 @@ def against_temperature(view: SamplingView, figure: Figure) -> Markup:
     places = spread([height_of(value) for value in ends], 17.0, top + 6, bottom - 2)
     for index, (row, y) in enumerate(zip(view.curves, places, strict=True)):
         mark(chart.labels, index, 3.0, y, f"mark s{index}")
-        _add(chart.labels, "text", safe_text(row.name, 32), x=_percent(7.5), y=y + 4, class_="label")
+        element(chart.labels, "text", safe_text(row.name, 32), x=percent(7.5), y=y + 4, class_="label")
     for alpha in (1.0, 0.8, 0.6, 0.4, 0.2, 0.0):
-        x = _percent(width * (1 - alpha))
-        _add(chart.plot, "text", f"{alpha:g}", x=x, y=bottom + 16, class_="tick")
+        x = percent(width * (1 - alpha))
+        element(chart.plot, "text", f"{alpha:g}", x=x, y=bottom + 16, class_="tick")
     about = "exponent alpha: 1 proportional, 0 the same for every domain"
-    _add(chart.plot, "text", about, x=_percent(width / 2), y=bottom + 33, class_="tick")
+    element(chart.plot, "text", about, x=percent(width / 2), y=bottom + 33, class_="tick")
     return chart.markup()
 
 
@@ -125,10 +125,10 @@ def repeats(view: SamplingView) -> Markup:
     block = line_height * len(view.strategies) + gap
     bottom = top + block * len(view.repeats)
     title = "Exhaustion points and repeats of documents by domain and strategy; the figures are in the tables below."
-    chart = _Chart("chart-sampling-repeats", title, bottom + 24, 35.0, 34.0)
-    names = _add(chart.root, "svg", x="0", y="0", width="18%", height=bottom)
-    chosen = _add(chart.root, "svg", x="19%", y="0", width="14%", height=bottom)
-    second = _add(chart.root, "svg", x="68%", y="0", width="31%", height=bottom + 24, class_="plot")
+    chart = Chart("chart-sampling-repeats", title, bottom + 24, 35.0, 34.0)
+    names = element(chart.root, "svg", x="0", y="0", width="18%", height=bottom)
+    chosen = element(chart.root, "svg", x="19%", y="0", width="14%", height=bottom)
+    second = element(chart.root, "svg", x="68%", y="0", width="31%", height=bottom + 24, class_="plot")
     draws = [draw for row in view.repeats for draw in row.draws if draw is not None]
     first_axis = LogAxis.around(
         [view.budget, *(min(d.exhaustion, 10 * view.budget) for d in draws if d.exhaustion)], 0.08
@@ -139,19 +139,19 @@ def repeats(view: SamplingView) -> Markup:
         (chart.plot, first_axis, "used up once after training tokens"),
         (second, second_axis, "draws of a document"),
     ):
-        _add(plot, "text", head, x="0", y=top - 9, class_="tick start")
+        element(plot, "text", head, x="0", y=top - 9, class_="tick start")
         for value in axis.ticks():
-            x = _percent(axis.at(value))
-            _add(plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="grid")
-            _add(plot, "text", numbers.tick(value), x=x, y=bottom + 16, class_="tick")
-    x = _percent(first_axis.at(view.budget))
-    _add(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="target")
+            x = percent(axis.at(value))
+            element(plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="grid")
+            element(plot, "text", numbers.tick(value), x=x, y=bottom + 16, class_="tick")
+    x = percent(first_axis.at(view.budget))
+    element(chart.plot, "line", x1=x, x2=x, y1=top, y2=bottom, class_="target")
     for index, row in enumerate(view.repeats):
         y = top + block * index
-        _add(names, "text", safe_text(row.name, 32), x="0", y=y + line_height - 2, class_="label")
-        _add(chart.root, "line", x1="0", x2="100%", y1=y - 3, y2=y - 3, class_="grid")
+        element(names, "text", safe_text(row.name, 32), x="0", y=y + line_height - 2, class_="label")
+        element(chart.root, "line", x1="0", x2="100%", y1=y - 3, y2=y - 3, class_="grid")
         for strategy, draw in zip(view.strategies, row.draws, strict=True):
-            _add(chosen, "text", safe_text(strategy.name, 32), x="0", y=y + line_height - 2, class_="tick start")
+            element(chosen, "text", safe_text(strategy.name, 32), x="0", y=y + line_height - 2, class_="tick start")
             middle = y + line_height / 2 + 1
             if draw is not None and draw.exhaustion:
                 beyond = draw.exhaustion > first_axis.high
@@ -161,12 +161,12 @@ def repeats(view: SamplingView) -> Markup:
             if draw is not None and draw.expected:
                 left = second_axis.at(draw.expected)
                 right = second_axis.at(draw.most_replaced or draw.expected)
-                _add(second, "line", x1=_percent(left), x2=_percent(right), y1=middle, y2=middle, class_="whisker")
-                _add(
+                element(second, "line", x1=percent(left), x2=percent(right), y1=middle, y2=middle, class_="whisker")
+                element(
                     second,
                     "line",
-                    x1=_percent(right),
-                    x2=_percent(right),
+                    x1=percent(right),
+                    x2=percent(right),
                     y1=middle - 4,
                     y2=middle + 4,
                     class_="whisker",
@@ -181,14 +181,14 @@ def trap(of: Trap, number: int) -> Markup:
     pitch, top = 24, 4
     bottom = top + pitch * len(of.rows)
     title = f"Document weights of {of.strategy} and the shares of tokens they give; the figures are in the table below."
-    chart = _Chart(f"chart-sampling-trap-{number}", title, bottom + 24, 22.0)
-    ticks, end = _share_axis(max((max(row.weight, row.share) for row in of.rows), default=1.0))
+    chart = Chart(f"chart-sampling-trap-{number}", title, bottom + 24, 22.0)
+    ticks, end = share_axis(max((max(row.weight, row.share) for row in of.rows), default=1.0))
     chart.grid(ticks, top, bottom)
     for index, row in enumerate(of.rows):
         middle = top + pitch * index + pitch / 2
         chart.label(row.domain, middle + 4)
         weight, share = 100 * row.weight / end, 100 * row.share / end
-        _add(chart.plot, "line", x1=_percent(weight), x2=_percent(share), y1=middle, y2=middle, class_="whisker")
+        element(chart.plot, "line", x1=percent(weight), x2=percent(share), y1=middle, y2=middle, class_="whisker")
         mark(chart.plot, 0, weight, middle, "dot hollow")
         mark(chart.plot, 0, share, middle, "dot")
         chart.figure(numbers.percent(row.weight, 1), middle + 4, 89.0, "figure quiet")
@@ -217,7 +217,7 @@ def _drawn(view: SamplingView, row: DomainDraws, strategy: StrategyRow, figure: 
 
 def _strategy_marks(
     view: SamplingView,
-    chart: _Chart,
+    chart: Chart,
     figure: Figure,
     on: Sequence[StrategyRow],
     off: Sequence[StrategyRow],
@@ -239,9 +239,9 @@ def _strategy_marks(
         level = next((n for n, held in enumerate(taken) if all(place[0] >= end for _, end in held)), 2)
         taken[level].append(place)
         y = top - 6 - 13 * level
-        _add(chart.plot, "line", x1=_percent(x), x2=_percent(x), y1=y + 4, y2=bottom, class_="dashed")
+        element(chart.plot, "line", x1=percent(x), x2=percent(x), y1=y + 4, y2=bottom, class_="dashed")
         at, anchor = (100.0, "end") if left == 100.0 - size else (left, "start")
-        _add(chart.plot, "text", name, x=_percent(at), y=y, class_=f"tick {anchor} named")
+        element(chart.plot, "text", name, x=percent(at), y=y, class_=f"tick {anchor} named")
         for index, domain in enumerate(view.curves):
             value = _drawn(view, domain, row, figure)
             if value is not None:
@@ -249,5 +249,5 @@ def _strategy_marks(
 
 
 def _token_axis(largest: float) -> tuple[list[tuple[float, str]], float]:
-    ticks, end = _share_axis(largest / 100)
+    ticks, end = share_axis(largest / 100)
     return [(at, numbers.tick(round(end * at, 6))) for at, _ in ticks], end * 100

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.plots import band, line, mark, stretched
-from corpus_audit.checks.report.profile.charts import _add, _Chart, _percent
+from corpus_audit.checks.report.charts.svg import Chart, element, percent
 from corpus_audit.checks.report.sampling.records import SamplerLog, Series, Window
 from corpus_audit.checks.text import numbers
 
@@ -26,12 +26,12 @@ def windows(log: SamplerLog) -> Markup:
         "The drawn mixture by window of steps: distance from the intended one, shares by domain"
         f"{', and the loss' if has_loss else ''}; the windows that differ are in the table below."
     )
-    chart = _Chart("chart-sampler-windows", title, bottom + 24, 17.0, 22.0)
+    chart = Chart("chart-sampler-windows", title, bottom + 24, 17.0, 22.0)
     wide = 100.0 / len(log.windows)
     for index, window in enumerate(log.windows):
         if window.both:
-            x = _percent(wide * (index + 0.5))
-            _add(chart.plot, "line", x1=x, x2=x, y1=6, y2=bottom, class_="dashed strong")
+            x = percent(wide * (index + 0.5))
+            element(chart.plot, "line", x1=x, x2=x, y1=6, y2=bottom, class_="dashed strong")
             mark(chart.plot, 2, wide * (index + 0.5), 7, "dot")
     y = _distances(chart, log, wide)
     for series in log.series:
@@ -39,16 +39,16 @@ def windows(log: SamplerLog) -> Markup:
         y += SERIES + GAP
     if has_loss:
         _loss(chart, log.windows, y, wide)
-    _add(chart.plot, "line", x1="0", x2="100%", y1=bottom + 0.5, y2=bottom + 0.5, class_="grid")
+    element(chart.plot, "line", x1="0", x2="100%", y1=bottom + 0.5, y2=bottom + 0.5, class_="grid")
     every = max(len(log.windows) // 5, 1)
     for index in range(0, len(log.windows), every):
-        x = _percent(wide * index)
-        _add(chart.plot, "text", numbers.tick(log.windows[index].first), x=x, y=bottom + 16, class_="tick start")
-    _add(chart.labels, "text", "steps", x="0", y=bottom + 16, class_="tick start")
+        x = percent(wide * index)
+        element(chart.plot, "text", numbers.tick(log.windows[index].first), x=x, y=bottom + 16, class_="tick start")
+    element(chart.labels, "text", "steps", x="0", y=bottom + 16, class_="tick start")
     return chart.markup()
 
 
-def _distances(chart: _Chart, log: SamplerLog, wide: float) -> int:
+def _distances(chart: Chart, log: SamplerLog, wide: float) -> int:
     largest = max((window.distance or 0.0 for window in log.windows), default=0.0) or 1.0
     base = TOP + DISTANCE
     chart.label("Distance", TOP + DISTANCE / 2 + 4)
@@ -58,16 +58,16 @@ def _distances(chart: _Chart, log: SamplerLog, wide: float) -> int:
             continue
         height = (DISTANCE - 8) * window.distance / largest
         kind = "bar lost" if window.differs else "bar rest"
-        size = {"x": _percent(wide * (index + 0.1)), "width": _percent(0.8 * wide)}
-        _add(chart.plot, "rect", **size, y=base - height, height=max(height, 0.5), class_=kind)
+        size = {"x": percent(wide * (index + 0.1)), "width": percent(0.8 * wide)}
+        element(chart.plot, "rect", **size, y=base - height, height=max(height, 0.5), class_=kind)
         if window.differs and len(log.windows) <= 100:
             mark(chart.plot, 4, wide * (index + 0.5), base - height - 6, "dot lost")
-    _add(chart.plot, "line", x1="0", x2="100%", y1=base, y2=base, class_="grid")
+    element(chart.plot, "line", x1="0", x2="100%", y1=base, y2=base, class_="grid")
     _range(chart, f"up to {numbers.percent(largest, 1)}", TOP + DISTANCE / 2 + 4)
     return base + GAP
 
 
-def _series(chart: _Chart, series: Series, top: int, wide: float) -> None:
+def _series(chart: Chart, series: Series, top: int, wide: float) -> None:
     found = [value for p in series.points for value in (p.share, p.low, p.high) if value is not None]
     low, high = min([*found, series.intended]), max([*found, series.intended])
     spare = 0.06 * (high - low) or 0.01
@@ -93,7 +93,7 @@ def _series(chart: _Chart, series: Series, top: int, wide: float) -> None:
     _side_figure(chart, f"intended {numbers.percent(series.intended, 1)}", top + SERIES / 2 + 12)
 
 
-def _loss(chart: _Chart, found: Sequence[Window], top: int, wide: float) -> None:
+def _loss(chart: Chart, found: Sequence[Window], top: int, wide: float) -> None:
     values = [value for window in found for value in (window.loss, window.loss_of_mixture) if value is not None]
     low, high = min(values), max(values)
     spare = 0.08 * (high - low) or 0.01
@@ -113,13 +113,13 @@ def _loss(chart: _Chart, found: Sequence[Window], top: int, wide: float) -> None
     _range(chart, f"{min(losses):.4g} to {max(losses):.4g}", top + LOSS / 2 + 4)
 
 
-def _side(chart: _Chart, text: str, y: float) -> None:
-    _add(chart.labels, "text", text, x="0", y=y, class_="tick start")
+def _side(chart: Chart, text: str, y: float) -> None:
+    element(chart.labels, "text", text, x="0", y=y, class_="tick start")
 
 
-def _range(chart: _Chart, text: str, y: float) -> None:
+def _range(chart: Chart, text: str, y: float) -> None:
     chart.figure(text, y)
 
 
-def _side_figure(chart: _Chart, text: str, y: float) -> None:
+def _side_figure(chart: Chart, text: str, y: float) -> None:
     chart.figure(text, y, kind="figure quiet")

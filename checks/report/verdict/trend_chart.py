@@ -1,4 +1,4 @@
-"""A small chart of a figure over runs; see `charts` for the conventions."""
+"""A small chart of a figure over runs; see `charts/svg.py` for the conventions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.plots import mark
-from corpus_audit.checks.report.profile.charts import _add, _percent
+from corpus_audit.checks.report.charts.svg import element, percent
 from corpus_audit.checks.text.numbers import plural
 from corpus_audit.checks.text.safe_text import safe_text
 
@@ -35,7 +35,7 @@ def small_chart(identity: str, figure: TrendFigure) -> Markup:
         f"{figure.metric}, {figure.slice}, over {plural(len(figure.points), 'run')}: {first.text} in {first.run}, "
         f"{last.text} now; every value is in the table below."
     )
-    _add(root, "title", safe_text(title, 400), id=f"{identity}-title")
+    element(root, "title", safe_text(title, 400), id=f"{identity}-title")
     known = [end for p in figure.points for end in (p.value, p.low, p.high) if end is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
     reach = (high - low) or abs(high) or 1.0
@@ -50,23 +50,23 @@ def small_chart(identity: str, figure: TrendFigure) -> Markup:
     def x(index: int) -> float:
         return LEFT + (100 - 2 * LEFT) * (index / (len(figure.points) - 1) if len(figure.points) > 1 else 0.5)
 
-    _add(root, "line", x1="0", x2="100%", y1=BOTTOM + 7, y2=BOTTOM + 7, class_="grid")
+    element(root, "line", x1="0", x2="100%", y1=BOTTOM + 7, y2=BOTTOM + 7, class_="grid")
     for end, kind in near:
-        _add(root, "line", x1="0", x2="100%", y1=y(end), y2=y(end), class_=kind)
+        element(root, "line", x1="0", x2="100%", y1=y(end), y2=y(end), class_=kind)
     for index, (one, other) in enumerate(zip(figure.points, figure.points[1:], strict=False)):
         if one.value is not None and other.value is not None:
-            ends = {"x1": _percent(x(index)), "x2": _percent(x(index + 1))}
-            _add(root, "line", y1=y(one.value), y2=y(other.value), class_="path", **ends)
+            ends = {"x1": percent(x(index)), "x2": percent(x(index + 1))}
+            element(root, "line", y1=y(one.value), y2=y(other.value), class_="path", **ends)
     for index, point in enumerate(figure.points):
-        at = _percent(x(index))
+        at = percent(x(index))
         if point.low is not None and point.high is not None:
-            _add(root, "line", x1=at, x2=at, y1=y(point.low), y2=y(point.high), class_="whisker")
+            element(root, "line", x1=at, x2=at, y1=y(point.low), y2=y(point.high), class_="whisker")
         if point.value is not None:
             shape = DIAMOND if point.here else SQUARE if point.signed else CIRCLE
             filled = point.verdict in ("passed", "not judged")
             mark(root, shape, x(index), y(point.value), "dot" if filled else "dot hollow")
         else:
-            _add(root, "text", "–", x=at, y=BOTTOM, class_="tick")
-    _add(root, "text", safe_text(first.run, 24), x="0", y=HEIGHT - 2, class_="note start")
-    _add(root, "text", "now", x="100%", y=HEIGHT - 2, class_="note end")
+            element(root, "text", "–", x=at, y=BOTTOM, class_="tick")
+    element(root, "text", safe_text(first.run, 24), x="0", y=HEIGHT - 2, class_="note start")
+    element(root, "text", "now", x="100%", y=HEIGHT - 2, class_="note end")
     return Markup(ET.tostring(root, encoding="unicode"))

@@ -32,3 +32,25 @@ def _set_bits(masks):
 def set_bits(masks: np.ndarray) -> int:
     """Set bits of all masks, uint64."""
     return int(_set_bits(masks))
+
+
+@inlined
+def add_group_counts(mask, counts, at, sums):
+    """Add the counts of a mask's set bits, which begin at ``at``, to ``sums`` [64]; returns where they end."""
+    while mask != 0:
+        sums[lowest_bit(mask)] += counts[at]
+        at += 1
+        mask &= mask - np.uint64(1)
+    return at
+
+
+@inlined
+def take_group_sums(mask, sums, out, n):
+    """Move the sums of a mask's set bits to ``out``, from ``n`` on, and set them to 0; returns where they end."""
+    while mask != 0:
+        group = lowest_bit(mask)
+        out[n] = sums[group]
+        sums[group] = 0
+        n += 1
+        mask &= mask - np.uint64(1)
+    return n

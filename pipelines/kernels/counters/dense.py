@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
-from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
+from corpus_audit.pipelines.kernels.counters.bits import add_group_counts, take_group_sums
 
 MOST_PLACES = 8
 """Dense places that a row may cost before sorting is cheaper."""
@@ -77,21 +77,10 @@ def _add_groups(rows, masks, counts, cursors, at, size, out_masks, out_counts):
             i = cursors[part]
             if i < stops[part] and rows[i] == row:
                 cursors[part] = i + 1
-                mask = masks[i]
-                union |= mask
-                k = at[part]
-                while mask != 0:
-                    sums[lowest_bit(mask)] += counts[k]
-                    k += 1
-                    mask &= mask - np.uint64(1)
-                at[part] = k
+                union |= masks[i]
+                at[part] = add_group_counts(masks[i], counts, at[part], sums)
         out_masks[row] = union
-        while union != 0:
-            group = lowest_bit(union)
-            out_counts[n] = sums[group]
-            sums[group] = 0
-            n += 1
-            union &= union - np.uint64(1)
+        n = take_group_sums(union, sums, out_counts, n)
     return n
 
 

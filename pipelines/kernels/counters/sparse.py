@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
-from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
+from corpus_audit.pipelines.kernels.counters.bits import add_group_counts, take_group_sums
 
 
 @kernel
@@ -17,20 +17,10 @@ def _merge(masks, counts, firsts, order, starts, out_masks, out_counts):
         union = np.uint64(0)
         for k in range(starts[s], stop):
             row = order[k]
-            mask = masks[row]
-            union |= mask
-            at = firsts[row]
-            while mask != 0:
-                sums[lowest_bit(mask)] += counts[at]
-                at += 1
-                mask &= mask - np.uint64(1)
+            union |= masks[row]
+            add_group_counts(masks[row], counts, firsts[row], sums)
         out_masks[s] = union
-        while union != 0:
-            group = lowest_bit(union)
-            out_counts[n] = sums[group]
-            sums[group] = 0
-            n += 1
-            union &= union - np.uint64(1)
+        n = take_group_sums(union, sums, out_counts, n)
     return n
 
 

@@ -82,15 +82,6 @@ def _log(x):
 
 
 @kernel
-def logs(x: Floats) -> Floats:
-    """ln x, float64 [N], as the other kernels here take it; for x >= 1e-300."""
-    result = np.empty_like(x)
-    for i in range(len(x)):
-        result[i] = _log(x[i])
-    return result
-
-
-@kernel
 def _add_exchanges(
     counts, groups, stops, selection, fixed_first, fixed_second, sign_first, sign_second, half, scales, sums
 ):

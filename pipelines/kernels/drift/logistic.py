@@ -1,4 +1,8 @@
-"""Logistic regressions on sparse rows, many at a time: the same rows under many labellings and training sets."""
+"""Logistic regressions on sparse rows, many at a time: the same rows under many labellings and training sets.
+
+Kept over scikit-learn, which fits one after the other: a fold of 4,000 rows takes its solvers 2.5 to 2.9 times as long
+at their default tolerance (at 0.1 about as long), one of 300 rows 3 to 8 times.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Characters and words of UTF-8 text, one pass over the bytes of a batch."""
+"""Characters and words of UTF-8 text, one pass over the bytes of a batch.
+
+Words stand between characters of the White_Space of Unicode 15 (unchanged since 4.0.1, but for U+180E, dropped in 6.3).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
-
-UNICODE_VERSION = "White_Space of Unicode 15 (unchanged since 4.0.1, but for U+180E, dropped in 6.3)"
-
 
 _CHUNK = 128
 """Bytes that are counted in eight-bit sums before they are added up: the compiler then handles 64 bytes at once."""

@@ -3,7 +3,8 @@
 A cryptographic hash because the corpus is not trusted: with a fast non-cryptographic one (MurmurHash3 can be inverted)
 whoever controls a document can change it and keep its hash, and the audit would report it as kept. The values are
 those of ``hashlib.blake2b(text, digest_size=16)``, so anybody can recompute them. Eight documents are hashed at a time,
-one in each lane of a vector: 2.5 times the speed of one after the other, with the GIL released.
+one in each lane of a vector, with the GIL released. Kept over ``hashlib``, one document after the other: 2.2 to 3.5
+times its speed (texts of 200 to 20,000 bytes, one core).
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ def plan_shard(
         shard: as it was listed.
         known_sha256: its digest, remembered under the same stamp; the bytes are then not hashed.
         progress: called with numbers of bytes that add up to the shard's size.
-        split_bytes: decoded bytes of a split; anything but the default changes the bounds, and so the cache keys.
+        split_bytes: decoded bytes of a split; tests have small ones. Anything but the default changes the
+            bounds, and so the cache keys.
 
     The bounds are a function of the bytes and the format: row groups (Parquet), record batches (Arrow), bytes (JSONL)
     or compressed bytes (.gz, .zst).

@@ -39,7 +39,6 @@ class ClassifierTest:
         p: one-sided permutation p; never 0.
         permutations: permutations that were made.
         features_first, features_second: buckets that tell each side most, most telling first.
-        weights_first, weights_second: their weights in the classifier (positive speaks for the second side).
         told_first, told_second: positions, in the inputs, of the documents most like each side by held-out score.
         reason: why there is no figure, or None.
     """
@@ -53,8 +52,6 @@ class ClassifierTest:
     permutations: int = 0
     features_first: tuple[int, ...] = ()
     features_second: tuple[int, ...] = ()
-    weights_first: tuple[float, ...] = ()
-    weights_second: tuple[float, ...] = ()
     told_first: tuple[int, ...] = ()
     told_second: tuple[int, ...] = ()
     reason: str | None = None
@@ -71,7 +68,7 @@ def classifier_test(
         first, second: documents; what each holds of the other is dropped, and so are repeated texts within a side.
             Samples of two snapshots do not show all that they share: the caller removes what the other snapshot holds.
         buckets: hashed n-grams.
-        permutations: most permutations.
+        permutations: most permutations; fewer in tests.
     """
     kept_first = np.flatnonzero(_novel(first) & ~first.held_by(second))
     kept_second = np.flatnonzero(_novel(second) & ~second.held_by(first))
@@ -101,8 +98,6 @@ def classifier_test(
         permutations=found.permutations,
         features_first=tuple(int(bucket) for bucket in ends[0] if weights[bucket] < 0),
         features_second=tuple(int(bucket) for bucket in ends[1] if weights[bucket] > 0),
-        weights_first=tuple(float(weights[bucket]) for bucket in ends[0] if weights[bucket] < 0),
-        weights_second=tuple(float(weights[bucket]) for bucket in ends[1] if weights[bucket] > 0),
         told_first=tuple(int(kept_first[i]) for i in told[0][:TOLD]),
         told_second=tuple(int(kept_second[i - sizes[0]]) for i in told[1][:TOLD]),
     )

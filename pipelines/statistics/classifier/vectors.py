@@ -27,7 +27,7 @@ def vector_test(first: np.ndarray, second: np.ndarray, permutations: int = PERMU
 
     Args:
         first, second: float32 [N, d] and [M, d], one a document.
-        permutations: most permutations.
+        permutations: most permutations; fewer in tests.
     """
     digests = [[hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in side] for side in (first, second)]
     kept = []

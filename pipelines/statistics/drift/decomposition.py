@@ -91,7 +91,7 @@ def decompose(
         baseline: int [V], the baseline's token counts.
         current: int [V], the current snapshot's.
         domains: the domains' contrasts, over token ids below V; read once. They add up to the two sides.
-        top: tokens listed by part.
+        top: tokens listed by part; tests vary it.
 
     Raises:
         ValueError: if a side holds no tokens, or if the domains do not add up to the sides.

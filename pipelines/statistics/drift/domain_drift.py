@@ -67,7 +67,7 @@ class DomainDrift:
 
 
 def domain_drift(
-    only_baseline: DomainSample, only_current: DomainSample, shared: DomainSample, unit: str, level: float = LEVEL
+    only_baseline: DomainSample, only_current: DomainSample, shared: DomainSample, unit: str
 ) -> DomainDrift:
     """Differences of domain shares between ``only_current + shared`` and ``only_baseline + shared``.
 
@@ -95,7 +95,6 @@ def domain_drift(
         only_current: documents of the current snapshot alone.
         shared: documents that both hold.
         unit: documents or tokens.
-        level: two-sided confidence level.
 
     Raises:
         ValueError: if the unit is unknown or a side holds nothing; see `shares_alone`.
@@ -123,7 +122,7 @@ def domain_drift(
         variance, freedom = np.fmax(variance, by_group), np.minimum(freedom, len(groups[0]) - 1)
     known = pool.counts > 0
     error = np.where(known, np.sqrt(variance), np.nan)
-    reach = student_quantile(0.5 + level / 2, np.maximum(freedom, 1)) * error
+    reach = student_quantile(0.5 + LEVEL / 2, np.maximum(freedom, 1)) * error
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where((error == 0) & (difference == 0), 0.0, difference / error)
     p = 2 * special.stdtr(np.clip(freedom, 1, 1e6), -np.abs(t))

@@ -51,7 +51,7 @@ class LengthDrift:
     high: Floats
 
 
-def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: int, level: float = LEVEL) -> LengthDrift:
+def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: int) -> LengthDrift:
     """Compare two histograms over the same table of buckets.
 
     A quantile has order-statistic bounds on each side (`lengths.histogram_quantiles`), and the bounds of the log ratio
@@ -75,7 +75,6 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
     Args:
         baseline, current: the sides' histograms, shared documents included.
         shared: documents that both sides hold.
-        level: two-sided confidence level.
 
     Raises:
         ValueError: if more documents are shared than a side has.
@@ -84,7 +83,7 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
     if not 0 <= shared <= min(sizes):
         raise ValueError(f"{shared} documents are shared by sides of {sizes[0]} and {sizes[1]}")
     rho = shared / float(np.sqrt(float(sizes[0]) * sizes[1])) if min(sizes) else 0.0
-    sides = [_quantiles(side, level) for side in (baseline, current)]
+    sides = [_quantiles(side) for side in (baseline, current)]
     means, errors = zip(*(_mean(side) for side in (baseline, current)), strict=True)
     values = [np.append(side[0], mean) for side, mean in zip(sides, means, strict=True)]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,10 +92,10 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
         down, up = _combined(x2 - low2, high1 - x1, rho), _combined(high2 - x2, x1 - low1, rho)
         scaled = np.array([1 / np.float64(means[0]), 1 / np.float64(means[1])])
         variance = (scaled * errors) @ (scaled * errors) - 2 * rho * min(errors) ** 2 * scaled.prod()
-    reach = float(student_quantile(0.5 + level / 2, min(sizes) - 1)) * np.sqrt(max(variance, 0.0)) / np.log(2)
+    reach = float(student_quantile(0.5 + LEVEL / 2, min(sizes) - 1)) * np.sqrt(max(variance, 0.0)) / np.log(2)
     change = np.where(np.isfinite(change), change, np.nan)
     low, high = change - np.append(down, reach), change + np.append(up, reach)
-    gap, gap_low, gap_high = _largest_gap(baseline, current, shared, level)
+    gap, gap_low, gap_high = _largest_gap(baseline, current, shared)
     if shared == sizes[0] == sizes[1] > 0:  # the same documents: nothing is in doubt, however few they are
         low, high, gap_low, gap_high = change.copy(), change.copy(), gap, gap
     return LengthDrift(
@@ -108,10 +107,10 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
     )
 
 
-def _quantiles(side: LengthHistogram, level: float) -> Floats:
+def _quantiles(side: LengthHistogram) -> Floats:
     """Values, lower and upper bounds of the `PERCENTS`, [3, Q]."""
     one = np.zeros(len(side.documents), dtype=np.int64)
-    found = histogram_quantiles(one, side.low, side.high, side.documents, 1, PERCENTS, level)
+    found = histogram_quantiles(one, side.low, side.high, side.documents, 1, PERCENTS)
     return np.stack([found.value[0], found.low[0], found.high[0]])
 
 
@@ -131,9 +130,7 @@ def _combined(first: Floats, second: Floats, rho: float) -> Floats:
     return np.asarray(np.sqrt(np.maximum(first**2 + second**2 - 2 * rho * first * second, 0.0)))
 
 
-def _largest_gap(
-    baseline: LengthHistogram, current: LengthHistogram, shared: int, level: float
-) -> tuple[float, float, float]:
+def _largest_gap(baseline: LengthHistogram, current: LengthHistogram, shared: int) -> tuple[float, float, float]:
     """Largest difference of the distributions at bucket edges, and its bounds."""
     n1, n2 = baseline.size, current.size
     if n1 == 0 or n2 == 0:
@@ -143,7 +140,7 @@ def _largest_gap(
     if min(n1, n2) < FEWEST_DOCUMENTS:
         return gap, float("nan"), float("nan")
     unshared = max(1 / n1 + 1 / n2 - 2 * shared / (float(n1) * n2), 0.0)
-    reach = float(special.kolmogi(1 - level) * np.sqrt(unshared)) if shared < max(n1, n2) else 0.0
+    reach = float(special.kolmogi(1 - LEVEL) * np.sqrt(unshared)) if shared < max(n1, n2) else 0.0
     return gap, max(gap - reach, 0.0), min(gap + reach, 1.0)
 
 

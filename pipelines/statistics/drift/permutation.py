@@ -107,7 +107,7 @@ def drift_summary(
     Args:
         contrast: all tokens of the slice.
         permutations: B.
-        seed: of the draws.
+        seed: of the draws; calibration by simulation varies it.
         workers: threads.
     """
     baseline, current = contrast.baseline.count, contrast.current.count

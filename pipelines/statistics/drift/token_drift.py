@@ -151,7 +151,7 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
 
     Args:
         contrast: the slice's documents in three disjoint sets.
-        interval_null: delta, bits.
+        interval_null: delta, bits; tests vary it.
 
     Raises:
         ValueError: if ``interval_null`` is negative.

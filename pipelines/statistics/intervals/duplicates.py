@@ -10,7 +10,7 @@ from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 
 
 def duplicate_share(
-    duplicates: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike, level: float = LEVEL
+    duplicates: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
     """Share of documents (or tokens) that repeat a text already counted, with bounds.
 
@@ -18,7 +18,7 @@ def duplicate_share(
     interval nor a clustered ratio holds. What does hold: replacing one of n independent documents changes the number of
     distinct texts by at most 1, hence (McDiarmid 1989, the method of bounded differences)
 
-        P(|share - E share| >= t) <= 2 exp(-2 t^2 n),  a half-width of sqrt(ln(2 / (1 - level)) / (2 n)).
+        P(|share - E share| >= t) <= 2 exp(-2 t^2 n),  a half-width of sqrt(ln(2 / (1 - `LEVEL`)) / (2 n)).
 
     In tokens, document d can change the duplicate tokens by its length n_d, which gives n = (sum n_d)^2 / sum n_d^2; as
     lengths are random too, that is an approximation. The bounds are for the expected share of a corpus of this size:
@@ -31,7 +31,6 @@ def duplicate_share(
         duplicates: duplicate documents or tokens, integers [G].
         total: documents or tokens, integers [G].
         squares: sums over documents of the squared size, Python integers [G]; the documents themselves, if those count.
-        level: two-sided confidence level.
 
     Returns:
         Shares, lower and upper bounds, [G] each, within [0, 1]; NaN where ``total`` is 0.
@@ -40,5 +39,5 @@ def duplicate_share(
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(whole > 0, np.asarray(duplicates, dtype=object).astype(np.float64) / whole, np.nan)
         size = whole**2 / np.asarray(squares, dtype=object).astype(np.float64)
-        reach = np.sqrt(np.log(2 / (1 - level)) / (2 * size))
+        reach = np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * size))
     return share, np.maximum(share - reach, 0.0), np.minimum(share + reach, 1.0)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from corpus_audit.pipelines.statistics.intervals.clustered import (
     DocumentClusters,
@@ -34,13 +33,6 @@ class GroupedTotals:
     amount: Integers
     domains: int
     groups: int
-
-    @classmethod
-    def from_dense(cls, totals: npt.ArrayLike) -> GroupedTotals:
-        """Cells of an integer array [R, G]."""
-        table = np.asarray(totals, dtype=np.int64)
-        group, domain = np.nonzero(table)
-        return cls(domain, group, table[group, domain], domains=table.shape[1], groups=table.shape[0])
 
     @cached_property
     def counts(self) -> Integers:

@@ -90,7 +90,6 @@ def histogram_quantiles(
     documents: npt.ArrayLike,
     domains: int,
     percents: tuple[int, ...],
-    level: float = LEVEL,
 ) -> Quantiles:
     """Quantiles from histograms, with distribution-free intervals.
 
@@ -107,7 +106,6 @@ def histogram_quantiles(
         documents: int [B]: documents in the bucket.
         domains: G.
         percents: the quantiles in per cent, Q whole numbers between 1 and 99: ranks are exact integers then.
-        level: two-sided confidence level.
     """
     codes = np.asarray(domain, dtype=np.int64)
     counts = np.asarray(documents, dtype=np.int64)
@@ -124,7 +122,7 @@ def histogram_quantiles(
     # ceil(n * percent / 100) without n * percent, which could pass 2^63.
     whole, part = np.divmod(size[:, None], 100)
     rank = whole * percent + (part * percent + 99) // 100
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     lower = binomial_quantile(tail, size[:, None], percent / 100)
     upper = binomial_quantile(1 - tail, size[:, None], percent / 100) + 1
 
@@ -142,7 +140,7 @@ def histogram_quantiles(
 
 
 def mean_interval(
-    total: npt.ArrayLike, squares: npt.ArrayLike, documents: npt.ArrayLike, level: float = LEVEL
+    total: npt.ArrayLike, squares: npt.ArrayLike, documents: npt.ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
     """Exact mean lengths and their Student intervals, documents as sampling units.
 
@@ -150,7 +148,6 @@ def mean_interval(
         total: sums of lengths, integers [G].
         squares: sums of squared lengths, Python integers [G].
         documents: documents, integers [G].
-        level: two-sided confidence level.
 
     Returns:
         Means and lower and upper bounds, [G] each: mean -+ t_{n-1} s / sqrt(n), s^2 the unbiased variance from the
@@ -163,5 +160,5 @@ def mean_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.astype(np.float64) / size
         error = np.sqrt(spread / (size - 1)) / size
-        reach = student_quantile(0.5 + level / 2, size - 1) * error
+        reach = student_quantile(0.5 + LEVEL / 2, size - 1) * error
     return mean, np.maximum(mean - reach, 0.0), mean + reach

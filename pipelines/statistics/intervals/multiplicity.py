@@ -17,30 +17,14 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     Raises:
         ValueError: if a p-value is outside [0, 1].
     """
-    return _adjusted(p, dependent=False)
-
-
-def benjamini_yekutieli(p: npt.ArrayLike) -> Floats:
-    """Adjusted p-values that hold under any dependence, in the shape of ``p``.
-
-    Benjamini and Yekutieli (2001, Annals of Statistics 29): Benjamini and Hochberg's, times sum_{i <= m} 1 / i.
-
-    Raises:
-        ValueError: if a p-value is outside [0, 1].
-    """
-    return _adjusted(p, dependent=True)
-
-
-def _adjusted(p: npt.ArrayLike, dependent: bool) -> Floats:
     values = np.asarray(p, dtype=np.float64)
     made = ~np.isnan(values)
     tests = values[made]
     if tests.size and (tests.min() < 0 or tests.max() > 1):
         raise ValueError("p-values must be from 0 to 1")
     rank = np.arange(1, len(tests) + 1)
-    factor = float((1 / rank).sum()) if dependent else 1.0
     order = np.argsort(tests, kind="stable")
-    scaled = tests[order] * (len(tests) * factor / rank)
+    scaled = tests[order] * (len(tests) / rank)
     adjusted = np.empty(len(tests))
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     result = np.full(values.shape, np.nan)

@@ -70,11 +70,10 @@ def near_duplicates(
     domains: int,
     sample_share: float,
     baseline: Signatures | None = None,
-    threshold: float = THRESHOLD,
 ) -> list[NearDuplicates]:
     """Shares of documents with at least one near-duplicate: in their domain, in another one, and in a baseline.
 
-    A near-duplicate is another text whose signature (Broder 1997) agrees in at least ``threshold`` of its values.
+    A near-duplicate is another text whose signature (Broder 1997) agrees in at least `THRESHOLD` of its values.
     Copies of the same text are not near-duplicates; they are counted elsewhere, exactly.
 
     A document is in the sample if a rehash of its first MinHash value is below a threshold, share s. Given that
@@ -87,7 +86,7 @@ def near_duplicates(
     probability that any of them has its first value, estimated by the share of its signature values that some sampled
     neighbour shares. With one neighbour the estimate is unbiased but for the error of the signature (0.2 % of itself at
     J = 0.8). With more, sampled neighbours show that share at most in full, so the estimate may be too high, by a
-    factor of 1 / threshold (1.25) at the very most: it is 1 for documents whose neighbours are copies of each other.
+    factor of 1 / `THRESHOLD` (1.25) at the very most: it is 1 for documents whose neighbours are copies of each other.
     In large buckets of similar signatures (`kernels.neighbours`) not every pair is compared, which can only lose some.
 
     The bounds are a linearised jackknife over groups of connected neighbours, which come into the sample together
@@ -98,18 +97,17 @@ def near_duplicates(
         domains: G.
         sample_share: s, the share of first MinHash values that are in the sample.
         baseline: the baseline's documents, sampled with the same threshold.
-        threshold: at least 0.5: the work grows as it falls.
 
     Returns:
         The scopes within and across, and baseline if there is one.
 
     Raises:
-        ValueError: if the threshold or the share is out of range.
+        ValueError: if the share is out of range.
     """
-    if not 0.5 <= threshold <= 1 or not 0 < sample_share <= 1:
-        raise ValueError(f"threshold {threshold} must be from 0.5 to 1, sample share {sample_share} from 0 to 1")
+    if not 0 < sample_share <= 1:
+        raise ValueError(f"the sample share is {sample_share}, which must be above 0 and at most 1")
     units = _units([current] if baseline is None else [current, baseline])
-    least = int(np.ceil(threshold * PERMUTATIONS))
+    least = int(np.ceil(THRESHOLD * PERMUTATIONS))
     seen, groups = similar(units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least)
     agree = np.bitwise_count(seen).sum(axis=2) / PERMUTATIONS
     agree[units.texts > 1, 0] = 1.0
@@ -118,8 +116,8 @@ def near_duplicates(
     found = []
     for relation, scope in enumerate(scopes):
         share = agree[own, relation]
-        weight = np.where(share > 0, 1 / np.maximum(share + (1 - share) * sample_share, threshold), 0.0)
-        found.append(_rates(scope, units.domains[own], units.documents[own], weight, groups[own], domains, threshold))
+        weight = np.where(share > 0, 1 / np.maximum(share + (1 - share) * sample_share, THRESHOLD), 0.0)
+        found.append(_rates(scope, units.domains[own], units.documents[own], weight, groups[own], domains))
     return found
 
 
@@ -151,13 +149,12 @@ def _rates(
     weight: Floats,
     groups: npt.NDArray[np.int64],
     domains: int,
-    threshold: float,
 ) -> NearDuplicates:
     hits = documents * weight
     order = np.lexsort((groups, domain))
     edges = np.searchsorted(domain[order], np.arange(domains + 1))
     rates = [
-        _rate(hits[rows], documents[rows], groups[rows], threshold)
+        _rate(hits[rows], documents[rows], groups[rows])
         for rows in (order[start:stop] for start, stop in pairwise(edges))
     ]
     return NearDuplicates(
@@ -165,15 +162,15 @@ def _rates(
         documents=np.bincount(domain, documents, domains).astype(np.int64),
         near_duplicates=np.bincount(domain, hits, domains).astype(np.float64),
         domains=rates,
-        overall=_rate(hits, documents, groups, threshold),
+        overall=_rate(hits, documents, groups),
     )
 
 
-def _rate(hits: Floats, documents: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], threshold: float) -> Estimate:
+def _rate(hits: Floats, documents: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> Estimate:
     """Hits over documents, with the groups as sampling units."""
     if not len(hits):
         return Estimate(float("nan"), float("nan"), float("nan"))
     _, group = np.unique(groups, return_inverse=True)
     found = ratio_interval(np.bincount(group, hits), np.bincount(group, documents))
-    high = found.high / threshold if found.value == 0 else found.high
+    high = found.high / THRESHOLD if found.value == 0 else found.high
     return Estimate(min(found.value, 1.0), min(found.low, 1.0), min(high, 1.0))

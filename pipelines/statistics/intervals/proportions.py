@@ -14,6 +14,7 @@ LEVEL = 0.95
 """Confidence level of every interval that is published."""
 
 _DRAWS = 4000
+_SEED = 0
 _LARGE = 1e4
 _CELLS_A_BLOCK = 1 << 22
 
@@ -35,7 +36,6 @@ class ShareIntervals:
         share: count / total.
         variance: design-based variance, in share^2.
         design_effect: variance over that of independently drawn units, pi (1 - pi) / total (Kish 1965); NaN at 0 and 1.
-        effective_size: the independent draws that would tell as much; the sample size behind the interval.
         low, high: Korn-Graubard bounds, one domain at a time.
         low_simultaneous, high_simultaneous: Goodman bounds, for all domains jointly.
     """
@@ -43,7 +43,6 @@ class ShareIntervals:
     share: Floats
     variance: Floats
     design_effect: Floats
-    effective_size: Floats
     low: Floats
     high: Floats
     low_simultaneous: Floats
@@ -57,20 +56,19 @@ def student_quantile(probability: float, degrees_of_freedom: npt.ArrayLike) -> F
     return np.where(freedom >= 1, np.where(freedom > 1e6, special.ndtri(probability), student), np.nan)
 
 
-def clopper_pearson(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
+def clopper_pearson(share: npt.ArrayLike, size: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Clopper and Pearson's (1934) exact binomial bounds for sizes that need not be whole numbers.
 
     Args:
         share: observed shares [G].
         size: sample sizes [G].
-        level: two-sided confidence level.
 
     Returns:
         Lower and upper bounds, [G]; exactly 0 at a share of 0 and exactly 1 at a share of 1.
     """
     observed = np.asarray(share, dtype=np.float64)
     sizes = np.asarray(size, dtype=np.float64)
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     hits, misses = observed * sizes, (1 - observed) * sizes
     low = np.where(observed <= 0, 0.0, _beta_quantile(tail, hits, misses + 1))
     high = np.where(observed >= 1, 1.0, _beta_quantile(1 - tail, hits + 1, misses))
@@ -110,17 +108,17 @@ def wilson(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LEVEL) -> t
     return np.where(np.isnan(sizes), np.nan, low), np.where(np.isnan(sizes), np.nan, high)
 
 
-def goodman(share: npt.ArrayLike, size: npt.ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
+def goodman(share: npt.ArrayLike, size: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Goodman's (1965) simultaneous bounds for the G shares of a multinomial, [G] each.
 
-    Score bounds with the chi-square quantile of the error ``(1 - level) / G``. ``size`` may differ by share: divided by
+    Score bounds with the chi-square quantile of the error (1 - `LEVEL`) / G. ``size`` may differ by share: divided by
     the share's design effect, it adjusts the bounds for clusters.
     """
     domains = max(np.size(share), 1)
-    return wilson(share, size, 1 - (1 - level) / domains)
+    return wilson(share, size, 1 - (1 - LEVEL) / domains)
 
 
-def share_intervals(design: Design, level: float = LEVEL) -> ShareIntervals:
+def share_intervals(design: Design) -> ShareIntervals:
     """Shares of a design's domains with bounds.
 
     Korn and Graubard (1998, Survey Methodology 24): Clopper-Pearson on the effective sample size
@@ -151,14 +149,12 @@ def share_intervals(design: Design, level: float = LEVEL) -> ShareIntervals:
         ratio = elements / student_quantile(upper, design.degrees_of_freedom)
         return np.asarray(np.where(at_edge, size, size * ratio**2))
 
-    single_size = adjusted(level)
-    low, high = clopper_pearson(share, single_size, level)
-    joint_low, joint_high = goodman(share, adjusted(1 - (1 - level) / len(counts)), level)
+    low, high = clopper_pearson(share, adjusted(LEVEL))
+    joint_low, joint_high = goodman(share, adjusted(1 - (1 - LEVEL) / len(counts)))
     return ShareIntervals(
         share=share,
         variance=variance,
         design_effect=design_effect,
-        effective_size=single_size,
         low=np.minimum(low, share),
         high=np.maximum(high, share),
         low_simultaneous=np.minimum(joint_low, low),
@@ -166,7 +162,7 @@ def share_intervals(design: Design, level: float = LEVEL) -> ShareIntervals:
     )
 
 
-def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike, level: float = LEVEL) -> Estimate:
+def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Estimate:
     """Share of a part of every cluster, with a Korn-Graubard interval over the clusters.
 
     For example the rows of C shards that are dead letters: ``numerator`` and ``denominator`` are integers [C]. The
@@ -188,13 +184,13 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike, level: 
         variance = clusters / max(clusters - 1, 1) * float(((part - share * whole) ** 2).sum()) / total**2
         if variance > 0:
             size = share * (1 - share) / variance
-        upper = 0.5 + level / 2
+        upper = 0.5 + LEVEL / 2
         size *= float(student_quantile(upper, total - 1) / student_quantile(upper, clusters - 1)) ** 2
-    low, high = clopper_pearson(share, size, level)
+    low, high = clopper_pearson(share, size)
     return Estimate(share, float(low), float(high))
 
 
-def total_variation(design: Design, intended: npt.ArrayLike, level: float = LEVEL, seed: int = 0) -> Estimate:
+def total_variation(design: Design, intended: npt.ArrayLike) -> Estimate:
     """Total variation distance between the realised and the intended mixture, half the sum of |pi_g - q_g|.
 
     The distance has a kink where a share meets its target, so neither the delta method nor a plain bootstrap holds
@@ -205,16 +201,14 @@ def total_variation(design: Design, intended: npt.ArrayLike, level: float = LEVE
 
     where a domain is near if its share is within kappa standard errors of its target, kappa^2 = max(ln n, 2 ln G, 1),
     as in generalised moment selection (Andrews and Soares 2010, Econometrica 78). The interval is T^ -+ the quantile of
-    W at 1 - (1 - level) / 2, cut to [0, 1]: exact to first order away from the kinks (with two domains it is the usual
-    interval of one difference) and conservative at them.
+    W at 1 - (1 - `LEVEL`) / 2, cut to [0, 1]: exact to first order away from the kinks (with two domains it is the
+    usual interval of one difference) and conservative at them.
 
     A domain never seen is given the standard error of one effective cluster, 1 / n.
 
     Args:
         design: G domains.
         intended: target shares q, [G], adding up to 1.
-        level: two-sided confidence level.
-        seed: of the 4,000 Gaussian draws.
 
     Raises:
         ValueError: if the total is 0 or the targets do not add up to 1.
@@ -233,12 +227,12 @@ def total_variation(design: Design, intended: npt.ArrayLike, level: float = LEVE
     kappa = np.sqrt(max(np.log(clusters), 2 * np.log(len(gap)), 1.0))
     near = np.abs(gap) <= kappa * error
     sign = np.sign(gap)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     block = max(1, _CELLS_A_BLOCK // len(gap))
     reach = []
     for start in range(0, _DRAWS, block):
         draws = min(block, _DRAWS - start)
         deviation = design.deviations(rng, draws) + rng.standard_normal((draws, len(gap))) * unseen
         reach.append(0.5 * np.where(near, np.abs(deviation), sign * deviation).sum(axis=1))
-    margin = float(np.quantile(np.concatenate(reach), 0.5 + level / 2))
+    margin = float(np.quantile(np.concatenate(reach), 0.5 + LEVEL / 2))
     return Estimate(distance, max(0.0, distance - margin), min(1.0, distance + margin))

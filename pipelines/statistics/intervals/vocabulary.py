@@ -173,16 +173,14 @@ def cell_blocks(groups: npt.NDArray[np.uint64], offsets: Integers, counts: Integ
         yield CellBlock(slice(start, stop), row, group, counts[offsets[start] : offsets[stop]])
 
 
-def effective_vocabulary(
-    estimate: EntropyEstimate, vocabulary_size: int, level: float = LEVEL
-) -> tuple[Floats, Floats, Floats]:
+def effective_vocabulary(estimate: EntropyEstimate, vocabulary_size: int) -> tuple[Floats, Floats, Floats]:
     """exp(H), the number of equally frequent token ids with the same entropy (Hill 1973, order 1), and its bounds.
 
     Returns:
         exp(H) and the bounds exp(H - t s) and exp(H + max(bias, 0) + t s), [G] each, in token ids, between 1 and
         ``vocabulary_size``; NaN where the estimate is.
     """
-    reach = student_quantile(0.5 + level / 2, np.maximum(estimate.degrees_of_freedom, 1.0)) * estimate.error
+    reach = student_quantile(0.5 + LEVEL / 2, np.maximum(estimate.degrees_of_freedom, 1.0)) * estimate.error
     value = np.exp(estimate.entropy)
     low = np.maximum(np.exp(estimate.entropy - reach), 1.0)
     high = np.minimum(np.exp(estimate.entropy + np.maximum(estimate.bias, 0.0) + reach), vocabulary_size)

@@ -73,18 +73,18 @@ def exposure(unique: npt.ArrayLike, documents: npt.ArrayLike, drawn: npt.ArrayLi
     )
 
 
-def maximum_draws(mean: npt.ArrayLike, documents: npt.ArrayLike, sure: float = SURE) -> Floats:
-    """Draws that no document exceeds with probability ``sure``, [G], when draws are with replacement.
+def maximum_draws(mean: npt.ArrayLike, documents: npt.ArrayLike) -> Floats:
+    """Draws that no document exceeds with probability `SURE`, [G], when draws are with replacement.
 
     The draws of a document are then Poisson with the given mean, so it is the smallest m with
-    P(X <= m)^documents >= sure. NaN for a mean that is NaN.
+    P(X <= m)^documents >= `SURE`. NaN for a mean that is NaN.
     """
     means, sizes = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(documents, np.float64))
     usable = np.isfinite(means)
     rate = np.where(usable, means, 0.0)
     with np.errstate(divide="ignore"):
-        # P(X > m) <= 1 - sure^(1 / documents), which is of the order of 1e-12 in a large domain.
-        tail = -np.expm1(np.log(sure) / np.maximum(sizes, 1.0))
+        # P(X > m) <= 1 - SURE^(1 / documents), which is of the order of 1e-12 in a large domain.
+        tail = -np.expm1(np.log(SURE) / np.maximum(sizes, 1.0))
     low = np.full(rate.shape, -1.0)
     high = np.ceil(rate + 12 * np.sqrt(rate) + 60)
     while np.any(high - low > 1):

@@ -81,7 +81,7 @@ class MixtureTest:
     rare: npt.NDArray[np.bool_]
 
 
-def mixture_test(draws: Draws, intended: Floats, moments: tuple[Floats, Floats] | None = None) -> MixtureTest:
+def mixture_test(draws: Draws, intended: Floats) -> MixtureTest:
     """Test each window's mixture against the intended shares, a score test: variances are those if it were true.
 
     If it is, a drawn document is of domain g with probability v_g proportional to q_g / m_g (m_g the mean size), and
@@ -92,9 +92,8 @@ def mixture_test(draws: Draws, intended: Floats, moments: tuple[Floats, Floats] 
     Args:
         draws: what was drawn.
         intended: shares q, [G], that add up to 1; domains with share 0 are in no test.
-        moments: mean and mean square by domain; the log's own by default.
     """
-    mean, square = moments or draws.moments()
+    mean, square = draws.moments()
     meant = intended > 0
     count = np.where(meant, draws.count, 0).astype(np.float64)
     total = count.sum(axis=1, keepdims=True)

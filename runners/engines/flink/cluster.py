@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.runners.engines.flink import job_server, processes
 from corpus_audit.runners.engines.flink.jars import cache_folder, fetch_jars
 from corpus_audit.runners.engines.flink.java import find_java, java_options
@@ -166,10 +167,8 @@ def down(cluster: Cluster) -> None:
 
 def _remember(cluster: Cluster) -> None:
     told = asdict(cluster) | {"folder": str(cluster.folder)}
-    place = cluster.folder / STATE
-    unfinished = place.with_suffix(".new")
-    unfinished.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    unfinished.replace(place)
+    with AtomicFile(cluster.folder / STATE) as file:
+        file.write(json.dumps(told, indent=1).encode())
 
 
 def _wait(cluster: Cluster) -> None:

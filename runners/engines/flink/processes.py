@@ -12,8 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PATIENCE = 10.0
 """Seconds that a process has to end by itself before it is killed."""
+
+SAME_START = 2.0
+"""Seconds by which two readings of one start may differ: the time of the boot is known to the second only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +27,20 @@ class Process:
 
     Attributes:
         pid: its number, and its group's.
-        born: when it started, in the kernel's ticks; empty where the system does not say.
+        started: when, in seconds after the machine's boot; 0 where the system does not say.
     """
 
     pid: int
-    born: str
+    started: float
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
         try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+            process = psutil.Process(self.pid)
+            return process.status() != psutil.STATUS_ZOMBIE and abs(_started(process) - self.started) < SAME_START
+        except psutil.Error:  # there is none, or it is another user's, so another process
             return False
-        except PermissionError:
-            return False  # another user's, so another process
-        state, born = _stat(self.pid)
-        return state != "Z" and born == self.born
 
 
 def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Process:
@@ -53,16 +55,19 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
             start_new_session=True,
             cwd=log.parent,
         )
-    return Process(started.pid, _stat(started.pid)[1])
+    try:
+        return Process(started.pid, _started(psutil.Process(started.pid)))
+    except psutil.Error:  # it has ended, and the system does not say any more when it started
+        return Process(started.pid, 0.0)
 
 
-def end(processes: Sequence[Process], patience: float = PATIENCE) -> None:
+def end(processes: Sequence[Process]) -> None:
     """End processes, and whatever they started and left in their groups."""
     there = [process for process in processes if process.alive]
     for process in there:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while any(_running(process) for process in there) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in there:
@@ -78,13 +83,9 @@ def _running(process: Process) -> bool:
     return process.alive
 
 
-def _stat(pid: int) -> tuple[str, str]:
-    """State and start of a process, as Linux tells them; empty elsewhere."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return "", ""
-    return fields[0], fields[19]
+def _started(process: psutil.Process) -> float:
+    """Seconds from the machine's boot to the process's start: unlike times of day, these stay when the clock is set."""
+    return float(process.create_time() - psutil.boot_time())
 
 
 def free_ports(count: int) -> list[int]:
@@ -108,10 +109,10 @@ def listens(port: int) -> bool:
     return True
 
 
-def last_lines(log: Path, count: int = 3) -> str:
-    """The last lines of a log as one line of text."""
+def last_lines(log: Path) -> str:
+    """The last three lines of a log as one line of text."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return "it wrote no log"
-    return " / ".join(line.strip()[:200] for line in lines[-count:]) or "it wrote nothing"
+    return " / ".join(line.strip()[:200] for line in lines[-3:]) or "it wrote nothing"

@@ -44,7 +44,6 @@ def test_a_series_is_oldest_first_with_interval_and_denominator(output: Path) ->
         assert (points[0].low, points[0].high) == pytest.approx((0.009, 0.011))
         assert (points[0].n, points[0].unit) == (1000, "share")
         assert points[0].run.time == "2026-11-01T06:00:00+00:00"
-        assert values(history.series("duplicate_share", "all", 2)) == values(points)[1:]
         assert values(history.series("duplicate_share", "domain=web"))[0][1] == 0.005
         assert history.series("duplicate_share", "domain=gone") == () == history.series("none")
         assert history.metrics() == ("duplicate_share",)
@@ -60,7 +59,6 @@ def test_runs_carry_verdict_policy_and_sign_off(output: Path) -> None:
         assert [run.verdict for run in runs] == [None, None, None, Verdict.NONE]
         assert runs[-1].policy == "ef" * 32
         assert [run.signed for run in runs] == [None, envelope, None, None]
-        assert history.runs(2) == runs[2:]
     (output / "signoffs" / "20261102T060000Z.dsse.json").unlink()
     with History.open(output) as history:
         assert not any(run.signed for run in history.runs())

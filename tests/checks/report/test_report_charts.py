@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from corpus_audit.checks.report.charts.svg import divided_bar, round_ticks
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.profile import charts
 from corpus_audit.checks.report.profile.records import LengthPanel, LengthRow
@@ -51,7 +52,7 @@ def test_the_median_stands_where_the_axis_says() -> None:
 def test_a_divided_bar_is_full_and_hides_nothing(model: ReportModel) -> None:
     coverage = replace(model.coverage, documents=10**9, filtered=1, dead_letters=1)
     (_, rows) = charts.coverage_parts(coverage)[1]
-    parts = list(ET.fromstring(charts.divided_bar("rows", "Rows", rows)).iter("rect"))
+    parts = list(ET.fromstring(divided_bar("rows", "Rows", rows)).iter("rect"))
     assert len(parts) == 3
     assert sum(number(part, "width") for part in parts) == pytest.approx(100, abs=0.01)
     assert min(number(part, "width") for part in parts) > 0.5
@@ -59,7 +60,7 @@ def test_a_divided_bar_is_full_and_hides_nothing(model: ReportModel) -> None:
 
 @pytest.mark.parametrize(("largest", "steps"), [(0.45, 6), (1.0, 6), (0.021, 6), (0.0004, 5), (0.0, 6)])
 def test_axes_end_at_round_figures_above_the_largest(largest: float, steps: int) -> None:
-    ticks = charts._round_ticks(100 * largest)
+    ticks = round_ticks(100 * largest)
     assert len(ticks) <= steps
     assert ticks[0] == 0
     assert ticks[-1] >= 100 * largest - 1e-9

@@ -35,30 +35,5 @@ def test_roots_of_the_rfcs_own_test_vectors():
     assert merkle.root(entries).hex() == "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
 
 
-@given(ENTRIES.filter(bool), st.data())
-def test_every_entry_is_proven_and_no_other(entries, data):
-    index = data.draw(st.integers(0, len(entries) - 1))
-    path = merkle.inclusion_proof(entries, index)
-    root, size = merkle.root(entries), len(entries)
-    assert merkle.includes(root, size, index, entries[index], path)
-    other = data.draw(st.binary(max_size=8).filter(lambda entry: entry != entries[index]))
-    assert not merkle.includes(root, size, index, other, path)
-    assert not merkle.includes(root, size, index, entries[index], (*path, bytes(32)))
-    if path:
-        assert not merkle.includes(root, size, index, entries[index], path[:-1])
-        at = data.draw(st.integers(0, len(path) - 1))
-        bent = (*path[:at], bytes([path[at][0] ^ 1]) + path[at][1:], *path[at + 1 :])
-        assert not merkle.includes(root, size, index, entries[index], bent)
-
-
-@given(ENTRIES.filter(lambda entries: len(set(entries)) == len(entries) > 1), st.data())
-def test_an_entry_is_not_proven_at_another_place(entries, data):
-    index, elsewhere = data.draw(
-        st.tuples(*[st.integers(0, len(entries) - 1)] * 2).filter(lambda places: places[0] != places[1])
-    )
-    path = merkle.inclusion_proof(entries, index)
-    assert not merkle.includes(merkle.root(entries), len(entries), elsewhere, entries[index], path)
-
-
 def test_a_leaf_tells_name_size_and_digest_apart():
     assert len({merkle.shard_leaf("a", 1, "b"), merkle.shard_leaf("a1", 1, "b"), merkle.shard_leaf("a", 11, "b")}) == 3

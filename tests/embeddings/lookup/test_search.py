@@ -82,7 +82,7 @@ def test_like_a_document_finds_others(small):
 
 def test_overlap_is_measured_on_residual_dimensions(small):
     index, _, _ = small
-    overlap = WindowSearch(index).overlap(4)
+    overlap = WindowSearch(index).overlap()
     assert overlap.dimensions == 6 and 0 <= overlap.lowest <= overlap.share <= overlap.highest <= 1
     names = index.array("vector.window")
     shares = []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced
 from corpus_audit.pipelines.counting.job import SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
-from corpus_audit.pipelines.measures.registry import measure_named
+from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.reading.snapshot.listing import list_shards
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
@@ -88,7 +88,7 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
         job.compact(one)
     assert sum(counted) == 40
 
-    measure = measure_named("domains")
+    measure = Domains()
     sources = tuple(str(job.path_of("domains", p.plan.shard, p.plan.sha256)) for p in planned.values())
     task_of_all = MergeTask(measure, tuple(measure.tables()), sources, str(tmp_path / "step"))
     assert list(MergeParts().process(task_of_all)) == [str(tmp_path / "step")]

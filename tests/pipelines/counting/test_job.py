@@ -14,7 +14,8 @@ from corpus_audit.pipelines.beam.profile import CompactShards
 from corpus_audit.pipelines.counting import job as job_module
 from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
-from corpus_audit.pipelines.measures.registry import measure_named, measures_of
+from corpus_audit.pipelines.measures.registry import ALWAYS, READING, measures_of
+from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.storage.partials import PartialReader
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
@@ -179,9 +180,10 @@ def test_an_empty_shard_has_empty_partials(tmp_path: Path, bpe_file: TokenizerFi
     job = job_of(spec_of(tmp_path / "data", sample={"share": 1.0}), bpe_file, tmp_path)
     (planned,) = count_all(job)
     assert planned.chosen == ()
-    for name in (*EVERYTHING, "split_totals"):
-        measure = measure_named(name)
-        reader = PartialReader(job.path_of(name, planned.plan.shard, planned.plan.sha256))
+    measures = (*ALWAYS, *READING, SplitTotals())
+    assert [measure.name for measure in measures] == [*EVERYTHING, "split_totals"]
+    for measure in measures:
+        reader = PartialReader(job.path_of(measure.name, planned.plan.shard, planned.plan.sha256))
         assert [reader.rows(table) for table in measure.tables()] == [0] * len(measure.tables())
 
 

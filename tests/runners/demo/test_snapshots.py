@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus_audit.runners.demo.snapshots import PART, Change, choose_change
-from corpus_audit.runners.demo.sources import Source
+from corpus_audit.runners.demo.sources import PART, Change, Source, choose_change
 
 
 def document(

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters
-from corpus_audit.pipelines.statistics.intervals.grouped import GroupedTotals, RandomGroups, TwoStage
+from corpus_audit.pipelines.statistics.intervals.grouped import RandomGroups, TwoStage
 from corpus_audit.pipelines.statistics.intervals.proportions import share_intervals
+from tests.pipelines.statistics.intervals.dense_totals import dense_totals
 
 TABLES = hnp.arrays(np.int64, st.tuples(st.integers(2, 12), st.integers(1, 5)), elements=st.integers(0, 10**6)).filter(
     lambda table: np.count_nonzero(table.sum(axis=1)) >= 2
@@ -15,7 +16,7 @@ TABLES = hnp.arrays(np.int64, st.tuples(st.integers(2, 12), st.integers(1, 5)), 
 
 @given(TABLES)
 def test_sparse_cells_give_the_dense_variance(table):
-    design = RandomGroups(GroupedTotals.from_dense(table), clusters=10**6)
+    design = RandomGroups(dense_totals(table), clusters=10**6)
     total = float(table.sum())
     share = table.sum(axis=0) / total
     sizes = table.sum(axis=1)
@@ -33,7 +34,7 @@ def test_groups_of_one_document_each_are_the_document_estimator():
     table[np.arange(300), domain] = size
     counts = table.sum(axis=0)
     documents = DocumentClusters(counts, (table.astype(object) ** 2).sum(axis=0), 300)
-    groups = RandomGroups(GroupedTotals.from_dense(table), clusters=300)
+    groups = RandomGroups(dense_totals(table), clusters=300)
     assert groups.variance() == pytest.approx(documents.variance(), rel=1e-10)
 
 
@@ -42,9 +43,9 @@ def test_effective_clusters_are_estimated_from_random_groups():
     hosts = rng.lognormal(3, 1, 20_000).astype(int) + 1
     totals = np.zeros((1024, 1), dtype=np.int64)
     np.add.at(totals[:, 0], rng.integers(0, 1024, len(hosts)), hosts)
-    design = RandomGroups(GroupedTotals.from_dense(totals), clusters=len(hosts))
+    design = RandomGroups(dense_totals(totals), clusters=len(hosts))
     assert design.effective_clusters == pytest.approx(hosts.sum() ** 2 / (hosts**2).sum(), rel=0.15)
-    alone = RandomGroups(GroupedTotals.from_dense(np.array([[5], [0]])), clusters=1)
+    alone = RandomGroups(dense_totals(np.array([[5], [0]])), clusters=1)
     assert alone.effective_clusters == 1
     assert np.isnan(alone.variance()).all()
 
@@ -52,17 +53,17 @@ def test_effective_clusters_are_estimated_from_random_groups():
 def test_equal_normal_scores_have_about_all_degrees_of_freedom():
     rng = np.random.default_rng(8)
     table = np.stack([rng.normal(1000, 30, 1024), rng.normal(9000, 30, 1024)], axis=1).astype(np.int64)
-    freedom = RandomGroups(GroupedTotals.from_dense(table), clusters=10**6).degrees_of_freedom
+    freedom = RandomGroups(dense_totals(table), clusters=10**6).degrees_of_freedom
     assert freedom == pytest.approx([1023, 1023], rel=0.15)
     one_host = np.zeros((1024, 2), dtype=np.int64)
     one_host[:, 0] = 1000
     one_host[7, 1] = 5000
-    assert RandomGroups(GroupedTotals.from_dense(one_host), clusters=10**6).degrees_of_freedom[1] < 2.1
+    assert RandomGroups(dense_totals(one_host), clusters=10**6).degrees_of_freedom[1] < 2.1
 
 
 def two_stage(table, planned):
     documents = DocumentClusters(table.sum(axis=0), (table.astype(object)).sum(axis=0), int(table.sum()))
-    return TwoStage(GroupedTotals.from_dense(table), planned, documents)
+    return TwoStage(dense_totals(table), planned, documents)
 
 
 def test_two_stages_by_the_formula():
@@ -87,7 +88,7 @@ def test_one_split_of_several_gives_no_variance():
 
 def test_deviations_of_groups_have_their_variance():
     table = np.random.default_rng(0).integers(0, 100, (50, 3))
-    for design in (RandomGroups(GroupedTotals.from_dense(table), 10**6), two_stage(table, 200)):
+    for design in (RandomGroups(dense_totals(table), 10**6), two_stage(table, 200)):
         drawn = design.deviations(np.random.default_rng(1), 100_000)
         assert drawn.var(axis=0) == pytest.approx(design.variance(), rel=0.03)
         assert drawn.sum(axis=1) == pytest.approx(np.zeros(100_000), abs=1e-12)
@@ -119,7 +120,7 @@ def test_hosts_as_clusters_cover_where_documents_do_not():
         np.add.at(table, (rng.integers(0, 1024, hosts), domain), pages)
         counts = table.sum(axis=0)
         for found, design in (
-            (by_host, RandomGroups(GroupedTotals.from_dense(table), hosts)),
+            (by_host, RandomGroups(dense_totals(table), hosts)),
             (by_document, DocumentClusters(counts, counts.astype(object), int(counts.sum()))),
         ):
             bounds = share_intervals(design)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters
-from corpus_audit.pipelines.statistics.intervals.grouped import GroupedTotals, RandomGroups
+from corpus_audit.pipelines.statistics.intervals.grouped import RandomGroups
 from corpus_audit.pipelines.statistics.intervals.proportions import (
     clopper_pearson,
     goodman,
@@ -15,6 +15,7 @@ from corpus_audit.pipelines.statistics.intervals.proportions import (
     total_variation,
     wilson,
 )
+from tests.pipelines.statistics.intervals.dense_totals import dense_totals
 
 
 def documents(*counts):
@@ -107,7 +108,7 @@ def test_one_document_says_little_but_something():
 def test_a_mixed_single_cluster_has_no_bounds():
     groups = np.zeros((1024, 2), dtype=np.int64)
     groups[5] = 3, 4
-    bounds = share_intervals(RandomGroups(GroupedTotals.from_dense(groups), clusters=1))
+    bounds = share_intervals(RandomGroups(dense_totals(groups), clusters=1))
     assert np.isnan(bounds.low).all()
     assert np.isnan(bounds.high_simultaneous).all()
 

@@ -1,4 +1,4 @@
-"""Where a run's time went."""
+"""Where the time of a run or of an index went."""
 
 from __future__ import annotations
 
