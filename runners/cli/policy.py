@@ -140,7 +140,7 @@ def _judged(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rule id -> what it says of every slice of a run, by the evaluator alone."""
+    """Rule id -> what it says of every slice of a run."""
     from corpus_audit.checks.policy.judge import rows_by_slice, rule_judgements
     from corpus_audit.runners.audit.judge import references_of
 
