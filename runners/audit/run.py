@@ -60,7 +60,7 @@ class AuditOutcome:
         exit_code: what the verdict comes to; without a policy, whether the run is complete.
         results: judgements and verdict; None without a policy.
         unchanged: there was nothing to do: ``run_dir`` is the last published run, and ``results`` are its own.
-        notes: what its user should know besides, a sentence each: that an export is missing.
+        notes: what its user should know besides, a sentence each: an export that is missing, workers of other versions.
         splits_read: splits that were read; splits_cached: splits whose counts the store had. Shards with the same bytes
             are read once and their splits appear once here.
     """
@@ -139,6 +139,7 @@ class _Run:
         self.loaded, self.spec, self.stack = loaded, loaded.spec, stack
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
         self.timings = Timings()
+        self.notes: list[str] = []
         self.policy = policy_of(loaded)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         name, number = stamp, 1
@@ -149,7 +150,7 @@ class _Run:
         self.scratch = self.staged.folder.with_suffix(".work")
         self.scratch.mkdir()
         board.begin_stage("starting the engine")
-        self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
+        self.engine = stack.enter_context(open_engine(engine, workers, self.scratch, self.notes.append))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         make_output(root)
@@ -174,7 +175,6 @@ class _Run:
         self.unread: tuple[UnreadFile, ...] = ()
         self.inputs: str | None = None
         self.export: GreatExpectationsExport | None = None
-        self.notes: list[str] = []
 
     def perform(self, if_changed: bool) -> AuditOutcome:
         """All steps."""
