@@ -9,10 +9,11 @@ from difflib import get_close_matches
 import pyarrow as pa
 
 from corpus_audit.checks.policy.judge import rows_by_slice
-from corpus_audit.checks.policy.metric_catalogue import EXAMPLES, KNOWN, Metric
+from corpus_audit.checks.policy.metric_catalogue import KNOWN
 from corpus_audit.schemas.spec.policy import Rule
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 from corpus_audit.schemas.spec.slices import Pattern, parts
+from corpus_audit.schemas.tables.metric_declarations import SLICE_EXAMPLES, SLICE_KEYS, MetricDeclaration
 from corpus_audit.schemas.yaml.structure import located
 from corpus_audit.schemas.yaml.yaml_tree import Mark, Problem
 
@@ -55,23 +56,13 @@ def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -
     return sorted(found)
 
 
-def _slice_doubts(rule: Rule, metric: Metric) -> Iterator[str]:
+def _slice_doubts(rule: Rule, metric: MetricDeclaration) -> Iterator[str]:
     keys = tuple(key for key, _ in parts(rule.slice))
-    forms: dict[str, list[tuple[str, ...]]] = {
-        "all": [("all",)],
-        "domains": [("all",), ("domain",)],
-        "reasons": [("all",), ("reason",)],
-        "baselines": [("baseline",)],
-        "baselines and domains": [("baseline",), ("baseline", "domain")],
-        "benchmarks": [("benchmark", "rule")],
-        "rules": [("rule",)],
-        "copies": [("copy", "rule")],
-    }
-    fitting = forms.get(metric.slices)
+    fitting = SLICE_KEYS.get(metric.slices)
     # Facets have the names that audits give them.
     wrong = keys == ("all",) if fitting is None else keys not in fitting
     if wrong and rule.slice != "*":
-        yield f"slices of {rule.metric} look like {EXAMPLES[metric.slices]}: {rule.slice!r} will name none"
+        yield f"slices of {rule.metric} look like {SLICE_EXAMPLES[metric.slices]}: {rule.slice!r} will name none"
 
 
 def _mark(policy: LoadedPolicy, rule: int, key: str) -> Mark:

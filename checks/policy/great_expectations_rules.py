@@ -2,10 +2,10 @@
 
 Great Expectations passes vacuously (no rows: success), forgets rules that differ only in their meta, and lets a crashed
 check look harmless. So a rule here is a `BatchExpectation` of our own that looks at the whole table of metrics and
-fails closed, its ``policy_id`` is a field, its statuses stand in its result, and nobody asks for ``success``.
+fails closed, its ``policy_id`` is a field, and the statuses of its slices stand in its result.
 
 ``python -m corpus_audit.checks.policy.great_expectations_rules`` is the child process of
-`checks.policy.second_opinion`.
+`checks.policy.great_expectations_export`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from corpus_audit.checks.policy.judge import Row, SecondOpinion, Slices, rule_judgements
+from corpus_audit.checks.policy.judge import Row, Slices, rule_judgements
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.results import Reference, Status
@@ -153,9 +153,8 @@ def _range(minimum: float | None, maximum: float | None) -> dict[str, float | No
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What Great Expectations says of every rule, and its own JSON: sorted by policy id, without ids and times."""
+    """Great Expectations' JSON of a suite and its results: sorted by policy id, without ids and times."""
 
-    opinions: dict[str, SecondOpinion]
     suite: dict[str, Any]
     validation: dict[str, Any]
 
@@ -181,7 +180,6 @@ def evaluate(policy: LoadedPolicy, metrics: pa.Table, references: Mapping[tuple[
     if len(result.results) != len(rules) or len(suite.expectations) != len(rules):
         raise RuntimeError(f"{len(result.results)} results for {len(rules)} rules")
     return Evaluation(
-        {one.expectation_config.kwargs["policy_id"]: _opinion(one) for one in result.results},
         _suite_json(suite.to_json_dict()),
         _validation_json(result.to_json_dict()),
     )
@@ -210,13 +208,6 @@ def _expectation(rule: Rule, references: list[dict[str, Any]]) -> ExpectAuditRul
 def _frame(metrics: pa.Table) -> pd.DataFrame:
     """The table as objects, so that null stays apart from NaN and integers stay exact."""
     return pd.DataFrame({name: pd.Series(metrics[name].to_pylist(), dtype=object) for name in metrics.schema.names})
-
-
-def _opinion(result: Any) -> SecondOpinion:
-    details = (result.result or {}).get("details") or {}
-    if "slices" not in details:
-        return SecondOpinion({}, _exception(result.exception_info) or "it returned no statuses.")
-    return SecondOpinion({one["slice"]: Status(one["status"]) for one in details["slices"]})
 
 
 def _exception(info: Any) -> str:
@@ -266,7 +257,7 @@ def _kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer one request: JSON on standard input, opinions as JSON on standard output, GX JSON into a folder."""
+    """Answer one request: JSON on standard input, suite and results as JSON on standard output."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no part of the answer
     logging.disable(logging.CRITICAL)
@@ -276,19 +267,8 @@ def main() -> None:
         for one in request["references"]
     }
     metrics = RunDirectory(Path(request["run"]), facts={}).table("metrics")
-    found = evaluate(read_policy(request["policy"].encode()), metrics, references)
-    answer.write(
-        strict_json.dumps(
-            {
-                "opinions": {
-                    rule: {"statuses": dict(opinion.statuses), "error": opinion.error}
-                    for rule, opinion in found.opinions.items()
-                },
-                "suite": found.suite,
-                "validation": found.validation,
-            }
-        )
-    )
+    evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references)
+    answer.write(strict_json.dumps({"suite": evaluation.suite, "validation": evaluation.validation}))
     answer.close()
 
 

@@ -51,21 +51,12 @@ class References:
     last_signed: LastSigned | None = None
 
 
-@dataclass(frozen=True)
-class SecondOpinion:
-    """What another evaluator says of one rule: the status of every slice, or why it has none."""
-
-    statuses: Mapping[str, Status]
-    error: str = ""
-
-
 def judge(
     policy: LoadedPolicy,
     metrics: pa.Table,
     facts: dict[str, Any],
     references: References,
     today: date,
-    opinions: Mapping[str, SecondOpinion] | None = None,
 ) -> Results:
     """Judge a run.
 
@@ -75,8 +66,6 @@ def judge(
         facts: contents of its run.json.
         references: what its figures are compared with; what is not there is ``missing``.
         today: the day against which waivers are held, UTC.
-        opinions: what Great Expectations says, by rule id. A rule on which it says something else, or nothing, is an
-            ``error``. None: it was not asked.
 
     Returns:
         Judgements in order: integrity rules, the policy's rules as it lists them (slices in the order of the table),
@@ -89,8 +78,7 @@ def judge(
     found = rows_by_slice(metrics, {rule.metric for rule in policy.policy.rules})
     ruled: list[Judgement] = []
     for rule, line in zip(policy.policy.rules, policy.rule_lines, strict=True):
-        of_rule = list(rule_judgements(rule, found.get(rule.metric, {}), references.figures, line))
-        ruled += of_rule if opinions is None else _agreed(of_rule, opinions.get(rule.id))
+        ruled += rule_judgements(rule, found.get(rule.metric, {}), references.figures, line)
     judgements, waivers = apply_waivers([*integrity, *ruled], policy.policy.waivers, policy.waiver_lines, today)
     counts = Counter(judgement.status for judgement in judgements)
     return Results(
@@ -109,7 +97,7 @@ def judge(
 
 def recompute(folder: Path) -> Results:
     """Judge a run again from its own metrics, run.json and policy, and from the references and the day that its
-    results.json names; without Great Expectations, network or any other run.
+    results.json names; without network or any other run.
 
     Raises:
         StoreError: a file is missing or damaged.
@@ -228,24 +216,3 @@ def _judgement(
         next_step="" if outcome.status is Status.PASS else rule.next_step or f"Ask {rule.owner}, who owns the rule.",
         line=line,
     )
-
-
-def _agreed(judgements: list[Judgement], opinion: SecondOpinion | None) -> list[Judgement]:
-    """The judgements of one rule; errors where the second opinion differs or is absent."""
-    if opinion is None:
-        return [_in_error(one, "Great Expectations returned no result for the rule.") for one in judgements]
-    if opinion.error:
-        return [_in_error(one, f"The check crashed: {opinion.error}") for one in judgements]
-    if {one.slice for one in judgements} != set(opinion.statuses):
-        return [_in_error(one, "Great Expectations judged other slices than these.") for one in judgements]
-    return [
-        one
-        if opinion.statuses[one.slice] is one.status
-        else _in_error(one, f"Great Expectations says {opinion.statuses[one.slice]} here, the evaluator {one.status}.")
-        for one in judgements
-    ]
-
-
-def _in_error(judgement: Judgement, reason: str) -> Judgement:
-    step = judgement.next_step or "Report this: two evaluators that should agree do not."
-    return judgement.model_copy(update={"status": Status.ERROR, "reason": reason, "next_step": step})

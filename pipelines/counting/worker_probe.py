@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -16,23 +17,35 @@ from corpus_audit.schemas.errors import EngineError
 GIVEN = "given"
 """The file that the driver leaves in the folder for workers to read."""
 
+COMPUTING = ("corpus-audit", "pyarrow", "numpy", "tokenizers", "gigatoken")
+"""Packages that read, tokenise and count: tables may depend on each part of their versions."""
+
+CARRYING = ("python", "apache-beam")
+"""What carries tasks to workers: releases with the same first two parts of the version work together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A worker: where it runs, and the versions that must be the driver's."""
+    """A worker: where it runs, and its version of every package that must be the driver's; empty without it."""
 
     host: str
     pid: int
-    python: str
-    beam: str
-    corpus_audit: str
+    versions: dict[str, str]
 
     @classmethod
     def here(cls) -> Answer:
         """This process."""
-        python = ".".join(platform.python_version_tuple()[:2])
-        versions = [metadata.version(name) for name in ("apache-beam", "corpus-audit")]
-        return cls(socket.gethostname(), os.getpid(), python, *versions)
+        versions = {name: _version(name) for name in (*COMPUTING, *CARRYING)}
+        return cls(socket.gethostname(), os.getpid(), versions)
+
+
+def _version(package: str) -> str:
+    if package == "python":
+        return platform.python_version()
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +74,58 @@ class ProbeWorker:
             if seen != self.secret:
                 raise FileNotFoundError("another file is there")
             with AtomicFile(task.folder / f"answer-{task.number}.json") as file:
-                told = {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
-                file.write(json.dumps(told).encode())
+                file.write(json.dumps(asdict(answer)).encode())
         except OSError as error:
             where = f"a worker on {answer.host} does not see {task.folder} as this process does"
             raise EngineError(f"{where}: {error}") from None
 
 
 def read_answers(folder: Path) -> list[Answer]:
-    """What workers answered."""
-    return [Answer(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("answer-*.json"))]
+    """What workers answered.
+
+    Raises:
+        EngineError: a worker answers as another version of this project does.
+    """
+    answers = []
+    for path in sorted(folder.glob("answer-*.json")):
+        try:
+            answers.append(Answer(**json.loads(path.read_text(encoding="utf-8"))))
+        except TypeError:
+            raise EngineError("workers have another version of corpus-audit: install the same on both sides") from None
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Versions of workers that are not the driver's, each in words: those that forbid a run, and those that do not."""
+
+    refused: tuple[str, ...]
+    tolerated: tuple[str, ...]
+
+
+def version_differences(answers: Iterable[Answer], here: Answer) -> Differences:
+    """Compare the versions of workers with those of the driver.
+
+    Every difference of a package that computes is refused; of Python and Beam, those of the first two parts of the
+    version. The same difference of several workers is named once.
+    """
+    refused: dict[tuple[str, str], str] = {}
+    tolerated: dict[tuple[str, str], str] = {}
+    for answer in answers:
+        for package, ours in here.versions.items():
+            theirs = answer.versions.get(package, "")
+            if theirs == ours:
+                continue
+            near = package in CARRYING and theirs and ours and _release(theirs) == _release(ours)
+            both = f"{_named(package, theirs)}, and this process {_named(package, ours)}"
+            (tolerated if near else refused).setdefault((package, theirs), f"a worker on {answer.host} has {both}")
+    return Differences(tuple(refused.values()), tuple(tolerated.values()))
+
+
+def _named(package: str, version: str) -> str:
+    return f"{package} {version}" if version else f"no {package}"
+
+
+def _release(version: str) -> list[str]:
+    """The first two parts of a version: those of ``2.77.1`` are 2 and 77."""
+    return version.split(".")[:2]

@@ -3,16 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY
 from corpus_audit.schemas.tables.drift_tables import NOTHING_CHANGED
+from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, METRICS, SAME_DOCUMENTS, UNKNOWN
 
 Row = dict[str, Any]
+
+_BOTH: Literal["baselines and domains"] = "baselines and domains"
+_QUANTILES = ("p05", "p25", "p50", "p75", "p95", "p99")
+_DISTANCES = {"jsd": "bits", "jsd_root": "1", "tvd": "1", "hellinger": "1", "psi": "nats", "kl": "bits"}
+
+DECLARATIONS = (
+    *(
+        MetricDeclaration(
+            f"drift_{name}",
+            f"{name.replace('_', ' ')} of the token distributions, biased upwards: better judge drift_jsd_excess",
+            unit,
+            _BOTH,
+            "none",
+        )
+        for name, unit in _DISTANCES.items()
+    ),
+    MetricDeclaration(
+        "drift_jsd_excess", "Jensen-Shannon divergence beyond what chance gives", "bits", _BOTH, "interval"
+    ),
+    MetricDeclaration("drift_p", "p of the permutation test that nothing drifted", "probability", _BOTH, "fact"),
+    *(
+        MetricDeclaration(f"drift_{part}_{figure}", f"{of} that is {what}", "share", "baselines", "none")
+        for part, what in (("mixture", "the mix of domains"), ("content", "the text within domains"))
+        for figure, of in (("attribution", "part of the change"), ("tvd", "change of token shares"))
+    ),
+    *(
+        MetricDeclaration(
+            f"domain_share_change_{unit}", f"share of the {unit} less that in the baseline", "share", _BOTH, "interval"
+        )
+        for unit in ("documents", "tokens")
+    ),
+    *(
+        MetricDeclaration(
+            f"length_change_ks_{unit}", f"distance of the length distributions, {unit}", "share", _BOTH, "interval"
+        )
+        for unit in ("characters", "tokens")
+    ),
+    *(
+        MetricDeclaration(
+            f"length_change_{statistic}_{unit}", f"change of the {statistic} length, {unit}", "log2", _BOTH, "interval"
+        )
+        for statistic in ("mean", *_QUANTILES)
+        for unit in ("characters", "tokens")
+    ),
+    MetricDeclaration("kept_share", "documents of the baseline that are still there", "share", _BOTH, "fact"),
+    MetricDeclaration("removed_share", "documents of the baseline that are gone", "share", _BOTH, "fact"),
+    MetricDeclaration("added_share", "documents that the baseline does not have", "share", _BOTH, "fact"),
+    MetricDeclaration(
+        "drift_classifier_auc", "how well a classifier tells the snapshots apart", "probability", _BOTH, "interval"
+    ),
+    MetricDeclaration("drift_tokens_riser", "tokens whose share rose with certainty", "token ids", "baselines", "fact"),
+    MetricDeclaration(
+        "drift_tokens_faller", "tokens whose share fell with certainty", "token ids", "baselines", "fact"
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_within", "documents with a near copy in their domain", "share", "domains", "interval"
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_across", "documents with a near copy in another domain", "share", "domains", "interval"
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_baseline", "documents with a near copy in the baseline", "share", _BOTH, "interval"
+    ),
+)
+"""Every metric of this module."""
 
 
 def drift_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:

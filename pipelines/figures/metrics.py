@@ -8,7 +8,7 @@ and the reason.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,60 @@ from corpus_audit.pipelines.statistics.intervals.lengths import mean_interval
 from corpus_audit.pipelines.statistics.intervals.proportions import Estimate, ratio_interval
 from corpus_audit.schemas.run.snapshot import ShardStatus
 from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration, Slices
 
-ALL = "all"
+ALL: Literal["all"] = "all"
 """The slice of figures about the whole corpus."""
+
+_TOTALS = ("documents", "bytes", "characters", "words", "tokens")
+_UNITS = ("documents", "bytes", "tokens")
+_QUANTILES = ("p05", "p25", "p50", "p75", "p95", "p99")
+
+
+def _share(
+    name: str, meaning: str, slices: Slices, bounds: Literal["fact", "interval"] = "interval"
+) -> MetricDeclaration:
+    return MetricDeclaration(name, meaning, "share", slices, bounds)
+
+
+DECLARATIONS = (
+    _share("coverage_shards", "shards that were read, of all", ALL, "fact"),
+    _share("coverage_splits", "splits that were read, of all", ALL, "fact"),
+    _share("coverage_rows", "rows whose outcome is known, of all", ALL, "fact"),
+    *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact") for unit in _TOTALS),
+    MetricDeclaration(
+        "verified_documents", "documents whose token ids the reference tokenizer confirmed", "documents", ALL, "fact"
+    ),
+    _share("dead_letter_share", "rows that could not be used, of all", "reasons", "fact"),
+    _share("filtered_share", "rows that a filter dropped, of all", "reasons", "fact"),
+    *(_share(f"domain_share_{unit}", f"share of the {unit}", "facets") for unit in _UNITS),
+    *(
+        _share(f"domain_share_difference_{unit}", f"share of the {unit} less the intended one", "facets")
+        for unit in _UNITS
+    ),
+    *(_share(f"mixture_tvd_{unit}", f"distance of the mix from the intended one, in {unit}", ALL) for unit in _UNITS),
+    *(
+        MetricDeclaration(
+            f"length_{quantile}_{unit}",
+            f"length that {int(quantile[1:])} % of the documents do not exceed",
+            unit,
+            "domains",
+            "interval",
+        )
+        for quantile in _QUANTILES
+        for unit in ("characters", "tokens")
+    ),
+    MetricDeclaration("length_mean_tokens", "mean length of a document", "tokens", "domains", "interval"),
+    _share("duplicate_share_documents", "documents that repeat a text of their domain", "domains"),
+    _share("duplicate_share_tokens", "tokens that repeat a text of their domain", "domains"),
+    _share("across_share_documents", "documents whose text is in another domain too", "domains", "fact"),
+    _share("across_share_tokens", "tokens whose text is in another domain too", "domains", "fact"),
+    _share("vocabulary_coverage", "token ids that occur, of the vocabulary", "domains", "fact"),
+    MetricDeclaration(
+        "effective_vocabulary", "two to the entropy of the token distribution", "token ids", "domains", "interval"
+    ),
+)
+"""Every metric of this module."""
 
 
 def metrics(
@@ -46,23 +97,8 @@ def metrics(
 
     Slices are ``all``, ``<facet>=<value>`` (``domain=web``) or, for rows that were not counted, ``reason=<reason>``.
 
-    ================================  ===========================================================================
-    coverage_shards, _splits, _rows   shards read, splits counted, rows accounted for (one of the three outcomes)
-    documents, bytes, characters,     totals of what was counted
-    words, tokens
-    verified_documents                documents whose ids the reference tokenizer confirmed; n is all documents
-    dead_letter_share                 of all rows; bounds over shards in a sampled audit
-    filtered_share                    likewise
-    domain_share_<unit>               n is the total in the unit
-    domain_share_difference_<unit>    share - intended
-    mixture_tvd_<unit>                total variation distance from the intended mixture
-    length_p50_<unit>, …              n is documents
-    length_mean_tokens                n is documents
-    duplicate_share_<unit>            repeats of a text within the domain; see `statistics.duplicates`
-    across_share_<unit>               text occurs in another domain too
-    vocabulary_coverage               types / vocabulary size; only a low bound if sampled
-    effective_vocabulary              n is tokens
-    ================================  ===========================================================================
+    What each figure is stands in `DECLARATIONS`. Its ``n`` is what it is a share of or a mean over: rows, documents,
+    tokens, the total in the unit of a share, the vocabulary's size; of totals, the number of documents.
 
     Args:
         domains: in the schema DOMAINS, and so on for the other tables.
@@ -178,10 +214,7 @@ def _coverage(shards: pa.Table) -> list[pa.Table]:
 
 def _totals(totals: FacetTotals, verified_documents: int) -> list[pa.Table]:
     documents = int(totals.totals["documents"].sum())
-    found = [
-        _exact(unit, [ALL], [totals.totals[unit].sum()], [documents], unit)
-        for unit in ("documents", "bytes", "characters", "words", "tokens")
-    ]
+    found = [_exact(unit, [ALL], [totals.totals[unit].sum()], [documents], unit) for unit in _TOTALS]
     return [*found, _exact("verified_documents", [ALL], [verified_documents], [documents], "documents")]
 
 

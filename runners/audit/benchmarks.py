@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +18,6 @@ from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from corpus_audit.schemas.spec.benchmarks import ContaminationSpec
-from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -79,28 +77,3 @@ def self_check(tables: dict[str, pa.Table]) -> tuple[str, bool, str, str]:
         else "no benchmark item is long enough for any rule, so the scan could not be checked",
         f"every planted copy that a rule must find was found, {planted} over {rules} rules ({kinds})",
     )
-
-
-def contamination_metrics(tables: dict[str, pa.Table]) -> pa.Table:
-    """Metrics of the contamination tables; unsorted."""
-    rows: list[dict[str, Any]] = []
-
-    def add(
-        metric: str, slice_: str, row: dict[str, Any], value: str, n: str, low: str | None, high: str | None
-    ) -> None:
-        bounds = {"low": row[low] if low else None, "high": row[high] if high else None}
-        figure = {"metric": metric, "slice": slice_, "value": row[value], "n": row[n], **bounds, "unit": "share"}
-        rows.append(figure | {"reason": (row["reason"] or UNKNOWN) if row[value] is None else None})
-
-    for row in tables["contamination"].to_pylist():
-        slice_ = f"benchmark={row['benchmark']},rule={row['rule']}"
-        add("contamination_share", slice_, row, "share", "testable", "low", "high")
-    for row in tables["contamination_copies"].to_pylist():
-        if row["canaries"]:
-            slice_ = f"copy={row['copy']},rule={row['rule']}"
-            add("contamination_copy_recall", slice_, row, "recall", "canaries", "recall", "recall")
-    for row in tables["contamination_check"].to_pylist():
-        slice_ = f"rule={row['rule']}"
-        add("contamination_recall", slice_, row, "recall", "canaries", "recall", "recall")
-        add("contamination_false_positive_rate", slice_, row, "false_positive_rate", "decoys", "low", "high")
-    return pa.Table.from_pylist(rows, schema=METRICS)

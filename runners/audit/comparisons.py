@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from corpus_audit.pipelines.contamination.measure import Contamination
+from corpus_audit.pipelines.contamination.metrics import contamination_metrics
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.sampling.strategies_report import check_sampling, sampling_tables
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
 from corpus_audit.runners.audit import publish, run_facts
 from corpus_audit.runners.audit.baselines import Baseline, add_comparisons, open_baselines
-from corpus_audit.runners.audit.benchmarks import Benchmarks, contamination_metrics, self_check
+from corpus_audit.runners.audit.benchmarks import Benchmarks, self_check
 from corpus_audit.runners.audit.decoys import DecoySearch
 from corpus_audit.runners.audit.index_facts import add_index
 from corpus_audit.schemas.spec.audit import AuditSpec

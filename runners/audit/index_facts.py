@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.figures.index_metrics import embedding_metrics
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.publish import add_metrics
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
-from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
 
 def add_index(staged: StagedRun, facts: dict[str, Any], spec: AuditSpec, base: Path) -> None:
@@ -68,52 +68,3 @@ def _read(path: Path, sha256: str, schema: pa.Schema) -> pa.Table:
     if not table.schema.equals(schema):
         raise StoreError(f"{path} was written by another version: make the index again")
     return table
-
-
-def embedding_metrics(tables: dict[str, pa.Table]) -> pa.Table:
-    """Metrics of the tables of an index; unsorted."""
-    rows: list[dict[str, Any]] = []
-
-    def add(
-        metric: str,
-        slice_: str,
-        value: float | None,
-        n: int,
-        bounds: tuple[Any, Any],
-        unit: str,
-        why: str | None = None,
-    ) -> None:
-        low, high = bounds
-        figure = {"metric": metric, "slice": slice_, "value": value, "n": n, "low": low, "high": high, "unit": unit}
-        rows.append(figure | {"reason": (why or UNKNOWN) if value is None else None})
-
-    for row in tables["semantic"].to_pylist() if "semantic" in tables else ():
-        bounds = row["low"], row["high"]
-        add(
-            "semantic_share",
-            f"benchmark={row['benchmark']}",
-            row["share"],
-            row["items"],
-            bounds,
-            "share",
-            row["reason"],
-        )
-    for row in tables["semantic"].to_pylist()[:1] if "semantic" in tables else ():
-        add("semantic_false_positive_rate", "all", *_rate(row["decoys_near"], row["decoys"]), "share", row["reason"])
-    for row in tables["embedding_drift"].to_pylist() if "embedding_drift" in tables else ():
-        n = row["documents_before"] + row["documents_after"]
-        add("embedding_drift_auc", "all", row["auc"], n, (row["low"], row["high"]), "probability", row["reason"])
-        add("embedding_drift_p", "all", row["p"], n, (row["p"], row["p"]), "probability", row["reason"])
-        moved = None if row["units_moved"] is None or not row["units"] else row["units_moved"] / row["units"]
-        add("units_moved_share", "all", moved, row["units"], (moved, moved), "share", row["reason"])
-    return pa.Table.from_pylist(rows, schema=METRICS)
-
-
-def _rate(part: int | None, whole: int) -> tuple[float | None, int, tuple[float | None, float | None]]:
-    """A share, its denominator and its Wilson bounds."""
-    from corpus_audit.pipelines.statistics.intervals.proportions import wilson
-
-    if part is None or not whole:
-        return None, whole, (None, None)
-    low, high = wilson(part / whole, whole)
-    return part / whole, whole, (float(low), float(high))

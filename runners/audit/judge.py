@@ -1,15 +1,15 @@
-"""Judging a run: references are looked up, Great Expectations is asked, and the verdict follows."""
+"""Judging a run: references are looked up, the verdict follows, and Great Expectations exports the rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from corpus_audit.checks.history.references import Earlier, EarlierRuns, gather
+from corpus_audit.checks.history.references import EarlierRuns, gather
+from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.checks.policy.judge import References, judge
-from corpus_audit.checks.policy.second_opinion import Asked, ask
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Results
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
@@ -18,10 +18,10 @@ from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict on a run, and what Great Expectations said."""
+    """The verdict on a staged run, and why the export of its rules was not written, which is empty if it was."""
 
     results: Results
-    asked: Asked
+    missing_export: str
 
 
 def policy_of(loaded: LoadedAudit) -> LoadedPolicy | None:
@@ -33,22 +33,14 @@ def policy_of(loaded: LoadedAudit) -> LoadedPolicy | None:
     return load_policy(loaded.base / loaded.spec.policy) if loaded.spec.policy is not None else None
 
 
-def judge_run(policy: LoadedPolicy, run: RunDirectory, earlier: Earlier) -> Judged:
-    """The verdict on a run, staged or published; nothing is written.
-
-    Raises:
-        StoreError: a table of the run cannot be read.
-    """
-    metrics = run.table("metrics")
-    references = gather(policy.policy, metrics, earlier)
-    asked = ask(policy, run.folder, references.figures)
-    today = datetime.now(UTC).date()
-    return Judged(judge(policy, metrics, run.facts, references, today, asked.opinions), asked)
-
-
 def judge_staged(
-    policy: LoadedPolicy, staged: StagedRun, facts: dict[str, Any], output: Path, audit_base: Path
-) -> Results:
+    policy: LoadedPolicy,
+    staged: StagedRun,
+    facts: dict[str, Any],
+    output: Path,
+    audit_base: Path,
+    export: GreatExpectationsExport,
+) -> Judged:
     """Judge a staged run, and write into it the results, the policy byte for byte and the JSON of Great Expectations.
 
     Args:
@@ -57,23 +49,39 @@ def judge_staged(
         facts: its run.json.
         output: the folder of earlier runs.
         audit_base: the folder of audit.yaml.
+        export: writes the JSON of Great Expectations; if it cannot, the verdict stands.
+
+    Raises:
+        StoreError: a table of the run cannot be read.
     """
-    run = RunDirectory(staged.folder, facts)
-    judged = judge_run(policy, run, EarlierRuns(output, facts, policy.base, audit_base))
+    metrics = RunDirectory(staged.folder, facts).table("metrics")
+    references = gather(policy.policy, metrics, EarlierRuns(output, facts, policy.base, audit_base))
+    results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
-    (staged.folder / RESULTS_FILE).write_bytes(judged.results.to_json())
-    judged.asked.write(staged.folder)
-    return judged.results
+    (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
+    return Judged(results, export.write(policy, staged.folder, references.figures))
 
 
-def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Judged:
-    """The verdict that a finished run would have under a policy, the runs before it being its references."""
-    return judge_run(policy, run, _before(policy, run))
+def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
+    """The verdict that a finished run would have under a policy, the runs before it being its references.
+
+    Nothing is written.
+
+    Raises:
+        StoreError: a table of the run cannot be read.
+    """
+    metrics = run.table("metrics")
+    return judge(policy, metrics, run.facts, gather(policy.policy, metrics, _before(policy, run)), _today())
 
 
 def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
     """What a policy compares the figures of a finished run with."""
     return gather(policy.policy, run.table("metrics"), _before(policy, run))
+
+
+def _today() -> date:
+    """The day against which waivers are held, UTC."""
+    return datetime.now(UTC).date()
 
 
 def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.blocks import release_buffers
@@ -59,6 +60,7 @@ class AuditOutcome:
         exit_code: what the verdict comes to; without a policy, whether the run is complete.
         results: judgements and verdict; None without a policy.
         unchanged: there was nothing to do: ``run_dir`` is the last published run, and ``results`` are its own.
+        notes: what its user should know besides, a sentence each: an export that is missing, workers of other versions.
         splits_read: splits that were read; splits_cached: splits whose counts the store had. Shards with the same bytes
             are read once and their splits appear once here.
     """
@@ -71,6 +73,7 @@ class AuditOutcome:
     splits_cached: int
     results: Results | None = None
     unchanged: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def run_audit(
@@ -133,9 +136,10 @@ class _Run:
             open_engine,  # after quiet_engine_logs: it imports the engine
         )
 
-        self.loaded, self.spec = loaded, loaded.spec
+        self.loaded, self.spec, self.stack = loaded, loaded.spec, stack
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
         self.timings = Timings()
+        self.notes: list[str] = []
         self.policy = policy_of(loaded)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         name, number = stamp, 1
@@ -146,7 +150,7 @@ class _Run:
         self.scratch = self.staged.folder.with_suffix(".work")
         self.scratch.mkdir()
         board.begin_stage("starting the engine")
-        self.engine = stack.enter_context(open_engine(engine, workers, self.scratch))
+        self.engine = stack.enter_context(open_engine(engine, workers, self.scratch, self.notes.append))
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         make_output(root)
@@ -170,6 +174,7 @@ class _Run:
         self.corpus: str | None = None
         self.unread: tuple[UnreadFile, ...] = ()
         self.inputs: str | None = None
+        self.export: GreatExpectationsExport | None = None
 
     def perform(self, if_changed: bool) -> AuditOutcome:
         """All steps."""
@@ -190,6 +195,10 @@ class _Run:
         if self.comparisons.benchmarks is not None:
             with self.timings.stage("decoys"):
                 self.decoys = search_decoys(self.comparisons.benchmarks, self.job, self.engine, states, self.board)
+        if self.policy is not None:
+            # Importing it takes seconds, which overlap with merging, tables and comparisons. While counting it would
+            # take a core and 200 MB from the workers; beside the report, whose page lists its files, it is too late.
+            self.export = self.stack.enter_context(GreatExpectationsExport())
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):
@@ -408,8 +417,12 @@ class _Run:
     def _judge(self, facts: dict[str, Any]) -> Results | None:
         if self.policy is None:
             return None
+        assert self.export is not None
         self.board.begin_stage("judging")
-        return judge_staged(self.policy, self.staged, facts, self.output, self.loaded.base)
+        judged = judge_staged(self.policy, self.staged, facts, self.output, self.loaded.base, self.export)
+        if judged.missing_export:
+            self.notes.append(judged.missing_export)
+        return judged.results
 
     def _publish(self, states: list[ShardState], facts: dict[str, Any], results: Results | None) -> AuditOutcome:
         self.board.begin_stage("publishing")
@@ -450,6 +463,7 @@ class _Run:
             splits_read=self.splits_read,
             splits_cached=self.splits_cached,
             results=results,
+            notes=tuple(self.notes),
         )
 
     def _push(self, place: Path) -> None:

@@ -41,7 +41,7 @@ def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_js
 
     policy = load_policy(policy_file)
     directory = RunDirectory(resolve_run(run))
-    results = judge_finished(policy, directory).results
+    results = judge_finished(policy, directory)
     code = verdict_code(results, fail_on)
     with presentation(session, f"{directory.folder} was judged {results.verdict.value}"):
         _show(results, directory, int(code), as_json)

@@ -108,9 +108,12 @@ def perform_index(
     reporter = ProgressReporter(board, sys.stderr, quiet)
     session.leaving = reporter.stop
     session.interrupted = "interrupted: splits that were scanned are kept; run the same command again to go on"
+    doubts: list[str] = []
     with reporter:
-        built = index_corpus(loaded, workers, engine)
+        built = index_corpus(loaded, workers, engine, doubts.append)
     session.interrupted = "interrupted after the index was published"
+    for text in dict.fromkeys(doubts):
+        note(f"corpus-audit: {text}")
     asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < asked:
         note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")

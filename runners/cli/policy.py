@@ -86,11 +86,12 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
     WHAT is a policy file, a rule of ./policy.yaml, `metrics` (lists every metric) or the name of a metric. RULE is the
     rule of the file to explain; without it, all are.
     """
-    from corpus_audit.checks.policy.metric_catalogue import EXAMPLES, KNOWN
+    from corpus_audit.checks.policy.metric_catalogue import KNOWN
     from corpus_audit.checks.policy.sentences import policy_sentences, rule_sentences
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.run.results import POLICY_FILE
     from corpus_audit.schemas.spec.policy_file import load_policy
+    from corpus_audit.schemas.tables.metric_declarations import SLICE_EXAMPLES
 
     if what == "metrics" or what in KNOWN:
         rows = [metric for name, metric in KNOWN.items() if what in ("metrics", name)]
@@ -98,7 +99,7 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
             emit_json("policy-metrics", {"metrics": [_metric_json(metric) for metric in rows]})
         else:
             for metric in rows:
-                write_out(f"{metric.name}  [{metric.unit}]  {metric.meaning}; {EXAMPLES[metric.slices]}")
+                write_out(f"{metric.name}  [{metric.unit}]  {metric.meaning}; {SLICE_EXAMPLES[metric.slices]}")
         return
     if not Path(what).exists() and rule is None and Path(POLICY_FILE).is_file():
         what, rule = POLICY_FILE, what
@@ -140,7 +141,7 @@ def _judged(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rule id -> what it says of every slice of a run, by the evaluator alone."""
+    """Rule id -> what it says of every slice of a run."""
     from corpus_audit.checks.policy.judge import rows_by_slice, rule_judgements
     from corpus_audit.runners.audit.judge import references_of
 

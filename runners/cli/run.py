@@ -186,6 +186,8 @@ def perform_audit(
 
     if trouble := record_run(outcome.run_dir):
         note(f"corpus-audit: {trouble}")
+    for sentence in outcome.notes:
+        note(f"corpus-audit: {sentence}")
     return outcome
 
 

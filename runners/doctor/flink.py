@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from corpus_audit.pipelines.counting.worker_probe import GIVEN, Answer, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.pipelines.counting.worker_probe import (
+    GIVEN,
+    Answer,
+    ProbeTask,
+    ProbeWorker,
+    read_answers,
+    version_differences,
+)
 from corpus_audit.runners.doctor.doctor import Finding, Status
 from corpus_audit.runners.engines.flink import cluster, jars
 from corpus_audit.runners.engines.flink.java import find_java
@@ -164,22 +171,19 @@ def check_workers(options: FlinkOptions) -> Iterator[Finding]:
             with open_engine(options, 1, folder) as engine:
                 tasks = [ProbeTask(folder, number) for number in range(4 * engine.workers)]
                 engine.perform(ProbeWorker(secret), tasks, [1] * len(tasks))
+            answers = read_answers(folder)
         except AuditError as error:
             yield Finding("flink workers", Status.FAIL, _without_resume(str(error)), _advice(str(error)))
             return
-        answers = read_answers(folder)
     if len(answers) != len(tasks):
         found = f"{len(answers)} of {len(tasks)} files that workers wrote are seen here"
         yield Finding("flink workers", Status.FAIL, found, _SHARED)
         return
-    here = Answer.here()
-    for answer in answers:
-        for what in ("python", "beam", "corpus_audit"):
-            theirs, ours = getattr(answer, what), getattr(here, what)
-            if theirs != ours:
-                found = f"a worker on {answer.host} has {what} {theirs}, and this process {ours}"
-                yield Finding("flink workers", Status.FAIL, found, "install the same versions on both sides")
-                return
+    differences = version_differences(answers, Answer.here())
+    for status, texts in ((Status.FAIL, differences.refused), (Status.WARN, differences.tolerated)):
+        if texts:
+            yield Finding("flink workers", status, "; ".join(texts), "install the same versions on both sides")
+            return
     count = len({(answer.host, answer.pid) for answer in answers})
     yield Finding("flink workers", Status.OK, f"{count} answered, with this project's versions, and see this folder")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.scan.scanner import ScanTask, ScanWorker
 
 
-def index_corpus(loaded: LoadedAudit, workers: int | None, engine: EngineOptions = EMBEDDED) -> Built:
+def index_corpus(
+    loaded: LoadedAudit,
+    workers: int | None,
+    engine: EngineOptions = EMBEDDED,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Built:
     """Build the index of an audit; its splits are scanned by the engine's workers.
+
+    ``warn`` is called with what is doubtful of the workers.
 
     Raises:
         UsageError: the extra is not installed, or as `build_index`.
@@ -45,7 +52,7 @@ def index_corpus(loaded: LoadedAudit, workers: int | None, engine: EngineOptions
 
             def perform(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
                 weights = [task.split.weight for task in tasks]
-                with open_engine(engine, at_once, Path(scratch)) as opened:
+                with open_engine(engine, at_once, Path(scratch), warn) as opened:
                     opened.perform(worker, tasks, weights)
 
             return build_index(loaded, perform, workers or default_workers())

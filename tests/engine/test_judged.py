@@ -7,11 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.checks.policy.judge import recompute
-from corpus_audit.checks.policy.metric_catalogue import KNOWN
 from corpus_audit.checks.policy.starters import STARTERS, starter_text
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.runners.audit.run import AuditOutcome, run_audit
@@ -69,10 +67,16 @@ def test_what_is_published_says_the_same_again(tmp_path: Path, bpe: Path) -> Non
     assert said == {"size": True, "few": False}
 
 
-def test_metrics_of_a_run_are_those_that_policies_may_name(tmp_path: Path, bpe: Path) -> None:
-    run = audited(tmp_path, bpe, policy_of(ENOUGH), sampling={"budget": 1e6, "strategies": ["proportional"]}).run_dir
-    found = set(pq.read_table(run / "tables" / "metrics.parquet")["metric"].to_pylist())
-    assert found <= set(KNOWN) and len(found) > 10
+def test_a_missing_export_is_said_and_the_verdict_stands(
+    tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus_audit.checks.policy.great_expectations_export.TIMEOUT", 0.001)
+    outcome = audited(tmp_path, bpe, policy_of(ENOUGH))
+    assert outcome.results is not None and outcome.results.verdict is Verdict.PASS
+    assert outcome.notes == (
+        "The run has no folder gx, Great Expectations failed: it took longer than 0.001 s. Its verdict stands.",
+    )
+    assert outcome.results == recompute(outcome.run_dir) and not (outcome.run_dir / "gx").exists()
 
 
 def test_a_failed_integrity_rule_leaves_no_verdict_whatever_the_policy_says(tmp_path: Path, bpe: Path) -> None:

@@ -20,7 +20,7 @@ from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import ExitCode
 from tests.checks.outputs.conftest import dated
-from tests.checks.report.judged_runs import results, write_results
+from tests.checks.report.judged_runs import write_results
 from tests.checks.report.synthetic import build_run
 from tests.checks.signoff.world import build_world, sign_world
 from tests.embeddings.made import write_small_index
@@ -74,17 +74,12 @@ def arguments_of(name, here):
     return [part.format(**places) for part in COMMANDS[name].split(" ")]
 
 
-def _judged(policy, directory):
-    return SimpleNamespace(results=results())
-
-
 def perform(arguments, encoding, monkeypatch):
     """Exit code, standard output and standard error (bytes) of a command with streams of an encoding, made strict."""
     out, err = io.BytesIO(), io.BytesIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding, errors="strict", write_through=True))
         patch.setattr(sys, "stderr", io.TextIOWrapper(err, encoding=encoding, errors="strict", write_through=True))
-        patch.setattr("corpus_audit.runners.audit.judge.judge_finished", _judged)  # the evaluator takes seconds a time
         streams.prepare_streams()
         code = run_command(arguments, Session())
         sys.stdout.flush()
@@ -156,7 +151,7 @@ def test_a_summary_that_cannot_be_shown_leaves_the_verdict(judged, as_json, tmp_
 
     run_dir = tmp_path / "runs" / "r1"
     outcome = SimpleNamespace(run_dir=run_dir, unchanged=False, results=None, complete=True, reasons=(),
-                              exit_code=ExitCode(judged), splits_read=object(), splits_cached=0)  # fmt: skip
+                              exit_code=ExitCode(judged), splits_read=object(), splits_cached=0, notes=())  # fmt: skip
     for name, member, value in (
         ("corpus_audit.runners.audit.run", "run_audit", lambda *given, **more: outcome),
         ("corpus_audit.checks.report.page.model", "load_report", lambda folder: 1 / 0),

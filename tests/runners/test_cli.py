@@ -51,6 +51,7 @@ class Outcome:
     splits_read: int = 3
     splits_cached: int = 2
     unchanged: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -137,6 +138,12 @@ def test_run_hands_its_options_on_and_prints_the_summary(engine, audit, capsys):
     run_dir = audit.parent / "out" / "20260101"
     assert out == f"SUMMARY {run_dir} {run_dir / 'report.html'} 80\n"
     assert err == "", "no progress line within the first minute"
+
+
+def test_what_a_run_lacks_is_said_in_a_line(engine, audit, capsys):
+    engine.behaviour = lambda loaded: Outcome(Path("runs/r1"), notes=("The run has no folder gx.",))
+    assert run_command(["run", str(audit), "--json"], Session()) == 0
+    assert capsys.readouterr().err == "corpus-audit: The run has no folder gx.\n"
 
 
 def test_run_as_json(engine, audit, capsys):

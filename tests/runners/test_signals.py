@@ -60,7 +60,7 @@ patch("corpus_audit.schemas.spec.audit_file.load_audit", lambda *given: loaded)
 patch("corpus_audit.pipelines.reading.snapshot.dates.dated", lambda loaded, day=None: loaded)
 patch("corpus_audit.runners.indexing.build.with_directions", lambda loaded, named: loaded)
 
-def index_corpus(loaded, workers, engine):
+def index_corpus(loaded, workers, engine, warn):
     board = process_board()
     board.begin_stage("scanning", total_bytes=10**12)
     def work():

@@ -27,7 +27,14 @@ from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embed
 from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.counting.worker_probe import GIVEN, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.pipelines.counting.worker_probe import (
+    GIVEN,
+    Answer,
+    ProbeTask,
+    ProbeWorker,
+    read_answers,
+    version_differences,
+)
 from corpus_audit.pipelines.measures.base import FAN_IN, Measure
 from corpus_audit.pipelines.progress.worker_boards import PROGRESS_VARIABLE, RemoteBoard
 from corpus_audit.pipelines.storage.partials import PartialReader
@@ -235,11 +242,15 @@ def environment_flags(environment: Environment, worker: str, progress: Path) -> 
     return ["--environment_type=PROCESS", f"--environment_config={json.dumps(process)}"]
 
 
-def check_shared(engine: Engine) -> None:
-    """Have a worker read a file of the scratch folder and write another: it must be the driver's.
+def probe_workers(engine: Engine, warn: Callable[[str], None]) -> None:
+    """Have workers read a file of the scratch folder and write others: folder and versions must be the driver's.
+
+    Args:
+        engine: an engine that is open.
+        warn: called with a sentence about every difference of versions that does not matter to tables.
 
     Raises:
-        EngineError: a worker sees another folder, or has no corpus-audit.
+        EngineError: a worker sees another folder, has no corpus-audit, or other versions of what computes.
     """
     folder, secret = engine.scratch / "probe", secrets.token_hex(8)
     folder.mkdir()
@@ -247,23 +258,36 @@ def check_shared(engine: Engine) -> None:
     engine.perform(
         ProbeWorker(secret), [ProbeTask(folder, number) for number in range(engine.workers)], [1] * engine.workers
     )
-    if len(read_answers(folder)) != engine.workers:
+    answers = read_answers(folder)
+    if len(answers) != engine.workers:
         raise EngineError(f"what workers write into {folder} is not seen here: mount it under the same path")
+    differences = version_differences(answers, Answer.here())
+    if differences.refused:
+        raise EngineError(f"{'; '.join(differences.refused)}: install the same versions on both sides")
+    for text in differences.tolerated:
+        warn(text)
     shutil.rmtree(folder)
 
 
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
 @contextmanager
-def open_engine(options: EngineOptions, workers: int, scratch: Path) -> Iterator[Engine]:
+def open_engine(
+    options: EngineOptions, workers: int, scratch: Path, warn: Callable[[str], None] = _ignore
+) -> Iterator[Engine]:
     """The engine that options name, for as long as the block lasts.
 
     Args:
         options: which, and how.
         workers: threads of an embedded engine.
         scratch: a folder in an output folder, that the workers can see; one run at a time uses an output folder.
+        warn: called with what is doubtful of the engine's workers, and forbids no run.
 
     Raises:
         UsageError: a flag for Beam that does not exist, or something is missing that the engine needs.
-        EngineError: the engine cannot be reached.
+        EngineError: the engine cannot be reached, or its workers see other files or have other versions.
     """
     if isinstance(options, EmbeddedOptions):
         check_flags(options.beam_flags)
@@ -272,13 +296,13 @@ def open_engine(options: EngineOptions, workers: int, scratch: Path) -> Iterator
     if isinstance(options, SparkOptions):
         check_flags(options.beam_flags, () if options.endpoint == "embed" else engine_flags(options.endpoint))
         engine: Engine = SparkEngine(options.parallelism, scratch, options)
-        check_shared(engine)
+        probe_workers(engine, warn)
         yield engine
         return
     if isinstance(options, DataflowOptions):
         check_flags(options.beam_flags)
         engine = DataflowEngine(options.parallelism, scratch, options)
-        check_shared(engine)
+        probe_workers(engine, warn)
         yield engine
         return
     with job_service(options) as service:

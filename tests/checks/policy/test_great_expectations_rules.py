@@ -1,8 +1,7 @@
-"""Every way in which nothing can be judged, through Great Expectations itself."""
+"""The export for users of Great Expectations: through itself, what cannot be judged never passes there either."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import socket
 import sys
@@ -13,49 +12,51 @@ from typing import Any
 import great_expectations as gx
 import pytest
 
-from corpus_audit.checks.policy import great_expectations_rules, second_opinion
-from corpus_audit.checks.policy.great_expectations_rules import evaluate
-from corpus_audit.checks.policy.judge import References, SecondOpinion, judge, recompute
+from corpus_audit.checks.policy import great_expectations_export, great_expectations_rules
+from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
+from corpus_audit.checks.policy.great_expectations_rules import Evaluation, evaluate
+from corpus_audit.checks.policy.judge import References, judge, recompute
 from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.model import load_report
-from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Reference, Results, Status, Verdict
-from corpus_audit.schemas.spec.policy_file import LoadedPolicy
-from tests.checks.policies import fact, facts, figure, metrics, policy, rule, waiver
+from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Reference, Status, Verdict
+from tests.checks.policies import fact, facts, figure, metrics, policy, rule
 from tests.checks.policy.test_judge import NOT_PASSING
 from tests.checks.report.synthetic import build_run
 
 TODAY = date(2026, 11, 25)
 
 
-def through_gx(rules: LoadedPolicy, *rows: dict[str, Any], references: References | None = None) -> Results:
-    known = references or References()
-    table = metrics(*rows)
-    opinions = evaluate(rules, table, known.figures).opinions
-    return judge(rules, table, facts(), known, TODAY, opinions)
+def statuses(evaluation: Evaluation) -> dict[str, dict[str, str]]:
+    """Rule id -> slice -> status, as Great Expectations' own results say; of a rule that crashed, nothing."""
+    return {
+        one["expectation_config"]["kwargs"]["policy_id"]: {
+            row["slice"]: row["status"] for row in one["result"].get("details", {}).get("slices", ())
+        }
+        for one in evaluation.validation["results"]
+    }
 
 
 @pytest.mark.parametrize("case", NOT_PASSING)
 def test_what_cannot_be_judged_never_passes(case: str) -> None:
     rows, more, status, reason = NOT_PASSING[case]
     rules = policy(rule(**more))
-    results = through_gx(rules, *rows)
-    (found,) = [one for one in results.judgements if one.rule == "r"]
-    # An ``error`` could be a disagreement: the reason says that it is not.
-    assert (found.status, found.reason, results.verdict) == (status, reason, Verdict.NONE)
-    (opinion,) = evaluate(rules, metrics(*rows), {}).opinions.values()
-    assert set(opinion.statuses.values()) == {status}
+    results = judge(rules, metrics(*rows), facts(), References(), TODAY)
+    (judged,) = [one for one in results.judgements if one.rule == "r"]
+    assert (judged.status, judged.reason, results.verdict) == (status, reason, Verdict.NONE)
+    evaluation = evaluate(rules, metrics(*rows), {})
+    (result,) = evaluation.validation["results"]
+    (said,) = result["result"]["details"]["slices"]
+    assert (said["status"], said["reason"]) == (status, reason)
+    assert not result["success"] and not evaluation.validation["success"]
 
 
 def test_rules_that_differ_only_in_id_are_both_judged() -> None:
-    found = evaluate(policy(rule("a"), rule("b")), metrics(fact(value=0.9)), {})
-    assert {id_: dict(one.statuses) for id_, one in found.opinions.items()} == {
-        "a": {"all": Status.FAIL},
-        "b": {"all": Status.FAIL},
-    }
-    assert [one["expectation_config"]["kwargs"]["policy_id"] for one in found.validation["results"]] == ["a", "b"]
+    evaluation = evaluate(policy(rule("a"), rule("b")), metrics(fact(value=0.9)), {})
+    assert statuses(evaluation) == {"a": {"all": Status.FAIL}, "b": {"all": Status.FAIL}}
+    assert list(statuses(evaluation)) == ["a", "b"]
 
 
-def test_a_crashed_check_is_an_error_of_its_rule_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_crashes_in_great_expectations_fails_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     real = great_expectations_rules.rule_judgements
 
     def crash(one: Any, *given: Any) -> Any:
@@ -64,36 +65,11 @@ def test_a_crashed_check_is_an_error_of_its_rule_alone(monkeypatch: pytest.Monke
         return real(one, *given)
 
     monkeypatch.setattr(great_expectations_rules, "rule_judgements", crash)
-    results = through_gx(policy(rule("a"), rule("b"), rule("c")), fact())
-    assert [(one.rule, one.status.value) for one in results.judgements if one.kind == "rule"] == [
-        ("a", "pass"), ("b", "error"), ("c", "pass"),
-    ]  # fmt: skip
-    assert next(one for one in results.judgements if one.rule == "b").reason == "The check crashed: out of luck."
-    assert results.verdict is Verdict.NONE
-
-
-@pytest.mark.parametrize(
-    ("opinions", "reason"),
-    [
-        ({}, "Great Expectations returned no result for the rule."),
-        ({"r": SecondOpinion({"all": Status.WARN})}, "Great Expectations says warn here, the evaluator pass."),
-        ({"r": SecondOpinion({})}, "Great Expectations judged other slices than these."),
-        (
-            {"r": SecondOpinion({"all": Status.PASS, "domain=a": Status.PASS})},
-            "Great Expectations judged other slices than these.",
-        ),
-    ],
-)
-def test_two_evaluators_that_differ_are_an_error(opinions: dict[str, SecondOpinion], reason: str) -> None:
-    results = judge(policy(rule()), metrics(fact()), facts(), References(), TODAY, opinions)
-    (found,) = [one for one in results.judgements if one.rule == "r"]
-    assert (found.status, found.reason) == (Status.ERROR, reason)
-
-
-def test_a_waiver_covers_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = policy(rule(), waivers=[waiver()])
-    results = judge(rules, metrics(fact(value=0.7)), facts(), References(), TODAY, {})
-    assert results.verdict is Verdict.NONE and results.waivers[0].state == "unused"
+    evaluation = evaluate(policy(rule("a"), rule("b"), rule("c")), metrics(fact()), {})
+    assert [one["success"] for one in evaluation.validation["results"]] == [True, False, True]
+    assert statuses(evaluation)["b"] == {}
+    crashed = evaluation.validation["results"][1]["exception_info"]
+    assert crashed == {"raised_exception": True, "exception_message": "out of luck."}
 
 
 HOSTILE = (
@@ -109,9 +85,11 @@ def test_slices_are_text_and_nothing_else() -> None:
     rules = policy(rule(slice="domain=*", reference={"kind": "last_signed", "compare": "difference"}))
     reference = Reference(kind="last_signed", run="x", compare="difference", value=0.1, low=0.1, high=0.1)
     references = References({("r", name): reference for name in HOSTILE})
-    results = through_gx(rules, *(fact(slice_=name, value=0.9) for name in HOSTILE), references=references)
-    found = {one.slice: one.status for one in results.judgements if one.rule == "r"}
-    assert found == dict.fromkeys(HOSTILE, Status.FAIL)
+    table = metrics(*(fact(slice_=name, value=0.9) for name in HOSTILE))
+    results = judge(rules, table, facts(), references, TODAY)
+    judged = {one.slice: one.status for one in results.judgements if one.rule == "r"}
+    assert judged == dict.fromkeys(HOSTILE, Status.FAIL)
+    assert statuses(evaluate(rules, table, references.figures)) == {"r": judged}
 
 
 def test_the_suite_can_be_taken_elsewhere() -> None:
@@ -128,17 +106,35 @@ def test_the_suite_can_be_taken_elsewhere() -> None:
     assert result.success and len(result.results) == 2
 
 
-def test_a_process_that_fails_leaves_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("echo 'no such luck' >&2; exit 3", "no such luck"),
+        ("exit 3", "it ended with code 3"),
+        ("exec sleep 60", "sleep"),
+    ],
+)
+def test_a_process_that_fails_or_is_slow_leaves_no_export(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, problem: str
+) -> None:
     failing = tmp_path / "python"
-    failing.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 3\n")
+    failing.write_text(f"#!/bin/sh\n{script}\n")
     failing.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(failing))
-    asked = second_opinion.ask(policy(rule()), tmp_path, {})
-    assert asked.opinions["r"].error == "Great Expectations could not be run: no such luck."
-    asked.write(tmp_path)
+    if problem == "sleep":
+        monkeypatch.setattr(great_expectations_export, "TIMEOUT", 0.2)
+        problem = f"it took longer than {great_expectations_export.TIMEOUT:g} s"
+    with GreatExpectationsExport() as export:
+        said = export.write(policy(rule()), tmp_path, {})
+    assert said == f"The run has no folder gx, Great Expectations failed: {problem}. Its verdict stands."
     assert not (tmp_path / "gx").exists()
-    results = judge(policy(rule()), metrics(fact()), facts(), References(), TODAY, asked.opinions)
-    assert results.verdict is Verdict.NONE
+    assert export._process is not None and export._process.poll() is not None
+
+
+def test_a_process_that_cannot_be_started_leaves_no_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with GreatExpectationsExport() as export:
+        assert "No such file or directory" in export.write(policy(rule()), tmp_path, {})
 
 
 NO_SOCKETS = """\
@@ -160,17 +156,14 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    importlib.reload(second_opinion)
     folder = build_run(tmp_path / "run")
     run = json.loads((folder / "run.json").read_bytes())
     rules = policy(rule(metric="duplicate_share_documents"), coverage={"whole": False})
-    asked = second_opinion.ask(rules, folder, {})
-    assert asked.opinions["r"].statuses, asked.opinions
-    table = load_table(folder)
-    results = judge(rules, table, run, References(), TODAY, asked.opinions)
+    results = judge(rules, load_table(folder), run, References(), TODAY)
     (folder / RESULTS_FILE).write_bytes(results.to_json())
     (folder / POLICY_FILE).write_bytes(rules.data)
-    asked.write(folder)
+    with GreatExpectationsExport() as export:
+        assert export.write(rules, folder, {}) == ""
     assert json.loads((folder / "gx" / "validation.json").read_bytes())["statistics"]["evaluated_expectations"] == 1
     assert "duplicate_share_documents" in render_html(load_report(folder))
     assert recompute(folder).to_json() == results.to_json()

@@ -181,8 +181,10 @@ def test_a_waiver_under_which_nothing_fails_warns() -> None:
     assert of(results, "waiver:W-1").reason == "Nothing fails that waiver W-1 covers. It is for rule r."
 
 
-def test_a_waiver_covers_no_missing_figure() -> None:
-    assert judged(fact("other"), waivers=[waiver()]).verdict is Verdict.NONE
+@pytest.mark.parametrize("row", [fact("other"), fact(value=float("nan"))])
+def test_a_waiver_covers_no_missing_figure_and_no_error(row: dict[str, Any]) -> None:
+    results = judged(row, waivers=[waiver()])
+    assert results.verdict is Verdict.NONE and results.waivers[0].state == "unused"
 
 
 @pytest.mark.parametrize("broken", ["status", "absent", "incomplete", "sampled", "manifest", "benchmarks"])

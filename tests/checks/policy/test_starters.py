@@ -12,7 +12,7 @@ from corpus_audit.checks.policy.metric_catalogue import KNOWN
 from corpus_audit.checks.policy.starters import STARTERS, starter_path, starter_text
 from corpus_audit.schemas.run.results import Reference, Verdict
 from corpus_audit.schemas.spec.policy_file import load_policy, read_policy
-from tests.checks.policies import fact, facts, figure, metrics
+from tests.checks.policies import fact, facts, figure, metrics, policy, rule
 
 SIZES = (
     fact("dead_letter_share", value=0.0),
@@ -74,3 +74,20 @@ def test_a_corpus_that_is_bad_fails() -> None:
 
 def test_metrics_are_known_once_and_in_order() -> None:
     assert list(KNOWN) == sorted(KNOWN) and all(name == one.name for name, one in KNOWN.items())
+
+
+@pytest.mark.parametrize(
+    ("metric", "slice_", "doubted"),
+    [
+        ("contamination_copy_recall", "copy=verbatim,rule=gpt3", False),
+        ("contamination_copy_recall", "rule=gpt3", True),
+        ("semantic_share", "benchmark=exam", False),
+        ("semantic_share", "domain=web", True),
+        ("domain_share_tokens", "language=en", False),
+        ("domain_share_tokens", "all", True),
+        ("kept_share", "baseline=last,domain=web", False),
+    ],
+)
+def test_a_slice_of_another_shape_is_doubted(metric: str, slice_: str, doubted: bool) -> None:
+    found = doubts(policy(rule(metric=metric, slice=slice_)), date(2026, 11, 25))
+    assert [f"slices of {metric} look like" in one.message for one in found] == [True] * doubted

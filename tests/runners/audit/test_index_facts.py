@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.embeddings.index.files import read_facts
+from corpus_audit.pipelines.figures.index_metrics import embedding_metrics
 from corpus_audit.pipelines.storage.run_directory import StagedRun
-from corpus_audit.runners.audit.index_facts import add_index, embedding_metrics
+from corpus_audit.runners.audit.index_facts import add_index
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_DRIFT, EMBEDDING_TABLES, SEMANTIC

@@ -1,0 +1,108 @@
+"""A judged run's rules for users of Great Expectations: suite and results in its folder ``gx``, written by itself.
+
+Great Expectations runs in a child process, because importing it costs seconds and 200 MB, it keeps a global project,
+and whatever happens to it must not touch the run. It evaluates the rules with our own code, so its results can neither
+confirm nor change a verdict: without them the run lacks an export and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.results import Reference
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy
+
+GX_FOLDER = "gx"
+"""In a run directory: `suite.json` and `validation.json`."""
+
+TIMEOUT = 300.0
+"""Seconds from the request on; 5,000 rules take about 30."""
+
+
+class GreatExpectationsExport:
+    """The child process, which imports Great Expectations while the run goes on; a context manager that ends it.
+
+    A process whose parent is killed reads the end of its input and leaves.
+    """
+
+    def __init__(self) -> None:
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._problem = "it was not started"
+
+    def __enter__(self) -> GreatExpectationsExport:
+        self._scratch = tempfile.TemporaryDirectory()  # it leaves a folder for documentation pages in TMPDIR
+        more = {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore", "TMPDIR": self._scratch.name}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "corpus_audit.checks.policy.great_expectations_rules"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | more,
+            )
+        except OSError as error:
+            self._problem = str(error)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            with self._process:  # which closes its pipes and waits for its end
+                self._process.kill()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def write(self, policy: LoadedPolicy, run: Path, references: Mapping[tuple[str, str], Reference]) -> str:
+        """Evaluate the rules and write suite and results into a run directory; waits for the child process.
+
+        Args:
+            policy: the rules.
+            run: the run directory, staged, whose table of metrics is evaluated.
+            references: what figures are compared with, by rule and slice.
+
+        Returns:
+            Why nothing was written, a sentence; empty if both files were.
+        """
+        request = {
+            "policy": policy.data.decode(),
+            "run": str(run),
+            "references": [
+                {"rule": rule, "slice": slice_, "reference": reference.model_dump(mode="json")}
+                for (rule, slice_), reference in references.items()
+            ],
+        }
+        try:
+            answer = strict_json.loads(self._answer(strict_json.dumps(request)))
+            files = {f"{name}.json": strict_json.dumps(answer[name], indent=1) for name in ("suite", "validation")}
+            (run / GX_FOLDER).mkdir()
+            for name, data in files.items():
+                (run / GX_FOLDER / name).write_bytes(data + b"\n")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problem = str(error).strip()[:200].rstrip(".")
+            return f"The run has no folder {GX_FOLDER}, Great Expectations failed: {problem}. Its verdict stands."
+        return ""
+
+    def _answer(self, request: bytes) -> bytes:
+        if self._process is None:
+            raise ValueError(self._problem)
+        try:
+            answer, stderr = self._process.communicate(request, TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"it took longer than {TIMEOUT:g} s") from None
+        if self._process.returncode:
+            raise ValueError(_last_line(stderr) or f"it ended with code {self._process.returncode}")
+        return answer
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,65 @@
+"""How a metric is declared: its name, what it says, its unit, its slices and its bounds.
+
+Every module that computes metrics holds a tuple ``DECLARATIONS`` of all that it can produce.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Slices = Literal[
+    "all",
+    "domains",
+    "facets",
+    "reasons",
+    "baselines",
+    "baselines and domains",
+    "benchmarks",
+    "whole benchmarks",
+    "rules",
+    "copies",
+]
+"""Of what a metric is computed: of everything, of every domain, and so on."""
+
+SLICE_EXAMPLES: dict[Slices, str] = {
+    "all": "all",
+    "domains": "all, or domain=<value>",
+    "facets": "<facet>=<value>, such as domain=web",
+    "reasons": "all, or reason=<reason>",
+    "baselines": "baseline=<label>",
+    "baselines and domains": "baseline=<label>, or baseline=<label>,domain=<value>",
+    "benchmarks": "benchmark=<name>,rule=<rule>",
+    "whole benchmarks": "benchmark=<name>",
+    "rules": "rule=<rule>",
+    "copies": "copy=<kind of copy>,rule=<rule>",
+}
+"""How the slices look in the table of metrics, for people."""
+
+SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
+    "all": (("all",),),
+    "domains": (("all",), ("domain",)),
+    "reasons": (("all",), ("reason",)),
+    "baselines": (("baseline",),),
+    "baselines and domains": (("baseline",), ("baseline", "domain")),
+    "benchmarks": (("benchmark", "rule"),),
+    "whole benchmarks": (("benchmark",),),
+    "rules": (("rule",),),
+    "copies": (("copy",),),
+}
+"""The keys that a slice can have, as `schemas.spec.slices.parts` reads them; not of facets: audits name those."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDeclaration:
+    """A metric: its name, what it says, its unit, for which slices it is computed, and its 95 % bounds.
+
+    ``fact``: its bounds are its value, or null where a sample cannot bound it; ``interval``: it has bounds where the
+    data allow them; ``none``: never.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    slices: Slices
+    bounds: Literal["fact", "interval", "none"]
