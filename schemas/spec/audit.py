@@ -25,7 +25,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class Model(BaseModel):
     """Base of every part of the spec."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # run.json holds the spec, and JSON has neither NaN nor infinities.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SnapshotSpec(Model):
