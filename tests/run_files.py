@@ -108,9 +108,14 @@ def early_run_json(**changes: Any) -> dict[str, Any]:
     return whole
 
 
+def record_of(value: dict[str, Any]) -> RunFile:
+    """The record of some JSON."""
+    return parse_run_file(strict_json.dumps(value))
+
+
 def run_record(**changes: Any) -> RunFile:
-    """The same as a record."""
-    return parse_run_file(strict_json.dumps(run_json(**changes)))
+    """`run_json` as a record."""
+    return record_of(run_json(**changes))
 
 
 def write_run_json(folder: Path, **changes: Any) -> None:

@@ -277,8 +277,11 @@ def parse_run_file(data: bytes, source: str = RUN_FILE) -> RunFile:
     except strict_json.StrictJsonError as error:
         raise StoreError(f"{source} cannot be read: {error}. Run the audit again.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StoreError(
-            f"{source}: {where}: {first['msg']}. It is damaged or was written by another version."
-        ) from None
+        problem = first_problem(error)
+        raise StoreError(f"{source}: {problem}. It is damaged or was written by another version.") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The path of the first key that is wrong, and why it is."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}"

@@ -14,9 +14,10 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from corpus_audit.checks.report.profile.labels import duplicate_label, length_label, share_label
-from corpus_audit.checks.report.profile.records import Coverage, DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
+from corpus_audit.checks.report.profile.records import DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.schemas.run.run_file import RunCoverage
 
 LABELS = 27.0
 """Per cent of the width for row labels, unless a chart says otherwise."""
@@ -220,7 +221,7 @@ class Part:
     kind: str
 
 
-def coverage_parts(of: Coverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
+def coverage_parts(of: RunCoverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
     """What became of shards and of rows: counted, left out on purpose, lost."""
     shards = (
         Part("read now", of.shards_read, "part"),

@@ -19,6 +19,7 @@ from corpus_audit.checks.policy.judge import References, SecondOpinion, judge, r
 from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.model import load_report
 from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Reference, Results, Status, Verdict
+from corpus_audit.schemas.run.run_file import read_run_file
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule, waiver
 from tests.checks.policy.test_judge import NOT_PASSING
@@ -162,7 +163,7 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     importlib.reload(second_opinion)
     folder = build_run(tmp_path / "run")
-    run = json.loads((folder / "run.json").read_bytes())
+    run = read_run_file(folder)
     rules = policy(rule(metric="duplicate_share_documents"), coverage={"whole": False})
     asked = second_opinion.ask(rules, folder, {})
     assert asked.opinions["r"].statuses, asked.opinions

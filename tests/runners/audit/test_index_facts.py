@@ -11,10 +11,12 @@ from corpus_audit.embeddings.index.files import read_facts
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.index_facts import add_index, embedding_metrics
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.run.run_file import NoIndex, RunIndex
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_DRIFT, EMBEDDING_TABLES, SEMANTIC
 from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.embeddings.made import write_small_index
+from tests.run_files import run_record
 
 DRIFT = {
     "baseline": "aa", "documents_before": 300, "documents_after": 200, "auc": 0.7, "low": 0.6, "high": 0.8, "p": 0.01,
@@ -72,9 +74,9 @@ def test_figures_with_denominators_and_bounds():
 
 def test_the_index_of_the_snapshot_is_taken_over(tmp_path, staged):
     folder, *_ = write_small_index(tmp_path / "index")
-    facts = {"snapshot": {"digest": "cd" * 32}}
-    add_index(staged, facts, spec(), tmp_path)
-    assert facts["embedding"]["index"] == folder.name and facts["embedding"]["units"] == 12
+    facts = run_record(snapshot={"digest": "cd" * 32})
+    index = add_index(staged, facts, spec(), tmp_path).embedding
+    assert isinstance(index, RunIndex) and (index.index, index.units) == (folder.name, 12)
     pieces = read_facts(folder)
     for name, table in TABLES.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -98,9 +100,8 @@ def test_no_index_of_the_snapshot_is_said(tmp_path, staged):
     for made in (False, True):
         if made:
             write_small_index(tmp_path / "index")
-        facts = {"snapshot": {"digest": "99" * 32}}
-        add_index(staged, facts, spec(), tmp_path)
-        assert facts["embedding"]["index"] is None and "corpus-audit index" in facts["embedding"]["reason"]
+        index = add_index(staged, run_record(snapshot={"digest": "99" * 32}), spec(), tmp_path).embedding
+        assert isinstance(index, NoIndex) and "corpus-audit index" in index.reason
     assert len(staged.table("metrics")) == 0
 
 
