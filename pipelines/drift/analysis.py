@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.classifying import classifier_rows
-from corpus_audit.pipelines.drift.comparable import Reading, check_comparable
+from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
@@ -74,7 +74,7 @@ def drift(
         UsageError: the runs cannot be compared.
         StoreError: a table cannot be read.
     """
-    check_comparable(Reading.of(baseline.facts), Reading.of(current.facts), label)
+    check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     progress("turnover")
     documents = turnover(label, baseline, current)
     samples = DomainSamples.of(baseline, current, documents)

@@ -19,7 +19,7 @@ _READING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RunReading:
     """How a corpus was read, or will be: what the figures of a run depend on besides its shards.
 
     Attributes:
@@ -34,12 +34,12 @@ class Reading:
     sample_share: float
 
     @classmethod
-    def of(cls, run: RunFile) -> Reading:
+    def of(cls, run: RunFile) -> RunReading:
         """How a run was read."""
         return cls(run.tokenizer.sha256, run.tokenizer.name, run.spec, run.coverage.sample_share)
 
 
-def check_comparable(baseline: Reading, current: Reading, name: str) -> None:
+def check_comparable(baseline: RunReading, current: RunReading, name: str) -> None:
     """Refuse a baseline whose figures mean something else.
 
     Args:
@@ -82,7 +82,7 @@ def reading_key(run: RunFile) -> str:
 
     It covers what `check_comparable` asks for; of sampled audits it also holds the share that was read.
     """
-    reading = Reading.of(run)
+    reading = RunReading.of(run)
     read = {path: _at(reading.spec, path) for path in _READING}
     read |= {
         "tokenizer": reading.tokenizer_sha256,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from corpus_audit.pipelines.drift.analysis import drift
-from corpus_audit.pipelines.drift.comparable import Reading, check_comparable
+from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
 from corpus_audit.pipelines.drift.token_tables import TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
@@ -50,10 +50,10 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
         StoreError: a baseline is damaged.
     """
     found: list[Baseline] = []
-    current = Reading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
+    current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
     for wanted in spec.baselines:
         run = open_run(base / wanted.run)
-        check_comparable(Reading.of(run.facts), current, wanted.label)
+        check_comparable(RunReading.of(run.facts), current, wanted.label)
         if not run.facts.complete:
             raise UsageError(
                 f"the baseline {wanted.label} has no verdict ({run.facts.reasons[0]}): compare with a complete run"
@@ -117,7 +117,7 @@ def compare(
         UsageError: the runs cannot be compared.
         StoreError: a table cannot be read.
     """
-    check_comparable(Reading.of(baseline.facts), Reading.of(current.facts), label)
+    check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     shared = None
     for measuring, other in ((current, baseline), (baseline, current)):
         digest = documents_digest(other)

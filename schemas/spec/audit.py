@@ -25,8 +25,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class Model(BaseModel):
     """Base of every part of the spec."""
 
-    # run.json holds the spec, and JSON has neither NaN nor infinities.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class SnapshotSpec(Model):

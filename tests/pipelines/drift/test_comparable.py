@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.pipelines.drift.comparable import Reading, check_comparable
+from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.schemas.errors import UsageError
 from tests.run_files import record_of, run_json
 
@@ -34,7 +34,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def check(baseline: dict[str, Any], current: dict[str, Any]) -> None:
-    check_comparable(Reading.of(record_of(baseline)), Reading.of(record_of(current)), "last month")
+    check_comparable(RunReading.of(record_of(baseline)), RunReading.of(record_of(current)), "last month")
 
 
 @pytest.mark.parametrize(
