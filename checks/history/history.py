@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 
 from corpus_audit.checks.history.sqlite_index import HISTORY_FILE, is_damage, open_index, start_anew, transaction
 from corpus_audit.pipelines.drift.comparable import reading_key
-from corpus_audit.pipelines.storage.run_directory import RUN_FILE
 from corpus_audit.schemas.errors import AuditError, StoreError
 from corpus_audit.schemas.run.results import RESULTS_FILE, Verdict, read_results
+from corpus_audit.schemas.run.run_file import RUN_FILE, PublishedFile, read_run_file
 from corpus_audit.schemas.run.signoff import SIGNOFF_SUFFIX, SIGNOFFS
 
 METRICS_FILE = "tables/metrics.parquet"
@@ -265,18 +265,18 @@ def read_run(folder: Path) -> tuple[IndexedRun, pa.Table]:
         StoreError: a file is missing, damaged, or of another version.
     """
     try:
-        facts = json.loads((folder / RUN_FILE).read_bytes())
-        files, name = facts["files"], str(facts["name"])
+        facts = read_run_file(folder)
+        files = facts.files
         metrics = pq.read_table(pa.BufferReader(_checked(folder, METRICS_FILE, files)), page_checksum_verification=True)
         judged = read_results(_checked(folder, RESULTS_FILE, files)) if RESULTS_FILE in files else None
         run = IndexedRun(
             run=folder.name,
             time=_started(folder, files),
-            name=name,
-            snapshot=facts["snapshot"]["digest"],
-            tokenizer=facts["tokenizer"]["sha256"],
+            name=facts.name,
+            snapshot=facts.snapshot.digest,
+            tokenizer=facts.tokenizer.sha256,
             reading=reading_key(facts),
-            complete=bool(facts["complete"]),
+            complete=facts.complete,
             verdict=None if judged is None else judged.verdict,
             policy=None if judged is None else judged.policy.sha256,
             signed=_signature(folder.parent, folder.name),
@@ -288,14 +288,14 @@ def read_run(folder: Path) -> tuple[IndexedRun, pa.Table]:
         raise StoreError(f"run {folder.name} is left out of the history: {type(error).__name__}: {error}") from error
 
 
-def _checked(folder: Path, name: str, files: dict[str, Any]) -> bytes:
+def _checked(folder: Path, name: str, files: dict[str, PublishedFile]) -> bytes:
     data = (folder / name).read_bytes()
-    if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
+    if hashlib.sha256(data).hexdigest() != files[name].sha256:
         raise StoreError(f"{name} is not the file that {RUN_FILE} lists")
     return data
 
 
-def _started(folder: Path, files: dict[str, Any]) -> str | None:
+def _started(folder: Path, files: dict[str, PublishedFile]) -> str | None:
     """When the run started: by its timings, else by its name."""
     if TIMINGS_FILE in files:
         given = str(json.loads(_checked(folder, TIMINGS_FILE, files))["started"])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -20,9 +20,10 @@ from corpus_audit.checks.history.history import History
 from corpus_audit.checks.policy.judge import References, Row, rows_by_slice
 from corpus_audit.checks.signoff.latest import last_signed as newest_signed
 from corpus_audit.pipelines.drift.comparable import reading_key
-from corpus_audit.pipelines.storage.run_directory import RUN_FILE, RunDirectory, open_run
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, open_run
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.run.results import RESULTS_FILE, LastSigned, PastJudgement, Reference, read_results
+from corpus_audit.schemas.run.run_file import RUN_FILE, RunFile
 from corpus_audit.schemas.spec.policy import Policy, ReferenceSpec
 from corpus_audit.schemas.spec.slices import Pattern
 
@@ -60,7 +61,7 @@ class EarlierRuns:
     """
 
     output: Path
-    facts: dict[str, Any]
+    facts: RunFile
     policy_base: Path | None
     audit_base: Path | None
     before: str | None = None
@@ -79,23 +80,23 @@ class EarlierRuns:
         raise Absent(f"There is no run {run}, neither beside the policy nor in the output folder.")
 
     def _baseline(self, label: str) -> RunDirectory:
-        known = {one["label"]: one for one in self.facts.get("baselines") or ()}
+        known = {one.label: one for one in self.facts.baselines}
         if not known:
             raise Absent("The audit names no baseline.")
         if label and label not in known:
             raise Absent(f"The audit names no baseline {label}.")
         wanted = known[label] if label else next(iter(known.values()))
-        spec = self.facts["spec"]["baseline"]
+        spec = self.facts.spec["baseline"]
         specs = spec if isinstance(spec, list) else [spec]
-        place = next(one["run"] for one in specs if one["label"] == wanted["label"])
+        place = next(one["run"] for one in specs if one["label"] == wanted.label)
         if self.audit_base is None:
-            raise Absent(f"The folder of baseline {wanted['label']} is not known here.")
-        for folder in (self.audit_base / place, self.audit_base / place / wanted["run"]):
-            if (folder / "run.json").is_file():
+            raise Absent(f"The folder of baseline {wanted.label} is not known here.")
+        for folder in (self.audit_base / place, self.audit_base / place / wanted.run):
+            if (folder / RUN_FILE).is_file():
                 found = RunDirectory(folder)
-                if found.facts["run"] == wanted["run"]:
-                    return self._comparable(found, f"The baseline {wanted['label']}")
-        raise Absent(f"The run {wanted['run']} of baseline {wanted['label']} is gone.")
+                if found.facts.run == wanted.run:
+                    return self._comparable(found, f"The baseline {wanted.label}")
+        raise Absent(f"The run {wanted.run} of baseline {wanted.label} is gone.")
 
     def last_signed(self) -> tuple[RunDirectory, str]:
         """See `Earlier`; the sign-off is held against the ledger and the run, `verify` says whether it verifies."""
@@ -131,12 +132,10 @@ class EarlierRuns:
         return reading_key(self.facts)
 
     def _comparable(self, run: RunDirectory, what: str) -> RunDirectory:
-        if not run.facts["complete"]:
+        if not run.facts.complete:
             raise Absent(f"{what} is incomplete.")
-        if run.facts["tokenizer"]["sha256"] != self.facts["tokenizer"]["sha256"]:
+        if run.facts.tokenizer.sha256 != self.facts.tokenizer.sha256:
             raise Absent(f"{what} was counted with another tokenizer.")
-        if run.facts["format"] != self.facts["format"]:
-            raise Absent(f"{what} was counted by another version.")
         if reading_key(run.facts) != self._reading:
             raise Absent(f"{what} was read in another way (columns, filters, domains or sample).")
         return run
@@ -184,7 +183,7 @@ def _reference(
 ) -> Reference:
     if isinstance(runs, str):
         return Reference(kind=spec.kind, compare=spec.compare, reason=runs)
-    rows = {str(run.facts["run"]): row_of(run) for run in runs}
+    rows = {run.facts.run: row_of(run) for run in runs}
     if spec.kind == "band":
         return _band(spec, [row["value"] for row in rows.values() if not isinstance(row, str)])
     name, row = next(iter(rows.items()))
@@ -220,7 +219,7 @@ class _Tables:
 
     def row(self, run: RunDirectory, metric: str, slice_: str) -> Row | str:
         """The figure in a run, or why there is none."""
-        name = run.facts["run"]
+        name = run.facts.run
         if run.folder not in self._read:
             try:
                 if "tables/metrics.parquet" in run.damaged(("tables/metrics.parquet",)):
@@ -247,15 +246,15 @@ def last_signed(earlier: Earlier) -> LastSigned | None:
         metrics = rows_by_slice(run.table("metrics"), {"tokens"})
     except (Absent, AuditError, OSError):
         return None
-    coverage = run.facts["coverage"]
+    coverage = run.facts.coverage
     tokens = metrics.get("tokens", {}).get("all", [])
     return LastSigned(
-        run=run.facts["run"],
+        run=run.facts.run,
         envelope=envelope,
         snapshot=results.snapshot,
         policy=results.policy.sha256,
-        shards=coverage["shards"],
-        documents=coverage["documents"],
+        shards=coverage.shards,
+        documents=coverage.documents,
         tokens=int(tokens[0]["value"]) if len(tokens) == 1 and tokens[0]["value"] is not None else 0,
         judgements=tuple(
             PastJudgement(rule=one.rule, slice=one.slice, status=one.status, observed=one.observed)

@@ -7,7 +7,7 @@ the same page.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -16,6 +16,7 @@ from corpus_audit.pipelines.drift.comparable import reading_key
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.results import Bound, Judgement, Record, Results, Status, Verdict
+from corpus_audit.schemas.run.run_file import RunFile
 
 TRENDS_FILE = "trends.json"
 MOST_FIGURES = 12
@@ -66,7 +67,7 @@ class Trends(Record):
         return strict_json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + b"\n"
 
 
-def trends_of(output: Path, results: Results, facts: dict[str, Any]) -> Trends | None:
+def trends_of(output: Path, results: Results, facts: RunFile) -> Trends | None:
     """How the judged figures were in the last `MOST_RUNS` comparable runs; None if there is none of those.
 
     Figures that do not pass come first; there are at most `MOST_FIGURES`.

@@ -66,10 +66,10 @@ def load_evidence(run_dir: Path, report: ReportModel | None = None) -> Evidence:
     """
     model = report or load_report(run_dir)
     run = RunDirectory(run_dir)
-    facts = run.facts
     results = read_results(_read(run_dir, RESULTS_FILE)) if (run_dir / RESULTS_FILE).exists() else None
-    judged = results.judgements if results else tuple(integrity_judgements(facts, CoverageSpec(whole=False), None))
-    named = facts["spec"].get("policy")
+    judged = results.judgements if results else tuple(integrity_judgements(run.facts, CoverageSpec(whole=False), None))
+    named = run.facts.spec.get("policy")
+    manifest = run.facts.files.get("MANIFEST.sha256")
     rows = run.table("shards").select(["shard", "sha256", "bytes", "format"]).sort_by("shard")
     hashed = rows.filter(pc.is_valid(rows["sha256"])).slice(0, MOST_SHARDS)
     return Evidence(
@@ -78,7 +78,7 @@ def load_evidence(run_dir: Path, report: ReportModel | None = None) -> Evidence:
         judgements=judged,
         policy_path=named if isinstance(named, str) else POLICY_FILE,
         finished=_finished(run_dir),
-        manifest=str(facts["files"].get("MANIFEST.sha256", {}).get("sha256", "")),
+        manifest=manifest.sha256 if manifest else "",
         shards=tuple(Shard(*row.values()) for row in hashed.to_pylist()),
     )
 

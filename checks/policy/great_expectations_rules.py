@@ -30,7 +30,7 @@ from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
 from corpus_audit.checks.policy.judge import Row, Slices, rule_judgements
-from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.pipelines.storage.run_directory import read_run_table
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.results import Reference, Status
 from corpus_audit.schemas.spec.policy import Rule
@@ -266,7 +266,7 @@ def main() -> None:
         (one["rule"], one["slice"]): Reference.model_validate(one["reference"], strict=False)
         for one in request["references"]
     }
-    metrics = RunDirectory(Path(request["run"]), facts={}).table("metrics")
+    metrics = read_run_table(Path(request["run"]), "metrics")
     evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references)
     answer.write(strict_json.dumps({"suite": evaluation.suite, "validation": evaluation.validation}))
     answer.close()

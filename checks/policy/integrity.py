@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from corpus_audit.schemas.run.results import Judgement, Status
+from corpus_audit.schemas.run.run_file import RunCoverage, RunFile
 from corpus_audit.schemas.spec.policy import INTEGRITY_RULES, REQUIRED_MANIFEST, REQUIRED_WHOLE, CoverageSpec
 
 TITLES = {
@@ -25,7 +25,7 @@ _SINCE_LISTING = ("shard_loss", "unread_files")
 _NEXT = "Nothing can be judged before this holds: see the report's section on coverage, and run the audit again."
 
 
-def integrity_judgements(facts: dict[str, Any], wanted: CoverageSpec, line: int | None) -> Iterator[Judgement]:
+def integrity_judgements(facts: RunFile, wanted: CoverageSpec, line: int | None) -> Iterator[Judgement]:
     """Judgements of the integrity rules of a run.
 
     A rule that is broken means no verdict (``error``), as does one that run.json does not speak of (``missing``).
@@ -35,39 +35,36 @@ def integrity_judgements(facts: dict[str, Any], wanted: CoverageSpec, line: int 
         wanted: what the policy asks of coverage.
         line: where the policy asks for it.
     """
-    found = {str(rule.get("check")): rule for rule in facts.get("integrity") or () if isinstance(rule, dict)}
+    rules = {rule.check: rule for rule in facts.integrity}
     needed = [name for name in INTEGRITY_RULES if name not in ("contamination_self_check", *_SINCE_LISTING)]
-    if "listing" in facts:
+    if facts.listing is not None:
         needed += _SINCE_LISTING
-    if (facts.get("spec") or {}).get("benchmarks"):
+    if facts.spec.get("benchmarks"):
         needed.append("contamination_self_check")
     statuses = []
-    for name in (*needed, *(name for name in found if name not in needed)):
-        if name not in found:
+    for name in (*needed, *(name for name in rules if name not in needed)):
+        if name not in rules:
             status, reason = Status.MISSING, "run.json does not say whether it holds."
         else:
-            status = Status.PASS if found[name].get("status") == "pass" else Status.ERROR
-            reason = _sentence(str(found[name].get("detail", "")))
+            status = Status.PASS if rules[name].holds else Status.ERROR
+            reason = _sentence(rules[name].detail)
         statuses.append(status)
         yield _judgement(name, TITLES.get(name, name), status, reason)
-    if facts.get("complete") is not True and all(status is Status.PASS for status in statuses):
+    if not facts.complete and all(status is Status.PASS for status in statuses):
         yield _judgement("complete", "The run is complete", Status.ERROR, "run.json says that the run is incomplete.")
-    coverage = facts.get("coverage") or {}
     if wanted.whole:
-        status, reason = _whole(coverage)
+        status, reason = _whole(facts.coverage)
         yield _judgement(REQUIRED_WHOLE, "The whole corpus was read", status, reason, line)
     if wanted.manifest:
-        held = coverage.get("manifest") is True
+        held = facts.coverage.manifest
         reason = "The shards were held against a manifest." if held else "The audit names no manifest of its shards."
         status = Status.PASS if held else Status.MISSING
         yield _judgement(REQUIRED_MANIFEST, "Shards were held against a manifest", status, reason, line)
 
 
-def _whole(coverage: dict[str, Any]) -> tuple[Status, str]:
-    splits, counted = coverage.get("splits"), coverage.get("splits_counted")
-    if not isinstance(splits, int) or not isinstance(counted, int):
-        return Status.MISSING, "run.json does not say how much was read."
-    if counted != splits or coverage.get("sample_share") != 1.0:
+def _whole(coverage: RunCoverage) -> tuple[Status, str]:
+    splits, counted = coverage.splits, coverage.splits_counted
+    if counted != splits or coverage.sampled:
         return Status.INSUFFICIENT, f"{counted:,} of {splits:,} splits were read."
     return Status.PASS, f"All {splits:,} splits were read." if splits != 1 else "The one split was read."
 

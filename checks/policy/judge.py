@@ -31,6 +31,7 @@ from corpus_audit.schemas.run.results import (
     read_results,
     verdict_of,
 )
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.policy import Rule
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy, read_policy
 from corpus_audit.schemas.spec.slices import Pattern
@@ -54,7 +55,7 @@ class References:
 def judge(
     policy: LoadedPolicy,
     metrics: pa.Table,
-    facts: dict[str, Any],
+    facts: RunFile,
     references: References,
     today: date,
 ) -> Results:
@@ -82,9 +83,9 @@ def judge(
     judgements, waivers = apply_waivers([*integrity, *ruled], policy.policy.waivers, policy.waiver_lines, today)
     counts = Counter(judgement.status for judgement in judgements)
     return Results(
-        name=facts["name"],
-        run=facts["run"],
-        snapshot=facts["snapshot"]["digest"],
+        name=facts.name,
+        run=facts.run,
+        snapshot=facts.snapshot.digest,
         judged_on=today.isoformat(),
         policy=policy.facts,
         verdict=verdict_of(counts.elements()),

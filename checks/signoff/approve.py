@@ -129,8 +129,8 @@ def open_pending(folder: Path, trust: Trust, moment: datetime, strategy: str | N
     """
     folder = folder.resolve()
     run, run_digest = open_intact_run(folder)
-    if run.facts["run"] != folder.name:
-        raise UsageError(f"{folder} is the run {run.facts['run']}: a run keeps its folder's name")
+    if run.facts.run != folder.name:
+        raise UsageError(f"{folder} is the run {run.facts.run}: a run keeps its folder's name")
     results = signable_results(run)
     check_verdict(run, results)
     output = folder.parent

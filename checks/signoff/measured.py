@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from corpus_audit.checks.policy.judge import recompute
 from corpus_audit.checks.signoff.manifest import MANIFEST, merkle_root, signed_shards, total_bytes
 from corpus_audit.pipelines.sampling.plan import plan_of, strategies_of
-from corpus_audit.pipelines.storage.run_directory import RUN_FILE, RunDirectory
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreError, UsageError, VerificationError
 from corpus_audit.schemas.run import signoff
 from corpus_audit.schemas.run.results import (
@@ -24,6 +24,7 @@ from corpus_audit.schemas.run.results import (
     WaiverUse,
     read_results,
 )
+from corpus_audit.schemas.run.run_file import RUN_FILE
 from corpus_audit.schemas.run.signoff import DigestSet, Measured, Plan, Refusal, Subject
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
@@ -40,8 +41,8 @@ def signable_results(run: RunDirectory) -> Results:
         VerificationError: the results are of another run or policy, or are damaged.
     """
     results = run_results(run)
-    if not run.facts["complete"] or results.verdict is Verdict.NONE:
-        reasons = [*run.facts["reasons"], *(j.reason for j in results.judgements if j.status in UNJUDGED)]
+    if not run.facts.complete or results.verdict is Verdict.NONE:
+        reasons = [*run.facts.reasons, *(j.reason for j in results.judgements if j.status in UNJUDGED)]
         raise NoVerdictError(f"{run.folder.name} has no verdict and cannot be signed: {'; '.join(reasons[:3])}")
     if results.verdict is Verdict.FAIL:
         failed = [f"{j.rule} ({j.slice})" if j.slice else j.rule for j in results.judgements if j.status is Status.FAIL]
@@ -56,7 +57,7 @@ def run_results(run: RunDirectory) -> Results:
         NoVerdictError: the run was not judged by a policy.
         VerificationError: they are damaged, or of another run, snapshot or policy.
     """
-    files = run.facts["files"]
+    files = run.facts.files
     if RESULTS_FILE not in files or POLICY_FILE not in files:
         raise NoVerdictError(
             f"{run.folder.name} was not judged: it holds no {RESULTS_FILE}; give the audit a policy and run it again"
@@ -66,7 +67,7 @@ def run_results(run: RunDirectory) -> Results:
     except (OSError, StoreError) as error:
         raise VerificationError(Refusal.RUN_RESULTS, f"{run.folder.name}: {error}") from None
     held = (results.run, results.snapshot, results.policy.sha256)
-    if held != (run.facts["run"], run.facts["snapshot"]["digest"], files[POLICY_FILE]["sha256"]):
+    if held != (run.facts.run, run.facts.snapshot.digest, files[POLICY_FILE].sha256):
         raise VerificationError(
             Refusal.RUN_RESULTS, f"{run.folder.name}: {RESULTS_FILE} is of another run, snapshot or policy"
         )
@@ -96,7 +97,7 @@ def check_verdict(run: RunDirectory, results: Results) -> None:
 
 def subjects(run: RunDirectory, run_digest: str) -> tuple[Subject, ...]:
     """The statement's subjects."""
-    digests = {name: run.facts["files"][name]["sha256"] for name in SUBJECTS if name != RUN_FILE}
+    digests = {name: run.facts.files[name].sha256 for name in SUBJECTS if name != RUN_FILE}
     digests[RUN_FILE] = run_digest
     return tuple(Subject(name=name, digest=DigestSet(sha256=digests[name])) for name in SUBJECTS)
 
@@ -115,30 +116,30 @@ def measured(run: RunDirectory, results: Results, strategy: str | None) -> Measu
         StoreError: a table cannot be read.
     """
     facts = run.facts
-    coverage = facts["coverage"]
+    coverage = facts.coverage
     shards = signed_shards(run)
     duplicates = run.table("duplicates")
     tokens = pc.sum(duplicates.filter(pc.equal(duplicates["domain"], ALL_DOMAINS))["tokens"]).as_py() or 0
     return Measured(
         verdict="PASSED_WITH_WAIVERS" if results.counts.get(Status.WAIVED) else "PASSED",
-        run=facts["run"],
+        run=facts.run,
         corpus=signoff.Corpus(
-            name=facts["name"],
-            snapshot=facts["snapshot"]["digest"],
+            name=facts.name,
+            snapshot=facts.snapshot.digest,
             shards=str(len(shards)),
             bytes=str(total_bytes(shards)),
-            documents=str(coverage["documents"]),
+            documents=str(coverage.documents),
             tokens=str(tokens),
-            tokenizer=DigestSet(sha256=facts["tokenizer"]["sha256"]),
+            tokenizer=DigestSet(sha256=facts.tokenizer.sha256),
             merkle=signoff.Merkle(algorithm="rfc6962-sha256", root=merkle_root(shards)),
         ),
         coverage=signoff.Coverage(
-            shards_read=str(coverage["shards_read"] + coverage["shards_cached"]),
-            rows=str(coverage["rows"]),
-            documents=str(coverage["documents"]),
-            dead_letters=str(coverage["dead_letters"]),
-            filtered=str(coverage["filtered"]),
-            sampled=coverage["sample_share"] < 1,
+            shards_read=str(coverage.shards_used),
+            rows=str(coverage.rows),
+            documents=str(coverage.documents),
+            dead_letters=str(coverage.dead_letters),
+            filtered=str(coverage.filtered),
+            sampled=coverage.sampled,
         ),
         policy=signoff.Policy(
             name=results.policy.name,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-from corpus_audit.pipelines.storage.run_directory import RUN_FILE, RunDirectory
-from corpus_audit.schemas.errors import VerificationError
-from corpus_audit.schemas.run import strict_json
+from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.errors import StoreError, VerificationError
+from corpus_audit.schemas.run.run_file import RUN_FILE, parse_run_file
 from corpus_audit.schemas.run.signoff import Refusal
 
 
@@ -30,12 +29,10 @@ def open_intact_run(folder: Path, expected: str | None = None) -> tuple[RunDirec
     if expected is not None and digest != expected:
         raise VerificationError(Refusal.RUN_DIGEST, f"{folder / RUN_FILE} is not the one that was signed")
     try:
-        facts = strict_json.loads(data)
-        files: dict[str, Any] = facts["files"]
-        listed = {name: (str(known["sha256"]), int(known["bytes"])) for name, known in files.items()}
-    except (strict_json.StrictJsonError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VerificationError(Refusal.RUN_FILES, f"{folder / RUN_FILE} is not a run's record: {error}") from None
-    _check(folder, listed)
+        facts = parse_run_file(data, str(folder / RUN_FILE))
+    except StoreError as error:
+        raise VerificationError(Refusal.RUN_FILES, f"this is not a run's record: {error}") from None
+    _check(folder, {name: (known.sha256, known.bytes) for name, known in facts.files.items()})
     return RunDirectory(folder, facts), digest
 
 

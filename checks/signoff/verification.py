@@ -283,7 +283,7 @@ def _mismatch(what: str) -> NoReturn:
 
 def _unread(run: RunDirectory) -> dict[str, str]:
     """The files that the audit saw and did not read: name -> reason."""
-    if "tables/unread_files.parquet" not in run.facts["files"]:
+    if "tables/unread_files.parquet" not in run.facts.files:
         return {}
     table = run.table("unread_files")
     return dict(zip(table["file"].to_pylist(), table["reason"].to_pylist(), strict=True))
@@ -328,5 +328,5 @@ class _Place:
         ignored = tuple(
             f"{corpus}{pattern[len(before) :]}" if pattern.startswith(f"{before}/") else pattern for pattern in ignore
         )
-        format_ = run.facts["spec"].get("snapshot", {}).get("format", "auto")
+        format_ = run.facts.spec.get("snapshot", {}).get("format", "auto")
         return cls(corpus, SnapshotSpec(paths=there, format=format_, ignore=ignored))

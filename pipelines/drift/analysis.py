@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.classifying import classifier_rows
-from corpus_audit.pipelines.drift.comparable import check_comparable
+from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
@@ -71,22 +71,22 @@ def drift(
         UsageError: the runs cannot be compared.
         StoreError: a table cannot be read.
     """
-    check_comparable(baseline.facts, current.facts, label)
+    check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     progress("turnover")
     documents = turnover(label, baseline, current)
     samples = DomainSamples.of(baseline, current, documents)
     kept = int(documents["kept"][0].as_py())
     shared = shared or _implied(baseline, current, documents)
     known = shared is not None or kept == 0
-    vocabulary = max(int(run.facts["tokenizer"]["vocabulary"]) for run in (baseline, current))
+    vocabulary = max(run.facts.tokenizer.vocabulary for run in (baseline, current))
     contrasts = Contrasts(
         _tables(baseline),
         _tables(current),
         shared,
         samples.totals if known else (*samples.totals[:2], {}),
         vocabulary,
-        current.facts["cluster"] is not None,
-        all(run.facts["token_groups"] == "domain" for run in (baseline, current)),
+        current.facts.cluster is not None,
+        all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
     examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
     found = _Found()
@@ -200,7 +200,7 @@ def _implied(baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) 
     """
     if not any(turnover["added"].to_pylist()):
         return _tables(current)
-    if not any(turnover["removed"].to_pylist()) and current.facts["cluster"] is None:
+    if not any(turnover["removed"].to_pylist()) and current.facts.cluster is None:
         return _tables(baseline)
     return None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.run_file import RunFile
 
 _READING = {
     "document.text": "the text field",
@@ -16,29 +18,50 @@ _READING = {
 }
 
 
-def check_comparable(baseline: dict[str, Any], current: dict[str, Any], name: str) -> None:
+@dataclass(frozen=True, slots=True)
+class RunReading:
+    """How a corpus was read, or will be: what the figures of a run depend on besides its shards.
+
+    Attributes:
+        tokenizer_sha256, tokenizer_name: of the tokenizer.
+        spec: the audit file as `run.json` holds it.
+        sample_share: share of the splits that are read.
+    """
+
+    tokenizer_sha256: str
+    tokenizer_name: str
+    spec: dict[str, Any]
+    sample_share: float
+
+    @classmethod
+    def of(cls, run: RunFile) -> RunReading:
+        """How a run was read."""
+        return cls(run.tokenizer.sha256, run.tokenizer.name, run.spec, run.coverage.sample_share)
+
+
+def check_comparable(baseline: RunReading, current: RunReading, name: str) -> None:
     """Refuse a baseline whose figures mean something else.
 
     Args:
-        baseline, current: the facts of the runs (run.json).
+        baseline, current: how the corpora were read.
         name: what the user calls the baseline.
 
     Raises:
         UsageError: the tokenizers or the ways of reading differ, or one of them is a sampled audit.
     """
-    one, two = baseline["tokenizer"], current["tokenizer"]
-    if one["sha256"] != two["sha256"]:
+    if baseline.tokenizer_sha256 != current.tokenizer_sha256:
         raise UsageError(
-            f"the baseline {name} was counted with another tokenizer ({one['name']}, sha256 {one['sha256'][:12]}) than "
-            f"the current snapshot ({two['name']}, sha256 {two['sha256'][:12]}): token counts cannot be compared; "
-            "audit the baseline again with the current tokenizer"
+            f"the baseline {name} was counted with another tokenizer ({baseline.tokenizer_name}, sha256 "
+            f"{baseline.tokenizer_sha256[:12]}) than the current snapshot ({current.tokenizer_name}, sha256 "
+            f"{current.tokenizer_sha256[:12]}): token counts cannot be compared; audit the baseline again with the "
+            "current tokenizer"
         )
     differing = [
-        f"{what} ({_at(baseline['spec'], path)!r} and {_at(current['spec'], path)!r})"
+        f"{what} ({_at(baseline.spec, path)!r} and {_at(current.spec, path)!r})"
         for path, what in _READING.items()
-        if _at(baseline["spec"], path) != _at(current["spec"], path)
+        if _at(baseline.spec, path) != _at(current.spec, path)
     ]
-    sources = [_domain_source(facts["spec"]) for facts in (baseline, current)]
+    sources = [_domain_source(reading.spec) for reading in (baseline, current)]
     if sources[0] != sources[1]:
         differing.append(f"the domain ({sources[0]!r} and {sources[1]!r})")
     if differing:
@@ -46,30 +69,26 @@ def check_comparable(baseline: dict[str, Any], current: dict[str, Any], name: st
             f"the baseline {name} was read in another way than the current snapshot: {', '.join(differing)} differ; "
             "audit the baseline again with the current settings"
         )
-    for facts, which in ((baseline, f"the baseline {name}"), (current, "the current run")):
-        if facts["coverage"]["sample_share"] < 1.0:
+    for reading, which in ((baseline, f"the baseline {name}"), (current, "the current run")):
+        if reading.sample_share < 1.0:
             raise UsageError(
                 f"{which} read a sample of its splits: which documents two samples share says nothing of the "
                 "snapshots; compare audits without `sample:`"
             )
-        if facts["format"] != 1:
-            raise UsageError(f"{which} has run format {facts['format']}, which this version does not know")
 
 
-def reading_key(facts: dict[str, Any]) -> str:
+def reading_key(run: RunFile) -> str:
     """SHA-256 of what the figures of a run depend on besides its corpus: equal for runs that may be compared.
 
     It covers what `check_comparable` asks for; of sampled audits it also holds the share that was read.
-
-    Args:
-        facts: the facts of the run (run.json).
     """
-    read = {path: _at(facts["spec"], path) for path in _READING}
+    reading = RunReading.of(run)
+    read = {path: _at(reading.spec, path) for path in _READING}
     read |= {
-        "tokenizer": facts["tokenizer"]["sha256"],
-        "domain": _domain_source(facts["spec"]),
-        "sample_share": facts["coverage"]["sample_share"],
-        "format": facts["format"],
+        "tokenizer": reading.tokenizer_sha256,
+        "domain": _domain_source(reading.spec),
+        "sample_share": reading.sample_share,
+        "format": run.format,
     }
     return hashlib.sha256(strict_json.dumps(read)).hexdigest()
 

@@ -91,7 +91,7 @@ def _primary(table: pa.Table) -> pa.Table:
 
 def _groups(run: RunDirectory, place: dict[str, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """(documents, tokens) by hash group of the clusters, int64 [GROUPS, G]; None where documents are the clusters."""
-    if run.facts["cluster"] is None:
+    if run.facts.cluster is None:
         return None
     table = _primary(run.table("cluster_groups"))
     group = table["group"].to_numpy().astype(np.int64) & (GROUPS - 1)

@@ -79,7 +79,7 @@ class BaselineKeys:
 
 def documents_digest(run: RunDirectory) -> str:
     """What identifies the documents and shards of a run, SHA-256 in hex; equal tables are equal files."""
-    documents = run.facts["files"]["tables/document_hashes.parquet"]["sha256"]
+    documents = run.facts.files["tables/document_hashes.parquet"].sha256
     return hashlib.sha256(json.dumps([documents, _shards(run)], sort_keys=True).encode()).hexdigest()
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.run.signoff import DigestSet, DomainPlan, Plan
 from corpus_audit.schemas.spec.sampling import SamplingSpec, UnimaxStrategy, strategy_name
 
 
-def plan_of(
-    facts: dict[str, Any], sampling: pa.Table, summaries: pa.Table, strategy: str, epoch_cap: float | None
-) -> Plan:
+def plan_of(facts: RunFile, sampling: pa.Table, summaries: pa.Table, strategy: str, epoch_cap: float | None) -> Plan:
     """The plan of one strategy.
 
     Args:
@@ -39,8 +37,8 @@ def plan_of(
     return Plan(
         strategy=strategy,
         kind=summary["kind"],
-        snapshot=facts["snapshot"]["digest"],
-        tokenizer=DigestSet(sha256=facts["tokenizer"]["sha256"]),
+        snapshot=facts.snapshot.digest,
+        tokenizer=DigestSet(sha256=facts.tokenizer.sha256),
         unit=units.pop(),
         tokens=repr(float(summary["budget"])),
         epoch_cap=None if epoch_cap is None else repr(float(epoch_cap)),
@@ -56,13 +54,13 @@ def plan_of(
     )
 
 
-def strategies_of(facts: dict[str, Any]) -> dict[str, float | None]:
+def strategies_of(facts: RunFile) -> dict[str, float | None]:
     """The strategies that an audit's own `sampling:` names, each with the cap on its epochs if it has one.
 
     Raises:
         StoreError: what `run.json` holds is no sampling section.
     """
-    section = facts["spec"].get("sampling")
+    section = facts.spec.get("sampling")
     if section is None:
         return {}
     try:

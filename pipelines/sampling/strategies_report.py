@@ -114,7 +114,7 @@ def check_sampling(spec: SamplingSpec, tokenizer: str, base: Path) -> None:
 
 def _open_target(folder: Path, tokenizer: str) -> RunDirectory:
     target = open_run(folder)
-    if target.facts["tokenizer"]["sha256"] != tokenizer:
+    if target.facts.tokenizer.sha256 != tokenizer:
         raise UsageError(
             f"dsir target {folder}: counted with another tokenizer than this corpus, so their token n-grams cannot be "
             "compared; run the target's audit with this one"
@@ -147,7 +147,7 @@ def _explicit(contents: Contents, strategy: WeightsStrategy, budget: float) -> _
 
 def _dsir(run: RunDirectory, contents: Contents, strategy: DsirStrategy, budget: float, base: Path) -> _Planned:
     folder = base / strategy.dsir.target
-    target_run = _open_target(folder, run.facts["tokenizer"]["sha256"])
+    target_run = _open_target(folder, run.facts.tokenizer.sha256)
     corpus, target = _corpus(run, contents), _corpus(target_run, Contents.of(target_run.table("duplicates")))
     if not len(target.sample):
         raise UsageError(f"dsir target {folder}: it holds no document")
@@ -298,7 +298,7 @@ def _unallocated(plan: _Planned) -> str | None:
 
 
 def _note(run: RunDirectory) -> str | None:
-    share = float(run.facts["coverage"]["sample_share"])
+    share = run.facts.coverage.sample_share
     if share >= 1:
         return None
     return f"the audit read {share:.1%} of the splits: unique tokens are those of the part that was read"

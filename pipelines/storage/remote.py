@@ -16,7 +16,6 @@ before it touches a file. Partials are content-addressed: writing one that is th
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -25,13 +24,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpus_audit.pipelines.reading.files.filesystems import client_errors, is_url, local_or_url, remote_filesystem
 from corpus_audit.pipelines.reading.snapshot.names import name_problem
 from corpus_audit.pipelines.storage.atomic import AtomicFile, atomic_write, publish_folder
-from corpus_audit.pipelines.storage.run_directory import LATEST, RUN_FILE, STAGING
+from corpus_audit.pipelines.storage.run_directory import LATEST, STAGING
 from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run.run_file import RUN_FILE, parse_run_file
 from corpus_audit.schemas.run.signoff import LEDGER, SIGNOFFS
 
 FORMAT = b"corpus-audit/remote/1\n"
@@ -168,20 +167,19 @@ class Remote:
         staged.mkdir(parents=True)
         record = self._read(f"runs/{name}/{RUN_FILE}")
         try:
-            files: dict[str, Any] = json.loads(record)["files"]
-            digests = {str(file): str(known["sha256"]) for file, known in files.items()}
-        except (ValueError, KeyError, TypeError) as error:
+            files = parse_run_file(record).files
+        except StoreError as error:
             raise StoreError(f"{self.url}/runs/{name}/{RUN_FILE} is damaged: {error}") from error
-        problem = name_problem([name, *digests])
+        problem = name_problem([name, *files])
         if problem is not None:
             raise StoreError(f"{self.url}/runs/{name}/{RUN_FILE} names unsafe files: {problem}")
         size = len(record)
-        for file, sha256 in digests.items():
+        for file, known in files.items():
             try:
                 data = self._read(f"runs/{name}/{file}")
             except FileNotFoundError:
                 raise StoreError(f"{self.url}/runs/{name}/{file} is missing") from None
-            if hashlib.sha256(data).hexdigest() != sha256:
+            if hashlib.sha256(data).hexdigest() != known.sha256:
                 raise StoreError(f"{self.url}/runs/{name}/{file} is damaged: its digest is not that of {RUN_FILE}")
             (staged / file).parent.mkdir(parents=True, exist_ok=True)
             (staged / file).write_bytes(data)

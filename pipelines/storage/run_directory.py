@@ -12,17 +12,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.storage.atomic import atomic_write, publish_folder
 from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run.run_file import RUN_FILE, PublishedFile, RunFile, read_run_file
 from corpus_audit.schemas.tables.run_tables import TABLES
 
 ROW_GROUP = 131_072
@@ -30,7 +29,6 @@ ROW_GROUP = 131_072
 
 STAGING = ".staging"
 LATEST = "LATEST"
-RUN_FILE = "run.json"
 
 
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
@@ -108,13 +106,17 @@ class StagedRun:
         """A table that was written before."""
         return pq.read_table(self.folder / "tables" / f"{name}.parquet")
 
-    def digests(self) -> dict[str, dict[str, Any]]:
+    def add_run_file(self, record: RunFile) -> None:
+        """Write run.json, in the place of an earlier one."""
+        (self.folder / RUN_FILE).write_bytes(record.to_json())
+
+    def digests(self) -> dict[str, PublishedFile]:
         """Digest and size of every file written so far but run.json, by relative name."""
         found = {}
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != RUN_FILE):
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.relative_to(self.folder).as_posix()] = {"sha256": sha256, "bytes": path.stat().st_size}
+            found[path.relative_to(self.folder).as_posix()] = PublishedFile(sha256=sha256, bytes=path.stat().st_size)
         return found
 
     def publish(self) -> Path:
@@ -130,41 +132,48 @@ def clear_staging(output: Path) -> None:
     shutil.rmtree(output / STAGING, ignore_errors=True)
 
 
+def read_run_table(folder: Path, name: str) -> pa.Table:
+    """A table of a run directory, its page checksums verified; `run.json` is not read.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    try:
+        return pq.read_table(folder / "tables" / f"{name}.parquet", page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"cannot read table {name} of {folder}: {error}") from error
+
+
 class RunDirectory:
-    """A published run, or one that is being staged and whose facts are at hand.
+    """A published run, or one that is being staged and whose record is at hand.
+
+    Attributes:
+        folder: the run directory.
+        facts: its `run.json`.
 
     Raises:
         StoreError: when it is not one, or a file is damaged.
     """
 
-    def __init__(self, folder: Path, facts: dict[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, facts: RunFile | None = None) -> None:
         self.folder = folder
-        if facts is not None:
-            self.facts: dict[str, Any] = facts
-            return
-        try:
-            self.facts = json.loads((folder / RUN_FILE).read_bytes())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{folder} is not a run directory: {error}") from error
+        self.facts: RunFile = read_run_file(folder) if facts is None else facts
 
     def table(self, name: str) -> pa.Table:
         """A table, its page checksums verified."""
-        try:
-            return pq.read_table(self.folder / "tables" / f"{name}.parquet", page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"cannot read table {name} of {self.folder}: {error}") from error
+        return read_run_table(self.folder, name)
 
     def damaged(self, names: Iterable[str] | None = None) -> list[str]:
         """Names of files, among those named or all, that are missing or differ from run.json."""
         wrong = []
-        for name in self.facts["files"] if names is None else names:
-            known = self.facts["files"].get(name, {"sha256": ""})
+        for name in self.facts.files if names is None else names:
+            known = self.facts.files.get(name)
             path = self.folder / name
-            if not path.is_file():
+            if known is None or not path.is_file():
                 wrong.append(name)
                 continue
             with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != known["sha256"]:
+                if hashlib.file_digest(file, "sha256").hexdigest() != known.sha256:
                     wrong.append(name)
         return wrong
 

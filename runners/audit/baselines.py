@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from corpus_audit.pipelines.drift.analysis import drift
-from corpus_audit.pipelines.drift.comparable import check_comparable
+from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
 from corpus_audit.pipelines.drift.token_tables import TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
@@ -20,6 +19,7 @@ from corpus_audit.pipelines.measures.shared import Shared
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun, open_run
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run.run_file import RunBaseline, RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 
@@ -50,40 +50,35 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
         StoreError: a baseline is damaged.
     """
     found: list[Baseline] = []
-    current = {
-        "tokenizer": {"sha256": tokenizer.sha256, "name": spec.tokenizer_path},
-        "spec": spec.model_dump(mode="json"),
-        "coverage": {"sample_share": 1.0},
-        "format": 1,
-    }
+    current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
     for wanted in spec.baselines:
         run = open_run(base / wanted.run)
-        check_comparable(run.facts, current, wanted.label)
-        if not run.facts["complete"]:
+        check_comparable(RunReading.of(run.facts), current, wanted.label)
+        if not run.facts.complete:
             raise UsageError(
-                f"the baseline {wanted.label} has no verdict ({run.facts['reasons'][0]}): compare with a complete run"
+                f"the baseline {wanted.label} has no verdict ({run.facts.reasons[0]}): compare with a complete run"
             )
         found.append(Baseline(wanted.label, run, Shared(BaselineKeys.of(run, store))))
     return tuple(found)
 
 
-def baseline_facts(baselines: Sequence[Baseline]) -> list[dict[str, Any]]:
+def baseline_facts(baselines: Sequence[Baseline]) -> tuple[RunBaseline, ...]:
     """What run.json says of them."""
-    return [
-        {
-            "label": baseline.label,
-            "run": baseline.run.facts["run"],
-            "name": baseline.run.facts["name"],
-            "snapshot": baseline.run.facts["snapshot"]["digest"],
-            "documents": baseline.keys.digest,
-        }
+    return tuple(
+        RunBaseline(
+            label=baseline.label,
+            run=baseline.run.facts.run,
+            name=baseline.run.facts.name,
+            snapshot=baseline.run.facts.snapshot.digest,
+            documents=baseline.keys.digest,
+        )
         for baseline in baselines
-    ]
+    )
 
 
 def add_comparisons(
     staged: StagedRun,
-    facts: dict[str, Any],
+    facts: RunFile,
     baselines: Sequence[Baseline],
     workers: int,
     progress: Callable[[str], None],
@@ -122,11 +117,11 @@ def compare(
         UsageError: the runs cannot be compared.
         StoreError: a table cannot be read.
     """
-    check_comparable(baseline.facts, current.facts, label)
+    check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     shared = None
     for measuring, other in ((current, baseline), (baseline, current)):
         digest = documents_digest(other)
-        if any(known["documents"] == digest for known in measuring.facts.get("baselines", ())):
+        if any(known.documents == digest for known in measuring.facts.baselines):
             shared = _shared_tables(measuring, digest)
             break
     return drift(label, baseline, current, shared, workers=workers, progress=progress)

@@ -17,6 +17,7 @@ from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
+from corpus_audit.schemas.run.run_file import IntegrityRule
 from corpus_audit.schemas.spec.benchmarks import ContaminationSpec
 
 
@@ -61,15 +62,15 @@ class Benchmarks:
         return contamination_tables(self.spec, measure.scanner.index, partial, planted, evidence)
 
 
-def self_check(tables: dict[str, pa.Table]) -> tuple[str, bool, str, str]:
-    """The integrity rule: (name, whether it holds, what is wrong, what was seen)."""
+def self_check(tables: dict[str, pa.Table]) -> IntegrityRule:
+    """The integrity rule that the scan finds every planted copy that a rule must find."""
     rows = [row for row in tables["contamination_copies"].to_pylist() if row["required"]]
     missed = [row for row in rows if row["found"] < row["canaries"]]
     names = ", ".join(f"{row['rule']} found {row['found']} of {row['canaries']} ({row['copy']})" for row in missed)
     planted = sum(row["canaries"] for row in rows)
     kinds = ", ".join(dict.fromkeys(row["copy"] for row in rows if row["canaries"]))
     rules = len({row["rule"] for row in rows})
-    return (
+    return IntegrityRule.of(
         "contamination_self_check",
         not missed and planted > 0,
         f"planted copies of benchmark items were not all found: {names}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.contamination.metrics import contamination_metrics
@@ -12,11 +11,12 @@ from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.sampling.strategies_report import check_sampling, sampling_tables
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
-from corpus_audit.runners.audit import publish, run_facts
+from corpus_audit.runners.audit import publish
 from corpus_audit.runners.audit.baselines import Baseline, add_comparisons, open_baselines
 from corpus_audit.runners.audit.benchmarks import Benchmarks, self_check
 from corpus_audit.runners.audit.decoys import DecoySearch
 from corpus_audit.runners.audit.index_facts import add_index
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 
@@ -49,25 +49,26 @@ class Comparisons:
     def write(
         self,
         staged: StagedRun,
-        facts: dict[str, Any],
+        facts: RunFile,
         profile: Profile,
         contamination: Contamination | None,
         decoys: DecoySearch,
         tokenization: Tokenization,
         workers: int,
-    ) -> None:
-        """Write every table, add their figures to the metrics, and what was checked to ``facts``."""
+    ) -> RunFile:
+        """Write every table and add their figures to the metrics; returns ``facts`` with what was checked."""
         if self.benchmarks is not None and contamination is not None:
             tables = self.benchmarks.tables(
                 contamination, profile.whole(contamination), tokenization, decoys.decoys, decoys.evidence(profile)
             )
             for name, table in tables.items():
                 staged.add_table(name, [table])
-            run_facts.add_rule(facts, self_check(tables))
+            facts = facts.with_rule(self_check(tables))
             publish.add_metrics(staged, [contamination_metrics(tables)])
-        add_index(staged, facts, self.spec, self.base)
-        current = RunDirectory(staged.folder, facts | {"files": staged.digests()})
+        facts = add_index(staged, facts, self.spec, self.base)
+        current = RunDirectory(staged.folder, facts.with_files(staged.digests()))
         add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)
         if self.spec.sampling is not None:
             for name, table in sampling_tables(current, self.spec.sampling, self.base).items():
                 staged.add_table(name, [table])
+        return facts

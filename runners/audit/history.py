@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.run.results import RESULTS_FILE, read_results
+from corpus_audit.schemas.run.run_file import RunFile
 
 
-def stage_trends(staged: StagedRun, facts: dict[str, Any]) -> None:
+def stage_trends(staged: StagedRun, facts: RunFile) -> None:
     """Write how the judged figures were in earlier runs into a staged run, if it was judged and there are any.
 
     A history that cannot be used is no reason to lose a run: then there are no trends, and `record_run` says why.

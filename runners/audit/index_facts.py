@@ -4,44 +4,58 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from corpus_audit.pipelines.figures.index_metrics import embedding_metrics
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.publish import add_metrics
 from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.run.run_file import NoIndex, RunFile, RunIndex, first_problem
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.index.files import IndexFacts
 
-def add_index(staged: StagedRun, facts: dict[str, Any], spec: AuditSpec, base: Path) -> None:
-    """Add the tables and metrics of the newest index of this very snapshot, and to ``facts`` which one it was.
+
+def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) -> RunFile:
+    """Add the tables and metrics of the newest index of this very snapshot; returns ``facts`` with which one it was.
 
     A run without such an index says so; what a policy asks of it is then missing, which is no pass.
 
     Raises:
         StoreError: the index is damaged.
     """
-    from corpus_audit.embeddings.index.files import INDEX_FILE, find_index, read_facts
+    from corpus_audit.embeddings.index.files import find_index, read_facts
 
     if spec.embedding is None:
-        return
-    snapshot = str(facts["snapshot"]["digest"])
+        return facts
     try:
-        folder = find_index(base / spec.embedding.output, snapshot)
+        folder = find_index(base / spec.embedding.output, facts.snapshot.digest)
     except UsageError:
         missing = "no index of this snapshot: 'corpus-audit index' makes one"
-        facts["embedding"] = {"index": None, "reason": missing}
-        return
+        return facts.model_copy(update={"embedding": NoIndex(index=None, reason=missing)})
     known = read_facts(folder)
     tables = {}
     for name, schema in EMBEDDING_TABLES.items():
         if f"{name}.parquet" in known.files:
             tables[name] = _read(folder / f"{name}.parquet", known.files[f"{name}.parquet"]["sha256"], schema)
-    facts["embedding"] = {
+    index = _record(folder, known)
+    for name, table in tables.items():
+        staged.add_table(name, [table])
+    add_metrics(staged, [embedding_metrics(tables)])
+    return facts.model_copy(update={"embedding": index})
+
+
+def _record(folder: Path, known: IndexFacts) -> RunIndex:
+    from corpus_audit.embeddings.index.files import INDEX_FILE
+
+    record = {
         "index": folder.name,
         "sha256": hashlib.sha256((folder / INDEX_FILE).read_bytes()).hexdigest(),
         "model": known.model["name"],
@@ -51,10 +65,11 @@ def add_index(staged: StagedRun, facts: dict[str, Any], spec: AuditSpec, base: P
         "tokens": known.counts["tokens"],
     }
     if known.autoencoders:
-        facts["embedding"]["autoencoders"] = known.autoencoders
-    for name, table in tables.items():
-        staged.add_table(name, [table])
-    add_metrics(staged, [embedding_metrics(tables)])
+        record["autoencoders"] = known.autoencoders
+    try:
+        return RunIndex.model_validate_json(strict_json.dumps(record))  # JSON, as `index.json` has lists for tuples
+    except ValidationError as error:
+        raise StoreError(f"the index {folder} is damaged or of another version: {first_problem(error)}") from None
 
 
 def _read(path: Path, sha256: str, schema: pa.Schema) -> pa.Table:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from corpus_audit.checks.history.references import EarlierRuns, gather
 from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Results
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
 
@@ -36,7 +36,7 @@ def policy_of(loaded: LoadedAudit) -> LoadedPolicy | None:
 def judge_staged(
     policy: LoadedPolicy,
     staged: StagedRun,
-    facts: dict[str, Any],
+    facts: RunFile,
     output: Path,
     audit_base: Path,
     export: GreatExpectationsExport,
@@ -91,7 +91,7 @@ def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
 
 def _audit_base(run: RunDirectory) -> Path | None:
     """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
-    written = run.facts["spec"].get("output")
+    written = run.facts.spec.get("output")
     if written is None:
         return None
     output = run.folder.resolve().parent

@@ -18,9 +18,10 @@ from typing import Any
 from corpus_audit.checks.history.history import History, IndexedRun
 from corpus_audit.checks.signoff.ledger import read_ledger
 from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, own_store
-from corpus_audit.pipelines.storage.run_directory import LATEST, RUN_FILE, STAGING, RunDirectory
+from corpus_audit.pipelines.storage.run_directory import LATEST, STAGING, RunDirectory
 from corpus_audit.runners.audit.judge import policy_of
 from corpus_audit.schemas.run.results import POLICY_FILE
+from corpus_audit.schemas.run.run_file import RUN_FILE
 from corpus_audit.schemas.run.signoff import LEDGER
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.yaml import yaml_tree
@@ -153,7 +154,7 @@ def _named_in(folder: Path) -> list[Any]:
     """The values of the spec and the policy of a run."""
     policy = folder / POLICY_FILE
     tree = yaml_tree.parse(policy.read_bytes(), str(policy))[0] if policy.is_file() else None
-    return [RunDirectory(folder).facts["spec"], None if tree is None else yaml_tree.plain(tree)]
+    return [RunDirectory(folder).facts.spec, None if tree is None else yaml_tree.plain(tree)]
 
 
 def _names_in(value: Any, bases: set[Path]) -> set[str]:
@@ -183,7 +184,7 @@ def _unused(
     output: Path, kept: list[str], audit: LoadedAudit | None, unreadable: bool
 ) -> tuple[tuple[StoredPartial, ...], tuple[str, ...]]:
     """Partials that nothing needs, and why others are left alone."""
-    stores = {RunDirectory(output / run).facts["spec"].get("store") for run in kept}
+    stores = {RunDirectory(output / run).facts.spec.get("store") for run in kept}
     if audit is not None:
         stores.add(audit.spec.store)
     shared = sorted(str(store) for store in stores if store is not None)

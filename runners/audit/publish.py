@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from corpus_audit.pipelines.storage.partials import PartialReader
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.history import stage_trends
 from corpus_audit.runners.audit.run_facts import Material, copies_of, run_facts, verified_documents
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.run.snapshot import UnreadFile, manifest_text
 from corpus_audit.schemas.tables import run_tables
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from corpus_audit.runners.audit.shard_states import ShardState
 
 
-def write_tables(staged: StagedRun, material: Material) -> dict[str, Any]:
+def write_tables(staged: StagedRun, material: Material) -> RunFile:
     """Write every table and the manifest; returns run.json but for the digests of files."""
     spec, profile, states = material.spec, material.profile, material.states
     (domains, cluster_groups), lengths = profile.domains(), profile.lengths()
@@ -239,7 +239,7 @@ def add_metrics(staged: StagedRun, more: Iterable[pa.Table]) -> None:
     staged.add_table("metrics", [metrics.sort_by([("metric", "ascending"), ("slice", "ascending")])])
 
 
-def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
+def write_report_and_facts(staged: StagedRun, facts: RunFile) -> None:
     """Render report.html and the outputs from what is staged; write run.json with the digest of every other file."""
     from corpus_audit.checks.outputs.evidence import load_evidence
     from corpus_audit.checks.outputs.formats import write_outputs
@@ -247,8 +247,7 @@ def write_report_and_facts(staged: StagedRun, facts: dict[str, Any]) -> None:
     from corpus_audit.checks.report.page.model import load_report
 
     def write_facts() -> None:
-        text = json.dumps(facts | {"files": staged.digests()}, indent=2, sort_keys=True, ensure_ascii=False)
-        staged.add_text("run.json", text + "\n")
+        staged.add_run_file(facts.with_files(staged.digests()))
 
     stage_trends(staged, facts)
     write_facts()  # the report is made from a run directory, this one

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.pipelines.contamination.measure import Contamination
@@ -45,6 +44,7 @@ from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
 from corpus_audit.schemas.errors import AuditError, ExitCode, NoVerdictError, StoreError, TokenizerMismatchError
 from corpus_audit.schemas.run.results import Results
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.run.snapshot import ShardStatus, UnreadFile
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
@@ -204,7 +204,7 @@ class _Run:
         with self.timings.stage("tables"):
             facts = self._tables(states, profile, documents)
         with self.timings.stage("comparisons"):
-            self._compare(facts, profile)
+            facts = self._compare(facts, profile)
         with self.timings.stage("judgement"):
             results = self._judge(facts)
         return self._publish(states, facts, results)
@@ -391,14 +391,14 @@ class _Run:
                 sources.append(self.job.path_of(Tokens.name, state.shard, state.sha256))
         return sources
 
-    def _compare(self, facts: dict[str, Any], profile: Profile) -> None:
+    def _compare(self, facts: RunFile, profile: Profile) -> RunFile:
         self.board.begin_stage("comparing")
         return_memory()
-        self.comparisons.write(
+        return self.comparisons.write(
             self.staged, facts, profile, self.contamination, self.decoys, self.job.tokenization, self.workers
         )
 
-    def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> dict[str, Any]:
+    def _tables(self, states: list[ShardState], profile: Profile, documents: int) -> RunFile:
         self.board.begin_stage("writing tables")
         return publish.write_tables(
             self.staged,
@@ -414,7 +414,7 @@ class _Run:
             ),
         )
 
-    def _judge(self, facts: dict[str, Any]) -> Results | None:
+    def _judge(self, facts: RunFile) -> Results | None:
         if self.policy is None:
             return None
         assert self.export is not None
@@ -424,7 +424,7 @@ class _Run:
             self.notes.append(judged.missing_export)
         return judged.results
 
-    def _publish(self, states: list[ShardState], facts: dict[str, Any], results: Results | None) -> AuditOutcome:
+    def _publish(self, states: list[ShardState], facts: RunFile, results: Results | None) -> AuditOutcome:
         self.board.begin_stage("publishing")
         seconds = time.time() - self.timings.started
         timings = {
@@ -444,7 +444,7 @@ class _Run:
             "splits_cached": self.splits_cached,
         }
         self.staged.add_text("timings.json", json.dumps(timings, indent=2) + "\n")
-        publish.write_report_and_facts(self.staged, facts | {"inputs": self.inputs})
+        publish.write_report_and_facts(self.staged, facts.model_copy(update={"inputs": self.inputs}))
         used = UsedPartials(self.job.store.root)
         if self.store_is_own:
             counted = [state for state in states if state.error is None]
@@ -454,12 +454,11 @@ class _Run:
             used.share()
         place = self.staged.publish()
         self._push(place)
-        complete = bool(facts["complete"])
         return AuditOutcome(
             run_dir=place,
-            complete=complete,
-            reasons=tuple(facts["reasons"]),
-            exit_code=results.exit_code if results else ExitCode.OK if complete else ExitCode.NO_VERDICT,
+            complete=facts.complete,
+            reasons=facts.reasons,
+            exit_code=results.exit_code if results else ExitCode.OK if facts.complete else ExitCode.NO_VERDICT,
             splits_read=self.splits_read,
             splits_cached=self.splits_cached,
             results=results,

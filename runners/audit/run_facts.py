@@ -18,6 +18,18 @@ from corpus_audit.pipelines.reading.snapshot.unread import counted_endings, file
 from corpus_audit.pipelines.tokens.verification import NEEDED
 from corpus_audit.runners.audit.baselines import baseline_facts
 from corpus_audit.runners.audit.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
+from corpus_audit.schemas.run.run_file import (
+    FileListing,
+    IntegrityRule,
+    IntendedMixture,
+    RunCoverage,
+    RunFacets,
+    RunFile,
+    RunFilter,
+    RunSnapshot,
+    RunTokenizer,
+    UnreadFiles,
+)
 from corpus_audit.schemas.run.snapshot import UNREAD_WORDS, ShardStatus, UnreadFile, UnreadReason, snapshot_digest
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -45,116 +57,113 @@ class Material:
     unread: tuple[UnreadFile, ...] = ()
 
 
-def run_facts(name: str, material: Material) -> dict[str, Any]:
+def run_facts(name: str, material: Material) -> RunFile:
     """run.json of the run of this name, but for the digests of its files."""
     spec, states = material.spec, material.states
     coverage = coverage_facts(material)
     needed = min(NEEDED, material.documents)
     verified = verified_documents(states)
     integrity = integrity_rules(spec, states, coverage, verified, needed, material.unread)
-    reasons = [rule["detail"] for rule in integrity if rule["status"] == "fail"]
+    reasons = tuple(rule.detail for rule in integrity if not rule.holds)
     tokenization, tokenizer = material.job.tokenization, material.job.tokenizer
     hashed = [(state.shard.name, state.sha256) for state in states if state.sha256]
-    return {
-        "format": 1,
-        "name": spec.name,
-        "run": name,
-        "snapshot": {
-            "digest": snapshot_digest(hashed),
-            "shards": len(states),
-            "bytes": sum(state.shard.size for state in states),
-        },
-        "coverage": coverage,
-        "listing": listing_facts(len(states), material.unread),
-        "integrity": integrity,
-        "complete": not reasons,
-        "reasons": reasons,
-        "tokenizer": {
-            "name": spec.tokenizer_path,
-            "sha256": tokenizer.sha256,
-            "vocabulary": tokenizer.vocabulary,
-            "engine": spec.tokenizer_engine,
-            "path": tokenization.path,
-            "path_version": tokenization.path_version,
-            "path_reason": tokenization.reason,
-            "switched_off": list(tokenizer.switched_off),
-            "verified": verified,
-            "verified_needed": needed,
-        },
-        "facets": {
-            "primary": "domain",
-            "names": list(material.profile.facets),
-            "sources": {
+    return RunFile(
+        format=1,
+        name=spec.name,
+        run=name,
+        snapshot=RunSnapshot(
+            digest=snapshot_digest(hashed), shards=len(states), bytes=sum(state.shard.size for state in states)
+        ),
+        coverage=coverage,
+        listing=listing_facts(len(states), material.unread),
+        integrity=integrity,
+        complete=not reasons,
+        reasons=reasons,
+        tokenizer=RunTokenizer(
+            name=spec.tokenizer_path,
+            sha256=tokenizer.sha256,
+            vocabulary=tokenizer.vocabulary,
+            engine=spec.tokenizer_engine,
+            path=tokenization.path,
+            path_version=tokenization.path_version,
+            path_reason=tokenization.reason,
+            switched_off=tuple(tokenizer.switched_off),
+            verified=verified,
+            verified_needed=needed,
+        ),
+        facets=RunFacets(
+            primary="domain",
+            names=tuple(material.profile.facets),
+            sources={
                 name: _source_text(source)
                 for name, source in {"domain": spec.document.domain, **spec.document.facets}.items()
             },
-        },
-        "cluster": _source_text(spec.document.cluster) if spec.document.cluster is not None else None,
-        "documents_without_cluster": (
+        ),
+        cluster=_source_text(spec.document.cluster) if spec.document.cluster is not None else None,
+        documents_without_cluster=(
             material.profile.documents_without_cluster() if spec.document.cluster is not None else 0
         ),
-        "token_groups": "domain" if material.profile.groups_by_domain else "overall",
-        "mixture": {"unit": spec.mixture.unit, "shares": spec.mixture.shares} if spec.mixture else None,
-        "filter": [{"name": clause.name, "clause": _clause_text(clause)} for clause in spec.filter],
-        "baselines": baseline_facts(material.baselines),
-        "versions": package_versions(),
-        "spec": spec.model_dump(mode="json"),
-    }
+        token_groups="domain" if material.profile.groups_by_domain else "overall",
+        mixture=IntendedMixture(unit=spec.mixture.unit, shares=spec.mixture.shares) if spec.mixture else None,
+        filter=tuple(RunFilter(name=clause.name, clause=_clause_text(clause)) for clause in spec.filter),
+        baselines=baseline_facts(material.baselines),
+        versions=package_versions(),
+        spec=spec.model_dump(mode="json"),
+        files={},
+    )
 
 
-def coverage_facts(material: Material) -> dict[str, Any]:
+def coverage_facts(material: Material) -> RunCoverage:
     """How many shards, splits and rows were read, and what became of the others."""
     states = material.states
     by_status = Counter(state.status for state in states)
     totals = [state.coverage for state in states if state.coverage]
-    splits = sum(len(state.planned.plan.splits) for state in states)
-    counted = sum(len(state.planned.chosen) for state in states if state.coverage)
-    return {
-        "shards": len(states),
-        "shards_read": by_status[ShardStatus.READ],
-        "shards_cached": by_status[ShardStatus.CACHED],
-        "shards_error": by_status[ShardStatus.ERROR],
-        "shards_not_sampled": by_status[ShardStatus.NOT_SAMPLED],
-        "splits": splits,
-        "splits_counted": counted,
-        "rows": sum(coverage.rows for coverage in totals),
-        "documents": material.documents,
-        "dead_letters": sum(sum(coverage.dead.values()) for coverage in totals),
-        "row_bytes": sum(coverage.row_bytes for coverage in totals),
-        "dead_letter_bytes": sum(sum(coverage.dead_bytes.values()) for coverage in totals),
-        "filtered": sum(sum(coverage.filtered.values()) for coverage in totals),
-        "sample_share": material.spec.sample.share if material.spec.sample else 1.0,
-        "conserved": is_conserved(material),
-        "manifest": material.spec.snapshot.manifest is not None,
-        "digests_computed": sum(state.planned.plan.digest_computed for state in states),
-        "digests_remembered": sum(not state.planned.plan.digest_computed for state in states),
-        "duplicate_shards": sum(n - 1 for n in copies_of(states).values()),
-    }
+    return RunCoverage(
+        shards=len(states),
+        shards_read=by_status[ShardStatus.READ],
+        shards_cached=by_status[ShardStatus.CACHED],
+        shards_error=by_status[ShardStatus.ERROR],
+        shards_not_sampled=by_status[ShardStatus.NOT_SAMPLED],
+        splits=sum(len(state.planned.plan.splits) for state in states),
+        splits_counted=sum(len(state.planned.chosen) for state in states if state.coverage),
+        rows=sum(coverage.rows for coverage in totals),
+        documents=material.documents,
+        dead_letters=sum(sum(coverage.dead.values()) for coverage in totals),
+        row_bytes=sum(coverage.row_bytes for coverage in totals),
+        dead_letter_bytes=sum(sum(coverage.dead_bytes.values()) for coverage in totals),
+        filtered=sum(sum(coverage.filtered.values()) for coverage in totals),
+        sample_share=material.spec.sample.share if material.spec.sample else 1.0,
+        conserved=is_conserved(material),
+        manifest=material.spec.snapshot.manifest is not None,
+        digests_computed=sum(state.planned.plan.digest_computed for state in states),
+        digests_remembered=sum(not state.planned.plan.digest_computed for state in states),
+        duplicate_shards=sum(n - 1 for n in copies_of(states).values()),
+    )
 
 
-def listing_facts(shards: int, unread: Sequence[UnreadFile]) -> dict[str, Any]:
+def listing_facts(shards: int, unread: Sequence[UnreadFile]) -> FileListing:
     """How many files were seen, and by reason how many of them were not read, with their endings and first names."""
     reasons: dict[UnreadReason, list[UnreadFile]] = {}
     for file in unread:
         reasons.setdefault(file.reason, []).append(file)
-    return {
-        "seen": shards + len(unread),
-        "read": shards,
-        "unread": {
-            reason.value: {
-                "files": len(files),
-                "bytes": sum(file.size or 0 for file in files),
-                "may_be_data": reason.may_be_data,
-                "endings": dict(counted_endings([file.name for file in files])),
-                "names": [file.name for file in files[:MOST_NAMES]],
-            }
+    return FileListing(
+        seen=shards + len(unread),
+        read=shards,
+        unread={
+            reason.value: UnreadFiles(
+                files=len(files),
+                bytes=sum(file.size or 0 for file in files),
+                may_be_data=reason.may_be_data,
+                endings=dict(counted_endings([file.name for file in files])),
+                names=tuple(file.name for file in files[:MOST_NAMES]),
+            )
             for reason, files in sorted(reasons.items())
         },
-    }
+    )
 
 
-def unread_rule(unread: Sequence[UnreadFile]) -> tuple[str, bool, str, str]:
-    """The integrity rule that no file that may be data was seen and not read; for `add_rule`."""
+def unread_rule(unread: Sequence[UnreadFile]) -> IntegrityRule:
+    """The integrity rule that no file that may be data was seen and not read."""
     data = unread_data(unread)
     worst = Counter(file.reason for file in data).most_common(1)
     why = UNREAD_WORDS[worst[0][0]] if worst else ""
@@ -163,7 +172,7 @@ def unread_rule(unread: Sequence[UnreadFile]) -> tuple[str, bool, str, str]:
     left = (
         f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
     )
-    return (
+    return IntegrityRule.of(
         "unread_files",
         not data,
         f"{files_by_ending([file.name for file in data])} {'was' if len(data) == 1 else 'were'} seen and not read; "
@@ -197,38 +206,38 @@ def is_conserved(material: Material) -> bool:
 def integrity_rules(
     spec: AuditSpec,
     states: list[ShardState],
-    coverage: dict[str, Any],
+    coverage: RunCoverage,
     verified: int,
     needed: int,
     unread: Sequence[UnreadFile] = (),
-) -> list[dict[str, str]]:
+) -> tuple[IntegrityRule, ...]:
     """The rules that are always on: whether each holds, and what was seen or is wrong."""
     failed = [state for state in states if state.error is not None]
     budget = spec.limits.dead_letter_share
-    loss = Loss(coverage["dead_letters"], coverage["rows"], coverage["dead_letter_bytes"], coverage["row_bytes"])
+    loss = Loss(coverage.dead_letters, coverage.rows, coverage.dead_letter_bytes, coverage.row_bytes)
     reasons = Counter(reason for state in states if state.coverage for reason in state.coverage.dead)
     first = f"; the first is {failed[0].shard.name}: {failed[0].error}" if failed else ""
-    rules = [
-        (
+    return (
+        IntegrityRule.of(
             "coverage",
             not failed,
             f"{len(failed)} of {len(states)} shards could not be read{first}",
             "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
         ),
-        ("conservation", coverage["conserved"], "rows are unaccounted for", "every row is accounted for"),
-        (
+        IntegrityRule.of("conservation", coverage.conserved, "rows are unaccounted for", "every row is accounted for"),
+        IntegrityRule.of(
             "digests",
             all(state.sha256 for state in states),
             "a shard could not be hashed",
-            f"{coverage['digests_computed']} computed, {coverage['digests_remembered']} remembered",
+            f"{coverage.digests_computed} computed, {coverage.digests_remembered} remembered",
         ),
-        (
+        IntegrityRule.of(
             "tokenizer_verification",
             verified >= needed,
             f"only {verified} of the {needed} documents needed were verified against the reference tokenizer",
             f"{verified} documents agree with the reference",
         ),
-        (
+        IntegrityRule.of(
             "dead_letter_budget",
             loss.share <= budget,
             f"{loss} are dead letters, more than the limit of {budget:.3%} of rows and of bytes"
@@ -237,20 +246,7 @@ def integrity_rules(
         ),
         shard_loss_rule(spec.limits, states),
         unread_rule(unread),
-    ]
-    return [
-        {"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad}
-        for check, holds, bad, good in rules
-    ]
-
-
-def add_rule(facts: dict[str, Any], rule: tuple[str, bool, str, str]) -> None:
-    """Add an integrity rule (name, whether it holds, what is wrong, what was seen) to run.json."""
-    check, holds, bad, good = rule
-    facts["integrity"].append({"check": check, "status": "pass" if holds else "fail", "detail": good if holds else bad})
-    if not holds:
-        facts["complete"] = False
-        facts["reasons"].append(bad)
+    )
 
 
 def _source_text(source: Any) -> str:

@@ -13,6 +13,7 @@ from corpus_audit.pipelines.measures.coverage import ShardCoverage
 from corpus_audit.pipelines.reading.files.diagnosis import describe_content
 from corpus_audit.pipelines.reading.files.signatures import BOM
 from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.schemas.run.run_file import IntegrityRule
 from corpus_audit.schemas.run.snapshot import DEAD_LETTER_HINTS, ShardFormat, ShardStatus
 from corpus_audit.schemas.spec.audit import LimitsSpec
 
@@ -107,8 +108,8 @@ def shard_limit(limits: LimitsSpec) -> float:
     return max(limits.shard_dead_letter_share, limits.dead_letter_share)
 
 
-def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> tuple[str, bool, str, str]:
-    """The integrity rule: its name, whether it holds, what is wrong, and what was seen.
+def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> IntegrityRule:
+    """The integrity rule that no shard lost a large part of its rows or bytes.
 
     Shards that are errors already are left to the rule of coverage.
     """
@@ -121,7 +122,7 @@ def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> tuple[s
     )
     more = f"; and {len(over) - _NAMED} more" if len(over) > _NAMED else ""
     highest = worst[0][0].share if worst else 0.0
-    return (
+    return IntegrityRule.of(
         "shard_loss",
         not over,
         f"{len(over)} of {len(states)} shards lost more than {limit:.1%} of their rows or bytes to dead letters: "

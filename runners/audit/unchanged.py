@@ -86,9 +86,9 @@ def unchanged_run(output: Path, inputs: str | None) -> LastRun | None:
         return None
     try:
         run = open_run(output)
-        if not run.facts["complete"] or run.facts.get("inputs") != inputs or run.damaged():
+        if not run.facts.complete or run.facts.inputs != inputs or run.damaged():
             return None
-        if RESULTS_FILE not in run.facts["files"]:
+        if RESULTS_FILE not in run.facts.files:
             return LastRun(run.folder, None)
         results = read_results((run.folder / RESULTS_FILE).read_bytes())
     except (AuditError, OSError):

@@ -72,7 +72,7 @@ def sampling(
         rows = {name: table.to_pylist() for name, table in tables.items()}
         emit_json("sampling", {"run": str(run_dir), "tables": str(out) if out else None, **rows})
     else:
-        write_out(sampling_summary(str(run.facts["name"]), str(run.facts["run"]), tables), nl=False)
+        write_out(sampling_summary(run.facts.name, run.facts.run, tables), nl=False)
 
 
 def _spec(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.checks.report.judged_runs import results
+from tests.run_files import digest, write_run_json
 
 Figures = dict[str, dict[str, float | None]]
 
@@ -44,22 +45,23 @@ def make_run(
     if started is not None:
         (run / "timings.json").write_text(json.dumps({"started": started}))
     files = {
-        path.relative_to(run).as_posix(): {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        path.relative_to(run).as_posix(): {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
         for path in run.rglob("*")
         if path.is_file()
     }
-    facts = {
-        "format": 1,
-        "name": "made corpus",
-        "run": name,
-        "complete": complete,
-        "snapshot": {"digest": hashlib.sha256(name.encode()).hexdigest()},
-        "tokenizer": {"sha256": hashlib.sha256(tokenizer.encode()).hexdigest()},
-        "coverage": {"sample_share": 1.0},
-        "spec": {"document": {"text": "text"}},
-        "files": files,
-    }
-    (run / "run.json").write_text(json.dumps(facts))
+    write_run_json(
+        run,
+        name="made corpus",
+        run=name,
+        complete=complete,
+        snapshot={"digest": digest(name)},
+        tokenizer={"sha256": digest(tokenizer)},
+        spec={"document": {"text": "text"}},
+        files=files,
+    )
     return run
 
 

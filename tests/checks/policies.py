@@ -7,8 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy, read_policy
 from corpus_audit.schemas.tables.run_tables import METRICS
+from tests.run_files import run_record
 
 
 def rule(id_: str = "r", **more: Any) -> dict[str, Any]:
@@ -67,16 +69,6 @@ def metrics(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=METRICS)
 
 
-def facts(**more: Any) -> dict[str, Any]:
-    """run.json of a complete run, as far as it is judged."""
-    names = ("coverage", "conservation", "digests", "tokenizer_verification", "dead_letter_budget", "unread_files")
-    given: dict[str, Any] = {
-        "name": "corpus",
-        "run": "20261125T120000Z",
-        "snapshot": {"digest": "12" * 32},
-        "complete": True,
-        "integrity": [{"check": name, "status": "pass", "detail": "it holds"} for name in names],
-        "coverage": {"splits": 4, "splits_counted": 4, "sample_share": 1.0, "manifest": False},
-        "spec": {"benchmarks": []},
-    }
-    return given | more
+def facts(**more: Any) -> RunFile:
+    """run.json of a complete run."""
+    return run_record(**{"name": "corpus", "run": "20261125T120000Z"} | more)

@@ -55,7 +55,7 @@ def test_files_of_the_run_hold_no_control_or_hidden_characters(attacked: Run) ->
 def test_outputs_are_among_the_files_whose_digests_a_run_lists(attacked: Run) -> None:
     run = RunDirectory(attacked.folder)
     assert run.damaged() == []
-    assert {f"outputs/{one.file}" for one in FORMATS.values()} <= run.facts["files"].keys()
+    assert {f"outputs/{one.file}" for one in FORMATS.values()} <= run.facts.files.keys()
     evidence = load_evidence(attacked.folder)
     for one in FORMATS.values():  # and they can be made again from the directory, to the byte
         assert one.render(evidence).encode() == (attacked.folder / "outputs" / one.file).read_bytes()

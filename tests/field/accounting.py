@@ -19,6 +19,7 @@ from corpus_audit.schemas.run.snapshot import ShardStatus
 from corpus_audit.schemas.spec.audit import DocumentSpec
 from tests.pipelines.making import spec_of
 from tests.pipelines.reading.shard_files import plan
+from tests.run_files import run_record
 
 TEXT_ONLY = ReadSettings(DocumentSpec())
 
@@ -53,14 +54,14 @@ def states_of(paths: Sequence[Path], settings: ReadSettings = TEXT_ONLY) -> list
 def failed_rules(states: Sequence[ShardState], **limits: float) -> dict[str, str]:
     """The integrity rules that do not hold, and what they say; the tokenizer's is left out."""
     read = [state.coverage for state in states if state.coverage]
-    coverage = {
-        "conserved": True,
-        "digests_computed": len(states),
-        "digests_remembered": 0,
-        "rows": sum(one.rows for one in read),
-        "dead_letters": sum(sum(one.dead.values()) for one in read),
-        "row_bytes": sum(one.row_bytes for one in read),
-        "dead_letter_bytes": sum(sum(one.dead_bytes.values()) for one in read),
-    }
+    coverage = run_record(
+        coverage={
+            "digests_computed": len(states),
+            "rows": sum(one.rows for one in read),
+            "dead_letters": sum(sum(one.dead.values()) for one in read),
+            "row_bytes": sum(one.row_bytes for one in read),
+            "dead_letter_bytes": sum(sum(one.dead_bytes.values()) for one in read),
+        }
+    ).coverage
     rules = integrity_rules(spec_of(Path("/data"), limits=limits), list(states), coverage, 0, 0)
-    return {rule["check"]: rule["detail"] for rule in rules if rule["status"] != "pass"}
+    return {rule.check: rule.detail for rule in rules if not rule.holds}

@@ -40,6 +40,7 @@ from tests import corpora, degenerate
 from tests.checks.policies import facts
 from tests.engine.runs import run, write_audit
 from tests.oracle import Document, reference_tokenizer
+from tests.run_files import run_record
 
 pytestmark = pytest.mark.engine
 
@@ -114,7 +115,7 @@ def shown(tables: dict[str, pa.Table], folder: Path) -> str:
     """The page's section on drift and the terminal's summary; both are made."""
     for name, table in tables.items():
         write_table(folder / "tables" / f"{name}.parquet", TABLES[name], [table])
-    (view,) = section.load(RunDirectory(folder, {}))
+    (view,) = section.load(RunDirectory(folder, run_record()))
     (finding,) = section.findings((view,))
     page = str(section.section(view, _environment()))
     return "\n".join((page, drift_summary_text(tables), *map(str, finding.sentences), *finding.lines))

@@ -54,7 +54,7 @@ def audited(
         "run", run_facts.Material(job.spec, job, [state_of(job, one) for one in shards], profile, len(rows), 1)
     )
     found = {row["value"]: row for row in table.to_pylist() if row["unit"] == "documents"}
-    return found, facts["documents_without_cluster"], str(groups.to_pylist()).encode()
+    return found, facts.documents_without_cluster, str(groups.to_pylist()).encode()
 
 
 def test_documents_without_a_cluster_value_are_clusters_by_themselves(tmp_path: Path) -> None:

@@ -100,5 +100,5 @@ def test_every_file_is_a_shard_or_is_unread_for_a_reason(files: list, links: lis
                 below = any(path.startswith(other) for other in unread if other.endswith("/"))
                 assert (path in shards) + (path in unread) + below == 1, path
         facts = listing_facts(len(listing.shards), listing.unread)
-        assert facts["seen"] == facts["read"] + sum(one["files"] for one in facts["unread"].values())
-        assert all(sum(one["endings"].values()) == one["files"] for one in facts["unread"].values())
+        assert facts.seen == facts.read + sum(one.files for one in facts.unread.values())
+        assert all(sum(one.endings.values()) == one.files for one in facts.unread.values())

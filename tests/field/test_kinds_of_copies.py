@@ -115,7 +115,7 @@ def test_recall_is_said_by_kind_of_copy(
     # What a trial would have needed to know: white space costs the rule on tokens, a missing answer costs decon.
     assert rows["llama2", "white_space"]["recall"] < 1.0 == rows["gpt3", "white_space"]["recall"]
     assert rows["decon_idf", "no_answer"]["recall"] == 0.0 < rows["gpt3", "no_answer"]["recall"]
-    assert self_check(tables)[1]
+    assert self_check(tables).holds
 
 
 def test_kinds_are_what_they_say() -> None:

@@ -65,7 +65,7 @@ def test_items_in_the_other_form_are_found(tokenization: Tokenization, tmp_path:
         number = int(row["item"][1:])
         data = found["pages"][number].encode()[row["offset"] : row["offset"] + row["length"]]
         assert data.decode() == normalize(corpus, "\n".join(ITEMS[number]))
-    assert self_check(found["tables"])[1]
+    assert self_check(found["tables"]).holds
 
 
 def test_a_scan_that_tells_the_forms_apart_is_noticed(
@@ -76,7 +76,7 @@ def test_a_scan_that_tells_the_forms_apart_is_noticed(
 
     monkeypatch.setattr(scan, "canonical_texts", as_they_stand)
     found = tables(tokenization, tmp_path, "NFC", "NFC")
-    _, holds, detail, _ = self_check(found["tables"])
-    assert not holds
+    check = self_check(found["tables"])
+    assert not check.holds
     for rule in ALL_RULES:
-        assert f"{rule} found 0 of 20 (normal_form)" in detail
+        assert f"{rule} found 0 of 20 (normal_form)" in check.detail

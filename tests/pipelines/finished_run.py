@@ -1,13 +1,12 @@
 """A finished run directory with the tables that the sampling analyses read."""
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables import run_tables
+from tests.run_files import digest, write_run_json
 
 
 def finished_run(folder, domains, *, tokenizer="t", sample_share=1.0, samples=(), per_document=()):
@@ -16,9 +15,7 @@ def finished_run(folder, domains, *, tokenizer="t", sample_share=1.0, samples=()
     ``samples`` are (domain, hash number, tokens, {bucket: count}), ``per_document`` (id, domain).
     """
     (folder / "tables").mkdir(parents=True)
-    facts = {"name": "test corpus", "run": "run-1", "tokenizer": {"sha256": tokenizer}}
-    facts["coverage"] = {"sample_share": sample_share}
-    (folder / "run.json").write_text(json.dumps(facts))
+    write_run_json(folder, tokenizer={"sha256": digest(tokenizer)}, coverage={"sample_share": sample_share})
     rows = [{"domain": "(all)", **dict.fromkeys(run_tables.DUPLICATES.names[1:], 0)}]
     for name, (documents, distinct, tokens, distinct_tokens) in domains.items():
         row = dict.fromkeys(run_tables.DUPLICATES.names[1:], 0) | {"domain": name, "documents": documents}

@@ -18,6 +18,7 @@ from corpus_audit.schemas.run.results import Results, Status
 from corpus_audit.schemas.spec.policy_file import load_policy
 from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.checks.report.judged_runs import judgement, results
+from tests.run_files import write_run_json
 
 HEAVY = ("pyarrow", "numpy", "apache_beam", "numba", "scipy", "pydantic", "ruamel", "rich", "jinja2", "tokenizers")
 
@@ -93,8 +94,7 @@ def audit(tmp_path):
 def finished(tmp_path):
     """An output folder with one finished run of one metric, and one that is not a number."""
     run_dir = tmp_path / "out" / "run-1"
-    run_dir.mkdir(parents=True)
-    (run_dir / "run.json").write_text("{}")
+    write_run_json(run_dir)
     (tmp_path / "out" / "LATEST").write_text("run-1\n")
     row = {"metric": "documents", "slice": "all", "n": 7, "low": None, "high": None, "unit": "documents"}
     rows = [row | {"value": 7.0}, row | {"metric": "mean", "value": float("nan")}]

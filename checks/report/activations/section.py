@@ -21,6 +21,7 @@ from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.run.run_file import AutoencoderCheck, NoIndex
 
 PANELS = 8
 """Pictures at most; the last is of all domains that have none of their own."""
@@ -54,7 +55,7 @@ class ModelView:
     benchmarks: tuple[dict[str, Any], ...] = ()
     items: tuple[dict[str, Any], ...] = ()
     near: int = 0
-    autoencoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    autoencoders: dict[str, AutoencoderCheck] = field(default_factory=dict)
 
     @property
     def tested(self) -> dict[str, Any] | None:
@@ -68,11 +69,11 @@ def load(run: RunDirectory) -> ModelView | None:
     Raises:
         StoreError: a table is damaged.
     """
-    known = run.facts.get("embedding")
-    if not isinstance(known, dict):
+    index = run.facts.embedding
+    if index is None:
         return None
-    if known.get("index") is None:
-        return ModelView(reason=str(known.get("reason", "")))
+    if isinstance(index, NoIndex):
+        return ModelView(reason=index.reason)
 
     def table(name: str) -> pa.Table | None:
         return run.table(name) if (run.folder / "tables" / f"{name}.parquet").exists() else None
@@ -81,17 +82,17 @@ def load(run: RunDirectory) -> ModelView | None:
     semantic = table("semantic")
     near = None if items is None else items.filter(pc.equal(items["near"], True)).sort_by([("cosine", "descending")])
     return ModelView(
-        model=str(known["model"]),
-        units=int(known["units"]),
-        windows=int(known["windows"]),
-        tokens=int(known["tokens"]),
+        model=index.model,
+        units=index.units,
+        windows=index.windows,
+        tokens=index.tokens,
         panels=() if points is None else tuple(_panels(points)),
         drawn=0 if points is None else len(points),
         drift=None if drift is None else drift.to_pylist()[0],
         benchmarks=() if semantic is None else tuple(semantic.to_pylist()),
         items=() if near is None else tuple(near.slice(0, ITEMS).to_pylist()),
         near=0 if near is None else len(near),
-        autoencoders=dict(known.get("autoencoders") or {}),
+        autoencoders=index.autoencoders,
     )
 
 
@@ -132,16 +133,16 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
         f" are indexed over {numbers.plural(view.windows, 'window')}.",
     )
     for name, checked in view.autoencoders.items():
-        explained = checked["explained_variance"]
-        if explained is not None and explained < checked["least_explained"]:
+        explained = checked.explained_variance
+        if explained is not None and explained < checked.least_explained:
             yield (
                 "The autoencoder ",
                 Name(name),
                 f" explains {numbers.percent(explained)} of the variance of what it reads, less than "
-                f"{numbers.percent(checked['least_explained'])}, as with a wrong hook, model or normalisation: its "
+                f"{numbers.percent(checked.least_explained)}, as with a wrong hook, model or normalisation: its "
                 "examples may mean nothing.",
             )
-        for text in checked["notes"]:
+        for text in checked.notes:
             yield ("Of the autoencoder ", Name(name), f": {text}.")
     if view.drift is not None:
         yield (drift_sentence(view.drift),)

@@ -8,11 +8,12 @@ from corpus_audit.checks.report.activations import section as model_section
 from corpus_audit.checks.report.contamination import section as contamination_section
 from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.page.model import ReportModel
-from corpus_audit.checks.report.profile.records import Listing, ShareRow
+from corpus_audit.checks.report.profile.records import ShareRow
 from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
+from corpus_audit.schemas.run.run_file import FileListing
 
 NAMES = 3
 """Names that a sentence lists; of more it says how many."""
@@ -180,7 +181,7 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
         yield ("The rows do not add up.",)
 
 
-def _unread(listing: Listing) -> Sentence:
+def _unread(listing: FileListing) -> Sentence:
     """How many files were seen and not read, and why."""
     parts = [
         f"{numbers.grouped(files.files)} ({reason.replace('_', ' ')})"

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import TypeAdapter, ValidationError
 
 from corpus_audit.checks.report.activations import section as model_section
 from corpus_audit.checks.report.activations.section import ModelView
@@ -20,22 +19,15 @@ from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.drift.records import DriftView
 from corpus_audit.checks.report.profile import tables
 from corpus_audit.checks.report.profile.records import (
-    Coverage,
     Deviation,
     DuplicateRow,
     FacetTable,
-    FilterClause,
-    IntegrityCheck,
     LengthPanel,
     LengthUnit,
-    Listing,
     MixtureComparison,
     OutcomeRow,
-    RunFile,
     ShardRow,
     ShareRow,
-    Snapshot,
-    Tokenizer,
     Unit,
     VocabularyRow,
 )
@@ -46,7 +38,14 @@ from corpus_audit.checks.report.verdict import trends as trend_section
 from corpus_audit.checks.report.verdict.records import VerdictView
 from corpus_audit.checks.report.verdict.trends import TrendView
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
-from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.run.run_file import (
+    FileListing,
+    IntegrityRule,
+    RunCoverage,
+    RunFilter,
+    RunSnapshot,
+    RunTokenizer,
+)
 from corpus_audit.schemas.tables.run_tables import OTHER_VALUES
 
 LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
@@ -83,10 +82,10 @@ class ReportModel:
     run: str
     complete: bool
     reasons: tuple[str, ...]
-    snapshot: Snapshot
-    coverage: Coverage
-    integrity: tuple[IntegrityCheck, ...]
-    tokenizer: Tokenizer
+    snapshot: RunSnapshot
+    coverage: RunCoverage
+    integrity: tuple[IntegrityRule, ...]
+    tokenizer: RunTokenizer
     totals: Totals
     unit: Unit
     mixture: MixtureComparison | None
@@ -98,7 +97,7 @@ class ReportModel:
     vocabulary: tuple[VocabularyRow, ...]
     outcomes: tuple[OutcomeRow, ...]
     shards: tuple[ShardRow, ...]
-    filter: tuple[FilterClause, ...]
+    filter: tuple[RunFilter, ...]
     cluster: str | None
     token_groups: str
     methods: tuple[str, ...]
@@ -114,7 +113,7 @@ class ReportModel:
     trends: TrendView | None = None
     near_duplicates: bool = False
     documents_without_cluster: int = 0
-    listing: Listing | None = None
+    listing: FileListing | None = None
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -123,8 +122,8 @@ def load_report(run_dir: Path) -> ReportModel:
     Raises:
         StoreError: a file is missing, damaged, or was written by another version.
     """
-    run = _read_run_file(run_dir / "run.json")
     published = RunDirectory(run_dir)
+    run = published.facts
 
     def table(name: str) -> pa.Table:
         return tables.read_table(run_dir, name, run.files)
@@ -186,7 +185,7 @@ def load_report(run_dir: Path) -> ReportModel:
         token_groups=run.token_groups,
         methods=tuple(sorted(set(mine["method"].to_pylist()))),
         dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,
-        versions=tuple((name, str(value)) for name, value in sorted(run.versions.items())),
+        versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
         drift=drift_section.load(published),
@@ -202,19 +201,6 @@ def load_report(run_dir: Path) -> ReportModel:
 
 def _total(table: pa.Table, column: str) -> int:
     return int(pc.sum(table[column]).as_py() or 0)
-
-
-def _read_run_file(path: Path) -> RunFile:
-    try:
-        return TypeAdapter(RunFile).validate_python(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing: this is not a published run directory.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path}: {where}: {first['msg']}. It is damaged or was written by another version.") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Run the audit again.") from error
 
 
 def _with_intended(

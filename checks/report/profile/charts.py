@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.svg import Chart, Part, attribute, element, percent, share_axis
 from corpus_audit.checks.report.profile.labels import duplicate_label, length_label, share_label
-from corpus_audit.checks.report.profile.records import Coverage, DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
+from corpus_audit.checks.report.profile.records import DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
 from corpus_audit.checks.text import numbers
+from corpus_audit.schemas.run.run_file import RunCoverage
 
 
 def shares(rows: Sequence[ShareRow], unit: Unit, decimals: int) -> Markup:
@@ -119,7 +120,7 @@ def dead_letters(rows: Sequence[OutcomeRow]) -> Markup:
     return chart.markup()
 
 
-def coverage_parts(of: Coverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
+def coverage_parts(of: RunCoverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
     """What became of shards and of rows: counted, left out on purpose, lost."""
     shards = (
         Part("read now", of.shards_read, "part"),

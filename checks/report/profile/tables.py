@@ -19,13 +19,13 @@ from corpus_audit.checks.report.profile.records import (
     LengthPanel,
     LengthRow,
     LengthUnit,
-    PublishedFile,
     ShardRow,
     ShareRow,
     Unit,
     VocabularyRow,
 )
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.run.run_file import PublishedFile
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, OTHER_VALUES, TABLES
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

@@ -230,8 +230,8 @@ def _since(last: LastSigned, results: Results, rows: Iterable[JudgementRow], run
         same_snapshot=last.snapshot == results.snapshot,
         same_policy=last.policy == results.policy.sha256,
         totals=(
-            Change("shards", last.shards, int(run.facts["coverage"]["shards"])),
-            Change("documents", last.documents, int(run.facts["coverage"]["documents"])),
+            Change("shards", last.shards, run.facts.coverage.shards),
+            Change("documents", last.documents, run.facts.coverage.documents),
             Change("tokens", last.tokens, int(tokens or 0)),
         ),
         changed=tuple(changed),

@@ -1,16 +1,16 @@
 """Trends hold what was known when a run was published, of comparable runs alone."""
 
-import json
 from pathlib import Path
 
 from corpus_audit.checks.history.trends import MOST_FIGURES, MOST_RUNS, read_trends, trends_of
 from corpus_audit.schemas.run.results import Bound, Reference, Status, Verdict
+from corpus_audit.schemas.run.run_file import RunFile, read_run_file
 from tests.checks.indexed_runs import make_run, sign
 from tests.checks.report.judged_runs import judgement, results
 
 
-def facts_of(run: Path) -> dict:
-    return json.loads((run / "run.json").read_text())
+def facts_of(run: Path) -> RunFile:
+    return read_run_file(run)
 
 
 def test_trends_of_comparable_runs(tmp_path: Path) -> None:

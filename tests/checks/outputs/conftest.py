@@ -10,16 +10,17 @@ import pytest
 from corpus_audit.checks.outputs.evidence import Evidence, load_evidence
 from corpus_audit.checks.report.contamination import section as contamination_section
 from corpus_audit.checks.report.drift import section as drift_section
-from corpus_audit.checks.report.profile.records import FilterClause
 from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import trends
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.run.run_file import RunFilter
 from tests.checks.report.drifted_runs import write_drift
 from tests.checks.report.judged_runs import write_results
 from tests.checks.report.sampled_runs import sampler_log, write_sampling
 from tests.checks.report.scanned_runs import write_contamination
 from tests.checks.report.synthetic import build_run
 from tests.checks.report.trend_runs import write_trends
+from tests.run_files import run_record
 
 
 def dated(run: Path, finished: str = "2026-11-22T07:15:00+01:00") -> Path:
@@ -55,8 +56,8 @@ def everything(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> 
             drift=drift_section.load(write_drift(folder / "drift")),
             sampling=sampling_section.load(write_sampling(folder / "sampling", log=sampler_log())),
             contamination=contamination_section.load(write_contamination(folder / "contamination")),
-            trends=trends.load(RunDirectory(write_trends(folder), {}), report.verdict.verdict),
-            filter=(FilterClause("short", "length >= 200"),),
+            trends=trends.load(RunDirectory(write_trends(folder), run_record()), report.verdict.verdict),
+            filter=(RunFilter(name="short", clause="length >= 200"),),
         ),
     )
 

@@ -19,6 +19,7 @@ from corpus_audit.checks.policy.judge import References, judge, recompute
 from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.model import load_report
 from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Reference, Status, Verdict
+from corpus_audit.schemas.run.run_file import read_run_file
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule
 from tests.checks.policy.test_judge import NOT_PASSING
 from tests.checks.report.synthetic import build_run
@@ -157,7 +158,7 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     folder = build_run(tmp_path / "run")
-    run = json.loads((folder / "run.json").read_bytes())
+    run = read_run_file(folder)
     rules = policy(rule(metric="duplicate_share_documents"), coverage={"whole": False})
     results = judge(rules, load_table(folder), run, References(), TODAY)
     (folder / RESULTS_FILE).write_bytes(results.to_json())

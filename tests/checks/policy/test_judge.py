@@ -10,6 +10,7 @@ from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run.results import Judgement, Reference, Results, Status, Verdict, read_results
 from corpus_audit.schemas.tables.run_tables import SAME_DOCUMENTS
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule, waiver
+from tests.run_files import record_of, run_json
 
 TODAY = date(2026, 11, 25)
 
@@ -189,7 +190,7 @@ def test_a_waiver_covers_no_missing_figure_and_no_error(row: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("broken", ["status", "absent", "incomplete", "sampled", "manifest", "benchmarks"])
 def test_a_broken_promise_means_no_verdict(broken: str) -> None:
-    run, more = facts(), {}
+    run, more = run_json(), {}
     if broken == "status":
         run["integrity"][0] |= {"status": "fail", "detail": "1 of 2 shards could not be read"}
     elif broken == "absent":
@@ -202,7 +203,7 @@ def test_a_broken_promise_means_no_verdict(broken: str) -> None:
         more = {"coverage": {"manifest": True}}
     else:
         run["spec"]["benchmarks"] = [{"name": "exam"}]
-    results = judged(fact(), run=run, **more)
+    results = judged(fact(), run=record_of(run), **more)
     assert results.verdict is Verdict.NONE
     (open_,) = [one for one in results.judgements if one.status is not Status.PASS]
     assert open_.kind == "integrity" and open_.reason.endswith(".")

@@ -11,6 +11,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+from tests.run_files import run_record
 
 Row = dict[str, Any]
 
@@ -46,7 +47,7 @@ def write_drift(
     for name, schema in DRIFT_TABLES.items():
         filled = [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
         write_table(folder / "tables" / f"{name}.parquet", schema, [pa.Table.from_pylist(filled, schema=schema)])
-    return RunDirectory(folder, {})
+    return RunDirectory(folder, run_record())
 
 
 def _default(field: pa.Field) -> Any:

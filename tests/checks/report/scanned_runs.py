@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from corpus_audit.pipelines.contamination.rules import RULES
 from corpus_audit.pipelines.statistics.intervals.proportions import wilson
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
+from tests.run_files import write_run_json
 
 Row = dict[str, Any]
 
@@ -81,7 +81,7 @@ def write_contamination(
         for copy in COPIES
     ]
     (folder / "tables").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"name": "test corpus", "run": "run-1", "files": {}}))
+    write_run_json(folder)
     for name, rows in tables.items():
         table = pa.Table.from_pylist(rows, schema=CONTAMINATION_TABLES[name])
         pq.write_table(table, folder / "tables" / f"{name}.parquet")

@@ -114,6 +114,13 @@ def other_runs_results(world):
     world.rewrite("results.json", data)
 
 
+def foreign_run_file(world):
+    """`run.json` with a key that no version wrote; its new digest is in the statement, and everybody signed."""
+    path = world.run / "run.json"
+    path.write_bytes(strict_json.dumps(json.loads(path.read_bytes()) | {"x": 1}))
+    world.rewrite("timings.json", (world.run / "timings.json").read_bytes())
+
+
 def better_results(world):
     """The waived failure written as a pass: digests, statement and signatures all agree with it."""
     value = json.loads((world.run / "results.json").read_bytes())
@@ -241,6 +248,7 @@ ATTACKS = [
     ("a link in the run", Refusal.RUN_FILES, lambda w: (w.run / "link").symlink_to(w.trust)),
     ("the run is gone", Refusal.RUN_FILES, lambda w: shutil.rmtree(w.run)),
     ("another run.json", Refusal.RUN_DIGEST, lambda w: flip(w.run / "run.json")),
+    ("a run.json of no known version, and everybody signed", Refusal.RUN_FILES, foreign_run_file),
     ("results of another run", Refusal.RUN_RESULTS, other_runs_results),
     ("a statement that says more documents", Refusal.STATEMENT_MISMATCH,
      lambda w: w.restate(set_(*MEASURED, "corpus", "documents", to="151"))),

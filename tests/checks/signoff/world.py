@@ -240,14 +240,12 @@ def _publish(world: World, waived: bool) -> None:
     staged.add_text("report.html", "<!doctype html><title>run</title>")
     sampling = {"budget": 1e6, "strategies": ["proportional", {"temperature": {"alpha": 0.5}}]}
     spec = {"benchmarks": [], "sampling": sampling}
-    known = facts(run=RUN, reasons=[], tokenizer={"sha256": "34" * 32}, spec=spec)
-    known["coverage"] |= {"documents": 150, "rows": 150, "dead_letters": 0, "filtered": 0, "shards": 3,
-                          "shards_read": 3, "shards_cached": 0}  # fmt: skip
+    coverage = {"documents": 150, "rows": 150, "shards": 3, "shards_read": 3}
+    known = facts(run=RUN, tokenizer={"sha256": "34" * 32}, spec=spec, coverage=coverage)
     results = judge(judged, staged.table("metrics"), known, References(), date(2026, 11, 25))
     (staged.folder / "policy.yaml").write_bytes(judged.data)
     (staged.folder / "results.json").write_bytes(results.to_json())
-    known["files"] = staged.digests()
-    staged.add_text("run.json", strict_json.dumps(known).decode())
+    staged.add_run_file(known.with_files(staged.digests()))
     staged.publish()
 
 

@@ -55,7 +55,7 @@ def checked(
     for row in tables["contamination_copies"].to_pylist():
         assert row["canaries"] or row["reason"], row
     recall = {row["rule"]: row["recall"] for row in tables["contamination_check"].to_pylist()}
-    return recall, self_check(tables)[1]
+    return recall, self_check(tables).holds
 
 
 def pages_planted(

@@ -14,6 +14,7 @@ from corpus_audit.pipelines.drift.turnover import turnover
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
 from corpus_audit.schemas.tables.drift_tables import TURNOVER
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, DOCUMENT_HASHES, DUPLICATES
+from tests.run_files import run_record
 
 Held = dict[tuple[int, str], int]
 """(text, domain) -> copies."""
@@ -51,7 +52,7 @@ def run_of(folder: Path, held: Held) -> RunDirectory:
     write_table(
         folder / "tables" / "duplicates.parquet", DUPLICATES, [pa.Table.from_pylist(domains, schema=DUPLICATES)]
     )
-    return RunDirectory(folder, {})
+    return RunDirectory(folder, run_record())
 
 
 @pytest.fixture(scope="module")

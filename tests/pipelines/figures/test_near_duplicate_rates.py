@@ -15,6 +15,7 @@ from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
 from corpus_audit.schemas.tables import run_tables
 from corpus_audit.schemas.tables.drift_tables import NEAR_DUPLICATES
+from tests.run_files import run_record
 
 Sampled = tuple[int, str, int]
 """(text, domain, number of its signature): texts of one number have the same signature."""
@@ -36,7 +37,7 @@ def run_of(folder: Path, sampled: list[Sampled], domains: tuple[str, ...]) -> Ru
     ]
     for name, schema, content in (("minhash", run_tables.MINHASH, rows), ("duplicates", run_tables.DUPLICATES, totals)):
         write_table(folder / "tables" / f"{name}.parquet", schema, [pa.Table.from_pylist(content, schema=schema)])
-    return RunDirectory(folder, {})
+    return RunDirectory(folder, run_record())
 
 
 def by_scope(table: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:

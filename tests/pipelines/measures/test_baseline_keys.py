@@ -22,6 +22,7 @@ from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from corpus_audit.schemas.tables import run_tables
 from tests.oracle import Document
 from tests.pipelines.making import block_of, spec_of
+from tests.run_files import run_record
 
 Held = tuple[bytes, str]
 
@@ -46,7 +47,9 @@ def run_of(folder: Path, held: Sequence[Held], shards: Sequence[tuple[str, str]]
         [pa.Table.from_pylist(listed, schema=run_tables.SHARDS)],
     )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return RunDirectory(folder, {"files": {"tables/document_hashes.parquet": {"sha256": sha256}}})
+    return RunDirectory(
+        folder, run_record(files={"tables/document_hashes.parquet": {"sha256": sha256, "bytes": path.stat().st_size}})
+    )
 
 
 def halves(hashes: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:

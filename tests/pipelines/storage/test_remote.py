@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from corpus_audit.pipelines.storage.partials import Partial, write_partial
 from corpus_audit.pipelines.storage.remote import Remote, fetch, push
 from corpus_audit.schemas.errors import StoreError, UsageError
 from tests.pipelines.memory_bucket import memory_bucket
+from tests.run_files import run_record, write_run_json
 
 PLACE = "s3://bucket/audits"
 KEY = "ab" + "0" * 62
@@ -31,7 +31,7 @@ def write_run(output: Path, name: str = FIRST, text: str = "counts") -> Path:
     for file, data in files.items():
         (folder / file).write_bytes(data)
     digests = {file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for file, data in files.items()}
-    (folder / "run.json").write_text(json.dumps({"files": digests}))
+    write_run_json(folder, run=name, files=digests)
     return folder
 
 
@@ -143,6 +143,11 @@ def test_another_run_of_the_name_is_refused_before_a_file_is_touched(bucket: Any
     assert content(tmp_path / "back" / FIRST) == content(tmp_path / "one" / FIRST)
 
 
+def naming(file: str) -> bytes:
+    """`run.json` of a run of one file."""
+    return run_record(files={file: {"sha256": "0" * 64, "bytes": 1}}).to_json()
+
+
 def test_what_is_damaged_or_unsafe_does_not_come_back(bucket: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "one")
     remote = Remote.open(PLACE)
@@ -153,8 +158,9 @@ def test_what_is_damaged_or_unsafe_does_not_come_back(bucket: Any, tmp_path: Pat
     for name, data, message in (
         ("tables/a.parquet", b"countz", "a.parquet is damaged"),
         ("run.json", b"{", "run.json is damaged"),
-        ("run.json", b'{"files": {"../../x": {"sha256": ""}}}', "unsafe"),
-        ("run.json", b'{"files": {"gone": {"sha256": ""}}}', "gone is missing"),
+        ("run.json", b"{}", "run.json is damaged"),
+        ("run.json", naming("../../x"), "unsafe"),
+        ("run.json", naming("gone"), "gone is missing"),
     ):
         bucket.pipe_file(f"{place}/{name}", data)
         with pytest.raises(StoreError, match=message):

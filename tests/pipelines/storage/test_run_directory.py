@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from corpus_audit.pipelines.storage.run_directory import (
 )
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables import run_tables
+from tests.run_files import run_record, write_run_json
 
 
 def samples_table(rows: int, seed: int = 0) -> pa.Table:
@@ -113,7 +113,7 @@ def staged(output: Path, name: str, rows: int = 1) -> StagedRun:
     run = StagedRun(output, name)
     assert run.add_table("outcomes", [outcomes(rows)]) == 1
     run.add_text("timings.json", "{}\n")
-    run.add_text("run.json", json.dumps({"files": run.digests()}))
+    run.add_run_file(run_record(run=name).with_files(run.digests()))
     return run
 
 
@@ -124,7 +124,7 @@ def test_publishing(tmp_path: Path) -> None:
     assert place == tmp_path / "first"
     assert (tmp_path / LATEST).read_text() == "first\n"
     published = RunDirectory(place)
-    assert sorted(published.facts["files"]) == ["tables/outcomes.parquet", "timings.json"]
+    assert sorted(published.facts.files) == ["tables/outcomes.parquet", "timings.json"]
     assert published.damaged() == []
     assert published.table("outcomes").to_pylist() == outcomes().to_pylist()
     staged(tmp_path, "second").publish()
@@ -183,11 +183,11 @@ def test_every_flip_is_found(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_directory(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is not a run directory"):
+    with pytest.raises(StoreError, match="is not a published run directory"):
         RunDirectory(tmp_path / "absent")
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(StoreError, match="is not a run directory"):
+    with pytest.raises(StoreError, match="cannot be read"):
         RunDirectory(tmp_path)
-    (tmp_path / "run.json").write_text("{}")
+    write_run_json(tmp_path)
     with pytest.raises(StoreError, match="cannot read table outcomes"):
         RunDirectory(tmp_path).table("outcomes")

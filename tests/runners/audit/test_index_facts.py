@@ -12,10 +12,12 @@ from corpus_audit.pipelines.figures.index_metrics import embedding_metrics
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.index_facts import add_index
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.run.run_file import NoIndex, RunIndex, parse_run_file
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_DRIFT, EMBEDDING_TABLES, SEMANTIC
 from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.embeddings.made import write_small_index
+from tests.run_files import run_record
 
 DRIFT = {
     "baseline": "aa", "documents_before": 300, "documents_after": 200, "auc": 0.7, "low": 0.6, "high": 0.8, "p": 0.01,
@@ -73,9 +75,11 @@ def test_figures_with_denominators_and_bounds():
 
 def test_the_index_of_the_snapshot_is_taken_over(tmp_path, staged):
     folder, *_ = write_small_index(tmp_path / "index")
-    facts = {"snapshot": {"digest": "cd" * 32}}
-    add_index(staged, facts, spec(), tmp_path)
-    assert facts["embedding"]["index"] == folder.name and facts["embedding"]["units"] == 12
+    facts = run_record(snapshot={"digest": "cd" * 32})
+    record = add_index(staged, facts, spec(), tmp_path)
+    index = record.embedding
+    assert parse_run_file(record.to_json()) == record
+    assert isinstance(index, RunIndex) and (index.index, index.units) == (folder.name, 12)
     pieces = read_facts(folder)
     for name, table in TABLES.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -99,9 +103,8 @@ def test_no_index_of_the_snapshot_is_said(tmp_path, staged):
     for made in (False, True):
         if made:
             write_small_index(tmp_path / "index")
-        facts = {"snapshot": {"digest": "99" * 32}}
-        add_index(staged, facts, spec(), tmp_path)
-        assert facts["embedding"]["index"] is None and "corpus-audit index" in facts["embedding"]["reason"]
+        index = add_index(staged, run_record(snapshot={"digest": "99" * 32}), spec(), tmp_path).embedding
+        assert isinstance(index, NoIndex) and "corpus-audit index" in index.reason
     assert len(staged.table("metrics")) == 0
 
 
@@ -109,3 +112,12 @@ def test_every_table_is_one_of_a_run_directory():
     from corpus_audit.schemas.tables.run_tables import TABLES as KNOWN
 
     assert all(KNOWN[name] == schema for name, schema in EMBEDDING_TABLES.items())
+
+
+def test_an_index_whose_record_cannot_stand_in_run_json_is_damaged(tmp_path, staged):
+    folder, *_ = write_small_index(tmp_path / "index")
+    whole = json.loads((folder / "index.json").read_text()) | {"autoencoders": {"sae": {"hook": "blocks.0"}}}
+    (folder / "index.json").write_text(json.dumps(whole))
+    with pytest.raises(StoreError, match=r"damaged or of another version: autoencoders\.sae\.tokens: Field required"):
+        add_index(staged, run_record(snapshot={"digest": "cd" * 32}), spec(), tmp_path)
+    assert len(staged.table("metrics")) == 0

@@ -13,6 +13,7 @@ from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile, load_tokenizer
 from corpus_audit.runners.audit import publish as publication
 from corpus_audit.runners.audit import run_facts
+from corpus_audit.schemas.run.run_file import RunFile, parse_run_file
 from corpus_audit.schemas.run.snapshot import ShardStatus, snapshot_digest
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
@@ -36,7 +37,7 @@ def bpe_file(tmp_path_factory: pytest.TempPathFactory) -> TokenizerFile:
     return load_tokenizer(str(corpora.small_bpe(folder, vocabulary=400)), folder, folder / "used")
 
 
-def publish(folder: Path, tokenizer: TokenizerFile, **spec: object) -> tuple[StagedRun, dict[str, Any]]:
+def publish(folder: Path, tokenizer: TokenizerFile, **spec: object) -> tuple[StagedRun, RunFile]:
     """Count the shards under ``folder/data`` and write their tables."""
     job = job_of(spec_of(folder / "data", **spec), tokenizer, folder)
     shards = count_all(job)
@@ -58,24 +59,26 @@ def test_tables_and_facts_of_a_sound_corpus(tmp_path: Path, bpe_file: TokenizerF
     optional = DRIFT_TABLES.keys() | SAMPLING_TABLES.keys() | CONTAMINATION_TABLES.keys() | EMBEDDING_TABLES.keys()
     assert set(written) == TABLES.keys() - optional - {"shared_token_counts", "shared_token_groups", "unread_files"}
     assert all(schema.equals(TABLES[name]) for name, schema in written.items())
-    assert (facts["complete"], facts["reasons"]) == (True, [])
-    assert {rule["status"] for rule in facts["integrity"]} == {"pass"}
-    assert facts["coverage"]["documents"] == facts["coverage"]["rows"] == 50
-    assert facts["coverage"]["splits"] == facts["coverage"]["splits_counted"] == 3
-    assert facts["tokenizer"]["verified"] == facts["tokenizer"]["verified_needed"] == 50
-    assert facts["mixture"]["shares"] == {"d0": 0.75, "d1": 0.25}
-    assert facts["facets"]["sources"] == {"domain": "column domain", "language": "column language"}
+    assert (facts.complete, facts.reasons) == (True, ())
+    assert all(rule.holds for rule in facts.integrity)
+    assert facts.coverage.documents == facts.coverage.rows == 50
+    assert facts.coverage.splits == facts.coverage.splits_counted == 3
+    assert facts.tokenizer.verified == facts.tokenizer.verified_needed == 50
+    assert facts.mixture and facts.mixture.shares == {"d0": 0.75, "d1": 0.25}
+    assert facts.facets.sources == {"domain": "column domain", "language": "column language"}
     manifest = [line.split("  ") for line in (staged.folder / "MANIFEST.sha256").read_text().splitlines()]
-    assert facts["snapshot"]["digest"] == snapshot_digest((name, sha256) for sha256, name in manifest)
+    assert facts.snapshot.digest == snapshot_digest((name, sha256) for sha256, name in manifest)
     assert [row["sha256"] for row in rows(staged, "shards")] == [sha256 for sha256, _ in manifest]
-    assert json.loads(json.dumps(facts)) == facts
+    assert parse_run_file(facts.to_json()).to_json() == facts.to_json()
+    # Every key is written, also where the value is the default; `embedding:` and the digest of inputs are added later.
+    assert json.loads(facts.to_json()) == facts.model_dump(mode="json", exclude={"embedding", "inputs"})
     oracle = Oracle(bpe_file.path, clustered=True).count(DOCUMENTS)
     own = [{k: v for k, v in row.items() if k not in ("shard", "split", "row")} for row in rows(staged, "per_document")]
     assert own == oracle.rows
     places = [(row["shard"], row["split"], row["row"]) for row in rows(staged, "per_document")]
     assert places == sorted(places)
-    assert facts["spec"]["document"]["domain"] == "domain"
-    assert str(tmp_path) not in json.dumps({k: v for k, v in facts.items() if k not in ("spec", "tokenizer")})
+    assert facts.spec["document"]["domain"] == "domain"
+    assert str(tmp_path) not in json.dumps(facts.model_dump(mode="json", exclude={"spec", "tokenizer"}))
 
 
 def test_dead_letters_filtered_rows_and_copies(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -95,27 +98,27 @@ def test_dead_letters_filtered_rows_and_copies(tmp_path: Path, bpe_file: Tokeniz
     assert [shards[name]["copies"] for name in ("a.jsonl", "b.jsonl", "c.jsonl")] == [2, 2, 1]
     for row in shards.values():
         assert row["rows"] == row["documents"] + row["dead_letters"] + row["filtered"]
-    assert facts["coverage"]["duplicate_shards"] == 1
-    assert facts["coverage"]["rows"] == 24 + 24 + 20
-    assert facts["coverage"]["conserved"]
+    assert facts.coverage.duplicate_shards == 1
+    assert facts.coverage.rows == 24 + 24 + 20
+    assert facts.coverage.conserved
     outcomes = {(row["outcome"], row["reason"]): row["rows"] for row in rows(staged, "outcomes")}
     assert sum(outcomes.values()) == 68
     assert outcomes["filtered", "no d1"] == 3 * 7 + 2
     letters = rows(staged, "dead_letters")
-    assert len(letters) == facts["coverage"]["dead_letters"] == sum(row["dead_letters"] for row in shards.values())
+    assert len(letters) == facts.coverage.dead_letters == sum(row["dead_letters"] for row in shards.values())
     places = [(row["shard"], row["split"], row["row"]) for row in letters]
     assert places == sorted(places)
     assert {"not json", "[]"} <= {row["excerpt"].strip() for row in letters}
-    assert not facts["complete"]
-    reason, by_shard = facts["reasons"]
+    assert not facts.complete
+    reason, by_shard = facts.reasons
     assert f"{len(letters)} of 68 rows" in reason and "are dead letters" in reason
     assert "2 of 3 shards lost more than 10.0% of their rows or bytes" in by_shard and "a.jsonl: 3 of 24" in by_shard
     for name, row in shards.items():
         lines_of = [line for line in (tmp_path / "data" / name).read_bytes().splitlines() if line.strip()]
         assert row["row_bytes"] == sum(map(len, lines_of))
         assert row["dead_letter_bytes"] == sum(one["bytes"] for one in letters if one["shard"] == name)
-    budget = next(rule for rule in facts["integrity"] if rule["check"] == "dead_letter_budget")
-    assert (budget["status"], budget["detail"]) == ("fail", reason)
+    budget = next(rule for rule in facts.integrity if rule.check == "dead_letter_budget")
+    assert (budget.status, budget.detail) == ("fail", reason)
 
 
 def test_shards_that_were_not_counted_are_listed_all_the_same() -> None:

@@ -16,17 +16,17 @@ from corpus_audit.schemas.run.snapshot import UnreadFile, UnreadReason
 from tests import corpora
 from tests.oracle import Document
 from tests.pipelines.making import count_all, job_of, merged, spec_of
+from tests.run_files import run_record
 from tests.runners.states import shard_state, state_of
 
 
 def integrity(states: Sequence[ShardState], verified: int = 10, **coverage: Any) -> dict[str, str]:
     """check -> status."""
-    known = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10,
-             "dead_letter_bytes": 0, "row_bytes": 1000}  # fmt: skip
     unread = tuple(UnreadFile("/data/a", "a", reason) for reason in coverage.pop("unread", ()))
-    rules = run_facts.integrity_rules(spec_of(Path("/data")), list(states), known | coverage, verified, 10, unread)
-    assert all(rule["detail"] for rule in rules)
-    return {rule["check"]: rule["status"] for rule in rules}
+    known = run_record(coverage=coverage).coverage
+    rules = run_facts.integrity_rules(spec_of(Path("/data")), list(states), known, verified, 10, unread)
+    assert all(rule.detail for rule in rules)
+    return {rule.check: rule.status for rule in rules}
 
 
 def lossy(dead: int, dead_bytes: int) -> ShardState:
@@ -70,11 +70,9 @@ def test_each_integrity_rule_fails_on_its_own(check: str | None, statuses: Calla
 
 
 def test_the_first_shard_that_failed_is_named() -> None:
-    coverage = {"conserved": True, "digests_computed": 1, "digests_remembered": 0, "dead_letters": 0, "rows": 10,
-             "dead_letter_bytes": 0, "row_bytes": 1000}  # fmt: skip
     states = [shard_state("a"), shard_state("b", error="its footer is cut"), shard_state("c", error="gone")]
-    rules = run_facts.integrity_rules(spec_of(Path("/data")), states, coverage, 10, 10)
-    assert "2 of 3 shards could not be read; the first is b: its footer is cut" in rules[0]["detail"]
+    rules = run_facts.integrity_rules(spec_of(Path("/data")), states, run_record().coverage, 10, 10)
+    assert "2 of 3 shards could not be read; the first is b: its footer is cut" in rules[0].detail
 
 
 def test_a_footer_that_promises_more_rows_breaks_conservation(tmp_path: Path) -> None:

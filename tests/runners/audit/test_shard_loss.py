@@ -48,9 +48,10 @@ def test_the_worst_shards_are_named_first_and_the_limit_is_never_below_the_corpu
         return shard_state(name, coverage=coverage)
 
     states = [state("a", 11), state("b", 10), state("c", 90), state("d", 12), state("e", 13)]
-    name, holds, bad, _ = shard_loss_rule(LimitsSpec(), states)  # type: ignore[arg-type]
-    assert (name, holds) == ("shard_loss", False)
+    rule = shard_loss_rule(LimitsSpec(), states)  # type: ignore[arg-type]
+    bad = rule.detail
+    assert (rule.check, rule.holds) == ("shard_loss", False)
     assert bad.startswith("4 of 5 shards") and bad.index("c: 90") < bad.index("e: 13") < bad.index("d: 12")
     assert "and 1 more" in bad and "a: 11" not in bad
-    assert shard_loss_rule(LimitsSpec(dead_letter_share=0.9), states)[1]  # type: ignore[arg-type]
+    assert shard_loss_rule(LimitsSpec(dead_letter_share=0.9), states).holds  # type: ignore[arg-type]
     assert Loss(0, 0, 0, 0).share == 0.0

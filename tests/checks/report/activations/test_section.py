@@ -14,10 +14,15 @@ from corpus_audit.checks.report.activations.projection_chart import Panel
 from corpus_audit.checks.report.activations.section import ModelView
 from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
+from corpus_audit.schemas.run.run_file import AutoencoderCheck
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_DRIFT, PROJECTION, SEMANTIC, SEMANTIC_ITEMS
 from tests.checks.report.hostile import HOSTILE
+from tests.run_files import digest, run_record
 
-KNOWN = {"index": "20261126T000000Z", "model": "minilm", "units": 9216, "windows": 2343, "tokens": 278_092}
+KNOWN = {
+    "index": "20261126T000000Z", "sha256": digest("index"), "model": "minilm", "model_sha256": digest("model"),
+    "units": 9216, "windows": 2343, "tokens": 278_092,
+}  # fmt: skip
 
 
 def write(folder: Path, name: str = "trivia", domains: int = 3, **drift: object) -> RunDirectory:
@@ -61,7 +66,7 @@ def write(folder: Path, name: str = "trivia", domains: int = 3, **drift: object)
     }  # fmt: skip
     for key, table in tables.items():
         pq.write_table(table, folder / "tables" / f"{key}.parquet")
-    return RunDirectory(folder, {"embedding": KNOWN, "files": {}})
+    return RunDirectory(folder, run_record(embedding=KNOWN))
 
 
 def page(view: ModelView) -> str:
@@ -76,8 +81,8 @@ def view(tmp_path: Path) -> ModelView:
 
 
 def test_a_run_without_a_model_has_no_section_and_one_without_an_index_says_so(tmp_path: Path) -> None:
-    assert section.load(RunDirectory(tmp_path, {})) is None
-    found = section.load(RunDirectory(tmp_path, {"embedding": {"index": None, "reason": "no index of it"}}))
+    assert section.load(RunDirectory(tmp_path, run_record())) is None
+    found = section.load(RunDirectory(tmp_path, run_record(embedding={"index": None, "reason": "no index of it"})))
     assert found is not None and "no index of it" in page(found)
     (finding,) = section.findings(found)
     assert finding.lines == ("no index of it",)
@@ -164,9 +169,18 @@ def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:
 
 
 def test_an_autoencoder_that_does_not_explain_what_it_reads_is_said() -> None:
-    checked = {"explained_variance": -0.21, "least_explained": 0.3, "notes": ["it was trained on 128 tokens at once"]}
-    view = ModelView(model="m", units=3, windows=4, autoencoders={"bad": checked, "good": checked | {"notes": []}})
-    view.autoencoders["good"]["explained_variance"] = 0.8
+    bad = AutoencoderCheck(
+        hook="blocks.0.hook_resid_post",
+        tokens=256,
+        largest=1e-7,
+        undecided=0,
+        active=12.5,
+        explained_variance=-0.21,
+        least_explained=0.3,
+        notes=("it was trained on 128 tokens at once",),
+    )
+    good = bad.model_copy(update={"explained_variance": 0.8, "notes": ()})
+    view = ModelView(model="m", units=3, windows=4, autoencoders={"bad": bad, "good": good})
     (finding,) = section.findings(view)
     text = " ".join(str(part) for sentence in finding.sentences for part in sentence)
     assert "bad" in text and "less than" in text and "128 tokens" in text and "good" not in text

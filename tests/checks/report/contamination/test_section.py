@@ -12,6 +12,7 @@ from corpus_audit.checks.text.sentences import Name
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.scanned_runs import NAMES, write_contamination
+from tests.run_files import run_record
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def page(view: ContaminationView) -> str:
 
 def test_a_run_without_the_tables_has_no_section(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    assert section.load(RunDirectory(tmp_path, {})) is None
+    assert section.load(RunDirectory(tmp_path, run_record())) is None
 
 
 def test_counts_are_of_items_and_not_of_rows(view: ContaminationView, run: RunDirectory) -> None:

@@ -15,6 +15,7 @@ from corpus_audit.checks.text.sentences import Name
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from tests.checks.report.drifted_runs import DOMAINS, DRIFT, INSUFFICIENT, NONE, SAME, write_drift
 from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
+from tests.run_files import run_record
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def charts(view: DriftView) -> Iterator[ET.Element]:
 
 def test_a_run_without_a_baseline_has_no_section(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    assert section.load(RunDirectory(tmp_path, {})) == ()
+    assert section.load(RunDirectory(tmp_path, run_record())) == ()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_many_domains_stay_small_and_are_counted(tmp_path: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     run = write_drift(tmp_path / "run", DOMAINS)
-    assert page(only(run)) == page(only(RunDirectory(run.folder, {})))
+    assert page(only(run)) == page(only(RunDirectory(run.folder, run_record())))
 
 
 def test_a_night_without_a_change_is_one_sentence_and_its_count(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from corpus_audit.checks.text.sentences import Name
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from tests.checks.report.hostile import EVERY_PAYLOAD, with_every_text
 from tests.checks.report.sampled_runs import SIX, many_domains, sampler_log, write_sampling
+from tests.run_files import run_record
 
 WRONG = (7, 8, 15)
 
@@ -44,7 +45,7 @@ def sentences(view: SamplingView) -> list[str]:
 
 def test_a_run_without_the_tables_has_no_section(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    assert section.load(RunDirectory(tmp_path, {})) is None
+    assert section.load(RunDirectory(tmp_path, run_record())) is None
 
 
 def test_the_view_holds_what_the_tables_say(view: SamplingView, run: RunDirectory) -> None:
