@@ -79,36 +79,34 @@ class Tokens(Measure):
         zeros = np.zeros(len(block), np.int64)
         apart = too_many_domains(len(block.names), block.vocabulary)
         groups_by_domain = zeros.astype(np.uint8) if apart else block.groups
-        domain, token, sums, stops, run_groups, run_counts, lowest = count_tokens(
-            block.ids, block.offsets, block.domains, groups_by_domain, ranks, block.vocabulary
-        )
-        cell = count_tables.cells(domain, token)
-        squared, squared_high = count_tables.wide(sums[:, 2])
-        product, product_high = count_tables.wide(sums[:, 3])
+        counted = count_tokens(block.ids, block.offsets, block.domains, groups_by_domain, ranks, block.vocabulary)
+        run_stop, run_group = counted.run_stop, counted.run_group
+        run_count, lowest = counted.run_count, counted.lowest
+        cell = count_tables.cells(counted.domain, counted.token)
+        squared, squared_high = count_tables.wide(counted.sums[:, 2])
+        product, product_high = count_tables.wide(counted.sums[:, 3])
         cells = CountTable(
             CELLS,
             {
                 "cell": cell,
-                "count": sums[:, 0].copy(),
-                "documents": sums[:, 1].copy(),
+                "count": counted.sums[:, 0].copy(),
+                "documents": counted.sums[:, 1].copy(),
                 "squared": squared,
                 "squared_high": squared_high,
                 "product": product,
                 "product_high": product_high,
             },
         )
-        del sums, domain, token
+        del counted  # its sums are as large as their columns
         groups, overall_groups = count_tables.empty(DOMAIN_GROUPS), count_tables.empty(OVERALL_GROUPS)
         if apart:
-            _, token, _, stops, run_groups, run_counts, _ = count_tokens(
-                block.ids, block.offsets, zeros, block.groups, ranks, block.vocabulary
-            )
-            masks = sparse.group_masks(run_groups, stops)
-            columns = {"token": token.astype(np.uint64), "groups": masks}
-            overall_groups = CountTable(OVERALL_GROUPS, columns, run_counts.copy())
+            together = count_tokens(block.ids, block.offsets, zeros, block.groups, ranks, block.vocabulary)
+            masks = sparse.group_masks(together.run_group, together.run_stop)
+            columns = {"token": together.token.astype(np.uint64), "groups": masks}
+            overall_groups = CountTable(OVERALL_GROUPS, columns, together.run_count.copy())
         else:
-            masks = sparse.group_masks(run_groups, stops)
-            groups = CountTable(DOMAIN_GROUPS, {"cell": cell, "groups": masks}, run_counts.copy())
+            masks = sparse.group_masks(run_group, run_stop)
+            groups = CountTable(DOMAIN_GROUPS, {"cell": cell, "groups": masks}, run_count.copy())
         tokens = np.flatnonzero(lowest < len(block))
         documents = np.argsort(ranks)[lowest[tokens]]
         examples = CountTable(
