@@ -1,4 +1,4 @@
-"""Divergences of two token distributions under many exchanges of document groups at once: where drift takes its time."""
+"""Divergences of two token distributions under many exchanges of document groups at once: most of drift's time."""
 
 from __future__ import annotations
 
@@ -186,8 +186,8 @@ def exchange_sums(
         3: (Q - P) ln(Q / P)
         4: Q ln(Q / P)
 
-    The occurrences x are a product of matrices, [K, G] times [G, P]; K is the vocabulary and P thousands, so that x
-    would fill gigabytes. It is never made as a whole, but cut into tiles that are added up while they are in the cache::
+    The occurrences x are a product of matrices, [K, G] times [G, P]. K is the vocabulary and P thousands, so x would
+    fill a gigabyte or more. It is never made as a whole, but in tiles that are added up while they are in the cache::
 
                           P exchanges
                     128    128    128   ...
