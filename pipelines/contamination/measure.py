@@ -30,7 +30,7 @@ from corpus_audit.pipelines.contamination.scan import Scanner, decoys_of
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.measures.hits import Hits
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
@@ -166,7 +166,7 @@ def evidence(index: BenchmarkIndex, hits: Hits, block: Documents) -> Partial:
         "documents": _documents(index, hits, block),
         "copies": _copies(index, block),
     }
-    return Partial(block.names, {name: count_tables.merge([table]) for name, table in tables.items()})
+    return Partial(block.names, {name: merging.merge([table]) for name, table in tables.items()})
 
 
 def value_of(rank: np.ndarray) -> np.ndarray:

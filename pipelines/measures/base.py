@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.counters import gather
 from corpus_audit.pipelines.measures.hits import Hits
-from corpus_audit.pipelines.storage import count_tables, partials
+from corpus_audit.pipelines.storage import count_tables, merging, partials
 from corpus_audit.pipelines.storage.count_tables import CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter
 from corpus_audit.schemas.spec.audit import AuditSpec, DocumentSpec, FacetSource
@@ -192,7 +192,7 @@ def merge_files(measure: Measure, sources: Sequence[Path], target: Path, only: C
                 continue
             spec = measure.tables()[name]
             writer.add(name, count_tables.empty(spec))
-            for chunk in count_tables.merge_streams(streams, spec):
+            for chunk in merging.merge_streams(streams, spec):
                 writer.add(name, chunk)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -107,9 +107,9 @@ class Domains(Measure):
         return Partial(
             (),
             {
-                "values": count_tables.merge(values),
-                "groups": count_tables.merge(groups) if groups else count_tables.empty(GROUPS),
-                "clusters": count_tables.merge(clusters) if clusters else count_tables.empty(CLUSTERS),
+                "values": merging.merge(values),
+                "groups": merging.merge(groups) if groups else count_tables.empty(GROUPS),
+                "clusters": merging.merge(clusters) if clusters else count_tables.empty(CLUSTERS),
             },
         )
 

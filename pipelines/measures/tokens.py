@@ -14,7 +14,7 @@ from corpus_audit.pipelines.kernels.counters import sparse
 from corpus_audit.pipelines.kernels.counters.counting import GROUPS, count_tokens
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, merge_facts
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
@@ -150,20 +150,20 @@ def _added_up(streams: Iterable[Iterator[CountTable]]) -> Iterator[CountTable]:
     total = count_tables.empty(OVERALL_GROUPS)
     for stream in streams:
         for chunk in stream:
-            total = count_tables.merge([total, overall(chunk)])
+            total = merging.merge([total, overall(chunk)])
     yield total
 
 
 def _ranks(block: Block) -> np.ndarray:
     """int64 [D]: places of the documents by content hash, copies of one text by `_copy_hashes`."""
-    order = count_tables.sort_order([block.high, block.low])
+    order = merging.sort_order([block.high, block.low])
     high, low = block.high[order], block.low[order]
     same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
     if same.any():
         copies = order[np.append(same, False) | np.append(False, same)]
         copy = np.zeros(len(block), np.uint64)
         copy[copies] = _copy_hashes(block, copies)
-        order = count_tables.sort_order([block.high, block.low, copy])
+        order = merging.sort_order([block.high, block.low, copy])
     ranks = np.empty(len(block), np.int64)
     ranks[order] = np.arange(len(block))
     return ranks
@@ -194,13 +194,13 @@ def overall(groups: CountTable) -> CountTable:
     flat = CountTable(
         OVERALL_GROUPS, {"token": token.astype(np.uint64), "groups": groups.columns["groups"]}, groups.counts
     )
-    return count_tables.merge([flat])
+    return merging.merge([flat])
 
 
 def _collapsed(part: Partial) -> Partial:
     by_domain = part.tables["domain_groups"]
     if not len(by_domain):
         return part
-    both = count_tables.merge([overall(by_domain), part.tables["overall_groups"]])
+    both = merging.merge([overall(by_domain), part.tables["overall_groups"]])
     tables = part.tables | {"domain_groups": count_tables.empty(DOMAIN_GROUPS), "overall_groups": both}
     return replace(part, tables=tables)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.counters import varint
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.schemas.errors import StoreError
@@ -70,7 +70,7 @@ def merge_partials(partials: Sequence[Partial]) -> Partial:
             for p in partials
             if table_name in p.tables
         ]
-        tables[table_name] = count_tables.merge(parts)
+        tables[table_name] = merging.merge(parts)
     return Partial(names, tables, merge_facts(partial.facts for partial in partials))
 
 
