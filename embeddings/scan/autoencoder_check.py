@@ -1,4 +1,4 @@
-"""Latents of autoencoders against a computation of their own, and how much of their input they explain.
+"""Checks autoencoders' latents against an independent computation, and measures their explained variance.
 
 The scan computes latents in float32, tile by tile, from weights that were folded. Here they are computed once more in
 float64 by numpy, whole and straight from the two files, for a sample of tokens: what the scan would do otherwise than
@@ -38,7 +38,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class CheckedSae:
-    """What an autoencoder came to on a sample of tokens.
+    """Results of the check of one autoencoder on a sample of tokens.
 
     Attributes:
         hook: what it reads.

@@ -1,4 +1,4 @@
-"""Merged counts read as evidence: which n-grams the corpus holds, and how much of every text they cover."""
+"""The merged counts of a corpus as evidence: which n-grams occur, and how much of every text they cover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a merged partial of `measures.contamination` says about X texts.
+    """Evidence about X texts, computed from a merged partial of `contamination.measure`.
 
     ``limit`` is always the number of documents from which an n-gram is boilerplate on; None counts every n-gram.
     """

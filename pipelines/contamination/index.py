@@ -1,4 +1,4 @@
-"""The index of the benchmarks: one immutable file that scans map into memory.
+"""The benchmark index: an immutable file that scans map into memory.
 
 The file is named by a digest of all that its content depends on (items, tokenizer, normalisation, parameters), so that
 it is built once and a partial profile can name it in its key. Decoys have an index of their own: they are other ones in

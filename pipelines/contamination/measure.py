@@ -1,4 +1,4 @@
-"""Evidence of benchmark items in the corpus, enough to judge every rule after the merge.
+"""The measure of contamination: mergeable evidence of benchmark items, enough to evaluate every rule after the merge.
 
 Which n-grams are boilerplate is known only when the whole corpus is counted, so nothing is judged here:
 
@@ -76,7 +76,7 @@ COPIES = TableSpec((("decoy", Kind.KEY), ("documents", Kind.SUM)))
 
 
 class Documents(Protocol):
-    """What evidence needs of a block."""
+    """The columns of a block that evidence is made of."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Documents(Protocol):
 
 
 class Contamination(Measure):
-    """What the documents share with the texts of one index; pickles as the index's path."""
+    """Matches of documents with the texts of one index; pickles as the index's path."""
 
     name = "contamination"
     version = 2
@@ -126,7 +126,7 @@ class Contamination(Measure):
         }
 
     def count(self, block: Block) -> Partial:
-        """Turn the hits that were found while the block's text was read into tables.
+        """Turn the hits of a block, which were found while its text was in memory, into tables.
 
         Raises:
             ValueError: the block was built without a scanner.
@@ -137,7 +137,7 @@ class Contamination(Measure):
 
 
 class Decoys(Contamination):
-    """The same of a run's decoys, in the splits that they are looked for in.
+    """The same for a run's decoys, counted only in the splits that are searched for them.
 
     Both are other ones in every snapshot, so that nothing counted for one is used for another.
     """

@@ -1,4 +1,4 @@
-"""Scanning batches of documents against an index; called while a batch's text is still in memory."""
+"""Scans batches of documents against a benchmark index, while their text is still in memory."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Scanner:
 
     @property
     def digest(self) -> str:
-        """What identifies the index."""
+        """Digest that identifies the index."""
         return self.path.stem
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a worker of an engine is and sees: asked before a long run, by a small one."""
+"""A small probe of an engine's workers before a long run: whether they see the driver's folder, and their versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIVEN = "given"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A worker: where it runs, and the versions that must be the driver's."""
+    """A worker's host, process and versions, which must be the driver's."""
 
     host: str
     pid: int
@@ -29,7 +29,7 @@ class Answer:
 
     @classmethod
     def here(cls) -> Answer:
-        """This process."""
+        """The answer of this process."""
         python = ".".join(platform.python_version_tuple()[:2])
         versions = [metadata.version(name) for name in ("apache-beam", "corpus-audit")]
         return cls(socket.gethostname(), os.getpid(), python, *versions)
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTask:
-    """Read what is given in a folder, and leave an answer beside it."""
+    """Read the driver's file in a folder, and write an answer beside it."""
 
     folder: Path
     number: int
@@ -69,5 +69,5 @@ class ProbeWorker:
 
 
 def read_answers(folder: Path) -> list[Answer]:
-    """What workers answered."""
+    """The workers' answers."""
     return [Answer(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("answer-*.json"))]

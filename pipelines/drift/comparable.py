@@ -17,7 +17,7 @@ _READING = {
 
 
 def check_comparable(baseline: dict[str, Any], current: dict[str, Any], name: str) -> None:
-    """Refuse a baseline whose figures mean something else.
+    """Refuse a baseline whose figures cannot be compared with the current run's.
 
     Args:
         baseline, current: the facts of the runs (run.json).
@@ -57,7 +57,7 @@ def check_comparable(baseline: dict[str, Any], current: dict[str, Any], name: st
 
 
 def reading_key(facts: dict[str, Any]) -> str:
-    """SHA-256 of what the figures of a run depend on besides its corpus: equal for runs that may be compared.
+    """SHA-256 of all that a run's figures depend on besides its corpus; equal for comparable runs.
 
     It covers what `check_comparable` asks for; of sampled audits it also holds the share that was read.
 

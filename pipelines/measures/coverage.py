@@ -1,4 +1,4 @@
-"""What became of every row of a shard, its dead letters, and how many documents were verified.
+"""Outcome of every row of a shard (document, filtered, dead letter), and how many documents were verified.
 
 Not measures of documents but of reading: they stay with their shard and are counted from the reader's tally.
 """

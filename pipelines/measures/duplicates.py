@@ -1,4 +1,4 @@
-"""Every distinct text: its content hash by domain, how many documents have it, and how many tokens it is."""
+"""Exact duplicates: each distinct text's content hash by domain, with its documents and tokens."""
 
 from __future__ import annotations
 
