@@ -126,7 +126,9 @@ class Scanner:
         starts = index.gram_starts
         return Hits(
             np.concatenate([_rows(stops) for stops in (words.gram_stops, words.long_stops, tokens.gram_stops)]),
-            np.concatenate([words.grams + starts[0], words.long_grams + starts[1], tokens.grams + starts[2]]),
+            np.concatenate(
+                [words.grams + starts.words, words.long_grams + starts.long_words, tokens.grams + starts.tokens]
+            ),
             pairs[:, :7].copy(),
             np.concatenate(([0], pairs[:, 7])),
             words.spans,
