@@ -43,8 +43,9 @@ class Package:
         self.folder.mkdir(parents=True)
         for each in self.folder.parents[:2]:
             (each / "__init__.py").touch()
-        for name in ("__init__.py", "jit.py", "machine_code.py"):
-            shutil.copy(Path(kernels.__path__[0], name), self.folder)
+        (self.folder / "compiler").mkdir()
+        for name in ("__init__.py", "compiler/__init__.py", "compiler/jit.py", "compiler/machine_code.py"):
+            shutil.copy(Path(kernels.__path__[0], name), self.folder / name)
         (self.folder / "outer.py").write_text(OUTER.format(within=within and f"{within}."))
         self.inner = self.folder / within / "inner.py"
         self.inner.parent.mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(tmp_path, with
 @pytest.mark.slow
 def test_numbas_own_cache_would_have_run_the_old_one(package):
     plain = "import numba\nkernel = numba.njit(cache=True)\n"
-    (package.folder / "jit.py").write_text(plain)
+    (package.folder / "compiler" / "jit.py").write_text(plain)
     assert package.say()[0] == "20"
     package.change(1000)
     assert package.say()[0] == "20"
