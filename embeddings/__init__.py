@@ -1,4 +1,4 @@
-"""Corpus and model: which training examples make a unit fire. `open_index` reads an index without torch."""
+"""Activation indexes: which training examples make a unit of a model fire. `open_index` reads one without torch."""
 
 from corpus_audit.embeddings.index.reader import Example, Index, open_index
 

@@ -1,1 +1,1 @@
-"""Corpus to profile to tables."""
+"""From a corpus to its profile, and from profiles to tables."""

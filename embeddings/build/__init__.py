@@ -1,1 +1,1 @@
-"""From an audit's ``embedding:`` section to a published index, and what it says of the snapshot."""
+"""Builds an activation index from an audit's ``embedding:`` section, and the tables about its snapshot."""

@@ -1,4 +1,32 @@
-"""From an audit's `embedding:` section to a published index: split by split, resumable, then merged."""
+"""Build an activation index: scan a corpus with a model, split by split, then merge, verify and publish.
+
+The steps of `build_index`, with what goes from one to the next::
+
+    audit.yaml --1 load--> Scanner (model with hooks, R units, window plan, a key of all that decides a scan)
+    snapshot ---2 plan--> splits -> ScanTask: split, and the folder of its partial in the store
+                    |
+                    3 scan: splits without a partial, by an engine's workers, anywhere that sees the store
+                    v
+    store: a ScanPartial a split: top-k lists [R, k], samples, histograms, sums; windows [V], their text and vectors
+                    |
+                    4 merge: all partials of the snapshot, old and new
+                    v
+    one ScanPartial --5 verify: windows of the lists run once more, in float32
+                    |
+                    6 publish: heat maps, tables, drift from a baseline, projection, benchmarks; one rename
+                    v
+    index folder
+
+1. `open_scanner` loads the model and refuses a wrong spec before anything is read.
+2. A task's folder is named by a digest of the scanner's key and the shard's content, not by its name or its place in
+   the corpus. That makes the scan resumable, and incremental: a new snapshot scans new shards only.
+3. Each split becomes a partial, or none. Nothing but tasks goes through the engine.
+4. Lists merge exactly (`topk`), counts and sums add up; windows that are in no merged list and have no
+   vectors are dropped.
+5. After a bfloat16 scan, which keeps twice the candidates, every list is computed again in float32. After a float32
+   scan one window in `ONE_IN` is run again, to check that batches of another shape give what is stored.
+6. Everything is written to a staged folder and renamed once, so that a reader never sees half an index.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +70,7 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 
 Perform = Callable[[ScanWorker, Sequence[ScanTask], int], None]
-"""Has a worker perform tasks, so many at once, in any order and anywhere that sees the store."""
+"""``perform(worker, tasks, at_once)`` runs a worker on tasks, in any order, on any machine that sees the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +78,11 @@ class Built:
     """A published index.
 
     Attributes:
-        folder: where it is.
-        facts: what its index.json says.
-        splits_scanned, splits_kept: splits that were scanned now, and earlier.
-        seconds: by stage.
-        batch_tokens: tokens of a batch; less than the spec asks for if the device had no room.
+        folder: the index's folder.
+        facts: the content of its index.json.
+        splits_scanned, splits_kept: splits that were scanned now, and those whose partials were in the store.
+        seconds: wall-clock seconds by stage.
+        batch_tokens: tokens of a batch; fewer than the spec asks for if the device had no room.
     """
 
     folder: Path
@@ -66,17 +94,19 @@ class Built:
 
 
 def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
-    """Perform tasks here, one after the other; the cores are left to torch."""
+    """Perform tasks in this process, one after the other; torch uses the cores."""
     for task in tasks:
         worker.perform(task)
 
 
 def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> Built:
-    """Scan the corpus of an audit, as far as that was not done before, and publish an index.
+    """Scan what has not been scanned of an audit's corpus, and publish its activation index.
+
+    The steps are those of the module's docstring.
 
     Args:
         loaded: the audit; it has an `embedding:` section.
-        perform: how the tasks are performed: in order here, or by an engine.
+        perform: what runs the tasks: this process, or an engine.
         workers: splits to scan at once; one at a time where there is a GPU.
 
     Raises:
@@ -91,11 +121,11 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
 
 
 class _Stages(Timings):
-    """Seconds by stage; the board shows the stage that runs."""
+    """Times the stages of a build, in wall-clock seconds."""
 
     @contextmanager
     def stage(self, name: str, size: int = 0) -> Iterator[None]:
-        """Time a block that reads ``size`` bytes."""
+        """Time a block of code, and show it on the progress board as a stage of ``size`` bytes."""
         process_board().begin_stage(name, total_bytes=size)
         with super().stage(name):
             yield
@@ -103,7 +133,7 @@ class _Stages(Timings):
 
 @dataclass
 class _Build:
-    """The steps of one index."""
+    """One build: steps 2 to 6."""
 
     loaded: LoadedAudit
     scanner: Scanner
@@ -111,8 +141,9 @@ class _Build:
     baseline: Index | None
 
     def run(self, perform: Perform, workers: int) -> Built:
-        """All steps."""
+        """Plan, scan, merge, verify and publish; one unreadable shard ends it before anything is scanned."""
         loaded, scanner, stages = self.loaded, self.scanner, self.stages
+        # Step 2.
         root = loaded.base / loaded.spec.store if loaded.spec.store else loaded.base / loaded.spec.output / ".store"
         shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders).shards
         with stages.stage("planning", sum(shard.size for shard in shards)):
@@ -122,11 +153,14 @@ class _Build:
                 raise NoVerdictError(f"shard {plan.shard.name}: {plan.error}")
         tasks = self._tasks(plans, root.resolve() / "activations")
         todo = [task for task in tasks if not (task.place / "state.npz").exists()]
+        # Step 3. One process drives a GPU; on a CPU each worker gets its part of the cores.
         with stages.stage("scanning", sum(task.split.weight for task in todo)):
             at_once = min(workers, len(todo)) if scanner.taps.device.type == "cpu" else 1
             if todo:
                 threads = max(1, torch.get_num_threads() // at_once) if at_once > 1 else None
                 perform(ScanWorker(loaded, scanner.key, threads), todo, at_once)
+        # Steps 4 to 6. Vectors may be larger than memory: they are gathered into a folder on the disk of the index, and
+        # moved into it.
         staging = (loaded.base / scanner.spec.output).resolve() / ".staging"
         folder = staging / f"vectors-{scanner.key[:16]}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,12 +173,13 @@ class _Build:
             with stages.stage("verifying"):
                 merged, verified = self._verified(merged)
                 saes = self.scanner.checked_saes(merged.windows, loaded.base)
-            place, facts = self._publish(plans, merged, verified, saes, folder)
+            published, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return Built(place, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
+        return Built(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
 
     def _tasks(self, plans: Sequence[ShardPlan], store: Path) -> list[ScanTask]:
+        """A task for each split; its folder is named by what decides the partial's content, path values included."""
         tasks = []
         for plan in plans:
             values = path_values(plan.shard, self.scanner.audit.document)
@@ -155,7 +190,11 @@ class _Build:
         return tasks
 
     def _merged(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
-        """All partials as one, with the shard and split of every document; a damaged one is removed and refused."""
+        """Merge the partials of all splits, and note every document's shard and split.
+
+        Raises:
+            StoreError: a partial is damaged; it was removed, so that the next run scans that split again.
+        """
         scanner = self.scanner
         floors = scanner.taps.selection.floors()
         state = Accumulator(len(floors), scanner.slots, floors)
@@ -175,33 +214,38 @@ class _Build:
             vectors += [] if partial.vectors is None else [partial.vectors]
             for name in COUNTS:
                 counts[name] += partial.counts[name]
-        found = None if scanner.block is None else gather(vectors, scanner.taps.hidden, folder)
-        if found is not None:
+        gathered = None if scanner.block is None else gather(vectors, scanner.taps.hidden, folder)
+        if gathered is not None:
             for kind in KINDS:
-                save_codes(encode(getattr(found, kind)), folder, kind)
-        held = _distinct(pa.concat_tables(windows), held_windows(state, found))
-        members = documents_of(held, documents)
+                save_codes(encode(getattr(gathered, kind)), folder, kind)
+        # A window that won in its split but not in the corpus is in no list any more.
+        kept = _distinct(pa.concat_tables(windows), held_windows(state, gathered))
+        located = documents_of(kept, documents)
         if documents:
-            members = members.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
-        return ScanPartial(state, held, members, counts, found)
+            located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
+        return ScanPartial(state, kept, located, counts, gathered)
 
     def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, Verified]:
-        """The merged scan with lists in float32, some of which were computed again, or after a bfloat16 scan all."""
+        """Step 5: run windows of the lists once more, in float32.
+
+        Returns:
+            The merged scan with lists in float32, and how far what was computed again differed.
+        """
         scanner, state = self.scanner, merged.state
         used = state.used_windows()
         exact = scanner.spec.dtype == "float32"
-        chosen = used[::ONE_IN] if exact else used
-        held = _distinct(merged.windows, chosen)
-        rows, domain = members(held, merged.documents, state.domains)
-        anew = scanner.again(held.take(rows), domain, state.domains)
+        selected = used[::ONE_IN] if exact else used
+        kept = _distinct(merged.windows, selected)
+        rows, domain = members(kept, merged.documents, state.domains)
+        anew = scanner.again(kept.take(rows), domain, state.domains)
         if exact:
-            return merged, check(state, anew, chosen)
-        state, verified = correct(state, anew, chosen)
+            return merged, check(state, anew, selected)
+        state, verified = correct(state, anew, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
         )
-        held = _distinct(merged.windows, used)
-        return replace(merged, state=state, windows=held, documents=documents_of(held, [merged.documents])), verified
+        kept = _distinct(merged.windows, used)
+        return replace(merged, state=state, windows=kept, documents=documents_of(kept, [merged.documents])), verified
 
     def _publish(
         self,
@@ -211,11 +255,12 @@ class _Build:
         saes: dict[str, CheckedSae],
         folder: Path,
     ) -> tuple[Path, IndexFacts]:
+        """Step 6: write the index; returns its folder and the content of its index.json."""
         scanner = self.scanner
         notes = scanner.sae_notes()
-        checked = {name: one.as_json() | {"notes": notes[name]} for name, one in saes.items()} or None
+        checked = {name: sae.as_json() | {"notes": notes[name]} for name, sae in saes.items()} or None
         facts = replace(self._facts(plans, merged), verified=verified.as_json(), autoencoders=checked)
-        indices = {str(point): held for point, held in scanner.taps.selection.indices.items()}
+        indices = {str(point): units for point, units in scanner.taps.selection.indices.items()}
         arrays = merged.state.arrays()
         if scanner.spec.heatmaps and scanner.sizes.top:
             with self.stages.stage("heat maps"):
@@ -230,23 +275,23 @@ class _Build:
         return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._more)
 
     def _more(self, folder: Path) -> dict[str, pa.Table]:
-        """What is said of the snapshot as a whole, from its index."""
-        found: dict[str, pa.Table] = {}
+        """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
+        more: dict[str, pa.Table] = {}
         spec, index = self.scanner.spec, Index(folder)
         if self.baseline is not None:
             with self.stages.stage("drift"):
-                found["embedding_drift"] = embedding_drift(self.baseline, index)
+                more["embedding_drift"] = embedding_drift(self.baseline, index)
         if spec.vectors is None:
-            return found
+            return more
         search = WindowSearch(index)
         if spec.vectors.projection:
             with self.stages.stage("projection"):
-                found["projection"] = project(search, spec.vectors.projection)
+                more["projection"] = project(search, spec.vectors.projection)
         if self.loaded.spec.benchmarks:
             with self.stages.stage("benchmarks"):
-                benchmarks = [read_benchmark(one, self.loaded.base) for one in self.loaded.spec.benchmarks]
-                found |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
-        return found
+                benchmarks = [read_benchmark(entry, self.loaded.base) for entry in self.loaded.spec.benchmarks]
+                more |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
+        return more
 
     def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
         scanner, vectors = self.scanner, None
@@ -274,7 +319,11 @@ class _Build:
 
 
 def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
-    """The index to measure drift from, which must be comparable: asked before the scan, not after it."""
+    """The index to measure drift from, opened before the scan so that one that cannot be compared costs no scan.
+
+    Raises:
+        UsageError: it was made with another model, tokenizer, window plan or block.
+    """
     if scanner.spec.baseline is None:
         return None
     index = open_index(loaded.base / scanner.spec.baseline)
@@ -291,7 +340,7 @@ def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
 
 
 def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:
-    """The windows that are used, each once, ascending."""
+    """The rows of a WINDOWS table whose window is in ``used``, each window once, ascending."""
     window = table["window"].to_numpy()
     _, first = np.unique(window, return_index=True)
     return table.take(first[np.isin(window[first], used)]).combine_chunks()

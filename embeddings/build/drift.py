@@ -1,4 +1,4 @@
-"""Drift between two snapshots as a model sees it: of the documents' vectors, and of the units' activations."""
+"""Drift between two snapshots in a model's terms: of document vectors, and of units' activations."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _FIRST = 8
 
 @dataclass(frozen=True)
 class Threshold:
-    """How near is near.
+    """The cosine from which an item counts as semantically contaminated.
 
     Attributes:
         cosine: what one half of the decoys exceeds in 1 % of cases; NaN if there are too few.
@@ -51,7 +51,7 @@ class Threshold:
 
 
 def threshold(search: WindowSearch) -> Threshold:
-    """Learn it from at most `DECOYS` windows, chosen by hash."""
+    """Estimate the threshold from at most `DECOYS` windows, sampled by hash."""
     found = [value for row in range(min(DECOYS, search.windows)) if (value := _nearest_other(search, row)) is not None]
     if len(found) < LEAST_DECOYS:
         return Threshold(np.nan, len(found) // 2, 0)

@@ -87,7 +87,7 @@ def unit_domains_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa
 
 
 def documents_table(members: pa.Table, snapshot: str) -> pa.Table:
-    """Where documents are, in the schema DOCUMENTS and its order."""
+    """Shard and row of every document, in the schema DOCUMENTS and its order."""
     columns = {
         "document": members["document"],
         "snapshot": pa.array([snapshot] * len(members), pa.string()).dictionary_encode(),

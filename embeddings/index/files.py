@@ -24,14 +24,14 @@ from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 FORMAT = "corpus-audit/activation-index/2"
 INDEX_FILE, LATEST = "index.json", "LATEST"
 ALL = "(all)"
-"""The domain of what is over the whole corpus."""
+"""Name of the row of the whole corpus among domains."""
 
 WINDOWS_A_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
 class IndexFacts:
-    """What `index.json` says.
+    """The content of `index.json`.
 
     Attributes:
         name, snapshot: of the audit, and the digest of its shards.
@@ -171,7 +171,7 @@ def _of_snapshot(path: Path, snapshot: str) -> Path:
 
 
 def read_facts(folder: Path) -> IndexFacts:
-    """What `index.json` of an index says.
+    """Read the `index.json` of an index.
 
     Raises:
         StoreError: it is damaged or of another version.
@@ -225,6 +225,6 @@ def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
 
 
 def facts_text(facts: IndexFacts) -> str:
-    """What can be said of an index in one line."""
+    """An index in one line of text."""
     units = sum(size for _, size in facts.points)
     return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} tokens"

@@ -20,7 +20,7 @@ from corpus_audit.schemas.errors import StoreError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a document is."""
+    """Location of a document, with its domain and id."""
 
     snapshot: str
     shard: str
@@ -31,7 +31,7 @@ class Place:
 
 
 class StoredWindow(NamedTuple):
-    """A row of the windows; what it is of, its text, and int32 [T], where each token starts and ends in it."""
+    """A stored window: key of its document, number there, text, and int32 [T], the starts and ends of its tokens."""
 
     document: bytes
     number: int
@@ -49,13 +49,13 @@ class Windows:
         self._first = [int(batch.names[0]) for batch in self._batches]
 
     def find(self, name: int) -> StoredWindow | None:
-        """The window of this name, if it is there."""
+        """The window of this name, or None."""
         at = bisect_right(self._first, name) - 1
         return self._batches[at].find(name) if at >= 0 else None
 
 
 class Documents:
-    """Where documents are, by their keys."""
+    """Locations of documents, by key."""
 
     def __init__(self, path: Path) -> None:
         self._batches = [_DocumentBatch(batch) for batch in _mapped(path)]
@@ -63,7 +63,7 @@ class Documents:
         self._last = [batch.key(-1) for batch in self._batches]
 
     def places(self, document: bytes) -> tuple[Place, ...]:
-        """Where a document is, in the order of the table."""
+        """Locations of a document, in the order of the table."""
         found: list[Place] = []
         # Its rows may begin in the batch before the first that begins with it, and end in a later one.
         for at in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):

@@ -49,7 +49,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """What was found: n <= k rows.
+    """The nearest n <= k rows.
 
     Attributes:
         rows: int64 [n], by score descending, then by row ascending.

@@ -273,11 +273,11 @@ class Index:
 
     @cached_property
     def documents(self) -> pa.Table:
-        """Where documents are, in the schema DOCUMENTS, mapped."""
+        """Locations of documents, in the schema DOCUMENTS, mapped."""
         return self._table("documents")
 
     def places(self, document: bytes) -> tuple[Place, ...]:
-        """Where the document of a key is."""
+        """Locations of the document of a key."""
         return self._documents.places(document)
 
     def _table(self, name: str) -> pa.Table:

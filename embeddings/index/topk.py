@@ -1,9 +1,13 @@
-"""Lists of the best examples of many units, over distinct contexts, with an exact merge.
+"""Top-k lists of many units over distinct contexts, and their exact merge (k-best merge).
 
-A slot is a value, the window, the peak's position in it and the hash of the tokens that end at the peak. Among the
-examples of one context only the best counts, so that boilerplate and near-duplicates take one slot. The order is total:
-value descending, then window ascending. ``merge(A, B)`` is the first k of the best of each context of both; it is
-associative, commutative and idempotent, because the best example of every context that wins survives in its own shard.
+1. A slot is a value, the window, the peak's position in it and the context: a hash of the tokens that end there.
+2. The order is total: value descending, then window ascending.
+3. Of one context only the best example counts, so that boilerplate and near-duplicates take one slot.
+4. ``merge(A, B)`` is the first k of the best of each context of A and B. It is associative, commutative and idempotent:
+   an example that is among the first k of all is among the first k of its own shard as well, as fewer compete there,
+   and so no shard's list has lost it. Shards can be scanned in any order, on any machine, and twice.
+
+How a slot is inserted is drawn in `pipelines.kernels.activations.examples`.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from corpus_audit.pipelines.kernels.activations.examples import EMPTY, merge_bin
 
 @dataclass(frozen=True)
 class SlotLists:
-    """Lists of R rows with k slots each, best first, empty slots last.
+    """Lists of R units with k slots each, best first, empty slots last.
 
     Attributes:
         value: float32 [R, k]; minus infinity in empty slots.
@@ -58,17 +62,17 @@ class SlotLists:
         return np.asarray(self.window != EMPTY)
 
     def merge(self, other: SlotLists) -> None:
-        """Take in the examples of the same rows' other lists, in place; k may differ."""
+        """Insert the examples of other lists of the same units, in place; their k may differ."""
         if self.k:
             merge_lists(*self.columns, *other.columns)
 
     def negated(self) -> SlotLists:
-        """With values of the other sign: lists of the lowest are kept as lists of the highest of minus the value."""
+        """The lists with values of the other sign: lists of lowest activations hold minus the value, highest first."""
         value = np.where(self.filled, -self.value, self.value)
         return SlotLists(value, self.window, self.position, self.context)
 
 
 def merge_samples(into: SlotLists, other: SlotLists) -> None:
-    """Take in the samples of the same rows, in place; both are [R, bins, s]."""
+    """Insert the samples of the same units and bins, in place; both are [R, bins, s]."""
     if into.value.shape[2]:
         merge_bins(*into.columns, *other.columns)

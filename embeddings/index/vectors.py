@@ -1,4 +1,4 @@
-"""Vectors of windows: what a scan keeps of them, and how parts of a corpus are joined.
+"""Window vectors of a scan, and joining those of several parts of a corpus.
 
 Every vector has length 1 (or is zero), so that a dot product is a cosine; the lengths they had are kept beside them.
 """
@@ -37,7 +37,7 @@ class WindowVectors:
 
     @classmethod
     def empty(cls, width: int) -> WindowVectors:
-        """No window."""
+        """Vectors of no windows."""
         none = np.empty((0, width), np.float32)
         return cls(np.empty(0, np.uint64), none, none, np.empty((0, 2), np.float32), np.empty(0, np.uint16))
 
@@ -49,13 +49,13 @@ class WindowVectors:
 
     @classmethod
     def joined(cls, parts: Sequence[WindowVectors]) -> WindowVectors:
-        """All of some parts, each window once, ascending by window."""
+        """The vectors of several parts, each window once, ascending by window."""
         whole = cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
         _, first = np.unique(whole.window, return_index=True)
         return whole.take(first)
 
     def take(self, rows: np.ndarray) -> WindowVectors:
-        """Some of them."""
+        """The vectors of some windows."""
         return WindowVectors(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def __len__(self) -> int:

@@ -39,7 +39,7 @@ class Explained:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was found of a token.
+    """How often a token occurs in stored windows, and the units whose top examples peak on it.
 
     Attributes:
         places: where the corpus has it, in stored windows; windows: how many of them hold it.

@@ -1,4 +1,4 @@
-"""What a SAELens ``cfg.json`` says, of old files (flat) and new (with ``metadata``): applied, or refused by name."""
+"""Reads a SAELens ``cfg.json``, old (flat) or new (with ``metadata``); settings that are not applied are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class HookKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A place in a model."""
+    """A point in a model that an autoencoder reads."""
 
     kind: HookKind
     block: int
@@ -56,7 +56,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class SaeConfig:
-    """All of a configuration that latents depend on.
+    """The settings of an autoencoder that its latents depend on.
 
     Attributes:
         architecture: standard, gated, jumprelu or topk; batch top-k ones have a threshold and count as jumprelu.

@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is accepted of a key.
+    """Which values of a key are accepted.
 
     Attributes:
         accepts: whether a value is applied, or asks for nothing.

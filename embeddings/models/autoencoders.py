@@ -42,12 +42,12 @@ class Autoencoder:
 
     @property
     def hook(self) -> Hook:
-        """What it reads."""
+        """The hook point that it reads."""
         return self.config.hook
 
     @property
     def inputs(self) -> int:
-        """Width of what it reads."""
+        """Width of its input."""
         return int(self.w.shape[0])
 
     @property

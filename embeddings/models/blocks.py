@@ -1,4 +1,4 @@
-"""Where the parts of a transformer are, found by the names that `transformers` gives them.
+"""Finds the blocks of a transformer and their parts, by the names that `transformers` gives them.
 
 Every model family calls its down projection or its router something else; the tables below list those names, in the
 order in which they are tried. What a model lacks, or hides under another name, has no units of that kind.

@@ -61,7 +61,7 @@ class Reading:
 Sink = Callable[[Reading], None]
 StreamSink = Callable[[torch.Tensor], None]
 InputSink = Callable[[str, torch.Tensor], None]
-"""Is handed an autoencoder's name and what it reads, [B, L, inputs], as the model computes it."""
+"""Called with an autoencoder's name and its input, [B, L, inputs], as the model computes it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Selection:
         return np.concatenate(parts)
 
     def point_of(self, row: int) -> str:
-        """Where the unit of a row is read."""
+        """The point at which the unit of a row is read."""
         return str(self.unit(row).point)
 
     def unit(self, row: int) -> Unit:
@@ -155,7 +155,7 @@ class Taps:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device that the model is on."""
         return self._model.device
 
     @property

@@ -31,7 +31,7 @@ _UNUSED = ("pooler",)
 
 @dataclass(frozen=True)
 class ModelParts:
-    """A model as an entry point hands it over.
+    """A model as an entry point returns it.
 
     Attributes:
         module: called with ``input_ids`` [B, L]; a list of its blocks is found by `architecture.find_blocks`.
@@ -54,7 +54,7 @@ class ModelParts:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What identifies a model in an index, and how it reads text.
+    """Identity of a model in an index, and how it reads text.
 
     Attributes:
         name: what the spec calls it.
@@ -99,7 +99,7 @@ class Model:
         return self.card.prefix[:1] == (self.bos,) or (self.bos is None and bool(self.card.prefix))
 
     def run(self, ids: torch.Tensor) -> Any:
-        """The forward pass of [B, L] ids without padding; what is read is read by hooks."""
+        """Run the forward pass of [B, L] ids without padding; activations are read by hooks."""
         with torch.inference_mode():
             return self.module(input_ids=ids)
 

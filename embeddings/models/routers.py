@@ -48,7 +48,7 @@ class Router:
 
 
 def understand(module: nn.Module, chosen: int, given: torch.Tensor, output: Any) -> Router | None:
-    """How to read a router, from what it was given and returned in a trial pass.
+    """Work out how to read a router from its input and output in a trial pass.
 
     Args:
         module: the router.

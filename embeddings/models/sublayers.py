@@ -1,4 +1,4 @@
-"""What autoencoders read inside a block, by TransformerLens' names, and whether a model computes it in that way.
+"""Hooks inside a block by TransformerLens' names, and checks that a model computes what they stand for.
 
 TransformerLens' ``hook_attn_out`` and ``hook_mlp_out`` are what is *added* to the residual stream. In most models of
 `transformers` that is the output of the attention's and the MLP's last projection, but not in all: norms or factors can

@@ -1,1 +1,1 @@
-"""From documents to windows to what is kept of all units; needs torch."""
+"""Scans documents with a model: windows, forward passes, examples and statistics of all units; needs torch."""

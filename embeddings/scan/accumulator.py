@@ -1,4 +1,4 @@
-"""What a scan keeps of a split, for all units at once: lists of examples, samples, histograms and sums.
+"""The accumulator of a scan, for all units at once: top lists, samples, histograms and sums.
 
 All of it merges. Lists and samples are idempotent; counts and sums are not, so a partial is added once a split. Sums
 are kept by domain and by hash group of documents: the groups are the clusters of the intervals (random-groups
@@ -42,13 +42,13 @@ class ListSizes:
 
     @classmethod
     def of(cls, spec: EmbeddingSpec) -> ListSizes:
-        """As a spec says."""
+        """The sizes of a spec."""
         return cls(spec.k, spec.domain_k, spec.minima, spec.samples)
 
 
 @dataclass(frozen=True)
 class BatchRows:
-    """The windows of a batch as the accumulator sees them; B of them, of L tokens.
+    """A batch of B windows of L tokens, without their activations.
 
     Attributes:
         window: uint64 [B]; rows beyond are repeats that fill the batch and are not looked at.
@@ -121,7 +121,7 @@ class Accumulator:
         self.positions_of(known)
 
     def positions_of(self, names: Sequence[str]) -> np.ndarray:
-        """Where domains are in the arrays, int64; new ones are added.
+        """Positions of domains in the arrays, int64; new ones are added.
 
         Raises:
             UsageError: there are more than `MOST_DOMAINS`.
@@ -148,7 +148,7 @@ class Accumulator:
         np.add.at(self.windows, batch.domain, 1)
 
     def add_highest(self, batch: BatchRows, row: int, found: Highest, where: str) -> None:
-        """Take in the highest activations of the units from ``row`` on.
+        """Add the highest activations of the units from ``row`` on.
 
         Args:
             batch: the windows.
@@ -169,7 +169,7 @@ class Accumulator:
             offer_samples(*examples, *self.samples.columns)
 
     def add_lowest(self, batch: BatchRows, row: int, found: Lowest, where: str) -> None:
-        """Take in the lowest activations; arguments and errors as for `add_highest`."""
+        """Add the lowest activations; arguments and errors as for `add_highest`."""
         if not self.sizes.minima:
             return
         _check_finite(found.value[batch.counted.any(axis=1)], where)

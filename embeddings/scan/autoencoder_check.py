@@ -1,4 +1,4 @@
-"""Latents of autoencoders against a computation of their own, and how much of their input they explain.
+"""Checks autoencoders' latents against an independent computation, and measures their explained variance.
 
 The scan computes latents in float32, tile by tile, from weights that were folded. Here they are computed once more in
 float64 by numpy, whole and straight from the two files, for a sample of tokens: what the scan would do otherwise than
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class CheckedSae:
-    """What an autoencoder came to on a sample of tokens.
+    """Results of the check of one autoencoder on a sample of tokens.
 
     Attributes:
         hook: what it reads.
@@ -168,10 +168,24 @@ def _encoder_input(config: dict[str, Any], weights: dict[str, np.ndarray], read:
     return read - weights["b_dec"] if config.get("apply_b_dec_to_input", True) else read
 
 
-def _in_float64(
-    config: dict[str, Any], weights: dict[str, np.ndarray], x: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Latents, how far each is from being decided otherwise, what they decode to, and what was read, all float64."""
+class _Reference(NamedTuple):
+    """An autoencoder's computation in float64.
+
+    Attributes:
+        latents: [N, latents].
+        margin: [N, latents], how far each latent's input is from a threshold at which it would be on or off instead.
+        decoded: [N, inputs], the reconstruction.
+        read: [N, inputs], the input, centred where the configuration asks for that.
+    """
+
+    latents: np.ndarray
+    margin: np.ndarray
+    decoded: np.ndarray
+    read: np.ndarray
+
+
+def _in_float64(config: dict[str, Any], weights: dict[str, np.ndarray], x: np.ndarray) -> _Reference:
+    """Encode and decode float64 ``x`` [N, inputs] as the configuration says, written independently of the scan."""
     kwargs = config.get("model_from_pretrained_kwargs") or {}
     hook = config.get("hook_name") or config.get("hook_point") or ""
     if kwargs.get("center_writing_weights") and not hook.endswith(("hook_z", "mlp.hook_post")):
@@ -211,4 +225,4 @@ def _in_float64(
             decoded = decoded * centred.std(axis=1, ddof=1, keepdims=True) + x.mean(axis=1, keepdims=True)
         case "constant_norm_rescale":
             decoded = decoded * np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1])
-    return latents, margin, decoded, x
+    return _Reference(latents, margin, decoded, x)

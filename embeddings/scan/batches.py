@@ -44,7 +44,7 @@ def batch_ids(windows: Windows, chosen: np.ndarray) -> np.ndarray:
 
 
 def batch_rows(windows: Windows, chosen: np.ndarray, domain: np.ndarray, group: np.ndarray) -> BatchRows:
-    """What the accumulator has to know of windows of one length.
+    """The `BatchRows` of windows of one length.
 
     Args:
         windows: all windows.

@@ -1,4 +1,4 @@
-"""Texts to vectors, by the model and the way of cutting windows that an index was made with."""
+"""Encodes texts as vectors, with the model and the window plan of an index."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TextEncoder:
 
 @contextmanager
 def open_encoder(facts: IndexFacts, folder: Path, model: str | None = None) -> Iterator[TextEncoder]:
-    """What gives texts the vectors that an index's documents have.
+    """Open an encoder that gives texts the vectors that an index's documents have.
 
     Raises:
         UsageError: the index has no vectors, or as `open_model`.

@@ -1,4 +1,4 @@
-"""Running a model over windows: everything that is kept of all units is taken in one forward pass."""
+"""Runs a model over windows: one forward pass feeds the statistics of all units."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scan(
     progress: Callable[[int], None] = lambda _: None,
     pooling: Pooling | None = None,
 ) -> None:
-    """Take the activations of windows into an accumulator; ``taps`` are hooked.
+    """Add the activations of windows to an accumulator; ``taps`` are hooked.
 
     Args:
         taps: the units.
@@ -56,7 +56,7 @@ def scan(
 
 
 def pool(taps: Taps, windows: Windows, batch_tokens: int, pooling: Pooling) -> None:
-    """Take the vectors of windows, and nothing else; ``taps`` are hooked, arguments and errors as for `scan`."""
+    """Collect the vectors of windows, and nothing else; ``taps`` are hooked, arguments and errors as for `scan`."""
     nowhere = np.zeros(len(windows), np.int64)
     with taking_on(taps.device, None, taps.selection.point_of, pooling) as take:
 
@@ -116,7 +116,7 @@ _MOST_HEAT = float(np.finfo(np.float16).max)
 
 
 def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, see: Callable[[np.ndarray], None]) -> None:
-    """Have every batch seen; one for which the device has no memory is seen in halves."""
+    """Call a function with every batch; one that does not fit into the device's memory is halved."""
 
     def fit(chosen: np.ndarray) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the scan of one split leaves, in files: its accumulator, and the windows and documents of its examples.
+"""The partial of one split, in files: its accumulator, and the windows and documents of its examples.
 
 A partial is a folder under a key made of everything that decides its content, published by one rename: a scan that was
 killed goes on where it was, and shards that were scanned before are not scanned again.

@@ -1,4 +1,4 @@
-"""Windows to vectors: the mean of a window's tokens, and its token of largest norm, in the output of one block.
+"""Pools windows to vectors: the mean of a window's tokens, and its token of largest norm, at the output of a block.
 
 The mean is what sentence encoders are trained to compare. The token of largest norm is nearer to what a direction
 reacts to; neither list is one of top activations (`embeddings/README.md` says how far they are apart).
@@ -27,15 +27,15 @@ class Pooling:
         self._parts = [WindowVectors.empty(width)]
 
     def chosen(self, rows: BatchRows) -> np.ndarray:
-        """Positions of the windows of a batch whose vectors are taken."""
+        """Positions of the windows of a batch whose vectors are collected."""
         return np.flatnonzero(rows.window % self._one_in == 0)
 
     def add(self, window: np.ndarray, mean: np.ndarray, peak: np.ndarray, position: np.ndarray) -> None:
-        """Take in what `pooled` found of windows, uint64 [n]."""
+        """Add the vectors that `pooled` computed of windows, uint64 [n]."""
         self._parts.append(WindowVectors.of(window, mean, peak, position.astype(np.uint16)))
 
     def vectors(self) -> WindowVectors:
-        """What was collected, each window once, ascending."""
+        """The vectors collected, each window once, ascending."""
         return WindowVectors.joined(self._parts)
 
 

@@ -1,4 +1,4 @@
-"""Receptive fields of an index's examples, kept beside the index once they were found."""
+"""A cache of the receptive fields of an index's examples, beside the index."""
 
 from __future__ import annotations
 

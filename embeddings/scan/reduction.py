@@ -32,7 +32,7 @@ MOST_THREADS = 16
 
 
 class Taking:
-    """Takes batches' readings as they come, on the CPU.
+    """Reduces the readings of batches as they come, on the CPU.
 
     `begin` says which windows the model sees next, `take` and `stream` are its sinks, `end` comes after it ran.
     """
@@ -58,16 +58,16 @@ class Taking:
         return None
 
     def begin(self, rows: BatchRows) -> None:
-        """The model sees these windows next."""
+        """Begin a batch: the model runs on these windows next."""
         self._rows = rows
 
     def end(self) -> None:
-        """It has."""
+        """End the batch."""
         if self._into is not None:
             self._into.count_windows(self._rows)
 
     def take(self, reading: Reading) -> None:
-        """Take in what is read at a point."""
+        """Reduce what is read at a point into the accumulator."""
         rows, into = self._rows, self._into
         assert into is not None
         values = as_array(reading.values[: len(rows.window)])
@@ -75,7 +75,7 @@ class Taking:
         _add_whole(into, rows, reading, values, fired, self._point_of(reading.row))
 
     def stream(self, stream: torch.Tensor) -> None:
-        """Take in the windows' vectors."""
+        """Pool the stream at the vectors' block into the windows' vectors."""
         rows, pooling = self._rows, self._pooling
         if pooling is None or not len(chosen := pooling.chosen(rows)):
             return
@@ -84,7 +84,7 @@ class Taking:
 
 
 class DeviceTaking(Taking):
-    """Takes batches' readings from a CUDA device.
+    """Reduces the readings of batches on a CUDA device, and copies the results to the host.
 
     What is left of a reading there is [B, U]; points have rows of their own, so that threads add them side by side.
     Nothing of a batch counts before its `end`: one that failed can be begun anew.
@@ -112,13 +112,13 @@ class DeviceTaking(Taking):
             self._threads.shutdown()
 
     def begin(self, rows: BatchRows) -> None:
-        """The model sees these windows next; what was read of others and not ended is dropped."""
+        """Begin a batch: the model runs on these windows next. Readings of a batch that was not ended are dropped."""
         super().begin(rows)
         self._steps = []
         self._counted: torch.Tensor | None = None
 
     def end(self) -> None:
-        """It has: add the batch before while the device works on this one."""
+        """End the batch: add the one before while the device works on this one."""
         super().end()
         arrived = torch.cuda.Event()
         arrived.record()
@@ -172,7 +172,7 @@ class DeviceTaking(Taking):
 def taking_on(
     device: torch.device, into: Accumulator | None, point_of: PointOf, pooling: Pooling | None = None
 ) -> Taking:
-    """What takes the readings of a model on that device."""
+    """The reducer of readings for a device."""
     kind = DeviceTaking if device.type == "cuda" else Taking
     return kind(into, point_of, pooling)
 

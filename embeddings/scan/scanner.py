@@ -1,4 +1,4 @@
-"""A model with its units on one side, a split of a corpus on the other: what the scan of the split finds.
+"""Scans a split of a corpus with a model: reads documents, cuts windows, runs the model, collects examples.
 
 A `ScanWorker` is what an engine sends to its workers: it is small, and each process loads the model once.
 """
@@ -170,11 +170,11 @@ class Scanner:
         return found
 
     def sae_notes(self) -> dict[str, list[str]]:
-        """What an autoencoder was trained on otherwise than it is read here, in sentences, by its name."""
+        """By autoencoder, in sentences: how its training differs from the way it is read here."""
         return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
 
     def encoder(self) -> TextEncoder:
-        """What gives any text the vector that a document of the corpus would have."""
+        """An encoder that gives any text the vector that a document of the corpus would have."""
         return TextEncoder(self.model, self.taps, self.plan, self.batch_tokens)
 
 
@@ -212,7 +212,7 @@ _for_good = ExitStack()
 
 @dataclass(frozen=True, slots=True)
 class ScanWorker:
-    """Scans splits into the store, in whatever process it is sent to.
+    """Scans splits into the store, in any process that it is sent to.
 
     Attributes:
         key: of the scanner that sent it.
@@ -224,7 +224,7 @@ class ScanWorker:
     threads: int | None = None
 
     def perform(self, task: ScanTask) -> None:
-        """Scan a split and leave its partial in the store.
+        """Scan a split and write its partial to the store.
 
         Raises:
             NoVerdictError: the split cannot be read.

@@ -31,7 +31,7 @@ CELLS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What running windows again came to.
+    """Results of running windows again.
 
     Attributes:
         windows: that were run again; records: stored examples in them that were compared.

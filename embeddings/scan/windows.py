@@ -1,4 +1,4 @@
-"""Documents to windows: the token spans that a model sees at once.
+"""Cuts documents into windows, the token spans that a model sees at once.
 
 A window never crosses documents. Every token of a document counts in exactly one window, where the tokens before it are
 its context; ``overlap`` tokens in front of a window's own are shown and not counted. Special tokens never count, nor

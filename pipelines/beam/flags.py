@@ -1,4 +1,4 @@
-"""Flags for Beam: which there are. Beam itself drops those that it does not know with a line in a log."""
+"""Checks pipeline options: an unknown one is refused, where Beam itself would drop it with a line in a log."""
 
 from __future__ import annotations
 

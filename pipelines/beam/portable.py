@@ -1,4 +1,4 @@
-"""A pipeline as a portable engine is given it, step by step; nothing is run."""
+"""The steps of a pipeline in Beam's portable representation, as an engine receives it; nothing is run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a pipeline.
+    """One transform of a pipeline.
 
     Attributes:
         pipeline: the job's name; stage: from 1 on, a new one after every shuffle.

@@ -18,7 +18,7 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:
-    """A shard to plan, and its plan if that is remembered."""
+    """A shard to plan, with its plan from the store if there is one."""
 
     index: int
     shard: Shard
@@ -27,7 +27,7 @@ class PlanTask:
 
 @dataclass(frozen=True, slots=True)
 class MergeTask:
-    """Some tables of partials of one measure, to merge into a file."""
+    """Partials of one measure, and which of their tables to merge into one file."""
 
     measure: Measure
     tables: tuple[str, ...]
@@ -54,7 +54,7 @@ def balanced(weights: list[int], workers: int) -> list[int]:
 
 
 class Deal(beam.PTransform):
-    """Hand elements out to workers in the order given.
+    """Distribute elements over workers in the given order.
 
     By a reshuffle, not a grouping: Flink spreads groups by the hash of their keys, and of 12 splits gave one worker 9.
     """
@@ -69,7 +69,7 @@ class Deal(beam.PTransform):
 
 
 class PlanShards(beam.DoFn):
-    """Hash a shard, find its splits, look up what the store has."""
+    """Hash a shard, find its splits, and look up which partials the store has."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -96,7 +96,7 @@ class CountSplits(beam.DoFn):
 
 
 class PickDecoys(beam.CombineFn):
-    """Pick decoys from splits: a picker a bundle, merged."""
+    """Pick decoys from splits; one picker per bundle, then merged."""
 
     def __init__(self, job: Job, count: int, lengths: tuple[int, ...]) -> None:
         self._job = job
@@ -104,7 +104,7 @@ class PickDecoys(beam.CombineFn):
         self._lengths = lengths
 
     def create_accumulator(self) -> DecoyPicker:
-        """A picker that has seen nothing."""
+        """An empty picker."""
         return DecoyPicker(self._count, self._lengths)
 
     def add_input(self, picker: DecoyPicker, task: SplitTask) -> DecoyPicker:
@@ -113,13 +113,13 @@ class PickDecoys(beam.CombineFn):
         return picker
 
     def merge_accumulators(self, pickers: Iterable[DecoyPicker]) -> DecoyPicker:
-        """One picker that has seen what all have."""
+        """One picker with the candidates of all."""
         merged = self.create_accumulator()
         merged.merge(pickers)
         return merged
 
     def extract_output(self, picker: DecoyPicker) -> tuple[tuple[Decoy, ...], tuple[str, ...]]:
-        """The decoys, and what could not be read."""
+        """The decoys, and the errors of splits that could not be read."""
         return picker.decoys(), tuple(sorted(picker.problems))
 
 

@@ -1,4 +1,4 @@
-"""The pipelines of an audit: each takes tasks that the driver made, and ends in what the driver collects."""
+"""The pipelines of an audit: each starts from the driver's tasks and ends in a collection that the driver reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from corpus_audit.pipelines.beam.tasks import Perform, Worker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
 
 Build = Callable[[beam.Pipeline], Any]
-"""Adds a pipeline's steps to it, and returns what they end in."""
+"""Adds steps to a pipeline and returns the collection that they end in."""
 
 
 def planning(job: Job, tasks: Sequence[PlanTask]) -> Build:
@@ -41,7 +41,7 @@ def counting(job: Job, tasks: Sequence[SplitTask], planned: dict[int, PlannedSha
 
 
 def picking(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple[int, ...]) -> Build:
-    """Splits to decoys: one tuple of them, with one of what could not be read."""
+    """Splits to decoys: one pair, of the decoys and of the errors of unreadable splits."""
     picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
     return lambda pipeline: pipeline | "Splits" >> Deal(tasks) | "Pick decoys" >> picked
 
@@ -52,7 +52,7 @@ def merging(tasks: Sequence[MergeTask]) -> Build:
 
 
 def performing(worker: Worker, tasks: Sequence[Any], hints: Mapping[str, str]) -> Build:
-    """Tasks of a worker: a 1 for each that was performed. ``hints`` are Beam's resource hints of that step."""
+    """Run a worker's tasks; emits a 1 for each that is done. ``hints`` are Beam's resource hints of that step."""
     perform = beam.ParDo(Perform(worker))
     if hints:
         perform = perform.with_resource_hints(**hints)

@@ -1,4 +1,4 @@
-"""Have a pipeline performed: by threads of this process, or by whatever is behind a portable job service."""
+"""Run a pipeline: on threads of this process, on Dataflow, or on the engine behind a portable job service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JAVA = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
 
 
 def run_embedded(build: Build, target: Path, flags: Sequence[str]) -> None:
-    """Perform a pipeline here; its elements go to ``target`` as `Collect` writes them.
+    """Run a pipeline in this process; its elements go to the file ``target``, as `Collect` writes them.
 
     Raises:
         AuditError: as a step raised it.
@@ -43,7 +43,7 @@ def run_embedded(build: Build, target: Path, flags: Sequence[str]) -> None:
 
 
 def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel: Callable[[], None]) -> None:
-    """Perform a pipeline behind the job service that the flags name; its elements go to ``target``.
+    """Run a pipeline on the job service that the flags name; its elements go to the file ``target``.
 
     Args:
         build: makes it.
@@ -77,7 +77,7 @@ def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel:
 
 
 def run_on_dataflow(build: Build, target: Path, flags: Sequence[str]) -> None:
-    """Perform a pipeline on Google Cloud Dataflow; arguments as for `run_embedded`.
+    """Run a pipeline on Google Cloud Dataflow; arguments as for `run_embedded`.
 
     Raises:
         UsageError: Beam was installed without what Dataflow needs.
@@ -108,7 +108,7 @@ def run_on_dataflow(build: Build, target: Path, flags: Sequence[str]) -> None:
 
 
 def failure(told: str) -> errors.AuditError:
-    """What a failed job's text comes to: the `AuditError` that a step raised on a worker, else an `EngineError`."""
+    """The exception for a failed job: the `AuditError` that a step raised on a worker, else an `EngineError`."""
     raised = list(_RAISED.finditer(told))
     if raised:
         kind = getattr(errors, raised[-1][1], None)
@@ -126,7 +126,7 @@ def failure(told: str) -> errors.AuditError:
 
 
 def engine_flags(endpoint: str) -> list[str]:
-    """Names of the options that an engine behind a job service has of its own.
+    """Names of the engine's own options, as its job service reports them.
 
     Raises:
         EngineError: no job service answers there.

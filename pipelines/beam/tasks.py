@@ -1,4 +1,4 @@
-"""Independent tasks on an engine: a worker that is sent out once, and a task at a time for it."""
+"""Independent tasks on an engine: the worker is pickled once, and each element is one task for it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import apache_beam as beam
 
 
 class Worker(Protocol):
-    """Performs tasks; what it finds goes where the tasks say, not through the engine."""
+    """Runs tasks; writes results to the paths that tasks name, so that they do not go through the engine."""
 
     def perform(self, task: Any) -> None:
-        """Perform one."""
+        """Run one task."""
 
 
 class Perform(beam.DoFn):
-    """Have a worker perform every element."""
+    """Run the worker on every element, a task."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def process(self, task: Any) -> Iterator[int]:
-        """Perform a task; 1, so that they can be counted."""
+        """Run a task; emits 1, so that tasks can be counted."""
         self._worker.perform(task)
         yield 1

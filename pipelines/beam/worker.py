@@ -1,4 +1,4 @@
-"""``corpus-audit-worker``: what an engine starts as a Python worker process on its own machines.
+"""``corpus-audit-worker``: the Python worker process that an engine starts on its own machines.
 
 Beam's own launcher is a Go program of its container images. This one needs neither an image nor an installation at the
 start: the environment that the console script belongs to is the worker's.
@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from corpus_audit.pipelines.progress.worker_boards import report_board
 
 PARENT_EVERY = 1.0
-"""Seconds between two looks whether the process that started the worker is still there."""
+"""Seconds between checks that the parent process is still alive."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Ask the engine how to reach it, and work until it hangs up or is gone."""
+    """Ask the engine's provision service for its addresses, and work until it closes the connection or ends."""
     parser = argparse.ArgumentParser(prog="corpus-audit-worker", description=__doc__)
     parser.add_argument("--id", required=True)
     for name in ("logging", "artifact", "provision", "control"):

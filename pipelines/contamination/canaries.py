@@ -1,4 +1,4 @@
-"""Canaries: benchmark items copied into documents, which go through the scan and the rules like any other.
+"""Canaries: benchmark items planted in synthetic documents, which pass through the scan and the rules like any other.
 
 They are copied in every way of `copies`. A page of a canary is passages of the corpus itself with the copy between
 them. On the pages of one kind its opening words are quoted once more before it and behind it, as far away as the item
@@ -36,7 +36,7 @@ enough for that kind of copy."""
 
 @dataclass(frozen=True)
 class Planted:
-    """The canaries of a run that are one kind of copy, and what the scan found in them.
+    """The canaries of one kind of copy, and the scan's hits in them.
 
     Attributes:
         copy: the kind.

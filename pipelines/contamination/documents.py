@@ -1,4 +1,4 @@
-"""Which documents and which domains are behind what the rules found."""
+"""Tables of the documents and domains in which contaminated items occur."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _matched(evidence: Evidence, table: CountTable, rows: np.ndarray, items: np.
 
 
 def domains_table(evidence: Evidence, limit: int) -> pa.Table:
-    """What each domain holds of each benchmark; domains that hold nothing are left out."""
+    """Hits of each benchmark by domain; domains without any are left out."""
     index, names = evidence.index, evidence.partial.names
     rows = []
     for number, name in enumerate(index.names):

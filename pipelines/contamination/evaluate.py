@@ -1,4 +1,4 @@
-"""The contamination tables of a run: a merged partial, judged."""
+"""Evaluates the rules on a merged partial, and writes the contamination tables of a run."""
 
 from __future__ import annotations
 

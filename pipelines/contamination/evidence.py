@@ -1,4 +1,4 @@
-"""Merged counts read as evidence: which n-grams the corpus holds, and how much of every text they cover."""
+"""The merged counts of a corpus as evidence: which n-grams occur, and how much of every text they cover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a merged partial of `measures.contamination` says about X texts.
+    """Evidence about X texts, computed from a merged partial of `contamination.measure`.
 
     ``limit`` is always the number of documents from which an n-gram is boilerplate on; None counts every n-gram.
     """
@@ -34,7 +34,7 @@ class Evidence:
     def documents(self) -> Integers:
         """int64 [all n-grams + 1], documents that hold each; a 0 last, for places where none begins."""
         table = self.partial.tables["grams"]
-        counts = np.zeros(self.index.gram_starts[-1] + 1, np.int64)
+        counts = np.zeros(self.index.gram_starts.end + 1, np.int64)
         np.add.at(counts, table.columns["gram"].astype(np.int64), table.columns["documents"])
         return counts
 
@@ -59,15 +59,17 @@ class Evidence:
 
     def words_seen(self, limit: int | None) -> Flags:
         """bool [W], whether the corpus holds the 8-gram that begins at a word."""
-        return self._seen(self.index.texts.grams, self.index.gram_starts[0], self.index.texts.starts, limit)
+        return self._seen(self.index.texts.grams, self.index.gram_starts.words, self.index.texts.starts, limit)
 
     def long_words_seen(self, limit: int | None) -> Flags:
         """bool [W], the same of 13-grams."""
-        return self._seen(self.index.long_numbers, self.index.gram_starts[1], self.index.texts.starts, limit)
+        return self._seen(self.index.long_numbers, self.index.gram_starts.long_words, self.index.texts.starts, limit)
 
     def tokens_seen(self, limit: int | None) -> Flags:
         """bool [T], the same of 10-grams of tokens."""
-        return self._seen(self.index.texts.token_grams, self.index.gram_starts[2], self.index.texts.token_starts, limit)
+        return self._seen(
+            self.index.texts.token_grams, self.index.gram_starts.tokens, self.index.texts.token_starts, limit
+        )
 
     def _seen(self, numbers: np.ndarray, first: int, starts: np.ndarray, limit: int | None) -> Flags:
         within = numbers >= 0

@@ -1,4 +1,4 @@
-"""The distinct n-grams of the benchmarks' texts, made for looking up, and where each leads to."""
+"""Builds the n-gram look-up of an index: distinct n-grams of the texts, and postings from each to its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of the benchmarks: one immutable file that scans map into memory.
+"""The benchmark index: an immutable file that scans map into memory.
 
 The file is named by a digest of all that its content depends on (items, tokenizer, normalisation, parameters), so that
 it is built once and a partial profile can name it in its key. Decoys have an index of their own: they are other ones in
@@ -16,7 +16,7 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +54,18 @@ INDEX_VERSION = 5
 _MAGIC = b"corpus-audit benchmark index 3\n"
 _ALIGNED = 64
 _GRAMS = ("words", "long_words", "tokens")
+
+
+class GramStarts(NamedTuple):
+    """First numbers of the n-grams of each length in one numbering of all, and how many there are in all.
+
+    Numbers are dense: first the 8-grams of words, then the 13-grams, then the 10-grams of tokens.
+    """
+
+    words: int
+    long_words: int
+    tokens: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -97,10 +109,10 @@ class BenchmarkIndex:
         return len(self.texts.prompts)
 
     @property
-    def gram_starts(self) -> tuple[int, int, int, int]:
-        """Where 8-grams, 13-grams and 10-grams begin in one numbering of all, and its end."""
+    def gram_starts(self) -> GramStarts:
+        """Where n-grams of each length begin in one numbering of all."""
         first, second = len(self.words.keys), len(self.words.keys) + len(self.long_words.keys)
-        return 0, first, second, second + len(self.tokens.keys)
+        return GramStarts(0, first, second, second + len(self.tokens.keys))
 
 
 def index_digest(benchmarks: Sequence[Benchmark], decoys: Sequence[Decoy], tokenizer: str) -> str:

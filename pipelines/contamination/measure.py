@@ -1,4 +1,4 @@
-"""Evidence of benchmark items in the corpus, enough to judge every rule after the merge.
+"""The measure of contamination: mergeable evidence of benchmark items, enough to evaluate every rule after the merge.
 
 Which n-grams are boilerplate is known only when the whole corpus is counted, so nothing is judged here:
 
@@ -30,7 +30,7 @@ from corpus_audit.pipelines.contamination.scan import Scanner, decoys_of
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.measures.hits import Hits
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
@@ -76,7 +76,7 @@ COPIES = TableSpec((("decoy", Kind.KEY), ("documents", Kind.SUM)))
 
 
 class Documents(Protocol):
-    """What evidence needs of a block."""
+    """The columns of a block that evidence is made of."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Documents(Protocol):
 
 
 class Contamination(Measure):
-    """What the documents share with the texts of one index; pickles as the index's path."""
+    """Matches of documents with the texts of one index; pickles as the index's path."""
 
     name = "contamination"
     version = 2
@@ -126,7 +126,7 @@ class Contamination(Measure):
         }
 
     def count(self, block: Block) -> Partial:
-        """Turn the hits that were found while the block's text was read into tables.
+        """Turn the hits of a block, which were found while its text was in memory, into tables.
 
         Raises:
             ValueError: the block was built without a scanner.
@@ -137,7 +137,7 @@ class Contamination(Measure):
 
 
 class Decoys(Contamination):
-    """The same of a run's decoys, in the splits that they are looked for in.
+    """The same for a run's decoys, counted only in the splits that are searched for them.
 
     Both are other ones in every snapshot, so that nothing counted for one is used for another.
     """
@@ -166,7 +166,7 @@ def evidence(index: BenchmarkIndex, hits: Hits, block: Documents) -> Partial:
         "documents": _documents(index, hits, block),
         "copies": _copies(index, block),
     }
-    return Partial(block.names, {name: count_tables.merge([table]) for name, table in tables.items()})
+    return Partial(block.names, {name: merging.merge([table]) for name, table in tables.items()})
 
 
 def value_of(rank: np.ndarray) -> np.ndarray:

@@ -158,7 +158,7 @@ RULES: dict[RuleName, Rule] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A rule's outcome for X texts; where ``judged`` is False there is a score and no threshold.
+    """The outcome of one rule for X texts; where ``judged`` is False there is a score and no threshold.
 
     ``contaminated`` leaves boilerplate out, ``unlimited`` counts it; both False where untestable.
     """

@@ -1,4 +1,4 @@
-"""Scanning batches of documents against an index; called while a batch's text is still in memory."""
+"""Scans batches of documents against a benchmark index, while their text is still in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from corpus_audit.pipelines.contamination.benchmarks.normal_form import (
 )
 from corpus_audit.pipelines.contamination.benchmarks.normalisation import tables
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex, load_index
-from corpus_audit.pipelines.kernels.contamination.scan import Marks
+from corpus_audit.pipelines.kernels.contamination.scan import Buffers, Marks
 from corpus_audit.pipelines.kernels.contamination.tokens import scan_tokens
 from corpus_audit.pipelines.kernels.contamination.words import scan_words
 from corpus_audit.pipelines.measures.hits import Hits
@@ -28,25 +28,24 @@ _indexes_lock = threading.Lock()
 
 
 _KEPT_WORDS = 2**21
-"""Room that a thread keeps for a document; a longer one gets its own."""
+"""Words that the buffers of a thread have room for; a longer document gets buffers of its own."""
 
 
 @dataclass
 class _Workspace:
-    """A thread's marks (memory is only taken as it is written), the next serial number, and room for a document: the
-    words' hashes and ends, the places and hashes of what passes the filter, and the occurrences of n-grams."""
+    """A thread's marks (memory is only taken as it is written), the next serial number, and buffers for a document."""
 
     marks: Marks
     serial: int = 1
-    room: tuple[np.ndarray, ...] = ()
+    buffers: Buffers | None = None
 
-    def room_for(self, longest: int) -> tuple[np.ndarray, ...]:
-        """Seven vectors of at least ``longest`` elements."""
+    def buffers_for(self, longest: int) -> Buffers:
+        """Buffers of at least ``longest`` elements."""
         if longest > _KEPT_WORDS:
-            return _room(longest)
-        if not self.room:
-            self.room = _room(_KEPT_WORDS)
-        return self.room
+            return Buffers.of(longest)
+        if self.buffers is None:
+            self.buffers = Buffers.of(_KEPT_WORDS)
+        return self.buffers
 
 
 class Scanner:
@@ -65,7 +64,7 @@ class Scanner:
 
     @property
     def digest(self) -> str:
-        """What identifies the index."""
+        """Digest that identifies the index."""
         return self.path.stem
 
     @cached_property
@@ -106,8 +105,8 @@ class Scanner:
         serial, workspace.serial = workspace.serial, workspace.serial + len(text)
         # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
         longest = max(int(np.diff(offsets).max(initial=0)), int(np.diff(encoded.offsets).max(initial=0))) + 1
-        hashes, ends, places, passing, numbers, following, still = workspace.room_for(longest)
-        found, stops, long_found, long_stops, pairs, spans = scan_words(
+        buffers = workspace.buffers_for(longest)
+        words = scan_words(
             data,
             offsets,
             own,
@@ -117,24 +116,25 @@ class Scanner:
             index.texts,
             workspace.marks,
             serial,
-            (hashes, ends),
-            (places, passing),
-            (numbers, following, still),
+            buffers,
         )
-        tokens, token_stops, token_pairs, matched, lengths = scan_tokens(
-            encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, (places, passing)
+        tokens = scan_tokens(
+            encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, buffers
         )
+        pairs = words.pairs
         _lead_back(pairs, original, changed)
         starts = index.gram_starts
         return Hits(
-            np.concatenate([_rows(each) for each in (stops, long_stops, token_stops)]),
-            np.concatenate([found + starts[0], long_found + starts[1], tokens + starts[2]]),
+            np.concatenate([_rows(stops) for stops in (words.gram_stops, words.long_stops, tokens.gram_stops)]),
+            np.concatenate(
+                [words.grams + starts.words, words.long_grams + starts.long_words, tokens.grams + starts.tokens]
+            ),
             pairs[:, :7].copy(),
             np.concatenate(([0], pairs[:, 7])),
-            spans,
-            token_pairs,
-            matched,
-            lengths,
+            words.spans,
+            tokens.pairs,
+            tokens.positions,
+            tokens.lengths,
         )
 
     def _own(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
@@ -187,11 +187,6 @@ def _lead_back(pairs: np.ndarray, text: pa.LargeStringArray, changed: np.ndarray
         own = rows[pairs[rows, 0] == row]
         spans = [(int(first), int(length)) for first, length in pairs[own, 4:6]]
         pairs[own, 4:6] = original_spans(text[int(row)].as_py(), spans)
-
-
-def _room(size: int) -> tuple[np.ndarray, ...]:
-    kinds = (np.uint64, np.int64, np.int64, np.uint64, np.int32, np.int32, np.int32)
-    return tuple(np.empty(size, kind) for kind in kinds)
 
 
 def _rows(stops: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The scan's own check: which planted copies each rule finds, by kind of copy, and which decoys it takes for leaks."""
+"""Recall and false-positive rate of each rule: on planted copies, by kind of copy, and on decoys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_CHECK
 
 @dataclass(frozen=True)
 class DecoyEvidence:
-    """What was found of a run's decoys.
+    """Evidence about a run's decoys.
 
     Attributes:
         index: the decoys' own.

@@ -1,4 +1,4 @@
-"""Batches of documents into blocks: tokenised, scanned and hashed while their text is in the cache."""
+"""Collects batches of documents into blocks, tokenised, scanned and hashed while their text is in the cache."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class BlockBuilder:
         self._domains = 0
 
     def add(self, batch: DocumentBatch) -> int:
-        """Take in a batch; returns its bytes of text."""
+        """Add a batch; returns its bytes of text."""
         offsets, data = text_buffers(batch.text)
         encoded = self._tokenization.encode(batch.text)
         high, low = hash_documents(data, offsets)
@@ -108,12 +108,12 @@ class BlockBuilder:
 
     @property
     def full(self) -> bool:
-        """Whether the block should be taken now."""
+        """Whether the block is large enough to be counted."""
         limit = MANY_DOMAINS_BYTES if self._domains > MANY_DOMAINS else BLOCK_BYTES
         return self._text_bytes >= limit or self._documents >= BLOCK_DOCUMENTS
 
     def take(self) -> Block | None:
-        """The block of what was added since the last one; None if that was nothing.
+        """The block of all batches added since the last one; None if there were none.
 
         Its token ids are valid until the next `add` in this thread.
         """

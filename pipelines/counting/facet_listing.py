@@ -131,19 +131,19 @@ class FacetListing:
         """Table CLUSTER_GROUPS."""
         sums: list[tuple[np.ndarray, ...]] = []
         for chunk in reader.chunks("groups", domains_measure.GROUPS):
-            cell = self.find(chunk) * domains_measure.CLUSTER_GROUPS + chunk.columns["group"].astype(np.int64)
+            cell = self.find(chunk) * domains_measure.CLUSTER_HASH_GROUPS + chunk.columns["group"].astype(np.int64)
             sums.append((cell, *(chunk.columns[name] for name in ("documents", "bytes", "tokens"))))
         cell, *weights = (
             (np.concatenate(parts) for parts in zip(*sums, strict=True)) if sums else ([np.empty(0, np.int64)] * 4)
         )
         unique, place = np.unique(cell, return_inverse=True)
-        rows = unique // domains_measure.CLUSTER_GROUPS
+        rows = unique // domains_measure.CLUSTER_HASH_GROUPS
         totals = [domains_measure.exact_bincount(place, weight, len(unique)) for weight in weights]
         table = pa.table(
             {
                 "facet": self.facet_names(self.facet_of_row[rows]),
                 "value": self.names(rows),
-                "group": (unique % domains_measure.CLUSTER_GROUPS).astype(np.int32),
+                "group": (unique % domains_measure.CLUSTER_HASH_GROUPS).astype(np.int32),
                 "documents": totals[0],
                 "bytes": totals[1],
                 "tokens": totals[2],

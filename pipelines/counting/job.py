@@ -1,4 +1,4 @@
-"""What every worker needs to know of an audit, and the work on one shard or split; free of any engine."""
+"""The job of an audit, as it is sent to workers: planning one shard and counting one split, without any engine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _tokenizations_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class PlannedShard:
-    """A shard as planned: its splits, those that are chosen, and what the store has of it already.
+    """A planned shard: its splits, the sampled ones, and the partials that the store already has.
 
     Attributes:
         missing: measures of which the store has no whole partial for the shard.
@@ -66,7 +66,7 @@ class SplitTask:
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What counting a split came to; its partials are in the store unless there is an error."""
+    """The result of counting a split; its partials are in the store unless there is an error."""
 
     index: int
     split: int
@@ -107,7 +107,7 @@ class Job:
 
     @cached_property
     def keys(self) -> KeyMaker:
-        """Makes the keys of this audit's partials."""
+        """The maker of this audit's partial keys."""
         tokenization = self.tokenization
         return KeyMaker.of(
             self.spec,
@@ -147,17 +147,17 @@ class Job:
         }
 
     def path_of(self, measure: str, shard: Shard, sha256: str, split: Split | None = None) -> Path:
-        """Where a shard's or a split's partial is, or would be."""
+        """Path of a shard's or a split's partial, whether or not it exists."""
         key = self.keys.key(measure, sha256, path_values(shard, self.spec.document), split)
         return self.store.partial_path(measure, key)
 
     def partials_of(self, shard: Shard, sha256: str) -> list[Path]:
-        """Where the partials of a whole shard are that this audit merges or reads."""
+        """Paths of the partials of a whole shard that this audit merges or reads."""
         wanted = [measure for measure in (*self.measures, *READING) if measure.wants(sha256, self.spec)]
         return [self.path_of(measure.name, shard, sha256) for measure in wanted]
 
     def plan(self, shard: Shard, known: ShardPlan | None, progress: Callable[[int], None]) -> PlannedShard:
-        """Hash a shard and find its splits unless that is known, choose among them, and look up what the store has."""
+        """Hash a shard and find its splits (unless known), sample them, and look up which partials the store has."""
         plan = known
         if plan is None:
             plan = plan_shard(shard, None, progress)
@@ -191,7 +191,7 @@ class Job:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") < sample.share * 2**64
 
     def count(self, task: SplitTask) -> SplitResult:
-        """Read a split once, count what is asked, and put the partials into the store.
+        """Read a split once, count the requested measures, and write the partials to the store.
 
         Raises:
             TokenizerMismatchError: the fast tokenizer is wrong on a document.

@@ -1,4 +1,4 @@
-"""Giving memory back to the system between the stages of a run."""
+"""Returns freed memory to the operating system between the stages of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 def return_memory() -> None:
-    """Return what was freed: glibc keeps the arenas of threads, which a stage of other threads cannot use."""
+    """Trim the heap: glibc keeps the arenas of finished threads, which those of the next stage cannot use."""
     pa.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

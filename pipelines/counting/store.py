@@ -42,7 +42,7 @@ class ProfileStore:
     remote: Remote | None = None
 
     def partial_path(self, measure: str, key: str) -> Path:
-        """Where the partial of a key is, or would be."""
+        """Path of the partial of a key, whether or not it exists."""
         return self.root / "partials" / measure / key[:2] / key
 
     def has(self, measure: str, key: str) -> bool:
@@ -60,24 +60,24 @@ class ProfileStore:
         return True
 
     def made(self, paths: Iterable[Path]) -> None:
-        """Partials are whole: keep them on the object store too."""
+        """Copy finished partials to the object store, if there is one."""
         if self.remote is not None:
             for path in paths:
                 self.remote.keep_partial(self._name(path), path)
 
     def renamed(self, old: Path, new: Path) -> None:
-        """A partial has another name."""
+        """Rename a partial's copy on the object store."""
         if self.remote is not None:
             self.remote.move_partial(self._name(old), self._name(new))
 
     def replaced(self, olds: Iterable[Path], new: Path) -> None:
-        """A partial holds what others held, which are gone."""
+        """Copy a partial that replaces others to the object store, and remove theirs."""
         if self.remote is not None:
             self.made([new])
             self.remote.drop_partials([self._name(old) for old in olds])
 
     def discard(self, paths: Iterable[Path]) -> None:
-        """Remove partials that must not be used again, here and on the object store; those that are not there too."""
+        """Remove partials that must not be used again, here and on the object store; missing ones are no error."""
         paths = list(paths)
         for path in paths:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which partials of its store a run was made of, so that the others can be told when space is wanted back.
+"""Records which partials of the store each run used, so that unused ones can be pruned.
 
 Under ``<store>/used/<run>`` one line a partial, its path below ``<store>/partials``. Written for the store of the run's
 own output folder. A run with another's store leaves ``<store>/shared``: no folder knows then what the others need.
@@ -30,25 +30,25 @@ class StoredPartial:
 
 @dataclass(frozen=True, slots=True)
 class UsedPartials:
-    """The lists of a store."""
+    """The lists of used partials in a store, one per run."""
 
     root: Path
 
     def record(self, run: str, partials: Iterable[Path]) -> None:
-        """Write down what a run is made of."""
+        """Record the partials that a run used."""
         names = sorted({path.relative_to(self.root / "partials").as_posix() for path in partials})
         (self.root / "used").mkdir(parents=True, exist_ok=True)
         atomic_write(self.root / "used" / run, "".join(f"{name}\n" for name in names).encode())
 
     def of(self, run: str) -> frozenset[str] | None:
-        """What a run is made of; None where that was not written down."""
+        """Partials that a run used; None where they were not recorded."""
         try:
             return frozenset((self.root / "used" / run).read_text(encoding="utf-8").splitlines())
         except FileNotFoundError:
             return None
 
     def share(self) -> None:
-        """Say that a run of another output folder uses the store."""
+        """Record that a run of another output folder uses the store."""
         (self.root / "shared").touch()
 
     @property
@@ -57,11 +57,11 @@ class UsedPartials:
         return (self.root / "shared").exists()
 
     def forget(self, run: str) -> None:
-        """Remove the list of a run that is gone."""
+        """Remove the list of a deleted run."""
         (self.root / "used" / run).unlink(missing_ok=True)
 
     def stored(self) -> Iterator[StoredPartial]:
-        """Every file among the partials, those that a killed process was writing too."""
+        """Every file among the partials, including unfinished ones that a killed process left."""
         folder = self.root / "partials"
         for path in folder.rglob("*"):
             if path.is_file() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""What a worker of an engine is and sees: asked before a long run, by a small one."""
+"""A small probe of an engine's workers before a long run: whether they see the driver's folder, and their versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CARRYING = ("python", "apache-beam")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A worker: where it runs, and its version of every package that must be the driver's; empty without it."""
+    """A worker's host, process and versions (empty without the package), which must be the driver's."""
 
     host: str
     pid: int
@@ -34,7 +34,7 @@ class Answer:
 
     @classmethod
     def here(cls) -> Answer:
-        """This process."""
+        """The answer of this process."""
         versions = {name: _version(name) for name in (*COMPUTING, *CARRYING)}
         return cls(socket.gethostname(), os.getpid(), versions)
 
@@ -50,7 +50,7 @@ def _version(package: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTask:
-    """Read what is given in a folder, and leave an answer beside it."""
+    """Read the driver's file in a folder, and write an answer beside it."""
 
     folder: Path
     number: int
@@ -81,7 +81,7 @@ class ProbeWorker:
 
 
 def read_answers(folder: Path) -> list[Answer]:
-    """What workers answered.
+    """The workers' answers.
 
     Raises:
         EngineError: a worker answers as another version of this project does.

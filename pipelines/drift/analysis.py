@@ -1,8 +1,8 @@
-"""Everything that drift between two runs is made of, as tables."""
+"""Drift between two finished runs: every analysis of it, in order, as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from corpus_audit.pipelines.statistics.drift.permutation import (
     drift_summary,
     without_tokens,
 )
-from corpus_audit.pipelines.statistics.drift.token_drift import FALLER, OTHER, RISER, token_drift
+from corpus_audit.pipelines.statistics.drift.token_drift import FALLER, OTHER, RISER, TokenDrift, token_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import Integers, TokenContrast
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables import drift_tables
@@ -38,12 +38,11 @@ _NO_GROUPS = "hash groups are kept overall only, as there are too many domains f
 
 
 @dataclass
-class _Found:
-    """Rows of the tables as they come."""
+class _Rows:
+    """Tables DRIFT and DRIFT_TOKENS, a piece for each slice that has been computed."""
 
     summaries: list[pa.Table] = field(default_factory=list)
     tokens: list[pa.Table] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def drift(
@@ -57,12 +56,29 @@ def drift(
 ) -> dict[str, pa.Table]:
     """Compare two finished runs; no shard is read.
 
+    Comes in: the tables of two runs, and the token counters of the documents that both hold (their overlap).
+
+    1. Refuse runs whose figures mean something else (another tokenizer, other text, other domains).
+    2. Turnover: which documents, by content hash, were kept, added and removed. Everything else needs to know it.
+    3. Overlap. Statistics need three disjoint sets: only baseline, only current, shared. A run that was audited with
+       this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
+       (`_implied_overlap`), or where nothing is. Where it is not known, distances are shown and nothing is tested.
+    4. The corpus as one slice (`_add_slice`): six distances against their null, and which tokens moved.
+    5. Each domain as a slice, in one pass over the token tables, which also feeds the decomposition of the corpus's
+       change into mixture (domains became larger or smaller) and content (their text changed).
+    6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
+
+    Goes out: one table a subject.
+
+    Why so: a domain's token counters [64 groups, vocabulary] are the large part; they are streamed, one domain at a
+    time, and the dense counts that the decomposition needs are made before, so that the corpus's can be let go.
+
     Args:
         label: what the tables call the baseline.
         baseline, current: the runs.
         shared: token tables of the documents that both hold, if either run has measured the other.
         workers: threads.
-        progress: told which slice comes next.
+        progress: called with the name of each slice before it is computed.
 
     Returns:
         The tables of `schemas.tables.drift_tables` by name.
@@ -71,13 +87,16 @@ def drift(
         UsageError: the runs cannot be compared.
         StoreError: a table cannot be read.
     """
+    # Steps 1 and 2.
     check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     progress("turnover")
     documents = turnover(label, baseline, current)
     samples = DomainSamples.of(baseline, current, documents)
+    # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
     kept = int(documents["kept"][0].as_py())
-    shared = shared or _implied(baseline, current, documents)
+    shared = shared or _implied_overlap(baseline, current, documents)
     known = shared is not None or kept == 0
+    reason = None if known else unknown_overlap(kept)
     vocabulary = max(run.facts.tokenizer.vocabulary for run in (baseline, current))
     contrasts = Contrasts(
         _tables(baseline),
@@ -89,43 +108,30 @@ def drift(
         all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
     examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
-    found = _Found()
+    computed = _Rows()
+    # Step 4.
     progress(ALL_DOMAINS)
     overall = contrasts.overall()
-    reason = None if known else unknown_overlap(kept)
-    _slice(found, label, ALL_DOMAINS, overall, examples, reason, workers)
+    moved = _add_slice(computed, label, ALL_DOMAINS, overall, examples, reason, workers)
     counts = overall.baseline.count, overall.current.count
-    moved = token_drift(overall)
     dense = [_dense(count, overall, vocabulary) for count in counts]
     del overall, counts
 
-    def each_domain() -> Iterator[TokenContrast]:
+    # Step 5.
+    def each_domain() -> Iterator[tuple[str, TokenContrast]]:
         for name, contrast in contrasts.domains():
             progress(name)
             why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
-            _slice(found, label, name, contrast, examples, why, workers)
-            names.append(name)
-            yield contrast
+            _add_slice(computed, label, name, contrast, examples, why, workers)
+            yield name, contrast
 
-    names: list[str] = []
-    if all(side.any() for side in dense):
-        split = decompose(dense[0], dense[1], each_domain())
-        found.parts += rows.part_rows(label, ALL_DOMAINS, split.overall, examples)
-        for name, parts in zip(names, split.domains, strict=True):
-            found.parts += rows.part_rows(label, name, parts, examples)
-    else:  # there is no change of shares to attribute where a side has none
-        for _ in each_domain():
-            pass
-        empty = without_tokens(*(bool(side.any()) for side in dense))
-        for name in (ALL_DOMAINS, *names):
-            found.parts += rows.empty_part_rows(label, name, empty)
-    if not known:  # what chance alone gives depends on what is shared
-        found.parts = [row | {"tvd_null_mean": None, "tvd_excess": None} for row in found.parts]
+    parts = _part_rows(label, dense, each_domain(), examples, known)
+    # Step 6.
     progress("classifier")
-    tables = {
-        "drift": pa.concat_tables(found.summaries),
-        "drift_tokens": pa.concat_tables(found.tokens),
-        "drift_parts": pa.Table.from_pylist(found.parts, schema=drift_tables.DRIFT_PARTS),
+    return {
+        "drift": pa.concat_tables(computed.summaries),
+        "drift_tokens": pa.concat_tables(computed.tokens),
+        "drift_parts": pa.Table.from_pylist(parts, schema=drift_tables.DRIFT_PARTS),
         "drift_domains": pa.concat_tables(
             rows.domain_rows(
                 label,
@@ -141,43 +147,82 @@ def drift(
         "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
         "near_duplicates": near_duplicate_rates(current, label, baseline),
     }
-    return tables
 
 
-def _slice(
-    found: _Found,
+def _part_rows(
+    label: str,
+    dense: Sequence[Integers],
+    domains: Iterator[tuple[str, TokenContrast]],
+    examples: tuple[Examples, Examples],
+    known: bool,
+) -> list[dict[str, Any]]:
+    """Rows of DRIFT_PARTS: the corpus's change and each domain's contribution, by mixture and content.
+
+    Args:
+        label: what the tables call the baseline.
+        dense: int64 [vocabulary] each, token counts of the baseline and of the current corpus.
+        domains: name and contrast of every domain; read to its end once.
+        examples: what tokens decode to, for either run.
+        known: whether the overlap of the runs is known; what chance alone gives depends on it.
+    """
+    names: list[str] = []
+
+    def contrasts() -> Iterator[TokenContrast]:
+        for name, contrast in domains:
+            names.append(name)
+            yield contrast
+
+    if not all(side.any() for side in dense):  # a side without tokens has no shares whose change could be attributed
+        for _ in contrasts():
+            pass
+        empty = without_tokens(*(bool(side.any()) for side in dense))
+        parts = [row for name in (ALL_DOMAINS, *names) for row in rows.empty_part_rows(label, name, empty)]
+    else:
+        split = decompose(dense[0], dense[1], contrasts())
+        parts = list(rows.part_rows(label, ALL_DOMAINS, split.overall, examples))
+        for name, changes in zip(names, split.domains, strict=True):
+            parts += rows.part_rows(label, name, changes, examples)
+    return parts if known else [row | {"tvd_null_mean": None, "tvd_excess": None} for row in parts]
+
+
+def _add_slice(
+    computed: _Rows,
     label: str,
     name: str,
     contrast: TokenContrast,
     examples: tuple[Examples, Examples],
     reason: str | None,
     workers: int,
-) -> None:
-    """Add the rows of one slice; where ``reason`` is given, values alone, as no test would be right."""
+) -> TokenDrift:
+    """Add the rows of one slice: its distances, and the tokens that moved, which are returned as they were tested.
+
+    Where there is a ``reason`` why no test would be right (the overlap, or how documents cluster, is not known), the
+    rows have values alone.
+    """
     summary = (
-        drift_summary(contrast, PERMUTATIONS if reason is None else 0, workers=workers)
-        if reason is None
-        else (_values_only(contrast, reason))
+        drift_summary(contrast, PERMUTATIONS, workers=workers) if reason is None else _values_only(contrast, reason)
     )
-    found.summaries.append(rows.summary_rows(label, name, contrast, summary))
-    moved = token_drift(contrast)
-    if reason is not None:  # what is shared, or how it clusters, is not known: no test would be right
+    computed.summaries.append(rows.summary_rows(label, name, contrast, summary))
+    moved = shown = token_drift(contrast)
+    if reason is not None:
         nothing = np.full(len(moved.tokens), np.nan)
         kind = np.where(np.isin(moved.kind, (RISER, FALLER)), OTHER, moved.kind).astype(np.uint8)
-        moved = replace(moved, kind=kind, z=nothing, log_odds_z=nothing, p=nothing, q=nothing)
-        moved = replace(moved, low=nothing, high=nothing, design_effect=nothing)
-    found.tokens.append(rows.token_rows(label, name, moved, examples, everything=name == ALL_DOMAINS))
+        shown = replace(moved, kind=kind, z=nothing, log_odds_z=nothing, p=nothing, q=nothing)
+        shown = replace(shown, low=nothing, high=nothing, design_effect=nothing)
+    computed.tokens.append(rows.token_rows(label, name, shown, examples, everything=name == ALL_DOMAINS))
+    return moved
 
 
 def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
+    """The six distances without nulls, and why there are none."""
     baseline, current = contrast.baseline.count, contrast.current.count
     before, now = bool(baseline.any()), bool(current.any())
-    held = before and now
+    comparable = before and now
     distances = {
-        name: Distance(name, float(function(baseline, current)) if held else None)
+        name: Distance(name, float(function(baseline, current)) if comparable else None)
         for name, function in STATISTICS.items()
     }
-    return DriftSummary(distances, 0, None, None, reason if held else without_tokens(before, now))
+    return DriftSummary(distances, 0, None, None, reason if comparable else without_tokens(before, now))
 
 
 def unknown_overlap(kept: int) -> str:
@@ -193,8 +238,8 @@ def _tables(run: RunDirectory) -> TokenTables:
     return TokenTables(folder / "token_counts.parquet", folder / "token_groups.parquet")
 
 
-def _implied(baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> TokenTables | None:
-    """Token tables of what both runs hold where one run holds nothing else, in any domain: its own; else None.
+def _implied_overlap(baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> TokenTables | None:
+    """Token tables of the documents that both runs hold, where one run holds no others in any domain; else None.
 
     With clusters only the current run's will do: the shared documents are clustered as the current run clusters them.
     """

@@ -95,7 +95,7 @@ def _row(
 
 
 def _held(side: HashedDocuments, other: RunDirectory) -> npt.NDArray[np.bool_]:
-    """Whether the other snapshot holds each sampled text, in any domain; its table of hashes is streamed."""
+    """Whether each sampled text occurs in the other snapshot, in any domain; its table of hashes is streamed."""
     held = np.zeros(len(side), bool)
     order = np.lexsort((side.low, side.high))
     high, low = side.high[order], side.low[order]

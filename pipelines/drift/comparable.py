@@ -40,7 +40,7 @@ class RunReading:
 
 
 def check_comparable(baseline: RunReading, current: RunReading, name: str) -> None:
-    """Refuse a baseline whose figures mean something else.
+    """Refuse a baseline whose figures cannot be compared with the current run's.
 
     Args:
         baseline, current: how the corpora were read.
@@ -78,7 +78,7 @@ def check_comparable(baseline: RunReading, current: RunReading, name: str) -> No
 
 
 def reading_key(run: RunFile) -> str:
-    """SHA-256 of what the figures of a run depend on besides its corpus: equal for runs that may be compared.
+    """SHA-256 of all that a run's figures depend on besides its corpus; equal for comparable runs.
 
     It covers what `check_comparable` asks for; of sampled audits it also holds the share that was read.
     """

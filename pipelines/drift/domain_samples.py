@@ -1,4 +1,4 @@
-"""Domain totals of two runs and of what they share, as `DomainSample`."""
+"""Domain totals of two runs and of their shared documents, as `DomainSample`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tokens decode to and where they occur, from the runs' table of examples."""
+"""The text of tokens and an example document for each, from the runs' tables of examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token tables of two runs, and of what they share, domain by domain as `TokenContrast`."""
+"""Reads the token tables of two runs and of their shared documents, domain by domain, as `TokenContrast`."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def add_groups(
 
 @dataclass(frozen=True)
 class TokenTables:
-    """Where token counters are: a run's, or those of what it shares with the baseline of a digest.
+    """Paths of a run's token tables: of all its documents, or of those that it shares with a baseline.
 
     Attributes:
         counts, groups: the Parquet files.
@@ -158,7 +158,7 @@ def _by_domain(path: Path, shared_with: str | None) -> Iterator[tuple[str, pa.Ta
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Two runs' token tables and what they share.
+    """The token tables of two runs and of their shared documents.
 
     Attributes:
         baseline, current: the runs' tables.
@@ -178,7 +178,7 @@ class Contrasts:
     groups_by_domain: bool
 
     def overall(self) -> TokenContrast:
-        """The corpus."""
+        """The contrast of the whole corpus."""
         samples = [
             self._sum(tables, totals.get(ALL_DOMAINS, Totals()))
             for tables, totals in zip((self.baseline, self.current, self.shared), self.totals, strict=True)
@@ -187,7 +187,7 @@ class Contrasts:
         return _contrast(tokens, [_columns(sample, tokens) for sample in samples], self.clustered)
 
     def domains(self) -> Iterator[tuple[str, TokenContrast]]:
-        """The domains that either run holds, in the order of their names' bytes."""
+        """Name and contrast of every domain of either run, in the order of their names' bytes."""
         sources = [tables.rows() if tables else iter(()) for tables in (self.baseline, self.current, self.shared)]
         heads = [next(source, None) for source in sources]
         while any(head is not None for head in heads):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
@@ -44,7 +44,7 @@ def turnover(label: str, baseline: RunDirectory, current: RunDirectory) -> pa.Ta
     sums = {name: np.zeros(len(names) + 1, np.int64) for name in _COUNTED}
     squared = np.zeros(len(names) + 1)
     streams = [_rows(run, side, names) for side, run in (("baseline", baseline), ("current", current))]
-    for chunk in count_tables.merge_streams(streams, _JOINED):
+    for chunk in merging.merge_streams(streams, _JOINED):
         _add(chunk, sums, squared)
     return pa.table(
         {

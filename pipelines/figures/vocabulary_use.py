@@ -1,4 +1,4 @@
-"""The vocabulary table: types, coverage and effective vocabulary from the token tables, in place and in blocks."""
+"""The vocabulary table: types, coverage and effective vocabulary, streamed from the token tables."""
 
 from __future__ import annotations
 

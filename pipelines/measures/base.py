@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.counters import gather
 from corpus_audit.pipelines.measures.hits import Hits
-from corpus_audit.pipelines.storage import count_tables, partials
+from corpus_audit.pipelines.storage import count_tables, merging, partials
 from corpus_audit.pipelines.storage.count_tables import CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter
 from corpus_audit.schemas.spec.audit import AuditSpec, DocumentSpec, FacetSource
@@ -173,7 +173,10 @@ def _remapped(reader: PartialReader, table: str, spec: TableSpec, names: Sequenc
 
 
 def merge_files(measure: Measure, sources: Sequence[Path], target: Path, only: Collection[str] | None = None) -> None:
-    """Merge partial files into one, in memory bounded by a chunk a source; a repeated source counts again.
+    """Merge partial files into one, with a chunk of each source in memory; a repeated source counts again.
+
+    1. The union of the sources' domain names, sorted: the positions in all rows are replaced by those in it.
+    2. Table by table, the streams of all sources are merged (`merging.merge_streams`), and written as they come.
 
     Args:
         measure: what they are partials of.
@@ -192,12 +195,20 @@ def merge_files(measure: Measure, sources: Sequence[Path], target: Path, only: C
                 continue
             spec = measure.tables()[name]
             writer.add(name, count_tables.empty(spec))
-            for chunk in count_tables.merge_streams(streams, spec):
+            for chunk in merging.merge_streams(streams, spec):
                 writer.add(name, chunk)
 
 
 class Accumulator:
-    """Adds blocks of one split; merges what it holds when that grows, and spills it when it grows past memory."""
+    """Adds up the blocks of one split in bounded memory.
+
+    1. `add` counts a block into a partial and merges once there are three: blocks of one split share most keys, so
+       that the merged table is hardly larger than one of them.
+    2. `spill`, called after each block, writes what is in memory to a file when that has more rows than ``spill_rows``,
+       and begins anew. Splits with very many domains come to that; others never touch the disk.
+    3. `write` makes the split's partial: of what is in memory, or, if anything was spilled, by a streamed merge of the
+       files, of which a chunk each is in memory.
+    """
 
     def __init__(self, measure: Measure, spill_rows: int = 1_500_000) -> None:
         self._measure = measure
@@ -208,7 +219,7 @@ class Accumulator:
     def add(self, block: Block) -> None:
         """Count a block."""
         self._parts.append(self._measure.count(block))
-        if len(self._parts) > 2:  # parts of one split hold much the same keys, so that few are best kept apart
+        if len(self._parts) > 2:
             self._parts = [self._measure.merge(self._parts)]
 
     def spill(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which documents a baseline holds, as workers look them up: sorted keys of (content hash, domain), and its shards.
+"""The documents of a baseline as sorted keys of (content hash, domain), and its shards, for workers to look up.
 
 The folder of a baseline's keys is content-addressed in the profile store, so that the shard partials that depend on a
 baseline are found again by the next run.

@@ -1,4 +1,4 @@
-"""What became of every row of a shard, its dead letters, and how many documents were verified.
+"""Outcome of every row of a shard (document, filtered, dead letter), and how many documents were verified.
 
 Not measures of documents but of reading: they stay with their shard and are counted from the reader's tally.
 """
@@ -14,7 +14,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.measures.base import Block, Measure
 from corpus_audit.pipelines.measures.records import record_key
 from corpus_audit.pipelines.reading.documents.batches import SplitTally
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -96,7 +96,7 @@ def coverage_partial(split: int, tally: SplitTally, nul_documents: int) -> Parti
             "excerpt": pa.array([(letter.excerpt or "").encode() for letter in letters], pa.large_binary()),
         },
     )
-    return Partial(names, {"outcomes": outcomes, "letters": count_tables.merge([rows])})
+    return Partial(names, {"outcomes": outcomes, "letters": merging.merge([rows])})
 
 
 def verification_partial(documents: int) -> Partial:

@@ -1,4 +1,4 @@
-"""What is in the corpus: documents, clusters, bytes, characters, words and tokens, by every facet."""
+"""Totals by facet value: documents, clusters, bytes, characters, words and tokens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
-CLUSTER_GROUPS = 1024
+CLUSTER_HASH_GROUPS = 1024
 """Hash groups of the cluster key, the random groups of the variance estimator."""
 
 VALUES = TableSpec(
@@ -107,9 +107,9 @@ class Domains(Measure):
         return Partial(
             (),
             {
-                "values": count_tables.merge(values),
-                "groups": count_tables.merge(groups) if groups else count_tables.empty(GROUPS),
-                "clusters": count_tables.merge(clusters) if clusters else count_tables.empty(CLUSTERS),
+                "values": merging.merge(values),
+                "groups": merging.merge(groups) if groups else count_tables.empty(GROUPS),
+                "clusters": merging.merge(clusters) if clusters else count_tables.empty(CLUSTERS),
             },
         )
 
@@ -186,7 +186,7 @@ def _groups(
 def cluster_group(high: np.ndarray) -> np.ndarray:
     """uint64 [D] in [0, 1024): the first two bytes of the cluster hash, little-endian, modulo 1,024."""
     first, second = (high >> np.uint64(56)) & np.uint64(255), (high >> np.uint64(48)) & np.uint64(255)
-    return (first | (second << np.uint64(8))) & np.uint64(CLUSTER_GROUPS - 1)
+    return (first | (second << np.uint64(8))) & np.uint64(CLUSTER_HASH_GROUPS - 1)
 
 
 def exact_bincount(codes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Every distinct text: its content hash by domain, how many documents have it, and how many tokens it is."""
+"""Exact duplicates: each distinct text's content hash by domain, with its documents and tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -49,7 +49,7 @@ class Duplicates(Measure):
                 "tokens": block.tokens,
             },
         )
-        return Partial(block.names, {"hashes": count_tables.merge([rows])})
+        return Partial(block.names, {"hashes": merging.merge([rows])})
 
 
 class DuplicateTotals:

@@ -1,4 +1,4 @@
-"""What a scan finds in some documents: evidence of every rule, a few numbers a document that matches."""
+"""Hits of a benchmark scan in a batch of documents: the evidence for every rule, a few integers a match."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.statistics.intervals.lengths import bucket_index
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -41,7 +41,7 @@ class Lengths(Measure):
         ]
         cell = count_tables.cells(np.tile(block.domains, len(UNITS)), np.concatenate(numbers))
         rows = CountTable(HISTOGRAM, {"cell": cell, "documents": np.ones(len(cell), np.int64)})
-        return Partial(block.names, {"histogram": count_tables.merge([rows])})
+        return Partial(block.names, {"histogram": merging.merge([rows])})
 
 
 def split_number(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

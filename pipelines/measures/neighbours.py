@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -68,4 +68,4 @@ class Neighbours(Measure):
                 "signature": signature,
             },
         )
-        return Partial(block.names, {"signatures": count_tables.merge([rows])})
+        return Partial(block.names, {"signatures": merging.merge([rows])})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -57,7 +57,7 @@ class Records(Measure):
                 "tokens": block.tokens,
             },
         )
-        return Partial(block.names, {"records": count_tables.merge([rows])})
+        return Partial(block.names, {"records": merging.merge([rows])})
 
 
 def record_key(split: int, rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The measures of a profile. Adding one is a new file and a line here."""
+"""The registry of measures. Adding one is a new file and a line here."""
 
 from __future__ import annotations
 

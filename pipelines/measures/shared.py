@@ -1,4 +1,4 @@
-"""Token counters of the documents that a baseline holds too: what drift statistics keep apart."""
+"""Token counters of the documents that a baseline holds too, which drift statistics treat apart."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
 from corpus_audit.pipelines.measures.domains import facet_order, value_hashes
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -61,4 +61,4 @@ class SplitTotals(Measure):
                     },
                 )
             )
-        return Partial((), {"totals": count_tables.merge(parts)})
+        return Partial((), {"totals": merging.merge(parts)})

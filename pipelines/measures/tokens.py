@@ -14,7 +14,7 @@ from corpus_audit.pipelines.kernels.counters import sparse
 from corpus_audit.pipelines.kernels.counters.counting import GROUPS, count_tokens
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, merge_facts
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
@@ -79,36 +79,34 @@ class Tokens(Measure):
         zeros = np.zeros(len(block), np.int64)
         apart = too_many_domains(len(block.names), block.vocabulary)
         groups_by_domain = zeros.astype(np.uint8) if apart else block.groups
-        domain, token, sums, stops, run_groups, run_counts, lowest = count_tokens(
-            block.ids, block.offsets, block.domains, groups_by_domain, ranks, block.vocabulary
-        )
-        cell = count_tables.cells(domain, token)
-        squared, squared_high = count_tables.wide(sums[:, 2])
-        product, product_high = count_tables.wide(sums[:, 3])
+        counted = count_tokens(block.ids, block.offsets, block.domains, groups_by_domain, ranks, block.vocabulary)
+        run_stop, run_group = counted.run_stop, counted.run_group
+        run_count, lowest = counted.run_count, counted.lowest
+        cell = count_tables.cells(counted.domain, counted.token)
+        squared, squared_high = count_tables.wide(counted.sums[:, 2])
+        product, product_high = count_tables.wide(counted.sums[:, 3])
         cells = CountTable(
             CELLS,
             {
                 "cell": cell,
-                "count": sums[:, 0].copy(),
-                "documents": sums[:, 1].copy(),
+                "count": counted.sums[:, 0].copy(),
+                "documents": counted.sums[:, 1].copy(),
                 "squared": squared,
                 "squared_high": squared_high,
                 "product": product,
                 "product_high": product_high,
             },
         )
-        del sums, domain, token
+        del counted  # its sums are as large as their columns
         groups, overall_groups = count_tables.empty(DOMAIN_GROUPS), count_tables.empty(OVERALL_GROUPS)
         if apart:
-            _, token, _, stops, run_groups, run_counts, _ = count_tokens(
-                block.ids, block.offsets, zeros, block.groups, ranks, block.vocabulary
-            )
-            masks = sparse.group_masks(run_groups, stops)
-            columns = {"token": token.astype(np.uint64), "groups": masks}
-            overall_groups = CountTable(OVERALL_GROUPS, columns, run_counts.copy())
+            together = count_tokens(block.ids, block.offsets, zeros, block.groups, ranks, block.vocabulary)
+            masks = sparse.group_masks(together.run_group, together.run_stop)
+            columns = {"token": together.token.astype(np.uint64), "groups": masks}
+            overall_groups = CountTable(OVERALL_GROUPS, columns, together.run_count.copy())
         else:
-            masks = sparse.group_masks(run_groups, stops)
-            groups = CountTable(DOMAIN_GROUPS, {"cell": cell, "groups": masks}, run_counts.copy())
+            masks = sparse.group_masks(run_group, run_stop)
+            groups = CountTable(DOMAIN_GROUPS, {"cell": cell, "groups": masks}, run_count.copy())
         tokens = np.flatnonzero(lowest < len(block))
         documents = np.argsort(ranks)[lowest[tokens]]
         examples = CountTable(
@@ -152,20 +150,20 @@ def _added_up(streams: Iterable[Iterator[CountTable]]) -> Iterator[CountTable]:
     total = count_tables.empty(OVERALL_GROUPS)
     for stream in streams:
         for chunk in stream:
-            total = count_tables.merge([total, overall(chunk)])
+            total = merging.merge([total, overall(chunk)])
     yield total
 
 
 def _ranks(block: Block) -> np.ndarray:
     """int64 [D]: places of the documents by content hash, copies of one text by `_copy_hashes`."""
-    order = count_tables.sort_order([block.high, block.low])
+    order = merging.sort_order([block.high, block.low])
     high, low = block.high[order], block.low[order]
     same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
     if same.any():
         copies = order[np.append(same, False) | np.append(False, same)]
         copy = np.zeros(len(block), np.uint64)
         copy[copies] = _copy_hashes(block, copies)
-        order = count_tables.sort_order([block.high, block.low, copy])
+        order = merging.sort_order([block.high, block.low, copy])
     ranks = np.empty(len(block), np.int64)
     ranks[order] = np.arange(len(block))
     return ranks
@@ -196,13 +194,13 @@ def overall(groups: CountTable) -> CountTable:
     flat = CountTable(
         OVERALL_GROUPS, {"token": token.astype(np.uint64), "groups": groups.columns["groups"]}, groups.counts
     )
-    return count_tables.merge([flat])
+    return merging.merge([flat])
 
 
 def _collapsed(part: Partial) -> Partial:
     by_domain = part.tables["domain_groups"]
     if not len(by_domain):
         return part
-    both = count_tables.merge([overall(by_domain), part.tables["overall_groups"]])
+    both = merging.merge([overall(by_domain), part.tables["overall_groups"]])
     tables = part.tables | {"domain_groups": count_tables.empty(DOMAIN_GROUPS), "overall_groups": both}
     return replace(part, tables=tables)

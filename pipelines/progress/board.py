@@ -35,7 +35,7 @@ class ActiveShard:
 
 @dataclass(frozen=True, slots=True)
 class BoardState:
-    """What the board says at one moment.
+    """The state of the board at one moment.
 
     Attributes:
         stage: what is being done, a few words.
@@ -127,7 +127,7 @@ class Board:
                 self._documents = self._dead_letters = 0
 
     def advance(self, bytes: int = 0, documents: int = 0, dead_letters: int = 0) -> None:
-        """Add what was done since the last call.
+        """Add the work done since the last call.
 
         Raises:
             RunCancelledError: if `cancel` was called.
@@ -180,7 +180,7 @@ class Board:
         self._cancelled = True
 
     def state(self) -> BoardState:
-        """What the board says now."""
+        """The state of the board now."""
         now = time.monotonic()
         with self._lock:
             seconds, done = self._past(now)

@@ -1,4 +1,4 @@
-"""How much unique text each domain of a run holds."""
+"""Unique documents and tokens of each domain of a run, from its duplicates table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampling plan of a strategy: what a training job is given, in numbers that it can hold itself to."""
+"""The sampling plan of a strategy: shares, epochs and caps by domain, for a training job to follow."""
 
 from __future__ import annotations
 

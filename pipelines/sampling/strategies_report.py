@@ -1,4 +1,4 @@
-"""What sampling strategies would draw from the corpus of a finished run, and what a sampler's log says it drew."""
+"""Sampling tables of a finished run: the draws that strategies imply, and the draws that a sampler's log records."""
 
 from __future__ import annotations
 

@@ -1,9 +1,19 @@
 """Partial profiles on disk: count tables, their domain names, and the digest that guards them.
 
-Layout: a magic line; the compressed columns of every chunk; a JSON footer that says where they are; the footer's length
-(8 bytes, little-endian); the SHA-256 of all that precedes. Columns are LEB128 integers (the first sort column as
-differences) under zstd, in chunks of `CHUNK_ROWS` sorted rows, so that merging streams. A partial holds no path, no
-clock and no name of a machine: equal content is equal bytes.
+A partial is a file of sorted tables in chunks of `CHUNK_ROWS` rows, so that many can be merged with one chunk of each
+in memory (see `merging`)::
+
+    magic | table a, chunk 0: column column ... | table a, chunk 1: ... | table b, chunk 0: ... | ...
+          | footer | length of the footer | its length decompressed | SHA-256 of all that precedes
+
+1. `PartialWriter.add` collects rows until a chunk is full, whatever pieces they come in.
+2. A chunk is written column by column (`_encode`): LEB128 integers, small ones in one byte, the first sort column as
+   differences; hashes, which do not compress, as they are; then zstd over each.
+3. The footer, JSON under zstd, says where every column of every chunk is: offset, compressed bytes, bytes, values.
+4. `PartialReader` checks the digest, once a process and file, and reads chunks in any number of passes.
+
+A partial holds no path, no clock and no name of a machine: equal content is equal bytes, so that its key and its digest
+can be compared between runs. Lengths are 8 bytes, little-endian.
 
 Kept over Parquet with delta encoding and zstd: for cells and counts that is 2.2 to 2.5 times as large and takes 3 to 4
 times as long to write.
@@ -23,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.counters import varint
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.schemas.errors import StoreError
@@ -56,13 +66,17 @@ def union_names(all_names: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 
 def positions_in(names: Sequence[str], union: Sequence[str]) -> np.ndarray:
-    """Where each of ``names`` is in ``union``, int64."""
-    place = {name: i for i, name in enumerate(union)}
-    return np.array([place[name] for name in names], dtype=np.int64)
+    """Position of each of ``names`` in ``union``, int64."""
+    position = {name: i for i, name in enumerate(union)}
+    return np.array([position[name] for name in names], dtype=np.int64)
 
 
 def merge_partials(partials: Sequence[Partial]) -> Partial:
-    """Merge in memory; tables that some lack count as empty."""
+    """Merge in memory; tables that some lack count as empty.
+
+    Domains are positions in each partial's own sorted names; the union's names are sorted in the same way, so that
+    replacing positions keeps rows in order.
+    """
     if len(partials) == 1:
         return partials[0]
     names = union_names(p.names for p in partials)
@@ -73,7 +87,7 @@ def merge_partials(partials: Sequence[Partial]) -> Partial:
             for p in partials
             if table_name in p.tables
         ]
-        tables[table_name] = count_tables.merge(parts)
+        tables[table_name] = merging.merge(parts)
     return Partial(names, tables, merge_facts(partial.facts for partial in partials))
 
 
@@ -97,7 +111,7 @@ class PartialWriter:
         self._digest = hashlib.sha256()
         self._at = 0
         self._table = ""
-        self._held: list[CountTable] = []
+        self._pending: list[CountTable] = []
         self._footer: dict[str, Any] = {"names": list(names), "facts": dict(facts or {}), "tables": {}}
         self._codec = pa.Codec(_COMPRESSION, compression_level=1)
 
@@ -132,19 +146,19 @@ class PartialWriter:
             self._flush()
             self._table = name
             self._footer["tables"][name] = {"rows": 0, "chunks": []}
-        self._held.append(table)
-        if sum(map(len, self._held)) >= CHUNK_ROWS:
-            rows = count_tables.concatenate(self._held)
+        self._pending.append(table)
+        if sum(map(len, self._pending)) >= CHUNK_ROWS:
+            rows = count_tables.concatenate(self._pending)
             whole = len(rows) - len(rows) % CHUNK_ROWS
             for start in range(0, whole, CHUNK_ROWS):
                 self._chunk(rows.slice(start, start + CHUNK_ROWS))
-            self._held = [rows.slice(whole, len(rows))]
+            self._pending = [rows.slice(whole, len(rows))]
 
     def _flush(self) -> None:
-        """Write what is held of the table that is being added to."""
-        if any(map(len, self._held)):
-            self._chunk(count_tables.concatenate(self._held))
-        self._held = []
+        """Write the pending rows of the table that is being added to."""
+        if any(map(len, self._pending)):
+            self._chunk(count_tables.concatenate(self._pending))
+        self._pending = []
 
     def _chunk(self, chunk: CountTable) -> None:
         entry = self._footer["tables"][self._table]
@@ -155,9 +169,9 @@ class PartialWriter:
     def _put(self, encoded: np.ndarray, count: int) -> list[int]:
         raw = encoded.tobytes()
         packed = self._codec.compress(raw, asbytes=True) if raw else b""
-        place = [self._at, len(packed), len(raw), count]
+        location = [self._at, len(packed), len(raw), count]
         self._write(packed)
-        return place
+        return location
 
 
 def write_partial(path: Path, partial: Partial) -> None:
@@ -167,8 +181,8 @@ def write_partial(path: Path, partial: Partial) -> None:
             writer.add(name, partial.tables[name])
 
 
-_HELD_WHOLE = 2**20
-"""Bytes; a smaller partial is read at once."""
+_READ_AT_ONCE = 2**20
+"""Bytes; a smaller partial is read whole when it is opened."""
 
 _checked: set[tuple[str, int, int, int]] = set()
 """Path, inode, size and time of files whose digest this process has checked: merges open each several times."""
@@ -187,7 +201,7 @@ class PartialReader:
             stat = path.stat()
             # Read, not mapped: pages of a mapping would count as this process's memory.
             self._file = path.open("rb", buffering=0)
-            self._whole = self._file.read() if stat.st_size < _HELD_WHOLE else None
+            self._whole = self._file.read() if stat.st_size < _READ_AT_ONCE else None
             if self._whole is not None:
                 self._file.close()
         except OSError as error:
@@ -219,8 +233,8 @@ class PartialReader:
     def _digest(self, size: int) -> bytes:
         """SHA-256 of the first bytes."""
         digest = hashlib.sha256()
-        for at in range(0, size, _HELD_WHOLE):
-            digest.update(self._read(at, min(_HELD_WHOLE, size - at)))
+        for at in range(0, size, _READ_AT_ONCE):
+            digest.update(self._read(at, min(_READ_AT_ONCE, size - at)))
         return digest.digest()
 
     def rows(self, table: str) -> int:
@@ -230,12 +244,12 @@ class PartialReader:
     def stored_bytes(self, tables: Iterable[str]) -> int:
         """Bytes that some tables take in the file."""
         chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
-        return sum(place[1] for chunk in chunks for place in chunk["buffers"])
+        return sum(packed for chunk in chunks for _, packed, _, _ in chunk["buffers"])
 
     def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
         """The table's chunks in order."""
         for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
-            yield _decode(spec, chunk["rows"], [self._get(*place) for place in chunk["buffers"]])
+            yield _decode(spec, chunk["rows"], [self._get(*location) for location in chunk["buffers"]])
 
     def table(self, table: str, spec: TableSpec) -> CountTable:
         """The whole table."""
@@ -254,7 +268,7 @@ class PartialReader:
 
 
 def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
-    """(bytes, values) of every buffer of a chunk, in the order of the schema."""
+    """(encoded bytes, values) of every buffer of a chunk, in the order of the schema; a BYTES column has two."""
     first = table.spec.sort_columns[0]
     for name, kind in table.spec.columns:
         column = table.columns[name]

@@ -43,7 +43,7 @@ _listing = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A place on an object store.
+    """A folder on an object store.
 
     Attributes:
         url: without a slash at its end.
@@ -55,7 +55,7 @@ class Remote:
 
     @classmethod
     def open(cls, url: str, write: bool = True) -> Remote:
-        """Look whether the place is there and, with ``write``, can be written.
+        """Check that the folder exists and, with ``write``, that it is writable.
 
         Raises:
             UsageError: it is no URL, cannot be reached or written, or is of another version.

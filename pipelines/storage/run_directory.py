@@ -128,7 +128,7 @@ class StagedRun:
 
 
 def clear_staging(output: Path) -> None:
-    """Remove what killed runs left; only the holder of the output's lock may call this."""
+    """Remove staged folders of killed runs; only the holder of the output's lock may call this."""
     shutil.rmtree(output / STAGING, ignore_errors=True)
 
 

@@ -1,1 +1,1 @@
-"""A tokenizer.json: where it comes from, what it sets, and whether the fast tokenizer may count with it."""
+"""Tokenizers: finding and reading a tokenizer.json, the fast path and its admission, the reference, verification."""

@@ -1,4 +1,4 @@
-"""Tokenizers that a run saw the fast path disagree on: remembered in the store, so that no later night tries again."""
+"""Tokenizers on which the fast path gave other ids: recorded in the store, so that later runs use the reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corpus_audit.pipelines.storage.atomic import atomic_write
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """That two versions gave other ids for a tokenizer.
+    """A record that the fast path and the reference, in two given versions, gave different ids for a tokenizer.
 
     Attributes:
         sha256: of the tokenizer.json.
@@ -26,13 +26,13 @@ class Denial:
 
 
 def write_denial(folder: Path, denial: Denial) -> None:
-    """Remember it in the store's folder of tokenizers."""
+    """Record a denial in the store's folder of tokenizers."""
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(_path(folder, denial.sha256), json.dumps(asdict(denial), indent=2).encode())
 
 
 def read_denial(folder: Path, sha256: str) -> Denial | None:
-    """What is remembered of a tokenizer; None if nothing is, or nothing that can be read."""
+    """The recorded denial of a tokenizer; None if there is none, or none that can be read."""
     try:
         return Denial(**json.loads(_path(folder, sha256).read_bytes()))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""A tokenizer.json as it is used: read, stripped of what would change counts, and what the store remembers of it."""
+"""Loads a tokenizer.json for counting: settings that would change counts are off, recorded mismatches are known."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def reference_of(text: str) -> Any:
 
 
 def attempt(call: Callable[[], Result], explained: Callable[[str], Exception]) -> Result:
-    """What a call into a tokenizer gives; whatever it raises is explained.
+    """Call a tokenizer; whatever it raises becomes an error that explains it.
 
     Both tokenizers raise bare exceptions, and panics, which Python does not count among its exceptions: a panic on a
     thread of an engine would end the thread and nothing else.

@@ -1,4 +1,4 @@
-"""The settings of a tokenizer.json: which are switched off for counting, and which the fast tokenizer must know."""
+"""Settings of a tokenizer.json: those switched off for counting, and those that rule out the fast tokenizer."""
 
 from __future__ import annotations
 

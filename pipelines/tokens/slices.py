@@ -1,4 +1,4 @@
-"""Where a long document may be cut without changing a single id.
+"""Cuts a long document where no token id changes.
 
 `tokenizers` needs about 140 MB for a megabyte of one document, so that a document of 64 MiB would take 9 GB. A cut is
 made before a space between two ASCII letters, and only where the pre-tokenizer provably has a boundary there:

@@ -1,4 +1,4 @@
-"""Where a tokenizer.json comes from: a file, a folder that holds one, or a repository of the Hugging Face hub."""
+"""Finds a tokenizer.json: a file, a folder that holds one, or a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 

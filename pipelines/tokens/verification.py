@@ -80,7 +80,7 @@ class Verifier:
         self.seconds += time.perf_counter() - started
 
     def finish(self) -> None:
-        """Compare what is held.
+        """Compare the collected documents with the reference.
 
         Raises:
             TokenizerMismatchError: when a single id differs; it names the document, the token and both ids.

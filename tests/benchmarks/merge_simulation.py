@@ -26,7 +26,7 @@ import numpy as np
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.duplicates import HASHES, Duplicates
 from corpus_audit.pipelines.measures.tokens import Tokens
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, write_partial
 from tests.benchmarks.measuring import WORKERS, measure
@@ -62,7 +62,7 @@ def duplicates_partial(number: int, shape: Shape) -> Partial:
             "tokens": rng.integers(1, 5_000, shape.texts),
         },
     )
-    return Partial(DOMAINS, {"hashes": count_tables.merge([rows])})
+    return Partial(DOMAINS, {"hashes": merging.merge([rows])})
 
 
 def tokens_partial(number: int, shape: Shape) -> Partial:
@@ -88,7 +88,7 @@ def tokens_partial(number: int, shape: Shape) -> Partial:
             else:
                 columns[column] = rng.integers(1, 100, len(cells))
         if None not in [value if value is None else 0 for value in columns.values()]:
-            tables[name] = count_tables.merge([CountTable(spec, columns, counts)])
+            tables[name] = merging.merge([CountTable(spec, columns, counts)])
         else:
             tables[name] = count_tables.empty(spec)
     return Partial(DOMAINS, tables, {"vocabulary": shape.vocabulary})

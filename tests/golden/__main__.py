@@ -76,6 +76,7 @@ UNSTABLE = (
     (re.compile(r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|\+00:00| UTC)?"), "TIME"),
     (re.compile(r"\b\d{4}-\d{2}-\d{2}\b"), "DATE"),
     (re.compile(r"\b\d+(\.\d+)? ?(s|min|ms|MB/s|kB/s|GB/s)\b"), "SPEED"),
+    (re.compile(r'timings\.json</bdi></th><td class="n">\d+'), "timings.json BYTES"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "SHA256"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
 )
@@ -83,7 +84,7 @@ UNSTABLE = (
 quoted, because some of the quoted digests are of files that name the run."""
 
 UNSTABLE_FILES = ("timings.json", "*.pem", "trust.yaml", "*.dsse.json", "ledger.jsonl", "history.sqlite*")
-UNSTABLE_KEYS = frozenset({"signature", "sig", "payload", "keyid", "public_key", "head", "seconds"})
+UNSTABLE_KEYS = frozenset({"timings.json", "signature", "sig", "payload", "keyid", "public_key", "head", "seconds"})
 
 
 def record(out: Path, corpus: Path, megabytes: int) -> None:

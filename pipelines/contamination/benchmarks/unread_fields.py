@@ -1,4 +1,4 @@
-"""Fields of a benchmark's rows that nothing of an item is taken from, so that a report can name them."""
+"""Fields of a benchmark's rows that no part of an item is read from, so that a report can name them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,25 @@
-"""Lists of the best examples of many units over distinct contexts, and samples by bins: inserted into and merged.
+"""Top-k lists of many units over distinct contexts, and samples by activation bin: insertion and merging.
 
-A slot is a value, a window, the peak's position in it and the hash of the tokens that end there. The order is total:
-value descending, then window ascending.
+A list has k slots; a slot is a value, the window, the peak's position in it and the context, a hash of the tokens that
+end there. Four arrays [R, k] hold the lists of R units, best first, empty slots (window `EMPTY`) last::
+
+    row u    value     9.1   8.7   8.7   4.0  -inf        insert value 8.9, window 5, context c:
+             window     12     3    40     8  EMPTY       - no better than the last slot? Then done, as nearly always.
+             context     a     b     c     d     0        - c is there with less: its slot is given up, and what
+                                                            stands above it and is worse than 8.9 moves down.
+             value     9.1   8.9   8.7   4.0  -inf
+             window     12     5     3     8  EMPTY
+             context     a     c     b     d     0
+
+1. The order is total: value descending, then window ascending. Equal values never depend on who came first.
+2. Of one context only the best example stays, so that boilerplate and near-duplicates take one slot. A context that is
+   new pushes out the last slot; one that is there replaces its own, if
+   it is better.
+3. Merging two lists is inserting every slot of the one into the other. The result is the first k of the best of each
+   context, in any order and grouping of merges and however often a list comes: the best example of a context that wins
+   overall also wins where it was found, so no partial list can have lost it.
+
+Samples do the same by bins of the peak, with a hash of the window as the order.
 """
 
 from __future__ import annotations
@@ -17,7 +35,7 @@ EMPTY = np.uint64(2**64 - 1)
 
 @kernel
 def better(v, w, other_v, other_w):
-    """Whether an example comes before another."""
+    """Whether an example of value v and window w comes before another."""
     return v > other_v or (v == other_v and w < other_w)
 
 
@@ -33,11 +51,11 @@ def insert(
     p: int,
     c: int,
 ) -> None:
-    """Put an example into a row unless the row's last, or its own context's, is better."""
+    """Put an example (value v, window w, position p, context c) into a row's list, if it belongs there."""
     k = value.shape[1]
     if not better(v, w, value[row, k - 1], window[row, k - 1]):
         return
-    at = k - 1
+    at = k - 1  # the slot that is given up: the last one, or that of the same context
     for i in range(k):
         if window[row, i] == EMPTY:
             break
@@ -89,7 +107,7 @@ def merge_lists(
 
 @kernel
 def sample_order(window, row):
-    """A hash by which a row's samples are chosen: the lowest stay."""
+    """The hash that orders a row's samples: those of lowest hash stay."""
     return mixed(window ^ mixed(np.uint64(row + 1)))
 
 
@@ -159,7 +177,7 @@ def merge_bins(
 
 @kernel
 def offer(
-    chosen: np.ndarray,
+    selected: np.ndarray,
     peak: np.ndarray,
     at: np.ndarray,
     windows: np.ndarray,
@@ -171,9 +189,18 @@ def offer(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer the peaks [B, U] of chosen windows, ``at`` their positions, to lists: few are above a list's last."""
+    """Insert the peaks of some windows of a batch into their units' lists.
+
+    Args:
+        selected: int64, the windows' positions in the batch.
+        peak, at: float32 and int32 [B, U], highest activation of a unit in a window, and its token's position.
+        windows: uint64 [B], names of the windows; contexts: uint64 [B, L].
+        row: the first unit's.
+        floors: float32 [R]; activations up to a unit's floor do not count.
+        value, window, position, context: the lists.
+    """
     last = value.shape[1] - 1
-    for b in chosen:
+    for b in selected:
         w = windows[b]
         for u in range(peak.shape[1]):
             v = peak[b, u]

@@ -1,4 +1,4 @@
-"""Activations of a batch of windows, reduced while they are in the cache; hashes of what a peak stands in."""
+"""Reduces the activations of a batch of windows while they are in the cache; hashes the context of each token."""
 
 from __future__ import annotations
 

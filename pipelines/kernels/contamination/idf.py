@@ -1,4 +1,4 @@
-"""How much of a prompt one place of a document holds, weighted by IDF, and whether the answer is behind it."""
+"""The IDF-weighted overlap of a prompt with one stretch of a document, and whether its answer follows (decon)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where a document has the words of a benchmark text: the runs of words that the two have in common.
+"""Runs of equal words that a document and a benchmark text have in common.
 
-An 8-gram may stand at several places of a document and of a text. A run is one of both: equal words, as many as there
-are, from one place of each on. Texts quote themselves and documents quote texts twice, so that which of an 8-gram's
-occurrences a run holds is only known by following it.
+An 8-gram may occur several times in a document and in a text. A run aligns one occurrence in each and extends as far as
+the words are equal. Texts quote themselves and documents quote texts twice, so which occurrences belong to one run is
+only known by extending them.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from corpus_audit.pipelines.kernels.contamination.scan import REPEATS, WORD_GRAM
 
 
 @kernel
-def link_occurrences(found, numbers, heads, following, still):
-    """Link the occurrences of each 8-gram of a document, first to last.
+def link_occurrences(distinct, numbers, heads, following, remaining):
+    """Link the occurrences of each 8-gram of a document into a list, first to last.
 
     Args:
-        found: int64, the document's distinct 8-grams.
+        distinct: int64, the document's distinct 8-grams.
         numbers: int32, the 8-gram of each occurrence, in the document's order.
-        heads: see `Marks`; set for ``found``.
-        following, still: int32, set for each occurrence: the next one of the same 8-gram, or -1; and how many there are
-            from this one on.
+        heads: see `Marks`; set for the ``distinct`` ones.
+        following, remaining: int32, set for each occurrence: the next one of the same 8-gram, or -1; and how many there
+            are from this one on.
     """
-    for gram in found:
+    for gram in distinct:
         heads[gram] = -1
-    for h in range(len(numbers) - 1, -1, -1):
+    for h in range(len(numbers) - 1, -1, -1):  # backwards, so that the head is the first one in the end
         after = heads[numbers[h]]
         following[h] = after
-        still[h] = 1 if after < 0 else still[after] + 1
+        remaining[h] = 1 if after < 0 else remaining[after] + 1
         heads[numbers[h]] = h
 
 
@@ -52,44 +52,26 @@ def _run_at(hashes, n, text_hashes, size, j, k):
 
 
 @kernel
-def common_runs(hashes, n, text, texts, marks, serial, places, following, still, origins):
-    """The runs of at least eight words that a document and a text have in common.
-
-    Every run is tried that has an 8-gram which stands at most `REPEATS` times in the document; of the others, the
-    longest, the first such in the document and then in the text, if it is longer than all of these.
-
-    Args:
-        hashes: words of the document, ``n`` of them.
-        text: the text, which shares an 8-gram with the document.
-        texts: all texts.
-        marks: with the document's 8-grams, their occurrences linked.
-        serial: the document's.
-        places: int64, the word that each occurrence begins at.
-        following, still: as `link_occurrences` left them.
-        origins: int64, any length: room for the result.
+def _rare_runs(hashes, n, text_hashes, numbers, words, heads, serial, positions, following, remaining, origins):
+    """Step 1 of `common_runs`: every run that has a rare 8-gram.
 
     Returns:
-        ``(first, longest, origins, tried)``: the longest run, the first such in the document: its first word there
-        and its words; and for each run that was tried, the document's word that stands for the text's first.
+        ``(first, longest, origins, tried, frequent)``, the last: how many 8-grams of the text were left to step 2.
     """
-    start = texts.starts[text]
-    size = texts.starts[text + 1] - start
-    text_hashes, numbers = texts.hashes[start : start + size], texts.grams[start : start + size]
-    words, heads = marks.words, marks.word_heads
+    size = len(text_hashes)
     first = longest = tried = frequent = 0
-    grams = size - WORD_GRAM + 1
-    before = False
-    for k in range(grams):
+    before = False  # whether the text's 8-gram at k - 1 was tried
+    for k in range(size - WORD_GRAM + 1):
         h = _first_occurrence(words, heads, serial, numbers[k])
-        if h >= 0 and still[h] > REPEATS:
+        if h >= 0 and remaining[h] > REPEATS:
             frequent += 1
             h = np.int64(-1)
         here = h >= 0
         while h >= 0:
-            j = places[h]
+            j = positions[h]
             h = np.int64(following[h])
             if before and j > 0 and hashes[j - 1] == text_hashes[k - 1]:
-                continue  # the same run as that of the 8-gram before
+                continue  # the same run as that of the 8-gram before, which was tried from there
             at, length = _run_at(hashes, n, text_hashes, size, j, k)
             if length > longest or (length == longest and at < first):
                 first, longest = at, length
@@ -97,34 +79,48 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, still,
             origins[tried] = j - k
             tried += 1
         before = here
-    if frequent == 0:
-        return first, longest, origins, tried
-    known, origin = longest, 0
-    k = 0
+    return first, longest, origins, tried, frequent
+
+
+@kernel
+def _longest_frequent_run(
+    hashes, n, text_hashes, numbers, words, heads, serial, positions, following, remaining, first, longest
+):
+    """Step 2 of `common_runs`: the longest run, if it is made of frequent 8-grams, else ``first`` and ``longest``.
+
+    Returns:
+        ``(first, longest, origin)``; the origin is 0 if nothing longer was found.
+    """
+    size = len(text_hashes)
+    grams = size - WORD_GRAM + 1
+    origin = k = 0
     while k < grams:
+        # A range of frequent 8-grams in the text, begin <= m < k.
         begin = k
         while k < grams:
             h = _first_occurrence(words, heads, serial, numbers[k])
-            if h < 0 or still[h] <= REPEATS:
+            if h < 0 or remaining[h] <= REPEATS:
                 break
             k += 1
         if k == begin:
             k += 1
             continue
-        # A run of n words holds n - 7 8-grams in a row, so every 2^i-th of a range is in all that hold as many.
+        # A run of w words holds w - 7 8-grams in a row. So if every step-th 8-gram of the range is tried, every run
+        # with at least ``step`` of them is: begin wide, and halve the step until no untried run can be as long as the
+        # longest.
         top = 1
         while 2 * top <= k - begin:
             top *= 2
         step = top
-        most = k - begin + WORD_GRAM - 1
+        most = k - begin + WORD_GRAM - 1  # words of a run that is the whole range
         whole = False
         while most >= longest and not whole:
             for m in range(begin, k, step):
                 if step < top and (m - begin) % (2 * step) == 0:
-                    continue  # looked at with the wider step
+                    continue  # tried with the wider step
                 h = np.int64(heads[numbers[m]])
                 while h >= 0 and not whole:
-                    j = places[h]
+                    j = positions[h]
                     h = np.int64(following[h])
                     at, length = _run_at(hashes, n, text_hashes, size, j, m)
                     if length > longest or (length == longest and (at < first or (at == first and j - m > origin))):
@@ -134,6 +130,57 @@ def common_runs(hashes, n, text, texts, marks, serial, places, following, still,
             if step == 1 or step <= longest - WORD_GRAM + 1:
                 break
             step //= 2
+    return first, longest, origin
+
+
+@kernel
+def common_runs(hashes, n, text, texts, marks, serial, positions, following, remaining, origins):
+    """The runs of at least eight words that a document and a text have in common.
+
+    In the matrix of document words by text words, mark every cell where the next eight words are equal. A run is a
+    diagonal of marks, and its origin, j - k, says which diagonal. A text that says something twice makes two::
+
+                   text  k   k+1  k+2  ...  k'   k'+1
+        document  j      #                  #
+                  j+1         #                  #
+                  j+2              #
+
+    1. Rare 8-grams, those that occur at most `REPEATS` times in the document: each occurrence is extended both ways to
+       its whole run, unless it continues the run of the 8-gram before. All origins are noted.
+    2. Frequent 8-grams, if there are any: a template that a document repeats would make occurrences times text length
+       diagonals, and almost all of them say nothing. Only the longest run is looked for, by probing ever more closely;
+       its origin is noted if it is longer than all of step 1.
+
+    Both keep the longest run, and of equally long ones the first in the document (step 2 then the first in the text),
+    so that the outcome does not depend on the order of the search.
+
+    Args:
+        hashes: uint64, words of the document, ``n`` of them.
+        text: the text, which shares an 8-gram with the document.
+        texts: all texts.
+        marks: with the document's 8-grams, their occurrences linked.
+        serial: the document's.
+        positions: int64, the word that each occurrence begins at.
+        following, remaining: as `link_occurrences` left them.
+        origins: int64, any length: room for the result.
+
+    Returns:
+        ``(first, longest, origins, tried)``: the longest run's first word in the document, and its words; the first
+        ``tried`` of ``origins`` are the document's word, perhaps below 0, that stands for the text's first.
+    """
+    start = texts.starts[text]
+    size = texts.starts[text + 1] - start
+    text_hashes, numbers = texts.hashes[start : start + size], texts.grams[start : start + size]
+    words, heads = marks.words, marks.word_heads
+    first, longest, origins, tried, frequent = _rare_runs(
+        hashes, n, text_hashes, numbers, words, heads, serial, positions, following, remaining, origins
+    )
+    if frequent == 0:
+        return first, longest, origins, tried
+    known = longest
+    first, longest, origin = _longest_frequent_run(
+        hashes, n, text_hashes, numbers, words, heads, serial, positions, following, remaining, first, longest
+    )
     if longest > known:
         origins = with_room(origins, tried + 1)
         origins[tried] = origin

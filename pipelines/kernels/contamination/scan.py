@@ -108,6 +108,30 @@ class Marks(NamedTuple):
     best: np.ndarray
 
 
+class Buffers(NamedTuple):
+    """Room for one document of at most N words, and of at most N tokens; contents are of no use between documents.
+
+    Attributes:
+        hashes, ends: uint64 and int64 [N], the words' hashes and the bytes where they end.
+        positions, keys: int64 and uint64 [N], last word or token, and hash, of the n-grams that pass the filter.
+        numbers, following, remaining: int32 [N], the 8-gram of each occurrence, and `link_occurrences`' lists.
+    """
+
+    hashes: np.ndarray
+    ends: np.ndarray
+    positions: np.ndarray
+    keys: np.ndarray
+    numbers: np.ndarray
+    following: np.ndarray
+    remaining: np.ndarray
+
+    @classmethod
+    def of(cls, size: int) -> Buffers:
+        """Buffers of N = ``size``."""
+        kinds = (np.uint64, np.int64, np.int64, np.uint64, np.int32, np.int32, np.int32)
+        return cls(*(np.empty(size, kind) for kind in kinds))
+
+
 @inlined
 def in_filter(bloom, key, shift):
     """Whether the filter holds the three bits of a key."""

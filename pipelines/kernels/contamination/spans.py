@@ -1,4 +1,4 @@
-"""What is left of stored matches when some n-grams do not count."""
+"""Coverage of stored matches when some n-grams, those frequent in the corpus, do not count."""
 
 from __future__ import annotations
 

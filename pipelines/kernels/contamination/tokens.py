@@ -1,6 +1,12 @@
-"""The token ids of documents against the benchmarks' 10-grams, and on from there as far as Llama 2's match goes."""
+"""Benchmark 10-grams in the token ids of documents, each extended to the match that Llama 2 defines.
+
+Llama 2 (Touvron et al. 2023, appendix A.6) calls a token of a benchmark text contaminated when it is in a match of more
+than ten tokens that a document has too, of which up to four may differ. Here a match begins with ten equal tokens.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +15,7 @@ from corpus_audit.pipelines.kernels.contamination.scan import (
     PLACES_A_BLOCK,
     SKIP_BUDGET,
     TOKEN_GRAM,
+    Buffers,
     Grams,
     Marks,
     Texts,
@@ -19,6 +26,24 @@ from corpus_audit.pipelines.kernels.contamination.scan import (
 from corpus_audit.pipelines.kernels.text.normalised_words import base_power, finish, rolled, token_hash
 
 _TOKEN_POWER = base_power(TOKEN_GRAM - 1)
+
+
+class TokenMatches(NamedTuple):
+    """What D documents and the benchmark texts have in common as tokens.
+
+    Attributes:
+        grams: int64 [H], numbers of the 10-grams that a document holds, each once a document.
+        gram_stops: int64 [D]; those of document d end before ``gram_stops[d]``.
+        pairs: int64 [P, 3], a row for each document and text with a match: (document, text, tokens of the longest).
+        positions: int64 [M], tokens of the texts (an index into `Texts.tokens`) at which a match begins, each once.
+        lengths: int64 [M], tokens of the longest match that begins there in any of the documents; above ten.
+    """
+
+    grams: np.ndarray
+    gram_stops: np.ndarray
+    pairs: np.ndarray
+    positions: np.ndarray
+    lengths: np.ndarray
 
 
 @kernel
@@ -41,30 +66,40 @@ def _passing_tokens(tokens, bloom, shift, at, keys):
 
 
 @kernel
-def _text_of(blocks, starts, place):
-    """The text that a token is of: a table first, as a search would wait for a dozen cache lines."""
-    text = np.int64(blocks[place // PLACES_A_BLOCK])
-    while starts[text + 1] <= place:
+def _text_of(blocks, starts, position):
+    """The number of the text that a token belongs to.
+
+    A table of one entry a block of tokens gives a text at or just before it; a binary search would wait for a dozen
+    cache lines.
+    """
+    text = np.int64(blocks[position // PLACES_A_BLOCK])
+    while starts[text + 1] <= position:
         text += 1
     return text
 
 
 @kernel
-def match_end(tokens, j, text_tokens, place, stop):
-    """Where the match of Llama 2 ends, as a place, that begins with ten equal tokens at ``j`` and ``place``: at most
-    `SKIP_BUDGET` tokens differ, and its last one does not."""
+def match_end(tokens, j, text_tokens, position, stop):
+    """Where a match ends that begins with ten equal tokens, ``tokens[j:]`` and ``text_tokens[position:]``.
+
+    It goes on until more than `SKIP_BUDGET` tokens differ or document or text (before ``stop``) end; tokens that differ
+    at its end are not part of it.
+
+    Returns:
+        The index behind its last token in ``text_tokens``.
+    """
     i = TOKEN_GRAM
     last = TOKEN_GRAM
     differing = 0
-    while place + i < stop and j + i < len(tokens):
-        if tokens[j + i] == text_tokens[place + i]:
+    while position + i < stop and j + i < len(tokens):
+        if tokens[j + i] == text_tokens[position + i]:
             last = i + 1
         else:
             differing += 1
             if differing > SKIP_BUDGET:
                 break
         i += 1
-    return place + last
+    return position + last
 
 
 @kernel
@@ -76,95 +111,135 @@ def scan_tokens(
     texts: Texts,
     marks: Marks,
     serial: int,
-    room: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scan the token ids of D documents; arguments as for `scan_words`.
+    buffers: Buffers,
+) -> TokenMatches:
+    """Find the matches of more than ten tokens between D documents and the benchmark texts.
 
-    Returns:
-        ``(found, stops, pairs, places, lengths)``: numbers of the 10-grams of document d are those before
-        ``stops[d]``; a row of ``pairs``, int64 [P, 3], is (document, text, tokens of the longest match); ``lengths``
-        has, for each of ``places``, the longest match that begins there, if it is longer than ten tokens.
+    Comes in: the documents' token ids, ``ids`` uint32 [T] cut at ``offsets`` int64 [D + 1]; the index of the texts; the
+    thread's marks and room. For each document:
+
+    1. Filter. A rolling hash of every 10-gram is held against the Bloom filter. Nearly all of a corpus ends here.
+    2. Look up. A 10-gram that passes is looked up in the index, unless its number follows from the one before.
+    3. Note the 10-gram, once a document: that is what other rules count.
+    4. Extend. The index leads from a 10-gram to the positions p in the texts where it begins. With j its first token in
+       the document, (p, j) is a cell of a matrix, and a match is a diagonal in it::
+
+                        text    p    p+1   p+2   p+3
+           document  j          #
+                     j+1              #                  10-grams of one match: it is measured at the first of them,
+                     j+2                    #            the others take over where it ends
+                     j+3                          #
+
+       So only the first cell of a diagonal is compared token by token, and work is linear in the length of what is
+       copied, not quadratic.
+    5. Walk back. 10-grams that very many texts share lead to no position (see `grams.SHARED_TEXTS`). Those that stand
+       just before the first cell are found by comparing tokens backwards from it.
+    6. Record matches of more than ten tokens: the longest by position in the texts, and by (document, text).
+
+    Goes out: `TokenMatches`.
+
+    Why so: documents are read once and are mostly clean, so steps 1 and 2 decide the speed; both avoid waiting for
+    memory. Marks carry a document's serial number instead of being cleared between documents.
+
+    Args:
+        ids, offsets: the documents' tokens.
+        own: int64 [D], the text that was cut from the document, which is not compared with it, or -1.
+        grams, texts: the 10-grams of the index, and its texts.
+        marks: the thread's; ``marks.best`` is all 0 before and after.
+        serial: serial number of the first document, as for `scan_words`.
+        buffers: room for the longest document.
     """
     size = len(offsets) - 1
-    found = np.empty(1024, np.int64)
+    hits = np.empty(1024, np.int64)
     stops = np.empty(size, np.int64)
     rows = np.empty(3 * 64, np.int64)
     touched = np.empty(256, np.int64)
-    # Matches at the token before and at this one: places, ascending, where they end and in which text.
-    before_places, before_ends, before_texts = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
-    places, ends, of_texts = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    # The cells of the diagonals at the token before and at this one: positions, ascending, where the matches end, and
+    # in which text. They change places after every token.
+    before_positions, before_ends = np.empty(64, np.int64), np.empty(64, np.int64)
+    before_texts = np.empty(64, np.int64)
+    positions, ends, of_texts = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     total = pairs = n_touched = 0
-    at_token, passing = room
+    # An array that is read through a tuple costs a reference count in every round of a loop.
+    at_token, passing = buffers.positions, buffers.keys
     keys, directory, shift = grams.keys, grams.directory, grams.directory_shift
-    gram_starts, gram_places = grams.starts, grams.posted
-    token_marks, mark_places, mark_ends, best = marks.tokens, marks.places, marks.ends, marks.best
+    gram_starts, gram_positions = grams.starts, grams.posted
+    token_marks, position_marks, position_ends, best = marks.tokens, marks.places, marks.ends, marks.best
     text_marks, text_rows = marks.token_texts, marks.token_rows
     token_starts, text_tokens, text_grams = texts.token_starts, texts.tokens, texts.token_grams
     token_blocks, homes = texts.token_blocks, texts.token_homes
     for d in range(size):
         tokens = ids[offsets[d] : offsets[d + 1]]
         now = serial + d
+        # Step 1: i is a 10-gram's last token, so that 10-grams of consecutive i overlap in nine.
         passed = _passing_tokens(tokens, grams.filter, grams.filter_shift, at_token, passing)
         before = np.int64(0)
         last, last_key, gram, home = np.int64(-2), np.uint64(0), np.int64(-1), np.int64(-1)
         for c in range(passed):
             i = at_token[c]
-            if i != last + 1:
+            if i != last + 1:  # the 10-gram before is none of the benchmarks': no diagonal goes on
                 before = np.int64(0)
                 home = np.int64(-1)
+            # Step 2. ``home`` is the first position of the last 10-gram in the texts, -1 if there is none.
             if home >= 0 and text_grams[home + 1] >= 0 and text_tokens[home + TOKEN_GRAM] == tokens[i]:
-                # Text and document go on alike: the next n-gram of the one is that of the other, and need not be looked
-                # up, which would wait for memory.
+                # Text and document go on alike: the next 10-gram of the one is that of the other, and need not be
+                # looked up, which would wait for memory.
                 home += 1
                 gram = np.int64(text_grams[home])
                 last_key = passing[c]
-            elif passing[c] != last_key:  # a run of spaces is one n-gram over and over
+            elif passing[c] != last_key:
                 last_key = passing[c]
                 gram = find(keys, directory, shift, last_key)
                 home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
-            else:
+            else:  # a run of spaces is one 10-gram over and over
                 home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
-            if gram < 0:
+            if gram < 0:  # the filter lets a few through that are none
                 continue
             last = i
+            # Step 3.
             if token_marks[gram] != now:
                 token_marks[gram] = now
-                found = with_room(found, total + 1)
-                found[total] = gram
+                hits = with_room(hits, total + 1)
+                hits[total] = gram
                 total += 1
+            # Step 4.
             j = i - (TOKEN_GRAM - 1)
             posted = np.int64(gram_starts[gram + 1]) - np.int64(gram_starts[gram])
-            if posted > len(places):
-                places, ends, of_texts = with_room(places, posted), with_room(ends, posted), with_room(of_texts, posted)
+            if posted > len(positions):
+                positions, ends = with_room(positions, posted), with_room(ends, posted)
+                of_texts = with_room(of_texts, posted)
             b = 0
             for p in range(posted):
-                place = np.int64(gram_places[np.int64(gram_starts[gram]) + p])
-                first = place
-                while b < before and before_places[b] < place - 1:
+                position = np.int64(gram_positions[np.int64(gram_starts[gram]) + p])
+                first = position
+                # Both lists ascend, so that one pass over them finds which diagonals go on.
+                while b < before and before_positions[b] < position - 1:
                     b += 1
-                if b < before and before_places[b] == place - 1:
-                    # On the diagonal of the token before: the same match, without its first token.
+                if b < before and before_positions[b] == position - 1:
+                    # On the diagonal of the token before: the same match, without its first token. The token that has
+                    # come into the ten is equal, so the differing ones, and with them the end, are the same.
                     end, text = before_ends[b], before_texts[b]
                 else:
-                    text = _text_of(token_blocks, token_starts, place)
-                    end = match_end(tokens, j, text_tokens, place, token_starts[text + 1])
-                    # n-grams of very many texts lead nowhere: those just before this one are found from here.
+                    text = _text_of(token_blocks, token_starts, position)
+                    end = match_end(tokens, j, text_tokens, position, token_starts[text + 1])
+                    # Step 5, until a position is reached whose match in this document already ends as late.
                     back = 1
                     while (
                         j >= back
-                        and place - back >= token_starts[text]
-                        and tokens[j - back] == text_tokens[place - back]
-                        and not (mark_places[place - back] == now and mark_ends[place - back] >= end)
+                        and position - back >= token_starts[text]
+                        and tokens[j - back] == text_tokens[position - back]
+                        and not (position_marks[position - back] == now and position_ends[position - back] >= end)
                     ):
-                        first = place - back
+                        first = position - back
                         back += 1
-                places[p], ends[p], of_texts[p] = place, end, text
+                positions[p], ends[p], of_texts[p] = position, end, text
                 if text == own[d] or end - first <= TOKEN_GRAM:
                     continue
-                for at in range(first, place + 1):
-                    if mark_places[at] != now or mark_ends[at] < end:
-                        mark_places[at] = now
-                        mark_ends[at] = end
+                # Step 6: a match begins at each position from the first equal one to this.
+                for at in range(first, position + 1):
+                    if position_marks[at] != now or position_ends[at] < end:
+                        position_marks[at] = now
+                        position_ends[at] = end
                     length = end - at
                     if length > TOKEN_GRAM and length > best[at]:
                         if best[at] == 0:
@@ -181,16 +256,17 @@ def scan_tokens(
                 row = 3 * text_rows[text] + 2
                 rows[row] = max(rows[row], end - first)
             before = posted
-            before_places, places = places, before_places
+            before_positions, positions = positions, before_positions
             before_ends, ends = ends, before_ends
             before_texts, of_texts = of_texts, before_texts
         stops[d] = total
+    # Read the longest matches, and leave ``best`` all 0 again: only what was touched has to be cleared.
     lengths = np.empty(n_touched, np.int64)
     for i in range(n_touched):
         lengths[i] = best[touched[i]]
         best[touched[i]] = 0
-    return (
-        found[:total].copy(),
+    return TokenMatches(
+        hits[:total].copy(),
         stops,
         rows[: 3 * pairs].copy().reshape(pairs, 3),
         touched[:n_touched].copy(),

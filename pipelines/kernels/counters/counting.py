@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
@@ -13,9 +15,92 @@ SPARSE = 16
 """A domain with fewer than a 16th of the vocabulary's tokens sorts them; others look through the vocabulary."""
 
 
+class TokenCells(NamedTuple):
+    """Counters of a block: C cells (domain, token) that occur, sorted; R runs (domain, token, group) that occur.
+
+    Attributes:
+        domain, token: int32 [C].
+        sums: int64 [C, 4]: occurrences Y, documents df, sum of y^2 and sum of y n over the domain's documents, y of
+            whose n tokens are the cell's.
+        run_stop: int64 [C]; the runs of cell c are those from ``run_stop[c - 1]`` (0 for the first) to ``run_stop[c]``.
+        run_group: uint8 [R], the cell's hash groups, ascending.
+        run_count: int64 [R], its occurrences in each; they add up to Y.
+        lowest: int32 [vocabulary], the lowest rank of a document that holds the token, D if none does.
+    """
+
+    domain: np.ndarray
+    token: np.ndarray
+    sums: np.ndarray
+    run_stop: np.ndarray
+    run_group: np.ndarray
+    run_count: np.ndarray
+    lowest: np.ndarray
+
+
+@kernel
+def _ascending(tokens, n, runs):
+    """The first ``n`` of a domain's distinct ``tokens``, ascending; ``runs`` [vocabulary] is above 0 for just these."""
+    if n * SPARSE < len(runs):  # many small domains of a large vocabulary must not pay for all of it
+        return np.sort(tokens[:n])
+    present = tokens[:n]
+    n = np.int64(0)
+    for token in range(len(runs)):
+        if runs[token] > 0:
+            present[n] = token
+            n += 1
+    return present
+
+
+@kernel
+def _sort_runs(present, runs, run_token, run_count, run_group):
+    """Sort the runs of one domain by token, in place, by counting; groups stay in the order that they are in.
+
+    Turns ``runs`` [vocabulary], the number of runs of each token, into where they end.
+    """
+    start = np.int64(0)
+    for token in present:
+        stop = start + runs[token]
+        runs[token] = start
+        start = stop
+    sorted_count = np.empty(len(run_token), np.int64)
+    sorted_group = np.empty(len(run_token), np.uint8)
+    for r in range(len(run_token)):
+        token = run_token[r]
+        at = runs[token]
+        runs[token] = at + 1  # by the last run, every start has moved to its stop
+        sorted_count[at] = run_count[r]
+        sorted_group[at] = run_group[r]
+    run_count[:] = sorted_count
+    run_group[:] = sorted_group
+
+
 @kernel
 def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, runs):
-    """See `count_tokens`. ``cells`` and ``runs`` are the capacities of the first guess at the outputs."""
+    """Count the tokens of D documents; arguments as for `count_tokens`, and:
+
+    ``order`` int64 [D] lists the documents by (domain, group); ``cells`` and ``runs`` are the first guess at the sizes
+    of the outputs, which grow.
+
+    Three dense arrays with a row a token id, one for each level, hand over to the next when their part ends::
+
+        domain 0 |  group 3               |  group 7      |  ...
+                 |  doc 12  doc 5  doc 31 |  doc 2        |
+                 |    |       |      |    |
+                 |  in_document: y of each token; at the document's end y, y^2 and y n go up, and it is cleared
+                 |  in_group: occurrences;        at the group's end a run (token, group, count) is written
+                 |  in_domain: df, sum y^2, sum y n; at the domain's end the runs are sorted by token: its cells
+
+    1. Count a document into ``in_document``, and list the tokens that are new to it in ``touched``.
+    2. Hand its counts over to ``in_group`` and ``in_domain``, token by token, which clears ``in_document``. The rank of
+       the document lowers ``best``, by which a token's example document is chosen.
+    3. At the end of a group write a run for every token that it holds, unsorted.
+    4. At the end of a domain list its tokens in order, sort its runs by token, and write a cell a token. A cell's
+       occurrences are the sum of its runs.
+
+    Why so: dense arrays need no hash and no sort a token, only an addition, as long as they stay in the cache; that is
+    why documents come ordered by domain. The list of what was touched makes clearing an array as cheap as filling it
+    was. All sums are of integers, so the outcome does not depend on the order of a group's documents.
+    """
     cell_token = np.empty(cells, np.int32)
     cell_sums = np.empty((cells, 4), np.int64)
     cell_domain = np.empty(cells, np.int32)
@@ -44,15 +129,18 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
             group = groups[order[k]]
             n_group = np.int64(0)
             while k < len(order) and domains[order[k]] == domain and groups[order[k]] == group:
+                # Step 1. Lists are written without a branch, which the processor could not foresee: a token is always
+                # put at their end, and the end moves only if it is new. That is why they have room for one more.
                 d = order[k]
                 k += 1
                 document = ids[offsets[d] : offsets[d + 1]]
                 n_touched = np.int64(0)
                 for token in document:
                     seen = in_document[token]
-                    touched[n_touched] = token  # without a branch: kept only if the token is new
+                    touched[n_touched] = token
                     n_touched += np.int64(seen == 0)
                     in_document[token] = seen + np.int32(1)
+                # Step 2.
                 length = np.int64(len(document))
                 rank = np.int32(ranks[d])
                 for j in range(n_touched):
@@ -66,6 +154,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                     in_domain[token, 1] += y * y
                     in_domain[token, 2] += y * length
                     best[token] = min(best[token], rank)
+            # Step 3.
             while n_runs + n_group > len(run_token):
                 run_token = np.concatenate((run_token, np.empty_like(run_token)))
                 run_count = np.concatenate((run_count, np.empty_like(run_count)))
@@ -81,44 +170,21 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                 domain_runs[token] += 1
                 n_runs += 1
 
-        # The domain's tokens in order: many small domains of a large vocabulary must not pay for all of it.
-        if n_domain * SPARSE < vocabulary:
-            present = np.sort(domain_tokens[:n_domain])
-        else:
-            present = domain_tokens[:n_domain]
-            n_domain = np.int64(0)
-            for token in range(vocabulary):
-                if domain_runs[token] > 0:
-                    present[n_domain] = token
-                    n_domain += 1
-        # Counting sort of the domain's runs by token; groups stay ascending since they were visited so.
-        start = np.int64(0)
-        for token in present:
-            stop = start + domain_runs[token]
-            domain_runs[token] = start
-            start = stop
-        while n_cells + n_domain > len(cell_token):
+        # Step 4. Groups were visited in ascending order, so that they ascend within each token.
+        present = _ascending(domain_tokens, n_domain, domain_runs)
+        while n_cells + len(present) > len(cell_token):
             cell_token = np.concatenate((cell_token, np.empty_like(cell_token)))
             cell_sums = np.concatenate((cell_sums, np.empty_like(cell_sums)))
             cell_domain = np.concatenate((cell_domain, np.empty_like(cell_domain)))
             run_stop = np.concatenate((run_stop, np.empty_like(run_stop)))
-        width = n_runs - first_run
-        sorted_count = np.empty(width, np.int64)
-        sorted_group = np.empty(width, np.uint8)
-        for r in range(first_run, n_runs):
-            token = run_token[r]
-            place = domain_runs[token]
-            domain_runs[token] = place + 1
-            sorted_count[place] = run_count[r]
-            sorted_group[place] = run_group[r]
-        run_count[first_run:n_runs] = sorted_count
-        run_group[first_run:n_runs] = sorted_group
+        counts = run_count[first_run:n_runs]
+        _sort_runs(present, domain_runs, run_token[first_run:n_runs], counts, run_group[first_run:n_runs])
         start = np.int64(0)
         for token in present:
-            stop = domain_runs[token]  # the scatter has moved every start to its stop
+            stop = domain_runs[token]
             total = np.int64(0)
             for r in range(start, stop):
-                total += sorted_count[r]
+                total += counts[r]
             cell_token[n_cells] = token
             cell_domain[n_cells] = domain
             cell_sums[n_cells, 0] = total
@@ -147,7 +213,7 @@ def count_tokens(
     groups: np.ndarray,
     ranks: np.ndarray,
     vocabulary: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> TokenCells:
     """Count every token of a block by domain, clustered by document.
 
     Documents are visited by (domain, group), so that the dense accumulators of one domain stay in the cache; measured
@@ -159,15 +225,8 @@ def count_tokens(
         domains: int32 [D]; groups: uint8 [D], below `GROUPS`.
         ranks: int64 [D], the rank of each document's content hash within the block.
         vocabulary: one more than the largest token id.
-
-    Returns:
-        ``(domain [C], token [C], sums [C, 4], run_stop [C], run_group [R], run_count [R], lowest [vocabulary])``:
-        cells sorted by (domain, token); ``sums`` holds the occurrences Y, the documents df, sum y^2 and sum y n;
-        the runs up to ``run_stop[c]`` are the cell's groups, ascending, and its occurrences in each; ``lowest`` is the
-        lowest rank of a document that holds a token, D if none does.
     """
     order = np.lexsort((groups, domains)).astype(np.int64)
     n_domains = len(np.unique(domains))
     cells = max(1024, min(n_domains * vocabulary, len(ids)) // 4)
-    result = _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells)
-    return result
+    return TokenCells(*_count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells))

@@ -1,4 +1,4 @@
-"""Divergences of two token distributions under many exchanges of document groups at once: the hot part of drift."""
+"""Divergences of two token distributions under many exchanges of document groups at once: most of drift's time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 SUMS = 5
-"""What `exchange_sums` adds up."""
+"""Sums that `exchange_sums` returns for each exchange."""
 
 _TILE = 128  # exchanges of one kernel call
 _TOKENS_A_BLOCK = 1 << 14
@@ -87,9 +87,18 @@ def _add_exchanges(
 ):
     """Add R tokens' terms of `exchange_sums` to ``sums`` [SUMS, W], token by token in the order given.
 
-    ``counts`` [C] and ``groups`` uint8 [C] are the tokens' occurrences in groups, which end at ``stops`` [R];
-    ``selection`` is [G, W], of the type of ``counts``; ``half`` [R] is above 0; ``scales`` are [4, W]. The innermost
-    loops run over the exchanges, so that they vectorise without a change to the order of any sum.
+    For each token:
+
+    1. x [W], its occurrences in the groups that each exchange selects: a sparse row (``counts`` [C] in ``groups``
+       uint8 [C], which end at ``stops`` [R]) times the 0/1 matrix ``selection`` [G, W], of the type of ``counts``. Four
+       groups at a time, so that x is loaded and stored a quarter as often.
+    2. a and b, the two pseudo-sides' occurrences, and from them the five terms with a logarithm each that is needed,
+       added to ``sums``. With t = (p - q) / (p + q) the terms 0 and 2 need no division by a share that may be 0:
+       p ln(2 p / (p + q)) + q ln(2 q / (p + q)) = (p + q) / 2 ((1 + t) ln(1 + t) + (1 - t) ln(1 - t)), and
+       (sqrt p - sqrt q)^2 = (p + q) (1 - sqrt((1 + t) (1 - t))).
+
+    ``half`` [R] is above 0; ``scales`` are [4, W]. The innermost loops run over the exchanges, so that they vectorise
+    without a change to the order of any sum.
     """
     width = selection.shape[1]
     x = np.empty(width, selection.dtype)
@@ -138,7 +147,7 @@ def _add_exchanges(
 
 
 class _Rows(NamedTuple):
-    """Tokens as `_add_exchanges` takes them."""
+    """A block of R tokens as sparse rows; see `_add_exchanges`."""
 
     counts: npt.NDArray[np.float32] | Floats
     groups: npt.NDArray[np.uint8]
@@ -168,8 +177,24 @@ def exchange_sums(
         3: (Q - P) ln(Q / P)
         4: Q ln(Q / P)
 
-    They are the same for any number of workers, and, but for the last bits, on any processor. Tokens that no side holds
-    are left out.
+    The occurrences x are a product of matrices, [K, G] times [G, P]. K is the vocabulary and P thousands, so x would
+    fill a gigabyte or more. It is never made as a whole, but in tiles that are added up while they are in the cache::
+
+                          P exchanges
+                    128    128    128   ...
+                  +------+------+------+---
+         16,384   | tile | tile | tile |        the tiles of a row are computed at once, one a thread;
+         tokens   +------+------+------+---     each thread adds to its own columns of the sums [SUMS, P]
+         16,384   |      |      |      |
+                  +------+------+------+---
+
+    1. `_blocks` cuts the tokens and makes sparse rows of them. Tokens that both sides hold in full whatever is
+       selected (shared documents alone have them) come as one row together.
+    2. Counts are float32 while a token's total is exact in it (half the memory traffic), else float64.
+    3. `_add_exchanges` computes a tile. A column of sums is added up by one thread, token by token in one order, so the
+       sums are the same for any number of workers, and, but for the last bits, on any processor.
+
+    Tokens that no side holds are left out.
 
     Args:
         groups: int64 [G, K], the tokens' occurrences by group, G <= 256; each sum over groups is below 2^53.
@@ -190,8 +215,8 @@ def exchange_sums(
     sign_first, sign_second = map(float, signs)
 
     def add(tile: int, rows: _Rows) -> None:
-        chosen = single if rows.counts.dtype == np.float32 else double
-        _add_exchanges(*rows[:3], chosen[tile], *rows[3:5], sign_first, sign_second, rows.half, scale[tile], sums[tile])
+        matrix = single if rows.counts.dtype == np.float32 else double
+        _add_exchanges(*rows[:3], matrix[tile], *rows[3:5], sign_first, sign_second, rows.half, scale[tile], sums[tile])
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for rows in _blocks(groups, *fixed):
@@ -200,9 +225,10 @@ def exchange_sums(
 
 
 def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Rows]:
-    """Tokens block by block, the exact type of each chosen; those in no group make one row.
+    """Tokens in blocks, with counts of a type that is exact for them; those in no group make one row in front.
 
-    Their shares are in one ratio whatever is selected, and every term is linear in shares of one ratio.
+    Both sides hold the same of these, so their shares p and q are in one ratio whatever is selected. Every term is
+    linear in shares of one ratio, so that the term of the sum is the sum of the terms.
     """
     totals = groups.sum(axis=0)
     alike = (totals == 0) & (first == second)
@@ -211,8 +237,8 @@ def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Ro
         empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
         whole = np.array([fixed.sum()], np.float64)
         yield _Rows(*empty, whole, whole, np.array([np.count_nonzero(fixed) / 2]))
-    for chosen, dtype in ((totals <= _EXACT_SINGLE, np.float32), (totals > _EXACT_SINGLE, np.float64)):
-        tokens = np.flatnonzero(chosen & ~alike)
+    for exact, dtype in ((totals <= _EXACT_SINGLE, np.float32), (totals > _EXACT_SINGLE, np.float64)):
+        tokens = np.flatnonzero(exact & ~alike)
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):
             block = tokens[start : start + _TOKENS_A_BLOCK]
             table = np.ascontiguousarray(groups[:, block].T)

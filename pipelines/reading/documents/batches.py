@@ -1,4 +1,4 @@
-"""What the readers hand over: batches of good documents, and a tally of every row of the split."""
+"""The output of readers: batches of valid documents, and a tally of every row of the split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LETTERS_PER_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """What a reader needs of the audit spec.
+    """The parts of an audit spec that a reader needs.
 
     ``plain_labels``: a JSON row whose label is an object or a list is a dead letter, for who compares what labels say
     (a benchmark's answers); otherwise it is kept, and the label is its JSON.
@@ -69,7 +69,7 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class SplitTally:
-    """What became of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
+    """Outcome of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
 
     ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
     without their ends in JSON lines, of the rows' texts in columnar formats.

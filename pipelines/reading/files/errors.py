@@ -1,4 +1,4 @@
-"""What readers raise: a shard that cannot be read as what it claims to be."""
+"""`ShardError`, which readers raise for a shard that cannot be read as its format."""
 
 from __future__ import annotations
 

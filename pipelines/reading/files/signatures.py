@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called: looked up before anything is called damaged."""
+"""Identifies a file by its first bytes (magic numbers), whatever its name, before it is called damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shard must stay what it was when it was listed."""
+"""Checks that a shard has not changed since it was listed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from corpus_audit.schemas.run.snapshot import Shard
 
 
 def check_unchanged(shard: Shard) -> None:
-    """Compare the file with what the listing saw.
+    """Compare the file's size and version stamp with those of the listing.
 
     Raises:
         ShardError: it is gone, or its size or version stamp differ.

@@ -1,4 +1,4 @@
-"""What the names of files say by convention: formats, what is never data, and what the spec ignores."""
+"""Conventions of file names: formats, files that are never data, and the globs that a spec ignores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the paths of a spec to the shards of a snapshot, in the order of their names, and to what is not one of them.
+"""Lists the shards of a snapshot from the paths of a spec, in the order of their names, and the files left out.
 
 Every file that is seen is a shard or is listed as unread with the reason: what is below a named folder, and what a
 pattern matches.
@@ -41,7 +41,7 @@ _NAMED = 20  # names that an error lists before it says how many more there are
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a spec's paths come to.
+    """The files that a spec's paths lead to.
 
     Attributes:
         shards: sorted by the bytes of their names.

@@ -1,4 +1,4 @@
-"""What one path of a spec leads to: a file, the files of a folder, or those that a pattern matches."""
+"""Expands one path of a spec: a file, a folder to its files, or a pattern to the files that match."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Expander:
-    """How the paths of one spec are listed.
+    """Expands the paths of one spec.
 
     Attributes:
         base: the folder that relative paths start from.
@@ -67,7 +67,7 @@ class Expander:
     excluded: frozenset[Identity]
 
     def expand(self, path: str) -> Iterator[Seen]:
-        """What one path of the spec leads to.
+        """List the files of one path of the spec.
 
         Raises:
             UsageError: there is nothing of that name, nothing matches, or it cannot be listed.

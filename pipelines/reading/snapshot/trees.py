@@ -1,4 +1,4 @@
-"""Folders of this machine, listed whole: linked folders are entered once, and what is no plain file is said to be so.
+"""Walks local folders: linked folders are entered once, and names that are no plain files are reported.
 
 A folder that is reached by several names (a link to it, a link to a folder above it, a cycle of links) is listed under
 one of them, under the one without a link where there is one; every other name gives one entry that says so. Names
@@ -22,7 +22,7 @@ Identity = tuple[int, int]
 
 
 class Kind(Enum):
-    """What a name in a folder stands for."""
+    """Kind of an entry of a folder."""
 
     FILE = auto()
     HIDDEN = auto()
@@ -173,7 +173,7 @@ def is_folder(entry: os.DirEntry[str], follow: bool = True) -> bool:
 
 
 def file_entry(path: str, hidden: bool = False) -> Entry:
-    """The entry of what is no folder."""
+    """The entry of a file, link or other name that is no folder."""
     try:
         found = os.lstat(path) if hidden else os.stat(path)  # noqa: PTH116
     except OSError:

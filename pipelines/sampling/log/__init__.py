@@ -1,1 +1,1 @@
-"""A sampler's log: read, tallied, held against the strategy it should have followed."""
+"""A sampler's log: read, tallied, and compared with the strategy that it should have followed."""

@@ -1,4 +1,4 @@
-"""What the tables of a sampler's log share: what was intended, and rows from arrays and scalars."""
+"""Shared by the sampler-log tables: the intended mixture, and a table from arrays and scalars."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from corpus_audit.pipelines.figures.facet_totals import nullable
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 
 UNKNOWN = "(unknown)"
-"""The domain of what the run does not know."""
+"""The domain of drawn documents that the run does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intended:
-    """What the sampler was to draw from G domains.
+    """The mixture that the sampler should have drawn from G domains.
 
     Attributes:
         names: the domains.

@@ -1,24 +1,37 @@
-"""How far two snapshots' token distributions are apart, against what chance gives: permutation of hash groups.
+"""How far apart two snapshots' token distributions are, against what chance gives: permutation of hash groups.
 
-Two snapshots of one corpus share most of their documents. Relabelling all groups freely is then wrong in either
-direction, so the documents that both hold stay on both pseudo-sides, and only groups of the others are exchanged, drawn
-in the ratio of the two sides' tokens. p = (1 + #{T_perm >= T}) / (B + 1) is never 0 (Phipson and Smyth 2010).
+Two snapshots of one corpus are never equal, and their plug-in divergence is above 0 even if both are drawn from one
+source: it grows with the vocabulary, with long and repetitive documents, and with less text. What chance alone gives is
+therefore measured on the documents themselves. `drift_summary` does it for one slice:
 
-The Jensen-Shannon divergence is judged as its excess over the null mean, with a delete-a-group jackknife interval
-(Wolter 2007, chapter 4); a percentile bootstrap would be biased upwards.
+1. Distances of the two sides as they are, by six statistics (`divergence`).
+2. Cases without chance: a side without tokens, the same documents on both sides, even copies. No test is made.
+3. What may be exchanged. Snapshots share most of their documents. Relabelling all of them freely is then wrong in
+   either direction, so shared documents stay on both sides, and hash groups of the others change sides (`exchange`,
+   which draws the picture). 64 groups a side are enough for thousands of different draws, and are additive counters
+   that a profile keeps; to relabel single documents, they would have to be read again.
+4. Enough to exchange? Too few effective groups: no test. Sides too uneven in size: only an upper bound.
+5. Draw B selections of groups for a pseudo-baseline of the right size, and compute the statistics of all B pairs of
+   pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
+6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
+7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
+   for the part of a real drift that draws carry themselves (`Exchange.carried`).
+8. Its interval: +- 1.96 standard errors of a delete-a-group jackknife (Wolter 2007, chapter 4). A percentile bootstrap
+   would be biased upwards: it adds the noise of resampling to the noise that is there.
+
+All is deterministic: the draws by their seed, the sums by their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
 from corpus_audit.pipelines.statistics.drift import divergence
-from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, Integers, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, TokenContrast, TokenSample
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -37,15 +50,6 @@ PERMUTATIONS = 1999
 SEED = 20_240_229
 
 NORMAL_QUANTILE = 1.959963984540054
-
-FEWEST_GROUPS = 16.0
-"""Effective hash groups, T^2 / sum_g T_g^2, that a side needs: about 21 documents of equal length, more of unequal."""
-
-FEWEST_DRAWN = 4.0
-"""Groups of typical size that the smaller pseudo-side must be made of."""
-
-NEGLIGIBLE = 1 / 32
-"""Unshared documents of one side with at most this share of the other's unshared tokens count as shared."""
 
 _TIE = 1e-9  # sums of the same terms in another order, or on another processor, are ties
 
@@ -101,8 +105,7 @@ def drift_summary(
 ) -> DriftSummary:
     """Distances of the current snapshot from the baseline, their nulls, and the interval of the excess divergence.
 
-    The same for any number of workers. Where one side has no unshared documents (append-only), or next to none, its
-    shared part stands in: the baseline's groups and the added ones are exchanged, and the current snapshot stays whole.
+    The steps are those of the module's docstring. The result is the same for any number of workers.
 
     Args:
         contrast: all tokens of the slice.
@@ -114,12 +117,14 @@ def drift_summary(
     if not baseline.any() or not current.any():
         reason = without_tokens(bool(baseline.any()), bool(current.any()))
         return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, reason)
+    # Steps 1 and 2.
     values = {name: float(function(baseline, current)) for name, function in STATISTICS.items()}
     if not contrast.only_baseline.total_documents and not contrast.only_current.total_documents:
         return _unchanged("both hold the same documents: there is no drift, and nothing that chance could change")
     if _only_copies(contrast):
         return _unchanged(EVEN_COPIES)
 
+    # Steps 3 and 4.
     exchange = Exchange.of(contrast)
     few = exchange.too_few()
     if few is not None:
@@ -130,15 +135,19 @@ def drift_summary(
         high = values["jsd"] + NORMAL_QUANTILE * jackknife_error(contrast, exchange, 0.0, workers)
         return DriftSummary(distances, 0, 0.0, high, coarse)
 
+    # Step 5. What was observed is computed once more in the kernel's arithmetic, so that a draw of the very same groups
+    # is a tie and counts against drift, whatever the last bits are.
     draws = exchange.draws(permutations, seed)
     null = exchange.permuted(draws, workers)
     observed = exchange.permuted(exchange.observed(), workers)
+    # Step 6.
     distances = {}
     for name, value in values.items():
         low, high = np.quantile(null[name], (0.025, 0.975))
         reached = int(np.count_nonzero(null[name] >= observed[name][0] * (1 - _TIE) - _TIE**2))
         p = (1 + reached) / (permutations + 1)
         distances[name] = Distance(name, value, float(null[name].mean()), float(low), float(high), p)
+    # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
     excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - exchange.carried(draws))
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
@@ -170,147 +179,6 @@ def _only_copies(contrast: TokenContrast) -> bool:
     return bool((baseline.astype(object) * now == current.astype(object) * before).all())  # int64 would overflow
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """Which groups may change sides, and what the two pseudo-sides hold for every choice among them.
-
-    Attributes:
-        first: the baseline's exchangeable documents.
-        second: the current snapshot's.
-        fixed_first: int64 [K], what the pseudo-baseline holds whatever is drawn.
-        fixed_second: int64 [K], what the pseudo-current holds before drawn groups are added or taken away.
-        sign_first: 1 if the pseudo-baseline gains the drawn groups, 0 if it is the same for every draw.
-        sign_second: -1 if the pseudo-current loses them, else 0.
-    """
-
-    first: TokenSample
-    second: TokenSample
-    fixed_first: Integers
-    fixed_second: Integers
-    sign_first: int
-    sign_second: int
-
-    @classmethod
-    def of(cls, contrast: TokenContrast) -> Exchange:
-        """Unshared against unshared documents; where one side has next to none, its shared part stands in."""
-        removed, added, shared = contrast.only_baseline, contrast.only_current, contrast.shared
-        everything = removed.count + added.count + shared.count
-        none = np.zeros_like(everything)
-        if removed.total_tokens <= added.total_tokens * NEGLIGIBLE and shared.total_tokens:
-            return cls(contrast.baseline, added, none, everything, 1, 0)
-        if added.total_tokens <= removed.total_tokens * NEGLIGIBLE and shared.total_tokens:
-            return cls(removed, contrast.current, everything, everything, 0, -1)
-        return cls(removed, added, shared.count, everything, 1, -1)
-
-    @cached_property
-    def sizes(self) -> Floats:
-        """Tokens of the groups, [2 GROUPS]: the first side's, then the second's."""
-        return np.concatenate([self.first.groups.sum(axis=1), self.second.groups.sum(axis=1)]).astype(np.float64)
-
-    def too_few(self) -> str | None:
-        """Why the documents are too few to tell, or None."""
-        for side, sizes in (("baseline", self.sizes[:GROUPS]), ("current snapshot", self.sizes[GROUPS:])):
-            effective = _effective(sizes)
-            if effective < FEWEST_GROUPS:
-                return (
-                    f"too few documents in the {side} that can be exchanged: their tokens are spread as over "
-                    f"{effective:.1f} equal hash groups, and {FEWEST_GROUPS:.0f} are needed"
-                )
-        return None
-
-    def too_coarse(self) -> str | None:
-        """Why pseudo-sides of the right size cannot be drawn, or None."""
-        smaller = min(self.sizes[:GROUPS].sum(), self.sizes[GROUPS:].sum())
-        drawn = smaller * self.sizes.sum() / (self.sizes**2).sum()
-        if drawn < FEWEST_DRAWN:
-            return (
-                f"the sides differ so much in size that the smaller is made of {drawn:.1f} hash groups, and "
-                f"{FEWEST_DRAWN:.0f} are needed to draw its like: the upper bound includes chance"
-            )
-        return None
-
-    def observed(self) -> Floats:
-        """The selection [2 GROUPS, 1] that the two snapshots are."""
-        return np.repeat([1.0, 0.0], GROUPS)[:, None]
-
-    def draws(self, permutations: int, seed: int) -> Floats:
-        """Groups of the pseudo-baseline in each permutation, 0 or 1, [2 GROUPS, permutations].
-
-        The smaller side is filled in random order with every group that still fits into its number of tokens, give or
-        take half the smallest group.
-        """
-        sizes = self.sizes
-        first, second = sizes[:GROUPS].sum(), sizes[GROUPS:].sum()
-        order = np.random.default_rng(seed).random((permutations, 2 * GROUPS)).argsort(axis=1)
-        room = np.full(permutations, min(first, second) + sizes[sizes > 0].min() / 2)
-        selection = np.zeros((2 * GROUPS, permutations))
-        every = np.arange(permutations)
-        for group in order.T:
-            fits = sizes[group] <= room
-            room -= np.where(fits, sizes[group], 0.0)
-            selection[group, every] = fits
-        return selection if first <= second else 1.0 - selection
-
-    def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats]) -> Floats:
-        """What the null mean is proportional to, where a difference of shares counts squared over the shares.
-
-        Over draws, a group is on the pseudo-baseline with probability f, the share of the first side in the pool, and
-        adds its scatter times the square of the difference that one of its tokens makes between the sides' shares.
-
-        Args:
-            scatters: sums over groups of the scatter (see `jackknife_error`) of the removed, the added and the shared
-                documents, [...].
-            totals: their tokens, [...].
-        """
-        removed, added, shared = totals
-        first, second = shared + removed, shared + added
-        same = (1 / first - 1 / second) ** 2
-        if self.sign_first and self.sign_second:
-            drawn = removed / (removed + added)
-            weight = drawn / first**2 + (1 - drawn) / second**2
-            return (scatters[0] + scatters[1]) * weight + scatters[2] * same
-        part, whole = (first, second) if self.sign_first else (second, first)
-        drawn = part / whole
-        return sum(scatters) * (drawn * same + (1 - drawn) / whole**2)
-
-    def carried(self, selection: Floats) -> float:
-        """What part of a drift P draws [2 GROUPS, P] carry on average, of the divergence; 0 to 1.
-
-        A draw seldom takes the two sides' groups in exact proportion, so drift between them is between the pseudo-sides
-        as well, and the null mean is noise plus ``carried`` times the divergence rather than noise: with 64 equal
-        groups a side and nothing shared, 1 / 127 of it. To second order the divergence goes with the square of the
-        difference of the sides' shares. Where text of the second side is Q and all other P, that is (Q - P) times the
-        difference of Q's share on the two sides; ``carried`` is the mean square of that over draws, over its square as
-        observed. With it (D - null mean) / (1 - carried) is the excess, and under the null, where both are the same on
-        average, only a change of scale.
-        """
-        return float((self._leverage(selection) ** 2).mean() / self._leverage(self.observed())[0] ** 2)
-
-    def _leverage(self, selection: Floats) -> Floats:
-        """Share of the second side's exchangeable tokens in the pseudo-current less in the pseudo-baseline, [P]."""
-        tokens = self.sizes[GROUPS:]
-        first, second = self._totals(selection)
-        drawn = tokens @ selection[GROUPS:]
-        in_first = self.sign_first * drawn if self.sign_first else tokens.sum()
-        return np.asarray((tokens.sum() + self.sign_second * drawn) / second - in_first / first)
-
-    def _totals(self, selection: Floats) -> tuple[Floats, Floats]:
-        """Tokens of the two pseudo-sides, [P] each."""
-        chosen = self.sizes @ selection
-        return self.fixed_first.sum() + self.sign_first * chosen, self.fixed_second.sum() + self.sign_second * chosen
-
-    def permuted(self, selection: Floats, workers: int = 1) -> dict[str, Floats]:
-        """The statistics [P] for each of P selections [2 GROUPS, P] of groups that the pseudo-baseline gets."""
-        tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
-        first, second = self._totals(selection)
-        scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
-        groups = np.concatenate([self.first.groups, self.second.groups])
-        fixed = self.fixed_first, self.fixed_second
-        return _statistics(
-            exchange_sums(groups, fixed, (self.sign_first, self.sign_second), selection, scales, workers)
-        )
-
-
 def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, workers: int = 1) -> float:
     """Standard error of the Jensen-Shannon divergence less its ``noise``, in bits, leaving out a hash group at a time.
 
@@ -329,45 +197,26 @@ def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, w
     totals = [sample.count.sum(dtype=np.float64) for sample in samples]
     whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals)
     variance = 0.0
-    for place, (in_first, in_second) in enumerate(((1, 0), (0, 1), (1, 1))):
-        sizes = samples[place].groups.sum(axis=1).astype(np.float64)
+    for which, (in_first, in_second) in enumerate(((1, 0), (0, 1), (1, 1))):
+        sizes = samples[which].groups.sum(axis=1).astype(np.float64)
         if not sizes.any():
             continue
         first, second = baseline.sum() - in_first * sizes, current.sum() - in_second * sizes
         scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
         signs = -in_first, -in_second
-        sums = exchange_sums(samples[place].groups, (baseline, current), signs, np.eye(GROUPS), scales, workers)
-        left = [total - sizes * (i == place) for i, total in enumerate(totals)]
-        scattered = [scatter.sum() - scatter * (i == place) for i, scatter in enumerate(scatters)]
-        without = _statistics(sums)["jsd"] - noise * exchange.first_order_noise(scattered, left) / whole
+        sums = exchange_sums(samples[which].groups, (baseline, current), signs, np.eye(GROUPS), scales, workers)
+        left = [total - sizes * (i == which) for i, total in enumerate(totals)]
+        scattered = [scatter.sum() - scatter * (i == which) for i, scatter in enumerate(scatters)]
+        without = statistics_of(sums)["jsd"] - noise * exchange.first_order_noise(scattered, left) / whole
         variance += (GROUPS - 1) / GROUPS * float(((without - without.mean()) ** 2).sum())
     return float(np.sqrt(variance))
 
 
 def _scatter(sample: TokenSample, middle: Floats) -> Floats:
     """How far each group's tokens are from the sample's shares: sum_w (x_gw - share_w n_g)^2 / middle_w, [GROUPS]."""
-    held = sample.count > 0
-    share = sample.count[held] / max(sample.count.sum(), 1)
-    weight = 1 / middle[held]
+    present = sample.count > 0
+    share = sample.count[present] / max(sample.count.sum(), 1)
+    weight = 1 / middle[present]
     sizes = sample.groups.sum(axis=1)
-    rows = ((counts[held] - share * size) ** 2 @ weight for counts, size in zip(sample.groups, sizes, strict=True))
+    rows = ((counts[present] - share * size) ** 2 @ weight for counts, size in zip(sample.groups, sizes, strict=True))
     return np.fromiter(rows, np.float64, GROUPS)
-
-
-def _effective(sizes: Floats) -> float:
-    """Kish's effective number of groups."""
-    return float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.any() else 0.0
-
-
-def _statistics(sums: Floats) -> dict[str, Floats]:
-    """The six statistics [P] from the kernel's sums [SUMS, P]."""
-    entropy_gap, absolute, hellinger, jeffreys, kullback = np.maximum(sums, 0.0)
-    jsd = entropy_gap / (2 * divergence.LN2)
-    return {
-        "jsd": jsd,
-        "jsd_root": np.sqrt(jsd),
-        "tvd": absolute / 2,
-        "hellinger": np.sqrt(hellinger / 2),
-        "psi": jeffreys,
-        "kl": kullback / divergence.LN2,
-    }

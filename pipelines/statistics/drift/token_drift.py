@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics.drift.score_tests import run_tests
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
-from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, unshared_scatter
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
-from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 
 INTERVAL_NULL = 0.1
 """Changes of a share by less than this many bits (7 %) are not worth a discovery."""
-
-FEWEST_DOCUMENTS = 20
-"""Documents of the pool that must hold a token before it is tested."""
 
 DISCOVERY_RATE = 0.05
 """False discovery rate at which a token counts as a riser or a faller."""
@@ -27,8 +21,6 @@ DISCOVERY_RATE = 0.05
 OTHER, RISER, FALLER, NEW, VANISHED = range(5)
 KINDS = ("other", "riser", "faller", "new", "vanished")
 """Names of the kinds, by code."""
-
-_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -77,77 +69,28 @@ class TokenDrift:
     tested: int
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """What the tests need of the tested tokens: counts y of the two sides and of the pool, and tokens in all.
-
-    ``spread`` is sum_d (y_d - p n_d)^2 / Y over the pool's documents (or clusters): the variance of a count over the
-    count. Independent tokens have 1 - p.
-    """
-
-    y1: Floats
-    y2: Floats
-    pooled: Floats
-    t1: float
-    t2: float
-    shared_tokens: float
-    pool_tokens: float
-    spread: Floats
-
-    @property
-    def overlap(self) -> float:
-        """Correlation of the sides' totals that the shared documents make, T_S / sqrt(T_1 T_2)."""
-        return float(self.shared_tokens / np.sqrt(self.t1 * self.t2))
-
-    def score(self, ratio: npt.ArrayLike) -> Floats:
-        """z of p_2 = ratio * p_1; see `token_drift`."""
-        r = np.asarray(ratio, dtype=np.float64)
-        p1 = (self.y1 + self.y2) / (self.t1 + r * self.t2)
-        covariance = self.shared_tokens * np.minimum(r, 1.0) / (self.t1 * self.t2)
-        variance = self.spread * p1 * (r**2 / self.t1 + r / self.t2 - 2 * r * covariance)
-        difference = self.y2 / self.t2 - r * (self.y1 / self.t1)
-        return np.where(variance > 0, difference / np.sqrt(variance), np.where(difference == 0, 0.0, np.nan))
-
-    def log_odds(self, prior: float) -> Floats:
-        """Log-odds z with a prior of ``prior`` tokens, without the design effect; see `token_drift`."""
-        share = self.pooled / self.pool_tokens
-        a = prior * share
-        odds1 = special.logit((self.y1 + a) / (self.t1 + prior))
-        odds2 = special.logit((self.y2 + a) / (self.t2 + prior))
-        unshared = (self.t1 + self.t2 - 2 * self.shared_tokens) * share + 2 * a * (1 - self.overlap)
-        z = (odds2 - odds1) / np.sqrt(unshared / ((self.y1 + a) * (self.y2 + a)))
-        return np.where(unshared > 0, z, np.where(odds1 == odds2, 0.0, np.nan))
-
-
 def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -> TokenDrift:
-    """Compare the two sides of a slice token by token.
+    """Compare the two sides of a slice token by token: which tokens moved, by how much, and is it more than chance?
 
-    With p_i = Y_i / T_i, documents in both sides add the same residual to both, so the covariance they make is
-    subtracted. Tests use the variance that holds when the hypothesis does, with the pool's clustered variance: for
-    p_2 = r p_1, with p_1* = (Y_1 + Y_2) / (T_1 + r T_2), p_2* = r p_1* and
-    spread = D / (D - 1) sum_d (y_d - p n_d)^2 / Y over all distinct documents d (Rao and Scott 1992, Biometrics 48),
+    Comes in: counters of three disjoint sets of documents over the K tokens that occur. For every token:
 
-        z_r = (p_2 - r p_1) / sqrt(spread (r^2 p_1* / T_1 + p_2* / T_2 - 2 r T_S min(p_1*, p_2*) / (T_1 T_2))),
+    1. Describe. Counts, shares, log ratio and burstiness of the two sides, baseline = only_baseline + shared and
+       current = only_current + shared. These are facts and need no test.
+    2. Spread. How much more the token's count varies between documents than independent tokens would: its design
+       effect, from all distinct documents of both sides.
+    3. Filter. Tokens in fewer than `FEWEST_DOCUMENTS` documents of the pool are not tested. The pool does not know
+       which side a document is on, so the filter does not bias the test (Bourgon et al. 2010, PNAS 107).
+    4. Test (`run_tests`). z of the difference of shares, p against a change within the interval null, the interval of
+       the log ratio, and the log-odds z.
+    5. Adjust. q over the tested tokens (Benjamini and Hochberg), then each token's kind: new and vanished ones from the
+       counts, risers and fallers by q.
+    6. Disperse. Gries's DP over hash groups of each side, normalised (Lijffijt and Gries 2012, IJCL 17). A token of few
+       occurrences cannot be even over 64 groups, so compare it among equally frequent ones.
 
-    T_S the tokens of shared documents; spread is then taken times `token_spread.unshared_scatter`, as few unshared
-    documents scatter more or less than the pool. ``z`` is z_1. Separate variances of the sides follow the same formula,
-    but reject up to 13 % at a nominal 5 % when few documents are unshared: a side that lacks a token then seems
-    certain.
-    ``p`` tests at both ends of the interval null, delta bits wide each way, and adds up the tails (TREAT, McCarthy and
-    Smyth 2009, Bioinformatics 25): P(Z > z_+) + P(Z > z_-) with r = 2^(+-delta). ``low`` and ``high`` are the ratios
-    that z_r does not reject at 5 % (Koopman 1984, Biometrics 40).
+    Goes out: `TokenDrift`, columns of K tokens.
 
-    ``log_odds_z`` is Monroe, Colaresi and Quinn's (2008, Political Analysis 16) with the prior a_w = a_0 p_w, p the
-    pool's shares and a_0 = K / 2: the weight of Jeffreys's prior, informative. Their variance
-    1 / (y_1 + a) + 1 / (y_2 + a) is (U + 2 a) / ((y_1 + a)(y_2 + a)) with U the occurrences in all; shared documents
-    cancel, so U becomes what the pool's share makes expected in the unshared ones, and of the prior counts the part
-    1 - T_S / sqrt(T_1 T_2).
-
-    Where documents come in clusters, the spread is `token_spread.count_spread`'s over hash groups.
-
-    Tokens in fewer than `FEWEST_DOCUMENTS` documents of the pool (a filter that is independent of the contrast, Bourgon
-    et al. 2010, PNAS 107) are not tested. Dispersion is Gries's DP over hash groups, normalised (Lijffijt and Gries
-    2012, IJCL 17); a token of few occurrences cannot be even over 64 groups, so compare it among equally frequent ones.
+    Why so: tokens of one document are not independent, and two snapshots share most of their documents. A textbook test
+    would take the first for drift and the second for certainty.
 
     Args:
         contrast: the slice's documents in three disjoint sets.
@@ -158,54 +101,27 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
     """
     if interval_null < 0:
         raise ValueError(f"the interval null is {interval_null} bits, below 0")
+    # Step 1. Where a side holds no tokens the shares are NaN, and so is what follows from them.
     before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
     y1, y2 = before.count + shared.count, now.count + shared.count
     df1, df2 = before.documents + shared.documents, now.documents + shared.documents
     t1, t2 = before.total_tokens + shared.total_tokens, now.total_tokens + shared.total_tokens
-    nothing = np.full(len(contrast.tokens), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         share1, share2 = y1 / np.float64(t1), y2 / np.float64(t2)
         log2_ratio = np.log2((y2 + 0.5) / (t2 + 0.5)) - np.log2((y1 + 0.5) / (t1 + 0.5))
         burstiness = y1 / df1.astype(np.float64), y2 / df2.astype(np.float64)
-        spread = count_spread(contrast)
-        pooled = (before.count + now.count + shared.count).astype(np.float64)
-        pool_tokens = float(before.total_tokens + now.total_tokens + shared.total_tokens)
-        design_effect = spread / (1 - pooled / pool_tokens)
-        scatter = unshared_scatter(contrast)
     if t1 == 0 or t2 == 0:
-        log2_ratio = nothing.copy()
-    tested = np.flatnonzero(
-        (before.documents + now.documents + shared.documents >= FEWEST_DOCUMENTS) & (spread > 0) & (t1 > 0) & (t2 > 0)
-    )
-    sides = _Sides(
-        y1[tested].astype(np.float64),
-        y2[tested].astype(np.float64),
-        pooled[tested],
-        float(t1),
-        float(t2),
-        float(shared.total_tokens),
-        pool_tokens,
-        (spread * scatter)[tested],
-    )
-
-    def spread_out(values: Floats) -> Floats:
-        result = nothing.copy()
-        result[tested] = values
-        return result
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = sides.score(1.0)
-        p = spread_out(_interval_null_p(sides, z, interval_null))
-        low, high = (spread_out(bound) for bound in _bounds(sides))
-        log_odds_z = spread_out(sides.log_odds(len(contrast.tokens) / 2) / np.sqrt((design_effect * scatter)[tested]))
-    q = benjamini_hochberg(p)
-    found = q <= DISCOVERY_RATE
+        log2_ratio = np.full(len(contrast.tokens), np.nan)
+    # Steps 2 to 4.
+    tests = run_tests(contrast, y1, y2, t1, t2, interval_null)
+    # Step 5.
+    q = benjamini_hochberg(tests.p)
+    discovery = q <= DISCOVERY_RATE
     kind = np.select(
-        [(y1 == 0) & (y2 > 0), (y2 == 0) & (y1 > 0), found & (share2 > share1), found & (share2 < share1)],
+        [(y1 == 0) & (y2 > 0), (y2 == 0) & (y1 > 0), discovery & (share2 > share1), discovery & (share2 < share1)],
         [NEW, VANISHED, RISER, FALLER],
         OTHER,
     ).astype(np.uint8)
-    dispersion = _dispersion(before, shared), _dispersion(now, shared)
     return TokenDrift(
         tokens=contrast.tokens,
         kind=kind,
@@ -216,73 +132,20 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         share_baseline=share1,
         share_current=share2,
         log2_ratio=log2_ratio,
-        low=np.where(np.isnan(low), np.nan, np.fmin(low, log2_ratio)),
-        high=np.where(np.isnan(high), np.nan, np.fmax(high, log2_ratio)),
-        z=spread_out(z),
-        log_odds_z=log_odds_z,
-        p=p,
+        # The ratio that is shown has half a token added, the bounds have not: it is never shown outside of them.
+        low=np.where(np.isnan(tests.low), np.nan, np.fmin(tests.low, log2_ratio)),
+        high=np.where(np.isnan(tests.high), np.nan, np.fmax(tests.high, log2_ratio)),
+        z=tests.z,
+        log_odds_z=tests.log_odds_z,
+        p=tests.p,
         q=q,
-        design_effect=design_effect,
+        design_effect=tests.design_effect,
         burstiness_baseline=burstiness[0],
         burstiness_current=burstiness[1],
-        dispersion_baseline=dispersion[0],
-        dispersion_current=dispersion[1],
-        tested=len(tested),
+        dispersion_baseline=_dispersion(before, shared),  # step 6
+        dispersion_current=_dispersion(now, shared),
+        tested=tests.tested,
     )
-
-
-def _interval_null_p(sides: _Sides, z: Floats, interval_null: float) -> Floats:
-    """P(Z > z_+) + P(Z > z_-), the signs turned so that the observed change counts as a rise; [K]."""
-    up, down = sides.score(2.0**interval_null), sides.score(2.0**-interval_null)
-    sign = np.where(z < 0, 1.0, -1.0)
-    return np.asarray(np.minimum(special.ndtr(sign * up) + special.ndtr(sign * down), 1.0))
-
-
-def _bounds(sides: _Sides) -> tuple[Floats, Floats]:
-    """log2 of the smallest and the largest ratio that `_Sides.score` does not reject at 5 %, [K] each."""
-    if sides.shared_tokens >= sides.pool_tokens:
-        return np.zeros(len(sides.y1)), np.zeros(len(sides.y1))
-    reach = float(special.ndtri(0.5 + LEVEL / 2))
-    centre = np.log2(sides.y2 / sides.t2) - np.log2(sides.y1 / sides.t1)
-    limit = 2 * np.log2(sides.pool_tokens + 2) + 10
-    centre = np.clip(centre, -limit, limit)
-    # Twice as far as the usual interval of a log ratio: mostly beyond the bound, and near it.
-    far = 2 * reach / np.log(2) * np.sqrt(sides.spread * (1 / (sides.y1 + 0.5) + 1 / (sides.y2 + 0.5)))
-
-    def below(x: Floats) -> Floats:
-        return sides.score(np.exp2(x)) - reach
-
-    def above(x: Floats) -> Floats:
-        return sides.score(np.exp2(x)) + reach
-
-    low = _root(below, np.where(below(centre - far) > 0, centre - far, -limit), centre)
-    high = _root(above, centre, np.where(above(centre + far) < 0, centre + far, limit))
-    return np.where(sides.y2 > 0, low, np.nan), np.where(sides.y1 > 0, high, np.nan)
-
-
-def _root(function: Callable[[Floats], Floats], left: Floats, right: Floats) -> Floats:
-    """Where a decreasing function is 0 between ``left`` and ``right``, [K]; the near end where it has one sign.
-
-    Regula falsi with the Illinois step (Dowell and Jarratt 1971, BIT 11): superlinear, and never outside the bracket.
-    """
-    at_left, at_right = function(left), function(right)
-    middle = np.where(at_left <= 0, left, right)
-    inside = (at_left > 0) & (at_right < 0)
-    side = np.zeros(len(left), np.int8)
-    for _ in range(_STEPS):
-        if not inside.any():
-            break
-        guess = (left * at_right - right * at_left) / (at_right - at_left)
-        middle = np.where(inside, np.clip(guess, left, right), middle)
-        at_middle = function(middle)
-        above = at_middle > 0
-        left, at_left_new = np.where(inside & above, middle, left), np.where(above, at_middle, at_left)
-        right, at_right_new = np.where(inside & ~above, middle, right), np.where(above, at_right, at_middle)
-        at_right = np.where(above & (side == 1), at_right_new / 2, at_right_new)
-        at_left = np.where(~above & (side == -1), at_left_new / 2, at_left_new)
-        side = np.where(above, 1, -1).astype(np.int8)
-        inside &= (np.abs(at_middle) > 1e-8) & (right - left > 1e-12)
-    return middle
 
 
 def _dispersion(own: TokenSample, shared: TokenSample) -> Floats:

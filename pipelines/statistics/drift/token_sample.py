@@ -1,4 +1,4 @@
-"""What drift statistics know of a slice's documents: counters over K token ids, by document and by hash group."""
+"""Input of the drift statistics: a slice's counters over K token ids, clustered by document and by hash group."""
 
 from __future__ import annotations
 

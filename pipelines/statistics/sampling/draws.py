@@ -1,4 +1,4 @@
-"""What a mixture does to the text it is drawn from: epochs, coverage, repeats, effective data, and compute.
+"""Consequences of a mixture for its text: epochs, coverage, repeats, effective data, and compute.
 
 G domains with U_g unique tokens in D_g distinct documents; a sampler draws B_g training tokens from each.
 """

@@ -1,4 +1,4 @@
-"""What a sampler drew against what was intended: tests that count documents, not tokens.
+"""Tests of a sampler's draws against the intended mixture, with documents, not tokens, as independent units.
 
 A log's draws fall on W windows of steps and G domains. The unit of variance is the drawn document (a row of the log): a
 window of 1,000 documents is no sample of a million tokens. Within a domain, lengths are taken to have the same first

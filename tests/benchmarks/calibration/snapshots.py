@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy import special
 
 from corpus_audit.pipelines.statistics.drift.permutation import STATISTICS, drift_summary
-from corpus_audit.pipelines.statistics.drift.token_drift import FEWEST_DOCUMENTS, token_drift
+from corpus_audit.pipelines.statistics.drift.score_tests import FEWEST_DOCUMENTS
+from corpus_audit.pipelines.statistics.drift.token_drift import token_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from tests.benchmarks.calibration.pairs import pair, seeded
 from tests.benchmarks.nulls import PLANS

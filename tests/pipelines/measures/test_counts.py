@@ -22,7 +22,7 @@ from corpus_audit.pipelines.measures import coverage, domains, duplicates, lengt
 from corpus_audit.pipelines.measures.base import Block
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.reading.documents.batches import DeadLetter, SplitTally
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable
 from corpus_audit.pipelines.storage.partials import Partial, merge_partials
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
@@ -162,7 +162,7 @@ def texts_table(copies: Sequence[tuple[int, int]]) -> CountTable:
             "tokens": np.array([10**text for text, _ in copies], np.int64),
         },
     )
-    return count_tables.merge([table])
+    return merging.merge([table])
 
 
 @settings(max_examples=150, deadline=None)

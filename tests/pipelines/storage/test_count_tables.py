@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.storage import count_tables
+from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 
 SUMS = TableSpec(
@@ -122,7 +122,7 @@ def cases(draw: st.DrawFn) -> tuple[TableSpec, list[Row], list[int]]:
 @given(cases())
 def test_merging_equals_plain_python(case: tuple[TableSpec, list[Row], list[int]]) -> None:
     spec, rows, _ = case
-    assert rows_of(count_tables.merge([table(spec, rows)])) == expected(spec, rows)
+    assert rows_of(merging.merge([table(spec, rows)])) == expected(spec, rows)
 
 
 @settings(max_examples=200, deadline=None)
@@ -132,37 +132,37 @@ def test_merging_is_associative_commutative_and_split_invariant(
     random,  # type: ignore[no-untyped-def]
 ) -> None:
     spec, rows, cuts = case
-    once = rows_of(count_tables.merge([table(spec, rows)]))
-    parts = [count_tables.merge([table(spec, rows[a:b])]) for a, b in pairwise(sorted([0, *cuts, len(rows)]))]
+    once = rows_of(merging.merge([table(spec, rows)]))
+    parts = [merging.merge([table(spec, rows[a:b])]) for a, b in pairwise(sorted([0, *cuts, len(rows)]))]
     random.shuffle(parts)
     while len(parts) > 1:  # a random tree, the identity at any place
-        parts.append(count_tables.merge([parts.pop(), count_tables.empty(spec), parts.pop(0)]))
+        parts.append(merging.merge([parts.pop(), count_tables.empty(spec), parts.pop(0)]))
     assert rows_of(parts[0]) == once
-    assert rows_of(count_tables.merge([parts[0]])) == once
+    assert rows_of(merging.merge([parts[0]])) == once
     shuffled = random.sample(rows, len(rows))
-    assert rows_of(count_tables.merge([table(spec, shuffled)])) == once
+    assert rows_of(merging.merge([table(spec, shuffled)])) == once
 
 
 @pytest.mark.parametrize("spec", list(ROWS))
 def test_the_empty_table_is_the_identity(spec: TableSpec) -> None:
-    assert rows_of(count_tables.merge([count_tables.empty(spec)] * 2)) == []
+    assert rows_of(merging.merge([count_tables.empty(spec)] * 2)) == []
 
 
 def test_rows_of_zeros_are_kept() -> None:
     rows = [(0, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 0, 0, 0)]
-    assert rows_of(count_tables.merge([table(SUMS, rows)])) == rows[:2]
+    assert rows_of(merging.merge([table(SUMS, rows)])) == rows[:2]
 
 
 def test_of_rows_that_tie_in_everything_the_first_given_is_kept() -> None:
     rows = [(1, 5, 5, 0, 1, b"one"), (1, 5, 5, 0, 2, b"two"), (1, 5, 6, 0, 3, b"")]
-    assert rows_of(count_tables.merge([table(FIRSTS, rows)])) == rows[:1]
+    assert rows_of(merging.merge([table(FIRSTS, rows)])) == rows[:1]
 
 
 def test_wide_sums_are_exact_far_past_int64() -> None:
     largest = 2**62
     low, high = count_tables.wide(np.array([2**63 - 1] * 1000))
     rows = [(0, 0, 1, int(a), int(b)) for a, b in zip(low, high, strict=True)]
-    merged = count_tables.merge([count_tables.merge([table(SUMS, rows)])] * 1000)
+    merged = merging.merge([merging.merge([table(SUMS, rows)])] * 1000)
     assert (int(merged.columns["squared_high"][0]) << 32) + int(merged.columns["squared"][0]) == 10**6 * (2**63 - 1)
     decimals = count_tables.wide_to_decimal(merged.columns["squared"], merged.columns["squared_high"])
     assert [int(value) for value in decimals.to_pylist()] == [10**6 * (2**63 - 1)]
@@ -172,12 +172,12 @@ def test_wide_sums_are_exact_far_past_int64() -> None:
 @pytest.mark.parametrize("values", [[2**62, 2**62], [2**63 - 1, 1], [2**61] * 5, [-(2**62), -(2**62) - 1]])
 def test_a_sum_past_64_bits_raises(values: list[int]) -> None:
     with pytest.raises(OverflowError):
-        count_tables.merge([table(SUMS, [(0, 0, value, 0, 0) for value in values])])
+        merging.merge([table(SUMS, [(0, 0, value, 0, 0) for value in values])])
 
 
 def test_large_counts_of_different_keys_do_not_raise() -> None:
     rows = [(key, 0, 2**61, 0, 0) for key in range(9)] + [(0, 0, 5, 0, 0)]
-    assert rows_of(count_tables.merge([table(SUMS, rows)]))[0][2] == 2**61 + 5
+    assert rows_of(merging.merge([table(SUMS, rows)]))[0][2] == 2**61 + 5
 
 
 @settings(max_examples=100, deadline=None)
@@ -211,9 +211,9 @@ def test_increasing_positions_keep_order_and_content(
 ) -> None:
     spec, rows, _ = case
     positions = np.array(sorted(places), np.int64)
-    merged = count_tables.merge([table(spec, rows)])
+    merged = merging.merge([table(spec, rows)])
     moved = count_tables.remap_domains(merged, positions)
-    assert rows_of(count_tables.merge([moved])) == rows_of(moved)
+    assert rows_of(merging.merge([moved])) == rows_of(moved)
     back = np.full(51, -1, np.int64)
     back[positions] = np.arange(4)
     assert rows_of(count_tables.remap_domains(moved, back)) == rows_of(merged)
@@ -223,7 +223,7 @@ def test_increasing_positions_keep_order_and_content(
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=30))
 def test_sort_order_is_the_stable_lexicographic_one(rows: list[tuple[int, ...]]) -> None:
     columns = [np.array([row[at] for row in rows], np.uint64) for at in range(3)]
-    assert count_tables.sort_order(columns).tolist() == sorted(range(len(rows)), key=lambda i: rows[i])
+    assert merging.sort_order(columns).tolist() == sorted(range(len(rows)), key=lambda i: rows[i])
 
 
 def stream(merged: CountTable, cuts: Sequence[int], blanks: bool) -> Iterator[CountTable]:
@@ -249,8 +249,8 @@ def test_streams_merge_as_tables_do(spec: TableSpec, data: st.DataObject, number
     streams = []
     for rows in parts:
         cuts = data.draw(st.lists(st.integers(0, 30), max_size=6))
-        streams.append(stream(count_tables.merge([table(spec, rows)]), cuts, blanks))
-    chunks = list(count_tables.merge_streams(streams, spec))
+        streams.append(stream(merging.merge([table(spec, rows)]), cuts, blanks))
+    chunks = list(merging.merge_streams(streams, spec))
     together = [row for chunk in chunks for row in rows_of(chunk)]
     assert together == expected(spec, [row for rows in parts for row in rows])
     if not spec.keep_per_domain:
@@ -267,7 +267,7 @@ def test_a_stream_of_many_chunks_is_not_held_whole() -> None:
             yield table(SUMS, [(10 * number + k, 0, 1, 0, 0) for k in range(10)])
 
     wide = iter([table(SUMS, [(0, 0, 1, 0, 0), (5000, 0, 1, 0, 0)])])
-    merged = count_tables.merge_streams([counted(0), counted(1), wide], SUMS)
+    merged = merging.merge_streams([counted(0), counted(1), wide], SUMS)
     next(merged)
     assert max(read) <= 2
     assert sum(len(chunk) for chunk in merged) == 991

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.storage import count_tables, partials
+from corpus_audit.pipelines.storage import count_tables, merging, partials
 from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter, merge_partials, write_partial
 from corpus_audit.schemas.errors import StoreError
@@ -65,7 +65,7 @@ def partial_of(draw: st.DrawFn) -> Partial:
     )
     tables = {"counts": counts, "texts": texts, "homes": homes}
     facts = draw(st.sampled_from([{}, {"vocabulary": 7}]))
-    return Partial(names, {name: count_tables.merge([table]) for name, table in tables.items()}, facts)
+    return Partial(names, {name: merging.merge([table]) for name, table in tables.items()}, facts)
 
 
 def bytes_of(partial: Partial, folder: Path) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from corpus_audit.pipelines.statistics.drift.permutation import STATISTICS, Exchange, drift_summary
+from corpus_audit.pipelines.statistics.drift.exchange import Exchange
+from corpus_audit.pipelines.statistics.drift.permutation import STATISTICS, drift_summary
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 

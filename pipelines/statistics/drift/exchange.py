@@ -1,0 +1,202 @@
+"""Which hash groups of documents a permutation may exchange between two snapshots, and what the pseudo-sides then hold.
+
+Documents that both snapshots hold are on both sides of every permutation; only the others are exchanged. In the picture
+a line is a side, # is a hash group that stays, and o one that was drawn at random, or was left::
+
+                      removed       shared      added
+    baseline          ##########    ########
+    current                         ########    ##########
+
+    pseudo-baseline   oo o  o oo    ########    o  o oo       random groups, as many tokens as were removed
+    pseudo-current      o oo o      ########     oo o  ooo    all the others
+
+Where a side has no documents of its own (an append-only corpus) nothing could be exchanged, so its shared part stands
+in, and the other side stays whole::
+
+    baseline                        ########
+    current                         ########    ####
+
+    pseudo-baseline                 oo oo oo    o o           random groups, as many tokens as the baseline has
+    pseudo-current                  ########    ####          everything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
+from corpus_audit.pipelines.statistics.drift.divergence import LN2
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, Integers, TokenContrast, TokenSample
+
+FEWEST_GROUPS = 16.0
+"""Effective hash groups, T^2 / sum_g T_g^2, that a side needs: about 21 documents of equal length, more of unequal."""
+
+FEWEST_DRAWN = 4.0
+"""Groups of typical size that the smaller pseudo-side must be made of."""
+
+NEGLIGIBLE = 1 / 32
+"""Unshared documents of one side with at most this share of the other's unshared tokens count as shared."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Which groups may change sides, and what the two pseudo-sides hold for every choice among them.
+
+    Attributes:
+        first: the baseline's exchangeable documents.
+        second: the current snapshot's.
+        fixed_first: int64 [K], what the pseudo-baseline holds whatever is drawn.
+        fixed_second: int64 [K], what the pseudo-current holds before drawn groups are added or taken away.
+        sign_first: 1 if the pseudo-baseline gains the drawn groups, 0 if it is the same for every draw.
+        sign_second: -1 if the pseudo-current loses them, else 0.
+    """
+
+    first: TokenSample
+    second: TokenSample
+    fixed_first: Integers
+    fixed_second: Integers
+    sign_first: int
+    sign_second: int
+
+    @classmethod
+    def of(cls, contrast: TokenContrast) -> Exchange:
+        """Unshared against unshared documents; where one side has next to none, its shared part stands in."""
+        removed, added, shared = contrast.only_baseline, contrast.only_current, contrast.shared
+        everything = removed.count + added.count + shared.count
+        none = np.zeros_like(everything)
+        if removed.total_tokens <= added.total_tokens * NEGLIGIBLE and shared.total_tokens:
+            return cls(contrast.baseline, added, none, everything, 1, 0)
+        if added.total_tokens <= removed.total_tokens * NEGLIGIBLE and shared.total_tokens:
+            return cls(removed, contrast.current, everything, everything, 0, -1)
+        return cls(removed, added, shared.count, everything, 1, -1)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """Tokens of the groups, [2 GROUPS]: the first side's, then the second's."""
+        return np.concatenate([self.first.groups.sum(axis=1), self.second.groups.sum(axis=1)]).astype(np.float64)
+
+    def too_few(self) -> str | None:
+        """Why the documents are too few to tell, or None."""
+        for side, sizes in (("baseline", self.sizes[:GROUPS]), ("current snapshot", self.sizes[GROUPS:])):
+            effective = _effective(sizes)
+            if effective < FEWEST_GROUPS:
+                return (
+                    f"too few documents in the {side} that can be exchanged: their tokens are spread as over "
+                    f"{effective:.1f} equal hash groups, and {FEWEST_GROUPS:.0f} are needed"
+                )
+        return None
+
+    def too_coarse(self) -> str | None:
+        """Why pseudo-sides of the right size cannot be drawn, or None."""
+        smaller = min(self.sizes[:GROUPS].sum(), self.sizes[GROUPS:].sum())
+        drawn = smaller * self.sizes.sum() / (self.sizes**2).sum()
+        if drawn < FEWEST_DRAWN:
+            return (
+                f"the sides differ so much in size that the smaller is made of {drawn:.1f} hash groups, and "
+                f"{FEWEST_DRAWN:.0f} are needed to draw its like: the upper bound includes chance"
+            )
+        return None
+
+    def observed(self) -> Floats:
+        """The selection [2 GROUPS, 1] that the two snapshots are."""
+        return np.repeat([1.0, 0.0], GROUPS)[:, None]
+
+    def draws(self, permutations: int, seed: int) -> Floats:
+        """Groups of the pseudo-baseline in each permutation, 0 or 1, [2 GROUPS, permutations].
+
+        The smaller side is filled in random order with every group that still fits into its number of tokens, give or
+        take half the smallest group.
+        """
+        sizes = self.sizes
+        first, second = sizes[:GROUPS].sum(), sizes[GROUPS:].sum()
+        order = np.random.default_rng(seed).random((permutations, 2 * GROUPS)).argsort(axis=1)
+        room = np.full(permutations, min(first, second) + sizes[sizes > 0].min() / 2)
+        selection = np.zeros((2 * GROUPS, permutations))
+        every = np.arange(permutations)
+        for group in order.T:
+            fits = sizes[group] <= room
+            room -= np.where(fits, sizes[group], 0.0)
+            selection[group, every] = fits
+        return selection if first <= second else 1.0 - selection
+
+    def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats]) -> Floats:
+        """What the null mean is proportional to, where a difference of shares counts squared over the shares.
+
+        Over draws, a group is on the pseudo-baseline with probability f, the share of the first side in the pool, and
+        adds its scatter times the square of the difference that one of its tokens makes between the sides' shares.
+
+        Args:
+            scatters: sums over groups of the scatter (see `permutation.jackknife_error`) of the removed, the added and
+                the shared documents, [...].
+            totals: their tokens, [...].
+        """
+        removed, added, shared = totals
+        first, second = shared + removed, shared + added
+        same = (1 / first - 1 / second) ** 2
+        if self.sign_first and self.sign_second:
+            drawn = removed / (removed + added)
+            weight = drawn / first**2 + (1 - drawn) / second**2
+            return (scatters[0] + scatters[1]) * weight + scatters[2] * same
+        part, whole = (first, second) if self.sign_first else (second, first)
+        drawn = part / whole
+        return sum(scatters) * (drawn * same + (1 - drawn) / whole**2)
+
+    def carried(self, selection: Floats) -> float:
+        """What part of a drift P draws [2 GROUPS, P] carry on average, of the divergence; 0 to 1.
+
+        A draw seldom takes the two sides' groups in exact proportion, so drift between them is between the pseudo-sides
+        as well, and the null mean is noise plus ``carried`` times the divergence rather than noise: with 64 equal
+        groups a side and nothing shared, 1 / 127 of it. To second order the divergence goes with the square of the
+        difference of the sides' shares. Where text of the second side is Q and all other P, that is (Q - P) times the
+        difference of Q's share on the two sides; ``carried`` is the mean square of that over draws, over its square as
+        observed. With it (D - null mean) / (1 - carried) is the excess, and under the null, where both are the same on
+        average, only a change of scale.
+        """
+        return float((self._leverage(selection) ** 2).mean() / self._leverage(self.observed())[0] ** 2)
+
+    def _leverage(self, selection: Floats) -> Floats:
+        """Share of the second side's exchangeable tokens in the pseudo-current less in the pseudo-baseline, [P]."""
+        tokens = self.sizes[GROUPS:]
+        first, second = self._totals(selection)
+        drawn = tokens @ selection[GROUPS:]
+        in_first = self.sign_first * drawn if self.sign_first else tokens.sum()
+        return np.asarray((tokens.sum() + self.sign_second * drawn) / second - in_first / first)
+
+    def _totals(self, selection: Floats) -> tuple[Floats, Floats]:
+        """Tokens of the two pseudo-sides, [P] each."""
+        drawn = self.sizes @ selection
+        return self.fixed_first.sum() + self.sign_first * drawn, self.fixed_second.sum() + self.sign_second * drawn
+
+    def permuted(self, selection: Floats, workers: int = 1) -> dict[str, Floats]:
+        """The statistics [P] for each of P selections [2 GROUPS, P] of groups that the pseudo-baseline gets."""
+        tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
+        first, second = self._totals(selection)
+        scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
+        groups = np.concatenate([self.first.groups, self.second.groups])
+        fixed = self.fixed_first, self.fixed_second
+        return statistics_of(
+            exchange_sums(groups, fixed, (self.sign_first, self.sign_second), selection, scales, workers)
+        )
+
+
+def _effective(sizes: Floats) -> float:
+    """Kish's effective number of groups."""
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.any() else 0.0
+
+
+def statistics_of(sums: Floats) -> dict[str, Floats]:
+    """The six statistics of `permutation.STATISTICS`, [P] each, from the sums [SUMS, P] of `exchange_sums`."""
+    entropy_gap, absolute, hellinger, jeffreys, kullback = np.maximum(sums, 0.0)
+    jsd = entropy_gap / (2 * LN2)
+    return {
+        "jsd": jsd,
+        "jsd_root": np.sqrt(jsd),
+        "tvd": absolute / 2,
+        "hellinger": np.sqrt(hellinger / 2),
+        "psi": jeffreys,
+        "kl": kullback / LN2,
+    }
