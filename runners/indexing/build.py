@@ -65,7 +65,9 @@ def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
         UsageError: it has no such section, or one is not of that form.
     """
     embedding = loaded.spec.embedding
-    if embedding is None or not named:
+    if embedding is None:  # said before torch is looked for: installing it would not help
+        raise UsageError("the audit has no embedding section: it names a model and its units")
+    if not named:
         return loaded
     added = []
     for text in named:
