@@ -87,7 +87,7 @@ def test_verify_refuses_a_new_link_to_signed_shards(tmp_path: Path) -> None:
 
 
 def test_a_corpus_that_moved_is_asked_for(tmp_path: Path) -> None:
-    """Issue 16: `verify` after a move did not mention --corpus."""
+    """`verify` after a move did not mention --corpus."""
     world = sign_world(build_world(tmp_path / "world"))
     world.corpus.rename(tmp_path / "world" / "moved")
     with pytest.raises(VerificationError, match="name its folder with --corpus"):

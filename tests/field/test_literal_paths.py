@@ -1,4 +1,4 @@
-"""Issue 16, also seen: ``~`` worked in no path but the tokenizer's; ``data[1]/*.jsonl`` and ``{a,b}`` "match no file".
+"""Own trial: ``~`` worked in no path but the tokenizer's; ``data[1]/*.jsonl`` and ``{a,b}`` "match no file".
 
 Right: ``~`` is the home folder in every path of the spec, a component that exists as it is written is that file or
 folder, braces are expanded, and where nothing matches the message says what the signs stand for.

@@ -1,4 +1,4 @@
-"""Issue 16, kind "what was seen": an audit whose output lies inside the snapshot's folder must not read its own tables.
+"""Own trial: an audit whose output lies inside the snapshot's folder must not read its own tables.
 
 ``paths: [data]`` with ``output: data/runs`` listed the Parquet tables of the first run as shards of the second. Right:
 the audit's own folders are left out, and said to be; a snapshot that is the output folder itself is refused by name.
