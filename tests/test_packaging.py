@@ -69,7 +69,7 @@ def test_ci_script_can_be_run():
 @pytest.mark.slow
 def test_a_wheel_holds_every_module_and_template_and_no_tests(tmp_path):
     source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(".git", ".venv*", ".typing", "__pycache__", "*.egg-info", "build", ".*_cache")
+    ignored = shutil.ignore_patterns(".git", ".venv*", ".typing", "__pycache__", "*.egg-info", ".*_cache")
     shutil.copytree(ROOT, source, ignore=ignored)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path / "wheel", source], check=True

@@ -87,7 +87,11 @@ def write_index(
         vectors: a folder on the same disk whose .npy files become arrays of the index too, by moving them.
         more: makes the tables of `schemas.tables.embedding_tables` from the index as it is so far.
     """
-    name = moment.strftime("%Y%m%dT%H%M%SZ")
+    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+    name, number = stamp, 1
+    while (output / name).exists():  # two builds within a second
+        number += 1
+        name = f"{stamp}-{number}"
     staged = output / ".staging" / name
     shutil.rmtree(staged, ignore_errors=True)
     (staged / "arrays").mkdir(parents=True)

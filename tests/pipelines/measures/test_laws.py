@@ -153,7 +153,7 @@ def test_any_blocks_in_any_order_merged_in_any_way(  # type: ignore[no-untyped-d
 
 @pytest.mark.slow
 def test_real_documents_with_copies(tokenization: Tokenization, folder: Path) -> None:
-    documents = list(enumerate(corpora.with_duplicates(corpora.real_documents(0.1), share=0.3)))
+    documents = list(enumerate(corpora.with_duplicates(corpora.real_documents(0.4), share=0.3)))
     check(tokenization, documents, documents[::-1], [1, 9, 10, 40], True, folder)
 
 
