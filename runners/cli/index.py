@@ -71,12 +71,12 @@ def build(
     What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
     is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
-    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.indexing.build import with_directions
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     chosen = engine_of(**engine)
-    loaded = with_directions(dated(load_audit(audit, overrides)), directions)
+    loaded = with_directions(fill_dates(load_audit(audit, overrides)), directions)
     if dry_run:
         show_dry_run(loaded, chosen, as_json, index=True)
         return

@@ -149,14 +149,14 @@ def perform_audit(
         AuditError: the run failed for a reason that its message explains.
     """
     from corpus_audit.pipelines.progress.board import process_board
-    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.process.interrupts import Interrupts
     from corpus_audit.runners.process.logs import quiet_engine_logs
     from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
-    loaded = dated(loaded, day)
+    loaded = fill_dates(loaded, day)
     board = process_board()
     board.reset()
     reporter = ProgressReporter(board, sys.stderr, quiet)

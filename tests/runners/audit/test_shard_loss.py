@@ -31,7 +31,7 @@ def test_shards_without_rows_are_named(tmp_path: Path) -> None:
 def test_a_column_of_another_name_is_seen_in_the_message(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"content": "x", "n": 1}) + "\n" for _ in range(5)))
     text = nothing_counted(states_of([tmp_path / "a.jsonl"]))
-    assert "5 missing_text" in text and "begins with an object of the keys 'content', 'n'" in text
+    assert "5 missing_text" in text and "begins with an object with the keys 'content', 'n'" in text
 
 
 def test_a_hint_says_what_wrote_nan(tmp_path: Path) -> None:
