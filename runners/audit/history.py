@@ -30,10 +30,10 @@ def stage_trends(staged: StagedRun, facts: RunFile) -> None:
 
 def record_run(run_dir: Path) -> str:
     """Index a published run; returns what went wrong, or an empty string. Nothing that happens here fails a run."""
-    from corpus_audit.checks.history.history import record
+    from corpus_audit.checks.history.history import update_index
 
     try:
-        problems = record(run_dir.parent)
+        problems = update_index(run_dir.parent)
     except Exception as error:
         return f"the history was not brought up to date: {error}"
     return "; ".join(problems)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from corpus_audit.checks.history.references import EarlierRuns, gather
+from corpus_audit.checks.history.references import EarlierRuns, resolve_references
 from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
@@ -55,7 +55,7 @@ def judge_staged(
         StoreError: a table of the run cannot be read.
     """
     metrics = RunDirectory(staged.folder, facts).table("metrics")
-    references = gather(policy.policy, metrics, EarlierRuns(output, facts, policy.base, audit_base))
+    references = resolve_references(policy.policy, metrics, EarlierRuns(output, facts, policy.base, audit_base))
     results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
     (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
@@ -71,12 +71,12 @@ def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
         StoreError: a table of the run cannot be read.
     """
     metrics = run.table("metrics")
-    return judge(policy, metrics, run.facts, gather(policy.policy, metrics, _before(policy, run)), _today())
+    return judge(policy, metrics, run.facts, resolve_references(policy.policy, metrics, _before(policy, run)), _today())
 
 
 def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
     """What a policy compares the figures of a finished run with."""
-    return gather(policy.policy, run.table("metrics"), _before(policy, run))
+    return resolve_references(policy.policy, run.table("metrics"), _before(policy, run))
 
 
 def _today() -> date:

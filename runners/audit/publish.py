@@ -241,7 +241,7 @@ def add_metrics(staged: StagedRun, more: Iterable[pa.Table]) -> None:
 
 def write_report_and_facts(staged: StagedRun, facts: RunFile) -> None:
     """Render report.html and the outputs from what is staged; write run.json with the digest of every other file."""
-    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.context import load_context
     from corpus_audit.checks.outputs.formats import write_outputs
     from corpus_audit.checks.report.page.html import render_html
     from corpus_audit.checks.report.page.model import load_report
@@ -253,5 +253,5 @@ def write_report_and_facts(staged: StagedRun, facts: RunFile) -> None:
     write_facts()  # the report is made from a run directory, this one
     model = load_report(staged.folder)
     staged.add_text("report.html", render_html(model))
-    write_outputs(staged.folder, load_evidence(staged.folder, model))
+    write_outputs(staged.folder, load_context(staged.folder, model))
     write_facts()

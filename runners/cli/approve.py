@@ -15,7 +15,7 @@ from corpus_audit.runners.cli.signing import passphrase_from, passphrase_option,
 from corpus_audit.runners.cli.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.checks.signoff.approve import Pending
+    from corpus_audit.checks.signoff.approve import PendingSignoff
 
 
 @click.command(short_help="Sign a judged run, as its author or as an approver.")
@@ -46,7 +46,7 @@ def approve(
     The first to sign is the author, who makes the statement; everybody after signs the same bytes and approves. What is
     signed is shown before. A run that failed (exit code 1) or has no verdict (4) cannot be signed.
     """
-    from corpus_audit.checks.signoff.approve import VALID_DAYS, Words, open_pending, sign_pending, signing_key
+    from corpus_audit.checks.signoff.approve import VALID_DAYS, AuthorDecision, open_pending, sign_pending, signing_key
     from corpus_audit.checks.signoff.keys import load_key
     from corpus_audit.runners.cli.report import resolve_run
     from corpus_audit.runners.process.locks import OutputLock
@@ -65,14 +65,14 @@ def approve(
             click.confirm("Sign this?", abort=True, err=True)
         key = load_key(key_file, passphrase_from(passphrase_file, str(key_file)))
         said = use is not None or bool(limitations) or days is not None
-        words = Words(use or "", limitations, days or VALID_DAYS) if said else None
+        decision = AuthorDecision(use or "", limitations, days or VALID_DAYS) if said else None
         now = datetime.now(UTC)
         holder = signing_key(trust, key, now).holder
-        after = sign_pending(pending, key, now, words)
+        after = sign_pending(pending, key, now, decision)
     _tell(after, holder, as_json)
 
 
-def _shown(pending: Pending) -> Iterator[str]:
+def _shown(pending: PendingSignoff) -> Iterator[str]:
     """What somebody is about to sign, in lines of at most 80 columns."""
     import textwrap
 
@@ -82,7 +82,7 @@ def _shown(pending: Pending) -> Iterator[str]:
         yield from textwrap.wrap(safe_text(text, 600), 80, initial_indent=f"{label:11}", subsequent_indent=" " * 11)
 
 
-def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
+def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
     from corpus_audit.checks.text.wording import bound_text, figure
 
     signed, results = pending.measured, pending.results
@@ -113,7 +113,7 @@ def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
             yield "Limit", limitation
 
 
-def _tell(after: Pending, holder: str, as_json: bool) -> None:
+def _tell(after: PendingSignoff, holder: str, as_json: bool) -> None:
     assert after.statement is not None
     author = after.statement.predicate.decision.author
     plan_file = after.plan_file

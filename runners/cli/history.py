@@ -106,15 +106,15 @@ def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
 
 
 def _series(known: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
-    from corpus_audit.checks.history.terminal import render_series, unknown
+    from corpus_audit.checks.history.terminal import render_series, unknown_name
     from corpus_audit.schemas.errors import UsageError
 
     points = known.series(metric, slice_)
     if not points:
         metrics = known.metrics()
         if metric not in metrics:
-            raise UsageError(unknown("metric", metric, metrics))
-        raise UsageError(f"{metric}: {unknown('slice', slice_, known.slices(metric))}")
+            raise UsageError(unknown_name("metric", metric, metrics))
+        raise UsageError(f"{metric}: {unknown_name('slice', slice_, known.slices(metric))}")
     shown = points[-last:]
     if as_json:
         figures = ("value", "low", "high", "n", "unit")

@@ -105,10 +105,10 @@ def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:
         return render_html(load_report(run_dir))
     from dataclasses import replace
 
-    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.context import load_context
     from corpus_audit.checks.outputs.formats import FORMATS
 
-    evidence = load_evidence(run_dir)
+    evidence = load_context(run_dir)
     return FORMATS[kind].render(evidence if policy_path is None else replace(evidence, policy_path=policy_path))
 
 

@@ -62,7 +62,7 @@ def verify(
     """
     import os
 
-    from corpus_audit.checks.signoff import Asked
+    from corpus_audit.checks.signoff import VerifyOptions
     from corpus_audit.checks.signoff import verify as verify_signoff
     from corpus_audit.schemas.errors import UsageError, VerificationError
     from corpus_audit.schemas.run.signoff import Refusal, read_plan
@@ -77,7 +77,7 @@ def verify(
             plan = None if plan_file is None else read_plan(plan_file.read_bytes())
         except OSError as error:
             raise VerificationError(Refusal.PLAN_UNREADABLE, f"cannot read {plan_file}: {error.strerror}") from None
-        asked = Asked(
+        options = VerifyOptions(
             sample=sample,
             detached=detached,
             head=head,
@@ -89,7 +89,7 @@ def verify(
         )
         with _Hashing(quiet) as hashing:
             session.leaving = hashing.stop
-            verified = verify_signoff(path, trust, asked, starting=hashing.begin)
+            verified = verify_signoff(path, trust, options, starting=hashing.begin)
     except VerificationError as error:
         return _refused(path, error, as_json)
     with presentation(session, f"the sign-off of {verified.statement.predicate.measured.run} is VERIFIED"):

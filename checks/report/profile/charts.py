@@ -7,10 +7,11 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from corpus_audit.checks.report.charts.svg import Chart, Part, attribute, element, percent, share_axis
+from corpus_audit.checks.report.charts.svg import BarPart, Chart, attribute, element, percent, share_axis
 from corpus_audit.checks.report.profile.labels import duplicate_label, length_label, share_label
 from corpus_audit.checks.report.profile.records import DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.schemas.run.run_file import RunCoverage
 
 
@@ -120,17 +121,17 @@ def dead_letters(rows: Sequence[OutcomeRow]) -> Markup:
     return chart.markup()
 
 
-def coverage_parts(of: RunCoverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
+def coverage_parts(coverage: RunCoverage) -> tuple[tuple[str, tuple[BarPart, ...]], ...]:
     """What became of shards and of rows: counted, left out on purpose, lost."""
     shards = (
-        Part("read now", of.shards_read, "part"),
-        Part("read in an earlier run", of.shards_cached, "part cached"),
-        Part("not in the sample", of.shards_not_sampled, "part left"),
-        Part("in error", of.shards_error, "part lost"),
+        BarPart("read now", coverage.shards_read, "part"),
+        BarPart("read in an earlier run", coverage.shards_cached, "part cached"),
+        BarPart("not in the sample", coverage.shards_not_sampled, "part left"),
+        BarPart("in error", coverage.shards_error, "part lost"),
     )
     rows = (
-        Part("documents", of.documents, "part"),
-        Part("filtered", of.filtered, "part left"),
-        Part("dead letters", of.dead_letters, "part lost"),
+        BarPart(agree(coverage.documents, "document", "documents"), coverage.documents, "part"),
+        BarPart("filtered", coverage.filtered, "part left"),
+        BarPart(agree(coverage.dead_letters, "dead letter", "dead letters"), coverage.dead_letters, "part lost"),
     )
     return ("Shards", shards), ("Rows", rows)
