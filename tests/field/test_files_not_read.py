@@ -139,7 +139,7 @@ def test_a_run_has_no_verdict_until_they_are_ignored(tmp_path: Path) -> None:
         ("part-1.jsonl.xz", "unknown_format", True),
     ]
     page = (first.folder / "report.html").read_text(encoding="utf-8")
-    assert "part-1.jsonl.xz" in page and "2 more files were seen and not read" in page
+    assert "part-1.jsonl.xz" in page and "2 other files were seen but not read" in page
     content = json.loads(spec.read_text())
     content["snapshot"]["ignore"] = ["*.xz"]
     spec.write_text(json.dumps(content))

@@ -149,4 +149,4 @@ def test_a_band_of_too_few_runs_is_none(output: Path) -> None:
     one = found(output, {"kind": "band", "compare": "spread", "runs": 20, "minimum_runs": 8})
     assert one.reason == "7 comparable earlier runs have the figure; the band needs 8."
     few = found(output, {"kind": "band", "compare": "spread", "runs": 20}, before=DAYS[3])
-    assert few.reason.startswith("3 comparable runs")
+    assert few.reason.startswith("3 comparable earlier runs")

@@ -301,7 +301,7 @@ def test_what_is_said_of_the_snapshot_reaches_the_run_and_its_report(corpus):
     facts = json.loads((outcome.run_dir / "run.json").read_text())
     assert facts["embedding"]["index"] == built.folder.name
     page = (outcome.run_dir / "report.html").read_text()
-    assert "What a model makes of it" in page and "projection-all" in page and "held" in page
+    assert "The corpus as a model sees it" in page and "projection-all" in page and "held" in page
 
 
 @pytest.mark.parametrize(
