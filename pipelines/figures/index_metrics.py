@@ -1,6 +1,6 @@
-"""What an activation index says of its snapshot as figures that a policy can judge, in the schema METRICS.
+"""Metrics of an activation index: figures about its snapshot that a policy can judge, in the schema METRICS.
 
-The tables of `schemas.tables.embedding_tables` are all that is needed: no model, and nothing of the index itself.
+They are read from the tables of `schemas.tables.embedding_tables`; neither the model nor the index itself is needed.
 """
 
 from __future__ import annotations

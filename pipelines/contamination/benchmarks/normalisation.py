@@ -1,6 +1,8 @@
-"""What each code point counts as when texts are compared, after GPT-3: lower-case, without punctuation (Brown et al.
-2020, appendix C). All word rules share it, so that one scan serves them. Before that, texts are brought into
-Normalization Form C (`normal_form`), for the rule on tokens too."""
+"""The code point that each code point counts as when texts are compared: lower-case, without punctuation, as for GPT-3.
+
+Brown et al. (2020, appendix C). All rules on words share it, so that one scan serves them. Before that, texts are
+converted to Normalization Form C (`normal_form`), for the rule on tokens too.
+"""
 
 from __future__ import annotations
 

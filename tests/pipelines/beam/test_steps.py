@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced
+from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced_order
 from corpus_audit.pipelines.counting.job import SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.domains import Domains
@@ -25,7 +25,7 @@ from tests.pipelines.making import job_of, spec_of
 
 def loads(weights: list[int], workers: int) -> list[int]:
     """What each worker gets who takes every ``workers``-th element."""
-    order = balanced(weights, workers)
+    order = balanced_order(weights, workers)
     assert sorted(order) == list(range(len(weights)))
     return [sum(weights[position] for position in order[worker::workers]) for worker in range(workers)]
 
@@ -60,7 +60,7 @@ def test_even_deals(weights: list[int], workers: int, expected: list[int]) -> No
 
 
 def test_one_worker_keeps_the_order() -> None:
-    assert balanced([1, 5, 2], 1) == [0, 1, 2]
+    assert balanced_order([1, 5, 2], 1) == [0, 1, 2]
 
 
 def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -80,7 +80,7 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
     count = pickle.loads(pickle.dumps(CountSplits(job)))
     counted: list[int] = []
     for index, one in planned.items():
-        for split, names in one.todo:
+        for split, names in one.pending:
             task = SplitTask(index, one.plan.shard, one.plan.sha256, split, names)
             ((key, result),) = count.process(task)
             assert (key, result.error) == (index, None)

@@ -10,7 +10,7 @@ import pytest
 
 from corpus_audit.pipelines.contamination import scan as scan_module
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.copies import COPIES
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.contamination.measure import Contamination
@@ -50,7 +50,7 @@ def checked(
     measure: Contamination, quiz: Benchmark, tokenization: Tokenization, passages: list[str]
 ) -> tuple[dict[str, float], bool]:
     """(recall by rule, whether the self-check holds)."""
-    planted = plant(measure, [quiz], tokenization, 40, passages)
+    planted = plant_canaries(measure, [quiz], tokenization, 40, passages)
     tables = contamination_tables(SPEC, measure.scanner.index, measure.empty(), planted)
     for row in tables["contamination_copies"].to_pylist():
         assert row["canaries"] or row["reason"], row
@@ -73,8 +73,8 @@ def pages_planted(
         return scan(text, *rest)
 
     monkeypatch.setattr(measure.scanner, "scan", kept)
-    plant(measure, [quiz], tokenization, 40, passages)
-    sizes = [len(planted.texts) for planted in plant(measure, [quiz], tokenization, 40, passages)]
+    plant_canaries(measure, [quiz], tokenization, 40, passages)
+    sizes = [len(planted.texts) for planted in plant_canaries(measure, [quiz], tokenization, 40, passages)]
     first = sum(sizes[: [copy.quoted for copy in COPIES].index(True)])
     return seen[first : first + sizes[[copy.quoted for copy in COPIES].index(True)]]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.contamination import measure as contamination
 from corpus_audit.pipelines.contamination.decoys import Decoy
-from corpus_audit.pipelines.contamination.measure import Contamination, value_of
+from corpus_audit.pipelines.contamination.measure import Contamination, value_of_rank
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Accumulator, merge_files
@@ -131,7 +131,7 @@ def test_the_kept_documents_are_the_best(measure: Contamination, tokenization: T
     texts = [" ".join(words[: 10 + 3 * i]) for i in range(6)]
     pages = pages_of(measure, tokenization, [*texts, texts[5], texts[4]], ["web"] * 7 + ["books"])
     table = measure.merge([measure.count(pages)]).tables["matches"]  # type: ignore[arg-type]
-    assert value_of(table.columns["rank"]).tolist() == [25, 22, 19]
+    assert value_of_rank(table.columns["rank"]).tolist() == [25, 22, 19]
     assert table.columns["documents"].tolist() == [2, 2, 1]
 
 

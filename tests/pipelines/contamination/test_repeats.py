@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.contamination.evidence import Evidence, spans_of
+from corpus_audit.pipelines.contamination.evidence import TextEvidence, spans_of
 from corpus_audit.pipelines.contamination.grams import SHARED_TEXTS
-from corpus_audit.pipelines.contamination.rules import RULES, judge
+from corpus_audit.pipelines.contamination.rules import RULES, evaluate_rule
 from corpus_audit.pipelines.kernels.contamination.scan import REPEATS
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from tests.pipelines.contamination import oracle
@@ -144,7 +144,7 @@ def test_a_copy_is_found_whatever_stands_before_it(
     page = "\n\n".join([*map(joined, case.pages), text, *map(joined, case.pages)])
     evidence = evidence_of(measure, tokenization, [page])
     for rule in RULES.values():
-        judged = judge(rule, evidence, None, np.ones(1))
+        judged = evaluate_rule(rule, evidence, None, np.ones(1))
         assert judged.contaminated[0] == judged.testable[0], rule.name
 
 
@@ -165,8 +165,8 @@ def test_pieces_of_several_places_are_no_long_match(tokenization: Tokenization, 
     page = f"{joined(words[13:])} and {joined(words[:20])}"
     measure = measure_of(tokenization, folder, benchmark(joined(words)))
     partial = counted(measure, pages_of(measure, tokenization, [page]))
-    evidence = Evidence(measure.scanner.index, partial)
-    assert evidence.one_document(None).tolist() == [40]
+    evidence = TextEvidence(measure.scanner.index, partial)
+    assert evidence.best_document_words(None).tolist() == [40]
     assert evidence.longest_words().tolist() == [27]
     assert spans_of(partial.tables["matches"].columns["spans"])[1].tolist() == [0, 33]
 

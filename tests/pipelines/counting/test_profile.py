@@ -173,7 +173,7 @@ def test_pieces_are_cut_between_hashes() -> None:
     table = CountTable(HASHES, {"high": high, "low": high, **columns})
     for step in range(1, 9):
         chunks = iter([table.slice(at, min(at + step, 8)) for at in range(0, 8, step)])
-        cut = [piece.columns["high"].tolist() for piece in profile._whole_keys(chunks)]
+        cut = [piece.columns["high"].tolist() for piece in profile._cut_between_keys(chunks)]
         assert functools.reduce(operator.iadd, cut, []) == high.tolist()
         assert all(first[-1] != second[0] for first, second in pairwise(cut))
-    assert list(profile._whole_keys(iter([]))) == []
+    assert list(profile._cut_between_keys(iter([]))) == []

@@ -247,7 +247,7 @@ def test_cluster_groups_and_splits_change_the_method_and_not_the_share():
     made = corpus()
     domains = made.domains()
     groups = made.cells("group", made.cluster)
-    sampling = published.SplitTotals(made.cells("split", made.split), read=4, planned=16)
+    sampling = published.SampledSplits(made.cells("split", made.split), read=4, planned=16)
     plain = published.proportions(domains)
     for table, label in (
         (published.proportions(domains, groups), "Korn-Graubard, 1024 random groups"),

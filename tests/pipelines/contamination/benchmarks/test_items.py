@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.contamination.benchmarks.items import Item, digest_of, read_benchmark
-from corpus_audit.pipelines.contamination.index import build_index, load_index
-from corpus_audit.pipelines.contamination.scan import Scanner
+from corpus_audit.pipelines.contamination.benchmarks.items import Item, benchmarks_digest, read_benchmark
+from corpus_audit.pipelines.contamination.index import build_index
+from corpus_audit.pipelines.contamination.index_file import load_index
+from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from corpus_audit.schemas.errors import NoVerdictError, StoreError
 from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec, ContaminationSpec
@@ -102,9 +103,9 @@ def test_a_benchmark_without_items_is_an_error(tmp_path: Path) -> None:
 
 def test_the_digest_tells_every_field() -> None:
     one = benchmark(("a", "b"))
-    assert digest_of([one]) == digest_of([benchmark(("a", "b"))])
+    assert benchmarks_digest([one]) == benchmarks_digest([benchmark(("a", "b"))])
     others = [benchmark(("ab", "")), benchmark("a"), benchmark(("a", "b"), name="other"), benchmark(("a", "b"), "c")]
-    assert len({digest_of([each]) for each in [one, *others]}) == 5
+    assert len({benchmarks_digest([each]) for each in [one, *others]}) == 5
 
 
 def test_the_index_is_kept_and_guarded(tokenization: Tokenization, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_the_index_is_kept_and_guarded(tokenization: Tokenization, tmp_path: Pat
     index = load_index(path)
     assert (index.names, index.size, index.item_ids.to_pylist()) == (("quiz",), 3, ["quiz-0", "quiz-1", "quiz-2"])
     assert np.diff(index.texts.starts).tolist() == [12, 0, 1]
-    copy = pickle.loads(pickle.dumps(Scanner(path)))
+    copy = pickle.loads(pickle.dumps(BenchmarkScanner(path)))
     assert copy.index.digest == path.stem == copy.digest
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
