@@ -55,8 +55,8 @@ def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
         )
         info = response.info
 
-    def service(given: str, reported: endpoints_pb2.ApiServiceDescriptor) -> str:
-        return str(text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=given or reported.url)))
+    def service(argument: str, reported: endpoints_pb2.ApiServiceDescriptor) -> str:
+        return str(text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=argument or reported.url)))
 
     return {
         "WORKER_ID": options.id,

@@ -55,8 +55,8 @@ def _rows_by_text(table: CountTable, texts: int) -> np.ndarray:
 
 def _match_rows(evidence: TextEvidence, table: CountTable, rows: np.ndarray, items: np.ndarray, unit: str) -> pa.Table:
     index, columns = evidence.index, table.columns
-    taken = pa.array(rows)
-    ids = columns["id"].take(taken).cast(pa.string())
+    indices = pa.array(rows)
+    ids = columns["id"].take(indices).cast(pa.string())
     hashes = digests(columns["high"][rows], columns["low"][rows])
     names = pa.array(evidence.partial.names, pa.string())
     nulls = pa.nulls(len(rows), pa.int64())
@@ -106,7 +106,10 @@ def domains_table(evidence: TextEvidence, limit: int) -> pa.Table:
 
 
 def _by_domain(evidence: TextEvidence, benchmark: int, limit: int) -> tuple[np.ndarray, ...]:
-    """(documents, 8-grams, 13-grams, items), int64 [domains] each."""
+    """(documents, 8-grams, 13-grams, items), int64 [domains] each: those of a benchmark that occur in each domain.
+
+    An item counts if one of its 13-grams occurs there that at most ``limit`` documents of the corpus contain.
+    """
     index, size = evidence.index, len(evidence.partial.names)
     grams, shared = evidence.partial.tables["grams"], evidence.partial.tables["documents"]
     documents = np.zeros(size, np.int64)
@@ -133,13 +136,12 @@ def _by_domain(evidence: TextEvidence, benchmark: int, limit: int) -> tuple[np.n
         if first == 0:
             continue
         selected = selected[evidence.documents[gram[selected] + first] <= limit]
-        counts_a_gram = bounds[gram[selected] + 1] - bounds[gram[selected]]
-        ends = np.cumsum(counts_a_gram)
-        index = np.arange(counts_a_gram.sum()) + np.repeat(
-            bounds[gram[selected]] - (ends - counts_a_gram), counts_a_gram
-        )
-        text = np.searchsorted(starts, positions[index], side="right") - 1
-        leaked = np.unique(np.repeat(grams.columns["domain"][selected], counts_a_gram) << 32 | text)
+        # A row (13-gram, domain) becomes one for each position of the 13-gram in the benchmark's texts.
+        repeats = bounds[gram[selected] + 1] - bounds[gram[selected]]
+        ends = np.cumsum(repeats)
+        row = np.arange(repeats.sum()) + np.repeat(bounds[gram[selected]] - (ends - repeats), repeats)
+        text = np.searchsorted(starts, positions[row], side="right") - 1
+        leaked = np.unique(np.repeat(grams.columns["domain"][selected], repeats) << 32 | text)
         items_of_text = np.bincount(texts, minlength=index.size)  # a benchmark may have an item twice
         np.add.at(items, leaked >> 32, items_of_text[leaked & (2**32 - 1)])
     return *counts, items

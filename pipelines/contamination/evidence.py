@@ -94,6 +94,7 @@ class TextEvidence:
         position = table.columns["place"].astype(np.int64)
         counts = self.tokens_in_corpus(limit)[position] if len(position) else np.empty(0, bool)
         position, length = position[counts], value_of_rank(table.columns["rank"])[counts]
+        # +1 where a match begins and -1 behind its end: the running sum is the number of matches over each token.
         change = np.zeros(len(self.index.texts.tokens) + 1, np.int64)
         np.add.at(change, position, 1)
         np.add.at(change, position + length, -1)

@@ -58,11 +58,12 @@ def build_posting(hashes: np.ndarray, starts: np.ndarray, length: int, *, by_pos
         hashes: uint64 [P] of words or tokens.
         starts: int64 [X + 1], offsets of the texts in ``hashes``.
         length: n.
-        places: whether postings are the positions where a gram begins, instead of the texts that have it.
+        by_position: whether postings are the positions where a gram begins, instead of the texts that have it.
     """
     values, valid = grams(hashes, starts, length)
     positions = np.flatnonzero(valid)
     keys = _distinct(values[positions])
+    # Numbering the n-grams needs the hashes and their directory only; the postings follow from the numbers.
     lookup = build_lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
     grams_at = np.empty(len(positions), np.int64)
     find_all(lookup.keys, lookup.directory, lookup.directory_shift, values[positions], grams_at)
@@ -88,11 +89,14 @@ def _distinct(values: np.ndarray) -> np.ndarray:
 def _is_posted(
     gram: np.ndarray, position: np.ndarray, text: np.ndarray, within: np.ndarray, grams: int, by_position: bool
 ) -> np.ndarray:
-    """bool [N]: whether the n-gram at a place leads to it; see `SHARED_TEXTS`. ``within`` counts places from the text's
-    first."""
+    """Whether each of N n-grams is posted for its text or position, bool [N]; see `SHARED_TEXTS`.
+
+    ``gram``, ``position`` and ``text`` are int64 [N]; ``within`` is the position within the text.
+    """
     users = gram if by_position else _distinct(gram << 32 | text) >> 32
     shared = np.bincount(users, minlength=grams)[gram]
     posted: np.ndarray = shared <= SHARED_TEXTS
+    # By windows first, then by texts: a group without a posted n-gram gets the first of those that fewest texts have.
     for group, max_texts in ((text << 32 | within // WINDOW, SHARED_PASSAGE), (text, len(gram))):
         new = np.ones(len(group), bool)
         new[1:] = group[1:] != group[:-1]

@@ -233,6 +233,8 @@ def _best_documents(spec: TableSpec, pairs: np.ndarray, block: DocumentColumns) 
 
 def _documents(index: BenchmarkIndex, hits: Hits, block: DocumentColumns) -> CountTable:
     """Documents by benchmark and domain; a text of several benchmarks counts for each, a document once a benchmark."""
+    # A pair (document, text) becomes one a benchmark that has the text: ``first`` are the offsets of each text's
+    # benchmarks. The key (document, benchmark) is unique, however many texts of the benchmark the document matches.
     order = np.argsort(index.item_texts, kind="stable")
     texts, benchmarks = index.item_texts[order], index.item_benchmarks[order]
     first = np.searchsorted(texts, np.arange(index.size + 1))

@@ -51,9 +51,9 @@ class ContaminationRule:
     longest: Callable[[TextEvidence], Integers]
 
 
-def share(part: np.ndarray, whole: np.ndarray) -> Floats:
-    """part / whole, 0 where whole is 0."""
-    return np.asarray(part / np.maximum(whole, 1), np.float64)
+def share(part: np.ndarray, total: np.ndarray) -> Floats:
+    """part / total, 0 where total is 0."""
+    return np.asarray(part / np.maximum(total, 1), np.float64)
 
 
 def idf_required(words: np.ndarray) -> Floats:

@@ -122,6 +122,7 @@ class FacetListing:
             )
             if pending is not None:
                 columns = tuple(np.concatenate(pair) for pair in zip(pending, columns, strict=True))
+            # Rows of the last hash may go on in the next chunk, and a cluster must be counted once a row.
             last = int(np.searchsorted(columns[0], columns[0][-1], side="left"))
             pending = tuple(column[last:] for column in columns)
             _count_distinct(tuple(column[:last] for column in columns), counts)

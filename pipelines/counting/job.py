@@ -287,6 +287,7 @@ class Job:
         for name in planned.missing:
             sources = [self.path_of(name, shard, sha256, split) for split in planned.sampled]
             target = self.path_of(name, shard, sha256)
+            # A rename is enough for one split; it is atomic, so a reader sees the whole partial or none.
             if len(sources) == 1:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if sources[0].exists():  # else another run with the same store was faster

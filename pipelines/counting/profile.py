@@ -288,6 +288,7 @@ def _cut_between_keys(chunks: Iterator[CountTable]) -> Iterator[CountTable]:
     for chunk in chunks:
         if pending is not None:
             chunk = count_tables.concatenate([pending, chunk])
+        # Rows of the last hash may go on in the next chunk.
         high = chunk.columns["high"]
         last = int(np.searchsorted(high, high[-1], side="left"))
         pending = chunk.slice(last, len(chunk))

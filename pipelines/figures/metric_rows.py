@@ -66,9 +66,9 @@ def exact_rows(metric: str, slices: Sequence[str], value: npt.ArrayLike, n: npt.
     return metric_rows(metric, slices, value, n, value, value, unit)
 
 
-def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
-    """part / whole, NaN where whole is 0."""
-    denominator = np.asarray(whole, dtype=np.float64)
+def ratio(part: npt.ArrayLike, total: npt.ArrayLike) -> Floats:
+    """part / total, NaN where total is 0."""
+    denominator = np.asarray(total, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, np.asarray(part, dtype=np.float64) / denominator, np.nan)
 

@@ -45,21 +45,24 @@ def _share(
 
 
 DECLARATIONS = (
-    _share("coverage_shards", "shards that were read, of all", ALL, "fact"),
-    _share("coverage_splits", "splits that were read, of all", ALL, "fact"),
-    _share("coverage_rows", "rows whose outcome is known, of all", ALL, "fact"),
+    _share("coverage_shards", "share of the shards that were read", ALL, "fact"),
+    _share("coverage_splits", "share of the splits that were read", ALL, "fact"),
+    _share("coverage_rows", "share of the rows whose outcome is known", ALL, "fact"),
     *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact") for unit in _TOTALS),
     MetricDeclaration(
         "verified_documents", "documents whose token ids the reference tokenizer confirmed", "documents", ALL, "fact"
     ),
-    _share("dead_letter_share", "rows that could not be used, of all", "reasons", "fact"),
-    _share("filtered_share", "rows that a filter dropped, of all", "reasons", "fact"),
+    _share("dead_letter_share", "share of the rows that could not be counted", "reasons", "fact"),
+    _share("filtered_share", "share of the rows that a filter dropped", "reasons", "fact"),
     *(_share(f"domain_share_{unit}", f"share of the {unit}", "facets") for unit in _UNITS),
     *(
-        _share(f"domain_share_difference_{unit}", f"share of the {unit} less the intended one", "facets")
+        _share(f"domain_share_difference_{unit}", f"share of the {unit} minus the intended share", "facets")
         for unit in _UNITS
     ),
-    *(_share(f"mixture_tvd_{unit}", f"distance of the mix from the intended one, in {unit}", ALL) for unit in _UNITS),
+    *(
+        _share(f"mixture_tvd_{unit}", f"total variation distance from the intended mixture, in {unit}", ALL)
+        for unit in _UNITS
+    ),
     *(
         MetricDeclaration(
             f"length_{quantile}_{unit}",
@@ -76,9 +79,13 @@ DECLARATIONS = (
     _share("duplicate_share_tokens", "tokens that repeat a text of their domain", "domains"),
     _share("across_share_documents", "documents whose text is in another domain too", "domains", "fact"),
     _share("across_share_tokens", "tokens whose text is in another domain too", "domains", "fact"),
-    _share("vocabulary_coverage", "token ids that occur, of the vocabulary", "domains", "fact"),
+    _share("vocabulary_coverage", "share of the vocabulary's token ids that occur", "domains", "fact"),
     MetricDeclaration(
-        "effective_vocabulary", "two to the entropy of the token distribution", "token ids", "domains", "interval"
+        "effective_vocabulary",
+        "two to the power of the entropy (bits) of the token distribution",
+        "token ids",
+        "domains",
+        "interval",
     ),
 )
 """Every metric of this module."""
@@ -148,8 +155,8 @@ def _coverage(shards: pa.Table) -> list[pa.Table]:
         "rows": (accounted, column_sum(shards, "rows")),
     }
     return [
-        exact_rows(f"coverage_{name}", [ALL], ratio([part], [whole]), [whole], "share")
-        for name, (part, whole) in parts.items()
+        exact_rows(f"coverage_{name}", [ALL], ratio([part], [total]), [total], "share")
+        for name, (part, total) in parts.items()
     ]
 
 

@@ -111,7 +111,7 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         )
     for part, path, missing in (("an answer", spec.answer, unanswered), ("an id", spec.id, unnamed)):
         if path is not None and missing == len(items):
-            raise NoVerdictError(f"benchmark {spec.name!r}: none of its {missing:,} items has {part} in field {path!r}")
+            raise NoVerdictError(f"benchmark {spec.name!r}: no item has {part} in field {path!r} (items: {missing:,})")
     counts = {
         "an id that occurs before": repeated_ids,
         "the text of an item before it": len(items) - len({(item.prompt, item.answer) for item in items}),

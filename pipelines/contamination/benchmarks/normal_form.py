@@ -72,6 +72,7 @@ def canonical_texts(text: pa.LargeStringArray) -> tuple[pa.LargeStringArray, np.
     if not len(changed):
         return text, changed
     texts = dict(zip(rows.tolist(), after, strict=True))
+    # Runs of unchanged texts are slices of the input, which cost nothing; only changed texts are new arrays.
     parts: list[pa.Array] = []
     copied = 0
     for row in changed.tolist():

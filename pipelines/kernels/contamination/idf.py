@@ -33,6 +33,7 @@ def idf_overlap(hashes, low, high, texts, start, stop):
     size = 16
     while size < 2 * count:
         size *= 2
+    # At most half full, which keeps linear probing short; 0 marks a free slot.
     table = np.zeros(size, np.uint64)
     h = np.uint64(0)
     for i in range(low, high):

@@ -123,9 +123,8 @@ def _longest_frequent_run(
                     j = positions[h]
                     h = np.int64(following[h])
                     run_first, length = _run_at(hashes, n, text_hashes, size, j, m)
-                    if length > longest or (
-                        length == longest and (run_first < first or (run_first == first and j - m > origin))
-                    ):
+                    earlier = run_first < first or (run_first == first and j - m > origin)
+                    if length > longest or (length == longest and earlier):
                         first, longest, origin = run_first, length, j - m
                     # No run of this range is longer, or begins before this one and is as long.
                     exhausted = length == longest_possible

@@ -17,6 +17,7 @@ def _covered(counts, starts, texts, span_starts, spans, gram, covered):
             for k in range(position, position + spans[s + 1]):
                 if not counts[first + k]:
                     continue
+                # Only the words behind those that earlier n-grams cover: n-grams overlap.
                 total += k + gram - max(k, covered_to)
                 covered_to = k + gram
             position += spans[s + 1]

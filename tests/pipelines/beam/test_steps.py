@@ -75,17 +75,19 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
         ((key, planned[index]),) = plan.process(PlanTask(index, shard, None))
         assert key == index
     known = replace(planned[0].plan, digest_computed=False)
-    assert [one for _, one in plan.process(PlanTask(0, shards[0], known))] == [replace(planned[0], plan=known)]
+    assert [shard_plan for _, shard_plan in plan.process(PlanTask(0, shards[0], known))] == [
+        replace(planned[0], plan=known)
+    ]
 
     count = pickle.loads(pickle.dumps(CountSplits(job)))
     counted: list[int] = []
-    for index, one in planned.items():
-        for split, names in one.pending:
-            task = SplitTask(index, one.plan.shard, one.plan.sha256, split, names)
+    for index, shard_plan in planned.items():
+        for split, names in shard_plan.pending:
+            task = SplitTask(index, shard_plan.plan.shard, shard_plan.plan.sha256, split, names)
             ((key, result),) = count.process(task)
             assert (key, result.error) == (index, None)
             counted.append(result.documents)
-        job.compact(one)
+        job.compact(shard_plan)
     assert sum(counted) == 40
 
     measure = Domains()

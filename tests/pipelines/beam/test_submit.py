@@ -11,8 +11,8 @@ OURS = "corpus_audit.schemas.errors"
 
 
 def test_an_error_of_ours_keeps_its_type_and_message() -> None:
-    told = f"{JAVA}{PYTHON}{OURS}.TokenizerMismatchError: ids differ [while running 'Count']\n\tat e.F"
-    error = job_error(told)
+    message = f"{JAVA}{PYTHON}{OURS}.TokenizerMismatchError: ids differ [while running 'Count']\n\tat e.F"
+    error = job_error(message)
     assert type(error) is TokenizerMismatchError
     assert str(error) == "ids differ"
     assert error.exit_code is ExitCode.NO_VERDICT
@@ -28,8 +28,8 @@ def test_another_error_of_python_is_named() -> None:
 
 
 def test_of_java_the_last_cause_is_named() -> None:
-    told = (
+    message = (
         f"{JAVA}Caused by: a.B: outer\n\tat x\nCaused by: java.io.IOException: Insufficient number of network buffers\n"
     )
-    assert "java.io.IOException: Insufficient number of network buffers" in str(job_error(told))
+    assert "java.io.IOException: Insufficient number of network buffers" in str(job_error(message))
     assert "no reason given" in str(job_error(""))

@@ -72,11 +72,11 @@ def pieces(text: str, lengths: Iterable[int]) -> Iterator[str]:
 
 def benchmark(*items: str | tuple[str, str], name: str = "quiz") -> Benchmark:
     """Prompts, or pairs of prompt and answer."""
-    made = [
+    numbered = [
         Item(f"{name}-{i}", item) if isinstance(item, str) else Item(f"{name}-{i}", *item)
         for i, item in enumerate(items)
     ]
-    return Benchmark(name, tuple(made), len(made))
+    return Benchmark(name, tuple(numbered), len(numbered))
 
 
 def measure_of(

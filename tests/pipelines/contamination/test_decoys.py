@@ -39,9 +39,9 @@ def test_the_choice_is_of_contents(count: int, seed: int) -> None:
         patch.setattr(decoys, "LEAST_SPLITS", 5)
         patch.setattr(decoys, "LEAST_BYTES", 100)
         splits = splits_of(count, 17)
-        chosen = {splits[at] for at in select_decoy_splits(splits)}
+        selected = {splits[at] for at in select_decoy_splits(splits)}
         shuffled = random.Random(seed).sample(splits * 2, 2 * count)
         twice = [shuffled[at] for at in select_decoy_splits(shuffled)]
         assert all(twice.count(split) == 2 for split in twice)
         more = [*splits, ("f" * 64, 0, 17, 17)]
-        assert {more[at] for at in select_decoy_splits(more)} - chosen <= {more[-1]}
+        assert {more[at] for at in select_decoy_splits(more)} - selected <= {more[-1]}

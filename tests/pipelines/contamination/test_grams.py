@@ -44,15 +44,15 @@ def led_to(posting: Posting, gram: int) -> list[int]:
 
 @FAST
 @given(NUMBERS, NUMBERS)
-def test_what_is_there_is_found_and_nothing_else(held: list[int], others: list[int]) -> None:
-    keys = np.array(sorted(set(held)), np.uint64)
+def test_what_is_there_is_found_and_nothing_else(present: list[int], others: list[int]) -> None:
+    keys = np.array(sorted(set(present)), np.uint64)
     grams = build_lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
     assert all(in_filter(grams.filter, key, grams.filter_shift) for key in keys)
-    wanted = np.array([*held, *others], np.uint64)
-    found = np.empty(len(wanted), np.int64)
-    find_all(grams.keys, grams.directory, grams.directory_shift, wanted, found)
+    hashes = np.array([*present, *others], np.uint64)
+    numbers = np.empty(len(hashes), np.int64)
+    find_all(grams.keys, grams.directory, grams.directory_shift, hashes, numbers)
     index_of = {key: index for index, key in enumerate(keys.tolist())}
-    assert found.tolist() == [index_of.get(number, -1) for number in wanted.tolist()]
+    assert numbers.tolist() == [index_of.get(number, -1) for number in hashes.tolist()]
 
 
 @FAST

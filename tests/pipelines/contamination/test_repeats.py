@@ -50,8 +50,8 @@ def cases(draw: st.DrawFn) -> Case:
             piece = prompt + answer
             start = draw(st.sampled_from([0, 0, draw(st.integers(0, len(piece)))]))
             piece = piece[start : start + draw(st.sampled_from([9, 14, 99]))]
-            for place in draw(st.lists(st.integers(0, 60), max_size=2)):
-                piece[place : place + 1] = draw(st.sampled_from([["zz"], ["other", "words"]]))
+            for position in draw(st.lists(st.integers(0, 60), max_size=2)):
+                piece[position : position + 1] = draw(st.sampled_from([["zz"], ["other", "words"]]))
             page += draw(st.sampled_from([[], [f"f{i}" for i in range(draw(st.integers(1, 60)))]]))
             piece = piece + draw(st.sampled_from([[], ["between"]]))
             page += piece * draw(st.sampled_from([1, 1, 1, 2, 40 if len(piece) < 15 else 3]))
@@ -114,8 +114,10 @@ def test_hits_are_those_of_the_oracle(tokenization: Tokenization, folder: Path, 
     ):
         flat = [gram for text in of_texts for gram in [*oracle.grams(text, n), *[()] * min(n - 1, len(text))]]
         names = {int(number) + first: gram for number, gram in zip(numbers, flat, strict=True) if number >= 0}
-        found = {(int(d), names[g]) for d, g in zip(hits.gram_rows, hits.grams, strict=True) if g in names}
-        assert found == {(d, gram) for d, page in enumerate(of_pages) for gram in oracle.grams(page, n) if gram in flat}
+        actual = {(int(d), names[g]) for d, g in zip(hits.gram_rows, hits.grams, strict=True) if g in names}
+        assert actual == {
+            (d, gram) for d, page in enumerate(of_pages) for gram in oracle.grams(page, n) if gram in flat
+        }
 
     frequent = max(Counter(gram for text in texts for gram in oracle.grams(text.tokens, 10)).values(), default=0)
     event(f"tokens compared: {frequent <= SHARED_TEXTS}")

@@ -142,8 +142,8 @@ def test_boilerplate_is_not_clean(tokenization: Tokenization, tmp_path: Path) ->
         tables = contamination_tables(
             spec_of(boilerplate_limit=limit, llama3_threshold=0.5), measure.scanner.index, partial, planted
         )
-        found = {row["rule"]: row["outcome"] for row in tables["contamination_items"].to_pylist()}
-        assert found == {name: expected if name != "decon_idf" else "contaminated" for name in ALL_RULES}
+        outcomes = {row["rule"]: row["outcome"] for row in tables["contamination_items"].to_pylist()}
+        assert outcomes == {name: expected if name != "decon_idf" else "contaminated" for name in ALL_RULES}
         summary = {row["rule"]: row for row in tables["contamination"].to_pylist()}
         assert summary["palm"]["boilerplate"] == (1 if expected == "boilerplate" else 0)
         assert summary["decon_idf"]["boilerplate_limit"] is None
@@ -229,8 +229,8 @@ def test_a_broken_scan_is_noticed(
     def half(
         text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray, _: Tokenization
     ) -> Hits:
-        seen = pa.array([each[: len(each) // 2] for each in text.to_pylist()], pa.large_string())
-        return scan(seen, tokenization.encode(seen), high, low, tokenization)
+        halves = pa.array([each[: len(each) // 2] for each in text.to_pylist()], pa.large_string())
+        return scan(halves, tokenization.encode(halves), high, low, tokenization)
 
     monkeypatch.setattr(measure.scanner, "scan", half)
     planted = plant_canaries(measure, benchmarks, tokenization, 30)

@@ -84,14 +84,14 @@ def compare(evidence: TextEvidence, texts: list[Text], pages: list[Page], limit:
     index = evidence.index
     eights, thirteens = oracle.holders(pages, 8), oracle.holders(pages, 13)
     expected = {
-        "eights": [sum(oracle.seen(t.words, eights, 8, limit)) for t in texts],
-        "thirteens": [sum(oracle.seen(t.words, thirteens, 13, limit)) for t in texts],
-        "words": [oracle.covered(oracle.seen(t.words, eights, 8, limit), 8) for t in texts],
-        "one": [oracle.one_document(t, pages, limit) for t in texts],
+        "eights": [sum(oracle.in_corpus(t.words, eights, 8, limit)) for t in texts],
+        "thirteens": [sum(oracle.in_corpus(t.words, thirteens, 13, limit)) for t in texts],
+        "words": [oracle.covered(oracle.in_corpus(t.words, eights, 8, limit), 8) for t in texts],
+        "one": [oracle.best_document_words(t, pages, limit) for t in texts],
         "longest": [max(oracle.longest_run(t.words, oracle.words(page.text))[0] for page in pages) for t in texts],
         "tokens": [oracle.covered_tokens(t, pages, limit) for t in texts],
     }
-    found = {
+    actual = {
         "eights": per_text(evidence.words_in_corpus(limit), index.texts.starts).tolist(),
         "thirteens": per_text(evidence.long_words_in_corpus(limit), index.texts.starts).tolist(),
         "words": evidence.covered_words(limit).tolist(),
@@ -99,7 +99,7 @@ def compare(evidence: TextEvidence, texts: list[Text], pages: list[Page], limit:
         "longest": evidence.longest_words().tolist(),
         "tokens": list(zip(evidence.covered_tokens(limit).tolist(), evidence.longest_tokens().tolist(), strict=True)),
     }
-    assert found == expected
+    assert actual == expected
 
 
 def decomposed(text: str) -> str:
@@ -153,7 +153,7 @@ def test_a_passage_that_many_items_share(tokenization: Tokenization, folder: Pat
     text = f"from a book: {passage}. And so on"
     page = pages_with_tokens([text], tokenization)
     evidence = evidence_of(measure, tokenization, [text])
-    expected = [oracle.one_document(each, page, None) for each in texts_of(pairs, tokenization)]
+    expected = [oracle.best_document_words(each, page, None) for each in texts_of(pairs, tokenization)]
     assert evidence.best_document_words(None).tolist() == expected == [80] * questions
     assert evidence.longest_words().tolist() == expected
     assert (evidence.covered_tokens(None) / evidence.tokens > 0.7).all()
@@ -204,8 +204,8 @@ def test_offsets_point_at_the_match(tokenization: Tokenization, folder: Path) ->
 def idf(text: Text, texts: list[Text], window: list[str]) -> int:
     weights = oracle.idf_weights(texts)
     own = set(oracle.grams(oracle.words(text.prompt), 5))
-    held = own & set(oracle.grams(window, 5))
-    return sum(weights[g] for g in held) * MILLION // sum(weights[g] for g in own)
+    shared = own & set(oracle.grams(window, 5))
+    return sum(weights[g] for g in shared) * MILLION // sum(weights[g] for g in own)
 
 
 def test_idf_scores(tokenization: Tokenization, folder: Path) -> None:
@@ -228,8 +228,8 @@ def test_idf_scores(tokenization: Tokenization, folder: Path) -> None:
         assert round(score[0] * MILLION) == (idf(texts[0], texts, oracle.words(page)) if near else 0)
         assert score[1] == 1.0
         assert score[2] == 0.0
-    whole = evidence_of(measure, tokenization, [f"{pairs[2][0]}\n{pairs[2][1]}"])
-    assert whole.idf_scores()[2] == 1.0
+    evidence_of_copy = evidence_of(measure, tokenization, [f"{pairs[2][0]}\n{pairs[2][1]}"])
+    assert evidence_of_copy.idf_scores()[2] == 1.0
 
 
 UNICODE = [

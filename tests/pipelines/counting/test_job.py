@@ -72,15 +72,15 @@ def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFil
 
 
 def test_a_shard_of_one_split_and_of_many_have_equal_partials(tmp_path: Path, bpe_file: TokenizerFile) -> None:
-    found = []
+    contents = []
     for rows in (7, 1, 60):
-        place = tmp_path / str(rows)
-        job = job_of(spec_of(corpus(place / "data", rows)), bpe_file, place)
+        folder = tmp_path / str(rows)
+        job = job_of(spec_of(corpus(folder / "data", rows)), bpe_file, folder)
         (planned,) = count_all(job)
         assert len(planned.sampled) == -(-60 // rows)
-        found.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
-    assert found[0] == found[1] == found[2]
-    assert len(found[0]) == 6
+        contents.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
+    assert contents[0] == contents[1] == contents[2]
+    assert len(contents[0]) == 6
 
 
 def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -105,9 +105,9 @@ def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: 
         (5, planned.missing),
     ]
     count_todo(second, resumed)
-    (whole,) = plan_all(second)
-    assert (whole.missing, whole.pending) == (planned.missing, ())
-    second.compact(whole)
+    (compacted,) = plan_all(second)
+    assert (compacted.missing, compacted.pending) == (planned.missing, ())
+    second.compact(compacted)
     assert shard_bytes(second, plan.shard, plan.sha256) == expected
 
 
@@ -209,17 +209,17 @@ def test_a_path_that_does_not_match_is_the_shards_error(tmp_path: Path, bpe_file
 def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     folder = corpus(tmp_path / "data", rows=1)
 
-    def chosen(**sample: Any) -> set[int]:
+    def sampled_splits(**sample: Any) -> set[int]:
         (planned,) = plan_all(job_of(spec_of(folder, sample=sample), bpe_file, tmp_path))
         assert [split for split, _ in planned.pending] == list(planned.sampled)
         return {split.index for split in planned.sampled}
 
-    half = chosen(share=0.5)
-    assert half == chosen(share=0.5)
+    half = sampled_splits(share=0.5)
+    assert half == sampled_splits(share=0.5)
     assert 15 < len(half) < 45
-    assert chosen(share=0.2) < half < chosen(share=0.8) < chosen(share=1.0)
-    assert chosen(share=0.5, seed=1) != half
-    assert len(chosen(share=1.0)) == 60
+    assert sampled_splits(share=0.2) < half < sampled_splits(share=0.8) < sampled_splits(share=1.0)
+    assert sampled_splits(share=0.5, seed=1) != half
+    assert len(sampled_splits(share=1.0)) == 60
 
 
 def test_only_measures_that_are_asked_for(tmp_path: Path, bpe_file: TokenizerFile) -> None:
