@@ -91,7 +91,7 @@ class CountSplits(beam.DoFn):
         self._job = job
 
     def process(self, task: SplitTask) -> Iterator[tuple[int, SplitResult]]:
-        """The result, keyed by the shard's index."""
+        """The result of the split, keyed by the shard's index."""
         yield task.index, self._job.count(task)
 
 
@@ -138,7 +138,7 @@ class CompactShards(beam.DoFn):
         yield from results
 
 
-class MergeParts(beam.DoFn):
+class MergePartials(beam.DoFn):
     """Merge partial files of one measure."""
 
     def process(self, task: MergeTask) -> Iterator[str]:

@@ -11,7 +11,7 @@ from corpus_audit.pipelines.beam.profile import (
     CompactShards,
     CountSplits,
     Distribute,
-    MergeParts,
+    MergePartials,
     MergeTask,
     PickDecoys,
     PlanShards,
@@ -48,7 +48,7 @@ def decoy_steps(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple
 
 def merging_steps(tasks: Sequence[MergeTask]) -> Build:
     """Merge partials, one level of the tree of merges; the pipeline emits the paths of the merged files."""
-    return lambda pipeline: pipeline | "Merges" >> Distribute(tasks) | "Merge" >> beam.ParDo(MergeParts())
+    return lambda pipeline: pipeline | "Merges" >> Distribute(tasks) | "Merge" >> beam.ParDo(MergePartials())
 
 
 def task_steps(worker: Worker, tasks: Sequence[Any], hints: Mapping[str, str]) -> Build:

@@ -96,7 +96,7 @@ def _plant_kind(
     count: int,
     passages: Sequence[str],
 ) -> PlantedCopies:
-    """The first ``count`` items to which the kind applies."""
+    """Plant the first ``count`` items to which the kind applies."""
     copies = ((number, copy.make(item)) for number, item in items)
     selected = sorted(itertools.islice(((number, text) for number, text in copies if text is not None), count))
     filler = _endless(passages)

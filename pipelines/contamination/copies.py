@@ -81,7 +81,7 @@ def _other_case(item: Item) -> str | None:
 
 
 def _typographic(item: Item) -> str | None:
-    """Straight quotes and hyphens that stand for dashes as a word processor writes them; else the other way."""
+    """Typographic quotes and dashes for straight ones, as word processors write them; without any, the reverse."""
     text = re.sub(r'(^|(?<=[\s(\[]))"', "“", item.text).replace('"', "”")
     text = re.sub(r"(^|(?<=[\s(\[]))'", "‘", text).replace("'", "’")
     text = text.replace("--", "—").replace(" - ", " – ").replace("...", "…")

@@ -31,7 +31,7 @@ def contamination_tables(
     planted: Sequence[PlantedCopies],
     decoys: DecoyEvidence | None = None,
 ) -> dict[str, pa.Table]:
-    """The tables of `schemas.tables.contamination_tables`, by name.
+    """Evaluate the rules and build the tables of `schemas.tables.contamination_tables`, by name.
 
     Args:
         spec: rules, limit and thresholds.

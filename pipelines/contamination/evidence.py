@@ -62,13 +62,13 @@ class TextEvidence:
         return self._in_corpus(self.index.texts.grams, self.index.gram_starts.words, self.index.texts.starts, limit)
 
     def long_words_in_corpus(self, limit: int | None) -> Flags:
-        """bool [W], the same of 13-grams."""
+        """bool [W], whether the 13-gram that begins at a word occurs in the corpus; see `words_in_corpus`."""
         return self._in_corpus(
             self.index.long_numbers, self.index.gram_starts.long_words, self.index.texts.starts, limit
         )
 
     def tokens_in_corpus(self, limit: int | None) -> Flags:
-        """bool [T], the same of 10-grams of tokens."""
+        """bool [T], whether the 10-gram that begins at a token occurs in the corpus; see `words_in_corpus`."""
         return self._in_corpus(
             self.index.texts.token_grams, self.index.gram_starts.tokens, self.index.texts.token_starts, limit
         )
@@ -151,7 +151,7 @@ class TextEvidence:
 
 
 def per_text(flags: Flags, starts: np.ndarray) -> Integers:
-    """int64 [X], how many of each text's flags are set."""
+    """int64 [X], the number of set flags of each text."""
     total = np.concatenate(([0], np.cumsum(flags, dtype=np.int64)))
     counts: Integers = total[starts[1:]] - total[starts[:-1]]
     return counts

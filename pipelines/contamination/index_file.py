@@ -81,7 +81,7 @@ class BenchmarkIndex:
 
     @property
     def gram_starts(self) -> GramStarts:
-        """Where n-grams of each length begin in one numbering of all."""
+        """The first number of each length in one numbering of all n-grams."""
         first, second = len(self.words.keys), len(self.words.keys) + len(self.long_words.keys)
         return GramStarts(0, first, second, second + len(self.tokens.keys))
 

@@ -57,7 +57,7 @@ def share(part: np.ndarray, total: np.ndarray) -> Floats:
 
 
 def idf_required(words: np.ndarray) -> Floats:
-    """decon's threshold for prompts of so many words."""
+    """decon's threshold, float64 [X], for prompts of ``words`` words, int64 [X]."""
     ends = [IDF_PERFECT_TO, IDF_THRESHOLD_FROM]
     return np.asarray(np.interp(words, ends, [1.0, IDF_THRESHOLD]), np.float64)
 

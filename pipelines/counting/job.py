@@ -14,7 +14,7 @@ from corpus_audit.pipelines.contamination.decoys import DecoyPicker
 from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
-from corpus_audit.pipelines.counting.memory import return_memory
+from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
@@ -102,12 +102,12 @@ class Job:
         return (*measures_of(self.spec), *self.extra)
 
     def measure(self, name: str) -> Measure:
-        """The measure of that name, the readers' among them."""
+        """The measure of that name, one of documents or of reading."""
         return next(measure for measure in (*self.measures, *READING) if measure.name == name)
 
     @cached_property
     def keys(self) -> KeyMaker:
-        """The maker of this audit's partial keys."""
+        """Computes the keys of this audit's partials."""
         tokenization = self.tokenization
         return KeyMaker.of(
             self.spec,
@@ -225,7 +225,7 @@ class Job:
                     dead_letters = tally.dead.total()
                     if builder.full:
                         self._count_block(builder, accumulators, Path(folder))
-                        return_memory()  # blocks of many documents or domains leave much freed memory in the heap
+                        release_memory()  # blocks of many documents or domains leave much freed memory in the heap
                 self._count_block(builder, accumulators, Path(folder))
                 verifier.finish()
                 board.advance(
@@ -282,7 +282,7 @@ class Job:
         )
 
     def compact(self, planned: PlannedShard) -> None:
-        """Merge a shard's splits into one partial a measure, and drop those of the splits."""
+        """Merge the partials of a shard's splits into one partial a measure, and remove those of the splits."""
         shard, sha256 = planned.plan.shard, planned.plan.sha256
         for name in planned.missing:
             sources = [self.path_of(name, shard, sha256, split) for split in planned.sampled]

@@ -134,7 +134,7 @@ def _digest(value: object) -> str:
 
 
 class PlanCache:
-    """Plans of shards (digest, splits, rows) by path and stamp, in a small SQLite file of the store.
+    """Stores plans of shards (digest, splits, rows) by path and stamp, in a small SQLite file of the store.
 
     A shard whose stamp has not changed is not opened at all.
     """

@@ -105,7 +105,7 @@ def metrics(
     mixture: Estimate | None = None,
     mixture_unit: str = "tokens",
 ) -> pa.Table:
-    """Every figure of a run.
+    """Build the metrics table of a run.
 
     Slices are ``all``, ``<facet>=<value>`` (``domain=web``) or, for rows that were not counted, ``reason=<reason>``.
 

@@ -80,7 +80,7 @@ def mixture_distance(
     cluster_groups: pa.Table | None = None,
     sampling: SampledSplits | None = None,
 ) -> Estimate | None:
-    """Total variation distance between the primary facet's shares and the intended ones; None if there is nothing."""
+    """Total variation distance between the primary facet's shares and the intended ones; None if all are 0."""
     totals = FacetTotals.of(domains, PRIMARY).with_absent(intended)
     if not totals.totals[intended_unit].any():
         return None

@@ -14,9 +14,9 @@ from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.blocks import release_buffers
 from corpus_audit.pipelines.counting.job import Job, SplitTask
-from corpus_audit.pipelines.counting.memory import return_memory
+from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.profile import Profile
-from corpus_audit.pipelines.counting.used_partials import UsedPartials, own_store
+from corpus_audit.pipelines.counting.used_partials import UsedPartials, default_store
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.measures.shared import Shared
@@ -154,7 +154,7 @@ class _Run:
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         make_output(root)
-        self.store_is_own = root == own_store(output)
+        self.store_is_own = root == default_store(output)
         self.tokenizers = root / "tokenizers"
         board.begin_stage("loading the tokenizer")
         tokenizer = load_tokenizer(self.spec.tokenizer_path, loaded.base, self.tokenizers, self.spec.tokenizer_engine)
@@ -313,7 +313,7 @@ class _Run:
         if self.contamination is not None:
             self.contamination.scanner.release()
         release_buffers()
-        return_memory()
+        release_memory()
 
     def _key(self, state: ShardState) -> str:
         return str(self.job.path_of(Coverage.name, state.shard, state.sha256))
@@ -393,7 +393,7 @@ class _Run:
 
     def _compare(self, facts: RunFile, profile: Profile) -> RunFile:
         self.board.begin_stage("comparing")
-        return_memory()
+        release_memory()
         return self.comparisons.write(
             self.staged, facts, profile, self.contamination, self.decoys, self.job.tokenization, self.workers
         )

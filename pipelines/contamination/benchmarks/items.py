@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as read.
+    """The items of a benchmark, and counts of the rows that are none.
 
     Attributes:
         name: its name in the spec.
@@ -57,7 +57,7 @@ class Benchmark:
 
 
 def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
-    """Read a benchmark's files.
+    """Read the items of a benchmark from its files.
 
     Args:
         spec: their paths and the names of their columns.

@@ -35,8 +35,10 @@ def canonical(text: str) -> str:
 
 @cache
 def classes() -> np.ndarray:
-    """uint8 [planes 0 to 2]: combining class of each code point; `MAY_CHANGE` where the quick check of Form C says no
-    or maybe."""
+    """The combining class of each code point of planes 0 to 2, uint8.
+
+    `MAY_CHANGE` stands for code points whose quick check for Form C is "no" or "maybe".
+    """
     table = np.zeros(_PLANES, np.uint8)
     for point in range(0x300, _PLANES):
         if 0xD800 <= point < 0xE000:
@@ -84,7 +86,7 @@ def canonical_texts(text: pa.LargeStringArray) -> tuple[pa.LargeStringArray, np.
 def canonical_tokens(
     encoded: TokenBatch, text: pa.LargeStringArray, changed: np.ndarray, tokenization: Tokenization
 ) -> TokenBatch:
-    """The token ids of canonical texts.
+    """The token ids of texts in Form C; only texts that changed are encoded again.
 
     Args:
         encoded: the token ids of the original texts.

@@ -26,7 +26,7 @@ _DROPPED_CATEGORIES = ("P", "S", "Cc", "Cf")
 
 
 def code_of(point: int) -> int:
-    """`DROP`, `SPACE` or the code point that one of the Basic Multilingual Plane counts as."""
+    """`DROP`, `SPACE`, or the code point that a code point of the Basic Multilingual Plane counts as."""
     if point in WHITE_SPACE:
         return SPACE
     character = chr(point)
@@ -38,6 +38,6 @@ def code_of(point: int) -> int:
 
 @cache
 def tables() -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 [128], uint16 [65,536]) for the kernels; surrogates do not occur in UTF-8 and are dropped."""
+    """`code_of` as tables for the kernels: of ASCII, uint8 [128], and of the BMP, uint16 [65,536], surrogates dropped."""
     wide = np.array([DROP if 0xD800 <= p < 0xE000 else code_of(p) for p in range(2**16)], np.uint16)
     return wide[:128].astype(np.uint8), wide

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.activations.windows import mixed, sample_bin
+from corpus_audit.pipelines.kernels.activations.windows import sample_bin, splitmix64
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
 
 EMPTY = np.uint64(2**64 - 1)
@@ -107,7 +107,7 @@ def merge_lists(
 @kernel
 def sample_order(window, row):
     """The hash that orders a row's samples: those of lowest hash stay."""
-    return mixed(window ^ mixed(np.uint64(row + 1)))
+    return splitmix64(window ^ splitmix64(np.uint64(row + 1)))
 
 
 @kernel

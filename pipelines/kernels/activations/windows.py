@@ -16,7 +16,7 @@ SAMPLE_BINS = CODES // 2 + 1
 
 
 @kernel
-def mixed(h):
+def splitmix64(h):
     """The finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -31,7 +31,7 @@ def hash_contexts(tokens: np.ndarray, offsets: np.ndarray, skipped: int, width: 
         for t in range(offsets[n], offsets[n + 1]):
             h = np.uint64(0x9E3779B97F4A7C15)
             for position in range(max(first, t - width + 1), t + 1):
-                h = mixed(h ^ np.uint64(tokens[position] + 1))
+                h = splitmix64(h ^ np.uint64(tokens[position] + 1))
             out[t] = h
 
 

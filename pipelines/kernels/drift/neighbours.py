@@ -16,7 +16,7 @@ WITHIN, ACROSS, OTHER_SIDE = 0, 1, 2
 
 
 @kernel
-def _digests(signatures, first, last, out):
+def _band_hashes(signatures, first, last, out):
     for i in range(len(signatures)):
         h = np.uint64(0xCBF29CE484222325)
         for p in range(first, last):
@@ -25,10 +25,10 @@ def _digests(signatures, first, last, out):
         out[i] = h * np.uint64(0x9E3779B97F4A7C15)
 
 
-def digests(signatures: np.ndarray, first: int, last: int) -> np.ndarray:
+def band_hashes(signatures: np.ndarray, first: int, last: int) -> np.ndarray:
     """Hashes, uint64 [N], of the columns ``first`` to ``last``, exclusive, of signatures uint32 [N, P]."""
     out = np.empty(len(signatures), np.uint64)
-    _digests(signatures, first, last, out)
+    _band_hashes(signatures, first, last, out)
     return out
 
 
@@ -89,7 +89,7 @@ def _flatten(parents):
         parents[i] = _root(parents, i)
 
 
-def similar(
+def find_similar(
     signatures: np.ndarray,
     domains: np.ndarray,
     sides: np.ndarray,
@@ -124,7 +124,7 @@ def similar(
     edges = np.linspace(0, width, max_differing + 2).astype(np.int64)
     by_domain = np.lexsort((sides, domains))
     for first, last in pairwise(edges):
-        keys = digests(signatures, first, last)
+        keys = band_hashes(signatures, first, last)
         for order in (np.arange(count), by_domain):
             sorted_rows = order[np.argsort(keys[order], kind="stable")]
             _scan(keys, sorted_rows, signatures, domains, sides, hashes, single, max_differing, agreeing, parents)

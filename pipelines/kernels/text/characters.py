@@ -43,7 +43,7 @@ def _count_bytes(document):
 
 @kernel
 def _count_ascii(document):
-    """Words if only ASCII spaces end them: beginnings are the first byte, and every non-space byte after a space."""
+    """Words if only ASCII spaces end them: they begin at every non-space byte that is the first or follows a space."""
     words = np.int64(_is_ascii_space(document[0]) ^ np.uint8(1))
     bytes_, before = document[1:], document[:-1]
     start = 0

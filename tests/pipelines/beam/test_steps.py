@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced_order
+from corpus_audit.pipelines.beam.profile import (
+    CountSplits,
+    MergePartials,
+    MergeTask,
+    PlanShards,
+    PlanTask,
+    balanced_order,
+)
 from corpus_audit.pipelines.counting.job import SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.domains import Domains
@@ -93,7 +100,7 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
     measure = Domains()
     sources = tuple(str(job.path_of("domains", p.plan.shard, p.plan.sha256)) for p in planned.values())
     task_of_all = MergeTask(measure, tuple(measure.tables()), sources, str(tmp_path / "step"))
-    assert list(MergeParts().process(task_of_all)) == [str(tmp_path / "step")]
+    assert list(MergePartials().process(task_of_all)) == [str(tmp_path / "step")]
     merge_files(measure, [Path(source) for source in sources], tmp_path / "expected")
     assert (tmp_path / "step").read_bytes() == (tmp_path / "expected").read_bytes()
 
