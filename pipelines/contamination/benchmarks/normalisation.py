@@ -38,6 +38,6 @@ def code_of(point: int) -> int:
 
 @cache
 def tables() -> tuple[np.ndarray, np.ndarray]:
-    """`code_of` as tables for the kernels: of ASCII, uint8 [128], and of the BMP, uint16 [65,536], surrogates dropped."""
+    """`code_of` as tables for the kernels: of ASCII, uint8 [128], and of the BMP, uint16 [65,536]; surrogates drop."""
     wide = np.array([DROP if 0xD800 <= p < 0xE000 else code_of(p) for p in range(2**16)], np.uint16)
     return wide[:128].astype(np.uint8), wide
