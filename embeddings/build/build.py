@@ -96,7 +96,7 @@ class Built:
 def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
     """Perform tasks in this process, one after the other; torch uses the cores."""
     for task in tasks:
-        worker.perform(task)
+        worker.run_task(task)
 
 
 def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> Built:

@@ -14,7 +14,7 @@ import numpy as np
 
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, HISTOGRAM_ONE_IN
 from corpus_audit.embeddings.index.topk import SlotLists, merge_samples
-from corpus_audit.pipelines.kernels.activations.examples import offer, offer_lowest, offer_samples
+from corpus_audit.pipelines.kernels.activations.examples import insert_lowest, insert_peaks, insert_samples
 from corpus_audit.pipelines.kernels.activations.windows import (
     SAMPLE_BINS,
     add_sums,
@@ -162,18 +162,18 @@ class Accumulator:
         _check_finite(found.total, where)
         add_sums(found.total, found.count, batch.domain, batch.group, row, self.total, self.fired)
         examples = (found.peak, found.at, batch.window, batch.contexts, row, self.floors)
-        offer(np.arange(len(batch.window)), *examples, *self.top.columns)
+        insert_peaks(np.arange(len(batch.window)), *examples, *self.top.columns)
         for d in np.unique(batch.domain) if self.sizes.domain else ():
-            offer(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
+            insert_peaks(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
         if self.sizes.samples:
-            offer_samples(*examples, *self.samples.columns)
+            insert_samples(*examples, *self.samples.columns)
 
     def add_lowest(self, batch: BatchRows, row: int, found: Lowest, where: str) -> None:
         """Add the lowest activations; arguments and errors as for `add_highest`."""
         if not self.sizes.minima:
             return
         _check_finite(found.value[batch.counted.any(axis=1)], where)
-        offer_lowest(found.value, found.at, batch.window, batch.contexts, row, *self.minima.columns)
+        insert_lowest(found.value, found.at, batch.window, batch.contexts, row, *self.minima.columns)
 
     def add_histogram(self, row: int, values: np.ndarray, counted: np.ndarray) -> None:
         """Count activations, float32 [B, L, U], of the windows that `in_histogram` chose; counted is bool [B, L]."""

@@ -223,7 +223,7 @@ class ScanWorker:
     key: str
     threads: int | None = None
 
-    def perform(self, task: ScanTask) -> None:
+    def run_task(self, task: ScanTask) -> None:
         """Scan a split and write its partial to the store.
 
         Raises:

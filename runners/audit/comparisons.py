@@ -59,7 +59,11 @@ class Comparisons:
         """Write every table and add their figures to the metrics; returns ``facts`` with what was checked."""
         if self.benchmarks is not None and contamination is not None:
             tables = self.benchmarks.tables(
-                contamination, profile.whole(contamination), tokenization, decoys.decoys, decoys.evidence(profile)
+                contamination,
+                profile.merged_partial(contamination),
+                tokenization,
+                decoys.decoys,
+                decoys.evidence(profile),
             )
             for name, table in tables.items():
                 staged.add_table(name, [table])

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.benchmarks.items import digest_of
-from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, chosen_splits
+from corpus_audit.pipelines.contamination.benchmarks.items import benchmarks_digest
+from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, select_decoy_splits
 from corpus_audit.pipelines.contamination.index import build_decoy_index
 from corpus_audit.pipelines.contamination.measure import Decoys
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
@@ -52,7 +52,7 @@ class DecoySearch:
         """What was found of them; None without a decoy."""
         if self.measure is None:
             return None
-        return DecoyEvidence(self.measure.scanner.index, profile.whole(self.measure), self.share)
+        return DecoyEvidence(self.measure.scanner.index, profile.merged_partial(self.measure), self.share)
 
 
 NOTHING = DecoySearch((), None, (), 0.0)
@@ -76,8 +76,8 @@ def search_decoys(
     if not benchmarks.spec.decoys:
         return NOTHING
     counted = [state for state in states if state.error is None]
-    pairs = [(state, split) for state in counted for split in state.planned.chosen]
-    sample = [pairs[at] for at in chosen_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
+    pairs = [(state, split) for state in counted for split in state.planned.sampled]
+    sample = [pairs[at] for at in select_decoy_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
     contents = sorted({(state.sha256, split.start, split.stop) for state, split in sample})
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     decoys = _choose(benchmarks, job, engine, sample, digest, board)
@@ -100,7 +100,7 @@ def _choose(
     board: Board,
 ) -> tuple[Decoy, ...]:
     """The choice, kept with all that it depends on; that of another snapshot is replaced."""
-    path = benchmarks.folder / f"{digest_of(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
+    path = benchmarks.folder / f"{benchmarks_digest(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
     depends = [DECOY_VERSION, digest, job.keys.reading, benchmarks.spec.decoys, list(benchmarks.lengths)]
     inputs = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, damaged, or of an earlier version

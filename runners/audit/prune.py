@@ -17,7 +17,7 @@ from typing import Any
 
 from corpus_audit.checks.history.history import History, IndexedRun
 from corpus_audit.checks.signoff.ledger import read_ledger
-from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, own_store
+from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, default_store
 from corpus_audit.pipelines.storage.run_directory import LATEST, STAGING, RunDirectory
 from corpus_audit.runners.audit.judge import policy_of
 from corpus_audit.schemas.run.results import POLICY_FILE
@@ -102,7 +102,7 @@ def prune(plan: Pruning) -> None:
 
     A run disappears by one rename before its files are removed, so that no half of one is ever among the runs.
     """
-    store = own_store(plan.output)
+    store = default_store(plan.output)
     for run in plan.runs:
         aside = plan.output / STAGING / f"pruned-{run}"
         aside.parent.mkdir(exist_ok=True)
@@ -194,7 +194,7 @@ def _unused(
         return (), ("What the damaged runs are made of is not known: partials are left alone.",)
     if not kept:
         return (), ()
-    used = UsedPartials(own_store(output))
+    used = UsedPartials(default_store(output))
     if used.is_shared:
         return (), ("Another output folder uses this one's store: its partials are left alone.",)
     needed: set[str] = set()

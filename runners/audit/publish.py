@@ -125,13 +125,13 @@ def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
     }
 
 
-def _sampling(material: Material) -> published.SplitTotals | None:
+def _sampling(material: Material) -> published.SampledSplits | None:
     table = material.profile.split_totals()
     if table is None:
         return None
-    read = sum(len(state.planned.chosen) for state in material.states)
+    read = sum(len(state.planned.sampled) for state in material.states)
     planned = sum(len(state.planned.plan.splits) for state in material.states)
-    return published.SplitTotals(table, read, planned)
+    return published.SampledSplits(table, read, planned)
 
 
 def _shards(states: list[ShardState]) -> pa.Table:
@@ -148,7 +148,7 @@ def _shards(states: list[ShardState]) -> pa.Table:
                 "status": state.status.value,
                 "copies": copies.get(state.sha256, 1),
                 "splits": len(state.planned.plan.splits),
-                "splits_counted": len(state.planned.chosen) if coverage else 0,
+                "splits_counted": len(state.planned.sampled) if coverage else 0,
                 "rows": coverage.rows if coverage else 0,
                 "documents": coverage.documents if coverage else 0,
                 "dead_letters": sum(coverage.dead.values()) if coverage else 0,

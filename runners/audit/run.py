@@ -14,9 +14,9 @@ from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.blocks import release_buffers
 from corpus_audit.pipelines.counting.job import Job, SplitTask
-from corpus_audit.pipelines.counting.memory import return_memory
+from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.profile import Profile
-from corpus_audit.pipelines.counting.used_partials import UsedPartials, own_store
+from corpus_audit.pipelines.counting.used_partials import UsedPartials, default_store
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.measures.shared import Shared
@@ -154,7 +154,7 @@ class _Run:
         root = loaded.base / self.spec.store if self.spec.store else output / ".store"
         root = root.resolve()
         make_output(root)
-        self.store_is_own = root == own_store(output)
+        self.store_is_own = root == default_store(output)
         self.tokenizers = root / "tokenizers"
         board.begin_stage("loading the tokenizer")
         tokenizer = load_tokenizer(self.spec.tokenizer_path, loaded.base, self.tokenizers, self.spec.tokenizer_engine)
@@ -164,7 +164,7 @@ class _Run:
         self.shared = tuple(baseline.measure for baseline in self.comparisons.baselines)
         self.remote = None if self.spec.remote is None else Remote.open(self.spec.remote)
         profiles = store.ProfileStore(root, self.remote)
-        self.job = Job(self.spec, tokenizer, profiles, self.scratch, extra=self.shared).decided()
+        self.job = Job(self.spec, tokenizer, profiles, self.scratch, extra=self.shared).with_tokenizer_path()
         self.contamination: Contamination | None = None
         self.decoys = NOTHING
         self.splits_read = 0
@@ -249,12 +249,12 @@ class _Run:
         listing = list_files(self.spec.snapshot, self.loaded.base, self.loaded.own_folders)
         shards, self.unread = listing.shards, listing.unread
         self.corpus = common_folder(shards)
-        memory = store.PlanMemory(self.job.store.root)
+        memory = store.PlanCache(self.job.store.root)
         known = {} if self.rehash else memory.known(shards)
         self.board.begin_stage("hashing", total_bytes=sum(shard.size for shard in shards))
         tasks = [PlanTask(i, shard, known.get(shard.path)) for i, shard in enumerate(shards)]
         planned = self.engine.plan(self.job, tasks)
-        memory.remember(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
+        memory.record(p.plan for p in planned if p.plan.digest_computed and p.plan.error is None)
         return [ShardState.of(p) for p in planned]
 
     def _index_benchmarks(self, benchmarks: Benchmarks, states: list[ShardState]) -> list[ShardState]:
@@ -277,11 +277,11 @@ class _Run:
         tasks = [
             SplitTask(i, states[i].shard, states[i].sha256, split, measures)
             for i in readers
-            for split, measures in states[i].planned.todo
+            for split, measures in states[i].planned.pending
         ]
-        chosen = sum(len(state.planned.chosen) for state in states if state.error is None)
+        chosen = sum(len(state.planned.sampled) for state in states if state.error is None)
         repeated = sum(
-            len(state.planned.chosen) for i, state in enumerate(states) if state.error is None and i not in readers
+            len(state.planned.sampled) for i, state in enumerate(states) if state.error is None and i not in readers
         )
         verified = sum(self._verified(states[i]) for i in readers if not states[i].planned.missing)
         lowest = lowest_for(NEEDED - verified, len(tasks))
@@ -296,7 +296,7 @@ class _Run:
         )
         # A shard whose splits were all counted before a kill has nothing to read, but its splits to merge.
         for i in readers:
-            if states[i].planned.missing and not states[i].planned.todo:
+            if states[i].planned.missing and not states[i].planned.pending:
                 self.job.compact(states[i].planned)
         errors: dict[int, str] = {}
         for result in self.engine.count(self.job, tasks, {i: states[i].planned for i in readers}):
@@ -313,7 +313,7 @@ class _Run:
         if self.contamination is not None:
             self.contamination.scanner.release()
         release_buffers()
-        return_memory()
+        release_memory()
 
     def _key(self, state: ShardState) -> str:
         return str(self.job.path_of(Coverage.name, state.shard, state.sha256))
@@ -347,7 +347,7 @@ class _Run:
         """Verify more documents where there are too few: splits of very unequal sizes, or most shards were removed."""
         readers = {i: states[i] for i in self._readers(states)}
         needed = min(NEEDED, sum(state.coverage.documents for state in readers.values() if state.coverage))
-        lowest = lowest_for(needed, sum(len(state.planned.chosen) for state in readers.values()))
+        lowest = lowest_for(needed, sum(len(state.planned.sampled) for state in readers.values()))
         done = False
         while sum(state.verified for state in readers.values()) < needed and not done:
             lowest = min(NEEDED, 2 * lowest)
@@ -357,7 +357,7 @@ class _Run:
             tasks = [
                 SplitTask(i, states[i].shard, states[i].sha256, split, (Verification.name,))
                 for i in partly
-                for split in planned[i].chosen
+                for split in planned[i].sampled
             ]
             self.board.begin_stage("verifying", total_bytes=sum(task.split.weight for task in tasks))
             for result in self.engine.count(replace(self.job, verify_lowest=lowest), tasks, planned):
@@ -393,7 +393,7 @@ class _Run:
 
     def _compare(self, facts: RunFile, profile: Profile) -> RunFile:
         self.board.begin_stage("comparing")
-        return_memory()
+        release_memory()
         return self.comparisons.write(
             self.staged, facts, profile, self.contamination, self.decoys, self.job.tokenization, self.workers
         )

@@ -125,7 +125,7 @@ def coverage_facts(material: Material) -> RunCoverage:
         shards_error=by_status[ShardStatus.ERROR],
         shards_not_sampled=by_status[ShardStatus.NOT_SAMPLED],
         splits=sum(len(state.planned.plan.splits) for state in states),
-        splits_counted=sum(len(state.planned.chosen) for state in states if state.coverage),
+        splits_counted=sum(len(state.planned.sampled) for state in states if state.coverage),
         rows=sum(coverage.rows for coverage in totals),
         documents=material.documents,
         dead_letters=sum(sum(coverage.dead.values()) for coverage in totals),
@@ -196,7 +196,7 @@ def is_conserved(material: Material) -> bool:
     the rows that footers promise and the documents that the measures hold are held against them."""
     for state in material.states:
         plan = state.planned.plan
-        whole = len(state.planned.chosen) == len(plan.splits)
+        whole = len(state.planned.sampled) == len(plan.splits)
         if state.coverage and whole and plan.rows is not None and plan.rows != state.coverage.rows:
             return False
     profile_documents = sum(int(chunk.columns["documents"].sum()) for chunk in material.profile.duplicate_hashes())

@@ -87,7 +87,7 @@ def shards_without_rows(states: Sequence[ShardState]) -> str:
         if state.error is None
         and state.coverage
         and not state.coverage.rows
-        and len(state.planned.chosen) == len(state.planned.plan.splits)
+        and len(state.planned.sampled) == len(state.planned.plan.splits)
     ]
     if not empty:
         return ""

@@ -24,9 +24,9 @@ class ShardState:
         """What planning came to, before anything is read."""
         if planned.plan.error is not None:
             return cls(planned, ShardStatus.ERROR, planned.plan.error)
-        if planned.plan.splits and not planned.chosen:
+        if planned.plan.splits and not planned.sampled:
             return cls(planned, ShardStatus.NOT_SAMPLED)
-        return cls(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
+        return cls(planned, ShardStatus.READ if planned.pending else ShardStatus.CACHED)
 
     @property
     def shard(self) -> Shard:

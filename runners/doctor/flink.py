@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 from corpus_audit.pipelines.counting.worker_probe import (
-    GIVEN,
-    Answer,
+    SECRET_FILE,
+    ProbeAnswer,
     ProbeTask,
     ProbeWorker,
     read_answers,
@@ -165,7 +165,7 @@ def check_workers(options: FlinkOptions) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix=".corpus-audit-probe-", dir=Path.cwd()) as place:
         folder, secret = Path(place) / "work", secrets.token_hex(8)
         folder.mkdir()
-        (folder / GIVEN).write_text(secret, encoding="utf-8")
+        (folder / SECRET_FILE).write_text(secret, encoding="utf-8")
         try:
             worker_program()
             with open_engine(options, 1, folder) as engine:
@@ -179,7 +179,7 @@ def check_workers(options: FlinkOptions) -> Iterator[Finding]:
         found = f"{len(answers)} of {len(tasks)} files that workers wrote are seen here"
         yield Finding("flink workers", Status.FAIL, found, _SHARED)
         return
-    differences = version_differences(answers, Answer.here())
+    differences = version_differences(answers, ProbeAnswer.of_this_process())
     for status, texts in ((Status.FAIL, differences.refused), (Status.WARN, differences.tolerated)):
         if texts:
             yield Finding("flink workers", status, "; ".join(texts), "install the same versions on both sides")

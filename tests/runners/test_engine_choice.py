@@ -77,8 +77,8 @@ def test_flags_that_exist_pass() -> None:
         ("--max_bundle_size=10", "no flag"),
         ("stray", "no flag 'stray'"),
         ("--direct_num_workers=two", "invalid int value"),
-        ("--runner=PrismRunner", "--runner follows from --engine"),
-        ("--job_endpoint=embed", "--job_endpoint follows from --engine"),
+        ("--runner=PrismRunner", "--runner is set by --engine"),
+        ("--job_endpoint=embed", "--job_endpoint is set by --engine"),
     ],
 )
 def test_flags_that_are_wrong_are_refused(flag: str, said: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.counting.worker_probe import GIVEN, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.pipelines.counting.worker_probe import SECRET_FILE, ProbeTask, ProbeWorker, read_answers
 from corpus_audit.runners.doctor import flink
 from corpus_audit.runners.doctor.doctor import Finding, Status
 from corpus_audit.runners.engines.flink import jars, service
@@ -169,10 +169,10 @@ def test_what_is_an_address() -> None:
 def test_storage_that_a_worker_does_not_see(tmp_path: Path) -> None:
     task = ProbeTask(tmp_path, 3)
     with pytest.raises(EngineError, match="does not see"):
-        ProbeWorker("secret").perform(task)
-    (tmp_path / GIVEN).write_text("another's")
+        ProbeWorker("secret").run_task(task)
+    (tmp_path / SECRET_FILE).write_text("another's")
     with pytest.raises(EngineError, match="another file is there"):
-        ProbeWorker("secret").perform(task)
-    (tmp_path / GIVEN).write_text("secret")
-    ProbeWorker("secret").perform(task)
+        ProbeWorker("secret").run_task(task)
+    (tmp_path / SECRET_FILE).write_text("secret")
+    ProbeWorker("secret").run_task(task)
     assert len(read_answers(tmp_path)) == 1

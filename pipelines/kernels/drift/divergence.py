@@ -235,8 +235,8 @@ def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Ro
     fixed = first[alike]
     if fixed.any():
         empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
-        whole = np.array([fixed.sum()], np.float64)
-        yield _Rows(*empty, whole, whole, np.array([np.count_nonzero(fixed) / 2]))
+        total = np.array([fixed.sum()], np.float64)
+        yield _Rows(*empty, total, total, np.array([np.count_nonzero(fixed) / 2]))
     for exact, dtype in ((totals <= _EXACT_SINGLE, np.float32), (totals > _EXACT_SINGLE, np.float64)):
         tokens = np.flatnonzero(exact & ~alike)
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import special
 
-from corpus_audit.pipelines.figures.facet_totals import all_first
+from corpus_audit.pipelines.figures.facet_totals import sort_all_first
 from corpus_audit.pipelines.sampling.log.reader import SamplerLog
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, Intended, rows_of
 from corpus_audit.pipelines.sampling.log.tally import Repeats, Tally, read_log
@@ -104,7 +104,9 @@ def _domains(tally: Tally, draws: Draws, shares: Floats, intended: Intended) -> 
         int(shown.sum()),
         {"unit": intended.unit} | {name: column[shown] for name, column in columns.items()},
     )
-    return all_first(pa.concat_tables([each, rows_of(SAMPLING_LOG_DOMAINS, 1, {"unit": intended.unit} | joint)]), [])
+    return sort_all_first(
+        pa.concat_tables([each, rows_of(SAMPLING_LOG_DOMAINS, 1, {"unit": intended.unit} | joint)]), []
+    )
 
 
 def _repeats(repeats: Repeats, intended: Intended) -> dict[str, npt.NDArray[Any]]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.drift.neighbours import digests, similar
+from corpus_audit.pipelines.kernels.drift.neighbours import band_hashes, find_similar
 from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 from corpus_audit.pipelines.statistics.intervals.proportions import Estimate, ratio_interval
@@ -108,7 +108,7 @@ def near_duplicates(
         raise ValueError(f"the sample share is {sample_share}, which must be above 0 and at most 1")
     units = _units([current] if baseline is None else [current, baseline])
     least = int(np.ceil(THRESHOLD * PERMUTATIONS))
-    seen, groups = similar(units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least)
+    seen, groups = find_similar(units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least)
     agree = np.bitwise_count(seen).sum(axis=2) / PERMUTATIONS
     agree[units.texts > 1, 0] = 1.0
     own = units.sides == 0
@@ -127,7 +127,7 @@ def _units(sides: list[Signatures]) -> _Units:
     hashes = np.concatenate([side.hashes for side in sides])
     documents = np.concatenate([side.documents for side in sides])
     side = np.repeat(np.arange(len(sides), dtype=np.int8), [len(each.domains) for each in sides])
-    digest = digests(signatures, 0, PERMUTATIONS)
+    digest = band_hashes(signatures, 0, PERMUTATIONS)
     order = np.lexsort((hashes[:, 1], hashes[:, 0], domains, side, digest))
     new = np.ones(len(order), bool)
     new[1:] = False

@@ -25,22 +25,22 @@ def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[S
     repeated, a level of the tree each time.
     """
     from corpus_audit.pipelines.beam import steps
-    from corpus_audit.pipelines.beam.portable import steps_in
+    from corpus_audit.pipelines.beam.portable import pipeline_steps
 
     nothing: Any = None
     if index:
         hints = {}
         if isinstance(options, DataflowOptions) and options.accelerator is not None:
             hints = {"accelerator": options.accelerator}
-        builds = {"performed": steps.performing(nothing, [0], hints)}
+        builds = {"performed": steps.task_steps(nothing, [0], hints)}
     else:
-        builds = {"plans": steps.planning(nothing, [nothing])}
-        builds["results"] = steps.counting(nothing, [nothing], {})
+        builds = {"plans": steps.planning_steps(nothing, [nothing])}
+        builds["results"] = steps.counting_steps(nothing, [nothing], {})
         if spec.contamination_spec is not None and spec.contamination_spec.decoys:
-            builds["decoys"] = steps.picking(nothing, [nothing], 0, ())
-        builds["merged"] = steps.merging([nothing])
+            builds["decoys"] = steps.decoy_steps(nothing, [nothing], 0, ())
+        builds["merged"] = steps.merging_steps([nothing])
     for name, build in builds.items():
-        yield from steps_in(name, build, _environment(options))
+        yield from pipeline_steps(name, build, _environment(options))
 
 
 def _environment(options: EngineOptions) -> list[str]:

@@ -22,14 +22,20 @@ from typing import Any
 
 from corpus_audit.pipelines.beam import steps
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced
-from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_dataflow, run_on_job_service
+from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced_order
+from corpus_audit.pipelines.beam.submit import (
+    NO_TIMEOUT,
+    engine_flags,
+    run_embedded,
+    run_on_dataflow,
+    run_on_job_service,
+)
 from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.counting.worker_probe import (
-    GIVEN,
-    Answer,
+    SECRET_FILE,
+    ProbeAnswer,
     ProbeTask,
     ProbeWorker,
     read_answers,
@@ -74,22 +80,24 @@ class Engine(ABC):
         """Plan shards, in the order of the tasks."""
         if not tasks:
             return []
-        order = balanced([task.shard.size for task in tasks], self.workers)
+        order = balanced_order([task.shard.size for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
         return [
             planned
-            for _, planned in sorted(self._collect("plans", steps.planning(job, ordered)), key=lambda pair: pair[0])
+            for _, planned in sorted(
+                self._collect("plans", steps.planning_steps(job, ordered)), key=lambda pair: pair[0]
+            )
         ]
 
     def count(self, job: Job, tasks: list[SplitTask], planned: dict[int, PlannedShard]) -> list[SplitResult]:
         """Count splits and compact their shards."""
         if not tasks:
             return []
-        order = balanced([task.split.weight for task in tasks], self.workers)
+        order = balanced_order([task.split.weight for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
-        found: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
+        found: list[SplitResult] = self._collect("results", steps.counting_steps(job, ordered, planned))
         return sorted(found, key=lambda result: (result.index, result.split))
 
     def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
@@ -98,10 +106,10 @@ class Engine(ABC):
         Raises:
             NoVerdictError: a split cannot be read, though it could be counted.
         """
-        ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
+        ordered = [tasks[position] for position in balanced_order([task.split.weight for task in tasks], self.workers)]
 
         found: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
-        found = self._collect("decoys", steps.picking(job, ordered, count, lengths))
+        found = self._collect("decoys", steps.decoy_steps(job, ordered, count, lengths))
         decoys, problems = found[0] if found else ((), ())
         if problems:
             raise NoVerdictError(f"a shard that was counted can no longer be read: {problems[0]}")
@@ -130,15 +138,15 @@ class Engine(ABC):
 
     def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
         weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
-        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+        ordered = [tasks[position] for position in balanced_order(weights, self.workers)]
 
-        self._collect(f"merged-{level}", steps.merging(ordered))
+        self._collect(f"merged-{level}", steps.merging_steps(ordered))
 
     def perform(self, worker: Worker, tasks: Sequence[Any], weights: list[int]) -> None:
         """Have a worker, sent to all threads, perform tasks; it leaves its results where they say."""
-        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+        ordered = [tasks[position] for position in balanced_order(weights, self.workers)]
 
-        if len(self._collect("performed", steps.performing(worker, ordered, self.hints))) != len(tasks):
+        if len(self._collect("performed", steps.task_steps(worker, ordered, self.hints))) != len(tasks):
             raise AuditError("the engine lost a task")
 
     def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
@@ -178,7 +186,7 @@ class FlinkEngine(Engine):
         """Perform a pipeline as a job of the cluster, with the workers' progress on this process's board."""
         flags = [
             f"--job_endpoint={self.service.endpoint}",
-            f"--job_server_timeout={FOR_EVER}",
+            f"--job_server_timeout={NO_TIMEOUT}",
             f"--job_name={self.prefix}{name}",
             f"--parallelism={self.workers}",
             "--default_sdk_harness_log_level=WARN",
@@ -210,7 +218,7 @@ class SparkEngine(Engine):
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
         """Perform a pipeline as a job of the cluster."""
         options = self.options
-        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={FOR_EVER}"]
+        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={NO_TIMEOUT}"]
         with RemoteBoard(self.scratch / "progress") as board:
             worker = "" if options.environment is Environment.LOOPBACK else worker_program()
             flags += environment_flags(options.environment, worker, board.folder)
@@ -254,14 +262,14 @@ def probe_workers(engine: Engine, warn: Callable[[str], None]) -> None:
     """
     folder, secret = engine.scratch / "probe", secrets.token_hex(8)
     folder.mkdir()
-    (folder / GIVEN).write_text(secret, encoding="utf-8")
+    (folder / SECRET_FILE).write_text(secret, encoding="utf-8")
     engine.perform(
         ProbeWorker(secret), [ProbeTask(folder, number) for number in range(engine.workers)], [1] * engine.workers
     )
     answers = read_answers(folder)
     if len(answers) != engine.workers:
         raise EngineError(f"what workers write into {folder} is not seen here: mount it under the same path")
-    differences = version_differences(answers, Answer.here())
+    differences = version_differences(answers, ProbeAnswer.of_this_process())
     if differences.refused:
         raise EngineError(f"{'; '.join(differences.refused)}: install the same versions on both sides")
     for text in differences.tolerated:

@@ -174,7 +174,7 @@ def test_another_process_loads_the_model_for_itself(corpus):
     def elsewhere(worker, tasks, at_once):
         (corpus / "sent.pickle").write_bytes(pickle.dumps((worker, tasks)))
         code = "import pickle, sys; worker, tasks = pickle.load(open(sys.argv[1], 'rb')); "
-        code += "[worker.perform(task) for task in tasks]"
+        code += "[worker.run_task(task) for task in tasks]"
         subprocess.run([sys.executable, "-c", code, str(corpus / "sent.pickle")], check=True, timeout=300)
         sent.extend(tasks)
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, similar
+from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, find_similar
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import Signatures, near_duplicates
 from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
@@ -37,7 +37,7 @@ def test_small_buckets_miss_no_pair(seed, least):
     signatures = np.concatenate([first, [near(rng, row, int(rng.integers(60, P + 1))) for row in first]])
     domains, sides = rng.integers(0, 2, 24), rng.integers(0, 2, 24).astype(np.int8)
     hashes = np.arange(48, dtype=np.uint64).reshape(24, 2)
-    seen, groups = similar(signatures, domains, sides, hashes, np.ones(24, bool), least)
+    seen, groups = find_similar(signatures, domains, sides, hashes, np.ones(24, bool), least)
     expected = np.zeros((24, 3, P), bool)
     for a in range(24):
         for b in range(24):
