@@ -2,7 +2,7 @@
 
 The steps of `build_index`, with what goes from one to the next::
 
-    audit.yaml --1 load--> Scanner (model with hooks, R units, window plan, a key of all that decides a scan)
+    audit.yaml --1 load--> ActivationScanner (model with hooks, R units, window plan, a key of all that decides a scan)
     snapshot ---2 plan--> splits -> ScanTask: split, and the folder of its partial in the store
                     |
                     3 scan: splits without a partial, by an engine's workers, anywhere that sees the store
@@ -53,11 +53,11 @@ from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.reader import Index, open_index
 from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
 from corpus_audit.embeddings.lookup.search import WindowSearch
-from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
-from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, held_windows, read_partial
-from corpus_audit.embeddings.scan.scanner import Scanner, ScanTask, ScanWorker, open_scanner
-from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, members
+from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, read_partial, retained_windows
+from corpus_audit.embeddings.scan.scanner import ActivationScanner, ScanTask, ScanWorker, open_scanner
+from corpus_audit.embeddings.scan.verification import ONE_IN, RescanResult, check, correct, members
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.progress.timings import Timings
@@ -74,7 +74,7 @@ Perform = Callable[[ScanWorker, Sequence[ScanTask], int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltIndex:
     """A published index.
 
     Attributes:
@@ -99,7 +99,7 @@ def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> Non
         worker.perform(task)
 
 
-def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> Built:
+def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> BuiltIndex:
     """Scan what has not been scanned of an audit's corpus, and publish its activation index.
 
     The steps are those of the module's docstring.
@@ -136,11 +136,11 @@ class _Build:
     """One build: steps 2 to 6."""
 
     loaded: LoadedAudit
-    scanner: Scanner
+    scanner: ActivationScanner
     stages: _Stages
     baseline: Index | None
 
-    def run(self, perform: Perform, workers: int) -> Built:
+    def run(self, perform: Perform, workers: int) -> BuiltIndex:
         """Plan, scan, merge, verify and publish; one unreadable shard ends it before anything is scanned."""
         loaded, scanner, stages = self.loaded, self.scanner, self.stages
         # Step 2.
@@ -152,7 +152,7 @@ class _Build:
             if plan.error is not None:
                 raise NoVerdictError(f"shard {plan.shard.name}: {plan.error}")
         tasks = self._tasks(plans, root.resolve() / "activations")
-        todo = [task for task in tasks if not (task.place / "state.npz").exists()]
+        todo = [task for task in tasks if not (task.folder / "state.npz").exists()]
         # Step 3. One process drives a GPU; on a CPU each worker gets its part of the cores.
         with stages.stage("scanning", sum(task.split.weight for task in todo)):
             at_once = min(workers, len(todo)) if scanner.taps.device.type == "cpu" else 1
@@ -176,7 +176,7 @@ class _Build:
             published, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return Built(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
+        return BuiltIndex(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
 
     def _tasks(self, plans: Sequence[ShardPlan], store: Path) -> list[ScanTask]:
         """A task for each split; its folder is named by what decides the partial's content, path values included."""
@@ -197,14 +197,14 @@ class _Build:
         """
         scanner = self.scanner
         floors = scanner.taps.selection.floors()
-        state = Accumulator(len(floors), scanner.slots, floors)
+        state = ActivationAccumulator(len(floors), scanner.slots, floors)
         windows, documents, vectors = [WINDOWS.empty_table()], [], []
         counts = dict.fromkeys(COUNTS, 0)
         for task in tasks:
             try:
-                partial = read_partial(task.place, scanner.slots, floors, scanner.block is not None)
+                partial = read_partial(task.folder, scanner.slots, floors, scanner.block is not None)
             except StoreError as error:
-                shutil.rmtree(task.place, ignore_errors=True)
+                shutil.rmtree(task.folder, ignore_errors=True)
                 raise StoreError(f"{error}; it was removed: run the same command again") from None
             state.merge(partial.state)
             windows.append(partial.windows)
@@ -219,13 +219,13 @@ class _Build:
             for kind in KINDS:
                 save_codes(encode(getattr(gathered, kind)), folder, kind)
         # A window that won in its split but not in the corpus is in no list any more.
-        kept = _distinct(pa.concat_tables(windows), held_windows(state, gathered))
+        kept = _distinct(pa.concat_tables(windows), retained_windows(state, gathered))
         located = documents_of(kept, documents)
         if documents:
             located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
         return ScanPartial(state, kept, located, counts, gathered)
 
-    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, Verified]:
+    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
         """Step 5: run windows of the lists once more, in float32.
 
         Returns:
@@ -237,7 +237,7 @@ class _Build:
         selected = used[::ONE_IN] if exact else used
         kept = _distinct(merged.windows, selected)
         rows, domain = members(kept, merged.documents, state.domains)
-        anew = scanner.again(kept.take(rows), domain, state.domains)
+        anew = scanner.rescan(kept.take(rows), domain, state.domains)
         if exact:
             return merged, check(state, anew, selected)
         state, verified = correct(state, anew, selected)
@@ -251,7 +251,7 @@ class _Build:
         self,
         plans: Sequence[ShardPlan],
         merged: ScanPartial,
-        verified: Verified,
+        verified: RescanResult,
         saes: dict[str, CheckedSae],
         folder: Path,
     ) -> tuple[Path, IndexFacts]:
@@ -318,7 +318,7 @@ class _Build:
         )
 
 
-def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
+def _baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
     """The index to measure drift from, opened before the scan so that one that cannot be compared costs no scan.
 
     Raises:

@@ -8,11 +8,11 @@ import pyarrow as pa
 from corpus_audit.embeddings.index.files import ALL
 from corpus_audit.embeddings.index.rates import firing_rates, rates
 from corpus_audit.embeddings.index.topk import SlotLists
-from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS
 
 
-def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Table:
+def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
     """Every example in the schema RECORDS and its order."""
     points, units = _units(indices)
     flat = SlotLists(*(column.reshape(len(units), -1) for column in state.samples.columns))
@@ -48,7 +48,7 @@ def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Tabl
     return pa.table(table, schema=RECORDS)
 
 
-def unit_domains_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Table:
+def unit_domains_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
     """Rates and means of every unit by domain, the whole corpus first, in the schema UNIT_DOMAINS."""
     points, units = _units(indices)
     whole = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))

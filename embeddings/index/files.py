@@ -42,7 +42,7 @@ class IndexFacts:
         counts: documents, dead_letters, rows, tokens and windows.
         domains: in the order of the arrays.
         vectors: block, one_in, width and windows of the vectors; None if none are kept.
-        verified: what running windows again in float32 came to (`verification.Verified`); None where none were.
+        verified: what running windows again in float32 came to (`verification.RescanResult`); None where none were.
         autoencoders: by name, what `sae_check` measured of an autoencoder on this corpus, and what it was trained on
             otherwise than it is read here (``notes``); None where there are none.
         points: where units are, in order, each with the number of its units; set by `write_index`.

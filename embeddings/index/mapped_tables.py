@@ -19,7 +19,7 @@ from corpus_audit.schemas.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DocumentLocation:
     """Location of a document, with its domain and id."""
 
     snapshot: str
@@ -41,7 +41,7 @@ class StoredWindow(NamedTuple):
     ends: np.ndarray
 
 
-class Windows:
+class WindowTable:
     """Windows by name."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Windows:
         return self._batches[at].find(name) if at >= 0 else None
 
 
-class Documents:
+class DocumentTable:
     """Locations of documents, by key."""
 
     def __init__(self, path: Path) -> None:
@@ -62,9 +62,9 @@ class Documents:
         self._first = [batch.key(0) for batch in self._batches]
         self._last = [batch.key(-1) for batch in self._batches]
 
-    def places(self, document: bytes) -> tuple[Place, ...]:
+    def places(self, document: bytes) -> tuple[DocumentLocation, ...]:
         """Locations of a document, in the order of the table."""
-        found: list[Place] = []
+        found: list[DocumentLocation] = []
         # Its rows may begin in the batch before the first that begins with it, and end in a later one.
         for at in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):
             if self._first[at] > document:
@@ -118,11 +118,13 @@ class _DocumentBatch:
     def key(self, row: int) -> bytes:
         return bytes(self._keys[row]).ljust(16, b"\0")
 
-    def places(self, document: bytes) -> Iterator[Place]:
+    def places(self, document: bytes) -> Iterator[DocumentLocation]:
         row = int(self._keys.searchsorted(document))
         while row < len(self._keys) and self.key(row) == document:
             snapshot, shard, domain = self._word(0, row), self._word(1, row), self._word(2, row)
-            yield Place(snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py())
+            yield DocumentLocation(
+                snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py()
+            )
             row += 1
 
     def _word(self, column: int, row: int) -> str:

@@ -25,8 +25,8 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
-    """Differences of ratios, with intervals and p-values, float64 [R]; NaN where there is none.
+class RatioDifferences:
+    """RatioDifferences of ratios, with intervals and p-values, float64 [R]; NaN where there is none.
 
     Attributes:
         value, low, high: the difference and its 95 % interval.
@@ -40,7 +40,7 @@ class Differences:
     degrees: int
 
 
-def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> Differences:
+def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> RatioDifferences:
     """The second ratio less the first, for parts of a corpus or two snapshots.
 
     Both were dealt into the same groups by the hash of the document, so that a document which both hold is in one group
@@ -62,12 +62,12 @@ def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, 
         errors.append((sums[held] - value * tokens[held, None]) / max(total, 1.0))
     difference = values[1] - values[0]
     if groups < LEAST_GROUPS:
-        return Differences(difference, nothing, nothing, nothing, 0)
+        return RatioDifferences(difference, nothing, nothing, nothing, 0)
     deviation = np.sqrt(groups / (groups - 1) * ((errors[1] - errors[0]) ** 2).sum(axis=0))
     reach = QUANTILES[groups - 1] * deviation
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(deviation > 0, difference / deviation, np.where(difference == 0, 0.0, np.nan))
-    return Differences(difference, difference - reach, difference + reach, t, groups - 1)
+    return RatioDifferences(difference, difference - reach, difference + reach, t, groups - 1)
 
 
 def dead_bound(documents: int) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.embeddings.index.files import IndexFacts, check_size, find_index, read_facts
-from corpus_audit.embeddings.index.mapped_tables import Documents, Place, Windows
+from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, WindowTable
 from corpus_audit.embeddings.index.rates import Rates, firing_rates, rates
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
@@ -52,7 +52,7 @@ class Example:
     starts: np.ndarray
     ends: np.ndarray
     heat: np.ndarray | None
-    places: tuple[Place, ...]
+    places: tuple[DocumentLocation, ...]
 
     @property
     def peak(self) -> tuple[int, int]:
@@ -276,7 +276,7 @@ class Index:
         """Locations of documents, in the schema DOCUMENTS, mapped."""
         return self._table("documents")
 
-    def places(self, document: bytes) -> tuple[Place, ...]:
+    def places(self, document: bytes) -> tuple[DocumentLocation, ...]:
         """Locations of the document of a key."""
         return self._documents.places(document)
 
@@ -288,12 +288,12 @@ class Index:
             raise StoreError(f"{path} is damaged: {error}") from None
 
     @cached_property
-    def _windows(self) -> Windows:
-        return Windows(check_size(self.folder, self.facts, "windows.arrow"))
+    def _windows(self) -> WindowTable:
+        return WindowTable(check_size(self.folder, self.facts, "windows.arrow"))
 
     @cached_property
-    def _documents(self) -> Documents:
-        return Documents(check_size(self.folder, self.facts, "documents.arrow"))
+    def _documents(self) -> DocumentTable:
+        return DocumentTable(check_size(self.folder, self.facts, "documents.arrow"))
 
     def array(self, name: str) -> np.ndarray:
         """An array of the index, mapped; `embeddings/README.md` lists their names.

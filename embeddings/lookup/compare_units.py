@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus_audit.embeddings.index.bins import histogram_edges
-from corpus_audit.embeddings.index.rates import Differences, differences
+from corpus_audit.embeddings.index.rates import RatioDifferences, differences
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import parse_pattern, select
@@ -41,7 +41,7 @@ class Comparison:
     rows: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    difference: Differences
+    difference: RatioDifferences
     deviation: np.ndarray
     q: np.ndarray
     fires_first: np.ndarray

@@ -26,7 +26,7 @@ from corpus_audit.schemas.units import Kind, Point, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class LoadEstimate:
     """A number and its 95 % interval; NaN where there is none."""
 
     value: float
@@ -34,7 +34,7 @@ class Estimate:
     high: float
 
 
-NOTHING = Estimate(np.nan, np.nan, np.nan)
+NOTHING = LoadEstimate(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class LayerLoad:
     routed: np.ndarray
     load: Rates
     chosen: int | None
-    variation: Estimate
-    largest: Estimate
+    variation: LoadEstimate
+    largest: LoadEstimate
 
     @property
     def units(self) -> list[Unit]:
@@ -109,12 +109,12 @@ def layer_loads(index: Index, rows: np.ndarray, domain: str | None = None) -> li
     found = []
     for point, held, indices in layers:
         routed = np.asarray(fired[:, :, held])
-        chosen = experts_a_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
+        chosen = experts_per_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
         found.append(layer_load(point, indices, routed[which].sum(axis=0), tokens, documents, chosen))
     return found
 
 
-def experts_a_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
+def experts_per_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
     """How many experts take a token; None if some of a layer's are missing, which shows as tokens that went elsewhere.
 
     One that is the last of its layer, was not indexed and is dead in the whole corpus is not missed.
@@ -149,7 +149,7 @@ def layer_load(
         routed: int64 [G, E], tokens sent to each expert, by hash group of documents.
         tokens: int64 [G], tokens that count.
         documents: how many there are.
-        chosen: `experts_a_token`.
+        chosen: `experts_per_token`.
     """
     total, taken = int(tokens.sum()), routed.sum(axis=0)
     load = rates(np.asarray(routed, np.float64), np.asarray(tokens, np.float64))
@@ -167,27 +167,27 @@ def layer_load(
     )
 
 
-def _variation(routed: np.ndarray) -> Estimate:
+def _variation(routed: np.ndarray) -> LoadEstimate:
     """Coefficient of variation of loads, of groups [G, E] that hold tokens."""
     groups, sums = len(routed), routed.sum(axis=0)
     value = float(sums.std() / sums.mean())
     if groups < LEAST_GROUPS:
-        return Estimate(value, np.nan, np.nan)
+        return LoadEstimate(value, np.nan, np.nan)
     without = sums - routed
     each = without.std(axis=1) / without.mean(axis=1)
     reach = QUANTILES[groups - 1] * float(np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum()))
-    return Estimate(value, max(value - reach, 0.0), value + reach)
+    return LoadEstimate(value, max(value - reach, 0.0), value + reach)
 
 
-def _largest(load: Rates, groups: int, chosen: int) -> Estimate:
+def _largest(load: Rates, groups: int, chosen: int) -> LoadEstimate:
     """The largest load over the mean one, which is known: chosen / experts."""
     experts = len(load.value)
     mean = chosen / experts
     if groups < LEAST_GROUPS:
-        return Estimate(float(load.value.max()) / mean, np.nan, np.nan)
+        return LoadEstimate(float(load.value.max()) / mean, np.nan, np.nan)
     from scipy.special import stdtrit
 
     wider = float(stdtrit(groups - 1, 1 - 0.025 / experts)) / QUANTILES[groups - 1]
     reach = wider * (load.high - load.value)
     low, high = float((load.value - reach).max()) / mean, float((load.value + reach).max()) / mean
-    return Estimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))
+    return LoadEstimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))

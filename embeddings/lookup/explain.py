@@ -21,7 +21,7 @@ from corpus_audit.schemas.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplainedUnit:
     """A unit whose top examples peak on a token.
 
     Attributes:
@@ -52,7 +52,7 @@ class Explanation:
     windows: int
     base: float
     sampled: bool
-    units: list[Explained]
+    units: list[ExplainedUnit]
 
 
 def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanation:
@@ -99,7 +99,7 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
     order = np.lexsort((np.arange(len(hits)), -hits / np.maximum(examples, 1)))[:k]
     units = list(index.units())
     explained = [
-        Explained(
+        ExplainedUnit(
             units[row],
             int(hits[row]),
             int(examples[row]),

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KeyRule:
     """Which values of a key are accepted.
 
     Attributes:
@@ -25,9 +25,9 @@ class Rule:
     supported: str
 
 
-def _one_of(*values: Any) -> Rule:
+def _one_of(*values: Any) -> KeyRule:
     names = ", ".join("null" if value is None else str(value).lower() for value in values)
-    return Rule(lambda value: any(type(value) is type(one) and value == one for one in values), names)
+    return KeyRule(lambda value: any(type(value) is type(one) and value == one for one in values), names)
 
 
 def _is_count(value: Any) -> bool:
@@ -38,9 +38,9 @@ def _is_optional_count(value: Any) -> bool:
     return value is None or _is_count(value)
 
 
-_COUNT = Rule(_is_optional_count, "a number of at least 0")
-_TEXT = Rule(lambda value: value is None or isinstance(value, str), "a string")
-_NOTHING = Rule(lambda value: value is None or value == {} or value == [], "nothing")
+_COUNT = KeyRule(_is_optional_count, "a number of at least 0")
+_TEXT = KeyRule(lambda value: value is None or isinstance(value, str), "a string")
+_NOTHING = KeyRule(lambda value: value is None or value == {} or value == [], "nothing")
 
 ALIASES = {
     "hook_point": "hook_name",
@@ -50,13 +50,13 @@ ALIASES = {
 }
 """Names of old files -> names of new ones."""
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, KeyRule] = {
     "architecture": _one_of(None, "standard", "gated", "jumprelu", "topk", "batchtopk", "matryoshka_batchtopk"),
     "activation_fn": _one_of(None, "relu", "tanh-relu", "topk"),
-    "activation_fn_kwargs": Rule(
+    "activation_fn_kwargs": KeyRule(
         lambda value: value is None or (isinstance(value, dict) and set(value) <= {"k"}), "k alone"
     ),
-    "k": Rule(
+    "k": KeyRule(
         lambda value: value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0),
         "a number above 0",
     ),
@@ -68,22 +68,22 @@ RULES: dict[str, Rule] = {
     "hook_name": _TEXT,
     "hook_layer": _COUNT,
     "hook_head_index": _one_of(None),
-    "hook_name_out": Rule(lambda value: value in (None, ""), "nothing: transcoders are not supported"),
+    "hook_name_out": KeyRule(lambda value: value in (None, ""), "nothing: transcoders are not supported"),
     "hook_layer_out": _one_of(None, 0),
     "hook_head_index_out": _one_of(None),
-    "seqpos_slice": Rule(
+    "seqpos_slice": KeyRule(
         lambda value: value is None or (isinstance(value, list) and all(one is None for one in value)), "all positions"
     ),
     "prepend_bos": _one_of(None, True, False),
     "context_size": _COUNT,
     "model_name": _TEXT,
     "model_class_name": _one_of(None, "HookedTransformer", "AutoModelForCausalLM"),
-    "model_from_pretrained_kwargs": Rule(lambda value: value is None or isinstance(value, dict), "an object"),
+    "model_from_pretrained_kwargs": KeyRule(lambda value: value is None or isinstance(value, dict), "an object"),
     "model_kwargs": _NOTHING,
     "d_in": _COUNT,
     "d_sae": _COUNT,
     "d_out": _COUNT,
-    "dtype": Rule(
+    "dtype": KeyRule(
         lambda value: (
             value is None
             or (
@@ -94,11 +94,11 @@ RULES: dict[str, Rule] = {
         ),
         "float16, bfloat16, float32, float64: computed in float32",
     ),
-    "metadata": Rule(lambda value: value is None or isinstance(value, dict), "an object"),
+    "metadata": KeyRule(lambda value: value is None or isinstance(value, dict), "an object"),
 }
 """Keys that can change a latent, at the top of the file or in its ``metadata``, by their new names."""
 
-MODEL_RULES: dict[str, Rule] = {
+MODEL_RULES: dict[str, KeyRule] = {
     "center_writing_weights": _one_of(None, True, False),
     "fold_ln": _one_of(None, True, False),  # moves a norm's weights into what reads it: no hook that is offered
     "center_unembed": _one_of(None, True, False),  # logits alone

@@ -30,8 +30,8 @@ from torch import nn
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.blocks import input_width, output_width, projection
-from corpus_audit.embeddings.models.models import Model
-from corpus_audit.embeddings.models.routers import Router, understand
+from corpus_audit.embeddings.models.models import LanguageModel
+from corpus_audit.embeddings.models.routers import Router, detect_router
 from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums, stream_of
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
@@ -41,7 +41,7 @@ TILE = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Activations:
     """Activations of columns of one point.
 
     Attributes:
@@ -58,7 +58,7 @@ class Reading:
     fired: torch.Tensor | None = None
 
 
-Sink = Callable[[Reading], None]
+Sink = Callable[[Activations], None]
 StreamSink = Callable[[torch.Tensor], None]
 InputSink = Callable[[str, torch.Tensor], None]
 """Called with an autoencoder's name and its input, [B, L, inputs], as the model computes it."""
@@ -121,7 +121,7 @@ class Taps:
 
     def __init__(
         self,
-        model: Model,
+        model: LanguageModel,
         patterns: tuple[UnitPattern, ...],
         saes: Mapping[str, Autoencoder] | None = None,
         directions: Mapping[str, Directions] | None = None,
@@ -201,7 +201,7 @@ class Taps:
         ]
 
         def look(b: int, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            router = understand(module, model.blocks[b].experts_a_token, given[0], output) if given else None
+            router = detect_router(module, model.blocks[b].experts_per_token, given[0], output) if given else None
             if router is not None:
                 self._routers[b] = router
 
@@ -263,7 +263,7 @@ class Taps:
             values = values[..., chosen]
             if roles.get("fired") is not None:
                 roles["fired"] = roles["fired"][..., chosen]
-        self._local.sink(Reading(self._rows[point], values, **roles))
+        self._local.sink(Activations(self._rows[point], values, **roles))
 
     def _hand_on(self, output: Any) -> None:
         if self._local.stream is not None:
@@ -350,7 +350,7 @@ class Taps:
             if self._local.inputs is not None:
                 self._local.inputs(name, values)
             for start, latents in sae.encode(values.float(), TILE):
-                self._local.sink(Reading(self._rows[point] + start, latents))
+                self._local.sink(Activations(self._rows[point] + start, latents))
 
         return Sublayers(self._model.blocks, lambda: self._is_on).hooks(sae.hook, use)
 

@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from corpus_audit.embeddings.models.blocks import Block, find_blocks
+from corpus_audit.embeddings.models.blocks import TransformerBlock, find_blocks
 from corpus_audit.schemas.errors import UsageError
 
 ENTRY_POINTS = "corpus_audit.models"
@@ -80,13 +80,13 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Model:
+class LanguageModel:
     """A model that is ready to be scanned."""
 
     card: ModelCard
     module: nn.Module
     tokenizer: Tokenizer
-    blocks: tuple[Block, ...]
+    blocks: tuple[TransformerBlock, ...]
     heads: int
     head: nn.Module | None
     device: torch.device
@@ -106,7 +106,7 @@ class Model:
 
 def load_model(
     name: str, base: Path, device: str = "auto", with_head: bool = False, prepend_bos: bool | None = None
-) -> Model:
+) -> LanguageModel:
     """Load a model for scanning.
 
     Args:
@@ -146,7 +146,7 @@ def load_model(
         special=tuple(sorted(i for i, token in text.get_added_tokens_decoder().items() if token.special)),
     )
     blocks = find_blocks(module, count)
-    return Model(card, module, text, blocks, parts.heads, parts.head, place, parts.longest, parts.bos)
+    return LanguageModel(card, module, text, blocks, parts.heads, parts.head, place, parts.longest, parts.bos)
 
 
 def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None:
@@ -355,7 +355,7 @@ def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool
     return bool(torch.equal(hidden[0, :-1], hidden[1, :-1]))
 
 
-def check_window(model: Model, window: int) -> None:
+def check_window(model: LanguageModel, window: int) -> None:
     """See that the model can read a window of that many tokens.
 
     Raises:

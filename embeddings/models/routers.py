@@ -47,7 +47,7 @@ class Router:
         return logits, mask.scatter_(-1, taken.reshape(*shape, self.chosen).long(), True)
 
 
-def understand(module: nn.Module, chosen: int, given: torch.Tensor, output: Any) -> Router | None:
+def detect_router(module: nn.Module, chosen: int, given: torch.Tensor, output: Any) -> Router | None:
     """Work out how to read a router from its input and output in a trial pass.
 
     Args:

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from corpus_audit.embeddings.models.autoencoder_config import Hook, HookKind
-from corpus_audit.embeddings.models.blocks import Block
-from corpus_audit.embeddings.models.models import Model
+from corpus_audit.embeddings.models.blocks import TransformerBlock
+from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.schemas.errors import UsageError
 
 Use = Callable[[torch.Tensor], None]
@@ -43,7 +43,7 @@ class Sublayers:
         is_on: whether the pass that is running is to be read.
     """
 
-    blocks: Sequence[Block]
+    blocks: Sequence[TransformerBlock]
     is_on: Callable[[], bool]
     _before: threading.local = field(default_factory=threading.local)
 
@@ -64,7 +64,7 @@ class Sublayers:
             case _:
                 return self._added(block, hook.kind, use)
 
-    def _added(self, block: Block, kind: HookKind, use: Use) -> list[Any]:
+    def _added(self, block: TransformerBlock, kind: HookKind, use: Use) -> list[Any]:
         """What is added to the stream; some models hand their MLPs [B * L, d], so its shape is that of the block's."""
 
         def keep(stream: torch.Tensor) -> None:
@@ -98,7 +98,7 @@ def _there(module: nn.Module | None) -> nn.Module:
     return module
 
 
-def check_sums(model: Model, hook: Hook, what: str) -> None:
+def check_sums(model: LanguageModel, hook: Hook, what: str) -> None:
     """See that a block's output is the sum of its input and of what attention and MLP write, by one small pass.
 
     Raises:
@@ -127,7 +127,7 @@ def check_sums(model: Model, hook: Hook, what: str) -> None:
         )
 
 
-def check_centering(model: Model, what: str) -> None:
+def check_centering(model: LanguageModel, what: str) -> None:
     """See that centring what writes to the residual stream leaves a model the same, and takes the mean off the stream.
 
     Raises:

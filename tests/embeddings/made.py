@@ -13,7 +13,7 @@ from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
 from corpus_audit.embeddings.scan.accumulator import (
-    Accumulator,
+    ActivationAccumulator,
     BatchRows,
     ListSizes,
     highest_of,
@@ -72,7 +72,7 @@ def add(state, batch, values):
 
 def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None):
     """An accumulator that has seen windows, one a batch, in any order."""
-    state = Accumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
+    state = ActivationAccumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
     values = values_of(windows, rows, seed)
     for i in range(len(windows)) if chosen is None else chosen:
         part = slice(windows.offsets[i], windows.offsets[i + 1])

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.models import load_model  # noqa: E402
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes  # noqa: E402
 from corpus_audit.embeddings.scan.forward import heat_maps, scan  # noqa: E402
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
 from corpus_audit.schemas.units import parse_pattern  # noqa: E402
@@ -60,7 +60,7 @@ class Case:
 
     def state(self, chosen, batch_tokens):
         windows = self.cut(chosen)
-        state = Accumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
+        state = ActivationAccumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
         where = state.positions_of([("even", "odd")[chosen[d] % 2] for d in windows.document])
         group = np.array([self.keys[chosen[d]][15] % 16 for d in windows.document])
         with self.taps.hooked():

@@ -473,6 +473,6 @@ def test_a_scan_whose_values_do_not_come_out_again_is_refused(corpus, monkeypatc
         real(place, partial)
 
     monkeypatch.setattr(scanner, "write_partial", flipped)
-    with pytest.raises(AuditError, match="do not come out again when their windows are run once more"):
+    with pytest.raises(AuditError, match="are not reproduced when their windows are run again"):
         build.build_index(audit(corpus))
     assert not (corpus / "index" / "LATEST").exists()

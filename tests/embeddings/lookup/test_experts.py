@@ -8,7 +8,7 @@ import pytest
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.rates import dead_bound
 from corpus_audit.embeddings.lookup.compare_units import chosen_rows
-from corpus_audit.embeddings.lookup.experts import experts_a_token, layer_load, layer_loads
+from corpus_audit.embeddings.lookup.experts import experts_per_token, layer_load, layer_loads
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import UsageError
@@ -52,10 +52,10 @@ def test_nothing_is_said_without_tokens_documents_or_experts():
 
 
 def test_whether_all_experts_are_there():
-    assert experts_a_token(np.arange(4), np.array([7, 3, 6, 4]), 10) == 2
-    assert experts_a_token(np.arange(3), np.array([7, 3, 6]), 10) is None
-    assert experts_a_token(np.array([0, 1, 3]), np.array([7, 3, 10]), 10) is None
-    assert experts_a_token(np.arange(2), np.array([0, 0]), 10) is None
+    assert experts_per_token(np.arange(4), np.array([7, 3, 6, 4]), 10) == 2
+    assert experts_per_token(np.arange(3), np.array([7, 3, 6]), 10) is None
+    assert experts_per_token(np.array([0, 1, 3]), np.array([7, 3, 10]), 10) is None
+    assert experts_per_token(np.arange(2), np.array([0, 0]), 10) is None
 
 
 def test_intervals_cover_what_is_so_of_bursty_documents():

@@ -11,8 +11,8 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.models import load_model  # noqa: E402
-from corpus_audit.embeddings.models.routers import understand  # noqa: E402
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.models.routers import detect_router  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes  # noqa: E402
 from corpus_audit.embeddings.scan.batches import batch_ids, batches  # noqa: E402
 from corpus_audit.embeddings.scan.forward import scan  # noqa: E402
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
@@ -91,12 +91,12 @@ def test_routers_that_cannot_be_read_have_no_units():
     gate = torch.nn.Linear(8, 6)
     given = torch.randn(1, 5, 8)
     logits = gate(given)
-    assert understand(gate, 2, given, logits).logits == 0
-    assert understand(gate, 0, given, logits) is None  # nobody knows how many experts it chooses
-    assert understand(gate, 2, given, logits.softmax(-1)) is None
-    assert understand(gate, 2, torch.randn(1, 5, 9), logits) is None
-    assert understand(torch.nn.Sequential(gate, torch.nn.Linear(6, 6)), 2, given, logits) is None
-    wrapped = understand(torch.nn.Sequential(gate), 2, given, (logits.softmax(-1), logits))
+    assert detect_router(gate, 2, given, logits).logits == 0
+    assert detect_router(gate, 0, given, logits) is None  # nobody knows how many experts it chooses
+    assert detect_router(gate, 2, given, logits.softmax(-1)) is None
+    assert detect_router(gate, 2, torch.randn(1, 5, 9), logits) is None
+    assert detect_router(torch.nn.Sequential(gate, torch.nn.Linear(6, 6)), 2, given, logits) is None
+    wrapped = detect_router(torch.nn.Sequential(gate), 2, given, (logits.softmax(-1), logits))
     assert wrapped.logits == 1 and wrapped.experts == 6
     _, fired = wrapped.read((None, logits), (1, 5))
     assert torch.equal(fired.sum(-1), torch.full((1, 5), 2))
@@ -131,7 +131,7 @@ def test_examples_and_load_equal_brute_force(mixture, name):
     texts = [" ".join(rng.choice(words, rng.integers(2, 40))) for _ in range(40)]
     keys = [document_key(str(i), text) for i, text in enumerate(texts)]
     windows = cut(texts, keys, model.tokenizer, plan)
-    state = Accumulator(taps.selection.rows, ListSizes(8, 2, 2, 1), taps.selection.floors())
+    state = ActivationAccumulator(taps.selection.rows, ListSizes(8, 2, 2, 1), taps.selection.floors())
     domain = state.positions_of([("even", "odd")[d % 2] for d in windows.document])
     group = np.array([keys[d][15] % 16 for d in windows.document])
     with taps.hooked():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.embeddings.index.bins import histogram_edges
-from corpus_audit.embeddings.scan.accumulator import Accumulator, BatchRows
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, BatchRows
 from corpus_audit.schemas.errors import AuditError, UsageError
 from tests.embeddings.made import SIZES, add, state_of, values_of, windows_from
 
@@ -119,11 +119,11 @@ def test_lists_of_a_part_that_comes_twice_are_the_same():
 
 def test_it_comes_back_from_its_arrays():
     _, state = whole()
-    same(state, Accumulator.from_arrays(state.arrays(), SIZES, state.floors, state.domains))
+    same(state, ActivationAccumulator.from_arrays(state.arrays(), SIZES, state.floors, state.domains))
 
 
 def test_what_is_no_number_is_refused():
-    state = Accumulator(1, SIZES, np.full(1, -np.inf, np.float32))
+    state = ActivationAccumulator(1, SIZES, np.full(1, -np.inf, np.float32))
     batch = BatchRows(np.zeros(1, np.uint64), state.positions_of(["a"]), np.zeros(1, np.int64), np.ones((1, 2), bool),
                       np.zeros((1, 2), np.uint64))  # fmt: skip
     with pytest.raises(AuditError, match="not finite"):
@@ -131,6 +131,6 @@ def test_what_is_no_number_is_refused():
 
 
 def test_too_many_domains_are_refused():
-    state = Accumulator(1, SIZES, np.full(1, -np.inf, np.float32))
+    state = ActivationAccumulator(1, SIZES, np.full(1, -np.inf, np.float32))
     with pytest.raises(UsageError, match=r"embedding\.domains"):
         state.positions_of([str(i) for i in range(65)])

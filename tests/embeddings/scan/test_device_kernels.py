@@ -39,7 +39,7 @@ def compare(device):
         high, low = highest_of(plain, counts), lowest_of(plain, counts)
         wanted = (high.peak, high.total, high.at, high.count), (low.value, low.at)
         for highest, lowest in ((True, True), (True, False), (False, True)):
-            found = device_kernels.reduced(values, counted, highest, lowest).cpu().numpy()
+            found = device_kernels.reduce_activations(values, counted, highest, lowest).cpu().numpy()
             expected = wanted[0] * highest + wanted[1] * lowest
             assert len(found) == len(expected)
             for mine, reference in zip(found, expected, strict=True):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.embeddings.scan import verification
-from corpus_audit.embeddings.scan.accumulator import Accumulator, BatchRows, ListSizes, highest_of, lowest_of
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, BatchRows, ListSizes, highest_of, lowest_of
 from corpus_audit.embeddings.scan.verification import check, correct, doubled, members
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS
@@ -27,7 +27,7 @@ def scanned(sizes=SIZES, chosen=None, rounded=0):
     if not rounded:
         return windows, state_of(windows, ROWS, NAMES, OF, sizes=sizes, chosen=chosen)
     values = (values_of(windows, ROWS).view(np.uint32) >> rounded << rounded).view(np.float32)
-    state = Accumulator(ROWS, sizes, np.full(ROWS, -np.inf, np.float32))
+    state = ActivationAccumulator(ROWS, sizes, np.full(ROWS, -np.inf, np.float32))
     for i in range(len(windows)):
         part = slice(windows.offsets[i], windows.offsets[i + 1])
         batch = BatchRows(
@@ -47,7 +47,7 @@ def again(windows, names, sizes=SIZES):
     """The windows of those names alone, scanned again."""
     chosen = np.flatnonzero(np.isin(windows.ids[:, 0], names))
     state = state_of(windows, ROWS, NAMES, OF, sizes=sizes, chosen=chosen)
-    ordered = Accumulator(ROWS, sizes, state.floors, NAMES)
+    ordered = ActivationAccumulator(ROWS, sizes, state.floors, NAMES)
     ordered.merge(state)
     return ordered
 
@@ -69,7 +69,7 @@ def test_a_value_that_was_changed_is_found(name):
     lists = state.by_domain[1] if name == "domain" else getattr(state, name)
     lists.value[3, 1] *= 1.01
     chosen = state.used_windows()
-    with pytest.raises(AuditError, match="do not come out again"):
+    with pytest.raises(AuditError, match="are not reproduced"):
         check(state, again(windows, chosen), chosen)
     lists.value[3, 1] *= np.float32(1 / 1.01) * np.float32(1 + 3e-6)
     assert 1e-6 < check(state, again(windows, chosen), chosen).largest < 1e-5
