@@ -18,8 +18,8 @@ The steps of `build_index`, with what goes from one to the next::
     index folder
 
 1. `open_scanner` loads the model and refuses a wrong spec before anything is read.
-2. A task's folder is named by a digest of the scanner's key and the shard's content, not by its name or its place in
-   the corpus. That makes the scan resumable, and incremental: a new snapshot scans new shards only.
+2. A task's folder is named by a digest of the scanner's key and the shard's content, not by the shard's name or its
+   position in the corpus. That makes the scan resumable, and incremental: a new snapshot scans new shards only.
 3. Each split becomes a partial, or none. Nothing but tasks goes through the engine.
 4. Lists merge exactly (`topk`), counts and sums add up; windows that are in no merged list and have no
    vectors are dropped.
@@ -80,7 +80,7 @@ class BuiltIndex:
     Attributes:
         folder: the index's folder.
         facts: the content of its index.json.
-        splits_scanned, splits_kept: splits that were scanned now, and those whose partials were in the store.
+        splits_scanned, splits_kept: splits that this build scanned, and those whose partials were in the store.
         seconds: wall-clock seconds by stage.
         batch_tokens: tokens of a batch; fewer than the spec asks for if the device had no room.
     """
@@ -100,13 +100,13 @@ def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> Non
 
 
 def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> BuiltIndex:
-    """Scan what has not been scanned of an audit's corpus, and publish its activation index.
+    """Scan the splits of an audit's corpus that have no partial yet, and publish its activation index.
 
     The steps are those of the module's docstring.
 
     Args:
         loaded: the audit; it has an `embedding:` section.
-        perform: what runs the tasks: this process, or an engine.
+        perform: runs the tasks, in this process or through an engine.
         workers: splits to scan at once; one at a time where there is a GPU.
 
     Raises:
@@ -117,7 +117,7 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
     with ExitStack() as stack:
         with stages.stage("model"):
             scanner = stack.enter_context(open_scanner(loaded))
-        return _Build(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
+        return _IndexBuild(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
 
 
 class _Stages(Timings):
@@ -132,7 +132,7 @@ class _Stages(Timings):
 
 
 @dataclass
-class _Build:
+class _IndexBuild:
     """One build: steps 2 to 6."""
 
     loaded: LoadedAudit
@@ -167,11 +167,11 @@ class _Build:
         folder.mkdir(parents=True)
         try:
             with stages.stage("merging"):
-                merged = self._merged(tasks, folder)
+                merged = self._merge(tasks, folder)
             if not merged.counts["windows"]:
-                raise NoVerdictError("no document of the corpus has a token that counts: there is nothing to index")
+                raise NoVerdictError("the corpus has no document with a token that counts: there is nothing to index")
             with stages.stage("verifying"):
-                merged, verified = self._verified(merged)
+                merged, verified = self._verify(merged)
                 saes = self.scanner.checked_saes(merged.windows, loaded.base)
             published, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
@@ -189,7 +189,7 @@ class _Build:
                 tasks.append(ScanTask(plan.shard, split, store / name[:2] / name))
         return tasks
 
-    def _merged(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
+    def _merge(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
         """Merge the partials of all splits, and note every document's shard and split.
 
         Raises:
@@ -208,9 +208,11 @@ class _Build:
                 raise StoreError(f"{error}; it was removed: run the same command again") from None
             state.merge(partial.state)
             windows.append(partial.windows)
-            named, size = partial.documents, len(partial.documents)
-            named = named.append_column("shard", pa.array([task.shard.name] * size, pa.string()))
-            documents.append(named.append_column("split", pa.array([task.split.index] * size, pa.int32())))
+            documents_of_split, size = partial.documents, len(partial.documents)
+            documents_of_split = documents_of_split.append_column(
+                "shard", pa.array([task.shard.name] * size, pa.string())
+            )
+            documents.append(documents_of_split.append_column("split", pa.array([task.split.index] * size, pa.int32())))
             vectors += [] if partial.vectors is None else [partial.vectors]
             for name in COUNTS:
                 counts[name] += partial.counts[name]
@@ -225,11 +227,11 @@ class _Build:
             located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
         return ScanPartial(state, kept, located, counts, gathered)
 
-    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
+    def _verify(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
         """Step 5: run windows of the lists once more, in float32.
 
         Returns:
-            The merged scan with lists in float32, and how far what was computed again differed.
+            The merged scan with lists in float32, and how far the values computed again differed.
         """
         scanner, state = self.scanner, merged.state
         used = state.used_windows()
@@ -237,10 +239,10 @@ class _Build:
         selected = used[::ONE_IN] if exact else used
         kept = _distinct(merged.windows, selected)
         rows, domain = members(kept, merged.documents, state.domains)
-        anew = scanner.rescan(kept.take(rows), domain, state.domains)
+        again = scanner.rescan(kept.take(rows), domain, state.domains)
         if exact:
-            return merged, check(state, anew, selected)
-        state, verified = correct(state, anew, selected)
+            return merged, check(state, again, selected)
+        state, verified = correct(state, again, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
         )
@@ -264,7 +266,7 @@ class _Build:
         arrays = merged.state.arrays()
         if scanner.spec.heatmaps and scanner.sizes.top:
             with self.stages.stage("heat maps"):
-                arrays["heat"] = scanner.heat(*_places(merged), merged.windows)
+                arrays["heat"] = scanner.heat(*_example_positions(merged), merged.windows)
         tables = {
             "windows": merged.windows,
             "documents": documents_table(merged.documents, facts.snapshot),
@@ -272,26 +274,26 @@ class _Build:
             "unit_domains": unit_domains_table(merged.state, indices),
         }
         output = self.loaded.base / scanner.spec.output
-        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._more)
+        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._snapshot_tables)
 
-    def _more(self, folder: Path) -> dict[str, pa.Table]:
+    def _snapshot_tables(self, folder: Path) -> dict[str, pa.Table]:
         """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
-        more: dict[str, pa.Table] = {}
+        tables: dict[str, pa.Table] = {}
         spec, index = self.scanner.spec, Index(folder)
         if self.baseline is not None:
             with self.stages.stage("drift"):
-                more["embedding_drift"] = embedding_drift(self.baseline, index)
+                tables["embedding_drift"] = embedding_drift(self.baseline, index)
         if spec.vectors is None:
-            return more
+            return tables
         search = WindowSearch(index)
         if spec.vectors.projection:
             with self.stages.stage("projection"):
-                more["projection"] = project(search, spec.vectors.projection)
+                tables["projection"] = project(search, spec.vectors.projection)
         if self.loaded.spec.benchmarks:
             with self.stages.stage("benchmarks"):
                 benchmarks = [read_benchmark(entry, self.loaded.base) for entry in self.loaded.spec.benchmarks]
-                more |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
-        return more
+                tables |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
+        return tables
 
     def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
         scanner, vectors = self.scanner, None
@@ -319,7 +321,7 @@ class _Build:
 
 
 def _baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
-    """The index to measure drift from, opened before the scan so that one that cannot be compared costs no scan.
+    """The baseline index of drift, opened before the scan so that one that cannot be compared costs no scan.
 
     Raises:
         UsageError: it was made with another model, tokenizer, window plan or block.
@@ -346,8 +348,8 @@ def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:
     return table.take(first[np.isin(window[first], used)]).combine_chunks()
 
 
-def _places(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _example_positions(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit's row, slot and window's position of every example of the top lists, int64 [P] each."""
     rows, slots = np.nonzero(merged.state.top.filled)
-    at = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
-    return rows, slots, at
+    positions = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
+    return rows, slots, positions

@@ -1,4 +1,4 @@
-"""The tables of an index from a merged scan: examples, windows, documents, rates by domain."""
+"""Makes the tables of an index from a merged scan: examples, documents, rates by domain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UN
 
 
 def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
-    """Every example in the schema RECORDS and its order."""
+    """All examples of a scan, in the schema RECORDS and its order."""
     points, units = _units(indices)
     flat = SlotLists(*(column.reshape(len(units), -1) for column in state.samples.columns))
     per_bin = max(state.sizes.samples, 1)
@@ -30,8 +30,8 @@ def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) 
         for name in values:
             values[name].append(getattr(lists, name)[rows, slot])
     row, kind, domain, rank = (np.concatenate(columns[name]) for name in ("row", "list", "domain", "rank"))
-    places = np.array([*np.argsort(np.argsort(np.array(state.domains, np.str_))), -1])  # the last for "no domain"
-    order = np.lexsort((rank, places[domain], kind, row))
+    domain_order = np.array([*np.argsort(np.argsort(np.array(state.domains, np.str_))), -1])  # the last for "no domain"
+    order = np.lexsort((rank, domain_order[domain], kind, row))
     row, kind, domain, rank = (array[order] for array in (row, kind, domain, rank))
     kinds = pa.array(["top", "domain", "minimum", "sample"])
     table = {
@@ -49,7 +49,7 @@ def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) 
 
 
 def unit_domains_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
-    """Rates and means of every unit by domain, the whole corpus first, in the schema UNIT_DOMAINS."""
+    """Firing rates and mean activations of every unit, over the corpus and by domain, in the schema UNIT_DOMAINS."""
     points, units = _units(indices)
     whole = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
     cells = [(ALL, *whole)]
@@ -101,7 +101,7 @@ def documents_table(members: pa.Table, snapshot: str) -> pa.Table:
 
 
 def _units(indices: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    points = np.repeat(np.arange(len(indices)), [len(held) for held in indices.values()])
+    points = np.repeat(np.arange(len(indices)), [len(units) for units in indices.values()])
     return points, np.concatenate(list(indices.values()))
 
 

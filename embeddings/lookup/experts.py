@@ -2,8 +2,8 @@
 
 An expert's load is the share of tokens that its router sends to it. A layer's imbalance is given as Shazeer et al.
 (2017, "Outrageously Large Neural Networks", appendix A) do: the coefficient of variation of the loads, and the largest
-load over the mean one; balanced they are 0 and 1. All of it comes from sums that an index keeps by domain and hash
-group of documents.
+load over the mean one; balanced they are 0 and 1. Everything is computed from sums that an index stores by domain and
+hash group of documents.
 
 Intervals are of 95 % and have documents as clusters. Those of loads are the random-groups ones of `rates`. That of the
 largest over the mean is from the highest lower to the highest upper bound among intervals that cover all experts at
@@ -43,11 +43,12 @@ class LayerLoad:
 
     Attributes:
         point: the layer.
-        indices: int64 [E], the experts that were asked for.
+        indices: int64 [E], the requested experts.
         tokens, documents: of the corpus or the domain; documents are clusters.
         routed: int64 [E], tokens that were sent to each.
         load: share of tokens [E]; of a dead expert the upper bound is `dead_below`.
-        chosen: experts that take a token; None unless all experts of the layer are there, and so are the next two.
+        chosen: experts to which each token is sent; None unless all experts of the layer are indexed. The next two are
+            then NaN.
         variation: coefficient of variation of the loads.
         largest: the largest load over the mean one.
     """
@@ -72,18 +73,18 @@ class LayerLoad:
         """Load over the mean load of the layer, float64 [E]; NaN unless all experts are there."""
         if self.chosen is None:
             return np.full(len(self.indices), np.nan)
-        found: np.ndarray = self.load.value * len(self.indices) / self.chosen
-        return found
+        ratio: np.ndarray = self.load.value * len(self.indices) / self.chosen
+        return ratio
 
     @property
     def dead(self) -> np.ndarray:
-        """Whether an expert took no token, bool [E]; none is known to be where there are no tokens."""
-        found: np.ndarray = (self.routed == 0) & (self.tokens > 0)
-        return found
+        """Whether an expert was sent no token, bool [E]; False throughout where there are no tokens."""
+        is_dead: np.ndarray = (self.routed == 0) & (self.tokens > 0)
+        return is_dead
 
     @property
     def dead_below(self) -> float:
-        """What the load of a dead expert is below, at 95 %, however much tokens of a document go together."""
+        """Upper 95 % bound of the load of a dead expert; valid even if all tokens of a document are routed alike."""
         return dead_bound(self.documents)
 
 
@@ -104,38 +105,39 @@ def layer_loads(index: Index, rows: np.ndarray, domain: str | None = None) -> li
     if not layers:
         raise UsageError("no experts were indexed: of a mixture of experts, add 'expert.*:*' to embedding.units")
     fired, all_tokens = index.array("fired"), np.asarray(index.array("tokens"))
-    which = slice(None) if domain is None else slice(at := index.domains.index(domain), at + 1)
-    tokens, documents = all_tokens[which].sum(axis=0), int(index.array("documents")[which].sum())
-    found = []
-    for point, held, indices in layers:
-        routed = np.asarray(fired[:, :, held])
+    domain_slice = slice(None) if domain is None else slice(at := index.domains.index(domain), at + 1)
+    tokens, documents = all_tokens[domain_slice].sum(axis=0), int(index.array("documents")[domain_slice].sum())
+    loads = []
+    for point, layer_rows, indices in layers:
+        routed = np.asarray(fired[:, :, layer_rows])
         chosen = experts_per_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
-        found.append(layer_load(point, indices, routed[which].sum(axis=0), tokens, documents, chosen))
-    return found
+        loads.append(layer_load(point, indices, routed[domain_slice].sum(axis=0), tokens, documents, chosen))
+    return loads
 
 
 def experts_per_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
-    """How many experts take a token; None if some of a layer's are missing, which shows as tokens that went elsewhere.
+    """Number of experts to which each token is sent; None if experts of the layer are missing from the index.
 
-    One that is the last of its layer, was not indexed and is dead in the whole corpus is not missed.
+    Missing experts show as tokens that were sent elsewhere, so that the sum is no multiple of the tokens. A missing
+    expert that is the last of its layer and dead in the whole corpus does not show, and would not change the number.
 
     Args:
         indices, routed: int64 [E], experts and the tokens sent to each, over the whole corpus.
         tokens: that count.
     """
-    taken = int(routed.sum())
-    whole = taken > 0 and taken % tokens == 0 and np.array_equal(indices, np.arange(len(indices)))
-    return taken // tokens if whole else None
+    total = int(routed.sum())
+    is_complete = total > 0 and total % tokens == 0 and np.array_equal(indices, np.arange(len(indices)))
+    return total // tokens if is_complete else None
 
 
 def _layers(index: Index, rows: np.ndarray) -> Iterator[tuple[Point, np.ndarray, np.ndarray]]:
-    """Layer, rows and indices of its experts."""
-    at = index.array("indices")
+    """Each layer with the rows and indices of its experts among ``rows``."""
+    all_indices = index.array("indices")
     for point, size in index.widths.items():
         if point.kind is Kind.EXPERT:
-            held = np.intersect1d(rows, index.rows_of(point, np.arange(size)))
-            if len(held):
-                yield point, held, np.asarray(at[held])
+            expert_rows = np.intersect1d(rows, index.rows_of(point, np.arange(size)))
+            if len(expert_rows):
+                yield point, expert_rows, np.asarray(all_indices[expert_rows])
 
 
 def layer_load(
@@ -151,7 +153,7 @@ def layer_load(
         documents: how many there are.
         chosen: `experts_per_token`.
     """
-    total, taken = int(tokens.sum()), routed.sum(axis=0)
+    total, per_expert = int(tokens.sum()), routed.sum(axis=0)
     load = rates(np.asarray(routed, np.float64), np.asarray(tokens, np.float64))
     groups = int((tokens > 0).sum())
     return LayerLoad(
@@ -159,7 +161,7 @@ def layer_load(
         indices=indices,
         tokens=total,
         documents=documents,
-        routed=taken,
+        routed=per_expert,
         load=firing_rates(routed, tokens, documents),
         chosen=chosen,
         variation=_variation(routed[tokens > 0]) if chosen is not None and total else NOTHING,

@@ -1,8 +1,8 @@
-"""Keys of a SAELens ``cfg.json`` by what they do to a latent, for every version of SAELens from 0.3 to 6.
+"""Keys of a SAELens ``cfg.json`` by their effect on latents, for every version of SAELens from 0.3 to 6.
 
-`UNUSED` keys say how an autoencoder was trained, logged or stored, and change no latent of one that is. `RULES` are the
-keys that do: each with the values that `sae_config` applies, or that ask for nothing. A key of neither table is
-unknown, and is refused, because what it means is not known either.
+`UNUSED` keys say how an autoencoder was trained, logged or stored, and change no latent of a trained one. `RULES` are
+the keys that can: each with the values that `autoencoder_config` applies, or that change nothing. A key of neither
+table is refused, because its meaning is not known.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class KeyRule:
     """Which values of a key are accepted.
 
     Attributes:
-        accepts: whether a value is applied, or asks for nothing.
-        supported: the values that are, for the message about any other.
+        accepts: whether a value is applied, or changes nothing.
+        supported: the accepted values, in words, for the message about any other.
     """
 
     accepts: Callable[[Any], bool]
@@ -27,7 +27,7 @@ class KeyRule:
 
 def _one_of(*values: Any) -> KeyRule:
     names = ", ".join("null" if value is None else str(value).lower() for value in values)
-    return KeyRule(lambda value: any(type(value) is type(one) and value == one for one in values), names)
+    return KeyRule(lambda value: any(type(value) is type(allowed) and value == allowed for allowed in values), names)
 
 
 def _is_count(value: Any) -> bool:
@@ -102,7 +102,7 @@ MODEL_RULES: dict[str, KeyRule] = {
     "center_writing_weights": _one_of(None, True, False),
     "fold_ln": _one_of(None, True, False),  # moves a norm's weights into what reads it: no hook that is offered
     "center_unembed": _one_of(None, True, False),  # logits alone
-    "fold_value_biases": _one_of(None, True, False),  # hook_z alone: `sae_config` sees to it
+    "fold_value_biases": _one_of(None, True, False),  # hook_z alone: `autoencoder_config` sees to it
     "refactor_factored_attn_matrices": _one_of(None, True, False),  # the same
     "first_n_layers": _COUNT,
     "default_prepend_bos": _one_of(None, True, False),

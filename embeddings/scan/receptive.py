@@ -155,7 +155,6 @@ class ReceptiveFields:
         for begin in range(0, len(rows), _ROWS):
             part = rows[begin : begin + _ROWS]
             least = -(-LEAST_TOKENS // rows.shape[1])  # as in `batches`: fewer tokens round differently
-            # An ungated MLP's unit is handed over twice, before and after its activation function; the last one counts.
             filled = np.concatenate([part, np.repeat(part[-1:], max(0, least - len(part)), axis=0)])
             collected.clear()
             self._taps.run(torch.from_numpy(filled).to(self._taps.device), sink)

@@ -101,7 +101,7 @@ def test_an_index_is_whole_and_says_where_examples_are(corpus):
             found = index.lookup(unit, domain=domain)
             assert found and [one.value for one in found] == sorted((one.value for one in found), reverse=True)
             for one in found:
-                (place,) = one.places
+                (place,) = one.locations
                 text = Path(sysconfig.get_path("stdlib"), place.id).read_text(encoding="utf-8")
                 start, end = one.peak
                 assert text[one.text_start + start : one.text_start + end] == one.text[start:end] != ""
@@ -339,7 +339,7 @@ def test_a_shard_that_is_there_twice_has_examples_once_and_counts_twice(corpus):
     assert twice.facts.counts["documents"] > once.facts.counts["documents"]
     found = index.lookup("mlp.1:5")
     assert len({one.window for one in found}) == len(found)
-    assert any(len(one.places) == 2 for unit in range(20) for one in index.lookup(f"mlp.1:{unit}"))
+    assert any(len(one.locations) == 2 for unit in range(20) for one in index.lookup(f"mlp.1:{unit}"))
 
 
 def test_another_model_window_or_tokenizer_is_scanned_anew(corpus):

@@ -76,7 +76,7 @@ def test_items_are_told_apart(search):
     assert [row["item"] for row in items[:20]] == [f"p{i}" for i in range(20)]
     for i, row in enumerate(items[:20]):
         assert row["cosine"] == pytest.approx(1) and row["near"]
-        assert search.names(i * 3) == row["window"] and row["document"] == search.place_of(i * 3)
+        assert search.names(i * 3) == row["window"] and row["document"] == search.location_of(i * 3)
         assert row["domain"] in ("books", "web")
     assert items[-1] == {
         "benchmark": "other", "item": "none", "cosine": None, "near": None, "window": None, "domain": None,

@@ -47,7 +47,7 @@ def test_places_are_all_rows_of_a_document(tmp_path_factory, keys, others, rows,
         expected = [
             DocumentLocation(s, shard, split, row, d, id) for k, s, shard, row, split, d, id in values if k == key
         ]
-        assert documents.places(key) == tuple(expected)
+        assert documents.locations(key) == tuple(expected)
 
 
 @settings(max_examples=80, deadline=None)

@@ -56,7 +56,7 @@ def test_an_example_says_where_it_is(made, index):
     for unit in ("mlp.0:3", "resid.1:5"):
         row = index.row_of(unit)
         for one in index.lookup(unit):
-            (place,) = one.places
+            (place,) = one.locations
             text = texts[int(place.id.removeprefix("doc-"))]
             start, end = one.peak
             assert text[one.text_start + start : one.text_start + end] == one.text[start:end]
@@ -84,7 +84,7 @@ def test_few_samples_are_spread_over_the_range(index):
 
 def test_one_of_each_document(index):
     found = index.lookup("mlp.0:1", per_document=1)
-    ids = [one.places[0].id for one in found]
+    ids = [one.locations[0].id for one in found]
     assert len(set(ids)) == len(ids)
 
 

@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, histogram_edges
 from corpus_audit.embeddings.index.rates import QUANTILES, differences, rates
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows, deviations, firing, movements, preferences
+from corpus_audit.embeddings.lookup.compare_units import deviations, firing, movements, preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
 from corpus_audit.schemas.errors import UsageError
@@ -103,38 +103,38 @@ def planted(index, monkeypatch, row, domain):
 def test_a_planted_preference_comes_first(pair, monkeypatch):
     index = pair[0]
     planted(index, monkeypatch, 4, index.domains.index("web"))
-    found = preferences(index, "web", chosen_rows(index, None))
+    found = preferences(index, "web", select_rows(index, None))
     assert int(found.certain.argmax()) == 4 and found.q[4] < 1e-6
     assert found.difference.low[4] > 2 and found.second[4] - found.first[4] == pytest.approx(found.difference.value[4])
     # What a domain prefers, the other lacks.
-    other = preferences(index, "books", chosen_rows(index, None))
+    other = preferences(index, "books", select_rows(index, None))
     np.testing.assert_allclose(other.difference.value, -found.difference.value, rtol=1e-9)
     np.testing.assert_allclose(other.certain, -found.certain, rtol=1e-9)
 
 
 def test_a_planted_move_is_found_and_nothing_else(pair, monkeypatch):
     before, after = pair
-    quiet = movements(before, after, chosen_rows(after, None))
+    quiet = movements(before, after, select_rows(after, None))
     assert (quiet.certain != 0).sum() <= 1
     planted(after, monkeypatch, 9, 0)
-    moved = movements(before, after, chosen_rows(after, None))
+    moved = movements(before, after, select_rows(after, None))
     assert np.abs(moved.certain).argmax() == 9 and moved.certain[9] > 0
-    within = movements(before, after, chosen_rows(after, "resid.1:*"), after.domains[0])
+    within = movements(before, after, select_rows(after, "resid.1:*"), after.domains[0])
     assert within.rows[np.abs(within.certain).argmax()] == 9
 
 
 def test_units_that_are_asked_for(pair):
     index = pair[0]
-    assert chosen_rows(index, "resid.1:2-4").tolist() == [8, 9, 10]
+    assert select_rows(index, "resid.1:2-4").tolist() == [8, 9, 10]
     with pytest.raises(UnitError, match=r"mlp\.0"):
-        chosen_rows(index, "mlp.5:*")
-    share, tokens = firing(index, chosen_rows(index, None))
+        select_rows(index, "mlp.5:*")
+    share, tokens = firing(index, select_rows(index, None))
     assert tokens == index.facts.counts["tokens"] and ((share > 0.1) & (share < 0.9)).all()
 
 
 def test_comparisons_that_make_no_sense(pair, tmp_path, monkeypatch):
     before, after = pair
-    rows = chosen_rows(after, None)
+    rows = select_rows(after, None)
     with pytest.raises(UsageError, match="no domain 'c'"):
         preferences(after, "c", rows)
     for name in ("digest", "tokenizer"):

@@ -7,7 +7,7 @@ import pytest
 
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.rates import dead_bound
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows
+from corpus_audit.embeddings.lookup.compare_units import select_rows
 from corpus_audit.embeddings.lookup.experts import experts_per_token, layer_load, layer_loads
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.output import Session
@@ -102,17 +102,17 @@ def folder(tmp_path_factory):
 
 def test_layers_of_an_index(folder):
     index = open_index(folder)
-    first, second = layer_loads(index, chosen_rows(index, None))
+    first, second = layer_loads(index, select_rows(index, None))
     assert first.chosen == second.chosen == 2 and first.tokens == index.facts.counts["tokens"]
     assert first.largest.value == pytest.approx(3.0, rel=0.02) and second.largest.value < 1.3
     assert first.variation.value > 0.8 > 0.3 > second.variation.value and not second.dead.any()
-    books = layer_loads(index, chosen_rows(index, "expert.3:*"), "books")
+    books = layer_loads(index, select_rows(index, "expert.3:*"), "books")
     assert len(books) == 1 and books[0].dead.tolist() == [False] * 5 + [True] and books[0].documents == 200
-    assert not layer_loads(index, chosen_rows(index, "expert.3:*"), "web")[0].dead.any()
-    some = layer_loads(index, chosen_rows(index, "expert.3:0-4"))[0]
+    assert not layer_loads(index, select_rows(index, "expert.3:*"), "web")[0].dead.any()
+    some = layer_loads(index, select_rows(index, "expert.3:0-4"))[0]
     assert some.chosen is None and len(some.load.value) == 5
     with pytest.raises(UsageError, match="no domain 'c'"):
-        layer_loads(index, chosen_rows(index, None), "c")
+        layer_loads(index, select_rows(index, None), "c")
 
 
 def test_the_command(folder, capsys):

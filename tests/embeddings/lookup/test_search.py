@@ -48,7 +48,7 @@ def test_nearest_windows_are_those_of_brute_force(small, kind, domain):
         assert len({one.window for one in found}) == 15
         for one in found:
             score, document = by_window[one.window]
-            assert one.value == pytest.approx(score, rel=1e-12) and one.places[0].id == f"doc-{document}"
+            assert one.value == pytest.approx(score, rel=1e-12) and one.locations[0].id == f"doc-{document}"
 
 
 def test_at_most_so_many_of_a_document(small):
@@ -75,7 +75,7 @@ def test_like_a_document_finds_others(small):
     own = vectors_of(windows).mean[windows.document == 7].astype(np.float64).mean(axis=0)
     np.testing.assert_allclose(query, own / np.linalg.norm(own), rtol=1e-5)
     found = search.nearest(query, 30, without=keys)
-    assert found and all(place.id != "doc-7" for one in found for place in one.places)
+    assert found and all(place.id != "doc-7" for one in found for place in one.locations)
     with pytest.raises(UsageError, match="doc-x"):
         search.like("doc-x")
 
@@ -96,7 +96,7 @@ def test_overlap_is_measured_on_residual_dimensions(small):
 
 @pytest.mark.parametrize(
     ("query", "message"),
-    [(np.ones(3), "8 numbers"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
+    [(np.ones(3), "has 8"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
 )
 def test_queries_that_are_none(small, query, message):
     with pytest.raises(UsageError, match=message):
@@ -116,7 +116,7 @@ def test_direction_files(tmp_path):
     assert read_direction(f"{tmp_path}/two.npy:1").tolist() == [3, 4, 5]
     assert load_vectors(tmp_path / "one.npy").shape == (1, 3)
     for name, message in (
-        ("two.npy", "say which"),
+        ("two.npy", "select one"),
         ("two.npy:2", "counted from 0"),
         ("bad.npy", "finite"),
         ("cut.npy", "cannot be read"),
