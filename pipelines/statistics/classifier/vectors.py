@@ -1,4 +1,4 @@
-"""Classifier two-sample test on vectors: can documents of two sides be told apart by what a model makes of them?
+"""Classifier two-sample test on vectors: can documents of two sides be told apart by a model's vectors of them?
 
 Lopez-Paz and Oquab (2017), as in `classifier`, with a vector a document in place of n-grams. The vectors are first
 turned into their pooled principal components, whitened: then the regression converges in the few steps that
@@ -12,7 +12,13 @@ import hashlib
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics.classifier.separation import FOLDS, PERMUTATIONS, Design, separate, small_fold
+from corpus_audit.pipelines.statistics.classifier.separation import (
+    FOLDS,
+    PERMUTATIONS,
+    DesignMatrix,
+    separate,
+    small_fold,
+)
 from corpus_audit.pipelines.statistics.classifier.two_sample import LEAST, ClassifierTest
 
 COMPONENTS = 64
@@ -48,9 +54,14 @@ def vector_test(first: np.ndarray, second: np.ndarray, permutations: int = PERMU
     whitened = whiten(np.concatenate([first[kept[0]], second[kept[1]]]))
     if not whitened.shape[1]:
         return ClassifierTest(*sizes, reason="all vectors are the same")
-    found = separate(_dense(whitened), label, folds, permutations)
+    separation = separate(_dense(whitened), label, folds, permutations)
     return ClassifierTest(
-        *sizes, auc=found.auc, low=found.low, high=found.high, p=found.p, permutations=found.permutations
+        *sizes,
+        auc=separation.auc,
+        low=separation.low,
+        high=separation.high,
+        p=separation.p,
+        permutations=separation.permutations,
     )
 
 
@@ -60,11 +71,11 @@ def whiten(vectors: np.ndarray) -> np.ndarray:
     centred = exact - exact.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     count = min(COMPONENTS, max(1, len(vectors) // 10), int((sizes > 1e-6 * max(sizes.max(), 1e-300)).sum()))
-    found: np.ndarray = left[:, :count] * np.sqrt(len(vectors) / max(count, 1))
-    return found
+    whitened: np.ndarray = left[:, :count] * np.sqrt(len(vectors) / max(count, 1))
+    return whitened
 
 
-def _dense(rows: np.ndarray) -> Design:
+def _dense(rows: np.ndarray) -> DesignMatrix:
     n, width = rows.shape
     starts = np.arange(n + 1, dtype=np.int64) * width
-    return Design.of(starts, np.tile(np.arange(width, dtype=np.int64), n), rows.ravel(), width)
+    return DesignMatrix.of(starts, np.tile(np.arange(width, dtype=np.int64), n), rows.ravel(), width)

@@ -76,7 +76,7 @@ def binomial_quantile(probability: float, trials: npt.ArrayLike, share: npt.Arra
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Quantiles of the lengths of G domains; float64 [G, Q], NaN where there is no bound or no document."""
+    """Quantiles of the lengths of G domains with bounds; float64 [G, Q], NaN where there is no bound or no document."""
 
     value: Floats
     low: Floats
@@ -130,12 +130,12 @@ def histogram_quantiles(
         inside = before[:, None] + np.clip(ranks, 1, np.maximum(size, 1)[:, None])
         return np.asarray(np.minimum(np.searchsorted(cumulative, inside, side="left"), len(counts) - 1))
 
-    at = bucket(rank)
-    some = (size > 0)[:, None]
+    index = bucket(rank)
+    has_documents = (size > 0)[:, None]
     return Quantiles(
-        value=np.where(some, (lowest[at] + highest[at]) / 2, np.nan),
-        low=np.where(some & (lower >= 1), lowest[bucket(lower)], np.nan),
-        high=np.where(some & (upper <= size[:, None]), highest[bucket(upper)], np.nan),
+        value=np.where(has_documents, (lowest[index] + highest[index]) / 2, np.nan),
+        low=np.where(has_documents & (lower >= 1), lowest[bucket(lower)], np.nan),
+        high=np.where(has_documents & (upper <= size[:, None]), highest[bucket(upper)], np.nan),
     )
 
 

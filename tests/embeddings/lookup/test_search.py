@@ -96,7 +96,7 @@ def test_overlap_is_measured_on_residual_dimensions(small):
 
 @pytest.mark.parametrize(
     ("query", "message"),
-    [(np.ones(3), "has 8"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
+    [(np.ones(3), "has 3 numbers, but .* have 8"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
 )
 def test_queries_that_are_none(small, query, message):
     with pytest.raises(UsageError, match=message):

@@ -120,7 +120,7 @@ def test_every_format_and_way_of_reading_gives_the_same_tables(run, tmp_path, mo
     pq.write_table(log.slice(0, 2500), tmp_path / "parts" / "0.parquet")
     pq.write_table(log.slice(2500), tmp_path / "parts" / "1.parquet")
     assert tables(run, tmp_path, path="parts")["sampling_log_domains"] == expected["sampling_log_domains"]
-    monkeypatch.setattr(tally, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(tally, "MEMORY_BYTES", 10_000)
     monkeypatch.setattr(reader, "ROWS_A_BATCH", 700)
     spilled = tables(run, tmp_path, path="log.parquet")
     assert spilled["sampling_log_documents"] == expected["sampling_log_documents"]
@@ -184,7 +184,7 @@ def test_domains_that_the_run_lacks_are_named(run, tmp_path):
     [
         (lambda log: log.drop_columns(["step"]), "no column 'step'"),
         (lambda log: log.drop_columns(["document", "domain"]), "neither a column 'document' nor 'domain'"),
-        (lambda log: log.slice(0, 0), "holds no row"),
+        (lambda log: log.slice(0, 0), "has no rows"),
         (lambda log: log.set_column(3, "tokens", pa.array([-1] * len(log))), "negative"),
         (lambda log: log.set_column(3, "tokens", pa.array([None] * len(log), pa.int64())), "without a value"),
         (lambda log: log.set_column(3, "tokens", pa.array(["many"] * len(log))), "whole numbers"),
@@ -203,11 +203,11 @@ def test_damaged_and_absent_logs_are_refused(run, tmp_path):
         tables(run, tmp_path, path="log.csv")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "README.md").write_text("x")
-    with pytest.raises(UsageError, match="holds no file that ends in"):
+    with pytest.raises(UsageError, match="has no file that ends in"):
         tables(run, tmp_path, path="logs")
     (tmp_path / "logs" / "a.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n')
     (tmp_path / "logs" / "b.jsonl.xz").write_text("x")
-    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: it is not read"):
+    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: the name of a log must end in"):
         tables(run, tmp_path, path="logs")
     (tmp_path / "cut.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n{"step": 2, "dom')
     with pytest.raises(UsageError, match="cannot be read"):

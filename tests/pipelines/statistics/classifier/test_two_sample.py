@@ -84,7 +84,7 @@ def test_pairs_that_unigrams_do_not_show_are_found():
     found = classifier_test(*sides, BUCKETS)
     assert found.auc > 0.99 and found.p == 0.01 and found.permutations == 99
     assert found.features_first[0] == 10 and found.features_second[0] == 11
-    assert len(found.told_first) == 10 and max(found.told_first) < 150
+    assert len(found.typical_first) == 10 and max(found.typical_first) < 150
     assert classifier_test(*sides, BUCKETS) == found, "the same input gives the same result"
 
 
@@ -102,7 +102,7 @@ def test_shared_documents_are_dropped():
     joined.high[:400], joined.low[:400] = both.high, both.low
     found = classifier_test(joined, grown, BUCKETS)
     assert (found.documents_first, found.documents_second) == (150, 150) and 0.3 < found.auc < 0.7
-    assert min(found.told_first) >= 400, "positions are those of the input"
+    assert min(found.typical_first) >= 400, "positions are those of the input"
 
 
 def test_a_proportional_sample_has_the_corpus_s_mix():

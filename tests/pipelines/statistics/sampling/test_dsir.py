@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
-from corpus_audit.pipelines.statistics.sampling.dsir import Corpus, dsir
+from corpus_audit.pipelines.statistics.sampling.dsir import SampledCorpus, dsir
 
 BUCKETS = 64
 
@@ -30,7 +30,7 @@ def documents(rng, sizes, tilts, length=40):
 def whole(sample, domains):
     texts = np.bincount(sample.domain, minlength=domains)
     tokens = np.bincount(sample.domain, weights=sample.tokens, minlength=domains)
-    return Corpus(sample, texts, tokens.astype(np.int64))
+    return SampledCorpus(sample, texts, tokens.astype(np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_a_sample_estimates_the_whole_and_its_bounds_say_how_well(corpora):
     covered = []
     for _ in range(12):
         chosen = np.concatenate([rng.choice(np.flatnonzero(corpus.sample.domain == g), 150, False) for g in range(3)])
-        found = dsir(Corpus(corpus.sample.take(chosen), corpus.documents, corpus.tokens), target, select, BUCKETS)
+        found = dsir(
+            SampledCorpus(corpus.sample.take(chosen), corpus.documents, corpus.tokens), target, select, BUCKETS
+        )
         assert found.share == pytest.approx(truth, abs=0.12)
         covered.append((found.low <= truth) & (truth <= found.high))
     assert np.mean(covered) > 0.8
