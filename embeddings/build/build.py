@@ -117,7 +117,7 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
     with ExitStack() as stack:
         with stages.stage("model"):
             scanner = stack.enter_context(open_scanner(loaded))
-        return _IndexBuild(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
+        return _IndexBuild(loaded, scanner, stages, _open_baseline(loaded, scanner)).run(perform, workers)
 
 
 class _Stages(Timings):
@@ -221,11 +221,11 @@ class _IndexBuild:
             for kind in KINDS:
                 save_codes(encode(getattr(gathered, kind)), folder, kind)
         # A window that won in its split but not in the corpus is in no list any more.
-        kept = _distinct(pa.concat_tables(windows), retained_windows(state, gathered))
-        located = documents_of(kept, documents)
+        retained = _distinct(pa.concat_tables(windows), retained_windows(state, gathered))
+        located = documents_of(retained, documents)
         if documents:
             located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
-        return ScanPartial(state, kept, located, counts, gathered)
+        return ScanPartial(state, retained, located, counts, gathered)
 
     def _verify(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
         """Step 5: run windows of the lists once more, in float32.
@@ -237,17 +237,19 @@ class _IndexBuild:
         used = state.used_windows()
         exact = scanner.spec.dtype == "float32"
         selected = used[::ONE_IN] if exact else used
-        kept = _distinct(merged.windows, selected)
-        rows, domain = members(kept, merged.documents, state.domains)
-        again = scanner.rescan(kept.take(rows), domain, state.domains)
+        retained = _distinct(merged.windows, selected)
+        rows, domain = members(retained, merged.documents, state.domains)
+        again = scanner.rescan(retained.take(rows), domain, state.domains)
         if exact:
             return merged, check(state, again, selected)
         state, verified = correct(state, again, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
         )
-        kept = _distinct(merged.windows, used)
-        return replace(merged, state=state, windows=kept, documents=documents_of(kept, [merged.documents])), verified
+        retained = _distinct(merged.windows, used)
+        return replace(
+            merged, state=state, windows=retained, documents=documents_of(retained, [merged.documents])
+        ), verified
 
     def _publish(
         self,
@@ -320,7 +322,7 @@ class _IndexBuild:
         )
 
 
-def _baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
+def _open_baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
     """The baseline index of drift, opened before the scan so that one that cannot be compared costs no scan.
 
     Raises:
@@ -329,12 +331,12 @@ def _baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
     if scanner.spec.baseline is None:
         return None
     index = open_index(loaded.base / scanner.spec.baseline)
-    card, known = scanner.model.card, index.facts
+    card, stored = scanner.model.card, index.facts
     for what, old, new in (
-        ("model", known.model["digest"], card.digest),
-        ("tokenizer", known.model["tokenizer"], card.tokenizer),
-        ("windows", known.windows, scanner.plan.digest),
-        ("block of vectors", (known.vectors or {}).get("block"), scanner.block),
+        ("model", stored.model["digest"], card.digest),
+        ("tokenizer", stored.model["tokenizer"], card.tokenizer),
+        ("window plan", stored.windows, scanner.plan.digest),
+        ("block of vectors", (stored.vectors or {}).get("block"), scanner.block),
     ):
         if old != new:
             raise UsageError(f"embedding.baseline: {index.folder} was made with another {what}")

@@ -51,8 +51,8 @@ def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) 
 def unit_domains_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
     """Firing rates and mean activations of every unit, over the corpus and by domain, in the schema UNIT_DOMAINS."""
     points, units = _units(indices)
-    whole = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
-    cells = [(ALL, *whole)]
+    corpus = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
+    cells = [(ALL, *corpus)]
     order = sorted(range(len(state.domains)), key=lambda d: state.domains[d])
     cells += [
         (state.domains[d], state.tokens[d], state.fired[d], state.total[d], int(state.documents[d])) for d in order

@@ -129,7 +129,7 @@ class Index:
         """
         row = self.row_of(unit)
         examples: list[Example] = []
-        seen: dict[bytes, int] = {}
+        of_document: dict[bytes, int] = {}
         heats = self._heats(row) if which != "minima" else {}
         for rank, value, window, position in self._slots(row, which, domain):
             if len(examples) == k and which != "samples":
@@ -137,8 +137,8 @@ class Index:
             if between is not None and not between[0] <= value <= between[1]:
                 continue
             example, document = self._example(rank, value, window, position, heats.get(window))
-            seen[document] = seen.get(document, 0) + 1
-            if per_document is None or seen[document] <= per_document:
+            of_document[document] = of_document.get(document, 0) + 1
+            if per_document is None or of_document[document] <= per_document:
                 examples.append(example)
         if len(examples) <= k:
             return examples

@@ -72,7 +72,8 @@ RULES: dict[str, KeyRule] = {
     "hook_layer_out": _one_of(None, 0),
     "hook_head_index_out": _one_of(None),
     "seqpos_slice": KeyRule(
-        lambda value: value is None or (isinstance(value, list) and all(one is None for one in value)), "all positions"
+        lambda value: value is None or (isinstance(value, list) and all(item is None for item in value)),
+        "all positions",
     ),
     "prepend_bos": _one_of(None, True, False),
     "context_size": _COUNT,

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -32,9 +31,10 @@ from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.blocks import input_width, output_width, projection
 from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.embeddings.models.routers import Router, detect_router
+from corpus_audit.embeddings.models.selection import Selection
 from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums, stream_of
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
+from corpus_audit.schemas.units import Kind, Point, UnitPattern, select
 
 TILE = 8192
 """Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
@@ -70,44 +70,6 @@ class Directions:
 
     block: int
     vectors: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The units of a scan, numbered by row: points in order, indices ascending within each.
-
-    Attributes:
-        indices: point -> int64 indices of its selected units.
-        firing_only: points whose activation is never below 0, and of which 0 is no example (SAE latents).
-    """
-
-    indices: Mapping[Point, np.ndarray]
-
-    @property
-    def rows(self) -> int:
-        """Selected units."""
-        return sum(map(len, self.indices.values()))
-
-    def first_rows(self) -> dict[Point, int]:
-        """The row of each point's first unit."""
-        starts = np.cumsum([0, *map(len, self.indices.values())])
-        return {point: int(start) for point, start in zip(self.indices, starts, strict=False)}
-
-    def floors(self) -> np.ndarray:
-        """float32 [rows]: only activations above are examples; 0 for SAE latents, else minus infinity."""
-        parts = [np.full(len(i), 0.0 if p.kind is Kind.SAE else -np.inf, np.float32) for p, i in self.indices.items()]
-        return np.concatenate(parts)
-
-    def point_of(self, row: int) -> str:
-        """The point at which the unit of a row is read."""
-        return str(self.unit(row).point)
-
-    def unit(self, row: int) -> Unit:
-        """The unit of a row."""
-        for point, first in self.first_rows().items():
-            if row < first + len(self.indices[point]):
-                return Unit(point, int(self.indices[point][row - first]))
-        raise IndexError(row)
 
 
 class Taps:

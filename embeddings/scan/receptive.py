@@ -106,7 +106,9 @@ class ReceptiveFields:
                     int(firsts[best]), int(firsts[best]) + width, float(values[best]), full_value, True
                 )
         # Which end is moved first changes where the other stops, so both orders are tried and the shorter span wins.
-        trimmed = [self._trimmed(ids, position, begin, stop, keeps_enough, lowest, left) for left in (True, False)]
+        trimmed = [
+            self._trimmed(ids, position, begin, stop, keeps_enough, lowest, left_first) for left_first in (True, False)
+        ]
         (first, end), value = min(trimmed, key=lambda result: (result[0][1] - result[0][0], -abs(result[1])))
         return ReceptiveField(first, end, value, full_value, False)
 

@@ -293,7 +293,9 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     check_window(model, spec.window)
     for name, sae in saes.items():
         _check_bos(name, sae.config, model, spec)
-    directions = {one.name: _directions(loaded.base / one.path, one.block) for one in spec.directions}
+    directions = {
+        direction.name: _directions(loaded.base / direction.path, direction.block) for direction in spec.directions
+    }
     block = None
     if spec.vectors is not None:
         block = len(model.blocks) - 1 if spec.vectors.block is None else spec.vectors.block
@@ -301,7 +303,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     card = model.card
     plan = WindowPlan(spec.window, spec.overlap, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
     files = [loaded.base / sae.path / name for sae in spec.saes for name in ("cfg.json", "sae_weights.safetensors")]
-    files += [loaded.base / one.path for one in spec.directions]
+    files += [loaded.base / direction.path for direction in spec.directions]
     settings = {
         "version": VERSION,
         "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
@@ -310,7 +312,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
         "model": card.digest,
         "windows": plan.digest,
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
-        "blocks": [one.block for one in spec.directions],
+        "blocks": [direction.block for direction in spec.directions],
         "torch": importlib.metadata.version("torch"),
         "device": model.device.type,
     } | ({"sae": SAE_VERSION} if saes else {})

@@ -13,7 +13,7 @@ from corpus_audit.pipelines.figures.document_samples import hashed_documents
 from corpus_audit.pipelines.figures.facet_totals import nullable
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS
 from corpus_audit.pipelines.sampling.domain_contents import DomainContents
-from corpus_audit.pipelines.sampling.log.rows import IntendedMixture
+from corpus_audit.pipelines.sampling.log.rows import TargetMixture
 from corpus_audit.pipelines.sampling.log.tables import log_tables
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 from corpus_audit.pipelines.statistics.sampling import draws as figures
@@ -92,7 +92,7 @@ def sampling_tables(run: RunDirectory, spec: SamplingSpec, base: Path) -> dict[s
         allocation = plan.allocation
         drawable = np.where(plan.contents.unique_tokens > 0, allocation.weight, 0.0)
         shares = strategies.normalised(drawable) if allocation.unit == "documents" else allocation.share
-        intended = IntendedMixture(plan.contents.names, shares, allocation.unit, plan.contents.documents, note is None)
+        intended = TargetMixture(plan.contents.names, shares, allocation.unit, plan.contents.documents, note is None)
         tables |= log_tables(run, spec.log, base, intended)
     return tables
 
@@ -176,7 +176,7 @@ def _by_domain(plan: _StrategyPlan) -> pa.Table:
     """Rows of one strategy in the schema SAMPLING."""
     contents, allocation = plan.contents, plan.allocation
     size = len(contents.names)
-    seen = figures.exposure(contents.unique_tokens, contents.unique_documents, allocation.drawn)
+    reach = figures.exposure(contents.unique_tokens, contents.unique_documents, allocation.drawn)
     share = allocation.share
     bounds = (plan.estimate.low, plan.estimate.high) if plan.estimate else (np.full(size, np.nan),) * 2
     documents, misread = _other_unit(plan)
@@ -196,14 +196,14 @@ def _by_domain(plan: _StrategyPlan) -> pa.Table:
             "unique_documents": contents.unique_documents,
             "drawn": pa.array(allocation.drawn),
             "unallocated": pa.array(allocation.unallocated),
-            "epochs": nullable(seen.epochs),
-            "exhaustion": nullable(np.where(np.isfinite(seen.exhaustion), seen.exhaustion, np.nan)),
-            "coverage": nullable(seen.coverage),
-            "coverage_replaced": nullable(seen.coverage_replaced),
-            "draws": nullable(seen.epochs),
-            "draws_maximum": nullable(seen.maximum).cast(pa.int64()),
-            "draws_maximum_replaced": nullable(seen.maximum_replaced).cast(pa.int64()),
-            "effective_tokens": pa.array(seen.effective),
+            "epochs": nullable(reach.epochs),
+            "exhaustion": nullable(np.where(np.isfinite(reach.exhaustion), reach.exhaustion, np.nan)),
+            "coverage": nullable(reach.coverage),
+            "coverage_replaced": nullable(reach.coverage_replaced),
+            "draws": nullable(reach.epochs),
+            "draws_maximum": nullable(reach.maximum).cast(pa.int64()),
+            "draws_maximum_replaced": nullable(reach.maximum_replaced).cast(pa.int64()),
+            "effective_tokens": pa.array(reach.effective),
         },
         schema=SAMPLING,
     )
@@ -229,11 +229,11 @@ def _summary(plan: _StrategyPlan, spec: SamplingSpec, note: str | None) -> dict[
     """The strategy's row of SAMPLING_STRATEGIES."""
     contents, allocation, estimate = plan.contents, plan.allocation, plan.estimate
     unique, drawn = contents.unique_tokens.astype(np.float64), allocation.drawn
-    seen = figures.exposure(unique, contents.unique_documents, drawn)
+    reach = figures.exposure(unique, contents.unique_documents, drawn)
     total, allocated = float(unique.sum()), float(drawn.sum())
-    effective = float(seen.effective.sum())
-    kish = figures.kish_effective_size(unique, seen.epochs)
-    most = int(np.nanargmax(seen.epochs))
+    effective = float(reach.effective.sum())
+    kish = figures.kish_effective_size(unique, reach.epochs)
+    most = int(np.nanargmax(reach.epochs))
     notes = [note, _ESTIMATED if estimate else None]
     row = {
         "strategy": plan.name,
@@ -242,14 +242,14 @@ def _summary(plan: _StrategyPlan, spec: SamplingSpec, note: str | None) -> dict[
         "allocated": allocated,
         "unallocated": float(allocation.unallocated.sum()),
         "unallocated_reason": _unallocated(plan),
-        "unique_seen": float(np.nansum(seen.coverage * unique)),
-        "coverage": float(np.nansum(seen.coverage * unique)) / total,
-        "coverage_replaced": float(np.nansum(seen.coverage_replaced * unique)) / total,
+        "unique_seen": float(np.nansum(reach.coverage * unique)),
+        "coverage": float(np.nansum(reach.coverage * unique)) / total,
+        "coverage_replaced": float(np.nansum(reach.coverage_replaced * unique)) / total,
         "effective_tokens": effective,
-        "epochs_maximum": float(seen.epochs[most]),
+        "epochs_maximum": float(reach.epochs[most]),
         "epochs_maximum_domain": contents.names[most],
         # The domain with the most epochs is the one that is used up first.
-        "first_exhausted": float(seen.exhaustion[most]) if allocated else 0.0,
+        "first_exhausted": float(reach.exhaustion[most]) if allocated else 0.0,
         "first_exhausted_domain": contents.names[most],
         "effective_sample": kish,
         "effective_sample_share": kish / total,

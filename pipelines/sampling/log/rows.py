@@ -15,7 +15,7 @@ UNKNOWN = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True)
-class IntendedMixture:
+class TargetMixture:
     """The mixture that the sampler should have drawn from G domains.
 
     Attributes:

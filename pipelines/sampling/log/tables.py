@@ -12,7 +12,7 @@ from scipy import special
 
 from corpus_audit.pipelines.figures.facet_totals import all_first
 from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader
-from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, IntendedMixture, rows_of
+from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
 from corpus_audit.pipelines.sampling.log.tally import Repeats, Tally, read_log
 from corpus_audit.pipelines.sampling.log.windows import window_rows
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
@@ -28,7 +28,7 @@ from corpus_audit.schemas.tables.sampling_tables import SAMPLING_LOG_DOCUMENTS, 
 _LIMIT = 3.0  # standard deviations beyond which repeats are not those of drawing with replacement
 
 
-def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: IntendedMixture) -> dict[str, pa.Table]:
+def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: TargetMixture) -> dict[str, pa.Table]:
     """Tables ``sampling_log_windows``, ``sampling_log_domains`` and ``sampling_log_documents`` of a sampler's log.
 
     A row of the log is one drawn document. Its domain is read from the log, or looked up by id in table
@@ -50,7 +50,7 @@ def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: In
     }
 
 
-def _domains(tally: Tally, draws: Draws, shares: Floats, intended: IntendedMixture) -> pa.Table:
+def _domains(tally: Tally, draws: Draws, shares: Floats, intended: TargetMixture) -> pa.Table:
     totals, size = tally.totals, len(shares)
     all_draws = draws.pooled()
     test = statistics.mixture_test(all_draws, shares)
@@ -108,7 +108,7 @@ def _domains(tally: Tally, draws: Draws, shares: Floats, intended: IntendedMixtu
     return all_first(pa.concat_tables([each, rows_of(SAMPLING_LOG_DOMAINS, 1, {"unit": intended.unit} | joint)]), [])
 
 
-def _repeats(repeats: Repeats, intended: IntendedMixture) -> dict[str, npt.NDArray[Any]]:
+def _repeats(repeats: Repeats, intended: TargetMixture) -> dict[str, npt.NDArray[Any]]:
     """Columns of SAMPLING_LOG_DOMAINS about documents, [G + 1]; NaN or None for the unknown domain."""
     documents = np.append(intended.documents, 0)
     expectation = occupancy(documents, repeats.draws, repeats.distinct, repeats.squares)
@@ -141,12 +141,12 @@ def _repeats(repeats: Repeats, intended: IntendedMixture) -> dict[str, npt.NDArr
     return masked | {"drawing": drawing}
 
 
-def _known(repeats: Repeats, intended: IntendedMixture) -> npt.NDArray[np.bool_]:
+def _known(repeats: Repeats, intended: TargetMixture) -> npt.NDArray[np.bool_]:
     """Whether the run knows how many documents of a domain there are to draw, bool [G + 1]."""
     return np.append(intended.complete & (repeats.distinct[:-1] <= intended.documents), False)
 
 
-def _documents(tally: Tally, intended: IntendedMixture) -> pa.Table:
+def _documents(tally: Tally, intended: TargetMixture) -> pa.Table:
     if tally.repeats is None or not tally.repeats.top:
         return SAMPLING_LOG_DOCUMENTS.empty_table()
     keys = list(tally.repeats.top)

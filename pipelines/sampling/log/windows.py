@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, IntendedMixture, rows_of
+from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
 from corpus_audit.pipelines.sampling.log.tally import LogTotals, Tally
 from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters, Floats
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
@@ -18,7 +18,7 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_LOG_WINDOWS
 
 
-def window_rows(tally: Tally, draws: Draws, shares: Floats, intended: IntendedMixture) -> pa.Table:
+def window_rows(tally: Tally, draws: Draws, shares: Floats, intended: TargetMixture) -> pa.Table:
     """Table ``sampling_log_windows``, with the domains of ``intended`` and the unknown one.
 
     Args:
@@ -63,7 +63,7 @@ def _window_rows(
     shares: Floats,
     test: statistics.MixtureTest,
     q: Floats,
-    intended: IntendedMixture,
+    intended: TargetMixture,
 ) -> pa.Table:
     totals = tally.totals
     shown = (shares > 0) | (draws.documents.sum(axis=0) > 0)
@@ -107,7 +107,7 @@ def _joint_row(
     tally: Tally,
     test: statistics.MixtureTest,
     q: Floats,
-    intended: IntendedMixture,
+    intended: TargetMixture,
     losses: tuple[Floats, Floats, Floats, Floats, npt.NDArray[np.bool_]],
 ) -> pa.Table:
     totals = tally.totals

@@ -120,8 +120,8 @@ def histogram_quantiles(
     before = np.cumsum(size) - size
     percent = np.array(percents, dtype=np.int64)
     # ceil(n * percent / 100) without n * percent, which could pass 2^63.
-    whole, part = np.divmod(size[:, None], 100)
-    rank = whole * percent + (part * percent + 99) // 100
+    hundreds, rest = np.divmod(size[:, None], 100)
+    rank = hundreds * percent + (rest * percent + 99) // 100
     tail = (1 - LEVEL) / 2
     lower = binomial_quantile(tail, size[:, None], percent / 100)
     upper = binomial_quantile(1 - tail, size[:, None], percent / 100) + 1

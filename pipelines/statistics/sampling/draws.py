@@ -103,10 +103,10 @@ def effective_tokens(unique: npt.ArrayLike, drawn: npt.ArrayLike) -> Floats:
     equation 5). The constant was fitted to whole corpora repeated; by domain it is an extrapolation.
     """
     drawn_tokens = np.asarray(drawn, dtype=np.float64)
-    seen = np.minimum(np.asarray(unique, dtype=np.float64), drawn_tokens)
+    unique_drawn = np.minimum(np.asarray(unique, dtype=np.float64), drawn_tokens)
     with np.errstate(divide="ignore", invalid="ignore"):
-        repeats = np.where(seen > 0, drawn_tokens / seen - 1.0, 0.0)
-    return np.asarray(seen * (1.0 - REPETITION * np.expm1(-repeats / REPETITION)))
+        repeats = np.where(unique_drawn > 0, drawn_tokens / unique_drawn - 1.0, 0.0)
+    return np.asarray(unique_drawn * (1.0 - REPETITION * np.expm1(-repeats / REPETITION)))
 
 
 def kish_effective_size(size: npt.ArrayLike, weight: npt.ArrayLike) -> float:

@@ -71,10 +71,12 @@ def test_windows_are_found_by_their_names(tmp_path_factory, names, other, rows):
     table = pa.Table.from_pylist(stored, schema=WINDOWS)
     windows = WindowTable(write(tmp_path_factory.mktemp("tables") / "windows.arrow", table, rows))
     for row in stored:
-        found = windows.find(row["window"])
-        assert found is not None
-        assert {"starts": found.starts.tolist(), "ends": found.ends.tolist()} == {n: row[n] for n in ("starts", "ends")}
-        assert [getattr(found, name) for name in ("document", "number", "text", "text_start")] == [
+        result = windows.find(row["window"])
+        assert result is not None
+        assert {"starts": result.starts.tolist(), "ends": result.ends.tolist()} == {
+            n: row[n] for n in ("starts", "ends")
+        }
+        assert [getattr(result, name) for name in ("document", "number", "text", "text_start")] == [
             row[name] for name in ("document", "number", "text", "text_start")
         ]
     for name in {other, 0, 2**64 - 1} - names:

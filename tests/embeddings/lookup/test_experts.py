@@ -24,13 +24,13 @@ def loads(routed, tokens, chosen, documents=100):
 
 
 def test_a_layer_by_hand():
-    found = loads([[6, 10, 4, 0]] * 8, [10] * 8, 2)
-    assert found.load.value.tolist() == [0.6, 1.0, 0.4, 0.0] and found.over_mean.tolist() == [1.2, 2.0, 0.8, 0.0]
-    assert found.largest.value == pytest.approx(2.0)
-    assert found.variation.value == pytest.approx(np.std([6, 10, 4, 0]) / 5)
-    assert found.variation.low == pytest.approx(found.variation.high) == found.variation.value  # all groups alike
-    assert [str(u) for u, dead in zip(found.units, found.dead, strict=True) if dead] == ["expert.2:3"]
-    assert found.load.high[3] == found.dead_below == pytest.approx(1 - 0.05 ** (1 / 100))
+    result = loads([[6, 10, 4, 0]] * 8, [10] * 8, 2)
+    assert result.load.value.tolist() == [0.6, 1.0, 0.4, 0.0] and result.over_mean.tolist() == [1.2, 2.0, 0.8, 0.0]
+    assert result.largest.value == pytest.approx(2.0)
+    assert result.variation.value == pytest.approx(np.std([6, 10, 4, 0]) / 5)
+    assert result.variation.low == pytest.approx(result.variation.high) == result.variation.value  # all groups alike
+    assert [str(u) for u, dead in zip(result.units, result.dead, strict=True) if dead] == ["expert.2:3"]
+    assert result.load.high[3] == result.dead_below == pytest.approx(1 - 0.05 ** (1 / 100))
 
 
 def test_balanced_and_collapsed_routers():
@@ -71,8 +71,8 @@ def test_intervals_cover_what_is_so_of_bursty_documents():
         group = rng.integers(0, 16, documents)
         routed = np.zeros((16, 6), int)
         np.add.at(routed, group, sent)
-        found = loads(routed, np.bincount(group, tokens, 16).astype(int), 1, documents)
-        for n, one in enumerate((found.largest, found.variation)):
+        result = loads(routed, np.bincount(group, tokens, 16).astype(int), 1, documents)
+        for n, one in enumerate((result.largest, result.variation)):
             hits[n] += one.low <= truth[n] <= one.high
     assert hits[0] / runs > 0.95 and 0.9 < hits[1] / runs < 0.99
 

@@ -20,24 +20,24 @@ def small(tmp_path_factory):
 
 def test_hits_are_counted_on_the_token(small):
     index, windows, _ = small
-    found = explain(index, "w17", 12)
+    result = explain(index, "w17", 12)
     text_of = {int(windows.ids[i, 0]): (windows.texts[i], windows.offsets[i]) for i in range(len(windows))}
 
     def on(window, position):
         text, offset = text_of[window]
         return text[windows.starts[offset + position] : windows.ends[offset + position]] == "w17"
 
-    top, places = index.array("top.window"), index.array("top.position")
+    top, positions = index.array("top.window"), index.array("top.position")
     hits = [
-        sum(on(int(w), int(p)) for w, p in zip(top[row], places[row], strict=True) if int(w) != 2**64 - 1)
+        sum(on(int(w), int(p)) for w, p in zip(top[row], positions[row], strict=True) if int(w) != 2**64 - 1)
         for row in range(len(top))
     ]
     by_unit = dict(zip(map(str, index.units()), hits, strict=True))
-    assert {str(one.unit): one.hits for one in found.units} == {unit: n for unit, n in by_unit.items() if n}
+    assert {str(one.unit): one.hits for one in result.units} == {unit: n for unit, n in by_unit.items() if n}
     words = [word for i in range(len(windows)) for word in windows.texts[i].split(" ")]
-    assert found.occurrences == words.count("w17") and found.base == pytest.approx(words.count("w17") / len(words))
-    best = found.units[0]
-    assert best.hits == max(hits) and best.lift == pytest.approx(best.hits / best.examples / found.base)
+    assert result.occurrences == words.count("w17") and result.base == pytest.approx(words.count("w17") / len(words))
+    best = result.units[0]
+    assert best.hits == max(hits) and best.lift == pytest.approx(best.hits / best.examples / result.base)
 
 
 def test_a_word_is_not_part_of_a_word():

@@ -44,10 +44,10 @@ def mlp_of(block):
 
 def watched(model, run):
     """What the experts of each block are really given: indices of those that take each token, int [T, k]."""
-    seen, handles = {}, []
+    outputs, handles = {}, []
 
     def keep(b, _module, given):
-        seen[b] = [one.clone() for one in given]
+        outputs[b] = [one.clone() for one in given]
 
     for b, block in enumerate(model.blocks):
         experts = getattr(mlp_of(block.module), "experts", None)
@@ -56,7 +56,7 @@ def watched(model, run):
     output = run()
     for handle in handles:
         handle.remove()
-    return seen, output
+    return outputs, output
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -149,8 +149,8 @@ def test_examples_and_load_equal_brute_force(mixture, name):
         logits = torch.cat(output.router_logits, -1).reshape(*ids.shape, -1).numpy()
         for b, window in enumerate(chosen):
             counted = windows.counted[windows.offsets[window] : windows.offsets[window + 1]]
-            held = np.where(counted[:, None], logits[b], -np.inf)
-            peak[window], where[window] = held.max(axis=0), held.argmax(axis=0)
+            masked = np.where(counted[:, None], logits[b], -np.inf)
+            peak[window], where[window] = masked.max(axis=0), masked.argmax(axis=0)
             for start, point in zip(starts, points, strict=False):
                 takers = given[point.block][1].reshape(*ids.shape, -1)[b].numpy()[counted]
                 for expert in takers.ravel():
@@ -160,5 +160,5 @@ def test_examples_and_load_equal_brute_force(mixture, name):
     for unit in range(taps.selection.rows):
         filled = state.top.filled[unit]
         columns = (state.top.value, state.top.window, state.top.position)
-        found = list(zip(*(column[unit][filled].tolist() for column in columns), strict=True))
-        assert found == reference.top_of(peak, where, windows, unit, 8), unit
+        result = list(zip(*(column[unit][filled].tolist() for column in columns), strict=True))
+        assert result == reference.top_of(peak, where, windows, unit, 8), unit
