@@ -88,7 +88,8 @@ def _row(
 ) -> dict[str, object]:
     test: ClassifierTest = classifier_test(sides[0].take(chosen[0]), sides[1].take(chosen[1]), BUCKETS)
     excerpts: list[list[str]] = []
-    for told, positions, rows, table in zip((test.told_first, test.told_second), chosen, own, tables, strict=True):
+    typical = test.typical_first, test.typical_second
+    for told, positions, rows, table in zip(typical, chosen, own, tables, strict=True):
         at = rows[positions[np.array(told, np.int64)]]
         excerpts.append([text for text in table["excerpt"].take(pa.array(at)).to_pylist() if text is not None])
     return classifier_row(label, domain, test, texts, (excerpts[0], excerpts[1]))

@@ -42,14 +42,14 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
             {"unit": str(one.unit), "hits": one.hits, "examples": one.examples, "lift": one.lift, "value": one.value}
             for one in found.units
         ]
-        emit_json("explain", {"index": str(index.folder), "token": token, "places": found.places,
+        emit_json("explain", {"index": str(index.folder), "token": token, "places": found.occurrences,
                               "windows": found.windows, "base_rate": found.base, "sampled": found.sampled,
                               "units": listed})  # fmt: skip
         return
     if found.sampled:
         note("corpus-audit: only some windows of the corpus are stored; the base rate is theirs")
     write_out(
-        f"{safe_text(repr(token), 30)}: {numbers.plural(found.places, 'place')} in "
+        f"{safe_text(repr(token), 30)}: {numbers.plural(found.occurrences, 'place')} in "
         f"{numbers.plural(found.windows, 'stored window')}, {numbers.percent(found.base, 3)} of tokens"
     )
     if not found.units:

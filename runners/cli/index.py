@@ -18,7 +18,7 @@ from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.embeddings.build.build import BuiltIndex
     from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 
@@ -92,7 +92,7 @@ def perform_index(
     workers: int | None,
     quiet: bool,
     engine: EngineOptions = EMBEDDED,
-) -> Built:
+) -> BuiltIndex:
     """Build an audit's index with progress on standard error.
 
     Raises:
@@ -120,7 +120,7 @@ def perform_index(
     return built
 
 
-def _tell(built: Built, as_json: bool) -> None:
+def _tell(built: BuiltIndex, as_json: bool) -> None:
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import facts_text
 

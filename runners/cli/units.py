@@ -53,7 +53,7 @@ def units(
     the mean, and the loads' coefficient of variation (CV).
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, movements, preferences
+    from corpus_audit.embeddings.lookup.compare_units import movements, preferences, select_rows
     from corpus_audit.schemas.errors import UsageError
 
     if (domain is not None) + (before is not None) + dead + dense + experts != 1:
@@ -63,7 +63,7 @@ def units(
     if within is not None and before is None:
         raise UsageError("--within goes with --moved-from")
     index = open_index(path, snapshot)
-    rows = chosen_rows(index, pattern)
+    rows = select_rows(index, pattern)
     if experts:
         _experts(index, rows, only, k, as_json)
     elif dead or dense:

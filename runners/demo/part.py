@@ -118,11 +118,11 @@ def most_preferring(index: Index) -> Preference | None:
 
     Of all units and domains; None where no difference is certain, as with few documents.
     """
-    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+    from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 
     if len(index.domains) < 2:
         return None
-    rows = chosen_rows(index, None)
+    rows = select_rows(index, None)
     compared = {domain: preferences(index, domain, rows) for domain in index.domains}
     domain, found = max(compared.items(), key=lambda one: float(one[1].certain.max()))
     certain = found.certain

@@ -20,7 +20,7 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import DirectionsSpec
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.embeddings.build.build import BuiltIndex
     from corpus_audit.embeddings.scan.scanner import ScanTask, ScanWorker
 
 
@@ -29,7 +29,7 @@ def index_corpus(
     workers: int | None,
     engine: EngineOptions = EMBEDDED,
     warn: Callable[[str], None] = lambda _: None,
-) -> Built:
+) -> BuiltIndex:
     """Build the index of an audit; its splits are scanned by the engine's workers.
 
     ``warn`` is called with what is doubtful of the workers.

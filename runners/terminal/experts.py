@@ -10,7 +10,7 @@ import numpy as np
 
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.lookup.experts import Estimate, LayerLoad, layer_loads
+from corpus_audit.embeddings.lookup.experts import LayerLoad, LoadEstimate, layer_loads
 
 WIDTH = 80
 
@@ -67,7 +67,7 @@ def _imbalance(layer: LayerLoad) -> str:
     return f"{_text(layer.largest, 2):22} {_text(layer.variation, 3):20}"
 
 
-def _text(found: Estimate, digits: int) -> str:
+def _text(found: LoadEstimate, digits: int) -> str:
     if np.isnan(found.value):
         return "-"
     if np.isnan(found.low):
@@ -162,7 +162,7 @@ def _layer_json(layer: LayerLoad) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate) -> dict[str, Any]:
+def _estimate(found: LoadEstimate) -> dict[str, Any]:
     return {"value": _number(found.value), "interval": _interval(found.low, found.high)}
 
 

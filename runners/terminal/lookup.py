@@ -107,10 +107,10 @@ def _field_line(example: Example, field: ReceptiveField, width: int) -> str:
 
 
 def _head(example: Example, width: int) -> str:
-    place = example.places[0] if example.places else None
+    place = example.locations[0] if example.locations else None
     if place is None:
         return f"{example.value:8.3f}"
-    also = f" and {len(example.places) - 1} more" if len(example.places) > 1 else ""
+    also = f" and {len(example.locations) - 1} more" if len(example.locations) > 1 else ""
     name = place.id if place.id is not None else f"{place.shard} row {place.row}"
     at = f"  character {example.text_start + max(example.peak[0], 0):,}{also}"
     front = f"{example.value:8.3f}  {fit(safe_text(place.domain), 24).rstrip()}  "
@@ -180,7 +180,7 @@ def example_json(example: Example) -> dict[str, Any]:
         "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
         "places": [
             {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
-            for p in example.places
+            for p in example.locations
         ],
     }
 

@@ -104,5 +104,5 @@ def test_a_wrong_encoding_stops_the_build(corpus, capsys, monkeypatch):
     prepared = Autoencoder._prepared
     monkeypatch.setattr(Autoencoder, "_prepared", lambda self, x: prepared(self, x) * 1.001)
     code, shown = index(corpus, capsys)
-    assert code != 0 and "sae.s: latents are not what" in shown.err
+    assert code != 0 and "sae.s: the scan's latents do not follow from" in shown.err
     assert not (corpus / "index" / "LATEST").exists(), "nothing is published"

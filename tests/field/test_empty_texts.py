@@ -66,7 +66,7 @@ def test_a_sampling_section_of_no_tokens_says_what_is_wrong(
 ) -> None:
     assert audit(tmp_path / "one", bpe, [""] * 5, sampling={"budget": 1000}) == 4
     message = capsys.readouterr().err
-    assert "the corpus holds no tokens in 5 documents, so there is nothing to sample" in message
+    assert "the corpus has no tokens in 5 documents, so there is nothing to sample" in message
     assert "staging" not in message and str(tmp_path) not in message
 
 

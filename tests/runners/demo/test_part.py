@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from corpus_audit.embeddings import Index, open_index
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 from corpus_audit.runners.demo import part as demo_part
 from corpus_audit.runners.demo.part import (
     LONGEST,
@@ -93,7 +93,7 @@ def test_the_unit_that_prefers_a_domain_most(small: Path, monkeypatch: pytest.Mo
     index = changed(small, monkeypatch, {(4, "web"): 3.0, (7, "books"): 4.0, (2, "web"): -2.0})
     found = most_preferring(index)
     assert found is not None and (found.unit, found.domain, found.of) == ("resid.1:1", "books", 12)
-    rows = chosen_rows(index, None)
+    rows = select_rows(index, None)
     for domain in index.domains:
         assert preferences(index, domain, rows).certain.max() <= preferences(index, "books", rows).certain[7]
     assert found.low < found.mean - found.mean_elsewhere < found.high and found.low > 3
