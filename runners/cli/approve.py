@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.signing import passphrase_from, passphrase_option, trust_option
-from corpus_audit.runners.cli.streams import is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.signing import passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.shared.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.checks.signoff.approve import Pending
@@ -48,7 +48,7 @@ def approve(
     """
     from corpus_audit.checks.signoff.approve import VALID_DAYS, Words, open_pending, sign_pending, signing_key
     from corpus_audit.checks.signoff.keys import load_key
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
     from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.run.trust import load_trust

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import (
+from corpus_audit.runners.cli.shared.output import (
     Session,
     colour_on_stdout,
     emit_json,
@@ -15,8 +15,8 @@ from corpus_audit.runners.cli.output import (
     presentation,
     width_on_stdout,
 )
-from corpus_audit.runners.cli.streams import write_out
-from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+from corpus_audit.runners.cli.shared.streams import write_out
+from corpus_audit.runners.cli.shared.verdict import fail_on_option, verdict_code, verdict_json
 
 if TYPE_CHECKING:
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -36,7 +36,7 @@ def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_js
     """
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
     from corpus_audit.runners.audit.judge import judge_finished
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
     from corpus_audit.schemas.spec.policy_file import load_policy
 
     policy = load_policy(policy_file)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import Session, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import Session, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:

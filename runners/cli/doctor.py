@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import engine_of, engine_options
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.engine_choice import engine_of, engine_options
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import write_out
 from corpus_audit.runners.engines.options import FlinkOptions
 from corpus_audit.schemas.errors import ExitCode
 

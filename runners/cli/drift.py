@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
-from corpus_audit.runners.cli.report import resolve_run
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.shared.run_paths import resolve_run
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
 @click.command(short_help="Compare two finished runs.")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
 @click.command(short_help="Find the units whose strongest examples peak on a token.")

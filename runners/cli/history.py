@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.shared.run_paths import output_folder
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.checks.history.history import History, IndexedRun
@@ -45,31 +46,6 @@ def history(metric: str | None, slice_: str, place: Path | None, last: int, rebu
             _runs(known, output, last, as_json)
         else:
             _series(known, output, metric, slice_, last, as_json)
-
-
-def output_folder(place: Path | None) -> Path:
-    """The output folder that an option, or the working directory, stands for.
-
-    Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
-    """
-    from corpus_audit.schemas.errors import UsageError
-
-    if place is None:
-        place = next((path for path in (Path("audit.yaml"), Path("runs")) if path.exists()), None)
-        if place is None:
-            raise UsageError("there is neither audit.yaml nor runs here: name an output folder with --output")
-    if place.is_file():
-        from corpus_audit.schemas.spec.audit_file import load_audit
-
-        loaded = load_audit(place)
-        place = loaded.base / loaded.spec.output
-    if (place / "run.json").is_file():
-        place = place.resolve().parent
-    if not place.is_dir():
-        raise UsageError(f"{place} is no folder: 'corpus-audit run' makes one")
-    return place
 
 
 def _facts(run: IndexedRun) -> dict[str, object]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
-from corpus_audit.runners.cli.streams import note, write_out
-from corpus_audit.runners.cli.wrong_use import nearest
+from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
+from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.shared.streams import note, write_out
+from corpus_audit.runners.cli.shared.usage_errors import nearest
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 

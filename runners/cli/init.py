@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.runners.init.text import TextChoice

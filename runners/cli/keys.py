@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.signing import MOMENT, passphrase_from, passphrase_option, trust_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.signing import MOMENT, passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
 @click.group(short_help="Make, list and revoke the keys that sign.")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.signing import trust_option
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.signing import trust_option
+from corpus_audit.runners.cli.shared.streams import write_out
 
 
 @click.command(short_help="Check and show the ledger of signatures.")
@@ -24,7 +24,7 @@ def ledger(output: Path, head: str | None, trust_file: Path, as_json: bool) -> i
     """
     from corpus_audit.checks.signoff.ledger import read_ledger
     from corpus_audit.checks.text.safe_text import safe_text
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
     from corpus_audit.schemas.errors import ExitCode, VerificationError
     from corpus_audit.schemas.run.signoff import LEDGER
     from corpus_audit.schemas.run.trust import load_trust

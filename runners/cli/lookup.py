@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which

@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 import click
 
 from corpus_audit.pipelines.progress.board import process_board
-from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
-from corpus_audit.runners.cli.output import Session, emit_json
-from corpus_audit.runners.cli.streams import close_streams, forget_loss, note, output_loss, prepare_streams
-from corpus_audit.runners.cli.wrong_use import nearest, usage_message
+from corpus_audit.runners.cli.shared.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.shared.output import Session, emit_json
+from corpus_audit.runners.cli.shared.streams import close_streams, forget_loss, note, output_loss, prepare_streams
+from corpus_audit.runners.cli.shared.usage_errors import nearest, usage_message
 from corpus_audit.runners.process.interrupts import Interrupts
 from corpus_audit.schemas.errors import AuditError, ExitCode
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit.prune import Pruning
@@ -33,7 +33,7 @@ def prune(
 
     from corpus_audit.runners.audit.prune import Keep, plan_pruning
     from corpus_audit.runners.audit.prune import prune as remove
-    from corpus_audit.runners.cli.history import output_folder
+    from corpus_audit.runners.cli.shared.run_paths import output_folder
     from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.spec.audit_file import load_audit
 

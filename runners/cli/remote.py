@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import write_out
 
 
 @click.command(short_help="Put runs and sign-offs on the audit's object store.")

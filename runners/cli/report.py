@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_document
-
-LATEST = "LATEST"
-"""File of an output folder that names the newest complete run directory."""
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.run_paths import resolve_run
+from corpus_audit.runners.cli.shared.streams import write_document
 
 
 @click.command(short_help="Show a finished run again.")
@@ -61,40 +59,6 @@ def report(run: Path, kind: str | None, output: Path | None, policy_path: str | 
         from corpus_audit.runners.cli.run import write_summary
 
         write_summary(run_dir, page)
-
-
-def resolve_run(path: Path) -> Path:
-    """The run directory that a run directory, an output folder or an audit spec stands for.
-
-    Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
-    """
-    from corpus_audit.schemas.errors import UsageError
-
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
-    if path.is_file():
-        if path.suffix not in (".yaml", ".yml"):
-            raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml")
-        from corpus_audit.schemas.spec.audit_file import load_audit
-
-        loaded = load_audit(path)
-        path = loaded.base / loaded.spec.output
-    if (path / "run.json").is_file():
-        return path
-    try:
-        name = (path / LATEST).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise UsageError(
-            f"{path} holds no finished run: neither run.json nor {LATEST} is in it; 'corpus-audit run' makes one"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path / LATEST} cannot be read: {error}") from None
-    run_dir = path / name
-    if not name or not (run_dir / "run.json").is_file():
-        raise UsageError(f"{path / LATEST} names the run {name!r}, which is not there; name a run directory")
-    return run_dir
 
 
 def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import (
+from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
+from corpus_audit.runners.cli.shared.output import (
     Session,
     colour_on_stdout,
     emit_json,
@@ -18,8 +18,8 @@ from corpus_audit.runners.cli.output import (
     presentation,
     width_on_stdout,
 )
-from corpus_audit.runners.cli.streams import note, write_out
-from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+from corpus_audit.runners.cli.shared.streams import note, write_out
+from corpus_audit.runners.cli.shared.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import AuditError, ExitCode
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_document
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import write_document
 
 
 @click.command(short_help="Print the JSON Schema of audit.yaml or policy.yaml.")

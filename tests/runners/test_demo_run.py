@@ -13,7 +13,7 @@ import pytest
 
 from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.demo.benchmark import LEAKS
 from corpus_audit.runners.demo.part import MISSING
 from corpus_audit.runners.demo.summary import found_items, sources_found

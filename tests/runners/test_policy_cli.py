@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.policies import rule, waiver
 from tests.checks.report.synthetic import build_run
 

@@ -37,7 +37,7 @@ WAITING = {
     "drift a b": "corpus_audit.runners.cli.drift.resolve_run",
     "sampling a --budget 3B": "corpus_audit.runners.cli.sampling.resolve_run",
     "history": "corpus_audit.runners.cli.history.output_folder",
-    "prune out --keep-last 1": "corpus_audit.runners.cli.history.output_folder",
+    "prune out --keep-last 1": "corpus_audit.runners.cli.shared.run_paths.output_folder",
     "verify signed.json": "corpus_audit.schemas.run.trust.load_trust",
     "search text": "corpus_audit.embeddings.open_index",
     "lookup mlp.0:1": "corpus_audit.embeddings.open_index",

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.signoff.world import RUN, STRATEGY, build_world, sign_world
 
 PASSPHRASE = "correct horse battery"

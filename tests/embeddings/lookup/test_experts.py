@@ -10,7 +10,7 @@ from corpus_audit.embeddings.index.rates import dead_bound
 from corpus_audit.embeddings.lookup.compare_units import chosen_rows
 from corpus_audit.embeddings.lookup.experts import experts_a_token, layer_load, layer_loads
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point
 from tests.embeddings.made import write_small_index

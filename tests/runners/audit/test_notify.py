@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from corpus_audit.runners.audit.notify import Message, message_of, message_of_error, notify
 from corpus_audit.runners.audit.run import AuditOutcome
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
 from corpus_audit.schemas.run.results import Status
 from corpus_audit.schemas.spec.notify import NotifySpec

@@ -9,7 +9,7 @@ from importlib import metadata
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.doctor import doctor
 from corpus_audit.runners.doctor.doctor import GIB, Status, examine
 

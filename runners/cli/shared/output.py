@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
-from corpus_audit.runners.cli.streams import encodes_unicode, is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.shared.streams import encodes_unicode, is_terminal, note, write_out
 
 F = TypeVar("F", bound=Callable[..., Any])
 

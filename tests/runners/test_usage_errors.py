@@ -3,7 +3,7 @@
 import pytest
 
 from corpus_audit.runners.cli.main import COMMANDS, run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 
 LINES = {
     "rum audit.yaml": "there is no command 'rum'; is it run?",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.streams import is_terminal
+from corpus_audit.runners.cli.shared.streams import is_terminal
 
 PASSPHRASE = "CORPUS_AUDIT_PASSPHRASE"
 
@@ -83,7 +83,7 @@ def signoff_of(path: Path) -> Path:
         UsageError: it stands for nothing.
     """
     from corpus_audit.checks.signoff.approve import signoff_path
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
 
     if path.is_dir() or path.suffix in (".yaml", ".yml"):
         run = resolve_run(path).resolve()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from corpus_audit.runners.cli.streams import note
+from corpus_audit.runners.cli.shared.streams import note
 
 
 def one_line(error: BaseException) -> str:

@@ -52,8 +52,8 @@ def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, ind
     from dataclasses import asdict
 
     from corpus_audit.pipelines.beam.flags import check_flags
-    from corpus_audit.runners.cli.output import emit_json
-    from corpus_audit.runners.cli.streams import write_out
+    from corpus_audit.runners.cli.shared.output import emit_json
+    from corpus_audit.runners.cli.shared.streams import write_out
     from corpus_audit.runners.engines.launch.dry_run import stage_lines, steps_of
     from corpus_audit.runners.process.logs import quiet_engine_logs
 
