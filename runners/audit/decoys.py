@@ -24,7 +24,7 @@ from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.runners.audit.benchmarks import Benchmarks
-from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.run.snapshot import Split
 

@@ -22,7 +22,7 @@ from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.schemas.spec.notify import Event, NotifySpec, url_problem
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit.run import AuditOutcome
+    from corpus_audit.runners.audit.outcome import AuditOutcome
 
 _STOPPED = 2.0
 """Seconds that a killed command may take to end."""

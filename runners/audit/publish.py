@@ -25,7 +25,7 @@ from corpus_audit.schemas.run.snapshot import UnreadFile, manifest_text
 from corpus_audit.schemas.tables import run_tables
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit.shard_states import ShardState
+    from corpus_audit.runners.audit.counting.shard_states import ShardState
 
 
 def write_tables(staged: StagedRun, material: Material) -> RunFile:

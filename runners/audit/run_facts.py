@@ -17,7 +17,7 @@ from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.reading.snapshot.unread import counted_endings, files_by_ending, unread_data
 from corpus_audit.pipelines.tokens.verification import NEEDED
 from corpus_audit.runners.audit.baselines import baseline_facts
-from corpus_audit.runners.audit.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
+from corpus_audit.runners.audit.counting.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.run.run_file import (
     FileListing,
     IntegrityRule,
@@ -35,7 +35,7 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit.baselines import Baseline
-    from corpus_audit.runners.audit.shard_states import ShardState
+    from corpus_audit.runners.audit.counting.shard_states import ShardState
 
 MOST_NAMES = 20
 """Unread files of a reason that run.json names; the table has all."""

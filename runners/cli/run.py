@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from corpus_audit.pipelines.progress.board import BoardState
-    from corpus_audit.runners.audit.run import AuditOutcome
+    from corpus_audit.runners.audit.outcome import AuditOutcome
     from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 

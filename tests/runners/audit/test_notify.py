@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from corpus_audit.runners.audit.notify import Message, message_of, message_of_error, notify
-from corpus_audit.runners.audit.run import AuditOutcome
+from corpus_audit.runners.audit.outcome import AuditOutcome
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
-from corpus_audit.runners.audit.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
+from corpus_audit.runners.audit.counting.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.spec.audit import LimitsSpec
 from tests.field.accounting import failed_rules, states_of
 from tests.pipelines.reading.shard_files import write
