@@ -42,7 +42,7 @@ WAITING = {
     "search text": "corpus_audit.embeddings.open_index",
     "lookup mlp.0:1": "corpus_audit.embeddings.open_index",
     "index verify folder": "corpus_audit.embeddings.index.files.find_index",
-    "init data": "corpus_audit.runners.init.init.propose_audit",
+    "init data": "corpus_audit.runners.init.proposal.propose_audit",
     "demo": "corpus_audit.runners.demo.corpus.build_demo",
     "doctor": "corpus_audit.runners.doctor.doctor.examine",
     "push audit.yaml": "corpus_audit.schemas.spec.audit_file.load_audit",
