@@ -1,4 +1,4 @@
-"""``corpus-audit check``: what a policy says of a finished run."""
+"""``corpus-audit check``: judge a finished run by a policy."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Judge a finished run by a policy, without changing it.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), required=True, help="The policy.yaml.")
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), required=True, help="The policy file.")
 @fail_on_option
 @json_option
 @click.pass_obj
 def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_json: bool) -> int:
-    """Say what a policy says of RUN, a run directory, an output folder or an audit.yaml.
+    """Judge RUN (a run directory, an output folder or an audit.yaml) by a policy.
 
-    Nothing is written: what a run was judged to when it was published stays as it is. Waivers are held against today.
+    Nothing is written: the verdict of the published run stays as it is. Waivers are checked against today's date.
     """
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
     from corpus_audit.runners.audit.judge import judge_finished

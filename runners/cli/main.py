@@ -123,12 +123,12 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Audit the data that a language model is trained on.
 
-    Results go to standard output, everything else to standard error.
+    Results go to standard output, all other messages to standard error.
 
     \b
-    Exit codes: 0 fine, 1 judged bad, 2 wrong use, 3 warnings, 4 could not judge,
-    5 internal error, 6 output folder in use, 7 verification failed, 130 interrupted,
-    143 terminated.
+    Exit codes: 0 success, 1 failed verdict, 2 usage error, 3 warnings,
+    4 no verdict, 5 internal error, 6 output folder in use, 7 verification failed,
+    130 interrupted, 143 terminated.
     """
 
 

@@ -19,25 +19,25 @@ from corpus_audit.runners.cli.shared.streams import write_document
     "-f",
     "kind",
     type=click.Choice(("html", "markdown", "junit", "sarif", "openlineage", "croissant", "card")),
-    help="Write the run in this format instead of the summary.",
+    help="Write the run in this format instead of printing the summary.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write the report (HTML, or what --format says) here; - is standard output, instead of the summary.",
+    help="Write the report (HTML, or as --format) to this file; - is standard output, instead of the summary.",
 )
 @click.option(
     "--policy-path",
     metavar="PATH",
-    help="Where SARIF says that the policy is, from the root of the repository; as the audit names it by default.",
+    help="With --format sarif: path of the policy from the root of the repository; by default as in the audit.",
 )
 @json_option
 def report(run: Path, kind: str | None, output: Path | None, policy_path: str | None, as_json: bool) -> None:
-    """Print the summary of RUN, or write its report or another format of it anew from the tables.
+    """Print the summary of RUN, or write its report in any format from the tables.
 
-    RUN is a run directory, an output folder (its newest run is taken) or an audit.yaml. With --json every metric of
-    the run is printed. The formats other than HTML lie in the folder outputs of a run directory already.
+    RUN is a run directory, an output folder (whose newest run is used) or an audit.yaml. With --json, report prints
+    every metric of the run. The folder outputs of a run directory already has the formats other than HTML.
     """
     run_dir = resolve_run(run)
     if policy_path is not None and kind != "sarif":

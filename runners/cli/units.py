@@ -1,4 +1,4 @@
-"""``corpus-audit units``: which prefer a domain, which moved between snapshots, dead, dense, experts."""
+"""``corpus-audit units``: list units that prefer a domain, moved between snapshots, are dead or dense; and experts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.lookup.compare_units import Comparison
 
 
-@click.command(short_help="List units that prefer a domain, moved between snapshots, are dead, dense or experts.")
+@click.command(short_help="List units: by domain, moved, dead, dense, experts.")
 @click.argument("pattern", required=False)
 @index_option
 @snapshot_option
-@click.option("--prefer", "domain", metavar="DOMAIN", help="Units that fire most in this domain, against the others.")
+@click.option("--prefer", "domain", metavar="DOMAIN", help="Units that are more active in this domain than elsewhere.")
 @click.option("--moved-from", "before", type=click.Path(path_type=Path), metavar="INDEX",
-              help="Units that moved most since this index of an earlier snapshot.")  # fmt: skip
+              help="Units that changed most since this index of an earlier snapshot.")  # fmt: skip
 @click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
 @click.option("--dead", is_flag=True, help="Units that fire on no token.")
 @click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
-@click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and the dead ones.")
+@click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and its dead experts.")
 @click.option("--domain", "only", metavar="DOMAIN", help="With --experts: only tokens of this domain.")
-@click.option("--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Maximum number of results."
+)
 @json_option
 def units(
     pattern: str | None,
@@ -44,7 +46,7 @@ def units(
     k: int,
     as_json: bool,
 ) -> None:
-    """List the units of PATTERN (all without one, such as 'mlp.3:*').
+    """List units that match PATTERN, such as 'mlp.3:*'; by default all units.
 
     Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
     PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.

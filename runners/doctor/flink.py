@@ -200,4 +200,4 @@ def _advice(told: str) -> str:
 
 
 def _without_resume(told: str) -> str:
-    return told.removesuffix("; run the same command again to go on")
+    return told.partition("; run the same command again")[0]

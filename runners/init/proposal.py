@@ -119,7 +119,7 @@ def _tokenizer_lines(given: str | None, shards: list[Shard], base: Path) -> list
     if given is not None:
         is_file = Path(given).exists()
         if not is_file and (given.endswith(".json") or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", given)):
-            raise UsageError(f"tokenizer {given}: no such file")
+            raise UsageError(f"tokenizer {given}: there is no such file")
         path = Path(given) / "tokenizer.json" if Path(given).is_dir() else Path(given)
         return [*lines, f"tokenizer: {yaml_scalar(relative_path(str(path), base) if is_file else given)}", ""]
     nearest = _nearest_tokenizer(shards, base)

@@ -318,7 +318,7 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
     (audit.parent / "out").mkdir()
     (audit.parent / "out" / "LATEST").write_text("gone")
     assert run_command(["report", str(audit)], Session()) == 2
-    assert "names the run 'gone', which is not there" in capsys.readouterr().err
+    assert "names the run 'gone', which does not exist" in capsys.readouterr().err
 
 
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):

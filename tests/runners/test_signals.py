@@ -117,7 +117,5 @@ def test_an_index_that_is_interrupted_is_no_internal_error(engine, tmp_path):
     code, out, err = interrupted(quick + INDEX % engine, ["index", str(tmp_path / "audit.yaml"), "-q"], signal.SIGINT)
     lines = [line for line in err.splitlines() if line.startswith("corpus-audit:")]
     assert (code, out) == (130, "")
-    assert lines == [
-        "corpus-audit: interrupted: splits that were scanned are kept; run the same command again to go on"
-    ]
+    assert lines == ["corpus-audit: interrupted: scanned splits are stored; run the same command again to continue"]
     assert "internal error" not in err and not list(tmp_path.glob("crash-*"))

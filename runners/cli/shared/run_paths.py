@@ -12,17 +12,17 @@ LATEST = "LATEST"
 
 
 def resolve_run(path: Path) -> Path:
-    """The run directory that a run directory, an output folder or an audit spec stands for.
+    """The run directory for a run directory itself, an output folder or an audit spec (their newest run).
 
     Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
+        UsageError: there is no finished run.
+        SpecError: the spec is invalid.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
         if path.suffix not in (".yaml", ".yml"):
-            raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml")
+            raise UsageError(f"{path} is not a run directory, an output folder or an audit.yaml")
         from corpus_audit.schemas.spec.audit_file import load_audit
 
         loaded = load_audit(path)
@@ -33,27 +33,27 @@ def resolve_run(path: Path) -> Path:
         name = (path / LATEST).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{path} holds no finished run: neither run.json nor {LATEST} is in it; 'corpus-audit run' makes one"
+            f"{path} holds no finished run (no run.json and no {LATEST}); 'corpus-audit run' makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path / LATEST} cannot be read: {error}") from None
     run_dir = path / name
     if not name or not (run_dir / "run.json").is_file():
-        raise UsageError(f"{path / LATEST} names the run {name!r}, which is not there; name a run directory")
+        raise UsageError(f"{path / LATEST} names the run {name!r}, which does not exist; name a run directory")
     return run_dir
 
 
 def output_folder(path: Path | None) -> Path:
-    """The output folder that an option, or the working directory, stands for.
+    """The output folder for a path that a user gave; without one, for the working directory.
 
     Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
+        UsageError: there is no such folder.
+        SpecError: the spec is invalid.
     """
     if path is None:
         path = next((candidate for candidate in (Path("audit.yaml"), Path("runs")) if candidate.exists()), None)
         if path is None:
-            raise UsageError("there is neither audit.yaml nor runs here: name an output folder with --output")
+            raise UsageError("this folder has neither audit.yaml nor runs: name an output folder with --output")
     if path.is_file():
         from corpus_audit.schemas.spec.audit_file import load_audit
 
@@ -62,5 +62,5 @@ def output_folder(path: Path | None) -> Path:
     if (path / "run.json").is_file():
         path = path.resolve().parent
     if not path.is_dir():
-        raise UsageError(f"{path} is no folder: 'corpus-audit run' makes one")
+        raise UsageError(f"{path} is not a folder; 'corpus-audit run' creates it")
     return path
