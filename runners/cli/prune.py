@@ -27,7 +27,8 @@ def prune(
     """Remove old runs of AUDIT (an audit.yaml or an output folder), and partials that no remaining run uses.
 
     Prune keeps a run if --keep-last or --keep-days selects it, if it is the newest, if it is signed, or if AUDIT or the
-    spec or policy of a kept run names it. With --apply it locks the output folder, and ends with exit code 6 during a run.
+    spec or policy of a kept run names it. With --apply it locks the output folder, so it ends with exit code 6 while a
+    run is going on.
     """
     from datetime import UTC, datetime
 
