@@ -55,7 +55,7 @@ class DecoySearch:
         return DecoyEvidence(self.measure.scanner.index, profile.whole(self.measure), self.share)
 
 
-NOTHING = DecoySearch((), None, (), 0.0)
+NO_DECOYS = DecoySearch((), None, (), 0.0)
 
 
 def search_decoys(
@@ -74,7 +74,7 @@ def search_decoys(
         NoVerdictError: a split that was counted can no longer be read.
     """
     if not benchmarks.spec.decoys:
-        return NOTHING
+        return NO_DECOYS
     counted = [state for state in states if state.error is None]
     pairs = [(state, split) for state in counted for split in state.planned.chosen]
     sample = [pairs[at] for at in chosen_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
@@ -82,10 +82,10 @@ def search_decoys(
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     decoys = _choose(benchmarks, job, engine, sample, digest, board)
     if not decoys:
-        return NOTHING
+        return NO_DECOYS
     index = build_decoy_index(benchmarks.read, decoys, job.tokenization, job.scratch)
     measure = Decoys(index, digest)
-    sources = _look(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
+    sources = _count_decoys(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
     size = sum(split.weight for _, split in pairs)
     share = sum(split.weight for _, split in sample) / size if size and len(sample) < len(pairs) else 1.0
     return DecoySearch(decoys, measure, sources, share)
@@ -120,7 +120,7 @@ def _choose(
     return decoys
 
 
-def _look(
+def _count_decoys(
     job: Job, name: str, engine: Engine, sample: Sequence[tuple[ShardState, Split]], board: Board
 ) -> tuple[Path, ...]:
     """Count what the store lacks; the partials of the shards, in their order."""

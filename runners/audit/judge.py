@@ -17,7 +17,7 @@ from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
 
 
 @dataclass(frozen=True)
-class Judged:
+class StagedVerdict:
     """The verdict on a staged run, and why the export of its rules was not written, which is empty if it was."""
 
     results: Results
@@ -40,7 +40,7 @@ def judge_staged(
     output: Path,
     audit_base: Path,
     export: GreatExpectationsExport,
-) -> Judged:
+) -> StagedVerdict:
     """Judge a staged run, and write into it the results, the policy byte for byte and the JSON of Great Expectations.
 
     Args:
@@ -59,7 +59,7 @@ def judge_staged(
     results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
     (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
-    return Judged(results, export.write(policy, staged.folder, references.figures))
+    return StagedVerdict(results, export.write(policy, staged.folder, references.figures))
 
 
 def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:

@@ -48,7 +48,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Delivery:
     """What became of a hook; ``problem`` is None if it was told."""
 
     hook: str
@@ -78,9 +78,9 @@ def message_of_error(error: Exception, name: str, exit_code: int) -> Message:
     return Message("error", name, None, exit_code, text)
 
 
-def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[Told]:
+def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[Delivery]:
     """Tell every hook that wants to know, one after the other; commands start in ``base``. Raises nothing."""
-    told = []
+    deliveries = []
     for hook in hooks:
         if message.event not in hook.when:
             continue
@@ -88,8 +88,8 @@ def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[To
             problem = _run(hook, message, base) if hook.command is not None else _post(hook, message)
         except Exception as error:
             problem = type(error).__name__  # its text may hold the URL
-        told.append(Told(_label(hook), problem))
-    return told
+        deliveries.append(Delivery(_label(hook), problem))
+    return deliveries
 
 
 def _label(hook: NotifySpec) -> str:

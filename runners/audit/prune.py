@@ -78,23 +78,23 @@ def plan_pruning(output: Path, keep: Keep, now: datetime, audit: LoadedAudit | N
     """
     with History.open(output) as history:
         runs, problems = history.runs(), history.problems
-    kept = _kept(output, runs, keep, now)
+    kept = _kept_runs(output, runs, keep, now)
     named = {run.run for run in runs}
     bases = {output, output.parent} | ({audit.base} if audit is not None else set())
     pinned = _names_in(_named_by(audit), bases) if audit is not None else set()
-    asked: set[str] = set()
+    expanded: set[str] = set()
     while True:
         for run in (pinned & named) - kept.keys():
             kept[run] = "named by the spec or policy of a kept run"
-        new = kept.keys() - asked
+        new = kept.keys() - expanded
         if not new:
             break
-        asked |= new
+        expanded |= new
         for run in new:
             pinned |= _names_in(_named_in(output / run), bases)
     gone = {run.run: _size(output / run.run) for run in runs if run.run not in kept}
-    partials, left = _unused(output, sorted(kept), audit, bool(problems))
-    return Pruning(output, gone, kept, partials, (*problems, *left))
+    partials, skipped = _unused(output, sorted(kept), audit, bool(problems))
+    return Pruning(output, gone, kept, partials, (*problems, *skipped))
 
 
 def prune(plan: Pruning) -> None:
@@ -116,7 +116,7 @@ def prune(plan: Pruning) -> None:
         pass  # which drops the runs that are gone
 
 
-def _kept(output: Path, runs: tuple[IndexedRun, ...], keep: Keep, now: datetime) -> dict[str, str]:
+def _kept_runs(output: Path, runs: tuple[IndexedRun, ...], keep: Keep, now: datetime) -> dict[str, str]:
     signed = _signed(output)
     try:
         latest = (output / LATEST).read_text(encoding="utf-8").strip()
@@ -169,11 +169,11 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
 
 
 def _size(folder: Path) -> int:
@@ -199,15 +199,15 @@ def _unused(
         return (), ("Another output folder uses this one's store: its partials are left alone.",)
     needed: set[str] = set()
     unknown = 0.0
-    left = []
+    skipped = []
     written = {run: (output / run / RUN_FILE).stat().st_mtime for run in kept}
     for run in kept:
         names = used.of(run)
         if names is None:
             unknown = max(unknown, written[run])
-            left.append(f"Run {run} did not write down what it is made of: older partials are left alone.")
+            skipped.append(f"Run {run} did not write down what it is made of: older partials are left alone.")
         else:
             needed |= names
     newest = max(written.values())
-    found = (one for one in used.stored() if one.name not in needed and unknown < one.written < newest)
-    return tuple(sorted(found, key=lambda one: one.name)), tuple(left)
+    unused = (partial for partial in used.stored() if partial.name not in needed and unknown < partial.written < newest)
+    return tuple(sorted(unused, key=lambda partial: partial.name)), tuple(skipped)

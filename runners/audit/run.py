@@ -31,7 +31,7 @@ from corpus_audit.runners.audit.counting.merging import merge_counts
 from corpus_audit.runners.audit.counting.shard_counter import ShardCounter
 from corpus_audit.runners.audit.counting.shard_loss import nothing_counted
 from corpus_audit.runners.audit.counting.shard_states import ShardState
-from corpus_audit.runners.audit.decoys import NOTHING, search_decoys
+from corpus_audit.runners.audit.decoys import NO_DECOYS, search_decoys
 from corpus_audit.runners.audit.judge import judge_staged, policy_of
 from corpus_audit.runners.audit.outcome import AuditOutcome
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
@@ -149,7 +149,7 @@ class _Run:
             rehash=rehash,
             tokenizers=tokenizers,
         )
-        self.decoys = NOTHING
+        self.decoys = NO_DECOYS
         self.inputs: str | None = None
         self.export: GreatExpectationsExport | None = None
 

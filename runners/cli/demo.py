@@ -125,13 +125,13 @@ def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, qui
     from corpus_audit.runners.cli.search import search
     from corpus_audit.runners.demo.part import MISSING, QUERY
     from corpus_audit.runners.demo.spec import MODEL
-    from corpus_audit.runners.demo.summary import what_fires
+    from corpus_audit.runners.demo.summary import index_summary
 
     indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
     if indexed is None:
         write_out(MISSING)
         return
-    write_out(what_fires(indexed.facts.counts, MODEL, indexed.found), nl=False)
+    write_out(index_summary(indexed.facts.counts, MODEL, indexed.found), nl=False)
     shown = {"path": indexed.path, "k": _SHOWN, "per_document": 1}
     said = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
     if indexed.found is not None:

@@ -25,7 +25,7 @@ def doctor(as_json: bool, **engine: Any) -> int:
     folder. The exit code is 0, or 1 if a check fails.
     """
     options = engine_of(**engine)
-    from corpus_audit.runners.doctor.doctor import Status, examine
+    from corpus_audit.runners.doctor.doctor import CheckStatus, examine
     from corpus_audit.runners.process.logs import quiet_engine_logs
 
     quiet_engine_logs()
@@ -34,7 +34,7 @@ def doctor(as_json: bool, **engine: Any) -> int:
         from corpus_audit.runners.doctor import flink
 
         findings += flink.examine(options)
-    failed = any(finding.status is Status.FAIL for finding in findings)
+    failed = any(finding.status is CheckStatus.FAIL for finding in findings)
     code = ExitCode.FAIL if failed else ExitCode.OK
     if as_json:
         emit_json("doctor", {"findings": [finding.as_dict() for finding in findings], "exit_code": int(code)})
@@ -44,7 +44,7 @@ def doctor(as_json: bool, **engine: Any) -> int:
         status = f"{finding.status:<4}"
         if colour_on_stdout():
             status = click.style(status, fg=_COLOURS[finding.status])
-        write_out(f"{status}  {finding.name:<{width}}  {finding.found}")
+        write_out(f"{status}  {finding.name:<{width}}  {finding.result}")
         if finding.advice:
             write_out(f"      {'':<{width}}  {finding.advice}")
     return int(code)

@@ -86,13 +86,13 @@ def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = l
         UsageError: the folder holds files that are not from an earlier demo, or there is no text to be found.
     """
     wanted = {"version": _VERSION, "megabytes": megabytes, "python": sys.version, "prefix": sys.prefix}
-    found = _complete(folder, wanted)
-    if found is not None:
-        return found
+    complete = _complete(folder, wanted)
+    if complete is not None:
+        return complete
     marker = folder / _MARKER
-    taken = [name for name in _PARTS if (folder / name).exists()]
-    if taken and not marker.exists():
-        raise UsageError(f"{folder} holds {', '.join(taken)} already, and not from a demo: choose another folder")
+    existing = [name for name in _PARTS if (folder / name).exists()]
+    if existing and not marker.exists():
+        raise UsageError(f"{folder} holds {', '.join(existing)} already, and not from a demo: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     try:

@@ -65,12 +65,12 @@ def choose_part(documents: Sequence[tuple[Source, str]]) -> list[tuple[Source, s
         domains[source.domain].append((source, text))
     part = []
     for _, members in sorted(domains.items()):
-        left = PART_BYTES // len(domains)
+        budget = PART_BYTES // len(domains)
         for source, text in members:
             size = len(text.encode())
-            if size <= min(left, LONGEST):
+            if size <= min(budget, LONGEST):
                 part.append((source, text))
-                left -= size
+                budget -= size
     return part
 
 
@@ -106,7 +106,8 @@ def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
     from corpus_audit.schemas.run.snapshot import snapshot_digest
 
     shards = list_shards(loaded.spec.snapshot, loaded.base)
-    digest = snapshot_digest([(one.name, hashlib.sha256(Path(one.path).read_bytes()).hexdigest()) for one in shards])
+    hashed = [(shard.name, hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()) for shard in shards]
+    digest = snapshot_digest(hashed)
     try:
         return read_facts(find_index(folder)).snapshot == digest
     except (StoreError, UsageError):
@@ -124,19 +125,19 @@ def most_preferring(index: Index) -> Preference | None:
         return None
     rows = chosen_rows(index, None)
     compared = {domain: preferences(index, domain, rows) for domain in index.domains}
-    domain, found = max(compared.items(), key=lambda one: float(one[1].certain.max()))
-    certain = found.certain
+    domain, comparison = max(compared.items(), key=lambda item: float(item[1].certain.max()))
+    certain = comparison.certain
     best = int(certain.argmax())
     if certain[best] <= 0:
         return None
     return Preference(
         unit=str(list(index.units())[rows[best]]),
         domain=domain,
-        fires_elsewhere=float(found.fires_first[best]),
-        fires=float(found.fires_second[best]),
-        mean_elsewhere=float(found.first[best]),
-        mean=float(found.second[best]),
-        low=float(found.difference.low[best]),
-        high=float(found.difference.high[best]),
+        fires_elsewhere=float(comparison.fires_first[best]),
+        fires=float(comparison.fires_second[best]),
+        mean_elsewhere=float(comparison.first[best]),
+        mean=float(comparison.second[best]),
+        low=float(comparison.difference.low[best]),
+        high=float(comparison.difference.high[best]),
         of=len(rows),
     )

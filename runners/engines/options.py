@@ -1,4 +1,4 @@
-"""Which engine runs the pipelines, and the few options that it has; see `engines.py`."""
+"""Which engine runs the pipelines, and the few options that it has; see `launch/engines.py`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def index_corpus(
             return build_index(loaded, perform, workers or default_workers())
 
 
-def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
+def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
     """An audit whose embedding section has directions more, each named ``FILE:BLOCK``; units ``dir.<stem>:*``.
 
     Raises:
@@ -67,10 +67,10 @@ def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
     embedding = loaded.spec.embedding
     if embedding is None:  # said before torch is looked for: installing it would not help
         raise UsageError("the audit has no embedding section: it names a model and its units")
-    if not named:
+    if not options:
         return loaded
     added = []
-    for text in named:
+    for text in options:
         file, colon, block = text.rpartition(":")
         path = Path(file).absolute()
         if not colon or not block.isdigit() or not path.is_file():
@@ -83,8 +83,8 @@ def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
             raise UsageError(
                 f"--directions {text!r}: a file's name must do as a name of units, such as probes"
             ) from None
-    names = [one.name for one in (*embedding.directions, *added)]
+    names = [directions.name for directions in (*embedding.directions, *added)]
     if len(set(names)) != len(names):
         raise UsageError("two directions have the same name")
-    grown = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
-    return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": grown}))
+    extended = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
+    return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": extended}))

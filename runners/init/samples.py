@@ -172,11 +172,11 @@ def sample_snapshot(shards: list[Shard]) -> SnapshotSample:
                 column = sample.columns.setdefault(name, Column(name))
                 column.shards.add(shard.name)
                 if value is not None:
-                    column.values.append(_kept(value))
+                    column.values.append(_shortened(value))
     return sample
 
 
-def _kept(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     """What a sample keeps of a value: the beginning of a text, an integer, the kind of any other value."""
     if isinstance(value, str):
         return _cut(value)

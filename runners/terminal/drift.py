@@ -23,10 +23,10 @@ Row = dict[str, Any]
 def drift_summary_text(tables: Mapping[str, pa.Table]) -> str:
     """Lines of at most `WIDTH` columns, without a final newline, for each baseline in the tables."""
     labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
-    return "\n\n".join("\n".join(_of(label, tables)) for label in labels)
+    return "\n\n".join("\n".join(_baseline_lines(label, tables)) for label in labels)
 
 
-def _of(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
+def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     rows = [row for row in tables["drift"].to_pylist() if row["baseline"] == label and row["statistic"] == "jsd"]
     overall = next(row for row in rows if row["domain"] == ALL_DOMAINS)
     lines = [f"Drift from {safe_text(label)}", "─" * WIDTH]
@@ -52,13 +52,13 @@ def _paragraph(head: str, text: str) -> list[str]:
 
 
 def _headline(row: Row) -> str:
-    found = reading(row)
-    if found == "insufficient":
+    result = reading(row)
+    if result == "insufficient":
         return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
     bounds = f"{row['excess']:.5f} bits beyond chance [{row['low']:.5f}, {row['high']:.5f}], p {row['p']:.4f}"
     if row["permutations"] == 0:
         return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
-    if found == "drift":
+    if result == "drift":
         return f"Drift is shown: the token distributions are {bounds}."
     return f"No drift is shown: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
 
@@ -122,9 +122,9 @@ def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     ]
     lines = []
     for kind, head in (("riser", "Rose"), ("faller", "Fell"), ("new", "New"), ("vanished", "Vanished")):
-        found = [row for row in rows if row["kind"] == kind]
-        named = ", ".join(_named(row) for row in found[:LISTED]) or "none"
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        matching = [row for row in rows if row["kind"] == kind]
+        named = ", ".join(_named(row) for row in matching[:LISTED]) or "none"
+        more = f" and {len(matching) - LISTED} more" if len(matching) > LISTED else ""
         lines += _paragraph(head, f"{named}{more}")
     return lines
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.pipelines.measures.coverage import ShardCoverage
 from corpus_audit.pipelines.reading.files.diagnosis import describe_content
 from corpus_audit.pipelines.reading.files.signatures import BOM
@@ -100,7 +101,8 @@ def shards_without_rows(states: Sequence[ShardState]) -> str:
         why = "only a byte-order mark"
     else:
         why = "only blank lines" if first.format is ShardFormat.JSONL else "no line that is not blank"
-    return f"{len(empty)} hold no row; the first is {first.name}: {why}"
+    have = "has" if len(empty) == 1 else "have"
+    return f"{plural(len(empty), 'shard')} {have} no rows; the first is {first.name}: {why}"
 
 
 def shard_limit(limits: LimitsSpec) -> float:
@@ -125,8 +127,8 @@ def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> Integri
     return IntegrityRule.of(
         "shard_loss",
         not over,
-        f"{len(over)} of {len(states)} shards lost more than {limit:.1%} of their rows or bytes to dead letters: "
-        f"{named}{more}",
+        f"{len(over)} of {plural(len(states), 'shard')} lost more than {limit:.1%} of their rows or bytes to dead "
+        f"letters: {named}{more}",
         f"no shard lost more than {highest:.3%} of its rows or bytes, the limit is {limit:.1%}",
     )
 
@@ -150,7 +152,7 @@ def nothing_counted(states: list[ShardState]) -> str:
         if state.coverage:
             dropped.update(state.coverage.dead)
             dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
-    parts = [f"the corpus has no document to count ({len(states)} shards)"]
+    parts = [f"the corpus has no document to count ({plural(len(states), 'shard')})"]
     if errors:
         parts.append(f"{len(errors)} could not be read; {errors[0]}")
     if empty := shards_without_rows(states):

@@ -157,7 +157,7 @@ def write_document(text: str) -> None:
 def note(message: str) -> None:
     """Write a message to standard error, if that can be written."""
     with suppress(OSError, ValueError, AttributeError):
-        _put(sys.stderr, message + "\n")
+        _write_text(sys.stderr, message + "\n")
         sys.stderr.flush()
 
 
@@ -169,14 +169,14 @@ def _write(data: str | bytes) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
         else:
-            _put(sys.stdout, data)
+            _write_text(sys.stdout, data)
     except OSError as error:
         _OUTPUT.error = error
     except ValueError:
         _OUTPUT.error = OSError(errno.EBADF, "it is closed")
 
 
-def _put(stream: TextIO, text: str) -> None:
+def _write_text(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
     except UnicodeEncodeError:  # a stream that `prepare_streams` has not seen; nothing of the text was written

@@ -58,10 +58,10 @@ def _environment(options: EngineOptions) -> list[str]:
     return ["--environment_type=PROCESS", '--environment_config={"command": "corpus-audit-worker"}']
 
 
-def stage_lines(found: Sequence[Step]) -> Iterator[str]:
+def stage_lines(pipeline_steps: Sequence[Step]) -> Iterator[str]:
     """Lines for a terminal of 80 columns."""
     before = ("", 0)
-    for step in found:
+    for step in pipeline_steps:
         if step.pipeline != before[0]:
             yield f"{step.pipeline}"
         if (step.pipeline, step.stage) != before:

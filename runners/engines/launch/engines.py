@@ -89,8 +89,8 @@ class Engine(ABC):
         order = balanced([task.split.weight for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
-        found: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
-        return sorted(found, key=lambda result: (result.index, result.split))
+        results: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
+        return sorted(results, key=lambda result: (result.index, result.split))
 
     def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
         """Choose passages of the splits' documents.
@@ -100,9 +100,9 @@ class Engine(ABC):
         """
         ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
 
-        found: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
-        found = self._collect("decoys", steps.picking(job, ordered, count, lengths))
-        decoys, problems = found[0] if found else ((), ())
+        picks: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
+        picks = self._collect("decoys", steps.picking(job, ordered, count, lengths))
+        decoys, problems = picks[0] if picks else ((), ())
         if problems:
             raise NoVerdictError(f"a shard that was counted can no longer be read: {problems[0]}")
         return decoys

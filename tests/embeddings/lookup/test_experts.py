@@ -141,7 +141,7 @@ def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
     np.save(made / "arrays/documents.npy", np.array([30, 30]))
     assert run_command(["units", "--dead", "--index", str(made)], Session()) == 0
     out = capsys.readouterr().out
-    assert "1 of 12 units are dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
+    assert "1 of 12 units is dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
 
 
 def test_an_index_without_experts(tmp_path, capsys):

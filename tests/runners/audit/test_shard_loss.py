@@ -21,7 +21,7 @@ def test_shards_without_rows_are_named(tmp_path: Path) -> None:
     why = ["0 bytes", "only blank lines", "only a byte-order mark", "a parquet file of 0 rows"]
     for name, reason in zip([*made, "d.parquet"], why, strict=True):
         states = states_of([tmp_path / name])
-        assert shards_without_rows(states) == f"1 hold no row; the first is {name}: {reason}"
+        assert shards_without_rows(states) == f"1 shard has no rows; the first is {name}: {reason}"
         assert reason in nothing_counted(states)
         assert failed_rules(states) == {}
     write(tmp_path / "e.jsonl", [{"text": "t"}])
