@@ -85,21 +85,24 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    """The index of the part: ``path`` finds it, as the newest of a folder; the unit that is shown of it."""
+    """The index of the part: its folder, its facts, and the unit that the demo shows."""
 
     path: Path
     facts: IndexFacts
-    found: Preference | None
+    preference: Preference | None
 
     def as_json(self) -> dict[str, object]:
-        return {"path": str(self.path), "counts": self.facts.counts, "unit": self.found and asdict(self.found)}
+        return {
+            "path": str(self.path),
+            "counts": self.facts.counts,
+            "unit": self.preference and asdict(self.preference),
+        }
 
 
 def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: bool) -> _Indexed | None:
-    """Index the part, or find it indexed from an earlier call; None without the extra."""
+    """Index the part, unless an earlier call did; None without the extra."""
     from corpus_audit.runners.cli.index import perform_index
     from corpus_audit.runners.demo import part
-    from corpus_audit.runners.demo.spec import MODEL
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     model = part.find_model()
@@ -113,29 +116,28 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
     path = corpus.folder / loaded.spec.embedding.output
     if not part.is_indexed(loaded, path):
         if not quiet:
-            note(f"running {MODEL} over a part of it, most of a minute on two cores")
+            note(f"running {part.MODEL} over a part of the corpus, which takes up to a minute on two cores")
         perform_index(session, loaded, workers=workers, quiet=quiet)
     index = open_index(path)
     return _Indexed(path, index.facts, part.most_preferring(index))
 
 
 def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, quiet: bool) -> None:
-    """Index the part, say what was chosen of it, and run the two commands that a user would."""
+    """Index the part, describe it, and run the two commands that a user would run next."""
     from corpus_audit.runners.cli.lookup import lookup
     from corpus_audit.runners.cli.search import search
-    from corpus_audit.runners.demo.part import MISSING, QUERY
-    from corpus_audit.runners.demo.spec import MODEL
+    from corpus_audit.runners.demo.part import MISSING, MODEL, QUERY
     from corpus_audit.runners.demo.summary import index_summary
 
     indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
     if indexed is None:
         write_out(MISSING)
         return
-    write_out(index_summary(indexed.facts.counts, MODEL, indexed.found), nl=False)
+    write_out(index_summary(indexed.facts.counts, MODEL, indexed.preference), nl=False)
     shown = {"path": indexed.path, "k": _SHOWN, "per_document": 1}
-    said = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
-    if indexed.found is not None:
-        write_out(f"\n$ corpus-audit lookup {indexed.found.unit} {said}")
-        ctx.invoke(lookup, unit=indexed.found.unit, **shown)
-    write_out(f"\n$ corpus-audit search '{QUERY}' {said}")
+    options = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
+    if indexed.preference is not None:
+        write_out(f"\n$ corpus-audit lookup {indexed.preference.unit} {options}")
+        ctx.invoke(lookup, unit=indexed.preference.unit, **shown)
+    write_out(f"\n$ corpus-audit search '{QUERY}' {options}")
     ctx.invoke(search, text=QUERY, **shown)

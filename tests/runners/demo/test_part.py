@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preference
 from corpus_audit.runners.demo import part as demo_part
 from corpus_audit.runners.demo.part import (
     LONGEST,
+    MODEL,
     PART_BYTES,
     choose_part,
     find_model,
@@ -23,7 +25,6 @@ from corpus_audit.runners.demo.part import (
     most_preferring,
 )
 from corpus_audit.runners.demo.sources import Source
-from corpus_audit.runners.demo.spec import MODEL, part_text
 from corpus_audit.runners.demo.summary import index_summary
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit, load_audit
@@ -118,7 +119,8 @@ def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch:
 def part_of(folder: Path) -> LoadedAudit:
     (folder / "part").mkdir()
     (folder / "part" / "a.jsonl").write_text('{"text": "x"}\n')
-    (folder / "part.yaml").write_text(part_text())
+    part_yaml = resources.files("corpus_audit.runners.demo").joinpath("part.yaml")
+    (folder / "part.yaml").write_text(part_yaml.read_text(encoding="utf-8"))
     return load_audit(folder / "part.yaml")
 
 
