@@ -1,4 +1,4 @@
-"""The baselines of an audit: opened and checked before anything is read, compared with when the tables are there."""
+"""Open and check the baselines of an audit before it reads shards, and compare with them after it writes tables."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
 
 
 def baseline_facts(baselines: Sequence[Baseline]) -> tuple[RunBaseline, ...]:
-    """What run.json says of them."""
+    """The baselines as run.json records them."""
     return tuple(
         RunBaseline(
             label=baseline.label,
@@ -111,7 +111,7 @@ def add_comparisons(
 def compare(
     baseline: RunDirectory, current: RunDirectory, label: str, workers: int, progress: Callable[[str], None]
 ) -> dict[str, pa.Table]:
-    """Drift between two finished runs, from what they hold.
+    """Drift between two finished runs, from their tables.
 
     Raises:
         UsageError: the runs cannot be compared.

@@ -1,4 +1,4 @@
-"""Judging a run: references are looked up, the verdict follows, and Great Expectations exports the rules."""
+"""Judge a run: look up references, derive the verdict, and export the rules through Great Expectations."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
 
 
 def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
-    """What a policy compares the figures of a finished run with."""
+    """The reference values that a policy compares the figures of a finished run with."""
     return gather(policy.policy, run.table("metrics"), _before(policy, run))
 
 
 def _today() -> date:
-    """The day against which waivers are held, UTC."""
+    """Today in UTC, which decides whether waivers have expired."""
     return datetime.now(UTC).date()
 
 
@@ -90,7 +90,7 @@ def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
 
 
 def _audit_base(run: RunDirectory) -> Path | None:
-    """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
+    """The folder of the audit file, derived from the output folder that its spec names; None if that fails."""
     written = run.facts.spec.get("output")
     if written is None:
         return None

@@ -1,4 +1,4 @@
-"""What run.json says of a run: coverage, integrity, tokenizer, facets and versions."""
+"""Build run.json of a run: coverage, integrity rules, tokenizer, facets and versions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarr
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a run has found, ready to be written."""
+    """The counts of a run with what is needed to write its tables."""
 
     spec: AuditSpec
     job: Job
@@ -59,7 +59,7 @@ class Material:
 
 
 def run_facts(name: str, material: Material) -> RunFile:
-    """run.json of the run of this name, but for the digests of its files."""
+    """run.json of the run of this name, without the digests of its files."""
     spec, states = material.spec, material.states
     coverage = coverage_facts(material)
     needed = min(NEEDED, material.documents)
@@ -212,7 +212,7 @@ def integrity_rules(
     needed: int,
     unread: Sequence[UnreadFile] = (),
 ) -> tuple[IntegrityRule, ...]:
-    """The rules that are always on: whether each holds, and what was seen or is wrong."""
+    """The rules that every run is checked by: whether each holds, and a message."""
     failed = [state for state in states if state.error is not None]
     budget = spec.limits.dead_letter_share
     loss = Loss(coverage.dead_letters, coverage.rows, coverage.dead_letter_bytes, coverage.row_bytes)

@@ -153,7 +153,7 @@ def _drift(run: RunDirectory) -> str:
     row = _whole(run, "drift", statistic="jsd")
     result = reading(row)
     if result == "insufficient":
-        return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
+        return f"Not enough data: {row['reason'] or 'no interval could be computed'}."
     if not row["permutations"]:
         return f"There is none: {row['reason']}."
     bounds = f"{row['excess']:.5f} bits [{row['low']:.5f}, {row['high']:.5f}]"

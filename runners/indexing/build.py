@@ -1,4 +1,4 @@
-"""Building an activation index on an engine, one at a time in an output folder."""
+"""Build an activation index on an engine, one at a time in an output folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def index_corpus(
 ) -> Built:
     """Build the index of an audit; its splits are scanned by the engine's workers.
 
-    ``warn`` is called with what is doubtful of the workers.
+    ``warn`` is called with warnings about the workers.
 
     Raises:
         UsageError: the extra is not installed, or as `build_index`.
@@ -59,10 +59,10 @@ def index_corpus(
 
 
 def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
-    """An audit whose embedding section has directions more, each named ``FILE:BLOCK``; units ``dir.<stem>:*``.
+    """The audit with further directions in its embedding section, each given as ``FILE:BLOCK``; units ``dir.<stem>:*``.
 
     Raises:
-        UsageError: it has no such section, or one is not of that form.
+        UsageError: the audit has no such section, or a direction does not have this form.
     """
     embedding = loaded.spec.embedding
     if embedding is None:  # said before torch is looked for: installing it would not help
@@ -81,7 +81,7 @@ def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
             added.append(DirectionsSpec(name=path.stem, path=str(path), block=int(block)))
         except ValidationError:
             raise UsageError(
-                f"--directions {text!r}: a file's name must do as a name of units, such as probes"
+                f"--directions {text!r}: the name of the file must be usable as a name of units, such as probes"
             ) from None
     names = [directions.name for directions in (*embedding.directions, *added)]
     if len(set(names)) != len(names):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run within seconds, whatever its threads are doing."""
+"""End a run within seconds after Ctrl-C or SIGTERM, whatever its threads are doing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Turns the first SIGINT or SIGTERM into `KeyboardInterrupt` in the main thread; a context manager.
+    """A context manager that turns the first SIGINT or SIGTERM into `KeyboardInterrupt` in the main thread.
 
     The engine joins its worker threads before it lets an exception through, and a worker may be deep in native code.
     So a signal also cancels the board, which stops the workers at their next batch, and a watching thread calls

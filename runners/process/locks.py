@@ -1,4 +1,4 @@
-"""One run at a time in an output folder.
+"""Lock an output folder, so that one run at a time writes to it.
 
 Kept over filelock (4.3), which also falls back to a file where there is no ``flock``: it does not say who holds a lock.
 """

@@ -1,4 +1,4 @@
-"""What moved between two runs, in a few lines for a terminal."""
+"""The summary that ``drift`` prints: what changed between two runs."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def _paragraph(head: str, text: str) -> list[str]:
 def _headline(row: Row) -> str:
     result = reading(row)
     if result == "insufficient":
-        return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
+        return f"Not enough data: {row['reason'] or 'no interval could be computed'}."
     bounds = f"{row['excess']:.5f} bits beyond chance [{row['low']:.5f}, {row['high']:.5f}], p {row['p']:.4f}"
     if row["permutations"] == 0:
         return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
     if result == "drift":
-        return f"Drift is shown: the token distributions are {bounds}."
-    return f"No drift is shown: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
+        return f"Drift: the token distributions differ by {bounds}."
+    return f"No significant drift: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
 
 
 def _parts(parts: Mapping[str, Row]) -> str:
@@ -87,7 +87,7 @@ def _classifier(label: str, tables: Mapping[str, pa.Table]) -> str:
         if row["baseline"] == label and row["domain"] == ALL_DOMAINS
     )
     if row["auc"] is None:
-        return f"Insufficient data: {row['reason']}."
+        return f"Not enough data: {row['reason']}."
     if row["reason"]:
         return f"{row['reason'][:1].upper()}{row['reason'][1:]}."
     return (
@@ -112,7 +112,7 @@ def _domains(label: str, rows: list[Row], tables: Mapping[str, pa.Table]) -> lis
         moved = numbers.NONE if row["difference"] is None else f"{row['difference']:+.2%}"
         lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {verdict:<20}".rstrip())
     if len(ordered) > LISTED:
-        lines.append(f"and {len(ordered) - LISTED} more domains, which moved less")
+        lines.append(f"and {numbers.plural(len(ordered) - LISTED, 'more domain')} with smaller changes")
     return lines
 
 

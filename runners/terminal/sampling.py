@@ -28,10 +28,10 @@ Row = dict[str, Any]
 
 
 def sampling_summary(name: str, run: str, tables: Mapping[str, pa.Table]) -> str:
-    """What the tables say, each line ended by a newline.
+    """The summary of the sampling tables; each line ends with a newline.
 
     Args:
-        name: what the audit calls the corpus.
+        name: name of the corpus in the audit.
         run: name of the run.
         tables: those of `corpus_audit.pipelines.sampling.strategies_report.sampling_tables`.
     """
@@ -148,7 +148,7 @@ def _log(windows: list[Row], domains: list[Row], documents: list[Row]) -> Iterat
     tested = [row for row in joint if row["q"] is not None]
     off = [row for row in tested if row["q"] <= SIGNIFICANT]
     if not tested:
-        yield from _paragraph("- No window holds enough documents to test the mixture: insufficient data.")
+        yield from _paragraph("- No window holds enough documents to test the mixture.")
     else:
         worst = max(tested, key=lambda row: (row["distance"], -row["window"]))
         yield from _paragraph(

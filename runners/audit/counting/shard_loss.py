@@ -1,6 +1,6 @@
-"""Losses by shard: a shard that gave no document, or lost a large part of its rows or bytes, is said by name.
+"""Loss by shard: name every shard that gave no document or lost a large part of its rows or bytes.
 
-A share of all rows hides them: a shard that is one JSON array on one line is one dead letter, whatever it holds.
+A share of all rows hides them: a shard that is one JSON array on one line is one dead letter, however large it is.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> Integri
 
 
 def hints(reasons: Sequence[str]) -> str:
-    """What to do about dead letters of some reasons, as the end of a sentence; empty where nothing is known."""
+    """Advice on dead letters by reason, as the end of a sentence; empty if there is none."""
     return "".join(f"; {reason}: {DEAD_LETTER_HINTS[reason]}" for reason in reasons if reason in DEAD_LETTER_HINTS)
 
 
@@ -145,7 +145,7 @@ def _reasons(coverage: ShardCoverage) -> str:
 
 
 def nothing_counted(states: list[ShardState]) -> str:
-    """Why there is not a single document."""
+    """The message that the corpus has no document, with the reasons."""
     errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
     dropped: Counter[str] = Counter()
     for state in states:
