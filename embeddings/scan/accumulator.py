@@ -162,7 +162,7 @@ class ActivationAccumulator:
         _check_finite(highest.total, point)
         add_sums(highest.total, highest.count, batch.domain, batch.group, row, self.total, self.fired)
         examples = (highest.peak, highest.at, batch.window, batch.contexts, row, self.floors)
-        offer(np.arange(len(batch.window)), *examples, *self.top.columns)
+        insert_peaks(np.arange(len(batch.window)), *examples, *self.top.columns)
         for d in np.unique(batch.domain) if self.sizes.domain else ():
             insert_peaks(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
         if self.sizes.samples:
@@ -173,7 +173,7 @@ class ActivationAccumulator:
         if not self.sizes.minima:
             return
         _check_finite(lowest.value[batch.counted.any(axis=1)], point)
-        offer_lowest(lowest.value, lowest.at, batch.window, batch.contexts, row, *self.minima.columns)
+        insert_lowest(lowest.value, lowest.at, batch.window, batch.contexts, row, *self.minima.columns)
 
     def add_histogram(self, row: int, values: np.ndarray, counted: np.ndarray) -> None:
         """Count activations, float32 [B, L, U], of windows that `in_histogram` selects; counted is bool [B, L]."""

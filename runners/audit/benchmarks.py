@@ -1,4 +1,4 @@
-"""The benchmarks of an audit: read and indexed before the corpus is, judged when it is counted."""
+"""Read and index the benchmarks of an audit before its corpus, and judge them after it is counted."""
 
 from __future__ import annotations
 

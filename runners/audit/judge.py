@@ -1,4 +1,4 @@
-"""Judging a run: references are looked up, the verdict follows, and Great Expectations exports the rules."""
+"""Judge a run: look up references, derive the verdict, and export the rules through Great Expectations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
 
 
 @dataclass(frozen=True)
-class Judged:
+class StagedVerdict:
     """The verdict on a staged run, and why the export of its rules was not written, which is empty if it was."""
 
     results: Results
@@ -40,7 +40,7 @@ def judge_staged(
     output: Path,
     audit_base: Path,
     export: GreatExpectationsExport,
-) -> Judged:
+) -> StagedVerdict:
     """Judge a staged run, and write into it the results, the policy byte for byte and the JSON of Great Expectations.
 
     Args:
@@ -59,7 +59,7 @@ def judge_staged(
     results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
     (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
-    return Judged(results, export.write(policy, staged.folder, references.figures))
+    return StagedVerdict(results, export.write(policy, staged.folder, references.figures))
 
 
 def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
@@ -75,12 +75,12 @@ def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
 
 
 def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
-    """What a policy compares the figures of a finished run with."""
+    """The reference values that a policy compares the figures of a finished run with."""
     return resolve_references(policy.policy, run.table("metrics"), _before(policy, run))
 
 
 def _today() -> date:
-    """The day against which waivers are held, UTC."""
+    """Today in UTC, which decides whether waivers have expired."""
     return datetime.now(UTC).date()
 
 
@@ -90,7 +90,7 @@ def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
 
 
 def _audit_base(run: RunDirectory) -> Path | None:
-    """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
+    """The folder of the audit file, derived from the output folder that its spec names; None if that fails."""
     written = run.facts.spec.get("output")
     if written is None:
         return None

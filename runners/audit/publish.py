@@ -25,11 +25,11 @@ from corpus_audit.schemas.run.snapshot import UnreadFile, manifest_text
 from corpus_audit.schemas.tables import run_tables
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit.shard_states import ShardState
+    from corpus_audit.runners.audit.counting.shard_states import ShardState
 
 
 def write_tables(staged: StagedRun, material: Material) -> RunFile:
-    """Write every table and the manifest; returns run.json but for the digests of files."""
+    """Write every table and the manifest; returns run.json without the digests of its files."""
     spec, profile, states = material.spec, material.profile, material.states
     (domains, cluster_groups), lengths = profile.domains(), profile.lengths()
     shards, outcomes = _shards(states), _outcomes(states)
@@ -79,7 +79,7 @@ def _vocabulary(material: Material) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class _Integers:
-    """What figures are derived from."""
+    """Tables of counts, from which the figures are derived."""
 
     domains: pa.Table
     cluster_groups: pa.Table | None
@@ -91,7 +91,7 @@ class _Integers:
 
 
 def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
-    """The tables that are derived, once and here, from integers."""
+    """The tables of figures, derived from the tables of counts."""
     mixture = material.spec.mixture
     intended = mixture.shares if mixture else None
     unit = mixture.unit if mixture else "tokens"

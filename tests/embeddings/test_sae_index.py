@@ -12,7 +12,7 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.index.files import read_facts  # noqa: E402
 from corpus_audit.embeddings.models.autoencoders import Autoencoder  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
-from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from tests.embeddings.sae_files import latents_of, random_weights, write_autoencoder  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
 

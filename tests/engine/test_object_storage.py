@@ -176,7 +176,7 @@ def test_the_round_trip(tmp_path: Path, root: Path, server: dict[str, str], bpe:
         done = command("approve", str(run), "--key", pem, "--yes", *trust, environment=secret)
         assert done.returncode == 0, done.stderr
     done = command("push", str(two), environment=server)
-    assert done.returncode == 0 and done.stdout.startswith("0 runs put on s3://trip/audits"), done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("Copied 0 runs to s3://trip/audits"), done.stderr
 
     three = tmp_path / "three" / "runs"
     done = command("fetch", "s3://trip/audits", str(three), environment=server)

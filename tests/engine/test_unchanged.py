@@ -12,7 +12,8 @@ import pytest
 
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
-from corpus_audit.runners.audit.run import AuditOutcome, run_audit
+from corpus_audit.runners.audit.outcome import AuditOutcome
+from corpus_audit.runners.audit.run import run_audit
 from corpus_audit.schemas.spec.audit_file import load_audit
 from tests.checks.policies import rule
 from tests.engine.runs import write_audit

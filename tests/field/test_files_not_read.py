@@ -16,7 +16,7 @@ import pytest
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
-from corpus_audit.runners.init.init import propose_audit
+from corpus_audit.runners.init.proposal import propose_audit
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.run.snapshot import ShardFormat, UnreadReason
 from corpus_audit.schemas.spec.audit import SnapshotSpec

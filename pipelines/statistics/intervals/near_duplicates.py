@@ -108,7 +108,9 @@ def near_duplicates(
         raise ValueError(f"the sample share is {sample_share}, which must be above 0 and at most 1")
     units = _units([current] if baseline is None else [current, baseline])
     least = int(np.ceil(THRESHOLD * PERMUTATIONS))
-    agreement, groups = similar(units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least)
+    agreement, groups = find_similar(
+        units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least
+    )
     agree = np.bitwise_count(agreement).sum(axis=2) / PERMUTATIONS
     agree[units.texts > 1, 0] = 1.0
     own = units.sides == 0

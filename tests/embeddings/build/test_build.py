@@ -22,7 +22,7 @@ from corpus_audit.embeddings.lookup.search import WindowSearch  # noqa: E402
 from corpus_audit.embeddings.scan import scanner  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_encoder  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
-from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.runners.indexing.build import index_corpus, with_directions  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 
 from corpus_audit.embeddings import open_index
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import UnitError
 from tests.embeddings.made import write_small_index
@@ -184,7 +184,7 @@ def test_lookup_prints_and_fits(made, capsys):
 def test_lookups_import_no_torch_and_no_engine(made):
     code = (
         "import sys; from corpus_audit.runners.cli.main import run_command; "
-        "from corpus_audit.runners.cli.output import Session; "
+        "from corpus_audit.runners.cli.shared.output import Session; "
         f"assert run_command(['lookup', 'mlp.0:3', '--index', {str(made[0])!r}, '--json'], Session()) == 0; "
         "heavy = ('torch', 'apache_beam', 'numba', 'scipy', 'pandas'); "
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"

@@ -11,7 +11,7 @@ from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, histogram_edges
 from corpus_audit.embeddings.index.rates import QUANTILES, differences, rates
 from corpus_audit.embeddings.lookup.compare_units import deviations, firing, movements, preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import UnitError
 from tests.embeddings.made import MOMENT, write_small_index

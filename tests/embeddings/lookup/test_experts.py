@@ -10,7 +10,7 @@ from corpus_audit.embeddings.index.rates import dead_bound
 from corpus_audit.embeddings.lookup.compare_units import select_rows
 from corpus_audit.embeddings.lookup.experts import experts_per_token, layer_load, layer_loads
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point
 from tests.embeddings.made import write_small_index
@@ -141,7 +141,7 @@ def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
     np.save(made / "arrays/documents.npy", np.array([30, 30]))
     assert run_command(["units", "--dead", "--index", str(made)], Session()) == 0
     out = capsys.readouterr().out
-    assert "1 of 12 units are dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
+    assert "1 of 12 units is dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
 
 
 def test_an_index_without_experts(tmp_path, capsys):

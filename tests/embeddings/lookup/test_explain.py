@@ -7,7 +7,7 @@ import pytest
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.explain import _occurrences, explain
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from tests.embeddings.made import write_small_index
 

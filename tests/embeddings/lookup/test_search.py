@@ -9,7 +9,7 @@ from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.embeddings.models.directions import load_vectors, read_direction
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from tests.embeddings.made import vectors_of, write_small_index
 

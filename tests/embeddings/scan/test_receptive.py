@@ -17,7 +17,7 @@ from corpus_audit.embeddings.scan import receptive_cache  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_model  # noqa: E402
 from corpus_audit.embeddings.scan.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
-from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.units import parse_unit  # noqa: E402

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
-from corpus_audit.runners.audit.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
+from corpus_audit.runners.audit.counting.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.spec.audit import LimitsSpec
 from tests.field.accounting import failed_rules, states_of
 from tests.pipelines.reading.shard_files import write
@@ -21,7 +21,7 @@ def test_shards_without_rows_are_named(tmp_path: Path) -> None:
     why = ["0 bytes", "only blank lines", "only a byte-order mark", "a parquet file of 0 rows"]
     for name, reason in zip([*made, "d.parquet"], why, strict=True):
         states = states_of([tmp_path / name])
-        assert shards_without_rows(states) == f"1 hold no row; the first is {name}: {reason}"
+        assert shards_without_rows(states) == f"1 shard has no rows; the first is {name}: {reason}"
         assert reason in nothing_counted(states)
         assert failed_rules(states) == {}
     write(tmp_path / "e.jsonl", [{"text": "t"}])

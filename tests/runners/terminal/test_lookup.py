@@ -14,7 +14,7 @@ from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.terminal.heat_map import paint
 from corpus_audit.runners.terminal.lookup import View, _histogram, example_lines, summary_lines
 from tests.embeddings.made import write_small_index
