@@ -29,7 +29,7 @@ from corpus_audit.pipelines.storage.partials import PartialReader
 from corpus_audit.pipelines.storage.remote import Remote, push
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging
 from corpus_audit.pipelines.tokens.file import load_tokenizer, remember_mismatch
-from corpus_audit.pipelines.tokens.verification import NEEDED, lowest_for
+from corpus_audit.pipelines.tokens.verification import NEEDED, documents_per_split
 from corpus_audit.runners.audit import publish, run_facts
 from corpus_audit.runners.audit.baselines import default_workers
 from corpus_audit.runners.audit.benchmarks import Benchmarks
@@ -284,7 +284,7 @@ class _Run:
             len(state.planned.chosen) for i, state in enumerate(states) if state.error is None and i not in readers
         )
         verified = sum(self._verified(states[i]) for i in readers if not states[i].planned.missing)
-        lowest = lowest_for(NEEDED - verified, len(tasks))
+        lowest = documents_per_split(NEEDED - verified, len(tasks))
         self.job = replace(self.job, verify_lowest=lowest)
         self.splits_read = len(tasks)
         self.splits_cached = chosen - len(tasks) - repeated
@@ -347,7 +347,7 @@ class _Run:
         """Verify more documents where there are too few: splits of very unequal sizes, or most shards were removed."""
         readers = {i: states[i] for i in self._readers(states)}
         needed = min(NEEDED, sum(state.coverage.documents for state in readers.values() if state.coverage))
-        lowest = lowest_for(needed, sum(len(state.planned.chosen) for state in readers.values()))
+        lowest = documents_per_split(needed, sum(len(state.planned.chosen) for state in readers.values()))
         done = False
         while sum(state.verified for state in readers.values()) < needed and not done:
             lowest = min(NEEDED, 2 * lowest)

@@ -70,8 +70,8 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
             if not batches and _begins_before_015(shard, file, position):
                 raise ShardError(
                     shard,
-                    "is Arrow IPC written by a version before 0.15 (no continuation markers); rewrite it with a newer version: "
-                    "pyarrow.ipc reads it and writes the current format",
+                    "is Arrow IPC written by a version before 0.15 (no continuation markers); rewrite it with a newer "
+                    "version: pyarrow.ipc reads it and writes the current format",
                 )
             raise ShardError(shard, f"has no Arrow message at byte {position:,}: not Arrow IPC, or damaged")
         if length == 0:

@@ -13,29 +13,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 
 SUMS = TableSpec(
     (
-        ("a", Kind.KEY),
-        ("domain", Kind.DOMAIN),
-        ("n", Kind.SUM),
-        ("squared", Kind.SUM),
-        ("squared_high", Kind.WIDE_HIGH),
+        ("a", ColumnKind.KEY),
+        ("domain", ColumnKind.DOMAIN),
+        ("n", ColumnKind.SUM),
+        ("squared", ColumnKind.SUM),
+        ("squared_high", ColumnKind.WIDE_HIGH),
     )
 )
 FIRSTS = TableSpec(
     (
-        ("a", Kind.KEY),
-        ("high", Kind.TIE),
-        ("low", Kind.TIE),
-        ("domain", Kind.FIRST_DOMAIN),
-        ("n", Kind.FIRST),
-        ("text", Kind.BYTES),
+        ("a", ColumnKind.KEY),
+        ("high", ColumnKind.TIE),
+        ("low", ColumnKind.TIE),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("n", ColumnKind.FIRST),
+        ("text", ColumnKind.BYTES),
     )
 )
-GROUPED = TableSpec((("cell", Kind.CELL), ("groups", Kind.GROUPS)))
-KEPT = TableSpec((("domain", Kind.DOMAIN), ("a", Kind.KEY), ("n", Kind.SUM), ("text", Kind.BYTES)), keep_per_domain=2)
+GROUPED = TableSpec((("cell", ColumnKind.CELL), ("groups", ColumnKind.GROUPS)))
+KEPT = TableSpec(
+    (("domain", ColumnKind.DOMAIN), ("a", ColumnKind.KEY), ("n", ColumnKind.SUM), ("text", ColumnKind.BYTES)),
+    keep_per_domain=2,
+)
 
 KEYS = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
 Row = tuple[Any, ...]
@@ -66,9 +69,9 @@ def table(spec: TableSpec, rows: Sequence[Row]) -> CountTable:
     columns: dict[str, Any] = {}
     for at, (name, kind) in enumerate(spec.columns):
         values = [row[at] for row in rows]
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             columns[name] = pa.array(values, pa.large_binary())
-        elif kind is Kind.GROUPS:
+        elif kind is ColumnKind.GROUPS:
             columns[name] = np.array([sum(1 << group for group in value) for value in values], np.uint64)
         else:
             columns[name] = np.array(values, count_tables.dtype_of(kind))

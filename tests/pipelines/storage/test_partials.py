@@ -13,15 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.storage import count_tables, merging, partials
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter, merge_partials, write_partial
 from corpus_audit.schemas.errors import StoreError
 
-COUNTS = TableSpec((("cell", Kind.CELL), ("n", Kind.SUM), ("groups", Kind.GROUPS)))
+COUNTS = TableSpec((("cell", ColumnKind.CELL), ("n", ColumnKind.SUM), ("groups", ColumnKind.GROUPS)))
 TEXTS = TableSpec(
-    (("key", Kind.KEY), ("tie", Kind.TIE), ("domain", Kind.FIRST_DOMAIN), ("n", Kind.FIRST), ("text", Kind.BYTES))
+    (
+        ("key", ColumnKind.KEY),
+        ("tie", ColumnKind.TIE),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("n", ColumnKind.FIRST),
+        ("text", ColumnKind.BYTES),
+    )
 )
-HOMES = TableSpec((("domain", Kind.DOMAIN), ("key", Kind.KEY), ("n", Kind.SUM)))
+HOMES = TableSpec((("domain", ColumnKind.DOMAIN), ("key", ColumnKind.KEY), ("n", ColumnKind.SUM)))
 SPECS = {"counts": COUNTS, "texts": TEXTS, "homes": HOMES}
 ALL_NAMES = ["a", "b", "ä", "\U0001f642", "(none)", ""]
 NAMES = st.lists(st.sampled_from(ALL_NAMES), unique=True, min_size=1, max_size=4)

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.tokens import verification
 from corpus_audit.pipelines.tokens.tokenization import REFERENCE, TokenBatch, Tokenization
-from corpus_audit.pipelines.tokens.verification import NEEDED, SLICE_BYTES, WHOLE_LOWEST, Verifier, lowest_for
+from corpus_audit.pipelines.tokens.verification import (
+    COMPARED_IN_FULL,
+    NEEDED,
+    SLICE_BYTES,
+    Verifier,
+    documents_per_split,
+)
 from corpus_audit.schemas.errors import NoVerdictError, TokenizerMismatchError
 
 Encode = Callable[[Tokenization, pa.LargeStringArray], TokenBatch]
@@ -60,7 +66,7 @@ def test_right_ids_pass(tokenization: Tokenization, lowest: int) -> None:
     assert verify(tokenization, TEXTS, lowest).documents == min(lowest, 200)
 
 
-@pytest.mark.parametrize("place", [0, 1, WHOLE_LOWEST - 1, 59])
+@pytest.mark.parametrize("place", [0, 1, COMPARED_IN_FULL - 1, 59])
 @pytest.mark.parametrize("batches", [1, 5, 200])
 def test_a_wrong_id_among_the_lowest_hashes_stops_the_run(
     tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch, place: int, batches: int
@@ -104,10 +110,10 @@ def test_long_documents_that_are_not_the_very_lowest_are_checked_on_a_slice(
     assert verify(tokenization, texts, 2**40).documents == 40
     sizes = sorted(len(text.encode()) for text in seen)
     assert len(seen) == 40
-    assert sizes[39 - WHOLE_LOWEST] <= SLICE_BYTES + 6
+    assert sizes[39 - COMPARED_IN_FULL] <= SLICE_BYTES + 6
     assert all(any(text in whole for whole in texts) for text in seen)
     whole = {text for text in seen if text in texts}
-    assert whole == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:WHOLE_LOWEST]}
+    assert whole == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:COMPARED_IN_FULL]}
 
 
 def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +135,7 @@ def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monke
 
 
 def test_a_document_too_long_to_check_whole(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "WHOLE_BYTES", 9000)
+    monkeypatch.setattr(verification, "MAX_FULL_BYTES", 9000)
     verifier = verify(tokenization, ["é" * 5000, "short"], 2, batches=1)
     assert verifier.documents == 2
 
@@ -164,7 +170,7 @@ def test_nothing_to_verify(tokenization: Tokenization) -> None:
 @pytest.mark.parametrize("splits", [0, 1, 3, 40, 5000])
 def test_splits_share_what_is_needed(splits: int) -> None:
     for lacking in (0, 1, 999, NEEDED):
-        lowest = lowest_for(lacking, splits)
-        assert lowest >= WHOLE_LOWEST
+        lowest = documents_per_split(lacking, splits)
+        assert lowest >= COMPARED_IN_FULL
         assert lowest * max(splits, 1) >= 1.2 * lacking
-        assert lowest <= max(WHOLE_LOWEST, 1.2 * lacking / max(splits, 1) + 1)
+        assert lowest <= max(COMPARED_IN_FULL, 1.2 * lacking / max(splits, 1) + 1)
