@@ -43,7 +43,7 @@ from corpus_audit.schemas.run.signoff import (
     SIGNOFFS,
     STATEMENT_TYPE,
     Decision,
-    LedgerPlace,
+    LedgerPosition,
     Measured,
     Predicate,
     Refusal,
@@ -232,7 +232,7 @@ def _statement(pending: Pending, author: str, moment: datetime, words: Words) ->
                 time_created=time_text(moment),
                 valid_until=time_text(moment + timedelta(days=words.valid_days)),
             ),
-            ledger=LedgerPlace(sequence=str(len(pending.ledger.entries)), previous=pending.ledger.head),
+            ledger=LedgerPosition(sequence=str(len(pending.ledger.entries)), previous=pending.ledger.head),
         ),
     )
 

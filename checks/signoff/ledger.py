@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.errors import VerificationError
 from corpus_audit.schemas.run import strict_json
-from corpus_audit.schemas.run.signoff import Count, Digest, Part, Refusal, Time, moment_of, time_text
+from corpus_audit.schemas.run.signoff import Count, Digest, Refusal, StatementPart, Time, moment_of, time_text
 
 GENESIS = "0" * 64
 """What the first entry has for the digest of the entry before."""
@@ -26,7 +26,7 @@ GENESIS = "0" * 64
 MAX_BYTES = 256 * 2**20
 
 
-class Entry(Part):
+class Entry(StatementPart):
     """A sign-off that got one signature more.
 
     Attributes:

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -148,9 +149,8 @@ class Tokenization:
         lengths = np.zeros(len(texts) + 1, np.int64)
         for group in self._groups(texts):
             try:
-                parts = call_tokenizer(
-                    lambda group=group: self._encode_parts([part for _, part in group]), NoVerdictError
-                )  # type: ignore[misc]
+                texts_of_group = [part for _, part in group]
+                parts = call_tokenizer(partial(self._encode_parts, texts_of_group), NoVerdictError)
             except NoVerdictError as error:
                 self._explain(texts, [d for d, _ in group], error)
             for (d, _), ids in zip(group, parts, strict=True):
@@ -187,7 +187,7 @@ class Tokenization:
         """Raise the error of a group again with the document that causes it."""
         for d in dict.fromkeys(documents):
             try:
-                call_tokenizer(lambda d=d: self._encode_parts([texts[d]]), NoVerdictError)  # type: ignore[misc]
+                call_tokenizer(partial(self._encode_parts, [texts[d]]), NoVerdictError)
             except NoVerdictError as alone:
                 raise NoVerdictError(
                     f"{REFERENCE} {self.reference_version} fails on {_document(texts[d])}: {alone}"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES, plan_shard
@@ -133,3 +134,14 @@ def _sum(counters: Sequence[dict[str, int]]) -> dict[str, int]:
         for key, count in counter.items():
             total[key] = total.get(key, 0) + count
     return total
+
+
+def error_and_texts(path: Path, sha256: str | None = None, split_bytes: int = 10_000) -> tuple[str | None, list[str]]:
+    """The error that a shard ends with (from its plan or its reading), or None and the texts."""
+    planned = plan(path, split_bytes, sha256)
+    if planned.error is not None:
+        return planned.error, []
+    try:
+        return None, read_plan(planned).texts
+    except ShardError as error:
+        return str(error), []
