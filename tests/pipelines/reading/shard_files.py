@@ -110,22 +110,22 @@ def read_plan(planned: ShardPlan, settings: ReadSettings = SETTINGS) -> Document
     """Read all splits of a plan."""
     assert planned.error is None, planned.error
     check_unchanged(planned.shard)
-    found = Documents()
+    result = Documents()
     for split in planned.splits:
         tally = SplitTally()
         for batch in read_split(planned.shard, split, settings, tally):
             assert len(batch.rows) == len(batch.text) > 0
             batch.text.validate(full=True)
             assert not batch.text.null_count
-            found.batches.append(batch)
-            found.texts += batch.text.to_pylist()
-            found.ids += [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
-            found.domains += batch.facets[PRIMARY].to_pylist()
-            found.rows += [(split.index, int(row)) for row in batch.rows]
+            result.batches.append(batch)
+            result.texts += batch.text.to_pylist()
+            result.ids += [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
+            result.domains += batch.facets[PRIMARY].to_pylist()
+            result.rows += [(split.index, int(row)) for row in batch.rows]
         assert tally.conserved
-        found.tallies.append(tally)
-    assert sum(tally.documents for tally in found.tallies) == len(found.texts)
-    return found
+        result.tallies.append(tally)
+    assert sum(tally.documents for tally in result.tallies) == len(result.texts)
+    return result
 
 
 def _sum(counters: Sequence[dict[str, int]]) -> dict[str, int]:

@@ -96,15 +96,15 @@ def expected(spec: TableSpec, rows: Sequence[Row]) -> list[Row]:
     keys = len(spec.keys)
     merged: dict[Row, list[Any]] = {}
     for row in sorted(rows, key=lambda row: row[: len(spec.sort_columns)]):
-        held = merged.setdefault(row[:keys], [*row[:keys], *STARTS[spec]] if spec in STARTS else list(row))
+        total = merged.setdefault(row[:keys], [*row[:keys], *STARTS[spec]] if spec in STARTS else list(row))
         if spec is SUMS:
-            held[2] += row[2]
-            wide = held[3] + (held[4] << 32) + row[3] + (row[4] << 32)
-            held[3], held[4] = wide % 2**32, wide >> 32
+            total[2] += row[2]
+            wide = total[3] + (total[4] << 32) + row[3] + (row[4] << 32)
+            total[3], total[4] = wide % 2**32, wide >> 32
         elif spec is GROUPED:
-            held[1] = {g: held[1].get(g, 0) + row[1].get(g, 0) for g in sorted({*held[1], *row[1]})}
+            total[1] = {g: total[1].get(g, 0) + row[1].get(g, 0) for g in sorted({*total[1], *row[1]})}
         elif spec is KEPT:
-            held[2] = sum(other[2] for other in rows if other[:2] == row[:2])
+            total[2] = sum(other[2] for other in rows if other[:2] == row[:2])
     if spec is GROUPED:
         return [(cell, dict(sorted(groups.items()))) for cell, groups in map(tuple, merged.values())]
     out = [tuple(row) for row in merged.values()]
@@ -210,10 +210,10 @@ def test_cells_round_trip() -> None:
 @settings(max_examples=100, deadline=None)
 @given(cases(), st.sets(st.integers(0, 50), min_size=4, max_size=4))
 def test_increasing_positions_keep_order_and_content(
-    case: tuple[TableSpec, list[Row], list[int]], places: set[int]
+    case: tuple[TableSpec, list[Row], list[int]], positions: set[int]
 ) -> None:
     spec, rows, _ = case
-    positions = np.array(sorted(places), np.int64)
+    positions = np.array(sorted(positions), np.int64)
     merged = merging.merge([table(spec, rows)])
     moved = count_tables.remap_domains(merged, positions)
     assert rows_of(merging.merge([moved])) == rows_of(moved)

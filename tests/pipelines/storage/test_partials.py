@@ -37,8 +37,8 @@ NAMES = st.lists(st.sampled_from(ALL_NAMES), unique=True, min_size=1, max_size=4
 def partial_of(draw: st.DrawFn) -> Partial:
     """A partial with merged tables; what rows of one key hold follows from names and keys."""
     names = tuple(sorted(draw(NAMES), key=str.encode))
-    place = st.integers(0, len(names) - 1)
-    cells = draw(st.lists(st.tuples(place, st.integers(0, 5), st.integers(0, 2**40)), max_size=12))
+    domain = st.integers(0, len(names) - 1)
+    cells = draw(st.lists(st.tuples(domain, st.integers(0, 5), st.integers(0, 2**40)), max_size=12))
     masks = np.array([1 << token | 1 << 63 for _, token, _ in cells], np.uint64)
     counts = CountTable(
         COUNTS,
@@ -49,7 +49,7 @@ def partial_of(draw: st.DrawFn) -> Partial:
         },
         np.ones(int(np.bitwise_count(masks).sum()), np.int64),
     )
-    drawn = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), place), max_size=12))
+    drawn = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), domain), max_size=12))
     rows = [((key & ~7) + ALL_NAMES.index(names[d]), d) for key, d in drawn]
     texts = CountTable(
         TEXTS,

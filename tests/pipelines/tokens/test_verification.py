@@ -66,18 +66,18 @@ def test_right_ids_pass(tokenization: Tokenization, lowest: int) -> None:
     assert verify(tokenization, TEXTS, lowest).documents == min(lowest, 200)
 
 
-@pytest.mark.parametrize("place", [0, 1, COMPARED_IN_FULL - 1, 59])
+@pytest.mark.parametrize("rank", [0, 1, COMPARED_IN_FULL - 1, 59])
 @pytest.mark.parametrize("batches", [1, 5, 200])
 def test_a_wrong_id_among_the_lowest_hashes_stops_the_run(
-    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch, place: int, batches: int
+    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch, rank: int, batches: int
 ) -> None:
-    row = BY_HASH[place]
+    row = BY_HASH[rank]
     corrupt(monkeypatch, {TEXTS[row]}, at=1)
     with pytest.raises(TokenizerMismatchError, match=rf"data/part-7\.jsonl, row {row} of its split") as caught:
-        verify(tokenization, TEXTS, place + 1, batches)
+        verify(tokenization, TEXTS, rank + 1, batches)
     assert isinstance(caught.value, NoVerdictError)
     assert "by gigatoken" in str(caught.value)
-    assert verify(tokenization, TEXTS, place, batches).documents == place  # those below it are right
+    assert verify(tokenization, TEXTS, rank, batches).documents == rank  # those below it are right
 
 
 def test_a_missing_or_extra_id_stops_the_run(tokenization: Tokenization) -> None:
@@ -98,22 +98,22 @@ def long_texts(number: int) -> list[str]:
 def test_long_documents_that_are_not_the_very_lowest_are_checked_on_a_slice(
     tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    compared: list[str] = []
     reference = Tokenization.encode_reference
 
     def spy(self: Tokenization, texts: list[str]) -> TokenBatch:
-        seen.extend(texts)
+        compared.extend(texts)
         return reference(self, texts)
 
     monkeypatch.setattr(Tokenization, "encode_reference", spy)
     texts = long_texts(40)
     assert verify(tokenization, texts, 2**40).documents == 40
-    sizes = sorted(len(text.encode()) for text in seen)
-    assert len(seen) == 40
+    sizes = sorted(len(text.encode()) for text in compared)
+    assert len(compared) == 40
     assert sizes[39 - COMPARED_IN_FULL] <= SLICE_BYTES + 6
-    assert all(any(text in whole for whole in texts) for text in seen)
-    whole = {text for text in seen if text in texts}
-    assert whole == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:COMPARED_IN_FULL]}
+    assert all(any(text in in_full for in_full in texts) for text in compared)
+    in_full = {text for text in compared if text in texts}
+    assert in_full == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:COMPARED_IN_FULL]}
 
 
 def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,12 +147,12 @@ def test_what_is_compared_does_not_depend_on_batches(
 ) -> None:
     """The lowest hashes, copies of one text included."""
     texts = [TEXTS[n] for n in numbers]
-    seen: list[str] = []
+    compared: list[str] = []
     reference = Tokenization.encode_reference
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tokenization, "encode_reference", lambda self, t: (seen.extend(t), reference(self, t))[1])
+        patch.setattr(Tokenization, "encode_reference", lambda self, t: (compared.extend(t), reference(self, t))[1])
         assert verify(tokenization, texts, lowest, batches).documents == min(len(texts), lowest)
-    assert seen == sorted(texts, key=high)[:lowest]
+    assert compared == sorted(texts, key=high)[:lowest]
 
 
 def test_on_the_reference_path_every_document_counts(

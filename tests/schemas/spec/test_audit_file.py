@@ -243,17 +243,17 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_mistakes_name_their_place(name: str, tmp_path: Path) -> None:
     text, expected = BAD[name]
-    found = mistakes(tmp_path, text)
-    assert len(found) == len(expected), found
-    for line, start in zip(found, expected, strict=True):
+    messages = mistakes(tmp_path, text)
+    assert len(messages) == len(expected), messages
+    for line, start in zip(messages, expected, strict=True):
         assert line.startswith(f"audit.yaml:{start}"), line
 
 
 def test_many_aliases_are_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]" for n in range(1, 12)]
-    found = mistakes(tmp_path, HEAD + "\n".join(lines))
-    assert len(found) == 1 and "too many values or aliases" in found[0]
+    messages = mistakes(tmp_path, HEAD + "\n".join(lines))
+    assert len(messages) == 1 and "too many values or aliases" in messages[0]
 
 
 def test_an_alias_is_a_copy(tmp_path: Path) -> None:
@@ -316,8 +316,8 @@ def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
 
 
 def test_overrides_are_reported_after_the_file(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, HEAD + "limit: 3\n", "excerpts=3", "nme=x")
-    assert [line.split(":")[0] for line in found] == ["audit.yaml", "--set excerpts=3", "--set nme=x"]
+    messages = mistakes(tmp_path, HEAD + "limit: 3\n", "excerpts=3", "nme=x")
+    assert [line.split(":")[0] for line in messages] == ["audit.yaml", "--set excerpts=3", "--set nme=x"]
 
 
 def test_the_committed_schema_is_current() -> None:
