@@ -1,1 +1,1 @@
-"""The contracts everybody shares: the audit spec, shards and splits, Arrow table schemas, errors and exit codes."""
+"""Contracts that all packages share: the audit spec, shards and splits, Arrow table schemas, errors and exit codes."""

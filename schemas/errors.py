@@ -1,4 +1,4 @@
-"""Errors a user can act on, and the exit codes they map to."""
+"""Errors that a user can act on, and the exit codes that they map to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a process answers; the same for every command."""
+    """Exit code of a process; the same for every command."""
 
     OK = 0
     FAIL = 1
@@ -26,17 +26,17 @@ class AuditError(Exception):
 
 
 class UsageError(AuditError):
-    """The command, the spec or its inputs are wrong: nothing was read."""
+    """The command, the spec or its inputs are invalid: nothing was read."""
 
     exit_code = ExitCode.USAGE
 
 
 class SpecError(UsageError):
-    """The audit spec is wrong; the message starts with ``file:line:column``."""
+    """The audit spec is invalid; the message starts with ``file:line:column``."""
 
 
 class NoVerdictError(AuditError):
-    """The corpus could not be judged: nothing to read, damaged input, or a broken promise of the run."""
+    """The corpus could not be judged: nothing to read, damaged input, or a check of the run failed."""
 
     exit_code = ExitCode.NO_VERDICT
 
@@ -46,7 +46,7 @@ class TokenizerMismatchError(NoVerdictError):
 
 
 class LockedError(AuditError):
-    """Another run holds the output directory."""
+    """Another run has locked the output directory."""
 
     exit_code = ExitCode.LOCKED
 
@@ -56,20 +56,20 @@ class StoreError(AuditError):
 
 
 class EngineError(AuditError):
-    """An engine cannot be reached, or a job on it failed; what was read by then is kept."""
+    """An engine cannot be reached, or a job on it failed; results up to then are kept."""
 
 
 class NotSignableError(AuditError):
-    """The audit failed: there is nothing that a person could put their name to."""
+    """The audit failed, so it cannot be signed."""
 
     exit_code = ExitCode.FAIL
 
 
 class VerificationError(AuditError):
-    """A sign-off, or what it stands for, does not hold.
+    """A sign-off, or the run or shards that it covers, does not verify.
 
     Attributes:
-        code: which check refused it; a stable word (`schemas.run.signoff.Refusal`).
+        code: the check that failed, a stable word (`schemas.run.signoff.Refusal`).
     """
 
     exit_code = ExitCode.VERIFICATION_FAILED

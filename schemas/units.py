@@ -1,4 +1,4 @@
-"""Unit addresses: how people and files name a unit of a model, something with one activation a token.
+"""Unit addresses: names of the units of a model; a unit has one activation per token.
 
     mlp.3:417        neuron 417 of block 3's MLP (of a gated MLP: the input of the down projection)
     resid.2:10       dimension 10 of the residual stream after block 2
@@ -8,9 +8,9 @@
     expert.4:2       expert 2 of block 4's mixture of experts (gate logit before the softmax)
     logit:198        output logit of token id 198
 
-A *point* is what stands before the colon, the place where one tensor of activations is read; a *unit* is one of its
-columns. Patterns put ``*`` for a block, a name or an index, ``NAME*`` for names, ``10-20`` for indices; ``mlp.*:*`` is
-every neuron. Blocks and indices count from 0. Addresses are written in one way only: ``str(parse(x)) == x``.
+A *point* is the part before the colon, where one tensor of activations is read; a *unit* is one of its columns.
+Patterns use ``*`` for a block, a name or an index, ``NAME*`` for names, ``10-20`` for indices; ``mlp.*:*`` is every
+neuron. Blocks and indices count from 0. Every address has one spelling: ``str(parse(x)) == x``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from corpus_audit.schemas.errors import UsageError
 
 
 class UnitError(UsageError):
-    """An address or a pattern is not written as one, or names what the model does not have."""
+    """An address or pattern is malformed, or names a unit that the model does not have."""
 
 
 class Kind(StrEnum):
-    """What a unit is."""
+    """Kind of a unit."""
 
     MLP = "mlp"
     RESID = "resid"
@@ -52,21 +52,21 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 """A name of an SAE or of directions, as a regular expression."""
 
 _NUMBER = r"0|[1-9][0-9]*"
-_POINT = re.compile(rf"(?:(?P<kind>[a-z]+)\.(?P<place>{NAME})|(?P<single>[a-z]+))", re.ASCII)
+_POINT = re.compile(rf"(?:(?P<kind>[a-z]+)\.(?P<location>{NAME})|(?P<single>[a-z]+))", re.ASCII)
 _UNIT = re.compile(rf"(?P<point>[^:]+):(?P<index>{_NUMBER})", re.ASCII)
 _PATTERN = re.compile(rf"(?P<point>[^:]+):(?P<index>\*|{_NUMBER}|(?P<low>{_NUMBER})-(?P<high>{_NUMBER}))", re.ASCII)
 _GRAMMAR = (
     "write mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198; "
-    "patterns put * for a part"
+    "patterns have * for a part"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where activations are read.
+    """A point of a model at which activations are read.
 
     Attributes:
-        kind: what its units are.
+        kind: kind of its units.
         block: the block, for kinds in `IN_BLOCKS`; else None.
         name: the name, for kinds in `NAMED`; else the empty string.
     """
@@ -98,35 +98,35 @@ class Unit:
 
 
 def parse_point(text: str) -> Point:
-    """The point that is written so.
+    """Parse the address of a point.
 
     Raises:
-        UnitError: it is not the address of a point.
+        UnitError: the text is not one.
     """
-    found = _POINT.fullmatch(text)
-    kind = (found["kind"] or found["single"]) if found else ""
-    if not found or kind not in list(Kind):
-        raise UnitError(f"{text!r} is not where a unit can be: {_GRAMMAR}")
-    place = found["place"]
-    if kind in IN_BLOCKS and place is not None and re.fullmatch(_NUMBER, place, re.ASCII):
-        return Point(Kind(kind), block=int(place))
-    if kind in NAMED and place is not None:
-        return Point(Kind(kind), name=place)
-    if kind == Kind.LOGIT and place is None:
+    match = _POINT.fullmatch(text)
+    kind = (match["kind"] or match["single"]) if match else ""
+    if not match or kind not in list(Kind):
+        raise UnitError(f"{text!r} is not a point of a model: {_GRAMMAR}")
+    location = match["location"]
+    if kind in IN_BLOCKS and location is not None and re.fullmatch(_NUMBER, location, re.ASCII):
+        return Point(Kind(kind), block=int(location))
+    if kind in NAMED and location is not None:
+        return Point(Kind(kind), name=location)
+    if kind == Kind.LOGIT and location is None:
         return Point(Kind.LOGIT)
-    raise UnitError(f"{text!r} is not where a unit can be: {_GRAMMAR}")
+    raise UnitError(f"{text!r} is not a point of a model: {_GRAMMAR}")
 
 
 def parse_unit(text: str) -> Unit:
-    """The unit that is written so.
+    """Parse the address of a unit.
 
     Raises:
-        UnitError: it is not the address of a unit.
+        UnitError: the text is not one.
     """
-    found = _UNIT.fullmatch(text)
-    if not found:
+    match = _UNIT.fullmatch(text)
+    if not match:
         raise UnitError(f"{text!r} is not the address of a unit: {_GRAMMAR}")
-    return Unit(parse_point(found["point"]), int(found["index"]))
+    return Unit(parse_point(match["point"]), int(match["index"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +148,22 @@ class UnitPattern:
 
 
 def parse_pattern(text: str) -> UnitPattern:
-    """The pattern that is written so; an address is one too.
+    """Parse a pattern of units; an address is a pattern too.
 
     Raises:
-        UnitError: it is not a pattern.
+        UnitError: the text is not one.
     """
-    found = _PATTERN.fullmatch(text)
-    if not found:
+    match = _PATTERN.fullmatch(text)
+    if not match:
         raise UnitError(f"{text!r} is not a pattern of units: {_GRAMMAR}")
-    point = found["point"]
-    kind, dot, place = point.partition(".")
-    stars = place.replace("*", "x")
-    whole = stars if stars != "x" or kind not in IN_BLOCKS else "0"
-    parse_point(f"{kind}{dot}{whole}")  # which says what is wrong with it
-    if found["index"] == "*":
+    point = match["point"]
+    kind, dot, location = point.partition(".")
+    without_stars = location.replace("*", "x")
+    example = without_stars if without_stars != "x" or kind not in IN_BLOCKS else "0"
+    parse_point(f"{kind}{dot}{example}")  # raises if the part before the colon is malformed
+    if match["index"] == "*":
         return UnitPattern(point)
-    low, high = (int(found[name]) if found[name] else int(found["index"]) for name in ("low", "high"))
+    low, high = (int(match[name]) if match[name] else int(match["index"]) for name in ("low", "high"))
     if high < low:
         raise UnitError(f"{text!r}: the range of indices is empty")
     return UnitPattern(point, low, high)
@@ -173,16 +173,16 @@ def select(patterns: Iterable[UnitPattern], widths: Mapping[Point, int]) -> dict
     """The units of a model that patterns name.
 
     Args:
-        patterns: what is wanted; the union is taken.
+        patterns: patterns of units; the union is selected.
         widths: every point that the model has, and its number of units.
 
     Returns:
-        point -> indices, int64 ascending, of the points with at least one; in the order of `Point.order`.
+        point -> indices, int64 ascending, for points with at least one; in the order of `Point.order`.
 
     Raises:
-        UnitError: a pattern matches nothing, or names an index that is not there; the message says what exists.
+        UnitError: a pattern matches nothing, or names an index out of range; the message says what exists.
     """
-    chosen: dict[Point, list[np.ndarray]] = {}
+    selected: dict[Point, list[np.ndarray]] = {}
     for pattern in patterns:
         points = [point for point in widths if pattern.matches(point)]
         if not points:
@@ -191,19 +191,19 @@ def select(patterns: Iterable[UnitPattern], widths: Mapping[Point, int]) -> dict
             raise UnitError(f"no unit matches {str(pattern)!r}: indices of {points[0]} end at {widths[points[0]] - 1}")
         for point in points:
             high = widths[point] - 1 if pattern.high is None else min(pattern.high, widths[point] - 1)
-            chosen.setdefault(point, []).append(np.arange(pattern.low, high + 1))
+            selected.setdefault(point, []).append(np.arange(pattern.low, high + 1))
     return {
-        point: np.unique(np.concatenate(chosen[point])).astype(np.int64)
-        for point in sorted(chosen, key=lambda p: p.order)
-        if any(map(len, chosen[point]))
+        point: np.unique(np.concatenate(selected[point])).astype(np.int64)
+        for point in sorted(selected, key=lambda p: p.order)
+        if any(map(len, selected[point]))
     }
 
 
 def check_exists(unit: Unit, widths: Mapping[Point, int]) -> None:
-    """See that a unit is among those of a model or an index.
+    """Check that a model or an index has a unit.
 
     Raises:
-        UnitError: it is not; the message says what exists.
+        UnitError: it does not; the message says what exists.
     """
     if unit.point not in widths:
         raise UnitError(f"there is no {unit.point}; there are {describe(widths)}")
@@ -212,7 +212,7 @@ def check_exists(unit: Unit, widths: Mapping[Point, int]) -> None:
 
 
 def describe(widths: Mapping[Point, int]) -> str:
-    """What exists, in a few words: ``mlp.0 to mlp.5 (1,536 each), resid.0 to resid.5 (384 each)``."""
+    """The points and their widths as a phrase: ``mlp.0 to mlp.5 (1,536 each), resid.0 to resid.5 (384 each)``."""
     runs: list[list[Point]] = []
     for point in sorted(widths, key=lambda p: p.order):
         last = runs[-1][-1] if runs else None

@@ -14,7 +14,7 @@ from corpus_audit.schemas.spec.policy import Rule
 from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 from corpus_audit.schemas.spec.slices import Pattern, parts
 from corpus_audit.schemas.tables.metric_declarations import SLICE_EXAMPLES, SLICE_KEYS, MetricDeclaration
-from corpus_audit.schemas.yaml.structure import located
+from corpus_audit.schemas.yaml.structure import mark_of
 from corpus_audit.schemas.yaml.yaml_tree import Mark, Problem
 
 
@@ -66,4 +66,4 @@ def _slice_doubts(rule: Rule, metric: MetricDeclaration) -> Iterator[str]:
 
 
 def _mark(policy: LoadedPolicy, rule: int, key: str) -> Mark:
-    return located(policy.tree, ("rules", rule, key))
+    return mark_of(policy.tree, ("rules", rule, key))

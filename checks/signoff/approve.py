@@ -43,7 +43,7 @@ from corpus_audit.schemas.run.signoff import (
     SIGNOFFS,
     STATEMENT_TYPE,
     Decision,
-    LedgerPlace,
+    LedgerPosition,
     Measured,
     Predicate,
     Refusal,
@@ -238,7 +238,7 @@ def _statement(pending: PendingSignoff, author: str, moment: datetime, decision:
                 time_created=time_text(moment),
                 valid_until=time_text(moment + timedelta(days=decision.valid_days)),
             ),
-            ledger=LedgerPlace(sequence=str(len(pending.ledger.entries)), previous=pending.ledger.head),
+            ledger=LedgerPosition(sequence=str(len(pending.ledger.entries)), previous=pending.ledger.head),
         ),
     )
 

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.errors import VerificationError
 from corpus_audit.schemas.run import strict_json
-from corpus_audit.schemas.run.signoff import Count, Digest, Part, Refusal, Time, moment_of, time_text
+from corpus_audit.schemas.run.signoff import Count, Digest, Refusal, StatementPart, Time, moment_of, time_text
 
 GENESIS = "0" * 64
 """The ``previous`` of the first entry."""
@@ -26,7 +26,7 @@ GENESIS = "0" * 64
 MAX_BYTES = 256 * 2**20
 
 
-class LedgerEntry(Part):
+class LedgerEntry(StatementPart):
     """An entry of the ledger: a signature was added to a sign-off.
 
     Attributes:

@@ -124,7 +124,7 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
     return Measured(
         verdict="PASSED_WITH_WAIVERS" if results.counts.get(Status.WAIVED) else "PASSED",
         run=facts.run,
-        corpus=signoff.Corpus(
+        corpus=signoff.SignedCorpus(
             name=facts.name,
             snapshot=facts.snapshot.digest,
             shards=str(len(shards)),
@@ -132,9 +132,9 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
             documents=str(coverage.documents),
             tokens=str(tokens),
             tokenizer=DigestSet(sha256=facts.tokenizer.sha256),
-            merkle=signoff.Merkle(algorithm="rfc6962-sha256", root=merkle_root(shards)),
+            merkle=signoff.MerkleRoot(algorithm="rfc6962-sha256", root=merkle_root(shards)),
         ),
-        coverage=signoff.Coverage(
+        coverage=signoff.SignedCoverage(
             shards_read=str(coverage.shards_used),
             rows=str(coverage.rows),
             documents=str(coverage.documents),
@@ -142,7 +142,7 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
             filtered=str(coverage.filtered),
             sampled=coverage.sampled,
         ),
-        policy=signoff.Policy(
+        policy=signoff.SignedPolicy(
             name=results.policy.name,
             version=results.policy.version,
             digest=DigestSet(sha256=results.policy.sha256),
@@ -155,9 +155,9 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
     )
 
 
-def _waiver(use: WaiverUse, results: Results) -> signoff.Waiver:
+def _waiver(use: WaiverUse, results: Results) -> signoff.SignedWaiver:
     covered: list[Judgement] = [j for j in results.judgements if j.waiver == use.id and j.status is Status.WAIVED]
-    return signoff.Waiver(
+    return signoff.SignedWaiver(
         id=use.id,
         rule=use.rule,
         slice=use.slice,

@@ -32,7 +32,7 @@ from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.measures.hits import Hits
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -44,36 +44,36 @@ _RANK_BASE = 2**32
 """A rank is this less the value: the largest value has the lowest rank, and tables keep the lowest rows."""
 
 _DOCUMENT = (
-    ("high", Kind.TIE),
-    ("low", Kind.TIE),
-    ("copy", Kind.TIE),
-    ("domain", Kind.FIRST_DOMAIN),
-    ("id", Kind.BYTES),
+    ("high", ColumnKind.TIE),
+    ("low", ColumnKind.TIE),
+    ("copy", ColumnKind.TIE),
+    ("domain", ColumnKind.FIRST_DOMAIN),
+    ("id", ColumnKind.BYTES),
 )
 
-GRAMS = TableSpec((("gram", Kind.KEY), ("domain", Kind.DOMAIN), ("documents", Kind.SUM)))
-PLACES = TableSpec((("place", Kind.KEY), ("rank", Kind.TIE)))
+GRAMS = TableSpec((("gram", ColumnKind.KEY), ("domain", ColumnKind.DOMAIN), ("documents", ColumnKind.SUM)))
+PLACES = TableSpec((("place", ColumnKind.KEY), ("rank", ColumnKind.TIE)))
 MATCHES = TableSpec(
     (
-        ("text", Kind.KEY),
-        ("rank", Kind.KEY),
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("copy", Kind.TIE),
-        ("documents", Kind.SUM),
-        ("domain", Kind.FIRST_DOMAIN),
-        ("longest", Kind.FIRST),
-        ("offset", Kind.FIRST),
-        ("length", Kind.FIRST),
-        ("id", Kind.BYTES),
-        ("spans", Kind.BYTES),
+        ("text", ColumnKind.KEY),
+        ("rank", ColumnKind.KEY),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("copy", ColumnKind.TIE),
+        ("documents", ColumnKind.SUM),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("longest", ColumnKind.FIRST),
+        ("offset", ColumnKind.FIRST),
+        ("length", ColumnKind.FIRST),
+        ("id", ColumnKind.BYTES),
+        ("spans", ColumnKind.BYTES),
     ),
     keep_per_domain=KEPT_DOCUMENTS,  # rows of one value of the first key, here the text
 )
-IDF = TableSpec((("text", Kind.KEY), ("rank", Kind.TIE), *_DOCUMENT))
-TOKEN_MATCHES = TableSpec((("text", Kind.KEY), ("rank", Kind.TIE), *_DOCUMENT))
-DOCUMENTS = TableSpec((("benchmark", Kind.KEY), ("domain", Kind.DOMAIN), ("documents", Kind.SUM)))
-COPIES = TableSpec((("decoy", Kind.KEY), ("documents", Kind.SUM)))
+IDF = TableSpec((("text", ColumnKind.KEY), ("rank", ColumnKind.TIE), *_DOCUMENT))
+TOKEN_MATCHES = TableSpec((("text", ColumnKind.KEY), ("rank", ColumnKind.TIE), *_DOCUMENT))
+DOCUMENTS = TableSpec((("benchmark", ColumnKind.KEY), ("domain", ColumnKind.DOMAIN), ("documents", ColumnKind.SUM)))
+COPIES = TableSpec((("decoy", ColumnKind.KEY), ("documents", ColumnKind.SUM)))
 
 
 class DocumentColumns(Protocol):

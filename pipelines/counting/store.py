@@ -55,7 +55,7 @@ class ProfileStore:
         except StoreError:
             path.unlink(missing_ok=True)
             if self.remote is not None:
-                self.remote.drop_partials([self._name(path)])
+                self.remote.delete_partials([self._name(path)])
             return False
         return True
 
@@ -63,7 +63,7 @@ class ProfileStore:
         """Copy finished partials to the object store, if there is one."""
         if self.remote is not None:
             for path in paths:
-                self.remote.keep_partial(self._name(path), path)
+                self.remote.put_partial(self._name(path), path)
 
     def move_upload(self, old: Path, new: Path) -> None:
         """Rename a partial's copy on the object store."""
@@ -74,7 +74,7 @@ class ProfileStore:
         """Copy a partial that replaces others to the object store, and remove theirs."""
         if self.remote is not None:
             self.upload([new])
-            self.remote.drop_partials([self._name(old) for old in olds])
+            self.remote.delete_partials([self._name(old) for old in olds])
 
     def discard(self, paths: Iterable[Path]) -> None:
         """Remove partials that must not be used again, here and on the object store; missing ones are no error."""
@@ -82,7 +82,7 @@ class ProfileStore:
         for path in paths:
             path.unlink(missing_ok=True)
         if self.remote is not None:
-            self.remote.drop_partials([self._name(path) for path in paths])
+            self.remote.delete_partials([self._name(path) for path in paths])
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root / "partials").as_posix()

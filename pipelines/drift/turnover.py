@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.drift_tables import TURNOVER
@@ -17,12 +17,12 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 _JOINED = TableSpec(
     (
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("domain", Kind.DOMAIN),
-        ("baseline", Kind.SUM),
-        ("current", Kind.SUM),
-        ("tokens", Kind.FIRST),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("domain", ColumnKind.DOMAIN),
+        ("baseline", ColumnKind.SUM),
+        ("current", ColumnKind.SUM),
+        ("tokens", ColumnKind.FIRST),
     )
 )
 _COUNTED = ("kept", "added", "removed", "moved_in", "moved_out", "kept_tokens", "added_tokens", "removed_tokens")

@@ -15,20 +15,20 @@ from corpus_audit.pipelines.measures.base import Block, Measure
 from corpus_audit.pipelines.measures.records import record_key
 from corpus_audit.pipelines.reading.documents.batches import SplitTally
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
-OUTCOMES = TableSpec((("cell", Kind.CELL), ("rows", Kind.SUM)))
+OUTCOMES = TableSpec((("cell", ColumnKind.CELL), ("rows", ColumnKind.SUM)))
 """Cells of (name, 0); the names are ``outcome:reason``. ``row_bytes:`` and ``dead_bytes:<reason>`` count bytes."""
 
 LETTERS = TableSpec(
     (
-        ("row", Kind.KEY),
-        ("reason", Kind.FIRST_DOMAIN),
-        ("bytes", Kind.FIRST),
-        ("sha256", Kind.BYTES),
-        ("excerpt", Kind.BYTES),
+        ("row", ColumnKind.KEY),
+        ("reason", ColumnKind.FIRST_DOMAIN),
+        ("bytes", ColumnKind.FIRST),
+        ("sha256", ColumnKind.BYTES),
+        ("excerpt", ColumnKind.BYTES),
     )
 )
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -19,43 +19,43 @@ CLUSTER_HASH_GROUPS = 1024
 
 VALUES = TableSpec(
     (
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("facet", Kind.KEY),
-        ("value", Kind.BYTES),
-        ("documents", Kind.SUM),
-        ("alone", Kind.SUM),
-        ("bytes", Kind.SUM),
-        ("characters", Kind.SUM),
-        ("words", Kind.SUM),
-        ("tokens", Kind.SUM),
-        ("bytes_squared", Kind.SUM),
-        ("bytes_squared_high", Kind.WIDE_HIGH),
-        ("tokens_squared", Kind.SUM),
-        ("tokens_squared_high", Kind.WIDE_HIGH),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("facet", ColumnKind.KEY),
+        ("value", ColumnKind.BYTES),
+        ("documents", ColumnKind.SUM),
+        ("alone", ColumnKind.SUM),
+        ("bytes", ColumnKind.SUM),
+        ("characters", ColumnKind.SUM),
+        ("words", ColumnKind.SUM),
+        ("tokens", ColumnKind.SUM),
+        ("bytes_squared", ColumnKind.SUM),
+        ("bytes_squared_high", ColumnKind.WIDE_HIGH),
+        ("tokens_squared", ColumnKind.SUM),
+        ("tokens_squared_high", ColumnKind.WIDE_HIGH),
     )
 )
 """``alone`` are documents without a cluster value, where a cluster field is set: each is a cluster of its own."""
 
 GROUPS = TableSpec(
     (
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("facet", Kind.KEY),
-        ("group", Kind.KEY),
-        ("documents", Kind.SUM),
-        ("bytes", Kind.SUM),
-        ("tokens", Kind.SUM),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("facet", ColumnKind.KEY),
+        ("group", ColumnKind.KEY),
+        ("documents", ColumnKind.SUM),
+        ("bytes", ColumnKind.SUM),
+        ("tokens", ColumnKind.SUM),
     )
 )
 CLUSTERS = TableSpec(
     (
-        ("cluster_high", Kind.KEY),
-        ("cluster_low", Kind.KEY),
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("facet", Kind.KEY),
-        ("documents", Kind.SUM),
+        ("cluster_high", ColumnKind.KEY),
+        ("cluster_low", ColumnKind.KEY),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("facet", ColumnKind.KEY),
+        ("documents", ColumnKind.SUM),
     )
 )
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 HASHES = TableSpec(
     (
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("domain", Kind.DOMAIN),
-        ("documents", Kind.SUM),
-        ("tokens", Kind.FIRST),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("domain", ColumnKind.DOMAIN),
+        ("documents", ColumnKind.SUM),
+        ("tokens", ColumnKind.FIRST),
     )
 )
 

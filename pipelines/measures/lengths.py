@@ -9,14 +9,14 @@ import numpy as np
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.statistics.intervals.lengths import bucket_index
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 UNITS = ("characters", "tokens")
 _UNIT_STEP = 1 << 16
 
-HISTOGRAM = TableSpec((("cell", Kind.CELL), ("documents", Kind.SUM)))
+HISTOGRAM = TableSpec((("cell", ColumnKind.CELL), ("documents", ColumnKind.SUM)))
 """Cells are (domain, unit * 65,536 + bucket)."""
 
 

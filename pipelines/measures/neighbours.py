@@ -10,7 +10,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -23,12 +23,12 @@ sample together with probability about J; a plain sample of documents would find
 
 SIGNATURES = TableSpec(
     (
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("domain", Kind.DOMAIN),
-        ("documents", Kind.SUM),
-        ("tokens", Kind.FIRST),
-        ("signature", Kind.BYTES),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("domain", ColumnKind.DOMAIN),
+        ("documents", ColumnKind.SUM),
+        ("tokens", ColumnKind.FIRST),
+        ("signature", ColumnKind.BYTES),
     )
 )
 

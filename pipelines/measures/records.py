@@ -6,21 +6,21 @@ from typing import Any
 
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 RECORDS = TableSpec(
     (
-        ("cell", Kind.KEY),
-        ("high", Kind.TIE),
-        ("low", Kind.TIE),
-        ("id", Kind.BYTES),
-        ("domain", Kind.FIRST_DOMAIN),
-        ("bytes", Kind.FIRST),
-        ("characters", Kind.FIRST),
-        ("words", Kind.FIRST),
-        ("tokens", Kind.FIRST),
+        ("cell", ColumnKind.KEY),
+        ("high", ColumnKind.TIE),
+        ("low", ColumnKind.TIE),
+        ("id", ColumnKind.BYTES),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("bytes", ColumnKind.FIRST),
+        ("characters", ColumnKind.FIRST),
+        ("words", ColumnKind.FIRST),
+        ("tokens", ColumnKind.FIRST),
     )
 )
 """The key is split * 2^40 + row."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -21,14 +21,14 @@ EXCERPT_CHARACTERS = 160
 
 SAMPLES = TableSpec(
     (
-        ("domain", Kind.DOMAIN),
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("documents", Kind.SUM),
-        ("tokens", Kind.FIRST),
-        ("excerpt", Kind.BYTES),
-        ("buckets", Kind.BYTES),
-        ("counts", Kind.BYTES),
+        ("domain", ColumnKind.DOMAIN),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("documents", ColumnKind.SUM),
+        ("tokens", ColumnKind.FIRST),
+        ("excerpt", ColumnKind.BYTES),
+        ("buckets", ColumnKind.BYTES),
+        ("counts", ColumnKind.BYTES),
     ),
     keep_per_domain=KEPT,
 )

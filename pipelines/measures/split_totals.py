@@ -9,19 +9,19 @@ import numpy as np
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings, facet_settings
 from corpus_audit.pipelines.measures.domains import facet_order, value_hashes
 from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 TOTALS = TableSpec(
     (
-        ("split", Kind.KEY),
-        ("high", Kind.KEY),
-        ("low", Kind.KEY),
-        ("facet", Kind.KEY),
-        ("documents", Kind.SUM),
-        ("bytes", Kind.SUM),
-        ("tokens", Kind.SUM),
+        ("split", ColumnKind.KEY),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("facet", ColumnKind.KEY),
+        ("documents", ColumnKind.SUM),
+        ("bytes", ColumnKind.SUM),
+        ("tokens", ColumnKind.SUM),
     )
 )
 

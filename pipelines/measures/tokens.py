@@ -15,7 +15,7 @@ from corpus_audit.pipelines.kernels.counters.counting import GROUPS, count_token
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, merge_facts
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -25,25 +25,25 @@ GROUP_CELLS = 2**29
 
 CELLS = TableSpec(
     (
-        ("cell", Kind.CELL),
-        ("count", Kind.SUM),
-        ("documents", Kind.SUM),
-        ("squared", Kind.SUM),
-        ("squared_high", Kind.WIDE_HIGH),
-        ("product", Kind.SUM),
-        ("product_high", Kind.WIDE_HIGH),
+        ("cell", ColumnKind.CELL),
+        ("count", ColumnKind.SUM),
+        ("documents", ColumnKind.SUM),
+        ("squared", ColumnKind.SUM),
+        ("squared_high", ColumnKind.WIDE_HIGH),
+        ("product", ColumnKind.SUM),
+        ("product_high", ColumnKind.WIDE_HIGH),
     )
 )
-DOMAIN_GROUPS = TableSpec((("cell", Kind.CELL), ("groups", Kind.GROUPS)))
-OVERALL_GROUPS = TableSpec((("token", Kind.KEY), ("groups", Kind.GROUPS)))
+DOMAIN_GROUPS = TableSpec((("cell", ColumnKind.CELL), ("groups", ColumnKind.GROUPS)))
+OVERALL_GROUPS = TableSpec((("token", ColumnKind.KEY), ("groups", ColumnKind.GROUPS)))
 EXAMPLES = TableSpec(
     (
-        ("token", Kind.KEY),
-        ("high", Kind.TIE),
-        ("low", Kind.TIE),
-        ("copy", Kind.TIE),
-        ("domain", Kind.FIRST_DOMAIN),
-        ("id", Kind.BYTES),
+        ("token", ColumnKind.KEY),
+        ("high", ColumnKind.TIE),
+        ("low", ColumnKind.TIE),
+        ("copy", ColumnKind.TIE),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("id", ColumnKind.BYTES),
     )
 )
 

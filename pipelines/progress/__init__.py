@@ -1,1 +1,1 @@
-"""How far a run has come, the board that workers write, and where its time went."""
+"""The progress of a run, across threads and worker processes, and the time of its stages."""

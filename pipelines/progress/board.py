@@ -1,7 +1,7 @@
-"""The progress board: what a run has done so far, written by pipeline threads and read by a reporter.
+"""The progress board: counters of what a run has done so far, written by pipeline threads and read by a reporter.
 
-One board belongs to a process and pickles as a reference to it, so a pipeline step that holds one writes to the board
-of whichever process it runs in.
+Each process has one board. A board pickles as a reference to the board of the process that unpickles it, so a pipeline
+step always writes to the board of the process that it runs in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 RATE_WINDOW = 10.0
-"""Seconds of history behind the rate."""
+"""Seconds over which the rate is averaged."""
 
 _SAMPLE_EVERY = 0.5
 
@@ -20,14 +20,14 @@ _SAMPLE_EVERY = 0.5
 class RunCancelledError(BaseException):
     """The run was cancelled; a pipeline step gets this at its next `Board.advance`.
 
-    Like `KeyboardInterrupt`, not an `Exception`: a step that turns faults of its input into findings must not mistake
-    a cancelled run for one.
+    Not an `Exception`, like `KeyboardInterrupt`: a step that reports errors of its input must not report a cancelled
+    run as one.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveShard:
-    """A shard that is being worked on, and for how many seconds."""
+    """A shard that is being read, and for how many seconds it has been."""
 
     name: str
     seconds: float
@@ -38,15 +38,15 @@ class BoardState:
     """The state of the board at one moment.
 
     Attributes:
-        stage: what is being done, a few words.
-        seconds: since the stage began.
-        bytes_done, bytes_total: of the stage; the total is 0 where it is not known.
-        splits_done, splits_total: of the run, kept ones of earlier runs included.
-        documents, dead_letters: of the counting: read by this run so far, then the run's own figures (`Board.counted`).
-        active: shards in work, the one in work for longest first.
-        rate: bytes a second over about the last ten seconds; where nothing was done in them, over the time since
-            something was last seen to be done; 0 as long as nothing was.
-        compiling: machine code is being made for a kernel, which happens once on a machine.
+        stage: name of the stage, a few words.
+        seconds: time since the stage began.
+        bytes_done, bytes_total: bytes of the stage; the total is 0 if unknown.
+        splits_done, splits_total: splits of the run, those counted by earlier runs included.
+        documents, dead_letters: read by this run so far; at the end the totals of the run (`Board.counted`).
+        active: shards being read, the one that started first comes first.
+        rate: bytes a second over about the last ten seconds; if nothing was done in them, over the time since the
+            last progress; 0 before the first.
+        compiling: whether a kernel is being compiled, which happens once on a machine.
     """
 
     stage: str
@@ -63,12 +63,12 @@ class BoardState:
 
     @property
     def share(self) -> float | None:
-        """Share of the stage's bytes that are done, 0 to 1; None where the total is not known."""
+        """Share of the stage's bytes that are done, 0 to 1; None if the total is unknown."""
         return min(1.0, self.bytes_done / self.bytes_total) if self.bytes_total > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the stage is done at the present rate; None where that cannot be said."""
+        """Seconds until the stage ends at the current rate; None if the total is unknown or the rate is 0."""
         if self.bytes_total <= 0 or self.rate <= 0:
             return None
         return max(0, self.bytes_total - self.bytes_done) / self.rate
@@ -100,7 +100,7 @@ class Board:
         return process_board, ()
 
     def reset(self) -> None:
-        """Forget everything: a new run begins in this process."""
+        """Reset all counters for a new run in this process."""
         with self._lock:
             self._cancelled = False
             self._reset()
@@ -109,11 +109,11 @@ class Board:
         """Begin a stage of ``total_bytes``.
 
         Args:
-            name: what is being done, a few words.
-            total_bytes: bytes that `advance` will add up to, 0 if that is not known.
-            splits: splits of the run, if this stage is the one that counts them; 0 leaves the split counts as they are,
-                and the documents: another stage that reads them, to choose decoys or to verify more, counts none.
-            kept: how many of them an earlier run has done already.
+            name: name of the stage, a few words.
+            total_bytes: bytes that `advance` will add up to; 0 if unknown.
+            splits: splits of the run, if this stage counts them. 0 leaves the counts of splits and documents unchanged:
+                a further stage that reads them, to choose decoys or to verify more, must not count them twice.
+            kept: how many of them earlier runs have counted already.
         """
         now = time.monotonic()
         with self._lock:
@@ -146,23 +146,23 @@ class Board:
                     self._samples.popleft()
 
     def counted(self, documents: int, dead_letters: int) -> None:
-        """Set what the run has counted in all, kept splits and repeated shards among it, when that is known."""
+        """Set the totals of the run once they are known; they include kept splits and repeated shards."""
         with self._lock:
             self._documents, self._dead_letters = documents, dead_letters
 
     def compiling(self, kernels: int) -> None:
-        """Say that so many kernels more are being compiled; fewer where it is negative."""
+        """Add to the number of kernels that are being compiled; a negative number subtracts."""
         with self._lock:
             self._compiling = max(0, self._compiling + kernels)
 
     def shard_started(self, name: str) -> None:
-        """Say that a split of the shard is in work; several may be at once."""
+        """Record that a worker has started a split of the shard; several may be read at once."""
         with self._lock:
             began, splits = self._active.get(name, (time.monotonic(), 0))
             self._active[name] = began, splits + 1
 
     def shard_finished(self, name: str) -> None:
-        """Say that a split of the shard is no longer in work."""
+        """Record that a worker has finished a split of the shard."""
         with self._lock:
             began, splits = self._active.get(name, (0.0, 0))
             if splits > 1:
@@ -171,7 +171,7 @@ class Board:
                 self._active.pop(name, None)
 
     def split_done(self) -> None:
-        """Say that a split's partial profiles are in the store: it will not be read again."""
+        """Record that a split's partials are in the store, so that it will not be read again."""
         with self._lock:
             self._splits_done += 1
 
@@ -183,7 +183,7 @@ class Board:
         """The state of the board now."""
         now = time.monotonic()
         with self._lock:
-            seconds, done = self._past(now)
+            seconds, done = self._rate_start(now)
             elapsed = now - seconds
             return BoardState(
                 stage=self._stage,
@@ -202,10 +202,14 @@ class Board:
                 compiling=self._compiling > 0,
             )
 
-    def _past(self, now: float) -> tuple[float, int]:
+    def _rate_start(self, now: float) -> tuple[float, int]:
         """The sample that the rate is measured from: the newest before the window with fewer bytes than now."""
         return next(
-            (one for one in reversed(self._samples) if one[0] <= now - RATE_WINDOW and one[1] < self._bytes_done),
+            (
+                sample
+                for sample in reversed(self._samples)
+                if sample[0] <= now - RATE_WINDOW and sample[1] < self._bytes_done
+            ),
             self._samples[0],
         )
 

@@ -1,4 +1,4 @@
-"""Where the time of a run or of an index went."""
+"""Measures the seconds that the stages of a run or of an index take."""
 
 from __future__ import annotations
 

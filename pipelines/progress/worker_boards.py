@@ -1,4 +1,4 @@
-"""Progress of worker processes: each writes its board to a file once a second, the driver adds them up on its own."""
+"""Progress of worker processes: each writes its board to a file once a second, and the driver adds them up."""
 
 from __future__ import annotations
 
@@ -15,59 +15,60 @@ from typing import Any
 from corpus_audit.pipelines.progress.board import Board, RunCancelledError, process_board
 
 PROGRESS_VARIABLE = "CORPUS_AUDIT_PROGRESS"
-"""Environment variable by which a worker is told the folder."""
+"""Environment variable with the folder that workers report to."""
 
 _NOTHING: dict[str, Any] = {"bytes": 0, "documents": 0, "dead_letters": 0, "splits": 0, "active": []}
 
 WRITE_EVERY = 1.0
 READ_EVERY = 0.5
+"""Seconds between two reports of a worker, and between two readings by the driver."""
 
 
-def write_board(board: Board, place: Path) -> None:
-    """Write what a board has counted, as a whole file or not at all.
+def write_board(board: Board, path: Path) -> None:
+    """Write the counters of a board to a file, atomically.
 
-    Not by `storage.atomic.AtomicFile`, which makes a folder that is gone (this one goes with the job) and whose folder
-    stands above this one: `storage` reads through `reading`, which reports here.
+    Does not use `storage.atomic.AtomicFile`: that creates missing folders, but this folder must stay deleted after the
+    job; and `storage` depends on `reading`, which depends on this package.
     """
     state = board.state()
-    told = {
+    report = {
         "bytes": state.bytes_done,
         "documents": state.documents,
         "dead_letters": state.dead_letters,
         "splits": state.splits_done,
         "active": [shard.name for shard in state.active],
     }
-    unfinished = place.with_name(f".{place.name}")
-    unfinished.write_text(json.dumps(told), encoding="utf-8")
-    unfinished.replace(place)
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(json.dumps(report), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def report_board() -> None:
-    """Report this process's board for as long as it lives, if whoever started it asked for that."""
-    named = os.environ.get(PROGRESS_VARIABLE)
-    if named is None:
+    """Report this process's board until the process ends, if `PROGRESS_VARIABLE` names a folder."""
+    folder = os.environ.get(PROGRESS_VARIABLE)
+    if folder is None:
         return
-    place = Path(named) / f"{socket.gethostname()}-{os.getpid()}.json"
+    path = Path(folder) / f"{socket.gethostname()}-{os.getpid()}.json"
 
     def report() -> None:
         while True:
-            with suppress(OSError):  # the folder goes when the job has ended
-                write_board(process_board(), place)
+            with suppress(OSError):  # the driver deletes the folder when the job ends
+                write_board(process_board(), path)
             threading.Event().wait(WRITE_EVERY)
 
     threading.Thread(target=report, name="progress", daemon=True).start()
 
 
 class RemoteBoard:
-    """Adds up on this process's board what workers report in ``folder``; a context manager.
+    """Adds the reports of workers in ``folder`` to this process's board; a context manager.
 
-    A split that a worker was killed over, and that another one reads again, is shown as read twice: progress is a help
-    to the eye, and no figure of the run comes from it.
+    A split that is read again because its worker was killed counts twice: progress is for display only, and no figure
+    of the run is computed from it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._seen: dict[str, dict[str, Any]] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="remote progress", daemon=True)
 
@@ -82,8 +83,8 @@ class RemoteBoard:
     ) -> None:
         self._stopped.set()
         self._thread.join()
-        for told in self._seen.values():
-            for name in told["active"]:
+        for report in self._reports.values():
+            for name in report["active"]:
                 process_board().shard_finished(name)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -94,20 +95,20 @@ class RemoteBoard:
             self.read()
 
     def read(self) -> None:
-        """Add what was reported since the last time."""
+        """Add what workers have reported since the last call."""
         for path in sorted(self.folder.glob("[!.]*.json")):
             try:
-                told = json.loads(path.read_text(encoding="utf-8"))
+                report = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue
-            before = self._seen.get(path.name, _NOTHING)
-            self._seen[path.name] = told
+            previous = self._reports.get(path.name, _NOTHING)
+            self._reports[path.name] = report
             board = process_board()
-            for name in set(told["active"]) - set(before["active"]):
+            for name in set(report["active"]) - set(previous["active"]):
                 board.shard_started(name)
-            for name in set(before["active"]) - set(told["active"]):
+            for name in set(previous["active"]) - set(report["active"]):
                 board.shard_finished(name)
-            for _ in range(told["splits"] - before["splits"]):
+            for _ in range(report["splits"] - previous["splits"]):
                 board.split_done()
             counts = ("bytes", "documents", "dead_letters")
-            board.advance(**{name: told[name] - before[name] for name in counts})
+            board.advance(**{name: report[name] - previous[name] for name in counts})

@@ -1,1 +1,1 @@
-"""Files that are there whole or not at all, count tables, partial profiles, run directories, object stores."""
+"""Atomic files, count tables, partial profiles, run directories and their copies on object stores."""

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+"""Writes files and folders atomically: under a temporary name, then fsync, rename, and fsync of the folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def fsync_folder(folder: Path) -> None:
 
 
 class AtomicFile:
-    """A file being written beside its place; it takes the place when the block ends without an exception.
+    """A file that is written under a temporary name and renamed when the block ends without an exception.
 
-    ``durable=False`` skips fsync: for files whose content is guarded by a digest and can be computed again.
+    ``durable=False`` skips fsync: for files with a digest that can be computed again if the machine fails.
     """
 
     def __init__(self, path: Path, durable: bool = False) -> None:
@@ -59,8 +59,12 @@ def atomic_write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def publish_folder(staged: Path, place: Path) -> None:
-    """Make a staged folder durable and rename it to its place, which must not exist."""
+def publish_folder(staged: Path, destination: Path) -> None:
+    """Make a staged folder durable and rename it to ``destination``.
+
+    Raises:
+        FileExistsError: the destination exists.
+    """
     for folder, _, files in os.walk(staged):
         for name in files:
             descriptor = os.open(Path(folder) / name, os.O_RDONLY)
@@ -69,7 +73,7 @@ def publish_folder(staged: Path, place: Path) -> None:
             finally:
                 os.close(descriptor)
         fsync_folder(Path(folder))
-    if place.exists():
-        raise FileExistsError(place)
-    staged.rename(place)
-    fsync_folder(place.parent)
+    if destination.exists():
+        raise FileExistsError(destination)
+    staged.rename(destination)
+    fsync_folder(destination.parent)

@@ -1,7 +1,7 @@
-"""Count tables: sorted keys with values that can be merged, the one shape that every measure counts into.
+"""Count tables: sorted keys with values that can be merged; every measure counts into this form.
 
-A `TableSpec` says for each column whether it is a key or how the values of equal keys become one (`Kind`); `merging`
-does it.
+A `TableSpec` says for each column whether it is a key or how values of equal keys are merged (`ColumnKind`); the module
+`merging` merges.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pyarrow as pa
 from corpus_audit.pipelines.kernels.counters.bits import set_bits
 
 Column: TypeAlias = Any
-"""A numpy vector, or an Arrow large_binary array for `Kind.BYTES`."""
+"""A numpy vector, or an Arrow large_binary array for `ColumnKind.BYTES`."""
 
 LOW_BITS = 32
 """A wide value is ``high * 2^LOW_BITS + low``: exact sums far past int64."""
 
 
-class Kind(StrEnum):
-    """What a column holds and how the rows of one key become one row."""
+class ColumnKind(StrEnum):
+    """The content of a column, and how rows with equal keys are merged into one."""
 
     KEY = "key"  # uint64; rows are grouped by all keys, sorted by them in the order of the schema
     DOMAIN = "domain"  # a key too: int64 position in the partial's sorted names
@@ -35,36 +35,42 @@ class Kind(StrEnum):
     FIRST = "first"  # int64 of the first row
     FIRST_DOMAIN = "first_domain"  # position in the names, of the first row
     BYTES = "bytes"  # bytes of the first row
-    GROUPS = "groups"  # uint64 mask of set groups; the counts are in the table's `counts`
+    GROUPS = "groups"  # uint64 bit mask of the groups that occur; the table's `counts` has the occurrences
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """Columns of a count table, in key order, and how many rows a domain may keep (0: all)."""
 
-    columns: tuple[tuple[str, Kind], ...]
+    columns: tuple[tuple[str, ColumnKind], ...]
     keep_per_domain: int = 0
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of the grouping columns."""
-        return tuple(name for name, kind in self.columns if kind in (Kind.KEY, Kind.DOMAIN, Kind.CELL))
+        return tuple(
+            name for name, kind in self.columns if kind in (ColumnKind.KEY, ColumnKind.DOMAIN, ColumnKind.CELL)
+        )
 
     @property
     def sort_columns(self) -> tuple[str, ...]:
         """Names of the columns that order rows: keys, then ties."""
-        return self.keys + tuple(name for name, kind in self.columns if kind is Kind.TIE)
+        return self.keys + tuple(name for name, kind in self.columns if kind is ColumnKind.TIE)
 
     @property
     def is_additive(self) -> bool:
-        """Whether rows have one cell as their key and nothing but sums."""
+        """Whether the only key is a cell and all values are sums."""
         kinds = [kind for _, kind in self.columns]
-        return kinds[0] is Kind.CELL and set(kinds[1:]) <= {Kind.SUM, Kind.WIDE_HIGH, Kind.GROUPS}
+        return kinds[0] is ColumnKind.CELL and set(kinds[1:]) <= {
+            ColumnKind.SUM,
+            ColumnKind.WIDE_HIGH,
+            ColumnKind.GROUPS,
+        }
 
     @property
     def groups(self) -> str | None:
         """Name of the group mask column, if there is one."""
-        return next((name for name, kind in self.columns if kind is Kind.GROUPS), None)
+        return next((name for name, kind in self.columns if kind is ColumnKind.GROUPS), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +103,21 @@ class CountTable:
 
 
 def empty(spec: TableSpec) -> CountTable:
-    """A table without rows, the identity of merging."""
+    """A table without rows, the neutral element of merging."""
     columns: dict[str, Column] = {}
     for name, kind in spec.columns:
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             columns[name] = pa.array([], pa.large_binary())
         else:
             columns[name] = np.empty(0, dtype_of(kind))
     return CountTable(spec, columns, np.empty(0, np.int64) if spec.groups else None)
 
 
-def dtype_of(kind: Kind) -> np.dtype:
+def dtype_of(kind: ColumnKind) -> np.dtype:
     """The numpy type of a column that is not bytes."""
-    return np.dtype(np.uint64 if kind in (Kind.KEY, Kind.CELL, Kind.TIE, Kind.GROUPS) else np.int64)
+    return np.dtype(
+        np.uint64 if kind in (ColumnKind.KEY, ColumnKind.CELL, ColumnKind.TIE, ColumnKind.GROUPS) else np.int64
+    )
 
 
 def concatenate(tables: Sequence[CountTable]) -> CountTable:
@@ -120,7 +128,7 @@ def concatenate(tables: Sequence[CountTable]) -> CountTable:
     columns: dict[str, Column] = {}
     for name, kind in spec.columns:
         parts = [table.columns[name] for table in tables]
-        columns[name] = pa.concat_arrays(parts) if kind is Kind.BYTES else np.concatenate(parts)
+        columns[name] = pa.concat_arrays(parts) if kind is ColumnKind.BYTES else np.concatenate(parts)
     counts = np.concatenate([t.counts for t in tables if t.counts is not None]) if spec.groups else None
     return CountTable(spec, columns, counts)
 
@@ -136,7 +144,7 @@ def split_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def wide(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) halves of non-negative int64 values, as wide columns hold them."""
+    """(low, high) halves of non-negative int64 values, as stored in wide columns."""
     return values & (2**LOW_BITS - 1), values >> LOW_BITS
 
 
@@ -153,9 +161,9 @@ def remap_domains(table: CountTable, positions: np.ndarray) -> CountTable:
     """The table with every domain position p replaced by ``positions[p]``; increasing positions keep the order."""
     columns = dict(table.columns)
     for name, kind in table.spec.columns:
-        if kind in (Kind.DOMAIN, Kind.FIRST_DOMAIN):
+        if kind in (ColumnKind.DOMAIN, ColumnKind.FIRST_DOMAIN):
             columns[name] = positions[columns[name]]
-        elif kind is Kind.CELL:
+        elif kind is ColumnKind.CELL:
             cell = columns[name]
             domain = positions[(cell >> np.uint64(32)).astype(np.int64)].astype(np.uint64)
             columns[name] = (domain << np.uint64(32)) | (cell & np.uint64(0xFFFFFFFF))

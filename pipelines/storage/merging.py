@@ -1,11 +1,11 @@
-"""Merging of count tables: in memory, and as streams of chunks in bounded memory.
+"""Merges count tables: in memory, and as streams of chunks in bounded memory.
 
 A corpus of any size is counted with a bounded amount of memory, because tables of equal shape merge exactly::
 
     blocks of a split    [ ] [ ] [ ] [ ] [ ] [ ]    counted one by one in memory
                           |   |   |   |   |   |
                           +---+---+   +---+---+     `merge`; past some million rows `measures.base.Accumulator` writes
-                              |           |         what it has to a sorted file and goes on with nothing in memory
+                              |           |         its tables to a sorted file and continues with none in memory
     sorted files            [   ]       [   ]
                               +-----+-----+         `merge_streams`: of each file a chunk at a time is in memory;
                                     |               more than some tens of files are merged as a tree
@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.kernels.counters import gather, sparse
 from corpus_audit.pipelines.kernels.counters.dense import DenseMerge
-from corpus_audit.pipelines.storage.count_tables import LOW_BITS, Column, CountTable, Kind, TableSpec, concatenate
+from corpus_audit.pipelines.storage.count_tables import LOW_BITS, Column, ColumnKind, CountTable, TableSpec, concatenate
 
 
 def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -38,11 +38,11 @@ def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
 
     Sorts by one number made of the first columns' leading bits, then repairs runs of equal numbers only.
     """
-    first, whole = _leading_bits(columns)
+    first, complete = _leading_bits(columns)
     order = np.argsort(first, kind="stable")
-    if whole or len(first) < 2:
+    if complete or len(first) < 2:
         return order
-    # Ties of the leading bits are few; only they are sorted by all columns.
+    # Few rows have equal leading bits; only those are sorted by all columns.
     values = first[order]
     equal = values[1:] == values[:-1]
     if not equal.any():
@@ -51,23 +51,23 @@ def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
     tied[0] = equal[0]
     tied[1:-1] = equal[1:] | equal[:-1]
     tied[-1] = equal[-1]
-    at = np.flatnonzero(tied)
-    rows = order[at]
-    order[at] = rows[np.lexsort([c[rows] for c in reversed(columns)])]
+    positions = np.flatnonzero(tied)
+    rows = order[positions]
+    order[positions] = rows[np.lexsort([c[rows] for c in reversed(columns)])]
     return order
 
 
 def _leading_bits(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """uint64 [N], ordered as the first column is and, as far as 64 bits have room, the second; whether that is all."""
+    """uint64 [N] with the order of the first column and, as far as 64 bits allow, the second; whether that is exact."""
     first = columns[0].view(np.uint64)
     if len(columns) == 1 or not len(first):
         return first, len(columns) == 1
     second = columns[1].view(np.uint64)
-    room = 64 - int(first.max()).bit_length()
-    if room == 0:
+    free_bits = 64 - int(first.max()).bit_length()
+    if free_bits == 0:
         return first, False
-    excess = max(0, int(second.max()).bit_length() - room)
-    width = min(room, int(second.max()).bit_length())
+    excess = max(0, int(second.max()).bit_length() - free_bits)
+    width = min(free_bits, int(second.max()).bit_length())
     packed: np.ndarray = (first << np.uint64(width)) | (second >> np.uint64(excess))
     return packed, len(columns) == 2 and excess == 0
 
@@ -76,7 +76,7 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     """One table with one row a key, sorted; the steps are those of the module's docstring.
 
     Raises:
-        OverflowError: when a sum comes within a factor of two of int64's end.
+        OverflowError: a sum comes within a factor of two of the largest int64.
     """
     # Step 1. Tables that keep a domain's lowest rows hold long byte strings: rows that are sure to be dropped go before
     # they are copied (step 3).
@@ -103,11 +103,11 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     counts = None
     for name, kind in spec.columns:
         column = table.columns[name]
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             columns[name] = column.take(pa.array(firsts))
-        elif kind in (Kind.SUM, Kind.WIDE_HIGH):
+        elif kind in (ColumnKind.SUM, ColumnKind.WIDE_HIGH):
             columns[name] = _sums(column, order, starts)
-        elif kind is Kind.GROUPS:
+        elif kind is ColumnKind.GROUPS:
             assert table.counts is not None
             columns[name], counts = sparse.merge_groups(column, table.counts, order, starts)
         else:
@@ -118,7 +118,7 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
 
 
 def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
-    """Merge tables of cells without sorting; None where that does not pay or a sum might not fit into 64 bits."""
+    """Merge tables of cells without sorting; None if that does not pay or a sum might not fit into 64 bits."""
     spec = tables[0].spec
     tables = [table for table in tables if len(table)]
     if len(tables) < 2:
@@ -127,16 +127,16 @@ def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
     if any((cells[1:] <= cells[:-1]).any() for cells in cells_of) or not DenseMerge.is_cheaper(cells_of):
         return None
     for name, kind in spec.columns:
-        sums = kind in (Kind.SUM, Kind.WIDE_HIGH)
+        sums = kind in (ColumnKind.SUM, ColumnKind.WIDE_HIGH)
         if sums and not DenseMerge.fits([table.columns[name] for table in tables]):
             return None
     merge_ = DenseMerge(cells_of)
     columns: dict[str, Column] = {}
     counts = None
     for name, kind in spec.columns:
-        if kind in (Kind.SUM, Kind.WIDE_HIGH):
+        if kind in (ColumnKind.SUM, ColumnKind.WIDE_HIGH):
             columns[name] = merge_.sums([table.columns[name] for table in tables])
-        elif kind is Kind.GROUPS:
+        elif kind is ColumnKind.GROUPS:
             parts = [table.counts for table in tables if table.counts is not None]
             columns[name], counts = merge_.groups([table.columns[name] for table in tables], parts)
         else:
@@ -146,10 +146,10 @@ def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
 
 
 def _sums(values: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Sums, int64 [M], of ``values[order]`` over runs that begin at ``starts``; raises rather than wraps.
+    """Sums, int64 [M], of ``values[order]`` over runs that begin at ``starts``; raises instead of wrapping around.
 
     No sum can overflow if the largest value times the longest run fits. Only if it does not are the sums computed a
-    second time, as floats: exact enough to see whether one comes near the end of int64.
+    second time, as floats: exact enough to detect one that is close to the largest int64.
     """
     if len(starts) == len(values):
         return gather.take(values, order)
@@ -163,10 +163,10 @@ def _sums(values: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarr
 
 
 def _carry(spec: TableSpec, columns: dict[str, Column]) -> None:
-    """Move what the low halves of wide values hold above `LOW_BITS` into their high halves."""
+    """Carry the bits above `LOW_BITS` of the low halves of wide values into their high halves."""
     previous = ""
     for name, kind in spec.columns:
-        if kind is Kind.WIDE_HIGH:
+        if kind is ColumnKind.WIDE_HIGH:
             low = columns[previous]
             columns[name] = columns[name] + (low >> LOW_BITS)
             columns[previous] = low & (2**LOW_BITS - 1)
@@ -174,7 +174,7 @@ def _carry(spec: TableSpec, columns: dict[str, Column]) -> None:
 
 
 def _without_higher(tables: Sequence[CountTable]) -> list[CountTable]:
-    """The tables without rows that `_keep_lowest` would drop, before their bytes are copied; not all such rows go."""
+    """Drop most rows that `_keep_lowest` would drop, before their byte strings are copied."""
     spec = tables[0].spec
     domain_name, hash_name = spec.sort_columns[:2]
     domain = np.concatenate([table.columns[domain_name] for table in tables])

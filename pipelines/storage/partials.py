@@ -1,4 +1,4 @@
-"""Partial profiles on disk: count tables, their domain names, and the digest that guards them.
+"""Reads and writes partial profiles: count tables with their domain names, protected by a digest.
 
 A partial is a file of sorted tables in chunks of `CHUNK_ROWS` rows, so that many can be merged with one chunk of each
 in memory (see `merging`)::
@@ -6,17 +6,17 @@ in memory (see `merging`)::
     magic | table a, chunk 0: column column ... | table a, chunk 1: ... | table b, chunk 0: ... | ...
           | footer | length of the footer | its length decompressed | SHA-256 of all that precedes
 
-1. `PartialWriter.add` collects rows until a chunk is full, whatever pieces they come in.
+1. `PartialWriter.add` collects rows until a chunk is full, in whatever pieces they arrive.
 2. A chunk is written column by column (`_encode`): LEB128 integers, small ones in one byte, the first sort column as
-   differences; hashes, which do not compress, as they are; then zstd over each.
-3. The footer, JSON under zstd, says where every column of every chunk is: offset, compressed bytes, bytes, values.
-4. `PartialReader` checks the digest, once a process and file, and reads chunks in any number of passes.
+   differences; hashes, which do not compress, unchanged; then zstd over each column.
+3. The footer, JSON compressed with zstd, locates every column of every chunk: offset, compressed bytes, bytes, values.
+4. `PartialReader` checks the digest, once per process and file, and reads chunks in any number of passes.
 
-A partial holds no path, no clock and no name of a machine: equal content is equal bytes, so that its key and its digest
-can be compared between runs. Lengths are 8 bytes, little-endian.
+A partial contains no path, time or host name: equal content is equal bytes, so that keys and digests can be compared
+between runs. Lengths are 8 bytes, little-endian.
 
-Kept over Parquet with delta encoding and zstd: for cells and counts that is 2.2 to 2.5 times as large and takes 3 to 4
-times as long to write.
+Why not Parquet: with delta encoding and zstd, cells and counts are 2.2 to 2.5 times as large and take 3 to 4 times as
+long to write.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ import pyarrow as pa
 from corpus_audit.pipelines.kernels.counters import varint
 from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.atomic import AtomicFile
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.schemas.errors import StoreError
 
 MAGIC = b"corpus-audit partial 1\n"
 CHUNK_ROWS = 16_384
-"""Rows; merging holds a chunk of every source at once, and some copies."""
+"""Rows; merging needs memory for a chunk of every source, and some copies."""
 
 _COMPRESSION = "zstd"
 
@@ -52,7 +52,7 @@ class Partial:
     Attributes:
         names: the domains that positions refer to, sorted as UTF-8 bytes.
         tables: name -> table, merged.
-        facts: numbers of which merging keeps the largest, such as the size of the vocabulary.
+        facts: named numbers, such as the size of the vocabulary; merging keeps the largest.
     """
 
     names: tuple[str, ...]
@@ -72,7 +72,7 @@ def positions_in(names: Sequence[str], union: Sequence[str]) -> np.ndarray:
 
 
 def merge_partials(partials: Sequence[Partial]) -> Partial:
-    """Merge in memory; tables that some lack count as empty.
+    """Merge partials in memory; a table that a partial lacks counts as empty.
 
     Domains are positions in each partial's own sorted names; the union's names are sorted in the same way, so that
     replacing positions keeps rows in order.
@@ -92,7 +92,7 @@ def merge_partials(partials: Sequence[Partial]) -> Partial:
 
 
 def merge_facts(facts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The largest of each fact."""
+    """The largest value of each fact."""
     merged: dict[str, int] = {}
     for each in facts:
         for name, value in each.items():
@@ -109,7 +109,7 @@ class PartialWriter:
     def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, int] | None = None) -> None:
         self._file = AtomicFile(path)
         self._digest = hashlib.sha256()
-        self._at = 0
+        self._offset = 0
         self._table = ""
         self._pending: list[CountTable] = []
         self._footer: dict[str, Any] = {"names": list(names), "facts": dict(facts or {}), "tables": {}}
@@ -125,7 +125,7 @@ class PartialWriter:
             self._flush()
             footer = json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode()
             footer = self._codec.compress(footer, asbytes=True)
-            # Decompression wants the size; compress() does not keep it.
+            # pyarrow's decompress() needs the size, which compress() does not store.
             size = len(json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode())
             self._write(footer)
             self._write(len(footer).to_bytes(8, "little") + size.to_bytes(8, "little"))
@@ -135,10 +135,10 @@ class PartialWriter:
     def _write(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
         self._file.write(data)
-        self._at += len(data)
+        self._offset += len(data)
 
     def add(self, name: str, table: CountTable) -> None:
-        """Append sorted rows to a table, all of one table before those of the next; they must follow those before.
+        """Append rows to a table, sorted and after those added before; finish a table before starting the next.
 
         Chunks have `CHUNK_ROWS` rows however the rows arrive, so that equal content is equal bytes.
         """
@@ -149,10 +149,10 @@ class PartialWriter:
         self._pending.append(table)
         if sum(map(len, self._pending)) >= CHUNK_ROWS:
             rows = count_tables.concatenate(self._pending)
-            whole = len(rows) - len(rows) % CHUNK_ROWS
-            for start in range(0, whole, CHUNK_ROWS):
+            full_rows = len(rows) - len(rows) % CHUNK_ROWS
+            for start in range(0, full_rows, CHUNK_ROWS):
                 self._chunk(rows.slice(start, start + CHUNK_ROWS))
-            self._pending = [rows.slice(whole, len(rows))]
+            self._pending = [rows.slice(full_rows, len(rows))]
 
     def _flush(self) -> None:
         """Write the pending rows of the table that is being added to."""
@@ -162,37 +162,37 @@ class PartialWriter:
 
     def _chunk(self, chunk: CountTable) -> None:
         entry = self._footer["tables"][self._table]
-        buffers = [self._put(*part) for part in _encode(chunk)]
+        buffers = [self._write_buffer(*part) for part in _encode(chunk)]
         entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
         entry["rows"] += len(chunk)
 
-    def _put(self, encoded: np.ndarray, count: int) -> list[int]:
+    def _write_buffer(self, encoded: np.ndarray, count: int) -> list[int]:
         raw = encoded.tobytes()
         packed = self._codec.compress(raw, asbytes=True) if raw else b""
-        location = [self._at, len(packed), len(raw), count]
+        location = [self._offset, len(packed), len(raw), count]
         self._write(packed)
         return location
 
 
 def write_partial(path: Path, partial: Partial) -> None:
-    """Write a whole partial atomically."""
+    """Write a partial that is in memory, atomically."""
     with PartialWriter(path, partial.names, partial.facts) as writer:
         for name in sorted(partial.tables):
             writer.add(name, partial.tables[name])
 
 
-_READ_AT_ONCE = 2**20
-"""Bytes; a smaller partial is read whole when it is opened."""
+_READ_BYTES = 2**20
+"""Bytes; a smaller partial is read completely when it is opened."""
 
 _checked: set[tuple[str, int, int, int]] = set()
-"""Path, inode, size and time of files whose digest this process has checked: merges open each several times."""
+"""(path, inode, size, time) of files whose digest this process has checked: merges open a file several times."""
 
 
 class PartialReader:
-    """Reads a partial after checking its digest, unless only its footer is wanted.
+    """Reads a partial; checks its digest first, unless ``check`` is False (for readers of the footer only).
 
     Raises:
-        StoreError: when the file is damaged, cut, or of another version.
+        StoreError: the file is damaged, truncated, or of another version.
     """
 
     def __init__(self, path: Path, check: bool = True) -> None:
@@ -201,8 +201,8 @@ class PartialReader:
             stat = path.stat()
             # Read, not mapped: pages of a mapping would count as this process's memory.
             self._file = path.open("rb", buffering=0)
-            self._whole = self._file.read() if stat.st_size < _READ_AT_ONCE else None
-            if self._whole is not None:
+            self._content = self._file.read() if stat.st_size < _READ_BYTES else None
+            if self._content is not None:
                 self._file.close()
         except OSError as error:
             raise StoreError(f"cannot read the partial profile {path}: {error}") from error
@@ -222,19 +222,19 @@ class PartialReader:
         self.names: tuple[str, ...] = tuple(self._footer["names"])
         self.facts: dict[str, int] = self._footer["facts"]
 
-    def _read(self, at: int, size: int) -> bytes:
-        if self._whole is not None:
-            return self._whole[at : at + size]
-        data = os.pread(self._file.fileno(), size, at)
+    def _read(self, offset: int, size: int) -> bytes:
+        if self._content is not None:
+            return self._content[offset : offset + size]
+        data = os.pread(self._file.fileno(), size, offset)
         if len(data) < size:
-            raise StoreError(f"the partial profile {self.path} was cut while it was read")
+            raise StoreError(f"the partial profile {self.path} was truncated while it was read")
         return data
 
     def _digest(self, size: int) -> bytes:
-        """SHA-256 of the first bytes."""
+        """SHA-256 of the first ``size`` bytes."""
         digest = hashlib.sha256()
-        for at in range(0, size, _READ_AT_ONCE):
-            digest.update(self._read(at, min(_READ_AT_ONCE, size - at)))
+        for offset in range(0, size, _READ_BYTES):
+            digest.update(self._read(offset, min(_READ_BYTES, size - offset)))
         return digest.digest()
 
     def rows(self, table: str) -> int:
@@ -242,14 +242,14 @@ class PartialReader:
         return int(self._footer["tables"].get(table, {"rows": 0})["rows"])
 
     def stored_bytes(self, tables: Iterable[str]) -> int:
-        """Bytes that some tables take in the file."""
+        """Compressed bytes of the given tables in the file."""
         chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
         return sum(packed for chunk in chunks for _, packed, _, _ in chunk["buffers"])
 
     def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
         """The table's chunks in order."""
         for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
-            yield _decode(spec, chunk["rows"], [self._get(*location) for location in chunk["buffers"]])
+            yield _decode(spec, chunk["rows"], [self._read_buffer(*location) for location in chunk["buffers"]])
 
     def table(self, table: str, spec: TableSpec) -> CountTable:
         """The whole table."""
@@ -260,10 +260,10 @@ class PartialReader:
         """The whole partial."""
         return Partial(self.names, {name: self.table(name, spec) for name, spec in specs.items()}, self.facts)
 
-    def _get(self, at: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
+    def _read_buffer(self, offset: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
         if size == 0:
             return np.empty(0, np.uint8), count
-        raw = self._codec.decompress(self._read(at, packed), size)
+        raw = self._codec.decompress(self._read(offset, packed), size)
         return np.frombuffer(raw, np.uint8), count
 
 
@@ -272,7 +272,7 @@ def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
     first = table.spec.sort_columns[0]
     for name, kind in table.spec.columns:
         column = table.columns[name]
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
             data = column.buffers()[2]
             bytes_ = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.empty(0, np.uint8)
@@ -281,7 +281,7 @@ def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
         elif name == first:
             values = column.view(np.uint64)
             yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
-        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+        elif kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
             yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
         else:
             yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column)
@@ -295,7 +295,7 @@ def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -
     first = spec.sort_columns[0]
     for name, kind in spec.columns:
         data, count = next(parts)
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             offsets = np.zeros(rows + 1, np.int64)
             np.cumsum(varint.decode(data, count).astype(np.int64), out=offsets[1:])
             content, _ = next(parts)
@@ -304,7 +304,7 @@ def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -
             )
         elif name == first:
             columns[name] = np.cumsum(varint.decode(data, count)).view(count_tables.dtype_of(kind))
-        elif kind in (Kind.KEY, Kind.TIE, Kind.GROUPS):
+        elif kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
             columns[name] = data.view(np.uint64)
         else:
             columns[name] = varint.decode(data, count).view(count_tables.dtype_of(kind))

@@ -1,12 +1,12 @@
-"""Run directories: staged, digested, published by one rename, and read back with their digests checked.
+"""Writes and reads run directories: staged, hashed, published by one rename, read with their digests checked.
 
 <output>/LATEST                      name of the newest run
 <output>/<run>/run.json              what was audited, coverage, versions, the digest of every file
 <output>/<run>/tables/*.parquet      schemas.tables
 <output>/<run>/report.html
-<output>/<run>/outputs/              the run for other programs: JUnit, SARIF, Markdown, OpenLineage, Croissant, a card
-<output>/<run>/MANIFEST.sha256       the shards, as sha256sum writes them
-<output>/<run>/timings.json          clocks and hosts, apart from everything that is reproducible
+<output>/<run>/outputs/              the results for other programs: JUnit, SARIF, Markdown, OpenLineage, Croissant, a
+card <output>/<run>/MANIFEST.sha256       digests of the shards, as sha256sum writes them
+<output>/<run>/timings.json          times and host names, apart from everything that is reproducible
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from corpus_audit.schemas.run.run_file import RUN_FILE, PublishedFile, RunFile, 
 from corpus_audit.schemas.tables.run_tables import TABLES
 
 ROW_GROUP = 131_072
-"""Rows; the widest table, that of signatures, then holds 67 MB at once."""
+"""Rows; the widest table, that of MinHash signatures, then needs 67 MB in memory."""
 
 STAGING = ".staging"
 LATEST = "LATEST"
 
 
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
-    """Write a Parquet file in the one configuration that all tables have; returns its rows.
+    """Write a Parquet file with the settings that all tables share; returns its number of rows.
 
-    Row groups hold `ROW_GROUP` rows whatever the pieces are, so that equal rows are equal bytes.
+    Row groups have `ROW_GROUP` rows however the pieces arrive, so that equal rows are equal bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
-    dictionary = [field.name for field in schema if _repeats(field)]
+    dictionary = [field.name for field in schema if _has_few_values(field)]
     delta = {
         field.name: "DELTA_BINARY_PACKED"
         for field in schema
@@ -55,25 +55,25 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> in
         write_page_checksum=True,
         store_schema=True,
     ) as writer:
-        held: list[pa.Table] = []
+        buffered: list[pa.Table] = []
         size = 0
         for piece in pieces:
-            held.append(piece)
+            buffered.append(piece)
             size += len(piece)
             while size >= ROW_GROUP:
-                whole = pa.concat_tables(held)
-                # Pages end where chunks do, so a row group is made one chunk.
-                writer.write_table(whole.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
-                held, size = [whole.slice(ROW_GROUP)], size - ROW_GROUP
+                rows_so_far = pa.concat_tables(buffered)
+                # Pages end where chunks end, so the rows of a group are combined into one chunk.
+                writer.write_table(rows_so_far.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
+                buffered, size = [rows_so_far.slice(ROW_GROUP)], size - ROW_GROUP
                 rows += ROW_GROUP
         if size:
-            writer.write_table(pa.concat_tables(held).combine_chunks(), row_group_size=ROW_GROUP)
+            writer.write_table(pa.concat_tables(buffered).combine_chunks(), row_group_size=ROW_GROUP)
             rows += size
     return rows
 
 
-def _repeats(field: pa.Field) -> bool:
-    """Whether a column repeats few values, so that a dictionary pays."""
+def _has_few_values(field: pa.Field) -> bool:
+    """Whether a column repeats few values, so that dictionary encoding pays."""
     return pa.types.is_dictionary(field.type) or field.name in (
         "facet",
         "value",
@@ -95,7 +95,7 @@ class StagedRun:
         (self.folder / "tables").mkdir(parents=True)
 
     def add_table(self, name: str, pieces: Iterable[pa.Table]) -> int:
-        """Write a table of `schemas.tables.run_tables`; returns its rows."""
+        """Write a table of `schemas.tables.run_tables`; returns its number of rows."""
         return write_table(self.folder / "tables" / f"{name}.parquet", TABLES[name], pieces)
 
     def add_text(self, name: str, text: str) -> None:
@@ -103,32 +103,32 @@ class StagedRun:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def table(self, name: str) -> pa.Table:
-        """A table that was written before."""
+        """A table that was added before."""
         return pq.read_table(self.folder / "tables" / f"{name}.parquet")
 
     def add_run_file(self, record: RunFile) -> None:
-        """Write run.json, in the place of an earlier one."""
+        """Write run.json, replacing an earlier one."""
         (self.folder / RUN_FILE).write_bytes(record.to_json())
 
     def digests(self) -> dict[str, PublishedFile]:
-        """Digest and size of every file written so far but run.json, by relative name."""
-        found = {}
+        """Digest and size of every file written so far except run.json, by name relative to the run."""
+        by_name = {}
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != RUN_FILE):
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.relative_to(self.folder).as_posix()] = PublishedFile(sha256=sha256, bytes=path.stat().st_size)
-        return found
+            by_name[path.relative_to(self.folder).as_posix()] = PublishedFile(sha256=sha256, bytes=path.stat().st_size)
+        return by_name
 
     def publish(self) -> Path:
-        """Rename the folder to its place and point LATEST at it; returns the place."""
-        place = self.output / self.name
-        publish_folder(self.folder, place)
+        """Rename the folder into the output folder and update LATEST; returns the run directory."""
+        published = self.output / self.name
+        publish_folder(self.folder, published)
         atomic_write(self.output / LATEST, f"{self.name}\n".encode())
-        return place
+        return published
 
 
 def clear_staging(output: Path) -> None:
-    """Remove staged folders of killed runs; only the holder of the output's lock may call this."""
+    """Remove staged folders of killed runs; the caller must have locked the output folder."""
     shutil.rmtree(output / STAGING, ignore_errors=True)
 
 
@@ -145,14 +145,14 @@ def read_run_table(folder: Path, name: str) -> pa.Table:
 
 
 class RunDirectory:
-    """A published run, or one that is being staged and whose record is at hand.
+    """A published run, or a staged one whose run.json is passed as ``facts``.
 
     Attributes:
         folder: the run directory.
         facts: its `run.json`.
 
     Raises:
-        StoreError: when it is not one, or a file is damaged.
+        StoreError: run.json is missing or damaged.
     """
 
     def __init__(self, folder: Path, facts: RunFile | None = None) -> None:
@@ -164,7 +164,7 @@ class RunDirectory:
         return read_run_table(self.folder, name)
 
     def damaged(self, names: Iterable[str] | None = None) -> list[str]:
-        """Names of files, among those named or all, that are missing or differ from run.json."""
+        """Names of files that are missing or differ from run.json, among ``names`` or all files of the run."""
         wrong = []
         for name in self.facts.files if names is None else names:
             known = self.facts.files.get(name)
@@ -182,12 +182,12 @@ def open_run(folder: Path) -> RunDirectory:
     """A run directory, or the newest run of an output folder.
 
     Raises:
-        UsageError: there is no run.
+        UsageError: the folder is neither.
     """
-    place = folder
+    requested = folder
     latest = folder / LATEST
     if not (folder / RUN_FILE).exists() and latest.exists():
         folder = folder / latest.read_text(encoding="utf-8").strip()
     if not (folder / RUN_FILE).exists():
-        raise UsageError(f"{place} is neither a run directory nor an output folder with a finished run")
+        raise UsageError(f"{requested} is neither a run directory nor an output folder with a finished run")
     return RunDirectory(folder)

@@ -1,1 +1,1 @@
-"""Tokenizers: finding and reading a tokenizer.json, the fast path and its admission, the reference, verification."""
+"""Text to token ids: the tokenizer file, the fast tokenizer and its probes, the reference, verification."""

@@ -1,4 +1,4 @@
-"""Loads a tokenizer.json for counting: settings that would change counts are off, recorded mismatches are known."""
+"""Loads a tokenizer.json for counting: switches off settings that change counts, and applies known mismatches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from corpus_audit.pipelines.storage.atomic import atomic_write
-from corpus_audit.pipelines.tokens.denials import Denial, read_denial, write_denial
+from corpus_audit.pipelines.tokens.known_mismatches import KnownMismatch, read_known_mismatch, write_known_mismatch
 from corpus_audit.pipelines.tokens.settings import switch_off
 from corpus_audit.pipelines.tokens.source import find_tokenizer, read_content
 from corpus_audit.schemas.errors import TokenizerMismatchError, UsageError
@@ -19,25 +19,26 @@ from corpus_audit.schemas.errors import TokenizerMismatchError, UsageError
 FAST, REFERENCE = "gigatoken", "tokenizers"
 
 LARGEST_VOCABULARY = 2**22
-"""Token ids must be below this: counters have a cell for every id, holes included."""
+"""Bound on token ids: counters have a cell for every id below the largest, unused ones included."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFile:
-    """A tokenizer.json as it is used: its text with what would change counts off, and what identifies it.
+    """A tokenizer.json as it is used for counting, and what identifies it.
 
     Attributes:
-        name: what the spec calls it.
-        sha256: of the file's bytes.
-        path: a copy of it with those settings off, which both paths load; workers are sent the path, not the megabytes.
+        name: its name in the spec.
+        sha256: SHA-256 of the original file, in hex.
+        path: a copy without the settings in ``switched_off``, which both tokenizers load; workers get this path instead
+            of the content, which has megabytes.
         switched_off: settings that were removed, such as ``truncation (max_length 128)``.
         vocabulary: one more than the largest token id.
-        engine: ``reference`` or ``fast`` where the path is set or has been decided, ``auto`` where probes decide.
-        reason: why the reference path is decided.
-        earlier: the version of the fast tokenizer that a run saw disagree on this tokenizer, if that is not the one
-            that is installed now; "" if there is none.
+        engine: ``reference`` or ``fast`` once the tokenizer to count with is set or decided, ``auto`` if probes decide.
+        reason: why the reference counts.
+        mismatched_version: name and version of a fast tokenizer that is known to give other ids, if another version is
+            installed now; else "".
     """
 
     name: str
@@ -47,7 +48,7 @@ class TokenizerFile:
     vocabulary: int
     engine: Literal["auto", "fast", "reference"] = "auto"
     reason: str = ""
-    earlier: str = ""
+    mismatched_version: str = ""
 
 
 def load_tokenizer(
@@ -55,18 +56,18 @@ def load_tokenizer(
 ) -> TokenizerFile:
     """Find and read a tokenizer.json: a file, a folder that holds one, or a hub name.
 
-    What is used is written into ``folder``, under its digest; what an earlier run remembered of it is read there.
+    The copy is written to ``folder`` under its digest; known mismatches of earlier runs are read from there.
 
     Raises:
-        UsageError: when it cannot be found or is not a tokenizer; or when ``engine`` is ``fast`` and an earlier run
-            saw the fast tokenizer disagree with the reference.
+        UsageError: the file is missing or not a tokenizer, or ``engine`` is ``fast`` and an earlier run found that the
+            fast tokenizer disagrees with the reference.
     """
     path = find_tokenizer(name, base)
     data = path.read_bytes()
     content, switched_off = switch_off(read_content(path, data))
     text = json.dumps(content, ensure_ascii=False)
     problem = f"{path} is not a tokenizer.json that tokenizers can load"
-    ids = attempt(
+    ids = call_tokenizer(
         lambda: reference_of(text).get_vocab(with_added_tokens=True).values(),
         lambda error: UsageError(f"{problem}: {error}"),
     )
@@ -80,51 +81,55 @@ def load_tokenizer(
     if not copy.exists():
         atomic_write(copy, used)
     file = TokenizerFile(name, hashlib.sha256(data).hexdigest(), copy, switched_off, vocabulary, engine)
-    return _with_memory(file, read_denial(folder, file.sha256))
+    return _apply_known_mismatch(file, read_known_mismatch(folder, file.sha256))
 
 
-def _with_memory(file: TokenizerFile, denial: Denial | None) -> TokenizerFile:
-    if denial is None or file.engine == "reference":
+def _apply_known_mismatch(file: TokenizerFile, known: KnownMismatch | None) -> TokenizerFile:
+    if known is None or file.engine == "reference":
         return file
-    if (denial.fast, denial.reference) != (versioned(FAST), versioned(REFERENCE)):
-        return replace(file, earlier=denial.fast)
-    reason = f"an earlier run saw another id: {denial.evidence}"
+    if (known.fast, known.reference) != (name_and_version(FAST), name_and_version(REFERENCE)):
+        return replace(file, mismatched_version=known.fast)
+    reason = f"the fast tokenizer gave other ids in an earlier run: {known.evidence}"
     if file.engine == "fast":
         raise UsageError(f"tokenizer.engine is fast, but {reason}; use engine: auto or reference")
     return replace(file, engine="reference", reason=reason)
 
 
 def remember_mismatch(file: TokenizerFile, folder: Path, error: TokenizerMismatchError) -> TokenizerFile:
-    """The tokenizer with the reference path decided, after a run's own check failed; the store remembers it."""
+    """Record in the store that a run's check failed; returns the tokenizer with the reference to count with."""
     evidence = str(error)
-    write_denial(folder, Denial(file.sha256, versioned(FAST), versioned(REFERENCE), evidence))
-    return replace(file, engine="reference", reason=f"counted again after a check failed: {evidence}")
+    write_known_mismatch(
+        folder, KnownMismatch(file.sha256, name_and_version(FAST), name_and_version(REFERENCE), evidence)
+    )
+    return replace(
+        file, engine="reference", reason=f"counted again with the reference after a check failed: {evidence}"
+    )
 
 
-def versioned(package: str) -> str:
-    """The package and its installed version."""
+def name_and_version(package: str) -> str:
+    """A package and its installed version, such as ``gigatoken 0.10.0``."""
     try:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
-        return f"{package}, absent"
+        return f"{package}, not installed"
 
 
 def reference_of(text: str) -> Any:
-    """The `tokenizers.Tokenizer` of a file's text."""
+    """A `tokenizers.Tokenizer` from the text of a tokenizer.json."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(text)
 
 
-def attempt(call: Callable[[], Result], explained: Callable[[str], Exception]) -> Result:
-    """Call a tokenizer; whatever it raises becomes an error that explains it.
+def call_tokenizer(call: Callable[[], Result], make_error: Callable[[str], Exception]) -> Result:
+    """Call a tokenizer, and turn whatever it raises into the error that ``make_error`` makes of the first line.
 
-    Both tokenizers raise bare exceptions, and panics, which Python does not count among its exceptions: a panic on a
-    thread of an engine would end the thread and nothing else.
+    Both tokenizers raise bare `Exception`s, and Rust panics, which derive from `BaseException`: uncaught, a panic would
+    end the engine's thread and the run would wait for it.
     """
     try:
         return call()
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:
-        raise explained((str(error) or type(error).__name__).strip().splitlines()[0]) from None
+        raise make_error((str(error) or type(error).__name__).strip().splitlines()[0]) from None

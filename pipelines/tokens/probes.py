@@ -1,10 +1,10 @@
 """Texts on which the fast tokenizer must give the reference's ids before it counts a single document.
 
-They are made from the tokenizer's own parts, because that is where the two part: an added token that is a single word,
-that takes white space along, that overlaps another or is looked for after normalisation (tokenizers#917, #918); a
+They are made from the tokenizer's own parts, because there the two implementations differ: an added token that is a
+single word, that strips white space, that overlaps another or is matched after normalisation (tokenizers#917, #918); a
 pattern, a normaliser, a vocabulary. Fixed sentences alone admitted a tokenizer that lost 16 tokens of 596,122.
 
-The number of probes is bounded, whatever the vocabulary: a few hundred milliseconds of the reference.
+The number of probes is bounded, whatever the vocabulary: the reference needs a few hundred milliseconds for them.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ SENTENCES = (
 """Plain texts: white space, contractions, digits, punctuation, scripts, lengths past any vector register."""
 
 SIDES = ("", "a", "B", "7", " ", "  ", "\n", "\t", " \n", ".", "_", "-", "'", "\u00e9", "\u4e2d", "\u00a0", "\u0301")
-"""What stands beside an added token: letters, digits, white space, punctuation, a combining mark, or nothing."""
+"""Neighbours of an added token in probes: letters, digits, white space, punctuation, a combining mark, or nothing."""
 
 REPRESENTATIVES = 24
-"""Added tokens that are tried between all `SIDES` and beside each other, at most: one of each kind first."""
+"""Most added tokens that are tried between all `SIDES` and beside each other: one of each kind first."""
 
 PAIRS = 3000
-"""Pairs of overlapping tokens, at most."""
+"""Most pairs of overlapping tokens."""
 
 TEXT_CHARACTERS = 200_000
-"""Characters of added tokens, and again of the vocabulary, that are tried at most; more are thinned out evenly."""
+"""Most characters of added tokens, and again of the vocabulary, that are tried; of more, every n-th text is."""
 
 _JOINED = 32
 
@@ -88,10 +88,10 @@ def representatives(tokens: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
         flags = tuple(bool(token.get(name)) for name in ("single_word", "lstrip", "rstrip", "normalized", "special"))
         kinds = _kind(text[0]), _kind(text[-1]), any(map(str.isspace, text[1:-1]))
         first.setdefault((flags, kinds), token)
-    chosen = list(first.values())[:REPRESENTATIVES]
-    known = {token["content"] for token in chosen}
+    selected = list(first.values())[:REPRESENTATIVES]
+    known = {token["content"] for token in selected}
     others = (token for token in tokens if token["content"] not in known)
-    return [*chosen, *islice(others, REPRESENTATIVES - len(chosen))]
+    return [*selected, *islice(others, REPRESENTATIVES - len(selected))]
 
 
 def _kind(character: str) -> str:
@@ -99,12 +99,12 @@ def _kind(character: str) -> str:
 
 
 def _overlaps(tokens: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Tokens directly beside each other, with white space between, and sharing the characters that both have."""
-    few = [token["content"] for token in representatives(tokens)]
-    for one in few:
-        for two in few:
-            yield f"{one}{two}"
-            yield f"x{one} {two}y{one}\n{two}"
+    """Tokens directly beside each other, with white space between, and overlapping in characters that both share."""
+    texts = [token["content"] for token in representatives(tokens)]
+    for first in texts:
+        for second in texts:
+            yield f"{first}{second}"
+            yield f"x{first} {second}y{first}\n{second}"
     beginnings: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for token in tokens:
         text = token["content"]
@@ -112,10 +112,10 @@ def _overlaps(tokens: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if len(beginnings[text[:stop]]) < 8:
                 beginnings[text[:stop]].append(token)
     shared = (
-        f"{one['content']}{two['content'][len(one['content']) - start :]}"
-        for one in tokens
-        for start in range(1, len(one["content"]))
-        for two in beginnings.get(one["content"][start:], ())
+        f"{first['content']}{second['content'][len(first['content']) - start :]}"
+        for first in tokens
+        for start in range(1, len(first["content"]))
+        for second in beginnings.get(first["content"][start:], ())
     )
     for text in islice(shared, PAIRS):
         yield text
@@ -123,7 +123,7 @@ def _overlaps(tokens: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _composed(tokens: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Tokens whose first or last character may be another one after normalisation, and their normal forms."""
+    """Tokens whose first or last character may change in normalisation, and their normal forms."""
     after, before = _compositions()
     lasts = {(token["content"][-1], bool(token.get("normalized"))): token["content"] for token in tokens}
     firsts = {(token["content"][0], bool(token.get("normalized"))): token["content"] for token in tokens}
@@ -151,9 +151,9 @@ def _compositions() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     for number in range(0xC0, 0x1E000):
         parts = unicodedata.decomposition(chr(number)).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
-            one, two = (chr(int(part, 16)) for part in parts)
-            after[one].append(two)
-            before[two].append(one)
+            first, second = (chr(int(part, 16)) for part in parts)
+            after[first].append(second)
+            before[second].append(first)
     return dict(after), dict(before)
 
 
@@ -171,7 +171,7 @@ def _vocabulary(vocabulary: object) -> Iterator[str]:
 
 
 def _text(piece: str) -> str:
-    """What a piece of byte-level BPE stands for, or the piece itself; "" for a part of a character."""
+    """The text of a vocabulary piece: decoded if it is byte-level BPE; "" if it is a part of a character."""
     try:
         return bytes(byte_alphabet()[character] for character in piece).decode()
     except KeyError:

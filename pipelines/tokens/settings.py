@@ -1,4 +1,4 @@
-"""Settings of a tokenizer.json: those switched off for counting, and those that rule out the fast tokenizer."""
+"""Settings of a tokenizer.json: which are switched off for counting, and which rule out the fast tokenizer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_TOP = {
+_TOP_LEVEL_KEYS = {
     "version",
     "truncation",
     "padding",
@@ -17,7 +17,7 @@ _TOP = {
     "decoder",
     "model",
 }
-_MODEL = {
+_MODEL_KEYS = {
     "type",
     "dropout",
     "unk_token",
@@ -29,7 +29,7 @@ _MODEL = {
     "vocab",
     "merges",
 }
-_ADDED = {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}
+_ADDED_TOKEN_KEYS = {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}
 _NORMALIZERS = {
     "NFC": set(),
     "Sequence": {"normalizers"},
@@ -66,25 +66,25 @@ def switch_off(content: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 
 
 def unsupported_setting(content: Mapping[str, Any]) -> str:
-    """What is set that the fast tokenizer is not known to honour, such as ``model.end_of_word_suffix``; "" if nothing.
+    """The first setting that the fast tokenizer may not support, such as ``model.end_of_word_suffix``; "" if none.
 
-    An allow-list: a key that is not known here may change ids on one path alone. The reference path counts then.
+    This is an allow-list: an unknown key may change ids in only one of the tokenizers, so the reference counts then.
     """
     return next(_unsupported(content), "")
 
 
 def _unsupported(content: Mapping[str, Any]) -> Iterator[str]:
-    yield from _strange("", content, _TOP)
+    yield from _unknown_keys("", content, _TOP_LEVEL_KEYS)
     model = content["model"]
     if model.get("type", "BPE") != "BPE":
         yield f"model.type {model['type']}"
         return
-    yield from _strange("model.", model, _MODEL)
+    yield from _unknown_keys("model.", model, _MODEL_KEYS)
     for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(key):
             yield f"model.{key} {json.dumps(model[key])}"
     for token in content.get("added_tokens") or ():
-        yield from _strange("added_tokens.", token, _ADDED)
+        yield from _unknown_keys("added_tokens.", token, _ADDED_TOKEN_KEYS)
     yield from _components("normalizer", content.get("normalizer"), "normalizers", _NORMALIZERS)
     yield from _components("pre_tokenizer", content.get("pre_tokenizer"), "pretokenizers", _PRE_TOKENIZERS)
 
@@ -98,12 +98,12 @@ def _components(
     if kind not in known:
         yield f"{name} {kind}"
         return
-    yield from _strange(f"{name}.", component, known[kind] | {"type"})
+    yield from _unknown_keys(f"{name}.", component, known[kind] | {"type"})
     for part in component.get(parts) or ():
         yield from _components(name, part, parts, known)
 
 
-def _strange(prefix: str, mapping: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+def _unknown_keys(prefix: str, mapping: Mapping[str, Any], known: set[str]) -> Iterator[str]:
     for key in mapping:
         if key not in known:
             yield f"{prefix}{key}"

@@ -1,16 +1,16 @@
-"""Cuts a long document where no token id changes.
+"""Splits a long document at positions where no token id can change.
 
 `tokenizers` needs about 140 MB for a megabyte of one document, so that a document of 64 MiB would take 9 GB. A cut is
-made before a space between two ASCII letters, and only where the pre-tokenizer provably has a boundary there:
+made before a space between two ASCII letters, and only if the pre-tokenizer provably has a boundary there:
 
 * GPT-2's pattern, and those of cl100k, Qwen2 and o200k, have no alternative that matches a letter and then a space;
-  what follows is matched from the space on without looking back. `Whitespace`, `WhitespaceSplit` and
+  the rest is matched from the space on without looking back. `Whitespace`, `WhitespaceSplit` and
   `BertPreTokenizer` drop white space. Models see one pre-token at a time.
 * ``add_prefix_space`` adds nothing before a space.
-* The normalisers below do not look from a letter across a space.
-* No added token has white space in it, takes it along, or looks at its neighbours: none is found across the cut.
+* The normalisers below never combine a letter with what follows a space.
+* No added token contains or strips white space, or depends on its neighbours: none can match across the cut.
 
-Of any other tokenizer a document is encoded whole.
+For any other tokenizer a document is encoded in one piece.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SLICE_CHARACTERS = 2**20
-"""Characters of a slice, about; also what is handed to the reference at once."""
+"""Approximate characters of a slice, and of a group of texts that the reference encodes in one call."""
 
 _CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -32,16 +32,16 @@ _O200K = (
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 PATTERNS = frozenset({_CL100K, _CL100K.replace(r"\p{N}{1,3}", r"\p{N}"), _O200K})
-"""Split patterns for which the cut is proven, as they stand in a tokenizer.json."""
+"""Split patterns for which the cut is proven, as written in a tokenizer.json."""
 
 _NORMALIZERS = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "BertNormalizer"})
 _DROP_WHITE_SPACE = frozenset({"Whitespace", "WhitespaceSplit", "BertPreTokenizer"})
 _CUT = re.compile("[A-Za-z](?= [A-Za-z])")
-_NEAR = 2**14
+_NEAR = 2**14  # characters before a slice's end that are searched first: the search from its start is slow
 
 
 def may_cut(content: Mapping[str, Any]) -> bool:
-    """Whether documents may be cut for the tokenizer of this tokenizer.json."""
+    """Whether documents may be split for the tokenizer with this tokenizer.json."""
     normalizer = content.get("normalizer") or {}
     parts = normalizer["normalizers"] if normalizer.get("type") == "Sequence" else [normalizer] if normalizer else []
     if any(part.get("type") not in _NORMALIZERS for part in parts):
@@ -72,9 +72,9 @@ def _has_boundary(pre_tokenizer: Mapping[str, Any]) -> bool:
 
 
 def slices(text: str, size: int = SLICE_CHARACTERS) -> Iterator[str]:
-    """The text in parts of at most ``size`` characters where there are places to cut, of more where there are none.
+    """The text in consecutive slices of at most ``size`` characters, longer if there is no position to cut at.
 
-    Tests have smaller parts than the reference tokenizer gets.
+    Only tests use another size than the default.
     """
     start = 0
     while len(text) - start > size:

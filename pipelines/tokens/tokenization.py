@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,14 +22,14 @@ import pyarrow as pa
 from corpus_audit.pipelines.tokens.file import FAST as FAST
 from corpus_audit.pipelines.tokens.file import REFERENCE as REFERENCE
 from corpus_audit.pipelines.tokens.file import TokenizerFile as TokenizerFile
-from corpus_audit.pipelines.tokens.file import attempt, reference_of, versioned
+from corpus_audit.pipelines.tokens.file import call_tokenizer, name_and_version, reference_of
 from corpus_audit.pipelines.tokens.file import load_tokenizer as load_tokenizer
 from corpus_audit.pipelines.tokens.probes import byte_alphabet, probes
 from corpus_audit.pipelines.tokens.settings import unsupported_setting
 from corpus_audit.pipelines.tokens.slices import SLICE_CHARACTERS, may_cut, slices
 from corpus_audit.schemas.errors import NoVerdictError, TokenizerMismatchError, UsageError
 
-WHOLE_CHARACTERS = 2**24
+MAX_SLICE_CHARACTERS = 2**24
 """A document that cannot be cut (see `tokenizer.slices`) must not be longer for the reference: it takes 2 GB there."""
 
 
@@ -86,7 +87,7 @@ class Tokenization:
         content = json.loads(self._text)
         setting = unsupported_setting(content)
         if setting:
-            return f"{FAST} is not known to honour a setting of this tokenizer ({setting})"
+            return f"{FAST} may not support a setting of this tokenizer ({setting})"
         texts = probes(content)
         try:
             reference = self.encode_reference(texts)
@@ -104,22 +105,22 @@ class Tokenization:
 
     @property
     def identity(self) -> str:
-        """What identifies the tokenizer and the way it counts, in keys of what is kept.
+        """What identifies the tokenizer and the path that counts, in the keys of stored partials.
 
-        Counts of the two paths never share a key: where they differ, one would be taken for the other. The fast path
-        alone has just the file's digest, unless another version of it was seen to be wrong on this tokenizer.
+        Counts of the two paths never share a key, because they may differ. The key of the fast path is only the file's
+        digest, unless another version of it is known to be wrong on this tokenizer.
         """
         parts = [self.file.sha256]
         if any(setting.startswith("dropout") for setting in self.file.switched_off):
             parts.append("without dropout")
         if self.path == REFERENCE:
             parts.append(REFERENCE)
-        elif self.file.earlier:
-            parts.append(versioned(FAST))
+        elif self.file.mismatched_version:
+            parts.append(name_and_version(FAST))
         return ":".join(parts)
 
     def decided(self) -> TokenizerFile:
-        """The file with this object's path decided: workers must take the same one, or say why they cannot."""
+        """The file with the path that this object chose as its engine: workers must use the same one or fail."""
         return replace(self.file, engine="fast" if self.path == FAST else "reference", reason=self.reason)
 
     @property
@@ -148,7 +149,8 @@ class Tokenization:
         lengths = np.zeros(len(texts) + 1, np.int64)
         for group in self._groups(texts):
             try:
-                parts = attempt(lambda group=group: self._encode_parts([part for _, part in group]), NoVerdictError)  # type: ignore[misc]
+                texts_of_group = [part for _, part in group]
+                parts = call_tokenizer(partial(self._encode_parts, texts_of_group), NoVerdictError)
             except NoVerdictError as error:
                 self._explain(texts, [d for d, _ in group], error)
             for (d, _), ids in zip(group, parts, strict=True):
@@ -157,7 +159,7 @@ class Tokenization:
         return TokenBatch(np.concatenate(encoded) if encoded else np.empty(0, np.uint32), np.cumsum(lengths))
 
     def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
-        """(document, part of its text) in order, about `SLICE_CHARACTERS` together: they take 140 times their size."""
+        """(document, part of its text) in groups of about `SLICE_CHARACTERS`; encoding needs 140 times that."""
         group: list[tuple[int, str]] = []
         size = 0
         for d, text in enumerate(texts):
@@ -165,11 +167,12 @@ class Tokenization:
                 if group and size + len(part) > SLICE_CHARACTERS:
                     yield group
                     group, size = [], 0
-                if len(part) > WHOLE_CHARACTERS:
+                if len(part) > MAX_SLICE_CHARACTERS:
                     raise NoVerdictError(
-                        f"{_document(text)} has {len(part):,} characters without a place where it may be cut for this "
-                        f"tokenizer; {REFERENCE} needs about 140 bytes of memory for each, and {WHOLE_CHARACTERS:,} is "
-                        f"the limit: limits.document_bytes: {WHOLE_CHARACTERS} counts longer ones as dead letters"
+                        f"{_document(text)} has {len(part):,} characters without a position where it can be split for "
+                        f"this tokenizer; {REFERENCE} needs about 140 bytes of memory for each, and the limit is "
+                        f"{MAX_SLICE_CHARACTERS:,}; set limits.document_bytes to {MAX_SLICE_CHARACTERS} to count "
+                        "longer documents as dead letters"
                     )
                 group.append((d, part))
                 size += len(part)
@@ -181,10 +184,10 @@ class Tokenization:
         return [np.array(encoding.ids, np.uint32) for encoding in encodings]
 
     def _explain(self, texts: Sequence[str], documents: Sequence[int], error: NoVerdictError) -> NoReturn:
-        """Raise the error of a group with the document that it is about."""
+        """Raise the error of a group again with the document that causes it."""
         for d in dict.fromkeys(documents):
             try:
-                attempt(lambda d=d: self._encode_parts([texts[d]]), NoVerdictError)  # type: ignore[misc]
+                call_tokenizer(partial(self._encode_parts, [texts[d]]), NoVerdictError)
             except NoVerdictError as alone:
                 raise NoVerdictError(
                     f"{REFERENCE} {self.reference_version} fails on {_document(texts[d])}: {alone}"
@@ -192,20 +195,22 @@ class Tokenization:
         raise NoVerdictError(f"{REFERENCE} {self.reference_version} fails: {error}") from None
 
     def difference(self, fast: np.ndarray, reference: np.ndarray) -> str:
-        """Where two lists of ids part, with the ids and their texts; "" if they do not."""
+        """The first difference of two lists of ids, with ids and texts, as a phrase; "" if they are equal."""
         common = min(len(fast), len(reference))
-        at = np.flatnonzero(fast[:common] != reference[:common])
-        if not len(at) and len(fast) == len(reference):
+        differing = np.flatnonzero(fast[:common] != reference[:common])
+        if not len(differing) and len(fast) == len(reference):
             return ""
-        first = int(at[0]) if len(at) else common
-        one, two = (self._shown(ids[first]) if first < len(ids) else "no more" for ids in (fast, reference))
+        first = int(differing[0]) if len(differing) else common
+        fast_token, reference_token = (
+            self._id_and_text(ids[first]) if first < len(ids) else "no more" for ids in (fast, reference)
+        )
         version = importlib.metadata.version(FAST)
         return (
-            f"token {first} is {one} by {FAST} {version} ({len(fast)} ids) and {two} by {REFERENCE} "
+            f"token {first} is {fast_token} by {FAST} {version} ({len(fast)} ids) and {reference_token} by {REFERENCE} "
             f"{self.reference_version} ({len(reference)} ids)"
         )
 
-    def _shown(self, token: int) -> str:
+    def _id_and_text(self, token: int) -> str:
         return f"{token} ({self._text_of([int(token)])[0]!r})"
 
     def texts(self) -> pa.Array:
@@ -221,12 +226,14 @@ class Tokenization:
     def _text_of(self, ids: list[int]) -> list[str]:
         decoded = self._tokenizer.decode_batch([[token] for token in ids], skip_special_tokens=False)
         return [
-            text if text and "\ufffd" not in text else _named(self._tokenizer.id_to_token(token) or f"token {token}")
+            text
+            if text and "\ufffd" not in text
+            else _token_text(self._tokenizer.id_to_token(token) or f"token {token}")
             for token, text in zip(ids, decoded, strict=True)
         ]
 
     def _encode_fast(self, text: pa.LargeStringArray) -> TokenBatch:
-        """Arrow buffers in, numpy views out: no Python object a document or a token."""
+        """Encode Arrow buffers to numpy views, without a Python object per document or token."""
         import awkward as ak
 
         offsets, data = text_buffers(text)
@@ -239,8 +246,8 @@ class Tokenization:
                 parameters={"__array__": "string"},
             )
         )
-        # Our workers are the parallelism; gigatoken's own pool would compete with them.
-        layout = attempt(
+        # Workers run in parallel already; gigatoken's own thread pool would compete with them.
+        layout = call_tokenizer(
             lambda: self._fast_tokenizer().encode_batch(documents, parallel=False).layout,
             lambda problem: TokenizerMismatchError(f"{FAST} {importlib.metadata.version(FAST)} fails: {problem}"),
         )
@@ -251,7 +258,9 @@ class Tokenization:
         if ends[0] != 0 or len(ids) != ends[-1]:
             ids, ends = ids[ends[0] : ends[-1]], ends - ends[0]
         if len(ends) != len(text) + 1 or (len(ids) and int(ids.max()) >= self.file.vocabulary):
-            raise TokenizerMismatchError(f"{FAST} {importlib.metadata.version(FAST)} gives ids that are not tokens")
+            raise TokenizerMismatchError(
+                f"{FAST} {importlib.metadata.version(FAST)} gives ids that the tokenizer does not have"
+            )
         return TokenBatch(ids, ends)
 
     def _fast_tokenizer(self) -> Any:
@@ -263,7 +272,7 @@ class Tokenization:
         return self._fast[thread]
 
     def release(self) -> None:
-        """Give back what threads keep: a gigatoken tokenizer's cache of words takes some hundred megabytes."""
+        """Drop the tokenizers of all threads: the word cache of a gigatoken tokenizer takes some hundred megabytes."""
         self._fast.clear()
 
 
@@ -285,8 +294,8 @@ def text_buffers(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
 _FALLBACK = re.compile("<0x([0-9A-F]{2})>")
 
 
-def _named(piece: str) -> str:
-    """A token that is no whole text: its bytes, where its name is of byte-level BPE or a byte fallback."""
+def _token_text(piece: str) -> str:
+    """A token that is a part of a character: its bytes, if its name is byte-level BPE or a byte fallback."""
     fallback = _FALLBACK.fullmatch(piece)
     if fallback is not None:
         return f"\\x{fallback[1].lower()}"

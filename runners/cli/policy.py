@@ -44,7 +44,7 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
     loaded = load_policy(file)
     wrong = mistakes(loaded)
     if wrong:
-        raise yaml_tree.fail(wrong)
+        raise yaml_tree.spec_error(wrong)
     metrics = None if run is None else _metrics(run)
     doubtful = [str(problem) for problem in doubts(loaded, datetime.now(UTC).date(), metrics)]
     rules, waivers = loaded.policy.rules, loaded.policy.waivers

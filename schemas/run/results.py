@@ -1,6 +1,6 @@
-"""Judgements and the verdict: what `results.json` of a run says, strict and versioned.
+"""Judgements and the verdict: the content of `results.json`, strict and versioned.
 
-A judgement is what one rule says of one slice. The verdict follows from the statuses alone (`verdict_of`).
+A judgement is the outcome of one rule for one slice. The verdict follows from the statuses alone (`verdict_of`).
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from corpus_audit.schemas.run import strict_json
 
 RESULTS_FILE = "results.json"
 POLICY_FILE = "policy.yaml"
-"""Names in a run directory; the policy stands there byte for byte as it was when the run was judged."""
+"""Names in a run directory; the policy is a byte-for-byte copy of the file that judged the run."""
 
 FORMAT: Literal["corpus-audit/results/1"] = "corpus-audit/results/1"
 
 
 class Status(StrEnum):
-    """What a rule says of a slice; everything after ``FAIL`` but ``WAIVED`` means that it could not be judged."""
+    """Outcome of a rule for a slice; `UNJUDGED` lists those that mean that it could not be judged."""
 
     PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     INSUFFICIENT = "insufficient"
-    """The data are too few for an answer: n below the minimum, or no bound where one is judged."""
+    """Not enough data: n is below the minimum, or a bound that is judged is missing."""
     MISSING = "missing"
-    """There is no such metric or slice, the metric is null, or what it is compared with is absent."""
+    """The metric or slice does not exist, the metric is null, or its reference is absent."""
     ERROR = "error"
     """The rule could not be evaluated: ambiguous, not finite, or it crashed."""
     WAIVED = "waived"
-    """It fails, and a waiver that still holds says that this is accepted."""
+    """It fails, and a valid waiver accepts the failure."""
 
 
 UNJUDGED = (Status.INSUFFICIENT, Status.MISSING, Status.ERROR)
 
 
 class Verdict(StrEnum):
-    """What all judgements come to."""
+    """Outcome of all judgements."""
 
     PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     NONE = "none"
-    """At least one rule could not be judged, or there is no rule: neither good nor bad."""
+    """No verdict: at least one rule could not be judged, or there is no rule."""
 
 
 class Record(BaseModel):
@@ -58,18 +58,18 @@ class Record(BaseModel):
 
 
 class Bound(Record):
-    """The range in which a figure has to lie; ``None`` is open."""
+    """The range that a figure must be in; an end that is ``None`` is open."""
 
     minimum: float | None = None
     maximum: float | None = None
 
 
 class Reference(Record):
-    """What a figure is compared with, as it was when the run was judged.
+    """The value that a figure is compared with, as of when the run was judged.
 
     ``pinned``: value and 95 % bounds in a named run; ``last_signed``: in the last signed run; ``band``: the median over
     the last ``runs`` runs, and ``low`` and ``high`` one robust standard deviation (1.4826 MAD) to either side.
-    ``compare`` is how the figure is held against it; without a ``value`` there is a ``reason``.
+    ``compare`` is the kind of comparison; without a ``value`` there is a ``reason``.
     """
 
     kind: Literal["pinned", "last_signed", "band"]
@@ -83,29 +83,29 @@ class Reference(Record):
 
     @property
     def unitless(self) -> bool:
-        """Whether what is held against the bounds has lost the metric's unit."""
+        """Whether the compared figure has no unit, as a ratio or a spread."""
         return self.compare in ("ratio", "spread")
 
 
 class Judgement(Record):
-    """What one rule says of one slice.
+    """The outcome of one rule for one slice.
 
     Attributes:
         rule: the rule's id; integrity rules have those of `run.json` (``coverage``, ``conservation`` …).
         kind: integrity rules are always on and can't be waived.
         title: the rule in a few words.
         metric, slice: what is judged; empty for integrity rules.
-        status, reason: the outcome, and one sentence that says why, whatever the outcome.
-        judged: which figure is held against the bounds; ``interval``: both bounds, so that only what is beyond them
-            with certainty fails, only what is within them with certainty passes, and the rest has too little data.
+        status, reason: the outcome, and one sentence that says why.
+        judged: the figure that is compared with the ranges. ``interval``: both 95 % bounds, so that a figure fails only
+            if all of its interval is outside, passes only if all of it is inside, and has too little data otherwise.
         observed: that figure, of an interval its value; after comparison with ``reference`` if there is one.
         value, low, high, n, unit: the row of the metrics table; bounds at 95 %.
         warn, fail: the ranges outside of which the rule warns or fails.
         minimum_n: the least ``n`` that allows an answer.
-        owner, rationale: who answers for the rule, and why it is there.
+        owner, rationale: who is responsible for the rule, and why it exists.
         next_step: what to do now; empty when the rule passes.
         waiver: id of the waiver that was applied.
-        line: where the rule stands in the policy, counted from 1.
+        line: line of the rule in the policy, from 1.
     """
 
     rule: str
@@ -134,12 +134,12 @@ class Judgement(Record):
 
     @property
     def compared_unit(self) -> str:
-        """The unit of what is held against the bounds."""
+        """The unit of the figure that is compared with the ranges."""
         return "" if self.reference is not None and self.reference.unitless else self.unit
 
 
 class WaiverUse(Record):
-    """A waiver of the policy and what became of it on the day the run was judged.
+    """A waiver of the policy and its state on the day when the run was judged.
 
     ``used``: it covers a failure; ``unused``: nothing fails that it covers; ``expired``; ``void``: the value is worse
     than the waiver holds for.
@@ -159,7 +159,7 @@ class WaiverUse(Record):
 
 
 class PolicyFacts(Record):
-    """Which policy judged, and what it asks for before anybody may train: ``sha256`` is of the file's bytes."""
+    """The policy that judged, and the approvals that it requires for training; ``sha256`` is of the file's bytes."""
 
     name: str
     version: str
@@ -169,7 +169,7 @@ class PolicyFacts(Record):
 
 
 class PastJudgement(Record):
-    """What a rule said of a slice in an earlier run."""
+    """The outcome of a rule for a slice in an earlier run."""
 
     rule: str
     slice: str
@@ -178,7 +178,7 @@ class PastJudgement(Record):
 
 
 class LastSigned(Record):
-    """The newest signed run before this one, as it was when this one was judged: what its signers saw.
+    """The newest signed run before this one, as of when this one was judged.
 
     ``envelope`` is the SHA-256 of the sign-off; totals are of the earlier corpus.
     """
@@ -194,7 +194,7 @@ class LastSigned(Record):
 
 
 class Results(Record):
-    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) against which waivers were held."""
+    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) for which waivers were checked."""
 
     schema_: Literal["corpus-audit/results/1"] = Field(default=FORMAT, alias="schema")
     name: str
@@ -212,7 +212,7 @@ class Results(Record):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a process that was asked for this verdict answers; `--fail-on warn` is the caller's."""
+        """Exit code for this verdict; the caller applies `--fail-on warn`."""
         return EXIT_CODES[self.verdict]
 
     def to_json(self) -> bytes:
@@ -229,7 +229,7 @@ EXIT_CODES = {
 
 
 def verdict_of(statuses: Iterable[Status]) -> Verdict:
-    """The verdict: nothing unjudged, or there is none; then the worst status. A waived failure counts as a warning.
+    """The verdict of statuses: none if any is unjudged, otherwise the worst. A waived failure counts as a warning.
 
     No status at all is no verdict: a policy that judges nothing passes nothing.
     """
@@ -242,7 +242,7 @@ def verdict_of(statuses: Iterable[Status]) -> Verdict:
 
 
 def read_results(data: bytes, source: str = RESULTS_FILE) -> Results:
-    """`results.json` from its bytes.
+    """Parse `results.json`.
 
     Raises:
         StoreError: not strict JSON, of another version, or a verdict or counts that do not follow from the judgements.

@@ -2,8 +2,8 @@
 file that it published; strict and versioned.
 
 Every writer builds these records and every reader gets them, so that a key is spelled in one place. Fields with a
-default are those that runs of earlier versions lack. A record remembers which of its fields were given: what was absent
-in a file that was read stays absent when it is written again (`RunFile.to_json`).
+default are those that runs of earlier versions lack. A record remembers which of its fields were set: a key that is
+absent in a file stays absent when the record is written again (`RunFile.to_json`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class RunSnapshot(Record):
-    """What was audited."""
+    """The snapshot that was audited."""
 
     digest: Sha256 = Field(description="SHA-256 of the manifest of the shards that could be hashed, in hex.")
     shards: Count = Field(description="Shards, those that could not be read included.")
@@ -33,7 +33,7 @@ class RunSnapshot(Record):
 
 
 class RunCoverage(Record):
-    """What was read and what was not; counts are of the whole run."""
+    """How much was read; counts are of the whole run."""
 
     shards: Count = Field(description="Shards of the snapshot: the sum of the next four.")
     shards_read: Count = Field(description="Shards of which this run read at least a part.")
@@ -88,7 +88,7 @@ class FileListing(Record):
 
 
 class IntegrityRule(Record):
-    """A rule that is always on, and whether it holds."""
+    """An integrity rule, which is always on, and whether it holds."""
 
     check: str = Field(description="Id of the rule: one of `INTEGRITY_RULES`.")
     status: Literal["pass", "fail"] = Field(description="Whether it holds.")
@@ -154,7 +154,7 @@ class RunBaseline(Record):
 
 
 class AutoencoderCheck(Record):
-    """What a sparse autoencoder of the index came to on a sample of the corpus's tokens."""
+    """Results of a sparse autoencoder of the index on a sample of the corpus's tokens."""
 
     hook: str = Field(description="What it reads.")
     tokens: Count = Field(description="Tokens of the sample.")
@@ -241,12 +241,12 @@ class RunFile(Record):
         return self.model_copy(update={"files": files})
 
     def to_json(self) -> bytes:
-        """The file's bytes, fields that were never given left out; the same record is the same bytes."""
+        """The file's bytes, without fields that were never set; equal records give equal bytes."""
         return strict_json.dumps(self.model_dump(mode="json", exclude_unset=True), indent=2) + b"\n"
 
 
 def read_run_file(folder: Path) -> RunFile:
-    """`run.json` of a run directory, published or staged.
+    """Read `run.json` of a run directory, published or staged.
 
     Raises:
         StoreError: it is missing, not strict JSON, or not a record of this version; the message names the path of the
@@ -263,7 +263,7 @@ def read_run_file(folder: Path) -> RunFile:
 
 
 def parse_run_file(data: bytes, source: str = RUN_FILE) -> RunFile:
-    """`run.json` from its bytes.
+    """Parse `run.json`.
 
     Args:
         data: the bytes.
@@ -282,6 +282,6 @@ def parse_run_file(data: bytes, source: str = RUN_FILE) -> RunFile:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The path of the first key that is wrong, and why it is."""
+    """The path of the first invalid key, and why it is invalid."""
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}"

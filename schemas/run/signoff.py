@@ -1,4 +1,5 @@
-"""The sign-off: an in-toto Statement v1 whose predicate says what was audited, what came out, and who answers for it.
+"""The sign-off: an in-toto Statement v1 whose predicate says what was audited, with which result, and who is
+responsible.
 
 `PREDICATE_TYPE` names the predicate `Predicate`. Everything in it but `Decision` is a function of the run directory, so
 a verifier derives it again and compares. Counts are decimal strings: JSON numbers end at 2^53 in many readers.
@@ -28,7 +29,7 @@ SIGNOFFS, SIGNOFF_SUFFIX, PLAN_SUFFIX, LEDGER = "signoffs", ".dsse.json", ".plan
 
 
 class Refusal(StrEnum):
-    """Why a sign-off does not verify; the words are stable, scripts may rely on them."""
+    """Why a sign-off does not verify; the values are stable, so that scripts can rely on them."""
 
     SIGNOFF_UNREADABLE = "signoff_unreadable"
     ENVELOPE_SIZE = "envelope_size"
@@ -87,36 +88,36 @@ Decimal = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 
 
-class Part(BaseModel):
-    """Base of every part: nothing unknown, nothing converted."""
+class StatementPart(BaseModel):
+    """Base of every part of the statement: unknown keys and type conversions are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, alias_generator=to_camel, populate_by_name=True
     )
 
 
-class DigestSet(Part):
+class DigestSet(StatementPart):
     """A digest as in-toto writes it."""
 
     sha256: Digest
 
 
-class Subject(Part):
+class Subject(StatementPart):
     """A file that the statement is about; consumers match it by digest."""
 
     name: str
     digest: DigestSet
 
 
-class Merkle(Part):
+class MerkleRoot(StatementPart):
     """Root of the tree over (name, size, sha256) of every shard, in the manifest's order (RFC 6962, section 2.1)."""
 
     algorithm: Literal["rfc6962-sha256"]
     root: Digest
 
 
-class Corpus(Part):
-    """What was audited."""
+class SignedCorpus(StatementPart):
+    """The corpus that was audited."""
 
     name: str
     snapshot: Digest
@@ -125,11 +126,11 @@ class Corpus(Part):
     documents: Count
     tokens: Count
     tokenizer: DigestSet
-    merkle: Merkle
+    merkle: MerkleRoot
 
 
-class Coverage(Part):
-    """What of it was read."""
+class SignedCoverage(StatementPart):
+    """How much of the corpus was read."""
 
     shards_read: Count
     rows: Count
@@ -139,7 +140,7 @@ class Coverage(Part):
     sampled: bool
 
 
-class Policy(Part):
+class SignedPolicy(StatementPart):
     """The policy; the digest is of the file's bytes."""
 
     name: str
@@ -147,7 +148,7 @@ class Policy(Part):
     digest: DigestSet
 
 
-class Waiver(Part):
+class SignedWaiver(StatementPart):
     """A failure that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the last day."""
 
     id: str
@@ -162,8 +163,8 @@ class Waiver(Part):
     expires: str
 
 
-class DomainPlan(Part):
-    """What is to be drawn from a domain: ``weight`` is of the plan's unit; tokens drawn and passes over unique text."""
+class DomainPlan(StatementPart):
+    """The plan for a domain: ``weight`` in the plan's unit, tokens to draw, and epochs over its unique text."""
 
     domain: str
     weight: Decimal
@@ -171,7 +172,7 @@ class DomainPlan(Part):
     epochs: Decimal | None
 
 
-class Plan(Part):
+class Plan(StatementPart):
     """A sampling plan: what a training job may draw from the signed corpus."""
 
     schema_: Literal["corpus-audit/plan/1"] = Field(default=PLAN_FORMAT, alias="schema")
@@ -189,30 +190,30 @@ class Plan(Part):
         return strict_json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + b"\n"
 
 
-class Measured(Part):
-    """What follows from the run directory alone."""
+class Measured(StatementPart):
+    """The part of the predicate that follows from the run directory alone."""
 
     verdict: Literal["PASSED", "PASSED_WITH_WAIVERS"]
     run: str
-    corpus: Corpus
-    coverage: Coverage
-    policy: Policy
+    corpus: SignedCorpus
+    coverage: SignedCoverage
+    policy: SignedPolicy
     counts: dict[Status, int]
-    waivers: tuple[Waiver, ...]
+    waivers: tuple[SignedWaiver, ...]
     required: Annotated[int, Field(ge=0)]
     roles: tuple[str, ...]
     plan: Plan | None
 
 
-class LedgerPlace(Part):
-    """Where the ledger stood when the statement was made: it is entry ``sequence``, and ``previous`` the one before."""
+class LedgerPosition(StatementPart):
+    """The statement's position in the ledger: its entry number, and the digest of the entry before."""
 
     sequence: Count
     previous: Digest
 
 
-class Decision(Part):
-    """What people add. ``author`` is a person or a pipeline of the trust file."""
+class Decision(StatementPart):
+    """The part of the predicate that people add. ``author`` is a person or a pipeline of the trust file."""
 
     author: str
     intended_use: str
@@ -221,15 +222,15 @@ class Decision(Part):
     valid_until: Time
 
 
-class Predicate(Part):
-    """The predicate."""
+class Predicate(StatementPart):
+    """The predicate: measured facts, the decision, and the position in the ledger."""
 
     measured: Measured
     decision: Decision
-    ledger: LedgerPlace
+    ledger: LedgerPosition
 
 
-class Statement(Part):
+class Statement(StatementPart):
     """The signed payload; subjects are `MANIFEST.sha256`, `run.json`, `results.json` and `policy.yaml` of the run."""
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
@@ -242,13 +243,13 @@ class Statement(Part):
         return strict_json.dumps(self.model_dump(mode="json", by_alias=True))
 
     def digest_of(self, name: str) -> str | None:
-        """SHA-256 of a subject, or None if it is not one, or is named twice."""
-        found = [subject.digest.sha256 for subject in self.subject if subject.name == name]
-        return found[0] if len(found) == 1 else None
+        """SHA-256 of the subject with a name; None if there is not exactly one."""
+        digests = [subject.digest.sha256 for subject in self.subject if subject.name == name]
+        return digests[0] if len(digests) == 1 else None
 
 
 def read_statement(payload: bytes) -> Statement:
-    """The statement in a payload.
+    """Parse the statement in a payload.
 
     Raises:
         VerificationError: not strict JSON, not a Statement v1, another predicate type, or a field that is wrong.
@@ -270,10 +271,10 @@ def read_statement(payload: bytes) -> Statement:
 
 
 def read_plan(data: bytes) -> Plan:
-    """A plan file.
+    """Parse a plan file.
 
     Raises:
-        VerificationError: it is not one.
+        VerificationError: it is not a valid plan.
     """
     try:
         return Plan.model_validate_json(strict_json.dumps(strict_json.loads(data)))
@@ -284,7 +285,7 @@ def read_plan(data: bytes) -> Plan:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first complaint, with its place."""
+    """The first problem of a validation error, with the path of its key."""
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 

@@ -1,4 +1,4 @@
-"""Shards, splits and what is known of them before and after they are read."""
+"""Records of shards and splits, before and after they are read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEAD_LETTER_HINTS: dict[str, str] = {
 
 
 class ShardStatus(StrEnum):
-    """What became of a shard."""
+    """Outcome of reading a shard."""
 
     READ = "read"
     CACHED = "cached"
@@ -51,7 +51,7 @@ class ShardStatus(StrEnum):
 
 
 class UnreadReason(StrEnum):
-    """Why a file that was seen among the shards is not one of them."""
+    """Why a file in the paths of the snapshot is not a shard."""
 
     UNKNOWN_FORMAT = "unknown_format"
     OTHER_FORMAT = "other_format"
@@ -68,7 +68,7 @@ class UnreadReason(StrEnum):
 
     @property
     def may_be_data(self) -> bool:
-        """Whether documents may be missing, so that there is no verdict."""
+        """Whether documents may be missing because of the file, so that there is no verdict."""
         return self in (
             UnreadReason.UNKNOWN_FORMAT,
             UnreadReason.OTHER_FORMAT,
@@ -80,11 +80,11 @@ class UnreadReason(StrEnum):
 
 
 UNREAD_WORDS = {
-    UnreadReason.UNKNOWN_FORMAT: "not a format that is read",
+    UnreadReason.UNKNOWN_FORMAT: "not a supported format",
     UnreadReason.OTHER_FORMAT: "not in the format that snapshot.format asks for",
     UnreadReason.HIDDEN_PARTITION: "in a partition whose name begins with _, which some programs skip",
     UnreadReason.NOT_NAMED: "not among the files that the data set's state.json names, or only a processed copy",
-    UnreadReason.BROKEN_LINK: "a link to nothing",
+    UnreadReason.BROKEN_LINK: "a broken link",
     UnreadReason.NOT_A_FILE: "a pipe, socket or device",
     UnreadReason.IGNORED: "named by snapshot.ignore",
     UnreadReason.HIDDEN: "hidden: a name that begins with . or _",
@@ -93,18 +93,18 @@ UNREAD_WORDS = {
     UnreadReason.SAME_FILE: "another name of a file that is read",
     UnreadReason.OWN_OUTPUT: "the audit's own output",
 }
-"""What people are told each reason means."""
+"""Each reason as a phrase for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadFile:
-    """A file that was seen among the shards and is not one of them.
+    """A file in the paths of the snapshot that is not a shard.
 
     Attributes:
-        path: where it is; the path of a folder that is not listed further ends with a slash.
-        name: as a shard would be called.
+        path: local path or URL; that of a folder whose content is not listed ends with a slash.
+        name: the name that it would have as a shard.
         reason: why it is not read.
-        size: bytes; None for folders and where the file system does not say.
+        size: bytes; None for folders, and if the file system does not say.
         same_as: of `UnreadReason.SAME_FILE`, the name under which it is read.
     """
 
@@ -117,11 +117,11 @@ class UnreadFile:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file of the snapshot as it was listed.
+    """A file of the snapshot as listed.
 
-    ``path`` opens it (an absolute local path or a URL); ``name`` is what people and the manifest call it: the path
-    relative to the folder that was named in the spec. ``stamp`` is what the file system says of its version: equal
-    stamps mean that a remembered digest is still true.
+    ``path`` opens it (an absolute local path or a URL); ``name`` is its name in reports and manifests: the path
+    relative to the folder in the spec. ``stamp`` identifies its version in the file system: while the stamp is the
+    same, a digest from an earlier run is still valid.
     """
 
     path: str
@@ -141,8 +141,8 @@ class Shard:
 class Split:
     """A part of a shard that one worker reads: row groups, record batches or bytes ``[start, stop)``.
 
-    The bounds are a function of the shard's bytes and its format alone. ``weight`` is the decoded bytes, or the best
-    guess, and serves to balance workers only.
+    The bounds are a function of the shard's bytes and its format alone. ``weight`` is the number of decoded
+    bytes, or an estimate, and is used only to balance workers.
     """
 
     index: int
@@ -153,7 +153,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """A shard whose bytes were hashed and whose splits are known, or the reason why it cannot be read."""
+    """A shard with its digest and splits, or with the reason why it cannot be read."""
 
     shard: Shard
     sha256: str = ""

@@ -1,4 +1,4 @@
-"""JSON as signed things need it: one reading of the bytes, and one way to write a value."""
+"""Strict JSON for signed files: bytes have one meaning, and a value has one form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class StrictJsonError(ValueError):
 
 
 def loads(data: bytes) -> Any:
-    """Read JSON that has one meaning only.
+    """Parse JSON that every parser reads alike.
 
     Raises:
         StrictJsonError: not UTF-8, a key twice in an object, NaN or Infinity, a lone surrogate, a number that overflows
@@ -40,12 +40,12 @@ def dumps(value: Any, indent: int | None = None) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    value_of: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise StrictJsonError(f"the key {key!r} stands twice in one object")
-        found[key] = value
-    return found
+        if key in value_of:
+            raise StrictJsonError(f"the key {key!r} occurs twice in one object")
+        value_of[key] = value
+    return value_of
 
 
 def _refuse_constant(name: str) -> NoReturn:

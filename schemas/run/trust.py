@@ -1,6 +1,6 @@
-"""`trust.yaml`: whose signatures count, for how long and in which role, and which policies may judge.
+"""`trust.yaml`: whose signatures count, for how long and in which role, and which policies are allowed.
 
-It belongs to whoever verifies, and stands apart from the output folder: what is verified must not say what to trust.
+The file belongs to the verifier and is kept outside the output folder: what is verified must not define who is trusted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TrustPart(BaseModel):
 
 
 class Person(TrustPart):
-    """Somebody who signs. ``email`` is what policies may call them."""
+    """A person who signs. Policies may name a person by ``email``."""
 
     id: Identifier
     email: str | None = None
@@ -38,10 +38,10 @@ class Person(TrustPart):
 
 
 class Revocation(TrustPart):
-    """From when a key counts no more.
+    """The time from which a key is no longer valid, and why.
 
-    ``retired``: what it signed before stands. ``compromised``: somebody else may have signed with it, and may have
-    dated that back, so nothing that it signed stands but what a published ledger head shows to be older.
+    ``retired``: earlier signatures stay valid. ``compromised``: someone else may have signed with it, and may have
+    backdated that, so a signature is valid only if a published ledger head proves that it is older.
     """
 
     when: Time
@@ -61,16 +61,16 @@ class TrustedKey(TrustPart):
 
     @property
     def raw(self) -> bytes:
-        """The 32 bytes."""
+        """The public key as 32 bytes."""
         return bytes.fromhex(self.public)
 
     @property
     def holder(self) -> str:
-        """The person or the pipeline."""
+        """Id of the person or the pipeline that has the key."""
         return self.person or self.pipeline or ""
 
     @model_validator(mode="after")
-    def _one_holder_and_real_times(self) -> TrustedKey:
+    def _has_one_holder_and_valid_times(self) -> TrustedKey:
         if (self.person is None) == (self.pipeline is None):
             raise ValueError("a key belongs to a person or to a pipeline: give one of the two")
         moments = [moment_of(self.valid_from), moment_of(self.valid_to)]
@@ -89,7 +89,7 @@ class AllowedPolicy(TrustPart):
 
 
 class Trust(TrustPart):
-    """The file. ``approvals`` is the least number of approvers, whatever a policy says."""
+    """Content of the trust file. ``approvals`` is the least number of approvers, whatever a policy says."""
 
     version: Literal[1]
     approvals: Annotated[int, Field(ge=1, le=50)] = 1
@@ -100,9 +100,9 @@ class Trust(TrustPart):
     @model_validator(mode="after")
     def _names_are_known_and_distinct(self) -> Trust:
         people = [person.id for person in self.people]
-        for what, names in (("person", people), ("key", [key.id for key in self.keys])):
+        for kind, names in (("person", people), ("key", [key.id for key in self.keys])):
             if len({name.casefold() for name in names}) != len(names):
-                raise ValueError(f"the id of a {what} stands twice")
+                raise ValueError(f"two entries have the same {kind} id")
         for key in self.keys:
             if key.person is not None and key.person not in people:
                 raise ValueError(f"the key {key.id} belongs to {key.person!r}, who is not among the people")
@@ -124,15 +124,17 @@ def load_trust(path: Path) -> Trust:
 
     Raises:
         SpecError: it cannot be read or is wrong; one line a mistake, ``file:line:column: what is wrong``.
-        VerificationError: a public key stands twice: one signer could pass for two.
+        VerificationError: a public key occurs twice, so that one signer could count as two.
     """
     hint = "there is no such file; 'corpus-audit keys new' begins one, or name it with --trust"
     trust = read_trust(yaml_tree.read_file(path, hint), str(path))
-    seen: dict[str, str] = {}
+    key_by_public: dict[str, str] = {}
     for key in trust.keys:
-        other = seen.setdefault(key.public, key.id)
+        other = key_by_public.setdefault(key.public, key.id)
         if other != key.id:
-            raise VerificationError(Refusal.TRUST_KEY_TWICE, f"{path}: the keys {other} and {key.id} are one key")
+            raise VerificationError(
+                Refusal.TRUST_KEY_TWICE, f"{path}: the keys {other} and {key.id} have the same public key"
+            )
     return trust
 
 
@@ -144,12 +146,14 @@ def read_trust(data: bytes, source: str) -> Trust:
     """
     tree, problems = yaml_tree.parse(data, source)
     if not isinstance(tree, yaml_tree.Mapping):
-        raise yaml_tree.fail([*problems, yaml_tree.Problem(tree.mark, "expected a mapping of keys such as people")])
+        raise yaml_tree.spec_error(
+            [*problems, yaml_tree.Problem(tree.mark, "expected a mapping of keys such as people")]
+        )
     return validated(tree, Trust, problems)
 
 
 def valid_at(key: TrustedKey, moment: datetime) -> Refusal | None:
-    """Why a signature that a key made at ``moment`` does not count by the key's dates; None if it does."""
+    """Why a signature made at ``moment`` is invalid by the dates of its key; None if it is valid."""
     if moment < moment_of(key.valid_from):
         return Refusal.KEY_NOT_YET_VALID
     if moment >= moment_of(key.valid_to):

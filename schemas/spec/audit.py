@@ -22,20 +22,22 @@ PROTOCOLS = ("file", "s3", "gs", "gcs", "az", "abfs", "hdfs", "hf")
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Model(BaseModel):
+class AuditModel(BaseModel):
     """Base of every part of the spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SnapshotSpec(Model):
-    """Which files make up the snapshot."""
+class SnapshotSpec(AuditModel):
+    """The files of the snapshot."""
 
     paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="Files, folders or globs (**, *, ?), relative to this file; s3://, gs://, … with the extra. "
         "{date} is today in UTC and {latest} the newest date there."
     )
-    format: ShardFormat | Literal["auto"] = Field(default="auto", description="How shards become documents.")
+    format: ShardFormat | Literal["auto"] = Field(
+        default="auto", description="Format of the shards; auto: by the ending of each name."
+    )
     ignore: tuple[PathText, ...] = Field(
         default=(),
         description="Globs of files below the paths that are not read; without it a file that may be data and is not "
@@ -46,25 +48,25 @@ class SnapshotSpec(Model):
     )
 
 
-class ColumnSource(Model):
+class ColumnSource(AuditModel):
     """A column or a dotted path into nested fields."""
 
     column: str
 
 
-class UrlHostSource(Model):
+class UrlHostSource(AuditModel):
     """The host name of a URL column, lower-cased, without port and a leading ``www.``."""
 
     url_host: str
 
 
-class PathSource(Model):
+class PathSource(AuditModel):
     """A value cut out of the shard's path by a pattern such as ``data/{domain}/*.parquet``."""
 
     path: str
 
 
-class ConstantSource(Model):
+class ConstantSource(AuditModel):
     """The same value for every document."""
 
     constant: str
@@ -76,8 +78,8 @@ FacetSource = Annotated[
 ]
 
 
-class DocumentSpec(Model):
-    """Where a document's parts are found in a row."""
+class DocumentSpec(AuditModel):
+    """Fields of a row that make up a document."""
 
     text: str = Field(default="text", description="Column or dotted path of the text.")
     id: str | None = Field(default=None, description="Column or dotted path of the document's id.")
@@ -100,7 +102,7 @@ class DocumentSpec(Model):
 Scalar = str | int | float | bool
 
 
-class FilterClause(Model):
+class FilterClause(AuditModel):
     """One typed condition on a column; rows for which it does not hold are dropped and counted under its name."""
 
     name: str = Field(description="The reason under which dropped rows are counted.")
@@ -109,7 +111,7 @@ class FilterClause(Model):
         description="The condition under which a row is kept."
     )
     value: Scalar | tuple[Scalar, ...] | None = Field(
-        default=None, description="What is compared with; a list for in and not_in; an RE2 pattern for matches."
+        default=None, description="The value to compare with; a list for in and not_in; an RE2 pattern for matches."
     )
 
     @model_validator(mode="after")
@@ -127,15 +129,15 @@ class FilterClause(Model):
         return self
 
 
-class SampleSpec(Model):
-    """Read a share of the splits only, chosen by hash; every table then says so and intervals have two stages."""
+class SampleSpec(AuditModel):
+    """Read only a share of the splits, selected by hash; tables then say so and intervals have two stages."""
 
     share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="Share of the splits to read.")
-    seed: int = Field(default=0, description="Another seed chooses other splits.")
+    seed: int = Field(default=0, description="Seed of the selection.")
 
 
-class MixtureSpec(Model):
-    """The mixture that is intended for the primary facet."""
+class MixtureSpec(AuditModel):
+    """The intended mixture of the primary facet."""
 
     unit: Literal["documents", "bytes", "tokens"] = Field(
         default="tokens", description="What the weights are shares of."
@@ -157,19 +159,19 @@ class MixtureSpec(Model):
         return {name: weight / total for name, weight in self.weights.items()}
 
 
-class BaselineSpec(Model):
-    """A finished run that the current snapshot is compared with."""
+class BaselineSpec(AuditModel):
+    """A finished run to compare the current snapshot with."""
 
     run: PathText = Field(
         description="A run directory, or an output folder, whose newest run is meant; relative to this file."
     )
     label: Annotated[str, Field(min_length=1, max_length=40)] = Field(
-        default="baseline", description="What tables and reports call it."
+        default="baseline", description="Name in tables and reports."
     )
 
 
-class LimitsSpec(Model):
-    """Bounds that keep hostile or broken input from taking the machine down or passing unseen."""
+class LimitsSpec(AuditModel):
+    """Limits that protect the machine from hostile or broken input, and bound the rows that may be lost."""
 
     document_bytes: Annotated[int, Field(ge=1)] = Field(
         default=64 * 2**20, description="A longer text or JSON line is a dead letter (too_large)."
@@ -191,22 +193,22 @@ class LimitsSpec(Model):
     )
 
 
-class TokenizerSpec(Model):
-    """The tokenizer, and which program counts with it."""
+class TokenizerSpec(AuditModel):
+    """The tokenizer, and which package counts with it."""
 
     path: PathText = Field(description="Path of a tokenizer.json, or a hub name (needs the hub extra).")
     engine: Literal["auto", "fast", "reference"] = Field(
         default="auto",
         description="auto: gigatoken where it gives the ids of tokenizers, else tokenizers; fast: gigatoken, or "
-        "refuse; reference: tokenizers, about fifty times slower.",
+        "an error; reference: tokenizers, about fifty times slower.",
     )
 
 
-class AuditSpec(Model):
-    """An audit: which snapshot, how to read it, what was intended, where results go."""
+class AuditSpec(AuditModel):
+    """An audit: the snapshot, how to read it, the intended mixture, and where results are written."""
 
     version: Literal[1] = 1
-    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this corpus.")
+    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="Name of the corpus in reports.")
     snapshot: SnapshotSpec
     document: DocumentSpec = DocumentSpec()
     tokenizer: PathText | TokenizerSpec = Field(
@@ -223,7 +225,7 @@ class AuditSpec(Model):
     )
     benchmarks: tuple[BenchmarkSpec, ...] = Field(default=(), description="Test sets that the corpus should not hold.")
     contamination: ContaminationOptions = Field(
-        default=ContaminationOptions(), description="How benchmarks are looked for in the corpus."
+        default=ContaminationOptions(), description="How the corpus is searched for benchmarks."
     )
     embedding: EmbeddingSpec | None = Field(
         default=None, description="Units of a model whose examples are looked up in the corpus (corpus-audit index)."
@@ -232,9 +234,10 @@ class AuditSpec(Model):
     excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
     policy: PathText | None = Field(
-        default=None, description="The policy.yaml that judges the run, relative to this file; none, no verdict."
+        default=None,
+        description="The policy.yaml that judges the run, relative to this file; without one there is no verdict.",
     )
-    notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is told what a run came to, and how.")
+    notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is notified of the result of a run, and how.")
     output: PathText = Field(default="runs", description="Folder of the run directories, relative to this file.")
     store: PathText | None = Field(
         default=None, description="Profile store; <output>/.store by default. May be shared."
@@ -250,17 +253,17 @@ class AuditSpec(Model):
 
     @property
     def tokenizer_engine(self) -> Literal["auto", "fast", "reference"]:
-        """Which program counts."""
+        """Which package counts."""
         return "auto" if isinstance(self.tokenizer, str) else self.tokenizer.engine
 
     @property
     def baselines(self) -> tuple[BaselineSpec, ...]:
-        """The baselines, one or two or none."""
+        """The baselines, at most two."""
         return (self.baseline,) if isinstance(self.baseline, BaselineSpec) else self.baseline
 
     @property
     def contamination_spec(self) -> ContaminationSpec | None:
-        """The benchmarks and how they are looked for, None without benchmarks."""
+        """The benchmarks and the options of the scan; None without benchmarks."""
         if not self.benchmarks:
             return None
         return ContaminationSpec(benchmarks=self.benchmarks, **dict(self.contamination))
@@ -273,7 +276,7 @@ class AuditSpec(Model):
         return self
 
     @model_validator(mode="after")
-    def _baselines_are_distinct_and_whole(self) -> AuditSpec:
+    def _baselines_are_distinct_and_unsampled(self) -> AuditSpec:
         labels = [baseline.label for baseline in self.baselines]
         if len(set(labels)) != len(labels):
             raise ValueError("the two baselines have the same label: give each its own")

@@ -28,12 +28,12 @@ _OVERRIDE = re.compile(r'((?:[^".=\s]+|"[^"]*")(?:\.(?:[^".=\s]+|"[^"]*"))*)=(.*
 
 @dataclass(frozen=True, slots=True)
 class LoadedAudit:
-    """A valid spec and where it came from.
+    """A valid spec and its file.
 
     Attributes:
-        spec: what the file says, overrides applied.
+        spec: the content of the file, overrides applied.
         path: the file.
-        base: the folder against which the spec's relative paths resolve: the file's own.
+        base: the folder of the file, which the spec's relative paths start from.
     """
 
     spec: AuditSpec
@@ -42,10 +42,10 @@ class LoadedAudit:
 
     @property
     def own_folders(self) -> tuple[Path, ...]:
-        """Folders that the audit itself writes into, whether they exist or not: they hold no data of the snapshot."""
+        """Folders that the audit writes to, whether they exist or not: they contain no data of the snapshot."""
         spec = self.spec
-        written = [spec.output, spec.store, spec.embedding.output if spec.embedding else None]
-        return tuple(self.base / folder for folder in written if folder is not None)
+        folders = [spec.output, spec.store, spec.embedding.output if spec.embedding else None]
+        return tuple(self.base / folder for folder in folders if folder is not None)
 
 
 def load_audit(path: Path, overrides: AbstractSequence[str] = ()) -> LoadedAudit:
@@ -62,7 +62,7 @@ def load_audit(path: Path, overrides: AbstractSequence[str] = ()) -> LoadedAudit
     source = str(path)
     tree, problems = yaml_tree.parse(yaml_tree.read_file(path, _NO_FILE), source)
     if not isinstance(tree, Mapping):
-        raise yaml_tree.fail([*problems, Problem(tree.mark, "expected a mapping of keys such as name, snapshot")])
+        raise yaml_tree.spec_error([*problems, Problem(tree.mark, "expected a mapping of keys such as name, snapshot")])
     for rank, override in enumerate(overrides, start=1):
         problems += _override(tree, override, rank)
     return LoadedAudit(validated(tree, AuditSpec, problems), path, path.absolute().parent)
@@ -79,11 +79,11 @@ def json_schema_text() -> str:
 
 
 def _override(tree: Mapping, override: str, rank: int) -> list[Problem]:
-    """Set one value in the tree; the new value's place is the option itself."""
+    """Set one value in the tree; its mark is the option itself."""
     mark = Mark(rank, 0, 0, f"--set {override}")
     match = _OVERRIDE.fullmatch(override)
     if match is None:
-        raise yaml_tree.fail([Problem(mark, "expected KEY.KEY=VALUE, such as limits.expansion=100")])
+        raise yaml_tree.spec_error([Problem(mark, "expected KEY.KEY=VALUE, such as limits.expansion=100")])
     keys = [part.strip('"') for part in re.findall(r'"[^"]*"|[^".]+', match[1])]
     value: Tree = Scalar(mark, None)
     problems: list[Problem] = []
@@ -91,7 +91,9 @@ def _override(tree: Mapping, override: str, rank: int) -> list[Problem]:
         try:
             value, problems = yaml_tree.parse(match[2].encode(), "value")
         except SpecError as error:
-            raise yaml_tree.fail([Problem(mark, str(error).replace("value:1:", "in the value, column "))]) from None
+            raise yaml_tree.spec_error(
+                [Problem(mark, str(error).replace("value:1:", "in the value, column "))]
+            ) from None
         value = _moved(value, mark)
     parent: Tree = tree
     for depth, key in enumerate(keys):
@@ -99,7 +101,7 @@ def _override(tree: Mapping, override: str, rank: int) -> list[Problem]:
         if isinstance(parent, Sequence):
             if not key.isdecimal() or int(key) >= len(parent.items):
                 message = f"{'.'.join(keys[:depth])!r} is a list of {len(parent.items)}; entries count from 0"
-                raise yaml_tree.fail([Problem(mark, message)])
+                raise yaml_tree.spec_error([Problem(mark, message)])
             if last:
                 parent.items[int(key)] = value
             else:
@@ -115,7 +117,9 @@ def _override(tree: Mapping, override: str, rank: int) -> list[Problem]:
                 parent.keys[key] = mark
             parent = below
         else:
-            raise yaml_tree.fail([Problem(mark, f"{'.'.join(keys[:depth])!r} holds a single value, not a mapping")])
+            raise yaml_tree.spec_error(
+                [Problem(mark, f"{'.'.join(keys[:depth])!r} holds a single value, not a mapping")]
+            )
     return [replace(problem, mark=mark) for problem in problems]
 
 

@@ -15,7 +15,7 @@ RuleName = Literal["gpt3", "palm", "llama2", "llama3", "tulu3", "decon_idf"]
 ALL_RULES: tuple[RuleName, ...] = get_args(RuleName)
 
 DECOYS = "(decoys)"
-"""Name under which the decoys stand beside the benchmarks."""
+"""Name of the decoys among the benchmarks."""
 
 Ratio = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -27,9 +27,9 @@ class BenchmarkModel(BaseModel):
 
 
 class BenchmarkSpec(BenchmarkModel):
-    """One test set: its files and where an item's parts are found in a row."""
+    """A test set: its files, and the fields of an item."""
 
-    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="What reports call this benchmark.")
+    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="Name of the benchmark in reports.")
     paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="JSONL (.gz, .zst), Parquet or Arrow files, folders or globs, relative to the audit file."
     )
@@ -46,12 +46,12 @@ class BenchmarkSpec(BenchmarkModel):
     @model_validator(mode="after")
     def _name_is_free(self) -> BenchmarkSpec:
         if self.name == DECOYS:
-            raise ValueError(f"benchmark name {DECOYS!r} is taken: choose another")
+            raise ValueError(f"benchmark name {DECOYS!r} is reserved: choose another")
         return self
 
 
 class ContaminationOptions(BenchmarkModel):
-    """By which rules benchmarks are looked for, and how large the self-check is."""
+    """The rules of the contamination scan, and the size of its self-check."""
 
     rules: Annotated[tuple[RuleName, ...], Field(min_length=1)] = Field(
         default=ALL_RULES, description="The rules that are evaluated; all of them by default."
@@ -76,12 +76,12 @@ class ContaminationOptions(BenchmarkModel):
     @model_validator(mode="after")
     def _rules_are_distinct(self) -> Self:
         if len(set(self.rules)) != len(self.rules):
-            raise ValueError("a rule is named twice")
+            raise ValueError("a rule is listed twice")
         return self
 
 
 class ContaminationSpec(ContaminationOptions):
-    """The benchmarks that are looked for, and how."""
+    """The benchmarks to search for, and the options of the scan."""
 
     benchmarks: Annotated[tuple[BenchmarkSpec, ...], Field(min_length=1)]
 

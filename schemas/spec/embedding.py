@@ -1,4 +1,4 @@
-"""The ``embedding:`` part of an audit: which units of which model are looked up in the corpus, and how.
+"""The ``embedding:`` part of an audit: which units of which model are indexed, and how.
 
 Everything that changes a stored value is here, so that a digest of this section, the model's and the tokenizer's
 identify what an index says (`EmbeddingSpec.scan_settings`).
@@ -14,7 +14,7 @@ from corpus_audit.schemas.spec.local_paths import PathText
 from corpus_audit.schemas.units import NAME, UnitError, parse_pattern
 
 OTHER_DOMAINS = "(other domains)"
-"""Where domains count that `EmbeddingSpec.domains` leaves out."""
+"""Name under which domains are counted that `EmbeddingSpec.domains` leaves out."""
 
 MOST_DOMAINS = 64
 """Domains that an index keeps apart; with more, `EmbeddingSpec.domains` must name those that matter."""
@@ -62,7 +62,7 @@ class VectorsSpec(EmbeddingModel):
 
 
 class EmbeddingSpec(EmbeddingModel):
-    """A model, its units, and how windows of the corpus are scanned for what makes them fire."""
+    """A model, its units, and how the windows of the corpus are scanned for their strongest examples."""
 
     model: PathText = Field(
         description="A folder with config.json, tokenizer.json and safetensors, a hub name, or entry-point:NAME."
@@ -114,12 +114,12 @@ class EmbeddingSpec(EmbeddingModel):
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> EmbeddingSpec:
-        for what, specs in (("sparse autoencoders", self.saes), ("directions", self.directions)):
+        for kind, specs in (("sparse autoencoders", self.saes), ("directions", self.directions)):
             names = [each.name for each in specs]
             if len(set(names)) != len(names):
-                raise ValueError(f"two {what} have the same name")
+                raise ValueError(f"two {kind} have the same name")
         if len(set(self.domains)) != len(self.domains):
-            raise ValueError("a domain is named twice")
+            raise ValueError("a domain is listed twice")
         if len(self.domains) > MOST_DOMAINS:
             raise ValueError(f"more than {MOST_DOMAINS} domains")
         return self
@@ -140,7 +140,7 @@ class EmbeddingSpec(EmbeddingModel):
         return self
 
     def scan_settings(self) -> dict[str, Any]:
-        """What decides the content of a split's partial, besides the model, the tokenizer and the documents."""
+        """The settings that determine a split's partial, besides the model, the tokenizer and the documents."""
         names = ("units", "window", "overlap", "k", "domain_k", "minima", "samples", "domains", "dtype")
         settings = self.model_dump(mode="json", include=set(names))
         vectors = self.vectors

@@ -1,4 +1,4 @@
-"""Paths in a spec or policy: a ``~`` at the start is the user's home, as in a shell."""
+"""Paths in a spec or policy; a ``~`` at the start is the user's home, as in a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``notify:`` part of an audit: who is told what a run came to, and how. No secret stands in it."""
+"""The ``notify:`` part of an audit: who is notified of the result of a run, and how. It contains no secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from corpus_audit.schemas.spec.local_paths import PathText
 
 Event = Literal["pass", "warn", "fail", "none", "unjudged", "unchanged", "error"]
-"""What a run came to: its verdict, ``unjudged`` without a policy, ``unchanged``, or the error that ended it."""
+"""The result of a run: its verdict, ``unjudged`` without a policy, ``unchanged``, or the error that ended it."""
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -23,7 +23,7 @@ class NotifySpec(BaseModel):
 
     when: Annotated[tuple[Event, ...], Field(min_length=1)] = Field(
         default=("fail", "none", "error"),
-        description="What it is told of: a verdict, unjudged (no policy), unchanged (--if-changed), error (no run).",
+        description="Events to notify of: a verdict, unjudged (no policy), unchanged (--if-changed), error (no run).",
     )
     command: Annotated[tuple[PathText, ...], Field(min_length=1)] | None = Field(
         default=None,
@@ -38,11 +38,11 @@ class NotifySpec(BaseModel):
     token_env: EnvironmentName | None = Field(
         default=None, description="The environment variable that holds a bearer token for the webhook."
     )
-    timeout: Annotated[float, Field(gt=0, le=600)] = Field(default=30.0, description="Seconds until it is given up.")
+    timeout: Annotated[float, Field(gt=0, le=600)] = Field(default=30.0, description="Timeout in seconds.")
 
     @model_validator(mode="after")
-    def _one_way(self) -> NotifySpec:
-        if sum(way is not None for way in (self.command, self.webhook, self.webhook_env)) != 1:
+    def _has_exactly_one_target(self) -> NotifySpec:
+        if sum(target is not None for target in (self.command, self.webhook, self.webhook_env)) != 1:
             raise ValueError("give one of command, webhook and webhook_env")
         if self.command is not None and self.token_env is not None:
             raise ValueError("token_env is for webhooks: a command has the environment")
@@ -52,16 +52,16 @@ class NotifySpec(BaseModel):
 
 
 def url_problem(url: str) -> str | None:
-    """Why nothing may be posted to a URL; None if it may. The URL is not repeated."""
+    """Why a URL cannot be used as a webhook; None if it can. The text does not repeat the URL."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "it is no URL"
+        return "it is not a URL"
     if not host or any(character.isspace() or not character.isprintable() for character in url):
-        return "it is no URL"
+        return "it is not a URL"
     if parts.username is not None or parts.password is not None:
-        return "credentials do not belong into a URL: use token_env"
+        return "credentials do not belong in a URL: use token_env"
     if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK):
         return None
     return "it must begin with https:// (http:// only for this machine)"

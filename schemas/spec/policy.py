@@ -24,11 +24,11 @@ INTEGRITY_RULES = (
     "unread_files",
     "contamination_self_check",
 )
-"""Rules that every run is held against, whatever the policy says; no waiver reaches them."""
+"""Rules that apply to every run, whatever the policy says; they cannot be waived."""
 
 REQUIRED_WHOLE = "required_whole"
 REQUIRED_MANIFEST = "required_manifest"
-"""Rules that the policy's ``coverage:`` asks for; no waiver reaches them either."""
+"""Rules that the policy's ``coverage:`` requires; they cannot be waived either."""
 
 RESERVED = (*INTEGRITY_RULES, REQUIRED_WHOLE, REQUIRED_MANIFEST)
 
@@ -48,20 +48,20 @@ def _day(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise ValueError(f"{text!r} is not a day; write it as 2026-12-31")
+    raise ValueError(f"{text!r} is not a date; write it as 2026-12-31")
 
 
 Day = Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})]
 
 
-class Model(BaseModel):
+class PolicyModel(BaseModel):
     """Base of every part of the policy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Range(Model):
-    """The range in which a figure has to lie, ends included; an end that is left out is open."""
+class Range(PolicyModel):
+    """The range that a figure must be in, ends included; an end that is left out is open."""
 
     minimum: Figure | None = Field(default=None, description="The least that is allowed.")
     maximum: Figure | None = Field(default=None, description="The most that is allowed.")
@@ -76,12 +76,12 @@ class Range(Model):
 
     @property
     def bound(self) -> Bound:
-        """As results.json says it."""
+        """The range as a record of results.json."""
         return Bound(minimum=self.minimum, maximum=self.maximum)
 
 
-class ReferenceSpec(Model):
-    """What a figure is compared with, and how; the bounds of the rule then hold for the comparison's outcome."""
+class ReferenceSpec(PolicyModel):
+    """The reference of a figure, and the comparison; the bounds of the rule then apply to its result."""
 
     kind: Literal["pinned", "last_signed", "band"] = Field(
         description="A named run, the newest signed run, or the robust band (median, MAD) of the last runs."
@@ -127,7 +127,7 @@ class ReferenceSpec(Model):
         return self.minimum_runs or min(5, self.band_runs)
 
 
-class Rule(Model):
+class Rule(PolicyModel):
     """One rule: a figure of the metrics table, in one slice or in many, and the bounds in which it has to lie."""
 
     id: Id
@@ -171,7 +171,7 @@ class Rule(Model):
         return self
 
 
-class Waiver(Model):
+class Waiver(PolicyModel):
     """One failure that is accepted for a time. It covers a single slice, and only while the figure stays in a range."""
 
     id: Id
@@ -199,17 +199,17 @@ class Waiver(Model):
         return self
 
 
-class CoverageSpec(Model):
-    """What has to be known of the corpus before anything is judged. Shard errors never pass, whatever stands here."""
+class CoverageSpec(PolicyModel):
+    """Requirements on the coverage of the run. Shard errors never pass, whatever these say."""
 
     whole: bool = Field(default=True, description="Every split was read: a sampled audit has no verdict.")
     manifest: bool = Field(
-        default=False, description="The shards were held against a manifest: a shard that was cut short is then known."
+        default=False, description="The shards were compared with a manifest, which reveals truncated shards."
     )
 
 
-class ApprovalsSpec(Model):
-    """Who has to approve before anybody may train; the author of the sign-off does not count."""
+class ApprovalsSpec(PolicyModel):
+    """Approvals that are required before training; the author of the sign-off does not count."""
 
     required: Annotated[int, Field(ge=0, le=20)] = Field(default=1, description="Distinct people who approve.")
     roles: tuple[Annotated[str, Field(min_length=1, max_length=80)], ...] = Field(
@@ -217,7 +217,7 @@ class ApprovalsSpec(Model):
     )
 
 
-class Policy(Model):
+class Policy(PolicyModel):
     """A policy: rules over the metrics of a run, waivers, and what else has to hold."""
 
     name: Annotated[str, Field(min_length=1, max_length=120)]

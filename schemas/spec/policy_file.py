@@ -17,7 +17,7 @@ from corpus_audit.schemas.run.results import POLICY_FILE, PolicyFacts
 from corpus_audit.schemas.spec.policy import RESERVED, Policy
 from corpus_audit.schemas.spec.slices import Pattern
 from corpus_audit.schemas.yaml import yaml_tree
-from corpus_audit.schemas.yaml.structure import located, schema_of, schema_text, validated
+from corpus_audit.schemas.yaml.structure import mark_of, schema_of, schema_text, validated
 from corpus_audit.schemas.yaml.yaml_tree import Mapping, Problem, Sequence, Tree
 
 SCHEMA_PATH = Path(__file__).with_name("policy.schema.json")
@@ -31,10 +31,10 @@ class LoadedPolicy:
     Attributes:
         policy: what the file says.
         data: its bytes.
-        base: the folder against which its relative paths resolve; None for a policy that has no place.
-        rule_lines, waiver_lines: where each rule and waiver stands, counted from 1.
-        coverage_line: where ``coverage:`` stands; None if it is left out.
-        tree: the file's values with their places.
+        base: the folder that its relative paths start from; None for a policy that is not a file.
+        rule_lines, waiver_lines: line of each rule and waiver, from 1.
+        coverage_line: line of ``coverage:``; None if it is left out.
+        tree: the file's values with their positions.
     """
 
     policy: Policy
@@ -52,7 +52,7 @@ class LoadedPolicy:
 
     @property
     def facts(self) -> PolicyFacts:
-        """What results.json says of it."""
+        """The record of the policy in results.json."""
         approvals = self.policy.approvals
         return PolicyFacts(
             name=self.policy.name,
@@ -74,18 +74,18 @@ def load_policy(path: Path) -> LoadedPolicy:
 
 
 def read_policy(data: bytes, source: str = POLICY_FILE, base: Path | None = None) -> LoadedPolicy:
-    """A policy from the bytes of its file; ``source`` is what messages call it.
+    """Parse and check a policy; ``source`` is its name in messages.
 
     Raises:
-        SpecError: it is wrong.
+        SpecError: it is invalid; one line a mistake.
     """
     tree, problems = yaml_tree.parse(data, source)
     if not isinstance(tree, Mapping):
-        raise yaml_tree.fail([*problems, Problem(tree.mark, "expected a mapping of keys such as name, rules")])
+        raise yaml_tree.spec_error([*problems, Problem(tree.mark, "expected a mapping of keys such as name, rules")])
     policy = validated(tree, Policy, problems)
-    wrong = [Problem(located(tree, place), message) for place, message in _contradictions(policy)]
+    wrong = [Problem(mark_of(tree, path), message) for path, message in _contradictions(policy)]
     if wrong:
-        raise yaml_tree.fail(wrong)
+        raise yaml_tree.spec_error(wrong)
     coverage = tree.keys.get("coverage")
     return LoadedPolicy(
         policy,
@@ -103,7 +103,7 @@ def _lines(tree: Tree) -> tuple[int, ...]:
 
 
 def _contradictions(policy: Policy) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong between parts of the policy: (place, message)."""
+    """Contradictions between parts of the policy: (path in the file, message)."""
     rules: dict[str, int] = {}
     for number, rule in enumerate(policy.rules):
         if rule.id in rules:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from corpus_audit.schemas.spec.local_paths import PathText
 
 
-class _Part(BaseModel):
+class _SamplingModel(BaseModel):
     """Base of every part, as strict as the rest of the spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -21,10 +21,10 @@ class _Part(BaseModel):
 Tokens = Annotated[float, Field(ge=1.0, le=1e18, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=60)]
 
-_NAME = Field(default=None, description="What tables call the strategy; made from its parameters by default.")
+_NAME = Field(default=None, description="Name of the strategy in tables; made from its parameters by default.")
 
 
-class TemperatureParameters(_Part):
+class TemperatureParameters(_SamplingModel):
     """Shares proportional to (unique tokens)^alpha."""
 
     alpha: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
@@ -32,13 +32,13 @@ class TemperatureParameters(_Part):
     )
 
 
-class UnimaxParameters(_Part):
+class UnimaxParameters(_SamplingModel):
     """As even as possible without drawing a domain more than ``epoch_cap`` times."""
 
     epoch_cap: Annotated[float, Field(gt=0.0, le=1e6)] = Field(description="Most passes over a domain's unique text.")
 
 
-class DsirParameters(_Part):
+class DsirParameters(_SamplingModel):
     """Documents that look like a target's are drawn more often (importance resampling on hashed n-grams)."""
 
     target: PathText = Field(description="A finished run directory of the corpus to resemble, relative to this file.")
@@ -47,21 +47,21 @@ class DsirParameters(_Part):
     )
 
 
-class TemperatureStrategy(_Part):
+class TemperatureStrategy(_SamplingModel):
     """Temperature sampling."""
 
     temperature: TemperatureParameters
     name: Name | None = _NAME
 
 
-class UnimaxStrategy(_Part):
+class UnimaxStrategy(_SamplingModel):
     """UniMax."""
 
     unimax: UnimaxParameters
     name: Name | None = _NAME
 
 
-class WeightsStrategy(_Part):
+class WeightsStrategy(_SamplingModel):
     """Explicit weights."""
 
     weights: Annotated[dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]], Field(min_length=1)] = Field(
@@ -79,7 +79,7 @@ class WeightsStrategy(_Part):
         return self
 
 
-class DsirStrategy(_Part):
+class DsirStrategy(_SamplingModel):
     """Data selection by importance resampling."""
 
     dsir: DsirParameters
@@ -90,10 +90,10 @@ _KINDS = ("temperature", "unimax", "weights", "dsir")
 
 
 def _form(value: object) -> str | None:
-    """Which form of a strategy a value has, so that mistakes are told of that form alone."""
+    """The form of a strategy that a value has, so that errors refer to this form only."""
     if isinstance(value, str):
         return "a word"
-    keys = value if isinstance(value, dict) else vars(value) if isinstance(value, _Part) else ()
+    keys = value if isinstance(value, dict) else vars(value) if isinstance(value, _SamplingModel) else ()
     return next((f"by {kind}" for kind in _KINDS if kind in keys), None)
 
 
@@ -111,7 +111,7 @@ Strategy = Annotated[
 
 
 def strategy_name(strategy: Strategy) -> str:
-    """What tables call a strategy: its own name, or one made from its parameters."""
+    """Name of a strategy in tables: its own, or one made from its parameters."""
     if isinstance(strategy, str):
         return strategy
     if strategy.name is not None:
@@ -125,7 +125,7 @@ def strategy_name(strategy: Strategy) -> str:
     return "dsir"
 
 
-class SamplerLogSpec(_Part):
+class SamplerLogSpec(_SamplingModel):
     """The log of a sampler: one row a drawn document (or piece of one), in Parquet or JSON lines."""
 
     path: PathText = Field(
@@ -144,8 +144,8 @@ class SamplerLogSpec(_Part):
     loss: str = Field(default="loss", description="Column of the loss, if there is one.")
 
 
-class SamplingSpec(_Part):
-    """What a sampler is meant to draw from the corpus, and what it did."""
+class SamplingSpec(_SamplingModel):
+    """The sampling strategies to compare, and the log of a sampler to audit."""
 
     budget: Tokens = Field(description="Training tokens.")
     parameters: Tokens | None = Field(default=None, description="Parameters of the model to train.")
@@ -156,7 +156,7 @@ class SamplingSpec(_Part):
     def _names_are_distinct_and_known(self) -> SamplingSpec:
         names = [strategy_name(strategy) for strategy in self.strategies]
         if not names:
-            raise ValueError("there is no strategy to look at")
+            raise ValueError("there is no strategy to compare")
         if len(set(names)) != len(names):
             raise ValueError("two strategies have the same name: give them a name each")
         if self.log is not None and self.log.strategy is not None and self.log.strategy not in names:

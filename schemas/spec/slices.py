@@ -32,7 +32,7 @@ def parts(slice_: str) -> Parts:
 
 
 class Pattern:
-    """A slice pattern, read once."""
+    """A parsed slice pattern."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -40,21 +40,21 @@ class Pattern:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it names one slice only."""
+        """Whether the pattern names exactly one slice."""
         return self.text != "*" and all(len(pieces) == 1 for _, pieces in self._parts)
 
     def matches(self, slice_: str) -> bool:
         """Whether the pattern names the slice."""
         if self.text == "*":
             return True
-        found = parts(slice_)
-        return len(found) == len(self._parts) and all(
-            key == wanted and _fits(value, pieces)
-            for (key, value), (wanted, pieces) in zip(found, self._parts, strict=True)
+        slice_parts = parts(slice_)
+        return len(slice_parts) == len(self._parts) and all(
+            key == pattern_key and _fits(value, pieces)
+            for (key, value), (pattern_key, pieces) in zip(slice_parts, self._parts, strict=True)
         )
 
     def among(self, slices: Iterable[str]) -> list[str]:
-        """The slices that it names, in their order."""
+        """The slices that the pattern names, in their order."""
         return [slice_ for slice_ in slices if self.matches(slice_)]
 
 
@@ -70,10 +70,10 @@ def _fits(value: str, pieces: list[str]) -> bool:
     first, *middle, last = pieces
     if not value.startswith(first) or not value.endswith(last) or len(first) + len(last) > len(value):
         return False
-    place, end = len(first), len(value) - len(last)
+    position, end = len(first), len(value) - len(last)
     for piece in middle:
-        place = value.find(piece, place, end)
-        if place < 0:
+        position = value.find(piece, position, end)
+        if position < 0:
             return False
-        place += len(piece)
+        position += len(piece)
     return True

@@ -1,4 +1,4 @@
-"""Arrow schemas of what an index says of its snapshot as a whole; an audit of the same snapshot takes them over."""
+"""Arrow schemas of the tables of an index about its whole snapshot; an audit of the same snapshot copies them."""
 
 from __future__ import annotations
 

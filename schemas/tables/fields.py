@@ -1,4 +1,4 @@
-"""How a column of a published table is declared: its type, what it says and its unit."""
+"""Declares a column of a published table: its type, its description and its unit."""
 
 from __future__ import annotations
 

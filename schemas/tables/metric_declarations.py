@@ -1,6 +1,6 @@
-"""How a metric is declared: its name, what it says, its unit, its slices and its bounds.
+"""Declarations of metrics: name, meaning, unit, slices and bounds.
 
-Every module that computes metrics holds a tuple ``DECLARATIONS`` of all that it can produce.
+Every module that computes metrics has a tuple ``DECLARATIONS`` of all that it can produce.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Slices = Literal[
     "rules",
     "copies",
 ]
-"""Of what a metric is computed: of everything, of every domain, and so on."""
+"""The slices that a metric is computed for: everything, every domain, and so on."""
 
 SLICE_EXAMPLES: dict[Slices, str] = {
     "all": "all",
@@ -34,7 +34,7 @@ SLICE_EXAMPLES: dict[Slices, str] = {
     "rules": "rule=<rule>",
     "copies": "copy=<kind of copy>,rule=<rule>",
 }
-"""How the slices look in the table of metrics, for people."""
+"""Examples of slices in the table of metrics, for people."""
 
 SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
     "all": (("all",),),
@@ -52,7 +52,7 @@ SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class MetricDeclaration:
-    """A metric: its name, what it says, its unit, for which slices it is computed, and its 95 % bounds.
+    """A metric: its name, its meaning, its unit, the slices that it is computed for, and its 95 % bounds.
 
     ``fact``: its bounds are its value, or null where a sample cannot bound it; ``interval``: it has bounds where the
     data allow them; ``none``: never.

@@ -1,7 +1,7 @@
-"""Holds a YAML tree against a pydantic model: unknown, missing and mistyped parts, each with its place.
+"""Checks a YAML tree against a pydantic model: unknown, missing and mistyped parts, each with its position.
 
-pydantic knows these mistakes too, but names union members instead of places and never the key that was meant. Values
-(bounds, validators) are left to pydantic; `value_problems` gives its complaints a place and plain words.
+pydantic detects these mistakes too, but names union members instead of positions, and does not suggest the nearest key.
+Values (bounds, validators) are left to pydantic; `value_problems` turns its errors into messages with positions.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _STRUCTURAL = ("missing", "extra_forbidden", "literal_error", "enum")
 
 
 def validated(tree: Mapping, model: type[M], problems: list[Problem]) -> M:
-    """The tree as a model.
+    """Validate a tree as a pydantic model.
 
     Args:
-        tree: what the file says.
-        model: what it may say.
-        problems: mistakes that are known already.
+        tree: content of the file.
+        model: the model that describes valid content.
+        problems: mistakes that were found before.
 
     Raises:
         SpecError: there are mistakes; one line each.
     """
     problems = [*problems, *structure_problems(tree, model)]
     try:
-        found = model.model_validate_json(json.dumps(yaml_tree.plain(tree)))
+        loaded = model.model_validate_json(json.dumps(yaml_tree.plain(tree)))
     except ValidationError as error:
-        raise yaml_tree.fail([*problems, *value_problems(tree, error, problems)]) from None
+        raise yaml_tree.spec_error([*problems, *value_problems(tree, error, problems)]) from None
     if problems:
-        raise yaml_tree.fail(problems)
-    return found
+        raise yaml_tree.spec_error(problems)
+    return loaded
 
 
-def located(tree: Tree, place: tuple[int | str, ...]) -> Mark:
-    """The mark of the value at a place, given as keys and indices."""
-    return _locate(tree, place)[1]
+def mark_of(tree: Tree, path: tuple[int | str, ...]) -> Mark:
+    """The mark of the value at a path of keys and indices."""
+    return _locate(tree, path)[1]
 
 
 def schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
@@ -70,17 +70,17 @@ def structure_problems(tree: Tree, model: type[BaseModel]) -> list[Problem]:
 
 
 def value_problems(tree: Tree, error: ValidationError, known: list[Problem]) -> list[Problem]:
-    """What pydantic found, at its place in the tree, less what is in ``known`` already."""
-    found = []
+    """The errors of pydantic with their positions in the tree, without those that ``known`` covers."""
+    problems = []
     for details in error.errors(include_url=False):
         if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
             continue  # entries that are wrong are not counted, and they are reported themselves
-        around, place = _locate(tree, details["loc"])
+        around, mark = _locate(tree, details["loc"])
         structural = details["type"] in _STRUCTURAL or details["type"].endswith("_type")
         if known and (structural or any(problem.mark in around for problem in known)):
             continue
-        found.append(Problem(place, _words(details)))
-    return found
+        problems.append(Problem(mark, _words(details)))
+    return problems
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -129,8 +129,8 @@ def _check_model(tree: Mapping, models: list[type[BaseModel]]) -> Iterator[Probl
     if len(models) > 1 and (len(fitting) != 1 or not tree.items):
         if not unknown:
             keys = ", ".join(repr(name) for name in valid)
-            what = f"not {' and '.join(repr(key) for key in tree.items)} together" if tree.items else "found none"
-            yield Problem(tree.mark, f"expected exactly one of the keys {keys}; {what}")
+            given = f"not {' and '.join(repr(key) for key in tree.items)} together" if tree.items else "found none"
+            yield Problem(tree.mark, f"expected exactly one of the keys {keys}; {given}")
         return
     model = fitting[0] if fitting else models[0]
     for name, field in model.model_fields.items():
@@ -163,17 +163,17 @@ def _accepts(value: str | int | float | bool | None, member: Any) -> bool:
 
 
 def _choices(members: list[Any]) -> list[Any]:
-    found: list[Any] = []
+    choices: list[Any] = []
     for member in members:
         if get_origin(member) is Literal:
-            found += get_args(member)
+            choices += get_args(member)
         elif isinstance(member, type) and issubclass(member, Enum):
-            found += [choice.value for choice in member]
-    return found
+            choices += [choice.value for choice in member]
+    return choices
 
 
 def _describe(members: list[Any]) -> str:
-    """What a value may be, in words."""
+    """The allowed values as a phrase."""
     choices = _choices(members)
     listed = ", ".join(repr(choice) for choice in choices)
     words = [f"one of {listed}" if len(choices) > 1 else listed] if choices else []
@@ -191,7 +191,7 @@ def _describe(members: list[Any]) -> str:
     return " or ".join(words)
 
 
-def _found(tree: Tree) -> str:
+def _describe_value(tree: Tree) -> str:
     if isinstance(tree, Mapping):
         return "a mapping"
     if isinstance(tree, Sequence):
@@ -210,7 +210,7 @@ def _shortened(text: str) -> str:
 
 
 def _wrong_type(tree: Tree, members: list[Any]) -> Problem:
-    message = f"expected {_describe(members)}, found {_found(tree)}"
+    message = f"expected {_describe(members)}, found {_describe_value(tree)}"
     if isinstance(tree, Scalar):
         choices = [choice for choice in _choices(members) if isinstance(choice, str)]
         if isinstance(tree.value, str) and (near := get_close_matches(tree.value, choices, 1)):
@@ -223,11 +223,11 @@ def _wrong_type(tree: Tree, members: list[Any]) -> Problem:
 
 
 def _locate(tree: Tree, loc: tuple[int | str, ...]) -> tuple[list[Mark], Mark]:
-    """The marks of the values on the way to a pydantic location, and the place to report.
+    """The marks of the values along a pydantic location, and the mark to report.
 
-    Parts of the location that are no key and no index here name a union's member and are passed over.
+    Parts of the location that are neither a key nor an index of the tree name a union's member and are skipped.
     """
-    around, place = [tree.mark], tree.mark
+    around, mark = [tree.mark], tree.mark
     for part in loc:
         if isinstance(tree, Mapping) and isinstance(part, str) and part in tree.items:
             around.append(tree.keys[part])
@@ -237,12 +237,12 @@ def _locate(tree: Tree, loc: tuple[int | str, ...]) -> tuple[list[Mark], Mark]:
         else:
             continue
         around.append(tree.mark)
-        place = tree.mark
-    return around, place
+        mark = tree.mark
+    return around, mark
 
 
 def _words(details: Any) -> str:
-    """A pydantic error in plain words."""
+    """A pydantic error as a plain message."""
     context = details.get("ctx", {})
     bounds = {
         "greater_than": ("above", "gt"),
@@ -256,7 +256,7 @@ def _words(details: Any) -> str:
     if details["type"] == "value_error":
         return str(context["error"])
     if details["type"] == "too_short":
-        return f"needs at least {context['min_length']} entry"
+        return f"needs at least {context['min_length']} {'entry' if context['min_length'] == 1 else 'entries'}"
     if details["type"] in ("string_too_short", "string_too_long"):
         bound = "at least" if "min_length" in context else "at most"
         length = context.get("min_length", context.get("max_length"))

@@ -1,7 +1,7 @@
-"""YAML 1.2 text as a tree of plain values that know where they stand: the ground of error messages with positions.
+"""Parses YAML 1.2 text into a tree of plain values with positions, for error messages with line and column.
 
 Only the core schema's tags are known (https://yaml.org/spec/1.2.2/#103-core-schema): no dates, no sexagesimals, no
-merge keys, no objects. Mistakes are collected, not raised one by one, except for those after which nothing can be read.
+merge keys, no objects. Mistakes are collected, and raised at once only if nothing can be read after them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ruamel.yaml.reader import ReaderError
 from corpus_audit.schemas.errors import SpecError
 
 MAX_BYTES = 2**20
-"""A larger file is refused: a spec is written by people."""
+"""Bytes; a larger file is rejected: a spec is written by people."""
 
 MAX_NODES = 200_000
-"""More values than this, aliases resolved, are refused (the billion-laughs attack)."""
+"""Most values, aliases resolved; bounds the billion-laughs attack."""
 
 MAX_ALIASES = 1_000
 MAX_DEPTH = 40
@@ -34,7 +34,7 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """Where a value stands; ``line`` and ``column`` count from 1, in characters. ``rank`` sorts sources."""
+    """Position of a value; ``line`` and ``column`` count from 1, in characters. ``rank`` sorts sources."""
 
     rank: int
     line: int
@@ -47,7 +47,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake and its place."""
+    """A mistake and its position."""
 
     mark: Mark
     message: str
@@ -58,7 +58,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Mapping:
-    """A mapping: every key's value and the place of every key."""
+    """A mapping: the value and the position of every key."""
 
     mark: Mark
     items: dict[str, Tree]
@@ -75,7 +75,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value; ``unusable`` ones were reported already and are not judged again."""
+    """A single value; an ``unusable`` one has been reported already and is not checked again."""
 
     mark: Mark
     value: str | int | float | bool | None
@@ -97,7 +97,7 @@ def plain(tree: Tree) -> Plain:
 
 
 def yaml_scalar(value: str) -> str:
-    """A text as YAML: plain where nobody could misread it, else in double quotes."""
+    """A text as a YAML scalar: plain if it is unambiguous, otherwise in double quotes."""
     plain = re.fullmatch(r"(?:\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*", value)
     if plain and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n"):
         return value
@@ -110,17 +110,17 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
-def fail(problems: Iterable[Problem]) -> SpecError:
-    """The error for these mistakes: one line each, in the order of the file, each said once."""
+def spec_error(problems: Iterable[Problem]) -> SpecError:
+    """The error for these mistakes: one line each, in the order of the file, without repetitions."""
     return SpecError("\n".join(str(problem) for problem in sorted(set(problems))))
 
 
 def read_file(path: Path, missing: str) -> bytes:
-    """The bytes of a file, of one that is too large one byte more than `parse` reads.
+    """Read a file; of a file that is too large, one byte more than `parse` accepts.
 
     Args:
         path: the file.
-        missing: what to say if it is not there.
+        missing: the message if the file does not exist.
 
     Raises:
         SpecError: it cannot be read.
@@ -130,19 +130,19 @@ def read_file(path: Path, missing: str) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise fail([Problem(mark, missing)]) from None
+        raise spec_error([Problem(mark, missing)]) from None
     except IsADirectoryError:
-        raise fail([Problem(mark, "this is a folder; name the YAML file in it")]) from None
+        raise spec_error([Problem(mark, "this is a folder; name the YAML file in it")]) from None
     except OSError as error:
-        raise fail([Problem(mark, f"cannot be read: {error.strerror or error}")]) from None
+        raise spec_error([Problem(mark, f"cannot be read: {error.strerror or error}")]) from None
 
 
 def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:
-    """Read one YAML document.
+    """Parse one YAML document.
 
     Args:
         data: the bytes of the file, UTF-8.
-        source: what messages call the file.
+        source: name of the file in messages.
 
     Returns:
         The tree, and the mistakes after which it could still be read (duplicate keys, NaN, unknown tags).
@@ -151,7 +151,7 @@ def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:
         SpecError: it is not UTF-8, not YAML, empty, too large or too deep.
     """
     if len(data) > MAX_BYTES:
-        raise fail([Problem(Mark(0, 1, 1, source), f"{len(data):,} bytes; at most {MAX_BYTES:,} are read")])
+        raise spec_error([Problem(Mark(0, 1, 1, source), f"{len(data):,} bytes; at most {MAX_BYTES:,} are read")])
     text = _decode(data, source)
     _refuse_other_versions(text, source)
     try:
@@ -159,7 +159,7 @@ def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:
             warnings.simplefilter("ignore", ReusedAnchorWarning)
             root = YAML(typ="safe", pure=True).compose(text)
         if root is None:
-            raise fail([Problem(Mark(0, 1, 1, source), "the file is empty")])
+            raise spec_error([Problem(Mark(0, 1, 1, source), "the file is empty")])
         builder = _Builder(source)
         return builder.build(root, ()), builder.problems
     except MarkedYAMLError as error:
@@ -167,11 +167,11 @@ def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:
     except ReaderError as error:
         code = ord(error.character) if isinstance(error.character, str) else error.character
         mark = _mark_at(text, error.position, source)
-        raise fail([Problem(mark, f"character U+{code:04X} is not allowed in YAML")]) from None
+        raise spec_error([Problem(mark, f"character U+{code:04X} is not allowed in YAML")]) from None
     except YAMLError as error:
-        raise fail([Problem(Mark(0, 1, 1, source), " ".join(str(error).split()))]) from None
+        raise spec_error([Problem(Mark(0, 1, 1, source), " ".join(str(error).split()))]) from None
     except RecursionError:
-        raise fail([Problem(Mark(0, 1, 1, source), "nested too deeply")]) from None
+        raise spec_error([Problem(Mark(0, 1, 1, source), "nested too deeply")]) from None
 
 
 def _mark_at(text: str, position: int, source: str) -> Mark:
@@ -186,21 +186,21 @@ def _decode(data: bytes, source: str) -> str:
         before = data[: error.start].decode().removeprefix("\ufeff")
         mark = _mark_at(before, len(before), source)
         message = f"byte 0x{data[error.start]:02X} is not UTF-8: save the file as UTF-8"
-        raise fail([Problem(mark, message)]) from None
+        raise spec_error([Problem(mark, message)]) from None
 
 
 def _refuse_other_versions(text: str, source: str) -> None:
     """A ``%YAML 1.1`` line would change what ``yes`` and ``012`` mean."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith("%YAML") and line.split()[1:2] != ["1.2"]:
-            raise fail([Problem(Mark(0, number, 1, source), "only YAML 1.2 is read")])
+            raise spec_error([Problem(Mark(0, number, 1, source), "only YAML 1.2 is read")])
         if line.strip() and not line.startswith(("%", "#")):
             return
 
 
 def _syntax_error(error: MarkedYAMLError, text: str, source: str) -> SpecError:
-    where = error.problem_mark or error.context_mark
-    mark = Mark(0, where.line + 1, where.column + 1, source) if where else Mark(0, 1, 1, source)
+    error_mark = error.problem_mark or error.context_mark
+    mark = Mark(0, error_mark.line + 1, error_mark.column + 1, source) if error_mark else Mark(0, 1, 1, source)
     problem = (error.problem or error.context or "not YAML").strip()
     line = text.split("\n")[mark.line - 1] if mark.line <= text.count("\n") + 1 else ""
     if "'\\t'" in problem or line[: mark.column].strip(" ").startswith("\t"):
@@ -211,7 +211,7 @@ def _syntax_error(error: MarkedYAMLError, text: str, source: str) -> SpecError:
         problem += " (is the line indented as its neighbours are?)"
     elif error.context and error.problem and not error.context.startswith("expected"):
         problem += f" ({error.context})"
-    return fail([Problem(mark, f"not valid YAML: {problem}")])
+    return spec_error([Problem(mark, f"not valid YAML: {problem}")])
 
 
 class _Builder:
@@ -220,7 +220,7 @@ class _Builder:
     def __init__(self, source: str) -> None:
         self.source = source
         self.problems: list[Problem] = []
-        self._seen: set[int] = set()
+        self._node_ids: set[int] = set()
         self._nodes = 0
         self._aliases = 0
 
@@ -242,14 +242,14 @@ class _Builder:
 
     def _count(self, node: Node, mark: Mark, above: tuple[int, ...]) -> None:
         if id(node) in above:
-            raise fail([Problem(mark, "an alias inside the value it stands for")])
+            raise spec_error([Problem(mark, "an alias inside the value it stands for")])
         if len(above) >= MAX_DEPTH:
-            raise fail([Problem(mark, "nested too deeply")])
+            raise spec_error([Problem(mark, "nested too deeply")])
         self._nodes += 1
-        self._aliases += id(node) in self._seen
-        self._seen.add(id(node))
+        self._aliases += id(node) in self._node_ids
+        self._node_ids.add(id(node))
         if self._nodes > MAX_NODES or self._aliases > MAX_ALIASES:
-            raise fail([Problem(mark, f"too many values or aliases (at most {MAX_ALIASES:,} aliases)")])
+            raise spec_error([Problem(mark, f"too many values or aliases (at most {MAX_ALIASES:,} aliases)")])
 
     def _unusable(self, mark: Mark, message: str) -> Scalar:
         self.problems.append(Problem(mark, message))
@@ -275,7 +275,7 @@ class _Builder:
                 mapping.keys[key] = key_mark
                 value = self.build(value_node, above)
                 if isinstance(value_node, ScalarNode) and not value_node.value and not value_node.style:
-                    value = Scalar(key_mark, None)  # nothing is written: ruamel would point at the next line
+                    value = Scalar(key_mark, None)  # an empty value: ruamel's mark would point at the next line
                 mapping.items[key] = value
         return mapping
 

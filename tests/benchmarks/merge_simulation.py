@@ -76,14 +76,14 @@ def tokens_partial(number: int, shape: Shape) -> Partial:
         )
         columns, counts = {}, None
         for column, kind in spec.columns:
-            if kind is count_tables.Kind.CELL:
+            if kind is count_tables.ColumnKind.CELL:
                 columns[column] = cells
-            elif kind is count_tables.Kind.GROUPS:
+            elif kind is count_tables.ColumnKind.GROUPS:
                 columns[column] = np.uint64(1) << rng.integers(0, 64, len(cells)).astype(np.uint64)
                 counts = rng.integers(1, 100, len(cells))
-            elif kind in (count_tables.Kind.KEY, count_tables.Kind.TIE):
+            elif kind in (count_tables.ColumnKind.KEY, count_tables.ColumnKind.TIE):
                 columns[column] = np.sort(rng.integers(0, 2**63, len(cells)).astype(np.uint64))
-            elif kind is count_tables.Kind.BYTES:
+            elif kind is count_tables.ColumnKind.BYTES:
                 columns[column] = None
             else:
                 columns[column] = rng.integers(1, 100, len(cells))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
 import random
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,14 +17,13 @@ from corpus_audit.pipelines.reading.documents.batches import LETTERS_PER_REASON,
 from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
-from corpus_audit.schemas.run.snapshot import ShardPlan
 from corpus_audit.schemas.spec.audit import DocumentSpec, LimitsSpec
 from tests.pipelines.reading.shard_files import (
     SUFFIXES,
+    error_and_texts,
     json_lines,
     plan,
     read,
-    read_plan,
     shard_of,
     write,
     zstd,
@@ -69,17 +64,6 @@ COMPRESSED: dict[str, tuple[str, Callable[[Path], None]]] = {
 }
 
 
-def _outcome(path: Path, sha256: str | None = None, split_bytes: int = 10_000) -> tuple[str | None, list[str]]:
-    """The error that a shard ends with (from its plan or its reading), or None and the texts."""
-    planned = plan(path, split_bytes, sha256)
-    if planned.error is not None:
-        return planned.error, []
-    try:
-        return None, read_plan(planned).texts
-    except ShardError as error:
-        return str(error), []
-
-
 def _ends(name: str, data: bytes) -> set[int]:
     """Where a member or frame begins: a cut there leaves a whole file."""
     magic = b"\x1f\x8b\x08" if name.startswith("gz") else b"\x28\xb5\x2f\xfd"
@@ -97,19 +81,19 @@ def test_a_cut_is_never_silent(tmp_path: Path, name: str) -> None:
     path = tmp_path / file
     make(path)
     whole = path.read_bytes()
-    error, texts = _outcome(path)
+    error, texts = error_and_texts(path)
     assert error is None and texts == [row["text"] for row in ROWS]
     ends = _ends(name, whole) if name.startswith(("gz", "zst")) else set()
     cuts = {len(whole) * percent // 100 for percent in range(0, 100, 2)} | {1, 2, len(whole) - 8, len(whole) - 1}
     for cut in sorted(cuts - ends | {0}):
         path.write_bytes(whole[:cut])
-        error, _ = _outcome(path)
+        error, _ = error_and_texts(path)
         assert error is not None, f"{name} cut at {cut} of {len(whole)}"
     for cut in sorted(ends - {0}):
         path.write_bytes(whole[:cut])
-        error, _ = _outcome(path)
+        error, _ = error_and_texts(path)
         assert error is None  # a whole file, as far as its bytes can tell
-        error, _ = _outcome(path, hashlib.sha256(whole).hexdigest())
+        error, _ = error_and_texts(path, hashlib.sha256(whole).hexdigest())
         assert error is not None and "manifest" in error
 
 
@@ -120,7 +104,7 @@ def test_bytes_behind_the_end_are_never_silent(tmp_path: Path, name: str, garbag
     path = tmp_path / file
     make(path)
     path.write_bytes(path.read_bytes() + garbage)
-    assert _outcome(path)[0] is not None
+    assert error_and_texts(path)[0] is not None
 
 
 def test_a_cut_at_a_line_needs_a_manifest(tmp_path: Path) -> None:
@@ -128,8 +112,8 @@ def test_a_cut_at_a_line_needs_a_manifest(tmp_path: Path) -> None:
     whole = path.read_bytes()
     sha256 = hashlib.sha256(whole).hexdigest()
     path.write_bytes(b"".join(whole.splitlines(keepends=True)[:150]))
-    assert _outcome(path)[0] is None
-    error, _ = _outcome(path, sha256)
+    assert error_and_texts(path)[0] is None
+    error, _ = error_and_texts(path, sha256)
     assert error is not None and "manifest" in error and sha256 in error
     path.write_bytes(whole[:-7])
     found = read(path)
@@ -145,7 +129,7 @@ def test_single_bit_flips_under_a_manifest_are_never_silent(tmp_path: Path) -> N
         damaged = bytearray(whole)
         damaged[choose.randrange(len(whole))] ^= 1 << choose.randrange(8)
         path.write_bytes(damaged)
-        error, _ = _outcome(path, hashlib.sha256(whole).hexdigest())
+        error, _ = error_and_texts(path, hashlib.sha256(whole).hexdigest())
         assert error is not None and "manifest" in error
         path.write_bytes(whole)
 
@@ -160,7 +144,7 @@ def test_bit_flips_without_a_manifest_end_in_documents_or_in_a_shard_error(tmp_p
         damaged = bytearray(whole)
         damaged[choose.randrange(len(whole))] ^= 1 << choose.randrange(8)
         path.write_bytes(damaged)
-        errors += _outcome(path)[0] is not None
+        errors += error_and_texts(path)[0] is not None
     assert errors >= (10 if suffix == ".arrow" else 50)
 
 
@@ -329,155 +313,3 @@ def test_a_shard_that_changes_between_listing_and_planning(tmp_path: Path) -> No
     write(path, ROWS[:-1])
     error = plan_shard(shard, None, lambda count: None).error
     assert error is not None and "changed while it was read" in error
-
-
-def _bomb(path: Path, settings: ReadSettings = TEXT_ONLY) -> ShardPlan:
-    planned = plan(path)
-    assert planned.error is None, planned.error
-    with pytest.raises(ShardError, match="decompression bomb"):
-        for split in planned.splits:
-            for _ in read_split(planned.shard, split, settings, SplitTally()):
-                pass
-    return planned
-
-
-@pytest.mark.parametrize("sized", [False, True])
-def test_zstd_bomb(tmp_path: Path, sized: bool) -> None:
-    path = tmp_path / "a.jsonl.zst"
-    line = json_lines([{"text": "a" * 1_000_000}]) * 100
-    path.write_bytes(zstd_sized(line) if sized else zstd(line))
-    assert path.stat().st_size < 20_000
-    _bomb(path)
-
-
-@pytest.mark.slow
-def test_gzip_bomb(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b"\n" * 100_000_000))
-    _bomb(path)
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-def test_dictionary_bomb(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / ("a" + suffix)
-    indices = pa.array([0] * 500_000, pa.int32())
-    text = pa.DictionaryArray.from_arrays(indices, pa.array(["x" * 10_000]))
-    table = pa.table({"text": text})
-    if suffix == ".parquet":
-        pq.write_table(table, path, compression="zstd", store_schema=False)
-    else:
-        with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
-            sink.write_table(table)
-    assert path.stat().st_size < 20_000
-    _bomb(path)
-
-
-def test_a_compressed_arrow_bomb(tmp_path: Path) -> None:
-    path = tmp_path / "a.arrow"
-    table = pa.table({"text": ["x" * 1_000_000] * 100})
-    with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
-        sink.write_table(table)
-    assert path.stat().st_size < 200_000
-    _bomb(path)
-
-
-def test_what_expands_as_the_limit_allows_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl.zst"
-    path.write_bytes(zstd(json_lines([{"text": "a" * 1_000_000}]) * 100))
-    found = read(path, ReadSettings(DocumentSpec(), limits=LimitsSpec(expansion=1_000_000)))
-    assert len(found.texts) == 100
-
-
-_CHILD = """
-    import json, sys
-    from pathlib import Path
-    sys.path.insert(0, {root!r})
-    from corpus_audit.pipelines.reading.documents.batches import ReadSettings, SplitTally
-    from corpus_audit.pipelines.reading.files.errors import ShardError
-    from corpus_audit.pipelines.reading.formats.reader import read_split
-    from corpus_audit.schemas.spec.audit import DocumentSpec
-    from tests.pipelines.reading.shard_files import plan
-    planned = plan(Path({path!r}))
-    tally, error, documents = SplitTally(), planned.error, 0
-    try:
-        for split in planned.splits:
-            for batch in read_split(planned.shard, split, ReadSettings(DocumentSpec()), tally):
-                documents += len(batch)
-    except ShardError as problem:
-        error = str(problem)
-    # Not ru_maxrss: a process inherits that of the one that started it, which may hold whatever other tests left.
-    status = Path("/proc/self/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
-    letters = [[letter.reason, letter.bytes] for letter in tally.letters]
-    print(json.dumps([error, documents, letters, peak]))
-"""
-
-
-def _in_a_process(path: Path) -> tuple[str | None, int, list[list[object]], int]:
-    """Read a shard in its own process: the error, the documents, the dead letters and the peak RSS in bytes."""
-    root = str(Path(__file__).parents[2])
-    code = textwrap.dedent(_CHILD).format(root=root, path=str(path))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    error, documents, letters, peak = json.loads(done.stdout)
-    return error, documents, letters, peak
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [200 * 2**20, 2**30])
-def test_a_line_of_hundreds_of_megabytes(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "a.jsonl"
-    with path.open("wb") as file:
-        file.write(b'{"text": "before"}\n{"text": "')
-        for _ in range(size // 2**20):
-            file.write(b"x" * 2**20)
-        file.write(b'"}\n{"text": "after"}\n')
-    error, documents, letters, peak = _in_a_process(path)
-    assert (error, documents, letters) == (None, 2, [["too_large", size + 12]])
-    assert peak < 2 * 2**30
-
-
-@pytest.mark.slow
-def test_a_zstd_bomb_of_two_gibibytes_stays_small(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl.zst"
-    with path.open("wb") as file, pa.CompressedOutputStream(file, "zstd") as stream:
-        for _ in range(2048):
-            stream.write(bytes(2**20))
-    assert path.stat().st_size < 200_000
-    error, documents, _, peak = _in_a_process(path)
-    assert error is not None and "decompression bomb" in error
-    assert documents == 0 and peak < 2 * 2**30
-
-
-@pytest.mark.slow
-def test_a_parquet_bomb_of_five_gigabytes_stays_small(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    text = pa.DictionaryArray.from_arrays(pa.array([0] * 500_000, pa.int32()), pa.array(["x" * 10_000]))
-    pq.write_table(pa.table({"text": text}), path, compression="zstd", store_schema=False)
-    error, _, _, peak = _in_a_process(path)
-    assert error is not None and "decompression bomb" in error
-    assert peak < 2 * 2**30
-
-
-@pytest.mark.slow
-def test_a_parquet_bomb_behind_short_rows_stays_small(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    indices = pa.array([0] * 100_000 + [1] * 20_000, pa.int32())
-    text = pa.DictionaryArray.from_arrays(indices, pa.array(["short", "x" * 900_000]))
-    pq.write_table(pa.table({"text": text}), path, compression="zstd", store_schema=False)
-    error, documents, _, peak = _in_a_process(path)
-    assert error is not None and "decompression bomb" in error
-    assert documents >= 100_000 and peak < 2 * 2**30
-
-
-@pytest.mark.slow
-def test_a_parquet_footer_damaged_at_every_byte_never_ends_the_process(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", ROWS[:20], part=10)
-    whole = path.read_bytes()
-    footer = int.from_bytes(whole[-8:-4], "little") + 8
-    errors = 0
-    for position in range(len(whole) - footer, len(whole)):
-        damaged = bytearray(whole)
-        damaged[position] ^= 1 << position % 8
-        path.write_bytes(damaged)
-        errors += _outcome(path)[0] is not None
-    assert errors > footer // 4

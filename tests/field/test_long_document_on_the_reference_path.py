@@ -97,8 +97,10 @@ def test_a_batch_goes_to_the_reference_in_small_groups(tmp_path: Path, monkeypat
 
 def test_a_document_that_cannot_be_cut_is_refused_past_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLICE_CHARACTERS", 100)
-    monkeypatch.setattr(module, "WHOLE_CHARACTERS", 1000)
+    monkeypatch.setattr(module, "MAX_SLICE_CHARACTERS", 1000)
     tokenization = loaded(tmp_path, UNSAFE["no pre-tokenizer"], "reference")
     assert len(ids_of(tokenization, ["ab " * 300])[0])
-    with pytest.raises(NoVerdictError, match=r"content hash [0-9a-f]{32} has 1,200 characters .*document_bytes: 1000"):
+    with pytest.raises(
+        NoVerdictError, match=r"content hash [0-9a-f]{32} has 1,200 characters .*document_bytes to 1000"
+    ):
         ids_of(tokenization, ["short", "ab " * 400])

@@ -91,11 +91,11 @@ def test_the_run_counts_again_says_so_and_remembers(
     again = runs.run(spec)
     assert broken == []
     assert again.splits_read == 0
-    assert again.record["tokenizer"]["path_reason"].startswith("an earlier run saw another id: ")
+    assert again.record["tokenizer"]["path_reason"].startswith("the fast tokenizer gave other ids in an earlier run: ")
     assert again.integer_tables() == run.integer_tables()
 
     # Asked for by name, the fast path is refused; a later version of it is tried, and shares no key with this one.
-    with pytest.raises(UsageError, match="engine is fast, but an earlier run saw another id"):
+    with pytest.raises(UsageError, match="engine is fast, but the fast tokenizer gave other ids in an earlier run"):
         runs.run(audit(tmp_path, bpe, {"path": str(bpe), "engine": "fast"}))
     [memory] = (tmp_path / "runs" / ".store" / "tokenizers").glob("*.denied.json")
     memory.write_text(json.dumps(json.loads(memory.read_text()) | {"fast": "gigatoken 0.0.1"}))

@@ -35,7 +35,7 @@ LINES = {
     "prune folder": "select the runs to keep",
     "prune nothing --keep-last 1": "nothing is not a folder",
     "push audit.yaml": "names no object store",
-    "fetch folder out": "is no URL of an object store",
+    "fetch folder out": "is not the URL of an object store",
     "keys list": "there is no such file; 'corpus-audit keys new' begins one",
     "approve folder --key nothing --yes": "there is no such file",
     "verify folder": "holds no finished run",

@@ -32,7 +32,7 @@ def test_a_full_section(tmp_path):
         ("kk: 3", "unknown key 'kk'"),
         ("saes: [{name: a, path: x}, {name: a, path: y}]", "two sparse autoencoders have the same name"),
         ("saes: [{name: 'a b', path: x}]", "pattern"),
-        ("domains: [a, a]", "a domain is named twice"),
+        ("domains: [a, a]", "a domain is listed twice"),
     ],
 )
 def test_mistakes_have_places(tmp_path, line, message):

@@ -48,8 +48,8 @@ def test_what_parses_is_written_in_one_way(text):
 @given(UNITS)
 def test_an_address_is_a_pattern_that_names_only_itself(unit):
     widths = {unit.point: unit.index + 2, Point(Kind.MLP, 10_000): 10**7}
-    chosen = select([parse_pattern(str(unit))], widths)
-    assert list(chosen) == [unit.point] and chosen[unit.point].tolist() == [unit.index]
+    selected = select([parse_pattern(str(unit))], widths)
+    assert list(selected) == [unit.point] and selected[unit.point].tolist() == [unit.index]
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_what_is_no_pattern_is_refused(text):
 
 
 def test_patterns_select():
-    def chosen(*patterns):
-        found = select([parse_pattern(p) for p in patterns], WIDTHS)
-        return {str(point): indices.tolist() for point, indices in found.items()}
+    def selected(*patterns):
+        matched = select([parse_pattern(p) for p in patterns], WIDTHS)
+        return {str(point): indices.tolist() for point, indices in matched.items()}
 
-    assert chosen("mlp.*:*") == {f"mlp.{b}": list(range(6)) for b in range(3)}
-    assert chosen("mlp.1:2-4", "mlp.1:4-5") == {"mlp.1": [2, 3, 4, 5]}
-    assert chosen("sae.*:8", "resid.0:0") == {"resid.0": [0], "sae.a.b": [8]}
-    assert chosen("sae.a*:*") == {"sae.a.b": list(range(9))}
+    assert selected("mlp.*:*") == {f"mlp.{b}": list(range(6)) for b in range(3)}
+    assert selected("mlp.1:2-4", "mlp.1:4-5") == {"mlp.1": [2, 3, 4, 5]}
+    assert selected("sae.*:8", "resid.0:0") == {"resid.0": [0], "sae.a.b": [8]}
+    assert selected("sae.a*:*") == {"sae.a.b": list(range(9))}
 
 
 @pytest.mark.parametrize("pattern", ["mlp.3:*", "head.*:*", "sae.c:1", "mlp.*:6", "logit:*"])

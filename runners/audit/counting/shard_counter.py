@@ -20,7 +20,7 @@ from corpus_audit.pipelines.reading.snapshot.listing import common_folder, list_
 from corpus_audit.pipelines.storage.partials import PartialReader
 from corpus_audit.pipelines.tokens.file import remember_mismatch
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
-from corpus_audit.pipelines.tokens.verification import NEEDED, lowest_for
+from corpus_audit.pipelines.tokens.verification import NEEDED, documents_per_split
 from corpus_audit.runners.audit.counting.shard_loss import refuse_shards_without_documents
 from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.errors import TokenizerMismatchError
@@ -160,7 +160,7 @@ class ShardCounter:
             len(state.planned.sampled) for i, state in enumerate(states) if state.error is None and i not in readers
         )
         verified = sum(self._verified(states[i]) for i in readers if not states[i].planned.missing)
-        self.job = replace(self.job, verify_lowest=lowest_for(NEEDED - verified, len(tasks)))
+        self.job = replace(self.job, verify_lowest=documents_per_split(NEEDED - verified, len(tasks)))
         self.splits_read = len(tasks)
         self.splits_cached = selected - len(tasks) - repeated
         self._board.begin_stage(
@@ -222,7 +222,7 @@ class ShardCounter:
         """Verify more documents where there are too few: splits of very unequal sizes, or most shards were removed."""
         readers = {i: states[i] for i in self._readers(states)}
         needed = min(NEEDED, sum(state.coverage.documents for state in readers.values() if state.coverage))
-        lowest = lowest_for(needed, sum(len(state.planned.sampled) for state in readers.values()))
+        lowest = documents_per_split(needed, sum(len(state.planned.sampled) for state in readers.values()))
         done = False
         while sum(state.verified for state in readers.values()) < needed and not done:
             lowest = min(NEEDED, 2 * lowest)

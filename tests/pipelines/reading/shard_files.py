@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES, plan_shard
@@ -109,22 +110,22 @@ def read_plan(planned: ShardPlan, settings: ReadSettings = SETTINGS) -> Document
     """Read all splits of a plan."""
     assert planned.error is None, planned.error
     check_unchanged(planned.shard)
-    found = Documents()
+    result = Documents()
     for split in planned.splits:
         tally = SplitTally()
         for batch in read_split(planned.shard, split, settings, tally):
             assert len(batch.rows) == len(batch.text) > 0
             batch.text.validate(full=True)
             assert not batch.text.null_count
-            found.batches.append(batch)
-            found.texts += batch.text.to_pylist()
-            found.ids += [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
-            found.domains += batch.facets[PRIMARY].to_pylist()
-            found.rows += [(split.index, int(row)) for row in batch.rows]
+            result.batches.append(batch)
+            result.texts += batch.text.to_pylist()
+            result.ids += [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
+            result.domains += batch.facets[PRIMARY].to_pylist()
+            result.rows += [(split.index, int(row)) for row in batch.rows]
         assert tally.conserved
-        found.tallies.append(tally)
-    assert sum(tally.documents for tally in found.tallies) == len(found.texts)
-    return found
+        result.tallies.append(tally)
+    assert sum(tally.documents for tally in result.tallies) == len(result.texts)
+    return result
 
 
 def _sum(counters: Sequence[dict[str, int]]) -> dict[str, int]:
@@ -133,3 +134,14 @@ def _sum(counters: Sequence[dict[str, int]]) -> dict[str, int]:
         for key, count in counter.items():
             total[key] = total.get(key, 0) + count
     return total
+
+
+def error_and_texts(path: Path, sha256: str | None = None, split_bytes: int = 10_000) -> tuple[str | None, list[str]]:
+    """The error that a shard ends with (from its plan or its reading), or None and the texts."""
+    planned = plan(path, split_bytes, sha256)
+    if planned.error is not None:
+        return planned.error, []
+    try:
+        return None, read_plan(planned).texts
+    except ShardError as error:
+        return str(error), []

@@ -69,13 +69,13 @@ def test_every_format_gives_the_same_fields(tmp_path: Path, name: str) -> None:
         },
         cluster={"url_host": "url"},
     )
-    found = read(path, ReadSettings(spec))
-    assert found.texts == ["one", "two", "three"]
-    assert found.ids == ["7", None, "9"]
-    assert found.dead == {"missing_text": 1}
+    result = read(path, ReadSettings(spec))
+    assert result.texts == ["one", "two", "three"]
+    assert result.ids == ["7", None, "9"]
+    assert result.dead == {"missing_text": 1}
     facets = {
-        facet: [value for batch in found.batches for value in batch.facets[facet].to_pylist()]
-        for facet in found.batches[0].facets
+        facet: [value for batch in result.batches for value in batch.facets[facet].to_pylist()]
+        for facet in result.batches[0].facets
     }
     assert facets == {
         "domain": ["a.example", "b.example", "(none)"],
@@ -86,7 +86,7 @@ def test_every_format_gives_the_same_fields(tmp_path: Path, name: str) -> None:
         "kind": ["web", "web", "web"],
     }
     assert next(iter(facets)) == "domain"
-    for batch in found.batches:
+    for batch in result.batches:
         for facet in batch.facets.values():
             assert facet.type == pa.dictionary(pa.int32(), pa.string()) and not facet.null_count
             assert len(set(facet.dictionary.to_pylist())) == len(facet.dictionary)
@@ -128,10 +128,10 @@ def test_text_in_any_layout(tmp_path: Path, suffix: str, kind: str) -> None:
     else:
         with pa.ipc.new_file(path, table.schema) as sink:
             sink.write_table(table)
-    found = read(path, ReadSettings(_spec(domain="domain")))
-    assert found.texts == ["first", "", "ä€", "first"]
-    assert found.domains == ["first", "(none)", "ä€", "first"]
-    assert found.dead == {"missing_text": 1}
+    result = read(path, ReadSettings(_spec(domain="domain")))
+    assert result.texts == ["first", "", "ä€", "first"]
+    assert result.domains == ["first", "(none)", "ä€", "first"]
+    assert result.dead == {"missing_text": 1}
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
@@ -143,8 +143,8 @@ def test_columns_that_are_missing_or_of_another_type(tmp_path: Path, suffix: str
         (_spec(text="meta.text"), r"has no column 'meta\.text'"),
         (_spec(text="n"), "'n' has the type int64, not text"),
         (_spec(text="meta"), "'meta' has the type struct"),
-        (_spec(text="content", domain="tags"), "'tags' holds list"),
-        (_spec(text="content", id="meta.source"), "'meta.source' holds struct"),
+        (_spec(text="content", domain="tags"), "'tags' has the type list"),
+        (_spec(text="content", id="meta.source"), "'meta.source' has the type struct"),
         (_spec(text="content", domain={"url_host": "url"}), "no column 'url'"),
     ]:
         planned = plan(path)
@@ -163,8 +163,8 @@ def test_columns_that_are_missing_or_of_another_type(tmp_path: Path, suffix: str
 
 def test_json_labels_of_any_type_become_text_and_cost_no_document(tmp_path: Path) -> None:
     rows = [{"text": "a", "d": ["x"]}, {"text": "b", "d": {"x": 1}}, {"text": "c", "d": "fine"}, {"text": "d"}]
-    found = read(_write(tmp_path / "a.jsonl", rows), ReadSettings(_spec(domain="d")))
-    assert (found.texts, found.domains, found.dead) == (
+    result = read(_write(tmp_path / "a.jsonl", rows), ReadSettings(_spec(domain="d")))
+    assert (result.texts, result.domains, result.dead) == (
         ["a", "b", "c", "d"],
         ['["x"]', '{"x":1}', "fine", "(none)"],
         {},
@@ -231,6 +231,6 @@ def test_columns_without_a_value(tmp_path: Path, suffix: str, type_: pa.DataType
         else:
             with pa.ipc.new_stream(path, table.schema) as sink:
                 sink.write_table(table)
-        found = read(path, ReadSettings(spec))
-        assert (found.texts, found.domains, found.ids) == (texts, ["(none)"] * rows, [None] * rows)
+        result = read(path, ReadSettings(spec))
+        assert (result.texts, result.domains, result.ids) == (texts, ["(none)"] * rows, [None] * rows)
         assert read(path, ReadSettings(_spec(text="d"))).dead == ({"missing_text": 3} if rows else {})

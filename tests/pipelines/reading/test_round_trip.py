@@ -29,14 +29,14 @@ ROWS = st.lists(
 def test_documents_read_back(rows: list[dict[str, str | None]], suffix: str, part: int, split_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder, "shard" + suffix), rows, part)
-        found = read(path, split_bytes=split_bytes)
-        assert found.texts == [row["text"] for row in rows]
-        assert found.ids == [row["id"] for row in rows]
-        assert found.domains == [row["domain"] or NO_VALUE for row in rows]
-        assert found.dead == {} and found.filtered == {}
-        assert sum(tally.rows for tally in found.tallies) == len(rows)
-        for index, tally in enumerate(found.tallies):
-            assert [row for split, row in found.rows if split == index] == list(range(tally.rows))
+        result = read(path, split_bytes=split_bytes)
+        assert result.texts == [row["text"] for row in rows]
+        assert result.ids == [row["id"] for row in rows]
+        assert result.domains == [row["domain"] or NO_VALUE for row in rows]
+        assert result.dead == {} and result.filtered == {}
+        assert sum(tally.rows for tally in result.tallies) == len(rows)
+        for index, tally in enumerate(result.tallies):
+            assert [row for split, row in result.rows if split == index] == list(range(tally.rows))
 
 
 @settings(max_examples=200, deadline=None)
@@ -51,17 +51,17 @@ def test_every_line_belongs_to_one_part(
     lines: list[bytes], end: bytes, cuts: list[int], chunk: int, limit: int
 ) -> None:
     data = b"\n".join(lines) + end
-    whole = data.split(b"\n")[: -1 if data.endswith(b"\n") else None] if data else []
+    expected_lines = data.split(b"\n")[: -1 if data.endswith(b"\n") else None] if data else []
     bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    found: list[bytes | LongLine] = []
+    lines: list[bytes | LongLine] = []
     for start, stop in pairwise(bounds):
         part, rest = data[start:stop], data[stop:]
         pieces = [part[i : i + chunk] for i in range(0, len(part), chunk)]
         following = [rest[i : i + chunk] for i in range(0, len(rest), chunk)]
         for some in read_lines(pieces, following, start > 0, limit):
-            found += some
-    assert [line.size if isinstance(line, LongLine) else line for line in found] == [
-        len(line.removesuffix(b"\r")) if len(line.removesuffix(b"\r")) > limit else line for line in whole
+            lines += some
+    assert [line.size if isinstance(line, LongLine) else line for line in lines] == [
+        len(line.removesuffix(b"\r")) if len(line.removesuffix(b"\r")) > limit else line for line in expected_lines
     ]
 
 
@@ -74,10 +74,10 @@ def test_jsonl_splits_are_line_aligned_by_the_byte_that_starts_a_line(tmp_path: 
         position += len(line)
     for split_bytes in range(1, 90):
         planned = plan(path, split_bytes)
-        found = read(path, split_bytes=split_bytes)
+        result = read(path, split_bytes=split_bytes)
         expected = [sum(split.start <= start < split.stop for start in starts) for split in planned.splits]
-        assert [tally.rows for tally in found.tallies] == expected
-        assert found.ids == [row["id"] for row in rows]
+        assert [tally.rows for tally in result.tallies] == expected
+        assert result.ids == [row["id"] for row in rows]
 
 
 def test_zstd_frames_may_end_inside_lines(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_batches_hold_a_few_megabytes(tmp_path: Path, suffix: str) -> None:
     rows = [{"text": f"{i:07d}" * 2000, "id": str(i), "domain": "a"} for i in range(1500)]
     rows[700]["text"] = "x" * 11_000_000
     path = write(tmp_path / ("a" + suffix), rows, part=5000)
-    found = read(path)
-    assert found.texts == [row["text"] for row in rows]
-    sizes = [sum(len(text) for text in batch.text.to_pylist()) for batch in found.batches]
+    result = read(path)
+    assert result.texts == [row["text"] for row in rows]
+    sizes = [sum(len(text) for text in batch.text.to_pylist()) for batch in result.batches]
     assert max(sizes) < 16_000_000
     assert sum(size > 1_500_000 for size in sizes) >= 4

@@ -13,29 +13,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.storage import count_tables, merging
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 
 SUMS = TableSpec(
     (
-        ("a", Kind.KEY),
-        ("domain", Kind.DOMAIN),
-        ("n", Kind.SUM),
-        ("squared", Kind.SUM),
-        ("squared_high", Kind.WIDE_HIGH),
+        ("a", ColumnKind.KEY),
+        ("domain", ColumnKind.DOMAIN),
+        ("n", ColumnKind.SUM),
+        ("squared", ColumnKind.SUM),
+        ("squared_high", ColumnKind.WIDE_HIGH),
     )
 )
 FIRSTS = TableSpec(
     (
-        ("a", Kind.KEY),
-        ("high", Kind.TIE),
-        ("low", Kind.TIE),
-        ("domain", Kind.FIRST_DOMAIN),
-        ("n", Kind.FIRST),
-        ("text", Kind.BYTES),
+        ("a", ColumnKind.KEY),
+        ("high", ColumnKind.TIE),
+        ("low", ColumnKind.TIE),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("n", ColumnKind.FIRST),
+        ("text", ColumnKind.BYTES),
     )
 )
-GROUPED = TableSpec((("cell", Kind.CELL), ("groups", Kind.GROUPS)))
-KEPT = TableSpec((("domain", Kind.DOMAIN), ("a", Kind.KEY), ("n", Kind.SUM), ("text", Kind.BYTES)), keep_per_domain=2)
+GROUPED = TableSpec((("cell", ColumnKind.CELL), ("groups", ColumnKind.GROUPS)))
+KEPT = TableSpec(
+    (("domain", ColumnKind.DOMAIN), ("a", ColumnKind.KEY), ("n", ColumnKind.SUM), ("text", ColumnKind.BYTES)),
+    keep_per_domain=2,
+)
 
 KEYS = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
 Row = tuple[Any, ...]
@@ -66,9 +69,9 @@ def table(spec: TableSpec, rows: Sequence[Row]) -> CountTable:
     columns: dict[str, Any] = {}
     for at, (name, kind) in enumerate(spec.columns):
         values = [row[at] for row in rows]
-        if kind is Kind.BYTES:
+        if kind is ColumnKind.BYTES:
             columns[name] = pa.array(values, pa.large_binary())
-        elif kind is Kind.GROUPS:
+        elif kind is ColumnKind.GROUPS:
             columns[name] = np.array([sum(1 << group for group in value) for value in values], np.uint64)
         else:
             columns[name] = np.array(values, count_tables.dtype_of(kind))
@@ -93,15 +96,15 @@ def expected(spec: TableSpec, rows: Sequence[Row]) -> list[Row]:
     keys = len(spec.keys)
     merged: dict[Row, list[Any]] = {}
     for row in sorted(rows, key=lambda row: row[: len(spec.sort_columns)]):
-        held = merged.setdefault(row[:keys], [*row[:keys], *STARTS[spec]] if spec in STARTS else list(row))
+        total = merged.setdefault(row[:keys], [*row[:keys], *STARTS[spec]] if spec in STARTS else list(row))
         if spec is SUMS:
-            held[2] += row[2]
-            wide = held[3] + (held[4] << 32) + row[3] + (row[4] << 32)
-            held[3], held[4] = wide % 2**32, wide >> 32
+            total[2] += row[2]
+            wide = total[3] + (total[4] << 32) + row[3] + (row[4] << 32)
+            total[3], total[4] = wide % 2**32, wide >> 32
         elif spec is GROUPED:
-            held[1] = {g: held[1].get(g, 0) + row[1].get(g, 0) for g in sorted({*held[1], *row[1]})}
+            total[1] = {g: total[1].get(g, 0) + row[1].get(g, 0) for g in sorted({*total[1], *row[1]})}
         elif spec is KEPT:
-            held[2] = sum(other[2] for other in rows if other[:2] == row[:2])
+            total[2] = sum(other[2] for other in rows if other[:2] == row[:2])
     if spec is GROUPED:
         return [(cell, dict(sorted(groups.items()))) for cell, groups in map(tuple, merged.values())]
     out = [tuple(row) for row in merged.values()]
@@ -207,10 +210,10 @@ def test_cells_round_trip() -> None:
 @settings(max_examples=100, deadline=None)
 @given(cases(), st.sets(st.integers(0, 50), min_size=4, max_size=4))
 def test_increasing_positions_keep_order_and_content(
-    case: tuple[TableSpec, list[Row], list[int]], places: set[int]
+    case: tuple[TableSpec, list[Row], list[int]], positions: set[int]
 ) -> None:
     spec, rows, _ = case
-    positions = np.array(sorted(places), np.int64)
+    positions = np.array(sorted(positions), np.int64)
     merged = merging.merge([table(spec, rows)])
     moved = count_tables.remap_domains(merged, positions)
     assert rows_of(merging.merge([moved])) == rows_of(moved)

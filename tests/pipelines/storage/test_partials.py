@@ -13,15 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.storage import count_tables, merging, partials
-from corpus_audit.pipelines.storage.count_tables import CountTable, Kind, TableSpec
+from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader, PartialWriter, merge_partials, write_partial
 from corpus_audit.schemas.errors import StoreError
 
-COUNTS = TableSpec((("cell", Kind.CELL), ("n", Kind.SUM), ("groups", Kind.GROUPS)))
+COUNTS = TableSpec((("cell", ColumnKind.CELL), ("n", ColumnKind.SUM), ("groups", ColumnKind.GROUPS)))
 TEXTS = TableSpec(
-    (("key", Kind.KEY), ("tie", Kind.TIE), ("domain", Kind.FIRST_DOMAIN), ("n", Kind.FIRST), ("text", Kind.BYTES))
+    (
+        ("key", ColumnKind.KEY),
+        ("tie", ColumnKind.TIE),
+        ("domain", ColumnKind.FIRST_DOMAIN),
+        ("n", ColumnKind.FIRST),
+        ("text", ColumnKind.BYTES),
+    )
 )
-HOMES = TableSpec((("domain", Kind.DOMAIN), ("key", Kind.KEY), ("n", Kind.SUM)))
+HOMES = TableSpec((("domain", ColumnKind.DOMAIN), ("key", ColumnKind.KEY), ("n", ColumnKind.SUM)))
 SPECS = {"counts": COUNTS, "texts": TEXTS, "homes": HOMES}
 ALL_NAMES = ["a", "b", "ä", "\U0001f642", "(none)", ""]
 NAMES = st.lists(st.sampled_from(ALL_NAMES), unique=True, min_size=1, max_size=4)
@@ -31,8 +37,8 @@ NAMES = st.lists(st.sampled_from(ALL_NAMES), unique=True, min_size=1, max_size=4
 def partial_of(draw: st.DrawFn) -> Partial:
     """A partial with merged tables; what rows of one key hold follows from names and keys."""
     names = tuple(sorted(draw(NAMES), key=str.encode))
-    place = st.integers(0, len(names) - 1)
-    cells = draw(st.lists(st.tuples(place, st.integers(0, 5), st.integers(0, 2**40)), max_size=12))
+    domain = st.integers(0, len(names) - 1)
+    cells = draw(st.lists(st.tuples(domain, st.integers(0, 5), st.integers(0, 2**40)), max_size=12))
     masks = np.array([1 << token | 1 << 63 for _, token, _ in cells], np.uint64)
     counts = CountTable(
         COUNTS,
@@ -43,7 +49,7 @@ def partial_of(draw: st.DrawFn) -> Partial:
         },
         np.ones(int(np.bitwise_count(masks).sum()), np.int64),
     )
-    drawn = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), place), max_size=12))
+    drawn = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), domain), max_size=12))
     rows = [((key & ~7) + ALL_NAMES.index(names[d]), d) for key, d in drawn]
     texts = CountTable(
         TEXTS,

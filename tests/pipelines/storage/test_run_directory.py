@@ -120,16 +120,16 @@ def staged(output: Path, name: str, rows: int = 1) -> StagedRun:
 def test_publishing(tmp_path: Path) -> None:
     run = staged(tmp_path, "first")
     assert not (tmp_path / "first").exists()
-    place = run.publish()
-    assert place == tmp_path / "first"
+    folder = run.publish()
+    assert folder == tmp_path / "first"
     assert (tmp_path / LATEST).read_text() == "first\n"
-    published = RunDirectory(place)
+    published = RunDirectory(folder)
     assert sorted(published.facts.files) == ["tables/outcomes.parquet", "timings.json"]
     assert published.damaged() == []
     assert published.table("outcomes").to_pylist() == outcomes().to_pylist()
     staged(tmp_path, "second").publish()
     assert (tmp_path / LATEST).read_text() == "second\n"
-    assert RunDirectory(place).damaged() == []
+    assert RunDirectory(folder).damaged() == []
     clear_staging(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [LATEST, "first", "second"]
 
@@ -166,20 +166,20 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
 
 
 def test_every_flip_is_found(tmp_path: Path) -> None:
-    place = staged(tmp_path, "run").publish()
+    folder = staged(tmp_path, "run").publish()
     for name in ("tables/outcomes.parquet", "timings.json"):
-        raw = (place / name).read_bytes()
+        raw = (folder / name).read_bytes()
         for at in range(0, len(raw), max(1, len(raw) // 40)):
             flipped = bytearray(raw)
             flipped[at] ^= 8
-            (place / name).write_bytes(flipped)
-            assert RunDirectory(place).damaged() == [name]
-        (place / name).write_bytes(raw[:-1])
-        assert RunDirectory(place).damaged() == [name]
-        (place / name).unlink()
-        assert RunDirectory(place).damaged() == [name]
-        (place / name).write_bytes(raw)
-    assert RunDirectory(place).damaged() == []
+            (folder / name).write_bytes(flipped)
+            assert RunDirectory(folder).damaged() == [name]
+        (folder / name).write_bytes(raw[:-1])
+        assert RunDirectory(folder).damaged() == [name]
+        (folder / name).unlink()
+        assert RunDirectory(folder).damaged() == [name]
+        (folder / name).write_bytes(raw)
+    assert RunDirectory(folder).damaged() == []
 
 
 def test_what_is_no_run_directory(tmp_path: Path) -> None:

@@ -139,6 +139,6 @@ def test_every_token_is_probed_beside_letters() -> None:
 
 def test_representatives_are_of_every_kind_first() -> None:
     tokens = [{"content": f"<{n}>"} for n in range(100)] + [{"content": "word", "single_word": True}, {"content": "  "}]
-    chosen = representatives(tokens)
-    assert len(chosen) == REPRESENTATIVES
-    assert [token["content"] for token in chosen[:3]] == ["<0>", "word", "  "]
+    selected = representatives(tokens)
+    assert len(selected) == REPRESENTATIVES
+    assert [token["content"] for token in selected[:3]] == ["<0>", "word", "  "]

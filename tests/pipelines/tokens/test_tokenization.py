@@ -23,7 +23,7 @@ from corpus_audit.pipelines.tokens.tokenization import (
     TokenBatch,
     Tokenization,
     TokenizerFile,
-    _named,
+    _token_text,
     load_tokenizer,
     text_buffers,
 )
@@ -195,7 +195,7 @@ def fake_hub(path: Path | None) -> Any:
 
 def test_a_hub_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", fake_hub(None))
-    with pytest.raises(UsageError, match=r"no such repository \(no someone/some-model/tokenizer.json\); give the path"):
+    with pytest.raises(UsageError, match=r"cannot be reached \(no someone/some-model/tokenizer.json\); give the path"):
         load_tokenizer("someone/some-model", tmp_path, tmp_path / "used")
 
 
@@ -216,7 +216,7 @@ def test_a_hub_name(tmp_path: Path, bpe_file: TokenizerFile, monkeypatch: pytest
     ],
 )
 def test_a_token_that_is_no_character_is_shown_by_its_bytes(piece: str, shown: str) -> None:
-    assert _named(piece) == shown
+    assert _token_text(piece) == shown
 
 
 def test_the_byte_alphabet_is_that_of_the_reference() -> None:

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.tokens import verification
 from corpus_audit.pipelines.tokens.tokenization import REFERENCE, TokenBatch, Tokenization
-from corpus_audit.pipelines.tokens.verification import NEEDED, SLICE_BYTES, WHOLE_LOWEST, Verifier, lowest_for
+from corpus_audit.pipelines.tokens.verification import (
+    COMPARED_IN_FULL,
+    NEEDED,
+    SLICE_BYTES,
+    Verifier,
+    documents_per_split,
+)
 from corpus_audit.schemas.errors import NoVerdictError, TokenizerMismatchError
 
 Encode = Callable[[Tokenization, pa.LargeStringArray], TokenBatch]
@@ -60,18 +66,18 @@ def test_right_ids_pass(tokenization: Tokenization, lowest: int) -> None:
     assert verify(tokenization, TEXTS, lowest).documents == min(lowest, 200)
 
 
-@pytest.mark.parametrize("place", [0, 1, WHOLE_LOWEST - 1, 59])
+@pytest.mark.parametrize("rank", [0, 1, COMPARED_IN_FULL - 1, 59])
 @pytest.mark.parametrize("batches", [1, 5, 200])
 def test_a_wrong_id_among_the_lowest_hashes_stops_the_run(
-    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch, place: int, batches: int
+    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch, rank: int, batches: int
 ) -> None:
-    row = BY_HASH[place]
+    row = BY_HASH[rank]
     corrupt(monkeypatch, {TEXTS[row]}, at=1)
     with pytest.raises(TokenizerMismatchError, match=rf"data/part-7\.jsonl, row {row} of its split") as caught:
-        verify(tokenization, TEXTS, place + 1, batches)
+        verify(tokenization, TEXTS, rank + 1, batches)
     assert isinstance(caught.value, NoVerdictError)
     assert "by gigatoken" in str(caught.value)
-    assert verify(tokenization, TEXTS, place, batches).documents == place  # those below it are right
+    assert verify(tokenization, TEXTS, rank, batches).documents == rank  # those below it are right
 
 
 def test_a_missing_or_extra_id_stops_the_run(tokenization: Tokenization) -> None:
@@ -92,22 +98,22 @@ def long_texts(number: int) -> list[str]:
 def test_long_documents_that_are_not_the_very_lowest_are_checked_on_a_slice(
     tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    compared: list[str] = []
     reference = Tokenization.encode_reference
 
     def spy(self: Tokenization, texts: list[str]) -> TokenBatch:
-        seen.extend(texts)
+        compared.extend(texts)
         return reference(self, texts)
 
     monkeypatch.setattr(Tokenization, "encode_reference", spy)
     texts = long_texts(40)
     assert verify(tokenization, texts, 2**40).documents == 40
-    sizes = sorted(len(text.encode()) for text in seen)
-    assert len(seen) == 40
-    assert sizes[39 - WHOLE_LOWEST] <= SLICE_BYTES + 6
-    assert all(any(text in whole for whole in texts) for text in seen)
-    whole = {text for text in seen if text in texts}
-    assert whole == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:WHOLE_LOWEST]}
+    sizes = sorted(len(text.encode()) for text in compared)
+    assert len(compared) == 40
+    assert sizes[39 - COMPARED_IN_FULL] <= SLICE_BYTES + 6
+    assert all(any(text in in_full for in_full in texts) for text in compared)
+    in_full = {text for text in compared if text in texts}
+    assert in_full == {texts[n] for n in sorted(range(40), key=lambda n: high(texts[n]))[:COMPARED_IN_FULL]}
 
 
 def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +135,7 @@ def test_a_slice_with_a_wrong_id_stops_the_run(tokenization: Tokenization, monke
 
 
 def test_a_document_too_long_to_check_whole(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "WHOLE_BYTES", 9000)
+    monkeypatch.setattr(verification, "MAX_FULL_BYTES", 9000)
     verifier = verify(tokenization, ["é" * 5000, "short"], 2, batches=1)
     assert verifier.documents == 2
 
@@ -141,12 +147,12 @@ def test_what_is_compared_does_not_depend_on_batches(
 ) -> None:
     """The lowest hashes, copies of one text included."""
     texts = [TEXTS[n] for n in numbers]
-    seen: list[str] = []
+    compared: list[str] = []
     reference = Tokenization.encode_reference
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tokenization, "encode_reference", lambda self, t: (seen.extend(t), reference(self, t))[1])
+        patch.setattr(Tokenization, "encode_reference", lambda self, t: (compared.extend(t), reference(self, t))[1])
         assert verify(tokenization, texts, lowest, batches).documents == min(len(texts), lowest)
-    assert seen == sorted(texts, key=high)[:lowest]
+    assert compared == sorted(texts, key=high)[:lowest]
 
 
 def test_on_the_reference_path_every_document_counts(
@@ -164,7 +170,7 @@ def test_nothing_to_verify(tokenization: Tokenization) -> None:
 @pytest.mark.parametrize("splits", [0, 1, 3, 40, 5000])
 def test_splits_share_what_is_needed(splits: int) -> None:
     for lacking in (0, 1, 999, NEEDED):
-        lowest = lowest_for(lacking, splits)
-        assert lowest >= WHOLE_LOWEST
+        lowest = documents_per_split(lacking, splits)
+        assert lowest >= COMPARED_IN_FULL
         assert lowest * max(splits, 1) >= 1.2 * lacking
-        assert lowest <= max(WHOLE_LOWEST, 1.2 * lacking / max(splits, 1) + 1)
+        assert lowest <= max(COMPARED_IN_FULL, 1.2 * lacking / max(splits, 1) + 1)

@@ -89,12 +89,14 @@ def at(value: Any, path: Path) -> Any:
     return value
 
 
-WHOLE = run_json(**EVERYTHING)
+FULL = run_json(**EVERYTHING)
 RECORDS = [
     (),
-    *(path for path in keys(WHOLE) if isinstance(at(WHOLE, path), dict) and path[-1] not in (*BY_NAME, "spec")),
+    *(path for path in keys(FULL) if isinstance(at(FULL, path), dict) and path[-1] not in (*BY_NAME, "spec")),
 ]
-NAMED = [path for path in keys(WHOLE) if isinstance(path[-1], str) and path[-2:-1] not in [(name,) for name in BY_NAME]]
+KEY_PATHS = [
+    path for path in keys(FULL) if isinstance(path[-1], str) and path[-2:-1] not in [(name,) for name in BY_NAME]
+]
 
 
 def dotted(path: Path) -> str:
@@ -108,23 +110,23 @@ def refusal(value: dict[str, Any]) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("path", keys(WHOLE), ids=dotted)
+@pytest.mark.parametrize("path", keys(FULL), ids=dotted)
 def test_a_mistyped_value_is_refused_by_the_path_of_its_key(path: Path) -> None:
-    value = copy.deepcopy(WHOLE)
+    value = copy.deepcopy(FULL)
     at(value, path[:-1])[path[-1]] = [["wrong"]]  # no field is a list of lists
     assert refusal(value).startswith(f"run.json: {dotted(path)}")
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=dotted)
 def test_an_unknown_key_is_refused_by_its_path(path: Path) -> None:
-    value = copy.deepcopy(WHOLE)
+    value = copy.deepcopy(FULL)
     at(value, path)["x"] = 1
     assert refusal(value).startswith(f"run.json: {dotted((*path, 'x'))}: Extra inputs are not permitted")
 
 
-@pytest.mark.parametrize("path", NAMED, ids=dotted)
+@pytest.mark.parametrize("path", KEY_PATHS, ids=dotted)
 def test_a_key_that_is_missing_is_named_unless_earlier_versions_lack_it(path: Path) -> None:
-    value = copy.deepcopy(WHOLE)
+    value = copy.deepcopy(FULL)
     del at(value, path[:-1])[path[-1]]
     if path in ADDED_LATER:
         assert round_trip(value) == value
@@ -169,9 +171,9 @@ def test_a_folder_without_a_run_file_is_no_run(tmp_path) -> None:
 
 def test_a_rule_that_does_not_hold_makes_a_run_incomplete() -> None:
     run = run_record()
-    held = run.with_rule(IntegrityRule.of("contamination_self_check", True, "not all found", "all found"))
-    assert (held.complete, held.reasons, held.integrity[-1].detail) == (True, (), "all found")
-    broken = held.with_rule(IntegrityRule.of("other", False, "it is wrong", "it is right"))
+    extended = run.with_rule(IntegrityRule.of("contamination_self_check", True, "not all found", "all found"))
+    assert (extended.complete, extended.reasons, extended.integrity[-1].detail) == (True, (), "all found")
+    broken = extended.with_rule(IntegrityRule.of("other", False, "it is wrong", "it is right"))
     assert (broken.complete, broken.reasons, broken.integrity[-1].status) == (False, ("it is wrong",), "fail")
     assert run.complete and len(broken.integrity) == len(run.integrity) + 2
     listed = broken.with_files({"report.html": PublishedFile(sha256=digest("r"), bytes=1)})

@@ -73,8 +73,8 @@ BAD: dict[str, tuple[str, str]] = {
     "waiver approved by its owner": (GOOD.replace("bob", " ANN"), "11:3: waiver W: owner and approved_by are the same"),
     "waiver of 91 days": (GOOD.replace("2026-12-31", "2027-01-31"), "11:3: waiver W holds for 91 days; at most 90"),
     "waiver that ends before": (GOOD.replace("2026-12-31", "2026-11-01"), "11:3: waiver W expires on the day"),
-    "no such day": (GOOD.replace("2026-12-31", "2026-11-31"), "19:12: '2026-11-31' is not a day"),
-    "a day in another order": (GOOD.replace("2026-12-31", "31.12.2026"), "19:12: '31.12.2026' is not a day"),
+    "no such day": (GOOD.replace("2026-12-31", "2026-11-31"), "19:12: '2026-11-31' is not a date"),
+    "a day in another order": (GOOD.replace("2026-12-31", "31.12.2026"), "19:12: '31.12.2026' is not a date"),
     "waiver without a bound": (
         GOOD.replace("  holds_while: {maximum: 0.1}\n", ""), "11:3: missing key 'holds_while'",
     ),

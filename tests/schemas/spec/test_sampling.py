@@ -18,11 +18,11 @@ def spec(**given):
 
 
 def test_strategies_and_their_names():
-    found = spec(strategies=STRATEGIES, parameters=7e9)
-    names = [strategy_name(strategy) for strategy in found.strategies]
+    strategies = spec(strategies=STRATEGIES, parameters=7e9)
+    names = [strategy_name(strategy) for strategy in strategies.strategies]
     assert names == ["proportional", "temperature 0.3", "unimax 4", "weights by documents", "like wikipedia"]
-    assert found.budget == 3e11
-    assert SamplingSpec.model_validate(found.model_dump()) == found
+    assert strategies.budget == 3e11
+    assert SamplingSpec.model_validate(strategies.model_dump()) == strategies
     assert spec().strategies == ("proportional",)
 
 

@@ -81,23 +81,23 @@ def _write(folder: Path, rows: list[dict[str, Any]] = ROWS) -> list[Path]:
 def test_what_stays(tmp_path: Path, column: str, op: str, value: Any, stay: str) -> None:
     settings = ReadSettings(DocumentSpec(), (_clause(column, op, value),))
     for path in _write(tmp_path):
-        found = read(path, settings)
-        assert "".join(found.texts) == stay
-        assert found.filtered == {"clause": 5 - len(stay)}
+        result = read(path, settings)
+        assert "".join(result.texts) == stay
+        assert result.filtered == {"clause": 5 - len(stay)}
 
 
 def test_a_row_is_dropped_under_the_first_clause_that_fails(tmp_path: Path) -> None:
     clauses = (_clause("n", "<", 3, "small"), _clause("ok", "==", True, "ok"), _clause("s", "not_null", None, "s"))
     for path in _write(tmp_path):
-        found = read(path, ReadSettings(DocumentSpec(), clauses))
-        assert found.texts == ["0"] and found.filtered == {"small": 3, "ok": 1}
+        result = read(path, ReadSettings(DocumentSpec(), clauses))
+        assert result.texts == ["0"] and result.filtered == {"small": 3, "ok": 1}
 
 
 def test_the_filter_goes_before_the_checks_of_the_text(tmp_path: Path) -> None:
     rows = [{**row, "text": None} for row in ROWS]
     for path in _write(tmp_path, rows):
-        found = read(path, ReadSettings(DocumentSpec(), (_clause("n", "<", 3),)))
-        assert found.filtered == {"clause": 3} and found.dead == {"missing_text": 2} and not found.texts
+        result = read(path, ReadSettings(DocumentSpec(), (_clause("n", "<", 3),)))
+        assert result.filtered == {"clause": 3} and result.dead == {"missing_text": 2} and not result.texts
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_types_that_do_not_fit_are_errors(tmp_path: Path, column: str, op: str, 
 def test_a_json_value_of_another_type_is_a_dead_letter(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "n": 1}\n{"text": "b", "n": "1"}\n{"text": "c", "n": true}\n{"text": "d", "n": 2}\n')
-    found = read(path, ReadSettings(DocumentSpec(), (_clause("n", "<", 2),)))
-    assert (found.texts, found.filtered, found.dead) == (["a"], {"clause": 1}, {"wrong_type": 2})
+    result = read(path, ReadSettings(DocumentSpec(), (_clause("n", "<", 2),)))
+    assert (result.texts, result.filtered, result.dead) == (["a"], {"clause": 1}, {"wrong_type": 2})
 
 
 def test_patterns_are_linear_and_checked_at_load() -> None:

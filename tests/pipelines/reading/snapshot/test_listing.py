@@ -204,7 +204,7 @@ def test_manifest_and_files_must_agree(tmp_path: Path) -> None:
         ("0" * 64 + " a.jsonl\n", "line 1: expected"),
         ("0" * 64 + "  ../a.jsonl\n", "leaves the folder"),
         ("0" * 64 + "  /a.jsonl\n", "is absolute"),
-        ("0" * 64 + "  a.jsonl\n" + "1" * 64 + "  a.jsonl\n", "another digest"),
+        ("0" * 64 + "  a.jsonl\n" + "1" * 64 + "  a.jsonl\n", "different digests"),
     ]:
         (tmp_path / "SUMS").write_text(text)
         with pytest.raises(UsageError, match=problem):
