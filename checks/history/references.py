@@ -196,8 +196,9 @@ def _reference(
 def _band(spec: ReferenceSpec, values: Iterable[float]) -> Reference:
     known = list(values)
     if len(known) < spec.band_minimum:
-        reason = f"{len(known)} comparable runs before this one have the figure; the band needs {spec.band_minimum}."
-        return Reference(kind="band", compare=spec.compare, runs=len(known), reason=reason)
+        runs = "comparable run before this one has" if len(known) == 1 else "comparable runs before this one have"
+        reason = f"{len(known)} {runs} the figure; the band needs {spec.band_minimum}."
+        return Reference(kind="band", compare=spec.compare, runs=len(known), reason=reason, too_few_runs=True)
     median = statistics.median(known)
     spread = MAD_TO_DEVIATION * statistics.median(abs(value - median) for value in known)
     return Reference(

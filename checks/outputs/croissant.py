@@ -15,7 +15,7 @@ from corpus_audit.checks.outputs.markdown import verdict_line
 from corpus_audit.checks.report.page.findings import findings, limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.verdict.section import VERDICT, headline
-from corpus_audit.checks.text.numbers import grouped, percent
+from corpus_audit.checks.text.numbers import grouped, percent, plural
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 
@@ -95,8 +95,8 @@ def _governance(model: ReportModel, said: str) -> str:
     if view is None:
         return f"{verdict_line(model)}. No policy judged this snapshot."
     return (
-        f"{verdict_line(model)}. {headline(view)} {said} Policy SHA-256 {plain(view.policy_sha256)}; "
-        f"{grouped(view.approvals)} approvals are needed for a sign-off."
+        f"{verdict_line(model)}. {plain(headline(view))} {said} Policy SHA-256 {plain(view.policy_sha256)}; "
+        f"a sign-off needs {plural(view.approvals, 'approval')}."
     )
 
 

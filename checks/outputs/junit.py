@@ -1,7 +1,8 @@
 """JUnit XML: judgements as test cases, for job pages of Jenkins, GitLab and others.
 
-A suite for the integrity rules and one for the policy. What fails is a failure; what cannot be judged is an error; a
-waived failure is skipped, with the waiver in its message; a warning passes and says so on the case's output.
+A suite for the integrity rules and one for the policy. What fails is a failure; what was not measured is an error; a
+waived failure is skipped, with the waiver in its message; a warning passes and says so on the case's output. Too little
+data is an error, a warning or nothing, as the policy says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from corpus_audit.checks.outputs.escaping import plain
 from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.text.wording import bound_text, figure
-from corpus_audit.schemas.run.results import UNJUDGED, Judgement, Status
+from corpus_audit.schemas.run.results import Judgement, Status, Verdict
 
 
 def render_junit(evidence: Evidence) -> str:
@@ -38,7 +39,7 @@ def _suite(root: Element, name: str, judgements: Sequence[Judgement], evidence: 
         name=plain(name),
         tests=str(len(statuses)),
         failures=str(statuses.count(Status.FAIL)),
-        errors=str(sum(status in UNJUDGED for status in statuses)),
+        errors=str(sum(one.effect is Verdict.NONE for one in judgements)),
         skipped=str(statuses.count(Status.WAIVED)),
         time="0",
         id=plain(evidence.report.run),
@@ -55,11 +56,11 @@ def _case(suite: Element, judgement: Judgement) -> None:
     reason, told = plain(judgement.reason), "\n".join(details(judgement))
     if judgement.status is Status.FAIL:
         SubElement(case, "failure", message=reason, type="fail").text = told
-    elif judgement.status in UNJUDGED:
+    elif judgement.effect is Verdict.NONE:
         SubElement(case, "error", message=reason, type=judgement.status.value).text = told
     elif judgement.status is Status.WAIVED:
         SubElement(case, "skipped", message=plain(f"waived by {judgement.waiver}: {judgement.reason}"))
-    elif judgement.status is Status.WARN:
+    elif judgement.effect is Verdict.WARN:
         SubElement(case, "system-out").text = f"warning: {reason}\n{told}"
 
 

@@ -68,7 +68,7 @@ def _totals(model: ReportModel) -> str:
 
 def _verdict(view: VerdictView) -> Iterator[str]:
     yield ""
-    yield f"{headline(view)} Policy {code(view.policy)} {prose(f'{view.policy_version}, judged on {view.judged_on}')}."
+    yield f"{prose(headline(view))} Policy {code(view.policy)} {prose(f'{view.policy_version}, judged on {view.judged_on}')}."
     if view.open:
         yield ""
         yield "## What does not pass"
@@ -123,7 +123,7 @@ def _judgement(row: JudgementRow) -> tuple[str, ...]:
     allowed = "; ".join(
         f"{what} unless {bound}" for what, bound in (("warns", row.warns), ("fails", row.fails)) if bound
     )
-    observed = row.observed if row.judged in ("value", "interval") else f"{row.observed} ({row.judged})"
+    observed = f"{row.observed} ({row.judged} {row.bound})" if row.bound else row.observed
     why = " ".join(prose(text) for text in (row.reason, row.next_step) if text)
     if row.waiver:
         why += f" Waiver {code(row.waiver)}."

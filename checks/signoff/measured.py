@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 
 from corpus_audit.checks.policy.judge import recompute
+from corpus_audit.checks.policy.waivers import waived_figure
 from corpus_audit.checks.signoff.manifest import MANIFEST, merkle_root, signed_shards, total_bytes
 from corpus_audit.pipelines.sampling.plan import plan_of, strategies_of
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -15,8 +16,8 @@ from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreE
 from corpus_audit.schemas.run import signoff
 from corpus_audit.schemas.run.results import (
     POLICY_FILE,
+    FORMAT_1,
     RESULTS_FILE,
-    UNJUDGED,
     Judgement,
     Results,
     Status,
@@ -42,7 +43,7 @@ def signable_results(run: RunDirectory) -> Results:
     """
     results = run_results(run)
     if not run.facts.complete or results.verdict is Verdict.NONE:
-        reasons = [*run.facts.reasons, *(j.reason for j in results.judgements if j.status in UNJUDGED)]
+        reasons = [*run.facts.reasons, *(j.reason for j in results.judgements if j.effect is Verdict.NONE)]
         raise NoVerdictError(f"{run.folder.name} has no verdict and cannot be signed: {'; '.join(reasons[:3])}")
     if results.verdict is Verdict.FAIL:
         failed = [f"{j.rule} ({j.slice})" if j.slice else j.rule for j in results.judgements if j.status is Status.FAIL]
@@ -85,14 +86,26 @@ def check_verdict(run: RunDirectory, results: Results) -> None:
         raise VerificationError(
             Refusal.VERDICT, f"the verdict is {results.verdict}, but tables and policy give {again.verdict}"
         )
-    if again.judgements != results.judgements or again.waivers != results.waivers or again.policy != results.policy:
-        changed = [
-            ours.rule for ours, theirs in zip(results.judgements, again.judgements, strict=False) if ours != theirs
-        ]
+    ours, theirs = again.judgements, results.judgements
+    if results.schema_ == FORMAT_1:  # the sentences of earlier releases were other ones; everything else is compared
+        ours, theirs = _without_sentences(ours), _without_sentences(theirs)
+    if ours != theirs or again.waivers != results.waivers or again.policy != results.policy:
+        changed = [one.rule for one, other in zip(theirs, ours, strict=False) if one != other]
         raise VerificationError(
             Refusal.VERDICT,
             f"results and what tables and policy give are not the same ({', '.join(changed[:3]) or 'other rules'})",
         )
+
+
+def _without_sentences(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+    empty = {"title": "", "reason": "", "next_step": ""}
+    return tuple(
+        each.model_copy(
+            update=empty
+            | {"reference": None if each.reference is None else each.reference.model_copy(update={"reason": ""})}
+        )
+        for each in judgements
+    )
 
 
 def subjects(run: RunDirectory, run_digest: str) -> tuple[Subject, ...]:
@@ -156,11 +169,13 @@ def measured(run: RunDirectory, results: Results, strategy: str | None) -> Measu
 
 def _waiver(use: WaiverUse, results: Results) -> signoff.Waiver:
     covered: list[Judgement] = [j for j in results.judgements if j.waiver == use.id and j.status is Status.WAIVED]
+    figure = waived_figure(covered[0]) if len(covered) == 1 else None
     return signoff.Waiver(
         id=use.id,
         rule=use.rule,
         slice=use.slice,
-        observed=covered[0].observed if len(covered) == 1 else None,
+        observed=figure,
+        unknown=len(covered) == 1 and figure is None,
         holds_while=use.holds_while,
         reason=use.reason,
         ticket=use.ticket,

@@ -12,16 +12,21 @@ from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
 DECLARATIONS = (
     MetricDeclaration(
-        "contamination_share", "items of a benchmark that the corpus holds", "share", "benchmarks", "interval"
+        "contamination_share", "items of a benchmark that the corpus holds", "share", "benchmarks", "interval", "fact"
     ),
-    MetricDeclaration("contamination_recall", "planted copies found that a rule must find", "share", "rules", "fact"),
-    MetricDeclaration("contamination_copy_recall", "planted copies found, by kind of copy", "share", "copies", "fact"),
+    MetricDeclaration(
+        "contamination_recall", "planted copies found that a rule must find", "share", "rules", "fact", "fact"
+    ),
+    MetricDeclaration(
+        "contamination_copy_recall", "planted copies found, by kind of copy", "share", "copies", "fact", "fact"
+    ),
     MetricDeclaration(
         "contamination_false_positive_rate",
         "held-out passages that the scan took for known ones",
         "share",
         "rules",
         "interval",
+        "estimate",
     ),
 )
 """Every metric of this module."""

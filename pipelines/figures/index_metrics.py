@@ -21,6 +21,7 @@ DECLARATIONS = (
         "share",
         "whole benchmarks",
         "interval",
+        "estimate",
     ),
     MetricDeclaration(
         "semantic_false_positive_rate",
@@ -28,6 +29,7 @@ DECLARATIONS = (
         "share",
         "all",
         "interval",
+        "estimate",
     ),
     MetricDeclaration(
         "embedding_drift_auc",
@@ -35,9 +37,14 @@ DECLARATIONS = (
         "probability",
         "all",
         "interval",
+        "drift",
     ),
-    MetricDeclaration("embedding_drift_p", "p of the permutation test that it cannot", "probability", "all", "fact"),
-    MetricDeclaration("units_moved_share", "units of the model whose mean activation moved", "share", "all", "fact"),
+    MetricDeclaration(
+        "embedding_drift_p", "p of the permutation test that it cannot", "probability", "all", "fact", "drift"
+    ),
+    MetricDeclaration(
+        "units_moved_share", "units of the model whose mean activation moved", "share", "all", "fact", "drift"
+    ),
 )
 """Every metric of this module."""
 

@@ -36,16 +36,21 @@ _QUANTILES = ("p05", "p25", "p50", "p75", "p95", "p99")
 def _share(
     name: str, meaning: str, slices: Slices, bounds: Literal["fact", "interval"] = "interval"
 ) -> MetricDeclaration:
-    return MetricDeclaration(name, meaning, "share", slices, bounds)
+    return MetricDeclaration(name, meaning, "share", slices, bounds, "fact")
 
 
 DECLARATIONS = (
     _share("coverage_shards", "shards that were read, of all", ALL, "fact"),
     _share("coverage_splits", "splits that were read, of all", ALL, "fact"),
     _share("coverage_rows", "rows whose outcome is known, of all", ALL, "fact"),
-    *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact") for unit in _TOTALS),
+    *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact", "fact") for unit in _TOTALS),
     MetricDeclaration(
-        "verified_documents", "documents whose token ids the reference tokenizer confirmed", "documents", ALL, "fact"
+        "verified_documents",
+        "documents whose token ids the reference tokenizer confirmed",
+        "documents",
+        ALL,
+        "fact",
+        "fact",
     ),
     _share("dead_letter_share", "rows that could not be used, of all", "reasons", "fact"),
     _share("filtered_share", "rows that a filter dropped, of all", "reasons", "fact"),
@@ -62,18 +67,24 @@ DECLARATIONS = (
             unit,
             "domains",
             "interval",
+            "fact",
         )
         for quantile in _QUANTILES
         for unit in ("characters", "tokens")
     ),
-    MetricDeclaration("length_mean_tokens", "mean length of a document", "tokens", "domains", "interval"),
+    MetricDeclaration("length_mean_tokens", "mean length of a document", "tokens", "domains", "interval", "fact"),
     _share("duplicate_share_documents", "documents that repeat a text of their domain", "domains"),
     _share("duplicate_share_tokens", "tokens that repeat a text of their domain", "domains"),
     _share("across_share_documents", "documents whose text is in another domain too", "domains", "fact"),
     _share("across_share_tokens", "tokens whose text is in another domain too", "domains", "fact"),
     _share("vocabulary_coverage", "token ids that occur, of the vocabulary", "domains", "fact"),
     MetricDeclaration(
-        "effective_vocabulary", "two to the entropy of the token distribution", "token ids", "domains", "interval"
+        "effective_vocabulary",
+        "two to the entropy of the token distribution",
+        "token ids",
+        "domains",
+        "interval",
+        "fact",
     ),
 )
 """Every metric of this module."""

@@ -142,15 +142,17 @@ def _judged(rows: list[dict[str, Any]]) -> list[str]:
 
 def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
     """Rule id -> what it says of every slice of a run."""
+    from corpus_audit.checks.policy.basis import Judging
     from corpus_audit.checks.policy.judge import rows_by_slice, rule_judgements
     from corpus_audit.runners.audit.judge import references_of
 
     directory = _directory(run)
     found: dict[str, list[dict[str, Any]]] = {}
     references = references_of(loaded, directory)
+    judging = Judging.of(loaded.policy, directory.facts)
     rows = rows_by_slice(directory.table("metrics"), {rule.metric for rule in loaded.policy.rules})
     for rule, line in zip(loaded.policy.rules, loaded.rule_lines, strict=True):
-        for one in rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line):
+        for one in rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line, judging):
             shown = {"slice": one.slice, "status": one.status.value, "reason": one.reason}
             found.setdefault(rule.id, []).append(shown)
     return found

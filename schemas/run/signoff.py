@@ -148,12 +148,14 @@ class Policy(Part):
 
 
 class Waiver(Part):
-    """A failure that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the last day."""
+    """A failure, or too little data, that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the
+    last day. ``unknown`` says that the data were too few for a figure, so that ``observed`` is null."""
 
     id: str
     rule: str
     slice: str
     observed: float | None
+    unknown: bool = False
     holds_while: Bound
     reason: str
     ticket: str

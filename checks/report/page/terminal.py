@@ -35,7 +35,8 @@ LISTED = 20
 """Judgements in the summary that do not pass; the page has all."""
 
 _SHORT = {"insufficient": "too few"}
-_SHADES = {"warn": YELLOW, "waived": YELLOW}
+_SHADES = {"warn": YELLOW, "pass": DIM}
+"""By what a judgement does to the verdict; red otherwise."""
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -116,7 +117,7 @@ def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> I
     for row in view.open[:LISTED]:
         label = fit(f"{MARKS[row.status]} {_SHORT.get(row.status, row.status)}", TOPIC)
         for index, line in enumerate(_clipped(_wrap(_judgement_text(row), width - TOPIC), 3)):
-            yield (pen(label, _SHADES.get(row.status, RED)) if index == 0 else " " * TOPIC) + line
+            yield (pen(label, _SHADES.get(row.effect, RED)) if index == 0 else " " * TOPIC) + line
     if len(view.open) > LISTED:
         yield " " * TOPIC + f"{numbers.grouped(len(view.open) - LISTED)} more do not pass; all are in results.json."
 

@@ -11,9 +11,17 @@ VerdictName = Literal["pass", "warn", "fail", "none"]
 
 @dataclass(frozen=True)
 class JudgementRow:
-    """One rule and one slice. Figures are written already, in the unit of the metric; ``-`` stands for none.
+    """One rule and one slice. Figures are texts in the unit of the metric; ``–`` stands for none.
 
-    ``before`` is the status in the last signed run, if there is one and it judged this rule and slice.
+    Attributes:
+        effect: what the judgement alone would make of the verdict.
+        judged: the figure that was compared with the bounds: value, interval, lower bound or upper bound.
+        because: why that figure; empty if it is not recorded.
+        observed: the observed value, after comparison with a reference if there is one.
+        bound: the lower or upper bound, if that was compared; else empty.
+        of_the_source: whether the value is exact, so that the interval is what a corpus from the same source would vary
+            by.
+        before: the status in the last signed run, if there is one and it judged this rule and slice.
     """
 
     rule: str
@@ -22,9 +30,13 @@ class JudgementRow:
     metric: str
     slice: str
     status: StatusName
+    effect: VerdictName
     judged: str
+    because: str
     observed: str
+    bound: str
     interval: str
+    of_the_source: bool
     n: str
     warns: str
     fails: str
@@ -41,7 +53,7 @@ class JudgementRow:
     @property
     def settled(self) -> bool:
         """Whether nothing has to be done about it."""
-        return self.status == "pass"
+        return self.effect == "pass"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from jinja2 import Environment
 from markupsafe import Markup
 
+from corpus_audit.checks.policy.basis import OF_THE_SOURCE
 from corpus_audit.checks.report.verdict.records import (
     Change,
     JudgementRow,
@@ -20,6 +21,7 @@ from corpus_audit.checks.report.verdict.records import (
     WaiverRow,
 )
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -119,6 +121,7 @@ def section(view: VerdictView, environment: Environment) -> Markup:
     page = environment.get_template("verdict/verdict.html").render(
         view=view,
         marks=MARKS,
+        of_the_source=OF_THE_SOURCE,
         listed=LISTED,
         shown=view.judgements[:LISTED],
         open_left=sum(not row.settled for row in beyond),
@@ -142,27 +145,33 @@ def limits(view: VerdictView) -> Iterator[Sentence]:
     )
     if any(row.judged != "value" for row in view.judgements):
         yield (
-            "Rules that judge a bound of a 95 % interval are wrong in up to one of forty cases each; with many slices "
-            "some will be.",
+            "A rule that judges a 95 % interval, or one end of it, is wrong in up to one of forty cases; with many slices "
+            "some rules will be.",
         )
 
 
 def headline(view: VerdictView) -> str:
-    """How many rules say what, in one sentence."""
+    """How many rules say what, in one sentence; if the run failed, also which rules have no verdict."""
     total = sum(count for _, count in view.counts)
-    parts = [f"{numbers.grouped(count)} {_COUNTED[status]}" for status, count in view.counts]
-    return f"Of {numbers.plural(total, 'judgement')}, {', '.join(parts)}."
+    parts = [f"{numbers.grouped(count)} {_COUNTED[status][count != 1]}" for status, count in view.counts]
+    said = f"Of {numbers.plural(total, 'judgement')}, {', '.join(parts)}."
+    unknown = list(dict.fromkeys(safe_text(row.rule, 80) for row in view.judgements if row.effect == "none"))
+    if view.verdict == "fail" and unknown:
+        more = f" and {numbers.grouped(len(unknown) - MOST_SAID)} more" if len(unknown) > MOST_SAID else ""
+        said += f" Without a verdict besides: {', '.join(unknown[:MOST_SAID])}{more}."
+    return said
 
 
-_COUNTED: dict[StatusName, str] = {
-    "pass": "pass",
-    "warn": "warn",
-    "fail": "fail",
-    "insufficient": "have too little data",
-    "missing": "have no figure to judge",
-    "error": "could not be evaluated",
-    "waived": "fail and are waived",
+_COUNTED: dict[StatusName, tuple[str, str]] = {
+    "pass": ("passes", "pass"),
+    "warn": ("warns", "warn"),
+    "fail": ("fails", "fail"),
+    "insufficient": ("has too little data", "have too little data"),
+    "missing": ("was not measured", "were not measured"),
+    "error": ("could not be evaluated", "could not be evaluated"),
+    "waived": ("is waived", "are waived"),
 }
+"""What is said of one judgement and of several."""
 
 
 def _interval(low: float | None, high: float | None, unit: str) -> str:
@@ -190,6 +199,10 @@ _JUDGED = {"interval": "interval", "value": "value", "low": "lower bound", "high
 def _row(judgement: Judgement) -> JudgementRow:
     unit = judgement.unit
     compared = judgement.compared_unit
+    observed, bound = judgement.observed, judgement.judged_value
+    if judgement.judged in ("low", "high") and bound is None:  # version 1: what was observed is the bound
+        observed, bound = (judgement.value if judgement.reference is None else None), observed
+    exact = judgement.judged == "value" and bool(judgement.judged_because) and judgement.low != judgement.high
     return JudgementRow(
         rule=judgement.rule,
         title=judgement.title,
@@ -197,9 +210,13 @@ def _row(judgement: Judgement) -> JudgementRow:
         metric=judgement.metric,
         slice=judgement.slice,
         status=judgement.status.value,
+        effect=judgement.effect.value,
         judged=_JUDGED[judgement.judged],
-        observed=figure(judgement.observed, compared),
+        because=judgement.judged_because,
+        observed=figure(observed, compared),
+        bound=figure(bound, compared) if judgement.judged in ("low", "high") and bound is not None else "",
         interval=_interval(judgement.low, judgement.high, unit),
+        of_the_source=exact and judgement.low is not None,
         n=numbers.NONE if judgement.n is None else numbers.grouped(judgement.n),
         warns=bound_text(judgement.warn, compared),
         fails=bound_text(judgement.fail, compared),
@@ -263,7 +280,7 @@ _SAID: dict[StatusName, str] = {
     "warn": "Warning",
     "fail": "Fails",
     "insufficient": "Too little data",
-    "missing": "No figure",
+    "missing": "Not measured",
     "error": "Not evaluated",
     "waived": "Waived",
 }

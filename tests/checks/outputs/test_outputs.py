@@ -92,7 +92,7 @@ def test_openlineage_has_the_required_parts_and_a_lasting_id(evidence: Evidence)
     held = {one["assertion"]: one["success"] for one in assertions}
     assert held["duplicates [domain=web/common-crawl]"] is False and held["duplicates [domain=books]"] is True
     assert held["few [domain=papers]"] is False and held["leak [benchmark=exam,rule=gpt3]"] is False
-    assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "none"
+    assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "fail"
     assert json.loads(rendered(evidence, "openlineage"))["run"] == event["run"]
 
 
@@ -115,7 +115,7 @@ def test_croissant_lists_shards_with_digests_and_says_what_was_measured(evidence
     assert manifest["sha256"] == evidence.manifest
     assert [one["sha256"] for one in shards] == [shard.sha256 for shard in evidence.shards] != []
     assert any("exact repeats" in text for text in dataset["rai:dataLimitations"])
-    assert "No verdict" in dataset["rai:dataReleaseMaintenancePlan"]
+    assert "Failed" in dataset["rai:dataReleaseMaintenancePlan"]
     assert "license" not in dataset
     remote = replace(evidence, shards=(Shard("s3://bucket/a b.parquet", "00", 1, "parquet"),
                                        Shard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
@@ -125,7 +125,7 @@ def test_croissant_lists_shards_with_digests_and_says_what_was_measured(evidence
 
 def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: Evidence) -> None:
     text = rendered(evidence, "markdown")
-    assert text.startswith("# ✗ No verdict: `pretraining-mix 2026-11`\n")
+    assert text.startswith("# ✗ Failed: `pretraining-mix 2026-11`\n")
     table = text.split("## What does not pass")[1].split("## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     open_ = [one for one in evidence.judgements if one.status is not Status.PASS]
