@@ -68,7 +68,8 @@ def _totals(model: ReportModel) -> str:
 
 def _verdict(view: VerdictView) -> Iterator[str]:
     yield ""
-    yield f"{prose(headline(view))} Policy {code(view.policy)} {prose(f'{view.policy_version}, judged on {view.judged_on}')}."
+    judged_on = prose(f"{view.policy_version}, judged on {view.judged_on}")
+    yield f"{prose(headline(view))} Policy {code(view.policy)} {judged_on}."
     if view.open:
         yield ""
         yield "## What does not pass"

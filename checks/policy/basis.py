@@ -1,4 +1,4 @@
-"""By which figure a rule judges, and why: facts of a corpus that was read whole by their value, the rest by intervals."""
+"""By which figure a rule judges: facts of a corpus that was read whole by their value, the rest by intervals."""
 
 from __future__ import annotations
 

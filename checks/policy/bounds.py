@@ -30,8 +30,8 @@ class Figure:
 class Outcome:
     """What a rule says of a figure.
 
-    ``observed`` is the observed value, after comparison with a reference if there is one; ``judged_value`` is the number
-    that was compared with the bounds, None if it was an interval.
+    ``observed`` is the observed value, after comparison with a reference if there is one; ``judged_value`` is the
+    number that was compared with the bounds, None if it was an interval.
     """
 
     status: Status
@@ -140,8 +140,8 @@ def certainty(figure: Figure, bound: Bound, judged: Judged) -> Certainty | None:
 def judged(figure: Figure, rule: Rule, which: Judged, unit: str, n: int | None = None) -> Outcome:
     """A figure under a rule's bounds.
 
-    An interval that reaches across the fail bound is ``insufficient``. One that is within it and reaches across the warn
-    bound warns: a figure does not pass before it is shown to be within.
+    An interval that reaches across the fail bound is ``insufficient``. One that is within it and reaches across the
+    warn bound warns: a figure does not pass before it is shown to be within.
 
     Args:
         figure: the value and its interval.

@@ -30,8 +30,8 @@ _EMPTY_PART = (
     "there are no ",
     "there is nothing to divide by",
 )
-"""How the reasons begin that say that nothing is there. Of a part of the corpus that is an answer: the domain is new, or
-gone. If the whole corpus is empty, something went wrong."""
+"""How the reasons begin that say that nothing is there. Of a part of the corpus that is an answer: the domain is new,
+or gone. If the whole corpus is empty, something went wrong."""
 
 
 def too_little_to_test(reason: str | None, slice_: str) -> bool:

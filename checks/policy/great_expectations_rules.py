@@ -167,11 +167,12 @@ def evaluate(
     policy: LoadedPolicy,
     metrics: pa.Table,
     references: Mapping[tuple[str, str], Reference],
-    judging: Judging = Judging(),
+    sampled: bool = False,
 ) -> Evaluation:
     """Run the rules of a policy as one suite over a table of metrics, in this process.
 
-    The expectations name the figure that each rule judges; ``auto`` is resolved here.
+    The expectations name the figure that each rule judges: ``auto`` is resolved here. ``sampled`` says whether
+    only a part of the corpus was read.
 
     Raises:
         RuntimeError: it returned another number of results than there are rules.
@@ -182,7 +183,7 @@ def evaluate(
     for (rule_id, slice_), reference in sorted(references.items()):
         by_rule.setdefault(rule_id, []).append({"slice": slice_, "reference": reference.model_dump(mode="json")})
     rules = sorted(policy.policy.rules, key=lambda rule: rule.id)
-    expectations = [_expectation(rule, by_rule.get(rule.id, []), judging) for rule in rules]
+    expectations = [_expectation(rule, by_rule.get(rule.id, []), Judging(sampled)) for rule in rules]
     suite = context.suites.add(gx.ExpectationSuite(name=policy.policy.name, expectations=expectations))
     asset = context.data_sources.add_pandas("corpus-audit").add_dataframe_asset("metrics")
     batch = asset.add_batch_definition_whole_dataframe("all")
@@ -278,8 +279,7 @@ def main() -> None:
         for one in request["references"]
     }
     metrics = read_run_table(Path(request["run"]), "metrics")
-    judging = Judging(sampled=request["sampled"])
-    evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references, judging)
+    evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references, request["sampled"])
     answer.write(strict_json.dumps({"suite": evaluation.suite, "validation": evaluation.validation}))
     answer.close()
 

@@ -97,6 +97,6 @@ def policy_sentences(policy: Policy) -> Iterator[str]:
     yield f"A sign-off needs approval by {people}{roles}."
     for waiver in policy.waivers:
         yield (
-            f"Waiver {waiver.id}: rule {waiver.rule} ({waiver.slice}) may fail, or have too little data, until {waiver.expires}; approved by "
-            f"{waiver.approved_by}."
+            f"Waiver {waiver.id}: rule {waiver.rule} ({waiver.slice}) may fail, or have too little data, until "
+            f"{waiver.expires}; approved by {waiver.approved_by}."
         )

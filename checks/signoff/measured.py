@@ -15,8 +15,8 @@ from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreError, UsageError, VerificationError
 from corpus_audit.schemas.run import signoff
 from corpus_audit.schemas.run.results import (
-    POLICY_FILE,
     FORMAT_1,
+    POLICY_FILE,
     RESULTS_FILE,
     Judgement,
     Results,

@@ -148,8 +148,8 @@ class Policy(Part):
 
 
 class Waiver(Part):
-    """A failure, or too little data, that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the
-    last day. ``unknown`` says that the data were too few for a figure, so that ``observed`` is null."""
+    """A failure, or too little data, that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is
+    the last day. ``unknown`` says that the data were too few for a figure, so that ``observed`` is null."""
 
     id: str
     rule: str

@@ -145,8 +145,8 @@ def limits(view: VerdictView) -> Iterator[Sentence]:
     )
     if any(row.judged != "value" for row in view.judgements):
         yield (
-            "A rule that judges a 95 % interval, or one end of it, is wrong in up to one of forty cases; with many slices "
-            "some rules will be.",
+            "A rule that judges a 95 % interval, or one end of it, is wrong in up to one of forty cases; with many "
+            "slices some rules will be.",
         )
 
 

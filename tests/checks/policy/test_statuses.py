@@ -16,9 +16,7 @@ from tests.checks.policies import facts, figure, metrics, policy, rule, waiver
 from tests.run_files import record_of, run_json
 
 TODAY = date(2026, 11, 25)
-FEW = (
-    "too few documents in the current snapshot that can be exchanged: their tokens are spread as over 1.2 equal groups"
-)
+FEW = "too few documents in the current snapshot that can be exchanged: their tokens are spread as over 1.2 groups"
 DRIFT = "drift_jsd_excess"
 
 
@@ -81,8 +79,8 @@ def test_what_was_too_little_to_test_says_why_and_what_would_be_enough() -> None
     assert reasons["untested"] == (Status.INSUFFICIENT, f"Too little data to test: {FEW}.")
     assert reasons["unsure"] == (
         Status.INSUFFICIENT,
-        "0.008 [0.004, 0.012] may be above 0.01, or may not: too little data to tell. If the value stays, an n of about "
-        "36 would be enough (it is 9).",
+        "0.008 [0.004, 0.012] may be above 0.01, or may not: too little data to tell. If the value stays, an n of "
+        "about 36 would be enough (it is 9).",
     )
     assert reasons["unmeasured"][0] is Status.MISSING
 
@@ -92,7 +90,8 @@ def test_a_failure_is_the_headline_and_what_has_no_verdict_is_named(tmp_path: An
     view = view_of(results, RunDirectory(tmp_path, facts()))
     assert view.verdict == "fail"
     assert headline(view) == (
-        "Of 11 judgements, 1 fails, 1 was not measured, 1 has too little data, 8 pass. Without a verdict besides: absent."
+        "Of 11 judgements, 1 fails, 1 was not measured, 1 has too little data, 8 pass. "
+        "Without a verdict besides: absent."
     )
 
 

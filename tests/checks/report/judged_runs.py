@@ -50,7 +50,8 @@ JUDGEMENTS = (
     judgement("duplicates", Status.FAIL, "domain=web/common-crawl"),
     judgement("duplicates", Status.PASS, "domain=books"),
     judgement(
-        "drift", Status.WARN, "baseline=reference", metric="drift_jsd_excess", unit="bits", observed=0.0003, judged_value=0.000213,
+        "drift", Status.WARN, "baseline=reference", metric="drift_jsd_excess", unit="bits", observed=0.0003,
+        judged_value=0.000213,
         value=0.0004, low=0.000213, high=0.0006, judged="low", warn=Bound(maximum=0.0), fail=Bound(maximum=0.01),
         reference=Reference(kind="last_signed", run="20261001T000000Z", value=0.0001),
     ),
