@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.schemas.tables.embedding_tables import SEMANTIC, SEMANTIC_ITEMS
 
 if TYPE_CHECKING:  # it loads torch; nothing here needs more than its vectors
@@ -118,5 +118,5 @@ def _summary(name: str, testable: int, untestable: int, hits: int, near: Thresho
     row |= {"threshold": near.cosine, "decoys_near": near.near}
     if not testable:
         return row | {"near": 0, "reason": "no item has a token that counts"}
-    low, high = wilson(hits / testable, testable)
+    low, high = clopper_pearson(hits / testable, testable)
     return row | {"near": hits, "share": hits / testable, "low": float(low), "high": float(high)}

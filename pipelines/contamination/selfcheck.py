@@ -13,7 +13,7 @@ from corpus_audit.pipelines.contamination.canaries import Planted
 from corpus_audit.pipelines.contamination.evidence import Evidence, Floats
 from corpus_audit.pipelines.contamination.index import BenchmarkIndex
 from corpus_audit.pipelines.contamination.rules import RULES, judge
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.benchmarks import ContaminationSpec, RuleName
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_CHECK, CONTAMINATION_COPIES
@@ -45,10 +45,10 @@ def thresholds_of(spec: ContaminationSpec, index: BenchmarkIndex) -> Floats:
 
 
 def interval(hits: int, of: int) -> tuple[float | None, float | None, float | None]:
-    """(share, lower and upper 95 % bound by Wilson); None three times over nothing."""
+    """(share, lower and upper 95 % bound by Clopper and Pearson); None three times over nothing."""
     if not of:
         return None, None, None
-    low, high = wilson([hits / of], [of])
+    low, high = clopper_pearson([hits / of], [of])
     return hits / of, float(low[0]), float(high[0])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration
 from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
@@ -89,8 +89,8 @@ def embedding_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _rate(part: int | None, whole: int) -> tuple[float | None, int, tuple[float | None, float | None]]:
-    """A share, its denominator and its Wilson bounds."""
+    """A share, its denominator and its Clopper-Pearson bounds."""
     if part is None or not whole:
         return None, whole, (None, None)
-    low, high = wilson(part / whole, whole)
+    low, high = clopper_pearson(part / whole, whole)
     return part / whole, whole, (float(low), float(high))
