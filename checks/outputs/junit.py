@@ -64,11 +64,17 @@ def _case(suite: Element, judgement: Judgement) -> None:
         SubElement(case, "system-out").text = f"warning: {reason}\n{told}"
 
 
+_BOUNDS = {"low": "lower bound, which is judged", "high": "upper bound, which is judged"}
+
+
 def details(judgement: Judgement) -> list[str]:
     """What else there is to know of a judgement, a line each."""
     unit = judgement.compared_unit
     known = {
         "observed": figure(judgement.observed, unit) if judgement.observed is not None else "",
+        _BOUNDS.get(judgement.judged, ""): ""
+        if judgement.judged_value is None
+        else figure(judgement.judged_value, unit),
         "95 % interval": f"{figure(judgement.low, judgement.unit)} to {figure(judgement.high, judgement.unit)}"
         if judgement.low is not None and judgement.high is not None
         else "",
@@ -80,4 +86,4 @@ def details(judgement: Judgement) -> list[str]:
         "owner": judgement.owner,
         "rationale": judgement.rationale,
     }
-    return [f"{name}: {plain(value)}" for name, value in known.items() if value]
+    return [f"{name}: {plain(value)}" for name, value in known.items() if name and value]

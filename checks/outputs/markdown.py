@@ -89,6 +89,11 @@ def _verdict(view: VerdictView) -> Iterator[str]:
         if len(view.open) > MOST_ROWS:
             yield ""
             yield f"{numbers.grouped(len(view.open) - MOST_ROWS)} more do not pass; they are in `results.json`."
+    if view.not_judged:
+        yield ""
+        yield "## Measured, and not judged by any rule"
+        yield ""
+        yield from (f"* {prose(line)}" for line in view.not_judged)
     if view.waivers:
         yield ""
         yield "## Waivers"

@@ -57,6 +57,18 @@ def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -
     return sorted(found)
 
 
+def changed_meaning(policy: LoadedPolicy) -> list[Problem]:
+    """Rules that judge otherwise than in results of version 1, which judged the interval if they did not say how."""
+    judging = Judging()
+    found = []
+    for number, rule in enumerate(policy.policy.rules):
+        metric = KNOWN.get(rule.metric)
+        if rule.judged == "auto" and metric and metric.bounds == "interval" and judging.figure(rule)[0] == "value":
+            text = f"{rule.id}: the run was judged by the interval, by an earlier release; the value is judged now"
+            found.append(Problem(_mark(policy, number, "id"), f"{text}. 'judged: interval' restores that"))
+    return found
+
+
 def _slice_doubts(rule: Rule, metric: MetricDeclaration) -> Iterator[str]:
     keys = tuple(key for key, _ in parts(rule.slice))
     fitting = SLICE_KEYS.get(metric.slices)

@@ -19,6 +19,7 @@ from corpus_audit.checks.policy.basis import Judging, has_no_interval
 from corpus_audit.checks.policy.bounds import Figure, Outcome, compared, judged
 from corpus_audit.checks.policy.empty_figures import too_little_to_test
 from corpus_audit.checks.policy.integrity import integrity_judgements
+from corpus_audit.checks.policy.not_judged import not_judged
 from corpus_audit.checks.policy.waivers import apply_waivers
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
@@ -103,6 +104,7 @@ def judge(
         counts=dict(counts),
         judgements=tuple(judgements),
         waivers=waivers,
+        not_judged=() if version == FORMAT_1 else not_judged(policy.policy, metrics),
         last_signed=references.last_signed,
     )
 

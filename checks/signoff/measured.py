@@ -89,7 +89,8 @@ def check_verdict(run: RunDirectory, results: Results) -> None:
     ours, theirs = again.judgements, results.judgements
     if results.schema_ == FORMAT_1:  # the sentences of earlier releases were other ones; everything else is compared
         ours, theirs = _without_sentences(ours), _without_sentences(theirs)
-    if ours != theirs or again.waivers != results.waivers or again.policy != results.policy:
+    rest = [(each.waivers, each.policy, each.not_judged) for each in (again, results)]
+    if ours != theirs or rest[0] != rest[1]:
         changed = [one.rule for one, other in zip(theirs, ours, strict=False) if one != other]
         raise VerificationError(
             Refusal.VERDICT,
@@ -161,6 +162,17 @@ def measured(run: RunDirectory, results: Results, strategy: str | None) -> Measu
         ),
         counts=results.counts,
         waivers=tuple(_waiver(use, results) for use in results.waivers if use.state == "used"),
+        not_judged=tuple(
+            signoff.NotJudged(
+                metric=each.metric,
+                slice=each.slice,
+                what=each.what,
+                value=each.value,
+                count=None if each.count is None else str(each.count),
+                n=str(each.n),
+            )
+            for each in results.not_judged
+        ),
         required=results.policy.approvals,
         roles=results.policy.roles,
         plan=_plan(run, strategy),

@@ -233,8 +233,26 @@ class LastSigned(Record):
     judgements: tuple[PastJudgement, ...]
 
 
+class NotJudged(Record):
+    """A figure that is not 0 and that no rule judges: ``count`` of ``n`` if it counts something.
+
+    ``what`` is the meaning of the metric, in words; ``unit`` that of the value.
+    """
+
+    metric: str
+    slice: str
+    what: str
+    value: float
+    count: int | None = None
+    n: int
+    unit: str
+
+
 class Results(Record):
-    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) on which waivers had to be in force."""
+    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) on which waivers had to be in force.
+
+    ``not_judged`` is what was measured and no rule judges, the biggest first; version 1 has none.
+    """
 
     schema_: Format = Field(default=FORMAT, alias="schema")
     name: str
@@ -246,6 +264,7 @@ class Results(Record):
     counts: dict[Status, int]
     judgements: tuple[Judgement, ...]
     waivers: tuple[WaiverUse, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
     last_signed: LastSigned | None = None
 
     model_config = ConfigDict(populate_by_name=True)

@@ -164,6 +164,17 @@ class Waiver(Part):
     expires: str
 
 
+class NotJudged(Part):
+    """Something that was measured and that no rule judges: ``count`` of ``n``, if it counts something."""
+
+    metric: str
+    slice: str
+    what: str
+    value: float
+    count: Count | None
+    n: Count
+
+
 class DomainPlan(Part):
     """What is to be drawn from a domain: ``weight`` is of the plan's unit; tokens drawn and passes over unique text."""
 
@@ -201,6 +212,7 @@ class Measured(Part):
     policy: Policy
     counts: dict[Status, int]
     waivers: tuple[Waiver, ...]
+    not_judged: tuple[NotJudged, ...] = ()
     required: Annotated[int, Field(ge=0)]
     roles: tuple[str, ...]
     plan: Plan | None

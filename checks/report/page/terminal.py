@@ -10,7 +10,7 @@ from corpus_audit.checks.report.profile.labels import share_label
 from corpus_audit.checks.report.profile.records import ShareRow
 from corpus_audit.checks.report.profile.tables import fold, largest
 from corpus_audit.checks.report.verdict.records import JudgementRow, VerdictView
-from corpus_audit.checks.report.verdict.section import MARKS, VERDICT, WORDS, headline
+from corpus_audit.checks.report.verdict.section import MARKS, MOST_SAID, VERDICT, WORDS, headline
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
@@ -120,6 +120,12 @@ def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> I
             yield (pen(label, _SHADES.get(row.effect, RED)) if index == 0 else " " * TOPIC) + line
     if len(view.open) > LISTED:
         yield " " * TOPIC + f"{numbers.grouped(len(view.open) - LISTED)} more do not pass; all are in results.json."
+    for line in view.not_judged[:MOST_SAID]:
+        for index, part in enumerate(_clipped(_wrap(safe_text(line, 400), width - TOPIC), 2)):
+            yield (pen(fit("- not judged", TOPIC), YELLOW) if index == 0 else " " * TOPIC) + part
+    if len(view.not_judged) > MOST_SAID:
+        more = numbers.plural(len(view.not_judged) - MOST_SAID, "more figure")
+        yield " " * TOPIC + f"No rule judges {more}; all are in results.json."
 
 
 def _judgement_text(row: JudgementRow) -> str:

@@ -98,7 +98,8 @@ class SinceSigned:
 @dataclass(frozen=True)
 class VerdictView:
     """What the section shows. ``judgements`` are ordered: what fails or cannot be judged first, what passes last;
-    ``hidden`` passing ones are in `results.json` alone."""
+    ``hidden`` passing ones are in `results.json` alone. ``not_judged`` is what was measured and no rule judges, in
+    words, the biggest first; results of version 1 do not record it."""
 
     verdict: VerdictName
     judged_on: str
@@ -111,6 +112,8 @@ class VerdictView:
     judgements: tuple[JudgementRow, ...]
     hidden: int
     waivers: tuple[WaiverRow, ...]
+    not_judged: tuple[str, ...]
+    records_not_judged: bool
     since: SinceSigned | None
 
     @property

@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from corpus_audit.checks.policy.basis import OF_THE_SOURCE
+from corpus_audit.checks.policy.not_judged import lines as not_judged_lines
 from corpus_audit.checks.report.verdict.records import (
     Change,
     JudgementRow,
@@ -26,7 +27,15 @@ from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.run.results import RESULTS_FILE, Judgement, LastSigned, Reference, Results, read_results
+from corpus_audit.schemas.run.results import (
+    FORMAT_1,
+    RESULTS_FILE,
+    Judgement,
+    LastSigned,
+    Reference,
+    Results,
+    read_results,
+)
 
 LISTED_PASSES = 300
 """Passing judgements on the page."""
@@ -111,6 +120,8 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
             )
             for waiver in results.waivers
         ),
+        not_judged=tuple(not_judged_lines(results.not_judged)),
+        records_not_judged=results.schema_ != FORMAT_1,
         since=since,
     )
 
@@ -265,6 +276,10 @@ def _sentences(view: VerdictView) -> Iterator[Sentence]:
         yield (f"{_SAID[row.status]}: ", Name(row.title), *where, f" – {row.reason.rstrip('.')}.")
     if len(view.open) > MOST_SAID:
         yield (f"{numbers.grouped(len(view.open) - MOST_SAID)} more do not pass.",)
+    if view.not_judged:
+        more = len(view.not_judged) - MOST_SAID
+        rest = f"; and {numbers.grouped(more)} more" if more > 0 else ""
+        yield ("No rule judges: ", Name("; ".join(view.not_judged[:MOST_SAID])), f"{rest}.")
     if view.since is not None:
         changed = len(view.since.changed)
         yield (

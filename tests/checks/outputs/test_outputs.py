@@ -135,7 +135,7 @@ def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: 
     assert "`W-1` | used | `leak` | `benchmark=exam,rule=gpt3` | at most 5 % |" in text
     assert "Last signed: `20261001T000000Z`" in text
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
-    assert html.count("<table>") == 2 and html.count("<h2>") == 4
+    assert html.count("<table>") == 2 and html.count("<h2>") == 5
 
 
 def test_the_card_has_the_measured_numbers_and_leaves_the_rest_to_people(evidence: Evidence) -> None:

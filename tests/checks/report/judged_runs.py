@@ -10,6 +10,7 @@ from corpus_audit.schemas.run.results import (
     Bound,
     Judgement,
     LastSigned,
+    NotJudged,
     PastJudgement,
     PolicyFacts,
     Reference,
@@ -90,6 +91,12 @@ WAIVER = WaiverUse(
 )
 
 
+UNJUDGED = NotJudged(
+    metric="contamination_share", slice="benchmark=exam,rule=gpt3", what="items of a benchmark that the corpus holds",
+    value=39 / 160, count=39, n=160, unit="share",
+)  # fmt: skip
+
+
 def results(judgements: tuple[Judgement, ...] = JUDGEMENTS, last: LastSigned | None = LAST) -> Results:
     counts = Counter(one.status for one in judgements)
     return Results(
@@ -102,6 +109,7 @@ def results(judgements: tuple[Judgement, ...] = JUDGEMENTS, last: LastSigned | N
         counts=dict(counts),
         judgements=judgements,
         waivers=(WAIVER,),
+        not_judged=(UNJUDGED,),
         last_signed=last,
     )
 
