@@ -54,8 +54,9 @@ def _rule(old: Rule, new: Rule) -> Iterator[Change]:
         direction: Direction = "changed" if change == 0 else "stronger" if change > 0 else "weaker"
         yield Change(direction, new.id, f"judges {_judged(new)} instead of {_judged(old)}")
     if old.insufficient != new.insufficient:
-        was, now = (rule.insufficient or "what the policy says" for rule in (old, new))
-        yield Change(_stricter(old.insufficient, new.insufficient), new.id, f"too little data: {now} instead of {was}")
+        before, after = (rule.insufficient or "what the policy says" for rule in (old, new))
+        direction = _stricter(old.insufficient, new.insufficient)
+        yield Change(direction, new.id, f"too little data: {after} instead of {before}")
     if old.minimum_n != new.minimum_n:
         direction = "stronger" if new.minimum_n > old.minimum_n else "weaker"
         yield Change(direction, new.id, f"needs n of {new.minimum_n:,} instead of {old.minimum_n:,}")

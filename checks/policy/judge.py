@@ -94,7 +94,7 @@ def judge(
     )
     counts = Counter(judgement.status for judgement in judgements)
     return Results(
-        schema_=version,
+        schema=version,
         name=facts.name,
         run=facts.run,
         snapshot=facts.snapshot.digest,
@@ -208,14 +208,14 @@ def _outcome(rule: Rule, rows: Sequence[Row], reference: Reference | None, judgi
         return Outcome(Status.ERROR, f"{rule.metric} has no 95 % interval; say 'judged: value' in the rule.")
     if which == "value" and not old:
         figure = Figure(figure.value, figure.value, figure.value)
-    n = row["n"]
+    enough: int | None = row["n"]
     if reference is not None:
-        n = None  # how much data of both runs would be enough cannot be said from one of them
+        enough = None  # how much data of both runs would be enough cannot be said from one of them
         figure = compared(figure, reference)
         if isinstance(figure, Outcome):
             no_ratio = old and figure.status is Status.ERROR and reference.value == 0
             return Outcome(Status.INSUFFICIENT, figure.reason) if no_ratio else figure
-    return judged(figure, rule, which, "" if reference is not None and reference.unitless else row["unit"], n)
+    return judged(figure, rule, which, "" if reference is not None and reference.unitless else row["unit"], enough)
 
 
 def _empty(row: Row, old: bool) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
@@ -115,7 +115,7 @@ def suggested(metric: str, slice_: str, values: Sequence[float], runs: int) -> S
     return Suggestion(_rule(metric, slice_, bounds, f"{why}; suggested from history."), "")
 
 
-def _rule(metric: str, slice_: str, bounds: dict[str, tuple[float | None, float | None]], rationale: str) -> str:
+def _rule(metric: str, slice_: str, bounds: Mapping[str, tuple[float | None, float | None]], rationale: str) -> str:
     """A rule in YAML, indented as an item of ``rules:``."""
     meaning = KNOWN[metric].meaning
     lines = [

@@ -122,7 +122,7 @@ def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> I
         yield " " * TOPIC + f"{numbers.grouped(len(view.open) - LISTED)} more do not pass; all are in results.json."
     for line in view.not_judged[:MOST_SAID]:
         for index, part in enumerate(_clipped(_wrap(safe_text(line, 400), width - TOPIC), 2)):
-            yield (pen(fit("- not judged", TOPIC), YELLOW) if index == 0 else " " * TOPIC) + part
+            yield (pen(fit("- no rule", TOPIC), YELLOW) if index == 0 else " " * TOPIC) + part
     if len(view.not_judged) > MOST_SAID:
         more = numbers.plural(len(view.not_judged) - MOST_SAID, "more figure")
         yield " " * TOPIC + f"No rule judges {more}; all are in results.json."
