@@ -148,18 +148,31 @@ class Policy(Part):
 
 
 class Waiver(Part):
-    """A failure that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the last day."""
+    """A failure, or a lack of data, that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is
+    the last day. ``unknown`` says that the data were too few for a figure, so that ``observed`` is null."""
 
     id: str
     rule: str
     slice: str
     observed: float | None
+    unknown: bool = False
     holds_while: Bound
     reason: str
     ticket: str
     owner: str
     approved_by: str
     expires: str
+
+
+class NotJudged(Part):
+    """Something that was measured and that no rule judges: ``count`` of ``n``, if it counts something."""
+
+    metric: str
+    slice: str
+    what: str
+    value: float
+    count: Count | None
+    n: Count
 
 
 class DomainPlan(Part):
@@ -199,6 +212,7 @@ class Measured(Part):
     policy: Policy
     counts: dict[Status, int]
     waivers: tuple[Waiver, ...]
+    not_judged: tuple[NotJudged, ...] = ()
     required: Annotated[int, Field(ge=0)]
     roles: tuple[str, ...]
     plan: Plan | None
