@@ -6,7 +6,6 @@ A reference that is missing or not comparable has a reason and no value; its rul
 from __future__ import annotations
 
 import hashlib
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from corpus_audit.checks.history.history import History
 from corpus_audit.checks.policy.judge import References, Row, rows_by_slice
+from corpus_audit.checks.policy.proposals import robust_band
 from corpus_audit.checks.signoff.latest import last_signed as newest_signed
 from corpus_audit.checks.text.numbers import plural
 from corpus_audit.checks.text.plurals import agree
@@ -28,9 +28,6 @@ from corpus_audit.schemas.run.results import RESULTS_FILE, LastSigned, PastJudge
 from corpus_audit.schemas.run.run_file import RUN_FILE, RunFile
 from corpus_audit.schemas.spec.policy import Policy, ReferenceSpec
 from corpus_audit.schemas.spec.slices import Pattern
-
-MAD_TO_DEVIATION = 1.4826
-"""The MAD of a normal distribution times this is its standard deviation (Rousseeuw and Croux 1993)."""
 
 
 class NoReferenceError(Exception):
@@ -202,9 +199,8 @@ def _band(spec: ReferenceSpec, values: Iterable[float]) -> Reference:
     if len(known) < spec.band_minimum:
         runs = f"{plural(len(known), 'comparable earlier run')} {agree(len(known), 'has', 'have')}"
         reason = f"{runs} the figure; the band needs {spec.band_minimum}."
-        return Reference(kind="band", compare=spec.compare, runs=len(known), reason=reason)
-    median = statistics.median(known)
-    spread = MAD_TO_DEVIATION * statistics.median(abs(value - median) for value in known)
+        return Reference(kind="band", compare=spec.compare, runs=len(known), reason=reason, too_few_runs=True)
+    median, spread = robust_band(known)
     return Reference(
         kind="band",
         compare=spec.compare,

@@ -96,7 +96,7 @@ def _governance(model: ReportModel, verdict: str) -> str:
     if view is None:
         return f"{verdict_line(model)}. No policy judged this snapshot."
     return (
-        f"{verdict_line(model)}. {headline(view)} {verdict} Policy SHA-256 {plain(view.policy_sha256)}; "
+        f"{verdict_line(model)}. {plain(headline(view))} {verdict} Policy SHA-256 {plain(view.policy_sha256)}; "
         f"a sign-off needs {plural(view.approvals, 'approval')}."
     )
 

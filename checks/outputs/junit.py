@@ -1,7 +1,8 @@
 """JUnit XML: judgements as test cases, for job pages of Jenkins, GitLab and others.
 
-One suite has the integrity rules and one the policy's. What fails is a failure; what cannot be judged is an error; a
-waived failure is skipped, with the waiver in its message; a warning passes and says so on the case's output.
+One suite has the integrity rules and one the policy's. What fails is a failure; what was not measured is an error; a
+waived failure is skipped, with the waiver in its message; a warning passes and says so on the case's output. A rule
+without enough data is an error, a warning or passes, as the policy says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import plain
 from corpus_audit.checks.text.wording import bound_text, figure
-from corpus_audit.schemas.run.results import UNJUDGED, Judgement, Status
+from corpus_audit.schemas.run.results import Judgement, Status, Verdict
 
 
 def render_junit(context: RenderContext) -> str:
@@ -38,7 +39,7 @@ def _suite(root: Element, name: str, judgements: Sequence[Judgement], context: R
         name=plain(name),
         tests=str(len(statuses)),
         failures=str(statuses.count(Status.FAIL)),
-        errors=str(sum(status in UNJUDGED for status in statuses)),
+        errors=str(sum(one.effect is Verdict.NONE for one in judgements)),
         skipped=str(statuses.count(Status.WAIVED)),
         time="0",
         id=plain(context.report.run),
@@ -55,12 +56,15 @@ def _case(suite: Element, judgement: Judgement) -> None:
     reason, text = plain(judgement.reason), "\n".join(details(judgement))
     if judgement.status is Status.FAIL:
         SubElement(case, "failure", message=reason, type="fail").text = text
-    elif judgement.status in UNJUDGED:
+    elif judgement.effect is Verdict.NONE:
         SubElement(case, "error", message=reason, type=judgement.status.value).text = text
     elif judgement.status is Status.WAIVED:
         SubElement(case, "skipped", message=plain(f"waived by {judgement.waiver}: {judgement.reason}"))
-    elif judgement.status is Status.WARN:
+    elif judgement.effect is Verdict.WARN:
         SubElement(case, "system-out").text = f"warning: {reason}\n{text}"
+
+
+_BOUNDS = {"low": "lower bound, which is judged", "high": "upper bound, which is judged"}
 
 
 def details(judgement: Judgement) -> list[str]:
@@ -68,6 +72,9 @@ def details(judgement: Judgement) -> list[str]:
     unit = judgement.compared_unit
     fields = {
         "observed": figure(judgement.observed, unit) if judgement.observed is not None else "",
+        _BOUNDS.get(judgement.judged, ""): ""
+        if judgement.judged_value is None
+        else figure(judgement.judged_value, unit),
         "95 % interval": f"{figure(judgement.low, judgement.unit)} to {figure(judgement.high, judgement.unit)}"
         if judgement.low is not None and judgement.high is not None
         else "",
@@ -79,4 +86,4 @@ def details(judgement: Judgement) -> list[str]:
         "owner": judgement.owner,
         "rationale": judgement.rationale,
     }
-    return [f"{name}: {plain(value)}" for name, value in fields.items() if value]
+    return [f"{name}: {plain(value)}" for name, value in fields.items() if name and value]

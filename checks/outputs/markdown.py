@@ -70,7 +70,8 @@ def _totals(model: ReportModel) -> str:
 
 def _verdict(view: VerdictView) -> Iterator[str]:
     yield ""
-    yield f"{headline(view)} Policy {code(view.policy)} {prose(f'{view.policy_version}, judged on {view.judged_on}')}."
+    judged_on = prose(f"{view.policy_version}, judged on {view.judged_on}")
+    yield f"{prose(headline(view))} Policy {code(view.policy)} {judged_on}."
     if view.not_passing:
         yield ""
         yield "## What does not pass"
@@ -91,6 +92,11 @@ def _verdict(view: VerdictView) -> Iterator[str]:
         if more > 0:
             yield ""
             yield f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass; see `results.json`."
+    if view.not_judged:
+        yield ""
+        yield "## Measured, and not judged by any rule"
+        yield ""
+        yield from (f"* {prose(line)}" for line in view.not_judged)
     if view.waivers:
         yield ""
         yield "## Waivers"
@@ -129,7 +135,7 @@ def _judgement(row: JudgementRow) -> tuple[str, ...]:
     allowed = "; ".join(
         f"{what} unless {bound}" for what, bound in (("warns", row.warns), ("fails", row.fails)) if bound
     )
-    observed = row.observed if row.judged in ("value", "interval") else f"{row.observed} ({row.judged})"
+    observed = f"{row.observed} ({row.judged} {row.bound})" if row.bound else row.observed
     why = " ".join(prose(text) for text in (row.reason, row.next_step) if text)
     if row.waiver:
         why += f" Waiver {code(row.waiver)}."

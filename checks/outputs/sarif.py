@@ -14,14 +14,14 @@ from typing import Any
 from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import json_text, message, plain, reference
 from corpus_audit.checks.outputs.junit import details
-from corpus_audit.schemas.run.results import Judgement, Status
+from corpus_audit.schemas.run.results import Judgement, Status, Verdict
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MOST_RESULTS = 25_000
 """GitHub accepts no more results of a run; the most urgent come first."""
 
-LEVELS = {Status.WARN: "warning"}
-"""Everything else that does not pass is an error."""
+LEVELS = {Verdict.WARN: "warning", Verdict.PASS: "note"}
+"""By what a judgement does to the verdict; everything else is an error."""
 
 _URGENCY = (Status.FAIL, Status.ERROR, Status.MISSING, Status.INSUFFICIENT, Status.WAIVED, Status.WARN)
 
@@ -43,7 +43,7 @@ def render_sarif(context: RenderContext) -> str:
         result: dict[str, Any] = {
             "ruleId": plain(judgement.rule),
             "ruleIndex": indices[judgement.rule],
-            "level": LEVELS.get(judgement.status, "error"),
+            "level": "error" if judgement.status is Status.WAIVED else LEVELS.get(judgement.effect, "error"),
             "message": {"text": message(_text(judgement))},
             "locations": [
                 {"physicalLocation": {"artifactLocation": policy_file, "region": {"startLine": judgement.line or 1}}}

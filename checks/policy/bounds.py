@@ -1,17 +1,15 @@
-"""A figure with its interval, held against bounds: what is certain, what is not, and why, in words."""
+"""A figure with its interval, compared with bounds: what is certain, what is not, and why, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import exp, hypot, isfinite, log
+from math import ceil, exp, floor, hypot, isfinite, log, log10
 from typing import Literal
 
 from corpus_audit.checks.text.wording import figure as written
-from corpus_audit.schemas.run.results import Bound, Reference, Status
+from corpus_audit.schemas.run.results import Bound, Judged, Reference, Status
 from corpus_audit.schemas.spec.policy import Rule
-
-Judged = Literal["interval", "value", "low", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +28,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a rule says of a figure: ``observed`` is what was held against the bounds."""
+    """What a rule says of a figure.
+
+    ``observed`` is the observed value, after comparison with a reference if there is one; ``judged_value`` is the
+    number that was compared with the bounds, None if it was an interval.
+    """
 
     status: Status
     reason: str
     observed: float | None = None
+    judged_value: float | None = None
 
 
 def compared(now: Figure, reference: Reference) -> Figure | Outcome:
@@ -46,7 +49,9 @@ def compared(now: Figure, reference: Reference) -> Figure | Outcome:
     """
     value = reference.value
     if value is None:
-        return Outcome(Status.MISSING, reference.reason or "What it is compared with is absent.")
+        # A band comes with time: with too few runs nothing is missing, there are not enough of them yet.
+        status = Status.INSUFFICIENT if reference.too_few_runs else Status.MISSING
+        return Outcome(status, reference.reason or "What it is compared with is absent.")
     if reference.compare == "spread":
         return _spread(now, value, reference)
     before = Figure(value, value, value) if reference.kind == "band" else Figure(value, reference.low, reference.high)
@@ -54,8 +59,10 @@ def compared(now: Figure, reference: Reference) -> Figure | Outcome:
         return Outcome(Status.ERROR, "What it is compared with is not a finite number.")
     if reference.compare == "difference":
         return _difference(now, before)
+    if value == 0 and now.value == 0:
+        return Outcome(Status.INSUFFICIENT, "It is 0, and so is what it is compared with: there is no ratio.")
     if value == 0:
-        return Outcome(Status.INSUFFICIENT, "What it is compared with is 0: there is no ratio.")
+        return Outcome(Status.ERROR, "What it is compared with is 0: there is no ratio; compare the difference.")
     if value < 0 or now.value < 0:
         return Outcome(Status.ERROR, "A ratio of figures below 0 says nothing; compare their difference.")
     return _ratio(now, before)
@@ -70,7 +77,7 @@ def _spread(now: Figure, median: float, reference: Reference) -> Figure | Outcom
             return Figure(0.0, 0.0, 0.0)
         return Outcome(
             Status.INSUFFICIENT,
-            f"The last {reference.runs} runs do not differ at all: nothing says how much they might.",
+            f"The last {reference.runs} runs do not differ at all, so there is no spread to compare with.",
         )
     low, high = ((None if end is None else (end - median) / spread) for end in (now.low, now.high))
     return Figure((now.value - median) / spread, low, high)
@@ -130,48 +137,78 @@ def certainty(figure: Figure, bound: Bound, judged: Judged) -> Certainty | None:
     return "unsure"
 
 
-def judged(figure: Figure, rule: Rule, unit: str) -> Outcome:
+def judged(figure: Figure, rule: Rule, which: Judged, unit: str, n: int | None = None) -> Outcome:
     """A figure under a rule's bounds.
 
-    What cannot be told apart from the fail bound is ``insufficient``; what holds that one and cannot be told apart from
-    the warn bound warns: it does not pass before it is shown to hold.
+    An interval that reaches across the fail bound is ``insufficient``. One that is within it and reaches across the
+    warn bound warns: a figure does not pass before it is shown to be within.
+
+    Args:
+        figure: the value and its interval.
+        rule: the bounds.
+        which: the figure that is compared with them.
+        unit: of the figure and the bounds.
+        n: the denominator, to say how much data would be enough; None: that is not said.
     """
-    observed = figure.value if rule.judged == "interval" else getattr(figure, rule.judged)
     if not figure.finite:
         return Outcome(Status.ERROR, "The figure or one of its bounds is not a finite number.")
     if figure.low is not None and figure.high is not None and figure.low > figure.high:
         return Outcome(Status.ERROR, "The lower bound lies above the upper one.")
-    said = _said(figure, rule.judged, unit)
+    number = None if which == "interval" else getattr(figure, which)
+    text = _figure_text(figure, which, unit)
     for status, bound in ((Status.FAIL, rule.fail), (Status.WARN, rule.warn)):
         if bound is None:
             continue
-        known = certainty(figure, bound.bound, rule.judged)
+        known = certainty(figure, bound.bound, which)
         if known is None:
-            missing = "no 95 % interval" if rule.judged == "interval" else f"no {_NAMES[rule.judged]}"
-            return Outcome(Status.INSUFFICIENT, f"The figure has {missing}, so it cannot be judged by it.", observed)
+            missing = "95 % interval" if which == "interval" else _NAMES[which]
+            reason = f"The figure has no {missing} here, and the rule judges by it."
+            return Outcome(Status.INSUFFICIENT, reason, figure.value)
         if known == "beyond":
-            return Outcome(status, f"{said} is {_beyond(figure, bound.bound, rule.judged, unit)}.", observed)
+            reason = f"{text} is {_beyond(figure, bound.bound, which, unit)}."
+            return Outcome(status, reason, figure.value, number)
         if known == "unsure" and status is Status.FAIL:
-            reason = f"{said} may be {_crossed(figure, bound.bound, unit)}, or may not: too little data to tell."
-            return Outcome(Status.INSUFFICIENT, reason, observed)
+            reason = f"{text} may be {_crossed(figure, bound.bound, unit)}, or may not: not enough data to tell."
+            return Outcome(Status.INSUFFICIENT, reason + _enough(figure, bound.bound, n), figure.value, number)
         if known == "unsure":
-            return Outcome(
-                Status.WARN, f"{said} may be {_crossed(figure, bound.bound, unit)}, where the rule warns.", observed
-            )
-    return Outcome(Status.PASS, f"{said} is within the bounds.", observed)
+            reason = f"{text} may be {_crossed(figure, bound.bound, unit)}, where the rule warns."
+            return Outcome(Status.WARN, reason, figure.value, number)
+    return Outcome(Status.PASS, f"{text} is within the bounds.", figure.value, number)
+
+
+def _enough(figure: Figure, bound: Bound, n: int | None) -> str:
+    """How large n would have to be for an interval to end at the bound that it reaches across, if the value stayed.
+
+    Intervals shrink with the square root of n; the answer is rounded up to two digits.
+    """
+    assert figure.low is not None and figure.high is not None
+    ratios = []
+    for end in (bound.minimum, bound.maximum):
+        if end is not None and figure.low <= end <= figure.high and n:
+            reach = figure.high - figure.value if end > figure.value else figure.value - figure.low
+            if end == figure.value or reach <= 0:
+                return ""
+            ratios.append((reach / (end - figure.value)) ** 2)
+    if not ratios or not isfinite(enough := (n or 0) * max(ratios)) or enough > 1e12:
+        return ""
+    digits = 10 ** max(floor(log10(enough)) - 1, 0)
+    return f" If the value stays, an n of about {ceil(enough / digits) * digits:,} would be enough (it is {n:,})."
 
 
 _NAMES: dict[str, str] = {"value": "value", "low": "lower bound", "high": "upper bound"}
 
 
-def _said(figure: Figure, which: Judged, unit: str) -> str:
+def _figure_text(figure: Figure, which: Judged, unit: str) -> str:
+    """The figure in words: the observed value always, and what is judged if that is something else."""
     value = written(figure.value, unit)
     if which == "interval":
         if figure.low == figure.high == figure.value or figure.low is None or figure.high is None:
             return value
         bounds = f"[{written(figure.low, unit)}, {written(figure.high, unit)}]".replace(" %,", ",")
         return f"{value} {bounds}"
-    return value if which == "value" else f"The {_NAMES[which]} {written(getattr(figure, which), unit)}"
+    if which == "value":
+        return value
+    return f"{value} was observed; the {_NAMES[which]} {written(getattr(figure, which), unit)}"
 
 
 def _beyond(figure: Figure, bound: Bound, which: Judged, unit: str) -> str:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
+from corpus_audit.checks.policy.basis import Judging
 from corpus_audit.checks.policy.judge import rows_by_slice
 from corpus_audit.checks.policy.metric_catalogue import KNOWN
 from corpus_audit.schemas.spec.policy import Rule
@@ -30,12 +31,12 @@ def mistakes(policy: LoadedPolicy) -> list[Problem]:
 
 
 def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -> list[Problem]:
-    """What will not judge as its author may think: rules that cannot pass, waivers that hold no longer.
+    """What will not judge as its author may think: rules that cannot pass, waivers that are no longer in force.
 
     Args:
         policy: one without `mistakes`.
-        today: the day against which waivers are held.
-        metrics: figures of a run in which every rule should find something.
+        today: the day on which waivers have to be in force.
+        metrics: figures of a run that should have a slice for every rule.
     """
     found = []
     names = {rule.metric for rule in policy.policy.rules}
@@ -43,7 +44,7 @@ def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -
     for number, rule in enumerate(policy.policy.rules):
         metric = KNOWN[rule.metric]
         found += [Problem(_mark(policy, number, "slice"), text) for text in _slice_doubts(rule, metric)]
-        if metric.bounds == "none" and rule.judged != "value":
+        if metric.bounds == "none" and Judging().figure(rule)[0] != "value":
             text = f"{rule.metric} has no interval: judged {rule.judged}, the rule never passes; say judged: value"
             found.append(Problem(_mark(policy, number, "judged"), text))
         if slices is not None and not Pattern(rule.slice).among(slices.get(rule.metric, {})):
@@ -54,6 +55,18 @@ def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -
             mark = Mark(0, line, 1, policy.tree.mark.source)
             found.append(Problem(mark, f"waiver {waiver.id} expired on {waiver.expires}"))
     return sorted(found)
+
+
+def changed_meaning(policy: LoadedPolicy) -> list[Problem]:
+    """Rules that judge otherwise than in results of version 1, which judged the interval if they did not say how."""
+    judging = Judging()
+    found = []
+    for number, rule in enumerate(policy.policy.rules):
+        metric = KNOWN.get(rule.metric)
+        if rule.judged == "auto" and metric and metric.bounds == "interval" and judging.figure(rule)[0] == "value":
+            text = f"{rule.id}: the run was judged by the interval, by an earlier release; the value is judged now"
+            found.append(Problem(_mark(policy, number, "id"), f"{text}. 'judged: interval' restores that"))
+    return found
 
 
 def _slice_doubts(rule: Rule, metric: MetricDeclaration) -> Iterator[str]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from corpus_audit.checks.policy.basis import Judging
 from corpus_audit.checks.policy.sentences import outside, unit_of
+from corpus_audit.schemas.run.results import Insufficient
 from corpus_audit.schemas.spec.policy import Policy, Range, Rule, Waiver
 
 Direction = Literal["weaker", "stronger", "changed"]
@@ -50,7 +52,11 @@ def _rule(old: Rule, new: Rule) -> Iterator[Change]:
     if old.judged != new.judged:
         change = _strictness(new) - _strictness(old)
         direction: Direction = "changed" if change == 0 else "stronger" if change > 0 else "weaker"
-        yield Change(direction, new.id, f"judges the {new.judged} instead of the {old.judged}")
+        yield Change(direction, new.id, f"judges {_judged(new)} instead of {_judged(old)}")
+    if old.insufficient != new.insufficient:
+        before, after = (rule.insufficient or "what the policy says" for rule in (old, new))
+        direction = _stricter(old.insufficient, new.insufficient)
+        yield Change(direction, new.id, f"not enough data: {after} instead of {before}")
     if old.minimum_n != new.minimum_n:
         direction = "stronger" if new.minimum_n > old.minimum_n else "weaker"
         yield Change(direction, new.id, f"needs n of {new.minimum_n:,} instead of {old.minimum_n:,}")
@@ -82,11 +88,27 @@ def _strictness(rule: Rule) -> int:
     """How much ``judged`` lets pass, 0 the most: for a maximum the lower bound does, for a minimum the upper one."""
     ranges = [range_ for range_ in (rule.fail, rule.warn) if range_ is not None]
     maximum, minimum = (any(getattr(range_, end) is not None for range_ in ranges) for end in ("maximum", "minimum"))
-    if rule.judged == "interval":
+    which, _ = Judging().figure(rule)
+    if which == "interval":
         return 2
-    if rule.judged == "value" or (maximum and minimum):
+    if which == "value" or (maximum and minimum):
         return 1
-    return 2 if (rule.judged == "high") == maximum else 0
+    return 2 if (which == "high") == maximum else 0
+
+
+def _judged(rule: Rule) -> str:
+    which, _ = Judging().figure(rule)
+    return f"the {which}, as 'auto' means for {rule.metric}," if rule.judged == "auto" else f"the {which}"
+
+
+_DEMANDS: tuple[Insufficient, ...] = ("pass", "warn", "none")
+
+
+def _stricter(was: Insufficient | None, now: Insufficient | None) -> Direction:
+    """Which way a change of ``insufficient`` goes; a key that is left out says nothing by itself."""
+    if was is None or now is None:
+        return "changed"
+    return "stronger" if _DEMANDS.index(now) > _DEMANDS.index(was) else "weaker"
 
 
 def _waivers(before: Policy, after: Policy) -> Iterator[Change]:
@@ -125,6 +147,11 @@ def _demands(before: Policy, after: Policy) -> Iterator[Change]:
         was, now = getattr(before.coverage, key), getattr(after.coverage, key)
         if was != now:
             yield Change("stronger" if now else "weaker", "coverage", text + ("" if now else " no longer"))
+    if before.insufficient != after.insufficient:
+        direction = _stricter(before.insufficient, after.insufficient)
+        yield Change(
+            direction, "insufficient", f"not enough data: {after.insufficient} instead of {before.insufficient}"
+        )
     was, now = before.approvals.required, after.approvals.required
     if was != now:
         yield Change(

@@ -61,13 +61,20 @@ class GreatExpectationsExport:
         if self._scratch is not None:
             self._scratch.cleanup()
 
-    def write(self, policy: LoadedPolicy, run: Path, references: Mapping[tuple[str, str], Reference]) -> str:
+    def write(
+        self,
+        policy: LoadedPolicy,
+        run: Path,
+        references: Mapping[tuple[str, str], Reference],
+        sampled: bool = False,
+    ) -> str:
         """Evaluate the rules and write suite and results into a run directory; waits for the child process.
 
         Args:
             policy: the rules.
             run: the run directory, staged, whose table of metrics is evaluated.
             references: what figures are compared with, by rule and slice.
+            sampled: whether only a part of the corpus was read.
 
         Returns:
             Why nothing was written, a sentence; empty if both files were.
@@ -75,6 +82,7 @@ class GreatExpectationsExport:
         request = {
             "policy": policy.data.decode(),
             "run": str(run),
+            "sampled": sampled,
             "references": [
                 {"rule": rule, "slice": slice_, "reference": reference.model_dump(mode="json")}
                 for (rule, slice_), reference in references.items()

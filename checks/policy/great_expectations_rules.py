@@ -29,6 +29,7 @@ from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
+from corpus_audit.checks.policy.basis import Judging
 from corpus_audit.checks.policy.judge import Row, Slices, rule_judgements
 from corpus_audit.pipelines.storage.run_directory import read_run_table
 from corpus_audit.schemas.run import strict_json
@@ -112,15 +113,18 @@ class ExpectAuditRuleToHold(BatchExpectation):
             (rule.id, one["slice"]): Reference.model_validate(one["reference"], strict=False)
             for one in self.references or ()
         }
-        found = list(rule_judgements(rule, slices, known, None))
-        passing = [one for one in found if one.status is Status.PASS]
+        judgements = list(rule_judgements(rule, slices, known, None, Judging()))
+        passing = [one for one in judgements if one.status is Status.PASS]
         details = [
             {"slice": one.slice, "status": one.status.value, "observed": one.observed, "reason": one.reason}
-            for one in found
+            for one in judgements
         ]
         return {
-            "success": bool(found) and len(passing) == len(found),
-            "result": {"observed_value": f"{len(passing)} of {len(found)} slices pass", "details": {"slices": details}},
+            "success": bool(judgements) and len(passing) == len(judgements),
+            "result": {
+                "observed_value": f"{len(passing)} of {len(judgements)} slices pass",
+                "details": {"slices": details},
+            },
         }
 
     def _rule(self) -> Rule:
@@ -159,8 +163,16 @@ class Evaluation:
     validation: dict[str, Any]
 
 
-def evaluate(policy: LoadedPolicy, metrics: pa.Table, references: Mapping[tuple[str, str], Reference]) -> Evaluation:
+def evaluate(
+    policy: LoadedPolicy,
+    metrics: pa.Table,
+    references: Mapping[tuple[str, str], Reference],
+    sampled: bool = False,
+) -> Evaluation:
     """Run the rules of a policy as one suite over a table of metrics, in this process.
+
+    The expectations name the figure that each rule judges: ``auto`` is resolved here. ``sampled`` says whether
+    only a part of the corpus was read.
 
     Raises:
         RuntimeError: it returned another number of results than there are rules.
@@ -171,7 +183,7 @@ def evaluate(policy: LoadedPolicy, metrics: pa.Table, references: Mapping[tuple[
     for (rule_id, slice_), reference in sorted(references.items()):
         by_rule.setdefault(rule_id, []).append({"slice": slice_, "reference": reference.model_dump(mode="json")})
     rules = sorted(policy.policy.rules, key=lambda rule: rule.id)
-    expectations = [_expectation(rule, by_rule.get(rule.id, [])) for rule in rules]
+    expectations = [_expectation(rule, by_rule.get(rule.id, []), Judging(sampled)) for rule in rules]
     suite = context.suites.add(gx.ExpectationSuite(name=policy.policy.name, expectations=expectations))
     asset = context.data_sources.add_pandas("corpus-audit").add_dataframe_asset("metrics")
     batch = asset.add_batch_definition_whole_dataframe("all")
@@ -185,13 +197,13 @@ def evaluate(policy: LoadedPolicy, metrics: pa.Table, references: Mapping[tuple[
     )
 
 
-def _expectation(rule: Rule, references: list[dict[str, Any]]) -> ExpectAuditRuleToHold:
+def _expectation(rule: Rule, references: list[dict[str, Any]], judging: Judging) -> ExpectAuditRuleToHold:
     warn, fail = rule.warn, rule.fail
     return ExpectAuditRuleToHold(
         policy_id=rule.id,
         metric=rule.metric,
         slice_pattern=rule.slice,
-        judged=rule.judged,
+        judged=judging.figure(rule)[0],
         warn_minimum=warn.minimum if warn else None,
         warn_maximum=warn.maximum if warn else None,
         fail_minimum=fail.minimum if fail else None,
@@ -267,7 +279,7 @@ def main() -> None:
         for one in request["references"]
     }
     metrics = read_run_table(Path(request["run"]), "metrics")
-    evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references)
+    evaluation = evaluate(read_policy(request["policy"].encode()), metrics, references, request["sampled"])
     answer.write(strict_json.dumps({"suite": evaluation.suite, "validation": evaluation.validation}))
     answer.close()
 

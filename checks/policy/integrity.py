@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from corpus_audit.schemas.run.results import Judgement, Status
+from corpus_audit.schemas.run.results import REQUIRED_MANIFEST, REQUIRED_WHOLE, Judgement, Status
 from corpus_audit.schemas.run.run_file import RunCoverage, RunFile
-from corpus_audit.schemas.spec.policy import INTEGRITY_RULES, REQUIRED_MANIFEST, REQUIRED_WHOLE, CoverageSpec
+from corpus_audit.schemas.spec.policy import INTEGRITY_RULES, CoverageSpec
 
 TITLES = {
     "coverage": "Every shard was read",

@@ -15,14 +15,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.checks.policy.basis import Judging, has_no_interval
 from corpus_audit.checks.policy.bounds import Figure, Outcome, compared, judged
+from corpus_audit.checks.policy.empty_figures import too_little_to_test
 from corpus_audit.checks.policy.integrity import integrity_judgements
+from corpus_audit.checks.policy.not_judged import not_judged
 from corpus_audit.checks.policy.waivers import apply_waivers
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run.results import (
+    FORMAT,
+    FORMAT_1,
     POLICY_FILE,
     RESULTS_FILE,
+    Format,
     Judgement,
     LastSigned,
     Reference,
@@ -58,6 +64,7 @@ def judge(
     facts: RunFile,
     references: References,
     today: date,
+    version: Format = FORMAT,
 ) -> Results:
     """Judge a run.
 
@@ -66,7 +73,8 @@ def judge(
         metrics: the run's figures, in the schema METRICS.
         facts: contents of its run.json.
         references: what its figures are compared with; what is not there is ``missing``.
-        today: the day against which waivers are held, UTC.
+        today: the day on which waivers have to be in force, UTC.
+        version: of the results; a run that an earlier release judged is judged again as that release did.
 
     Returns:
         Judgements in order: integrity rules, the policy's rules as it lists them (slices in the order of the table),
@@ -76,22 +84,27 @@ def judge(
         StoreError: the table is not one of metrics.
     """
     integrity = list(integrity_judgements(facts, policy.policy.coverage, policy.coverage_line))
-    found = rows_by_slice(metrics, {rule.metric for rule in policy.policy.rules})
+    rows = rows_by_slice(metrics, {rule.metric for rule in policy.policy.rules})
+    judging = Judging.of(policy.policy, facts, version)
     ruled: list[Judgement] = []
     for rule, line in zip(policy.policy.rules, policy.rule_lines, strict=True):
-        ruled += rule_judgements(rule, found.get(rule.metric, {}), references.figures, line)
-    judgements, waivers = apply_waivers([*integrity, *ruled], policy.policy.waivers, policy.waiver_lines, today)
+        ruled += rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line, judging)
+    judgements, waivers = apply_waivers(
+        [*integrity, *ruled], policy.policy.waivers, policy.waiver_lines, today, version
+    )
     counts = Counter(judgement.status for judgement in judgements)
     return Results(
+        schema=version,
         name=facts.name,
         run=facts.run,
         snapshot=facts.snapshot.digest,
         judged_on=today.isoformat(),
         policy=policy.facts,
-        verdict=verdict_of(counts.elements()),
+        verdict=verdict_of(judgements, version),
         counts=dict(counts),
         judgements=tuple(judgements),
         waivers=waivers,
+        not_judged=() if version == FORMAT_1 else not_judged(policy.policy, metrics),
         last_signed=references.last_signed,
     )
 
@@ -116,7 +129,8 @@ def recompute(folder: Path) -> Results:
         raise StoreError(f"{folder / RESULTS_FILE}: {before.judged_on!r} is not a day") from None
     figures = {(one.rule, one.slice): one.reference for one in before.judgements if one.reference is not None}
     references = References(figures, before.last_signed)
-    return judge(read_policy(data, str(folder / POLICY_FILE)), run.table("metrics"), run.facts, references, day)
+    policy = read_policy(data, str(folder / POLICY_FILE))
+    return judge(policy, run.table("metrics"), run.facts, references, day, before.schema_)
 
 
 def rows_by_slice(metrics: pa.Table, wanted: set[str]) -> dict[str, Slices]:
@@ -139,7 +153,11 @@ def rows_by_slice(metrics: pa.Table, wanted: set[str]) -> dict[str, Slices]:
 
 
 def rule_judgements(
-    rule: Rule, slices: Slices, references: Mapping[tuple[str, str], Reference], line: int | None
+    rule: Rule,
+    slices: Slices,
+    references: Mapping[tuple[str, str], Reference],
+    line: int | None,
+    judging: Judging,
 ) -> Iterator[Judgement]:
     """What a rule says of each slice that it names, before waivers; at least one judgement.
 
@@ -148,12 +166,13 @@ def rule_judgements(
         slices: rows of its metric, by slice.
         references: what figures are compared with, by rule and slice.
         line: where the rule stands.
+        judging: how rules are applied to the run.
     """
     named = Pattern(rule.slice).among(slices)
     if not named:
         what = f"no slice {rule.slice}" if slices else "no figure at all"
         reason = f"The run has {what} of metric {rule.metric}."
-        yield _judgement(rule, rule.slice, Outcome(Status.MISSING, reason), None, None, line)
+        yield _judgement(rule, rule.slice, Outcome(Status.MISSING, reason), None, None, line, judging)
     for name in named:
         reference = None
         if rule.reference is not None:
@@ -161,38 +180,65 @@ def rule_judgements(
                 kind=rule.reference.kind, compare=rule.reference.compare, reason="What it is compared with is absent."
             )
         try:
-            outcome = _outcome(rule, slices[name], reference)
+            outcome = _outcome(rule, slices[name], reference, judging)
         except Exception as error:
             outcome = Outcome(Status.ERROR, f"The rule crashed: {type(error).__name__}.")
-        yield _judgement(rule, name, outcome, slices[name][0] if len(slices[name]) == 1 else None, reference, line)
+        row = slices[name][0] if len(slices[name]) == 1 else None
+        yield _judgement(rule, name, outcome, row, reference, line, judging)
 
 
-def _outcome(rule: Rule, rows: Sequence[Row], reference: Reference | None) -> Outcome:
+def _outcome(rule: Rule, rows: Sequence[Row], reference: Reference | None, judging: Judging) -> Outcome:
     if len(rows) > 1:
         return Outcome(Status.ERROR, f"The metric is ambiguous: the run has {len(rows)} rows of it for this slice.")
     row = rows[0]
+    old = judging.version == FORMAT_1
     if row["value"] is None:
-        return Outcome(Status.MISSING, f"The metric is null: {row.get('reason') or 'there is nothing to divide by'}.")
+        return _empty(row, old)
     figure: Figure | Outcome = Figure(row["value"], row["low"], row["high"])
     assert isinstance(figure, Figure)
     if not figure.finite:
         return Outcome(Status.ERROR, "The figure or one of its bounds is not a finite number.")
-    certain = row.get("reason") == SAME_DOCUMENTS  # a fact: no number of documents is too small for it
+    certain = row.get("reason") == SAME_DOCUMENTS  # no number of documents is too small to say that nothing changed
     if row["n"] is None or (row["n"] < rule.minimum_n and not certain):
-        seen = "unknown" if row["n"] is None else f"{row['n']:,}"
-        return Outcome(Status.INSUFFICIENT, f"n is {seen}; the rule needs {rule.minimum_n:,}.")
+        n = "unknown" if row["n"] is None else f"{row['n']:,}"
+        observed = None if old else figure.value
+        return Outcome(Status.INSUFFICIENT, f"n is {n}; the rule needs {rule.minimum_n:,}.", observed)
+    which, _ = judging.figure(rule)
+    if which != "value" and not old and not certain and has_no_interval(rule):
+        return Outcome(Status.ERROR, f"{rule.metric} has no 95 % interval; say 'judged: value' in the rule.")
+    if which == "value" and not old:
+        figure = Figure(figure.value, figure.value, figure.value)
+    enough: int | None = row["n"]
     if reference is not None:
+        enough = None  # how much data of both runs would be enough cannot be said from one of them
         figure = compared(figure, reference)
         if isinstance(figure, Outcome):
-            return figure
-    return judged(figure, rule, "" if reference is not None and reference.unitless else row["unit"])
+            no_ratio = old and figure.status is Status.ERROR and reference.value == 0
+            return Outcome(Status.INSUFFICIENT, figure.reason) if no_ratio else figure
+    return judged(figure, rule, which, "" if reference is not None and reference.unitless else row["unit"], enough)
+
+
+def _empty(row: Row, old: bool) -> Outcome:
+    """The outcome of a row without a value."""
+    reason = row.get("reason") or "no reason is recorded"
+    if not old and too_little_to_test(row.get("reason"), row["slice"]):
+        return Outcome(Status.INSUFFICIENT, f"Not enough data to test: {reason}.")
+    return Outcome(Status.MISSING, f"The figure has no value: {reason}.")
 
 
 def _judgement(
-    rule: Rule, slice_: str, outcome: Outcome, row: Row | None, reference: Reference | None, line: int | None
+    rule: Rule,
+    slice_: str,
+    outcome: Outcome,
+    row: Row | None,
+    reference: Reference | None,
+    line: int | None,
+    judging: Judging,
 ) -> Judgement:
     figure = None if row is None or row["value"] is None else Figure(row["value"], row["low"], row["high"])
     shown = figure if figure is not None and figure.finite else None
+    which, because = judging.figure(rule)
+    old = judging.version == FORMAT_1
     return Judgement(
         rule=rule.id,
         kind="rule",
@@ -201,8 +247,10 @@ def _judgement(
         slice=slice_,
         status=outcome.status,
         reason=outcome.reason,
-        judged=rule.judged,
-        observed=outcome.observed,
+        judged=which,
+        judged_because=because,
+        observed=outcome.judged_value if old and which in ("low", "high") else outcome.observed,
+        judged_value=None if old else outcome.judged_value,
         value=shown.value if shown else None,
         low=shown.low if shown else None,
         high=shown.high if shown else None,
@@ -211,6 +259,7 @@ def _judgement(
         warn=rule.warn.bound if rule.warn else None,
         fail=rule.fail.bound if rule.fail else None,
         minimum_n=rule.minimum_n,
+        insufficient=judging.effect(rule),
         reference=reference,
         owner=rule.owner,
         rationale=rule.rationale,

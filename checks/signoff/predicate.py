@@ -9,15 +9,16 @@ from __future__ import annotations
 import pyarrow.compute as pc
 
 from corpus_audit.checks.policy.judge import recompute
+from corpus_audit.checks.policy.waivers import waived_figure
 from corpus_audit.checks.signoff.manifest import MANIFEST, merkle_root, signed_shards, total_bytes
 from corpus_audit.pipelines.sampling.plan import plan_of, strategies_of
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import NotSignableError, NoVerdictError, StoreError, UsageError, VerificationError
 from corpus_audit.schemas.run import signoff
 from corpus_audit.schemas.run.results import (
+    FORMAT_1,
     POLICY_FILE,
     RESULTS_FILE,
-    UNJUDGED,
     Judgement,
     Results,
     Status,
@@ -43,7 +44,7 @@ def signable_results(run: RunDirectory) -> Results:
     """
     results = run_results(run)
     if not run.facts.complete or results.verdict is Verdict.NONE:
-        reasons = [*run.facts.reasons, *(j.reason for j in results.judgements if j.status in UNJUDGED)]
+        reasons = [*run.facts.reasons, *(j.reason for j in results.judgements if j.effect is Verdict.NONE)]
         raise NoVerdictError(f"{run.folder.name} has no verdict and cannot be signed: {'; '.join(reasons[:3])}")
     if results.verdict is Verdict.FAIL:
         failed = [f"{j.rule} ({j.slice})" if j.slice else j.rule for j in results.judgements if j.status is Status.FAIL]
@@ -86,14 +87,27 @@ def check_verdict(run: RunDirectory, results: Results) -> None:
         raise VerificationError(
             Refusal.VERDICT, f"the verdict is {results.verdict}, but the tables and the policy give {again.verdict}"
         )
-    if again.judgements != results.judgements or again.waivers != results.waivers or again.policy != results.policy:
-        changed = [
-            before.rule for before, now in zip(results.judgements, again.judgements, strict=False) if before != now
-        ]
+    before, now = results.judgements, again.judgements
+    if results.schema_ == FORMAT_1:  # earlier releases worded their sentences differently; all else is compared
+        before, now = _without_sentences(before), _without_sentences(now)
+    others_before, others_now = ((each.waivers, each.policy, each.not_judged) for each in (results, again))
+    if before != now or others_before != others_now:
+        changed = [old.rule for old, new in zip(before, now, strict=False) if old != new]
         raise VerificationError(
             Refusal.VERDICT,
             f"the results differ from what the tables and the policy give ({', '.join(changed[:3]) or 'other rules'})",
         )
+
+
+def _without_sentences(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+    empty = {"title": "", "reason": "", "next_step": ""}
+    return tuple(
+        each.model_copy(
+            update=empty
+            | {"reference": None if each.reference is None else each.reference.model_copy(update={"reason": ""})}
+        )
+        for each in judgements
+    )
 
 
 def subjects(run: RunDirectory, run_digest: str) -> tuple[Subject, ...]:
@@ -149,6 +163,17 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
         ),
         counts=results.counts,
         waivers=tuple(_waiver(use, results) for use in results.waivers if use.state == "used"),
+        not_judged=tuple(
+            signoff.NotJudged(
+                metric=each.metric,
+                slice=each.slice,
+                what=each.what,
+                value=each.value,
+                count=None if each.count is None else str(each.count),
+                n=str(each.n),
+            )
+            for each in results.not_judged
+        ),
         required=results.policy.approvals,
         roles=results.policy.roles,
         plan=_plan(run, strategy),
@@ -157,11 +182,13 @@ def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Me
 
 def _waiver(use: WaiverUse, results: Results) -> signoff.SignedWaiver:
     covered: list[Judgement] = [j for j in results.judgements if j.waiver == use.id and j.status is Status.WAIVED]
+    figure = waived_figure(covered[0]) if len(covered) == 1 else None
     return signoff.SignedWaiver(
         id=use.id,
         rule=use.rule,
         slice=use.slice,
-        observed=covered[0].observed if len(covered) == 1 else None,
+        observed=figure,
+        unknown=len(covered) == 1 and figure is None,
         holds_while=use.holds_while,
         reason=use.reason,
         ticket=use.ticket,

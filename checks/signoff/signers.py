@@ -140,6 +140,8 @@ def check_waivers(measured: Measured, at: datetime) -> None:
             raise VerificationError(Refusal.WAIVER_EXPIRED, f"the waiver {waiver.id} expired on {waiver.expires}")
         low, high = waiver.holds_while.minimum, waiver.holds_while.maximum
         value = waiver.observed
+        if value is None and waiver.unknown:
+            continue
         if value is None or (low is not None and value < low) or (high is not None and value > high):
             # The statement does not say the unit: both figures stand as plain numbers.
             raise VerificationError(

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.schemas.tables.embedding_tables import SEMANTIC, SEMANTIC_ITEMS
 
 if TYPE_CHECKING:  # importing it loads torch, and this module needs only its vectors
@@ -125,5 +125,5 @@ def _summary(name: str, testable: int, untestable: int, hits: int, limit: Thresh
     row |= {"threshold": limit.cosine, "decoys_near": limit.near}
     if not testable:
         return row | {"near": 0, "reason": "no item has a token that counts"}
-    low, high = wilson(hits / testable, testable)
+    low, high = clopper_pearson(hits / testable, testable)
     return row | {"near": hits, "share": hits / testable, "low": float(low), "high": float(high)}

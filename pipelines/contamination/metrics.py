@@ -17,6 +17,7 @@ DECLARATIONS = (
         "share",
         "benchmarks",
         "interval",
+        "fact",
     ),
     MetricDeclaration(
         "contamination_recall",
@@ -24,9 +25,15 @@ DECLARATIONS = (
         "share",
         "rules",
         "fact",
+        "fact",
     ),
     MetricDeclaration(
-        "contamination_copy_recall", "share of planted copies found, by kind of copy", "share", "copies", "fact"
+        "contamination_copy_recall",
+        "share of planted copies found, by kind of copy",
+        "share",
+        "copies",
+        "fact",
+        "fact",
     ),
     MetricDeclaration(
         "contamination_false_positive_rate",
@@ -34,6 +41,7 @@ DECLARATIONS = (
         "share",
         "rules",
         "interval",
+        "estimate",
     ),
 )
 """Every metric of this module."""

@@ -13,7 +13,7 @@ from corpus_audit.pipelines.contamination.canaries import PlantedCopies
 from corpus_audit.pipelines.contamination.evidence import Floats, TextEvidence
 from corpus_audit.pipelines.contamination.index_file import BenchmarkIndex
 from corpus_audit.pipelines.contamination.rules import RULES, evaluate_rule
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.benchmarks import ContaminationSpec, RuleName
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_CHECK, CONTAMINATION_COPIES
@@ -45,10 +45,10 @@ def thresholds_of(spec: ContaminationSpec, index: BenchmarkIndex) -> Floats:
 
 
 def share_interval(hits: int, total: int) -> tuple[float | None, float | None, float | None]:
-    """(share, lower and upper 95 % Wilson bound); three times None if ``total`` is 0."""
+    """(share, lower and upper 95 % Clopper-Pearson bound); three times None if ``total`` is 0."""
     if not total:
         return None, None, None
-    low, high = wilson([hits / total], [total])
+    low, high = clopper_pearson([hits / total], [total])
     return hits / total, float(low[0]), float(high[0])
 
 

@@ -27,55 +27,95 @@ DECLARATIONS = (
             unit,
             _BOTH,
             "none",
+            "drift",
         )
         for name, unit in _DISTANCES.items()
     ),
     MetricDeclaration(
-        "drift_jsd_excess", "Jensen-Shannon divergence beyond what chance gives", "bits", _BOTH, "interval"
+        "drift_jsd_excess", "Jensen-Shannon divergence beyond what chance gives", "bits", _BOTH, "interval", "drift"
     ),
-    MetricDeclaration("drift_p", "p of the permutation test that nothing drifted", "probability", _BOTH, "fact"),
+    MetricDeclaration(
+        "drift_p", "p of the permutation test that nothing drifted", "probability", _BOTH, "fact", "drift"
+    ),
     *(
-        MetricDeclaration(f"drift_{part}_{figure}", f"{of} that is {what}", "share", "baselines", "none")
+        MetricDeclaration(f"drift_{part}_{figure}", f"{of} that is {what}", "share", "baselines", "none", "fact")
         for part, what in (("mixture", "the mix of domains"), ("content", "the text within domains"))
         for figure, of in (("attribution", "part of the change"), ("tvd", "change of token shares"))
     ),
     *(
         MetricDeclaration(
-            f"domain_share_change_{unit}", f"share of the {unit} less that in the baseline", "share", _BOTH, "interval"
+            f"domain_share_change_{unit}",
+            f"share of the {unit} less that in the baseline",
+            "share",
+            _BOTH,
+            "interval",
+            "fact",
         )
         for unit in ("documents", "tokens")
     ),
     *(
         MetricDeclaration(
-            f"length_change_ks_{unit}", f"distance of the length distributions, {unit}", "share", _BOTH, "interval"
+            f"length_change_ks_{unit}",
+            f"distance of the length distributions, {unit}",
+            "share",
+            _BOTH,
+            "interval",
+            "fact",
         )
         for unit in ("characters", "tokens")
     ),
     *(
         MetricDeclaration(
-            f"length_change_{statistic}_{unit}", f"change of the {statistic} length, {unit}", "log2", _BOTH, "interval"
+            f"length_change_{statistic}_{unit}",
+            f"change of the {statistic} length, {unit}",
+            "log2",
+            _BOTH,
+            "interval",
+            "fact",
         )
         for statistic in ("mean", *_QUANTILES)
         for unit in ("characters", "tokens")
     ),
-    MetricDeclaration("kept_share", "documents of the baseline that are still there", "share", _BOTH, "fact"),
-    MetricDeclaration("removed_share", "documents of the baseline that are gone", "share", _BOTH, "fact"),
-    MetricDeclaration("added_share", "documents that the baseline does not have", "share", _BOTH, "fact"),
+    MetricDeclaration("kept_share", "documents of the baseline that are still there", "share", _BOTH, "fact", "fact"),
+    MetricDeclaration("removed_share", "documents of the baseline that are gone", "share", _BOTH, "fact", "fact"),
+    MetricDeclaration("added_share", "documents that the baseline does not have", "share", _BOTH, "fact", "fact"),
     MetricDeclaration(
-        "drift_classifier_auc", "how well a classifier tells the snapshots apart", "probability", _BOTH, "interval"
-    ),
-    MetricDeclaration("drift_tokens_riser", "tokens whose share rose with certainty", "token ids", "baselines", "fact"),
-    MetricDeclaration(
-        "drift_tokens_faller", "tokens whose share fell with certainty", "token ids", "baselines", "fact"
-    ),
-    MetricDeclaration(
-        "near_duplicate_rate_within", "documents with a near copy in their domain", "share", "domains", "interval"
+        "drift_classifier_auc",
+        "how well a classifier tells the snapshots apart",
+        "probability",
+        _BOTH,
+        "interval",
+        "drift",
     ),
     MetricDeclaration(
-        "near_duplicate_rate_across", "documents with a near copy in another domain", "share", "domains", "interval"
+        "drift_tokens_riser", "tokens whose share rose with certainty", "token ids", "baselines", "fact", "drift"
     ),
     MetricDeclaration(
-        "near_duplicate_rate_baseline", "documents with a near copy in the baseline", "share", _BOTH, "interval"
+        "drift_tokens_faller", "tokens whose share fell with certainty", "token ids", "baselines", "fact", "drift"
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_within",
+        "documents with a near copy in their domain",
+        "share",
+        "domains",
+        "interval",
+        "estimate",
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_across",
+        "documents with a near copy in another domain",
+        "share",
+        "domains",
+        "interval",
+        "estimate",
+    ),
+    MetricDeclaration(
+        "near_duplicate_rate_baseline",
+        "documents with a near copy in the baseline",
+        "share",
+        _BOTH,
+        "interval",
+        "estimate",
     ),
 )
 """Every metric of this module."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration
 from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
@@ -21,6 +21,7 @@ DECLARATIONS = (
         "share",
         "whole benchmarks",
         "interval",
+        "estimate",
     ),
     MetricDeclaration(
         "semantic_false_positive_rate",
@@ -28,6 +29,7 @@ DECLARATIONS = (
         "share",
         "all",
         "interval",
+        "estimate",
     ),
     MetricDeclaration(
         "embedding_drift_auc",
@@ -35,12 +37,23 @@ DECLARATIONS = (
         "probability",
         "all",
         "interval",
+        "drift",
     ),
     MetricDeclaration(
-        "embedding_drift_p", "p-value of the permutation test of that classifier", "probability", "all", "fact"
+        "embedding_drift_p",
+        "p-value of the permutation test of that classifier",
+        "probability",
+        "all",
+        "fact",
+        "drift",
     ),
     MetricDeclaration(
-        "units_moved_share", "share of the model's units whose mean activation changed", "share", "all", "fact"
+        "units_moved_share",
+        "share of the model's units whose mean activation changed",
+        "share",
+        "all",
+        "fact",
+        "drift",
     ),
 )
 """Every metric of this module."""
@@ -86,8 +99,8 @@ def embedding_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _rate(part: int | None, total: int) -> tuple[float | None, int, tuple[float | None, float | None]]:
-    """A share, its denominator and its Wilson bounds."""
+    """A share, its denominator and its Clopper-Pearson bounds."""
     if part is None or not total:
         return None, total, (None, None)
-    low, high = wilson(part / total, total)
+    low, high = clopper_pearson(part / total, total)
     return part / total, total, (float(low), float(high))

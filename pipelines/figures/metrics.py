@@ -41,16 +41,21 @@ _QUANTILES = ("p05", "p25", "p50", "p75", "p95", "p99")
 def _share(
     name: str, meaning: str, slices: Slices, bounds: Literal["fact", "interval"] = "interval"
 ) -> MetricDeclaration:
-    return MetricDeclaration(name, meaning, "share", slices, bounds)
+    return MetricDeclaration(name, meaning, "share", slices, bounds, "fact")
 
 
 DECLARATIONS = (
     _share("coverage_shards", "share of the shards that were read", ALL, "fact"),
     _share("coverage_splits", "share of the splits that were read", ALL, "fact"),
     _share("coverage_rows", "share of the rows whose outcome is known", ALL, "fact"),
-    *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact") for unit in _TOTALS),
+    *(MetricDeclaration(unit, f"{unit} that were counted", unit, ALL, "fact", "fact") for unit in _TOTALS),
     MetricDeclaration(
-        "verified_documents", "documents whose token ids the reference tokenizer confirmed", "documents", ALL, "fact"
+        "verified_documents",
+        "documents whose token ids the reference tokenizer confirmed",
+        "documents",
+        ALL,
+        "fact",
+        "fact",
     ),
     _share("dead_letter_share", "share of the rows that could not be counted", "reasons", "fact"),
     _share("filtered_share", "share of the rows that a filter dropped", "reasons", "fact"),
@@ -70,11 +75,12 @@ DECLARATIONS = (
             unit,
             "domains",
             "interval",
+            "fact",
         )
         for quantile in _QUANTILES
         for unit in ("characters", "tokens")
     ),
-    MetricDeclaration("length_mean_tokens", "mean length of a document", "tokens", "domains", "interval"),
+    MetricDeclaration("length_mean_tokens", "mean length of a document", "tokens", "domains", "interval", "fact"),
     _share("duplicate_share_documents", "documents that repeat a text of their domain", "domains"),
     _share("duplicate_share_tokens", "tokens that repeat a text of their domain", "domains"),
     _share("across_share_documents", "documents whose text is in another domain too", "domains", "fact"),
@@ -86,6 +92,7 @@ DECLARATIONS = (
         "token ids",
         "domains",
         "interval",
+        "fact",
     ),
 )
 """Every metric of this module."""

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from corpus_audit.checks.history.references import EarlierRuns, resolve_references
+from corpus_audit.checks.policy.basis import was_sampled
 from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
@@ -59,7 +60,7 @@ def judge_staged(
     results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
     (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
-    return StagedVerdict(results, export.write(policy, staged.folder, references.figures))
+    return StagedVerdict(results, export.write(policy, staged.folder, references.figures, was_sampled(facts)))
 
 
 def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
@@ -80,7 +81,7 @@ def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
 
 
 def _today() -> date:
-    """Today in UTC, which decides whether waivers have expired."""
+    """Today in UTC: the day on which waivers have to be in force."""
     return datetime.now(UTC).date()
 
 

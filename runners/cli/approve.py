@@ -63,7 +63,7 @@ def approve(
         for line in _shown(pending):
             note(line) if as_json else write_out(line)
         if not yes:
-            click.confirm("Sign this?", abort=True, err=True)
+            click.confirm(_question(len(pending.results.not_judged)), abort=True, err=True)
         key = load_key(key_file, passphrase_from(passphrase_file, str(key_file)))
         has_words = use is not None or bool(limitations) or days is not None
         words = AuthorDecision(use or "", limitations, days or VALID_DAYS) if has_words else None
@@ -71,6 +71,14 @@ def approve(
         holder = signing_key(trust, key, now).holder
         after = sign_pending(pending, key, now, words)
     _show_signed(after, holder, as_json)
+
+
+def _question(not_judged: int) -> str:
+    from corpus_audit.checks.text.numbers import plural
+
+    if not not_judged:
+        return "Sign this?"
+    return f"No rule judges {plural(not_judged, 'figure')} (above, Not judged). Sign this all the same?"
 
 
 def _shown(pending: PendingSignoff) -> Iterator[str]:
@@ -84,6 +92,7 @@ def _shown(pending: PendingSignoff) -> Iterator[str]:
 
 
 def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
+    from corpus_audit.checks.policy.not_judged import lines as not_judged_lines
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.wording import bound_text, figure
 
@@ -101,12 +110,19 @@ def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
     units = {judged.waiver: judged.compared_unit for judged in results.judgements if judged.waiver is not None}
     for waiver in signed.waivers:
         unit = units.get(waiver.id, "")
-        observed = f"{figure(waiver.observed, unit)}, waived while {bound_text(waiver.holds_while, unit)}"
+        covered = next((each for each in results.judgements if each.waiver == waiver.id), None)
+        observed = "not known" if waiver.unknown else figure(waiver.observed, unit)
+        if covered is not None and covered.judged in ("low", "high") and covered.judged_value is not None:
+            end = "lower" if covered.judged == "low" else "upper"
+            observed = f"{figure(covered.observed, unit)}, its {end} bound {figure(covered.judged_value, unit)}"
+        observed += f", waived while {bound_text(waiver.holds_while, unit)}"
         yield "Waiver", f"{waiver.id}: {waiver.rule} ({waiver.slice}) is {observed}. {waiver.reason}"
         yield "", f"Until {waiver.expires}, requested by {waiver.owner}, approved by {waiver.approved_by}."
     for judgement in results.judgements:
-        if judgement.status == "warn":
+        if judgement.status in ("warn", "insufficient"):
             yield "Warning", f"{judgement.rule} ({judgement.slice}): {judgement.reason}"
+    for line in not_judged_lines(results.not_judged):
+        yield "Not judged", line
     if plan is not None:
         yield "Plan", f"{plan.strategy}: {float(plan.tokens):,.0f} tokens, weights by {plan.unit}"
     if pending.statement is not None:

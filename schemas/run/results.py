@@ -1,6 +1,10 @@
 """Judgements and the verdict: the content of `results.json`, strict and versioned.
 
-A judgement is the outcome of one rule for one slice. The verdict follows from the statuses alone (`verdict_of`).
+A judgement is what one rule says of one slice. The verdict follows from the judgements alone (`verdict_of`).
+
+Two versions are read. Version 2 is written. In version 1, which earlier releases wrote, rules that did not say how they
+judge were judged by the interval, ``observed`` was the bound that was judged, a lack of data always meant no verdict,
+and no verdict hid a failure.
 """
 
 from __future__ import annotations
@@ -19,26 +23,36 @@ RESULTS_FILE = "results.json"
 POLICY_FILE = "policy.yaml"
 """Names in a run directory; the policy is a byte-for-byte copy of the file that judged the run."""
 
-FORMAT: Literal["corpus-audit/results/1"] = "corpus-audit/results/1"
+Format = Literal["corpus-audit/results/1", "corpus-audit/results/2"]
+FORMAT_1: Format = "corpus-audit/results/1"
+FORMAT: Format = "corpus-audit/results/2"
+
+REQUIRED_WHOLE = "required_whole"
+REQUIRED_MANIFEST = "required_manifest"
+"""Rules that a policy's ``coverage:`` asks for; no waiver reaches them."""
+
+Judged = Literal["interval", "value", "low", "high"]
+"""Which figure is compared with the bounds of a rule."""
+
+Insufficient = Literal["pass", "warn", "none"]
+"""What a lack of data for an answer does to the verdict."""
 
 
 class Status(StrEnum):
-    """Outcome of a rule for a slice; `UNJUDGED` lists those that mean that it could not be judged."""
+    """What a rule says of a slice."""
 
     PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     INSUFFICIENT = "insufficient"
-    """Not enough data: n is below the minimum, or a bound that is judged is missing."""
+    """The figure was measured, and the data are too few for an answer: n is below the minimum, there is nothing to
+    test, or the interval reaches across the bound. The policy says what that means for the verdict."""
     MISSING = "missing"
-    """The metric or slice does not exist, the metric is null, or its reference is absent."""
+    """Not measured: there is no such metric or slice, it has no value, or what it is compared with is absent."""
     ERROR = "error"
-    """The rule could not be evaluated: ambiguous, not finite, or it crashed."""
+    """The rule could not be evaluated: ambiguous, not finite, without the bound that is judged, or it crashed."""
     WAIVED = "waived"
-    """It fails, and a valid waiver accepts the failure."""
-
-
-UNJUDGED = (Status.INSUFFICIENT, Status.MISSING, Status.ERROR)
+    """It fails or does not have enough data, and a waiver that is in force accepts this."""
 
 
 class Verdict(StrEnum):
@@ -48,7 +62,7 @@ class Verdict(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     NONE = "none"
-    """No verdict: at least one rule could not be judged, or there is no rule."""
+    """Nothing fails, and something was not measured or there is no rule: neither good nor bad."""
 
 
 class Record(BaseModel):
@@ -69,7 +83,8 @@ class Reference(Record):
 
     ``pinned``: value and 95 % bounds in a named run; ``last_signed``: in the last signed run; ``band``: the median over
     the last ``runs`` runs, and ``low`` and ``high`` one robust standard deviation (1.4826 MAD) to either side.
-    ``compare`` is the kind of comparison; without a ``value`` there is a ``reason``.
+    ``compare`` is how the figure is compared with it; without a ``value`` there is a ``reason``, and ``too_few_runs``
+    says whether it is that there are not enough runs for a band yet.
     """
 
     kind: Literal["pinned", "last_signed", "band"]
@@ -80,10 +95,11 @@ class Reference(Record):
     runs: int = 1
     compare: Literal["difference", "ratio", "spread"] | None = None
     reason: str = ""
+    too_few_runs: bool = False
 
     @property
     def unitless(self) -> bool:
-        """Whether the compared figure has no unit, as a ratio or a spread."""
+        """Whether what is compared with the bounds has lost the metric's unit."""
         return self.compare in ("ratio", "spread")
 
 
@@ -95,14 +111,20 @@ class Judgement(Record):
         kind: integrity rules are always on and can't be waived.
         title: the rule in a few words.
         metric, slice: what is judged; empty for integrity rules.
-        status, reason: the outcome, and one sentence that says why.
-        judged: the figure that is compared with the ranges. ``interval``: both 95 % bounds, so that a figure fails only
-            if all of its interval is outside, passes only if all of it is inside, and has too little data otherwise.
-        observed: that figure, of an interval its value; after comparison with ``reference`` if there is one.
-        value, low, high, n, unit: the row of the metrics table; bounds at 95 %.
+        status, reason: the outcome, and one sentence that says why, whatever the outcome.
+        judged: which figure was compared with the bounds; ``interval``: both ends, so that only what is certainly
+            beyond the bounds fails, only what is certainly within them passes, and the rest does not have enough data.
+        judged_because: why that figure; empty in version 1 and for integrity rules.
+        observed: the observed value, after comparison with ``reference`` if there is one. In version 1 it was the bound
+            if ``judged`` is ``low`` or ``high``.
+        judged_value: the number that was compared with the bounds: the observed value, or the bound that ``judged``
+            names; null if the interval was, and in version 1.
+        value, low, high, n, unit: the row of the metrics table; bounds at 95 %. Of a fact of a corpus that was read
+            whole, they say how much a corpus from the same source would vary.
         warn, fail: the ranges outside of which the rule warns or fails.
         minimum_n: the least ``n`` that allows an answer.
-        owner, rationale: who is responsible for the rule, and why it exists.
+        insufficient: what the status ``insufficient`` means for the verdict.
+        owner, rationale: who answers for the rule, and why it is there.
         next_step: what to do now; empty when the rule passes.
         waiver: id of the waiver that was applied.
         line: line of the rule in the policy, from 1.
@@ -115,8 +137,10 @@ class Judgement(Record):
     slice: str = ""
     status: Status
     reason: str
-    judged: Literal["interval", "value", "low", "high"] = "value"
+    judged: Judged = "value"
+    judged_because: str = ""
     observed: float | None = None
+    judged_value: float | None = None
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -125,6 +149,7 @@ class Judgement(Record):
     warn: Bound | None = None
     fail: Bound | None = None
     minimum_n: int | None = None
+    insufficient: Insufficient = "none"
     reference: Reference | None = None
     owner: str = ""
     rationale: str = ""
@@ -134,15 +159,30 @@ class Judgement(Record):
 
     @property
     def compared_unit(self) -> str:
-        """The unit of the figure that is compared with the ranges."""
+        """The unit of what is compared with the bounds."""
         return "" if self.reference is not None and self.reference.unitless else self.unit
+
+    @property
+    def effect(self) -> Verdict:
+        """What this judgement alone would make of the verdict."""
+        return Verdict(self.insufficient) if self.status is Status.INSUFFICIENT else _EFFECTS[self.status]
+
+
+_EFFECTS = {
+    Status.PASS: Verdict.PASS,
+    Status.WARN: Verdict.WARN,
+    Status.WAIVED: Verdict.WARN,
+    Status.FAIL: Verdict.FAIL,
+    Status.MISSING: Verdict.NONE,
+    Status.ERROR: Verdict.NONE,
+}
 
 
 class WaiverUse(Record):
     """A waiver of the policy and its state on the day when the run was judged.
 
-    ``used``: it covers a failure; ``unused``: nothing fails that it covers; ``expired``; ``void``: the value is worse
-    than the waiver holds for.
+    ``used``: it covers a failure, or a lack of data; ``unused``: there is nothing to cover; ``expired``; ``void``: the
+    value is worse than the waiver allows.
     """
 
     id: str
@@ -193,10 +233,28 @@ class LastSigned(Record):
     judgements: tuple[PastJudgement, ...]
 
 
-class Results(Record):
-    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) for which waivers were checked."""
+class NotJudged(Record):
+    """A figure that is not 0 and that no rule judges: ``count`` of ``n`` if it counts something.
 
-    schema_: Literal["corpus-audit/results/1"] = Field(default=FORMAT, alias="schema")
+    ``what`` is the meaning of the metric, in words; ``unit`` that of the value.
+    """
+
+    metric: str
+    slice: str
+    what: str
+    value: float
+    count: int | None = None
+    n: int
+    unit: str
+
+
+class Results(Record):
+    """Contents of `results.json`; ``judged_on`` is the day (ISO 8601, UTC) on which waivers had to be in force.
+
+    ``not_judged`` is what was measured and no rule judges, the biggest first; version 1 has none.
+    """
+
+    schema_: Format = Field(default=FORMAT, alias="schema")
     name: str
     run: str
     snapshot: str
@@ -206,6 +264,7 @@ class Results(Record):
     counts: dict[Status, int]
     judgements: tuple[Judgement, ...]
     waivers: tuple[WaiverUse, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
     last_signed: LastSigned | None = None
 
     model_config = ConfigDict(populate_by_name=True)
@@ -228,17 +287,28 @@ EXIT_CODES = {
 }
 
 
-def verdict_of(statuses: Iterable[Status]) -> Verdict:
-    """The verdict of statuses: none if any is unjudged, otherwise the worst. A waived failure counts as a warning.
+def verdict_of(judgements: Iterable[Judgement], version: Format = FORMAT) -> Verdict:
+    """The verdict that follows from judgements.
 
-    No status at all is no verdict: a policy that judges nothing passes nothing.
+    1. Without any judgement there is none: a policy that judges nothing passes nothing.
+    2. If an integrity rule is broken there is none: nothing that was measured can be relied on.
+    3. If a rule fails, the run fails, whatever else was not measured.
+    4. If anything was not measured, or does not have enough data and the policy says ``insufficient: none``, there is
+       none.
+    5. Else it warns or passes. What is waived counts as a warning.
+
+    In version 1, no verdict came before a failure.
     """
-    counts = Counter(statuses)
-    if not counts or any(counts[status] for status in UNJUDGED):
+    judged = list(judgements)
+    effects = {judgement.effect for judgement in judged}
+    broken = version == FORMAT_1 or any(
+        judgement.kind == "integrity" and judgement.rule not in (REQUIRED_WHOLE, REQUIRED_MANIFEST)
+        for judgement in judged
+        if judgement.effect is Verdict.NONE
+    )
+    if not judged or (broken and Verdict.NONE in effects):
         return Verdict.NONE
-    if counts[Status.FAIL]:
-        return Verdict.FAIL
-    return Verdict.WARN if counts[Status.WARN] or counts[Status.WAIVED] else Verdict.PASS
+    return next(effect for effect in (Verdict.FAIL, Verdict.NONE, Verdict.WARN, Verdict.PASS) if effect in effects)
 
 
 def read_results(data: bytes, source: str = RESULTS_FILE) -> Results:
@@ -252,6 +322,6 @@ def read_results(data: bytes, source: str = RESULTS_FILE) -> Results:
     except (strict_json.StrictJsonError, ValidationError) as error:
         raise StoreError(f"{source} cannot be read: {error}") from None
     counts = Counter(judgement.status for judgement in results.judgements)
-    if verdict_of(counts.elements()) is not results.verdict or dict(counts) != results.counts:
+    if verdict_of(results.judgements, results.schema_) is not results.verdict or dict(counts) != results.counts:
         raise StoreError(f"{source}: the verdict does not follow from the judgements")
     return results

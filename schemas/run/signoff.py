@@ -149,12 +149,14 @@ class SignedPolicy(StatementPart):
 
 
 class SignedWaiver(StatementPart):
-    """A failure that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is the last day."""
+    """A failure, or a lack of data, that was accepted: ``observed`` may not leave ``holds_while``, and ``expires`` is
+    the last day. ``unknown`` says that the data were too few for a figure, so that ``observed`` is null."""
 
     id: str
     rule: str
     slice: str
     observed: float | None
+    unknown: bool = False
     holds_while: Bound
     reason: str
     ticket: str
@@ -163,8 +165,19 @@ class SignedWaiver(StatementPart):
     expires: str
 
 
+class NotJudged(StatementPart):
+    """Something that was measured and that no rule judges: ``count`` of ``n``, if it counts something."""
+
+    metric: str
+    slice: str
+    what: str
+    value: float
+    count: Count | None
+    n: Count
+
+
 class DomainPlan(StatementPart):
-    """The plan for a domain: ``weight`` in the plan's unit, tokens to draw, and epochs over its unique text."""
+    """What is to be drawn from a domain: ``weight`` is of the plan's unit; tokens drawn and passes over unique text."""
 
     domain: str
     weight: Decimal
@@ -200,6 +213,7 @@ class Measured(StatementPart):
     policy: SignedPolicy
     counts: dict[Status, int]
     waivers: tuple[SignedWaiver, ...]
+    not_judged: tuple[NotJudged, ...] = ()
     required: Annotated[int, Field(ge=0)]
     roles: tuple[str, ...]
     plan: Plan | None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from corpus_audit.schemas.run.results import Bound
+from corpus_audit.schemas.run.results import REQUIRED_MANIFEST, REQUIRED_WHOLE, Bound, Insufficient
 from corpus_audit.schemas.spec.local_paths import expand_home
 
 INTEGRITY_RULES = (
@@ -24,16 +24,12 @@ INTEGRITY_RULES = (
     "unread_files",
     "contamination_self_check",
 )
-"""Rules that apply to every run, whatever the policy says; they cannot be waived."""
-
-REQUIRED_WHOLE = "required_whole"
-REQUIRED_MANIFEST = "required_manifest"
-"""Rules that the policy's ``coverage:`` requires; they cannot be waived either."""
+"""Rules that every run has to meet, whatever the policy says; no waiver reaches them."""
 
 RESERVED = (*INTEGRITY_RULES, REQUIRED_WHOLE, REQUIRED_MANIFEST)
 
 WAIVER_DAYS = 90
-"""The longest time for which a failure may be waived."""
+"""The longest time for which a waiver may be in force."""
 
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -140,15 +136,20 @@ class Rule(PolicyModel):
         description="One slice, such as domain=web, or a pattern, such as domain=*; * stands for any run of characters "
         "of one value. A pattern that names nothing is `missing`.",
     )
-    judged: Literal["interval", "value", "low", "high"] = Field(
-        default="interval",
-        description="interval: fails if the whole 95 % interval is beyond the bound, passes if all of it is within, "
-        "else there is too little data. value, low, high: that figure alone is held against the bounds.",
+    judged: Literal["auto", "interval", "value", "low", "high"] = Field(
+        default="auto",
+        description="auto: a fact of a corpus that was read whole is judged by its value; estimates, tests of drift "
+        "and sampled audits by the interval. interval: fails if the whole 95 % interval is beyond the bound, passes if "
+        "all of it is within, else there is not enough data. value, low, high: that figure alone is compared with the "
+        "bounds.",
     )
     warn: Range | None = Field(default=None, description="Outside of this range the rule warns.")
     fail: Range | None = Field(default=None, description="Outside of this range the rule fails.")
     minimum_n: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="With a smaller denominator than this there is too little data."
+        default=1, description="With a smaller denominator than this there is not enough data."
+    )
+    insufficient: Insufficient | None = Field(
+        default=None, description="What a lack of data means for the verdict; as the policy says if left out."
     )
     reference: ReferenceSpec | None = None
     owner: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Who answers for the rule.")
@@ -172,12 +173,12 @@ class Rule(PolicyModel):
 
 
 class Waiver(PolicyModel):
-    """One failure that is accepted for a time. It covers a single slice, and only while the figure stays in a range."""
+    """A failure, or a lack of data, that is accepted for a time: of a single slice, while the figure is in a range."""
 
     id: Id
-    rule: Id = Field(description="The rule that fails.")
+    rule: Id = Field(description="The rule that does not pass.")
     slice: Annotated[str, Field(min_length=1, max_length=400)] = Field(
-        default="all", description="The slice that fails, exactly as it is reported; no pattern."
+        default="all", description="The slice that does not pass, exactly as it is reported; no pattern."
     )
     holds_while: Range = Field(description="Void when the judged figure leaves this range.")
     reason: Text
@@ -200,11 +201,11 @@ class Waiver(PolicyModel):
 
 
 class CoverageSpec(PolicyModel):
-    """Requirements on the coverage of the run. Shard errors never pass, whatever these say."""
+    """How much of the corpus has to be read. Shard errors never pass, whatever these keys say."""
 
-    whole: bool = Field(default=True, description="Every split was read: a sampled audit has no verdict.")
+    whole: bool = Field(default=True, description="Every split was read: a sampled audit does not pass.")
     manifest: bool = Field(
-        default=False, description="The shards were compared with a manifest, which reveals truncated shards."
+        default=False, description="The shards were compared with a manifest, which shows shards that were cut short."
     )
 
 
@@ -226,5 +227,9 @@ class Policy(PolicyModel):
     )
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=5000)]
     waivers: tuple[Waiver, ...] = ()
+    insufficient: Insufficient = Field(
+        default="warn",
+        description="What a rule without enough data means for the verdict: pass, warn, or none (no verdict).",
+    )
     coverage: CoverageSpec = CoverageSpec()
     approvals: ApprovalsSpec = ApprovalsSpec()

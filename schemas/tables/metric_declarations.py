@@ -50,12 +50,21 @@ SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
 """The keys that a slice can have, as `schemas.spec.slices.parts` reads them; not of facets: audits name those."""
 
 
+Kind = Literal["fact", "estimate", "drift"]
+"""What a metric is, which decides how it is judged (`checks.policy.basis`).
+
+``fact``: counted of every document that was read, so that it has no sampling error where the whole corpus was read.
+``estimate``: extrapolated from a sample that the audit draws itself (near-duplicates, decoys, vectors of windows).
+``drift``: a test whether two snapshots differ by more than chance.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricDeclaration:
-    """A metric: its name, its meaning, its unit, the slices that it is computed for, and its 95 % bounds.
+    """A metric: its name, what it says, its unit, for which slices it is computed, its 95 % bounds, and its kind.
 
-    ``fact``: its bounds are its value, or null where a sample cannot bound it; ``interval``: it has bounds where the
-    data allow them; ``none``: never.
+    ``bounds``: ``fact``, its bounds are its value, or null where a sample cannot bound it; ``interval``, it has bounds
+    where the data allow them; ``none``, never.
     """
 
     name: str
@@ -63,3 +72,4 @@ class MetricDeclaration:
     unit: str
     slices: Slices
     bounds: Literal["fact", "interval", "none"]
+    kind: Kind

@@ -68,6 +68,7 @@ def reference(rules: list[dict[str, Any]], table: list[dict[str, Any]]) -> str:
             judged = one["judged"]
             low, high = (row["low"], row["high"]) if judged == "interval" else (row[judged],) * 2
             crossed = None not in (row["low"], row["high"]) and not odd and row["low"] > row["high"]
+            crossed &= judged != "value"
             if (
                 odd
                 or twice
@@ -85,7 +86,7 @@ def reference(rules: list[dict[str, Any]], table: list[dict[str, Any]]) -> str:
                     beyond[name] = 2 if low > most or high < least else 1 if high > most or low < least else 0
                 worst = {2: "fail", 1: "none"}.get(beyond["fail"], "warn" if beyond["warn"] else "pass")
                 statuses.append(worst)
-    return next((status for status in ("none", "fail", "warn") if status in statuses), "pass")
+    return next((status for status in ("fail", "none", "warn") if status in statuses), "pass")
 
 
 def valid(drafts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,7 +109,7 @@ def valid(drafts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @given(drafts=drafts, table=rows)
 def test_the_verdict_is_that_of_the_reference(drafts: list[dict[str, Any]], table: list[dict[str, Any]]) -> None:
     rules = valid(drafts)
-    results = judge(policy(*rules), metrics(*table), facts(), References(), date(2026, 11, 25))
+    results = judge(policy(*rules, insufficient="none"), metrics(*table), facts(), References(), date(2026, 11, 25))
     assert results.verdict.value == reference(rules, table)
 
 

@@ -107,3 +107,31 @@ def test_check_judges_a_finished_run_and_changes_nothing(tmp_path: Path, capsys:
 def test_the_schema_of_policies_is_printed_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("schema", "policy") == 0
     assert "rules" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_check_with_a_run_proposes_rules_for_what_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = write(tmp_path / "p.yaml", rule("size", metric="tokens", fail={"minimum": 1})), tmp_path / "run"
+    build_run(folder)
+    assert run("policy", "check", path, "--run", folder) == 0
+    text = capsys.readouterr().out
+    assert "Measured in the run, and no rule judges it:" in text and "  - id: duplicates\n" in text
+    assert run("policy", "check", path, "--run", folder, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "duplicate_share_documents" in {one["metric"] for one in found["not_judged"]}
+    pasted = tmp_path / "pasted.yaml"
+    pasted.write_text(f"name: p\nversion: 1\nrules:\n{found['proposed_rules']}")
+    assert run("policy", "check", pasted, "--run", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["not_judged"] == []
+
+
+def test_suggest_needs_five_runs_and_prints_rules_to_paste(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for day in range(4):
+        build_run(tmp_path / "runs" / f"2026110{day + 1}T060000Z")
+    assert run("policy", "suggest", tmp_path / "runs") == 2
+    assert "has 4 runs to learn from, and suggesting bounds needs at least 5" in capsys.readouterr().err
+    assert run("policy", "suggest", tmp_path / "runs", "--metric", "duplicates") == 2
+    capsys.readouterr()
+    build_run(tmp_path / "runs" / "20261105T060000Z")
+    assert run("policy", "suggest", tmp_path / "runs") == 0
+    shown = capsys.readouterr()
+    assert shown.out == "" and "documents of all: more than half of 5 runs say" in shown.err

@@ -52,7 +52,7 @@ def check(view: ContaminationView) -> Markup:
 
 
 def shares(view: ContaminationView) -> Markup:
-    """Contaminated of testable items by benchmark and rule, with Wilson intervals, and the counts beside them."""
+    """Contaminated of testable items by benchmark and rule, with exact intervals, and the counts beside them."""
     pitch, gap, top = 17, 10, 4
     blocks = [pitch * len(benchmark.rules) + gap for benchmark in view.benchmarks]
     bottom = top + sum(blocks)

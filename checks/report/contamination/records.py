@@ -47,7 +47,7 @@ class CopyRow:
 
 @dataclass(frozen=True)
 class RuleRow:
-    """A benchmark under a rule; ``share`` is contaminated of testable with its Wilson interval."""
+    """A benchmark under a rule; ``share`` is contaminated of testable with its exact interval (Clopper-Pearson)."""
 
     rule: str
     testable: int

@@ -10,7 +10,7 @@ from corpus_audit.checks.report.profile.labels import share_label
 from corpus_audit.checks.report.profile.records import ShareRow
 from corpus_audit.checks.report.profile.tables import fold, largest
 from corpus_audit.checks.report.verdict.records import JudgementRow, VerdictView
-from corpus_audit.checks.report.verdict.section import MARKS, VERDICT, WORDS, headline
+from corpus_audit.checks.report.verdict.section import MARKS, SUMMARISED, VERDICT, WORDS, headline
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
@@ -38,7 +38,8 @@ MOST_JUDGEMENTS = 20
 _SHORT = {"insufficient": "too few"}
 """Statuses that are longer than a topic's column."""
 
-_SHADES = {"warn": YELLOW, "waived": YELLOW}
+_SHADES = {"warn": YELLOW, "pass": DIM}
+"""Colours by what a judgement does to the verdict; red otherwise."""
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -119,10 +120,16 @@ def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> I
     for row in view.not_passing[:MOST_JUDGEMENTS]:
         label = fit(f"{MARKS[row.status]} {_SHORT.get(row.status, row.status)}", TOPIC)
         for index, line in enumerate(_shortened(_wrap(_judgement_text(row), width - TOPIC), 3)):
-            yield (paint(label, _SHADES.get(row.status, RED)) if index == 0 else " " * TOPIC) + line
+            yield (paint(label, _SHADES.get(row.effect, RED)) if index == 0 else " " * TOPIC) + line
     more = len(view.not_passing) - MOST_JUDGEMENTS
     if more > 0:
         yield " " * TOPIC + f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass; see results.json."
+    for text in view.not_judged[:SUMMARISED]:
+        for index, line in enumerate(_shortened(_wrap(safe_text(text, 400), width - TOPIC), 2)):
+            yield (paint(fit("- no rule", TOPIC), YELLOW) if index == 0 else " " * TOPIC) + line
+    more = len(view.not_judged) - SUMMARISED
+    if more > 0:
+        yield " " * TOPIC + f"No rule judges {numbers.plural(more, 'more figure')}; see results.json."
 
 
 def _judgement_text(row: JudgementRow) -> str:

@@ -11,9 +11,17 @@ VerdictName = Literal["pass", "warn", "fail", "none"]
 
 @dataclass(frozen=True)
 class JudgementRow:
-    """One rule and one slice. Figures are written already, in the unit of the metric; ``-`` stands for none.
+    """One rule and one slice. Figures are texts in the unit of the metric; ``–`` stands for none.
 
-    ``before`` is the status in the last signed run, if there is one and it judged this rule and slice.
+    Attributes:
+        effect: what the judgement alone would make of the verdict.
+        judged: the figure that was compared with the bounds: value, interval, lower bound or upper bound.
+        because: why that figure; empty if it is not recorded.
+        observed: the observed value, after comparison with a reference if there is one.
+        bound: the lower or upper bound, if that was compared; else empty.
+        of_the_source: whether the value is exact, so that the interval is what a corpus from the same source would vary
+            by.
+        before: the status in the last signed run, if there is one and it judged this rule and slice.
     """
 
     rule: str
@@ -22,9 +30,13 @@ class JudgementRow:
     metric: str
     slice: str
     status: StatusName
+    effect: VerdictName
     judged: str
+    because: str
     observed: str
+    bound: str
     interval: str
+    of_the_source: bool
     n: str
     warns: str
     fails: str
@@ -41,7 +53,7 @@ class JudgementRow:
     @property
     def passes(self) -> bool:
         """Whether the judgement passes, so that nobody has to act on it."""
-        return self.status == "pass"
+        return self.effect == "pass"
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,8 @@ class SinceSigned:
 @dataclass(frozen=True)
 class VerdictView:
     """What the section shows. ``judgements`` are ordered: what fails or cannot be judged first, what passes last;
-    ``hidden`` passing ones are in `results.json` alone."""
+    ``hidden`` passing ones are in `results.json` alone. ``not_judged`` is what was measured and no rule judges, in
+    words, the biggest first; results of version 1 do not record it."""
 
     verdict: VerdictName
     judged_on: str
@@ -106,6 +119,8 @@ class VerdictView:
     judgements: tuple[JudgementRow, ...]
     hidden: int
     waivers: tuple[WaiverRow, ...]
+    not_judged: tuple[str, ...]
+    records_not_judged: bool
     since: SinceSigned | None
 
     @property

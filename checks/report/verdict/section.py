@@ -10,6 +10,8 @@ from dataclasses import replace
 from jinja2 import Environment
 from markupsafe import Markup
 
+from corpus_audit.checks.policy.basis import OF_THE_SOURCE
+from corpus_audit.checks.policy.not_judged import lines as not_judged_lines
 from corpus_audit.checks.report.verdict.records import (
     JudgementRow,
     SinceSigned,
@@ -21,11 +23,20 @@ from corpus_audit.checks.report.verdict.records import (
 )
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
+from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.run.results import RESULTS_FILE, Judgement, LastSigned, Reference, Results, read_results
+from corpus_audit.schemas.run.results import (
+    FORMAT_1,
+    RESULTS_FILE,
+    Judgement,
+    LastSigned,
+    Reference,
+    Results,
+    read_results,
+)
 
 LISTED_PASSES = 300
 """Passing judgements on the page."""
@@ -110,6 +121,8 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
             )
             for waiver in results.waivers
         ),
+        not_judged=tuple(not_judged_lines(results.not_judged)),
+        records_not_judged=results.schema_ != FORMAT_1,
         since=since,
     )
 
@@ -120,6 +133,7 @@ def section(view: VerdictView, environment: Environment) -> Markup:
     page = environment.get_template("verdict/verdict.html").render(
         view=view,
         marks=MARKS,
+        of_the_source=OF_THE_SOURCE,
         listed=LISTED,
         shown=view.judgements[:LISTED],
         hidden_failures=sum(not row.passes for row in beyond),
@@ -143,16 +157,22 @@ def limits(view: VerdictView) -> Iterator[Sentence]:
     )
     if any(row.judged != "value" for row in view.judgements):
         yield (
-            "A rule that judges a bound of a 95 % interval is wrong in up to one case of forty; over many slices, some "
-            "judgements will be.",
+            "A rule that judges a 95 % interval, or one end of it, is wrong in up to one case of forty; over many "
+            "slices, some judgements will be.",
         )
 
 
 def headline(view: VerdictView) -> str:
-    """Judgements by status, in one sentence."""
+    """Judgements by status, in one sentence; if the run failed, also which rules have no verdict."""
     total = sum(count for _, count in view.counts)
     parts = [f"{numbers.grouped(count)} {agree(count, *_STATUS_VERBS[status])}" for status, count in view.counts]
-    return f"Of {numbers.plural(total, 'judgement')}, {', '.join(parts)}."
+    text = f"Of {numbers.plural(total, 'judgement')}, {', '.join(parts)}."
+    unknown = list(dict.fromkeys(safe_text(row.rule, 80) for row in view.judgements if row.effect == "none"))
+    if view.verdict == "fail" and unknown:
+        more = len(unknown) - SUMMARISED
+        rest = f" and {numbers.grouped(more)} more" if more > 0 else ""
+        text += f" Without a verdict besides: {', '.join(unknown[:SUMMARISED])}{rest}."
+    return text
 
 
 _STATUS_VERBS: dict[StatusName, tuple[str, str]] = {
@@ -160,9 +180,9 @@ _STATUS_VERBS: dict[StatusName, tuple[str, str]] = {
     "warn": ("warns", "warn"),
     "fail": ("fails", "fail"),
     "insufficient": ("does not have enough data", "do not have enough data"),
-    "missing": ("has no figure to judge", "have no figure to judge"),
+    "missing": ("was not measured", "were not measured"),
     "error": ("could not be evaluated", "could not be evaluated"),
-    "waived": ("fails and is waived", "fail and are waived"),
+    "waived": ("is waived", "are waived"),
 }
 """What is said of one judgement with a status, and of several."""
 
@@ -192,6 +212,10 @@ _JUDGED = {"interval": "interval", "value": "value", "low": "lower bound", "high
 def _row(judgement: Judgement) -> JudgementRow:
     unit = judgement.unit
     compared = judgement.compared_unit
+    observed, bound = judgement.observed, judgement.judged_value
+    if judgement.judged in ("low", "high") and bound is None:  # version 1: what was observed is the bound
+        observed, bound = (judgement.value if judgement.reference is None else None), observed
+    exact = judgement.judged == "value" and bool(judgement.judged_because) and judgement.low != judgement.high
     return JudgementRow(
         rule=judgement.rule,
         title=judgement.title,
@@ -199,9 +223,13 @@ def _row(judgement: Judgement) -> JudgementRow:
         metric=judgement.metric,
         slice=judgement.slice,
         status=judgement.status.value,
+        effect=judgement.effect.value,
         judged=_JUDGED[judgement.judged],
-        observed=figure(judgement.observed, compared),
+        because=judgement.judged_because,
+        observed=figure(observed, compared),
+        bound=figure(bound, compared) if judgement.judged in ("low", "high") and bound is not None else "",
         interval=_interval(judgement.low, judgement.high, unit),
+        of_the_source=exact and judgement.low is not None,
         n=numbers.NONE if judgement.n is None else numbers.grouped(judgement.n),
         warns=bound_text(judgement.warn, compared),
         fails=bound_text(judgement.fail, compared),
@@ -251,6 +279,10 @@ def _sentences(view: VerdictView) -> Iterator[Sentence]:
     more = len(view.not_passing) - SUMMARISED
     if more > 0:
         yield (f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass.",)
+    if view.not_judged:
+        more = len(view.not_judged) - SUMMARISED
+        rest = f"; and {numbers.grouped(more)} more" if more > 0 else ""
+        yield ("No rule judges: ", Name("; ".join(view.not_judged[:SUMMARISED])), f"{rest}.")
     if view.since is not None:
         changed = len(view.since.changed)
         yield (
@@ -268,7 +300,7 @@ _STATUS_LABELS: dict[StatusName, str] = {
     "warn": "Warning",
     "fail": "Fails",
     "insufficient": "Not enough data",
-    "missing": "No figure",
+    "missing": "Not measured",
     "error": "Not evaluated",
     "waived": "Waived",
 }

@@ -56,7 +56,7 @@ def test_runs_carry_verdict_policy_and_sign_off(output: Path) -> None:
     envelope = sign(output, "20261102T060000Z")
     with History.open(output) as history:
         runs = history.runs()
-        assert [run.verdict for run in runs] == [None, None, None, Verdict.NONE]
+        assert [run.verdict for run in runs] == [None, None, None, Verdict.FAIL]
         assert runs[-1].policy == "ef" * 32
         assert [run.signed for run in runs] == [None, envelope, None, None]
     (output / "signoffs" / "20261102T060000Z.dsse.json").unlink()
@@ -102,7 +102,7 @@ def test_damaged_runs_are_left_out_and_named(output: Path) -> None:
     (output / "20261102T060000Z" / "run.json").write_text("{}")
     make_run(output, "20261111T060000Z", {"m": {"all": 1.0}}, judged=True)
     results = output / "20261111T060000Z" / "results.json"
-    results.write_bytes(results.read_bytes().replace(b'"none"', b'"pass"'))
+    results.write_bytes(results.read_bytes().replace(b'"verdict": "fail"', b'"verdict": "pass"'))
     with History.open(output) as history:
         assert [run.run for run in history.runs()] == ["20261110T060000Z"]
         told = "\n".join(history.problems)

@@ -23,7 +23,7 @@ def test_trends_of_comparable_runs(tmp_path: Path) -> None:
     assert found is not None and read_trends(found.to_json()) == found
     (trend,) = found.figures
     assert [(p.run, p.verdict, p.signed) for p in trend.points] == [
-        ("20261101T060000Z", Verdict.NONE, True), ("20261103T060000Z", None, False),
+        ("20261101T060000Z", Verdict.FAIL, True), ("20261103T060000Z", None, False),
     ]  # fmt: skip
     assert (trend.value, trend.fail) == (0.0312, Bound(maximum=0.02))
     later = make_run(tmp_path, "20261201T060000Z", figure)

@@ -92,7 +92,7 @@ def test_openlineage_has_the_required_parts_and_a_lasting_id(context: RenderCont
     held = {one["assertion"]: one["success"] for one in assertions}
     assert held["duplicates [domain=web/common-crawl]"] is False and held["duplicates [domain=books]"] is True
     assert held["few [domain=papers]"] is False and held["leak [benchmark=exam,rule=gpt3]"] is False
-    assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "none"
+    assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "fail"
     assert json.loads(rendered(context, "openlineage"))["run"] == event["run"]
 
 
@@ -115,7 +115,7 @@ def test_croissant_lists_shards_with_digests_and_says_what_was_measured(context:
     assert manifest["sha256"] == context.manifest
     assert [one["sha256"] for one in shards] == [shard.sha256 for shard in context.shards] != []
     assert any("exact repeats" in text for text in dataset["rai:dataLimitations"])
-    assert "No verdict" in dataset["rai:dataReleaseMaintenancePlan"]
+    assert "Failed" in dataset["rai:dataReleaseMaintenancePlan"]
     assert "license" not in dataset
     remote = replace(context, shards=(HashedShard("s3://bucket/a b.parquet", "00", 1, "parquet"),
                                        HashedShard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
@@ -125,7 +125,7 @@ def test_croissant_lists_shards_with_digests_and_says_what_was_measured(context:
 
 def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(context: RenderContext) -> None:
     text = rendered(context, "markdown")
-    assert text.startswith("# ✗ No verdict: `pretraining-mix 2026-11`\n")
+    assert text.startswith("# ✗ Failed: `pretraining-mix 2026-11`\n")
     table = text.split("## What does not pass")[1].split("## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     open_ = [one for one in context.judgements if one.status is not Status.PASS]
@@ -135,7 +135,7 @@ def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(context: R
     assert "`W-1` | used | `leak` | `benchmark=exam,rule=gpt3` | at most 5 % |" in text
     assert "Last signed: `20261001T000000Z`" in text
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
-    assert html.count("<table>") == 2 and html.count("<h2>") == 4
+    assert html.count("<table>") == 2 and html.count("<h2>") == 5
 
 
 def test_the_card_has_the_measured_numbers_and_leaves_the_rest_to_people(context: RenderContext) -> None:

@@ -36,7 +36,7 @@ def test_verdict_and_coverage_come_first(everything: RenderContext) -> None:
     assert sections[:4] == ["summary", "verdict", "coverage", "dead-letters"]
     assert sections.index("limits") == len(sections) - 2
     shown = "".join(Page(text).text)
-    assert shown.index("No verdict") < shown.index("Every shard was read") < shown.index("Summary")
+    assert shown.index("Failed") < shown.index("Every shard was read") < shown.index("Summary")
 
 
 def test_every_judgement_has_what_a_signer_asks_for(everything: RenderContext) -> None:

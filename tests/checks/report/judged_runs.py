@@ -10,6 +10,7 @@ from corpus_audit.schemas.run.results import (
     Bound,
     Judgement,
     LastSigned,
+    NotJudged,
     PastJudgement,
     PolicyFacts,
     Reference,
@@ -50,7 +51,8 @@ JUDGEMENTS = (
     judgement("duplicates", Status.FAIL, "domain=web/common-crawl"),
     judgement("duplicates", Status.PASS, "domain=books"),
     judgement(
-        "drift", Status.WARN, "baseline=reference", metric="drift_jsd_excess", unit="bits", observed=0.000213,
+        "drift", Status.WARN, "baseline=reference", metric="drift_jsd_excess", unit="bits", observed=0.0003,
+        judged_value=0.000213,
         value=0.0004, low=0.000213, high=0.0006, judged="low", warn=Bound(maximum=0.0), fail=Bound(maximum=0.01),
         reference=Reference(kind="last_signed", run="20261001T000000Z", value=0.0001),
     ),
@@ -89,6 +91,12 @@ WAIVER = WaiverUse(
 )
 
 
+UNJUDGED = NotJudged(
+    metric="contamination_share", slice="benchmark=exam,rule=gpt3", value=39 / 160, count=39, n=160, unit="share",
+    what="share of a benchmark's items that the rule finds in the corpus",
+)  # fmt: skip
+
+
 def results(judgements: tuple[Judgement, ...] = JUDGEMENTS, last: LastSigned | None = LAST) -> Results:
     counts = Counter(one.status for one in judgements)
     return Results(
@@ -97,10 +105,11 @@ def results(judgements: tuple[Judgement, ...] = JUDGEMENTS, last: LastSigned | N
         snapshot="12" * 32,
         judged_on="2026-11-24",
         policy=PolicyFacts(name="pretraining", version="3", sha256="ef" * 32, approvals=2, roles=("data-owner",)),
-        verdict=verdict_of(counts.elements()),
+        verdict=verdict_of(judgements),
         counts=dict(counts),
         judgements=judgements,
         waivers=(WAIVER,),
+        not_judged=(UNJUDGED,),
         last_signed=last,
     )
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.contamination.copies import COPIES, Copy
 from corpus_audit.pipelines.contamination.rules import RULES
-from corpus_audit.pipelines.statistics.intervals.proportions import wilson
+from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 from tests.run_files import write_run_json
@@ -96,7 +96,7 @@ def _summary(benchmark: str, rule: str, outcomes: list[str], items: int) -> Row:
     row |= {"untestable": untestable, "testable": items - untestable, "mean_score": 0.1, "boilerplate_limit": 10}
     if rule == "llama3":
         return row | {"reason": "the threshold is an input and was not given"}
-    low, high = wilson(contaminated / (items - untestable), items - untestable)
+    low, high = clopper_pearson(contaminated / (items - untestable), items - untestable)
     return row | {
         "contaminated": contaminated,
         "boilerplate": outcomes.count("boilerplate"),
@@ -121,5 +121,5 @@ def _check(rule: str, canaries: int, missed: int, index: int) -> Row:
     row |= {"recall": (canaries - missed) / canaries if canaries else None}
     if rule == "llama3":
         return row | {"reason": "without a threshold no decoy is called contaminated"}
-    low, high = wilson(index / 200, 200)
+    low, high = clopper_pearson(index / 200, 200)
     return row | {"hit": index, "false_positive_rate": index / 200, "low": float(low), "high": float(high)}

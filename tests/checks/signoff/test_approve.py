@@ -57,7 +57,7 @@ def test_a_failed_run_is_not_signed(tmp_path):
 def test_a_run_without_verdict_is_not_signed(tmp_path, status):
     world = sign_world(build_world(tmp_path))
     value = json.loads((world.run / "results.json").read_bytes())
-    value["judgements"][-1]["status"] = status
+    value["judgements"][-1] |= {"status": status, "insufficient": "none"}
     counts = {"pass": len(value["judgements"]) - 2, "waived": 1, status: 1}
     world.rewrite("results.json", strict_json.dumps(value | {"verdict": "none", "counts": counts}, indent=1))
     assert refusal(world) == "verdict"

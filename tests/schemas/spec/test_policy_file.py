@@ -40,7 +40,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "no bounds": (HEAD + RULE.replace("  fail: {maximum: 1e-6}\n", ""), "4:3: the rule has no bounds"),
     "warn beyond fail": (HEAD + RULE + "  warn: {maximum: 1}\n", "4:3: the maximum of warn (1) lies"),
-    "judged": (HEAD + RULE + "  judged: lower\n", "10:11: expected one of 'interval', 'value', 'low', 'high'"),
+    "judged": (HEAD + RULE + "  judged: lower\n", "10:11: expected one of 'auto', 'interval', 'value', 'low', 'high'"),
     "minimum_n of 0": (HEAD + RULE + "  minimum_n: 0\n", "10:14: must be at least 1, found 0"),
     "minimum_n is no integer": (HEAD + RULE + "  minimum_n: 1.5\n", "10:14: expected a whole number"),
     "an id with a space": (HEAD + RULE.replace("id: r", "id: a b"), "4:7: string should match pattern"),
@@ -115,7 +115,7 @@ def test_a_good_one_knows_where_things_stand(tmp_path: Path) -> None:
     assert (loaded.rule_lines, loaded.waiver_lines, loaded.coverage_line) == ((4,), (11,), 20)
     rule = loaded.policy.rules[0]
     assert rule.fail is not None and rule.fail.maximum == 1e-6
-    assert (rule.judged, rule.slice, rule.minimum_n) == ("interval", "all", 1)
+    assert (rule.judged, rule.slice, rule.minimum_n) == ("auto", "all", 1)
     assert loaded.data == path.read_bytes() and loaded.base == tmp_path
     assert (loaded.facts.version, loaded.facts.approvals, loaded.facts.roles) == ("1", 2, ("owner",))
 

@@ -42,7 +42,7 @@ def test_a_run_that_was_not_judged_has_no_section(model: ReportModel) -> None:
 def test_damaged_results_are_an_error(tmp_path: Path) -> None:
     run = write_results(build_run(tmp_path / "run", ["one"]))
     path = run / "results.json"
-    path.write_bytes(path.read_bytes().replace(b'"verdict": "none"', b'"verdict": "pass"'))
+    path.write_bytes(path.read_bytes().replace(b'"verdict": "fail"', b'"verdict": "pass"'))
     with pytest.raises(StoreError, match="verdict does not follow"):
         load_report(run)
 
@@ -52,7 +52,7 @@ def test_what_does_not_pass_comes_first(view: VerdictView) -> None:
         "fail", "insufficient", "waived", "warn", "pass", "pass", "pass",
     ]  # fmt: skip
     assert view.judgements[4].integrity
-    assert len(view.not_passing) == 4 and view.verdict == "none"
+    assert len(view.not_passing) == 4 and view.verdict == "fail"
 
 
 def test_every_judgement_has_all_that_a_signer_asks(view: VerdictView) -> None:
@@ -93,11 +93,11 @@ def test_passes_beyond_the_limit_are_counted_and_failures_are_all_shown(tmp_path
 
 def test_the_verdict_stands_first(judged: ReportModel) -> None:
     page = "".join(Page(render_html(judged)).text)
-    assert page.index("No verdict") < page.index("Summary") < page.index("Every judgement, with the observed figure")
+    assert page.index("Failed") < page.index("Summary") < page.index("Every judgement, with the observed figure")
     assert page.index("Every judgement, with") < page.index("Domains")
     assert "this page describes the corpus and judges nothing" not in page.replace("\n", " ")
     lines = render_summary(judged, "report.html").splitlines()
-    assert lines[0].endswith("✗ NO VERDICT") and any(line.startswith("Verdict") for line in lines)
+    assert lines[0].endswith("✗ FAIL") and any(line.startswith("Verdict") for line in lines)
     assert max(cell_width(line) for line in lines) <= 80
 
 
@@ -116,7 +116,8 @@ def test_the_summary_shows_each_verdict(judged: ReportModel, statuses: tuple[Sta
 def test_findings_name_what_does_not_pass(view: VerdictView) -> None:
     (finding,) = section.findings(view)
     said = ["".join(p.text if isinstance(p, Name) else p for p in s) for s in finding.sentences]
-    assert said[0].startswith("No verdict under policy pretraining 3. Of 7 judgements, 1 fails,")
+    assert said[0].startswith("Failed under policy pretraining 3. Of 7 judgements, 1 fails, 1 does not have ")
+    assert said[0].endswith("Without a verdict besides: few.")
     assert said[1] == "Fails: Duplicates of domain=web/common-crawl – 3.1 % is more than 2 %."
     assert said[-1] == "Since the last signed run, 20261001T000000Z, 1 judgement changed."
 

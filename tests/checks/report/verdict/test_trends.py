@@ -41,7 +41,7 @@ def test_every_figure_has_a_chart_with_a_title_and_its_values_in_the_table(view:
     assert "metric_0, domain=web/common-crawl, over 7 runs: 1 % in 20261101T060000Z, 1.77 % now" in text
     for run in range(1, 7):
         assert f"202611{run:02d}T060000Z" in text
-    assert view.runs[-1] == ("20261122-7f3a91c2", "no verdict")
+    assert view.runs[-1] == ("20261122-7f3a91c2", "failed")
     assert view.text_of("20261102T060000Z") == ("1.1 %", "–", "3.3 %")
     assert page.elements["th"] == page.attributes["th@scope"]
 
