@@ -54,16 +54,59 @@ class TokenSample:
 
 
 @dataclass(frozen=True)
+class EditedPairs:
+    """Documents that both snapshots hold in two versions, over the same K token ids; the sums over pairs add up.
+
+    The versions of one document are dependent: most of what an edit leaves is the same. Statistics treat a pair as one
+    observation, so each pair is in one hash group on both sides.
+
+    Attributes:
+        before: the baseline's versions; current: the current snapshot's.
+        count_product: float64 [K], sum over pairs of y_1 y_2, a token's occurrences in the two versions.
+        before_length: float64 [K], sum over pairs of y_1 n_2, n the versions' tokens.
+        current_length: float64 [K], sum over pairs of n_1 y_2.
+        length_product: sum over pairs of n_1 n_2.
+        documents: int64 [K], pairs that hold the token in either version.
+    """
+
+    before: TokenSample
+    current: TokenSample
+    count_product: Floats
+    before_length: Floats
+    current_length: Floats
+    length_product: float
+    documents: Integers
+
+    def residual_squares(self, p_before: Floats, p_current: Floats) -> tuple[Floats, Floats, Floats]:
+        """Sums over pairs of r_1^2, r_1 r_2 and r_2^2, [K] each, with the residuals r_i = y_i - p_i n_i."""
+        before, current = self.before, self.current
+        first = before.squared - 2 * p_before * before.product + p_before**2 * before.total_squared
+        second = current.squared - 2 * p_current * current.product + p_current**2 * current.total_squared
+        both = (
+            self.count_product
+            - p_current * self.before_length
+            - p_before * self.current_length
+            + p_before * p_current * self.length_product
+        )
+        return np.maximum(first, 0.0), both, np.maximum(second, 0.0)
+
+
+@dataclass(frozen=True)
 class TokenContrast:
-    """Two snapshots' documents of one slice in three disjoint sets, over the same K token ids.
+    """Two snapshots' documents of one slice in disjoint sets, over the same K token ids.
 
     Two snapshots of one corpus share most of their documents, and tests that treat them as independent are wrong; so
-    what both hold is kept apart. The baseline is ``only_baseline + shared``, the current ``only_current + shared``.
+    what both hold is kept apart, and so are documents that were edited in between. The baseline is ``only_baseline +
+    shared`` and the edited documents as they were, the current snapshot ``only_current + shared`` and the edited ones
+    as they are now.
 
     Attributes:
         tokens: int32 [K], ascending token ids: all that occur on either side.
+        only_baseline, only_current: documents of one side that have no counterpart on the other, or none that is known.
+        shared: documents that both hold with the same text.
         clustered: whether the hash groups are made of clusters that hold several documents; variances then come from
             the groups (random groups), not from sums over documents.
+        edited: documents that both hold in two versions; None where there are none, or which they are is not known.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -71,13 +114,16 @@ class TokenContrast:
     only_current: TokenSample
     shared: TokenSample
     clustered: bool = False
+    edited: EditedPairs | None = None
 
     @property
     def baseline(self) -> TokenSample:
         """All documents of the baseline."""
-        return self.only_baseline + self.shared
+        unedited = self.only_baseline + self.shared
+        return unedited if self.edited is None else unedited + self.edited.before
 
     @property
     def current(self) -> TokenSample:
         """All documents of the current snapshot."""
-        return self.only_current + self.shared
+        unedited = self.only_current + self.shared
+        return unedited if self.edited is None else unedited + self.edited.current
