@@ -103,9 +103,8 @@ class Exchange:
 
     def with_versions_alone(self, contrast: TokenContrast) -> Exchange:
         """The same with all documents but the edited ones where they are."""
-        return replace(
-            self, fixed_first=contrast.baseline.count, fixed_second=contrast.current.count, sign_first=0, sign_second=0
-        )
+        first, second = contrast.counts
+        return replace(self, fixed_first=first, fixed_second=second, sign_first=0, sign_second=0)
 
     def without_versions(self) -> Exchange:
         """The same with the edited documents where they are."""
@@ -209,7 +208,9 @@ class Exchange:
         if not self.moves_documents:
             return paired + 0 * totals[0]
         removed, added, shared = totals
-        before, now = (0, 0) if self.pairs is None else (self.pairs.before.total_tokens, self.pairs.current.total_tokens)
+        before, now = (
+            (0, 0) if self.pairs is None else (self.pairs.before.total_tokens, self.pairs.current.total_tokens)
+        )
         first, second = shared + removed + before, shared + added + now
         same = (1 / first - 1 / second) ** 2
         if self.sign_first and self.sign_second:

@@ -119,7 +119,7 @@ def drift_summary(
         seed: of the draws; calibration by simulation varies it.
         workers: threads.
     """
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     if not baseline.any() or not current.any():
         reason = without_tokens(bool(baseline.any()), bool(current.any()))
         return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, reason)
@@ -133,7 +133,8 @@ def drift_summary(
 
     # Steps 3 and 4.
     exchange = Exchange.of(contrast)
-    few, coarse = exchange.too_few(), exchange.too_coarse()
+    few = exchange.too_few()
+    coarse = exchange.too_coarse() if few is None else None
     few_pairs = exchange.too_few_pairs() if edited else "no document is known to be edited"
     note = None
     if few_pairs is None and (few or coarse):
@@ -194,7 +195,7 @@ def _only_copies(contrast: TokenContrast) -> bool:
     """Whether one side holds all documents of the other and more, and every token has the very same share in both."""
     if contrast.only_baseline.total_documents and contrast.only_current.total_documents:
         return False
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     before, now = int(baseline.sum()), int(current.sum())
     if not np.allclose(baseline / before, current / now, rtol=1e-9, atol=0):
         return False
@@ -212,7 +213,7 @@ def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, w
     alike, which is no error of their difference. So the noise without a group is ``noise`` times the ratio of
     `Exchange.first_order_noise` without and with it.
     """
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     t1, t2 = float(baseline.sum()), float(current.sum())
     middle = baseline / t1 + current / t2
     samples = contrast.only_baseline, contrast.only_current, contrast.shared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,17 @@ class TokenSample:
     total_documents: int
     total_tokens: int
     total_squared: float
+
+    def take(self, tokens: Integers) -> TokenSample:
+        """The same documents' counters over some of the tokens, int64 positions [N]."""
+        return replace(
+            self,
+            count=self.count[tokens],
+            documents=self.documents[tokens],
+            squared=self.squared[tokens],
+            product=self.product[tokens],
+            groups=self.groups[:, tokens],
+        )
 
     def __add__(self, other: TokenSample) -> TokenSample:
         return TokenSample(
@@ -77,6 +88,18 @@ class EditedPairs:
     length_product: float
     documents: Integers
 
+    def take(self, tokens: Integers) -> EditedPairs:
+        """The same pairs' counters over some of the tokens, int64 positions [N]."""
+        return replace(
+            self,
+            before=self.before.take(tokens),
+            current=self.current.take(tokens),
+            count_product=self.count_product[tokens],
+            before_length=self.before_length[tokens],
+            current_length=self.current_length[tokens],
+            documents=self.documents[tokens],
+        )
+
     def residual_squares(self, p_before: Floats, p_current: Floats) -> tuple[Floats, Floats, Floats]:
         """Sums over pairs of r_1^2, r_1 r_2 and r_2^2, [K] each, with the residuals r_i = y_i - p_i n_i."""
         before, current = self.before, self.current
@@ -107,6 +130,10 @@ class TokenContrast:
         clustered: whether the hash groups are made of clusters that hold several documents; variances then come from
             the groups (random groups), not from sums over documents.
         edited: documents that both hold in two versions; None where there are none, or which they are is not known.
+            Not together with ``clustered``: pairs of one cluster depend on each other.
+
+    Raises:
+        ValueError: if there are edited pairs in a clustered contrast.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -115,6 +142,10 @@ class TokenContrast:
     shared: TokenSample
     clustered: bool = False
     edited: EditedPairs | None = None
+
+    def __post_init__(self) -> None:
+        if self.clustered and self.edited is not None:
+            raise ValueError("edited pairs are independent of each other, which documents of one cluster are not")
 
     @property
     def baseline(self) -> TokenSample:
@@ -127,3 +158,20 @@ class TokenContrast:
         """All documents of the current snapshot."""
         unedited = self.only_current + self.shared
         return unedited if self.edited is None else unedited + self.edited.current
+
+    @property
+    def counts(self) -> tuple[Integers, Integers]:
+        """Occurrences on the two sides, int64 [K] each; cheaper than those of `baseline` and `current`."""
+        before, now = self.only_baseline.count + self.shared.count, self.only_current.count + self.shared.count
+        if self.edited is None:
+            return before, now
+        return before + self.edited.before.count, now + self.edited.current.count
+
+    @property
+    def token_totals(self) -> tuple[int, int]:
+        """Tokens of the two sides."""
+        both = self.shared.total_tokens
+        before, now = self.only_baseline.total_tokens + both, self.only_current.total_tokens + both
+        if self.edited is None:
+            return before, now
+        return before + self.edited.before.total_tokens, now + self.edited.current.total_tokens
