@@ -185,10 +185,10 @@ def exchange_sums(
     """Sums over K tokens of five functions of two sides' shares, for P exchanges of G groups of documents.
 
     In an exchange the first side holds a = fixed[0] + signs[0] x + y of a token and the second
-    b = fixed[1] + signs[1] x - y, with x its occurrences in the groups before ``swapped`` that are selected, and y those
-    in the groups from there on: documents that are on both sides in two versions, whose counts are the second version's
-    less the first's, so that a selected group has its versions exchanged. With the shares p = scales[0] a, q = scales[1] b,
-    P = scales[2] (a + 1/2), Q = scales[3] (b + 1/2), the sums are
+    b = fixed[1] + signs[1] x - y, with x its occurrences in the groups before ``swapped`` that are selected, and y
+    those in the groups from there on: documents that are on both sides in two versions, whose counts are the second
+    version's less the first's, so that a selected group has its versions exchanged. With the shares p = scales[0] a,
+    q = scales[1] b, P = scales[2] (a + 1/2), Q = scales[3] (b + 1/2), the sums are
 
         0: p ln(2 p / (p + q)) + q ln(2 q / (p + q))
         1: |p - q|

@@ -183,7 +183,8 @@ class _Split:
         t1, t2 = map(float, contrast.token_totals)
         if t1 + t2 == 0:
             nothing = self._change(np.zeros(len(self.total)))
-            self.domains.append(_Domain(*[nothing] * 6, 0.0, 0.0, 0.0, 0.0))
+            changes = nothing, nothing, nothing, nothing, nothing, nothing
+            self.domains.append(_Domain(*changes, content_null=0.0, distance=0.0, tokens=0.0, squared=0.0))
             return
         count1, count2 = contrast.counts
         own1 = count1 / (t1 if t1 else np.nan)
@@ -242,7 +243,8 @@ class _Split:
         most = count * mean
         if contrast.edited is not None:
             # The two versions of each pair fall to the sides at random: see `score_tests.run_tests`.
-            p = sum(contrast.counts) / (t1 + t2)
+            count1, count2 = contrast.counts
+            p = (count1 + count2) / (t1 + t2)
             first, both, second = contrast.edited.residual_squares(p, p)
             exchanged = np.maximum(first / t1**2 - 2 * both / (t1 * t2) + second / t2**2, 0.0) * weight**2
             variance = np.where(count > 0, variance, 0.0) + exchanged

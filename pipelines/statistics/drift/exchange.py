@@ -19,8 +19,8 @@ in, and the other side stays whole::
     pseudo-baseline                 oo oo oo    o o           random groups, as many tokens as the baseline has
     pseudo-current                  ########    ####          everything
 
-Documents that were edited are on both sides in two versions, b and c. A version is not independent of the other, so what
-chance may do is to exchange the two, group by group, each with probability 1/2: if edits have no direction, either
+Documents that were edited are on both sides in two versions, b and c. A version is not independent of the other, so
+what chance may do is to exchange the two, group by group, each with probability 1/2: if edits have no direction, either
 version could have been the earlier one. This goes on beside the exchange of the others::
 
     baseline          bbbbbbbbbb

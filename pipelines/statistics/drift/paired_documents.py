@@ -69,8 +69,8 @@ def edited_pairs(
         before=samples[0],
         current=samples[1],
         count_product=np.bincount(cells[0].token[first], product, size),
-        before_length=np.bincount(cells[0].token, cells[0].count * lengths[1][cells[0].document], size),
-        current_length=np.bincount(cells[1].token, cells[1].count * lengths[0][cells[1].document], size),
+        before_length=_weighted(cells[0], cells[0].count * lengths[1][cells[0].document], size),
+        current_length=_weighted(cells[1], cells[1].count * lengths[0][cells[1].document], size),
         length_product=float(lengths[0] @ lengths[1]),
         documents=(either - np.bincount(cells[0].token[first], minlength=size)).astype(np.int64),
     )
@@ -84,16 +84,20 @@ def _cells(version: DocumentTokens, tokens: npt.NDArray[np.int32]) -> _Cells:
 
 
 def _sample(cells: _Cells, lengths: Floats, groups: npt.NDArray[np.integer], size: int) -> TokenSample:
-    table = np.zeros(GROUPS * size, np.int64)
-    np.add.at(table, groups.astype(np.int64)[cells.document] * size + cells.token, cells.count)
-    table = table.reshape(GROUPS, size)
+    table = np.zeros((GROUPS, size), np.int64)
+    np.add.at(table, (groups[cells.document], cells.token), cells.count)
     return TokenSample(
         count=table.sum(axis=0),
         documents=np.bincount(cells.token, minlength=size).astype(np.int64),
-        squared=np.bincount(cells.token, cells.count.astype(np.float64) ** 2, size),
-        product=np.bincount(cells.token, cells.count * lengths[cells.document], size),
+        squared=_weighted(cells, cells.count.astype(np.float64) ** 2, size),
+        product=_weighted(cells, cells.count * lengths[cells.document], size),
         groups=table,
         total_documents=len(lengths),
         total_tokens=int(lengths.sum()),
         total_squared=float(lengths @ lengths),
     )
+
+
+def _weighted(cells: _Cells, weight: Floats, size: int) -> Floats:
+    """Sum of the cells' weights by token, [size]."""
+    return np.bincount(cells.token, weight, size).astype(np.float64)

@@ -12,9 +12,9 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
    that a profile keeps; to relabel single documents, they would have to be read again. Documents that were edited
    exchange their versions, a hash group at a time: as independent documents they would hide what their edits have in
    common behind all that sets one document apart from another.
-4. Enough to exchange? Too few effective groups: no test. Sides too uneven in size: only an upper bound. Where that holds
-   of the documents of one side alone but not of the edited ones, or the other way round, it stays where it is and the
-   other is tested (`DriftSummary.note`).
+4. Enough to exchange? Too few effective groups: no test. Sides too uneven in size: only an upper bound. Where that is
+   so of the documents of one side alone but not of the edited ones, or the other way round, they stay where they are
+   and the others are tested (`DriftSummary.note`).
 5. Draw B selections of groups for a pseudo-baseline of the right size, and compute the statistics of all B pairs of
    pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
@@ -35,7 +35,14 @@ import numpy as np
 from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
 from corpus_audit.pipelines.statistics.drift import divergence
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
-from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, EditedPairs, Floats, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import (
+    GROUPS,
+    EditedPairs,
+    Floats,
+    Integers,
+    TokenContrast,
+    TokenSample,
+)
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -222,7 +229,9 @@ def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, w
     paired = np.zeros(GROUPS) if exchange.pairs is None else _paired_noise(exchange.pairs, middle, t1, t2)
     whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals, paired.sum())
 
-    def variance_without(groups: Floats, signs: tuple[int, int], sizes: tuple[Floats, Floats], noises: Floats) -> float:
+    def variance_without(
+        groups: Floats | Integers, signs: tuple[int, int], sizes: tuple[Floats, Floats], noises: Floats
+    ) -> float:
         """The jackknife's variance where groups leave; their tokens by side, and the noise without each [GROUPS]."""
         first, second = t1 - sizes[0], t2 - sizes[1]
         scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])

@@ -166,7 +166,7 @@ class _Sides:
         """Variance of the difference of shares over that of independent tokens, which shared documents cancel, [K]."""
         p = (self.y1 + self.y2) / (self.t1 + self.t2)
         independent = 1 / self.t1 + 1 / self.t2 - 2 * self.shared_tokens / (self.t1 * self.t2)
-        return self.variance(np.float64(1.0)) / (p * (1 - p) * independent)
+        return self.variance(np.ones(1)) / (p * (1 - p) * independent)
 
     def log_odds(self, prior: float) -> Floats:
         """Log-odds z with a prior of ``prior`` tokens, without the design effect, [K]; see `run_tests`."""
