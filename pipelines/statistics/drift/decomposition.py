@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
-from corpus_audit.pipelines.statistics.drift.token_spread import count_spread
+from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, on_both_sides
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 
 _HALF_NORMAL = float(np.sqrt(2 / np.pi))
@@ -203,7 +203,7 @@ class _Split:
         self.mixture += mixture
         self.content += content
         self.causes += causes
-        self.shared += contrast.shared.total_tokens + _paired_tokens(contrast)
+        self.shared += on_both_sides(contrast).total_tokens
         self.seen += t1, t2
         squared = _squared_lengths(contrast)
         self.mixture_variance += squared * unlike**2
@@ -218,23 +218,22 @@ class _Split:
                 removed=self._change(causes[2]),
                 content_null=content_null,
                 distance=float(np.abs(unlike).sum()) / 2,
-                tokens=t1 + t2 - contrast.shared.total_tokens - _paired_tokens(contrast),
+                tokens=t1 + t2 - on_both_sides(contrast).total_tokens,
                 squared=squared,
             )
         )
 
     def _content_noise(self, contrast: TokenContrast, weight: float, t1: float, t2: float) -> float:
         """Mean TVD of a domain's content part by chance; its tokens' variances are added up."""
-        shared = float(contrast.shared.total_tokens)
-        alone = t1 - shared, t2 - shared
-        if contrast.edited is not None:
-            alone = alone[0] - contrast.edited.before.total_tokens, alone[1] - contrast.edited.current.total_tokens
+        both = on_both_sides(contrast)
+        shared = float(both.total_tokens)
+        alone = float(contrast.only_baseline.total_tokens), float(contrast.only_current.total_tokens)
         pool = max(alone[0] + alone[1] + shared, 1.0)
         # One occurrence falls into a side's own documents or into both, in proportion to their tokens.
         steps = np.array([1 / t1, 1 / t2, abs(1 / t2 - 1 / t1)]) * weight
         odds = np.array([*alone, shared]) / pool
         mean, square = float((odds * steps).sum()), float((odds * steps**2).sum())
-        count = (contrast.only_baseline.count + contrast.only_current.count + contrast.shared.count).astype(np.float64)
+        count = (contrast.only_baseline.count + contrast.only_current.count + both.count).astype(np.float64)
         spread = count_spread(contrast)
         spread = np.where(np.isnan(spread), count, spread)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -244,11 +243,9 @@ class _Split:
         if contrast.edited is not None:
             # The two versions of each pair fall to the sides at random: see `score_tests.run_tests`.
             count1, count2 = contrast.counts
-            p = (count1 + count2) / (t1 + t2)
-            first, both, second = contrast.edited.residual_squares(p, p)
-            exchanged = np.maximum(first / t1**2 - 2 * both / (t1 * t2) + second / t2**2, 0.0) * weight**2
-            variance = np.where(count > 0, variance, 0.0) + exchanged
-            bursts = np.where(count > 0, bursts, np.maximum(contrast.edited.documents, 1))
+            changes = contrast.edited.squared_changes((count1 + count2) / (t1 + t2))
+            exchanged = changes * ((1 / t1 + 1 / t2) / 2 * weight) ** 2
+            variance = variance + exchanged
             most = most + np.sqrt(exchanged * contrast.edited.documents)  # by Cauchy and Schwarz
         means = _absolute_mean(variance, bursts, most)
         tokens = contrast.tokens
@@ -342,19 +339,10 @@ def _causes(contrast: TokenContrast, t1: float, t2: float, average: Floats) -> F
     )
 
 
-def _paired_tokens(contrast: TokenContrast) -> int:
-    """Tokens of edited documents that both sides hold: those of a pair's shorter side, taken over all pairs."""
-    if contrast.edited is None:
-        return 0
-    return min(contrast.edited.before.total_tokens, contrast.edited.current.total_tokens)
-
-
 def _squared_lengths(contrast: TokenContrast) -> float:
     """Sum of n^2 over documents, or over clusters (as `grouped.RandomGroups` estimates it) where that is larger."""
-    sets = contrast.only_baseline, contrast.only_current, contrast.shared
+    sets = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
     squared = float(sum(part.total_squared for part in sets))
-    if contrast.edited is not None:
-        squared += contrast.edited.length_product
     if contrast.clustered:
         sizes = np.sum([part.groups.sum(axis=1) for part in sets], axis=0).astype(np.float64)
         squared = max(squared, float(((sizes - sizes.mean()) ** 2).sum()) * GROUPS / (GROUPS - 1))

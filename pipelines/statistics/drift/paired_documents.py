@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,8 @@ class DocumentTokens(NamedTuple):
         return DocumentTokens(self.ids[np.arange(offsets[-1]) + shift], offsets)
 
 
-class _Cells(NamedTuple):
+@dataclass(frozen=True)
+class _Cells:
     """The cells above 0 of a matrix documents x tokens, int64 [C] each, in the order of ``key``."""
 
     key: Integers
@@ -68,7 +70,7 @@ def edited_pairs(
     return EditedPairs(
         before=samples[0],
         current=samples[1],
-        count_product=np.bincount(cells[0].token[first], product, size),
+        count_product=np.bincount(cells[0].token[first], product, size).astype(np.float64),
         before_length=_weighted(cells[0], cells[0].count * lengths[1][cells[0].document], size),
         current_length=_weighted(cells[1], cells[1].count * lengths[0][cells[1].document], size),
         length_product=float(lengths[0] @ lengths[1]),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 
 from corpus_audit.pipelines.statistics.drift.token_sample import EditedPairs, TokenContrast
-from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, unshared_scatter
+from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, on_both_sides, unshared_scatter
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 
@@ -59,14 +59,14 @@ def run_tests(
     cancel, so U becomes what the pool's share makes expected in the unshared ones, and of the prior counts the part
     1 - T_S / sqrt(T_1 T_2).
 
-    Edited documents are pairs. Their part of the variance is that of exchanging the two versions of each, the square of
-    what a pair makes of the difference, summed over pairs (the paired z test, with p_1* and p_2* known),
+    Edited documents are pairs. What their versions have in common is shared text, and counts as such above: T_S holds
+    the mean of their versions. What an edit changes is the other half of the variance, that of exchanging the versions
+    of each pair (a paired z test), summed over pairs:
 
-        sum_pairs ((y_2 - p_2* n_2) / T_2 - r (y_1 - p_1* n_1) / T_1)^2,
+        (r / T_1 + 1 / T_2)^2 / 4 sum_pairs ((y_2 - y_1) - p* (n_2 - n_1))^2,   p* = (p_1* + p_2*) / 2.
 
-    and spread and T_i of the formula above are then those of the other documents alone. What an edit leaves as it was
-    cancels, so that a small change of the same direction in many documents is seen, and |z| of a change in m pairs
-    alone is at most sqrt(m).
+    What an edit leaves as it was cancels, so that a small change of the same direction in many documents is seen, and
+    |z| of a change in m pairs alone is at most about sqrt(m).
 
     Where documents come in clusters, the spread is `token_spread.count_spread`'s over hash groups.
 
@@ -76,7 +76,8 @@ def run_tests(
         t1, t2: tokens of the two sides.
         interval_null: delta, bits.
     """
-    before, now, shared, edited = contrast.only_baseline, contrast.only_current, contrast.shared, contrast.edited
+    before, now, shared = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
+    edited = contrast.edited
     # The pool: every distinct document once, whichever side it is on.
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = count_spread(contrast)
@@ -84,12 +85,9 @@ def run_tests(
         pool_tokens = float(before.total_tokens + now.total_tokens + shared.total_tokens)
         design_effect = spread / (1 - pooled / pool_tokens)
         scatter = unshared_scatter(contrast)
-    documents = before.documents + now.documents + shared.documents
-    if edited is not None:
-        spread = np.where(pooled > 0, spread, 0.0)
-        documents = documents + edited.documents
-    enough = (documents >= FEWEST_DOCUMENTS) & (t1 > 0) & (t2 > 0)
-    tested = np.flatnonzero(enough & ((spread > 0) if edited is None else ~np.isnan(spread)))
+    tested = np.flatnonzero(
+        (before.documents + now.documents + shared.documents >= FEWEST_DOCUMENTS) & (spread > 0) & (t1 > 0) & (t2 > 0)
+    )
     sides = _Sides(
         y1[tested].astype(np.float64),
         y2[tested].astype(np.float64),
@@ -124,7 +122,7 @@ class _Sides:
         y1, y2, pooled: occurrences on the two sides and in the pool of distinct documents.
         t1, t2, shared_tokens, pool_tokens: tokens of the sides, of the shared documents and of the pool.
         spread: sum_d (y_d - p n_d)^2 / Y over the pool's documents (or clusters): the variance of a count over the
-            count. Independent tokens have 1 - p. Edited documents are not in it, nor in the pool.
+            count. Independent tokens have 1 - p.
         edited: the edited documents' counters, over the tested tokens; None where there are none.
     """
 
@@ -154,13 +152,11 @@ class _Sides:
         """Variance of p_2 - r p_1 if p_2 = r p_1, [K]; see `run_tests`."""
         p1 = (self.y1 + self.y2) / (self.t1 + r * self.t2)
         covariance = self.shared_tokens * np.minimum(r, 1.0) / (self.t1 * self.t2)
+        variance = self.spread * p1 * (r**2 / self.t1 + r / self.t2 - 2 * r * covariance)
         if self.edited is None:
-            return self.spread * p1 * (r**2 / self.t1 + r / self.t2 - 2 * r * covariance)
-        other1, other2 = self.t1 - self.edited.before.total_tokens, self.t2 - self.edited.current.total_tokens
-        weight = r**2 * other1 / self.t1**2 + r * other2 / self.t2**2 - 2 * r * covariance
-        first, both, second = self.edited.residual_squares(p1, r * p1)
-        pairs = second / self.t2**2 - 2 * r * both / (self.t1 * self.t2) + r**2 * first / self.t1**2
-        return self.spread * p1 * np.maximum(weight, 0.0) + np.maximum(pairs, 0.0)
+            return variance
+        changes = self.edited.squared_changes(p1 * (1 + r) / 2)
+        return np.maximum(variance, 0.0) + (r / self.t1 + 1 / self.t2) ** 2 / 4 * changes
 
     def design_effect(self) -> Floats:
         """Variance of the difference of shares over that of independent tokens, which shared documents cancel, [K]."""
@@ -171,10 +167,6 @@ class _Sides:
     def log_odds(self, prior: float) -> Floats:
         """Log-odds z with a prior of ``prior`` tokens, without the design effect, [K]; see `run_tests`."""
         share = self.pooled / self.pool_tokens
-        if self.edited is not None:  # the pool is all documents but the edited ones: each side's versions count half
-            versions = self.edited.before, self.edited.current
-            half = sum(version.count for version in versions) / 2
-            share = (self.pooled + half) / (self.pool_tokens + sum(version.total_tokens for version in versions) / 2)
         a = prior * share
         odds1 = special.logit((self.y1 + a) / (self.t1 + prior))
         odds2 = special.logit((self.y2 + a) / (self.t2 + prior))

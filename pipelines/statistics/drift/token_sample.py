@@ -100,18 +100,28 @@ class EditedPairs:
             documents=self.documents[tokens],
         )
 
-    def residual_squares(self, p_before: Floats, p_current: Floats) -> tuple[Floats, Floats, Floats]:
-        """Sums over pairs of r_1^2, r_1 r_2 and r_2^2, [K] each, with the residuals r_i = y_i - p_i n_i."""
+    def squared_changes(self, p: Floats) -> Floats:
+        """Sum over pairs of ((y_2 - y_1) - p (n_2 - n_1))^2, [K]: edits, less what their change of length explains."""
         before, current = self.before, self.current
-        first = before.squared - 2 * p_before * before.product + p_before**2 * before.total_squared
-        second = current.squared - 2 * p_current * current.product + p_current**2 * current.total_squared
-        both = (
-            self.count_product
-            - p_current * self.before_length
-            - p_before * self.current_length
-            + p_before * p_current * self.length_product
+        counts = before.squared + current.squared - 2 * self.count_product
+        products = before.product + current.product - self.before_length - self.current_length
+        lengths = before.total_squared + current.total_squared - 2 * self.length_product
+        return np.maximum(counts - 2 * p * products + p**2 * lengths, 0.0)
+
+    @property
+    def mean_version(self) -> TokenSample:
+        """Each document once, as the mean of its versions; counts, totals and hash groups are rounded down."""
+        before, current = self.before, self.current
+        return TokenSample(
+            (before.count + current.count) // 2,
+            self.documents,
+            (before.squared + current.squared) / 2,
+            (before.product + current.product) / 2,
+            (before.groups + current.groups) // 2,
+            before.total_documents,
+            (before.total_tokens + current.total_tokens) // 2,
+            (before.total_squared + current.total_squared) / 2,
         )
-        return np.maximum(first, 0.0), both, np.maximum(second, 0.0)
 
 
 @dataclass(frozen=True)
