@@ -197,6 +197,33 @@ DRIFT_CLASSIFIER = pa.schema(
     metadata={"title": "Classifier two-sample test", "order": "baseline, domain ((all) first)"},
 )
 
+DRIFT_CONCLUSION = pa.schema(
+    [
+        _BASELINE,
+        field("status", pa.string(), "identical, changed, no significant drift, too few to test or not tested"),
+        field("headline", pa.string(), "the conclusion in one sentence"),
+        field("level", pa.float64(), "family-wise error of the status by its tests", "probability"),
+        field("lenses_shown", pa.int64(), "lenses that show more than chance"),
+        field("lenses_tested", pa.int64(), "lenses with a test"),
+        field("p", pa.float64(), "smallest adjusted p of a lens", "probability", nullable=True),
+    ],
+    metadata={"title": "The conclusion from all lenses", "order": "baseline"},
+)
+
+DRIFT_LENSES = pa.schema(
+    [
+        _BASELINE,
+        field("lens", pa.string(), "edits, distribution, tokens, classifier, lengths or domain shares"),
+        field("reading", pa.string(), "shown, not shown or not tested, at the level of DRIFT_CONCLUSION"),
+        field("tests", pa.int64(), "tests that were made"),
+        field("p", pa.float64(), "Simes p over its tests", "probability", nullable=True),
+        field("p_adjusted", pa.float64(), "Holm p over the lenses", "probability", nullable=True),
+        field("example", pa.string(), "what moved most", nullable=True),
+        field("reason", pa.string(), "why there is no test", nullable=True),
+    ],
+    metadata={"title": "What each lens shows", "order": "baseline, lens as listed"},
+)
+
 NEAR_DUPLICATES = pa.schema(
     [
         field("baseline", pa.string(), "label of the baseline; empty for the snapshot itself"),
@@ -225,4 +252,6 @@ DRIFT_TABLES: dict[str, pa.Schema] = {
     "drift_classifier": DRIFT_CLASSIFIER,
     "turnover": TURNOVER,
     "near_duplicates": NEAR_DUPLICATES,
+    "drift_conclusion": DRIFT_CONCLUSION,
+    "drift_lenses": DRIFT_LENSES,
 }
