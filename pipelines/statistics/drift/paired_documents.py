@@ -78,6 +78,19 @@ def edited_pairs(
     )
 
 
+def token_groups(version: DocumentTokens, groups: npt.NDArray[np.integer], tokens: npt.NDArray[np.int32]) -> Integers:
+    """Occurrences of K tokens in N documents by hash group, int64 [GROUPS, K].
+
+    Args:
+        version: the documents.
+        groups: hash group of each, below `GROUPS`, [N].
+        tokens: int32 [K], ascending; every id of the documents is among them.
+    """
+    table = np.zeros((GROUPS, len(tokens)), np.int64)
+    np.add.at(table, (np.repeat(groups, version.lengths), np.searchsorted(tokens, version.ids)), 1)
+    return table
+
+
 def _cells(version: DocumentTokens, tokens: npt.NDArray[np.int32]) -> _Cells:
     size = max(len(tokens), 1)
     document = np.repeat(np.arange(len(version.lengths)), version.lengths)
