@@ -1,8 +1,8 @@
-"""The SQLite file behind the history: opened, and set aside and made anew when it is of no use.
+"""The SQLite file of the history: opening it, and replacing it when it is damaged.
 
-The run directories are the truth and this is an index of them, so nothing here is worth a repair: a damaged file is
-renamed (never deleted) and an empty one takes its place, which the next sync fills. WAL lets readers and a writer work
-at once, and a process that is killed leaves what was committed before.
+The file is an index of the run directories, so it is never repaired: a damaged file is renamed (never deleted) and an
+empty one takes its place, which the next sync fills. WAL lets readers and a writer work at once, and when a process is
+killed, the transactions that it committed are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from corpus_audit.schemas.errors import StoreError
 
 HISTORY_FILE = "history.sqlite"
 SCHEMA = 1
-PATIENCE = 60.0
+BUSY_TIMEOUT = 60.0
 """Seconds to wait for another process that writes."""
 
 _TABLES = """
@@ -39,8 +39,8 @@ CREATE TABLE points (
 """
 """Names of figures are stored once; a run's points lie together, so that adding a run appends and removing one cuts."""
 
-_USELESS = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNWRITABLE_CODES = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 
 
 class _DamagedError(Exception):
@@ -48,54 +48,54 @@ class _DamagedError(Exception):
 
 
 def open_index(output: Path) -> sqlite3.Connection:
-    """The index of an output folder, made if there is none; in memory, and empty, where the folder can't be written to.
+    """Open the index of an output folder, created if missing; in memory, and empty, if the folder cannot be written to.
 
     Raises:
-        StoreError: a newer version wrote the file, or it can't be read or locked.
+        StoreError: a newer version wrote the file, or it cannot be read or locked.
     """
     path = output / HISTORY_FILE
     try:
-        with _alone(output):
+        with _folder_lock(output):
             try:
-                return _prepared(path)
+                return _open_checked(path)
             except _DamagedError:
-                _set_aside(path)
-                return _prepared(path)
+                _rename_index(path)
+                return _open_checked(path)
     except OSError:
-        return _made(sqlite3.connect(":memory:", isolation_level=None))
+        return _create_tables(sqlite3.connect(":memory:", isolation_level=None))
     except sqlite3.Error as error:
-        if _code(error) in _UNWRITABLE:
-            return _made(sqlite3.connect(":memory:", isolation_level=None))
-        raise StoreError(f"{path} cannot be used: {error}; it is an index of the runs beside it, so it may be moved "
-                         "away: the next command makes it anew") from error  # fmt: skip
+        if _code(error) in _UNWRITABLE_CODES:
+            return _create_tables(sqlite3.connect(":memory:", isolation_level=None))
+        raise StoreError(f"{path} cannot be used: {error}; it is an index of the runs beside it and can be moved "
+                         "away: the next command builds it again") from error  # fmt: skip
 
 
-def start_anew(output: Path) -> None:
-    """Set the index aside, whatever it is, so that the next one to open it makes another.
+def discard_index(output: Path) -> None:
+    """Rename the index file, whatever it contains, so that the next `open_index` creates a new one.
 
     Raises:
         StoreError: the folder cannot be written to.
     """
     try:
-        with _alone(output):
-            _set_aside(output / HISTORY_FILE)
+        with _folder_lock(output):
+            _rename_index(output / HISTORY_FILE)
     except OSError as error:
-        raise StoreError(f"{output / HISTORY_FILE} cannot be set aside: {error.strerror}") from error
+        raise StoreError(f"{output / HISTORY_FILE} cannot be renamed: {error.strerror}") from error
 
 
-def _set_aside(path: Path) -> None:
-    """Rename an index, with what belongs to it, to a name that is free; the caller is `_alone`."""
+def _rename_index(path: Path) -> None:
+    """Rename an index and its WAL files to a name that is free; the caller holds `_folder_lock`."""
     number = 1
-    while (place := path.with_name(f"{path.name}.set-aside-{number}")).exists():
+    while (target := path.with_name(f"{path.name}.set-aside-{number}")).exists():
         number += 1
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(place.with_name(place.name + suffix))
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, alone among writers."""
+    """An exclusive write transaction: committed as a whole, or rolled back on an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -107,15 +107,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is of no use, rather than busy or out of reach."""
-    return _code(error) in _USELESS
+    """Whether an error means that the file is damaged, rather than locked or unreadable."""
+    return _code(error) in _DAMAGE_CODES
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """One process at a time opens an index, so that nobody sets aside what another has just made.
+def _folder_lock(output: Path) -> Iterator[None]:
+    """Lock the folder while an index is opened, so that no process renames what another has just created.
 
-    The lock is on the folder itself, which needs no file; `<output>/.lock`, which a run holds, is another.
+    The lock is on the folder itself and needs no file; it is not `<output>/.lock`, which a run holds.
     """
     folder = os.open(output, os.O_RDONLY)
     try:
@@ -125,23 +125,23 @@ def _alone(output: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _prepared(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+def _open_checked(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise StoreError(
                 f"{path} was written by a newer version (schema {version}; this one knows {SCHEMA}): use that version, "
-                "or move the file away; it is an index of the runs beside it and is made anew"
+                "or move the file away: it is an index of the runs beside it and is built again"
             )
         empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if version != SCHEMA and not empty:
-            raise _DamagedError  # older, or not ours
+            raise _DamagedError  # of an older version, or of another program
         if version == SCHEMA and connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
             raise _DamagedError
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        return _made(connection) if empty else _with_keys(connection)
+        return _create_tables(connection) if empty else _enable_foreign_keys(connection)
     except sqlite3.Error as error:
         connection.close()
         if is_damage(error):
@@ -152,12 +152,12 @@ def _prepared(path: Path) -> sqlite3.Connection:
         raise
 
 
-def _made(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _create_tables(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
-    return _with_keys(connection)
+    return _enable_foreign_keys(connection)
 
 
-def _with_keys(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _enable_foreign_keys(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import floor, log10
 
-from corpus_audit.checks.history.history import IndexedRun, Point
+from corpus_audit.checks.history.history import FigurePoint, IndexedRun
 from corpus_audit.checks.text.numbers import NONE, compact, grouped, plural
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.checks.text.wording import figure
@@ -32,12 +32,12 @@ NARROWEST = 72
 
 
 def render_series(
-    metric: str, slice_: str, points: Sequence[Point], earlier: int, width: int = 80, colour: bool = False
+    metric: str, slice_: str, points: Sequence[FigurePoint], earlier: int, width: int = 80, colour: bool = False
 ) -> str:
     """A line for every run, oldest first: verdict, value, n, and the value with its interval on a common axis.
 
     Args:
-        metric, slice_: what is shown; both may come from the corpus.
+        metric, slice_: names of the figure; both may come from the corpus.
         points: at least one.
         earlier: runs before these that have the figure too.
         width: columns of the terminal, at least `NARROWEST`; no line is wider.
@@ -50,33 +50,31 @@ def render_series(
     known = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
     axis = _Axis(min(known, default=0.0), max(known, default=1.0), plot, unit)
     lines = [_paint(fit(f"{safe_text(metric, 60)}  {safe_text(slice_, 120)}", width).rstrip(), BOLD, colour)]
-    said = f"{plural(len(points), 'run')}" + (f", the newest of {len(points) + earlier}" if earlier else "")
+    count = plural(len(points), "run") + (f", the newest of {len(points) + earlier}" if earlier else "")
     unit = "in per cent" if unit in ("share", "probability") else f"in {safe_text(unit, 30)}"
-    lines += [_paint(fit(f"{said}; {unit}; lines are 95 % intervals", width).rstrip(), DIM, colour), ""]
+    lines += [_paint(fit(f"{count}; {unit}; lines are 95 % intervals", width).rstrip(), DIM, colour), ""]
     head = fit("run", RUN) + "   " + fit("value", FIGURE, True) + " " + fit("n", COUNT, True) + "   "
     lines.append(_paint(head + axis.labels, DIM, colour))
-    others = False
-    for point in points:
-        other = point.run.reading != reading
-        others = others or other
-        value = figure(point.value, point.unit) + ("*" if other else " ")
-        count = NONE if point.n is None else compact(point.n).replace(" ", "")
+    comparable = [point.run.reading == reading for point in points]
+    for point, is_comparable in zip(points, comparable, strict=True):
+        value = figure(point.value, point.unit) + (" " if is_comparable else "*")
+        n = NONE if point.n is None else compact(point.n).replace(" ", "")
         lines.append(
             fit(safe_text(point.run.run, 60), RUN)
             + _verdict(point.run, colour)
             + fit(value, FIGURE + 1, True)
-            + _paint(fit(count, COUNT, True), DIM, colour)
+            + _paint(fit(n, COUNT, True), DIM, colour)
             + "   "
             + axis.draw(point, colour)
         )
     lines += ["", _paint(LEGEND, DIM, colour)]
-    if others:
-        lines += _note("* counted with another tokenizer or read in another way than the newest: not comparable", width)
+    if not all(comparable):
+        lines += _note("* not comparable with the newest run: another tokenizer, or read in another way", width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def render_runs(runs: Sequence[IndexedRun], earlier: int, width: int = 80, colour: bool = False) -> str:
-    """A line for every run, oldest first: when, verdict, snapshot, and what the audit is called."""
+    """A line for every run, oldest first: start time, verdict, snapshot and name of the audit."""
     width = max(width, NARROWEST)
     name = width - RUN - 5 - 17 - 14
     head = fit("run", RUN) + "     " + fit("started (UTC)", 17) + fit("snapshot", 14) + "audit"
@@ -100,7 +98,7 @@ def render_runs(runs: Sequence[IndexedRun], earlier: int, width: int = 80, colou
 
 
 def render_names(metrics: Mapping[str, int], width: int = 80, colour: bool = False) -> str:
-    """What can be plotted: every metric with its number of slices, in as many columns as fit.
+    """The metrics that can be plotted, each with its number of slices, in as many columns as fit.
 
     Args:
         metrics: slices by metric.
@@ -120,16 +118,23 @@ def render_names(metrics: Mapping[str, int], width: int = 80, colour: bool = Fal
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def unknown(what: str, name: str, known: Sequence[str]) -> str:
-    """What to say of a metric or slice that no run has: the nearest names, else what there is."""
-    near = get_close_matches(name, known, NAMES, 0.5) or [one for one in known if name.lower() in one.lower()][:NAMES]
-    shown = ", ".join(safe_text(one, 80) for one in (near or known[:NAMES]))
-    told = f"no run has the {what} {safe_text(name, 80)!r}"
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
+    """The message for a metric or slice that no run has, with the most similar known names, else the first ones.
+
+    Args:
+        kind: ``metric`` or ``slice``.
+        name: the unknown name.
+        known: the names that runs have.
+    """
+    near = get_close_matches(name, known, NAMES, 0.5)
+    near = near or [candidate for candidate in known if name.lower() in candidate.lower()][:NAMES]
+    shown = ", ".join(safe_text(candidate, 80) for candidate in (near or known[:NAMES]))
+    message = f"no run has the {kind} {safe_text(name, 80)!r}"
     if not known:
-        return told
+        return message
     more = len(known) - NAMES
-    rest = f" and {more} more" if not near and more > 0 else ""
-    return f"{told}; {'the nearest are' if near else 'there are'}: {shown}{rest}"
+    others = f" and {more} more" if not near and more > 0 else ""
+    return f"{message}; {'similar names' if near else 'known names'}: {shown}{others}"
 
 
 def _verdict(run: IndexedRun, colour: bool) -> str:
@@ -168,7 +173,7 @@ class _Axis:
                 free = start + len(text) + 2
         self.labels = "".join(cells)
 
-    def draw(self, point: Point, colour: bool) -> str:
+    def draw(self, point: FigurePoint, colour: bool) -> str:
         """The point's mark between the ends of its interval."""
         if point.value is None:
             return _paint("no figure", DIM, colour)
@@ -177,11 +182,12 @@ class _Axis:
             left, right = self._at(point.low), self._at(point.high)
             cells[left : right + 1] = "─" * (right - left + 1)
             cells[left], cells[right] = "├", "┤"
-        at = self._at(point.value)
-        before, after = "".join(cells[:at]), "".join(cells[at + 1 :]).rstrip()
+        column = self._at(point.value)
+        before, after = "".join(cells[:column]), "".join(cells[column + 1 :]).rstrip()
         return before + _paint("●", BLUE, colour) + after
 
     def _at(self, value: float) -> int:
+        """Column of a value, from 0; a value beyond an end is at that end."""
         share = (value - self._low) / self._span
         return min(max(round(share * (self._columns - 1)), 0), self._columns - 1)
 

@@ -1,7 +1,7 @@
-"""Judged figures over the earlier runs, as they were known when a run was published: `trends.json` of its directory.
+"""Judged figures over the earlier runs that were known when a run was published: `trends.json` of its directory.
 
-The page shows them from there and not from the history of the day on which it is rendered, so that the same run gives
-the same page.
+The page reads them from there and not from the history at the time of rendering, so that a run always gives the same
+page.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class TrendPoint(Record):
 
 
 class Trend(Record):
-    """A judged figure: earlier runs, oldest first, then this run's value, and the ranges in which its value has to lie.
+    """A judged figure: its values in earlier runs, oldest first, its value in this run, and the bounds of the rule.
 
-    ``warn`` and ``fail`` are None where the rule judges a difference from a reference: they are no bounds of the value.
+    ``warn`` and ``fail`` are None where the rule judges a difference from a reference, which does not bound the value.
     """
 
     metric: str
@@ -68,7 +68,7 @@ class Trends(Record):
 
 
 def trends_of(output: Path, results: Results, facts: RunFile) -> Trends | None:
-    """How the judged figures were in the last `MOST_RUNS` comparable runs; None if there is none of those.
+    """The judged figures in the last `MOST_RUNS` comparable runs; None if there is no such run.
 
     Figures that do not pass come first; there are at most `MOST_FIGURES`.
 

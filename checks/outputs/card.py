@@ -1,12 +1,12 @@
-"""A draft dataset card for the Hugging Face hub: what was measured is filled in, what people know is left to them."""
+"""A draft dataset card for the Hugging Face hub: measured figures are filled in, the rest is marked."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 
+from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import code, plain, prose, sentence
-from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.markdown import table, verdict_line
 from corpus_audit.checks.report.page.findings import decimals, findings, limits
 from corpus_audit.checks.report.page.model import ReportModel
@@ -20,9 +20,9 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 """The hub's categories of size, in documents."""
 
 
-def render_card(evidence: Evidence) -> str:
+def render_card(context: RenderContext) -> str:
     """The file's text; the same run gives the same."""
-    return "\n".join((*_front(evidence.report), *_body(evidence.report))) + "\n"
+    return "\n".join((*_front(context.report), *_body(context.report))) + "\n"
 
 
 def _front(model: ReportModel) -> Iterator[str]:
@@ -39,13 +39,13 @@ def _front(model: ReportModel) -> Iterator[str]:
 
 
 def _body(model: ReportModel) -> Iterator[str]:
-    found = {finding.topic: " ".join(map(sentence, finding.sentences)) for finding in findings(model)}
+    topics = {finding.topic: " ".join(map(sentence, finding.sentences)) for finding in findings(model)}
     yield ""
     yield f"# Dataset card for {code(model.name)}"
     yield ""
     yield (
         "Draft: figures are those of an audit of the snapshot; what only people know is marked "
-        f"{TO_FILL}. Take the mark away when you have filled it in."
+        f"{TO_FILL}. Remove each mark when you fill it in."
     )
     yield ""
     yield "## Dataset description"
@@ -66,9 +66,9 @@ def _body(model: ReportModel) -> Iterator[str]:
     yield ""
     yield from _domains(model)
     for topic in ("Mixture", "Domains", "Lengths", "Vocabulary"):
-        if topic in found:
+        if topic in topics:
             yield ""
-            yield f"**{topic}.** {found[topic]}"
+            yield f"**{topic}.** {topics[topic]}"
     yield ""
     yield "## Dataset creation"
     yield ""
@@ -78,13 +78,13 @@ def _body(model: ReportModel) -> Iterator[str]:
     yield ""
     yield "### Personal and sensitive information"
     yield ""
-    yield f"The audit did not look for it. {TO_FILL}"
+    yield f"The audit did not search for it. {TO_FILL}"
     yield ""
     yield "## Quality, as measured"
     yield ""
-    shown = [topic for topic in found if topic not in ("Mixture", "Domains", "Lengths", "Vocabulary")]
+    shown = [topic for topic in topics if topic not in ("Mixture", "Domains", "Lengths", "Vocabulary")]
     for topic in shown:
-        yield f"* **{prose(topic)}.** {found[topic]}"
+        yield f"* **{prose(topic)}.** {topics[topic]}"
     yield ""
     yield "## Bias, risks and limitations"
     yield ""
@@ -92,7 +92,7 @@ def _body(model: ReportModel) -> Iterator[str]:
     yield ""
     yield "What the audit does not show:"
     yield ""
-    yield from (f"* {sentence(one)}" for one in limits(model))
+    yield from (f"* {sentence(limit)}" for limit in limits(model))
 
 
 def _totals(model: ReportModel) -> Iterator[str]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from corpus_audit.checks.outputs.context import MOST_SHARDS, RenderContext
 from corpus_audit.checks.outputs.escaping import json_text, plain, reference, sentence_text
-from corpus_audit.checks.outputs.evidence import MOST_SHARDS, Evidence
 from corpus_audit.checks.outputs.markdown import verdict_line
 from corpus_audit.checks.report.page.findings import findings, limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.verdict.section import VERDICT, headline
-from corpus_audit.checks.text.numbers import grouped, percent
+from corpus_audit.checks.text.numbers import grouped, percent, plural
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 
@@ -48,38 +48,39 @@ _FORMATS = {
 }
 
 
-def render_croissant(evidence: Evidence) -> str:
+def render_croissant(context: RenderContext) -> str:
     """The file's text; the same run gives the same."""
-    model = evidence.report
-    found = {finding.topic: finding.sentences for finding in findings(model)}
-    said = {topic: " ".join(map(sentence_text, sentences)) for topic, sentences in found.items()}
+    model = context.report
+    topics = {finding.topic: " ".join(map(sentence_text, finding.sentences)) for finding in findings(model)}
     dataset: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": plain(model.name),
-        "description": f"{_description(model)} {said.get('Coverage', '')}",
+        "description": f"{_description(model)} {topics.get('Coverage', '')}",
         "conformsTo": list(CONFORMS_TO),
         "version": plain(f"1.0.0+{model.snapshot.digest[:16]}"),
-        "distribution": list(_files(evidence)),
+        "distribution": list(_files(context)),
         "recordSet": [_domains(model)],
-        "rai:dataCollectionMissingData": said.get("Coverage", ""),
+        "rai:dataCollectionMissingData": topics.get("Coverage", ""),
         "rai:dataPreprocessingProtocol": [_filters(model)],
-        "rai:dataBiases": [said[topic] for topic in ("Mixture", "Domains", "Lengths", "Vocabulary") if topic in said],
+        "rai:dataBiases": [
+            topics[topic] for topic in ("Mixture", "Domains", "Lengths", "Vocabulary") if topic in topics
+        ],
         "rai:dataLimitations": [
-            *(said[topic] for topic in ("Duplicates", "Benchmarks") if topic in said),
+            *(topics[topic] for topic in ("Duplicates", "Benchmarks") if topic in topics),
             *map(sentence_text, limits(model)),
         ],
-        "rai:personalSensitiveInformation": ["Personal and sensitive information was not looked for by this audit."],
-        "rai:dataReleaseMaintenancePlan": _governance(model, said.get(VERDICT, "")),
+        "rai:personalSensitiveInformation": ["This audit did not search for personal and sensitive information."],
+        "rai:dataReleaseMaintenancePlan": _governance(model, topics.get(VERDICT, "")),
     }
     return json_text(dataset)
 
 
 def _description(model: ReportModel) -> str:
     return (
-        f"Snapshot {plain(model.snapshot.digest)} of a text corpus: {grouped(model.totals.documents)} documents, "
-        f"{grouped(model.totals.tokens)} tokens of {plain(model.tokenizer.name)}, {grouped(model.totals.bytes)} bytes "
-        f"of text in {grouped(model.snapshot.shards)} shards."
+        f"Snapshot {plain(model.snapshot.digest)} of a text corpus: {plural(model.totals.documents, 'document')}, "
+        f"{plural(model.totals.tokens, 'token')} of {plain(model.tokenizer.name)}, "
+        f"{plural(model.totals.bytes, 'byte')} of text in {plural(model.snapshot.shards, 'shard')}."
     )
 
 
@@ -90,30 +91,30 @@ def _filters(model: ReportModel) -> str:
     return f"The audit counts the rows that meet these conditions: {clauses}."
 
 
-def _governance(model: ReportModel, said: str) -> str:
+def _governance(model: ReportModel, verdict: str) -> str:
     view = model.verdict
     if view is None:
         return f"{verdict_line(model)}. No policy judged this snapshot."
     return (
-        f"{verdict_line(model)}. {headline(view)} {said} Policy SHA-256 {plain(view.policy_sha256)}; "
-        f"{grouped(view.approvals)} approvals are needed for a sign-off."
+        f"{verdict_line(model)}. {headline(view)} {verdict} Policy SHA-256 {plain(view.policy_sha256)}; "
+        f"a sign-off needs {plural(view.approvals, 'approval')}."
     )
 
 
-def _files(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _files(context: RenderContext) -> Iterator[dict[str, Any]]:
     """The manifest, which names every shard, and the first shards themselves."""
-    shards = evidence.report.snapshot.shards
-    listed = f"the first {grouped(MOST_SHARDS)} are listed here" if shards > MOST_SHARDS else "all are listed here"
+    shards = context.report.snapshot.shards
+    listed = f"the first {grouped(MOST_SHARDS)} are listed here" if shards > MOST_SHARDS else "listed here as well"
     yield {
         "@type": "cr:FileObject",
         "@id": "manifest",
         "name": "MANIFEST.sha256",
-        "description": f"SHA-256 and name of each of the {grouped(shards)} shards; {listed}.",
+        "description": f"SHA-256 and name of {plural(shards, 'shard')}; {listed}.",
         "contentUrl": "../MANIFEST.sha256",
         "encodingFormat": "text/plain",
-        "sha256": plain(evidence.manifest),
+        "sha256": plain(context.manifest),
     }
-    for index, shard in enumerate(evidence.shards):
+    for index, shard in enumerate(context.shards):
         yield {
             "@type": "cr:FileObject",
             "@id": f"shard-{index}",
@@ -126,14 +127,14 @@ def _files(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _domains(model: ReportModel) -> dict[str, Any]:
-    """Totals and shares of the largest domains, as records that stand in the file itself."""
+    """Totals and shares of the largest domains, as records embedded in the file."""
     kinds = {"domain": "sc:Text", "documents": "sc:Integer", "bytes": "sc:Integer", "tokens": "sc:Integer",
              "share": "sc:Text"}  # fmt: skip
     return {
         "@type": "cr:RecordSet",
         "@id": "domains",
         "name": "domains",
-        "description": f"Measured totals by domain; shares are of {model.unit}, with 95 % intervals where there are.",
+        "description": f"Measured totals by domain; shares are of {model.unit}.",
         "field": [
             {"@type": "cr:Field", "@id": f"domains/{name}", "name": name, "dataType": kind}
             for name, kind in kinds.items()

@@ -1,8 +1,8 @@
-"""Text of a run, safe in the format that it is written into.
+"""Escaping of a run's text for the format that it is written into.
 
 Names of domains, shards and benchmarks, reasons and whatever a policy says may hold markup, links, mentions, terminal
-escapes or control characters. Every function starts from `safe_text`, so nothing invisible is left; each adds what its
-format would act on.
+escapes or control characters. Every function starts from `safe_text`, which leaves nothing invisible, and then escapes
+what its format would interpret.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _SCHEME = re.compile(r"^(?:s3|gs|az|abfs|abfss|hdfs|hf|file)://")
 
 
 def plain(text: str) -> str:
-    """The text for a place where nothing is interpreted: an XML text or attribute, a string of a JSON file."""
+    """The text where nothing is interpreted: in an XML text or attribute, or a string of a JSON file."""
     return safe_text(text, LIMIT)
 
 
 def prose(text: str) -> str:
-    """The text as Markdown prose, on one line: no markup, link, mention or reference comes of it, also in a table.
+    """The text as Markdown prose on one line, without markup, links, mentions or references; also for a table cell.
 
     CommonMark escapes with backslashes; GitHub's bare links, mentions and references to issues are broken up as well,
     for it looks for them after those escapes are gone.
     """
     shown = _ACTIVE.sub(r"\\\g<0>", plain(text)).replace("|", "&#124;")
-    shown = re.sub(r"(?i)\bwww\.", lambda found: f"{found[0][:-1]}\\.", shown).replace("://", "\\://")
+    shown = re.sub(r"(?i)\bwww\.", lambda match: f"{match[0][:-1]}\\.", shown).replace("://", "\\://")
     shown = re.sub(r"@|#(?=\d)", r"`\g<0>`", shown)
     shown = re.sub(r"(?<!`)#", r"\\#", shown)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", re.sub(r"^[-+=]", r"\\\g<0>", shown))
 
 
 def code(text: str) -> str:
-    """The text as a Markdown code span, also in a table; empty for no text."""
+    """The text as a Markdown code span, also for a table cell; empty for an empty text."""
     shown = plain(text)
     if not shown:
         return ""
@@ -66,9 +66,9 @@ def message(text: str) -> str:
 
 
 def reference(name: str) -> str:
-    """A shard's name or a path as a URI reference: everything but letters, digits and ``-._~/`` in per cents.
+    """A shard's name or a path as a URI reference: everything but letters, digits and ``-._~/`` percent-encoded.
 
-    Of schemes only those of file systems stay, so a name that looks like another URI is a relative one.
+    Only schemes of file systems are kept, so a name that looks like another URI is a relative one.
     """
     scheme = _SCHEME.match(name)
     head = scheme[0] if scheme else ""

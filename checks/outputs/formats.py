@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus_audit.checks.outputs.card import render_card
+from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.croissant import render_croissant
-from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.junit import render_junit
 from corpus_audit.checks.outputs.markdown import render_markdown
 from corpus_audit.checks.outputs.openlineage import render_openlineage
@@ -19,10 +19,10 @@ OUTPUTS_FOLDER = "outputs"
 
 @dataclass(frozen=True)
 class Format:
-    """The file of an output in `OUTPUTS_FOLDER` of a run, and what makes its text."""
+    """An output: its file in `OUTPUTS_FOLDER` of a run, and the function that renders its text."""
 
     file: str
-    render: Callable[[Evidence], str]
+    render: Callable[[RenderContext], str]
 
 
 FORMATS: dict[str, Format] = {
@@ -35,9 +35,9 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def write_outputs(run_dir: Path, evidence: Evidence) -> None:
+def write_outputs(run_dir: Path, context: RenderContext) -> None:
     """Write every output into a run directory that is being staged."""
     folder = run_dir / OUTPUTS_FOLDER
     folder.mkdir(exist_ok=True)
-    for one in FORMATS.values():
-        (folder / one.file).write_text(one.render(evidence), encoding="utf-8")
+    for format_ in FORMATS.values():
+        (folder / format_.file).write_text(format_.render(context), encoding="utf-8")

@@ -1,24 +1,25 @@
-"""A Markdown summary for the page of a job: verdict, what does not pass, waivers, and the findings of the report."""
+"""A Markdown summary for the page of a CI job: verdict, what does not pass, waivers, findings of the report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import code, prose, sentence
-from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.report.page.findings import findings
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.verdict.records import JudgementRow, VerdictView
 from corpus_audit.checks.report.verdict.section import MARKS, VERDICT, WORDS, headline
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 
 MOST_ROWS = 50
 """Judgements in the table; a job page takes 1 MiB."""
 
 
-def render_markdown(evidence: Evidence) -> str:
+def render_markdown(context: RenderContext) -> str:
     """The file's text; the same run gives the same."""
-    return "\n".join(_lines(evidence.report)) + "\n"
+    return "\n".join(_lines(context.report)) + "\n"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -43,25 +44,26 @@ def _lines(model: ReportModel) -> Iterator[str]:
     yield f"Snapshot {code(model.snapshot.digest[:16])}, run {code(model.run)}. {_totals(model)}"
     if not model.complete:
         yield ""
-        yield "The run is incomplete; nothing should be decided on its figures:"
+        yield "The run is incomplete; do not base a decision on its figures:"
         yield ""
         yield from (f"* {prose(reason)}" for reason in model.reasons)
     if model.verdict:
         yield from _verdict(model.verdict)
     yield ""
-    yield "## In a minute"
+    yield "## Summary"
     yield ""
     for finding in findings(model):
         if finding.topic != VERDICT:
-            yield f"* **{prose(finding.topic)}**: {' '.join(sentence(one) for one in finding.sentences)}"
+            yield f"* **{prose(finding.topic)}**: {' '.join(map(sentence, finding.sentences))}"
     yield ""
-    yield "The page to read before signing is `report.html` in the run directory."
+    yield "Before signing, read `report.html` in the run directory."
 
 
 def _totals(model: ReportModel) -> str:
     totals = model.totals
     return (
-        f"{numbers.compact(totals.documents)} documents, {numbers.compact(totals.tokens)} tokens, "
+        f"{numbers.compact(totals.documents)} {agree(totals.documents, 'document', 'documents')}, "
+        f"{numbers.compact(totals.tokens)} {agree(totals.tokens, 'token', 'tokens')}, "
         f"{numbers.byte_size(totals.bytes)} of text in {numbers.plural(model.coverage.shards_used, 'shard')}."
     )
 
@@ -69,7 +71,7 @@ def _totals(model: ReportModel) -> str:
 def _verdict(view: VerdictView) -> Iterator[str]:
     yield ""
     yield f"{headline(view)} Policy {code(view.policy)} {prose(f'{view.policy_version}, judged on {view.judged_on}')}."
-    if view.open:
+    if view.not_passing:
         yield ""
         yield "## What does not pass"
         yield ""
@@ -84,10 +86,11 @@ def _verdict(view: VerdictView) -> Iterator[str]:
             "Why, and what to do",
             "Owner",
         )
-        yield from table(heads, [_judgement(row) for row in view.open[:MOST_ROWS]])
-        if len(view.open) > MOST_ROWS:
+        yield from table(heads, [_judgement(row) for row in view.not_passing[:MOST_ROWS]])
+        more = len(view.not_passing) - MOST_ROWS
+        if more > 0:
             yield ""
-            yield f"{numbers.grouped(len(view.open) - MOST_ROWS)} more do not pass; they are in `results.json`."
+            yield f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass; see `results.json`."
     if view.waivers:
         yield ""
         yield "## Waivers"
@@ -103,12 +106,15 @@ def _verdict(view: VerdictView) -> Iterator[str]:
         yield ""
         yield "## Since the last sign-off"
         yield ""
-        totals = (f"{one.what} {numbers.compact(one.before)} → {numbers.compact(one.now)}" for one in since.totals)
-        changed = prose(", ".join(totals))
+        totals = ", ".join(
+            f"{total.what} {numbers.compact(total.before)} → {numbers.compact(total.now)}" for total in since.totals
+        )
+        changed = prose(totals)
+        policy = "is the same" if since.same_policy else "changed"
         yield (
             f"Last signed: {code(since.run)}. {changed[:1].upper()}{changed[1:]}. "
-            f"{numbers.plural(len(since.changed), 'judgement')} changed, {numbers.grouped(since.came)} came, "
-            f"{numbers.grouped(len(since.went))} went; the policy is {'the same' if since.same_policy else 'another'}."
+            f"{numbers.plural(len(since.changed), 'judgement')} changed, {numbers.grouped(since.added)} added, "
+            f"{numbers.grouped(len(since.removed))} removed; the policy {policy}."
         )
         if since.changed:
             yield ""

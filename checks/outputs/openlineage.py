@@ -10,8 +10,8 @@ import uuid
 from importlib.metadata import version
 from typing import Any
 
+from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import json_text, plain
-from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.schemas.run.results import Status
 
 NAMESPACE = "corpus-audit"
@@ -19,12 +19,12 @@ _SPEC = "https://openlineage.io/spec"
 _EVENT = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _RUN_FACET = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunFacet"
 _RUNS = uuid.UUID("6a6d0a64-6f53-5b0a-9c0c-2f7d6f1a7c11")
-"""Name space of run ids: the same run has the same id whenever the event is made."""
+"""Namespace of run ids: the same run gets the same id every time the event is rendered."""
 
 
-def render_openlineage(evidence: Evidence) -> str:
+def render_openlineage(context: RenderContext) -> str:
     """The file's text; the same run gives the same."""
-    model, results = evidence.report, evidence.results
+    model, results = context.report, context.results
     name = plain(model.name)
     verdict = {
         "verdict": results.verdict.value if results else "not judged",
@@ -34,7 +34,7 @@ def render_openlineage(evidence: Evidence) -> str:
     }
     event = {
         "eventType": "COMPLETE",
-        "eventTime": plain(evidence.finished),
+        "eventTime": plain(context.finished),
         "run": {
             "runId": str(uuid.uuid5(_RUNS, plain(f"{model.snapshot.digest} {model.run}"))),
             "facets": {"corpusAudit_verdict": _facet(_RUN_FACET, verdict)},
@@ -64,10 +64,12 @@ def render_openlineage(evidence: Evidence) -> str:
                         {
                             "assertions": [
                                 {
-                                    "assertion": plain(f"{one.rule} [{one.slice}]" if one.slice else one.rule),
-                                    "success": one.status in (Status.PASS, Status.WARN),
+                                    "assertion": plain(
+                                        f"{judgement.rule} [{judgement.slice}]" if judgement.slice else judgement.rule
+                                    ),
+                                    "success": judgement.status in (Status.PASS, Status.WARN),
                                 }
-                                for one in evidence.judgements
+                                for judgement in context.judgements
                             ]
                         },
                     ),

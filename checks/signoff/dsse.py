@@ -1,10 +1,10 @@
 """DSSE envelopes: exact bytes, signed and read back (https://github.com/secure-systems-lab/dsse, protocol.md, v1).
 
-What is signed is the pre-authentication encoding of payload type and payload, so that neither can be taken for the
-other and nothing needs to be canonical. Key ids are hints for people; no decision depends on them.
+The signed bytes are the pre-authentication encoding of payload type and payload, so that neither can be mistaken for
+the other and the payload needs no canonical form. Key ids are hints for people; no decision depends on them.
 
-Kept over securesystemslib, which the tests hold this against: it leaves the JSON to its caller, so that a key may occur
-twice, and loads 133 more modules.
+Kept over securesystemslib, with which the tests compare this module: it leaves the JSON to its caller, so that a key
+may occur twice, and loads 133 more modules.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_SIGNATURES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class EnvelopeSignature:
     """A signature of 64 bytes and the unauthenticated name of its key."""
 
     keyid: str
@@ -38,19 +38,19 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A payload with its type and signatures; nothing of it is verified by being read."""
+    """A payload with its type and signatures; reading an envelope verifies nothing."""
 
     payload_type: str
     payload: bytes
-    signatures: tuple[Signature, ...]
+    signatures: tuple[EnvelopeSignature, ...]
 
     @property
     def signed_bytes(self) -> bytes:
-        """What each signature is over."""
+        """The bytes that every signature covers."""
         return pae(self.payload_type, self.payload)
 
     def to_json(self) -> bytes:
-        """The envelope's file."""
+        """The bytes of the envelope's file."""
         value = {
             "payloadType": self.payload_type,
             "payload": base64.b64encode(self.payload).decode(),
@@ -66,16 +66,16 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 
 def key_id(public: bytes) -> str:
-    """What this tool calls a key: SHA-256 of the 32 bytes of its public half."""
+    """The id of a key in this tool: SHA-256, in hex, of the 32 bytes of its public half."""
     return hashlib.sha256(public).hexdigest()
 
 
-def sign(payload_type: str, payload: bytes, key: Ed25519PrivateKey) -> Signature:
+def sign(payload_type: str, payload: bytes, key: Ed25519PrivateKey) -> EnvelopeSignature:
     """Sign a payload."""
-    return Signature(key_id(key.public_key().public_bytes_raw()), key.sign(pae(payload_type, payload)))
+    return EnvelopeSignature(key_id(key.public_key().public_bytes_raw()), key.sign(pae(payload_type, payload)))
 
 
-def signed_by(envelope: Envelope, signature: Signature, public: bytes) -> bool:
+def signed_by(envelope: Envelope, signature: EnvelopeSignature, public: bytes) -> bool:
     """Whether a key made a signature over an envelope's payload and type."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature.sig, envelope.signed_bytes)
@@ -88,11 +88,11 @@ def read_envelope(data: bytes) -> Envelope:
     """An envelope from its file.
 
     Raises:
-        VerificationError: too large, not strict JSON, not an envelope, or base64 that could be written otherwise.
+        VerificationError: too large, not strict JSON, not an envelope, or base64 that is not in canonical form.
     """
     if len(data) > MAX_BYTES:
         raise VerificationError(
-            Refusal.ENVELOPE_SIZE, f"the envelope has more than {MAX_BYTES:,} bytes and was not read"
+            Refusal.ENVELOPE_SIZE, f"the envelope has more than {MAX_BYTES:,} bytes, which is too large to read"
         )
     try:
         value = strict_json.loads(data)
@@ -102,23 +102,23 @@ def read_envelope(data: bytes) -> Envelope:
         raise _malformed("it is not an object")
     kind, payload, signatures = value.get("payloadType"), value.get("payload"), value.get("signatures")
     if not isinstance(kind, str) or not isinstance(payload, str) or not isinstance(signatures, list):
-        raise _malformed("payloadType, payload and signatures are needed")
+        raise _malformed("payloadType, payload or signatures is missing")
     if not 1 <= len(signatures) <= MAX_SIGNATURES:
-        raise _malformed(f"{len(signatures)} signatures; 1 to {MAX_SIGNATURES} are read")
+        raise _malformed(f"it has {len(signatures)} signatures, not 1 to {MAX_SIGNATURES}")
     return Envelope(kind, _decode(payload), tuple(_signature(entry) for entry in signatures))
 
 
-def _signature(entry: object) -> Signature:
+def _signature(entry: object) -> EnvelopeSignature:
     if not isinstance(entry, dict) or not isinstance(entry.get("sig"), str):
         raise _malformed("a signature has no sig")
     keyid = entry.get("keyid", "")
     if not isinstance(keyid, str):
-        raise _malformed("a keyid is not text")
-    return Signature(keyid, _decode(entry["sig"]))
+        raise _malformed("a keyid is not a string")
+    return EnvelopeSignature(keyid, _decode(entry["sig"]))
 
 
 def _decode(text: str) -> bytes:
-    """Standard or URL-safe base64 that encodes to itself again: else one signature would have many spellings."""
+    """Bytes of standard or URL-safe base64 that is canonical: otherwise a signature would have many spellings."""
     for alphabet in (None, b"-_"):
         try:
             data = base64.b64decode(text, altchars=alphabet, validate=True)
@@ -126,8 +126,8 @@ def _decode(text: str) -> bytes:
             continue
         if base64.b64encode(data, altchars=alphabet).decode() == text:
             return data
-    raise VerificationError(Refusal.ENVELOPE_BASE64, "the envelope holds base64 that does not encode to itself")
+    raise VerificationError(Refusal.ENVELOPE_BASE64, "the envelope has base64 that is not in canonical form")
 
 
-def _malformed(what: str) -> VerificationError:
-    return VerificationError(Refusal.ENVELOPE_FORMAT, f"this is not a DSSE envelope: {what}")
+def _malformed(problem: str) -> VerificationError:
+    return VerificationError(Refusal.ENVELOPE_FORMAT, f"this is not a DSSE envelope: {problem}")

@@ -14,23 +14,26 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.pipelines.storage.atomic import fsync_folder
 from corpus_audit.schemas.errors import UsageError
 
-SHORTEST = 12
+MIN_PASSPHRASE = 12
 """Characters of a passphrase: the PEM's key derivation is cheap, so length is what protects a stolen file."""
 
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
 def new_key(path: Path, passphrase: str) -> bytes:
-    """Make a key and write it where nothing is yet, with mode 0600; returns the 32 bytes of its public half.
+    """Make a key and write it to a new file with mode 0600; returns the 32 bytes of its public half.
 
     Raises:
-        UsageError: the passphrase is too short, or the file is there already or cannot be written.
+        UsageError: the passphrase is too short, or the file exists or cannot be written.
     """
-    if len(passphrase) < SHORTEST:
-        raise UsageError(f"the passphrase has {len(passphrase)} characters; give at least {SHORTEST}")
+    if len(passphrase) < MIN_PASSPHRASE:
+        raise UsageError(
+            f"the passphrase has {plural(len(passphrase), 'character')}; at least {MIN_PASSPHRASE} are needed"
+        )
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
     try:
@@ -42,7 +45,7 @@ def new_key(path: Path, passphrase: str) -> bytes:
             os.fsync(file.fileno())
         fsync_folder(path.parent)
     except FileExistsError:
-        raise UsageError(f"{path} is there already; a key is never overwritten") from None
+        raise UsageError(f"{path} exists; a key is never overwritten") from None
     except OSError as error:
         raise UsageError(f"cannot write the key {path}: {error.strerror}") from None
     return key.public_key().public_bytes_raw()
@@ -62,8 +65,8 @@ def load_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
         raise UsageError(f"cannot read the key {path}: {error.strerror}") from None
     if stat.S_IMODE(mode) & 0o077:
         raise UsageError(
-            f"{path} has mode {stat.S_IMODE(mode):04o}: others may read or change it; run 'chmod 600 {path}', and make "
-            "a new key if anybody may have done so"
+            f"{path} has mode {stat.S_IMODE(mode):04o}: others can read or change it; run 'chmod 600 {path}', and make "
+            "a new key if anybody may have read it"
         )
     if not data.startswith(_ENCRYPTED):
         raise UsageError(f"{path} is not an encrypted PEM key; 'corpus-audit keys new' makes one")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus_audit.checks.signoff.dsse import PAYLOAD_TYPE, read_envelope
-from corpus_audit.checks.signoff.ledger import Entry, read_ledger
+from corpus_audit.checks.signoff.ledger import LedgerEntry, read_ledger
 from corpus_audit.schemas.errors import StoreError, VerificationError
 from corpus_audit.schemas.run.signoff import LEDGER, SIGNOFF_SUFFIX, SIGNOFFS, Statement, read_statement
 
@@ -28,18 +28,18 @@ class SignedRun:
 
 
 def last_signed(output: Path, before: str | None = None) -> SignedRun | None:
-    """The run of an output folder that was signed last, with as many signatures as its policy asks for.
+    """The newest run of an output folder, by the ledger, that has as many signatures as its policy requires, or None.
 
-    The newest by the ledger; signatures are not verified, because that takes a trust file. A sign-off that its author
-    alone has signed is none yet. None if there is none.
+    Signatures are not verified, because that needs a trust file. A sign-off that only its author has signed does not
+    count.
 
     Args:
         output: the output folder.
         before: name of a run that is left out, with every later one.
 
     Raises:
-        StoreError: the ledger is damaged, or the newest sign-off is gone or is not what the ledger knows: an older one
-            must not take its place unnoticed.
+        StoreError: the ledger is damaged, or the newest sign-off is missing or differs from the ledger's: an older one
+            must not be used in its place unnoticed.
     """
     path = output / LEDGER
     if not path.exists():
@@ -47,7 +47,7 @@ def last_signed(output: Path, before: str | None = None) -> SignedRun | None:
     try:
         ledger = read_ledger(path)
     except VerificationError as error:
-        raise StoreError(f"the last signed run cannot be told: {error}") from None
+        raise StoreError(f"the last signed run cannot be determined: {error}") from None
     newest = {entry.run: entry for entry in ledger.entries if before is None or entry.run < before}
     for entry in sorted(newest.values(), key=lambda entry: -int(entry.sequence)):
         signed = _signed(output, entry) if len(entry.signers) > 1 else None
@@ -56,18 +56,18 @@ def last_signed(output: Path, before: str | None = None) -> SignedRun | None:
     return None
 
 
-def _signed(output: Path, entry: Entry) -> SignedRun | None:
+def _signed(output: Path, entry: LedgerEntry) -> SignedRun | None:
     """The run of the newest entry of its sign-off; None while approvals are missing."""
     try:
         data = (output / SIGNOFFS / f"{entry.run}{SIGNOFF_SUFFIX}").read_bytes()
         envelope = read_envelope(data)
         statement = read_statement(envelope.payload)
     except (OSError, VerificationError):
-        raise StoreError(f"the sign-off of run {entry.run} is gone or damaged") from None
+        raise StoreError(f"the sign-off of run {entry.run} is missing or damaged") from None
     measured = statement.predicate.measured
-    same = hashlib.sha256(data).hexdigest() == entry.envelope and measured.run == entry.run
-    if not same or envelope.payload_type != PAYLOAD_TYPE:
-        raise StoreError(f"the sign-off of run {entry.run} is not the one that the ledger knows")
+    matches = hashlib.sha256(data).hexdigest() == entry.envelope and measured.run == entry.run
+    if not matches or envelope.payload_type != PAYLOAD_TYPE:
+        raise StoreError(f"the sign-off of run {entry.run} differs from the one in the ledger")
     if len(envelope.signatures) <= measured.required:
         return None
     return SignedRun(output / entry.run, entry.envelope, statement)

@@ -1,7 +1,7 @@
-"""The ledger: one line a signature, each with the digest of the line before, so that edits and holes show.
+"""The ledger: one line per signature, each with the digest of the line before, so that edits and gaps are detected.
 
-A ledger cannot show that its end was cut off. Its head, the digest of the last line, shows that when it has been
-published where the ledger's keeper cannot change it (a git tag, a paper, a mail).
+A ledger alone does not show that its end was cut off. Its head, the digest of the last line, shows it if it was
+published where the owner of the ledger cannot change it (a git tag, a paper, a mail).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.signoff import Count, Digest, Part, Refusal, Time, moment_of, time_text
 
 GENESIS = "0" * 64
-"""What the first entry has for the digest of the entry before."""
+"""The ``previous`` of the first entry."""
 
 MAX_BYTES = 256 * 2**20
 
 
-class Entry(Part):
-    """A sign-off that got one signature more.
+class LedgerEntry(Part):
+    """An entry of the ledger: a signature was added to a sign-off.
 
     Attributes:
         sequence, previous: its number from 0, and the digest of the line before.
@@ -48,12 +48,12 @@ class Entry(Part):
     self_: Digest = Field(alias="self")
 
     def line(self) -> bytes:
-        """The entry as it stands in the file, with its line end."""
+        """The entry's bytes in the file, with the line end."""
         return strict_json.dumps(self.model_dump(mode="json", by_alias=True)) + b"\n"
 
     @property
     def digest(self) -> str:
-        """What the next entry has as ``previous``, and what a head is."""
+        """SHA-256 of the line: ``previous`` of the next entry, or the head if there is none."""
         return hashlib.sha256(self.line()).hexdigest()
 
     @property
@@ -64,16 +64,16 @@ class Entry(Part):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A ledger whose chain holds."""
+    """A ledger whose chain was checked."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
 
     @property
     def head(self) -> str:
         """Digest of the last line; that of an empty ledger is `GENESIS`."""
         return self.entries[-1].digest if self.entries else GENESIS
 
-    def of_statement(self, statement: str) -> tuple[Entry, ...]:
+    def of_statement(self, statement: str) -> tuple[LedgerEntry, ...]:
         """Entries of a statement, oldest first."""
         return tuple(entry for entry in self.entries if entry.statement == statement)
 
@@ -81,7 +81,7 @@ class Ledger:
         """The ledger as it was when ``head`` was its head.
 
         Raises:
-            VerificationError: it never was: the ledger was cut off before it, or is another one.
+            VerificationError: it never was; the ledger was cut off before that entry, or is another ledger.
         """
         if head == GENESIS:
             return Ledger()
@@ -89,13 +89,14 @@ class Ledger:
             if entry.digest == head:
                 return Ledger(self.entries[: int(entry.sequence) + 1])
         raise VerificationError(
-            Refusal.LEDGER_HEAD, f"no entry of the ledger has the published head {head}: it was cut off or replaced"
+            Refusal.LEDGER_HEAD,
+            f"no entry of the ledger has the published head {head}: the ledger was cut off or replaced",
         )
 
 
 def new_entry(
     ledger: Ledger, *, moment: datetime, run: str, statement: str, envelope: str, signers: Sequence[str]
-) -> Entry:
+) -> LedgerEntry:
     """The entry that comes next."""
     fields = {
         "schema": "corpus-audit/ledger/1",
@@ -107,28 +108,28 @@ def new_entry(
         "envelope": envelope,
         "signers": list(signers),
     }
-    return Entry.model_validate_json(strict_json.dumps(fields | {"self": _self_digest(fields)}))
+    return LedgerEntry.model_validate_json(strict_json.dumps(fields | {"self": _self_digest(fields)}))
 
 
 def _self_digest(fields: Mapping[str, object]) -> str:
     return hashlib.sha256(strict_json.dumps(fields)).hexdigest()
 
 
-def append(path: Path, ledger: Ledger, entry: Entry) -> Ledger:
-    """Write a ledger with one entry more in place of the one that ``ledger`` was read from; there whole, or not at all.
+def append(path: Path, ledger: Ledger, entry: LedgerEntry) -> Ledger:
+    """Add an entry and replace the file that ``ledger`` was read from, atomically; returns the new ledger.
 
-    The caller holds the output folder's lock since it read the ledger.
+    The caller must have held the output folder's lock since it read the ledger.
     """
-    longer = Ledger((*ledger.entries, entry))
-    atomic_write(path, b"".join(each.line() for each in longer.entries))
-    return longer
+    extended = Ledger((*ledger.entries, entry))
+    atomic_write(path, b"".join(entry.line() for entry in extended.entries))
+    return extended
 
 
 def read_ledger(path: Path) -> Ledger:
     """Read a ledger and check every line.
 
     Raises:
-        VerificationError: it is not there, or a line is not an entry, was changed, or does not follow the one before.
+        VerificationError: it is missing, or a line is not an entry, was changed, or does not follow the one before.
     """
     try:
         with path.open("rb") as file:
@@ -138,7 +139,9 @@ def read_ledger(path: Path) -> Ledger:
     except OSError as error:
         raise VerificationError(Refusal.LEDGER_MISSING, f"cannot read the ledger {path}: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        raise VerificationError(Refusal.LEDGER_FORMAT, f"{path} has more than {MAX_BYTES:,} bytes and was not read")
+        raise VerificationError(
+            Refusal.LEDGER_FORMAT, f"{path} has more than {MAX_BYTES:,} bytes, which is too large to read"
+        )
     return parse_ledger(data, str(path))
 
 
@@ -148,29 +151,29 @@ def parse_ledger(data: bytes, source: str) -> Ledger:
     Raises:
         VerificationError: as `read_ledger`.
     """
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     previous = GENESIS
     for number, line in enumerate(data.splitlines(keepends=True), start=1):
-        entry = _entry(line, f"{source}, line {number}")
+        entry = _parse_entry(line, f"{source}, line {number}")
         if int(entry.sequence) != number - 1 or entry.previous != previous:
             raise VerificationError(
                 Refusal.LEDGER_CHAIN,
-                f"{source}, line {number}: it does not follow the line before; one was changed, moved or taken out",
+                f"{source}, line {number}: it does not follow the line before; a line was changed, moved or removed",
             )
         entries.append(entry)
         previous = hashlib.sha256(line).hexdigest()
     return Ledger(tuple(entries))
 
 
-def _entry(line: bytes, where: str) -> Entry:
+def _parse_entry(line: bytes, location: str) -> LedgerEntry:
     try:
         value = strict_json.loads(line)
-        entry = Entry.model_validate_json(strict_json.dumps(value))
+        entry = LedgerEntry.model_validate_json(strict_json.dumps(value))
         moment_of(entry.time)
     except (strict_json.StrictJsonError, ValidationError, ValueError):
-        raise VerificationError(Refusal.LEDGER_FORMAT, f"{where}: this is not a ledger entry") from None
+        raise VerificationError(Refusal.LEDGER_FORMAT, f"{location}: this is not a ledger entry") from None
     if entry.line() != line:
-        raise VerificationError(Refusal.LEDGER_FORMAT, f"{where}: the entry is not written as this tool writes it")
+        raise VerificationError(Refusal.LEDGER_FORMAT, f"{location}: the entry is not written as this tool writes it")
     if _self_digest({key: field for key, field in value.items() if key != "self"}) != entry.self_:
-        raise VerificationError(Refusal.LEDGER_FORMAT, f"{where}: the entry was changed; its own digest says so")
+        raise VerificationError(Refusal.LEDGER_FORMAT, f"{location}: the entry was changed: its digest does not match")
     return entry

@@ -20,7 +20,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
 @dataclass(frozen=True, slots=True)
 class SignedShard:
-    """A shard as the sign-off knows it; ``name`` is relative to the corpus's folder."""
+    """A signed shard; ``name`` is relative to the corpus's folder, ``size`` is in bytes, ``sha256`` in hex."""
 
     name: str
     size: int
@@ -28,7 +28,7 @@ class SignedShard:
 
 
 def read_manifest(data: bytes) -> list[tuple[str, str]]:
-    """(name, sha256) of every line, in order, of a manifest in the one form in which it is written.
+    """(name, sha256) of every line, in order, of a manifest in canonical form.
 
     Raises:
         VerificationError: not UTF-8, a line of another form, an unsafe or ambiguous name, or lines out of order.
@@ -39,17 +39,17 @@ def read_manifest(data: bytes) -> list[tuple[str, str]]:
         raise _refused("it is not UTF-8") from None
     entries = []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             raise _refused(f"line {number} is not '<64 hex digits>  <name>'")
-        entries.append((found[2], found[1]))
+        entries.append((match[2], match[1]))
     problem = name_problem(name for name, _ in entries)
     if problem is not None:
         raise _refused(problem)
     if len({name for name, _ in entries}) != len(entries):
-        raise _refused("a name stands on two lines")
+        raise _refused("two lines have the same name")
     if manifest_text(entries) != text:
-        raise _refused("its lines are not in the order of the names' bytes, or the last one does not end")
+        raise _refused("its lines are not sorted by the bytes of the names, or the last one has no line end")
     return entries
 
 
@@ -57,7 +57,7 @@ def signed_shards(run: RunDirectory) -> tuple[SignedShard, ...]:
     """The shards of a run in the manifest's order, their sizes from the table of shards.
 
     Raises:
-        VerificationError: the manifest is unsafe, or the table of shards does not say the same.
+        VerificationError: the manifest is unsafe, or the table of shards differs from it.
         StoreError: the table cannot be read.
     """
     try:
@@ -65,17 +65,17 @@ def signed_shards(run: RunDirectory) -> tuple[SignedShard, ...]:
     except OSError as error:
         raise _refused(f"it cannot be read: {error.strerror}") from None
     table = run.table("shards")
-    known = {
+    listed = {
         str(row["shard"]): (row["sha256"], int(row["bytes"]))
         for row in table.select(["shard", "sha256", "bytes"]).to_pylist()
     }
-    if len(known) != len(table) or {(name, sha256) for name, (sha256, _) in known.items()} != set(entries):
-        raise _refused("the table of shards names other shards or other digests")
-    return tuple(SignedShard(name, known[name][1], sha256) for name, sha256 in entries)
+    if len(listed) != len(table) or {(name, sha256) for name, (sha256, _) in listed.items()} != set(entries):
+        raise _refused("the table of shards has other shards or other digests")
+    return tuple(SignedShard(name, listed[name][1], sha256) for name, sha256 in entries)
 
 
 def merkle_root(shards: Iterable[SignedShard]) -> str:
-    """Root over (name, size, sha256) of the shards in the order given, in hex."""
+    """Root over (name, size, sha256) of the shards in the given order, in hex."""
     return merkle.root([leaf(shard) for shard in shards]).hex()
 
 
@@ -89,5 +89,5 @@ def total_bytes(shards: Sequence[SignedShard]) -> int:
     return sum(shard.size for shard in shards)
 
 
-def _refused(what: str) -> VerificationError:
-    return VerificationError(Refusal.MANIFEST, f"{MANIFEST}: {what}")
+def _refused(problem: str) -> VerificationError:
+    return VerificationError(Refusal.MANIFEST, f"{MANIFEST}: {problem}")

@@ -1,4 +1,4 @@
-"""Merkle trees as RFC 6962, section 2.1: one hash stands for a list."""
+"""Merkle trees of RFC 6962, section 2.1: one hash for a list of entries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from corpus_audit.schemas.run import strict_json
 
 
 def shard_leaf(name: str, size: int, sha256: str) -> bytes:
-    """What the tree of a manifest holds of a shard: JSON of name, size (in decimal) and SHA-256 (in hex)."""
+    """The tree's entry of a shard: JSON of name, size (in decimal) and SHA-256 (in hex)."""
     return strict_json.dumps([name, str(size), sha256])
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """SHA-256 of 0x00 and the entry."""
+    """The hash of a leaf: SHA-256 of 0x00 and the entry."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
@@ -23,9 +23,9 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def root(entries: Sequence[bytes]) -> bytes:
-    """The tree's hash, 32 bytes. Of no entry it is SHA-256 of nothing.
+    """The root hash of the tree, 32 bytes; SHA-256 of the empty string if there is no entry.
 
-    Level by level, the odd one out goes up as it is: the same tree as the RFC's recursion.
+    Computed level by level; the last node of an odd level moves up unchanged, which gives the RFC's tree.
     """
     level = [leaf_hash(entry) for entry in entries]
     if not level:

@@ -1,4 +1,4 @@
-"""A run directory held against its own `run.json`: every file there, unchanged, and none besides."""
+"""A run directory checked against its `run.json`: every listed file is there and unchanged, and no other file is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def open_intact_run(folder: Path, expected: str | None = None) -> tuple[RunDirec
 
     Args:
         folder: the run directory.
-        expected: what that digest has to be.
+        expected: the digest that `run.json` must have; None for any.
 
     Raises:
-        VerificationError: `run.json` is another, or a file is missing, changed, a link, or not listed.
+        VerificationError: `run.json` has another digest, or a file is missing, changed, a link, or not listed.
     """
     try:
         data = (folder / RUN_FILE).read_bytes()
@@ -31,25 +31,25 @@ def open_intact_run(folder: Path, expected: str | None = None) -> tuple[RunDirec
     try:
         facts = parse_run_file(data, str(folder / RUN_FILE))
     except StoreError as error:
-        raise VerificationError(Refusal.RUN_FILES, f"this is not a run's record: {error}") from None
-    _check(folder, {name: (known.sha256, known.bytes) for name, known in facts.files.items()})
+        raise VerificationError(Refusal.RUN_FILES, f"this is not a run directory: {error}") from None
+    _check_files(folder, {name: (file.sha256, file.bytes) for name, file in facts.files.items()})
     return RunDirectory(folder, facts), digest
 
 
-def _check(folder: Path, listed: dict[str, tuple[str, int]]) -> None:
-    there = set()
+def _check_files(folder: Path, listed: dict[str, tuple[str, int]]) -> None:
+    present = set()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise VerificationError(Refusal.RUN_FILES, f"{folder.name}: {name} is a link or not a plain file")
         if path.is_file() and name != RUN_FILE:
-            there.add(name)
-    for name in sorted(listed.keys() | there):
-        if name not in there:
+            present.add(name)
+    for name in sorted(listed.keys() | present):
+        if name not in present:
             raise VerificationError(Refusal.RUN_FILES, f"{folder.name}: {name} is missing")
         if name not in listed:
             raise VerificationError(Refusal.RUN_FILES, f"{folder.name}: {name} is not a file of the run")
         with (folder / name).open("rb") as file:
-            found = (hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
-        if found != listed[name]:
+            actual = (hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+        if actual != listed[name]:
             raise VerificationError(Refusal.RUN_FILES, f"{folder.name}: {name} was changed after the run")

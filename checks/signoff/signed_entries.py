@@ -1,4 +1,4 @@
-"""What the ledger says of one sign-off: that it is the newest version of it, and when each signature was added."""
+"""Checks of a sign-off against the ledger: it is the newest version, and when each signature was added."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from corpus_audit.schemas.run.signoff import Refusal, Statement, moment_of
 def check_entries(
     ledger: Ledger, statement: Statement, envelope: Envelope, envelope_digest: str, signers: Signers, at: datetime
 ) -> Mapping[str, datetime]:
-    """Hold a sign-off against the ledger; returns when each key, by id, signed.
+    """Check a sign-off against the ledger; returns the time at which each key, by id, signed.
 
     Raises:
-        VerificationError: the ledger has no entry for it, another place or other bytes, signatures that do not follow
-            each other, or a time that is still to come.
+        VerificationError: the ledger has no entry for it, another position or other bytes, signatures that do not
+            follow each other, or a time in the future.
     """
-    place = statement.predicate.ledger
+    position = statement.predicate.ledger
     entries = ledger.of_statement(hashlib.sha256(envelope.payload).hexdigest())
     if not entries:
-        raise _refused("it holds no entry for this sign-off")
-    if (entries[0].sequence, entries[0].previous) != (place.sequence, place.previous):
-        raise _refused("this sign-off was made at another place of the ledger")
+        raise _refused("it has no entry for this sign-off")
+    if (entries[0].sequence, entries[0].previous) != (position.sequence, position.previous):
+        raise _refused("this sign-off was made at another position of the ledger")
     signed_at: dict[str, datetime] = {}
     before: tuple[str, ...] = ()
     for entry in entries:
@@ -40,38 +40,38 @@ def check_entries(
         before = entry.signers
         signed_at[entry.signers[-1]] = entry.moment
     if entries[-1].envelope != envelope_digest or before != signers.ids:
-        raise _refused("its newest entry for this sign-off is of other bytes: an older version, or changed")
+        raise _refused("its newest entry for this sign-off has another digest: this is an older or a changed version")
     return signed_at
 
 
 def check_compromised(signers: Signers, ledger: Ledger | None, head: str | None, envelope_digest: str) -> None:
-    """A key that is revoked as compromised counts only if a head from before shows that the envelope is older.
+    """A key that was revoked as compromised counts only if an earlier published head covers the envelope.
 
     Raises:
-        VerificationError: such a key signed, and no head is given, or it does not hold the envelope's digest, or the
-            head is not from before the key was compromised.
+        VerificationError: such a key signed, and no head is given, or the ledger up to the head does not contain the
+            envelope, or the head is not older than the compromise.
     """
-    bad = compromised(signers.keys)
-    if not bad:
+    keys = compromised(signers.keys)
+    if not keys:
         return
-    key = bad[0]
+    key = keys[0]
     if ledger is None or head is None:
         raise VerificationError(
             Refusal.KEY_COMPROMISED,
-            f"the key {key.id} is compromised; give a ledger head that was published before, with --head",
+            f"the key {key.id} is compromised; give a ledger head that was published before that, with --head",
         )
     before = ledger.upto(head)
     if head == GENESIS or all(entry.envelope != envelope_digest for entry in before.entries):
         raise VerificationError(
             Refusal.KEY_COMPROMISED,
-            f"the key {key.id} is compromised, and the published head does not hold this sign-off",
+            f"the key {key.id} is compromised, and the published head does not cover this sign-off",
         )
-    for key in bad:
+    for key in keys:
         if key.revoked is not None and before.entries[-1].moment >= moment_of(key.revoked.when):
             raise VerificationError(
-                Refusal.KEY_COMPROMISED, f"the key {key.id} is compromised, and the published head is not from before"
+                Refusal.KEY_COMPROMISED, f"the key {key.id} is compromised, and the published head is not older"
             )
 
 
-def _refused(what: str) -> VerificationError:
-    return VerificationError(Refusal.LEDGER_ENTRY, f"the ledger does not hold this sign-off: {what}")
+def _refused(problem: str) -> VerificationError:
+    return VerificationError(Refusal.LEDGER_ENTRY, f"the ledger does not contain this sign-off: {problem}")

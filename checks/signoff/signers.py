@@ -1,4 +1,4 @@
-"""Who signed an envelope, by trusted keys, and whether they are enough and the right ones."""
+"""The trusted keys that signed an envelope, and whether their holders satisfy the policy and the trust file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from corpus_audit.checks.signoff.dsse import Envelope, key_id, signed_by
+from corpus_audit.checks.text.numbers import plural
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.schemas.errors import VerificationError
 from corpus_audit.schemas.run.signoff import Measured, Refusal, Statement, moment_of
@@ -33,20 +35,20 @@ class Signers:
         return {key.person for key in self.keys if key.person is not None}
 
     def approvers(self, author: str) -> set[str]:
-        """Distinct people but the author."""
+        """The distinct people other than the author."""
         return self.people - {author}
 
 
-NOBODY = Signers(())
+NO_SIGNERS = Signers(())
 
 
 def signers_of(envelope: Envelope, trust: Trust) -> Signers:
-    """The trusted keys behind every signature, by the bytes alone: the envelope's key ids are hints and not used.
+    """The trusted key of every signature, found by verifying: the envelope's key ids are hints and not used.
 
     Raises:
-        VerificationError: a signature is by no trusted key, or two are by one key.
+        VerificationError: no trusted key made a signature, or one key made two.
     """
-    found: list[TrustedKey] = []
+    keys: list[TrustedKey] = []
     for signature in envelope.signatures:
         key = next((key for key in trust.keys if signed_by(envelope, signature, key.raw)), None)
         if key is None:
@@ -56,19 +58,19 @@ def signers_of(envelope: Envelope, trust: Trust) -> Signers:
                 f"a signature (key id {hint[:16] or 'not given'}…) is by no key of the trust file, or what it signed "
                 "was changed",
             )
-        if key in found:
-            raise VerificationError(
-                Refusal.SIGNATURE_REPEATED, f"the key {key.id} signed twice: one signer counts once"
-            )
-        found.append(key)
-    return Signers(tuple(found))
+        if key in keys:
+            raise VerificationError(Refusal.SIGNATURE_REPEATED, f"the key {key.id} signed twice")
+        keys.append(key)
+    return Signers(tuple(keys))
 
 
 def check_enough(signers: Signers, needed: int) -> None:
     """Raises VerificationError where fewer than ``needed`` distinct people signed."""
-    if len(signers.people) < needed:
+    people = len(signers.people)
+    if people < needed:
         raise VerificationError(
-            Refusal.SIGNATURE_THRESHOLD, f"{len(signers.people)} people signed, and {needed} are needed"
+            Refusal.SIGNATURE_THRESHOLD,
+            f"{people} {agree(people, 'person', 'people')} signed, and {needed} {agree(needed, 'is', 'are')} needed",
         )
 
 
@@ -78,7 +80,7 @@ def check_window(statement: Statement, at: datetime) -> None:
     try:
         created, until = moment_of(decision.time_created), moment_of(decision.valid_until)
     except ValueError:
-        raise VerificationError(Refusal.STATEMENT_FORMAT, "the statement holds a time that does not exist") from None
+        raise VerificationError(Refusal.STATEMENT_FORMAT, "the statement has a time that does not exist") from None
     if created > at + SKEW:
         raise VerificationError(Refusal.TIME_FUTURE, f"the sign-off is from the future: {decision.time_created}")
     if at >= until:
@@ -86,11 +88,11 @@ def check_window(statement: Statement, at: datetime) -> None:
 
 
 def check_approvals(statement: Statement, signers: Signers, trust: Trust) -> None:
-    """Hold the signers against what policy and trust file ask for.
+    """Check the signers against what the policy and the trust file require.
 
     Raises:
-        VerificationError: the author did not sign, an approver asked for a waiver, there are too few approvers besides
-            the author, or a role is not among them.
+        VerificationError: the author did not sign, an approver asked for a waiver, there are too few approvers other
+            than the author, or no approver has a required role.
     """
     measured, author = statement.predicate.measured, statement.predicate.decision.author
     if author not in {key.holder for key in signers.keys}:
@@ -103,7 +105,8 @@ def check_approvals(statement: Statement, signers: Signers, trust: Trust) -> Non
         listed = ", ".join(sorted(approvers)) or "nobody"
         raise VerificationError(
             Refusal.SIGNATURE_THRESHOLD,
-            f"{needed} approvals by others than the author are needed, and {len(approvers)} are there ({listed})",
+            f"{plural(needed, 'approval')} by people other than the author {agree(needed, 'is', 'are')} needed, and "
+            f"there {agree(len(approvers), 'is', 'are')} {len(approvers)} ({listed})",
         )
     missing = missing_roles(measured, approvers, trust)
     if missing:
@@ -116,14 +119,14 @@ def check_no_waiver_of(measured: Measured, trust: Trust, name: str) -> None:
     for waiver in measured.waivers:
         if person is not None and person.is_called(waiver.owner):
             raise VerificationError(
-                Refusal.WAIVER_OWNER_APPROVES, f"{name} asked for the waiver {waiver.id} and cannot approve it too"
+                Refusal.WAIVER_OWNER_APPROVES, f"{name} asked for the waiver {waiver.id} and cannot approve it"
             )
 
 
 def missing_roles(measured: Measured, approvers: set[str], trust: Trust) -> list[str]:
-    """Roles that the policy asks for and no approver has."""
-    held = {role for person in trust.people if person.id in approvers for role in person.roles}
-    return [role for role in measured.roles if role not in held]
+    """Roles that the policy requires and no approver has."""
+    present = {role for person in trust.people if person.id in approvers for role in person.roles}
+    return [role for role in measured.roles if role not in present]
 
 
 def check_waivers(measured: Measured, at: datetime) -> None:
@@ -147,10 +150,10 @@ def check_waivers(measured: Measured, at: datetime) -> None:
 
 
 def check_dates(signers: Signers, signed_at: Mapping[str, datetime], at: datetime) -> None:
-    """Hold every key's dates against when it signed; where that is not known, against ``at``.
+    """Check every key's dates at the time when it signed, or at ``at`` where that is unknown.
 
     Raises:
-        VerificationError: a key was not valid yet, no longer, or retired.
+        VerificationError: a key was not valid yet, expired, or retired.
     """
     words = {
         Refusal.KEY_NOT_YET_VALID: "was not valid yet",
@@ -168,5 +171,5 @@ def check_dates(signers: Signers, signed_at: Mapping[str, datetime], at: datetim
 
 
 def compromised(keys: Sequence[TrustedKey]) -> list[TrustedKey]:
-    """Keys among them that are revoked as compromised."""
+    """The keys that are revoked as compromised."""
     return [key for key in keys if key.revoked is not None and key.revoked.why == "compromised"]

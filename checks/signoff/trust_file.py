@@ -1,4 +1,4 @@
-"""Changes to `trust.yaml`: a key more, a key revoked, a policy allowed. Comments in the file stay where they are."""
+"""Changes to `trust.yaml`: add a key, revoke a key, allow a policy. Comments in the file are kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_key(
     """Add a key, and its person or the person's new roles; returns the file's new content.
 
     Raises:
-        UsageError: the file cannot be read or written, or it would be wrong, such as with a name that is taken.
+        UsageError: the file cannot be read or written, or the result would be invalid: a name is in use.
     """
     from ruamel.yaml.comments import CommentedSeq
 
@@ -52,48 +52,48 @@ def add_key(
                 content["people"].append(known)
             if email:
                 known["email"] = email
-            held = known.setdefault("roles", CommentedSeq())
-            if not held:
-                held.fa.set_flow_style()
-            # In place: the library hangs the comments that follow on the list itself.
-            held.extend(role for role in dict.fromkeys(roles) if role not in held)
+            present = known.setdefault("roles", CommentedSeq())
+            if not present:
+                present.fa.set_flow_style()
+            # In place, because ruamel.yaml attaches the comments that follow to the list object.
+            present.extend(role for role in dict.fromkeys(roles) if role not in present)
         times = {"valid_from": time_text(valid_from), "valid_to": time_text(valid_to)}
         content["keys"].append({"id": name, "public": public.hex(), **holder, **times})
 
-    return _changed(path, change)
+    return _update(path, change)
 
 
 def revoke_key(path: Path, name: str, when: datetime, why: str) -> Trust:
     """Mark a key as revoked.
 
     Raises:
-        UsageError: there is no such key, it is revoked as compromised already, or the file cannot be written.
+        UsageError: there is no such key, it is already revoked as compromised, or the file cannot be written.
     """
 
     def change(content: Any) -> None:
-        known = next((entry for entry in content["keys"] if entry["id"] == name), None)
-        if known is None:
+        key = next((entry for entry in content["keys"] if entry["id"] == name), None)
+        if key is None:
             raise UsageError(f"{path} has no key {name!r}; it has {', '.join(e['id'] for e in content['keys'])}")
-        if known.get("revoked", {}).get("why") == "compromised":
-            raise UsageError(f"{name} is revoked as compromised already; that is not taken back")
-        known["revoked"] = {"when": time_text(when), "why": why}
+        if key.get("revoked", {}).get("why") == "compromised":
+            raise UsageError(f"{name} is revoked as compromised already, which cannot be undone")
+        key["revoked"] = {"when": time_text(when), "why": why}
 
     load_trust(path)
-    return _changed(path, change)
+    return _update(path, change)
 
 
 def allow_policy(path: Path, sha256: str, name: str) -> Trust:
-    """Put a policy on the allow-list; nothing changes if it is on it."""
+    """Add a policy to the allowed ones; nothing changes if it is among them."""
 
     def change(content: Any) -> None:
         if all(entry["sha256"] != sha256 for entry in content["policies"]):
             content["policies"].append({"sha256": sha256, "name": name})
 
-    return _changed(path, change)
+    return _update(path, change)
 
 
-def _changed(path: Path, change: Callable[[Any], None]) -> Trust:
-    """Change a trust file, or a new one, and write it only if the result is valid."""
+def _update(path: Path, change: Callable[[Any], None]) -> Trust:
+    """Apply a change to a trust file, new or existing, and write it only if the result is valid."""
     from ruamel.yaml import YAML
 
     if path.exists():

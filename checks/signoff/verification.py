@@ -1,9 +1,10 @@
-"""Verification of a sign-off, from the envelope's size to the verdict; the first thing that does not hold ends it.
+"""Verification of a sign-off, from the envelope's size to the verdict; the first failed check ends it.
 
-The order: size, envelope, signatures by trusted keys of enough distinct people, payload type, statement, times,
-approvals and roles, the verifier's list of policies, waivers, the ledger and with it every key's dates, the files of
-the run, what the statement says of them, the sampling plan, the shards, and last the verdict, judged again. A statement
-is not parsed before its signatures hold. Nothing here needs an engine, Great Expectations or a network.
+The order of the checks: size, envelope, signatures by trusted keys of enough distinct people, payload type, statement,
+times, approvals and roles, the verifier's list of policies, waivers, the ledger and with it every key's dates, the
+files of the run, what the statement says of them, the sampling plan, the shards, and last the verdict, judged again. A
+statement is not parsed before its signatures are verified. Nothing here needs an engine, Great Expectations or a
+network.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from typing import NoReturn
 from corpus_audit.checks.signoff.dsse import MAX_BYTES, PAYLOAD_TYPE, read_envelope
 from corpus_audit.checks.signoff.ledger import Ledger, read_ledger
 from corpus_audit.checks.signoff.manifest import SignedShard, signed_shards
-from corpus_audit.checks.signoff.measured import (
+from corpus_audit.checks.signoff.predicate import (
     check_verdict,
     first_difference,
-    measured,
+    measure_run,
     signable_results,
     subjects,
 )
 from corpus_audit.checks.signoff.run_files import open_intact_run
+from corpus_audit.checks.signoff.shard_location import ShardLocation
 from corpus_audit.checks.signoff.shards import (
-    check_nothing_more,
+    check_no_extra_files,
     check_sizes,
     detection_probability,
     hash_shards,
     open_verified,
-    sample_of,
+    sample_shards,
 )
 from corpus_audit.checks.signoff.signed_entries import check_compromised, check_entries
 from corpus_audit.checks.signoff.signers import (
@@ -47,31 +49,31 @@ from corpus_audit.checks.signoff.signers import (
     check_window,
     signers_of,
 )
+from corpus_audit.checks.text.numbers import plural
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import AuditError, NotSignableError, NoVerdictError, VerificationError
-from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.results import Results
 from corpus_audit.schemas.run.signoff import LEDGER, Plan, Refusal, Statement, read_statement
 from corpus_audit.schemas.run.trust import Trust
-from corpus_audit.schemas.spec.audit import SnapshotSpec
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How much is to be verified.
+class VerifyOptions:
+    """What to verify.
 
     Attributes:
-        sample: shards to hash, chosen at random; all by default, and none with 0 for a job that reads through
+        sample: number of shards to hash, selected at random; None for all, 0 for a job that reads through
             `Verified.open`. Sizes of all shards are always compared.
-        detached: leave the ledger out.
-        head: a ledger head that was published; the ledger must have had it.
-        at: the moment for which the sign-off has to hold; now by default.
+        detached: skip the ledger.
+        head: a published ledger head, which the ledger must have had.
+        at: the time at which the sign-off must be valid; now by default.
         plan: the sampling plan that a job is about to follow.
-        corpus: the folder or URL of the shards; by default where the run found them.
-        output: the folder with runs and ledger; by default that of the sign-off's own folder.
-        workers: shards hashed at once.
+        corpus: the folder or URL of the shards; by default that of the run.
+        output: the folder with runs and ledger; by default that of the sign-off.
+        workers: number of shards hashed at once.
     """
 
     sample: int | None = None
@@ -86,15 +88,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A sign-off that holds.
+    """A verified sign-off.
 
     Attributes:
-        statement: what was signed.
+        statement: the signed statement.
         envelope: SHA-256 of the sign-off's file.
-        author, approvers: who signed.
-        head: the ledger's head; None where the ledger was left out.
-        shards, corpus: the signed shards, and where they are; hashed: how many were hashed now.
-        detection: chance that hashing so many finds one changed shard.
+        author, approvers: the holders of the keys that signed.
+        head: the ledger's head; None if the ledger was skipped.
+        shards, corpus: the signed shards, and their folder or URL.
+        hashed: number of shards that were hashed.
+        detection: probability that hashing so many detects one changed shard.
         leaves_open: what was not verified, in sentences.
     """
 
@@ -124,7 +127,7 @@ class Verified:
 def verify(
     path: Path,
     trust: Trust,
-    asked: Asked | None = None,
+    options: VerifyOptions | None = None,
     *,
     starting: Callable[[int, int], Callable[[int], None]] | None = None,
 ) -> Verified:
@@ -132,15 +135,16 @@ def verify(
 
     Args:
         path: the sign-off.
-        trust: whose signatures count.
-        asked: how much is to be verified.
-        starting: told the number and bytes of the shards that will be hashed; returns what is told of every chunk.
+        trust: the trust file: the keys whose signatures count.
+        options: what to verify; everything by default.
+        starting: called with the number and the bytes of the shards that will be hashed; returns a function that is
+            called with the bytes of every chunk.
 
     Raises:
-        VerificationError: it does not hold; ``code`` says which check refused it.
+        VerificationError: a check failed; ``code`` says which.
     """
-    asked = asked or Asked()
-    at = asked.at or datetime.now(UTC)
+    options = options or VerifyOptions()
+    at = options.at or datetime.now(UTC)
     data = _read(path)
     envelope = read_envelope(data)
     envelope_digest = hashlib.sha256(data).hexdigest()
@@ -155,44 +159,44 @@ def verify(
     if signed.policy.digest.sha256 not in {policy.sha256 for policy in trust.policies}:
         raise VerificationError(
             Refusal.POLICY_NOT_ALLOWED,
-            f"the policy {signed.policy.name!r} ({signed.policy.digest.sha256[:16]}…) is not on the trust file's list",
+            f"the trust file does not allow the policy {signed.policy.name!r} ({signed.policy.digest.sha256[:16]}…)",
         )
     check_waivers(signed, at)
-    output = (asked.output or path.absolute().parent.parent).absolute()
-    ledger = None if asked.detached else read_ledger(output / LEDGER)
+    output = (options.output or path.absolute().parent.parent).absolute()
+    ledger = None if options.detached else read_ledger(output / LEDGER)
     if ledger is not None:
-        if asked.head is not None:
-            ledger.upto(asked.head)
+        if options.head is not None:
+            ledger.upto(options.head)
         signed_at = check_entries(ledger, statement, envelope, envelope_digest, signers, at)
     else:
         signed_at = {}
-    check_compromised(signers, ledger, asked.head, envelope_digest)
+    check_compromised(signers, ledger, options.head, envelope_digest)
     check_dates(signers, signed_at, at)
     run, results = _run(output, statement)
-    if asked.plan is not None:
-        _check_plan(signed.plan, asked.plan)
+    if options.plan is not None:
+        _check_plan(signed.plan, options.plan)
     shards = signed_shards(run)
-    place = _Place.of(run, asked.corpus)
-    corpus = place.corpus
+    location = ShardLocation.of(run, options.corpus)
+    corpus = location.corpus
     try:
         check_sizes(shards, corpus)
     except VerificationError as error:
-        if error.code is not Refusal.SHARD_MISSING or asked.corpus is not None:
+        if error.code is not Refusal.SHARD_MISSING or options.corpus is not None:
             raise
-        hint = f"{error}; if the corpus was moved, name its folder with --corpus"
+        hint = f"{error}; if the corpus was moved, give its folder with --corpus"
         raise VerificationError(Refusal.SHARD_MISSING, hint) from None
-    if place.snapshot is not None:
-        check_nothing_more(shards, corpus, place.snapshot, _unread(run))
-    chosen = shards if asked.sample is None else sample_of(shards, asked.sample)
-    progress = starting(len(chosen), sum(shard.size for shard in chosen)) if starting else lambda _: None
-    hash_shards(chosen, corpus, asked.workers, progress)
+    if location.snapshot is not None:
+        check_no_extra_files(shards, corpus, location.snapshot, _unread(run))
+    selected = shards if options.sample is None else sample_shards(shards, options.sample)
+    progress = starting(len(selected), sum(shard.size for shard in selected)) if starting else lambda _: None
+    hash_shards(selected, corpus, options.workers, progress)
     try:
         check_verdict(run, results)
     except VerificationError:
         raise
     except AuditError as error:
         raise VerificationError(Refusal.VERDICT, f"the run cannot be judged again: {error}") from None
-    return _verified(statement, envelope_digest, signers, ledger, shards, place, len(chosen), asked, trust)
+    return _verified(statement, envelope_digest, signers, ledger, shards, location, len(selected), options, trust)
 
 
 def _verified(
@@ -201,36 +205,41 @@ def _verified(
     signers: Signers,
     ledger: Ledger | None,
     shards: tuple[SignedShard, ...],
-    place: _Place,
+    location: ShardLocation,
     hashed: int,
-    asked: Asked,
+    options: VerifyOptions,
     trust: Trust,
 ) -> Verified:
     author = statement.predicate.decision.author
     open_questions = []
     if ledger is None:
         open_questions.append(
-            "without the ledger it is not known when each signature was made, whether the sign-off was entered at all, "
-            "or whether it was exchanged for an older version of itself"
+            "without the ledger it is unknown when each signature was made, whether the sign-off is in the ledger, and "
+            "whether this is an older version of it"
         )
-    elif asked.head is None:
-        open_questions.append("a ledger that was cut off after this sign-off is only found against a published head")
+    elif options.head is None:
+        open_questions.append(
+            "that the ledger was cut off after this sign-off can only be detected with a published head (--head)"
+        )
     detection = detection_probability(len(shards), hashed, 1)
     if hashed < len(shards):
+        skipped = len(shards) - hashed
         open_questions.append(
-            f"{len(shards) - hashed:,} of {len(shards):,} shards were not hashed; one changed shard is found with "
-            f"probability {detection:.3f}"
+            f"{skipped:,} of {plural(len(shards), 'shard')} {agree(skipped, 'was', 'were')} not hashed; one "
+            f"changed shard is detected with probability {detection:.3f}"
         )
-    if place.snapshot is None:
-        open_questions.append("files that were not signed may lie among the shards: take their names from the manifest")
+    if location.snapshot is None:
+        open_questions.append(
+            "there may be unsigned files among the shards: take the names of shards from the manifest"
+        )
     for waiver in statement.predicate.measured.waivers:
         if not any(person.is_called(waiver.owner) for person in trust.people):
             open_questions.append(
-                f"{waiver.owner}, who asked for the waiver {waiver.id}, is nobody of the trust file: an approver may "
-                "be the same person"
+                f"{waiver.owner}, who asked for the waiver {waiver.id}, is not in the trust file: an approver may be "
+                "the same person"
             )
-    if statement.predicate.measured.plan is not None and asked.plan is None:
-        open_questions.append("a sampling plan is signed, and was not compared with what the job will do (--plan)")
+    if statement.predicate.measured.plan is not None and options.plan is None:
+        open_questions.append("a sampling plan is signed and was not compared with that of the job (--plan)")
     return Verified(
         statement=statement,
         envelope=envelope,
@@ -238,7 +247,7 @@ def _verified(
         approvers=tuple(sorted(signers.approvers(author))),
         head=None if ledger is None else ledger.head,
         shards=shards,
-        corpus=place.corpus,
+        corpus=location.corpus,
         hashed=hashed,
         detection=detection,
         leaves_open=tuple(open_questions),
@@ -256,7 +265,7 @@ def _read(path: Path) -> bytes:
 
 
 def _run(output: Path, statement: Statement) -> tuple[RunDirectory, Results]:
-    """The run that was signed, its files intact and as the statement says."""
+    """The signed run and its results, after a check of its files against `run.json` and the statement."""
     signed = statement.predicate.measured
     if not _RUN_NAME.fullmatch(signed.run):
         raise VerificationError(Refusal.STATEMENT_FORMAT, f"{signed.run!a} is not the name of a run")
@@ -265,7 +274,7 @@ def _run(output: Path, statement: Statement) -> tuple[RunDirectory, Results]:
         results = signable_results(run)
         if statement.subject != subjects(run, digest):
             _mismatch("subject")
-        different = first_difference(signed, measured(run, results, signed.plan.strategy if signed.plan else None))
+        different = first_difference(signed, measure_run(run, results, signed.plan.strategy if signed.plan else None))
     except (NotSignableError, NoVerdictError) as error:
         raise VerificationError(Refusal.VERDICT, str(error)) from None
     except VerificationError:
@@ -277,12 +286,12 @@ def _run(output: Path, statement: Statement) -> tuple[RunDirectory, Results]:
     return run, results
 
 
-def _mismatch(what: str) -> NoReturn:
-    raise VerificationError(Refusal.STATEMENT_MISMATCH, f"the statement and the run say different things of: {what}")
+def _mismatch(field: str) -> NoReturn:
+    raise VerificationError(Refusal.STATEMENT_MISMATCH, f"the statement does not match the run in: {field}")
 
 
 def _unread(run: RunDirectory) -> dict[str, str]:
-    """The files that the audit saw and did not read: name -> reason."""
+    """The files that the audit listed but did not read: name -> reason."""
     if "tables/unread_files.parquet" not in run.facts.files:
         return {}
     table = run.table("unread_files")
@@ -297,36 +306,3 @@ def _check_plan(signed: Plan | None, given: Plan) -> None:
             raise VerificationError(
                 Refusal.PLAN_MISMATCH, f"the sampling plan differs from the one that was signed in: {name.strip('_')}"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the shards are, and how the audit listed them; None where that cannot be told for another place."""
-
-    corpus: str
-    snapshot: SnapshotSpec | None
-
-    @classmethod
-    def of(cls, run: RunDirectory, moved: str | None) -> _Place:
-        """By what the run says, for shards that may have moved since."""
-        found = strict_json.loads((run.folder / "timings.json").read_bytes())
-        before = found.get("corpus")
-        if not isinstance(before, str) or not before:
-            if moved is None:
-                raise VerificationError(
-                    Refusal.CORPUS_UNKNOWN,
-                    "the run does not say where its shards were; name their folder with --corpus",
-                )
-            return cls(moved.rstrip("/"), None)
-        corpus = (moved or before).rstrip("/")
-        paths = [str(path) for path in found.get("paths", ())]
-        ignore = [str(pattern) for pattern in found.get("ignore", ())]
-        below = [path for path in paths if path == before or path.startswith(f"{before}/")]
-        if not paths or (moved is not None and below != paths):
-            return cls(corpus, None)
-        there = tuple(f"{corpus}{path[len(before) :]}" for path in paths) if moved is not None else tuple(paths)
-        ignored = tuple(
-            f"{corpus}{pattern[len(before) :]}" if pattern.startswith(f"{before}/") else pattern for pattern in ignore
-        )
-        format_ = run.facts.spec.get("snapshot", {}).get("format", "auto")
-        return cls(corpus, SnapshotSpec(paths=there, format=format_, ignore=ignored))

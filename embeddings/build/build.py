@@ -2,7 +2,7 @@
 
 The steps of `build_index`, with what goes from one to the next::
 
-    audit.yaml --1 load--> Scanner (model with hooks, R units, window plan, a key of all that decides a scan)
+    audit.yaml --1 load--> ActivationScanner (model with hooks, R units, window plan, a key of all that decides a scan)
     snapshot ---2 plan--> splits -> ScanTask: split, and the folder of its partial in the store
                     |
                     3 scan: splits without a partial, by an engine's workers, anywhere that sees the store
@@ -18,8 +18,8 @@ The steps of `build_index`, with what goes from one to the next::
     index folder
 
 1. `open_scanner` loads the model and refuses a wrong spec before anything is read.
-2. A task's folder is named by a digest of the scanner's key and the shard's content, not by its name or its place in
-   the corpus. That makes the scan resumable, and incremental: a new snapshot scans new shards only.
+2. A task's folder is named by a digest of the scanner's key and the shard's content, not by the shard's name or its
+   position in the corpus. That makes the scan resumable, and incremental: a new snapshot scans new shards only.
 3. Each split becomes a partial, or none. Nothing but tasks goes through the engine.
 4. Lists merge exactly (`topk`), counts and sums add up; windows that are in no merged list and have no
    vectors are dropped.
@@ -53,11 +53,11 @@ from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.reader import Index, open_index
 from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
 from corpus_audit.embeddings.lookup.search import WindowSearch
-from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
-from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, held_windows, read_partial
-from corpus_audit.embeddings.scan.scanner import Scanner, ScanTask, ScanWorker, open_scanner
-from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, members
+from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, read_partial, retained_windows
+from corpus_audit.embeddings.scan.scanner import ActivationScanner, ScanTask, ScanWorker, open_scanner
+from corpus_audit.embeddings.scan.verification import ONE_IN, RescanResult, check, correct, members
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.progress.timings import Timings
@@ -74,13 +74,13 @@ Perform = Callable[[ScanWorker, Sequence[ScanTask], int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltIndex:
     """A published index.
 
     Attributes:
         folder: the index's folder.
         facts: the content of its index.json.
-        splits_scanned, splits_kept: splits that were scanned now, and those whose partials were in the store.
+        splits_scanned, splits_kept: splits that this build scanned, and those whose partials were in the store.
         seconds: wall-clock seconds by stage.
         batch_tokens: tokens of a batch; fewer than the spec asks for if the device had no room.
     """
@@ -96,17 +96,17 @@ class Built:
 def in_order(worker: ScanWorker, tasks: Sequence[ScanTask], at_once: int) -> None:
     """Perform tasks in this process, one after the other; torch uses the cores."""
     for task in tasks:
-        worker.perform(task)
+        worker.run_task(task)
 
 
-def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> Built:
-    """Scan what has not been scanned of an audit's corpus, and publish its activation index.
+def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int = 1) -> BuiltIndex:
+    """Scan the splits of an audit's corpus that have no partial yet, and publish its activation index.
 
     The steps are those of the module's docstring.
 
     Args:
         loaded: the audit; it has an `embedding:` section.
-        perform: what runs the tasks: this process, or an engine.
+        perform: runs the tasks, in this process or through an engine.
         workers: splits to scan at once; one at a time where there is a GPU.
 
     Raises:
@@ -117,7 +117,7 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
     with ExitStack() as stack:
         with stages.stage("model"):
             scanner = stack.enter_context(open_scanner(loaded))
-        return _Build(loaded, scanner, stages, _baseline(loaded, scanner)).run(perform, workers)
+        return _IndexBuild(loaded, scanner, stages, _open_baseline(loaded, scanner)).run(perform, workers)
 
 
 class _Stages(Timings):
@@ -132,15 +132,15 @@ class _Stages(Timings):
 
 
 @dataclass
-class _Build:
+class _IndexBuild:
     """One build: steps 2 to 6."""
 
     loaded: LoadedAudit
-    scanner: Scanner
+    scanner: ActivationScanner
     stages: _Stages
     baseline: Index | None
 
-    def run(self, perform: Perform, workers: int) -> Built:
+    def run(self, perform: Perform, workers: int) -> BuiltIndex:
         """Plan, scan, merge, verify and publish; one unreadable shard ends it before anything is scanned."""
         loaded, scanner, stages = self.loaded, self.scanner, self.stages
         # Step 2.
@@ -152,7 +152,7 @@ class _Build:
             if plan.error is not None:
                 raise NoVerdictError(f"shard {plan.shard.name}: {plan.error}")
         tasks = self._tasks(plans, root.resolve() / "activations")
-        todo = [task for task in tasks if not (task.place / "state.npz").exists()]
+        todo = [task for task in tasks if not (task.folder / "state.npz").exists()]
         # Step 3. One process drives a GPU; on a CPU each worker gets its part of the cores.
         with stages.stage("scanning", sum(task.split.weight for task in todo)):
             at_once = min(workers, len(todo)) if scanner.taps.device.type == "cpu" else 1
@@ -167,16 +167,16 @@ class _Build:
         folder.mkdir(parents=True)
         try:
             with stages.stage("merging"):
-                merged = self._merged(tasks, folder)
+                merged = self._merge(tasks, folder)
             if not merged.counts["windows"]:
-                raise NoVerdictError("no document of the corpus has a token that counts: there is nothing to index")
+                raise NoVerdictError("the corpus has no document with a token that counts: there is nothing to index")
             with stages.stage("verifying"):
-                merged, verified = self._verified(merged)
+                merged, verified = self._verify(merged)
                 saes = self.scanner.checked_saes(merged.windows, loaded.base)
             published, facts = self._publish(plans, merged, verified, saes, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return Built(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
+        return BuiltIndex(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
 
     def _tasks(self, plans: Sequence[ShardPlan], store: Path) -> list[ScanTask]:
         """A task for each split; its folder is named by what decides the partial's content, path values included."""
@@ -189,7 +189,7 @@ class _Build:
                 tasks.append(ScanTask(plan.shard, split, store / name[:2] / name))
         return tasks
 
-    def _merged(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
+    def _merge(self, tasks: Iterable[ScanTask], folder: Path) -> ScanPartial:
         """Merge the partials of all splits, and note every document's shard and split.
 
         Raises:
@@ -197,20 +197,22 @@ class _Build:
         """
         scanner = self.scanner
         floors = scanner.taps.selection.floors()
-        state = Accumulator(len(floors), scanner.slots, floors)
+        state = ActivationAccumulator(len(floors), scanner.slots, floors)
         windows, documents, vectors = [WINDOWS.empty_table()], [], []
         counts = dict.fromkeys(COUNTS, 0)
         for task in tasks:
             try:
-                partial = read_partial(task.place, scanner.slots, floors, scanner.block is not None)
+                partial = read_partial(task.folder, scanner.slots, floors, scanner.block is not None)
             except StoreError as error:
-                shutil.rmtree(task.place, ignore_errors=True)
+                shutil.rmtree(task.folder, ignore_errors=True)
                 raise StoreError(f"{error}; it was removed: run the same command again") from None
             state.merge(partial.state)
             windows.append(partial.windows)
-            named, size = partial.documents, len(partial.documents)
-            named = named.append_column("shard", pa.array([task.shard.name] * size, pa.string()))
-            documents.append(named.append_column("split", pa.array([task.split.index] * size, pa.int32())))
+            documents_of_split, size = partial.documents, len(partial.documents)
+            documents_of_split = documents_of_split.append_column(
+                "shard", pa.array([task.shard.name] * size, pa.string())
+            )
+            documents.append(documents_of_split.append_column("split", pa.array([task.split.index] * size, pa.int32())))
             vectors += [] if partial.vectors is None else [partial.vectors]
             for name in COUNTS:
                 counts[name] += partial.counts[name]
@@ -219,39 +221,41 @@ class _Build:
             for kind in KINDS:
                 save_codes(encode(getattr(gathered, kind)), folder, kind)
         # A window that won in its split but not in the corpus is in no list any more.
-        kept = _distinct(pa.concat_tables(windows), held_windows(state, gathered))
-        located = documents_of(kept, documents)
+        retained = _distinct(pa.concat_tables(windows), retained_windows(state, gathered))
+        located = documents_of(retained, documents)
         if documents:
             located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
-        return ScanPartial(state, kept, located, counts, gathered)
+        return ScanPartial(state, retained, located, counts, gathered)
 
-    def _verified(self, merged: ScanPartial) -> tuple[ScanPartial, Verified]:
+    def _verify(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
         """Step 5: run windows of the lists once more, in float32.
 
         Returns:
-            The merged scan with lists in float32, and how far what was computed again differed.
+            The merged scan with lists in float32, and how far the values computed again differed.
         """
         scanner, state = self.scanner, merged.state
         used = state.used_windows()
         exact = scanner.spec.dtype == "float32"
         selected = used[::ONE_IN] if exact else used
-        kept = _distinct(merged.windows, selected)
-        rows, domain = members(kept, merged.documents, state.domains)
-        anew = scanner.again(kept.take(rows), domain, state.domains)
+        retained = _distinct(merged.windows, selected)
+        rows, domain = members(retained, merged.documents, state.domains)
+        again = scanner.rescan(retained.take(rows), domain, state.domains)
         if exact:
-            return merged, check(state, anew, selected)
-        state, verified = correct(state, anew, selected)
+            return merged, check(state, again, selected)
+        state, verified = correct(state, again, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
         )
-        kept = _distinct(merged.windows, used)
-        return replace(merged, state=state, windows=kept, documents=documents_of(kept, [merged.documents])), verified
+        retained = _distinct(merged.windows, used)
+        return replace(
+            merged, state=state, windows=retained, documents=documents_of(retained, [merged.documents])
+        ), verified
 
     def _publish(
         self,
         plans: Sequence[ShardPlan],
         merged: ScanPartial,
-        verified: Verified,
+        verified: RescanResult,
         saes: dict[str, CheckedSae],
         folder: Path,
     ) -> tuple[Path, IndexFacts]:
@@ -264,7 +268,7 @@ class _Build:
         arrays = merged.state.arrays()
         if scanner.spec.heatmaps and scanner.sizes.top:
             with self.stages.stage("heat maps"):
-                arrays["heat"] = scanner.heat(*_places(merged), merged.windows)
+                arrays["heat"] = scanner.heat(*_example_positions(merged), merged.windows)
         tables = {
             "windows": merged.windows,
             "documents": documents_table(merged.documents, facts.snapshot),
@@ -272,26 +276,26 @@ class _Build:
             "unit_domains": unit_domains_table(merged.state, indices),
         }
         output = self.loaded.base / scanner.spec.output
-        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._more)
+        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._snapshot_tables)
 
-    def _more(self, folder: Path) -> dict[str, pa.Table]:
+    def _snapshot_tables(self, folder: Path) -> dict[str, pa.Table]:
         """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
-        more: dict[str, pa.Table] = {}
+        tables: dict[str, pa.Table] = {}
         spec, index = self.scanner.spec, Index(folder)
         if self.baseline is not None:
             with self.stages.stage("drift"):
-                more["embedding_drift"] = embedding_drift(self.baseline, index)
+                tables["embedding_drift"] = embedding_drift(self.baseline, index)
         if spec.vectors is None:
-            return more
+            return tables
         search = WindowSearch(index)
         if spec.vectors.projection:
             with self.stages.stage("projection"):
-                more["projection"] = project(search, spec.vectors.projection)
+                tables["projection"] = project(search, spec.vectors.projection)
         if self.loaded.spec.benchmarks:
             with self.stages.stage("benchmarks"):
                 benchmarks = [read_benchmark(entry, self.loaded.base) for entry in self.loaded.spec.benchmarks]
-                more |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
-        return more
+                tables |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
+        return tables
 
     def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
         scanner, vectors = self.scanner, None
@@ -318,8 +322,8 @@ class _Build:
         )
 
 
-def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
-    """The index to measure drift from, opened before the scan so that one that cannot be compared costs no scan.
+def _open_baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
+    """The baseline index of drift, opened before the scan so that one that cannot be compared costs no scan.
 
     Raises:
         UsageError: it was made with another model, tokenizer, window plan or block.
@@ -327,12 +331,12 @@ def _baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
     if scanner.spec.baseline is None:
         return None
     index = open_index(loaded.base / scanner.spec.baseline)
-    card, known = scanner.model.card, index.facts
+    card, stored = scanner.model.card, index.facts
     for what, old, new in (
-        ("model", known.model["digest"], card.digest),
-        ("tokenizer", known.model["tokenizer"], card.tokenizer),
-        ("windows", known.windows, scanner.plan.digest),
-        ("block of vectors", (known.vectors or {}).get("block"), scanner.block),
+        ("model", stored.model["digest"], card.digest),
+        ("tokenizer", stored.model["tokenizer"], card.tokenizer),
+        ("window plan", stored.windows, scanner.plan.digest),
+        ("block of vectors", (stored.vectors or {}).get("block"), scanner.block),
     ):
         if old != new:
             raise UsageError(f"embedding.baseline: {index.folder} was made with another {what}")
@@ -346,8 +350,8 @@ def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:
     return table.take(first[np.isin(window[first], used)]).combine_chunks()
 
 
-def _places(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _example_positions(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit's row, slot and window's position of every example of the top lists, int64 [P] each."""
     rows, slots = np.nonzero(merged.state.top.filled)
-    at = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
-    return rows, slots, at
+    positions = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
+    return rows, slots, positions

@@ -1,4 +1,4 @@
-"""Drift between two snapshots in a model's terms: of document vectors, and of units' activations."""
+"""Measures drift between two snapshots with a model: of document vectors, and of units' activations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_DRIFT
 
 MOST_DOCUMENTS = 4000
-"""Documents of a side that are compared, chosen by the hash that names them."""
+"""Documents of a side that are compared at most, sampled by key, which is a hash."""
 
 
 def vector_drift(before: Index, after: Index) -> ClassifierTest:
-    """The classifier two-sample test on the vectors of documents that only one of two snapshots holds.
+    """The classifier two-sample test on the vectors of documents that are in only one of two snapshots.
 
     Raises:
         UsageError: the indexes have no vectors, or not of the same model, windows and block.
@@ -30,13 +30,13 @@ def vector_drift(before: Index, after: Index) -> ClassifierTest:
         raise UsageError(f"the vectors are of block {sides[0].block} and of block {sides[1].block}")
     keys, vectors = zip(*(side.document_vectors() for side in sides), strict=True)
     unshared = [~_isin(keys[0], keys[1]), ~_isin(keys[1], keys[0])]
-    chosen = [_lowest(key, held) for key, held in zip(keys, unshared, strict=True)]
-    first, second = (held[rows] for held, rows in zip(vectors, chosen, strict=True))
+    selected = [_lowest(key, eligible) for key, eligible in zip(keys, unshared, strict=True)]
+    first, second = (side_vectors[rows] for side_vectors, rows in zip(vectors, selected, strict=True))
     return vector_test(first, second)
 
 
 def embedding_drift(before: Index, after: Index) -> pa.Table:
-    """One row of the schema EMBEDDING_DRIFT.
+    """The drift from one index to another, as one row of the schema EMBEDDING_DRIFT.
 
     Raises:
         UsageError: the indexes cannot be compared.
@@ -63,12 +63,12 @@ def embedding_drift(before: Index, after: Index) -> pa.Table:
 
 
 def _isin(keys: pa.Array, others: pa.Array) -> np.ndarray:
-    found: np.ndarray = pc.is_in(keys, value_set=others).to_numpy(zero_copy_only=False)
-    return found
+    is_in: np.ndarray = pc.is_in(keys, value_set=others).to_numpy(zero_copy_only=False)
+    return is_in
 
 
-def _lowest(keys: pa.Array, held: np.ndarray) -> np.ndarray:
-    """Positions of at most `MOST_DOCUMENTS` of the documents that are held, those of lowest key."""
+def _lowest(keys: pa.Array, eligible: np.ndarray) -> np.ndarray:
+    """Rows of at most `MOST_DOCUMENTS` eligible documents, those of lowest key."""
     order = pc.sort_indices(keys).to_numpy()
-    found: np.ndarray = np.sort(order[held[order]][:MOST_DOCUMENTS])
-    return found
+    rows: np.ndarray = np.sort(order[eligible[order]][:MOST_DOCUMENTS])
+    return rows

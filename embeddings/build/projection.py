@@ -1,4 +1,4 @@
-"""Windows in two dimensions: principal components, then t-SNE (van der Maaten and Hinton 2008), on a hash sample."""
+"""Projects a sample of windows to two dimensions: principal components, then t-SNE (van der Maaten and Hinton 2008)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from corpus_audit.schemas.tables.embedding_tables import PROJECTION
 COMPONENTS = 50
 PERPLEXITY = 30.0
 LEAST = 10
-"""Windows below which there is nothing to see."""
+"""Fewest windows that are projected."""
 
 SEED = 0
 
 
 def project(search: WindowSearch, most: int) -> pa.Table:
-    """Coordinates of at most so many windows, in the schema PROJECTION; those of lowest name, which is a hash.
+    """Coordinates of at most ``most`` windows, in the schema PROJECTION: those of lowest name, which is a hash.
 
     Deterministic for one version of scikit-learn on one kind of CPU; that is why the coordinates are stored.
     """
-    chosen = np.arange(min(most, search.windows))  # ascending by name
-    if len(chosen) < LEAST:
+    rows = np.arange(min(most, search.windows))  # ascending by name
+    if len(rows) < LEAST:
         return PROJECTION.empty_table()
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    vectors = np.asarray(search.vectors("mean")[chosen], np.float64)
+    vectors = np.asarray(search.vectors("mean")[rows], np.float64)
     parts = PCA(min(COMPONENTS, *vectors.shape), svd_solver="full").fit_transform(vectors)
     if not parts.std(axis=0).any():  # all windows are the same
-        places = np.zeros((len(chosen), 2))
+        coordinates = np.zeros((len(rows), 2))
     else:
-        perplexity = min(PERPLEXITY, (len(chosen) - 1) / 3)
-        places = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(parts)
-    columns = [search.names(chosen), search.domains(chosen), places[:, 0], places[:, 1]]
+        perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+        coordinates = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(parts)
+    columns = [search.names(rows), search.domains(rows), coordinates[:, 0], coordinates[:, 1]]
     return pa.table([pa.array(c).cast(f.type) for c, f in zip(columns, PROJECTION, strict=True)], schema=PROJECTION)

@@ -1,11 +1,15 @@
 """Semantic contamination: benchmark items whose meaning is near to a window of the corpus.
 
-Where the contamination scan finds an item's words, this finds its meaning: paraphrases, translations, the same question
-in other words. How near is near is learned from decoys: windows of the corpus itself, each compared with all windows
-but those of its own document and exact copies. Their nearest neighbours say how near text comes that is on the same
-subjects and is not the same text. The threshold is what 1 % of one half of the decoys exceeds; how many of the other
-half exceed it is the false-positive rate, with its interval. Near copies within the corpus make decoys look nearer, and
-so the threshold higher: it then finds less, never more.
+The contamination scan compares words; this compares meaning, and so reports paraphrases, translations, and the same
+question in other words.
+
+1. Decoys are windows of the corpus itself, each compared with all windows but those of its own document and exact
+   copies. Their nearest neighbours show how near text comes that has the same subjects and is not the same text.
+2. The threshold is the cosine that 1 % of one half of the decoys exceeds.
+3. The share of the other half that exceeds it is the false-positive rate, with its interval.
+
+Near copies within the corpus make decoys look nearer, and so the threshold higher: fewer items are then reported,
+never more.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
 from corpus_audit.pipelines.statistics.intervals.proportions import wilson
 from corpus_audit.schemas.tables.embedding_tables import SEMANTIC, SEMANTIC_ITEMS
 
-if TYPE_CHECKING:  # it loads torch; nothing here needs more than its vectors
+if TYPE_CHECKING:  # importing it loads torch, and this module needs only its vectors
     from corpus_audit.embeddings.scan.encoder import TextEncoder
 
 DECOYS = 1000
@@ -41,7 +45,7 @@ class Threshold:
     """The cosine from which an item counts as semantically contaminated.
 
     Attributes:
-        cosine: what one half of the decoys exceeds in 1 % of cases; NaN if there are too few.
+        cosine: exceeded by 1 % of one half of the decoys; NaN if there are too few.
         decoys, near: decoys of the other half, and how many of them exceed it.
     """
 
@@ -51,11 +55,13 @@ class Threshold:
 
 
 def threshold(search: WindowSearch) -> Threshold:
-    """Estimate the threshold from at most `DECOYS` windows, sampled by hash."""
-    found = [value for row in range(min(DECOYS, search.windows)) if (value := _nearest_other(search, row)) is not None]
-    if len(found) < LEAST_DECOYS:
-        return Threshold(np.nan, len(found) // 2, 0)
-    values = np.array(found)
+    """Estimate the threshold from at most `DECOYS` windows: those of lowest name, which is a hash."""
+    cosines = [
+        value for row in range(min(DECOYS, search.windows)) if (value := _nearest_other(search, row)) is not None
+    ]
+    if len(cosines) < LEAST_DECOYS:
+        return Threshold(np.nan, len(cosines) // 2, 0)
+    values = np.array(cosines)
     cosine = float(np.quantile(values[::2], QUANTILE, method="higher"))
     return Threshold(cosine, len(values[1::2]), int((values[1::2] > cosine).sum()))
 
@@ -81,7 +87,7 @@ def semantic_contamination(
     search: WindowSearch, encoder: TextEncoder, benchmarks: Sequence[Benchmark]
 ) -> dict[str, pa.Table]:
     """The tables ``semantic`` and ``semantic_items`` of benchmarks."""
-    near = threshold(search)
+    limit = threshold(search)
     items: dict[str, list[object]] = {name: [] for name in SEMANTIC_ITEMS.names}
     rows = []
     for benchmark in benchmarks:
@@ -91,16 +97,17 @@ def semantic_contamination(
         for item, vector in zip(benchmark.items, vectors, strict=True):
             row: dict[str, object] = dict.fromkeys(SEMANTIC_ITEMS.names)
             if vector.any():
-                found, scores = search.ranked(vector.astype(np.float64), 1)
-                best = int(found[0])
-                is_near = None if np.isnan(near.cosine) else bool(scores[0] > near.cosine)
+                nearest_rows, scores = search.ranked(vector.astype(np.float64), 1)
+                best = int(nearest_rows[0])
+                is_near = None if np.isnan(limit.cosine) else bool(scores[0] > limit.cosine)
                 hits += bool(is_near)
                 row |= {"cosine": float(scores[0]), "near": is_near, "window": int(search.names(best)),
-                        "domain": search.domains(np.array([best]))[0], "document": search.place_of(best)}  # fmt: skip
+                        "domain": search.domains(np.array([best]))[0],
+                        "document": search.location_of(best)}  # fmt: skip
             row |= {"benchmark": benchmark.name, "item": item.id}
             for name, value in row.items():
                 items[name].append(value)
-        rows.append(_summary(benchmark.name, int(testable.sum()), int((~testable).sum()), hits, near))
+        rows.append(_summary(benchmark.name, int(testable.sum()), int((~testable).sum()), hits, limit))
     return {
         "semantic": pa.Table.from_pylist(rows, schema=SEMANTIC),
         "semantic_items": pa.table(
@@ -109,13 +116,13 @@ def semantic_contamination(
     }
 
 
-def _summary(name: str, testable: int, untestable: int, hits: int, near: Threshold) -> dict[str, object]:
+def _summary(name: str, testable: int, untestable: int, hits: int, limit: Threshold) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(SEMANTIC.names)
-    row |= {"benchmark": name, "items": testable, "untestable": untestable, "decoys": near.decoys}
-    if np.isnan(near.cosine):
+    row |= {"benchmark": name, "items": testable, "untestable": untestable, "decoys": limit.decoys}
+    if np.isnan(limit.cosine):
         few = f"fewer than {LEAST_DECOYS} windows have a neighbour of another document: no threshold"
         return row | {"reason": few}
-    row |= {"threshold": near.cosine, "decoys_near": near.near}
+    row |= {"threshold": limit.cosine, "decoys_near": limit.near}
     if not testable:
         return row | {"near": 0, "reason": "no item has a token that counts"}
     low, high = wilson(hits / testable, testable)

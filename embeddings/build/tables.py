@@ -1,4 +1,4 @@
-"""The tables of an index from a merged scan: examples, windows, documents, rates by domain."""
+"""Makes the tables of an index from a merged scan: examples, documents, rates by domain."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pyarrow as pa
 from corpus_audit.embeddings.index.files import ALL
 from corpus_audit.embeddings.index.rates import firing_rates, rates
 from corpus_audit.embeddings.index.topk import SlotLists
-from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS
 
 
-def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Table:
-    """Every example in the schema RECORDS and its order."""
+def records_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
+    """All examples of a scan, in the schema RECORDS and its order."""
     points, units = _units(indices)
     flat = SlotLists(*(column.reshape(len(units), -1) for column in state.samples.columns))
     per_bin = max(state.sizes.samples, 1)
@@ -30,8 +30,8 @@ def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Tabl
         for name in values:
             values[name].append(getattr(lists, name)[rows, slot])
     row, kind, domain, rank = (np.concatenate(columns[name]) for name in ("row", "list", "domain", "rank"))
-    places = np.array([*np.argsort(np.argsort(np.array(state.domains, np.str_))), -1])  # the last for "no domain"
-    order = np.lexsort((rank, places[domain], kind, row))
+    domain_order = np.array([*np.argsort(np.argsort(np.array(state.domains, np.str_))), -1])  # the last for "no domain"
+    order = np.lexsort((rank, domain_order[domain], kind, row))
     row, kind, domain, rank = (array[order] for array in (row, kind, domain, rank))
     kinds = pa.array(["top", "domain", "minimum", "sample"])
     table = {
@@ -48,11 +48,11 @@ def records_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Tabl
     return pa.table(table, schema=RECORDS)
 
 
-def unit_domains_table(state: Accumulator, indices: dict[str, np.ndarray]) -> pa.Table:
-    """Rates and means of every unit by domain, the whole corpus first, in the schema UNIT_DOMAINS."""
+def unit_domains_table(state: ActivationAccumulator, indices: dict[str, np.ndarray]) -> pa.Table:
+    """Firing rates and mean activations of every unit, over the corpus and by domain, in the schema UNIT_DOMAINS."""
     points, units = _units(indices)
-    whole = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
-    cells = [(ALL, *whole)]
+    corpus = (state.tokens.sum(axis=0), state.fired.sum(axis=0), state.total.sum(axis=0), int(state.documents.sum()))
+    cells = [(ALL, *corpus)]
     order = sorted(range(len(state.domains)), key=lambda d: state.domains[d])
     cells += [
         (state.domains[d], state.tokens[d], state.fired[d], state.total[d], int(state.documents[d])) for d in order
@@ -101,7 +101,7 @@ def documents_table(members: pa.Table, snapshot: str) -> pa.Table:
 
 
 def _units(indices: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    points = np.repeat(np.arange(len(indices)), [len(held) for held in indices.values()])
+    points = np.repeat(np.arange(len(indices)), [len(units) for units in indices.values()])
     return points, np.concatenate(list(indices.values()))
 
 

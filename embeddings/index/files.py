@@ -1,5 +1,7 @@
-"""The files of an activation index: written once, digested, published by one rename. `embeddings/README.md` is their
-normative page."""
+"""Writes, finds and verifies the files of an activation index; `embeddings/README.md` specifies them.
+
+An index is written once, with the digest of every file, and published by one rename.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,18 @@ class IndexFacts:
     """The content of `index.json`.
 
     Attributes:
-        name, snapshot: of the audit, and the digest of its shards.
+        name, snapshot: name of the audit, and digest of its shards.
         model: the model's card.
-        windows: digest of the plan by which documents are cut; window: tokens of a window.
+        windows: digest of the window plan; window: tokens of a window.
         sizes: k, domain_k, minima and samples.
-        scan: digest of everything that decides what a scan finds in a document.
+        scan: digest of everything that decides the result of scanning a document.
         counts: documents, dead_letters, rows, tokens and windows.
         domains: in the order of the arrays.
-        vectors: block, one_in, width and windows of the vectors; None if none are kept.
-        verified: what running windows again in float32 came to (`verification.Verified`); None where none were.
-        autoencoders: by name, what `sae_check` measured of an autoencoder on this corpus, and what it was trained on
-            otherwise than it is read here (``notes``); None where there are none.
-        points: where units are, in order, each with the number of its units; set by `write_index`.
+        vectors: block, one_in, width and windows of the vectors; None without vectors.
+        verified: results of running windows again in float32 (`verification.RescanResult`); None if that was not done.
+        autoencoders: by name, what `autoencoder_check` measured on this corpus, and how the autoencoder's training
+            differs from this index (``notes``); None where there are none.
+        points: the points of the units, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
 
@@ -75,17 +77,17 @@ def write_index(
     vectors: Path | None = None,
     more: Callable[[Path], dict[str, pa.Table]] | None = None,
 ) -> tuple[Path, IndexFacts]:
-    """Publish an index under ``output`` and point LATEST at it; returns its folder and the facts, completed.
+    """Publish an index under ``output`` and point LATEST at it; returns its folder and the content of its index.json.
 
     Args:
         output: the folder of indexes.
         moment: now; names the folder.
-        facts: what is known of it, without points and files.
+        facts: the content of index.json, without points and files.
         arrays: by name, as `embeddings/README.md` lists them.
         indices: point -> int64 indices of its units, in order of the rows.
         tables: windows, documents, records and unit_domains, in their schemas.
         vectors: a folder on the same disk whose .npy files become arrays of the index too, by moving them.
-        more: makes the tables of `schemas.tables.embedding_tables` from the index as it is so far.
+        more: computes the tables of `schemas.tables.embedding_tables` from the staged index, which lacks only these.
     """
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
     name, number = stamp, 1
@@ -103,20 +105,20 @@ def write_index(
         _write_arrow(staged / f"{key}.arrow", tables[key], schema)
     for key, schema in (("records", RECORDS), ("unit_domains", UNIT_DOMAINS)):
         _write_parquet(staged / f"{key}.parquet", tables[key], schema)
-    facts = replace(facts, points=tuple((point, len(held)) for point, held in indices.items()))
+    facts = replace(facts, points=tuple((point, len(indices_of_point)) for point, indices_of_point in indices.items()))
     complete = _list_files(staged, facts)
     if more is not None:
         for key, table in more(staged).items():
             _write_parquet(staged / f"{key}.parquet", table, EMBEDDING_TABLES[key])
         complete = _list_files(staged, facts)
-    place = output / name
-    publish_folder(staged, place)
+    folder = output / name
+    publish_folder(staged, folder)
     atomic_write(output / LATEST, f"{name}\n".encode())
-    return place, complete
+    return folder, complete
 
 
 def _list_files(staged: Path, facts: IndexFacts) -> IndexFacts:
-    """Write `index.json` for the files that are there."""
+    """Write `index.json` with the size and digest of every file in the folder."""
     files = {}
     for path in sorted(path for path in staged.rglob("*") if path.is_file() and path.name != INDEX_FILE):
         with path.open("rb") as file:
@@ -140,11 +142,11 @@ def _write_arrow(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
 
 def find_index(path: Path, snapshot: str | None = None) -> Path:
-    """The folder of an index: itself, or the newest of a folder of indexes.
+    """The folder of an index: the path itself, or the newest index of a folder of indexes.
 
     Args:
-        path: an index, or a folder of them.
-        snapshot: the newest of this snapshot: its digest or the beginning of it, or of the index's name.
+        path: an index, or a folder of indexes.
+        snapshot: select the newest index whose snapshot digest, or whose name, begins with this.
 
     Raises:
         UsageError: there is none.
@@ -158,19 +160,19 @@ def find_index(path: Path, snapshot: str | None = None) -> Path:
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"{path} holds no activation index; 'corpus-audit index AUDIT' makes one") from None
     if not name or "/" in name or not (path / name / INDEX_FILE).is_file():
-        raise UsageError(f"{path / LATEST} names the index {name!r}, which is not there")
+        raise UsageError(f"{path / LATEST} names the index {name!r}, which does not exist")
     return path / name
 
 
 def _of_snapshot(path: Path, snapshot: str) -> Path:
-    there = sorted((file.parent for file in path.glob(f"*/{INDEX_FILE}")), reverse=True)
+    folders = sorted((file.parent for file in path.glob(f"*/{INDEX_FILE}")), reverse=True)
     if (path / INDEX_FILE).is_file():
-        there.insert(0, path)
-    known = {folder: read_facts(folder).snapshot for folder in there}
-    for folder, digest in known.items():
+        folders.insert(0, path)
+    snapshots = {folder: read_facts(folder).snapshot for folder in folders}
+    for folder, digest in snapshots.items():
         if snapshot and (digest.startswith(snapshot) or folder.name.startswith(snapshot)):
             return folder
-    listed = ", ".join(f"{digest[:12]} ({folder.name})" for folder, digest in known.items()) or "none"
+    listed = ", ".join(f"{digest[:12]} ({folder.name})" for folder, digest in snapshots.items()) or "none"
     raise UsageError(f"{path} has no index of a snapshot {snapshot!r}; it has {listed}")
 
 
@@ -182,43 +184,44 @@ def read_facts(folder: Path) -> IndexFacts:
     """
     path = folder / INDEX_FILE
     try:
-        whole = strict_json.loads(path.read_bytes())
-        if whole.pop("format") != FORMAT:
+        content = strict_json.loads(path.read_bytes())
+        if content.pop("format") != FORMAT:
             raise StoreError(f"{path} was written by another version: make the index again")
-        whole["domains"] = tuple(map(str, whole["domains"]))
-        whole["points"] = tuple((str(point), int(size)) for point, size in whole["points"])
-        facts = IndexFacts(**whole)
-        for name, known in facts.files.items():
+        content["domains"] = tuple(map(str, content["domains"]))
+        content["points"] = tuple((str(point), int(size)) for point, size in content["points"])
+        facts = IndexFacts(**content)
+        for name, entry in facts.files.items():
             if ".." in Path(name).parts or Path(name).is_absolute():
                 raise StoreError(f"{path} lists a file outside of the index")
-            int(known["bytes"]), str(known["sha256"])
+            int(entry["bytes"]), str(entry["sha256"])
     except (OSError, strict_json.StrictJsonError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged: {error}") from None
     return facts
 
 
 def check_size(folder: Path, facts: IndexFacts, name: str) -> Path:
-    """A file's path, its size being what `index.json` says: mapping a file that was cut would end the process.
+    """The path of a file whose size is checked against `index.json`: mapping a truncated file can kill the process.
 
     Raises:
-        StoreError: it is not.
+        StoreError: the file cannot be read, or has another size.
     """
     path = folder / name
-    known = facts.files.get(name)
+    entry = facts.files.get(name)
     try:
         size = path.stat().st_size
     except OSError as error:
         raise StoreError(f"{path} of the index cannot be read: {error.strerror}") from None
-    if known is None or size != known["bytes"]:
-        raise StoreError(f"{path} has {size:,} bytes and not those that index.json lists: the index is damaged")
+    if entry is None or size != entry["bytes"]:
+        listed = "index.json does not list it" if entry is None else f"index.json lists {entry['bytes']:,}"
+        raise StoreError(f"{path} has {size:,} bytes, but {listed}: the index is damaged")
     return path
 
 
 def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
-    """(name, what is wrong) of every file that is not as it was written, or is not listed."""
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {INDEX_FILE}
-    for name in sorted(there | set(facts.files)):
-        if name not in there:
+    """(name, problem) of every file that is missing, changed, or not listed in `index.json`."""
+    existing = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {INDEX_FILE}
+    for name in sorted(existing | set(facts.files)):
+        if name not in existing:
             yield name, "is missing"
         elif name not in facts.files:
             yield name, "is not a file of the index"
@@ -229,6 +232,6 @@ def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
 
 
 def facts_text(facts: IndexFacts) -> str:
-    """An index in one line of text."""
+    """One line that describes an index: audit, units, model and tokens."""
     units = sum(size for _, size in facts.points)
     return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} tokens"

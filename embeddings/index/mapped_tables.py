@@ -1,7 +1,7 @@
-"""The tables of windows and documents of an index, mapped, and their rows by key.
+"""Reads the memory-mapped tables of an index: windows by name, and documents by key.
 
-Columns are looked at through their buffers: Arrow's own conversions would import pandas, which takes longer than a
-lookup. Nothing is copied or read ahead, so that opening costs the same for a million rows.
+Columns are read through their buffers: Arrow's own conversions would import pandas, which takes longer than a lookup.
+Nothing is copied or read ahead, so that opening costs the same for a million rows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from corpus_audit.schemas.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Location of a document, with its domain and id."""
+class DocumentLocation:
+    """Where a document is in a corpus (snapshot, shard, split and row), with its domain and id."""
 
     snapshot: str
     shard: str
@@ -41,8 +41,8 @@ class StoredWindow(NamedTuple):
     ends: np.ndarray
 
 
-class Windows:
-    """Windows by name."""
+class WindowTable:
+    """The windows of an index, by name."""
 
     def __init__(self, path: Path) -> None:
         self._batches = [_WindowBatch(batch) for batch in _mapped(path)]
@@ -50,28 +50,28 @@ class Windows:
 
     def find(self, name: int) -> StoredWindow | None:
         """The window of this name, or None."""
-        at = bisect_right(self._first, name) - 1
-        return self._batches[at].find(name) if at >= 0 else None
+        batch_index = bisect_right(self._first, name) - 1
+        return self._batches[batch_index].find(name) if batch_index >= 0 else None
 
 
-class Documents:
-    """Locations of documents, by key."""
+class DocumentTable:
+    """The locations of an index's documents, by key."""
 
     def __init__(self, path: Path) -> None:
         self._batches = [_DocumentBatch(batch) for batch in _mapped(path)]
         self._first = [batch.key(0) for batch in self._batches]
         self._last = [batch.key(-1) for batch in self._batches]
 
-    def places(self, document: bytes) -> tuple[Place, ...]:
+    def locations(self, document: bytes) -> tuple[DocumentLocation, ...]:
         """Locations of a document, in the order of the table."""
-        found: list[Place] = []
-        # Its rows may begin in the batch before the first that begins with it, and end in a later one.
-        for at in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):
-            if self._first[at] > document:
+        rows: list[DocumentLocation] = []
+        # A document's rows may begin in the middle of a batch and go on into the next ones.
+        for batch_index in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):
+            if self._first[batch_index] > document:
                 break
-            if document <= self._last[at]:
-                found.extend(self._batches[at].places(document))
-        return tuple(found)
+            if document <= self._last[batch_index]:
+                rows.extend(self._batches[batch_index].locations(document))
+        return tuple(rows)
 
 
 class _WindowBatch:
@@ -105,31 +105,33 @@ class _DocumentBatch:
     __slots__ = ("_columns", "_dictionaries", "_id", "_keys", "_row", "_split", "_words")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
-        # Texts of 16 bytes, padded with zeros as they are compared, are ordered as the keys are.
+        # numpy strips trailing zero bytes of S16 values and compares as if they were there: the order is the keys'.
         self._keys = _numbers(batch.column("document"), np.dtype("S16"))
         self._row, self._split = _numbers(batch.column("row"), np.int64), _numbers(batch.column("split"), np.int32)
         self._id = batch.column("id")
         columns = [batch.column(name) for name in ("snapshot", "shard", "domain")]
         self._columns = [_numbers(column.indices, np.int32) for column in columns]
         self._dictionaries = [column.dictionary for column in columns]
-        # Words are few beside rows, and making a Python string of one takes a microsecond.
+        # Few distinct words stand in many rows, and making a Python string of one takes a microsecond.
         self._words: list[dict[int, str]] = [{} for _ in columns]
 
     def key(self, row: int) -> bytes:
         return bytes(self._keys[row]).ljust(16, b"\0")
 
-    def places(self, document: bytes) -> Iterator[Place]:
+    def locations(self, document: bytes) -> Iterator[DocumentLocation]:
         row = int(self._keys.searchsorted(document))
         while row < len(self._keys) and self.key(row) == document:
             snapshot, shard, domain = self._word(0, row), self._word(1, row), self._word(2, row)
-            yield Place(snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py())
+            yield DocumentLocation(
+                snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py()
+            )
             row += 1
 
     def _word(self, column: int, row: int) -> str:
-        held = int(self._columns[column][row])
-        word = self._words[column].get(held)
+        code = int(self._columns[column][row])
+        word = self._words[column].get(code)
         if word is None:
-            word = self._words[column][held] = self._dictionaries[column][held].as_py()
+            word = self._words[column][code] = self._dictionaries[column][code].as_py()
         return word
 
 
@@ -142,7 +144,7 @@ def _numbers(array: pa.Array, kind: Any) -> np.ndarray:
 
 
 def _mapped(path: Path) -> list[pa.RecordBatch]:
-    """The batches of a file that hold rows."""
+    """The batches of an IPC file, mapped, without empty ones."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowException) as error:

@@ -6,7 +6,7 @@ u = t z + e, with z of 16 bits, the triangle inequality and Cauchy and Schwarz g
     |x.u - s t c.z|  =  |(x - s c).u + s c.e|  <=  r |u| + s |c| |e|.
 
 Every vector whose upper bound reaches the k-th largest lower bound is then compared in full, so that no near one can be
-missed, whatever the data: the bounds decide how much work is left, not what is found.
+missed, whatever the data: the bounds decide how many vectors are compared, and not the result.
 
 The bounds hold for the products as they are computed, not only for the true ones. A float64 sum of D products is off by
 at most D 2^-53 |x| |u|, and |x| <= r + s |c|: the part of s |c| is added to |e|, that of r is far below the last bit of
@@ -48,8 +48,8 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
-    """The nearest n <= k rows.
+class NearestRows:
+    """Rows of the n <= k nearest vectors.
 
     Attributes:
         rows: int64 [n], by score descending, then by row ascending.
@@ -88,7 +88,7 @@ def encode(vectors: np.ndarray) -> Codes:
 
 def nearest(
     vectors: np.ndarray, codes: Codes, query: np.ndarray, k: int, allowed: np.ndarray | None = None, workers: int = 2
-) -> Nearest:
+) -> NearestRows:
     """The k vectors with the largest dot products with the query's direction.
 
     Args:
@@ -111,19 +111,19 @@ def nearest(
         raise ValueError(f"k is {k}")
     direction = _direction(query)
     z, step, missed = _quantised(direction)
-    whole = _read_only(np.empty(0, np.bool_) if allowed is None else allowed)
+    mask = _read_only(np.empty(0, np.bool_) if allowed is None else allowed)
     upper = np.full(n, np.nan)
     threads = max(1, min(workers, n // ROWS_A_THREAD))
     heaps = np.full((threads, max(1, min(k, n))), -np.inf)
     reach = LARGEST * np.sqrt(width) * missed
-    held, scale, error = map(_read_only, (codes.codes, codes.scale, codes.error))
+    code_rows, scale, error = map(_read_only, (codes.codes, codes.scale, codes.error))
 
     def bound(thread: int, first: int, last: int) -> None:
-        bound_products(held, scale, error, z, step, reach, whole, first, last, upper, heaps[thread])
+        bound_products(code_rows, scale, error, z, step, reach, mask, first, last, upper, heaps[thread])
 
     _share(bound, n, threads)
-    least = np.sort(heaps, axis=None)[-heaps.shape[1]]
-    candidates = np.flatnonzero(upper >= least)
+    threshold = np.sort(heaps, axis=None)[-heaps.shape[1]]
+    candidates = np.flatnonzero(upper >= threshold)
     scores = np.empty(len(candidates))
 
     def compare(thread: int, first: int, last: int) -> None:
@@ -131,7 +131,7 @@ def nearest(
 
     _share(compare, len(candidates), max(1, min(workers, len(candidates) // ROWS_A_THREAD)))
     best = _largest(scores, k)
-    return Nearest(candidates[best], scores[best], len(candidates))
+    return NearestRows(candidates[best], scores[best], len(candidates))
 
 
 def _direction(query: np.ndarray) -> np.ndarray:
@@ -145,9 +145,9 @@ def _direction(query: np.ndarray) -> np.ndarray:
 
 
 def _quantised(direction: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """z, int16 [D], and t, so that t z is near a direction, and how far it is at most, rounding of products included.
+    """A direction as t z with z int16 [D]: returns z, t, and the largest possible distance, rounding included.
 
-    A sum of D products of codes and z is below 2^31.
+    t is large enough that a sum of D products of codes and z is below 2^31, as the kernel adds them in int32.
     """
     width = len(direction)
     step = float(np.abs(direction).max()) / min(2**15 - 1, (2**31 - 1) // (LARGEST * width))
@@ -161,11 +161,11 @@ def _rounding(width: int) -> float:
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Where the k largest values are, the largest first, of equal ones the first."""
-    held = np.arange(len(values))
+    """Indices of the k largest values, the largest first; of equal values the first ones."""
+    candidates = np.arange(len(values))
     if k < len(values):
-        held = np.flatnonzero(values >= np.partition(values, len(values) - k)[len(values) - k])
-    return held[np.argsort(-values[held], kind="stable")[:k]]
+        candidates = np.flatnonzero(values >= np.partition(values, len(values) - k)[len(values) - k])
+    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

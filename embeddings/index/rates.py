@@ -1,4 +1,4 @@
-"""How often and how strongly units fire, by domain, with intervals that know that tokens come in documents."""
+"""How often and how strongly units fire, by domain, with intervals that take documents as clusters of tokens."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
-    """Differences of ratios, with intervals and p-values, float64 [R]; NaN where there is none.
+class RatioDifferences:
+    """RatioDifferences of ratios, with intervals and p-values, float64 [R]; NaN where there is none.
 
     Attributes:
         value, low, high: the difference and its 95 % interval.
@@ -40,40 +40,40 @@ class Differences:
     degrees: int
 
 
-def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> Differences:
+def differences(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> RatioDifferences:
     """The second ratio less the first, for parts of a corpus or two snapshots.
 
-    Both were dealt into the same groups by the hash of the document, so that a document which both hold is in one group
-    of both, and what it adds to both cancels: with e the residuals of `rates` over their tokens, the variance is
+    Both parts were split into the same groups by the hash of the document, so that a document in both is in the same
+    group of both, and its contributions cancel: with e the residuals of `rates` over their tokens, the variance is
     G / (G - 1) * sum (e2_g - e1_g)^2. Where no document is shared the expectation of that is the sum of the two
     variances.
 
     Args:
         first, second: sums [G, R] and tokens [G].
     """
-    held = (first[1] > 0) & (second[1] > 0)
-    groups = int(held.sum())
-    nothing = np.full(first[0].shape[1], np.nan)
+    used = (first[1] > 0) & (second[1] > 0)
+    groups = int(used.sum())
+    no_interval = np.full(first[0].shape[1], np.nan)
     values, errors = [], []
     for sums, tokens in (first, second):
         total = float(tokens.sum())
-        value = sums.sum(axis=0) / total if total else nothing
+        value = sums.sum(axis=0) / total if total else no_interval
         values.append(value)
-        errors.append((sums[held] - value * tokens[held, None]) / max(total, 1.0))
+        errors.append((sums[used] - value * tokens[used, None]) / max(total, 1.0))
     difference = values[1] - values[0]
     if groups < LEAST_GROUPS:
-        return Differences(difference, nothing, nothing, nothing, 0)
+        return RatioDifferences(difference, no_interval, no_interval, no_interval, 0)
     deviation = np.sqrt(groups / (groups - 1) * ((errors[1] - errors[0]) ** 2).sum(axis=0))
     reach = QUANTILES[groups - 1] * deviation
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(deviation > 0, difference / deviation, np.where(difference == 0, 0.0, np.nan))
-    return Differences(difference, difference - reach, difference + reach, t, groups - 1)
+    return RatioDifferences(difference, difference - reach, difference + reach, t, groups - 1)
 
 
 def dead_bound(documents: int) -> float:
     """Upper 95 % bound of a rate when no token fired: that of a share of documents (Clopper and Pearson 1934).
 
-    A document's tokens may all go the same way, so documents are what is counted; 1 without any.
+    Tokens of one document are not independent, so documents are counted and not tokens; 1 without any document.
     """
     return 1.0 - 0.05 ** (1.0 / documents) if documents else 1.0
 
@@ -81,37 +81,39 @@ def dead_bound(documents: int) -> float:
 def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
     """Sums over tokens, and the interval of that ratio by the random-groups estimator (Wolter 2007, section 2.4).
 
-    The groups are those that documents were dealt into by hash, so that what varies together stays together. With
-    residuals e_g = sum_g - ratio * tokens_g the variance of the ratio is G / (G - 1) * sum e_g^2 / tokens^2.
+    The groups are those into which documents were split by hash, so that a document is never cut. With residuals
+    e_g = sum_g - ratio * tokens_g the variance of the ratio is G / (G - 1) * sum e_g^2 / tokens^2.
 
     Args:
         sums: [G, R], by hash group and unit.
         tokens: [G], tokens that count.
     """
     total = float(tokens.sum())
-    held = tokens > 0
+    used = tokens > 0
     if total == 0:
-        nothing = np.full(sums.shape[1], np.nan)
-        return Rates(nothing, nothing, nothing)
+        no_interval = np.full(sums.shape[1], np.nan)
+        return Rates(no_interval, no_interval, no_interval)
     value = sums.sum(axis=0) / total
-    groups = int(held.sum())
+    groups = int(used.sum())
     if groups < LEAST_GROUPS:
-        nothing = np.full(sums.shape[1], np.nan)
-        return Rates(value, nothing, nothing)
-    residuals = sums[held] - value * tokens[held, None]
+        no_interval = np.full(sums.shape[1], np.nan)
+        return Rates(value, no_interval, no_interval)
+    residuals = sums[used] - value * tokens[used, None]
     deviation = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0)) / total
     reach = QUANTILES[groups - 1] * deviation
     return Rates(value, value - reach, value + reach)
 
 
 def firing_rates(fired: np.ndarray, tokens: np.ndarray, documents: int) -> Rates:
-    """Share of tokens that units fired on, within 0 and 1; if on none, up to `dead_bound`. No interval of few groups.
+    """Share of tokens on which units fired, with an interval within 0 and 1.
+
+    The upper bound of a unit that never fired is `dead_bound`; fewer than `LEAST_GROUPS` groups give no interval.
 
     Args:
         fired: [G, R], tokens that fired by hash group and unit.
         tokens: [G], tokens that count.
         documents: how many there are.
     """
-    found = rates(np.asarray(fired, np.float64), np.asarray(tokens, np.float64))
-    high = np.where(fired.sum(axis=0) == 0, dead_bound(documents), np.minimum(found.high, 1.0))
-    return Rates(found.value, np.maximum(found.low, 0.0), np.where(np.isnan(found.high), np.nan, high))
+    rate = rates(np.asarray(fired, np.float64), np.asarray(tokens, np.float64))
+    high = np.where(fired.sum(axis=0) == 0, dead_bound(documents), np.minimum(rate.high, 1.0))
+    return Rates(rate.value, np.maximum(rate.low, 0.0), np.where(np.isnan(rate.high), np.nan, high))

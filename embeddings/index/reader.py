@@ -1,7 +1,7 @@
 """Reading an activation index: a unit's examples with their text, tokens, heat map and documents.
 
-Arrays and tables are mapped, not read, so that opening costs nothing; sizes are checked first (a mapped file that was
-cut ends the process), digests by `damaged_files`. Nothing here needs torch, numba or an engine.
+Arrays and tables are memory-mapped, so that opening costs nothing; sizes are checked first (reading a truncated mapped
+file kills the process), digests by `damaged_files`. Nothing here needs torch, numba or an engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.embeddings.index.files import IndexFacts, check_size, find_index, read_facts
-from corpus_audit.embeddings.index.mapped_tables import Documents, Place, Windows
+from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, WindowTable
 from corpus_audit.embeddings.index.rates import Rates, firing_rates, rates
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
@@ -32,14 +32,14 @@ class Example:
     """A window in which a unit fires.
 
     Attributes:
-        rank: its place in the list, from 0; of a sample, the bin of its value.
+        rank: its rank in the list, from 0; of a sample, the bin of its value.
         value: the activation at the peak; of a minimum, the lowest.
         window, number: name of the window, and which of its document it is.
         position: the peak's token within the window as the model sees it.
         text: from the window's first to its last token; text_start: code points of the document before it.
-        starts, ends: int32 [T], where each token is in the text; -1 for special ones.
+        starts, ends: int32 [T], code points of the text where each token starts and ends; -1 for special tokens.
         heat: float32 [T], activation of every token; None where it was not stored.
-        places: where the document is; several if it is in the corpus several times.
+        locations: where the document is in the corpus; several if it is there several times.
     """
 
     rank: int
@@ -52,7 +52,7 @@ class Example:
     starts: np.ndarray
     ends: np.ndarray
     heat: np.ndarray | None
-    places: tuple[Place, ...]
+    locations: tuple[DocumentLocation, ...]
 
     @property
     def peak(self) -> tuple[int, int]:
@@ -74,12 +74,12 @@ class DomainRate:
 
 
 class Index:
-    """An open index; from `open_index`.
+    """An activation index that is open for reading; `open_index` opens one.
 
     Attributes:
-        folder: where it is.
-        facts: what its index.json says.
-        widths: every point and the number of its units that are indexed.
+        folder: the index's folder.
+        facts: the content of its index.json.
+        widths: by point, one more than the highest index of an indexed unit.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +99,7 @@ class Index:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domains that are kept apart."""
+        """Names of the domains, in the order of the arrays."""
         return self.facts.domains
 
     def lookup(
@@ -116,11 +116,11 @@ class Index:
 
         Args:
             unit: its address.
-            which: the highest, the lowest, or samples across the range of its peaks (lowest bin first, spread evenly
-                over what there is if that is more than ``k``).
+            which: the highest, the lowest, or samples across the range of its peaks (lowest bin first; of more than
+                ``k``, evenly spaced ones).
             domain: the highest in this domain, from its own list.
-            k: at most so many.
-            per_document: at most so many of one document.
+            k: the number of examples at most.
+            per_document: the number of examples of one document at most.
             between: only values from the first to the second, both included.
 
         Raises:
@@ -128,24 +128,24 @@ class Index:
             UsageError: there is no such domain, or no such list of it.
         """
         row = self.row_of(unit)
-        found: list[Example] = []
-        seen: dict[bytes, int] = {}
+        examples: list[Example] = []
+        of_document: dict[bytes, int] = {}
         heats = self._heats(row) if which != "minima" else {}
         for rank, value, window, position in self._slots(row, which, domain):
-            if len(found) == k and which != "samples":
+            if len(examples) == k and which != "samples":
                 break
             if between is not None and not between[0] <= value <= between[1]:
                 continue
             example, document = self._example(rank, value, window, position, heats.get(window))
-            seen[document] = seen.get(document, 0) + 1
-            if per_document is None or seen[document] <= per_document:
-                found.append(example)
-        if len(found) <= k:
-            return found
-        return [found[i] for i in np.linspace(0, len(found) - 1, k).round().astype(int).tolist()]
+            of_document[document] = of_document.get(document, 0) + 1
+            if per_document is None or of_document[document] <= per_document:
+                examples.append(example)
+        if len(examples) <= k:
+            return examples
+        return [examples[i] for i in np.linspace(0, len(examples) - 1, k).round().astype(int).tolist()]
 
     def _heats(self, row: int) -> dict[int, tuple[int, int]]:
-        """Where the activations of every token are, by window: they are kept for the windows of the top list."""
+        """Row and slot in the array ``heat`` by window; only windows of the top list have token activations."""
         if "arrays/heat.npy" not in self.facts.files:
             return {}
         return {window: (row, slot) for slot, window in enumerate(self.array("top.window")[row].tolist())}
@@ -156,13 +156,13 @@ class Index:
         Raises:
             UnitError: it is not indexed.
         """
-        wanted = parse_unit(unit) if isinstance(unit, str) else unit
-        check_exists(wanted, self.widths)
-        first, size = self._first[wanted.point], self._sizes[wanted.point]
-        held = self.array("indices")[first : first + size]
-        at = int(np.searchsorted(held, wanted.index))
-        if at == size or held[at] != wanted.index:
-            raise UsageError(f"{wanted} is not among the {size:,} units of {wanted.point} that were indexed")
+        address = parse_unit(unit) if isinstance(unit, str) else unit
+        check_exists(address, self.widths)
+        first, size = self._first[address.point], self._sizes[address.point]
+        indices = self.array("indices")[first : first + size]
+        at = int(np.searchsorted(indices, address.index))
+        if at == size or indices[at] != address.index:
+            raise UsageError(f"{address} is not among the {size:,} units of {address.point} that were indexed")
         return first + at
 
     def rows_of(self, point: Point, indices: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ class Index:
         return first + np.flatnonzero(np.isin(self.array("indices")[first : first + size], indices))
 
     def units(self) -> Iterator[Unit]:
-        """Every unit, in the order of the rows."""
+        """The indexed units, in the order of the rows."""
         indices = self.array("indices")
         for point, first in self._first.items():
             for index in indices[first : first + self._sizes[point]].tolist():
@@ -182,15 +182,15 @@ class Index:
         return np.array(self.array("histogram")[self.row_of(unit)])
 
     def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
-        """The unit in every domain, the one where its mean is highest first."""
+        """The unit's rates in every domain with tokens, by mean activation descending."""
         row = self.row_of(unit)
         fired, total, tokens, documents = (self.array(name) for name in ("fired", "total", "tokens", "documents"))
-        found = []
+        rates_by_domain = []
         for d, name in enumerate(self.domains):
             rate = firing_rates(fired[d, :, row : row + 1], tokens[d], int(documents[d]))
             mean = rates(np.asarray(total[d, :, row : row + 1]), np.asarray(tokens[d], np.float64))
             if tokens[d].sum():
-                found.append(
+                rates_by_domain.append(
                     DomainRate(
                         name,
                         int(tokens[d].sum()),
@@ -201,11 +201,11 @@ class Index:
                         _interval(mean),
                     )
                 )
-        return sorted(found, key=lambda one: -one.mean)
+        return sorted(rates_by_domain, key=lambda rate: -rate.mean)
 
     def _slots(self, row: int, which: Which, domain: str | None) -> Iterator[tuple[int, float, int, int]]:
         if domain is not None and which != "top":
-            raise UsageError("a domain has a list of its highest only")
+            raise UsageError("a domain has a list of its highest activations only")
         at: tuple[int, ...]
         if domain is None:
             name, at = str(which), (row,)
@@ -224,33 +224,33 @@ class Index:
         flat = zip(
             ranks.tolist(), value.ravel().tolist(), window.ravel().tolist(), position.ravel().tolist(), strict=True
         )
-        for rank, number, name_, place in flat:
-            if name_ != int(EMPTY):
-                yield rank, sign * number, name_, place
+        for rank, number, window_name, peak in flat:
+            if window_name != int(EMPTY):
+                yield rank, sign * number, window_name, peak
 
     def _example(
         self, rank: int, value: float, window: int, position: int, heat: tuple[int, int] | None
     ) -> tuple[Example, bytes]:
-        held = self._windows.find(window)
-        if held is None:
+        stored = self._windows.find(window)
+        if stored is None:
             raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
-        shown = None
+        heat_values = None
         if heat is not None:
-            shown = self.array("heat")[heat][: len(held.starts)].astype(np.float32)
+            heat_values = self.array("heat")[heat][: len(stored.starts)].astype(np.float32)
         example = Example(
             rank=rank,
             value=value,
             window=window,
-            number=held.number,
+            number=stored.number,
             position=position,
-            text=held.text,
-            text_start=held.text_start,
-            starts=held.starts,
-            ends=held.ends,
-            heat=shown,
-            places=self._documents.places(held.document),
+            text=stored.text,
+            text_start=stored.text_start,
+            starts=stored.starts,
+            ends=stored.ends,
+            heat=heat_values,
+            locations=self._documents.locations(stored.document),
         )
-        return example, held.document
+        return example, stored.document
 
     def example_at(self, value: float, window: int, position: int, rank: int) -> tuple[Example, bytes]:
         """An example of a stored window, without a heat map, and the key of its document.
@@ -268,17 +268,17 @@ class Index:
     @cached_property
     def window_names(self) -> np.ndarray:
         """Names of the stored windows, uint64 ascending."""
-        found: np.ndarray = self.windows["window"].combine_chunks().to_numpy()
-        return found
+        names: np.ndarray = self.windows["window"].combine_chunks().to_numpy()
+        return names
 
     @cached_property
     def documents(self) -> pa.Table:
         """Locations of documents, in the schema DOCUMENTS, mapped."""
         return self._table("documents")
 
-    def places(self, document: bytes) -> tuple[Place, ...]:
+    def locations(self, document: bytes) -> tuple[DocumentLocation, ...]:
         """Locations of the document of a key."""
-        return self._documents.places(document)
+        return self._documents.locations(document)
 
     def _table(self, name: str) -> pa.Table:
         path = check_size(self.folder, self.facts, f"{name}.arrow")
@@ -288,12 +288,12 @@ class Index:
             raise StoreError(f"{path} is damaged: {error}") from None
 
     @cached_property
-    def _windows(self) -> Windows:
-        return Windows(check_size(self.folder, self.facts, "windows.arrow"))
+    def _windows(self) -> WindowTable:
+        return WindowTable(check_size(self.folder, self.facts, "windows.arrow"))
 
     @cached_property
-    def _documents(self) -> Documents:
-        return Documents(check_size(self.folder, self.facts, "documents.arrow"))
+    def _documents(self) -> DocumentTable:
+        return DocumentTable(check_size(self.folder, self.facts, "documents.arrow"))
 
     def array(self, name: str) -> np.ndarray:
         """An array of the index, mapped; `embeddings/README.md` lists their names.
@@ -312,15 +312,19 @@ class Index:
 
 
 def open_index(path: str | Path, snapshot: str | None = None) -> Index:
-    """Open an index: its folder, or a folder of indexes, whose newest (of a snapshot, if one is named) is taken.
+    """Open an index from its folder, or the newest index of a folder of indexes.
+
+    Args:
+        path: an index, or a folder of indexes.
+        snapshot: open the newest index of this snapshot, as in `find_index`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such index.
         StoreError: it is damaged, or of another version.
     """
     return Index(find_index(Path(path), snapshot))
 
 
-def _interval(found: Rates) -> tuple[float, float] | None:
-    low, high = float(found.low[0]), float(found.high[0])
+def _interval(rate: Rates) -> tuple[float, float] | None:
+    low, high = float(rate.low[0]), float(rate.high[0])
     return None if np.isnan(low) else (low, high)

@@ -53,7 +53,7 @@ class SlotLists:
 
     @property
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The four arrays."""
+        """The arrays value, window, position and context."""
         return self.value, self.window, self.position, self.context
 
     @property

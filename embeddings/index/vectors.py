@@ -1,6 +1,6 @@
-"""Window vectors of a scan, and joining those of several parts of a corpus.
+"""Vectors of windows, and joining those of several parts of a corpus.
 
-Every vector has length 1 (or is zero), so that a dot product is a cosine; the lengths they had are kept beside them.
+Every vector has length 1 (or is zero), so that a dot product is a cosine; their original lengths are stored too.
 """
 
 from __future__ import annotations
@@ -38,55 +38,55 @@ class WindowVectors:
     @classmethod
     def empty(cls, width: int) -> WindowVectors:
         """Vectors of no windows."""
-        none = np.empty((0, width), np.float32)
-        return cls(np.empty(0, np.uint64), none, none, np.empty((0, 2), np.float32), np.empty(0, np.uint16))
+        no_vectors = np.empty((0, width), np.float32)
+        return cls(np.empty(0, np.uint64), no_vectors, no_vectors, np.empty((0, 2), np.float32), np.empty(0, np.uint16))
 
     @classmethod
     def of(cls, window: np.ndarray, mean: np.ndarray, peak: np.ndarray, position: np.ndarray) -> WindowVectors:
-        """From vectors of any length."""
+        """The record of vectors of any length, which are normalised."""
         norm = np.stack([np.linalg.norm(each.astype(np.float64), axis=1) for each in (mean, peak)], axis=1)
         return cls(window, unit(mean), unit(peak), norm.astype(np.float32), position)
 
     @classmethod
     def joined(cls, parts: Sequence[WindowVectors]) -> WindowVectors:
         """The vectors of several parts, each window once, ascending by window."""
-        whole = cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-        _, first = np.unique(whole.window, return_index=True)
-        return whole.take(first)
+        joined = cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        _, first = np.unique(joined.window, return_index=True)
+        return joined.select(first)
 
-    def take(self, rows: np.ndarray) -> WindowVectors:
-        """The vectors of some windows."""
+    def select(self, rows: np.ndarray) -> WindowVectors:
+        """The vectors of the windows in some rows."""
         return WindowVectors(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def __len__(self) -> int:
         return len(self.window)
 
     def save(self, folder: Path) -> None:
-        """Write a file an array."""
+        """Write each array to a file ``vector.NAME.npy``."""
         for field in fields(self):
             np.save(folder / f"vector.{field.name}.npy", getattr(self, field.name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> WindowVectors:
-        """Map what `save` wrote.
+        """Memory-map the files that `save` wrote.
 
         Raises:
             StoreError: the arrays do not fit each other.
             OSError, ValueError: a file cannot be read.
         """
         paths = (folder / f"vector.{field.name}.npy" for field in fields(cls))
-        found = cls(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths))
-        if len({len(getattr(found, field.name)) for field in fields(cls)}) != 1:
+        vectors = cls(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths))
+        if len({len(getattr(vectors, field.name)) for field in fields(cls)}) != 1:
             raise StoreError(f"the vectors in {folder} do not fit each other")
-        return found
+        return vectors
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors [..., d] at length 1, float32; zero stays zero."""
     exact = np.asarray(vectors, np.float64)
     norm = np.linalg.norm(exact, axis=-1, keepdims=True)
-    found: np.ndarray = (exact / np.where(norm > 0, norm, 1.0)).astype(np.float32)
-    return found
+    unit_vectors: np.ndarray = (exact / np.where(norm > 0, norm, 1.0)).astype(np.float32)
+    return unit_vectors
 
 
 def document_means(vectors: np.ndarray, document: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,11 +100,11 @@ def document_means(vectors: np.ndarray, document: np.ndarray) -> tuple[np.ndarra
         The documents that have windows, int64 [D] ascending, and float32 [D, d].
     """
     order = np.argsort(document, kind="stable")
-    held, starts = np.unique(document[order], return_index=True)
-    if not len(held):
-        return held, np.empty((0, vectors.shape[1]), np.float32)
+    documents, starts = np.unique(document[order], return_index=True)
+    if not len(documents):
+        return documents, np.empty((0, vectors.shape[1]), np.float32)
     sums = np.add.reduceat(np.asarray(vectors[order], np.float64), starts, axis=0)
-    return held, unit(sums)
+    return documents, unit(sums)
 
 
 def gather(parts: Sequence[WindowVectors], width: int, into: Path) -> WindowVectors:
@@ -119,7 +119,7 @@ def gather(parts: Sequence[WindowVectors], width: int, into: Path) -> WindowVect
     window, first = np.unique(names, return_index=True)
     shapes = {"window": (), "mean": (width,), "peak": (width,), "norm": (2,), "position": ()}
     kinds = {"window": np.uint64, "position": np.uint16}
-    found = WindowVectors(
+    gathered = WindowVectors(
         *(
             np.lib.format.open_memmap(
                 into / f"vector.{name}.npy", mode="w+", dtype=kinds.get(name, np.float32), shape=(len(window), *shape)
@@ -130,12 +130,12 @@ def gather(parts: Sequence[WindowVectors], width: int, into: Path) -> WindowVect
     for part, begin in _starts(parts):
         own = np.flatnonzero((first >= begin) & (first < begin + len(part)))
         for name in shapes:
-            getattr(found, name)[own] = getattr(part, name)[first[own] - begin]
-    return found
+            getattr(gathered, name)[own] = getattr(part, name)[first[own] - begin]
+    return gathered
 
 
 def save_codes(codes: Codes, folder: Path, kind: str) -> None:
-    """Write the codes of one kind of vectors, a file an array."""
+    """Write the codes of one kind of vectors, each array to a file."""
     for name in ("codes", "scale", "error"):
         np.save(folder / f"vector.{kind}.{name}.npy", getattr(codes, name), allow_pickle=False)
 

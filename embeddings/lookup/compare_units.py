@@ -1,9 +1,9 @@
-"""Many units at once: which prefer a domain, which moved between two snapshots, which are dead or dense.
+"""Compares many units at once: which prefer a domain, which moved between two snapshots, which are dead or dense.
 
-All of it comes from sums that an index keeps by domain and hash group of documents, so that it takes no model. A
-difference is judged by its interval, with documents as clusters, and by its q value over all units that were asked for
-(Benjamini and Hochberg 1995). Units are ordered by how large a difference is *at least*, in units of how much the
-activation varies from token to token, as units of a model have scales of their own.
+Everything is computed from sums that an index stores by domain and hash group of documents; no model is loaded. A
+difference is judged by its interval, with documents as clusters, and by its q value over all requested units
+(Benjamini and Hochberg 1995). Units are ordered by the smallest difference that the interval allows, divided by the
+standard deviation of the activation over tokens, as the units of a model have different scales.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus_audit.embeddings.index.bins import histogram_edges
-from corpus_audit.embeddings.index.rates import Differences, differences
+from corpus_audit.embeddings.index.rates import RatioDifferences, differences
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import parse_pattern, select
 
 Q = 0.05
-"""Units of a larger q value are not said to differ."""
+"""Largest q value of a unit that is reported to differ."""
 
 DENSE = 0.5
 """Share of tokens from which a unit that fires on more of them is called dense."""
@@ -41,7 +41,7 @@ class Comparison:
     rows: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    difference: Differences
+    difference: RatioDifferences
     deviation: np.ndarray
     q: np.ndarray
     fires_first: np.ndarray
@@ -49,27 +49,27 @@ class Comparison:
 
     @property
     def certain(self) -> np.ndarray:
-        """The least difference that the interval allows, signed, in deviations of the activation; 0 if none may be."""
+        """The smallest difference that the interval allows, signed, in standard deviations; 0 if it contains 0."""
         low, high = self.difference.low, self.difference.high
         least = np.where(low > 0, low, np.where(high < 0, high, 0.0))
         scale = np.where(self.deviation > 0, self.deviation, np.inf)
-        found: np.ndarray = np.nan_to_num(np.where(self.q <= Q, least, 0.0) / scale)
-        return found
+        least_differences: np.ndarray = np.nan_to_num(np.where(self.q <= Q, least, 0.0) / scale)
+        return least_differences
 
 
-def chosen_rows(index: Index, pattern: str | None) -> np.ndarray:
-    """Rows of the units that a pattern names, ascending; all without one.
+def select_rows(index: Index, pattern: str | None) -> np.ndarray:
+    """Rows of the units that match a pattern, int64 ascending; of all units without a pattern.
 
     Raises:
         UnitError: none of that name is indexed.
     """
     if pattern is None:
         return np.arange(len(index.array("indices")))
-    wanted = select([parse_pattern(pattern)], index.widths)
-    found = [row for point, indices in wanted.items() for row in index.rows_of(point, indices).tolist()]
-    if not found:
+    indices_by_point = select([parse_pattern(pattern)], index.widths)
+    rows = [row for point, indices in indices_by_point.items() for row in index.rows_of(point, indices).tolist()]
+    if not rows:
         raise UsageError(f"no unit of {pattern} was indexed")
-    return np.array(found, np.int64)
+    return np.array(rows, np.int64)
 
 
 def preferences(index: Index, domain: str, rows: np.ndarray) -> Comparison:
@@ -102,18 +102,18 @@ def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None 
     units = list(after.units())
     old = np.array([before.row_of(units[row]) for row in rows.tolist()], np.int64)
 
-    def where(index: Index) -> list[int]:
+    def domain_indices(index: Index) -> list[int]:
         if domain is None:
             return list(range(len(index.domains)))
         if domain not in index.domains:
             raise UsageError(f"{index.folder} has no domain {domain!r}; it has {', '.join(index.domains)}")
         return [index.domains.index(domain)]
 
-    return _compared(after, rows, _sums(before, old, where(before)), _sums(after, rows, where(after)))
+    return _compared(after, rows, _sums(before, old, domain_indices(before)), _sums(after, rows, domain_indices(after)))
 
 
 def check_comparable(before: Index, after: Index) -> None:
-    """See that two indexes say the same things of two snapshots.
+    """Check that two indexes have the same model, tokenizer and window plan.
 
     Raises:
         UsageError: they do not; the message says what differs.
@@ -179,12 +179,12 @@ def deviations(histogram: np.ndarray) -> np.ndarray:
     total = np.maximum(counts.sum(axis=1), 1.0)
     mean = counts @ middle / total
     spread = counts @ middle**2 / total - mean**2
-    found: np.ndarray = np.sqrt(np.maximum(spread, 0.0))
-    return found
+    standard_deviations: np.ndarray = np.sqrt(np.maximum(spread, 0.0))
+    return standard_deviations
 
 
 def firing(index: Index, rows: np.ndarray) -> tuple[np.ndarray, int]:
-    """Share of all tokens on which units fire, float64 [R], and how many tokens there were."""
+    """Share of all tokens on which units fire, float64 [R], and the number of tokens."""
     _, fired, tokens = _sums(index, rows, list(range(len(index.domains))))
     total = int(tokens.sum())
     return fired.sum(axis=0) / max(total, 1), total

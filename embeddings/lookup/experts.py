@@ -2,8 +2,8 @@
 
 An expert's load is the share of tokens that its router sends to it. A layer's imbalance is given as Shazeer et al.
 (2017, "Outrageously Large Neural Networks", appendix A) do: the coefficient of variation of the loads, and the largest
-load over the mean one; balanced they are 0 and 1. All of it comes from sums that an index keeps by domain and hash
-group of documents.
+load over the mean one; balanced they are 0 and 1. Everything is computed from sums that an index stores by domain and
+hash group of documents.
 
 Intervals are of 95 % and have documents as clusters. Those of loads are the random-groups ones of `rates`. That of the
 largest over the mean is from the highest lower to the highest upper bound among intervals that cover all experts at
@@ -26,7 +26,7 @@ from corpus_audit.schemas.units import Kind, Point, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class LoadEstimate:
     """A number and its 95 % interval; NaN where there is none."""
 
     value: float
@@ -34,7 +34,7 @@ class Estimate:
     high: float
 
 
-NOTHING = Estimate(np.nan, np.nan, np.nan)
+NOTHING = LoadEstimate(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class LayerLoad:
 
     Attributes:
         point: the layer.
-        indices: int64 [E], the experts that were asked for.
+        indices: int64 [E], the requested experts.
         tokens, documents: of the corpus or the domain; documents are clusters.
         routed: int64 [E], tokens that were sent to each.
         load: share of tokens [E]; of a dead expert the upper bound is `dead_below`.
-        chosen: experts that take a token; None unless all experts of the layer are there, and so are the next two.
+        chosen: experts to which each token is sent; None unless all experts of the layer are indexed. The next two are
+            then NaN.
         variation: coefficient of variation of the loads.
         largest: the largest load over the mean one.
     """
@@ -59,8 +60,8 @@ class LayerLoad:
     routed: np.ndarray
     load: Rates
     chosen: int | None
-    variation: Estimate
-    largest: Estimate
+    variation: LoadEstimate
+    largest: LoadEstimate
 
     @property
     def units(self) -> list[Unit]:
@@ -72,18 +73,18 @@ class LayerLoad:
         """Load over the mean load of the layer, float64 [E]; NaN unless all experts are there."""
         if self.chosen is None:
             return np.full(len(self.indices), np.nan)
-        found: np.ndarray = self.load.value * len(self.indices) / self.chosen
-        return found
+        ratio: np.ndarray = self.load.value * len(self.indices) / self.chosen
+        return ratio
 
     @property
     def dead(self) -> np.ndarray:
-        """Whether an expert took no token, bool [E]; none is known to be where there are no tokens."""
-        found: np.ndarray = (self.routed == 0) & (self.tokens > 0)
-        return found
+        """Whether an expert was sent no token, bool [E]; False throughout where there are no tokens."""
+        is_dead: np.ndarray = (self.routed == 0) & (self.tokens > 0)
+        return is_dead
 
     @property
     def dead_below(self) -> float:
-        """What the load of a dead expert is below, at 95 %, however much tokens of a document go together."""
+        """Upper 95 % bound of the load of a dead expert; valid even if all tokens of a document are routed alike."""
         return dead_bound(self.documents)
 
 
@@ -104,38 +105,39 @@ def layer_loads(index: Index, rows: np.ndarray, domain: str | None = None) -> li
     if not layers:
         raise UsageError("no experts were indexed: of a mixture of experts, add 'expert.*:*' to embedding.units")
     fired, all_tokens = index.array("fired"), np.asarray(index.array("tokens"))
-    which = slice(None) if domain is None else slice(at := index.domains.index(domain), at + 1)
-    tokens, documents = all_tokens[which].sum(axis=0), int(index.array("documents")[which].sum())
-    found = []
-    for point, held, indices in layers:
-        routed = np.asarray(fired[:, :, held])
-        chosen = experts_a_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
-        found.append(layer_load(point, indices, routed[which].sum(axis=0), tokens, documents, chosen))
-    return found
+    domain_slice = slice(None) if domain is None else slice(at := index.domains.index(domain), at + 1)
+    tokens, documents = all_tokens[domain_slice].sum(axis=0), int(index.array("documents")[domain_slice].sum())
+    loads = []
+    for point, layer_rows, indices in layers:
+        routed = np.asarray(fired[:, :, layer_rows])
+        chosen = experts_per_token(indices, routed.sum(axis=(0, 1)), int(all_tokens.sum()))
+        loads.append(layer_load(point, indices, routed[domain_slice].sum(axis=0), tokens, documents, chosen))
+    return loads
 
 
-def experts_a_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
-    """How many experts take a token; None if some of a layer's are missing, which shows as tokens that went elsewhere.
+def experts_per_token(indices: np.ndarray, routed: np.ndarray, tokens: int) -> int | None:
+    """Number of experts to which each token is sent; None if experts of the layer are missing from the index.
 
-    One that is the last of its layer, was not indexed and is dead in the whole corpus is not missed.
+    Missing experts show as tokens that were sent elsewhere, so that the sum is no multiple of the tokens. A missing
+    expert that is the last of its layer and dead in the whole corpus does not show, and would not change the number.
 
     Args:
         indices, routed: int64 [E], experts and the tokens sent to each, over the whole corpus.
         tokens: that count.
     """
-    taken = int(routed.sum())
-    whole = taken > 0 and taken % tokens == 0 and np.array_equal(indices, np.arange(len(indices)))
-    return taken // tokens if whole else None
+    total = int(routed.sum())
+    is_complete = total > 0 and total % tokens == 0 and np.array_equal(indices, np.arange(len(indices)))
+    return total // tokens if is_complete else None
 
 
 def _layers(index: Index, rows: np.ndarray) -> Iterator[tuple[Point, np.ndarray, np.ndarray]]:
-    """Layer, rows and indices of its experts."""
-    at = index.array("indices")
+    """Each layer with the rows and indices of its experts among ``rows``."""
+    all_indices = index.array("indices")
     for point, size in index.widths.items():
         if point.kind is Kind.EXPERT:
-            held = np.intersect1d(rows, index.rows_of(point, np.arange(size)))
-            if len(held):
-                yield point, held, np.asarray(at[held])
+            expert_rows = np.intersect1d(rows, index.rows_of(point, np.arange(size)))
+            if len(expert_rows):
+                yield point, expert_rows, np.asarray(all_indices[expert_rows])
 
 
 def layer_load(
@@ -149,9 +151,9 @@ def layer_load(
         routed: int64 [G, E], tokens sent to each expert, by hash group of documents.
         tokens: int64 [G], tokens that count.
         documents: how many there are.
-        chosen: `experts_a_token`.
+        chosen: `experts_per_token`.
     """
-    total, taken = int(tokens.sum()), routed.sum(axis=0)
+    total, per_expert = int(tokens.sum()), routed.sum(axis=0)
     load = rates(np.asarray(routed, np.float64), np.asarray(tokens, np.float64))
     groups = int((tokens > 0).sum())
     return LayerLoad(
@@ -159,7 +161,7 @@ def layer_load(
         indices=indices,
         tokens=total,
         documents=documents,
-        routed=taken,
+        routed=per_expert,
         load=firing_rates(routed, tokens, documents),
         chosen=chosen,
         variation=_variation(routed[tokens > 0]) if chosen is not None and total else NOTHING,
@@ -167,27 +169,27 @@ def layer_load(
     )
 
 
-def _variation(routed: np.ndarray) -> Estimate:
+def _variation(routed: np.ndarray) -> LoadEstimate:
     """Coefficient of variation of loads, of groups [G, E] that hold tokens."""
     groups, sums = len(routed), routed.sum(axis=0)
     value = float(sums.std() / sums.mean())
     if groups < LEAST_GROUPS:
-        return Estimate(value, np.nan, np.nan)
+        return LoadEstimate(value, np.nan, np.nan)
     without = sums - routed
     each = without.std(axis=1) / without.mean(axis=1)
     reach = QUANTILES[groups - 1] * float(np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum()))
-    return Estimate(value, max(value - reach, 0.0), value + reach)
+    return LoadEstimate(value, max(value - reach, 0.0), value + reach)
 
 
-def _largest(load: Rates, groups: int, chosen: int) -> Estimate:
+def _largest(load: Rates, groups: int, chosen: int) -> LoadEstimate:
     """The largest load over the mean one, which is known: chosen / experts."""
     experts = len(load.value)
     mean = chosen / experts
     if groups < LEAST_GROUPS:
-        return Estimate(float(load.value.max()) / mean, np.nan, np.nan)
+        return LoadEstimate(float(load.value.max()) / mean, np.nan, np.nan)
     from scipy.special import stdtrit
 
     wider = float(stdtrit(groups - 1, 1 - 0.025 / experts)) / QUANTILES[groups - 1]
     reach = wider * (load.high - load.value)
     low, high = float((load.value - reach).max()) / mean, float((load.value + reach).max()) / mean
-    return Estimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))
+    return LoadEstimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))

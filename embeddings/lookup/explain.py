@@ -1,7 +1,7 @@
-"""From a token of the corpus to units whose strongest examples peak on it.
+"""Finds the units whose strongest examples peak on a token of the corpus.
 
-The corpus's tokenizer and the model's may differ, so that tokens are matched by where they are in the text: an example
-counts if its peak's token of the model overlaps a place where the corpus has the token.
+The corpus's tokenizer and the model's may differ, so tokens are matched by their position in the text: an example
+counts if the model's token at its peak overlaps an occurrence of the corpus's token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from corpus_audit.schemas.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplainedUnit:
     """A unit whose top examples peak on a token.
 
     Attributes:
@@ -42,32 +42,32 @@ class Explanation:
     """How often a token occurs in stored windows, and the units whose top examples peak on it.
 
     Attributes:
-        places: where the corpus has it, in stored windows; windows: how many of them hold it.
-        base: share of the model's tokens that overlap one.
+        occurrences: of the token in stored windows; windows: how many of them contain it.
+        base: share of the model's tokens that overlap an occurrence.
         sampled: whether stored windows are only a part of the corpus's.
         units: most hits first.
     """
 
-    places: int
+    occurrences: int
     windows: int
     base: float
     sampled: bool
-    units: list[Explained]
+    units: list[ExplainedUnit]
 
 
 def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanation:
     """Find units whose top examples peak on a token.
 
     Args:
-        index: where to look.
+        index: the index.
         token: its text, as it stands in documents.
-        k: how many units.
-        tokenizer: the corpus's `tokenizers.Tokenizer`; a place counts only where it makes that very token. Without it
-            a place is an occurrence of the text that does not go on as a word on either side; Chinese, Japanese and
-            Korean, which are not written in words between spaces, count wherever they stand.
+        k: the number of units at most.
+        tokenizer: the corpus's `tokenizers.Tokenizer`; an occurrence counts only where it produces that token. Without
+            it, an occurrence of the text counts where no word goes on at either side; text in Chinese, Japanese and
+            Korean, which put no spaces between words, counts everywhere.
 
     Raises:
-        UsageError: the token is empty, or no stored window holds it.
+        UsageError: the token is empty, or no stored window contains it.
     """
     if not token:
         raise UsageError("the token is empty")
@@ -77,29 +77,29 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
         for name in ("starts", "ends", "counted")
     )
     offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(table["tokens"]).to_numpy())])
-    on = np.zeros(len(starts), bool)
-    places = windows = 0
+    overlaps = np.zeros(len(starts), bool)
+    occurrences = windows = 0
     for row in np.flatnonzero(pc.match_substring(table["text"], token).to_numpy()).tolist():
-        found = list(_places(table["text"][row].as_py(), token, tokenizer))
+        spans = list(_occurrences(table["text"][row].as_py(), token, tokenizer))
         part = slice(int(offsets[row]), int(offsets[row + 1]))
-        for begin, end in found:
-            on[part] |= (starts[part] < end) & (ends[part] > begin)
-        places += len(found)
-        windows += bool(found)
-    on &= counted
-    if not on.any():
-        raise UsageError(f"no stored window holds the token {token!r}")
-    base = float(on.sum() / counted.sum())
+        for begin, end in spans:
+            overlaps[part] |= (starts[part] < end) & (ends[part] > begin)
+        occurrences += len(spans)
+        windows += bool(spans)
+    overlaps &= counted
+    if not overlaps.any():
+        raise UsageError(f"no stored window contains the token {token!r}")
+    base = float(overlaps.sum() / counted.sum())
     value, window, position = (np.asarray(index.array(f"top.{part}")) for part in ("value", "window", "position"))
     filled = window != np.uint64(EMPTY)
     rows = np.searchsorted(index.window_names, np.where(filled, window, 0)).clip(max=len(offsets) - 2)
-    hit = filled & on[np.minimum(offsets[rows] + position, len(on) - 1)]
+    hit = filled & overlaps[np.minimum(offsets[rows] + position, len(overlaps) - 1)]
     hits, examples = hit.sum(axis=1), filled.sum(axis=1)
     highest = np.where(hit, value, -np.inf).max(axis=1)
     order = np.lexsort((np.arange(len(hits)), -hits / np.maximum(examples, 1)))[:k]
     units = list(index.units())
     explained = [
-        Explained(
+        ExplainedUnit(
             units[row],
             int(hits[row]),
             int(examples[row]),
@@ -110,11 +110,11 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
         if hits[row]
     ]
     vectors = index.facts.vectors
-    return Explanation(places, windows, base, vectors is None or vectors["one_in"] > 1, explained)
+    return Explanation(occurrences, windows, base, vectors is None or vectors["one_in"] > 1, explained)
 
 
-def _places(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
-    """Code points where the token starts and ends in a text, its blanks left out."""
+def _occurrences(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
+    """Code points where the token starts and ends in a text, without surrounding blanks."""
     front = len(token) - len(token.lstrip()) if token.strip() else 0
     back = len(token) - len(token.rstrip()) if token.strip() else 0
     if tokenizer is None:
@@ -130,5 +130,5 @@ def _places(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:
 
 
 def _in_words(character: str) -> bool:
-    """Whether it is of a script whose words stand between spaces; wide characters are of those that have none."""
+    """Whether a character belongs to a script with spaces between words; wide East Asian characters do not."""
     return character.isalnum() and unicodedata.east_asian_width(character) not in "WF"

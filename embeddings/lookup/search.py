@@ -1,8 +1,8 @@
 """Nearest windows of an index: to a text, a document, or a direction of the model's residual stream.
 
-What is found is ranked exactly, by the cosine with stored vectors (`nearest`). For a direction that is another question
-than which tokens it reacts to most, as a window is one or two vectors and not all of its tokens: `overlap` measures on
-the index itself how far the two answers are apart.
+Results are ranked exactly, by the cosine with stored vectors (`nearest`). For a direction, the nearest windows are not
+those with its highest activations, because a window has one or two vectors and not one for each token: `overlap`
+measures on the index itself how much the two lists have in common.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ OVERLAP = 20
 """Windows of a top list whose overlap is measured."""
 
 SAMPLE = 32
-"""Residual dimensions on which the overlap is measured, chosen evenly."""
+"""Residual dimensions on which the overlap is measured, evenly spaced."""
 
 _PEAK: Vectors = "peak"
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How much of the true top lists of residual dimensions the nearest windows hold.
+    """How much of the true top lists of residual dimensions is among the nearest windows.
 
     Attributes:
-        dimensions: how many were compared, each in both signs' upper direction.
+        dimensions: how many were compared, each with its list of highest activations.
         k: length of the lists.
-        share: mean share of a list's windows that the k nearest hold; lowest, highest: over dimensions.
+        share: mean share of a list's windows that are among the k nearest; lowest, highest: over dimensions.
     """
 
     dimensions: int
@@ -54,7 +54,7 @@ class WindowSearch:
     """Search in the windows of an index."""
 
     def __init__(self, index: Index) -> None:
-        """Search an index.
+        """Open an index for search.
 
         Raises:
             UsageError: it was made without vectors.
@@ -81,58 +81,60 @@ class WindowSearch:
 
         Args:
             query: [d], not zero.
-            k: how many.
+            k: the number of windows at most.
             kind: which of a window's vectors is compared.
-            domain: only windows of documents of this domain.
-            per_document: at most so many of one document.
-            without: keys of documents whose windows are left out.
+            domain: search only windows of documents of this domain.
+            per_document: the number of windows of one document at most.
+            without: keys of documents whose windows are excluded.
 
         Raises:
             UsageError: the query has another width, is zero or not finite; or there is no such domain.
         """
         exact = np.asarray(query, np.float64)
         if exact.shape != (self.width,):
-            raise UsageError(f"a direction of {self.width} numbers is needed, this one has {exact.size}")
+            raise UsageError(f"the direction has {exact.size:,} numbers, but the model's vectors have {self.width:,}")
         if not np.isfinite(exact).all() or not exact.any():
             raise UsageError("the query is zero or not finite: it has no direction")
         allowed = self._allowed(domain, without)
         most = self.windows if allowed is None else int(allowed.sum())
+        # Windows of equal text or of one document may be dropped, so that more than k have to be ranked; how many more
+        # is not known.
         wanted = k
         while True:
             rows, scores = self.ranked(exact, min(wanted, most) or 1, kind, allowed)
-            kept = self._kept(rows, scores, k, per_document)
-            if len(kept) == k or wanted >= most:
-                return kept
+            examples = self._examples(rows, scores, k, per_document)
+            if len(examples) == k or wanted >= most:
+                return examples
             wanted *= 4
 
     def ranked(
         self, query: np.ndarray, k: int, kind: Vectors = "mean", allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the nearest windows among those that have vectors, int64 [n], and their cosines, best first."""
-        found = nearest(self.vectors(kind), self._codes(kind), query, k, allowed)
-        return found.rows, found.scores
+        rows_and_scores = nearest(self.vectors(kind), self._codes(kind), query, k, allowed)
+        return rows_and_scores.rows, rows_and_scores.scores
 
     def names(self, rows: np.ndarray | int) -> np.ndarray:
         """Names of windows, uint64."""
-        found: np.ndarray = self._index.array("vector.window")[rows]
-        return found
+        names: np.ndarray = self._index.array("vector.window")[rows]
+        return names
 
     def document_of(self, row: int) -> bytes:
         """Key of a window's document."""
-        found: bytes = self._documents[row].as_py()
-        return found
+        key: bytes = self._documents[row].as_py()
+        return key
 
-    def place_of(self, row: int) -> str:
+    def location_of(self, row: int) -> str:
         """The id of a window's document, else its shard and row."""
-        place = self._index.places(self.document_of(row))[0]
-        return place.id if place.id is not None else f"{place.shard}:{place.row}"
+        location = self._index.locations(self.document_of(row))[0]
+        return location.id if location.id is not None else f"{location.shard}:{location.row}"
 
     def domains(self, rows: np.ndarray) -> list[str]:
         """The domain of windows' documents; of a document that is in several, the first by name of its shard."""
         table = self._index.documents
-        at = pc.index_in(self._documents.take(pa.array(rows)), value_set=table["document"].combine_chunks())
-        found: list[str] = table["domain"].cast(pa.string()).take(at).to_pylist()
-        return found
+        document_rows = pc.index_in(self._documents.take(pa.array(rows)), value_set=table["document"].combine_chunks())
+        domains: list[str] = table["domain"].cast(pa.string()).take(document_rows).to_pylist()
+        return domains
 
     def vectors(self, kind: Vectors) -> np.ndarray:
         """Vectors of windows, float32 [V, d], mapped."""
@@ -153,18 +155,18 @@ class WindowSearch:
         return means[0], keys.to_pylist()
 
     def overlap(self) -> Overlap | None:
-        """What `nearest` of directions finds of true top lists, on indexed residual dimensions of the vectors' block.
+        """Overlap of the nearest windows with true top lists, over indexed residual dimensions of the vectors' block.
 
-        None if there are none.
+        None if no residual dimension of that block is indexed, or no window of their lists has vectors.
         """
         point = Point(Kind.RESID, self.block)
         if point not in self._index.widths:
             return None
         units = [unit for unit in self._index.units() if unit.point == point]
-        chosen = units[:: max(1, len(units) // SAMPLE)][:SAMPLE]
+        sampled = units[:: max(1, len(units) // SAMPLE)][:SAMPLE]
         vectors, codes, names = self.vectors(_PEAK), self._codes(_PEAK), self._index.array("vector.window")
         shares = []
-        for unit in chosen:
+        for unit in sampled:
             top = self._index.array("top.window")[self._index.row_of(unit)][:OVERLAP]
             true = np.intersect1d(top, names)  # of windows that have vectors
             if not len(true):
@@ -207,26 +209,26 @@ class WindowSearch:
             keys = table.filter(pc.equal(table["domain"].cast(pa.string()), domain))["document"].combine_chunks()
             allowed = pc.is_in(self._documents, value_set=keys).to_numpy(zero_copy_only=False)
         if without:
-            left = pc.is_in(self._documents, value_set=pa.array(without, pa.binary(16)))
-            allowed = ~left.to_numpy(zero_copy_only=False) & (True if allowed is None else allowed)
+            excluded = pc.is_in(self._documents, value_set=pa.array(without, pa.binary(16)))
+            allowed = ~excluded.to_numpy(zero_copy_only=False) & (True if allowed is None else allowed)
         return allowed
 
-    def _kept(self, rows: np.ndarray, scores: np.ndarray, k: int, per_document: int | None) -> list[Example]:
-        found: list[Example] = []
+    def _examples(self, rows: np.ndarray, scores: np.ndarray, k: int, per_document: int | None) -> list[Example]:
+        examples: list[Example] = []
         texts: set[str] = set()
-        seen: dict[bytes, int] = {}
+        per_key: dict[bytes, int] = {}
         names, positions = self._index.array("vector.window"), self._index.array("vector.position")
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-            example, document = self._index.example_at(score, int(names[row]), int(positions[row]), len(found))
+            example, document = self._index.example_at(score, int(names[row]), int(positions[row]), len(examples))
             if example.text in texts:
                 continue
             texts.add(example.text)
-            seen[document] = seen.get(document, 0) + 1
-            if per_document is None or seen[document] <= per_document:
-                found.append(example)
-                if len(found) == k:
+            per_key[document] = per_key.get(document, 0) + 1
+            if per_document is None or per_key[document] <= per_document:
+                examples.append(example)
+                if len(examples) == k:
                     break
-        return found
+        return examples
 
     def _codes(self, kind: Vectors) -> Codes:
         return Codes(*(self._index.array(f"vector.{kind}.{part}") for part in ("codes", "scale", "error")))

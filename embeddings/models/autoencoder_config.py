@@ -1,4 +1,4 @@
-"""Reads a SAELens ``cfg.json``, old (flat) or new (with ``metadata``); settings that are not applied are refused."""
+"""Reads a SAELens ``cfg.json``, old (flat) or new (with ``metadata``), and refuses settings that are not supported."""
 
 from __future__ import annotations
 
@@ -106,11 +106,13 @@ def read_config(folder: Path, ignore: tuple[str, ...] = ()) -> SaeConfig:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path} is not a SAELens configuration: it holds no object")
-    return _Reader(path, ignore).read(raw)
+    return _ConfigReader(path, ignore).read(raw)
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _ConfigReader:
+    """Turns the object of one ``cfg.json`` into an `SaeConfig`; errors name its path."""
+
     path: Path
     ignore: tuple[str, ...]
 

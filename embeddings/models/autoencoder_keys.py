@@ -1,8 +1,8 @@
-"""Keys of a SAELens ``cfg.json`` by what they do to a latent, for every version of SAELens from 0.3 to 6.
+"""Keys of a SAELens ``cfg.json`` by their effect on latents, for every version of SAELens from 0.3 to 6.
 
-`UNUSED` keys say how an autoencoder was trained, logged or stored, and change no latent of one that is. `RULES` are the
-keys that do: each with the values that `sae_config` applies, or that ask for nothing. A key of neither table is
-unknown, and is refused, because what it means is not known either.
+`UNUSED` keys say how an autoencoder was trained, logged or stored, and change no latent of a trained one. `RULES` are
+the keys that can: each with the values that `autoencoder_config` applies, or that change nothing. A key of neither
+table is refused, because its meaning is not known.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KeyRule:
     """Which values of a key are accepted.
 
     Attributes:
-        accepts: whether a value is applied, or asks for nothing.
-        supported: the values that are, for the message about any other.
+        accepts: whether a value is applied, or changes nothing.
+        supported: the accepted values, in words, for the message about any other.
     """
 
     accepts: Callable[[Any], bool]
     supported: str
 
 
-def _one_of(*values: Any) -> Rule:
+def _one_of(*values: Any) -> KeyRule:
     names = ", ".join("null" if value is None else str(value).lower() for value in values)
-    return Rule(lambda value: any(type(value) is type(one) and value == one for one in values), names)
+    return KeyRule(lambda value: any(type(value) is type(allowed) and value == allowed for allowed in values), names)
 
 
 def _is_count(value: Any) -> bool:
@@ -38,9 +38,9 @@ def _is_optional_count(value: Any) -> bool:
     return value is None or _is_count(value)
 
 
-_COUNT = Rule(_is_optional_count, "a number of at least 0")
-_TEXT = Rule(lambda value: value is None or isinstance(value, str), "a string")
-_NOTHING = Rule(lambda value: value is None or value == {} or value == [], "nothing")
+_COUNT = KeyRule(_is_optional_count, "a number of at least 0")
+_TEXT = KeyRule(lambda value: value is None or isinstance(value, str), "a string")
+_NOTHING = KeyRule(lambda value: value is None or value == {} or value == [], "nothing")
 
 ALIASES = {
     "hook_point": "hook_name",
@@ -50,13 +50,13 @@ ALIASES = {
 }
 """Names of old files -> names of new ones."""
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, KeyRule] = {
     "architecture": _one_of(None, "standard", "gated", "jumprelu", "topk", "batchtopk", "matryoshka_batchtopk"),
     "activation_fn": _one_of(None, "relu", "tanh-relu", "topk"),
-    "activation_fn_kwargs": Rule(
+    "activation_fn_kwargs": KeyRule(
         lambda value: value is None or (isinstance(value, dict) and set(value) <= {"k"}), "k alone"
     ),
-    "k": Rule(
+    "k": KeyRule(
         lambda value: value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0),
         "a number above 0",
     ),
@@ -68,22 +68,23 @@ RULES: dict[str, Rule] = {
     "hook_name": _TEXT,
     "hook_layer": _COUNT,
     "hook_head_index": _one_of(None),
-    "hook_name_out": Rule(lambda value: value in (None, ""), "nothing: transcoders are not supported"),
+    "hook_name_out": KeyRule(lambda value: value in (None, ""), "nothing: transcoders are not supported"),
     "hook_layer_out": _one_of(None, 0),
     "hook_head_index_out": _one_of(None),
-    "seqpos_slice": Rule(
-        lambda value: value is None or (isinstance(value, list) and all(one is None for one in value)), "all positions"
+    "seqpos_slice": KeyRule(
+        lambda value: value is None or (isinstance(value, list) and all(item is None for item in value)),
+        "all positions",
     ),
     "prepend_bos": _one_of(None, True, False),
     "context_size": _COUNT,
     "model_name": _TEXT,
     "model_class_name": _one_of(None, "HookedTransformer", "AutoModelForCausalLM"),
-    "model_from_pretrained_kwargs": Rule(lambda value: value is None or isinstance(value, dict), "an object"),
+    "model_from_pretrained_kwargs": KeyRule(lambda value: value is None or isinstance(value, dict), "an object"),
     "model_kwargs": _NOTHING,
     "d_in": _COUNT,
     "d_sae": _COUNT,
     "d_out": _COUNT,
-    "dtype": Rule(
+    "dtype": KeyRule(
         lambda value: (
             value is None
             or (
@@ -94,15 +95,15 @@ RULES: dict[str, Rule] = {
         ),
         "float16, bfloat16, float32, float64: computed in float32",
     ),
-    "metadata": Rule(lambda value: value is None or isinstance(value, dict), "an object"),
+    "metadata": KeyRule(lambda value: value is None or isinstance(value, dict), "an object"),
 }
 """Keys that can change a latent, at the top of the file or in its ``metadata``, by their new names."""
 
-MODEL_RULES: dict[str, Rule] = {
+MODEL_RULES: dict[str, KeyRule] = {
     "center_writing_weights": _one_of(None, True, False),
     "fold_ln": _one_of(None, True, False),  # moves a norm's weights into what reads it: no hook that is offered
     "center_unembed": _one_of(None, True, False),  # logits alone
-    "fold_value_biases": _one_of(None, True, False),  # hook_z alone: `sae_config` sees to it
+    "fold_value_biases": _one_of(None, True, False),  # hook_z alone: `autoencoder_config` sees to it
     "refactor_factored_attn_matrices": _one_of(None, True, False),  # the same
     "first_n_layers": _COUNT,
     "default_prepend_bos": _one_of(None, True, False),

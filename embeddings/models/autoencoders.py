@@ -1,4 +1,4 @@
-"""Sparse autoencoders in SAELens' format (``cfg.json``, ``sae_weights.safetensors``): their latents, tile by tile."""
+"""Loads sparse autoencoders in SAELens' format, and computes their latents tile by tile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Autoencoder:
     """The encoder half of a sparse autoencoder.
 
     Attributes:
-        config: what its file says.
+        config: its settings.
         w: [inputs, latents]; b: [latents]. Where the decoder's norms multiply what goes into the activation function,
             both are multiplied by them.
         b_dec: [inputs], subtracted from the input; else None.
@@ -61,15 +61,15 @@ class Autoencoder:
         return replace(self, **{n: t.to(device) for n, t in tensors.items() if isinstance(t, torch.Tensor)})
 
     def encode(self, x: torch.Tensor, columns: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Latents of float32 [.., inputs], so many columns at a time: (first latent, float32 [.., columns])."""
-        x = self._prepared(x)
+        """Latents of float32 [.., inputs], tile by tile: yields (first latent, float32 [.., columns])."""
+        x = self._prepare(x)
         if self.config.k:
             yield from self._strongest(x, columns)
             return
         for start in range(0, self.latents, columns):
             yield start, self._tile(x, slice(start, start + columns))
 
-    def _prepared(self, x: torch.Tensor) -> torch.Tensor:
+    def _prepare(self, x: torch.Tensor) -> torch.Tensor:
         """The input as the encoder's weights take it."""
         if self.config.is_centered:
             x = x - x.mean(dim=-1, keepdim=True)
@@ -89,44 +89,51 @@ class Autoencoder:
         if self.magnitude is not None and self.b_magnitude is not None:
             product = x @ self.w[:, part]
             is_open = product + self.b[part] > 0
-            return self._activated(product * self.magnitude[part] + self.b_magnitude[part]) * is_open
+            return self._activate(product * self.magnitude[part] + self.b_magnitude[part]) * is_open
         before = self._before(x, part)
         if self.threshold is not None:
-            return self._activated(before) * (before > self.threshold[part])
-        return self._activated(before)
+            return self._activate(before) * (before > self.threshold[part])
+        return self._activate(before)
 
-    def _activated(self, before: torch.Tensor) -> torch.Tensor:
+    def _activate(self, before: torch.Tensor) -> torch.Tensor:
         latents = before.clamp_min(0.0)
         return latents.tanh() if self.config.is_tanh else latents
 
     def _strongest(self, x: torch.Tensor, columns: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Tiles of a top-k autoencoder: exactly k latents of a token, those above 0; of equal ones the first.
 
-        One more than k are kept while the tiles are computed, each once: where the last two of them are equal, which
-        of the equal ones stay is settled from that token's latents in full.
+        1. While the tiles are computed, each once, the k + 1 highest of each token are kept.
+        2. Where the last two of these are equal, a tie crosses the k-th place, and the kept indices depend on the
+           order in which ``topk`` returns equal values. That token's latents are then sorted in full (`_resolve_ties`).
+        3. The tiles are made again from the kept values.
         """
-        kept = min(self.config.k + 1, self.latents)
+        candidates = min(self.config.k + 1, self.latents)
         value, index = x.new_empty((*x.shape[:-1], 0)), x.new_empty((*x.shape[:-1], 0), dtype=torch.long)
         for start in range(0, self.latents, columns):
             tile = self._before(x, slice(start, start + columns)).float()
-            best = tile.topk(min(kept, tile.shape[-1]), -1)
+            best = tile.topk(min(candidates, tile.shape[-1]), -1)
             value, index = torch.cat([value, best.values], -1), torch.cat([index, best.indices + start], -1)
-            if value.shape[-1] > kept:
-                value, order = value.topk(kept, -1)
+            if value.shape[-1] > candidates:
+                value, order = value.topk(candidates, -1)
                 index = index.gather(-1, order)
         value, order = value.sort(dim=-1, descending=True)
         index = index.gather(-1, order)
-        if kept > self.config.k:
-            value, index = self._settled(x, value, index)
+        if candidates > self.config.k:
+            value, index = self._resolve_ties(x, value, index)
         value = value.clamp_min(0.0)
         for start in range(0, self.latents, columns):
             width = min(columns, self.latents - start)
             inside = (index >= start) & (index < start + width)
-            empty = value.new_zeros((*value.shape[:-1], width))
+            tile_latents = value.new_zeros((*value.shape[:-1], width))
             # Of a token that has latents elsewhere, a zero is added to the first or last column.
-            yield start, empty.scatter_add_(-1, (index - start).clamp(0, width - 1), torch.where(inside, value, 0.0))
+            yield (
+                start,
+                tile_latents.scatter_add_(-1, (index - start).clamp(0, width - 1), torch.where(inside, value, 0.0)),
+            )
 
-    def _settled(self, x: torch.Tensor, value: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _resolve_ties(
+        self, x: torch.Tensor, value: torch.Tensor, index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The k latents that stay and their indices, of the k + 1 highest [.., k + 1], which descend."""
         k, latents = self.config.k, self.latents
         is_tied = (value[..., k - 1] == value[..., k]) & (value[..., k] > 0)
@@ -134,10 +141,10 @@ class Autoencoder:
         values, indices, rows = value.view(-1, k), index.view(-1, k), x.reshape(-1, x.shape[-1])
         tied = torch.nonzero(is_tied.reshape(-1))[:, 0]
         at_once = max(1, _TIED_TOKENS // latents)
-        for some in tied.split(at_once) if len(tied) else ():
+        for rows_of_part in tied.split(at_once) if len(tied) else ():
             # A stable sort: of equal values the lower index comes first.
-            first = self._before(rows[some], slice(None)).float().sort(dim=-1, descending=True, stable=True)
-            values[some], indices[some] = first.values[:, :k], first.indices[:, :k]
+            first = self._before(rows[rows_of_part], slice(None)).float().sort(dim=-1, descending=True, stable=True)
+            values[rows_of_part], indices[rows_of_part] = first.values[:, :k], first.indices[:, :k]
         return value, index
 
 
@@ -156,14 +163,14 @@ def load_autoencoder(folder: Path, ignore: tuple[str, ...] = ()) -> Autoencoder:
 
     Args:
         folder: holds cfg.json and sae_weights.safetensors.
-        ignore: as `sae_config.read_config` takes it.
+        ignore: unknown keys to accept, as in `autoencoder_config.read_config`.
 
     Raises:
-        UsageError: it is not there, is a pickle, lacks weights or has others than its architecture, or its
-            configuration is not supported (`sae_config.read_config`).
+        UsageError: a file is missing, weights are missing or not those of its architecture, or its configuration is
+            not supported (`autoencoder_config.read_config`).
     """
     if not (folder / WEIGHTS_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
-        raise UsageError(f"{folder} is no sparse autoencoder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
+        raise UsageError(f"{folder} is not a sparse autoencoder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
     config = read_config(folder, ignore)
     weights = _weights(folder, config)
     w, b = weights["W_enc"], weights["b_gate" if config.architecture == "gated" else "b_enc"]
@@ -205,14 +212,14 @@ def _weights(folder: Path, config: SaeConfig) -> dict[str, torch.Tensor]:
         # A batch top-k one as it is trained: one threshold for all, as SAELens makes it when it saves for inference.
         weights["threshold"] = weights.pop("topk_threshold").expand(weights.get("b_enc", torch.empty(0)).shape).clone()
     scales = [weights.pop(name) for name in _SCALES if name in weights]
-    if not config.scales_decoder and any(not torch.allclose(one, torch.ones_like(one)) for one in scales):
+    if not config.scales_decoder and any(not torch.allclose(scale, torch.ones_like(scale)) for scale in scales):
         raise UsageError(f"{path} has a scaling factor, and {CONFIG_FILE} says finetuning_scaling_factor: false")
     if missing := [name for name in needed if name not in weights]:
         raise UsageError(f"{path} lacks the weights {', '.join(missing)} of the architecture {config.architecture}")
-    if others := sorted(set(weights) - set(needed)):
+    if unused := sorted(set(weights) - set(needed)):
         raise UsageError(
-            f"{path} has the weights {', '.join(others)}, which the architecture {config.architecture} does not use: "
-            f"what they would change is not known"
+            f"{path} has the weights {', '.join(unused)}, which the architecture {config.architecture} does not use: "
+            "their effect is not known"
         )
     if weights["W_enc"].dim() != 2:
         raise UsageError(f"{path}: W_enc has the shape {list(weights['W_enc'].shape)}, not [d_in, d_sae]")
@@ -224,9 +231,11 @@ def _weights(folder: Path, config: SaeConfig) -> dict[str, torch.Tensor]:
             raise UsageError(f"{path}: {name} has the shape {list(shape)}, not {list(shapes.get(name, (latents,)))}")
         if not bool(torch.isfinite(weights[name]).all()):
             raise UsageError(f"{path}: {name} has numbers that are not finite")
-    for key, said, there in (("d_in", config.inputs, inputs), ("d_sae", config.latents, latents)):
-        if said is not None and said != there:
-            raise UsageError(f"{folder / CONFIG_FILE}: {key}: {said}, but W_enc has the shape {[inputs, latents]}")
+    for key, configured, actual in (("d_in", config.inputs, inputs), ("d_sae", config.latents, latents)):
+        if configured is not None and configured != actual:
+            raise UsageError(
+                f"{folder / CONFIG_FILE}: {key}: {configured}, but W_enc has the shape {[inputs, latents]}"
+            )
     if config.k > latents:
         raise UsageError(f"{folder / CONFIG_FILE}: k: {config.k} of {latents} latents")
     return weights

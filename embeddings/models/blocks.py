@@ -60,7 +60,7 @@ _ROUTER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TransformerBlock:
     """One transformer block and its parts; None where it has no such part under a known name.
 
     Attributes:
@@ -68,8 +68,8 @@ class Block:
         down: the MLP's down projection; its input is the neurons [B, L, m].
         up: an ungated MLP's projection before the activation function; its output is [B, L, m].
         attention_out: the attention's output projection; its input is the heads' values [B, L, h * head_size].
-        router: a mixture of experts' gate; `routers.understand` finds out what it returns.
-        experts_a_token: how many experts it chooses, if it or what holds it says so; else 0.
+        router: a mixture of experts' gate; `routers.detect_router` finds out what it returns.
+        experts_per_token: how many experts it chooses, if it or what holds it says so; else 0.
     """
 
     module: nn.Module
@@ -77,10 +77,10 @@ class Block:
     up: nn.Module | None = None
     attention_out: nn.Module | None = None
     router: nn.Module | None = None
-    experts_a_token: int = 0
+    experts_per_token: int = 0
 
 
-def find_blocks(module: nn.Module, count: int | None = None) -> tuple[Block, ...]:
+def find_blocks(module: nn.Module, count: int | None = None) -> tuple[TransformerBlock, ...]:
     """The blocks of a transformer, in order.
 
     Args:
@@ -93,12 +93,15 @@ def find_blocks(module: nn.Module, count: int | None = None) -> tuple[Block, ...
     lists = [part for part in module.modules() if isinstance(part, nn.ModuleList) and len(part)]
     fitting = [part for part in lists if len(part) == count] if count is not None else lists
     if not fitting:
-        raise UsageError(f"{type(module).__name__} has no list of blocks that this version knows: give an entry point")
+        raise UsageError(
+            f"{type(module).__name__} has no list of blocks that this version can find: wrap it in an entry point "
+            "(corpus_audit.models)"
+        )
     blocks = max(fitting, key=len) if count is None else fitting[0]
     return tuple(_block(block) for block in blocks)
 
 
-def _block(module: nn.Module) -> Block:
+def _block(module: nn.Module) -> TransformerBlock:
     name, down = _first(module, _DOWN)
     up = _part(module, _UP.get(name, ""))
     if up is not None and down is not None and output_width(up) != input_width(down):
@@ -106,23 +109,23 @@ def _block(module: nn.Module) -> Block:
     _, attention_out = _first(module, _ATTENTION_OUT)
     name, router = next(((name, part) for name in _ROUTER if (part := _part(module, name)) is not None), ("", None))
     holders = (router, _part(module, name.rpartition(".")[0]))
-    experts_a_token = next((int(k) for one in holders if isinstance(k := getattr(one, "top_k", None), int)), 0)
-    return Block(module, down, up, attention_out, router, experts_a_token)
+    experts_per_token = next((int(k) for holder in holders if isinstance(k := getattr(holder, "top_k", None), int)), 0)
+    return TransformerBlock(module, down, up, attention_out, router, experts_per_token)
 
 
 def _first(module: nn.Module, names: tuple[str, ...]) -> tuple[str, nn.Module | None]:
     for name in names:
-        found = _part(module, name)
-        if found is not None and isinstance(getattr(found, "weight", None), torch.Tensor):
-            return name, found
+        submodule = _part(module, name)
+        if submodule is not None and isinstance(getattr(submodule, "weight", None), torch.Tensor):
+            return name, submodule
     return "", None
 
 
 def _part(module: nn.Module, name: str) -> nn.Module | None:
-    found: object = module
+    submodule: object = module
     for step in name.split("."):
-        found = getattr(found, step, None)
-    return found if isinstance(found, nn.Module) and found is not module else None
+        submodule = getattr(submodule, step, None)
+    return submodule if isinstance(submodule, nn.Module) and submodule is not module else None
 
 
 def projection(module: nn.Module) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Directions of the residual stream from files."""
+"""Reads directions of the residual stream from files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def load_vectors(path: Path) -> np.ndarray:
     """Directions of a .npy or .safetensors file, float32 [n, d]; tensors of the latter in order of their names.
 
     Raises:
-        UsageError: it cannot be read, or holds something else than vectors of finite real numbers, such as a bias
-            beside them, which a dot product leaves out.
+        UsageError: the file cannot be read, or holds something else than vectors of finite real numbers, such as a
+            bias, which a dot product with a vector ignores.
     """
     try:
         if path.suffix == ".npy":
@@ -27,7 +27,7 @@ def load_vectors(path: Path) -> np.ndarray:
                 shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors)
                 raise UsageError(
                     f"{path} holds vectors and tensors of other dimensions: {shapes}. Only dot products with vectors "
-                    "are read, no bias, mean or scale: leave in the file what are directions"
+                    "are computed, without a bias, mean or scale: keep only directions in the file"
                 )
             for name, tensor in tensors:
                 if tensor.is_complex():
@@ -56,14 +56,15 @@ def read_direction(text: str) -> np.ndarray:
     """The vector, float32 [d], of ``FILE``, or of ``FILE:ROW`` where a file holds several.
 
     Raises:
-        UsageError: it cannot be read, or it is not said which of several is meant.
+        UsageError: the file cannot be read, or has several vectors and ROW is missing or too large.
     """
     file, colon, row = text.rpartition(":")
     path, number = (Path(file), int(row)) if colon and row.isdigit() else (Path(text), None)
     vectors = load_vectors(path)
     if number is None and len(vectors) > 1:
-        raise UsageError(f"{path} holds {len(vectors)} vectors: say which, such as {path.name}:0")
+        raise UsageError(f"{path} holds {len(vectors):,} vectors: select one, such as {path.name}:0")
     if number is not None and number >= len(vectors):
-        raise UsageError(f"{path} holds {len(vectors)} vectors, counted from 0")
-    found: np.ndarray = vectors[number or 0]
-    return found
+        count = "1 vector" if len(vectors) == 1 else f"{len(vectors):,} vectors"
+        raise UsageError(f"{path} has no row {number}: it holds {count}, and rows are counted from 0")
+    direction: np.ndarray = vectors[number or 0]
+    return direction

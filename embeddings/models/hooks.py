@@ -23,32 +23,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.blocks import input_width, output_width, projection
-from corpus_audit.embeddings.models.models import Model
-from corpus_audit.embeddings.models.routers import Router, understand
+from corpus_audit.embeddings.models.models import LanguageModel
+from corpus_audit.embeddings.models.routers import Router, detect_router
+from corpus_audit.embeddings.models.selection import Selection
 from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums, stream_of
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, Unit, UnitPattern, select
+from corpus_audit.schemas.units import Kind, Point, UnitPattern, select
 
 TILE = 8192
 """Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Activations:
     """Activations of columns of one point.
 
     Attributes:
         row: the first column's row among all selected units.
         values: [B, L, columns], on the model's device.
         highest, lowest: whether these are what maxima and statistics, or minima, are taken of.
-        fired: bool [B, L, columns] where firing is not "above 0" (experts: chosen); else None.
+        fired: bool [B, L, columns] where firing is not "above 0" (experts: the token is sent there); else None.
     """
 
     row: int
@@ -58,7 +58,7 @@ class Reading:
     fired: torch.Tensor | None = None
 
 
-Sink = Callable[[Reading], None]
+Sink = Callable[[Activations], None]
 StreamSink = Callable[[torch.Tensor], None]
 InputSink = Callable[[str, torch.Tensor], None]
 """Called with an autoencoder's name and its input, [B, L, inputs], as the model computes it."""
@@ -72,46 +72,8 @@ class Directions:
     vectors: torch.Tensor
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The units of a scan, numbered by row: points in order, indices ascending within each.
-
-    Attributes:
-        indices: point -> int64 indices of its selected units.
-        firing_only: points whose activation is never below 0, and of which 0 is no example (SAE latents).
-    """
-
-    indices: Mapping[Point, np.ndarray]
-
-    @property
-    def rows(self) -> int:
-        """Selected units."""
-        return sum(map(len, self.indices.values()))
-
-    def first_rows(self) -> dict[Point, int]:
-        """The row of each point's first unit."""
-        starts = np.cumsum([0, *map(len, self.indices.values())])
-        return {point: int(start) for point, start in zip(self.indices, starts, strict=False)}
-
-    def floors(self) -> np.ndarray:
-        """float32 [rows]: only activations above are examples; 0 for SAE latents, else minus infinity."""
-        parts = [np.full(len(i), 0.0 if p.kind is Kind.SAE else -np.inf, np.float32) for p, i in self.indices.items()]
-        return np.concatenate(parts)
-
-    def point_of(self, row: int) -> str:
-        """The point at which the unit of a row is read."""
-        return str(self.unit(row).point)
-
-    def unit(self, row: int) -> Unit:
-        """The unit of a row."""
-        for point, first in self.first_rows().items():
-            if row < first + len(self.indices[point]):
-                return Unit(point, int(self.indices[point][row - first]))
-        raise IndexError(row)
-
-
 class Taps:
-    """The points of a model, and hooks on those that are selected.
+    """Hooks on the selected units of a model; they hand activations to a sink while the model runs.
 
     Attributes:
         hidden: width of the residual stream.
@@ -121,19 +83,19 @@ class Taps:
 
     def __init__(
         self,
-        model: Model,
+        model: LanguageModel,
         patterns: tuple[UnitPattern, ...],
         saes: Mapping[str, Autoencoder] | None = None,
         directions: Mapping[str, Directions] | None = None,
         stream: int | None = None,
     ) -> None:
-        """Select units.
+        """Select units of a model; `hooked` puts the hooks on.
 
         Args:
             model: the model.
             patterns: units, by pattern.
             saes, directions: by name; all of theirs are units.
-            stream: a block whose output `run` hands on as well.
+            stream: a block whose output goes to the stream sink of `run`.
 
         Raises:
             UnitError: a pattern matches nothing.
@@ -142,7 +104,7 @@ class Taps:
         self._model = model
         self._saes, self._directions = saes or {}, directions or {}
         self._routers: dict[int, Router] = {}
-        self.hidden = self._try()
+        self.hidden = self._trial_pass()
         self.widths = self._widths()
         named = tuple(UnitPattern(f"{p}") for p in self.widths if p.kind in (Kind.SAE, Kind.DIR))
         self.selection = Selection(select((*patterns, *named), self.widths))
@@ -169,54 +131,54 @@ class Taps:
         return self._rows[point], self._rows[point] + len(self.selection.indices[point])
 
     def _widths(self) -> dict[Point, int]:
-        model, found = self._model, {}
+        model, widths = self._model, {}
         hidden = self.hidden
         for b, block in enumerate(model.blocks):
             if block.down is not None:
-                found[Point(Kind.MLP, b)] = input_width(block.down)
-            found[Point(Kind.RESID, b)] = hidden
+                widths[Point(Kind.MLP, b)] = input_width(block.down)
+            widths[Point(Kind.RESID, b)] = hidden
             if block.attention_out is not None and model.heads:
-                found[Point(Kind.HEAD, b)] = model.heads
+                widths[Point(Kind.HEAD, b)] = model.heads
             if b in self._routers:
-                found[Point(Kind.EXPERT, b)] = self._routers[b].experts
+                widths[Point(Kind.EXPERT, b)] = self._routers[b].experts
         for name, sae in self._saes.items():
             self._check_block(f"sae.{name}", sae.hook.block)
             self._check_hook(f"sae.{name}", sae)
-            found[Point(Kind.SAE, name=name)] = sae.latents
+            widths[Point(Kind.SAE, name=name)] = sae.latents
         for name, directions in self._directions.items():
             self._check_block(f"dir.{name}", directions.block)
             _check_width(f"dir.{name}", directions.vectors.shape[1], hidden)
-            found[Point(Kind.DIR, name=name)] = len(directions.vectors)
+            widths[Point(Kind.DIR, name=name)] = len(directions.vectors)
         if model.head is not None:
-            found[Point(Kind.LOGIT)] = output_width(model.head)
-        return found
+            widths[Point(Kind.LOGIT)] = output_width(model.head)
+        return widths
 
-    def _try(self) -> int:
-        """One small pass, which shows how routers are read and how wide the residual stream is; returns the latter."""
-        model, seen = self._model, []
+    def _trial_pass(self) -> int:
+        """Run four tokens to detect routers and the width of the residual stream; returns the latter."""
+        model, stream_widths = self._model, []
         handles = [
             model.blocks[0].module.register_forward_hook(
-                lambda _m, _i, output: seen.append(int(stream_of(output).shape[-1]))
+                lambda _m, _i, output: stream_widths.append(int(stream_of(output).shape[-1]))
             )
         ]
 
-        def look(b: int, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            router = understand(module, model.blocks[b].experts_a_token, given[0], output) if given else None
+        def detect(b: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            router = detect_router(module, model.blocks[b].experts_per_token, inputs[0], output) if inputs else None
             if router is not None:
                 self._routers[b] = router
 
         for b, block in enumerate(model.blocks):
             if block.router is not None:
-                handles.append(block.router.register_forward_hook(partial(look, b)))
+                handles.append(block.router.register_forward_hook(partial(detect, b)))
         try:
             model.run(torch.arange(4, device=model.device)[None] % model.tokenizer.get_vocab_size())
         finally:
             for handle in handles:
                 handle.remove()
-        return seen[0]
+        return stream_widths[0]
 
     def _check_hook(self, what: str, sae: Autoencoder) -> None:
-        """See that the model has what an autoencoder reads, as wide, and computed as TransformerLens computes it."""
+        """Check that the model has an autoencoder's input, as wide, and computed as TransformerLens computes it."""
         hook, block = sae.hook, self._model.blocks[sae.hook.block]
         part = {HookKind.MLP_POST: block.down, HookKind.Z: block.attention_out}.get(hook.kind)
         if not hook.kind.is_in_stream and part is None:
@@ -233,7 +195,7 @@ class Taps:
 
     @contextmanager
     def sinking(self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None) -> Iterator[None]:
-        """Within the block, forward passes of this thread hand their activations to ``sink``, and the rest on."""
+        """Within the block, forward passes of this thread hand activations, stream and inputs to these sinks."""
         self._local.sink, self._local.stream, self._local.inputs = sink, stream, inputs
         try:
             yield
@@ -248,7 +210,7 @@ class Taps:
             for point in self.selection.indices:
                 handles += self._hook(point)
             if self._stream is not None:
-                handles.append(self._on_output(self._model.blocks[self._stream].module, self._hand_on))
+                handles.append(self._on_output(self._model.blocks[self._stream].module, self._emit_stream))
             self._hooked = True
             yield self
         finally:
@@ -259,13 +221,13 @@ class Taps:
     def _emit(self, point: Point, values: torch.Tensor, **roles: Any) -> None:
         indices = self.selection.indices[point]
         if len(indices) != self.widths[point]:
-            chosen = torch.as_tensor(indices, device=values.device)
-            values = values[..., chosen]
+            columns = torch.as_tensor(indices, device=values.device)
+            values = values[..., columns]
             if roles.get("fired") is not None:
-                roles["fired"] = roles["fired"][..., chosen]
-        self._local.sink(Reading(self._rows[point], values, **roles))
+                roles["fired"] = roles["fired"][..., columns]
+        self._local.sink(Activations(self._rows[point], values, **roles))
 
-    def _hand_on(self, output: Any) -> None:
+    def _emit_stream(self, output: Any) -> None:
         if self._local.stream is not None:
             self._local.stream(stream_of(output))
 
@@ -321,18 +283,18 @@ class Taps:
         heads = self._model.heads
         weight = projection(out).float().reshape(heads, -1, output_width(out))
         # ||z W|| = ||z R'|| with W' = Q R: a [size, size] product a head, and no squared condition as with W W'.
-        small = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
+        triangular = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
 
         def use(values: torch.Tensor) -> None:
             split = values.float().unflatten(-1, (heads, -1))
-            self._emit(point, torch.einsum("blhd,hde->blhe", split, small).norm(dim=-1))
+            self._emit(point, torch.einsum("blhd,hde->blhe", split, triangular).norm(dim=-1))
 
         return self._on_input(out, use)
 
     def _hook_experts(self, point: Point, router: Router) -> Any:
         def use(output: Any) -> None:
-            logits, chosen = router.read(output, self._local.shape)
-            self._emit(point, logits, fired=chosen)
+            logits, routed = router.read(output, self._local.shape)
+            self._emit(point, logits, fired=routed)
 
         return self._on_output(router.module, use)
 
@@ -350,7 +312,7 @@ class Taps:
             if self._local.inputs is not None:
                 self._local.inputs(name, values)
             for start, latents in sae.encode(values.float(), TILE):
-                self._local.sink(Reading(self._rows[point] + start, latents))
+                self._local.sink(Activations(self._rows[point] + start, latents))
 
         return Sublayers(self._model.blocks, lambda: self._is_on).hooks(sae.hook, use)
 
@@ -365,12 +327,12 @@ class Taps:
 
         Args:
             ids: token ids.
-            sink: sees every point that is selected.
-            stream: sees the output [B, L, d] of the block that was named, if one was.
-            inputs: sees what each autoencoder reads.
+            sink: called with the activations of every selected point.
+            stream: called with the output [B, L, d] of the block `stream`, if there is one.
+            inputs: called with the input of each autoencoder.
 
         Raises:
-            RuntimeError: the hooks are off, and nothing would be seen.
+            RuntimeError: the hooks are off, so that no activation would reach the sink.
         """
         if not self._hooked:
             raise RuntimeError("the hooks are off: run within `hooked`")

@@ -1,4 +1,4 @@
-"""Models as the scan uses them: loaded from safetensors only, no code but `transformers`' own, identified by content.
+"""Loads language models for the scan: from safetensors only, without code from the hub, identified by their content.
 
 A model is a folder, a hub name (whose safetensors and JSON files are fetched into the hub's cache), or
 ``entry-point:NAME``: a function of no arguments in the entry-point group ``corpus_audit.models`` that returns
@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
-import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,36 +17,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from corpus_audit.embeddings.models.blocks import Block, find_blocks
+from corpus_audit.embeddings.models.blocks import TransformerBlock, find_blocks
+from corpus_audit.embeddings.models.model_folder import ModelParts, find_folder, first_line, load_folder
 from corpus_audit.schemas.errors import UsageError
 
 ENTRY_POINTS = "corpus_audit.models"
 _ENTRY = "entry-point:"
-_UNUSED = ("pooler",)
-"""Parts of checkpoints that may be missing, because no unit is read from them."""
-
-
-@dataclass(frozen=True)
-class ModelParts:
-    """A model as an entry point returns it.
-
-    Attributes:
-        module: called with ``input_ids`` [B, L]; a list of its blocks is found by `architecture.find_blocks`.
-        tokenizer: makes its ids.
-        digest: identifies its weights and code; indexes of different digests do not merge.
-        heads: attention heads of a block.
-        longest: tokens that it can see at once.
-        head: the module whose output is the logits, if it is run.
-        bos: the token that begins a text, if it has one.
-    """
-
-    module: nn.Module
-    tokenizer: Tokenizer
-    digest: str
-    heads: int
-    longest: int
-    head: nn.Module | None = None
-    bos: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +33,7 @@ class ModelCard:
         name: what the spec calls it.
         digest: sha256 over its configuration and weights.
         tokenizer: sha256 of its tokenizer.
-        causal: whether a token's activations depend on earlier tokens only (found by trying).
+        causal: whether a token's activations depend on earlier tokens only (measured by a trial pass).
         prefix, suffix: special tokens before and after a window's text.
         special: ids that never count as examples.
     """
@@ -80,13 +53,22 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model that is ready to be scanned."""
+class LanguageModel:
+    """A loaded model with its tokenizer and blocks, ready to be hooked and run.
+
+    Attributes:
+        card: identity of the model, and how it reads text.
+        blocks: the transformer blocks, in order.
+        heads: attention heads of a block.
+        head: the module whose output is the logits; None if it is not run.
+        longest: largest context in tokens; 2**31 where the model sets none.
+        bos: id of the token that begins a text, if it has one.
+    """
 
     card: ModelCard
     module: nn.Module
     tokenizer: Tokenizer
-    blocks: tuple[Block, ...]
+    blocks: tuple[TransformerBlock, ...]
     heads: int
     head: nn.Module | None
     device: torch.device
@@ -106,7 +88,7 @@ class Model:
 
 def load_model(
     name: str, base: Path, device: str = "auto", with_head: bool = False, prepend_bos: bool | None = None
-) -> Model:
+) -> LanguageModel:
     """Load a model for scanning.
 
     Args:
@@ -117,43 +99,45 @@ def load_model(
         prepend_bos: whether windows begin with the token that begins a text; None: as the tokenizer does it.
 
     Raises:
-        UsageError: it is not there, is not stored as safetensors, lacks weights, needs code of its own, is no text
-            model, or its tokenizer has ids that it has no embedding for; the message says which.
+        UsageError: the model does not exist, is not stored as safetensors, lacks weights, needs code of its own, is
+            no text model, or its tokenizer has ids without an embedding; the message says which.
     """
-    place = _device(device)
+    torch_device = _device(device)
     if name.startswith(_ENTRY):
         parts = _from_entry_point(name.removeprefix(_ENTRY))
         count = None
     else:
         folder = find_folder(name, base)
-        parts, count = _from_folder(folder, with_head)
-    module = parts.module.float().to(place).eval().requires_grad_(False)
-    text = parts.tokenizer
-    text.no_truncation()
-    text.no_padding()
-    check_vocabulary(module, text, name)
-    prefix, suffix = _surroundings(text)
+        parts, count = load_folder(folder, with_head)
+    module = parts.module.float().to(torch_device).eval().requires_grad_(False)
+    tokenizer = parts.tokenizer
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    check_vocabulary(module, tokenizer, name)
+    prefix, suffix = _surroundings(tokenizer)
     if prepend_bos is not None:
         prefix = _with_bos(prefix, parts.bos, prepend_bos, name)
     card = ModelCard(
         name=name,
         architecture=type(module).__name__,
         digest=parts.digest,
-        tokenizer=hashlib.sha256(text.to_str().encode()).hexdigest(),
-        causal=_is_causal(module, text.get_vocab_size(), place),
+        tokenizer=hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
+        causal=_is_causal(module, tokenizer.get_vocab_size(), torch_device),
         prefix=prefix,
         suffix=suffix,
-        special=tuple(sorted(i for i, token in text.get_added_tokens_decoder().items() if token.special)),
+        special=tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)),
     )
     blocks = find_blocks(module, count)
-    return Model(card, module, text, blocks, parts.heads, parts.head, place, parts.longest, parts.bos)
+    return LanguageModel(
+        card, module, tokenizer, blocks, parts.heads, parts.head, torch_device, parts.longest, parts.bos
+    )
 
 
 def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None:
-    """See that every id of the tokenizer, those of added tokens too, has a row in the model's embedding.
+    """Check that every id of the tokenizer, added tokens included, has a row in the model's embedding.
 
     Raises:
-        UsageError: one has none; it names both sizes and the first token beyond.
+        UsageError: one has none; the message names both sizes and the first such token.
     """
     find = getattr(module, "get_input_embeddings", None)
     try:
@@ -168,185 +152,56 @@ def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None
         first, token = beyond[0]
         raise UsageError(
             f"{name}: the tokenizer and the model do not fit: the model's embedding has {rows:,} rows, and the "
-            f"tokenizer's highest id is {beyond[-1][0]:,}. The first of {len(beyond):,} tokens beyond is {token!r} "
-            f"({first:,}): the model cannot read it. Use the model's own tokenizer.json"
+            f"tokenizer's highest id is {beyond[-1][0]:,}. The model cannot read {len(beyond):,} "
+            f"{'token' if len(beyond) == 1 else 'tokens'}, first {token!r} ({first:,}). Use the model's own "
+            "tokenizer.json"
         )
 
 
-def _with_bos(prefix: tuple[int, ...], bos: int | None, wanted: bool, name: str) -> tuple[int, ...]:
+def _with_bos(prefix: tuple[int, ...], bos: int | None, prepend: bool, name: str) -> tuple[int, ...]:
     """The special tokens in front of a window, with the token that begins a text or without it."""
     if bos is None:
         raise UsageError(
-            f"embedding.prepend_bos: {str(wanted).lower()}: which token begins a text is not known for {name}: neither "
+            f"embedding.prepend_bos: {str(prepend).lower()}: the beginning-of-text token of {name} is unknown: neither "
             "tokenizer_config.json (bos_token) nor config.json (bos_token_id) names one that its tokenizer has"
         )
     rest = prefix[1:] if prefix[:1] == (bos,) else prefix
-    return (bos, *rest) if wanted else rest
-
-
-def find_folder(name: str, base: Path) -> Path:
-    """The folder of a model: as named, or fetched from the hub (JSON and safetensors files only).
-
-    Raises:
-        UsageError: there is none, or it holds no safetensors.
-    """
-    folder = (base / name).expanduser()
-    if not folder.is_dir():
-        if name.count("/") > 1 or name.startswith((".", "/", "~")):
-            raise UsageError(f"no model at {folder}: give a folder with config.json, tokenizer.json and safetensors")
-        folder = _from_hub(name)
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"{folder} is not a model: it has no config.json")
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
-        found = f"{pickles[0]} is a pickle, which can run code when it is loaded" if pickles else "it has no weights"
-        raise UsageError(f"{folder} has no *.safetensors: {found}; convert it with safetensors.torch.save_model")
-    if (folder / "adapter_config.json").is_file():
-        raise UsageError(f"{folder} has an adapter (adapter_config.json), which is not applied: merge it first")
-    if not (folder / "tokenizer.json").is_file():
-        raise UsageError(f"{folder} has no tokenizer.json (slow tokenizers are not used)")
-    return folder
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # the hub's client raises many kinds
-        raise UsageError(f"no folder {name}, and asking the hub for a model of that name failed: {error}") from error
+    return (bos, *rest) if prepend else rest
 
 
 def _from_entry_point(name: str) -> ModelParts:
-    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    installed = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in installed:
+        known = ", ".join(sorted(installed)) or "none"
         raise UsageError(f"no entry point {name!r} in the group {ENTRY_POINTS} (installed: {known})")
-    parts = found[name].load()()
+    parts = installed[name].load()()
     if not isinstance(parts, ModelParts):
         raise UsageError(f"entry point {name!r} returned {type(parts).__name__}, not ModelParts")
     return parts
 
 
-def _from_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
-    import transformers
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    common = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **common)
-        text_config = config.get_text_config()
-        if getattr(config, "is_encoder_decoder", False):
-            raise UsageError(f"{folder} is an encoder-decoder: only encoders and decoders are scanned")
-        config.use_cache = False
-        loader = _loader(transformers, config, with_head)
-        # Of attention, `transformers` takes its own default: SDPA, and where a model has none (GPT-OSS), the plain one.
-        module, report = loader.from_pretrained(
-            folder,
-            config=config,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **common,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
-        raise UsageError(f"{folder} cannot be loaded as a model: {_first_line(error)}") from error
-    missing = [key for key in report["missing_keys"] if not any(part in key for part in _UNUSED)]
-    if missing:
-        raise UsageError(
-            f"{folder} lacks {len(missing)} weights of {type(module).__name__}, such as {sorted(missing)[0]}: "
-            "they would be random numbers"
-        )
-    _check_unused(folder, module, report["unexpected_keys"])
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    parts = ModelParts(
-        module=module,
-        tokenizer=tokenizer,
-        digest=_digest(folder),
-        heads=int(getattr(text_config, "num_attention_heads", 0)),
-        longest=_longest(text_config),
-        head=module.get_output_embeddings() if with_head else None,
-        bos=_bos(folder, text_config, tokenizer),
-    )
-    return parts, int(text_config.num_hidden_layers)
-
-
-_COMPUTED = ("inv_freq", "masked_bias", "attn.bias", "attention.bias", "position_ids", "num_batches_tracked")
-"""Ends of names of tensors that checkpoints hold though they are computed."""
-
-
-def _check_unused(folder: Path, module: nn.Module, unexpected: Iterable[str]) -> None:
-    """See that no weight inside of the model's blocks is left out: the model would compute something else.
-
-    Weights elsewhere belong to heads and poolers that are not run.
-    """
-    lists = [name for name, part in module.named_modules() if isinstance(part, nn.ModuleList) and name]
-    blocks = re.compile(rf"(?:^|\.)(?:{'|'.join(map(re.escape, lists))})\.\d+\.") if lists else None
-    unused = sorted(key for key in unexpected if blocks and blocks.search(key) and not key.endswith(_COMPUTED))
-    if unused:
-        raise UsageError(
-            f"{folder} holds {len(unused)} weights inside of its blocks that {type(module).__name__} does not use, "
-            f"such as {unused[0]}: its config.json is of another model, or transformers does not know this one"
-        )
-
-
-def _longest(config: Any) -> int:
-    """Tokens that a model was made for; models without a limit say so with nothing, 0 or -1."""
-    number = getattr(config, "max_position_embeddings", None)
-    return number if isinstance(number, int) and number > 0 else 2**31
-
-
-def _bos(folder: Path, config: Any, tokenizer: Tokenizer) -> int | None:
-    """The token that begins a text: the tokenizer's, else the model's; None if neither is one of the tokenizer's."""
-    try:
-        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        token = settings.get("bos_token")
-        name = token.get("content") if isinstance(token, dict) else token
-    except (OSError, ValueError, AttributeError):
-        name = None
-    if isinstance(name, str) and (found := tokenizer.token_to_id(name)) is not None:
-        return int(found)
-    number = getattr(config, "bos_token_id", None)
-    return number if isinstance(number, int) and tokenizer.id_to_token(number) is not None else None
-
-
-def _loader(transformers: Any, config: Any, with_head: bool) -> Any:
-    if not with_head:
-        return transformers.AutoModel
-    name = (getattr(config, "architectures", None) or [""])[0]
-    return transformers.AutoModelForMaskedLM if name.endswith("ForMaskedLM") else transformers.AutoModelForCausalLM
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over names and digests of the configuration and the weights."""
-    lines = []
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def _device(device: str) -> torch.device:
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
         raise UsageError("device: cuda, but torch finds no CUDA device")
-    return torch.device("cuda" if there and device != "cpu" else "cpu")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
 
 
 def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Special tokens that the tokenizer puts before and after a text."""
-    whole = tokenizer.encode("a").ids
+    encoded = tokenizer.encode("a").ids
     inner = tokenizer.encode("a", add_special_tokens=False).ids
-    for at in range(len(whole) - len(inner) + 1):
-        if whole[at : at + len(inner)] == inner:
-            return tuple(whole[:at]), tuple(whole[at + len(inner) :])
+    for start in range(len(encoded) - len(inner) + 1):
+        if encoded[start : start + len(inner)] == inner:
+            return tuple(encoded[:start]), tuple(encoded[start + len(inner) :])
     raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
 
 
 def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool:
-    """Whether the last token leaves the output of the first as it is; tried rather than believed."""
+    """Whether changing the last token leaves the outputs of earlier ones as they were.
+
+    A trial pass decides, because configurations do not say it for every architecture.
+    """
     ids = torch.arange(8, device=device).repeat(2, 1) % vocabulary
     ids[1, -1] = (ids[1, -1] + vocabulary // 2) % vocabulary
     with torch.inference_mode():
@@ -355,15 +210,15 @@ def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool
     return bool(torch.equal(hidden[0, :-1], hidden[1, :-1]))
 
 
-def check_window(model: Model, window: int) -> None:
-    """See that the model can read a window of that many tokens.
+def check_window(model: LanguageModel, window: int) -> None:
+    """Check that the model can read a window of that many tokens, by a trial pass.
 
     Raises:
         UsageError: it cannot.
     """
     if window > model.longest:
         raise UsageError(
-            f"{model.card.name} was made for {model.longest:,} tokens at once (max_position_embeddings), and "
+            f"{model.card.name} reads at most {model.longest:,} tokens at once (max_position_embeddings), but "
             f"embedding.window is {window:,}"
         )
     token = (model.card.special or (0,))[-1]
@@ -373,9 +228,4 @@ def check_window(model: Model, window: int) -> None:
     except (IndexError, RuntimeError) as error:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
-        raise UsageError(f"{model.card.name} cannot read a window of {window} tokens: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+        raise UsageError(f"{model.card.name} cannot read a window of {window} tokens: {first_line(error)}") from error

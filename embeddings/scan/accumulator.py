@@ -1,6 +1,6 @@
 """The accumulator of a scan, for all units at once: top lists, samples, histograms and sums.
 
-All of it merges. Lists and samples are idempotent; counts and sums are not, so a partial is added once a split. Sums
+Accumulators merge. Lists and samples are idempotent; counts and sums are not, so a partial is added once a split. Sums
 are kept by domain and by hash group of documents: the groups are the clusters of the intervals (random-groups
 estimator, Wolter 2007, chapter 2), as a document's windows meet in no batch.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, HISTOGRAM_ONE_IN
 from corpus_audit.embeddings.index.topk import SlotLists, merge_samples
-from corpus_audit.pipelines.kernels.activations.examples import offer, offer_lowest, offer_samples
+from corpus_audit.pipelines.kernels.activations.examples import insert_lowest, insert_peaks, insert_samples
 from corpus_audit.pipelines.kernels.activations.windows import (
     SAMPLE_BINS,
     add_sums,
@@ -42,7 +42,7 @@ class ListSizes:
 
     @classmethod
     def of(cls, spec: EmbeddingSpec) -> ListSizes:
-        """The sizes of a spec."""
+        """The sizes that a spec asks for."""
         return cls(spec.k, spec.domain_k, spec.minima, spec.samples)
 
 
@@ -65,7 +65,7 @@ class BatchRows:
 
 @dataclass(frozen=True, slots=True)
 class Highest:
-    """A batch's windows reduced: [B, U] of the highest activation and of all.
+    """The highest activation and the sums of a batch's windows, arrays [B, U].
 
     Attributes:
         peak: float32; at: int32, the first position that has it.
@@ -87,7 +87,7 @@ class Lowest:
 
 
 @dataclass
-class Accumulator:
+class ActivationAccumulator:
     """Merged examples and statistics of ``rows`` units.
 
     Attributes:
@@ -139,57 +139,57 @@ class Accumulator:
                 grown = np.zeros((len(self.domains), *array.shape[1:]), array.dtype)
                 grown[: len(array)] = array
                 setattr(self, name, grown)
-        place = {name: i for i, name in enumerate(self.domains)}
-        return np.array([place[name] for name in names], np.int64)
+        index = {name: i for i, name in enumerate(self.domains)}
+        return np.array([index[name] for name in names], np.int64)
 
     def count_windows(self, batch: BatchRows) -> None:
         """Count a batch's windows and tokens, once."""
         np.add.at(self.tokens, (batch.domain, batch.group), batch.counted.sum(axis=1))
         np.add.at(self.windows, batch.domain, 1)
 
-    def add_highest(self, batch: BatchRows, row: int, found: Highest, where: str) -> None:
+    def add_highest(self, batch: BatchRows, row: int, highest: Highest, point: str) -> None:
         """Add the highest activations of the units from ``row`` on.
 
         Args:
             batch: the windows.
             row: the first unit's row.
-            found: of the batch's windows.
-            where: the point, for the message.
+            highest: the batch's windows, reduced.
+            point: where the units are read, for the message.
 
         Raises:
             AuditError: an activation is not a finite number.
         """
-        _check_finite(found.total, where)
-        add_sums(found.total, found.count, batch.domain, batch.group, row, self.total, self.fired)
-        examples = (found.peak, found.at, batch.window, batch.contexts, row, self.floors)
-        offer(np.arange(len(batch.window)), *examples, *self.top.columns)
+        _check_finite(highest.total, point)
+        add_sums(highest.total, highest.count, batch.domain, batch.group, row, self.total, self.fired)
+        examples = (highest.peak, highest.at, batch.window, batch.contexts, row, self.floors)
+        insert_peaks(np.arange(len(batch.window)), *examples, *self.top.columns)
         for d in np.unique(batch.domain) if self.sizes.domain else ():
-            offer(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
+            insert_peaks(np.flatnonzero(batch.domain == d), *examples, *self.by_domain[d].columns)
         if self.sizes.samples:
-            offer_samples(*examples, *self.samples.columns)
+            insert_samples(*examples, *self.samples.columns)
 
-    def add_lowest(self, batch: BatchRows, row: int, found: Lowest, where: str) -> None:
+    def add_lowest(self, batch: BatchRows, row: int, lowest: Lowest, point: str) -> None:
         """Add the lowest activations; arguments and errors as for `add_highest`."""
         if not self.sizes.minima:
             return
-        _check_finite(found.value[batch.counted.any(axis=1)], where)
-        offer_lowest(found.value, found.at, batch.window, batch.contexts, row, *self.minima.columns)
+        _check_finite(lowest.value[batch.counted.any(axis=1)], point)
+        insert_lowest(lowest.value, lowest.at, batch.window, batch.contexts, row, *self.minima.columns)
 
     def add_histogram(self, row: int, values: np.ndarray, counted: np.ndarray) -> None:
-        """Count activations, float32 [B, L, U], of the windows that `in_histogram` chose; counted is bool [B, L]."""
+        """Count activations, float32 [B, L, U], of windows that `in_histogram` selects; counted is bool [B, L]."""
         count_bins(values.view(np.uint32), counted, np.ones(len(counted), np.bool_), row, self.histogram)
 
-    def merge(self, other: Accumulator) -> None:
+    def merge(self, other: ActivationAccumulator) -> None:
         """Add another part of the corpus, of the same units and sizes."""
-        place = self.positions_of(other.domains)
+        index = self.positions_of(other.domains)
         self.top.merge(other.top)
         self.minima.merge(other.minima)
         merge_samples(self.samples, other.samples)
-        for d, lists in zip(place, other.by_domain, strict=True):
+        for d, lists in zip(index, other.by_domain, strict=True):
             self.by_domain[d].merge(lists)
         self.histogram += other.histogram
         for name in ("fired", "total", "tokens", "documents", "windows"):
-            getattr(self, name)[place] += getattr(other, name)
+            getattr(self, name)[index] += getattr(other, name)
 
     def used_windows(self) -> np.ndarray:
         """Windows that hold an example, uint64 ascending."""
@@ -199,30 +199,30 @@ class Accumulator:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All state by name, as `from_arrays` takes it."""
-        found: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, lists in (("top", self.top), ("minima", self.minima), ("samples", self.samples)):
-            found |= {f"{name}.{part}": column for part, column in zip(_PARTS, lists.columns, strict=True)}
+            arrays |= {f"{name}.{part}": column for part, column in zip(_PARTS, lists.columns, strict=True)}
         for part in _PARTS if self.by_domain else ():
-            found[f"domain.{part}"] = np.stack([getattr(lists, part) for lists in self.by_domain])
+            arrays[f"domain.{part}"] = np.stack([getattr(lists, part) for lists in self.by_domain])
         for name in ("histogram", "fired", "total", "tokens", "documents", "windows"):
-            found[name] = getattr(self, name)
-        return found
+            arrays[name] = getattr(self, name)
+        return arrays
 
     @classmethod
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], sizes: ListSizes, floors: np.ndarray, domains: Sequence[str]
-    ) -> Accumulator:
-        """The accumulator whose `arrays` these are; they are copied."""
-        made = cls(len(floors), sizes, floors, list(domains))
+    ) -> ActivationAccumulator:
+        """The accumulator that `arrays` was called on; the arrays are copied."""
+        accumulator = cls(len(floors), sizes, floors, list(domains))
         for name in ("top", "minima", "samples"):
             columns = (arrays[f"{name}.{part}"].copy() for part in _PARTS)
-            setattr(made, name, SlotLists(*columns))
+            setattr(accumulator, name, SlotLists(*columns))
         for d in range(len(domains)):
             columns = (arrays[f"domain.{part}"][d].copy() for part in _PARTS)
-            made.by_domain[d] = SlotLists(*columns)
+            accumulator.by_domain[d] = SlotLists(*columns)
         for name in ("histogram", "fired", "total", "tokens", "documents", "windows"):
-            setattr(made, name, arrays[name].copy())
-        return made
+            setattr(accumulator, name, arrays[name].copy())
+        return accumulator
 
 
 def in_histogram(batch: BatchRows) -> np.ndarray:
@@ -233,21 +233,21 @@ def in_histogram(batch: BatchRows) -> np.ndarray:
 def highest_of(values: np.ndarray, counted: np.ndarray) -> Highest:
     """The highest of activations, float32 [B', L, U] (B' >= B), over the tokens that count, bool [B, L]."""
     shape = (len(counted), values.shape[2])
-    found = Highest(
+    highest = Highest(
         np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.int32)
     )
-    reduce_into(values, counted, found.peak, found.at, found.total, found.count)
-    return found
+    reduce_into(values, counted, highest.peak, highest.at, highest.total, highest.count)
+    return highest
 
 
 def lowest_of(values: np.ndarray, counted: np.ndarray) -> Lowest:
     """The lowest of activations; arguments as for `highest_of`."""
     shape = (len(counted), values.shape[2])
-    found = Lowest(np.empty(shape, np.float32), np.empty(shape, np.int32))
-    lowest_into(values, counted, found.value, found.at)
-    return found
+    lowest = Lowest(np.empty(shape, np.float32), np.empty(shape, np.int32))
+    lowest_into(values, counted, lowest.value, lowest.at)
+    return lowest
 
 
-def _check_finite(values: np.ndarray, where: str) -> None:
+def _check_finite(values: np.ndarray, point: str) -> None:
     if not np.isfinite(values).all():
-        raise AuditError(f"the model gives activations that are not finite numbers ({where})")
+        raise AuditError(f"the model gives activations that are not finite numbers ({point})")

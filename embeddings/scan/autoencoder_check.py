@@ -1,9 +1,9 @@
 """Checks autoencoders' latents against an independent computation, and measures their explained variance.
 
-The scan computes latents in float32, tile by tile, from weights that were folded. Here they are computed once more in
-float64 by numpy, whole and straight from the two files, for a sample of tokens: what the scan would do otherwise than
-the files say stops the build. And the sample is decoded: an autoencoder that does not explain what it reads was trained
-on something else than what it is given (another hook, model or normalisation), which no configuration shows.
+The scan computes latents in float32, tile by tile, from folded weights. For a sample of tokens, this module computes
+them again in float64 with numpy, straight from the two files: a latent that differs stops the build. The sample is also
+decoded: an autoencoder that does not explain its input was trained on something else (another hook, model or
+normalisation), which its configuration does not show.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from corpus_audit.embeddings.models.autoencoder_config import CONFIG_FILE
 from corpus_audit.embeddings.models.autoencoders import load_weights
-from corpus_audit.embeddings.models.hooks import Reading, Taps
+from corpus_audit.embeddings.models.hooks import Activations, Taps
 from corpus_audit.embeddings.scan.batches import batch_ids, batches
 from corpus_audit.embeddings.scan.reduction import to_device
 from corpus_audit.embeddings.scan.windows import Windows
@@ -27,7 +27,7 @@ from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.units import Kind
 
 TOKENS = 256
-"""Tokens of a sample; WINDOWS of which they are drawn, in the order of their names, which are hashes."""
+"""Tokens of a sample, and windows from which they are drawn: those of lowest name, which is a hash."""
 WINDOWS = 64
 LEAST_EXPLAINED = 0.3
 """Share of the variance below which an autoencoder is said not to fit what it reads."""
@@ -65,36 +65,38 @@ class CheckedSae:
 
 
 def sample_inputs(taps: Taps, windows: Windows) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
-    """What every autoencoder reads and returns at tokens that count: (hook, float32 [N, inputs], float32 [N, latents]).
+    """By autoencoder, its hook, inputs float32 [N, inputs] and latents float32 [N, latents] at tokens that count.
 
     Args:
         taps: the units, hooked.
         windows: of which the first `WINDOWS` are run, and `TOKENS` of their tokens are drawn, evenly.
     """
-    first = np.arange(min(WINDOWS, len(windows)))
-    counted = int(windows.counted[: windows.offsets[len(first)]].sum())
+    sampled_windows = np.arange(min(WINDOWS, len(windows)))
+    counted = int(windows.counted[: windows.offsets[len(sampled_windows)]].sum())
     drawn = set(np.unique(np.linspace(0, max(counted - 1, 0), min(TOKENS, counted)).astype(np.int64)).tolist())
     inputs: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
     latents: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
     rows = {name: taps.rows_of(Kind.SAE, name) for name in taps.saes}
     number = np.cumsum(windows.counted) - 1  # of each token among those that count
-    for chosen in batches(windows.lengths[first], 1):
+    for batch in batches(windows.lengths[sampled_windows], 1):
         tiles: dict[str, list[np.ndarray]] = {name: [] for name in taps.saes}
-        length = int(windows.lengths[chosen[0]])
-        at = windows.offsets[chosen][:, None] + np.arange(length)
-        mask = windows.counted[at] & np.isin(number[at], list(drawn))
+        length = int(windows.lengths[batch[0]])
+        token_index = windows.offsets[batch][:, None] + np.arange(length)
+        mask = windows.counted[token_index] & np.isin(number[token_index], list(drawn))
         if not mask.any():
             continue
 
         def keep_input(name: str, values: torch.Tensor, mask: np.ndarray = mask) -> None:
             inputs[name].append(_picked(values, mask))
 
-        def keep(reading: Reading, mask: np.ndarray = mask, tiles: Mapping[str, list[np.ndarray]] = tiles) -> None:
+        def keep(
+            activations: Activations, mask: np.ndarray = mask, tiles: Mapping[str, list[np.ndarray]] = tiles
+        ) -> None:
             for name, (begin, stop) in rows.items():
-                if begin <= reading.row < stop:
-                    tiles[name].append(_picked(reading.values, mask))
+                if begin <= activations.row < stop:
+                    tiles[name].append(_picked(activations.values, mask))
 
-        taps.run(to_device(batch_ids(windows, chosen), taps.device), keep, inputs=keep_input)
+        taps.run(to_device(batch_ids(windows, batch), taps.device), keep, inputs=keep_input)
         for name, parts in tiles.items():
             latents[name].append(np.concatenate(parts, axis=1))
     return {
@@ -104,9 +106,9 @@ def sample_inputs(taps: Taps, windows: Windows) -> dict[str, tuple[str, np.ndarr
 
 
 def _picked(values: torch.Tensor, mask: np.ndarray) -> np.ndarray:
-    """Rows [N, columns] of [B, L, columns]; rows beyond the mask's only fill the batch."""
-    picked: np.ndarray = values[: len(mask)][torch.from_numpy(mask).to(values.device)].float().cpu().numpy()
-    return picked
+    """The masked tokens [N, columns] of [B', L, columns]; mask is bool [B, L], rows beyond only fill the batch."""
+    selected: np.ndarray = values[: len(mask)][torch.from_numpy(mask).to(values.device)].float().cpu().numpy()
+    return selected
 
 
 def check_autoencoder(name: str, folder: Path, hook: str, x: np.ndarray, latents: np.ndarray) -> CheckedSae:
@@ -123,22 +125,22 @@ def check_autoencoder(name: str, folder: Path, hook: str, x: np.ndarray, latents
     """
     config = _merged(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
     weights = {key: tensor.double().numpy() for key, tensor in load_weights(folder).items()}
-    wanted, margin, decoded, read = _in_float64(config, weights, x.astype(np.float64))
-    lengths = np.linalg.norm(_encoder_input(config, weights, read), axis=1)[:, None] + 1.0
+    expected, margin, decoded, centred = _in_float64(config, weights, x.astype(np.float64))
+    lengths = np.linalg.norm(_encoder_input(config, weights, centred), axis=1)[:, None] + 1.0
     scale = lengths * (np.linalg.norm(_encoder(config, weights), axis=0)[None] + 1e-12)
     undecided = margin <= _TOLERANCE * scale
-    gone = np.where(undecided, 0.0, np.abs(latents - wanted) / scale)
-    largest = float(gone.max(initial=0.0))
+    deviation = np.where(undecided, 0.0, np.abs(latents - expected) / scale)
+    largest = float(deviation.max(initial=0.0))
     if not largest <= _TOLERANCE:
-        token, latent = np.unravel_index(int(gone.argmax()), gone.shape)
-        wrong = int((gone > _TOLERANCE).sum())
+        token, latent = np.unravel_index(int(deviation.argmax()), deviation.shape)
+        wrong = int((deviation > _TOLERANCE).sum())
         raise AuditError(
-            f"sae.{name}: latents are not what {folder / CONFIG_FILE} and its weights say: {wrong:,} "
-            f"of {gone.size:,} of a sample differ, such as latent {latent}: {latents[token, latent]:.6g}, and "
-            f"{wanted[token, latent]:.6g} by a computation in float64. Please report this with the cfg.json"
+            f"sae.{name}: the scan's latents do not follow from {folder / CONFIG_FILE} and its weights: {wrong:,} of "
+            f"{deviation.size:,} in a sample differ, such as latent {latent}: {latents[token, latent]:.6g}, but "
+            f"{expected[token, latent]:.6g} computed in float64. Please report this with the cfg.json"
         )
-    variance = float(((read - read.mean(axis=0)) ** 2).sum())
-    explained = 1 - float(((read - decoded) ** 2).sum()) / variance if variance > 0 else None
+    variance = float(((centred - centred.mean(axis=0)) ** 2).sum())
+    explained = 1 - float(((centred - decoded) ** 2).sum()) / variance if variance > 0 else None
     active = float((latents > 0).sum(axis=1).mean())
     return CheckedSae(hook, len(x), largest, int(undecided.sum()), active, explained)
 

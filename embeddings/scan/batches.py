@@ -34,29 +34,29 @@ def batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
                 yield same[begin : begin + rows]
 
 
-def batch_ids(windows: Windows, chosen: np.ndarray) -> np.ndarray:
+def batch_ids(windows: Windows, batch: np.ndarray) -> np.ndarray:
     """Token ids of windows of one length, int64 [B', L]; B' >= B rows so that there are `LEAST_TOKENS` tokens."""
-    length = int(windows.lengths[chosen[0]])
-    rows = max(len(chosen), -(-LEAST_TOKENS // max(length, 1)))
-    filled = np.concatenate([chosen, np.repeat(chosen[-1:], rows - len(chosen))])
-    ids: np.ndarray = windows.tokens[_places(windows, filled, length)].astype(np.int64)
+    length = int(windows.lengths[batch[0]])
+    rows = max(len(batch), -(-LEAST_TOKENS // max(length, 1)))
+    filled = np.concatenate([batch, np.repeat(batch[-1:], rows - len(batch))])
+    ids: np.ndarray = windows.tokens[_token_indices(windows, filled, length)].astype(np.int64)
     return ids
 
 
-def batch_rows(windows: Windows, chosen: np.ndarray, domain: np.ndarray, group: np.ndarray) -> BatchRows:
+def batch_rows(windows: Windows, batch: np.ndarray, domain: np.ndarray, group: np.ndarray) -> BatchRows:
     """The `BatchRows` of windows of one length.
 
     Args:
         windows: all windows.
-        chosen: positions of the batch's.
+        batch: positions of the batch's windows, int64 [B].
         domain, group: int64 [N], of every window.
     """
-    places = _places(windows, chosen, int(windows.lengths[chosen[0]]))
+    tokens = _token_indices(windows, batch, int(windows.lengths[batch[0]]))
     return BatchRows(
-        windows.ids[chosen, 0], domain[chosen], group[chosen], windows.counted[places], windows.contexts[places]
+        windows.ids[batch, 0], domain[batch], group[batch], windows.counted[tokens], windows.contexts[tokens]
     )
 
 
-def _places(windows: Windows, chosen: np.ndarray, length: int) -> np.ndarray:
-    places: np.ndarray = windows.offsets[chosen][:, None] + np.arange(length)
-    return places
+def _token_indices(windows: Windows, batch: np.ndarray, length: int) -> np.ndarray:
+    indices: np.ndarray = windows.offsets[batch][:, None] + np.arange(length)
+    return indices

@@ -14,7 +14,7 @@ import triton.language as tl
 
 _COLUMNS = 256
 _AHEAD = 4
-"""Tokens that are loaded before the first of them is looked at."""
+"""Tokens that are loaded at once: the loads overlap, while the comparisons still go token by token."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -38,8 +38,8 @@ def _reduce(
     first = values + window * of_window + column
     best = tl.full((columns,), float("-inf"), tl.float32)
     least = tl.full((columns,), float("inf"), tl.float32)
-    where = tl.full((columns,), -1, tl.int32)
-    there = tl.full((columns,), -1, tl.int32)
+    best_at = tl.full((columns,), -1, tl.int32)
+    least_at = tl.full((columns,), -1, tl.int32)
     added = tl.zeros((columns,), tl.float32)
     fired = tl.zeros((columns,), tl.int32)
     for start in range(0, length, ahead):
@@ -48,36 +48,36 @@ def _reduce(
             counts = (tl.load(counted + window * length + token) != 0) & (start + step < length)
             x = tl.load(first + token * of_token, mask=inside, other=0).to(tl.float32)
             if highest:
-                where = tl.where(counts & ((where < 0) | (x > best)), token, where)
+                best_at = tl.where(counts & ((best_at < 0) | (x > best)), token, best_at)
                 best = tl.where(counts & (x > best), x, best)
                 added = tl.where(counts, added + x, added)
                 fired += (counts & (x > 0)).to(tl.int32)
             if lowest:
-                there = tl.where(counts & ((there < 0) | (x < least)), token, there)
+                least_at = tl.where(counts & ((least_at < 0) | (x < least)), token, least_at)
                 least = tl.where(counts & (x < least), x, least)
-    place = into + window * units + column
+    target = into + window * units + column
     if highest:
-        tl.store(place, best, mask=inside)
-        tl.store(place + plane, added, mask=inside)
-        tl.store(place + 2 * plane, tl.maximum(where, 0).to(tl.float32, bitcast=True), mask=inside)
-        tl.store(place + 3 * plane, fired.to(tl.float32, bitcast=True), mask=inside)
-        place += 4 * plane
+        tl.store(target, best, mask=inside)
+        tl.store(target + plane, added, mask=inside)
+        tl.store(target + 2 * plane, tl.maximum(best_at, 0).to(tl.float32, bitcast=True), mask=inside)
+        tl.store(target + 3 * plane, fired.to(tl.float32, bitcast=True), mask=inside)
+        target += 4 * plane
     if lowest:
-        tl.store(place, least, mask=inside)
-        tl.store(place + plane, tl.maximum(there, 0).to(tl.float32, bitcast=True), mask=inside)
+        tl.store(target, least, mask=inside)
+        tl.store(target + plane, tl.maximum(least_at, 0).to(tl.float32, bitcast=True), mask=inside)
 
 
-def reduced(values: torch.Tensor, counted: torch.Tensor, highest: bool, lowest: bool) -> torch.Tensor:
+def reduce_activations(values: torch.Tensor, counted: torch.Tensor, highest: bool, lowest: bool) -> torch.Tensor:
     """Highest and lowest activations over the tokens that count.
 
     Args:
         values: [B, L, U] on a device, the last dimension contiguous.
         counted: bool [B, L] on it.
-        highest, lowest: what is asked for.
+        highest, lowest: which of the two are computed.
 
     Returns:
-        [4 | 2 | 6, B, U], to be copied at once: highest, sum, its position and number above 0; lowest and its position.
-        Positions and numbers are int32 in the place of float32.
+        [4 | 2 | 6, B, U], to be copied at once: highest, sum, position of the highest, and number above 0; lowest and
+        its position. Positions and numbers are int32, stored in the bits of float32.
     """
     windows, length, units = values.shape
     into = torch.empty((4 * highest + 2 * lowest, windows, units), dtype=torch.float32, device=values.device)

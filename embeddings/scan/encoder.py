@@ -12,7 +12,7 @@ import numpy as np
 from corpus_audit.embeddings.index.files import IndexFacts
 from corpus_audit.embeddings.index.vectors import document_means
 from corpus_audit.embeddings.models.hooks import Taps
-from corpus_audit.embeddings.models.models import Model, load_model
+from corpus_audit.embeddings.models.models import LanguageModel, load_model
 from corpus_audit.embeddings.scan.forward import pool
 from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key
@@ -25,7 +25,7 @@ BATCH_TOKENS = 4096
 class TextEncoder:
     """Gives texts the vectors that documents of the corpus have; its taps are hooked."""
 
-    model: Model
+    model: LanguageModel
     taps: Taps
     plan: WindowPlan
     batch_tokens: int = BATCH_TOKENS
@@ -33,14 +33,14 @@ class TextEncoder:
     def means(self, texts: Sequence[str]) -> np.ndarray:
         """The mean of each text's windows at length 1, float32 [N, d]; zero for a text without a token that counts."""
         pooling = Pooling(self.taps.hidden, 1)
-        found = np.zeros((len(texts), self.taps.hidden), np.float32)
+        means = np.zeros((len(texts), self.taps.hidden), np.float32)
         keys = [document_key(str(i), text) for i, text in enumerate(texts)]  # numbered: equal texts stay apart
         windows = cut(texts, keys, self.model.tokenizer, self.plan)
         pool(self.taps, windows, self.batch_tokens, pooling)
         order = np.argsort(windows.ids[:, 0])  # as `Pooling.vectors` gives them
-        of, means = document_means(pooling.vectors().mean, windows.document[order])
-        found[of] = means
-        return found
+        documents, document_vectors = document_means(pooling.vectors().mean, windows.document[order])
+        means[documents] = document_vectors
+        return means
 
 
 @contextmanager
@@ -60,18 +60,18 @@ def open_encoder(facts: IndexFacts, folder: Path, model: str | None = None) -> I
         yield TextEncoder(loaded, taps, plan)
 
 
-def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_head: bool = False) -> Model:
+def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_head: bool = False) -> LanguageModel:
     """Load the model of an index.
 
     Args:
-        facts: of the index.
-        folder: of the index; a model's relative path is looked for from the working directory, then from the folders
-            above the index.
-        model: where the model is, if that is not what the index says.
-        with_head: also its output layer.
+        facts: the index's `index.json`.
+        folder: the index's folder; a model's relative path is resolved from the working directory, then from the
+            folders above the index.
+        model: path or name of the model, if it has moved since the index was made.
+        with_head: also load its output layer.
 
     Raises:
-        UsageError: it is not there, or not the model of the index.
+        UsageError: the model does not exist, or is not the one of the index.
     """
     name = model or str(facts.model["name"])
     bases = [Path.cwd(), *(() if model else folder.resolve().parents)]
@@ -79,7 +79,7 @@ def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_h
     loaded = load_model(name, base, with_head=with_head)
     card = loaded.card
     if (card.digest, card.tokenizer) != (facts.model["digest"], facts.model["tokenizer"]):
-        raise UsageError(f"{name} is not the model of the index: its weights or its tokenizer are others")
-    # As its windows were made, which is with the token that begins a text where the audit said so.
+        raise UsageError(f"{name} is not the model of the index: its weights or its tokenizer differ")
+    # The prefix of the index's own windows: the audit may have added or removed the token that begins a text.
     prefix = tuple(facts.model.get("prefix", card.prefix))
     return replace(loaded, card=replace(card, prefix=prefix))

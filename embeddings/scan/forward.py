@@ -8,13 +8,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.models.hooks import Reading, Taps
-from corpus_audit.embeddings.scan.accumulator import Accumulator
+from corpus_audit.embeddings.models.hooks import Activations, Taps
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.embeddings.scan.batches import batch_ids, batch_rows, batches
 from corpus_audit.embeddings.scan.pooling import Pooling
-from corpus_audit.embeddings.scan.reduction import as_array, taking_on, to_device
+from corpus_audit.embeddings.scan.reduction import as_array, reducer_for, to_device
 from corpus_audit.embeddings.scan.windows import Windows
 from corpus_audit.schemas.errors import UsageError
+
+_MOST_HEAT = float(np.finfo(np.float16).max)
 
 
 def scan(
@@ -22,7 +24,7 @@ def scan(
     windows: Windows,
     domain: np.ndarray,
     group: np.ndarray,
-    into: Accumulator,
+    into: ActivationAccumulator,
     batch_tokens: int,
     progress: Callable[[int], None] = lambda _: None,
     pooling: Pooling | None = None,
@@ -37,35 +39,35 @@ def scan(
         into: where examples and statistics go.
         batch_tokens: about how many tokens the model sees at once.
         progress: called with the tokens of every batch.
-        pooling: takes the windows' vectors.
+        pooling: collects the windows' vectors.
 
     Raises:
         AuditError: an activation is not a finite number.
         UsageError: a window alone does not fit into the device's memory.
     """
-    with taking_on(taps.device, into, taps.selection.point_of, pooling) as take:
+    with reducer_for(taps.device, into, taps.selection.point_of, pooling) as reducer:
 
-        def see(chosen: np.ndarray) -> None:
-            ids = batch_ids(windows, chosen)
-            take.begin(batch_rows(windows, chosen, domain, group))
-            taps.run(to_device(ids, taps.device), take.take, take.stream)
-            take.end()
+        def run_batch(batch: np.ndarray) -> None:
+            ids = batch_ids(windows, batch)
+            reducer.begin(batch_rows(windows, batch, domain, group))
+            taps.run(to_device(ids, taps.device), reducer.reduce, reducer.reduce_stream)
+            reducer.end()
             progress(ids.size)
 
-        _in_batches(taps, windows, batch_tokens, see)
+        _in_batches(taps, windows, batch_tokens, run_batch)
 
 
 def pool(taps: Taps, windows: Windows, batch_tokens: int, pooling: Pooling) -> None:
     """Collect the vectors of windows, and nothing else; ``taps`` are hooked, arguments and errors as for `scan`."""
-    nowhere = np.zeros(len(windows), np.int64)
-    with taking_on(taps.device, None, taps.selection.point_of, pooling) as take:
+    unused = np.zeros(len(windows), np.int64)
+    with reducer_for(taps.device, None, taps.selection.point_of, pooling) as reducer:
 
-        def see(chosen: np.ndarray) -> None:
-            take.begin(batch_rows(windows, chosen, nowhere, nowhere))
-            taps.run(to_device(batch_ids(windows, chosen), taps.device), lambda reading: None, take.stream)
-            take.end()
+        def run_batch(batch: np.ndarray) -> None:
+            reducer.begin(batch_rows(windows, batch, unused, unused))
+            taps.run(to_device(batch_ids(windows, batch), taps.device), lambda activations: None, reducer.reduce_stream)
+            reducer.end()
 
-        _in_batches(taps, windows, batch_tokens, see)
+        _in_batches(taps, windows, batch_tokens, run_batch)
 
 
 def heat_maps(
@@ -81,56 +83,56 @@ def heat_maps(
             float16 is kept as its largest number.
         batch_tokens: as for `scan`.
     """
+    # Sorted by window, so that a batch's examples are found by bisection.
     order = np.lexsort((row, at))
     row, slot, at = row[order], slot[order], at[order]
 
-    def see(chosen: np.ndarray) -> None:
-        place = {int(window): b for b, window in enumerate(chosen)}
-        firsts, lasts = np.searchsorted(at, chosen), np.searchsorted(at, chosen, side="right")
+    def run_batch(batch: np.ndarray) -> None:
+        batch_row = {int(window): b for b, window in enumerate(batch)}
+        firsts, lasts = np.searchsorted(at, batch), np.searchsorted(at, batch, side="right")
         pairs = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
         if not len(pairs):
             return
         of_row = row[pairs]
         by_row = np.argsort(of_row, kind="stable")
         pairs, of_row = pairs[by_row], of_row[by_row]
-        in_batch = np.array([place[int(window)] for window in at[pairs]], np.int64)
-        ids = to_device(batch_ids(windows, chosen), taps.device)
-        taps.run(ids, partial(_keep_heat, into, of_row, slot[pairs], in_batch))
+        in_batch = np.array([batch_row[int(window)] for window in at[pairs]], np.int64)
+        ids = to_device(batch_ids(windows, batch), taps.device)
+        taps.run(ids, partial(_store_heat, into, of_row, slot[pairs], in_batch))
 
-    _in_batches(taps, windows, batch_tokens, see)
+    _in_batches(taps, windows, batch_tokens, run_batch)
 
 
-def _keep_heat(into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np.ndarray, reading: Reading) -> None:
-    """Examples of a batch, ascending by ``row``; those of the columns that are read now."""
-    if not reading.highest:
+def _store_heat(
+    into: np.ndarray, row: np.ndarray, slot: np.ndarray, in_batch: np.ndarray, activations: Activations
+) -> None:
+    """Store the activations of a batch's examples, ascending by ``row``: those of the columns at hand."""
+    if not activations.highest:
         return
-    first, last = np.searchsorted(row, [reading.row, reading.row + reading.values.shape[-1]])
+    first, last = np.searchsorted(row, [activations.row, activations.row + activations.values.shape[-1]])
     if first < last:
-        device = reading.values.device
-        columns = torch.from_numpy(row[first:last] - reading.row).to(device)
-        values = as_array(reading.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
+        device = activations.values.device
+        columns = torch.from_numpy(row[first:last] - activations.row).to(device)
+        values = as_array(activations.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
         into[row[first:last], slot[first:last], : values.shape[1]] = values.clip(-_MOST_HEAT, _MOST_HEAT)
 
 
-_MOST_HEAT = float(np.finfo(np.float16).max)
-
-
-def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, see: Callable[[np.ndarray], None]) -> None:
+def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, run_batch: Callable[[np.ndarray], None]) -> None:
     """Call a function with every batch; one that does not fit into the device's memory is halved."""
 
-    def fit(chosen: np.ndarray) -> None:
+    def run_or_halve(batch: np.ndarray) -> None:
         try:
-            see(chosen)
+            run_batch(batch)
             return
         except torch.cuda.OutOfMemoryError:
-            if len(chosen) == 1:
-                raise UsageError(_does_not_fit(taps, int(windows.lengths[chosen[0]]))) from None
+            if len(batch) == 1:
+                raise UsageError(_does_not_fit(taps, int(windows.lengths[batch[0]]))) from None
         torch.cuda.empty_cache()
-        for half in np.array_split(chosen, 2):
-            fit(half)
+        for half in np.array_split(batch, 2):
+            run_or_halve(half)
 
-    for chosen in batches(windows.lengths, batch_tokens):
-        fit(chosen)
+    for batch in batches(windows.lengths, batch_tokens):
+        run_or_halve(batch)
 
 
 def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
@@ -144,7 +146,7 @@ def fitting_batch(taps: Taps, window: int, batch_tokens: int) -> int:
         rows = max(1, tokens // window)
         ids = torch.zeros((rows, window), dtype=torch.long, device=taps.device)
         try:
-            taps.run(ids, lambda reading: None)
+            taps.run(ids, lambda activations: None)
             return tokens
         except torch.cuda.OutOfMemoryError:
             if rows == 1:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus_audit.embeddings.index.vectors import WindowVectors
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes
 from corpus_audit.pipelines.storage.atomic import publish_folder
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS
@@ -35,22 +35,22 @@ class ScanPartial:
 
     Attributes:
         state: examples and statistics of all units.
-        windows: those of examples, in the schema WINDOWS.
-        documents: those of the windows; columns document, row, domain and id of the schema DOCUMENTS.
-        counts: documents, dead letters and windows that were read.
-        vectors: of windows; None if none are kept.
+        windows: the windows that hold an example or have vectors, in the schema WINDOWS.
+        documents: the documents of these windows; columns document, row, domain and id of the schema DOCUMENTS.
+        counts: numbers by name, `COUNTS`.
+        vectors: of windows; None if the index has none.
     """
 
-    state: Accumulator
+    state: ActivationAccumulator
     windows: pa.Table
     documents: pa.Table
     counts: dict[str, int]
     vectors: WindowVectors | None = None
 
 
-def write_partial(place: Path, partial: ScanPartial) -> None:
-    """Publish a partial; one that is there already stays."""
-    staged = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+def write_partial(folder: Path, partial: ScanPartial) -> None:
+    """Write a partial to a folder, by one rename; a partial that exists already is not replaced."""
+    staged = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     staged.mkdir(parents=True)
     try:
         names = np.array(partial.state.domains, dtype=np.str_)
@@ -61,49 +61,49 @@ def write_partial(place: Path, partial: ScanPartial) -> None:
         pq.write_table(partial.documents, staged / _DOCUMENTS, compression="zstd", write_page_checksum=True)
         if partial.vectors is not None:
             partial.vectors.save(staged)
-        publish_folder(staged, place)
+        publish_folder(staged, folder)
     except FileExistsError:
         pass
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def read_partial(place: Path, sizes: ListSizes, floors: np.ndarray, with_vectors: bool) -> ScanPartial:
-    """Read a partial; its vectors are mapped.
+def read_partial(folder: Path, sizes: ListSizes, floors: np.ndarray, with_vectors: bool) -> ScanPartial:
+    """Read a partial; its vectors are memory-mapped.
 
     Raises:
-        StoreError: it is not there, or damaged.
+        StoreError: the folder does not exist, or is damaged.
     """
     try:
-        with np.load(place / _STATE, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        with np.load(folder / _STATE, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
         domains = [str(name) for name in arrays.pop("_domains")]
         counts = dict(zip(COUNTS, arrays.pop("_counts").tolist(), strict=True))
         windows, documents = (
-            pq.read_table(place / name, page_checksum_verification=True) for name in (_WINDOWS, _DOCUMENTS)
+            pq.read_table(folder / name, page_checksum_verification=True) for name in (_WINDOWS, _DOCUMENTS)
         )
-        state = Accumulator.from_arrays(arrays, sizes, floors, domains)
-        vectors = WindowVectors.load(place) if with_vectors else None
+        state = ActivationAccumulator.from_arrays(arrays, sizes, floors, domains)
+        vectors = WindowVectors.load(folder) if with_vectors else None
         return ScanPartial(state, windows, documents, counts, vectors)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise StoreError(f"the partial scan {place} cannot be read: {error}") from error
+        raise StoreError(f"the partial scan {folder} cannot be read: {error}") from error
 
 
-def held_windows(state: Accumulator, vectors: WindowVectors | None) -> np.ndarray:
-    """Windows that hold an example or have vectors, uint64 ascending."""
+def retained_windows(state: ActivationAccumulator, vectors: WindowVectors | None) -> np.ndarray:
+    """Windows that hold an example or have vectors, by name, uint64 ascending."""
     used = state.used_windows()
     return used if vectors is None else np.union1d(used, vectors.window)
 
 
 def documents_of(windows: pa.Table, documents: Sequence[pa.Table]) -> pa.Table:
-    """The rows of documents that a window is of."""
-    wanted = windows["document"].combine_chunks().unique()
+    """The rows of those documents that a window belongs to."""
+    keys = windows["document"].combine_chunks().unique()
     empty = pa.table({name: pa.array([], DOCUMENTS.field(name).type) for name in ("document", "row")})
     empty = empty.append_column("domain", pa.array([], pa.string())).append_column("id", pa.array([], pa.string()))
     if not documents:
         return empty
-    whole = pa.concat_tables(documents)
-    return whole.filter(pc.is_in(whole["document"], wanted))
+    joined = pa.concat_tables(documents)
+    return joined.filter(pc.is_in(joined["document"], keys))
 
 
 COUNTS = ("dead_letters", "documents", "rows", "tokens", "windows")

@@ -17,21 +17,21 @@ class Pooling:
     """Collects the vectors of windows, batch by batch."""
 
     def __init__(self, width: int, one_in: int) -> None:
-        """Collect.
+        """Make an empty collection.
 
         Args:
-            width: dimensions.
-            one_in: of how many windows one is taken, by its id.
+            width: dimensions of a vector.
+            one_in: one window in so many is selected, by its id.
         """
         self._one_in = np.uint64(one_in)
         self._parts = [WindowVectors.empty(width)]
 
-    def chosen(self, rows: BatchRows) -> np.ndarray:
-        """Positions of the windows of a batch whose vectors are collected."""
+    def select(self, rows: BatchRows) -> np.ndarray:
+        """Positions of the windows of a batch whose vectors are collected, int64."""
         return np.flatnonzero(rows.window % self._one_in == 0)
 
     def add(self, window: np.ndarray, mean: np.ndarray, peak: np.ndarray, position: np.ndarray) -> None:
-        """Add the vectors that `pooled` computed of windows, uint64 [n]."""
+        """Add the vectors that `pool_windows` computed; ``window``: names, uint64 [n]."""
         self._parts.append(WindowVectors.of(window, mean, peak, position.astype(np.uint16)))
 
     def vectors(self) -> WindowVectors:
@@ -39,18 +39,18 @@ class Pooling:
         return WindowVectors.joined(self._parts)
 
 
-def pooled(stream: torch.Tensor, chosen: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def pool_windows(stream: torch.Tensor, windows: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Vectors of windows, all on the stream's device.
 
     Args:
         stream: [B', L, d], the residual stream.
-        chosen: int64 [n], which windows.
+        windows: int64 [n], which windows.
         counted: bool [B, L], B <= B': tokens that count.
 
     Returns:
         The means and the tokens of largest norm, float32 [n, d], and the latter's positions, int64 [n].
     """
-    tokens, counts = stream[chosen].float(), counted[chosen]
+    tokens, counts = stream[windows].float(), counted[windows]
     mean = (tokens * counts[..., None]).sum(dim=1) / counts.sum(dim=1, keepdim=True)
     position = torch.linalg.vector_norm(tokens, dim=-1).masked_fill(~counts, -1.0).argmax(dim=1)
-    return mean, tokens[torch.arange(len(chosen), device=stream.device), position], position
+    return mean, tokens[torch.arange(len(windows), device=stream.device), position], position

@@ -2,8 +2,8 @@
 
 Of a causal model it is the shortest run of tokens that ends at the peak and keeps 90 % of the activation when
 everything in front of it is cut off. Of an encoder it is the smallest span around the peak that does so when all other
-tokens are masked: of up to `WIDEST` tokens by trying every span; beyond that, what is left when each end is moved in as
-far as a bisection finds that 90 % stays.
+tokens are masked: of up to `WIDEST` tokens by trying every span; beyond that, each end is moved in by bisection as far
+as 90 % of the activation stays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.models.hooks import Reading, Taps
-from corpus_audit.embeddings.models.models import Model
+from corpus_audit.embeddings.models.hooks import Activations, Taps
+from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.embeddings.scan.batches import LEAST_TOKENS
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Unit, UnitPattern
@@ -48,8 +48,8 @@ class ReceptiveField:
 class ReceptiveFields:
     """Finds receptive fields of one unit."""
 
-    def __init__(self, model: Model, unit: Unit) -> None:
-        """Find those of a unit.
+    def __init__(self, model: LanguageModel, unit: Unit) -> None:
+        """Hook a unit of a model.
 
         Raises:
             UsageError: the unit is not the model's own, or the model is an encoder without a mask token.
@@ -73,39 +73,44 @@ class ReceptiveFields:
         """
         ids = np.array(tokens, np.int64)
         with self._taps.hooked():
-            whole = float(self._values(ids[None], position, lowest)[0])
+            full_value = float(self._values(ids[None], position, lowest)[0])
 
-            def enough(value: float) -> bool:
-                return value >= KEPT * whole if whole >= 0 else value <= KEPT * whole
+            def keeps_enough(value: float) -> bool:
+                return value >= KEPT * full_value if full_value >= 0 else value <= KEPT * full_value
 
             find = self._suffix if self._model.card.causal else self._span
-            return find(ids, position, whole, enough, lowest)
+            return find(ids, position, full_value, keeps_enough, lowest)
 
     def _suffix(
-        self, ids: np.ndarray, position: int, whole: float, enough: Callable[[float], bool], lowest: bool
+        self, ids: np.ndarray, position: int, full_value: float, keeps_enough: Callable[[float], bool], lowest: bool
     ) -> ReceptiveField:
         front = len(self._model.card.prefix)
         for first in range(position, front - 1, -1):
-            cut = np.concatenate([ids[:front], ids[first : position + 1]])
-            value = float(self._values(cut[None], len(cut) - 1, lowest)[0])
-            if enough(value):
-                return ReceptiveField(first, position + 1, value, whole, True)
-        return ReceptiveField(front, position + 1, whole, whole, True)
+            shortened = np.concatenate([ids[:front], ids[first : position + 1]])
+            value = float(self._values(shortened[None], len(shortened) - 1, lowest)[0])
+            if keeps_enough(value):
+                return ReceptiveField(first, position + 1, value, full_value, True)
+        return ReceptiveField(front, position + 1, full_value, full_value, True)
 
     def _span(
-        self, ids: np.ndarray, position: int, whole: float, enough: Callable[[float], bool], lowest: bool
+        self, ids: np.ndarray, position: int, full_value: float, keeps_enough: Callable[[float], bool], lowest: bool
     ) -> ReceptiveField:
         begin, stop = len(self._model.card.prefix), len(ids) - len(self._model.card.suffix)
         for width in range(1, min(WIDEST, stop - begin) + 1):
             firsts = np.arange(max(begin, position - width + 1), min(position, stop - width) + 1)
             values = self._masked(ids, position, firsts, firsts + width, lowest)
-            good = [i for i, value in enumerate(values.tolist()) if enough(value)]
+            good = [i for i, value in enumerate(values.tolist()) if keeps_enough(value)]
             if good:
                 best = max(good, key=lambda i: abs(values[i]))
-                return ReceptiveField(int(firsts[best]), int(firsts[best]) + width, float(values[best]), whole, True)
-        trimmed = [self._trimmed(ids, position, begin, stop, enough, lowest, left) for left in (True, False)]
-        (first, end), value = min(trimmed, key=lambda one: (one[0][1] - one[0][0], -abs(one[1])))
-        return ReceptiveField(first, end, value, whole, False)
+                return ReceptiveField(
+                    int(firsts[best]), int(firsts[best]) + width, float(values[best]), full_value, True
+                )
+        # Which end is moved first changes where the other stops, so both orders are tried and the shorter span wins.
+        trimmed = [
+            self._trimmed(ids, position, begin, stop, keeps_enough, lowest, left_first) for left_first in (True, False)
+        ]
+        (first, end), value = min(trimmed, key=lambda result: (result[0][1] - result[0][0], -abs(result[1])))
+        return ReceptiveField(first, end, value, full_value, False)
 
     def _trimmed(
         self,
@@ -113,20 +118,20 @@ class ReceptiveFields:
         position: int,
         first: int,
         end: int,
-        enough: Callable[[float], bool],
+        keeps_enough: Callable[[float], bool],
         lowest: bool,
-        left: bool,
+        left_first: bool,
     ) -> tuple[tuple[int, int], float]:
         """The span whose ends were moved in, the left one first or last, and the activation with it."""
 
         def value_of(low: int, high: int) -> float:
             return float(self._masked(ids, position, np.array([low]), np.array([high]), lowest)[0])
 
-        for side in (left, not left):
+        for side in (left_first, not left_first):
             near, far = (first, position) if side else (position + 1, end)
             while near < far:  # the ends from `first` up to `position`, or from `end` down to behind it
                 middle = (near + far + 1) // 2 if side else (near + far) // 2
-                if enough(value_of(middle, end) if side else value_of(first, middle)):
+                if keeps_enough(value_of(middle, end) if side else value_of(first, middle)):
                     near, far = (middle, far) if side else (near, middle)
                 else:
                     near, far = (near, middle - 1) if side else (middle + 1, far)
@@ -135,25 +140,25 @@ class ReceptiveFields:
 
     def _masked(self, ids: np.ndarray, position: int, firsts: np.ndarray, ends: np.ndarray, lowest: bool) -> np.ndarray:
         """The activation with all but tokens firsts[i] to before ends[i] masked, [n]."""
-        at = np.arange(len(ids))
-        special = (at < len(self._model.card.prefix)) | (at >= len(ids) - len(self._model.card.suffix))
-        shown = (at >= firsts[:, None]) & (at < ends[:, None]) | special
+        positions = np.arange(len(ids))
+        special = (positions < len(self._model.card.prefix)) | (positions >= len(ids) - len(self._model.card.suffix))
+        shown = (positions >= firsts[:, None]) & (positions < ends[:, None]) | special
         assert self._mask is not None
         return self._values(np.where(shown, ids, self._mask), position, lowest)
 
     def _values(self, rows: np.ndarray, position: int, lowest: bool) -> np.ndarray:
-        found: list[np.ndarray] = []
+        collected: list[np.ndarray] = []
 
-        def sink(reading: Reading) -> None:
-            if reading.lowest if lowest else reading.highest:
-                found.append(reading.values[:, position, 0].detach().float().cpu().numpy())
+        def sink(activations: Activations) -> None:
+            if activations.lowest if lowest else activations.highest:
+                collected.append(activations.values[:, position, 0].detach().float().cpu().numpy())
 
         parts = []
         for begin in range(0, len(rows), _ROWS):
             part = rows[begin : begin + _ROWS]
             least = -(-LEAST_TOKENS // rows.shape[1])  # as in `batches`: fewer tokens round differently
             filled = np.concatenate([part, np.repeat(part[-1:], max(0, least - len(part)), axis=0)])
-            found.clear()
+            collected.clear()
             self._taps.run(torch.from_numpy(filled).to(self._taps.device), sink)
-            parts.append(found[-1][: len(part)])
+            parts.append(collected[-1][: len(part)])
         return np.concatenate(parts)

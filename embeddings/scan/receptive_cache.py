@@ -19,10 +19,10 @@ from corpus_audit.schemas.units import Kind, Unit
 def receptive_fields(
     index: Index, unit: Unit, examples: Sequence[Example], lowest: bool = False, model: str | None = None
 ) -> list[ReceptiveField]:
-    """The receptive field of each example; the model is loaded only if one was not asked for before.
+    """The receptive field of each example; the model is loaded only if one is not in the cache.
 
     Raises:
-        UsageError: the model is not there or not the index's, or it has no receptive fields.
+        UsageError: the model does not exist or is not the index's, or it has no receptive fields.
     """
     path = index.folder.parent / ".receptive-fields" / f"{index.folder.name}.json"
     known = _read(path)
@@ -40,7 +40,7 @@ def receptive_fields(
 
 
 def _read(path: Path) -> dict[str, ReceptiveField]:
-    """What was found before; a cache that is damaged or of another version is nothing."""
+    """The cached fields by key; a cache that is damaged or of another version counts as empty."""
     try:
         return {str(key): ReceptiveField(**field) for key, field in strict_json.loads(path.read_bytes()).items()}
     except (OSError, strict_json.StrictJsonError, TypeError, AttributeError):

@@ -1,5 +1,5 @@
-"""From readings of a batch to the accumulator: at once on the CPU; from a CUDA device reduced there and copied over
-while the next batch runs, with one synchronisation a batch.
+"""Reduces a batch's activations into the accumulator: at once on the CPU; on a CUDA device by a kernel, whose results
+are copied while the next batch runs, with one synchronisation a batch.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.models.hooks import Reading
+from corpus_audit.embeddings.models.hooks import Activations
 from corpus_audit.embeddings.scan.accumulator import (
-    Accumulator,
+    ActivationAccumulator,
     BatchRows,
     Highest,
     Lowest,
@@ -23,7 +23,7 @@ from corpus_audit.embeddings.scan.accumulator import (
     in_histogram,
     lowest_of,
 )
-from corpus_audit.embeddings.scan.pooling import Pooling, pooled
+from corpus_audit.embeddings.scan.pooling import Pooling, pool_windows
 
 PointOf = Callable[[int], str]
 """The point of a row."""
@@ -31,21 +31,22 @@ PointOf = Callable[[int], str]
 MOST_THREADS = 16
 
 
-class Taking:
-    """Reduces the readings of batches as they come, on the CPU.
+class BatchReducer:
+    """Reduces the activations of batches on the CPU, as the hooks hand them over.
 
-    `begin` says which windows the model sees next, `take` and `stream` are its sinks, `end` comes after it ran.
+    For each batch: `begin` with its windows, then the forward pass, whose hooks call `reduce` and `reduce_stream`, then
+    `end`.
     """
 
     def __init__(
-        self, into: Accumulator | None, point_of: Callable[[int], str], pooling: Pooling | None = None
+        self, into: ActivationAccumulator | None, point_of: Callable[[int], str], pooling: Pooling | None = None
     ) -> None:
-        """Take.
+        """Make a reducer.
 
         Args:
-            into: where examples and statistics go; None takes vectors only.
+            into: where examples and statistics go; None collects vectors only.
             point_of: the point of a row, for messages.
-            pooling: takes the windows' vectors.
+            pooling: collects the windows' vectors; None collects none.
         """
         self._into, self._point_of, self._pooling = into, point_of, pooling
 
@@ -66,34 +67,34 @@ class Taking:
         if self._into is not None:
             self._into.count_windows(self._rows)
 
-    def take(self, reading: Reading) -> None:
-        """Reduce what is read at a point into the accumulator."""
+    def reduce(self, activations: Activations) -> None:
+        """Reduce the activations of a point into the accumulator."""
         rows, into = self._rows, self._into
         assert into is not None
-        values = as_array(reading.values[: len(rows.window)])
-        fired = None if reading.fired is None else reading.fired[: len(rows.window)].numpy()
-        _add_whole(into, rows, reading, values, fired, self._point_of(reading.row))
+        values = as_array(activations.values[: len(rows.window)])
+        fired = None if activations.fired is None else activations.fired[: len(rows.window)].numpy()
+        _add_activations(into, rows, activations, values, fired, self._point_of(activations.row))
 
-    def stream(self, stream: torch.Tensor) -> None:
-        """Pool the stream at the vectors' block into the windows' vectors."""
+    def reduce_stream(self, stream: torch.Tensor) -> None:
+        """Pool the residual stream [B, L, d] at the vectors' block into vectors of the windows."""
         rows, pooling = self._rows, self._pooling
-        if pooling is None or not len(chosen := pooling.chosen(rows)):
+        if pooling is None or not len(windows := pooling.select(rows)):
             return
-        found = pooled(stream.detach(), torch.from_numpy(chosen), torch.from_numpy(rows.counted))
-        pooling.add(rows.window[chosen], *(part.numpy() for part in found))
+        vectors = pool_windows(stream.detach(), torch.from_numpy(windows), torch.from_numpy(rows.counted))
+        pooling.add(rows.window[windows], *(part.numpy() for part in vectors))
 
 
-class DeviceTaking(Taking):
-    """Reduces the readings of batches on a CUDA device, and copies the results to the host.
+class DeviceBatchReducer(BatchReducer):
+    """Reduces the activations of batches on a CUDA device, and copies the results to the host.
 
-    What is left of a reading there is [B, U]; points have rows of their own, so that threads add them side by side.
+    The results of a point are [B, U] each; points have rows of their own, so that threads add them side by side.
     Nothing of a batch counts before its `end`: one that failed can be begun anew.
     """
 
     def __init__(
-        self, into: Accumulator | None, point_of: Callable[[int], str], pooling: Pooling | None = None
+        self, into: ActivationAccumulator | None, point_of: Callable[[int], str], pooling: Pooling | None = None
     ) -> None:
-        """Take; arguments as for `Taking`."""
+        """Make a reducer; arguments as for `BatchReducer`."""
         from corpus_audit.embeddings.scan import device_kernels  # Triton comes with torch's CUDA builds only
 
         super().__init__(into, point_of, pooling)
@@ -112,7 +113,7 @@ class DeviceTaking(Taking):
             self._threads.shutdown()
 
     def begin(self, rows: BatchRows) -> None:
-        """Begin a batch: the model runs on these windows next. Readings of a batch that was not ended are dropped."""
+        """Begin a batch: the model runs on these windows next. Results of a batch that was not ended are dropped."""
         super().begin(rows)
         self._steps = []
         self._counted: torch.Tensor | None = None
@@ -134,61 +135,64 @@ class DeviceTaking(Taking):
         for _ in self._threads.map(lambda step: step(), waiting[1]):
             pass  # raises what a step raised
 
-    def take(self, reading: Reading) -> None:
-        """Reduce what is read at a point, and have the result copied."""
+    def reduce(self, activations: Activations) -> None:
+        """Reduce the activations of a point on the device, and start copying the result."""
         rows, into = self._rows, self._into
         assert into is not None
-        values = reading.values[: len(rows.window)].detach()
-        point = self._point_of(reading.row)
-        if reading.fired is not None:  # few units: experts
-            whole, fired = _to_host(values.float()), _to_host(reading.fired[: len(rows.window)])
-            self._steps.append(lambda: _add_whole(into, rows, reading, whole.numpy(), fired.numpy(), point))
+        values = activations.values[: len(rows.window)].detach()
+        point = self._point_of(activations.row)
+        if activations.fired is not None:  # few units: experts
+            copied, fired = _to_host(values.float()), _to_host(activations.fired[: len(rows.window)])
+            self._steps.append(lambda: _add_activations(into, rows, activations, copied.numpy(), fired.numpy(), point))
             return
-        values = values if values.stride(-1) == 1 else values.contiguous()
-        counted = self._counted_there(values.device)
-        lowest = reading.lowest and into.sizes.minima > 0
-        if reading.highest or lowest:
-            found = _to_host(self._kernels.reduced(values, counted, reading.highest, lowest))
-            self._steps.append(lambda: _add_reduced(into, rows, reading, found.numpy(), point))
-        if reading.highest and len(chosen := in_histogram(rows)):
-            some = _to_host(values[_there(chosen, values.device)].float())
-            self._steps.append(lambda: into.add_histogram(reading.row, some.numpy(), rows.counted[chosen]))
+        values = values if values.stride(-1) == 1 else values.contiguous()  # the kernel walks units side by side
+        counted = self._counted_on(values.device)
+        lowest = activations.lowest and into.sizes.minima > 0
+        if activations.highest or lowest:
+            reduced = _to_host(self._kernels.reduce_activations(values, counted, activations.highest, lowest))
+            self._steps.append(lambda: _add_reduced(into, rows, activations, reduced.numpy(), point))
+        if activations.highest and len(windows := in_histogram(rows)):
+            sampled = _to_host(values[_copy_to_device(windows, values.device)].float())
+            self._steps.append(lambda: into.add_histogram(activations.row, sampled.numpy(), rows.counted[windows]))
 
-    def stream(self, stream: torch.Tensor) -> None:
-        """Compute the windows' vectors, and have them copied."""
+    def reduce_stream(self, stream: torch.Tensor) -> None:
+        """Compute the windows' vectors on the device, and start copying them."""
         rows, pooling = self._rows, self._pooling
-        if pooling is None or not len(chosen := pooling.chosen(rows)):
+        if pooling is None or not len(windows := pooling.select(rows)):
             return
-        found = pooled(stream.detach(), _there(chosen, stream.device), self._counted_there(stream.device))
-        parts = [_to_host(part) for part in found]
-        self._steps.append(lambda: pooling.add(rows.window[chosen], *(part.numpy() for part in parts)))
+        vectors = pool_windows(
+            stream.detach(), _copy_to_device(windows, stream.device), self._counted_on(stream.device)
+        )
+        parts = [_to_host(part) for part in vectors]
+        self._steps.append(lambda: pooling.add(rows.window[windows], *(part.numpy() for part in parts)))
 
-    def _counted_there(self, device: torch.device) -> torch.Tensor:
+    def _counted_on(self, device: torch.device) -> torch.Tensor:
+        """The batch's ``counted`` mask on the device, copied once a batch."""
         if self._counted is None:
-            self._counted = _there(self._rows.counted, device)
+            self._counted = _copy_to_device(self._rows.counted, device)
         return self._counted
 
 
-def taking_on(
-    device: torch.device, into: Accumulator | None, point_of: PointOf, pooling: Pooling | None = None
-) -> Taking:
-    """The reducer of readings for a device."""
-    kind = DeviceTaking if device.type == "cuda" else Taking
+def reducer_for(
+    device: torch.device, into: ActivationAccumulator | None, point_of: PointOf, pooling: Pooling | None = None
+) -> BatchReducer:
+    """A reducer for a device; other arguments as for `BatchReducer`."""
+    kind = DeviceBatchReducer if device.type == "cuda" else BatchReducer
     return kind(into, point_of, pooling)
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:
     """A contiguous float32 array; without a copy where the tensor is one already."""
-    found: np.ndarray = values.detach().float().contiguous().cpu().numpy()
-    return found
+    array: np.ndarray = values.detach().float().contiguous().cpu().numpy()
+    return array
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """A tensor of an array, on the device; on its way there, if that is not the CPU."""
-    return torch.from_numpy(array) if device.type == "cpu" else _there(array, device)
+    """A tensor of an array on the device; copied asynchronously unless that is the CPU."""
+    return torch.from_numpy(array) if device.type == "cpu" else _copy_to_device(array, device)
 
 
-def _there(array: np.ndarray, device: torch.device) -> torch.Tensor:
+def _copy_to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
 
 
@@ -198,31 +202,38 @@ def _to_host(values: torch.Tensor) -> torch.Tensor:
     return host.copy_(values, non_blocking=True)
 
 
-def _add_whole(
-    into: Accumulator, rows: BatchRows, reading: Reading, values: np.ndarray, fired: np.ndarray | None, point: str
+def _add_activations(
+    into: ActivationAccumulator,
+    rows: BatchRows,
+    activations: Activations,
+    values: np.ndarray,
+    fired: np.ndarray | None,
+    point: str,
 ) -> None:
-    if reading.highest:
-        into.add_highest(rows, reading.row, _highest(values, rows.counted, fired), point)
-        for one in in_histogram(rows):  # one after the other: what several of them hold would be copied
-            into.add_histogram(reading.row, values[one : one + 1], rows.counted[one : one + 1])
-    if reading.lowest and into.sizes.minima:
-        into.add_lowest(rows, reading.row, lowest_of(values, rows.counted), point)
+    if activations.highest:
+        into.add_highest(rows, activations.row, _highest(values, rows.counted, fired), point)
+        for index in in_histogram(rows):  # one at a time: a slice is a view, and indexing several would copy them
+            into.add_histogram(activations.row, values[index : index + 1], rows.counted[index : index + 1])
+    if activations.lowest and into.sizes.minima:
+        into.add_lowest(rows, activations.row, lowest_of(values, rows.counted), point)
 
 
 def _highest(values: np.ndarray, counted: np.ndarray, fired: np.ndarray | None) -> Highest:
-    found = highest_of(values, counted)
+    highest = highest_of(values, counted)
     if fired is None:
-        return found
+        return highest
     count = np.where(counted[:, :, None], fired, False).sum(axis=1, dtype=np.int32)
-    return Highest(found.peak, found.at, found.total, count)
+    return Highest(highest.peak, highest.at, highest.total, count)
 
 
-def _add_reduced(into: Accumulator, rows: BatchRows, reading: Reading, found: np.ndarray, point: str) -> None:
-    """Add what `device_kernels.reduced` gives."""
-    planes = list(found)
-    if reading.highest:
+def _add_reduced(
+    into: ActivationAccumulator, rows: BatchRows, activations: Activations, reduced: np.ndarray, point: str
+) -> None:
+    """Add the results of `device_kernels.reduce_activations`."""
+    planes = list(reduced)
+    if activations.highest:
         peak, total, at, count = planes[:4]
-        into.add_highest(rows, reading.row, Highest(peak, at.view(np.int32), total, count.view(np.int32)), point)
+        into.add_highest(rows, activations.row, Highest(peak, at.view(np.int32), total, count.view(np.int32)), point)
         planes = planes[4:]
     if planes:
-        into.add_lowest(rows, reading.row, Lowest(planes[0], planes[1].view(np.int32)), point)
+        into.add_lowest(rows, activations.row, Lowest(planes[0], planes[1].view(np.int32)), point)

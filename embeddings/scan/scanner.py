@@ -23,12 +23,12 @@ from corpus_audit.embeddings.models.autoencoders import VERSION as SAE_VERSION
 from corpus_audit.embeddings.models.autoencoders import load_autoencoder
 from corpus_audit.embeddings.models.directions import load_vectors
 from corpus_audit.embeddings.models.hooks import Directions, Taps
-from corpus_audit.embeddings.models.models import Model, check_window, load_model
-from corpus_audit.embeddings.scan.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.models.models import LanguageModel, check_window, load_model
+from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae, check_autoencoder, sample_inputs
 from corpus_audit.embeddings.scan.encoder import TextEncoder
 from corpus_audit.embeddings.scan.forward import fitting_batch, heat_maps, scan
-from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, held_windows, write_partial
+from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, retained_windows, write_partial
 from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.verification import doubled
 from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
@@ -55,23 +55,23 @@ class ScanTask:
 
     shard: Shard
     split: Split
-    place: Path
+    folder: Path
 
 
 @dataclass(frozen=True)
-class Scanner:
-    """The model, its units and how documents are cut; `open_scanner` makes it, hooked.
+class ActivationScanner:
+    """A hooked model, its units and a window plan; `open_scanner` makes one.
 
     Attributes:
-        sizes: of what is published; slots: of what a scan keeps, candidates included.
-        block: the block whose output vectors are taken from; None without vectors.
+        sizes: of the published lists; slots: of the lists of a scan, candidates included.
+        block: the block at whose output vectors are read; None without vectors.
         saes: configurations of the autoencoders, by name.
-        key: digest of all that decides what is found in a document.
+        key: digest of everything that decides the result of scanning a document.
     """
 
     audit: AuditSpec
     spec: EmbeddingSpec
-    model: Model
+    model: LanguageModel
     taps: Taps
     plan: WindowPlan
     sizes: ListSizes
@@ -89,36 +89,47 @@ class Scanner:
         """
         tally = SplitTally()
         settings = ReadSettings(self.audit.document, self.audit.filter, self.audit.limits)
-        state = Accumulator(self.taps.selection.rows, self.slots, self.taps.selection.floors())
+        state = ActivationAccumulator(self.taps.selection.rows, self.slots, self.taps.selection.floors())
         pooling = self._pooling()
-        kept: list[_Kept] = []
+        scanned: list[_ScannedBatch] = []
         for batch in read_split(shard, split, settings, tally):
             texts = batch.text.to_pylist()
             ids = batch.ids.to_pylist() if batch.ids is not None else [None] * len(texts)
-            names = [self._domain(name) for name in batch.facets[PRIMARY].to_pylist()]
+            domains = [self._domain(name) for name in batch.facets[PRIMARY].to_pylist()]
             keys = [document_key(name, text) for name, text in zip(ids, texts, strict=True)]
-            where = state.positions_of(names)
-            np.add.at(state.documents, where, 1)
-            groups = np.array([key[15] % GROUPS for key in keys], np.int64)
+            domain_index = state.positions_of(domains)
+            np.add.at(state.documents, domain_index, 1)
+            group = np.array([key[15] % GROUPS for key in keys], np.int64)
             windows = cut(texts, keys, self.model.tokenizer, self.plan)
-            own = windows.document
+            document_of_window = windows.document
             with _precision(self.model, self.spec):
-                scan(self.taps, windows, where[own], groups[own], state, self.batch_tokens, progress, pooling)
+                scan(
+                    self.taps,
+                    windows,
+                    domain_index[document_of_window],
+                    group[document_of_window],
+                    state,
+                    self.batch_tokens,
+                    progress,
+                    pooling,
+                )
             documents = pa.table(
                 {
                     "document": pa.array(keys, pa.binary(16)),
                     "row": pa.array(batch.rows, pa.int64()),
-                    "domain": pa.array(names, pa.string()),
+                    "domain": pa.array(domains, pa.string()),
                     "id": pa.array(ids, pa.string()),
                 }
             )
             key_bytes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-            kept.append(_Kept(windows, documents, key_bytes))
+            scanned.append(_ScannedBatch(windows, documents, key_bytes))
             if pooling is None:  # with vectors, all or a fixed share of the windows stay
+                # A window that is in no list now cannot enter one later: batches without any are dropped, so that
+                # memory is bounded by the lists and not by the split.
                 used = state.used_windows()
-                kept = [one for one in kept if np.isin(one.windows.ids[:, 0], used).any()]
+                scanned = [batch for batch in scanned if np.isin(batch.windows.ids[:, 0], used).any()]
         vectors = None if pooling is None else pooling.vectors()
-        used = held_windows(state, vectors)
+        used = retained_windows(state, vectors)
         counts = {
             "dead_letters": tally.dead.total(),
             "documents": tally.documents,
@@ -126,8 +137,9 @@ class Scanner:
             "tokens": int(state.tokens.sum()),
             "windows": int(state.windows.sum()),
         }
-        held = pa.concat_tables([WINDOWS.empty_table(), *(one.table(used) for one in kept)])
-        return ScanPartial(state, held, documents_of(held, [one.documents for one in kept]), counts, vectors)
+        retained = pa.concat_tables([WINDOWS.empty_table(), *(batch.table(used) for batch in scanned)])
+        documents = documents_of(retained, [batch.documents for batch in scanned])
+        return ScanPartial(state, retained, documents, counts, vectors)
 
     def _pooling(self) -> Pooling | None:
         vectors = self.spec.vectors
@@ -136,41 +148,41 @@ class Scanner:
     def _domain(self, name: str) -> str:
         return name if not self.spec.domains or name in self.spec.domains else OTHER_DOMAINS
 
-    def again(self, windows: pa.Table, domain: np.ndarray, domains: Sequence[str]) -> Accumulator:
-        """The examples of some windows, in the schema WINDOWS, in float32; ``domain`` int64 [N] among ``domains``."""
+    def rescan(self, windows: pa.Table, domain: np.ndarray, domains: Sequence[str]) -> ActivationAccumulator:
+        """Scan windows in the schema WINDOWS again, in float32; ``domain``: int64 [N], positions in ``domains``."""
         selection = self.taps.selection
-        state = Accumulator(selection.rows, self.sizes, selection.floors(), list(domains))
+        state = ActivationAccumulator(selection.rows, self.sizes, selection.floors(), list(domains))
         scan(self.taps, self._windows(windows), domain, np.zeros(len(domain), np.int64), state, self.batch_tokens)
         return state
 
     def _windows(self, table: pa.Table) -> Windows:
         return windows_of(table, len(self.plan.prefix))
 
-    def heat(self, rows: np.ndarray, slots: np.ndarray, at: np.ndarray, table: pa.Table) -> np.ndarray:
+    def heat(self, rows: np.ndarray, slots: np.ndarray, window_index: np.ndarray, table: pa.Table) -> np.ndarray:
         """Token activations of examples: float16 [R, k, window], NaN beyond a window and in empty slots."""
-        found = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
-        heat_maps(self.taps, self._windows(table), rows, slots, at, found, self.batch_tokens)
-        return found
+        heat = np.full((self.taps.selection.rows, self.sizes.top, self.spec.window), np.nan, np.float16)
+        heat_maps(self.taps, self._windows(table), rows, slots, window_index, heat, self.batch_tokens)
+        return heat
 
     def checked_saes(self, windows: pa.Table, base: Path) -> dict[str, CheckedSae]:
-        """Each autoencoder's latents on a sample of the windows' tokens, against a computation of its own.
+        """Check each autoencoder's latents on a sample of the windows' tokens against an independent computation.
 
         Args:
             windows: in the schema WINDOWS, those with the lowest names (a hash) first.
             base: the folder of the audit file.
 
         Raises:
-            AuditError: a latent is not what the files say.
+            AuditError: a latent does not follow from the autoencoder's files.
         """
-        found: dict[str, CheckedSae] = {}
+        checked: dict[str, CheckedSae] = {}
         if self.spec.saes:
             samples = sample_inputs(self.taps, self._windows(windows))
             for sae in self.spec.saes:
-                found[sae.name] = check_autoencoder(sae.name, base / sae.path, *samples[sae.name])
-        return found
+                checked[sae.name] = check_autoencoder(sae.name, base / sae.path, *samples[sae.name])
+        return checked
 
     def sae_notes(self) -> dict[str, list[str]]:
-        """By autoencoder, in sentences: how its training differs from the way it is read here."""
+        """By autoencoder, in sentences: how the data it was trained on differs from these windows."""
         return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
 
     def encoder(self) -> TextEncoder:
@@ -179,8 +191,8 @@ class Scanner:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Windows of a batch of documents."""
+class _ScannedBatch:
+    """The windows of a batch of documents, until the split's examples are known."""
 
     windows: Windows
     documents: pa.Table
@@ -191,46 +203,46 @@ class _Kept:
 
 
 @contextmanager
-def open_scanner(loaded: LoadedAudit) -> Iterator[Scanner]:
-    """Load the model of an audit and hook its units; within the block it is what this process's workers use.
+def open_scanner(loaded: LoadedAudit) -> Iterator[ActivationScanner]:
+    """Load the model of an audit and hook its units; within the block, this process's workers use the same scanner.
 
     Raises:
         UsageError: there is no embedding section, or model, units or windows are wrong.
     """
     with ExitStack() as stack:
         scanner = _load(loaded, stack)
-        _live[scanner.key] = scanner
-        stack.callback(_live.pop, scanner.key)
+        _open_scanners[scanner.key] = scanner
+        stack.callback(_open_scanners.pop, scanner.key)
         yield scanner
 
 
-_live: dict[str, Scanner] = {}
+_open_scanners: dict[str, ActivationScanner] = {}
 _loading = threading.Lock()
-_for_good = ExitStack()
-"""Holds the hooks of scanners that stay as long as the process; a stack that is forgotten takes its hooks off."""
+_process_hooks = ExitStack()
+"""The hooks of scanners that stay for the life of the process: without a reference, the stack would be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanWorker:
-    """Scans splits into the store, in any process that it is sent to.
+    """Scans splits into the store; it is pickled and sent to other processes, each of which loads the model once.
 
     Attributes:
-        key: of the scanner that sent it.
-        threads: of the CPU, for one forward pass; None leaves that to torch.
+        key: the driver's scanner key; a worker whose own differs stops.
+        threads: CPU threads for one forward pass; None leaves that to torch.
     """
 
     loaded: LoadedAudit
     key: str
     threads: int | None = None
 
-    def perform(self, task: ScanTask) -> None:
+    def run_task(self, task: ScanTask) -> None:
         """Scan a split and write its partial to the store.
 
         Raises:
             NoVerdictError: the split cannot be read.
         """
         board = process_board()
-        if (task.place / "state.npz").exists():  # an identical shard was scanned meanwhile
+        if (task.folder / "state.npz").exists():  # an identical shard was scanned meanwhile
             board.advance(task.split.weight)
             return
         scanner = self._scanner()
@@ -240,28 +252,28 @@ class ScanWorker:
 
         def progress(tokens: int) -> None:
             nonlocal done
-            more = max(min(4 * tokens, task.split.weight - done), 0)  # about four bytes a token: no figure
-            done += more
-            board.advance(more)
+            step = max(min(4 * tokens, task.split.weight - done), 0)  # about four bytes a token: no figure
+            done += step
+            board.advance(step)
 
         try:
             partial = scanner.scan(task.shard, task.split, progress)
         except ShardError as error:
             raise NoVerdictError(f"shard {task.shard.name}: {error.problem}") from None
-        write_partial(task.place, partial)
+        write_partial(task.folder, partial)
         board.advance(task.split.weight - done)
 
-    def _scanner(self) -> Scanner:
+    def _scanner(self) -> ActivationScanner:
         with _loading:
-            if self.key not in _live:  # another process than that of `open_scanner`: loaded for as long as it lives
-                scanner = _load(self.loaded, _for_good)
+            if self.key not in _open_scanners:  # a worker process: the model stays loaded as long as the process
+                scanner = _load(self.loaded, _process_hooks)
                 if scanner.key != self.key:
                     raise StoreError("a worker has another model or another version of torch than the driver")
-                _live[self.key] = scanner
-            return _live[self.key]
+                _open_scanners[self.key] = scanner
+            return _open_scanners[self.key]
 
 
-def _precision(model: Model, spec: EmbeddingSpec) -> torch.autocast:
+def _precision(model: LanguageModel, spec: EmbeddingSpec) -> torch.autocast:
     """Matrix products in the type that the spec asks for; sums, norms and softmax stay in float32."""
     return torch.autocast(model.device.type, torch.bfloat16, enabled=spec.dtype == "bfloat16")
 
@@ -270,10 +282,10 @@ def _directions(path: Path, block: int) -> Directions:
     return Directions(block, torch.from_numpy(load_vectors(path)))
 
 
-def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
+def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     audit, spec = loaded.spec, loaded.spec.embedding
     if spec is None:
-        raise UsageError("the audit has no embedding section: it names a model and its units")
+        raise UsageError("the audit has no embedding section, which names a model and its units")
     patterns = tuple(parse_pattern(text) for text in spec.units)
     saes = {sae.name: load_autoencoder(loaded.base / sae.path, sae.ignore) for sae in spec.saes}
     with_head = any(p.point == "logit" for p in patterns)
@@ -281,7 +293,9 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
     check_window(model, spec.window)
     for name, sae in saes.items():
         _check_bos(name, sae.config, model, spec)
-    directions = {one.name: _directions(loaded.base / one.path, one.block) for one in spec.directions}
+    directions = {
+        direction.name: _directions(loaded.base / direction.path, direction.block) for direction in spec.directions
+    }
     block = None
     if spec.vectors is not None:
         block = len(model.blocks) - 1 if spec.vectors.block is None else spec.vectors.block
@@ -289,7 +303,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
     card = model.card
     plan = WindowPlan(spec.window, spec.overlap, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
     files = [loaded.base / sae.path / name for sae in spec.saes for name in ("cfg.json", "sae_weights.safetensors")]
-    files += [loaded.base / one.path for one in spec.directions]
+    files += [loaded.base / direction.path for direction in spec.directions]
     settings = {
         "version": VERSION,
         "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
@@ -298,7 +312,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
         "model": card.digest,
         "windows": plan.digest,
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
-        "blocks": [one.block for one in spec.directions],
+        "blocks": [direction.block for direction in spec.directions],
         "torch": importlib.metadata.version("torch"),
         "device": model.device.type,
     } | ({"sae": SAE_VERSION} if saes else {})
@@ -309,27 +323,32 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> Scanner:
     sizes = ListSizes.of(spec)
     slots = sizes if spec.dtype == "float32" else doubled(sizes)
     configs = {name: sae.config for name, sae in saes.items()}
-    return Scanner(audit, spec, model, taps, plan, sizes, slots, block, configs, key, batch_tokens)
+    return ActivationScanner(audit, spec, model, taps, plan, sizes, slots, block, configs, key, batch_tokens)
 
 
-def _check_bos(name: str, config: SaeConfig, model: Model, spec: EmbeddingSpec) -> None:
-    """See that windows begin as an autoencoder's did in training, unless the audit says how they begin."""
-    has, wanted = model.begins_with_bos, config.prepend_bos
-    if spec.prepend_bos is None and wanted not in (None, has):
+def _check_bos(name: str, config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> None:
+    """Refuse windows that begin otherwise than an autoencoder's did in training, unless the audit says how they begin.
+
+    Raises:
+        UsageError: they differ, and `embedding.prepend_bos` is not set.
+    """
+    has_bos, trained_with_bos = model.begins_with_bos, config.prepend_bos
+    if spec.prepend_bos is None and trained_with_bos not in (None, has_bos):
         raise UsageError(
-            f"sae.{name} was trained with prepend_bos: {str(wanted).lower()}, and the tokenizer puts "
-            f"{'a' if has else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
-            f"{str(wanted).lower()} to read windows as it was trained, or {str(has).lower()} to read them as they are"
+            f"sae.{name} was trained with prepend_bos: {str(trained_with_bos).lower()}, and the tokenizer puts "
+            f"{'a' if has_bos else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
+            f"{str(trained_with_bos).lower()} to read windows as in its training, or {str(has_bos).lower()} to read "
+            "them as the tokenizer makes them"
         )
 
 
-def _notes(config: SaeConfig, model: Model, spec: EmbeddingSpec) -> list[str]:
+def _notes(config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> list[str]:
     notes = []
     if config.prepend_bos not in (None, model.begins_with_bos):
         notes.append(
-            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, and embedding.prepend_bos has "
-            f"windows read {'with' if model.begins_with_bos else 'without'} a beginning-of-text token in front"
+            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, but windows are read "
+            f"{'with' if model.begins_with_bos else 'without'} a beginning-of-text token (embedding.prepend_bos)"
         )
     if config.context_size is not None and spec.window > config.context_size:
-        notes.append(f"it was trained on {config.context_size:,} tokens at once, and windows have {spec.window:,}")
+        notes.append(f"it was trained on contexts of {config.context_size:,} tokens, but windows have {spec.window:,}")
     return notes

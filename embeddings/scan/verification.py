@@ -1,10 +1,11 @@
-"""Windows that are run once more in float32, after the scan: to check what is stored, or to correct it.
+"""Runs windows again in float32 after the scan, to check the stored examples or to correct them.
 
-A scan in float32 is checked: of the windows that hold an example, one in `ONE_IN` is run again, and what is stored of
-it must come out, within `TOLERANCE` of the unit's largest value (batches of another shape differ by 1e-5). A scan in
-bfloat16 keeps twice the examples as candidates; all their windows are run again, and the lists are made anew from what
-float32 says. That a window outside of them belongs into a list is not ruled out, but bounded by what was seen: a list
-is *complete by the margin* if its last value exceeds the last candidate's by more than any candidate of the unit moved.
+A scan in float32 is checked: of the windows that hold an example, one in `ONE_IN` is run again, and the stored values
+must come out again, within `TOLERANCE` of the unit's largest value (batches of another shape differ by 1e-5). A scan in
+bfloat16 keeps twice the examples as candidates; all their windows are run again, and the lists are made again from the
+values in float32. It is not ruled out that a window that was no candidate belongs in a list, but it is bounded by how
+far candidates moved: a list is *complete by the margin* if its last value exceeds the last candidate's by more than any
+candidate of the unit moved.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.embeddings.index.topk import SlotLists
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes
 from corpus_audit.schemas.errors import AuditError
 
 ONE_IN = 32
-"""Of how many windows one is run again after a scan in float32."""
+"""One window in so many is run again after a scan in float32."""
 
 TOLERANCE = 1e-4
 CELLS = 1 << 22
@@ -30,7 +31,7 @@ CELLS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class RescanResult:
     """Results of running windows again.
 
     Attributes:
@@ -54,54 +55,56 @@ def members(windows: pa.Table, documents: pa.Table, domains: list[str]) -> tuple
     """Windows with each domain that their document is in: rows of the table and positions in ``domains``, int64 [P]."""
     rows = pa.table({"row": np.arange(len(windows)), "document": windows["document"]})
     known = documents.select(["document", "domain"]).group_by(["document", "domain"]).aggregate([])
-    found = rows.join(known, "document", join_type="inner")
-    place = pc.index_in(found["domain"], pa.array(domains, pa.string())).to_numpy()
-    row = found["row"].to_numpy()
-    order = np.lexsort((place, row))
-    return row[order], place[order].astype(np.int64)
+    joined = rows.join(known, "document", join_type="inner")
+    domain_index = pc.index_in(joined["domain"], pa.array(domains, pa.string())).to_numpy()
+    row = joined["row"].to_numpy()
+    order = np.lexsort((domain_index, row))
+    return row[order], domain_index[order].astype(np.int64)
 
 
-def check(stored: Accumulator, anew: Accumulator, chosen: np.ndarray) -> Verified:
+def check(stored: ActivationAccumulator, again: ActivationAccumulator, windows: np.ndarray) -> RescanResult:
     """Compare what a float32 scan stored with the same windows run again.
 
     Args:
         stored: of the whole corpus.
-        anew: of the chosen windows alone.
-        chosen: uint64 ascending.
+        again: of the windows that were run again.
+        windows: their names, uint64 ascending.
 
     Raises:
         AuditError: a stored example does not come out again.
     """
     largest, records = 0.0, 0
-    for old, new in _lists(stored, anew):
-        here = old.filled & np.isin(old.window, chosen)
-        gone = _moves(old, new, here) / _scale(stored)[:, None]
-        records += int(here.sum())
-        largest = max(largest, float(gone[here].max(initial=0.0)))
+    for old, new in _lists(stored, again):
+        compared = old.filled & np.isin(old.window, windows)
+        differences = _moves(old, new, compared) / _scale(stored)[:, None]
+        records += int(compared.sum())
+        largest = max(largest, float(differences[compared].max(initial=0.0)))
     if not largest <= TOLERANCE:
         raise AuditError(
-            f"activations do not come out again when their windows are run once more: they differ by {largest:.2g} of "
-            f"the unit's largest, where rounding explains {TOLERANCE:g}. The scan is not to be trusted: remove "
-            "activations/ in the store and run it again"
+            f"the stored activations are not reproduced when their windows are run again: they differ by "
+            f"{largest:.2g} of the unit's largest, and rounding explains {TOLERANCE:g}. The scan cannot be trusted: "
+            "remove activations/ from the store and run the command again"
         )
-    return Verified(len(chosen), records, largest, None)
+    return RescanResult(len(windows), records, largest, None)
 
 
-def correct(stored: Accumulator, anew: Accumulator, chosen: np.ndarray) -> tuple[Accumulator, Verified]:
-    """The scan's statistics with lists of what float32 says of its candidates; arguments as for `check`."""
+def correct(
+    stored: ActivationAccumulator, again: ActivationAccumulator, windows: np.ndarray
+) -> tuple[ActivationAccumulator, RescanResult]:
+    """The scan's statistics with lists of its candidates' float32 values; arguments as for `check`."""
     largest, records = 0.0, 0
-    for old, new in _lists(stored, anew):
-        both = _moves(old, new, old.filled, same_window=True)
-        seen = np.isfinite(both)
-        records += int(seen.sum())
-        largest = max(largest, float((both / _scale(stored)[:, None])[seen].max(initial=0.0)))
+    for old, new in _lists(stored, again):
+        differences = _moves(old, new, old.filled, same_window=True)
+        compared = np.isfinite(differences)
+        records += int(compared.sum())
+        largest = max(largest, float((differences / _scale(stored)[:, None])[compared].max(initial=0.0)))
     arrays = stored.arrays() | {
         name: array
-        for name, array in anew.arrays().items()
+        for name, array in again.arrays().items()
         if name.split(".")[0] in ("top", "minima", "samples", "domain")
     }
-    made = Accumulator.from_arrays(arrays, anew.sizes, stored.floors, stored.domains)
-    return made, Verified(len(chosen), records, largest, float(_complete(stored.top, anew.top).mean()))
+    corrected = ActivationAccumulator.from_arrays(arrays, again.sizes, stored.floors, stored.domains)
+    return corrected, RescanResult(len(windows), records, largest, float(_complete(stored.top, again.top).mean()))
 
 
 def _complete(candidates: SlotLists, top: SlotLists) -> np.ndarray:
@@ -112,32 +115,34 @@ def _complete(candidates: SlotLists, top: SlotLists) -> np.ndarray:
 
 
 def doubled(sizes: ListSizes) -> ListSizes:
-    """Slots of candidates."""
+    """The list sizes of a bfloat16 scan: twice as many slots, for candidates."""
     return replace(sizes, **{name: 2 * size for name, size in asdict(sizes).items()})
 
 
-def _lists(stored: Accumulator, anew: Accumulator) -> Iterator[tuple[SlotLists, SlotLists]]:
-    yield stored.top, anew.top
-    yield stored.minima, anew.minima
-    yield from zip(stored.by_domain, anew.by_domain, strict=True)
+def _lists(stored: ActivationAccumulator, again: ActivationAccumulator) -> Iterator[tuple[SlotLists, SlotLists]]:
+    yield stored.top, again.top
+    yield stored.minima, again.minima
+    yield from zip(stored.by_domain, again.by_domain, strict=True)
 
 
-def _scale(state: Accumulator) -> np.ndarray:
+def _scale(state: ActivationAccumulator) -> np.ndarray:
     """The largest absolute value among each unit's highest and lowest examples, float64 [R]; 1 where there is none."""
     both = [np.abs(np.where(each.filled, each.value, 0.0)) for each in (state.top, state.minima)]
-    found = np.concatenate(both, axis=1).max(axis=1, initial=0.0)
-    return np.where(found > 0, found, 1.0)
+    largest = np.concatenate(both, axis=1).max(axis=1, initial=0.0)
+    return np.where(largest > 0, largest, 1.0)
 
 
-def _moves(old: SlotLists, new: SlotLists, here: np.ndarray, same_window: bool = False) -> np.ndarray:
+def _moves(old: SlotLists, new: SlotLists, included: np.ndarray, same_window: bool = False) -> np.ndarray:
     """How far the values of slots are from those in other lists, float64 [R, k].
 
-    The same example has the window, or, where windows are nearly equal, the context (``same_window``: not that). One
-    that is not there may have been pushed out by its equals, if the other list is full: then the distance is from its
-    last value. Otherwise it is infinite, as it is where ``here`` is not.
+    1. Slots hold the same example if they have the same window. Unless ``same_window``, the same context counts too:
+       where two windows have nearly equal values, either may represent the context.
+    2. An example that is missing from the other list may have been pushed out by its equals, if that list is full:
+       the distance is then from the list's last value.
+    3. Otherwise the distance is infinite, as it is in slots that are not ``included``.
     """
-    found = np.full(old.value.shape, np.inf)
-    rows = np.flatnonzero(here.any(axis=1)) if new.k else np.empty(0, np.int64)
+    moves = np.full(old.value.shape, np.inf)
+    rows = np.flatnonzero(included.any(axis=1)) if new.k else np.empty(0, np.int64)
     for part in np.array_split(rows, 1 + len(rows) * old.k * new.k // CELLS) if len(rows) else ():
         same = old.window[part][:, :, None] == new.window[part][:, None, :]
         if not same_window:
@@ -148,5 +153,5 @@ def _moves(old: SlotLists, new: SlotLists, here: np.ndarray, same_window: bool =
         if not same_window:
             pushed = np.maximum(before - after[:, -1:], 0.0)
             nearest = np.where(np.isinf(nearest) & new.filled[part][:, -1:], pushed, nearest)
-        found[part] = np.where(here[part], nearest, np.inf)
-    return found
+        moves[part] = np.where(included[part], nearest, np.inf)
+    return moves

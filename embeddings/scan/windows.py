@@ -24,12 +24,12 @@ from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 
 CONTEXT_TOKENS = 8
-"""Tokens whose hash says that two examples are the same passage."""
+"""Two examples count as the same passage if this many tokens up to the peak are equal, which their hash says."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How documents are cut.
+    """The rules by which documents are cut into windows.
 
     Attributes:
         window: tokens that the model sees, special ones included.
@@ -71,13 +71,13 @@ class WindowPlan:
     def spans(self, tokens: int) -> list[tuple[int, int, int]]:
         """(first shown, first counted, end) of each window of a document of that many tokens.
 
-        The first window has the room of the lead for tokens of its own.
+        The first window has no lead: that room goes to tokens of its own.
         """
-        found = [(0, 0, min(tokens, self.stride + self.lead))] if tokens else []
-        while found and found[-1][2] < tokens:
-            begin = found[-1][2]
-            found.append((begin - self.lead, begin, min(tokens, begin + self.stride)))
-        return found
+        spans = [(0, 0, min(tokens, self.stride + self.lead))] if tokens else []
+        while spans and spans[-1][2] < tokens:
+            begin = spans[-1][2]
+            spans.append((begin - self.lead, begin, min(tokens, begin + self.stride)))
+        return spans
 
 
 @dataclass(frozen=True)
@@ -116,22 +116,22 @@ class Windows:
         """Tokens of each window, int64 [N]."""
         return np.diff(self.offsets)
 
-    def table(self, chosen: np.ndarray, documents: np.ndarray) -> pa.Table:
+    def table(self, rows: np.ndarray, documents: np.ndarray) -> pa.Table:
         """Some windows in the schema WINDOWS; ``documents`` are the documents' 16-byte keys, uint8 [D, 16]."""
-        take = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen]
-        flat = np.concatenate(take) if take else np.empty(0, np.int64)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int32))
+        ranges = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in rows]
+        flat = np.concatenate(ranges) if ranges else np.empty(0, np.int64)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int32))
 
         def lists(values: np.ndarray) -> pa.Array:
             return pa.ListArray.from_arrays(offsets, pa.array(values[flat]))
 
         columns = [
-            pa.array(self.ids[chosen, 0]),
-            _binary16(self.ids[chosen].astype(">u8").view(np.uint8)),
-            _binary16(documents[self.document[chosen]]),
-            pa.array(self.number[chosen]),
-            pa.array([self.texts[i] for i in chosen], pa.string()),
-            pa.array(self.text_starts[chosen]),
+            pa.array(self.ids[rows, 0]),
+            _binary16(self.ids[rows].astype(">u8").view(np.uint8)),
+            _binary16(documents[self.document[rows]]),
+            pa.array(self.number[rows]),
+            pa.array([self.texts[i] for i in rows], pa.string()),
+            pa.array(self.text_starts[rows]),
             lists(self.tokens),
             lists(self.starts),
             lists(self.ends),
@@ -145,7 +145,7 @@ def _binary16(values: np.ndarray) -> pa.Array:
 
 
 def document_key(document_id: str | None, text: str) -> bytes:
-    """What identifies a document in an index: BLAKE2b-128 of its id (if it has one) and its text."""
+    """The 16-byte key of a document in an index: BLAKE2b-128 of its id (if it has one) and its text."""
     name = b"" if document_id is None else document_id.encode()
     return hashlib.blake2b(len(name).to_bytes(8, "big") + name + text.encode(), digest_size=16).digest()
 
@@ -157,7 +157,7 @@ def cut(texts: Sequence[str], keys: Sequence[bytes], tokenizer: Any, plan: Windo
         texts: the documents.
         keys: their `document_key`.
         tokenizer: a `tokenizers.Tokenizer` without truncation or padding.
-        plan: how.
+        plan: the rules.
     """
     prefix, suffix = np.array(plan.prefix, np.int32), np.array(plan.suffix, np.int32)
     special = np.array(plan.special, np.int32)
@@ -167,7 +167,7 @@ def cut(texts: Sequence[str], keys: Sequence[bytes], tokenizer: Any, plan: Windo
     lengths = [0]
     for d, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
         tokens = np.array(encoding.ids, np.int32)
-        places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        code_points = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         is_special = np.isin(tokens, special)
         for number, (first, own, end) in enumerate(plan.spans(len(tokens))):
             counted = ~is_special[first:end]
@@ -176,12 +176,12 @@ def cut(texts: Sequence[str], keys: Sequence[bytes], tokenizer: Any, plan: Windo
                 counted[:1] = False
             if not counted.any():
                 continue
-            begin, stop = int(places[first:end, 0].min()), int(places[first:end, 1].max())
-            around = np.full(len(prefix), -1, np.int32), np.full(len(suffix), -1, np.int32)
+            begin, stop = int(code_points[first:end, 0].min()), int(code_points[first:end, 1].max())
+            outside = np.full(len(prefix), -1, np.int32), np.full(len(suffix), -1, np.int32)
             parts["tokens"] += [prefix, tokens[first:end], suffix]
-            parts["counted"] += [around[0] > 0, counted, around[1] > 0]
+            parts["counted"] += [outside[0] > 0, counted, outside[1] > 0]
             for name, column in (("starts", 0), ("ends", 1)):
-                parts[name] += [around[0], (places[first:end, column] - begin).astype(np.int32), around[1]]
+                parts[name] += [outside[0], (code_points[first:end, column] - begin).astype(np.int32), outside[1]]
             ids.append(hashlib.blake2b(keys[d] + settings + number.to_bytes(8, "big"), digest_size=16).digest())
             documents.append(d)
             numbers.append(number)
@@ -220,21 +220,21 @@ def context_hashes(tokens: np.ndarray, offsets: np.ndarray, skipped: int) -> np.
 
 def windows_of(table: pa.Table, skipped: int) -> Windows:
     """The windows of a table in the schema WINDOWS, without texts; ``skipped`` as for `context_hashes`."""
-    whole = table.combine_chunks()
+    combined = table.combine_chunks()
 
     def flat(name: str) -> np.ndarray:
-        found: np.ndarray = pc.list_flatten(whole[name]).to_numpy()
-        return found
+        values: np.ndarray = pc.list_flatten(combined[name]).to_numpy()
+        return values
 
-    lengths = pc.list_value_length(whole["tokens"]).to_numpy()
-    ids = np.zeros((len(whole), 2), np.uint64)
-    ids[:, 0] = whole["window"].to_numpy()
+    lengths = pc.list_value_length(combined["tokens"]).to_numpy()
+    ids = np.zeros((len(combined), 2), np.uint64)
+    ids[:, 0] = combined["window"].to_numpy()
     tokens = flat("tokens")
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Windows(
         ids=ids,
-        document=np.arange(len(whole)),
-        number=whole["number"].to_numpy(),
+        document=np.arange(len(combined)),
+        number=combined["number"].to_numpy(),
         offsets=offsets,
         tokens=tokens,
         counted=flat("counted"),
@@ -242,5 +242,5 @@ def windows_of(table: pa.Table, skipped: int) -> Windows:
         starts=flat("starts"),
         ends=flat("ends"),
         texts=[],
-        text_starts=whole["text_start"].to_numpy(),
+        text_starts=combined["text_start"].to_numpy(),
     )

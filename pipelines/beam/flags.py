@@ -1,4 +1,4 @@
-"""Checks pipeline options: an unknown one is refused, where Beam itself would drop it with a line in a log."""
+"""Checks of pipeline options: unknown ones are refused, while Beam itself only logs a line and drops them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from corpus_audit.schemas.errors import UsageError
 
-_OURS = ("runner", "job_endpoint", "job_name")
+_RESERVED = ("runner", "job_endpoint", "job_name")
+"""Flags that ``--engine`` sets; a user may not set them too."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,17 +21,17 @@ def check_flags(flags: Sequence[str], engine: Iterable[str] = ()) -> None:
     """Refuse flags that neither Beam's Python side nor the engine knows.
 
     Args:
-        flags: as a user gave them.
-        engine: names of options that the engine has of its own.
+        flags: the flags, as the user wrote them.
+        engine: names of further options that the engine accepts.
 
     Raises:
-        UsageError: there is such a flag, or one that `--engine` decides, or a value that is wrong.
+        UsageError: a flag is unknown, is set by ``--engine``, or has a wrong value.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
     parser = _Parser(allow_abbrev=False, add_help=False)
-    for kind in PipelineOptions.__subclasses__():
-        kind._add_argparse_args(parser)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
     known = {text for action in parser._actions for text in action.option_strings}
     for name in sorted(engine):
         if f"--{name}" not in known:
@@ -39,5 +40,5 @@ def check_flags(flags: Sequence[str], engine: Iterable[str] = ()) -> None:
     if unknown:
         raise UsageError(f"Beam has no flag {unknown[0]!r}")
     for flag in flags:
-        if flag.split("=")[0].lstrip("-") in _OURS:
-            raise UsageError(f"{flag.split('=')[0]} follows from --engine")
+        if flag.split("=")[0].lstrip("-") in _RESERVED:
+            raise UsageError(f"{flag.split('=')[0]} is set by --engine and cannot be given as a flag")

@@ -29,9 +29,9 @@ class Step:
 
     Attributes:
         pipeline: the job's name; stage: from 1 on, a new one after every shuffle.
-        name: the step's, with those that it is part of.
+        name: the step's full name, such as ``Collect/Write``.
         kind: ``source``, ``shuffle``, ``combine`` or ``work``.
-        environment: where it runs: Beam's name of the kind, and the program or image.
+        environment: where it runs: Beam's name for the kind of environment, or ``engine``.
         hints: resource hints, by name.
     """
 
@@ -43,33 +43,35 @@ class Step:
     hints: dict[str, str]
 
 
-def steps_in(name: str, build: Build, flags: Sequence[str]) -> Iterator[Step]:
-    """The steps of a pipeline, with that which collects its elements; ``flags`` of Beam say where Python runs."""
+def pipeline_steps(name: str, build: Build, flags: Sequence[str]) -> Iterator[Step]:
+    """The steps of a pipeline and of the `Collect` at its end; Beam's ``flags`` say where Python code runs."""
     options = PipelineOptions(flags=list(flags))
     pipeline = beam.Pipeline(runner=PortableRunner(), options=options)
     _ = build(pipeline) | "Collect" >> Collect(Path("collected"))
     environment = PortableRunner._create_environment(options)
     proto = pipeline.to_runner_api(default_environment=environment)
     transforms, environments = proto.components.transforms, proto.components.environments
-    stages: dict[str, int] = {}  # by collection
+    stages: dict[str, int] = {}  # stage in which each collection is available
 
     def leaves(key: str) -> Iterator[Any]:
         transform = transforms[key]
         if not transform.subtransforms:
             yield transform
-        for part in transform.subtransforms:
-            yield from leaves(part)
+        for child in transform.subtransforms:
+            yield from leaves(child)
 
     for root in proto.root_transform_ids:
         for transform in leaves(root):
             kind = _KINDS.get(transform.spec.urn, "work")
-            stage = max((stages.get(one, 1) for one in transform.inputs.values()), default=1)
-            for made in transform.outputs.values():
-                stages[made] = stage + (kind == "shuffle")
+            stage = max((stages.get(collection, 1) for collection in transform.inputs.values()), default=1)
+            for output in transform.outputs.values():
+                stages[output] = stage + (kind == "shuffle")
             hints: dict[str, str] = {}
-            where = "engine"
+            location = "engine"
             if kind == "work" and transform.environment_id:
-                found = environments[transform.environment_id]
-                where = found.urn.split(":")[2]
-                hints = {_HINTS.get(urn, urn): value.decode() for urn, value in found.resource_hints.items()}
-            yield Step(name, stage, transform.unique_name, kind, where, hints)
+                worker_environment = environments[transform.environment_id]
+                location = worker_environment.urn.split(":")[2]
+                hints = {
+                    _HINTS.get(urn, urn): value.decode() for urn, value in worker_environment.resource_hints.items()
+                }
+            yield Step(name, stage, transform.unique_name, kind, location, hints)

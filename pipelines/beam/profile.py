@@ -18,7 +18,7 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:
-    """A shard to plan, with its plan from the store if there is one."""
+    """A shard to plan; ``known`` is its plan from the store, if there is one."""
 
     index: int
     shard: Shard
@@ -35,28 +35,28 @@ class MergeTask:
     target: str
 
 
-def balanced(weights: list[int], workers: int) -> list[int]:
-    """An order of positions that shares work evenly among workers who take every ``workers``-th element.
+def balanced_order(weights: list[int], workers: int) -> list[int]:
+    """Positions of tasks in an order that balances the load of workers that each get every ``workers``-th element.
 
-    Heaviest first, to the worker with the least so far that has a turn left (longest processing time first); Beam's
-    embedded runner and Flink deal the elements of a reshuffle out in turn.
+    Longest processing time first (Graham 1969): the heaviest task goes to the least loaded worker that may still get
+    one. Beam's embedded runner and Flink distribute the elements of a reshuffle round-robin.
     """
     if workers <= 1:
         return list(range(len(weights)))
     loads = [0] * workers
-    hands: list[list[int]] = [[] for _ in range(workers)]
+    queues: list[list[int]] = [[] for _ in range(workers)]
     for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
-        open_hands = [w for w in range(workers) if len(hands[w]) < len(range(w, len(weights), workers))]
-        lightest = min(open_hands, key=lambda w: (loads[w], -w))  # the last have a turn less
-        hands[lightest].append(position)
+        open_queues = [w for w in range(workers) if len(queues[w]) < len(range(w, len(weights), workers))]
+        lightest = min(open_queues, key=lambda w: (loads[w], -w))  # the last workers may get one task fewer
+        queues[lightest].append(position)
         loads[lightest] += weights[position]
-    return [hands[turn % workers][turn // workers] for turn in range(len(weights))]
+    return [queues[i % workers][i // workers] for i in range(len(weights))]
 
 
-class Deal(beam.PTransform):
+class Distribute(beam.PTransform):
     """Distribute elements over workers in the given order.
 
-    By a reshuffle, not a grouping: Flink spreads groups by the hash of their keys, and of 12 splits gave one worker 9.
+    By a reshuffle, not a grouping: Flink assigns groups by the hash of their keys, and gave one worker 9 of 12 splits.
     """
 
     def __init__(self, elements: Iterable[Any]) -> None:
@@ -64,7 +64,7 @@ class Deal(beam.PTransform):
         self._elements = list(elements)
 
     def expand(self, begin: Any) -> Any:
-        """From the pipeline's begin to single elements on their workers."""
+        """Create the elements and reshuffle them, one by one, to the workers."""
         return begin | "Create" >> beam.Create(self._elements, reshuffle=False) | "Spread" >> beam.Reshuffle()
 
 
@@ -75,7 +75,7 @@ class PlanShards(beam.DoFn):
         self._job = job
 
     def process(self, task: PlanTask) -> Iterator[tuple[int, PlannedShard]]:
-        """One planned shard."""
+        """The planned shard, keyed by its index."""
         board = process_board()
         board.shard_started(task.shard.name)
         try:
@@ -91,12 +91,12 @@ class CountSplits(beam.DoFn):
         self._job = job
 
     def process(self, task: SplitTask) -> Iterator[tuple[int, SplitResult]]:
-        """The result, keyed by the shard's index."""
+        """The result of the split, keyed by the shard's index."""
         yield task.index, self._job.count(task)
 
 
 class PickDecoys(beam.CombineFn):
-    """Pick decoys from splits; one picker per bundle, then merged."""
+    """Pick decoys from splits: one `DecoyPicker` a bundle, then all merged."""
 
     def __init__(self, job: Job, count: int, lengths: tuple[int, ...]) -> None:
         self._job = job
@@ -108,12 +108,12 @@ class PickDecoys(beam.CombineFn):
         return DecoyPicker(self._count, self._lengths)
 
     def add_input(self, picker: DecoyPicker, task: SplitTask) -> DecoyPicker:
-        """Read a split."""
+        """Add the documents of one split to the picker."""
         self._job.pick_decoys(task, picker)
         return picker
 
     def merge_accumulators(self, pickers: Iterable[DecoyPicker]) -> DecoyPicker:
-        """One picker with the candidates of all."""
+        """A picker with the candidates of all pickers."""
         merged = self.create_accumulator()
         merged.merge(pickers)
         return merged
@@ -138,11 +138,11 @@ class CompactShards(beam.DoFn):
         yield from results
 
 
-class MergeParts(beam.DoFn):
+class MergePartials(beam.DoFn):
     """Merge partial files of one measure."""
 
     def process(self, task: MergeTask) -> Iterator[str]:
-        """The file that was written."""
+        """The path of the merged file."""
         sources = [Path(source) for source in task.sources]
         merge_files(task.measure, sources, Path(task.target), task.tables)
         yield task.target
@@ -156,7 +156,7 @@ class Collect(beam.PTransform):
         self._path = str(path)
 
     def expand(self, elements: Any) -> Any:
-        """One file; it is there, with an empty list, when there are no elements."""
+        """Write the file; without elements it holds an empty list."""
         return (
             elements.pipeline
             | "Once" >> beam.Create([None], reshuffle=False)

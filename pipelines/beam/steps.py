@@ -10,50 +10,50 @@ import apache_beam as beam
 from corpus_audit.pipelines.beam.profile import (
     CompactShards,
     CountSplits,
-    Deal,
-    MergeParts,
+    Distribute,
+    MergePartials,
     MergeTask,
     PickDecoys,
     PlanShards,
     PlanTask,
 )
-from corpus_audit.pipelines.beam.tasks import Perform, Worker
+from corpus_audit.pipelines.beam.tasks import RunTasks, Worker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
 
 Build = Callable[[beam.Pipeline], Any]
 """Adds steps to a pipeline and returns the collection that they end in."""
 
 
-def planning(job: Job, tasks: Sequence[PlanTask]) -> Build:
-    """Shards to their splits: (position, `PlannedShard`)."""
-    return lambda pipeline: pipeline | "Shards" >> Deal(tasks) | "Plan" >> beam.ParDo(PlanShards(job))
+def planning_steps(job: Job, tasks: Sequence[PlanTask]) -> Build:
+    """Plan shards; the pipeline emits pairs (index of the shard, `PlannedShard`)."""
+    return lambda pipeline: pipeline | "Shards" >> Distribute(tasks) | "Plan" >> beam.ParDo(PlanShards(job))
 
 
-def counting(job: Job, tasks: Sequence[SplitTask], planned: dict[int, PlannedShard]) -> Build:
-    """Splits to partials in the store: `SplitResult`."""
+def counting_steps(job: Job, tasks: Sequence[SplitTask], planned: dict[int, PlannedShard]) -> Build:
+    """Count splits into partials of the store; the pipeline emits a `SplitResult` a split."""
     return lambda pipeline: (
         pipeline
-        | "Splits" >> Deal(tasks)
+        | "Splits" >> Distribute(tasks)
         | "Count" >> beam.ParDo(CountSplits(job))
         | "By shard" >> beam.GroupByKey()
         | "Compact" >> beam.ParDo(CompactShards(job, planned))
     )
 
 
-def picking(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple[int, ...]) -> Build:
-    """Splits to decoys: one pair, of the decoys and of the errors of unreadable splits."""
-    picked = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
-    return lambda pipeline: pipeline | "Splits" >> Deal(tasks) | "Pick decoys" >> picked
+def decoy_steps(job: Job, tasks: Sequence[SplitTask], count: int, lengths: tuple[int, ...]) -> Build:
+    """Pick decoys from splits; the pipeline emits one pair: the decoys, and the errors of unreadable splits."""
+    pick = beam.CombineGlobally(PickDecoys(job, count, lengths)).without_defaults()
+    return lambda pipeline: pipeline | "Splits" >> Distribute(tasks) | "Pick decoys" >> pick
 
 
-def merging(tasks: Sequence[MergeTask]) -> Build:
-    """One level of the tree of merges: the files that were written."""
-    return lambda pipeline: pipeline | "Merges" >> Deal(tasks) | "Merge" >> beam.ParDo(MergeParts())
+def merging_steps(tasks: Sequence[MergeTask]) -> Build:
+    """Merge partials, one level of the tree of merges; the pipeline emits the paths of the merged files."""
+    return lambda pipeline: pipeline | "Merges" >> Distribute(tasks) | "Merge" >> beam.ParDo(MergePartials())
 
 
-def performing(worker: Worker, tasks: Sequence[Any], hints: Mapping[str, str]) -> Build:
-    """Run a worker's tasks; emits a 1 for each that is done. ``hints`` are Beam's resource hints of that step."""
-    perform = beam.ParDo(Perform(worker))
+def task_steps(worker: Worker, tasks: Sequence[Any], hints: Mapping[str, str]) -> Build:
+    """Run a worker's tasks; the pipeline emits 1 a finished task. ``hints`` are Beam's resource hints for the step."""
+    run = beam.ParDo(RunTasks(worker))
     if hints:
-        perform = perform.with_resource_hints(**hints)
-    return lambda pipeline: pipeline | "Tasks" >> Deal(tasks) | "Perform" >> perform
+        run = run.with_resource_hints(**hints)
+    return lambda pipeline: pipeline | "Tasks" >> Distribute(tasks) | "Perform" >> run

@@ -1,4 +1,4 @@
-"""Run a pipeline: on threads of this process, on Dataflow, or on the engine behind a portable job service."""
+"""Runs a pipeline: on threads of this process, on Dataflow, or on the engine behind a portable job service."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from corpus_audit.pipelines.beam.profile import Collect
 from corpus_audit.pipelines.beam.steps import Build
 from corpus_audit.schemas import errors
 
-FOR_EVER = 2**31 - 1
-"""Seconds; Beam ends a job after 300 otherwise, however well it goes."""
+NO_TIMEOUT = 2**31 - 1
+"""``--job_server_timeout`` in seconds: the default of 300 would end every job that takes longer."""
 
-_RAISED = re.compile(r"^corpus_audit\.schemas\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
-_PYTHON = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Interrupt)\b.*?)(?: \[while running .*)?$", re.MULTILINE)
-_JAVA = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
+_AUDIT_ERROR = re.compile(r"^corpus_audit\.schemas\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Interrupt)\b.*?)(?: \[while running .*)?$", re.MULTILINE)
+_JAVA_ERROR = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
 
 
 def run_embedded(build: Build, target: Path, flags: Sequence[str]) -> None:
     """Run a pipeline in this process; its elements go to the file ``target``, as `Collect` writes them.
 
     Raises:
-        AuditError: as a step raised it.
+        AuditError: a step raised it.
     """
     from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
@@ -46,13 +46,13 @@ def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel:
     """Run a pipeline on the job service that the flags name; its elements go to the file ``target``.
 
     Args:
-        build: makes it.
-        target: in a folder that the workers share.
-        flags: all that Beam needs to know.
+        build: adds the steps.
+        target: a file in a folder that the workers share.
+        flags: all flags of Beam, among them the endpoint of the job service.
         cancel: ends the job on the engine; called when this process is told to stop.
 
     Raises:
-        AuditError: as a step raised it, or an `EngineError` that says how the job failed.
+        AuditError: a step raised it; or an `EngineError` that says how the job failed.
     """
     from apache_beam.runners.portability.portable_runner import PortableRunner
 
@@ -67,7 +67,7 @@ def run_on_job_service(build: Build, target: Path, flags: Sequence[str], cancel:
     except grpc.RpcError as error:
         raise errors.EngineError(f"the job server answers {error.code().name}: {error.details()[:400]}") from error
     except Exception as error:
-        raise failure(str(error)) from error
+        raise job_error(str(error)) from error
     except BaseException:
         cancel()
         if result is not None:
@@ -99,7 +99,7 @@ def run_on_dataflow(build: Build, target: Path, flags: Sequence[str]) -> None:
     except errors.AuditError:
         raise
     except Exception as error:
-        raise failure(str(error)) from error
+        raise job_error(str(error)) from error
     except BaseException:
         if result is not None:
             with contextlib.suppress(Exception):
@@ -107,20 +107,24 @@ def run_on_dataflow(build: Build, target: Path, flags: Sequence[str]) -> None:
         raise
 
 
-def failure(told: str) -> errors.AuditError:
+def job_error(message: str) -> errors.AuditError:
     """The exception for a failed job: the `AuditError` that a step raised on a worker, else an `EngineError`."""
-    raised = list(_RAISED.finditer(told))
+    raised = list(_AUDIT_ERROR.finditer(message))
     if raised:
-        kind = getattr(errors, raised[-1][1], None)
-        if isinstance(kind, type) and issubclass(kind, errors.AuditError) and kind is not errors.VerificationError:
-            return kind(raised[-1][2])
-    for pattern in (_PYTHON, _JAVA):
-        found = pattern.findall(told)
-        if found:
-            reason = found[-1]
+        error_class = getattr(errors, raised[-1][1], None)
+        if (
+            isinstance(error_class, type)
+            and issubclass(error_class, errors.AuditError)
+            and error_class is not errors.VerificationError
+        ):
+            return error_class(raised[-1][2])
+    for pattern in (_PYTHON_ERROR, _JAVA_ERROR):
+        matches = pattern.findall(message)
+        if matches:
+            reason = matches[-1]
             break
     else:
-        lines = told.strip().splitlines() or ["no reason given"]
+        lines = message.strip().splitlines() or ["no reason given"]
         reason = lines[0]
     return errors.EngineError(f"the engine's job failed: {reason[:400]}; run the same command again to go on")
 
@@ -135,7 +139,7 @@ def engine_flags(endpoint: str) -> list[str]:
         with grpc.insecure_channel(endpoint) as channel:
             service = beam_job_api_pb2_grpc.JobServiceStub(channel)
             request = beam_job_api_pb2.DescribePipelineOptionsRequest()
-            told = service.DescribePipelineOptions(request, timeout=30, wait_for_ready=True)
+            response = service.DescribePipelineOptions(request, timeout=30, wait_for_ready=True)
     except grpc.RpcError as error:
         raise errors.EngineError(f"no job server answers at {endpoint}: {error.code().name}") from None
-    return [option.name for option in told.options]
+    return [option.name for option in response.options]

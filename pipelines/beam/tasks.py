@@ -9,19 +9,19 @@ import apache_beam as beam
 
 
 class Worker(Protocol):
-    """Runs tasks; writes results to the paths that tasks name, so that they do not go through the engine."""
+    """Runs tasks and writes results to the paths that the tasks name, so that they do not go through the engine."""
 
-    def perform(self, task: Any) -> None:
+    def run_task(self, task: Any) -> None:
         """Run one task."""
 
 
-class Perform(beam.DoFn):
-    """Run the worker on every element, a task."""
+class RunTasks(beam.DoFn):
+    """Run the worker on every element; an element is a task."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def process(self, task: Any) -> Iterator[int]:
-        """Run a task; emits 1, so that tasks can be counted."""
-        self._worker.perform(task)
+        """Run one task; emits 1, so that finished tasks can be counted."""
+        self._worker.run_task(task)
         yield 1

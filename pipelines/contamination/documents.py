@@ -6,35 +6,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.contamination.evidence import Evidence
-from corpus_audit.pipelines.contamination.measure import value_of
+from corpus_audit.pipelines.contamination.evidence import TextEvidence
+from corpus_audit.pipelines.contamination.measure import value_of_rank
 from corpus_audit.pipelines.kernels.contamination.scan import WORD_GRAM
 from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.pipelines.storage.count_tables import CountTable
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_DOMAINS, CONTAMINATION_MATCHES
 
 
-def matches_table(evidence: Evidence, shown: np.ndarray) -> pa.Table:
-    """The kept documents of the items whose text is in ``shown``, bool [X]; those known by tokens alone come last."""
+def matches_table(evidence: TextEvidence, shown_texts: np.ndarray) -> pa.Table:
+    """Table CONTAMINATION_MATCHES: the stored documents of the items whose text is in ``shown_texts``, bool [X].
+
+    Items that no document matches by words get the documents that match them by tokens.
+    """
     index = evidence.index
     words = evidence.partial.tables["matches"]
-    rows_of = _rows_by_text(words, index.size)
-    token_rows_of = _rows_by_text(evidence.partial.tables["token_matches"], index.size)
+    word_starts = _rows_by_text(words, index.size)
+    token_starts = _rows_by_text(evidence.partial.tables["token_matches"], index.size)
     rows: list[int] = []
     items: list[int] = []
     token_rows: list[int] = []
     token_items: list[int] = []
-    for item in np.flatnonzero(shown[index.item_texts]):
+    for item in np.flatnonzero(shown_texts[index.item_texts]):
         text = index.item_texts[item]
-        first, stop = rows_of[text], rows_of[text + 1]
+        first, stop = word_starts[text], word_starts[text + 1]
         rows.extend(range(int(first), int(stop)))
         items.extend([int(item)] * (stop - first))
         if first == stop:
-            first, stop = token_rows_of[text], token_rows_of[text + 1]
+            first, stop = token_starts[text], token_starts[text + 1]
             token_rows.extend(range(int(first), int(stop)))
             token_items.extend([int(item)] * (stop - first))
-    by_words = _matched(evidence, words, np.array(rows, np.int64), np.array(items, np.int64), "words")
-    by_tokens = _matched(
+    by_words = _match_rows(evidence, words, np.array(rows, np.int64), np.array(items, np.int64), "words")
+    by_tokens = _match_rows(
         evidence,
         evidence.partial.tables["token_matches"],
         np.array(token_rows, np.int64),
@@ -50,20 +53,20 @@ def _rows_by_text(table: CountTable, texts: int) -> np.ndarray:
     return np.searchsorted(table.columns["text"].astype(np.int64), np.arange(texts + 1))
 
 
-def _matched(evidence: Evidence, table: CountTable, rows: np.ndarray, items: np.ndarray, unit: str) -> pa.Table:
+def _match_rows(evidence: TextEvidence, table: CountTable, rows: np.ndarray, items: np.ndarray, unit: str) -> pa.Table:
     index, columns = evidence.index, table.columns
-    at = pa.array(rows)
-    ids = columns["id"].take(at).cast(pa.string())
+    indices = pa.array(rows)
+    ids = columns["id"].take(indices).cast(pa.string())
     hashes = digests(columns["high"][rows], columns["low"][rows])
     names = pa.array(evidence.partial.names, pa.string())
-    nothing = pa.nulls(len(rows), pa.int64())
+    nulls = pa.nulls(len(rows), pa.int64())
     if unit == "words":
-        covered = pa.array(value_of(columns["rank"])[rows] / evidence.words[index.item_texts[items]])
+        covered = pa.array(value_of_rank(columns["rank"])[rows] / evidence.words[index.item_texts[items]])
         documents, longest = pa.array(columns["documents"][rows]), columns["longest"][rows] + WORD_GRAM - 1
         offset, length = pa.array(columns["offset"][rows]), pa.array(columns["length"][rows])
     else:
-        covered, offset, length = pa.nulls(len(rows), pa.float64()), nothing, nothing
-        documents, longest = nothing, value_of(columns["rank"])[rows]
+        covered, offset, length = pa.nulls(len(rows), pa.float64()), nulls, nulls
+        documents, longest = nulls, value_of_rank(columns["rank"])[rows]
     arrays = [
         pa.array(index.names, pa.string()).take(pa.array(index.item_benchmarks[items])),
         index.item_ids.take(pa.array(items)).cast(pa.string()),
@@ -80,14 +83,14 @@ def _matched(evidence: Evidence, table: CountTable, rows: np.ndarray, items: np.
     return pa.Table.from_arrays(arrays, schema=CONTAMINATION_MATCHES)
 
 
-def domains_table(evidence: Evidence, limit: int) -> pa.Table:
-    """Hits of each benchmark by domain; domains without any are left out."""
+def domains_table(evidence: TextEvidence, limit: int) -> pa.Table:
+    """Table CONTAMINATION_DOMAINS: hits of each benchmark by domain; domains without hits have no row."""
     index, names = evidence.index, evidence.partial.names
     rows = []
     for number, name in enumerate(index.names):
         documents, grams, long_grams, items = _by_domain(evidence, number, limit)
-        held = np.flatnonzero(documents + grams + long_grams)
-        order = sorted(held, key=lambda d: (-items[d], -documents[d], names[d].encode()))
+        occurring = np.flatnonzero(documents + grams + long_grams)
+        order = sorted(occurring, key=lambda d: (-items[d], -documents[d], names[d].encode()))
         rows += [
             {
                 "benchmark": name,
@@ -102,39 +105,43 @@ def domains_table(evidence: Evidence, limit: int) -> pa.Table:
     return pa.Table.from_pylist(rows, CONTAMINATION_DOMAINS)
 
 
-def _by_domain(evidence: Evidence, benchmark: int, limit: int) -> tuple[np.ndarray, ...]:
-    """(documents, 8-grams, 13-grams, items), int64 [domains] each."""
+def _by_domain(evidence: TextEvidence, benchmark: int, limit: int) -> tuple[np.ndarray, ...]:
+    """(documents, 8-grams, 13-grams, items), int64 [domains] each: those of a benchmark that occur in each domain.
+
+    An item counts if one of its 13-grams occurs there that at most ``limit`` documents of the corpus contain.
+    """
     index, size = evidence.index, len(evidence.partial.names)
     grams, shared = evidence.partial.tables["grams"], evidence.partial.tables["documents"]
     documents = np.zeros(size, np.int64)
     own = shared.columns["benchmark"].astype(np.int64) == benchmark
     documents[shared.columns["domain"][own]] = shared.columns["documents"][own]
     texts = index.item_texts[index.item_benchmarks == benchmark]
-    inside = np.zeros(index.size, bool)
-    inside[texts] = True
+    is_own_text = np.zeros(index.size, bool)
+    is_own_text[texts] = True
     starts = index.texts.starts
-    of_benchmark = np.repeat(inside, np.diff(starts))
+    is_own_word = np.repeat(is_own_text, np.diff(starts))
     counts = [documents]
     items = np.zeros(size, np.int64)
     for numbers, first, stop in (
         (index.texts.grams, *index.gram_starts[:2]),
         (index.long_numbers, *index.gram_starts[1:3]),
     ):
-        places = np.flatnonzero(of_benchmark & (numbers >= 0))
-        places = places[np.argsort(numbers[places], kind="stable")]
-        bounds = np.searchsorted(numbers[places], np.arange(stop - first + 1))
+        positions = np.flatnonzero(is_own_word & (numbers >= 0))
+        positions = positions[np.argsort(numbers[positions], kind="stable")]
+        bounds = np.searchsorted(numbers[positions], np.arange(stop - first + 1))
         gram = grams.columns["gram"].astype(np.int64) - first
-        chosen = np.flatnonzero((gram >= 0) & (gram < stop - first))
-        chosen = chosen[bounds[gram[chosen] + 1] > bounds[gram[chosen]]]
-        counts.append(np.bincount(grams.columns["domain"][chosen], minlength=size))
+        selected = np.flatnonzero((gram >= 0) & (gram < stop - first))
+        selected = selected[bounds[gram[selected] + 1] > bounds[gram[selected]]]
+        counts.append(np.bincount(grams.columns["domain"][selected], minlength=size))
         if first == 0:
             continue
-        chosen = chosen[evidence.documents[gram[chosen] + first] <= limit]
-        many = bounds[gram[chosen] + 1] - bounds[gram[chosen]]
-        ends = np.cumsum(many)
-        at = np.arange(many.sum()) + np.repeat(bounds[gram[chosen]] - (ends - many), many)
-        text = np.searchsorted(starts, places[at], side="right") - 1
-        leaked = np.unique(np.repeat(grams.columns["domain"][chosen], many) << 32 | text)
-        each = np.bincount(texts, minlength=index.size)  # a benchmark may have an item twice
-        np.add.at(items, leaked >> 32, each[leaked & (2**32 - 1)])
+        selected = selected[evidence.documents[gram[selected] + first] <= limit]
+        # A row (13-gram, domain) becomes one for each position of the 13-gram in the benchmark's texts.
+        repeats = bounds[gram[selected] + 1] - bounds[gram[selected]]
+        ends = np.cumsum(repeats)
+        row = np.arange(repeats.sum()) + np.repeat(bounds[gram[selected]] - (ends - repeats), repeats)
+        text = np.searchsorted(starts, positions[row], side="right") - 1
+        leaked = np.unique(np.repeat(grams.columns["domain"][selected], repeats) << 32 | text)
+        items_of_text = np.bincount(texts, minlength=index.size)  # a benchmark may have an item twice
+        np.add.at(items, leaked >> 32, items_of_text[leaked & (2**32 - 1)])
     return *counts, items

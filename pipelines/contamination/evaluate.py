@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.contamination.canaries import Planted
+from corpus_audit.pipelines.contamination.canaries import PlantedCopies
 from corpus_audit.pipelines.contamination.documents import domains_table, matches_table
-from corpus_audit.pipelines.contamination.evidence import Evidence
-from corpus_audit.pipelines.contamination.index import BenchmarkIndex
-from corpus_audit.pipelines.contamination.rules import RULES, Judged, judge
+from corpus_audit.pipelines.contamination.evidence import TextEvidence
+from corpus_audit.pipelines.contamination.index_file import BenchmarkIndex
+from corpus_audit.pipelines.contamination.rules import RULES, RuleOutcome, evaluate_rule
 from corpus_audit.pipelines.contamination.selfcheck import (
     DecoyEvidence,
     check_table,
     copies_table,
-    interval,
+    share_interval,
     thresholds_of,
 )
 from corpus_audit.pipelines.storage.partials import Partial
@@ -28,28 +28,28 @@ def contamination_tables(
     spec: ContaminationSpec,
     index: BenchmarkIndex,
     partial: Partial,
-    planted: Sequence[Planted],
+    planted: Sequence[PlantedCopies],
     decoys: DecoyEvidence | None = None,
 ) -> dict[str, pa.Table]:
-    """The tables of `schemas.tables.contamination_tables`, by name.
+    """Evaluate the rules and build the tables of `schemas.tables.contamination_tables`, by name.
 
     Args:
         spec: rules, limit and thresholds.
-        index: what the partial was counted with.
-        partial: the whole corpus's, of `measures.contamination`.
+        index: the index that the partial was counted with.
+        partial: of the corpus, by `contamination.measure.Contamination`.
         planted: the run's canaries, by kind of copy.
-        decoys: what was found of the run's decoys; None without any.
+        decoys: the counts of the run's decoys; None without decoys.
     """
-    evidence = Evidence(index, partial)
+    evidence = TextEvidence(index, partial)
     thresholds = thresholds_of(spec, index)
-    judged = [judge(RULES[name], evidence, spec.boilerplate_limit, thresholds) for name in spec.rules]
+    outcomes = [evaluate_rule(RULES[name], evidence, spec.boilerplate_limit, thresholds) for name in spec.rules]
     copies = copies_table(spec, index, planted)
     shown = np.zeros(index.size, bool)
-    for each in judged:
-        shown |= each.unlimited
+    for outcome in outcomes:
+        shown |= outcome.unlimited
     return {
-        "contamination": _summary(spec, index, judged),
-        "contamination_items": _items(index, judged),
+        "contamination": _summary(spec, index, outcomes),
+        "contamination_items": _items(index, outcomes),
         "contamination_matches": matches_table(evidence, shown),
         "contamination_domains": domains_table(evidence, spec.boilerplate_limit),
         "contamination_copies": copies,
@@ -62,76 +62,78 @@ def _texts(index: BenchmarkIndex, benchmark: int) -> np.ndarray:
     return texts
 
 
-def _summary(spec: ContaminationSpec, index: BenchmarkIndex, judged: Sequence[Judged]) -> pa.Table:
+def _summary(spec: ContaminationSpec, index: BenchmarkIndex, outcomes: Sequence[RuleOutcome]) -> pa.Table:
     rows = []
     for number in range(len(index.names)):
         texts = _texts(index, number)
         bad = index.bad[number]
-        for each in judged:
-            testable = each.testable[texts]
+        for outcome in outcomes:
+            testable = outcome.testable[texts]
             count = int(testable.sum())
-            known = bool(each.judged[texts].all())
-            hits = int(each.contaminated[texts].sum())
-            value, low, high = interval(hits, count) if known else (None, None, None)
+            is_judged = bool(outcome.has_threshold[texts].all())
+            hits = int(outcome.contaminated[texts].sum())
+            value, low, high = share_interval(hits, count) if is_judged else (None, None, None)
             reason = None
-            if not known:
+            if not is_judged:
                 reason = "no threshold is set: the ratio is reported and nothing is judged"
             elif not count:
                 reason = "every item is too short for the rule"
-            threshold = spec.threshold_of(index.names[number]) if each.rule.name == "llama3" else each.rule.threshold
+            threshold = (
+                spec.threshold_of(index.names[number]) if outcome.rule.name == "llama3" else outcome.rule.threshold
+            )
             rows.append(
                 {
                     "benchmark": index.names[number],
-                    "rule": each.rule.name,
-                    "rule_version": each.rule.version,
-                    "about": each.rule.about,
+                    "rule": outcome.rule.name,
+                    "rule_version": outcome.rule.version,
+                    "about": outcome.rule.about,
                     "items": len(texts),
                     "bad_rows": sum(bad.values()),
                     "bad_reasons": ", ".join(f"{n} {why}" for why, n in bad.items()) or None,
                     "remarks": index.remarks[number] or None,
                     "untestable": len(texts) - count,
                     "testable": count,
-                    "contaminated": hits if known else None,
-                    "boilerplate": int((each.unlimited & ~each.contaminated)[texts].sum()) if known else None,
+                    "contaminated": hits if is_judged else None,
+                    "boilerplate": int((outcome.unlimited & ~outcome.contaminated)[texts].sum()) if is_judged else None,
                     "share": value,
                     "low": low,
                     "high": high,
-                    "mean_score": float(each.score[texts][testable].mean()) if count else None,
+                    "mean_score": float(outcome.score[texts][testable].mean()) if count else None,
                     "threshold": threshold,
-                    "boilerplate_limit": spec.boilerplate_limit if each.rule.limited else None,
+                    "boilerplate_limit": spec.boilerplate_limit if outcome.rule.limited else None,
                     "reason": reason,
                 }
             )
     return pa.Table.from_pylist(rows, CONTAMINATION)
 
 
-def _outcomes(each: Judged) -> np.ndarray:
+def _outcomes(outcome: RuleOutcome) -> np.ndarray:
     return np.select(
-        [~each.testable, ~each.judged, each.contaminated, each.unlimited],
+        [~outcome.testable, ~outcome.has_threshold, outcome.contaminated, outcome.unlimited],
         ["untestable", "unjudged", "contaminated", "boilerplate"],
         "clean",
     )
 
 
-def _items(index: BenchmarkIndex, judged: Sequence[Judged]) -> pa.Table:
-    """Item by item, all rules of one before the next."""
+def _items(index: BenchmarkIndex, outcomes: Sequence[RuleOutcome]) -> pa.Table:
+    """Table CONTAMINATION_ITEMS: a row an item and rule, all rules of an item before the next item."""
     items = np.arange(len(index.item_benchmarks))
     texts = index.item_texts[items]
-    width = len(judged)
+    width = len(outcomes)
 
-    def woven(columns: Sequence[np.ndarray]) -> np.ndarray:
+    def interleaved(columns: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack([column[texts] for column in columns], axis=1).reshape(-1)
 
-    testable = woven([each.testable for each in judged])
+    testable = interleaved([outcome.testable for outcome in outcomes])
     repeated = pa.array(np.repeat(items, width))
     columns = [
         pa.array(index.names).take(pa.array(np.repeat(index.item_benchmarks[items], width))),
         index.item_ids.take(repeated).cast(pa.string()),
-        pa.array([each.rule.name for each in judged] * len(items), pa.string()),
-        pa.array(woven([_outcomes(each) for each in judged]), pa.string()),
-        pa.array(woven([each.score for each in judged]), mask=~testable),
-        pa.array(woven([each.score_unlimited for each in judged]), mask=~testable),
-        pa.array(woven([each.longest for each in judged])),
-        pa.array([each.rule.unit for each in judged] * len(items), pa.string()),
+        pa.array([outcome.rule.name for outcome in outcomes] * len(items), pa.string()),
+        pa.array(interleaved([_outcomes(outcome) for outcome in outcomes]), pa.string()),
+        pa.array(interleaved([outcome.score for outcome in outcomes]), mask=~testable),
+        pa.array(interleaved([outcome.score_unlimited for outcome in outcomes]), mask=~testable),
+        pa.array(interleaved([outcome.longest for outcome in outcomes])),
+        pa.array([outcome.rule.unit for outcome in outcomes] * len(items), pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=CONTAMINATION_ITEMS)

@@ -10,12 +10,13 @@ from corpus_audit.pipelines.kernels.contamination.scan import IDF_GRAM, Grams, f
 from corpus_audit.pipelines.kernels.text.normalised_words import grams
 
 SHARED_TEXTS, SHARED_PASSAGE = 8, 128
-"""An n-gram that more texts than `SHARED_TEXTS` have (more places, for tokens) does not tie a document to them: a
-template would tie it to every item. Two exceptions keep what is long: of `WINDOW` places of a text without another
-n-gram, the one that fewest texts have does, if they are at most `SHARED_PASSAGE` (a passage with its questions); and so
-does one of a text that has no other at all. Once a document is tied to a text, all of the text's n-grams count."""
+"""An n-gram of more than `SHARED_TEXTS` texts (positions, for tokens) has no postings to them: a template would link a
+document to every item. Two exceptions keep long matches: if no n-gram in `WINDOW` positions of a text is posted, that
+of the fewest texts is, provided that they are at most `SHARED_PASSAGE` (a passage with its questions); and so is one of
+a text that would have none at all. Once a document is linked to a text, all of the text's n-grams count."""
 
 WINDOW = 32
+"""Words or tokens of a text in which one n-gram at least should be posted."""
 
 IDF_UNIT = 65_536
 """IDF weights are whole multiples of 1 / IDF_UNIT."""
@@ -25,19 +26,19 @@ _FILTER_BITS = 8
 
 @dataclass(frozen=True)
 class Posting:
-    """n-grams of one length over P places.
+    """The n-grams of one length in texts of P words or tokens.
 
     Attributes:
-        grams: what the kernels look up.
-        numbers: int32 [P], the number of the gram that begins at a place, or -1.
+        grams: the look-up of the kernels.
+        numbers: int32 [P], the number of the gram that begins at a position, or -1.
     """
 
     grams: Grams
     numbers: np.ndarray
 
 
-def lookup(keys: np.ndarray, starts: np.ndarray, posted: np.ndarray) -> Grams:
-    """Sorted distinct hashes with their directory and filter."""
+def build_lookup(keys: np.ndarray, starts: np.ndarray, posted: np.ndarray) -> Grams:
+    """The look-up of sorted distinct hashes, with their directory and Bloom filter."""
     directory_bits = max(1, len(keys).bit_length() - 1)
     words = max(1, len(keys) * _FILTER_BITS // 64)
     filter_bits = max(1, (words - 1).bit_length())
@@ -50,64 +51,68 @@ def lookup(keys: np.ndarray, starts: np.ndarray, posted: np.ndarray) -> Grams:
     return Grams(keys, directory, bloom, directory_shift, filter_shift, starts, posted)
 
 
-def post(hashes: np.ndarray, starts: np.ndarray, length: int, *, places: bool) -> Posting:
-    """The n-grams of texts and what they lead to.
+def build_posting(hashes: np.ndarray, starts: np.ndarray, length: int, *, by_position: bool) -> Posting:
+    """The n-grams of texts, with postings from each to its texts or positions.
 
     Args:
         hashes: uint64 [P] of words or tokens.
-        starts: int64 [X + 1], where each text's begin.
+        starts: int64 [X + 1], offsets of the texts in ``hashes``.
         length: n.
-        places: whether grams lead to the places where they begin, and not to the texts that have them.
+        by_position: whether postings are the positions where a gram begins, instead of the texts that have it.
     """
     values, valid = grams(hashes, starts, length)
-    at = np.flatnonzero(valid)
-    keys = _distinct(values[at])
-    bare = lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
-    found = np.empty(len(at), np.int64)
-    find_all(bare.keys, bare.directory, bare.directory_shift, values[at], found)
+    positions = np.flatnonzero(valid)
+    keys = _distinct(values[positions])
+    # Numbering the n-grams needs the hashes and their directory only; the postings follow from the numbers.
+    lookup = build_lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
+    grams_at = np.empty(len(positions), np.int64)
+    find_all(lookup.keys, lookup.directory, lookup.directory_shift, values[positions], grams_at)
     numbers = np.full(len(hashes), -1, np.int32)
-    numbers[at] = found
-    text = (np.searchsorted(starts, at, side="right") - 1).astype(np.int64)
-    leads = _leads(found, at, text, at - starts[text], len(keys), places)
-    pairs = _distinct(found[leads] << 32 | (at if places else text)[leads])
-    first = np.zeros(len(keys) + 1, np.uint32)
-    np.cumsum(np.bincount(pairs >> 32, minlength=len(keys)), out=first[1:])
+    numbers[positions] = grams_at
+    text = (np.searchsorted(starts, positions, side="right") - 1).astype(np.int64)
+    posted_at = _is_posted(grams_at, positions, text, positions - starts[text], len(keys), by_position)
+    pairs = _distinct(grams_at[posted_at] << 32 | (positions if by_position else text)[posted_at])
+    posting_starts = np.zeros(len(keys) + 1, np.uint32)
+    np.cumsum(np.bincount(pairs >> 32, minlength=len(keys)), out=posting_starts[1:])
     posted = (pairs & (2**32 - 1)).astype(np.uint32)
-    return Posting(bare._replace(starts=first, posted=posted), numbers)
+    return Posting(lookup._replace(starts=posting_starts, posted=posted), numbers)
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """As ``np.unique``, which takes five times as long on millions of integers."""
+    """The same as ``np.unique``, which takes five times as long on millions of integers."""
     ordered = np.sort(values)
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     return ordered[new]
 
 
-def _leads(
-    gram: np.ndarray, place: np.ndarray, text: np.ndarray, within: np.ndarray, grams: int, places: bool
+def _is_posted(
+    gram: np.ndarray, position: np.ndarray, text: np.ndarray, within: np.ndarray, grams: int, by_position: bool
 ) -> np.ndarray:
-    """bool [N]: whether the n-gram at a place leads to it; see `SHARED_TEXTS`. ``within`` counts places from the text's
-    first."""
-    users = gram if places else _distinct(gram << 32 | text) >> 32
+    """Whether each of N n-grams is posted for its text or position, bool [N]; see `SHARED_TEXTS`.
+
+    ``gram``, ``position`` and ``text`` are int64 [N]; ``within`` is the position within the text.
+    """
+    users = gram if by_position else _distinct(gram << 32 | text) >> 32
     shared = np.bincount(users, minlength=grams)[gram]
-    leads: np.ndarray = shared <= SHARED_TEXTS
-    for group, most in ((text << 32 | within // WINDOW, SHARED_PASSAGE), (text, len(gram))):
+    posted: np.ndarray = shared <= SHARED_TEXTS
+    # By windows first, then by texts: a group without a posted n-gram gets the first of those that fewest texts have.
+    for group, max_texts in ((text << 32 | within // WINDOW, SHARED_PASSAGE), (text, len(gram))):
         new = np.ones(len(group), bool)
         new[1:] = group[1:] != group[:-1]
         number = np.cumsum(new) - 1
-        led = np.zeros(len(group), bool)
-        led[number[leads]] = True
-        lost = np.flatnonzero(~led[number] & (shared <= most))
-        order = lost[np.lexsort((place[lost], shared[lost], number[lost]))]
+        has_posted = np.zeros(len(group), bool)
+        has_posted[number[posted]] = True
+        candidates = np.flatnonzero(~has_posted[number] & (shared <= max_texts))
+        order = candidates[np.lexsort((position[candidates], shared[candidates], number[candidates]))]
         firsts = np.ones(len(order), bool)
         firsts[1:] = number[order[1:]] != number[order[:-1]]
-        leads[order[firsts]] = True
-    return leads
+        posted[order[firsts]] = True
+    return posted
 
 
 def idf_weights(hashes: np.ndarray, starts: np.ndarray, prompts: np.ndarray, benchmark_texts: int) -> np.ndarray:
-    """decon's IDF of the 5-gram at each place, int64 [P]; 0 where its part of the text had it before.
+    """decon's IDF of the 5-gram at each word, int64 [P]; 0 if it occurred before in the same prompt or answer.
 
     ``ln(1 + N / n)`` with N benchmark texts, n of them with the 5-gram (at least 1): as decon's ``ln(N / n)``, but
     above 0 for the n-grams of a benchmark of one item.
@@ -115,17 +120,17 @@ def idf_weights(hashes: np.ndarray, starts: np.ndarray, prompts: np.ndarray, ben
     Args:
         hashes: uint64 [P] of words.
         starts: int64 [X + 1].
-        prompts: int64 [X], words of each text that are its prompt's; prompt and answer are told apart.
-        benchmark_texts: how many of the texts, from the first, are N.
+        prompts: int64 [X], words of each text that are its prompt's; prompt and answer are separate parts.
+        benchmark_texts: N; the first N texts are those of the benchmarks.
     """
     parts = np.zeros(2 * len(prompts) + 1, np.int64)
     parts[1::2] = starts[:-1] + prompts
     parts[2::2] = starts[1:]
     values, valid = grams(hashes, parts, IDF_GRAM)
-    at = np.flatnonzero(valid)
-    part = np.searchsorted(parts, at, side="right") - 1
-    order = np.lexsort((part, values[at]))
-    value, part, place = values[at][order], part[order], at[order]
+    positions = np.flatnonzero(valid)
+    part = np.searchsorted(parts, positions, side="right") - 1
+    order = np.lexsort((part, values[positions]))
+    value, part, position = values[positions][order], part[order], positions[order]
     new_value = np.ones(len(order), bool)
     new_value[1:] = value[1:] != value[:-1]
     group = np.cumsum(new_value) - 1
@@ -136,5 +141,5 @@ def idf_weights(hashes: np.ndarray, starts: np.ndarray, prompts: np.ndarray, ben
     texts = np.maximum(np.bincount(group, weights=new_text), 1)
     weights = np.zeros(len(hashes), np.int64)
     idf = np.round(np.log1p(benchmark_texts / texts) * IDF_UNIT).astype(np.int64)
-    weights[place[new_part]] = idf[group[new_part]]
+    weights[position[new_part]] = idf[group[new_part]]
     return weights

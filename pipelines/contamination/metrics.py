@@ -12,13 +12,25 @@ from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 
 DECLARATIONS = (
     MetricDeclaration(
-        "contamination_share", "items of a benchmark that the corpus holds", "share", "benchmarks", "interval"
+        "contamination_share",
+        "share of a benchmark's items that the rule finds in the corpus",
+        "share",
+        "benchmarks",
+        "interval",
     ),
-    MetricDeclaration("contamination_recall", "planted copies found that a rule must find", "share", "rules", "fact"),
-    MetricDeclaration("contamination_copy_recall", "planted copies found, by kind of copy", "share", "copies", "fact"),
+    MetricDeclaration(
+        "contamination_recall",
+        "share of planted copies found, of those that the rule must find",
+        "share",
+        "rules",
+        "fact",
+    ),
+    MetricDeclaration(
+        "contamination_copy_recall", "share of planted copies found, by kind of copy", "share", "copies", "fact"
+    ),
     MetricDeclaration(
         "contamination_false_positive_rate",
-        "held-out passages that the scan took for known ones",
+        "share of decoy passages that the rule reports as contaminated",
         "share",
         "rules",
         "interval",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.contamination.evidence import Evidence, Flags, Floats, Integers, per_text
+from corpus_audit.pipelines.contamination.evidence import Flags, Floats, Integers, TextEvidence, per_text
 from corpus_audit.pipelines.kernels.contamination.scan import LONG_WORD_GRAM, TOKEN_GRAM, WORD_GRAM
 from corpus_audit.schemas.spec.benchmarks import RuleName
 
@@ -27,16 +27,16 @@ _LEAST_TOKENS = TOKEN_GRAM + 3
 
 
 @dataclass(frozen=True)
-class Rule:
+class ContaminationRule:
     """One definition of "contaminated".
 
     Attributes:
         name, version: the version changes with the definition.
-        about: what it says, for reports.
-        unit: of the longest match.
-        threshold: score from which on an item is contaminated; None: an input, or (decon) one an item.
-        beyond: whether the score must exceed the threshold.
-        limited: whether boilerplate is left out.
+        about: its definition in words, for reports.
+        unit: ``words`` or ``tokens``: what it compares, and the unit of the longest match.
+        threshold: score at which an item is contaminated; None if it is an input or, for decon, depends on the item.
+        strict: whether the score must exceed the threshold, and not only reach it.
+        limited: whether boilerplate is excluded.
     """
 
     name: RuleName
@@ -44,38 +44,38 @@ class Rule:
     about: str
     unit: str
     threshold: float | None
-    beyond: bool
+    strict: bool
     limited: bool
-    testable: Callable[[Evidence], Flags]
-    score: Callable[[Evidence, int | None], Floats]
-    longest: Callable[[Evidence], Integers]
+    testable: Callable[[TextEvidence], Flags]
+    score: Callable[[TextEvidence, int | None], Floats]
+    longest: Callable[[TextEvidence], Integers]
 
 
-def share(part: np.ndarray, whole: np.ndarray) -> Floats:
-    """part / whole, 0 where whole is 0."""
-    return np.asarray(part / np.maximum(whole, 1), np.float64)
+def share(part: np.ndarray, total: np.ndarray) -> Floats:
+    """part / total, 0 where total is 0."""
+    return np.asarray(part / np.maximum(total, 1), np.float64)
 
 
 def idf_required(words: np.ndarray) -> Floats:
-    """decon's threshold for prompts of so many words."""
+    """decon's threshold, float64 [X], for prompts of ``words`` words, int64 [X]."""
     ends = [IDF_PERFECT_TO, IDF_THRESHOLD_FROM]
     return np.asarray(np.interp(words, ends, [1.0, IDF_THRESHOLD]), np.float64)
 
 
-def _gpt3(evidence: Evidence, limit: int | None) -> Floats:
-    found = per_text(evidence.long_words_seen(limit), evidence.index.texts.starts)
-    return share(found, evidence.words - LONG_WORD_GRAM + 1)
+def _gpt3(evidence: TextEvidence, limit: int | None) -> Floats:
+    matching = per_text(evidence.long_words_in_corpus(limit), evidence.index.texts.starts)
+    return share(matching, evidence.words - LONG_WORD_GRAM + 1)
 
 
-def _palm(evidence: Evidence, limit: int | None) -> Floats:
-    found = per_text(evidence.words_seen(limit), evidence.index.texts.starts)
-    return share(found, evidence.words - WORD_GRAM + 1)
+def _palm(evidence: TextEvidence, limit: int | None) -> Floats:
+    matching = per_text(evidence.words_in_corpus(limit), evidence.index.texts.starts)
+    return share(matching, evidence.words - WORD_GRAM + 1)
 
 
-RULES: dict[RuleName, Rule] = {
+RULES: dict[RuleName, ContaminationRule] = {
     rule.name: rule
     for rule in (
-        Rule(
+        ContaminationRule(
             "gpt3",
             2,
             "GPT-3 (Brown et al. 2020): any 13-gram of the item is in the corpus, but for those in more documents than "
@@ -86,9 +86,9 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= LONG_WORD_GRAM,
             _gpt3,
-            Evidence.longest_words,
+            TextEvidence.longest_words,
         ),
-        Rule(
+        ContaminationRule(
             "palm",
             2,
             "PaLM (Chowdhery et al. 2022): at least 70 % of the item's 8-grams are in the corpus",
@@ -98,9 +98,9 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
             _palm,
-            Evidence.longest_words,
+            TextEvidence.longest_words,
         ),
-        Rule(
+        ContaminationRule(
             "llama2",
             2,
             "Llama 2 (Touvron et al. 2023): at least 80 % of the item's tokens are in matches of more than 10 tokens "
@@ -111,9 +111,9 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.tokens >= _LEAST_TOKENS,
             lambda evidence, limit: share(evidence.covered_tokens(limit), evidence.tokens),
-            Evidence.longest_tokens,
+            TextEvidence.longest_tokens,
         ),
-        Rule(
+        ContaminationRule(
             "llama3",
             2,
             "Llama 3 (Dubey et al. 2024): ratio of the item's words that are in an 8-gram of the corpus; the threshold "
@@ -124,9 +124,9 @@ RULES: dict[RuleName, Rule] = {
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
             lambda evidence, limit: share(evidence.covered_words(limit), evidence.words),
-            Evidence.longest_words,
+            TextEvidence.longest_words,
         ),
-        Rule(
+        ContaminationRule(
             "tulu3",
             2,
             "Tulu 3 (Lambert et al. 2024): more than 50 % of the item's words are in 8-grams of one document",
@@ -135,10 +135,10 @@ RULES: dict[RuleName, Rule] = {
             True,
             True,
             lambda evidence: evidence.words >= WORD_GRAM,
-            lambda evidence, limit: share(evidence.one_document(limit), evidence.words),
-            Evidence.longest_words,
+            lambda evidence, limit: share(evidence.best_document_words(limit), evidence.words),
+            TextEvidence.longest_words,
         ),
-        Rule(
+        ContaminationRule(
             "decon_idf",
             2,
             "after decon (allenai/decon): IDF-weighted share of the prompt's 5-grams near one place of one document, "
@@ -150,22 +150,22 @@ RULES: dict[RuleName, Rule] = {
             False,
             lambda evidence: (evidence.index.texts.prompts >= 20) & (evidence.prompts_unique_words() >= 4),
             lambda evidence, limit: evidence.idf_scores(),
-            Evidence.longest_words,
+            TextEvidence.longest_words,
         ),
     )
 }
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The outcome of one rule for X texts; where ``judged`` is False there is a score and no threshold.
+class RuleOutcome:
+    """The outcome of one rule for X texts; where ``has_threshold`` is False, texts have a score but no outcome.
 
-    ``contaminated`` leaves boilerplate out, ``unlimited`` counts it; both False where untestable.
+    ``contaminated`` excludes boilerplate, ``unlimited`` includes it; both are False where untestable.
     """
 
-    rule: Rule
+    rule: ContaminationRule
     testable: Flags
-    judged: Flags
+    has_threshold: Flags
     score: Floats
     score_unlimited: Floats
     contaminated: Flags
@@ -173,14 +173,16 @@ class Judged:
     longest: Integers
 
 
-def judge(rule: Rule, evidence: Evidence, limit: int | None, thresholds: Floats) -> Judged:
-    """Evaluate a rule.
+def evaluate_rule(
+    rule: ContaminationRule, evidence: TextEvidence, limit: int | None, thresholds: Floats
+) -> RuleOutcome:
+    """Evaluate a rule on all texts of an index.
 
     Args:
-        rule: which.
-        evidence: of the corpus.
-        limit: the boilerplate limit; None for none.
-        thresholds: float64 [X], the input thresholds, NaN where there is none; only rule llama3 reads them.
+        rule: the rule.
+        evidence: the counts of the corpus.
+        limit: the boilerplate limit; None to include boilerplate.
+        thresholds: float64 [X], thresholds that are inputs, NaN where not set; only rule llama3 reads them.
     """
     needed = np.full(evidence.index.size, np.nan if rule.threshold is None else rule.threshold)
     if rule.name == "llama3":
@@ -190,11 +192,13 @@ def judge(rule: Rule, evidence: Evidence, limit: int | None, thresholds: Floats)
     testable = rule.testable(evidence)
     unlimited = rule.score(evidence, None)
     score = rule.score(evidence, limit) if rule.limited and limit is not None else unlimited
-    judged = ~np.isnan(needed)
+    has_threshold = ~np.isnan(needed)
 
     def reached(values: Floats) -> Flags:
         with np.errstate(invalid="ignore"):
-            enough: Flags = (values > needed) if rule.beyond else (values >= needed)
-        return np.asarray(testable & judged & enough)
+            enough: Flags = (values > needed) if rule.strict else (values >= needed)
+        return np.asarray(testable & has_threshold & enough)
 
-    return Judged(rule, testable, judged, score, unlimited, reached(score), reached(unlimited), rule.longest(evidence))
+    return RuleOutcome(
+        rule, testable, has_threshold, score, unlimited, reached(score), reached(unlimited), rule.longest(evidence)
+    )

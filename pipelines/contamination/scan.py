@@ -16,7 +16,7 @@ from corpus_audit.pipelines.contamination.benchmarks.normal_form import (
     original_spans,
 )
 from corpus_audit.pipelines.contamination.benchmarks.normalisation import tables
-from corpus_audit.pipelines.contamination.index import BenchmarkIndex, load_index
+from corpus_audit.pipelines.contamination.index_file import BenchmarkIndex, load_index
 from corpus_audit.pipelines.kernels.contamination.scan import Buffers, Marks
 from corpus_audit.pipelines.kernels.contamination.tokens import scan_tokens
 from corpus_audit.pipelines.kernels.contamination.words import scan_words
@@ -27,13 +27,13 @@ _indexes: dict[Path, BenchmarkIndex] = {}
 _indexes_lock = threading.Lock()
 
 
-_KEPT_WORDS = 2**21
-"""Words that the buffers of a thread have room for; a longer document gets buffers of its own."""
+_BUFFER_WORDS = 2**21
+"""Words that a thread's reused buffers have room for; a longer document gets buffers of its own."""
 
 
 @dataclass
 class _Workspace:
-    """A thread's marks (memory is only taken as it is written), the next serial number, and buffers for a document."""
+    """A thread's marks, the next serial number, and buffers for a document."""
 
     marks: Marks
     serial: int = 1
@@ -41,14 +41,14 @@ class _Workspace:
 
     def buffers_for(self, longest: int) -> Buffers:
         """Buffers of at least ``longest`` elements."""
-        if longest > _KEPT_WORDS:
+        if longest > _BUFFER_WORDS:
             return Buffers.of(longest)
         if self.buffers is None:
-            self.buffers = Buffers.of(_KEPT_WORDS)
+            self.buffers = Buffers.of(_BUFFER_WORDS)
         return self.buffers
 
 
-class Scanner:
+class BenchmarkScanner:
     """Scans documents for one index; pickles as the index's path, and every thread has marks of its own."""
 
     def __init__(self, path: Path) -> None:
@@ -87,20 +87,20 @@ class Scanner:
         low: np.ndarray,
         tokenization: Tokenization,
     ) -> Hits:
-        """The hits of D documents.
+        """Scan D documents and return their hits.
 
         Args:
-            text: their texts [D].
+            text: the documents' texts [D].
             encoded: their token ids, uint32.
             high, low: uint64 [D], their content hashes.
-            tokenization: what encoded them; texts that are not in Normalization Form C are encoded again in it.
+            tokenization: the tokenizer that encoded them; texts that are not in Normalization Form C are encoded again.
         """
         index = self.index
         original = text
         text, changed = canonical_texts(text)
         encoded = canonical_tokens(encoded, text, changed, tokenization)
         offsets, data = text_buffers(text)
-        own = self._own(high, low)
+        own = self._own_texts(high, low)
         workspace = self._workspace(len(text))
         serial, workspace.serial = workspace.serial, workspace.serial + len(text)
         # A document of n bytes has at most (n + 1) / 2 words and, with most tokenizers, n tokens.
@@ -122,7 +122,7 @@ class Scanner:
             encoded.ids, encoded.offsets, own, index.tokens, index.texts, workspace.marks, serial, buffers
         )
         pairs = words.pairs
-        _lead_back(pairs, original, changed)
+        _restore_spans(pairs, original, changed)
         starts = index.gram_starts
         return Hits(
             np.concatenate([_rows(stops) for stops in (words.gram_stops, words.long_stops, tokens.gram_stops)]),
@@ -137,17 +137,17 @@ class Scanner:
             tokens.lengths,
         )
 
-    def _own(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    def _own_texts(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
         """int64 [D], the text of the decoy that was cut from a document with this content, or -1."""
-        decoy = decoys_of(self.index, high, low)
+        decoy = source_decoys(self.index, high, low)
         return np.where(decoy < 0, -1, decoy + self.index.size - self.index.decoys)
 
     def release(self) -> None:
-        """Give back the memory of threads; call when no split is being counted."""
+        """Release the workspaces of all threads; call when no split is being counted."""
         self._workspaces.clear()
 
     def _workspace(self, documents: int) -> _Workspace:
-        """The thread's, begun anew when its serial numbers run out."""
+        """The thread's workspace; a new one when its serial numbers, which are int32, run out."""
         thread = threading.get_ident()
         if thread not in self._workspaces or self._workspaces[thread].serial + documents >= 2**31:
             index = self.index
@@ -160,7 +160,7 @@ class Scanner:
                 texts=np.zeros(index.size, np.int32),
                 token_texts=np.zeros(index.size, np.int32),
                 token_rows=np.zeros(index.size, np.int64),
-                places=np.zeros(tokens, np.int32),
+                positions=np.zeros(tokens, np.int32),
                 ends=np.zeros(tokens, np.int32),
                 best=np.zeros(tokens, np.int32),
             )
@@ -168,25 +168,25 @@ class Scanner:
         return self._workspaces[thread]
 
 
-def decoys_of(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+def source_decoys(index: BenchmarkIndex, high: np.ndarray, low: np.ndarray) -> np.ndarray:
     """int64 [D], the decoy that was cut from a document with this content hash, or -1."""
-    found = np.full(len(high), -1, np.int64)
+    numbers = np.full(len(high), -1, np.int64)
     source_high, source_low = index.sources
     if len(source_high):
-        at = np.searchsorted(source_high, high)
-        at = np.minimum(at, len(source_high) - 1)
-        same = (source_high[at] == high) & (source_low[at] == low)
-        found[same] = at[same]
-    return found
+        nearest = np.searchsorted(source_high, high)
+        nearest = np.minimum(nearest, len(source_high) - 1)
+        same = (source_high[nearest] == high) & (source_low[nearest] == low)
+        numbers[same] = nearest[same]
+    return numbers
 
 
-def _lead_back(pairs: np.ndarray, text: pa.LargeStringArray, changed: np.ndarray) -> None:
-    """Replace places (columns 4 and 5) in texts that were normalised by those in the texts as they stand."""
+def _restore_spans(pairs: np.ndarray, text: pa.LargeStringArray, changed: np.ndarray) -> None:
+    """Replace spans (columns 4 and 5) in texts that were normalised by the spans in the original texts."""
     rows = np.flatnonzero(np.isin(pairs[:, 0], changed))
     for row in np.unique(pairs[rows, 0]):
-        own = rows[pairs[rows, 0] == row]
-        spans = [(int(first), int(length)) for first, length in pairs[own, 4:6]]
-        pairs[own, 4:6] = original_spans(text[int(row)].as_py(), spans)
+        of_row = rows[pairs[rows, 0] == row]
+        spans = [(int(first), int(length)) for first, length in pairs[of_row, 4:6]]
+        pairs[of_row, 4:6] = original_spans(text[int(row)].as_py(), spans)
 
 
 def _rows(stops: np.ndarray) -> np.ndarray:

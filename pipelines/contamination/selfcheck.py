@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.contamination.canaries import Planted
-from corpus_audit.pipelines.contamination.evidence import Evidence, Floats
-from corpus_audit.pipelines.contamination.index import BenchmarkIndex
-from corpus_audit.pipelines.contamination.rules import RULES, judge
+from corpus_audit.pipelines.contamination.canaries import PlantedCopies
+from corpus_audit.pipelines.contamination.evidence import Floats, TextEvidence
+from corpus_audit.pipelines.contamination.index_file import BenchmarkIndex
+from corpus_audit.pipelines.contamination.rules import RULES, evaluate_rule
 from corpus_audit.pipelines.statistics.intervals.proportions import wilson
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.benchmarks import ContaminationSpec, RuleName
@@ -24,9 +24,9 @@ class DecoyEvidence:
     """Evidence about a run's decoys.
 
     Attributes:
-        index: the decoys' own.
-        partial: of `measures.contamination.Decoys`, over the splits in which decoys were looked for.
-        share: of the corpus, by size, that these splits are.
+        index: the index of the decoys.
+        partial: of `contamination.measure.Decoys`, over the splits that were searched for decoys.
+        share: share of the corpus, by size, that these splits are.
     """
 
     index: BenchmarkIndex
@@ -35,7 +35,7 @@ class DecoyEvidence:
 
 
 def thresholds_of(spec: ContaminationSpec, index: BenchmarkIndex) -> Floats:
-    """Llama 3's, float64 [X]: of the first benchmark that has the text; decoys have the common one."""
+    """Thresholds of rule llama3, float64 [X], NaN where not set: that of the first benchmark with the text."""
     thresholds = np.full(index.size, np.nan)
     for number in range(len(index.names) - 1, -1, -1):
         threshold = spec.threshold_of(index.names[number])
@@ -44,54 +44,54 @@ def thresholds_of(spec: ContaminationSpec, index: BenchmarkIndex) -> Floats:
     return thresholds
 
 
-def interval(hits: int, of: int) -> tuple[float | None, float | None, float | None]:
-    """(share, lower and upper 95 % bound by Wilson); None three times over nothing."""
-    if not of:
+def share_interval(hits: int, total: int) -> tuple[float | None, float | None, float | None]:
+    """(share, lower and upper 95 % Wilson bound); three times None if ``total`` is 0."""
+    if not total:
         return None, None, None
-    low, high = wilson([hits / of], [of])
-    return hits / of, float(low[0]), float(high[0])
+    low, high = wilson([hits / total], [total])
+    return hits / total, float(low[0]), float(high[0])
 
 
-def copies_table(spec: ContaminationSpec, index: BenchmarkIndex, planted: Sequence[Planted]) -> pa.Table:
-    """Planted copies found, by rule and kind of copy.
+def copies_table(spec: ContaminationSpec, index: BenchmarkIndex, planted: Sequence[PlantedCopies]) -> pa.Table:
+    """Table CONTAMINATION_COPIES: planted copies found, by rule and kind of copy.
 
-    Canaries are judged on their own documents alone, with every n-gram as evidence. Where a rule must find them all,
-    its threshold, if it is an input, is the highest score there is: what was copied whole must be found whole.
+    Rules are evaluated on the canaries' own documents alone, with every n-gram as evidence. Where a rule must find all
+    of them and its threshold is an input, the threshold is the highest score: a complete copy must match completely.
     """
-    given = thresholds_of(spec, index)
-    whole = np.ones(index.size)
+    spec_thresholds = thresholds_of(spec, index)
+    full_score = np.ones(index.size)
     rows = []
     for name in spec.rules:
-        for each in planted:
-            required = RULES[name].unit in each.copy.required
-            thresholds = whole if required else np.where(np.isnan(given), whole, given)
-            alone = judge(RULES[name], Evidence(index, each.partial), None, thresholds)
-            canaries = int(alone.testable[each.texts].sum())
-            found = int(alone.contaminated[each.texts].sum())
+        for copies in planted:
+            required = RULES[name].unit in copies.copy.required
+            thresholds = full_score if required else np.where(np.isnan(spec_thresholds), full_score, spec_thresholds)
+            outcome = evaluate_rule(RULES[name], TextEvidence(index, copies.partial), None, thresholds)
+            canaries = int(outcome.testable[copies.texts].sum())
+            matched = int(outcome.contaminated[copies.texts].sum())
             rows.append(
                 {
                     "rule": name,
                     "rule_version": RULES[name].version,
-                    "copy": each.copy.name,
-                    "about": each.copy.about,
+                    "copy": copies.copy.name,
+                    "about": copies.copy.about,
                     "required": required,
                     "canaries": canaries,
-                    "found": found,
-                    "recall": found / canaries if canaries else None,
-                    "reason": _nothing_planted(each, canaries),
+                    "found": matched,
+                    "recall": matched / canaries if canaries else None,
+                    "reason": _nothing_planted(copies, canaries),
                 }
             )
     return pa.Table.from_pylist(rows, CONTAMINATION_COPIES)
 
 
-def _nothing_planted(planted: Planted, canaries: int) -> str | None:
+def _nothing_planted(planted: PlantedCopies, canaries: int) -> str | None:
     if canaries:
         return None
     return "no planted item is testable" if len(planted.texts) else "this changes none of the items"
 
 
 def check_table(spec: ContaminationSpec, copies: pa.Table, decoys: DecoyEvidence | None) -> pa.Table:
-    """The check of each rule: over the copies that it must find, and over the decoys."""
+    """Table CONTAMINATION_CHECK: each rule's recall of the copies that it must find, and its rate of decoy hits."""
     planted: dict[str, list[dict[str, Any]]] = {name: [] for name in spec.rules}
     for row in copies.to_pylist():
         if row["required"]:
@@ -99,15 +99,15 @@ def check_table(spec: ContaminationSpec, copies: pa.Table, decoys: DecoyEvidence
     rows = []
     for name in spec.rules:
         canaries = sum(row["canaries"] for row in planted[name])
-        found = sum(row["found"] for row in planted[name])
+        matched = sum(row["found"] for row in planted[name])
         reasons = [] if canaries else ["no planted item is testable"]
         rows.append(
             {
                 "rule": name,
                 "rule_version": RULES[name].version,
                 "canaries": canaries,
-                "found": found,
-                "recall": found / canaries if canaries else None,
+                "found": matched,
+                "recall": matched / canaries if canaries else None,
                 **_decoys(spec, name, decoys, reasons),
                 "reason": "; ".join(reasons) or None,
             }
@@ -118,20 +118,22 @@ def check_table(spec: ContaminationSpec, copies: pa.Table, decoys: DecoyEvidence
 def _decoys(
     spec: ContaminationSpec, name: RuleName, decoys: DecoyEvidence | None, reasons: list[str]
 ) -> dict[str, Any]:
-    """The columns about decoys; adds to ``reasons`` why there is no rate."""
-    nothing = {"hit": None, "false_positive_rate": None, "low": None, "high": None}
+    """The columns about decoys; adds the reason for a missing rate to ``reasons``."""
+    no_rate = {"hit": None, "false_positive_rate": None, "low": None, "high": None}
     if decoys is None:
         reasons.append("no decoy is testable")
-        return {"decoys": 0, "decoy_share": None, **nothing, "hit": 0}
+        return {"decoys": 0, "decoy_share": None, **no_rate, "hit": 0}
     index = decoys.index
-    judged = judge(RULES[name], Evidence(index, decoys.partial), spec.boilerplate_limit, thresholds_of(spec, index))
-    count = int(judged.testable.sum())
-    where = {"decoys": count, "decoy_share": decoys.share}
-    if not judged.judged.all():
+    outcome = evaluate_rule(
+        RULES[name], TextEvidence(index, decoys.partial), spec.boilerplate_limit, thresholds_of(spec, index)
+    )
+    count = int(outcome.testable.sum())
+    searched = {"decoys": count, "decoy_share": decoys.share}
+    if not outcome.has_threshold.all():
         reasons.append("no threshold is set")
-        return {**where, **nothing}
+        return {**searched, **no_rate}
     if not count:
         reasons.append("no decoy is testable")
-    hits = int(judged.contaminated.sum())
-    rate, low, high = interval(hits, count)
-    return {**where, "hit": hits, "false_positive_rate": rate, "low": low, "high": high}
+    hits = int(outcome.contaminated.sum())
+    rate, low, high = share_interval(hits, count)
+    return {**searched, "hit": hits, "false_positive_rate": rate, "low": low, "high": high}

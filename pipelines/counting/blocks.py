@@ -1,4 +1,4 @@
-"""Collects batches of documents into blocks, tokenised, scanned and hashed while their text is in the cache."""
+"""Collects batches of documents into blocks: tokenised, scanned and hashed while their text is in the cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.contamination.scan import Scanner
+from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.kernels.text.characters import scan_text
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.kernels.text.ngrams import first_minhash
@@ -20,7 +20,7 @@ from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization,
 from corpus_audit.pipelines.tokens.verification import Verifier
 
 BLOCK_BYTES = 104 * 2**20
-"""Text of a block: a whole split as a rule, which then needs no merging."""
+"""Text of a block, in bytes: as a rule all of a split, which then needs no merging."""
 
 BLOCK_DOCUMENTS = 100_000
 
@@ -28,7 +28,7 @@ MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 6 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
 
 _SPARE_IDS = 2**25
-"""Room for the ids of a typical block; memory is only taken as it is written."""
+"""Room for the ids of a typical block; the operating system allocates pages as they are written."""
 
 _NO_IDS = np.empty(0, np.uint32)
 _NO_TEXT = pa.array([], pa.large_string())
@@ -41,7 +41,7 @@ def release_buffers() -> None:
 
 
 class BlockBuilder:
-    """Collects the batches of one split and hands out blocks; results do not depend on where blocks end."""
+    """Collects the batches of one split into blocks; results do not depend on where blocks end."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class BlockBuilder:
         tokenization: Tokenization,
         verifier: Verifier,
         excerpts: bool,
-        scanner: Scanner | None = None,
+        scanner: BenchmarkScanner | None = None,
     ) -> None:
         self._split, self._split_key = split, split_key
         self._tokenization, self._verifier, self._excerpts = tokenization, verifier, excerpts
@@ -74,8 +74,8 @@ class BlockBuilder:
         encoded = self._tokenization.encode(batch.text)
         high, low = hash_documents(data, offsets)
         size = len(batch)
-        characters, words, nul = scan_text(data, offsets)
-        self.nul_documents += int(nul.sum())
+        characters, words, has_nul = scan_text(data, offsets)
+        self.nul_documents += int(has_nul.sum())
         self._verifier.add(batch.text, high, batch.rows, encoded)
         self._keep_ids(encoded)
         # Here, while the ids are in the cache and 32 bits wide, it takes half the time that it would on the block.
@@ -113,7 +113,7 @@ class BlockBuilder:
         return self._text_bytes >= limit or self._documents >= BLOCK_DOCUMENTS
 
     def take(self) -> Block | None:
-        """The block of all batches added since the last one; None if there were none.
+        """The block of all batches added since the last block; None without any.
 
         Its token ids are valid until the next `add` in this thread.
         """
@@ -189,8 +189,8 @@ def _clusters(
     keys = pa.concat_arrays(parts)
     alone = np.asarray(pc.is_null(keys).to_numpy(zero_copy_only=False), dtype=bool)
     offsets, data = text_buffers(pc.fill_null(keys, ""))
-    of_keys = hash_documents(data, offsets)
-    return (np.where(alone, high, of_keys[0]), np.where(alone, low, of_keys[1])), alone
+    key_hashes = hash_documents(data, offsets)
+    return (np.where(alone, high, key_hashes[0]), np.where(alone, low, key_hashes[1])), alone
 
 
 def _document_ids(batches: list[DocumentBatch]) -> pa.LargeBinaryArray:

@@ -25,7 +25,9 @@ class FacetListing:
 
     Attributes:
         values: all rows of the domains measure's table, sorted by (high, low, facet).
-        row: int64, the listed row of each; rows beyond the values of a facet are its remainder.
+        row: int64, the listed row of each value; the last row of a facet may be its remainder.
+        facet_of_row: int64, the number of each listed row's facet.
+        name_of_row: the value of each listed row, `run_tables.OTHER_VALUES` for a remainder.
     """
 
     facets: tuple[str, ...]
@@ -48,35 +50,35 @@ class FacetListing:
         rank = np.arange(len(order)) - np.searchsorted(sorted_facet, sorted_facet, side="left")
         listed = rank < TOP_VALUES
         row = np.empty(len(order), np.int64)
-        # One row a listed value, one a remainder: number them in (facet, rank) order.
-        place = np.minimum(rank, TOP_VALUES) + sorted_facet * (TOP_VALUES + 1)
-        unique, numbers = np.unique(place, return_inverse=True)
+        # All values of a facet beyond `TOP_VALUES` share a slot, so that they are numbered as one row.
+        slot = np.minimum(rank, TOP_VALUES) + sorted_facet * (TOP_VALUES + 1)
+        unique, numbers = np.unique(slot, return_inverse=True)
         row[order] = numbers
         names = np.full(len(unique), run_tables.OTHER_VALUES, object)
         names[numbers[listed]] = np.array(name.take(pa.array(order[listed])).to_pylist(), object)
         return cls(facets, values, row, unique // (TOP_VALUES + 1), pa.array(names, pa.string()))
 
-    def find(self, table: CountTable) -> np.ndarray:
+    def rows_of(self, table: CountTable) -> np.ndarray:
         """The listed row of every (high, low, facet) of another table."""
-        mine, wanted = self.values.columns, table.columns
-        place = np.asarray(np.searchsorted(mine["high"], wanted["high"], side="left"))
-        while True:  # at most once a facet: only they can share a value's hash
-            wrong = (mine["low"][place] != wanted["low"]) | (mine["facet"][place] != wanted["facet"])
-            if not wrong.any():
-                rows: np.ndarray = self.row[place]
+        own, wanted = self.values.columns, table.columns
+        index = np.asarray(np.searchsorted(own["high"], wanted["high"], side="left"))
+        while True:  # repeats at most once a facet: rows with equal (high, low) differ in the facet
+            differs = (own["low"][index] != wanted["low"]) | (own["facet"][index] != wanted["facet"])
+            if not differs.any():
+                rows: np.ndarray = self.row[index]
                 return rows
-            place[wrong] += 1
+            index[differs] += 1
 
     def names(self, rows: np.ndarray) -> pa.Array:
-        """Values of listed rows."""
+        """Values of the listed ``rows``, as strings."""
         return self.name_of_row.take(pa.array(rows))
 
     def facet_names(self, positions: np.ndarray) -> pa.Array:
-        """Names of facets."""
-        return named(self.facets, positions.astype(np.int64))
+        """Names of the facets with these numbers."""
+        return names_at(self.facets, positions.astype(np.int64))
 
     def table(self, clusters: np.ndarray | None) -> pa.Table:
-        """Table DOMAINS; documents are the clusters if none are given."""
+        """Table DOMAINS; ``clusters`` is int64, one a listed row, None if every document is a cluster."""
         size = len(self.facet_of_row)
 
         def total(name: str) -> np.ndarray:
@@ -111,34 +113,35 @@ class FacetListing:
         Documents without a cluster value are a cluster each.
         """
         counts = domains_measure.exact_bincount(self.row, self.values.columns["alone"], len(self.facet_of_row))
-        held: tuple[np.ndarray, ...] | None = None
+        pending: tuple[np.ndarray, ...] | None = None
         for chunk in reader.chunks("clusters", domains_measure.CLUSTERS):
             columns: tuple[np.ndarray, ...] = (
                 chunk.columns["cluster_high"],
                 chunk.columns["cluster_low"],
-                self.find(chunk),
+                self.rows_of(chunk),
             )
-            if held is not None:
-                columns = tuple(np.concatenate(pair) for pair in zip(held, columns, strict=True))
+            if pending is not None:
+                columns = tuple(np.concatenate(pair) for pair in zip(pending, columns, strict=True))
+            # Rows of the last hash may go on in the next chunk, and a cluster must be counted once a row.
             last = int(np.searchsorted(columns[0], columns[0][-1], side="left"))
-            held = tuple(column[last:] for column in columns)
+            pending = tuple(column[last:] for column in columns)
             _count_distinct(tuple(column[:last] for column in columns), counts)
-        if held is not None:
-            _count_distinct(held, counts)
+        if pending is not None:
+            _count_distinct(pending, counts)
         return counts
 
     def cluster_groups(self, reader: PartialReader) -> pa.Table:
         """Table CLUSTER_GROUPS."""
         sums: list[tuple[np.ndarray, ...]] = []
         for chunk in reader.chunks("groups", domains_measure.GROUPS):
-            cell = self.find(chunk) * domains_measure.CLUSTER_HASH_GROUPS + chunk.columns["group"].astype(np.int64)
+            cell = self.rows_of(chunk) * domains_measure.CLUSTER_HASH_GROUPS + chunk.columns["group"].astype(np.int64)
             sums.append((cell, *(chunk.columns[name] for name in ("documents", "bytes", "tokens"))))
         cell, *weights = (
             (np.concatenate(parts) for parts in zip(*sums, strict=True)) if sums else ([np.empty(0, np.int64)] * 4)
         )
-        unique, place = np.unique(cell, return_inverse=True)
+        unique, inverse = np.unique(cell, return_inverse=True)
         rows = unique // domains_measure.CLUSTER_HASH_GROUPS
-        totals = [domains_measure.exact_bincount(place, weight, len(unique)) for weight in weights]
+        totals = [domains_measure.exact_bincount(inverse, weight, len(unique)) for weight in weights]
         table = pa.table(
             {
                 "facet": self.facet_names(self.facet_of_row[rows]),
@@ -165,6 +168,6 @@ def _count_distinct(columns: tuple[np.ndarray, ...], counts: np.ndarray) -> None
     np.add.at(counts, row[new], 1)
 
 
-def named(names: Sequence[str], positions: np.ndarray) -> pa.Array:
-    """The names at positions, as strings."""
+def names_at(names: Sequence[str], positions: np.ndarray) -> pa.Array:
+    """The names at ``positions``, as an Arrow array of strings."""
     return pa.array(list(names), pa.string()).take(pa.array(positions))

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 
 from corpus_audit.pipelines.contamination.decoys import DecoyPicker
 from corpus_audit.pipelines.contamination.measure import Contamination
-from corpus_audit.pipelines.contamination.scan import Scanner
+from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
-from corpus_audit.pipelines.counting.memory import return_memory
+from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
@@ -44,13 +44,13 @@ class PlannedShard:
 
     Attributes:
         missing: measures of which the store has no whole partial for the shard.
-        todo: for each chosen split, the measures that must be counted (none when the split's partials are there).
+        pending: for each sampled split, the measures that must be counted (none when the split's partials are there).
     """
 
     plan: ShardPlan
-    chosen: tuple[Split, ...] = ()
+    sampled: tuple[Split, ...] = ()
     missing: tuple[str, ...] = ()
-    todo: tuple[tuple[Split, tuple[str, ...]], ...] = ()
+    pending: tuple[tuple[Split, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,12 @@ class Job:
         return (*measures_of(self.spec), *self.extra)
 
     def measure(self, name: str) -> Measure:
-        """The measure of that name, the readers' among them."""
+        """The measure of that name, one of documents or of reading."""
         return next(measure for measure in (*self.measures, *READING) if measure.name == name)
 
     @cached_property
     def keys(self) -> KeyMaker:
-        """The maker of this audit's partial keys."""
+        """Computes the keys of this audit's partials."""
         tokenization = self.tokenization
         return KeyMaker.of(
             self.spec,
@@ -124,11 +124,11 @@ class Job:
                 _tokenizations[self.tokenizer] = Tokenization(self.tokenizer)
             return _tokenizations[self.tokenizer]
 
-    def decided(self) -> Job:
-        """The job with the tokenizer's path decided here, so that every worker takes the same one or fails.
+    def with_tokenizer_path(self) -> Job:
+        """The job with the tokenizer's path decided here, so that every worker uses the same one or fails.
 
         Raises:
-            UsageError: the fast path is asked for and not admitted.
+            UsageError: the fast path is requested and not admitted.
         """
         tokenization = self.tokenization
         file = tokenization.decided()
@@ -136,8 +136,8 @@ class Job:
             _tokenizations[file] = tokenization
         return replace(self, tokenizer=file)
 
-    def _scanner(self, measures: Collection[str]) -> Scanner | None:
-        """That of the measure among those named which scans; a block has the hits of one."""
+    def _scanner(self, measures: Collection[str]) -> BenchmarkScanner | None:
+        """The scanner of the first named measure that has one: a block holds the hits of a single scan."""
         scanning = (m.scanner for m in self.extra if isinstance(m, Contamination) and m.name in measures)
         return next(scanning, None)
 
@@ -153,8 +153,8 @@ class Job:
 
     def partials_of(self, shard: Shard, sha256: str) -> list[Path]:
         """Paths of the partials of a whole shard that this audit merges or reads."""
-        wanted = [measure for measure in (*self.measures, *READING) if measure.wants(sha256, self.spec)]
-        return [self.path_of(measure.name, shard, sha256) for measure in wanted]
+        measures = [measure for measure in (*self.measures, *READING) if measure.wants(sha256, self.spec)]
+        return [self.path_of(measure.name, shard, sha256) for measure in measures]
 
     def plan(self, shard: Shard, known: ShardPlan | None, progress: Callable[[int], None]) -> PlannedShard:
         """Hash a shard and find its splits (unless known), sample them, and look up which partials the store has."""
@@ -162,7 +162,9 @@ class Job:
         if plan is None:
             plan = plan_shard(shard, None, progress)
         elif shard.expected_sha256 not in (None, plan.sha256):
-            plan = plan_shard(shard, plan.sha256, progress)  # which says what the manifest has against it
+            plan = plan_shard(
+                shard, plan.sha256, progress
+            )  # computes the digest, and reports that it is not the manifest's
         else:
             progress(shard.size)
         if plan.error is not None:
@@ -171,19 +173,19 @@ class Job:
             values = path_values(shard, self.spec.document)
         except ShardError as error:
             return PlannedShard(ShardPlan(shard, plan.sha256, plan.digest_computed, error=error.problem))
-        chosen = tuple(split for split in plan.splits if self._is_chosen(plan.sha256, split))
-        wanted = (*self.measures, *READING)
-        names = [measure.name for measure in wanted if measure.wants(plan.sha256, self.spec)]
+        sampled = tuple(split for split in plan.splits if self._is_sampled(plan.sha256, split))
+        measures = (*self.measures, *READING)
+        names = [measure.name for measure in measures if measure.wants(plan.sha256, self.spec)]
         missing = tuple(name for name in names if not self.store.has(name, self.keys.key(name, plan.sha256, values)))
-        todo = []
-        for split in chosen if missing else ():
+        pending = []
+        for split in sampled if missing else ():
             keys = {name: self.keys.key(name, plan.sha256, values, split) for name in missing}
-            lacking = tuple(name for name in missing if not self.store.has(name, keys[name]))
-            if lacking:
-                todo.append((split, lacking))
-        return PlannedShard(plan, chosen, missing, tuple(todo))
+            missing_of_split = tuple(name for name in missing if not self.store.has(name, keys[name]))
+            if missing_of_split:
+                pending.append((split, missing_of_split))
+        return PlannedShard(plan, sampled, missing, tuple(pending))
 
-    def _is_chosen(self, sha256: str, split: Split) -> bool:
+    def _is_sampled(self, sha256: str, split: Split) -> bool:
         sample = self.spec.sample
         if sample is None or sample.share >= 1.0:
             return True
@@ -208,25 +210,27 @@ class Job:
             self.spec.excerpts and "samples" in task.measures,
             self._scanner(task.measures),
         )
-        read_by = {m.name for m in READING}
-        accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in read_by}
+        reading = {m.name for m in READING}
+        accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in reading}
         settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
         text_bytes = 0
         board.shard_started(task.shard.name)
         try:
             with TemporaryDirectory(dir=self.scratch) as folder:
-                dead = 0
+                dead_letters = 0
                 for batch in read_split(task.shard, task.split, settings, tally):
                     size = builder.add(batch)
                     text_bytes += size
-                    board.advance(bytes=size, documents=len(batch), dead_letters=tally.dead.total() - dead)
-                    dead = tally.dead.total()
+                    board.advance(bytes=size, documents=len(batch), dead_letters=tally.dead.total() - dead_letters)
+                    dead_letters = tally.dead.total()
                     if builder.full:
-                        self._take(builder, accumulators, Path(folder))
-                        return_memory()  # blocks of many documents or domains leave much behind
-                self._take(builder, accumulators, Path(folder))
+                        self._count_block(builder, accumulators, Path(folder))
+                        release_memory()  # blocks of many documents or domains leave much freed memory in the heap
+                self._count_block(builder, accumulators, Path(folder))
                 verifier.finish()
-                board.advance(bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead)
+                board.advance(
+                    bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead_letters
+                )
                 for name, accumulator in accumulators.items():
                     accumulator.write(self.path_of(name, task.shard, task.sha256, task.split))
         except ShardError as error:
@@ -239,30 +243,30 @@ class Job:
         ):
             if name in task.measures:
                 write_partial(self.path_of(name, task.shard, task.sha256, task.split), partial)
-        self.store.made(self.path_of(name, task.shard, task.sha256, task.split) for name in task.measures)
+        self.store.upload(self.path_of(name, task.shard, task.sha256, task.split) for name in task.measures)
         board.split_done()
         return SplitResult(task.index, task.split.index, None, tally.documents, text_bytes, verifier.seconds)
 
     def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
-        """Show the documents of a split to a picker, or tell it why they cannot be read."""
+        """Add the documents of a split to a picker, or the reason why they cannot be read to its problems."""
         settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
         board = process_board()
         board.shard_started(task.shard.name)
-        seen = 0
+        text_bytes = 0
         try:
             for batch in read_split(task.shard, task.split, settings, SplitTally()):
                 picker.add(batch)
                 size = int(batch.text.nbytes)
-                seen += size
+                text_bytes += size
                 board.advance(bytes=size, documents=len(batch))
         except ShardError as error:
             picker.problems.append(str(error))
         finally:
             board.shard_finished(task.shard.name)
-        board.advance(bytes=max(0, task.split.weight - seen))
+        board.advance(bytes=max(0, task.split.weight - text_bytes))
 
     @staticmethod
-    def _take(builder: BlockBuilder, accumulators: dict[str, Accumulator], folder: Path) -> None:
+    def _count_block(builder: BlockBuilder, accumulators: dict[str, Accumulator], folder: Path) -> None:
         block = builder.take()
         if block is not None:
             for accumulator in accumulators.values():
@@ -270,31 +274,32 @@ class Job:
                 accumulator.spill(folder)
 
     def discard_token_counts(self, planned: PlannedShard) -> None:
-        """Remove what the store has of a shard that depends on token ids: they were seen to be wrong."""
+        """Remove the shard's partials that depend on token ids, once these have proved wrong."""
         shard, sha256 = planned.plan.shard, planned.plan.sha256
         names = [measure.name for measure in (*self.measures, *READING) if measure.uses_tokens]
         self.store.discard(
-            self.path_of(name, shard, sha256, split) for name in names for split in (None, *planned.chosen)
+            self.path_of(name, shard, sha256, split) for name in names for split in (None, *planned.sampled)
         )
 
     def compact(self, planned: PlannedShard) -> None:
-        """Merge a shard's splits into one partial a measure, and drop those of the splits."""
+        """Merge the partials of a shard's splits into one partial a measure, and remove those of the splits."""
         shard, sha256 = planned.plan.shard, planned.plan.sha256
         for name in planned.missing:
-            sources = [self.path_of(name, shard, sha256, split) for split in planned.chosen]
+            sources = [self.path_of(name, shard, sha256, split) for split in planned.sampled]
             target = self.path_of(name, shard, sha256)
+            # A rename is enough for one split; it is atomic, so a reader sees the whole partial or none.
             if len(sources) == 1:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if sources[0].exists():  # else another run with the same store was faster
                     sources[0].replace(target)
-                    self.store.renamed(sources[0], target)
+                    self.store.move_upload(sources[0], target)
             elif sources:
                 if target.exists() and not all(source.exists() for source in sources):
                     continue  # another run with the same store was faster
                 merge_files(self.measure(name), sources, target)
                 for source in sources:
                     source.unlink(missing_ok=True)
-                self.store.replaced(sources, target)
+                self.store.replace_uploads(sources, target)
             else:
                 write_partial(target, self.measure(name).empty())
-                self.store.made([target])
+                self.store.upload([target])

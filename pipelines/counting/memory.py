@@ -7,7 +7,7 @@ import ctypes
 import pyarrow as pa
 
 
-def return_memory() -> None:
+def release_memory() -> None:
     """Trim the heap: glibc keeps the arenas of finished threads, which those of the next stage cannot use."""
     pa.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

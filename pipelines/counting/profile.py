@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.counting.facet_listing import FacetListing, named
+from corpus_audit.pipelines.counting.facet_listing import FacetListing, names_at
 from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.pipelines.measures import domains, duplicates, lengths, neighbours, samples, split_totals, tokens
 from corpus_audit.pipelines.measures.base import Measure
@@ -39,12 +39,12 @@ class Profile:
         """The partial that holds a table, its digest checked."""
         return PartialReader(self.files[measure, table])
 
-    def whole(self, measure: Measure) -> Partial:
-        """The merged partial of a measure whose tables fit into memory."""
+    def merged_partial(self, measure: Measure) -> Partial:
+        """The merged partial of a measure, in memory: for measures with small tables."""
         readers = {name: self.reader(measure.name, name) for name in measure.tables()}
         first = next(iter(readers.values()))
-        found = {name: readers[name].table(name, spec) for name, spec in measure.tables().items()}
-        return Partial(first.names, found, first.facts)
+        tables = {name: readers[name].table(name, spec) for name, spec in measure.tables().items()}
+        return Partial(first.names, tables, first.facts)
 
     def domains(self) -> tuple[pa.Table, pa.Table | None]:
         """Tables DOMAINS and, if clusters are not documents, CLUSTER_GROUPS."""
@@ -67,7 +67,7 @@ class Profile:
         reader = self.reader("split_totals", "totals")
         table = reader.table("totals", split_totals.TOTALS)
         listing = FacetListing.of(self.reader("domains", "values"), self.facets)
-        rows = listing.find(table)
+        rows = listing.rows_of(table)
         _, split = np.unique(table.columns["split"], return_inverse=True)
         return pa.table(
             {
@@ -89,8 +89,8 @@ class Profile:
         edges = bucket_edges()
         return pa.table(
             {
-                "domain": named(reader.names, domain),
-                "unit": named(lengths.UNITS, unit),
+                "domain": names_at(reader.names, domain),
+                "unit": names_at(lengths.UNITS, unit),
                 "low": edges[bucket],
                 "high": edges[bucket + 1] - 1,
                 "documents": table.columns["documents"],
@@ -106,7 +106,7 @@ class Profile:
         """Table DUPLICATES."""
         reader = self.reader("duplicates", "hashes")
         totals = duplicates.DuplicateTotals(len(reader.names))
-        for chunk in _whole_keys(reader.chunks("hashes", duplicates.HASHES)):
+        for chunk in _cut_between_keys(reader.chunks("hashes", duplicates.HASHES)):
             totals.add(chunk)
 
         def column(overall: int, by_domain: np.ndarray) -> np.ndarray:
@@ -185,7 +185,7 @@ class Profile:
                 yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_COUNTS)
 
     def shared_token_groups(self, baselines: Mapping[str, str]) -> Iterator[pa.Table]:
-        """Table SHARED_TOKEN_GROUPS, in pieces; ``baselines`` as above."""
+        """Table SHARED_TOKEN_GROUPS, in pieces; ``baselines`` as for `shared_token_counts`."""
         for digest in sorted(baselines):
             for piece in self.token_groups(baselines[digest]):
                 yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_GROUPS)
@@ -282,16 +282,17 @@ def _token_groups(names: Sequence[str], domain: np.ndarray, token: np.ndarray, c
     )
 
 
-def _whole_keys(chunks: Iterator[CountTable]) -> Iterator[CountTable]:
-    """The same rows, cut so that all rows of one hash are in one piece."""
-    held: CountTable | None = None
+def _cut_between_keys(chunks: Iterator[CountTable]) -> Iterator[CountTable]:
+    """The same rows in pieces that never divide the rows of one hash."""
+    pending: CountTable | None = None
     for chunk in chunks:
-        if held is not None:
-            chunk = count_tables.concatenate([held, chunk])
+        if pending is not None:
+            chunk = count_tables.concatenate([pending, chunk])
+        # Rows of the last hash may go on in the next chunk.
         high = chunk.columns["high"]
         last = int(np.searchsorted(high, high[-1], side="left"))
-        held = chunk.slice(last, len(chunk))
+        pending = chunk.slice(last, len(chunk))
         if last:
             yield chunk.slice(0, last)
-    if held is not None:
-        yield held
+    if pending is not None:
+        yield pending

@@ -1,4 +1,4 @@
-"""The profile store: content-addressed partial profiles, and remembered plans of shards.
+"""The profile store: content-addressed partial profiles, and recorded plans of shards.
 
 A partial's key is a digest of all that its content depends on: the shard's bytes, the split's bounds, the measure and
 its version, the settings that the measure reads, the tokenizer, the reader and values taken from the path. One
@@ -26,16 +26,16 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardPlan, Split
 from corpus_audit.schemas.spec.audit import AuditSpec
 
 _SETTLED_SECONDS = 2.0
-"""A plan is remembered only if the file was last changed longer ago than clocks and file systems are coarse."""
+"""A plan is recorded only if the file was last changed longer ago than the resolution of clocks and file systems."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileStore:
-    """Partials under ``root/partials/<measure>/<two hex digits>/<key>``, and perhaps on an object store too.
+    """Partials under ``root/partials/<measure>/<two hex digits>/<key>``, with copies on an object store if one is set.
 
     Attributes:
         root: the folder.
-        remote: where what the folder lacks is fetched from, and what is new is kept too.
+        remote: the object store; partials that the folder lacks are fetched from it, and new ones are copied to it.
     """
 
     root: Path
@@ -46,7 +46,7 @@ class ProfileStore:
         return self.root / "partials" / measure / key[:2] / key
 
     def has(self, measure: str, key: str) -> bool:
-        """Whether there is a whole partial; a damaged one is removed, so that it is made again."""
+        """Whether there is an undamaged partial; a damaged one is removed, so that it is computed again."""
         path = self.partial_path(measure, key)
         if not path.exists() and not (self.remote and self.remote.fetch_partial(self._name(path), path)):
             return False
@@ -59,21 +59,21 @@ class ProfileStore:
             return False
         return True
 
-    def made(self, paths: Iterable[Path]) -> None:
+    def upload(self, paths: Iterable[Path]) -> None:
         """Copy finished partials to the object store, if there is one."""
         if self.remote is not None:
             for path in paths:
                 self.remote.keep_partial(self._name(path), path)
 
-    def renamed(self, old: Path, new: Path) -> None:
+    def move_upload(self, old: Path, new: Path) -> None:
         """Rename a partial's copy on the object store."""
         if self.remote is not None:
             self.remote.move_partial(self._name(old), self._name(new))
 
-    def replaced(self, olds: Iterable[Path], new: Path) -> None:
+    def replace_uploads(self, olds: Iterable[Path], new: Path) -> None:
         """Copy a partial that replaces others to the object store, and remove theirs."""
         if self.remote is not None:
-            self.made([new])
+            self.upload([new])
             self.remote.drop_partials([self._name(old) for old in olds])
 
     def discard(self, paths: Iterable[Path]) -> None:
@@ -90,12 +90,12 @@ class ProfileStore:
 
 @dataclass(frozen=True, slots=True)
 class KeyMaker:
-    """Makes keys for one audit.
+    """Computes the keys of one audit's partials.
 
     Attributes:
         reading: digest of how rows become documents.
-        tokenizer: what identifies the tokenizer and the way it counts.
-        verification: the versions that were compared.
+        tokenizer: identity of the tokenizer and of the way it counts.
+        verification: versions of the tokenizers that verification compares.
         settings: measure name -> (version, settings digest, whether it reads tokens).
     """
 
@@ -106,7 +106,7 @@ class KeyMaker:
 
     @classmethod
     def of(cls, spec: AuditSpec, measures: Iterable[Measure], tokenizer: str, verification: str) -> KeyMaker:
-        """From the spec, the measures and the tokenizer's identity."""
+        """Digest the spec and the settings of the measures."""
         reading = reading_settings(spec) | {"reader": READER_VERSION}
         if spec.sample is not None:
             reading["sample"] = spec.sample.model_dump()
@@ -133,10 +133,10 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-class PlanMemory:
-    """Plans of shards (digest, splits, rows) by path and stamp, in a small SQLite file of the store.
+class PlanCache:
+    """Stores plans of shards (digest, splits, rows) by path and stamp, in a small SQLite file of the store.
 
-    A shard whose stamp is the remembered one is not opened at all.
+    A shard whose stamp has not changed is not opened at all.
     """
 
     def __init__(self, root: Path) -> None:
@@ -152,33 +152,33 @@ class PlanMemory:
         return sqlite3.connect(self._path, timeout=30)
 
     def known(self, shards: Iterable[Shard]) -> dict[str, ShardPlan]:
-        """path -> plan of the shards whose stamp is the remembered one."""
+        """path -> plan of every shard whose stamp is the recorded one."""
         with closing(self._connect()) as connection:
             rows = connection.execute("SELECT path, reader, stamp, plan FROM plans")
             remembered = {(path, reader): (stamp, plan) for path, reader, stamp, plan in rows}
-        found = {}
+        plans = {}
         for shard in shards:
             stamp, text = remembered.get((shard.path, _reader(shard)), ("", ""))
-            # A file system that says nothing of versions gives an empty stamp: nothing is known then.
+            # The stamp is empty on file systems without versions: then a change could not be noticed.
             if stamp and stamp == shard.stamp:
                 plan = json.loads(text)
                 splits = tuple(Split(*split) for split in plan["splits"])
-                found[shard.path] = ShardPlan(shard, plan["sha256"], False, splits, plan["rows"])
-        return found
+                plans[shard.path] = ShardPlan(shard, plan["sha256"], False, splits, plan["rows"])
+        return plans
 
-    def remember(self, plans: Iterable[ShardPlan]) -> None:
-        """Keep plans, but for files changed within the last two seconds: their stamp may not tell the next change
-        from the last. Files that are gone are left out too."""
-        settled = []
+    def record(self, plans: Iterable[ShardPlan]) -> None:
+        """Record plans, except of files that are gone or changed within the last two seconds, whose stamp may not tell
+        the next change from the last."""
+        rows = []
         for plan in plans:
             shard = plan.shard
             if not _is_settled(shard):
                 continue
             splits = [[split.index, split.start, split.stop, split.weight] for split in plan.splits]
             text = json.dumps({"sha256": plan.sha256, "splits": splits, "rows": plan.rows})
-            settled.append((shard.path, _reader(shard), shard.stamp, text))
+            rows.append((shard.path, _reader(shard), shard.stamp, text))
         with closing(self._connect()) as connection, connection:
-            connection.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", settled)
+            connection.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", rows)
 
 
 def _is_settled(shard: Shard) -> bool:

@@ -1,7 +1,8 @@
 """Records which partials of the store each run used, so that unused ones can be pruned.
 
 Under ``<store>/used/<run>`` one line a partial, its path below ``<store>/partials``. Written for the store of the run's
-own output folder. A run with another's store leaves ``<store>/shared``: no folder knows then what the others need.
+own output folder. A run that uses the store of another folder creates ``<store>/shared``: from then on no folder knows
+which partials the others need.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 from corpus_audit.pipelines.storage.atomic import atomic_write
 
 
-def own_store(output: Path) -> Path:
-    """The store that an output folder has to itself, unless its spec names another."""
+def default_store(output: Path) -> Path:
+    """The path of the store of an output folder whose spec names no other."""
     return output.resolve() / ".store"
 
 
@@ -41,7 +42,7 @@ class UsedPartials:
         atomic_write(self.root / "used" / run, "".join(f"{name}\n" for name in names).encode())
 
     def of(self, run: str) -> frozenset[str] | None:
-        """Partials that a run used; None where they were not recorded."""
+        """The names of the partials that a run used; None if they were not recorded."""
         try:
             return frozenset((self.root / "used" / run).read_text(encoding="utf-8").splitlines())
         except FileNotFoundError:

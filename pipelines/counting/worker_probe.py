@@ -14,18 +14,18 @@ from pathlib import Path
 from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.schemas.errors import EngineError
 
-GIVEN = "given"
-"""The file that the driver leaves in the folder for workers to read."""
+SECRET_FILE = "given"
+"""The file that the driver writes into the folder and workers read."""
 
-COMPUTING = ("corpus-audit", "pyarrow", "numpy", "tokenizers", "gigatoken")
+COMPUTING_PACKAGES = ("corpus-audit", "pyarrow", "numpy", "tokenizers", "gigatoken")
 """Packages that read, tokenise and count: tables may depend on each part of their versions."""
 
-CARRYING = ("python", "apache-beam")
-"""What carries tasks to workers: releases with the same first two parts of the version work together."""
+TRANSPORT_PACKAGES = ("python", "apache-beam")
+"""Packages that transport tasks to workers: releases with the same first two parts of the version are compatible."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeAnswer:
     """A worker's host, process and versions (empty without the package), which must be the driver's."""
 
     host: str
@@ -33,9 +33,9 @@ class Answer:
     versions: dict[str, str]
 
     @classmethod
-    def here(cls) -> Answer:
+    def of_this_process(cls) -> ProbeAnswer:
         """The answer of this process."""
-        versions = {name: _version(name) for name in (*COMPUTING, *CARRYING)}
+        versions = {name: _version(name) for name in (*COMPUTING_PACKAGES, *TRANSPORT_PACKAGES)}
         return cls(socket.gethostname(), os.getpid(), versions)
 
 
@@ -62,70 +62,74 @@ class ProbeWorker:
 
     secret: str
 
-    def perform(self, task: ProbeTask) -> None:
-        """Answer one.
+    def run_task(self, task: ProbeTask) -> None:
+        """Read the driver's file and write this worker's answer.
 
         Raises:
             EngineError: this worker does not see the folder as the driver does.
         """
-        answer = Answer.here()
+        answer = ProbeAnswer.of_this_process()
         try:
-            seen = (task.folder / GIVEN).read_text(encoding="utf-8")
-            if seen != self.secret:
+            content = (task.folder / SECRET_FILE).read_text(encoding="utf-8")
+            if content != self.secret:
                 raise FileNotFoundError("another file is there")
             with AtomicFile(task.folder / f"answer-{task.number}.json") as file:
                 file.write(json.dumps(asdict(answer)).encode())
         except OSError as error:
-            where = f"a worker on {answer.host} does not see {task.folder} as this process does"
-            raise EngineError(f"{where}: {error}") from None
+            problem = f"a worker on {answer.host} does not see {task.folder} as this process does"
+            raise EngineError(f"{problem}: {error}") from None
 
 
-def read_answers(folder: Path) -> list[Answer]:
+def read_answers(folder: Path) -> list[ProbeAnswer]:
     """The workers' answers.
 
     Raises:
-        EngineError: a worker answers as another version of this project does.
+        EngineError: a worker answers in the format of another version of this project.
     """
     answers = []
     for path in sorted(folder.glob("answer-*.json")):
         try:
-            answers.append(Answer(**json.loads(path.read_text(encoding="utf-8"))))
+            answers.append(ProbeAnswer(**json.loads(path.read_text(encoding="utf-8"))))
         except TypeError:
             raise EngineError("workers have another version of corpus-audit: install the same on both sides") from None
     return answers
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
-    """Versions of workers that are not the driver's, each in words: those that forbid a run, and those that do not."""
+class VersionDifferences:
+    """Sentences about versions of workers that are not the driver's: ``refused`` ones prevent the run."""
 
     refused: tuple[str, ...]
     tolerated: tuple[str, ...]
 
 
-def version_differences(answers: Iterable[Answer], here: Answer) -> Differences:
+def version_differences(answers: Iterable[ProbeAnswer], here: ProbeAnswer) -> VersionDifferences:
     """Compare the versions of workers with those of the driver.
 
-    Every difference of a package that computes is refused; of Python and Beam, those of the first two parts of the
-    version. The same difference of several workers is named once.
+    Any difference is refused for `COMPUTING_PACKAGES`; for Python and Beam a difference in the first two parts of the
+    version. The same difference of several workers is reported once.
     """
     refused: dict[tuple[str, str], str] = {}
     tolerated: dict[tuple[str, str], str] = {}
     for answer in answers:
-        for package, ours in here.versions.items():
-            theirs = answer.versions.get(package, "")
-            if theirs == ours:
+        for package, own in here.versions.items():
+            other = answer.versions.get(package, "")
+            if other == own:
                 continue
-            near = package in CARRYING and theirs and ours and _release(theirs) == _release(ours)
-            both = f"{_named(package, theirs)}, and this process {_named(package, ours)}"
-            (tolerated if near else refused).setdefault((package, theirs), f"a worker on {answer.host} has {both}")
-    return Differences(tuple(refused.values()), tuple(tolerated.values()))
+            compatible = (
+                package in TRANSPORT_PACKAGES and other and own and _minor_release(other) == _minor_release(own)
+            )
+            versions = f"{_labelled(package, other)}, and this process {_labelled(package, own)}"
+            (tolerated if compatible else refused).setdefault(
+                (package, other), f"a worker on {answer.host} has {versions}"
+            )
+    return VersionDifferences(tuple(refused.values()), tuple(tolerated.values()))
 
 
-def _named(package: str, version: str) -> str:
+def _labelled(package: str, version: str) -> str:
     return f"{package} {version}" if version else f"no {package}"
 
 
-def _release(version: str) -> list[str]:
+def _minor_release(version: str) -> list[str]:
     """The first two parts of a version: those of ``2.77.1`` are 2 and 77."""
     return version.split(".")[:2]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from corpus_audit.pipelines.drift.rows import classifier_row
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
 from corpus_audit.pipelines.figures.document_samples import hashed_documents
-from corpus_audit.pipelines.kernels.counters.lookup import found
+from corpus_audit.pipelines.kernels.counters.lookup import contains_keys
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS, unigram_buckets
 from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
 from corpus_audit.pipelines.statistics.classifier.two_sample import (
@@ -88,7 +88,8 @@ def _row(
 ) -> dict[str, object]:
     test: ClassifierTest = classifier_test(sides[0].take(chosen[0]), sides[1].take(chosen[1]), BUCKETS)
     excerpts: list[list[str]] = []
-    for told, positions, rows, table in zip((test.told_first, test.told_second), chosen, own, tables, strict=True):
+    typical = test.typical_first, test.typical_second
+    for told, positions, rows, table in zip(typical, chosen, own, tables, strict=True):
         at = rows[positions[np.array(told, np.int64)]]
         excerpts.append([text for text in table["excerpt"].take(pa.array(at)).to_pylist() if text is not None])
     return classifier_row(label, domain, test, texts, (excerpts[0], excerpts[1]))
@@ -110,7 +111,7 @@ def _held(side: HashedDocuments, other: RunDirectory) -> npt.NDArray[np.bool_]:
             theirs = hashes[:, 0].astype(np.uint64), hashes[:, 1].astype(np.uint64)
             start = int(np.searchsorted(high, theirs[0][0], side="left"))
             stop = int(np.searchsorted(high, theirs[0][-1], side="right"))
-            held[order[start:stop]] |= found(high[start:stop], low[start:stop], *theirs)
+            held[order[start:stop]] |= contains_keys(high[start:stop], low[start:stop], *theirs)
     return held
 
 

@@ -20,12 +20,12 @@ HASH_GROUPS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class SplitTotals:
-    """Totals by split of a sampled audit.
+class SampledSplits:
+    """Totals by split of a sampled audit, as the second stage of the sampling design.
 
     Attributes:
         table: columns facet, value, split (int, 0 to ``read`` - 1), documents, bytes, tokens; one row a (facet, value,
-            split) that holds anything.
+            split) that occurs.
         read: splits that were read, m.
         planned: splits of the snapshot, M.
     """
@@ -61,7 +61,7 @@ class FacetTotals:
         )
 
     def with_absent(self, names: Iterable[str]) -> FacetTotals:
-        """The same with an empty value for every name that is missing, unless it may be part of a remainder row."""
+        """The same with a row of zeros for every absent name; unchanged if a remainder row may include it."""
         if run_tables.OTHER_VALUES in self.names:
             return self
         known = set(self.names)
@@ -88,13 +88,13 @@ class FacetTotals:
         Raises:
             StoreError: if a value has no row and there is no remainder.
         """
-        found = pc.index_in(values, value_set=pa.array(self.names, pa.string()))
-        if found.null_count:
+        indices = pc.index_in(values, value_set=pa.array(self.names, pa.string()))
+        if indices.null_count:
             if run_tables.OTHER_VALUES not in self.names:
-                missing = pc.filter(values, pc.is_null(found))[0].as_py()
+                missing = pc.filter(values, pc.is_null(indices))[0].as_py()
                 raise StoreError(f"table domains has no row for {missing!r}, but another table has: run again")
-            found = pc.fill_null(found, self.names.index(run_tables.OTHER_VALUES))
-        return np.asarray(found.to_numpy(), dtype=np.int64)
+            indices = pc.fill_null(indices, self.names.index(run_tables.OTHER_VALUES))
+        return np.asarray(indices.to_numpy(), dtype=np.int64)
 
 
 def wide_integers(column: pa.ChunkedArray) -> WideIntegers:
@@ -114,15 +114,15 @@ def nullable(values: npt.ArrayLike) -> pa.Array:
     return pa.array(np.asarray(values, dtype=np.float64), pa.float64(), from_pandas=True)
 
 
-def all_first(table: pa.Table, then: list[tuple[str, str]]) -> pa.Table:
-    """Rows sorted by domain, (all) first, then by ``then``, in one chunk."""
-    place = pc.not_equal(table["domain"], run_tables.ALL_DOMAINS).cast(pa.int8())
+def sort_all_first(table: pa.Table, then: list[tuple[str, str]]) -> pa.Table:
+    """The rows sorted by domain with (all) first, then by ``then``, in one chunk."""
+    is_domain = pc.not_equal(table["domain"], run_tables.ALL_DOMAINS).cast(pa.int8())
     order = [("place", "ascending"), ("domain", "ascending"), *then]
-    return table.append_column("place", place).sort_by(order).drop_columns(["place"]).combine_chunks()
+    return table.append_column("place", is_domain).sort_by(order).drop_columns(["place"]).combine_chunks()
 
 
 def sampling_design(
-    totals: FacetTotals, facet: str, unit: str, cluster_groups: pa.Table | None, sampling: SplitTotals | None
+    totals: FacetTotals, facet: str, unit: str, cluster_groups: pa.Table | None, sampling: SampledSplits | None
 ) -> DocumentClusters | RandomGroups | TwoStage:
     """The sampling design behind a facet's shares."""
     counts = totals.totals[unit]

@@ -1,6 +1,6 @@
-"""What an activation index says of its snapshot as figures that a policy can judge, in the schema METRICS.
+"""Metrics of an activation index: figures about its snapshot that a policy can judge, in the schema METRICS.
 
-The tables of `schemas.tables.embedding_tables` are all that is needed: no model, and nothing of the index itself.
+They are read from the tables of `schemas.tables.embedding_tables`; neither the model nor the index itself is needed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from corpus_audit.schemas.tables.run_tables import METRICS, UNKNOWN
 DECLARATIONS = (
     MetricDeclaration(
         "semantic_share",
-        "items of a benchmark whose meaning is near to a window of the corpus",
+        "share of a benchmark's items that are close in meaning to a window of the corpus",
         "share",
         "whole benchmarks",
         "interval",
     ),
     MetricDeclaration(
         "semantic_false_positive_rate",
-        "windows that are as near to one of another document",
+        "share of decoy windows that are as close to a window of another document",
         "share",
         "all",
         "interval",
@@ -36,8 +36,12 @@ DECLARATIONS = (
         "all",
         "interval",
     ),
-    MetricDeclaration("embedding_drift_p", "p of the permutation test that it cannot", "probability", "all", "fact"),
-    MetricDeclaration("units_moved_share", "units of the model whose mean activation moved", "share", "all", "fact"),
+    MetricDeclaration(
+        "embedding_drift_p", "p-value of the permutation test of that classifier", "probability", "all", "fact"
+    ),
+    MetricDeclaration(
+        "units_moved_share", "share of the model's units whose mean activation changed", "share", "all", "fact"
+    ),
 )
 """Every metric of this module."""
 
@@ -81,9 +85,9 @@ def embedding_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
-def _rate(part: int | None, whole: int) -> tuple[float | None, int, tuple[float | None, float | None]]:
+def _rate(part: int | None, total: int) -> tuple[float | None, int, tuple[float | None, float | None]]:
     """A share, its denominator and its Wilson bounds."""
-    if part is None or not whole:
-        return None, whole, (None, None)
-    low, high = wilson(part / whole, whole)
-    return part / whole, whole, (float(low), float(high))
+    if part is None or not total:
+        return None, total, (None, None)
+    low, high = wilson(part / total, total)
+    return part / total, total, (float(low), float(high))

@@ -22,7 +22,7 @@ from corpus_audit.schemas.tables.drift_tables import NEAR_DUPLICATES
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 MOST_SIGNATURES = 1_000_000
-"""Signatures of both sides that are compared in memory: half a gigabyte."""
+"""Most signatures, of both sides together, that are compared; they take half a gigabyte of memory."""
 
 
 def near_duplicate_rates(current: RunDirectory, label: str = "", baseline: RunDirectory | None = None) -> pa.Table:
@@ -38,8 +38,8 @@ def near_duplicate_rates(current: RunDirectory, label: str = "", baseline: RunDi
     sizes = [pq.read_metadata(run.folder / "tables" / "minhash.parquet").num_rows for run in runs]
     if sum(sizes) > MOST_SIGNATURES:
         reason = f"the sample holds {sum(sizes)} signatures, more than the {MOST_SIGNATURES} that are compared"
-        found = [_row(label, scope, ALL_DOMAINS, sizes[0], 0.0, None, reason) for scope in scopes]
-        return pa.Table.from_pylist(found, schema=NEAR_DUPLICATES)
+        rows = [_row(label, scope, ALL_DOMAINS, sizes[0], 0.0, None, reason) for scope in scopes]
+        return pa.Table.from_pylist(rows, schema=NEAR_DUPLICATES)
     sides = [_signatures(run, names) for run in runs]
     rates = near_duplicates(sides[0], len(names), SAMPLE_SHARE, sides[1] if baseline is not None else None)
     rows = [row for rate in rates if rate.scope in scopes for row in _rows(label, names, rate)]
@@ -77,15 +77,15 @@ def _row(
 
 def _signatures(run: RunDirectory, names: list[str]) -> Signatures:
     table = run.table("minhash").combine_chunks()
-    place = {name: g for g, name in enumerate(names)}
+    index_of = {name: g for g, name in enumerate(names)}
     size = len(table)
     if not size:
         empty = np.empty(0, np.int64)
         return Signatures(np.empty((0, 2), np.uint64), empty, empty, np.empty((0, PERMUTATIONS), np.uint32))
     domain = table["domain"].combine_chunks()
-    places = np.array([place[name] for name in domain.dictionary.to_pylist()], np.int64)
+    domains = np.array([index_of[name] for name in domain.dictionary.to_pylist()], np.int64)
     hashes = np.frombuffer(table["hash"].combine_chunks().buffers()[1], ">u8").reshape(-1, 2)[:size]
     signatures = np.frombuffer(table["signature"].combine_chunks().buffers()[1], "<u4").reshape(-1, PERMUTATIONS)
     return Signatures(
-        hashes.astype(np.uint64), places[domain.indices.to_numpy()], table["documents"].to_numpy(), signatures[:size]
+        hashes.astype(np.uint64), domains[domain.indices.to_numpy()], table["documents"].to_numpy(), signatures[:size]
     )

@@ -1,8 +1,8 @@
-"""From integer tables to the published figures with their uncertainty.
+"""Computes the published figures, with their uncertainty, from integer tables.
 
 Every function takes Arrow tables in the schemas of `schemas.tables.run_tables` and returns one in the schema and row
-order stated there. Floats are computed here, once, on the driver. What cannot be said is null, never NaN. `vocabulary`
-and `metrics` have modules of their own and are part of this one's interface.
+order stated there. Floats are computed here, once, on the driver. An undefined figure is null, never NaN. `vocabulary`
+and `metrics` are defined in modules of their own and exported here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.figures.facet_totals import FacetTotals, SplitTotals, all_first, nullable, sampling_design
+from corpus_audit.pipelines.figures.facet_totals import (
+    FacetTotals,
+    SampledSplits,
+    nullable,
+    sampling_design,
+    sort_all_first,
+)
 from corpus_audit.pipelines.figures.metrics import metrics
 from corpus_audit.pipelines.figures.vocabulary_use import vocabulary
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY
@@ -22,7 +28,7 @@ from corpus_audit.pipelines.statistics.intervals.proportions import Estimate, sh
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables import run_tables
 
-__all__ = ["SplitTotals", "length_quantiles", "metrics", "mixture_distance", "proportions", "vocabulary"]
+__all__ = ["SampledSplits", "length_quantiles", "metrics", "mixture_distance", "proportions", "vocabulary"]
 
 UNITS = ("documents", "bytes", "tokens")
 """Units in which shares are given."""
@@ -37,7 +43,7 @@ def proportions(
     cluster_groups: pa.Table | None = None,
     intended: Mapping[str, float] | None = None,
     intended_unit: str = "tokens",
-    sampling: SplitTotals | None = None,
+    sampling: SampledSplits | None = None,
 ) -> pa.Table:
     """Shares of every facet's values in documents, bytes and tokens, with single and simultaneous bounds.
 
@@ -72,9 +78,9 @@ def mixture_distance(
     intended: Mapping[str, float],
     intended_unit: str = "tokens",
     cluster_groups: pa.Table | None = None,
-    sampling: SplitTotals | None = None,
+    sampling: SampledSplits | None = None,
 ) -> Estimate | None:
-    """Total variation distance between the primary facet's shares and the intended ones; None if there is nothing."""
+    """Total variation distance between the primary facet's shares and the intended ones; None if all are 0."""
     totals = FacetTotals.of(domains, PRIMARY).with_absent(intended)
     if not totals.totals[intended_unit].any():
         return None
@@ -89,7 +95,7 @@ def _shares(
     cluster_groups: pa.Table | None,
     intended: Mapping[str, float] | None,
     intended_unit: str,
-    sampling: SplitTotals | None,
+    sampling: SampledSplits | None,
 ) -> dict[str, pa.Array]:
     """Columns of PROPORTIONS for one facet and unit; empty if there is nothing to share."""
     totals = FacetTotals.of(domains, facet)
@@ -104,8 +110,8 @@ def _shares(
     target = np.full(size, np.nan)
     if facet == PRIMARY and intended and unit == intended_unit:
         target = totals.targets(intended)
-    made = f"Korn-Graubard, {design.label}"
-    unmade = f"none: too few clusters, {design.label}"
+    method = f"Korn-Graubard, {design.label}"
+    no_method = f"none: too few clusters, {design.label}"
     return {
         "facet": pa.repeat(facet, size),
         "value": pa.array(totals.names, pa.string()),
@@ -118,7 +124,7 @@ def _shares(
         "high": nullable(shares.high),
         "low_simultaneous": nullable(shares.low_simultaneous),
         "high_simultaneous": nullable(shares.high_simultaneous),
-        "method": pc.if_else(pa.array(np.isnan(shares.low)), unmade, made),
+        "method": pc.if_else(pa.array(np.isnan(shares.low)), no_method, method),
         "intended": nullable(target),
         "difference": nullable(shares.share - target),
         "difference_low": nullable(shares.low - target),
@@ -133,7 +139,7 @@ def length_quantiles(lengths: pa.Table, domains: pa.Table) -> pa.Table:
         A table in the schema LENGTH_QUANTILES.
 
     Raises:
-        StoreError: if the histograms hold other numbers of documents than table domains.
+        StoreError: the histograms and table domains disagree on a number of documents.
     """
     totals = FacetTotals.of(domains, PRIMARY)
     names = [run_tables.ALL_DOMAINS, *totals.names]
@@ -144,14 +150,14 @@ def length_quantiles(lengths: pa.Table, domains: pa.Table) -> pa.Table:
         rows = lengths.filter(pc.equal(lengths["unit"], unit))
         code = totals.positions(rows["domain"]) + 1
         low, high, counts = (rows[name].to_numpy() for name in ("low", "high", "documents"))
-        held = np.zeros(len(names), dtype=np.int64)
-        np.add.at(held, code, counts)
-        if not np.array_equal(held[1:], documents[1:]):
+        counted = np.zeros(len(names), dtype=np.int64)
+        np.add.at(counted, code, counts)
+        if not np.array_equal(counted[1:], documents[1:]):
             raise StoreError(f"table lengths and table domains disagree on the documents of a domain (in {unit})")
         # The histogram of all domains is all rows by length, as domain 0.
         order = np.concatenate([np.argsort(low, kind="stable"), np.lexsort((low, code))])
         code = np.concatenate([np.zeros_like(code), np.sort(code)])
-        found = histogram_quantiles(code, low[order], high[order], counts[order], len(names), PERCENTS)
+        quantiles = histogram_quantiles(code, low[order], high[order], counts[order], len(names), PERCENTS)
         sums = totals.totals[unit].astype(object)
         with np.errstate(invalid="ignore"):
             mean = np.concatenate([[sums.sum()], sums]).astype(np.float64) / documents
@@ -162,13 +168,13 @@ def length_quantiles(lengths: pa.Table, domains: pa.Table) -> pa.Table:
                     "domain": pa.array(np.repeat(np.array(names, dtype=object)[kept], len(PERCENTS)), pa.string()),
                     "unit": pa.repeat(unit, repeats * len(PERCENTS)),
                     "quantile": pa.array(np.tile(np.array(PERCENTS) / 100, repeats)),
-                    "value": pa.array(found.value[kept].ravel()),
-                    "low": nullable(found.low[kept].ravel()),
-                    "high": nullable(found.high[kept].ravel()),
+                    "value": pa.array(quantiles.value[kept].ravel()),
+                    "low": nullable(quantiles.low[kept].ravel()),
+                    "high": nullable(quantiles.high[kept].ravel()),
                     "documents": pa.array(np.repeat(documents[kept], len(PERCENTS))),
                     "mean": pa.array(np.repeat(mean[kept], len(PERCENTS))),
                 },
                 schema=run_tables.LENGTH_QUANTILES,
             )
         )
-    return all_first(pa.concat_tables(parts), [("unit", "ascending"), ("quantile", "ascending")])
+    return sort_all_first(pa.concat_tables(parts), [("unit", "ascending"), ("quantile", "ascending")])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.figures.facet_totals import all_first, nullable
+from corpus_audit.pipelines.figures.facet_totals import nullable, sort_all_first
 from corpus_audit.pipelines.statistics.intervals.clustered import Integers
 from corpus_audit.pipelines.statistics.intervals.vocabulary import (
     GROUPS,
@@ -32,10 +32,10 @@ def vocabulary(
     """Types, coverage and effective vocabulary by domain and for all; domains without tokens have no row.
 
     Bounds come from the delete-a-group jackknife where groups are kept, else from the clustered counters. Both tables
-    may come in pieces, of which one at a time is held: memory is bounded by the vocabulary and the domains.
+    may be iterables of pieces, of which one at a time is in memory: it is bounded by the vocabulary and the domains.
 
     Args:
-        token_counts: in the schema TOKEN_COUNTS; the rows of a domain lie together.
+        token_counts: in the schema TOKEN_COUNTS; the rows of a domain are adjacent.
         token_groups: in the schema TOKEN_GROUPS, by domain or, as (all), overall.
         vocabulary_size: token ids of the tokenizer.
 
@@ -73,7 +73,7 @@ def vocabulary(
         },
         schema=run_tables.VOCABULARY,
     )
-    return all_first(table.filter(pc.greater(table["tokens"], 0)), [])
+    return sort_all_first(table.filter(pc.greater(table["tokens"], 0)), [])
 
 
 def _pieces(table: pa.Table | Iterable[pa.Table]) -> Iterable[pa.Table]:
@@ -81,25 +81,25 @@ def _pieces(table: pa.Table | Iterable[pa.Table]) -> Iterable[pa.Table]:
 
 
 def _whole_domains(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in pieces of whole domains, cut where a million rows are reached however they arrive."""
-    held: list[pa.Table] = []
+    """The same rows in pieces of whole domains of about a million rows, whatever the pieces of the input."""
+    pending: list[pa.Table] = []
     for piece in pieces:
-        held.append(piece)
-        while sum(len(part) for part in held) > _ROWS_OF_COUNTERS:
-            rows = pa.concat_tables(held).unify_dictionaries()
+        pending.append(piece)
+        while sum(len(part) for part in pending) > _ROWS_OF_COUNTERS:
+            rows = pa.concat_tables(pending).unify_dictionaries()
             edges = np.flatnonzero(np.diff(_codes(rows["domain"])[0])) + 1
             cut = edges[np.searchsorted(edges, _ROWS_OF_COUNTERS) :]
             if not len(cut):
-                held = [rows]
+                pending = [rows]
                 break
             yield rows.slice(0, int(cut[0]))
-            held = [rows.slice(int(cut[0]))]
-    if any(len(part) for part in held):
-        yield pa.concat_tables(held).unify_dictionaries()
+            pending = [rows.slice(int(cut[0]))]
+    if any(len(part) for part in pending):
+        yield pa.concat_tables(pending).unify_dictionaries()
 
 
 class _Counters:
-    """Types, tokens and entropies with bounds of their errors from the clustered counters, piece by piece."""
+    """Accumulates types, tokens and entropies, with bounds of their errors, from the clustered counters."""
 
     def __init__(self, ids: int) -> None:
         self.names: list[str] = []
@@ -111,15 +111,15 @@ class _Counters:
     def add(self, rows: pa.Table) -> None:
         """Add the rows of some whole domains."""
         code, names = _codes(rows["domain"])
-        held, position = np.unique(code, return_inverse=True)
+        occurring, position = np.unique(code, return_inverse=True)
         count = rows["count"].to_numpy()
-        tokens = np.zeros(len(held), dtype=np.int64)
+        tokens = np.zeros(len(occurring), dtype=np.int64)
         np.add.at(tokens, position, count)
-        self.names += [names[c] for c in held]
+        self.names += [names[c] for c in occurring]
         self.tokens += tokens.tolist()
-        self.types += np.bincount(position, minlength=len(held)).tolist()
+        self.types += np.bincount(position, minlength=len(occurring)).tolist()
         counters = [pc.cast(rows[name], pa.float64(), safe=False).to_numpy() for name in _COUNTERS]
-        self._estimates.append(clustered_entropy(position, counters[0], counters[1], counters[2], len(held)))
+        self._estimates.append(clustered_entropy(position, counters[0], counters[1], counters[2], len(occurring)))
         token = rows["token"].to_numpy()
         largest = int(token.max()) + 1
         if largest > self._sums.shape[1]:
@@ -128,27 +128,27 @@ class _Counters:
 
     @property
     def overall_types(self) -> int:
-        """Token ids that occur anywhere."""
+        """Token ids that occur in any domain."""
         return int(np.count_nonzero(self._sums[0]))
 
     def by_domain(self) -> EntropyEstimate:
-        """Of every domain, [G]."""
+        """Entropies of every domain, [G]."""
         return EntropyEstimate(
             *(np.concatenate([getattr(e, field.name) for e in self._estimates]) for field in fields(EntropyEstimate))
         )
 
     def overall(self) -> EntropyEstimate:
-        """Of the corpus, [1]."""
+        """Entropy of the corpus, [1]."""
         sums = self._sums[:, self._sums[0] > 0]
         return clustered_entropy(np.zeros(sums.shape[1], dtype=np.int64), sums[0], sums[1], sums[2], 1)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[Integers, list[str]]:
     """Codes, int64 [N], of a dictionary column, and its values."""
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0)
-    return whole.indices.to_numpy().astype(np.int64), whole.dictionary.to_pylist()
+    combined = column.combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):
+        combined = combined.chunk(0)
+    return combined.indices.to_numpy().astype(np.int64), combined.dictionary.to_pylist()
 
 
 def _grouped_entropies(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.counters.lookup import found
+from corpus_audit.pipelines.kernels.counters.lookup import contains_keys
 from corpus_audit.pipelines.storage.atomic import AtomicFile, atomic_write
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 
@@ -74,7 +74,7 @@ class BaselineKeys:
     ) -> npt.NDArray[np.bool_]:
         """Whether the baseline has each document in the same domain, [D]."""
         mine = _load_keys(self.folder)
-        return found(*document_keys(high, low, domains, names), mine[0], mine[1])
+        return contains_keys(*document_keys(high, low, domains, names), mine[0], mine[1])
 
 
 def documents_digest(run: RunDirectory) -> str:

@@ -1,4 +1,4 @@
-"""Unique documents and tokens of each domain of a run, from its duplicates table."""
+"""The unique documents and tokens of each domain of a run, from its duplicates table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """The domains of a run, G, duplicates within a domain dropped.
+class DomainContents:
+    """Documents and tokens of the G domains of a run, with and without duplicates within a domain.
 
     Attributes:
         names: the domains, in the order of table ``duplicates``.
@@ -31,18 +31,18 @@ class Contents:
     unique_documents: Integers
 
     @classmethod
-    def of(cls, duplicates: pa.Table) -> Contents:
-        """From table ``duplicates``."""
+    def of(cls, duplicates: pa.Table) -> DomainContents:
+        """The contents that table ``duplicates`` states."""
         rows = duplicates.filter(pc.not_equal(duplicates["domain"], ALL_DOMAINS))
         columns = ("tokens", "documents", "distinct_tokens", "distinct")
         return cls(rows["domain"].to_pylist(), *(rows[name].to_numpy() for name in columns))
 
-    def with_absent(self, names: Sequence[str]) -> Contents:
-        """The same with an empty domain for every name that is missing."""
+    def with_absent(self, names: Sequence[str]) -> DomainContents:
+        """A copy with an empty domain for every name that is missing."""
         known = set(self.names)
         absent = [name for name in dict.fromkeys(names) if name not in known]
         pad = (0, len(absent))
-        return Contents(
+        return DomainContents(
             self.names + absent,
             np.pad(self.tokens, pad),
             np.pad(self.documents, pad),

@@ -19,12 +19,12 @@ def plan_of(facts: RunFile, sampling: pa.Table, summaries: pa.Table, strategy: s
     Args:
         facts: the run's `run.json`.
         sampling, summaries: tables SAMPLING and SAMPLING_STRATEGIES.
-        strategy: its name in them.
-        epoch_cap: the passes over a domain that it may not exceed, if it has such a cap.
+        strategy: its name in these tables.
+        epoch_cap: most epochs of a domain, if the strategy has such a cap.
 
     Raises:
         UsageError: there is no such strategy.
-        StoreError: the tables hold what no plan can be.
+        StoreError: the tables do not hold weights of one unit.
     """
     known = summaries.column("strategy").to_pylist()
     if strategy not in known:
@@ -55,10 +55,10 @@ def plan_of(facts: RunFile, sampling: pa.Table, summaries: pa.Table, strategy: s
 
 
 def strategies_of(facts: RunFile) -> dict[str, float | None]:
-    """The strategies that an audit's own `sampling:` names, each with the cap on its epochs if it has one.
+    """The strategies of an audit's `sampling:` section by name, each with its cap on epochs or None.
 
     Raises:
-        StoreError: what `run.json` holds is no sampling section.
+        StoreError: the sampling section in `run.json` is not valid.
     """
     section = facts.spec.get("sampling")
     if section is None:

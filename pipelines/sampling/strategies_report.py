@@ -12,13 +12,13 @@ import pyarrow as pa
 from corpus_audit.pipelines.figures.document_samples import hashed_documents
 from corpus_audit.pipelines.figures.facet_totals import nullable
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS
-from corpus_audit.pipelines.sampling.domain_contents import Contents
-from corpus_audit.pipelines.sampling.log.rows import Intended
+from corpus_audit.pipelines.sampling.domain_contents import DomainContents
+from corpus_audit.pipelines.sampling.log.rows import TargetMixture
 from corpus_audit.pipelines.sampling.log.tables import log_tables
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 from corpus_audit.pipelines.statistics.sampling import draws as figures
 from corpus_audit.pipelines.statistics.sampling import strategies
-from corpus_audit.pipelines.statistics.sampling.dsir import Corpus, DsirEstimate, dsir
+from corpus_audit.pipelines.statistics.sampling.dsir import DsirEstimate, SampledCorpus, dsir
 from corpus_audit.pipelines.statistics.sampling.strategies import Allocation
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, open_run
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
@@ -34,16 +34,18 @@ from corpus_audit.schemas.spec.sampling import (
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING, SAMPLING_STRATEGIES
 
 DSIR_DOCUMENTS, DSIR_LEAST = 200_000, 100
-"""Sampled documents behind a DSIR estimate, and how many of a domain are used however many domains there are."""
+"""Sampled documents of a DSIR estimate, and the least number of each domain, however many domains there are."""
 
 NAMED = 3
 """Domains that a reason names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _StrategyPlan:
+    """A strategy, and what it draws from the domains of a run."""
+
     strategy: Strategy
-    contents: Contents
+    contents: DomainContents
     allocation: Allocation
     estimate: DsirEstimate | None = None
 
@@ -65,15 +67,16 @@ def sampling_tables(run: RunDirectory, spec: SamplingSpec, base: Path) -> dict[s
         the schemas and row orders of `schemas.tables.sampling_tables`.
 
     Raises:
-        UsageError: a path in the spec does not hold what it should, or the target has another tokenizer.
+        UsageError: a file that the spec names is missing or invalid, or the target has another tokenizer.
         NoVerdictError: the corpus has no tokens.
         StoreError: the run is damaged.
     """
-    contents = Contents.of(run.table("duplicates"))
+    contents = DomainContents.of(run.table("duplicates"))
     if not contents.unique_tokens.sum():
+        documents = int(contents.documents.sum())
         raise NoVerdictError(
-            f"the corpus holds no tokens in {int(contents.documents.sum()):,} documents, so there is nothing to "
-            "sample: look at document.text, or leave out sampling"
+            f"the corpus has no tokens in {documents:,} {'document' if documents == 1 else 'documents'}, so there is "
+            "nothing to sample: check document.text, or remove the sampling section"
         )
     planned = [_plan(run, contents, strategy, spec, base) for strategy in spec.strategies]
     note = _note(run)
@@ -84,18 +87,18 @@ def sampling_tables(run: RunDirectory, spec: SamplingSpec, base: Path) -> dict[s
         ),
     }
     if spec.log is not None:
-        wanted = spec.log.strategy or planned[0].name
-        plan = next(plan for plan in planned if plan.name == wanted)
+        strategy_of_log = spec.log.strategy or planned[0].name
+        plan = next(plan for plan in planned if plan.name == strategy_of_log)
         allocation = plan.allocation
         drawable = np.where(plan.contents.unique_tokens > 0, allocation.weight, 0.0)
         shares = strategies.normalised(drawable) if allocation.unit == "documents" else allocation.share
-        intended = Intended(plan.contents.names, shares, allocation.unit, plan.contents.documents, note is None)
+        intended = TargetMixture(plan.contents.names, shares, allocation.unit, plan.contents.documents, note is None)
         tables |= log_tables(run, spec.log, base, intended)
     return tables
 
 
 def check_sampling(spec: SamplingSpec, tokenizer: str, base: Path) -> None:
-    """What can be checked before a corpus is read: the paths that the spec names.
+    """Check the paths of a sampling section before the corpus is read.
 
     Args:
         spec: the section.
@@ -103,73 +106,77 @@ def check_sampling(spec: SamplingSpec, tokenizer: str, base: Path) -> None:
         base: the folder against which paths in the spec resolve.
 
     Raises:
-        UsageError: a target or the log is not there, or a target has another tokenizer.
+        UsageError: a target or the log does not exist, or a target has another tokenizer.
     """
     for strategy in spec.strategies:
         if isinstance(strategy, DsirStrategy):
             _open_target(base / strategy.dsir.target, tokenizer)
     if spec.log is not None and not (base / spec.log.path).exists():
-        raise UsageError(f"sampling.log.path: {base / spec.log.path} is not there")
+        raise UsageError(f"sampling.log.path: {base / spec.log.path} does not exist")
 
 
 def _open_target(folder: Path, tokenizer: str) -> RunDirectory:
     target = open_run(folder)
     if target.facts.tokenizer.sha256 != tokenizer:
         raise UsageError(
-            f"dsir target {folder}: counted with another tokenizer than this corpus, so their token n-grams cannot be "
-            "compared; run the target's audit with this one"
+            f"dsir target {folder}: it was counted with another tokenizer than this corpus, so token n-grams cannot be "
+            "compared; audit the target with the tokenizer of this corpus"
         )
     return target
 
 
-def _plan(run: RunDirectory, contents: Contents, strategy: Strategy, spec: SamplingSpec, base: Path) -> _Planned:
+def _plan(
+    run: RunDirectory, contents: DomainContents, strategy: Strategy, spec: SamplingSpec, base: Path
+) -> _StrategyPlan:
     unique, budget = contents.unique_tokens, spec.budget
     if isinstance(strategy, str):
-        return _Planned(strategy, contents, strategies.temperature(unique, budget, 1.0))
+        return _StrategyPlan(strategy, contents, strategies.temperature(unique, budget, 1.0))
     if isinstance(strategy, TemperatureStrategy):
-        return _Planned(strategy, contents, strategies.temperature(unique, budget, strategy.temperature.alpha))
+        return _StrategyPlan(strategy, contents, strategies.temperature(unique, budget, strategy.temperature.alpha))
     if isinstance(strategy, UnimaxStrategy):
-        return _Planned(strategy, contents, strategies.unimax(unique, budget, strategy.unimax.epoch_cap))
+        return _StrategyPlan(strategy, contents, strategies.unimax(unique, budget, strategy.unimax.epoch_cap))
     if isinstance(strategy, WeightsStrategy):
         return _explicit(contents, strategy, budget)
     return _dsir(run, contents, strategy, budget, base)
 
 
-def _explicit(contents: Contents, strategy: WeightsStrategy, budget: float) -> _Planned:
+def _explicit(contents: DomainContents, strategy: WeightsStrategy, budget: float) -> _StrategyPlan:
     widened = contents.with_absent(list(strategy.weights))
     weight = np.array([strategy.weights.get(name, 0.0) for name in widened.names])
     if strategy.unit == "tokens":
         allocation = strategies.token_weights(widened.unique_tokens, budget, weight)
     else:
         allocation = strategies.document_weights(widened.unique_tokens, widened.unique_documents, budget, weight)
-    return _Planned(strategy, widened, allocation)
+    return _StrategyPlan(strategy, widened, allocation)
 
 
-def _dsir(run: RunDirectory, contents: Contents, strategy: DsirStrategy, budget: float, base: Path) -> _Planned:
+def _dsir(
+    run: RunDirectory, contents: DomainContents, strategy: DsirStrategy, budget: float, base: Path
+) -> _StrategyPlan:
     folder = base / strategy.dsir.target
     target_run = _open_target(folder, run.facts.tokenizer.sha256)
-    corpus, target = _corpus(run, contents), _corpus(target_run, Contents.of(target_run.table("duplicates")))
+    corpus, target = _corpus(run, contents), _corpus(target_run, DomainContents.of(target_run.table("duplicates")))
     if not len(target.sample):
-        raise UsageError(f"dsir target {folder}: it holds no document")
+        raise UsageError(f"dsir target {folder}: it has no documents")
     epochs = strategy.dsir.epochs
     estimate = dsir(corpus, target, budget / epochs, BUCKETS)
     drawn = epochs * estimate.selected
     missing = max(budget - float(drawn.sum()), 0.0)
     unallocated = missing * estimate.share if missing > 1e-6 * budget else np.zeros_like(drawn)
-    return _Planned(strategy, contents, Allocation(estimate.share, drawn, unallocated), estimate)
+    return _StrategyPlan(strategy, contents, Allocation(estimate.share, drawn, unallocated), estimate)
 
 
-def _corpus(run: RunDirectory, contents: Contents) -> Corpus:
+def _corpus(run: RunDirectory, contents: DomainContents) -> SampledCorpus:
     most = max(DSIR_LEAST, DSIR_DOCUMENTS // max(len(contents.names), 1))
     sample = hashed_documents(run.table("samples"), contents.names, most)
-    return Corpus(sample, contents.unique_documents, contents.unique_tokens)
+    return SampledCorpus(sample, contents.unique_documents, contents.unique_tokens)
 
 
-def _by_domain(plan: _Planned) -> pa.Table:
+def _by_domain(plan: _StrategyPlan) -> pa.Table:
     """Rows of one strategy in the schema SAMPLING."""
     contents, allocation = plan.contents, plan.allocation
     size = len(contents.names)
-    seen = figures.exposure(contents.unique_tokens, contents.unique_documents, allocation.drawn)
+    reach = figures.exposure(contents.unique_tokens, contents.unique_documents, allocation.drawn)
     share = allocation.share
     bounds = (plan.estimate.low, plan.estimate.high) if plan.estimate else (np.full(size, np.nan),) * 2
     documents, misread = _other_unit(plan)
@@ -189,21 +196,21 @@ def _by_domain(plan: _Planned) -> pa.Table:
             "unique_documents": contents.unique_documents,
             "drawn": pa.array(allocation.drawn),
             "unallocated": pa.array(allocation.unallocated),
-            "epochs": nullable(seen.epochs),
-            "exhaustion": nullable(np.where(np.isfinite(seen.exhaustion), seen.exhaustion, np.nan)),
-            "coverage": nullable(seen.coverage),
-            "coverage_replaced": nullable(seen.coverage_replaced),
-            "draws": nullable(seen.epochs),
-            "draws_maximum": nullable(seen.maximum).cast(pa.int64()),
-            "draws_maximum_replaced": nullable(seen.maximum_replaced).cast(pa.int64()),
-            "effective_tokens": pa.array(seen.effective),
+            "epochs": nullable(reach.epochs),
+            "exhaustion": nullable(np.where(np.isfinite(reach.exhaustion), reach.exhaustion, np.nan)),
+            "coverage": nullable(reach.coverage),
+            "coverage_replaced": nullable(reach.coverage_replaced),
+            "draws": nullable(reach.epochs),
+            "draws_maximum": nullable(reach.maximum).cast(pa.int64()),
+            "draws_maximum_replaced": nullable(reach.maximum_replaced).cast(pa.int64()),
+            "effective_tokens": pa.array(reach.effective),
         },
         schema=SAMPLING,
     )
     return table.sort_by([("share", "descending"), ("domain", "ascending")])
 
 
-def _other_unit(plan: _Planned) -> tuple[Floats, Floats]:
+def _other_unit(plan: _StrategyPlan) -> tuple[Floats, Floats]:
     """Shares of the documents drawn, and token shares if the weights were applied to the other unit; [G] each.
 
     Only explicit weights can be misread; for the other strategies the second is what a sampler of whole documents draws
@@ -218,15 +225,15 @@ def _other_unit(plan: _Planned) -> tuple[Floats, Floats]:
     return documents, strategies.token_shares_of_documents(drawable, lengths)
 
 
-def _summary(plan: _Planned, spec: SamplingSpec, note: str | None) -> dict[str, Any]:
+def _summary(plan: _StrategyPlan, spec: SamplingSpec, note: str | None) -> dict[str, Any]:
     """The strategy's row of SAMPLING_STRATEGIES."""
     contents, allocation, estimate = plan.contents, plan.allocation, plan.estimate
     unique, drawn = contents.unique_tokens.astype(np.float64), allocation.drawn
-    seen = figures.exposure(unique, contents.unique_documents, drawn)
+    reach = figures.exposure(unique, contents.unique_documents, drawn)
     total, allocated = float(unique.sum()), float(drawn.sum())
-    effective = float(seen.effective.sum())
-    kish = figures.kish_effective_size(unique, seen.epochs)
-    most = int(np.nanargmax(seen.epochs))
+    effective = float(reach.effective.sum())
+    kish = figures.kish_effective_size(unique, reach.epochs)
+    most = int(np.nanargmax(reach.epochs))
     notes = [note, _ESTIMATED if estimate else None]
     row = {
         "strategy": plan.name,
@@ -235,14 +242,14 @@ def _summary(plan: _Planned, spec: SamplingSpec, note: str | None) -> dict[str, 
         "allocated": allocated,
         "unallocated": float(allocation.unallocated.sum()),
         "unallocated_reason": _unallocated(plan),
-        "unique_seen": float(np.nansum(seen.coverage * unique)),
-        "coverage": float(np.nansum(seen.coverage * unique)) / total,
-        "coverage_replaced": float(np.nansum(seen.coverage_replaced * unique)) / total,
+        "unique_seen": float(np.nansum(reach.coverage * unique)),
+        "coverage": float(np.nansum(reach.coverage * unique)) / total,
+        "coverage_replaced": float(np.nansum(reach.coverage_replaced * unique)) / total,
         "effective_tokens": effective,
-        "epochs_maximum": float(seen.epochs[most]),
+        "epochs_maximum": float(reach.epochs[most]),
         "epochs_maximum_domain": contents.names[most],
         # The domain with the most epochs is the one that is used up first.
-        "first_exhausted": float(seen.exhaustion[most]) if allocated else 0.0,
+        "first_exhausted": float(reach.exhaustion[most]) if allocated else 0.0,
         "first_exhausted_domain": contents.names[most],
         "effective_sample": kish,
         "effective_sample_share": kish / total,
@@ -281,7 +288,7 @@ def _kind(strategy: TemperatureStrategy | UnimaxStrategy | WeightsStrategy | Dsi
     return type(strategy).__name__.removesuffix("Strategy").lower()
 
 
-def _unallocated(plan: _Planned) -> str | None:
+def _unallocated(plan: _StrategyPlan) -> str | None:
     missing = plan.allocation.unallocated
     if not missing.any():
         return None

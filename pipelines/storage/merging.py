@@ -124,7 +124,7 @@ def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
     if len(tables) < 2:
         return None
     cells_of = [table.columns[spec.keys[0]] for table in tables]
-    if any((cells[1:] <= cells[:-1]).any() for cells in cells_of) or not DenseMerge.pays(cells_of):
+    if any((cells[1:] <= cells[:-1]).any() for cells in cells_of) or not DenseMerge.is_cheaper(cells_of):
         return None
     for name, kind in spec.columns:
         sums = kind in (Kind.SUM, Kind.WIDE_HIGH)

@@ -1,4 +1,4 @@
-"""The baselines of an audit: opened and checked before anything is read, compared with when the tables are there."""
+"""Open and check the baselines of an audit before it reads shards, and compare with them after it writes tables."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
         UsageError: a baseline is not there, is the same run as another one, or cannot be compared with this audit.
         StoreError: a baseline is damaged.
     """
-    found: list[Baseline] = []
+    baselines: list[Baseline] = []
     current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
-    for wanted in spec.baselines:
-        run = open_run(base / wanted.run)
-        check_comparable(RunReading.of(run.facts), current, wanted.label)
+    for reference in spec.baselines:
+        run = open_run(base / reference.run)
+        check_comparable(RunReading.of(run.facts), current, reference.label)
         if not run.facts.complete:
             raise UsageError(
-                f"the baseline {wanted.label} has no verdict ({run.facts.reasons[0]}): compare with a complete run"
+                f"the baseline {reference.label} has no verdict ({run.facts.reasons[0]}): compare with a complete run"
             )
-        found.append(Baseline(wanted.label, run, Shared(BaselineKeys.of(run, store))))
-    return tuple(found)
+        baselines.append(Baseline(reference.label, run, Shared(BaselineKeys.of(run, store))))
+    return tuple(baselines)
 
 
 def baseline_facts(baselines: Sequence[Baseline]) -> tuple[RunBaseline, ...]:
-    """What run.json says of them."""
+    """The baselines as run.json records them."""
     return tuple(
         RunBaseline(
             label=baseline.label,
@@ -90,20 +90,20 @@ def add_comparisons(
     """
     current = RunDirectory(staged.folder, facts)
     near = [near_duplicate_rates(current)]
-    found: dict[str, list[pa.Table]] = {}
+    parts_by_name: dict[str, list[pa.Table]] = {}
     for baseline in baselines:
         shared = _shared_tables(current, baseline.keys.digest)
         tables = drift(baseline.label, baseline.run, current, shared, workers=workers, progress=progress)
         near.append(tables.pop("near_duplicates"))
         for name, table in tables.items():
-            found.setdefault(name, []).append(table)
-    together = {name: pa.concat_tables(parts) for name, parts in found.items()}
-    together["near_duplicates"] = pa.concat_tables(near)
-    for name, table in together.items():
+            parts_by_name.setdefault(name, []).append(table)
+    drift_tables = {name: pa.concat_tables(parts) for name, parts in parts_by_name.items()}
+    drift_tables["near_duplicates"] = pa.concat_tables(near)
+    for name, table in drift_tables.items():
         staged.add_table(name, [table])
-    rows = [current.table("metrics"), near_duplicate_metrics(together["near_duplicates"])]
-    if found:
-        rows.append(drift_metrics(together))
+    rows = [current.table("metrics"), near_duplicate_metrics(drift_tables["near_duplicates"])]
+    if parts_by_name:
+        rows.append(drift_metrics(drift_tables))
     metrics = pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")])
     staged.add_table("metrics", [metrics])
 
@@ -111,7 +111,7 @@ def add_comparisons(
 def compare(
     baseline: RunDirectory, current: RunDirectory, label: str, workers: int, progress: Callable[[str], None]
 ) -> dict[str, pa.Table]:
-    """Drift between two finished runs, from what they hold.
+    """Drift between two finished runs, from their tables.
 
     Raises:
         UsageError: the runs cannot be compared.

@@ -1,4 +1,4 @@
-"""The benchmarks of an audit: read and indexed before the corpus is, judged when it is counted."""
+"""Read and index the benchmarks of an audit before its corpus, and judge them after it is counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, read_benchmark
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.contamination.index import build_index
@@ -58,7 +58,7 @@ class Benchmarks:
     ) -> dict[str, pa.Table]:
         """The contamination tables, from the merged evidence, this run's decoys and its canaries."""
         passages = [decoy.text for decoy in decoys]
-        planted = plant(measure, self.read, tokenization, self.spec.canaries, passages)
+        planted = plant_canaries(measure, self.read, tokenization, self.spec.canaries, passages)
         return contamination_tables(self.spec, measure.scanner.index, partial, planted, evidence)
 
 

@@ -1,4 +1,4 @@
-"""What a run says beyond its profile: drift from its baselines, sampling strategies, contamination, its index."""
+"""The sections of a run beyond its profile: drift from baselines, sampling strategies, contamination, the index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What the corpus is compared with; opened, and refused if it is no good, before a shard is read."""
+    """Baselines and benchmarks of an audit, opened and checked before a shard is read."""
 
     spec: AuditSpec
     base: Path
@@ -31,7 +31,7 @@ class Comparisons:
 
     @classmethod
     def open(cls, spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store: Path) -> Comparisons:
-        """Open what a spec names; paths are relative to ``base``.
+        """Open the baselines and benchmarks of a spec; paths are relative to ``base``.
 
         Raises:
             AuditError: a baseline, a benchmark, a target or a log is not there or cannot be compared with.
@@ -56,10 +56,14 @@ class Comparisons:
         tokenization: Tokenization,
         workers: int,
     ) -> RunFile:
-        """Write every table and add their figures to the metrics; returns ``facts`` with what was checked."""
+        """Write the tables of all sections and add their metrics; returns ``facts`` with the self-check."""
         if self.benchmarks is not None and contamination is not None:
             tables = self.benchmarks.tables(
-                contamination, profile.whole(contamination), tokenization, decoys.decoys, decoys.evidence(profile)
+                contamination,
+                profile.merged_partial(contamination),
+                tokenization,
+                decoys.decoys,
+                decoys.evidence(profile),
             )
             for name, table in tables.items():
                 staged.add_table(name, [table])

@@ -1,6 +1,6 @@
-"""The decoys of a run: chosen from what it has read, and looked for in the same splits; see `contamination.decoys`.
+"""Select decoys from the splits of a run and search for them in the same splits; see `contamination.decoys`.
 
-What is chosen depends on the snapshot alone. The store only saves reading the same splits again for the same choice.
+The selection depends only on the snapshot. The store avoids reading the same splits again for the same selection.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.benchmarks.items import digest_of
-from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, chosen_splits
+from corpus_audit.pipelines.contamination.benchmarks.items import benchmarks_digest
+from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, select_decoy_splits
 from corpus_audit.pipelines.contamination.index import build_decoy_index
 from corpus_audit.pipelines.contamination.measure import Decoys
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
@@ -24,7 +24,7 @@ from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.runners.audit.benchmarks import Benchmarks
-from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.run.snapshot import Split
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecoySearch:
-    """Decoys that were looked for.
+    """Decoys, and where they were searched for.
 
     Attributes:
         decoys: ascending by hash.
         measure: of their index; None without a decoy.
         sources: the partials to merge, one a shard, as often as the shard is there.
-        share: of the corpus, by the size of its splits, in which they were looked for.
+        share: share of the corpus, by size of splits, in which they were searched for.
     """
 
     decoys: tuple[Decoy, ...]
@@ -49,22 +49,22 @@ class DecoySearch:
     share: float
 
     def evidence(self, profile: Profile) -> DecoyEvidence | None:
-        """What was found of them; None without a decoy."""
+        """The merged matches of the decoys; None without a decoy."""
         if self.measure is None:
             return None
-        return DecoyEvidence(self.measure.scanner.index, profile.whole(self.measure), self.share)
+        return DecoyEvidence(self.measure.scanner.index, profile.merged_partial(self.measure), self.share)
 
 
-NOTHING = DecoySearch((), None, (), 0.0)
+NO_DECOYS = DecoySearch((), None, (), 0.0)
 
 
 def search_decoys(
     benchmarks: Benchmarks, job: Job, engine: Engine, states: Sequence[ShardState], board: Board
 ) -> DecoySearch:
-    """Choose decoys and look for them.
+    """Select decoys and search for them.
 
     Args:
-        benchmarks: say how many decoys, and of which lengths.
+        benchmarks: give the number of decoys and their lengths.
         job: the audit's.
         engine: what reads.
         states: shards that were counted; those with an error are left out.
@@ -74,18 +74,18 @@ def search_decoys(
         NoVerdictError: a split that was counted can no longer be read.
     """
     if not benchmarks.spec.decoys:
-        return NOTHING
+        return NO_DECOYS
     counted = [state for state in states if state.error is None]
-    pairs = [(state, split) for state in counted for split in state.planned.chosen]
-    sample = [pairs[at] for at in chosen_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
+    pairs = [(state, split) for state in counted for split in state.planned.sampled]
+    sample = [pairs[at] for at in select_decoy_splits([(s.sha256, p.start, p.stop, p.weight) for s, p in pairs])]
     contents = sorted({(state.sha256, split.start, split.stop) for state, split in sample})
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     decoys = _choose(benchmarks, job, engine, sample, digest, board)
     if not decoys:
-        return NOTHING
+        return NO_DECOYS
     index = build_decoy_index(benchmarks.read, decoys, job.tokenization, job.scratch)
     measure = Decoys(index, digest)
-    sources = _look(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
+    sources = _count_decoys(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
     size = sum(split.weight for _, split in pairs)
     share = sum(split.weight for _, split in sample) / size if size and len(sample) < len(pairs) else 1.0
     return DecoySearch(decoys, measure, sources, share)
@@ -99,8 +99,8 @@ def _choose(
     digest: str,
     board: Board,
 ) -> tuple[Decoy, ...]:
-    """The choice, kept with all that it depends on; that of another snapshot is replaced."""
-    path = benchmarks.folder / f"{digest_of(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
+    """Select decoys, or load the stored selection if it was made from the same inputs."""
+    path = benchmarks.folder / f"{benchmarks_digest(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
     depends = [DECOY_VERSION, digest, job.keys.reading, benchmarks.spec.decoys, list(benchmarks.lengths)]
     inputs = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, damaged, or of an earlier version
@@ -120,10 +120,10 @@ def _choose(
     return decoys
 
 
-def _look(
+def _count_decoys(
     job: Job, name: str, engine: Engine, sample: Sequence[tuple[ShardState, Split]], board: Board
 ) -> tuple[Path, ...]:
-    """Count what the store lacks; the partials of the shards, in their order."""
+    """Count the splits that the store lacks; returns the partials of the shards, in their order."""
     splits: dict[int, list[Split]] = defaultdict(list)
     state_of: dict[int, ShardState] = {}
     for state, split in sample:

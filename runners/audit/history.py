@@ -1,4 +1,4 @@
-"""The history of an output folder, told of a run: before it is published, and after."""
+"""Use and update the history of an output folder: trends before a run is published, an entry after."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corpus_audit.schemas.run.run_file import RunFile
 
 
 def stage_trends(staged: StagedRun, facts: RunFile) -> None:
-    """Write how the judged figures were in earlier runs into a staged run, if it was judged and there are any.
+    """Write the earlier values of the judged figures into a staged run, if it was judged and there are earlier runs.
 
     A history that cannot be used is no reason to lose a run: then there are no trends, and `record_run` says why.
     """
@@ -29,11 +29,11 @@ def stage_trends(staged: StagedRun, facts: RunFile) -> None:
 
 
 def record_run(run_dir: Path) -> str:
-    """Index a published run; returns what went wrong, or an empty string. Nothing that happens here fails a run."""
-    from corpus_audit.checks.history.history import record
+    """Index a published run; returns a message if that fails, else an empty string. An error here never fails a run."""
+    from corpus_audit.checks.history.history import update_index
 
     try:
-        problems = record(run_dir.parent)
+        problems = update_index(run_dir.parent)
     except Exception as error:
         return f"the history was not brought up to date: {error}"
     return "; ".join(problems)

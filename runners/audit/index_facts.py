@@ -1,4 +1,4 @@
-"""What an activation index says of a snapshot, taken over into a run of the same snapshot for a policy to judge."""
+"""Copy tables and metrics of an activation index into a run of the same snapshot, for a policy to judge."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) -> RunFile:
     """Add the tables and metrics of the newest index of this very snapshot; returns ``facts`` with which one it was.
 
-    A run without such an index says so; what a policy asks of it is then missing, which is no pass.
+    Without such an index, run.json says so; metrics that a policy requires are then missing, which does not pass.
 
     Raises:
         StoreError: the index is damaged.

@@ -1,4 +1,4 @@
-"""Judging a run: references are looked up, the verdict follows, and Great Expectations exports the rules."""
+"""Judge a run: look up references, derive the verdict, and export the rules through Great Expectations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from corpus_audit.checks.history.references import EarlierRuns, gather
+from corpus_audit.checks.history.references import EarlierRuns, resolve_references
 from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
@@ -17,7 +17,7 @@ from corpus_audit.schemas.spec.policy_file import LoadedPolicy, load_policy
 
 
 @dataclass(frozen=True)
-class Judged:
+class StagedVerdict:
     """The verdict on a staged run, and why the export of its rules was not written, which is empty if it was."""
 
     results: Results
@@ -40,7 +40,7 @@ def judge_staged(
     output: Path,
     audit_base: Path,
     export: GreatExpectationsExport,
-) -> Judged:
+) -> StagedVerdict:
     """Judge a staged run, and write into it the results, the policy byte for byte and the JSON of Great Expectations.
 
     Args:
@@ -55,11 +55,11 @@ def judge_staged(
         StoreError: a table of the run cannot be read.
     """
     metrics = RunDirectory(staged.folder, facts).table("metrics")
-    references = gather(policy.policy, metrics, EarlierRuns(output, facts, policy.base, audit_base))
+    references = resolve_references(policy.policy, metrics, EarlierRuns(output, facts, policy.base, audit_base))
     results = judge(policy, metrics, facts, references, _today())
     (staged.folder / POLICY_FILE).write_bytes(policy.data)
     (staged.folder / RESULTS_FILE).write_bytes(results.to_json())
-    return Judged(results, export.write(policy, staged.folder, references.figures))
+    return StagedVerdict(results, export.write(policy, staged.folder, references.figures))
 
 
 def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
@@ -71,16 +71,16 @@ def judge_finished(policy: LoadedPolicy, run: RunDirectory) -> Results:
         StoreError: a table of the run cannot be read.
     """
     metrics = run.table("metrics")
-    return judge(policy, metrics, run.facts, gather(policy.policy, metrics, _before(policy, run)), _today())
+    return judge(policy, metrics, run.facts, resolve_references(policy.policy, metrics, _before(policy, run)), _today())
 
 
 def references_of(policy: LoadedPolicy, run: RunDirectory) -> References:
-    """What a policy compares the figures of a finished run with."""
-    return gather(policy.policy, run.table("metrics"), _before(policy, run))
+    """The reference values that a policy compares the figures of a finished run with."""
+    return resolve_references(policy.policy, run.table("metrics"), _before(policy, run))
 
 
 def _today() -> date:
-    """The day against which waivers are held, UTC."""
+    """Today in UTC, which decides whether waivers have expired."""
     return datetime.now(UTC).date()
 
 
@@ -90,7 +90,7 @@ def _before(policy: LoadedPolicy, run: RunDirectory) -> EarlierRuns:
 
 
 def _audit_base(run: RunDirectory) -> Path | None:
-    """The folder of the audit file, as far as the place of the run gives it away: above the output folder."""
+    """The folder of the audit file, derived from the output folder that its spec names; None if that fails."""
     written = run.facts.spec.get("output")
     if written is None:
         return None

@@ -1,4 +1,4 @@
-"""Telling people what a run came to, by the hooks of the spec. Nothing here changes a run or its verdict."""
+"""Notify people of the outcome of a run through the hooks of the spec; this never changes a run or its verdict."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.schemas.spec.notify import Event, NotifySpec, url_problem
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit.run import AuditOutcome
+    from corpus_audit.runners.audit.outcome import AuditOutcome
 
 _STOPPED = 2.0
-"""Seconds that a killed command may take to end."""
+"""Seconds in which a killed command has to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told: a webhook gets it as JSON, a command gets ``text`` as its input and the rest by its environment.
+    """A notification. A webhook gets it as JSON; a command gets ``text`` as its input, the rest in its environment.
 
     Attributes:
-        event: what the run came to.
+        event: the outcome of the run.
         name: the audit's name.
         run: the run directory; None after an error.
         exit_code: the exit code of the command line.
@@ -48,15 +48,15 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What became of a hook; ``problem`` is None if it was told."""
+class Delivery:
+    """The result of notifying one hook; ``problem`` is None if that succeeded."""
 
     hook: str
     problem: str | None
 
 
 def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
-    """What is told of a run that ended."""
+    """The message about a run that has ended."""
     if outcome.unchanged:
         text = f"# Nothing to do: {code(name)}\n\nNothing has changed since run {code(outcome.run_dir.name)}.\n"
         return Message("unchanged", name, str(outcome.run_dir), exit_code, text)
@@ -73,14 +73,14 @@ def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
 
 
 def message_of_error(error: Exception, name: str, exit_code: int) -> Message:
-    """What is told of a run that published nothing."""
+    """The message about a run that ended with an error and published nothing."""
     text = f"# ✗ No run: {code(name)}\n\n{prose(str(error) or type(error).__name__)}\n\nExit code {exit_code}.\n"
     return Message("error", name, None, exit_code, text)
 
 
-def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[Told]:
-    """Tell every hook that wants to know, one after the other; commands start in ``base``. Raises nothing."""
-    told = []
+def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[Delivery]:
+    """Notify every hook that subscribes to the event, in order; commands start in ``base``. Raises nothing."""
+    deliveries = []
     for hook in hooks:
         if message.event not in hook.when:
             continue
@@ -88,8 +88,8 @@ def notify(hooks: Sequence[NotifySpec], message: Message, base: Path) -> list[To
             problem = _run(hook, message, base) if hook.command is not None else _post(hook, message)
         except Exception as error:
             problem = type(error).__name__  # its text may hold the URL
-        told.append(Told(_label(hook), problem))
-    return told
+        deliveries.append(Delivery(_label(hook), problem))
+    return deliveries
 
 
 def _label(hook: NotifySpec) -> str:
@@ -128,7 +128,7 @@ def _run(hook: NotifySpec, message: Message, base: Path) -> str | None:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to wherever an answer says."""
+    """Refuses redirects, which would send the token to another host."""
 
     def redirect_request(self, *arguments: Any) -> None:
         return None

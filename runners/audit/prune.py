@@ -1,4 +1,4 @@
-"""What may be removed from an output folder: old runs, and partials in the store that no kept run is made of.
+"""Remove old runs from an output folder, and partials from its store that no remaining run uses.
 
 Kept, whatever their age: the newest run, runs that anybody has signed, and every run that the spec or the policy of a
 kept run (or of the audit that was given) names, as a baseline, a pinned reference or a target. A run that cannot be
@@ -17,7 +17,7 @@ from typing import Any
 
 from corpus_audit.checks.history.history import History, IndexedRun
 from corpus_audit.checks.signoff.ledger import read_ledger
-from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, own_store
+from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, default_store
 from corpus_audit.pipelines.storage.run_directory import LATEST, STAGING, RunDirectory
 from corpus_audit.runners.audit.judge import policy_of
 from corpus_audit.schemas.run.results import POLICY_FILE
@@ -29,7 +29,7 @@ from corpus_audit.schemas.yaml import yaml_tree
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How many of the newest runs are kept, and for how long every run is; a run is kept if either says so."""
+    """The number of newest runs to keep, and the days to keep any run; a run is kept if either applies."""
 
     last: int | None
     days: float | None
@@ -37,7 +37,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What is removed and what is kept.
+    """Runs and partials to remove, and runs to keep.
 
     Attributes:
         output: the folder.
@@ -65,7 +65,7 @@ class Pruning:
 
 
 def plan_pruning(output: Path, keep: Keep, now: datetime, audit: LoadedAudit | None = None) -> Pruning:
-    """What would be removed; nothing is.
+    """Plan what to remove, without removing anything.
 
     Args:
         output: the output folder.
@@ -78,23 +78,23 @@ def plan_pruning(output: Path, keep: Keep, now: datetime, audit: LoadedAudit | N
     """
     with History.open(output) as history:
         runs, problems = history.runs(), history.problems
-    kept = _kept(output, runs, keep, now)
+    kept = _kept_runs(output, runs, keep, now)
     named = {run.run for run in runs}
     bases = {output, output.parent} | ({audit.base} if audit is not None else set())
     pinned = _names_in(_named_by(audit), bases) if audit is not None else set()
-    asked: set[str] = set()
+    expanded: set[str] = set()
     while True:
         for run in (pinned & named) - kept.keys():
             kept[run] = "named by the spec or policy of a kept run"
-        new = kept.keys() - asked
+        new = kept.keys() - expanded
         if not new:
             break
-        asked |= new
+        expanded |= new
         for run in new:
             pinned |= _names_in(_named_in(output / run), bases)
     gone = {run.run: _size(output / run.run) for run in runs if run.run not in kept}
-    partials, left = _unused(output, sorted(kept), audit, bool(problems))
-    return Pruning(output, gone, kept, partials, (*problems, *left))
+    partials, skipped = _unused(output, sorted(kept), audit, bool(problems))
+    return Pruning(output, gone, kept, partials, (*problems, *skipped))
 
 
 def prune(plan: Pruning) -> None:
@@ -102,7 +102,7 @@ def prune(plan: Pruning) -> None:
 
     A run disappears by one rename before its files are removed, so that no half of one is ever among the runs.
     """
-    store = own_store(plan.output)
+    store = default_store(plan.output)
     for run in plan.runs:
         aside = plan.output / STAGING / f"pruned-{run}"
         aside.parent.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def prune(plan: Pruning) -> None:
         pass  # which drops the runs that are gone
 
 
-def _kept(output: Path, runs: tuple[IndexedRun, ...], keep: Keep, now: datetime) -> dict[str, str]:
+def _kept_runs(output: Path, runs: tuple[IndexedRun, ...], keep: Keep, now: datetime) -> dict[str, str]:
     signed = _signed(output)
     try:
         latest = (output / LATEST).read_text(encoding="utf-8").strip()
@@ -169,11 +169,11 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
 
 
 def _size(folder: Path) -> int:
@@ -183,31 +183,31 @@ def _size(folder: Path) -> int:
 def _unused(
     output: Path, kept: list[str], audit: LoadedAudit | None, unreadable: bool
 ) -> tuple[tuple[StoredPartial, ...], tuple[str, ...]]:
-    """Partials that nothing needs, and why others are left alone."""
+    """Unused partials, and messages about others that are not removed."""
     stores = {RunDirectory(output / run).facts.spec.get("store") for run in kept}
     if audit is not None:
         stores.add(audit.spec.store)
     shared = sorted(str(store) for store in stores if store is not None)
     if shared:
-        return (), (f"The store {shared[0]} may be shared with other output folders: its partials are left alone.",)
+        return (), (f"The store {shared[0]} may be shared with other output folders: its partials are not removed.",)
     if unreadable:
-        return (), ("What the damaged runs are made of is not known: partials are left alone.",)
+        return (), ("The partials of damaged runs are not known: no partials are removed.",)
     if not kept:
         return (), ()
-    used = UsedPartials(own_store(output))
+    used = UsedPartials(default_store(output))
     if used.is_shared:
-        return (), ("Another output folder uses this one's store: its partials are left alone.",)
+        return (), ("Another output folder uses this store: its partials are not removed.",)
     needed: set[str] = set()
     unknown = 0.0
-    left = []
+    skipped = []
     written = {run: (output / run / RUN_FILE).stat().st_mtime for run in kept}
     for run in kept:
         names = used.of(run)
         if names is None:
             unknown = max(unknown, written[run])
-            left.append(f"Run {run} did not write down what it is made of: older partials are left alone.")
+            skipped.append(f"Run {run} has no list of its partials: older partials are not removed.")
         else:
             needed |= names
     newest = max(written.values())
-    found = (one for one in used.stored() if one.name not in needed and unknown < one.written < newest)
-    return tuple(sorted(found, key=lambda one: one.name)), tuple(left)
+    unused = (partial for partial in used.stored() if partial.name not in needed and unknown < partial.written < newest)
+    return tuple(sorted(unused, key=lambda partial: partial.name)), tuple(skipped)

@@ -25,11 +25,11 @@ from corpus_audit.schemas.run.snapshot import UnreadFile, manifest_text
 from corpus_audit.schemas.tables import run_tables
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.audit.shard_states import ShardState
+    from corpus_audit.runners.audit.counting.shard_states import ShardState
 
 
 def write_tables(staged: StagedRun, material: Material) -> RunFile:
-    """Write every table and the manifest; returns run.json but for the digests of files."""
+    """Write every table and the manifest; returns run.json without the digests of its files."""
     spec, profile, states = material.spec, material.profile, material.states
     (domains, cluster_groups), lengths = profile.domains(), profile.lengths()
     shards, outcomes = _shards(states), _outcomes(states)
@@ -79,7 +79,7 @@ def _vocabulary(material: Material) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class _Integers:
-    """What figures are derived from."""
+    """Tables of counts, from which the figures are derived."""
 
     domains: pa.Table
     cluster_groups: pa.Table | None
@@ -91,7 +91,7 @@ class _Integers:
 
 
 def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
-    """The tables that are derived, once and here, from integers."""
+    """The tables of figures, derived from the tables of counts."""
     mixture = material.spec.mixture
     intended = mixture.shares if mixture else None
     unit = mixture.unit if mixture else "tokens"
@@ -125,13 +125,13 @@ def _figures(material: Material, integers: _Integers) -> dict[str, pa.Table]:
     }
 
 
-def _sampling(material: Material) -> published.SplitTotals | None:
+def _sampling(material: Material) -> published.SampledSplits | None:
     table = material.profile.split_totals()
     if table is None:
         return None
-    read = sum(len(state.planned.chosen) for state in material.states)
+    read = sum(len(state.planned.sampled) for state in material.states)
     planned = sum(len(state.planned.plan.splits) for state in material.states)
-    return published.SplitTotals(table, read, planned)
+    return published.SampledSplits(table, read, planned)
 
 
 def _shards(states: list[ShardState]) -> pa.Table:
@@ -148,7 +148,7 @@ def _shards(states: list[ShardState]) -> pa.Table:
                 "status": state.status.value,
                 "copies": copies.get(state.sha256, 1),
                 "splits": len(state.planned.plan.splits),
-                "splits_counted": len(state.planned.chosen) if coverage else 0,
+                "splits_counted": len(state.planned.sampled) if coverage else 0,
                 "rows": coverage.rows if coverage else 0,
                 "documents": coverage.documents if coverage else 0,
                 "dead_letters": sum(coverage.dead.values()) if coverage else 0,
@@ -241,7 +241,7 @@ def add_metrics(staged: StagedRun, more: Iterable[pa.Table]) -> None:
 
 def write_report_and_facts(staged: StagedRun, facts: RunFile) -> None:
     """Render report.html and the outputs from what is staged; write run.json with the digest of every other file."""
-    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.context import load_context
     from corpus_audit.checks.outputs.formats import write_outputs
     from corpus_audit.checks.report.page.html import render_html
     from corpus_audit.checks.report.page.model import load_report
@@ -253,5 +253,5 @@ def write_report_and_facts(staged: StagedRun, facts: RunFile) -> None:
     write_facts()  # the report is made from a run directory, this one
     model = load_report(staged.folder)
     staged.add_text("report.html", render_html(model))
-    write_outputs(staged.folder, load_evidence(staged.folder, model))
+    write_outputs(staged.folder, load_context(staged.folder, model))
     write_facts()

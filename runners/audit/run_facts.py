@@ -1,4 +1,4 @@
-"""What run.json says of a run: coverage, integrity, tokenizer, facets and versions."""
+"""Build run.json of a run: coverage, integrity rules, tokenizer, facets and versions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.pipelines.counting.job import Job
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.measures.base import facet_settings
 from corpus_audit.pipelines.reading.snapshot.unread import counted_endings, files_by_ending, unread_data
 from corpus_audit.pipelines.tokens.verification import NEEDED
 from corpus_audit.runners.audit.baselines import baseline_facts
-from corpus_audit.runners.audit.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
+from corpus_audit.runners.audit.counting.shard_loss import Loss, hints, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.run.run_file import (
     FileListing,
     IntegrityRule,
@@ -35,7 +36,7 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit.baselines import Baseline
-    from corpus_audit.runners.audit.shard_states import ShardState
+    from corpus_audit.runners.audit.counting.shard_states import ShardState
 
 MOST_NAMES = 20
 """Unread files of a reason that run.json names; the table has all."""
@@ -45,7 +46,7 @@ PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarr
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a run has found, ready to be written."""
+    """The counts of a run with what is needed to write its tables."""
 
     spec: AuditSpec
     job: Job
@@ -58,7 +59,7 @@ class Material:
 
 
 def run_facts(name: str, material: Material) -> RunFile:
-    """run.json of the run of this name, but for the digests of its files."""
+    """run.json of the run of this name, without the digests of its files."""
     spec, states = material.spec, material.states
     coverage = coverage_facts(material)
     needed = min(NEEDED, material.documents)
@@ -125,7 +126,7 @@ def coverage_facts(material: Material) -> RunCoverage:
         shards_error=by_status[ShardStatus.ERROR],
         shards_not_sampled=by_status[ShardStatus.NOT_SAMPLED],
         splits=sum(len(state.planned.plan.splits) for state in states),
-        splits_counted=sum(len(state.planned.chosen) for state in states if state.coverage),
+        splits_counted=sum(len(state.planned.sampled) for state in states if state.coverage),
         rows=sum(coverage.rows for coverage in totals),
         documents=material.documents,
         dead_letters=sum(sum(coverage.dead.values()) for coverage in totals),
@@ -169,7 +170,7 @@ def unread_rule(unread: Sequence[UnreadFile]) -> IntegrityRule:
     why = UNREAD_WORDS[worst[0][0]] if worst else ""
     first = next((file.name for file in data if file.reason is worst[0][0]), "")
     others = len(unread) - len(data)
-    left = (
+    remark = (
         f"; {others:,} others that are no data or were to be left out are in the table unread_files" if others else ""
     )
     return IntegrityRule.of(
@@ -177,7 +178,7 @@ def unread_rule(unread: Sequence[UnreadFile]) -> IntegrityRule:
         not data,
         f"{files_by_ending([file.name for file in data])} {'was' if len(data) == 1 else 'were'} seen and not read; "
         f"{first} is {why}. Name what is to be left out under snapshot.ignore",
-        f"no file that may be data was seen and not read{left}",
+        f"no file that may be data was seen and not read{remark}",
     )
 
 
@@ -196,8 +197,8 @@ def is_conserved(material: Material) -> bool:
     the rows that footers promise and the documents that the measures hold are held against them."""
     for state in material.states:
         plan = state.planned.plan
-        whole = len(state.planned.chosen) == len(plan.splits)
-        if state.coverage and whole and plan.rows is not None and plan.rows != state.coverage.rows:
+        is_complete = len(state.planned.sampled) == len(plan.splits)
+        if state.coverage and is_complete and plan.rows is not None and plan.rows != state.coverage.rows:
             return False
     profile_documents = sum(int(chunk.columns["documents"].sum()) for chunk in material.profile.duplicate_hashes())
     return profile_documents == material.documents
@@ -211,7 +212,7 @@ def integrity_rules(
     needed: int,
     unread: Sequence[UnreadFile] = (),
 ) -> tuple[IntegrityRule, ...]:
-    """The rules that are always on: whether each holds, and what was seen or is wrong."""
+    """The rules that every run is checked by: whether each holds, and a message."""
     failed = [state for state in states if state.error is not None]
     budget = spec.limits.dead_letter_share
     loss = Loss(coverage.dead_letters, coverage.rows, coverage.dead_letter_bytes, coverage.row_bytes)
@@ -221,7 +222,7 @@ def integrity_rules(
         IntegrityRule.of(
             "coverage",
             not failed,
-            f"{len(failed)} of {len(states)} shards could not be read{first}",
+            f"{len(failed)} of {plural(len(states), 'shard')} could not be read{first}",
             "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
         ),
         IntegrityRule.of("conservation", coverage.conserved, "rows are unaccounted for", "every row is accounted for"),
@@ -234,8 +235,9 @@ def integrity_rules(
         IntegrityRule.of(
             "tokenizer_verification",
             verified >= needed,
-            f"only {verified} of the {needed} documents needed were verified against the reference tokenizer",
-            f"{verified} documents agree with the reference",
+            f"only {verified} of {plural(needed, 'required document')} {'was' if verified == 1 else 'were'} verified "
+            "against the reference tokenizer",
+            f"{plural(verified, 'document')} {'agrees' if verified == 1 else 'agree'} with the reference",
         ),
         IntegrityRule.of(
             "dead_letter_budget",
@@ -263,13 +265,13 @@ def _clause_text(clause: Any) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python, of its Unicode tables and of what computes figures; "absent" for what is not installed."""
-    found = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    versions = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 def host_facts() -> dict[str, Any]:

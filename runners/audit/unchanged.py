@@ -1,4 +1,4 @@
-"""``--if-changed``: whether a run would say again what the last published run has said.
+"""``--if-changed``: decide whether a run would repeat the last published run.
 
 A run depends on the snapshot's shards (names, bytes, what their paths say), on the files among them that may be data
 and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot and the
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.benchmarks.items import digest_of
+from corpus_audit.pipelines.contamination.benchmarks.items import benchmarks_digest
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.schemas.errors import AuditError, UsageError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last published run and what it was judged to; ``results`` is None if it was not judged."""
+    """The last published run and its verdict; ``results`` is None if it was not judged."""
 
     run_dir: Path
     results: Results | None
@@ -49,9 +49,9 @@ def inputs_digest(
     comparisons: Comparisons,
     unread: Sequence[UnreadFile] = (),
 ) -> str | None:
-    """SHA-256 of what a run depends on, in hex; None where that cannot be told.
+    """SHA-256 of the inputs of a run, in hex; None if they cannot be determined.
 
-    It cannot while a shard cannot be read, nor with a sampler's log, which grows while it is audited.
+    That is so if a shard cannot be read, and with a sampler's log, which grows during the audit.
     """
     spec = loaded.spec
     if any(plan.error is not None for plan in plans) or (spec.sampling is not None and spec.sampling.log is not None):
@@ -71,7 +71,7 @@ def inputs_digest(
         "spec": content,
         "policy": None if policy is None else policy.sha256,
         "tokenizer": job.tokenization.identity,
-        "benchmarks": None if benchmarks is None else digest_of(benchmarks.read),
+        "benchmarks": None if benchmarks is None else benchmarks_digest(benchmarks.read),
         "index": _index(spec, loaded.base, snapshot),
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""``corpus-audit approve``: put a name to a judged run."""
+"""``corpus-audit approve``: sign a judged run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.signing import passphrase_from, passphrase_option, trust_option
-from corpus_audit.runners.cli.streams import is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.signing import passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.shared.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.checks.signoff.approve import Pending
+    from corpus_audit.checks.signoff.approve import PendingSignoff
 
 
 @click.command(short_help="Sign a judged run, as its author or as an approver.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, help="Your private key.")
-@click.option("--strategy", help="Bind the sampling plan of this strategy of the audit's sampling section.")
-@click.option("--use", "use", help="What the corpus is meant for; the author says it.")
-@click.option("--limitation", "limitations", multiple=True, help="What it is not good for; may be repeated.")
-@click.option("--days", type=click.IntRange(1, 366), help="For how long the sign-off holds; 90.")
-@click.option("--yes", is_flag=True, help="Sign without asking.")
+@click.option("--strategy", help="Bind the sampling plan of this strategy of the sampling section.")
+@click.option("--use", "use", help="The intended use of the corpus; given by the author.")
+@click.option("--limitation", "limitations", multiple=True, help="A limitation of the corpus; may be repeated.")
+@click.option("--days", type=click.IntRange(1, 366), help="Validity of the sign-off in days; 90 by default.")
+@click.option("--yes", is_flag=True, help="Sign without confirmation.")
 @passphrase_option
 @trust_option
 @json_option
@@ -41,20 +41,21 @@ def approve(
     trust_file: Path,
     as_json: bool,
 ) -> None:
-    """Sign RUN: a run directory, or an output folder or audit.yaml whose newest run is meant.
+    """Sign RUN: a run directory, or an output folder or audit.yaml, whose newest run is signed.
 
-    The first to sign is the author, who makes the statement; everybody after signs the same bytes and approves. What is
-    signed is shown before. A run that failed (exit code 1) or has no verdict (4) cannot be signed.
+    The first person to sign is the author, who makes the statement. Everyone after that signs the same bytes and
+    approves them. The statement is shown before you sign. A run that failed (exit code 1) or has no verdict (exit code
+    4) cannot be signed.
     """
-    from corpus_audit.checks.signoff.approve import VALID_DAYS, Words, open_pending, sign_pending, signing_key
+    from corpus_audit.checks.signoff.approve import VALID_DAYS, AuthorDecision, open_pending, sign_pending, signing_key
     from corpus_audit.checks.signoff.keys import load_key
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
     from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.run.trust import load_trust
 
     if not yes and not is_terminal(sys.stdin):
-        raise UsageError("there is no terminal to ask: read what is signed with 'corpus-audit report', then give --yes")
+        raise UsageError("there is no terminal to confirm on: read 'corpus-audit report', then give --yes")
     trust = load_trust(trust_file)
     folder = resolve_run(run).resolve()
     with OutputLock(folder.parent):
@@ -64,16 +65,16 @@ def approve(
         if not yes:
             click.confirm("Sign this?", abort=True, err=True)
         key = load_key(key_file, passphrase_from(passphrase_file, str(key_file)))
-        said = use is not None or bool(limitations) or days is not None
-        words = Words(use or "", limitations, days or VALID_DAYS) if said else None
+        has_words = use is not None or bool(limitations) or days is not None
+        words = AuthorDecision(use or "", limitations, days or VALID_DAYS) if has_words else None
         now = datetime.now(UTC)
         holder = signing_key(trust, key, now).holder
         after = sign_pending(pending, key, now, words)
-    _tell(after, holder, as_json)
+    _show_signed(after, holder, as_json)
 
 
-def _shown(pending: Pending) -> Iterator[str]:
-    """What somebody is about to sign, in lines of at most 80 columns."""
+def _shown(pending: PendingSignoff) -> Iterator[str]:
+    """The statement to sign, in lines of at most 80 columns."""
     import textwrap
 
     from corpus_audit.checks.text.safe_text import safe_text
@@ -82,23 +83,27 @@ def _shown(pending: Pending) -> Iterator[str]:
         yield from textwrap.wrap(safe_text(text, 600), 80, initial_indent=f"{label:11}", subsequent_indent=" " * 11)
 
 
-def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
+def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.wording import bound_text, figure
 
     signed, results = pending.measured, pending.results
     corpus, policy, plan = signed.corpus, signed.policy, signed.plan
     yield "Run", f"{signed.run}, {corpus.name}"
-    sizes = f"{int(corpus.shards):,} shards, {int(corpus.documents):,} documents, {int(corpus.tokens):,} tokens"
+    sizes = ", ".join(
+        plural(int(count), noun)
+        for count, noun in ((corpus.shards, "shard"), (corpus.documents, "document"), (corpus.tokens, "token"))
+    )
     yield "Corpus", f"{sizes}; Merkle root {corpus.merkle.root[:16]}…"
     counts = ", ".join(f"{count} {status.value}" for status, count in sorted(results.counts.items()))
     yield "Verdict", f"{signed.verdict.replace('_', ' ')}: {counts}"
     yield "Policy", f"{policy.name}, version {policy.version}, sha256 {policy.digest.sha256[:16]}…"
-    units = {one.waiver: one.compared_unit for one in results.judgements if one.waiver is not None}
+    units = {judged.waiver: judged.compared_unit for judged in results.judgements if judged.waiver is not None}
     for waiver in signed.waivers:
         unit = units.get(waiver.id, "")
         observed = f"{figure(waiver.observed, unit)}, waived while {bound_text(waiver.holds_while, unit)}"
         yield "Waiver", f"{waiver.id}: {waiver.rule} ({waiver.slice}) is {observed}. {waiver.reason}"
-        yield "", f"Until {waiver.expires}, asked for by {waiver.owner}, granted by {waiver.approved_by}."
+        yield "", f"Until {waiver.expires}, requested by {waiver.owner}, approved by {waiver.approved_by}."
     for judgement in results.judgements:
         if judgement.status == "warn":
             yield "Warning", f"{judgement.rule} ({judgement.slice}): {judgement.reason}"
@@ -113,7 +118,7 @@ def _facts(pending: Pending) -> Iterator[tuple[str, str]]:
             yield "Limit", limitation
 
 
-def _tell(after: Pending, holder: str, as_json: bool) -> None:
+def _show_signed(after: PendingSignoff, holder: str, as_json: bool) -> None:
     assert after.statement is not None
     author = after.statement.predicate.decision.author
     plan_file = after.plan_file
@@ -133,11 +138,11 @@ def _tell(after: Pending, holder: str, as_json: bool) -> None:
         return
     write_out(f"\nSigned by {holder} as {'the author' if holder == author else 'an approver'}: {after.path}")
     if plan_file is not None:
-        write_out(f"The plan that is signed, for the job that trains: {plan_file}")
+        write_out(f"The signed sampling plan, for the training job: {plan_file}")
     write_out(f"Ledger head {after.ledger.head}")
     if after.missing or after.missing_roles:
-        needed = max(after.missing, 1)
+        missing = max(after.missing, 1)
         roles = f" with the role {' and '.join(after.missing_roles)}" if after.missing_roles else ""
-        write_out(f"Still needed: {needed} more approval{'' if needed == 1 else 's'}{roles}")
+        write_out(f"Still missing: {missing} more approval{'' if missing == 1 else 's'}{roles}")
     else:
-        write_out("Complete. Publish the ledger head where its keeper cannot change it.")
+        write_out("Complete. Publish the ledger head where nobody who can write the ledger can change it.")

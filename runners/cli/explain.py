@@ -1,4 +1,4 @@
-"""``corpus-audit explain``: from a token of the corpus to the units that it makes fire."""
+"""``corpus-audit explain``: find the units that a token of the corpus makes fire."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
 @click.command(short_help="Find the units whose strongest examples peak on a token.")
@@ -18,14 +18,14 @@ from corpus_audit.runners.cli.streams import note, write_out
 @snapshot_option
 @click.option("--audit", type=click.Path(path_type=Path),
               help="An audit whose tokenizer decides where the corpus has the token.")  # fmt: skip
-@click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many units.")
+@click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="Maximum number shown.")
 @json_option
 def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k: int, as_json: bool) -> None:
-    """Find the units whose top examples peak on TOKEN, such as one that drifted, most of their list first.
+    """Find the units whose top examples peak on TOKEN, such as one that drifted; highest share of examples first.
 
-    TOKEN is text as it stands in documents. With --audit it counts only where that audit's tokenizer makes this very
-    token; else wherever it is not part of a longer word. Places are matched by characters, as the model's tokenizer may
-    be another.
+    TOKEN is written as in documents. With --audit it matches only where the tokenizer of that audit produces this
+    token; otherwise it matches wherever it is not part of a longer word. Matching is by characters, because the model
+    may have another tokenizer.
     """
     from corpus_audit.checks.text import numbers
     from corpus_audit.checks.text.safe_text import safe_text
@@ -36,28 +36,34 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
     if audit is not None:
         tokenizer = _tokenizer(audit)
     index = open_index(path, snapshot)
-    found = explained(index, token, k, tokenizer)
+    explanation = explained(index, token, k, tokenizer)
     if as_json:
         listed = [
-            {"unit": str(one.unit), "hits": one.hits, "examples": one.examples, "lift": one.lift, "value": one.value}
-            for one in found.units
+            {
+                "unit": str(unit.unit),
+                "hits": unit.hits,
+                "examples": unit.examples,
+                "lift": unit.lift,
+                "value": unit.value,
+            }
+            for unit in explanation.units
         ]
-        emit_json("explain", {"index": str(index.folder), "token": token, "places": found.places,
-                              "windows": found.windows, "base_rate": found.base, "sampled": found.sampled,
-                              "units": listed})  # fmt: skip
+        emit_json("explain", {"index": str(index.folder), "token": token, "places": explanation.occurrences,
+                              "windows": explanation.windows, "base_rate": explanation.base,
+                              "sampled": explanation.sampled, "units": listed})  # fmt: skip
         return
-    if found.sampled:
+    if explanation.sampled:
         note("corpus-audit: only some windows of the corpus are stored; the base rate is theirs")
     write_out(
-        f"{safe_text(repr(token), 30)}: {numbers.plural(found.places, 'place')} in "
-        f"{numbers.plural(found.windows, 'stored window')}, {numbers.percent(found.base, 3)} of tokens"
+        f"{safe_text(repr(token), 30)}: {numbers.plural(explanation.occurrences, 'place')} in "
+        f"{numbers.plural(explanation.windows, 'stored window')}, {numbers.percent(explanation.base, 3)} of tokens"
     )
-    if not found.units:
+    if not explanation.units:
         write_out("no unit's top examples peak on it")
         return
     write_out(f"{'Unit':17} {'top examples that peak on it':>28} {'lift':>8} {'highest value':>15}")
-    for one in found.units:
-        write_out(f"{one.unit!s:17} {f'{one.hits} of {one.examples}':>28} {one.lift:8,.0f} {one.value:15.3f}")
+    for unit in explanation.units:
+        write_out(f"{unit.unit!s:17} {f'{unit.hits} of {unit.examples}':>28} {unit.lift:8,.0f} {unit.value:15.3f}")
     write_out("(lift: share of top examples that peak on it, over its share of all tokens)")
 
 

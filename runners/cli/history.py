@@ -1,4 +1,4 @@
-"""``corpus-audit history``: a figure over runs, or the runs."""
+"""``corpus-audit history``: plot a metric over runs, or list the runs."""
 
 from __future__ import annotations
 
@@ -7,69 +7,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.shared.run_paths import output_folder
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.checks.history.history import History, IndexedRun
 
 
-@click.command(short_help="Show a figure over runs, or the runs.")
+@click.command(short_help="Plot a metric over runs, or list the runs.")
 @click.argument("metric", required=False)
-@click.option("--slice", "slice_", default="all", show_default=True, help="The slice: domain=web.")
+@click.option(
+    "--slice", "slice_", default="all", show_default=True, help="The slice of the metric, such as domain=web."
+)
 @click.option(
     "--output",
     "-o",
-    "place",
+    "path",
     type=click.Path(path_type=Path),
-    help="An output folder, a run in it, or an audit.yaml; audit.yaml or the folder runs by default.",
+    help="An output folder, a run in it, or an audit.yaml; by default audit.yaml or the folder runs.",
 )
-@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many runs.")
-@click.option("--rebuild", is_flag=True, help="Make the index anew from the run directories first.")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of runs.")
+@click.option("--rebuild", is_flag=True, help="First rebuild the index from the run directories.")
 @json_option
-def history(metric: str | None, slice_: str, place: Path | None, last: int, rebuild: bool, as_json: bool) -> None:
+def history(metric: str | None, slice_: str, path: Path | None, last: int, rebuild: bool, as_json: bool) -> None:
     """Plot METRIC over the runs of an output folder, or list the runs and the metrics.
 
-    The names of metrics are those of metrics.parquet. The index, history.sqlite, is brought up to date with the run
-    directories first.
+    METRIC is a name from metrics.parquet. The index, history.sqlite, is first updated from the run directories.
     """
     from corpus_audit.checks.history import history as index
 
-    output = output_folder(place)
+    output = output_folder(path)
     if rebuild:
         index.rebuild(output)
-    with index.History.open(output) as known:
-        for problem in known.problems:
+    with index.History.open(output) as opened:
+        for problem in opened.problems:
             note(f"corpus-audit: {problem}")
         if metric is None:
-            _runs(known, output, last, as_json)
+            _runs(opened, output, last, as_json)
         else:
-            _series(known, output, metric, slice_, last, as_json)
-
-
-def output_folder(place: Path | None) -> Path:
-    """The output folder that an option, or the working directory, stands for.
-
-    Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
-    """
-    from corpus_audit.schemas.errors import UsageError
-
-    if place is None:
-        place = next((path for path in (Path("audit.yaml"), Path("runs")) if path.exists()), None)
-        if place is None:
-            raise UsageError("there is neither audit.yaml nor runs here: name an output folder with --output")
-    if place.is_file():
-        from corpus_audit.schemas.spec.audit_file import load_audit
-
-        loaded = load_audit(place)
-        place = loaded.base / loaded.spec.output
-    if (place / "run.json").is_file():
-        place = place.resolve().parent
-    if not place.is_dir():
-        raise UsageError(f"{place} is no folder: 'corpus-audit run' makes one")
-    return place
+            _series(opened, output, metric, slice_, last, as_json)
 
 
 def _facts(run: IndexedRun) -> dict[str, object]:
@@ -87,34 +64,38 @@ def _facts(run: IndexedRun) -> dict[str, object]:
     }
 
 
-def _runs(known: History, output: Path, last: int, as_json: bool) -> None:
+def _runs(history_index: History, output: Path, last: int, as_json: bool) -> None:
     from corpus_audit.checks.history.terminal import render_names, render_runs
     from corpus_audit.schemas.errors import UsageError
 
-    runs = known.runs()
+    runs = history_index.runs()
     if as_json:
         emit_json(
             "history",
-            {"output": str(output), "runs": [_facts(run) for run in runs[-last:]], "metrics": known.metric_slices()},
+            {
+                "output": str(output),
+                "runs": [_facts(run) for run in runs[-last:]],
+                "metrics": history_index.metric_slices(),
+            },
         )
     elif not runs:
         raise UsageError(f"{output} holds no finished run; 'corpus-audit run' makes one")
     else:
         shown = runs[-last:]
         write_out(render_runs(shown, len(runs) - len(shown), width_on_stdout(), colour_on_stdout()))
-        write_out(render_names(known.metric_slices(), width_on_stdout(), colour_on_stdout()), nl=False)
+        write_out(render_names(history_index.metric_slices(), width_on_stdout(), colour_on_stdout()), nl=False)
 
 
-def _series(known: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
-    from corpus_audit.checks.history.terminal import render_series, unknown
+def _series(history_index: History, output: Path, metric: str, slice_: str, last: int, as_json: bool) -> None:
+    from corpus_audit.checks.history.terminal import render_series, unknown_name
     from corpus_audit.schemas.errors import UsageError
 
-    points = known.series(metric, slice_)
+    points = history_index.series(metric, slice_)
     if not points:
-        metrics = known.metrics()
+        metrics = history_index.metrics()
         if metric not in metrics:
-            raise UsageError(unknown("metric", metric, metrics))
-        raise UsageError(f"{metric}: {unknown('slice', slice_, known.slices(metric))}")
+            raise UsageError(unknown_name("metric", metric, metrics))
+        raise UsageError(f"{metric}: {unknown_name('slice', slice_, history_index.slices(metric))}")
     shown = points[-last:]
     if as_json:
         figures = ("value", "low", "high", "n", "unit")

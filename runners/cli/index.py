@@ -1,4 +1,4 @@
-"""``corpus-audit index``: scan a corpus for what makes a model's units fire; ``index verify`` checks an index."""
+"""``corpus-audit index``: index what makes a model's units fire; ``index verify`` checks an index."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
-from corpus_audit.runners.cli.streams import note, write_out
-from corpus_audit.runners.cli.wrong_use import nearest
+from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
+from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.shared.streams import note, write_out
+from corpus_audit.runners.cli.shared.usage_errors import nearest
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.embeddings.build.build import BuiltIndex
     from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 
-class _Default(click.Group):
-    """A group that takes what is none of its commands for an argument of ``build``."""
+class _BuildByDefault(click.Group):
+    """A group whose default command is ``build``: it gets every argument that is not the name of a command."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -35,23 +35,25 @@ class _Default(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Default, short_help="Index which examples make a model's units fire.")
+@click.group(cls=_BuildByDefault, short_help="Index which examples make a model's units fire.")
 def index() -> None:
-    """Scan the corpus of an audit for what makes the units of a model fire.
+    """Scan the corpus of an audit for the examples that make the units of a model fire.
 
-    `corpus-audit index AUDIT` builds the index that the audit's embedding section describes; `corpus-audit index verify
-    INDEX` checks one.
+    `corpus-audit index AUDIT` builds the index that the embedding section of AUDIT describes. `corpus-audit index
+    verify INDEX` checks an index.
     """
 
 
 @index.command(short_help="Build the index of an audit (the default).")
 @click.argument("audit", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: embedding.k=50.")
-@click.option("--directions", multiple=True, metavar="FILE:BLOCK", help="Units more: the vectors of FILE after BLOCK.")
-@click.option("--workers", type=click.IntRange(min=1), help="Splits at once; one a core by default, one on a GPU.")
+@click.option(
+    "--directions", multiple=True, metavar="FILE:BLOCK", help="Also index the vectors of FILE as units after BLOCK."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one a core, and one on a GPU.")
 @engine_options
 @dry_run_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_obj
 def build(
@@ -68,21 +70,21 @@ def build(
 ) -> None:
     """Build the index of AUDIT's embedding section.
 
-    What was scanned before is not scanned again: an interrupted scan goes on where it was, and a new shard is all that
-    is read of a corpus that grew. Needs the extra: pip install 'corpus-audit[embeddings]'.
+    Splits that were scanned before are not scanned again: an interrupted scan continues where it stopped, and of a
+    corpus that grew only new shards are read. Needs the extra: pip install 'corpus-audit[embeddings]'.
     """
-    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.indexing.build import with_directions
     from corpus_audit.schemas.spec.audit_file import load_audit
 
-    chosen = engine_of(**engine)
-    loaded = with_directions(dated(load_audit(audit, overrides)), directions)
+    options = engine_of(**engine)
+    loaded = with_directions(fill_dates(load_audit(audit, overrides)), directions)
     if dry_run:
-        show_dry_run(loaded, chosen, as_json, index=True)
+        show_dry_run(loaded, options, as_json, index=True)
         return
-    built = perform_index(session, loaded, workers=workers, quiet=quiet, engine=chosen)
+    built = perform_index(session, loaded, workers=workers, quiet=quiet, engine=options)
     with presentation(session, f"the index is published in {built.folder}"):
-        _tell(built, as_json)
+        _show_index(built, as_json)
 
 
 def perform_index(
@@ -92,7 +94,7 @@ def perform_index(
     workers: int | None,
     quiet: bool,
     engine: EngineOptions = EMBEDDED,
-) -> Built:
+) -> BuiltIndex:
     """Build an audit's index with progress on standard error.
 
     Raises:
@@ -107,20 +109,21 @@ def perform_index(
     board.reset()
     reporter = ProgressReporter(board, sys.stderr, quiet)
     session.leaving = reporter.stop
-    session.interrupted = "interrupted: splits that were scanned are kept; run the same command again to go on"
-    doubts: list[str] = []
+    session.interrupted = "interrupted: scanned splits are stored; run the same command again to continue"
+    warnings: list[str] = []
     with reporter:
-        built = index_corpus(loaded, workers, engine, doubts.append)
+        built = index_corpus(loaded, workers, engine, warnings.append)
     session.interrupted = "interrupted after the index was published"
-    for text in dict.fromkeys(doubts):
+    for text in dict.fromkeys(warnings):
         note(f"corpus-audit: {text}")
-    asked = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
-    if built.batch_tokens < asked:
-        note(f"corpus-audit: the device had no room for {asked:,} tokens at once; {built.batch_tokens:,} were used")
+    requested = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
+    if built.batch_tokens < requested:
+        note(f"corpus-audit: batches of {requested:,} tokens do not fit the device; {built.batch_tokens:,} were used")
     return built
 
 
-def _tell(built: Built, as_json: bool) -> None:
+def _show_index(built: BuiltIndex, as_json: bool) -> None:
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import facts_text
 
@@ -136,11 +139,13 @@ def _tell(built: Built, as_json: bool) -> None:
         return
     write_out(safe_text(facts_text(built.facts), 200))
     write_out(
-        f"{counts['documents']:,} documents, {counts['windows']:,} windows; {built.splits_scanned:,} splits scanned, "
-        f"{built.splits_kept:,} kept from before"
+        f"{plural(counts['documents'], 'document')}, {plural(counts['windows'], 'window')}; "
+        f"{plural(built.splits_scanned, 'split')} scanned, {built.splits_kept:,} reused"
     )
     if counts["dead_letters"]:
-        write_out(f"{counts['dead_letters']:,} rows could not be read: 'corpus-audit run' says which and why")
+        write_out(
+            f"{plural(counts['dead_letters'], 'row')} could not be read; 'corpus-audit run' lists them with reasons"
+        )
     write_out(_verified_line(built.facts.verified))
     for name, checked in (built.facts.autoencoders or {}).items():
         for line in _autoencoder_lines(name, checked):
@@ -162,7 +167,7 @@ def _verified_line(verified: dict[str, Any] | None) -> str:
 
 
 def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
-    """What is known of an autoencoder on this corpus."""
+    """How well an autoencoder fits this corpus, and warnings about it."""
     explained = checked["explained_variance"]
     yield (
         f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
@@ -174,27 +179,27 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
             f"warning: sae.{name} explains less than {checked['least_explained']:.0%} of the variance of what it "
             "reads, as with a wrong hook, model or normalisation: its examples may mean nothing"
         )
-    for note_of in checked["notes"]:
-        yield f"sae.{name}: {note_of}"
+    for remark in checked["notes"]:
+        yield f"sae.{name}: {remark}"
 
 
-@index.command(short_help="Check that an index is as it was written.")
+@index.command(short_help="Check that an index is unchanged.")
 @click.argument("path", type=click.Path(path_type=Path), default=Path("index"))
 @json_option
 def verify(path: Path, as_json: bool) -> int:
-    """Check the digest of every file of the index at PATH (its folder, or a folder of indexes: the newest)."""
+    """Check the digest of every file of the index at PATH (an index, or a folder of indexes, whose newest is used)."""
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import damaged_files, find_index, read_facts
 
     folder = find_index(path)
-    wrong = list(damaged_files(folder, read_facts(folder)))
-    code = ExitCode.VERIFICATION_FAILED if wrong else ExitCode.OK
+    damaged = list(damaged_files(folder, read_facts(folder)))
+    code = ExitCode.VERIFICATION_FAILED if damaged else ExitCode.OK
     if as_json:
-        shown = [{"file": name, "problem": what} for name, what in wrong]
+        shown = [{"file": name, "problem": problem} for name, problem in damaged]
         emit_json("index-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
         return int(code)
-    for name, what in wrong:
-        write_out(f"DAMAGED {safe_text(name, 200)} {what}")
-    if not wrong:
-        write_out(f"every file of {folder} is as it was written")
+    for name, problem in damaged:
+        write_out(f"DAMAGED {safe_text(name, 200)} {problem}")
+    if not damaged:
+        write_out(f"all files of {folder} are unchanged")
     return int(code)

@@ -1,4 +1,4 @@
-"""``corpus-audit init``: look at files and write a spec that works as it is."""
+"""``corpus-audit init``: sample files and write an audit.yaml for them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.runners.init.text import TextChoice
+    from corpus_audit.runners.init.text_column import TextChoice
 
 
-@click.command(short_help="Look at files and write an audit.yaml for them.")
+@click.command(short_help="Sample files and write an audit.yaml for them.")
 @click.argument("paths", nargs=-1, required=True)
 @click.option(
     "--output",
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("audit.yaml"),
     show_default=True,
-    help="The file to write; an existing one is left alone.",
+    help="The file to write; an existing file is not overwritten.",
 )
-@click.option("--tokenizer", help="Path of a tokenizer.json, or a hub name; found among the files by default.")
+@click.option("--tokenizer", help="Path of a tokenizer.json, or a hub name; by default the nearest file.")
 @click.option(
     "--policy",
     "starter",
     type=click.Choice(["scheduled-audit", "pretraining-signoff", "none"]),
     default="scheduled-audit",
     show_default=True,
-    help="The starter policy to write as policy.yaml beside it; none writes none, and runs have no verdict.",
+    help="The starter policy to write as policy.yaml; with none, runs have no verdict.",
 )
-@click.option("--text", metavar="COLUMN", help="The column that holds the text; chosen by what is in the files else.")
+@click.option("--text", metavar="COLUMN", help="The column that holds the text; by default it is detected.")
 @json_option
 def init(
     paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: str, text: str | None, as_json: bool
 ) -> None:
-    """Look at the files, folders or globs PATHS and write a commented audit.yaml for them, and a policy to judge it by.
+    """Sample the files, folders or globs PATHS, and write a commented audit.yaml and a policy for them.
 
-    Where it is doubtful which column is the text, you are asked on a terminal; elsewhere it is an error that names the
-    candidates for --text.
+    If it is in doubt which column is the text, init asks you on a terminal; elsewhere it ends with an error that names
+    the candidates for --text.
 
-    Rules of the policy that need a baseline, benchmarks or a signed run stand in it as comments.
+    Policy rules that need a baseline, benchmarks or a signed run are commented out.
     """
-    from corpus_audit.runners.init.init import propose_audit
+    from corpus_audit.runners.init.proposal import propose_audit
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.run.results import POLICY_FILE
 
@@ -84,14 +84,14 @@ def _next(output: Path, complete: bool) -> str:
     if complete:
         return f"next: corpus-audit run {output}"
     return (
-        f"no tokenizer.json was found, and without one nothing runs. Next: get the tokenizer.json of the model (from "
-        f"its folder, or its page on the hub), and write its path into {output} as tokenizer: PATH"
+        f"no tokenizer.json was found, and an audit needs one. Next: get the tokenizer.json of the model (from its "
+        f"folder, or its page on the hub), and write its path into {output} as tokenizer: PATH"
     )
 
 
-def _ask(choice: TextChoice, evidence: list[str]) -> str:
-    """Have the person at the terminal choose the column."""
-    for line in (*evidence, "", *choice.doubts):
+def _ask(choice: TextChoice, table: list[str]) -> str:
+    """Ask the person at the terminal which column is the text."""
+    for line in (*table, "", *choice.doubts):
         note(line)
     names = click.Choice(choice.candidates)
     return str(click.prompt("Which column is the text?", type=names, default=choice.candidates[0], err=True))

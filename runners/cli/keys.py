@@ -1,4 +1,4 @@
-"""``corpus-audit keys``: keys of people and pipelines, and the trust file that says which of them count."""
+"""``corpus-audit keys``: manage signing keys, and the trust file that lists accepted keys and policies."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.signing import MOMENT, passphrase_from, passphrase_option, trust_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.signing import MOMENT, passphrase_from, passphrase_option, trust_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 
-@click.group(short_help="Make, list and revoke the keys that sign.")
+@click.group(short_help="Create, list and revoke signing keys.")
 def keys() -> None:
-    """Make, list and revoke the keys that sign, and say which policies count.
+    """Create, list and revoke signing keys, and list the policies that are accepted.
 
-    The trust file holds public keys only. It belongs to whoever verifies, under review, apart from the runs.
+    The trust file holds public keys only. Keep it with those who verify, under review and separate from the runs.
     """
 
 
-@keys.command(short_help="Make a key and add it to the trust file.")
+@keys.command(short_help="Create a key and add it to the trust file.")
 @click.argument("name")
-@click.option("--person", help="Whose it is.")
-@click.option("--pipeline", help="Or the pipeline whose it is: it can be the author of a sign-off, not approve.")
-@click.option("--email", help="What policies call the person as the owner of a waiver.")
+@click.option("--person", help="The person who owns the key.")
+@click.option("--pipeline", help="The pipeline that owns the key; it can author a sign-off but not approve one.")
+@click.option("--email", help="Address of the person, as in policies that name the owner of a waiver.")
 @click.option("--role", "roles", multiple=True, help="A role of the person, such as data-owner; may be repeated.")
-@click.option("--days", type=click.IntRange(1, 3660), default=365, show_default=True, help="For how long it is valid.")
-@click.option("--out", type=click.Path(path_type=Path), help="The private key's file; ~/.config/corpus-audit/NAME.pem.")
+@click.option(
+    "--days", type=click.IntRange(1, 3660), default=365, show_default=True, help="Validity of the key in days."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File of the private key; by default ~/.config/corpus-audit/NAME.pem.",
+)
 @passphrase_option
 @trust_option
 @json_option
@@ -43,9 +49,9 @@ def new(
     trust_file: Path,
     as_json: bool,
 ) -> None:
-    """Make the key NAME, encrypted with a passphrase, and add its public half to the trust file.
+    """Create the key NAME, encrypted with a passphrase, and add its public half to the trust file.
 
-    A trust file is begun if there is none. The private key's file can be read by its owner only.
+    The trust file is created if there is none. Only you can read the file of the private key.
     """
     from corpus_audit.checks.signoff.dsse import key_id
     from corpus_audit.checks.signoff.keys import new_key
@@ -53,9 +59,9 @@ def new(
     from corpus_audit.schemas.errors import UsageError
 
     if (person is None) == (pipeline is None):
-        raise UsageError("whose key is it? give --person or --pipeline")
+        raise UsageError("the key has no owner: give either --person or --pipeline")
     if pipeline is not None and (email or roles):
-        raise UsageError("a pipeline has no address and no roles: it does not approve")
+        raise UsageError("--email and --role are for people: a pipeline does not approve")
     path = out or Path.home() / ".config" / "corpus-audit" / f"{name}.pem"
     public = new_key(path, passphrase_from(passphrase_file, f"the new key {name}", confirm=True))
     now = datetime.now(UTC)
@@ -78,14 +84,17 @@ def new(
         emit_json("key", {"key": name, "id": key_id(public), "file": str(path), "trust": str(trust_file)})
     else:
         write_out(f"{name}: {path}")
-        write_out(f"public half {public.hex()} is in {trust_file}, until {now + timedelta(days=days):%Y-%m-%d}")
+        write_out(
+            f"public half {public.hex()} added to {trust_file}, valid until {now + timedelta(days=days):%Y-%m-%d}"
+        )
 
 
-@keys.command("list", short_help="List who may sign, and which policies count.")
+@keys.command("list", short_help="List keys and accepted policies.")
 @trust_option
 @json_option
 def list_(trust_file: Path, as_json: bool) -> None:
-    """List who may sign, for how long and in which role, and which policies count."""
+    """List the keys with their owners, roles and validity, and the accepted policies."""
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.schemas.run.trust import load_trust, valid_at
 
@@ -109,22 +118,22 @@ def list_(trust_file: Path, as_json: bool) -> None:
         )
     for policy in trust.policies:
         write_out(f"policy {policy.sha256[:16]}…  {safe_text(policy.name, 100)}")
-    note(f"{trust.approvals} approvals at least, whatever a policy says")
+    note(f"at least {plural(trust.approvals, 'approval')}, also if a policy requires fewer")
 
 
-@keys.command(short_help="Say that a key counts no more.")
+@keys.command(short_help="Revoke a key.")
 @click.argument("name")
 @click.option(
     "--why",
     type=click.Choice(["retired", "compromised"]),
     required=True,
-    help="retired: what it signed before stands. compromised: nothing stands but what a published head shows.",
+    help="retired: earlier signatures stay valid. compromised: only those that a published ledger head proves do.",
 )
-@click.option("--when", type=MOMENT, help="Since when; now by default.")
+@click.option("--when", type=MOMENT, help="Time of the revocation; by default now.")
 @trust_option
 @json_option
 def revoke(name: str, why: str, when: datetime | None, trust_file: Path, as_json: bool) -> None:
-    """Say in the trust file that the key NAME counts no more."""
+    """Revoke the key NAME in the trust file."""
     from corpus_audit.checks.signoff.trust_file import revoke_key
     from corpus_audit.schemas.run.signoff import time_text
 
@@ -133,15 +142,15 @@ def revoke(name: str, why: str, when: datetime | None, trust_file: Path, as_json
     if as_json:
         emit_json("key-revoked", {"key": name, "why": why, "when": time_text(moment), "trust": str(trust_file)})
     else:
-        write_out(f"{name} is revoked as {why} since {time_text(moment)}; give {trust_file} to everybody who verifies")
+        write_out(f"{name} is revoked as {why} since {time_text(moment)}; give {trust_file} to everyone who verifies")
 
 
-@keys.command(short_help="Let a policy's verdicts count.")
+@keys.command(short_help="Accept the verdicts of a policy.")
 @click.argument("policy", type=click.Path(path_type=Path))
 @trust_option
 @json_option
 def allow(policy: Path, trust_file: Path, as_json: bool) -> None:
-    """Put the digest of POLICY on the trust file's list: sign-offs by another policy, however signed, are refused."""
+    """Add the digest of POLICY to the trust file; sign-offs under any other policy are refused."""
     from corpus_audit.checks.signoff.trust_file import allow_policy
     from corpus_audit.schemas.spec.policy_file import load_policy
 
@@ -150,4 +159,4 @@ def allow(policy: Path, trust_file: Path, as_json: bool) -> None:
     if as_json:
         emit_json("policy-allowed", {"policy": str(policy), "sha256": loaded.sha256, "trust": str(trust_file)})
     else:
-        write_out(f"{policy} ({loaded.sha256[:16]}…) may judge, says {trust_file}")
+        write_out(f"{policy} ({loaded.sha256[:16]}…) is accepted by {trust_file}")

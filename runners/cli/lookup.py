@@ -1,4 +1,4 @@
-"""``corpus-audit lookup``: the training examples that make a unit fire."""
+"""``corpus-audit lookup``: show the training examples that make a unit fire."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import colour_on_stdout, emit_json, json_option, width_on_stdout
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
     from corpus_audit.embeddings.scan.receptive import ReceptiveField
 
 
-class Range(click.ParamType[tuple[float, float]]):
-    """Two numbers with a colon between them; one that is left out is open."""
+class RangeParameter(click.ParamType[tuple[float, float]]):
+    """Two numbers with a colon between them; without a number, that end is open."""
 
     name = "low:high"
 
@@ -28,30 +28,32 @@ class Range(click.ParamType[tuple[float, float]]):
             return value
         low, colon, high = str(value).partition(":")
         try:
-            found = float(low or "-inf"), float(high or "inf")
+            ends = float(low or "-inf"), float(high or "inf")
         except ValueError:
-            found = (1.0, 0.0)
-        if not colon or not found[0] <= found[1]:
+            ends = (1.0, 0.0)  # refused below
+        if not colon or not ends[0] <= ends[1]:
             self.fail(f"{value!r} is not a range such as 0.5:2 or :0", param, ctx)
-        return found
+        return ends
 
 
 @click.command(short_help="Show the training examples that make a unit fire.")
 @click.argument("unit")
 @index_option
 @snapshot_option
-@click.option("--domain", help="The highest in this domain.")
-@click.option("--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="At most so many.")
-@click.option("--min", "lowest", is_flag=True, help="The lowest (before the activation function).")
+@click.option("--domain", help="Show the highest examples of this domain.")
+@click.option(
+    "--k", "k", type=click.IntRange(1, 1000), default=10, show_default=True, help="Maximum number of results."
+)
+@click.option("--min", "lowest", is_flag=True, help="Show the lowest examples (before the activation function).")
 @click.option(
     "--range",
     "between",
-    type=Range(),
-    help="Samples whose peak is between LOW:HIGH, spread over that range, lowest first.",
+    type=RangeParameter(),
+    help="Show samples whose peak is between LOW and HIGH, spread over that range, lowest first.",
 )
-@click.option("--per-document", type=click.IntRange(min=1), help="At most so many of one document.")
-@click.option("--context", is_flag=True, help="How much of each example the unit needs (runs the model, once).")
-@click.option("--model", help="With --context: where the index's model is, if not where it was.")
+@click.option("--per-document", type=click.IntRange(min=1), help="Maximum number shown from one document.")
+@click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
+@click.option("--model", help="With --context: path of the model, if it has moved since indexing.")
 @json_option
 def lookup(
     unit: str,
@@ -79,22 +81,24 @@ def lookup(
         raise UsageError("--min, --range and --domain exclude each other")
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
-    found = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
-    fields = _receptive(index, unit, found, lowest, model) if context else []
+    examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
+    fields = _receptive(index, unit, examples, lowest, model) if context else []
     if as_json:
-        examples = [example_json(example) for example in found]
-        for shown, field in zip(examples, fields, strict=bool(fields)):
+        rows = [example_json(example) for example in examples]
+        for shown, field in zip(rows, fields, strict=bool(fields)):
             shown["receptive_field"] = asdict(field)
-        rates = [_rate(one) for one in index.domain_rates(unit)]
-        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": examples, "domains": rates,
+        rates = [_rate(rate) for rate in index.domain_rates(unit)]
+        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
                              "histogram": histogram_json(index, unit)})  # fmt: skip
         return
     view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
-    for line in summary_lines(index, unit, found, which, view, fields):
+    for line in summary_lines(index, unit, examples, which, view, fields):
         write_out(line)
 
 
-def _receptive(index: Index, unit: str, found: list[Example], lowest: bool, model: str | None) -> list[ReceptiveField]:
+def _receptive(
+    index: Index, unit: str, examples: list[Example], lowest: bool, model: str | None
+) -> list[ReceptiveField]:
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.units import parse_unit
 
@@ -102,15 +106,15 @@ def _receptive(index: Index, unit: str, found: list[Example], lowest: bool, mode
         from corpus_audit.embeddings.scan.receptive_cache import receptive_fields
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
-    return receptive_fields(index, parse_unit(unit), found, lowest, model)
+    return receptive_fields(index, parse_unit(unit), examples, lowest, model)
 
 
-def _rate(one: DomainRate) -> dict[str, Any]:
+def _rate(rate: DomainRate) -> dict[str, Any]:
     return {
-        "domain": one.domain,
-        "tokens": one.tokens,
-        "rate": one.rate,
-        "rate_interval": one.rate_interval,
-        "mean": one.mean,
-        "mean_interval": one.mean_interval,
+        "domain": rate.domain,
+        "tokens": rate.tokens,
+        "rate": rate.rate,
+        "rate_interval": rate.rate_interval,
+        "mean": rate.mean,
+        "mean_interval": rate.mean_interval,
     }

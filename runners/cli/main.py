@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 import click
 
 from corpus_audit.pipelines.progress.board import process_board
-from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
-from corpus_audit.runners.cli.output import Session, emit_json
-from corpus_audit.runners.cli.streams import close_streams, forget_loss, note, output_loss, prepare_streams
-from corpus_audit.runners.cli.wrong_use import nearest, usage_message
+from corpus_audit.runners.cli.shared.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.shared.output import Session, emit_json
+from corpus_audit.runners.cli.shared.streams import close_streams, forget_loss, note, output_loss, prepare_streams
+from corpus_audit.runners.cli.shared.usage_errors import nearest, usage_message
 from corpus_audit.runners.process.interrupts import Interrupts
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
@@ -71,7 +71,7 @@ class InterruptedCommandError(BaseException):
 
 
 @contextmanager
-def _kept_from_click() -> Iterator[None]:
+def _reraised_outside_click() -> Iterator[None]:
     """Keep a broken pipe from Click, which ends the process with exit code 1 for it, a verdict here; and a signal."""
     try:
         yield
@@ -109,12 +109,12 @@ class LazyGroup(click.Group):
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         """Parse the arguments; may write the help."""
-        with _kept_from_click():
+        with _reraised_outside_click():
             return super().make_context(*given, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Perform the command."""
-        with _kept_from_click():
+        with _reraised_outside_click():
             return super().invoke(ctx)
 
 
@@ -123,12 +123,12 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Audit the data that a language model is trained on.
 
-    Results go to standard output, everything else to standard error.
+    Results go to standard output, all other messages to standard error.
 
     \b
-    Exit codes: 0 fine, 1 judged bad, 2 wrong use, 3 warnings, 4 could not judge,
-    5 internal error, 6 output folder in use, 7 verification failed, 130 interrupted,
-    143 terminated.
+    Exit codes: 0 success, 1 failed verdict, 2 usage error, 3 warnings,
+    4 no verdict, 5 internal error, 6 output folder in use, 7 verification failed,
+    130 interrupted, 143 terminated.
     """
 
 
@@ -167,7 +167,7 @@ def _performed(arguments: Sequence[str], session: Session, interrupts: Interrupt
         if interrupts.signum is not None:
             session.abandon = True  # threads of the command may not have ended
             note(f"corpus-audit: {session.interrupted}")
-            return _told(session.interrupted, "Interrupted", 128 + interrupts.signum, arguments), True
+            return _emit_error(session.interrupted, "Interrupted", 128 + interrupts.signum, arguments), True
         return _failed(error, arguments, session), isinstance(error, AuditError)
 
 
@@ -180,21 +180,21 @@ def _failed(error: BaseException, arguments: Sequence[str], session: Session) ->
     if isinstance(error, click.ClickException):
         message = usage_message(error)
         note(f"corpus-audit: {message}")
-        return _told(message, "UsageError", error.exit_code, arguments)
+        return _emit_error(message, "UsageError", error.exit_code, arguments)
     if isinstance(error, AuditError):
         note(f"corpus-audit: {error}")
-        return _told(str(error), type(error).__name__, int(error.exit_code), arguments)
+        return _emit_error(str(error), type(error).__name__, int(error.exit_code), arguments)
     if isinstance(error, click.Abort | KeyboardInterrupt | InterruptedCommandError):
         note("corpus-audit: interrupted")
-        return _told("interrupted", "Interrupted", ExitCode.INTERRUPTED, arguments)
+        return _emit_error("interrupted", "Interrupted", ExitCode.INTERRUPTED, arguments)
     if not isinstance(error, Exception):
         raise error
-    if (said := file_message(error)) is not None:
-        note(f"corpus-audit: {said}")
-        return _told(said, "UsageError", ExitCode.USAGE, arguments)
+    if (file_problem := file_message(error)) is not None:
+        note(f"corpus-audit: {file_problem}")
+        return _emit_error(file_problem, "UsageError", ExitCode.USAGE, arguments)
     message = f"internal error: {one_line(error)}; the traceback is in {write_crash_report(error, session.output)}"
     note(f"corpus-audit: {message}")
-    return _told(message, type(error).__name__, ExitCode.INTERNAL, arguments)
+    return _emit_error(message, type(error).__name__, ExitCode.INTERNAL, arguments)
 
 
 def _in_help(error: OSError) -> bool:
@@ -214,9 +214,9 @@ def file_message(error: BaseException | None) -> str | None:
 
     An engine wraps what its workers raise, so that the causes of ``error`` are looked through as well.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         if isinstance(error, OSError) and error.errno in _REFUSED:
             named = f"{error.filename}: " if error.filename else ""
             return f"{named}{os.strerror(error.errno)}"
@@ -226,7 +226,7 @@ def file_message(error: BaseException | None) -> str | None:
     return None
 
 
-def _told(message: str, kind: str, exit_code: int, arguments: Sequence[str]) -> int:
+def _emit_error(message: str, kind: str, exit_code: int, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
         emit_json("error", {"error": message, "kind": kind, "exit_code": int(exit_code)})
     return int(exit_code)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
 
-run_option = click.option("--run", "run", type=click.Path(path_type=Path), help="A finished run to hold it against.")
+run_option = click.option(
+    "--run", "run", type=click.Path(path_type=Path), help="A finished run to check the policy against."
+)
 
 
 @click.group(short_help="Check, compare and explain policies.")
@@ -23,18 +25,19 @@ def policy() -> None:
     """Check, compare and explain the policies that judge runs."""
 
 
-@policy.command(short_help="Say what is wrong with a policy.")
+@policy.command(short_help="Check a policy for mistakes.")
 @click.argument("file", type=click.Path(path_type=Path))
 @run_option
 @json_option
 def check(file: Path, run: Path | None, as_json: bool) -> None:
-    """Say what is wrong with the policy FILE; what is only doubtful is said on standard error.
+    """Check the policy FILE for mistakes; warnings go to standard error.
 
-    Wrong are keys, types, bounds and waivers that may not be, and metrics that no run has: exit code 2.
+    Invalid keys, types, bounds and waivers, and metrics that no run has, are mistakes: exit code 2.
     """
     from datetime import UTC, datetime
 
     from corpus_audit.checks.policy.check import doubts, mistakes
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.schemas.spec.policy_file import load_policy
     from corpus_audit.schemas.yaml import yaml_tree
 
@@ -44,47 +47,47 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
         raise yaml_tree.fail(wrong)
     metrics = None if run is None else _metrics(run)
     doubtful = [str(problem) for problem in doubts(loaded, datetime.now(UTC).date(), metrics)]
-    found = loaded.policy
+    rules, waivers = loaded.policy.rules, loaded.policy.waivers
     if as_json:
-        payload = {"policy": str(file), "rules": len(found.rules), "waivers": len(found.waivers), "doubts": doubtful}
+        payload = {"policy": str(file), "rules": len(rules), "waivers": len(waivers), "doubts": doubtful}
         emit_json("policy-check", payload | {"sha256": loaded.sha256})
         return
     for line in doubtful:
         note(line)
-    write_out(f"{file}: {len(found.rules)} rules, {len(found.waivers)} waivers; sha256 {loaded.sha256}")
+    write_out(f"{file}: {plural(len(rules), 'rule')}, {plural(len(waivers), 'waiver')}; sha256 {loaded.sha256}")
 
 
-@policy.command(short_help="Say what got weaker or stronger.")
+@policy.command(short_help="Compare two policies.")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @json_option
 def diff(before: Path, after: Path, as_json: bool) -> None:
-    """Say which rules, bounds, waivers and demands of policy AFTER are weaker or stronger than those of BEFORE."""
+    """List the rules, bounds, waivers and approvals that are weaker or stronger in policy AFTER than in BEFORE."""
     from corpus_audit.checks.policy.diff import policy_changes
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.schemas.spec.policy_file import load_policy
 
     changes = policy_changes(load_policy(before).policy, load_policy(after).policy)
     if as_json:
-        rows = [{"change": one.direction, "where": one.where, "text": one.text} for one in changes]
+        rows = [{"change": change.direction, "where": change.where, "text": change.text} for change in changes]
         emit_json("policy-diff", {"changes": rows})
         return
     for change in changes:
         write_out(f"{change.direction:9} {safe_text(change.where, 90)}: {safe_text(change.text, 1000)}")
     if not changes:
-        write_out("no difference that bears on a verdict")
+        write_out("no difference that can change a verdict")
 
 
-@policy.command(short_help="Say in sentences what rules mean.")
+@policy.command(short_help="Explain rules and metrics in sentences.")
 @click.argument("what")
 @click.argument("rule", required=False)
 @run_option
 @json_option
 def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> None:
-    """Say in sentences what the rules of a policy mean, and with --run what they would say of a run.
+    """Explain the rules of a policy in sentences, and with --run how they judge a run.
 
     WHAT is a policy file, a rule of ./policy.yaml, `metrics` (lists every metric) or the name of a metric. RULE is the
-    rule of the file to explain; without it, all are.
+    rule of the file to explain; by default all rules.
     """
     from corpus_audit.checks.policy.metric_catalogue import KNOWN
     from corpus_audit.checks.policy.sentences import policy_sentences, rule_sentences
@@ -104,20 +107,26 @@ def explain(what: str, rule: str | None, run: Path | None, as_json: bool) -> Non
     if not Path(what).exists() and rule is None and Path(POLICY_FILE).is_file():
         what, rule = POLICY_FILE, what
     loaded = load_policy(Path(what))
-    chosen = [one for one in loaded.policy.rules if rule in (None, one.id)]
-    if not chosen:
-        raise UsageError(f"{what} has no rule {rule!r}; its rules: {', '.join(one.id for one in loaded.policy.rules)}")
-    said = {} if run is None else _said(loaded, run)
+    selected = [each for each in loaded.policy.rules if rule in (None, each.id)]
+    if not selected:
+        known = ", ".join(each.id for each in loaded.policy.rules)
+        raise UsageError(f"{what} has no rule {rule!r}; its rules: {known}")
+    judgements = {} if run is None else _judgements(loaded, run)
     if as_json:
         explained = [
-            {"id": one.id, "title": one.title, "sentences": list(rule_sentences(one)), "judgements": said.get(one.id)}
-            for one in chosen
+            {
+                "id": each.id,
+                "title": each.title,
+                "sentences": list(rule_sentences(each)),
+                "judgements": judgements.get(each.id),
+            }
+            for each in selected
         ]
         emit_json("policy-explain", {"policy": what, "rules": explained, "also": list(policy_sentences(loaded.policy))})
         return
-    for one in chosen:
-        _echo(f"{one.id}: {one.title}")
-        for sentence in (*rule_sentences(one), *_judged(said.get(one.id, []))):
+    for each in selected:
+        _echo(f"{each.id}: {each.title}")
+        for sentence in (*rule_sentences(each), *_judgement_lines(judgements.get(each.id, []))):
             _echo(sentence, "  ")
     if rule is None:
         write_out()
@@ -134,26 +143,28 @@ def _echo(text: str, indent: str = "") -> None:
         write_out(indent + line)
 
 
-def _judged(rows: list[dict[str, Any]]) -> list[str]:
+def _judgement_lines(rows: list[dict[str, Any]]) -> list[str]:
+    from corpus_audit.checks.text.numbers import plural
+
     shown = sorted(rows, key=lambda row: row["status"] == "pass")[:20]
-    more = [f"and {len(rows) - len(shown)} slices more."] if len(rows) > len(shown) else []
+    more = [f"and {plural(len(rows) - len(shown), 'more slice')}."] if len(rows) > len(shown) else []
     return [f"{row['status'].upper()} {row['slice']}: {row['reason']}" for row in shown] + more
 
 
-def _said(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rule id -> what it says of every slice of a run."""
+def _judgements(loaded: Any, run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rule id -> its judgement of every slice of a run."""
     from corpus_audit.checks.policy.judge import rows_by_slice, rule_judgements
     from corpus_audit.runners.audit.judge import references_of
 
     directory = _directory(run)
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_rule: dict[str, list[dict[str, Any]]] = {}
     references = references_of(loaded, directory)
     rows = rows_by_slice(directory.table("metrics"), {rule.metric for rule in loaded.policy.rules})
     for rule, line in zip(loaded.policy.rules, loaded.rule_lines, strict=True):
-        for one in rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line):
-            shown = {"slice": one.slice, "status": one.status.value, "reason": one.reason}
-            found.setdefault(rule.id, []).append(shown)
-    return found
+        for judged in rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line):
+            shown = {"slice": judged.slice, "status": judged.status.value, "reason": judged.reason}
+            by_rule.setdefault(rule.id, []).append(shown)
+    return by_rule
 
 
 def _metric_json(metric: Any) -> dict[str, str]:
@@ -164,7 +175,7 @@ def _metric_json(metric: Any) -> dict[str, str]:
 
 def _directory(run: Path) -> RunDirectory:
     from corpus_audit.pipelines.storage.run_directory import RunDirectory
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
 
     return RunDirectory(resolve_run(run))
 

@@ -1,4 +1,4 @@
-"""``corpus-audit prune``: remove old runs and what the store keeps for nobody."""
+"""``corpus-audit prune``: remove old runs and unused partials."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit.prune import Pruning
 
 
 @click.command(short_help="Remove old runs and unused partials.")
-@click.argument("place", type=click.Path(path_type=Path), metavar="AUDIT")
+@click.argument("path", type=click.Path(path_type=Path), metavar="AUDIT")
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Keep the N newest runs.")
-@click.option("--keep-days", type=click.FloatRange(min=0), metavar="D", help="Keep runs that are younger than D days.")
-@click.option("--apply", is_flag=True, help="Remove. Without it, only say what would be removed.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed, which is the default.")
+@click.option("--keep-days", type=click.FloatRange(min=0), metavar="D", help="Keep runs of the last D days.")
+@click.option("--apply", is_flag=True, help="Remove. Without it, only list what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed (the default).")
 @json_option
 def prune(
-    place: Path, keep_last: int | None, keep_days: float | None, apply: bool, dry_run: bool, as_json: bool
+    path: Path, keep_last: int | None, keep_days: float | None, apply: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Remove old runs of AUDIT (an audit.yaml or an output folder), and partials that no kept run is made of.
+    """Remove old runs of AUDIT (an audit.yaml or an output folder), and partials that no remaining run uses.
 
-    A run is kept if --keep-last or --keep-days says so, if it is the newest, if it is signed, or if the spec or policy
-    of a kept run, or AUDIT, names it. The output folder is locked meanwhile: exit code 6 while a run is going on.
+    Prune keeps a run if --keep-last or --keep-days selects it, if it is the newest, if it is signed, or if AUDIT or the
+    spec or policy of a kept run names it. With --apply it locks the output folder, so it ends with exit code 6 while a
+    run is going on.
     """
     from datetime import UTC, datetime
 
     from corpus_audit.runners.audit.prune import Keep, plan_pruning
     from corpus_audit.runners.audit.prune import prune as remove
-    from corpus_audit.runners.cli.history import output_folder
+    from corpus_audit.runners.cli.shared.run_paths import output_folder
     from corpus_audit.runners.process.locks import OutputLock
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     if keep_last is None and keep_days is None:
-        raise click.UsageError("say which runs to keep: --keep-last N, --keep-days D, or both")
+        raise click.UsageError("select the runs to keep with --keep-last N, --keep-days D, or both")
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run are opposites: give one")
-    audit = load_audit(place) if place.is_file() else None
-    output = output_folder(place).resolve()
+    audit = load_audit(path) if path.is_file() else None
+    output = output_folder(path).resolve()
     keep = Keep(keep_last, keep_days)
     if apply:
         with OutputLock(output):
@@ -50,10 +51,12 @@ def prune(
             remove(plan)
     else:
         plan = plan_pruning(output, keep, datetime.now(UTC), audit)
-    _tell(plan, apply, as_json)
+    _show_plan(plan, apply, as_json)
 
 
-def _tell(plan: Pruning, applied: bool, as_json: bool) -> None:
+def _show_plan(plan: Pruning, applied: bool, as_json: bool) -> None:
+    from corpus_audit.checks.text.numbers import plural
+
     if as_json:
         runs = [{"run": run, "bytes": size} for run, size in plan.runs.items()]
         partials = {"files": len(plan.partials), "bytes": plan.partial_bytes}
@@ -70,6 +73,6 @@ def _tell(plan: Pruning, applied: bool, as_json: bool) -> None:
         write_out(f"{verb} {run}  {size:,} bytes")
     done = "Removed" if applied else "Would remove"
     write_out(
-        f"{done} {len(plan.runs):,} runs and {len(plan.partials):,} partials, {plan.bytes:,} bytes"
-        + ("." if applied or not plan.bytes else "; --apply does.")
+        f"{done} {plural(len(plan.runs), 'run')} and {plural(len(plan.partials), 'partial')}, "
+        f"{plural(plan.bytes, 'byte')}" + ("." if applied or not plan.bytes else "; to do so, give --apply.")
     )

@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_document
-
-LATEST = "LATEST"
-"""File of an output folder that names the newest complete run directory."""
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.run_paths import resolve_run
+from corpus_audit.runners.cli.shared.streams import write_document
 
 
 @click.command(short_help="Show a finished run again.")
@@ -21,25 +19,25 @@ LATEST = "LATEST"
     "-f",
     "kind",
     type=click.Choice(("html", "markdown", "junit", "sarif", "openlineage", "croissant", "card")),
-    help="Write the run in this format instead of the summary.",
+    help="Write the run in this format instead of printing the summary.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write the report (HTML, or what --format says) here; - is standard output, instead of the summary.",
+    help="Write the report (HTML, or as --format) to this file; - is standard output, instead of the summary.",
 )
 @click.option(
     "--policy-path",
     metavar="PATH",
-    help="Where SARIF says that the policy is, from the root of the repository; as the audit names it by default.",
+    help="With --format sarif: path of the policy from the root of the repository; by default as in the audit.",
 )
 @json_option
 def report(run: Path, kind: str | None, output: Path | None, policy_path: str | None, as_json: bool) -> None:
-    """Print the summary of RUN, or write its report or another format of it anew from the tables.
+    """Print the summary of RUN, or write its report in any format from the tables.
 
-    RUN is a run directory, an output folder (its newest run is taken) or an audit.yaml. With --json every metric of
-    the run is printed. The formats other than HTML lie in the folder outputs of a run directory already.
+    RUN is a run directory, an output folder (whose newest run is used) or an audit.yaml. With --json, report prints
+    every metric of the run. The folder outputs of a run directory already has the formats other than HTML.
     """
     run_dir = resolve_run(run)
     if policy_path is not None and kind != "sarif":
@@ -63,40 +61,6 @@ def report(run: Path, kind: str | None, output: Path | None, policy_path: str | 
         write_summary(run_dir, page)
 
 
-def resolve_run(path: Path) -> Path:
-    """The run directory that a run directory, an output folder or an audit spec stands for.
-
-    Raises:
-        UsageError: there is none.
-        SpecError: the spec is wrong.
-    """
-    from corpus_audit.schemas.errors import UsageError
-
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
-    if path.is_file():
-        if path.suffix not in (".yaml", ".yml"):
-            raise UsageError(f"{path} is neither a run directory, an output folder nor an audit.yaml")
-        from corpus_audit.schemas.spec.audit_file import load_audit
-
-        loaded = load_audit(path)
-        path = loaded.base / loaded.spec.output
-    if (path / "run.json").is_file():
-        return path
-    try:
-        name = (path / LATEST).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise UsageError(
-            f"{path} holds no finished run: neither run.json nor {LATEST} is in it; 'corpus-audit run' makes one"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path / LATEST} cannot be read: {error}") from None
-    run_dir = path / name
-    if not name or not (run_dir / "run.json").is_file():
-        raise UsageError(f"{path / LATEST} names the run {name!r}, which is not there; name a run directory")
-    return run_dir
-
-
 def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:
     if kind == "html":
         from corpus_audit.checks.report.page.html import render_html
@@ -105,10 +69,10 @@ def _rendered(run_dir: Path, kind: str, policy_path: str | None = None) -> str:
         return render_html(load_report(run_dir))
     from dataclasses import replace
 
-    from corpus_audit.checks.outputs.evidence import load_evidence
+    from corpus_audit.checks.outputs.context import load_context
     from corpus_audit.checks.outputs.formats import FORMATS
 
-    evidence = load_evidence(run_dir)
+    evidence = load_context(run_dir)
     return FORMATS[kind].render(evidence if policy_path is None else replace(evidence, policy_path=policy_path))
 
 

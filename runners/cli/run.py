@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.output import (
+from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
+from corpus_audit.runners.cli.shared.output import (
     Session,
     colour_on_stdout,
     emit_json,
@@ -18,8 +18,8 @@ from corpus_audit.runners.cli.output import (
     presentation,
     width_on_stdout,
 )
-from corpus_audit.runners.cli.streams import note, write_out
-from corpus_audit.runners.cli.verdict import fail_on_option, verdict_code, verdict_json
+from corpus_audit.runners.cli.shared.streams import note, write_out
+from corpus_audit.runners.cli.shared.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from corpus_audit.pipelines.progress.board import BoardState
-    from corpus_audit.runners.audit.run import AuditOutcome
+    from corpus_audit.runners.audit.outcome import AuditOutcome
     from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 
 @click.command(short_help="Audit a corpus and publish a run directory.")
 @click.argument("audit", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: limits.expansion=100.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads that read; the cores of this machine by default.")
-@click.option("--rehash", is_flag=True, help="Hash every shard anew instead of trusting its size and time stamp.")
-@click.option("--if-changed", is_flag=True, help="Do nothing if the last run had this snapshot, spec and policy.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--rehash", is_flag=True, help="Hash every shard again, even if its size and time stamp are unchanged.")
+@click.option("--if-changed", is_flag=True, help="Do nothing if snapshot, spec and policy are those of the last run.")
 @click.option(
     "--date",
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="What {date} in the snapshot's paths is, and {latest} at most; today (UTC) by default.",
+    help="The {date} in the snapshot's paths, and the latest {latest}; by default today (UTC).",
 )
-@click.option("--per-document", is_flag=True, help="Also write a table of every document's counts.")
+@click.option("--per-document", is_flag=True, help="Also write a table with the counts of every document.")
 @fail_on_option
 @engine_options
 @dry_run_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_obj
 def run(
@@ -69,20 +69,20 @@ def run(
 ) -> int:
     """Audit the corpus that AUDIT describes and publish a run directory.
 
-    What an earlier run has read is not read again: an interrupted run goes on where it was, and a run over a grown
-    corpus reads the new shards. If the spec names a policy, the exit code says what it judges: 0 passed, 1 failed,
-    4 no verdict. With --if-changed it is 0 if there was nothing to do, whatever the last run was judged to.
+    Data that an earlier run has counted is not read again: an interrupted run continues where it stopped, and a run
+    over a grown corpus reads only the new shards. If the spec names a policy, the exit code gives the verdict: 0
+    passed, 1 failed, 4 no verdict. With --if-changed and no change it is 0, whatever the last verdict was.
 
-    What follows `--` goes to Apache Beam as it is.
+    Arguments after `--` are passed to Apache Beam.
     """
     from corpus_audit.schemas.spec.audit_file import load_audit
 
-    chosen = engine_of(**engine)
+    options = engine_of(**engine)
     if per_document:
         overrides += ("per_document=true",)
     loaded = load_audit(audit, overrides)
     if dry_run:
-        return show_dry_run(loaded, chosen, as_json)
+        return show_dry_run(loaded, options, as_json)
     try:
         outcome = perform_audit(
             session,
@@ -92,43 +92,43 @@ def run(
             quiet=quiet,
             if_changed=if_changed,
             day=day and day.date(),
-            engine=chosen,
+            engine=options,
         )
     except InterruptedRunError:
         raise
     except Exception as error:
-        _tell_hooks(loaded, error, int(getattr(error, "exit_code", ExitCode.INTERNAL)))
+        _notify(loaded, error, int(getattr(error, "exit_code", ExitCode.INTERNAL)))
         raise
     judged = None if outcome.unchanged else outcome.results
     code = outcome.exit_code if judged is None else verdict_code(judged, fail_on)
-    told: list[dict[str, object]] = []
-    with presentation(session, f"the run is published in {outcome.run_dir} and its hooks were to be told"):
-        told = _tell_hooks(loaded, outcome, int(code))
+    notifications: list[dict[str, object]] = []
+    with presentation(session, f"the run is published in {outcome.run_dir} and its hooks were to be notified"):
+        notifications = _notify(loaded, outcome, int(code))
     with presentation(session, published(outcome)):
         if outcome.unchanged:
-            return show_unchanged(outcome, as_json, told)
-        show_outcome(outcome, "run", as_json, code, told)
+            return show_unchanged(outcome, as_json, notifications)
+        show_outcome(outcome, "run", as_json, code, notifications)
     return 0 if outcome.unchanged else int(code)
 
 
 def published(outcome: AuditOutcome) -> str:
-    """That a run is published, and where its report is, for the case that its summary cannot be shown."""
+    """The message that a run is published, for the case that its summary cannot be shown."""
     return f"the run is published in {outcome.run_dir}, its report is {outcome.run_dir / 'report.html'}"
 
 
-def _tell_hooks(loaded: LoadedAudit, what: AuditOutcome | Exception, code: int) -> list[dict[str, object]]:
-    """Tell the hooks of the spec what the run came to; returns what became of each, for ``--json``."""
+def _notify(loaded: LoadedAudit, result: AuditOutcome | Exception, code: int) -> list[dict[str, object]]:
+    """Notify the hooks of the spec; returns the result of each, for ``--json``."""
     if not loaded.spec.notify:
         return []
     from corpus_audit.runners.audit.notify import message_of, message_of_error, notify
 
     name = loaded.spec.name
-    message = message_of_error(what, name, code) if isinstance(what, Exception) else message_of(what, name, code)
-    told = notify(loaded.spec.notify, message, loaded.base)
-    for one in told:
-        if one.problem is not None:
-            note(f"corpus-audit: {one.hook} was not told: {one.problem}")
-    return [{"hook": one.hook, "told": one.problem is None, "problem": one.problem} for one in told]
+    message = message_of_error(result, name, code) if isinstance(result, Exception) else message_of(result, name, code)
+    deliveries = notify(loaded.spec.notify, message, loaded.base)
+    for each in deliveries:
+        if each.problem is not None:
+            note(f"corpus-audit: could not notify {each.hook}: {each.problem}")
+    return [{"hook": each.hook, "told": each.problem is None, "problem": each.problem} for each in deliveries]
 
 
 def perform_audit(
@@ -149,14 +149,14 @@ def perform_audit(
         AuditError: the run failed for a reason that its message explains.
     """
     from corpus_audit.pipelines.progress.board import process_board
-    from corpus_audit.pipelines.reading.snapshot.dates import dated
+    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.process.interrupts import Interrupts
     from corpus_audit.runners.process.logs import quiet_engine_logs
     from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
-    loaded = dated(loaded, day)
+    loaded = fill_dates(loaded, day)
     board = process_board()
     board.reset()
     reporter = ProgressReporter(board, sys.stderr, quiet)
@@ -184,31 +184,32 @@ def perform_audit(
         return outcome
     from corpus_audit.runners.audit.history import record_run
 
-    if trouble := record_run(outcome.run_dir):
-        note(f"corpus-audit: {trouble}")
+    if problem := record_run(outcome.run_dir):
+        note(f"corpus-audit: {problem}")
     for sentence in outcome.notes:
         note(f"corpus-audit: {sentence}")
     return outcome
 
 
 def interrupted_message(state: BoardState) -> str:
-    """The one line that an interrupted run ends with."""
+    """The last line of an interrupted run."""
     if not state.splits_total:
         return "interrupted before anything was read; run the same command again"
-    kept = f"{state.splits_done:,} of {state.splits_total:,} splits are kept"
-    return f"interrupted: {kept}; run the same command again to go on"
+    are = "is" if state.splits_done == 1 else "are"
+    stored = f"{state.splits_done:,} of {state.splits_total:,} splits {are} stored"
+    return f"interrupted: {stored}; run the same command again to continue"
 
 
 class InterruptedRunError(AuditError):
-    """A signal ended the run; what it had read is kept."""
+    """A signal ended the run; the splits that it counted are stored."""
 
     def __init__(self, state: BoardState, signum: int) -> None:
         super().__init__(interrupted_message(state))
         self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
-def show_unchanged(outcome: AuditOutcome, as_json: bool, told: Sequence[Mapping[str, object]]) -> int:
-    """Say that there was nothing to do, and what the last run was judged to; returns the exit code, 0."""
+def show_unchanged(outcome: AuditOutcome, as_json: bool, notifications: Sequence[Mapping[str, object]]) -> int:
+    """Report that nothing has changed, and the verdict of the last run; returns the exit code, 0."""
     if as_json:
         judged = {} if outcome.results is None else verdict_json(outcome.results)
         last = {"run": str(outcome.run_dir), "report": str(outcome.run_dir / "report.html")}
@@ -220,14 +221,14 @@ def show_unchanged(outcome: AuditOutcome, as_json: bool, told: Sequence[Mapping[
                 "complete": True,
                 "reasons": [],
                 **judged,
-                "notifications": told,
+                "notifications": notifications,
                 "exit_code": 0,
             },
         )
         return 0
-    said = "was not judged" if outcome.results is None else f"was judged {outcome.results.verdict.value}"
+    verdict = "was not judged" if outcome.results is None else f"was judged {outcome.results.verdict.value}"
     write_out(
-        f"Nothing to do: snapshot, spec and policy are those of the last run, {outcome.run_dir.name}, which {said}."
+        f"Nothing to do: snapshot, spec and policy are those of the last run, {outcome.run_dir.name}, which {verdict}."
     )
     return 0
 
@@ -237,12 +238,12 @@ def show_outcome(
     schema: str,
     as_json: bool,
     code: int,
-    told: Sequence[Mapping[str, object]] = (),
+    notifications: Sequence[Mapping[str, object]] = (),
     more: Mapping[str, object] | None = None,
 ) -> int:
     """Write a run's result to standard output and return ``code``, the process's exit code.
 
-    ``told`` is what became of the hooks that were told of it; ``more`` is added to the JSON.
+    ``notifications`` are the results of the hooks; ``more`` is added to the JSON.
     """
     report = outcome.run_dir / "report.html"
     if as_json:
@@ -257,7 +258,7 @@ def show_outcome(
                 "splits_read": outcome.splits_read,
                 "splits_cached": outcome.splits_cached,
                 **({} if outcome.results is None else verdict_json(outcome.results)),
-                "notifications": list(told),
+                "notifications": list(notifications),
                 **(more or {}),
                 "exit_code": int(code),
             },
@@ -274,7 +275,7 @@ def write_summary(run_dir: Path, report: Path) -> None:
 
     Args:
         run_dir: the finished run.
-        report: the page that the summary ends by naming.
+        report: path of the report, which the summary names.
     """
     from corpus_audit.checks.report.page.model import load_report
     from corpus_audit.checks.report.page.terminal import render_summary

@@ -1,4 +1,4 @@
-"""``corpus-audit sampling``: what strategies would draw from an audited corpus, and what a sampler drew."""
+"""``corpus-audit sampling``: compare sampling strategies for an audited corpus, and audit a sampler's log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.report import resolve_run
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.run_paths import resolve_run
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,8 +23,8 @@ _AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kmbt]?)", re.
 
 def amount(text: str) -> float:
     """A count such as 300B, 1.5T or 3e11."""
-    found = _AMOUNT.fullmatch(text.strip())
-    value = float(found[1]) * _SCALES[found[2].lower()] if found else 0.0
+    match = _AMOUNT.fullmatch(text.strip())
+    value = float(match[1]) * _SCALES[match[2].lower()] if match else 0.0
     if not 1 <= value < 1e18:
         raise click.BadParameter(f"{text!r} is not a count such as 300B, 1.5T or 3e11")
     return value
@@ -42,7 +42,9 @@ def amount(text: str) -> float:
     help="proportional, temperature:ALPHA, unimax:EPOCHS or dsir:RUN; may be repeated.",
 )
 @click.option("--log", "log", type=click.Path(path_type=Path), help="A sampler's log to audit (Parquet, JSON lines).")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables (Parquet) here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables to this folder (Parquet)."
+)
 @json_option
 def sampling(
     audit: Path,
@@ -53,10 +55,10 @@ def sampling(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what each sampling strategy would draw from the corpus of AUDIT's newest run.
+    """Compare what each sampling strategy would draw from the corpus of AUDIT's newest run.
 
-    AUDIT is an audit.yaml, whose sampling section is used, or a run directory or output folder. Options take the place
-    of what the section says. No shard is read.
+    AUDIT is an audit.yaml, whose sampling section is used, or a run directory or output folder. Options override the
+    section. No shard is read.
     """
     run_dir = resolve_run(audit)
     spec, base = _spec(audit, budget, parameters, strategies, log)
@@ -92,7 +94,7 @@ def _spec(
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.spec.sampling import SamplingSpec
 
-    known: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     base = Path.cwd()
     if audit.is_file() and audit.suffix in (".yaml", ".yml"):
         from corpus_audit.schemas.spec.audit_file import load_audit
@@ -100,18 +102,18 @@ def _spec(
         loaded = load_audit(audit)
         base = loaded.base
         section: SamplingSpec | None = loaded.spec.sampling
-        known = section.model_dump() if section is not None else {}
+        values = section.model_dump() if section is not None else {}
     if strategies:
-        known["strategies"] = tuple(_strategy(text) for text in strategies)
-        if known.get("log"):
-            known["log"] = known["log"] | {"strategy": None}
-    known |= {name: value for name, value in (("budget", budget), ("parameters", parameters)) if value is not None}
+        values["strategies"] = tuple(_strategy(text) for text in strategies)
+        if values.get("log"):
+            values["log"] = values["log"] | {"strategy": None}
+    values |= {name: value for name, value in (("budget", budget), ("parameters", parameters)) if value is not None}
     if log is not None:
-        known["log"] = (known.get("log") or {}) | {"path": str(log.absolute())}
-    if "budget" not in known:
+        values["log"] = (values.get("log") or {}) | {"path": str(log.absolute())}
+    if "budget" not in values:
         raise UsageError("no token budget: give --budget, or a sampling section in the audit.yaml")
     try:
-        return SamplingSpec.model_validate(known), base
+        return SamplingSpec.model_validate(values), base
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"sampling: {first['msg'].removeprefix('Value error, ')} (in {first['input']!r})") from None

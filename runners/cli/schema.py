@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_document
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import write_document
 
 
 @click.command(short_help="Print the JSON Schema of audit.yaml or policy.yaml.")
 @click.argument("what", type=click.Choice(["audit", "policy"]), default="audit")
 @json_option
 def schema(what: str, as_json: bool) -> None:
-    """Print the JSON Schema of audit.yaml, or with `policy` that of policy.yaml, for editors.
+    """Print the JSON Schema of audit.yaml, or with `policy` that of policy.yaml, for use in editors.
 
-    With --json it is wrapped, like every other result, in an object that names its own schema.
+    With --json, an object with its own versioned schema contains it, as for every other command.
     """
     from corpus_audit.schemas.spec import audit_file, policy_file
 

@@ -1,4 +1,4 @@
-"""``corpus-audit units``: which prefer a domain, which moved between snapshots, dead, dense, experts."""
+"""``corpus-audit units``: list units that prefer a domain, moved between snapshots, are dead or dense; and experts."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.index_options import index_option, snapshot_option
-from corpus_audit.runners.cli.output import emit_json, json_option
-from corpus_audit.runners.cli.streams import write_out
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import emit_json, json_option
+from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import Index
     from corpus_audit.embeddings.lookup.compare_units import Comparison
 
 
-@click.command(short_help="List units that prefer a domain, moved between snapshots, are dead, dense or experts.")
+@click.command(short_help="List units: by domain, moved, dead, dense, experts.")
 @click.argument("pattern", required=False)
 @index_option
 @snapshot_option
-@click.option("--prefer", "domain", metavar="DOMAIN", help="Units that fire most in this domain, against the others.")
+@click.option("--prefer", "domain", metavar="DOMAIN", help="Units that are more active in this domain than elsewhere.")
 @click.option("--moved-from", "before", type=click.Path(path_type=Path), metavar="INDEX",
-              help="Units that moved most since this index of an earlier snapshot.")  # fmt: skip
+              help="Units that changed most since this index of an earlier snapshot.")  # fmt: skip
 @click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
 @click.option("--dead", is_flag=True, help="Units that fire on no token.")
 @click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
-@click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and the dead ones.")
+@click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and its dead experts.")
 @click.option("--domain", "only", metavar="DOMAIN", help="With --experts: only tokens of this domain.")
-@click.option("--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--k", "k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Maximum number of results."
+)
 @json_option
 def units(
     pattern: str | None,
@@ -44,7 +46,7 @@ def units(
     k: int,
     as_json: bool,
 ) -> None:
-    """List the units of PATTERN (all without one, such as 'mlp.3:*').
+    """List units that match PATTERN, such as 'mlp.3:*'; by default all units.
 
     Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
     PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.
@@ -53,7 +55,7 @@ def units(
     the mean, and the loads' coefficient of variation (CV).
     """
     from corpus_audit.embeddings import open_index
-    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, movements, preferences
+    from corpus_audit.embeddings.lookup.compare_units import movements, preferences, select_rows
     from corpus_audit.schemas.errors import UsageError
 
     if (domain is not None) + (before is not None) + dead + dense + experts != 1:
@@ -63,7 +65,7 @@ def units(
     if within is not None and before is None:
         raise UsageError("--within goes with --moved-from")
     index = open_index(path, snapshot)
-    rows = chosen_rows(index, pattern)
+    rows = select_rows(index, pattern)
     if experts:
         _experts(index, rows, only, k, as_json)
     elif dead or dense:
@@ -71,16 +73,16 @@ def units(
     elif domain is not None:
         _compared(index, preferences(index, domain, rows), ("elsewhere", domain), True, k, as_json)
     elif before is not None:
-        found = movements(open_index(before), index, rows, within)
-        _compared(index, found, ("before", "after"), False, k, as_json)
+        comparison = movements(open_index(before), index, rows, within)
+        _compared(index, comparison, ("before", "after"), False, k, as_json)
 
 
 def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool) -> None:
     from corpus_audit.runners.terminal.experts import expert_lines, experts_json
 
     if as_json:
-        found = experts_json(index, rows, domain, k)
-        emit_json("units", {"index": str(index.folder), "kind": "experts", **found})
+        experts = experts_json(index, rows, domain, k)
+        emit_json("units", {"index": str(index.folder), "kind": "experts", **experts})
         return
     for line in expert_lines(index, rows, domain, k):
         write_out(line)
@@ -89,70 +91,80 @@ def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool)
 def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
     import numpy as np
 
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.embeddings.index.rates import dead_bound
     from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
 
     share, tokens = firing(index, rows)
-    held = np.flatnonzero(share == 0 if dead else share > DENSE)
-    held = held[np.argsort(-share[held], kind="stable")]
+    matching = np.flatnonzero(share == 0 if dead else share > DENSE)
+    matching = matching[np.argsort(-share[matching], kind="stable")]
     names = list(index.units())
-    listed = [{"unit": str(names[rows[i]]), "fires": float(share[i])} for i in held[:k].tolist()]
+    listed = [{"unit": str(names[rows[i]]), "fires": float(share[i])} for i in matching[:k].tolist()]
     what = "dead" if dead else "dense"
-    said = "dead: they fire on none of" if dead else "dense: they fire on more than half of"
+    fire = "it fires" if len(matching) == 1 else "they fire"
+    described = f"dead: {fire} on none of" if dead else f"dense: {fire} on more than half of"
     if as_json:
-        emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(held),
+        emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(matching),
                             "tokens": tokens, "units": listed})  # fmt: skip
         return
-    write_out(f"{len(held):,} of {len(rows):,} units are {said} {tokens:,} tokens")
-    if dead and len(held):
+    write_out(
+        f"{len(matching):,} of {plural(len(rows), 'unit')} {'is' if len(matching) == 1 else 'are'} {described} "
+        f"{plural(tokens, 'token')}"
+    )
+    if dead and len(matching):
         bound = dead_bound(int(index.array("documents").sum()))
         write_out(f"(each fires on less than {bound:.2%} of tokens, at 95 %, documents as clusters)")
-    for one in listed:
-        write_out(str(one["unit"]) if dead else f"{one['unit']:16} {one['fires']:8.2%}")
-    if len(held) > k:
-        write_out(f"and {len(held) - k:,} more")
-    if not dead and any(str(one["unit"]).startswith("head.") for one in listed):
+    for unit in listed:
+        write_out(str(unit["unit"]) if dead else f"{unit['unit']:16} {unit['fires']:8.2%}")
+    if len(matching) > k:
+        write_out(f"and {len(matching) - k:,} more")
+    if not dead and any(str(unit["unit"]).startswith("head.") for unit in listed):
         write_out("(a head's activation is a norm, which is always above 0)")
 
 
-def _compared(index: Index, found: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool) -> None:
+def _compared(
+    index: Index, comparison: Comparison, sides: tuple[str, str], only_up: bool, k: int, as_json: bool
+) -> None:
     import numpy as np
 
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import fit, safe_text
 
-    certain = found.certain
+    certain = comparison.certain
     size = certain if only_up else np.abs(certain)
     order = [i for i in np.argsort(-size, kind="stable").tolist() if size[i] > 0]
     names = list(index.units())
-    difference = found.difference
+    difference = comparison.difference
     if as_json:
         listed = [
             {
-                "unit": str(names[found.rows[i]]),
-                "mean": [float(found.first[i]), float(found.second[i])],
+                "unit": str(names[comparison.rows[i]]),
+                "mean": [float(comparison.first[i]), float(comparison.second[i])],
                 "difference": float(difference.value[i]),
                 "interval": [float(difference.low[i]), float(difference.high[i])],
                 "at_least_deviations": float(certain[i]),
-                "q": float(found.q[i]),
-                "fires": [float(found.fires_first[i]), float(found.fires_second[i])],
+                "q": float(comparison.q[i]),
+                "fires": [float(comparison.fires_first[i]), float(comparison.fires_second[i])],
             }
             for i in order[:k]
         ]
         emit_json("units", {"index": str(index.folder), "kind": "compared", "sides": list(sides),
-                            "of": len(found.rows), "count": len(order), "units": listed})  # fmt: skip
+                            "of": len(comparison.rows), "count": len(order), "units": listed})  # fmt: skip
         return
     if not np.isfinite(difference.t).any():
-        write_out("too few documents on a side: no unit can be judged")
+        write_out("not enough data: a side has too few documents to compare units")
         return
-    what = f"are more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"
-    write_out(f"{len(order):,} of {len(found.rows):,} units {what} (q at most 5 %)")
+    is_or_are = "is" if len(order) == 1 else "are"
+    result = f"{is_or_are} more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"
+    write_out(f"{len(order):,} of {plural(len(comparison.rows), 'unit')} {result} (q at most 5 %)")
     if order:
         head = f"{sides[0]:>9} {fit(safe_text(sides[1]), 9, right=True)}"
         write_out(f"{'Mean activation':17} {head}  {'difference [95 %]':27} {'q':>8}")
     for i in order[:k]:
         reach = f"{difference.value[i]:+.4f} [{difference.low[i]:+.4f}, {difference.high[i]:+.4f}]"
-        name = str(names[found.rows[i]])
-        write_out(f"{name:17} {found.first[i]:9.4f} {found.second[i]:9.4f}  {reach:27} {_q(found.q[i]):>8}")
+        name = str(names[comparison.rows[i]])
+        means = f"{comparison.first[i]:9.4f} {comparison.second[i]:9.4f}"
+        write_out(f"{name:17} {means}  {reach:27} {_q(comparison.q[i]):>8}")
     if len(order) > k:
         write_out(f"and {len(order) - k:,} more")
     if order:

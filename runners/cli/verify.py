@@ -1,4 +1,4 @@
-"""``corpus-audit verify``: the line of a training job's start-up script."""
+"""``corpus-audit verify``: verify a sign-off before a training job starts."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.output import Session, emit_json, json_option, presentation
-from corpus_audit.runners.cli.signing import MOMENT, signoff_of, trust_option
-from corpus_audit.runners.cli.streams import note, write_out
+from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
+from corpus_audit.runners.cli.shared.signing import MOMENT, signoff_of, trust_option
+from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from corpus_audit.checks.signoff import Verified
 
 
-@click.command(short_help="Verify a sign-off, and that the corpus is the one that was signed.")
+@click.command(short_help="Verify a sign-off and that the corpus is unchanged.")
 @click.argument("signoff", type=click.Path(path_type=Path))
-@click.option("--full", is_flag=True, help="Hash every shard; this is the default.")
+@click.option("--full", is_flag=True, help="Hash every shard (the default).")
 @click.option(
-    "--sample", type=click.IntRange(min=0), metavar="K", help="Hash K shards chosen at random; all sizes are compared."
+    "--sample", type=click.IntRange(min=0), metavar="K", help="Hash K random shards, and compare the sizes of all."
 )
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path), help="The sampling plan that the job will follow."
 )
-@click.option("--detached", is_flag=True, help="Verify without the ledger, and say what that leaves open.")
-@click.option("--head", metavar="HEX", help="A ledger head that was published; the ledger must have had it.")
-@click.option("--at", type=MOMENT, help="For which moment; now by default.")
-@click.option("--corpus", help="Folder or URL of the shards, if they moved.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder of runs and ledger, if the sign-off moved.")
-@click.option("--workers", type=click.IntRange(min=1), help="Shards hashed at once; the cores of this machine.")
+@click.option("--detached", is_flag=True, help="Verify without the ledger, and report what that leaves open.")
+@click.option("--head", metavar="HEX", help="A ledger head that was published before; the ledger must contain it.")
+@click.option("--at", type=MOMENT, help="Verify for this time; by default now.")
+@click.option("--corpus", help="Folder or URL of the shards, if they have moved.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of runs and ledger, if the sign-off has moved.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel hashing threads; by default one a core.")
 @trust_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_obj
 def verify(
@@ -57,12 +57,12 @@ def verify(
 ) -> int:
     """Verify SIGNOFF (or the sign-off of a run directory, output folder or audit.yaml).
 
-    Prints one line, VERIFIED or REFUSED with a stable word for the reason, and ends with exit code 0 or 7. Every shard
-    is hashed, and the verdict judged again from tables and policy. What was not verified is said on standard error.
+    Verify prints one line: VERIFIED (exit code 0), or REFUSED with a fixed word for the reason (exit code 7). It hashes
+    every shard and judges the run again from its tables and policy. Standard error lists what was not verified.
     """
     import os
 
-    from corpus_audit.checks.signoff import Asked
+    from corpus_audit.checks.signoff import VerifyOptions
     from corpus_audit.checks.signoff import verify as verify_signoff
     from corpus_audit.schemas.errors import UsageError, VerificationError
     from corpus_audit.schemas.run.signoff import Refusal, read_plan
@@ -77,7 +77,7 @@ def verify(
             plan = None if plan_file is None else read_plan(plan_file.read_bytes())
         except OSError as error:
             raise VerificationError(Refusal.PLAN_UNREADABLE, f"cannot read {plan_file}: {error.strerror}") from None
-        asked = Asked(
+        request = VerifyOptions(
             sample=sample,
             detached=detached,
             head=head,
@@ -89,7 +89,7 @@ def verify(
         )
         with _Hashing(quiet) as hashing:
             session.leaving = hashing.stop
-            verified = verify_signoff(path, trust, asked, starting=hashing.begin)
+            verified = verify_signoff(path, trust, request, starting=hashing.begin)
     except VerificationError as error:
         return _refused(path, error, as_json)
     with presentation(session, f"the sign-off of {verified.statement.predicate.measured.run} is VERIFIED"):
@@ -98,7 +98,7 @@ def verify(
 
 
 class _Hashing:
-    """Progress of hashing on standard error: rate and time left."""
+    """Progress of hashing on standard error, with rate and time left."""
 
     def __init__(self, quiet: bool) -> None:
         from corpus_audit.pipelines.progress.board import process_board
@@ -109,7 +109,9 @@ class _Hashing:
         self._reporter = ProgressReporter(self._board, sys.stderr, quiet)
 
     def begin(self, shards: int, size: int) -> Callable[[int], None]:
-        self._board.begin_stage(f"hashing {shards:,} shards", total_bytes=size)
+        from corpus_audit.checks.text.numbers import plural
+
+        self._board.begin_stage(f"hashing {plural(shards, 'shard')}", total_bytes=size)
         return self._board.advance
 
     def stop(self) -> None:
@@ -138,6 +140,7 @@ def _refused(path: Path, error: Any, as_json: bool) -> int:
 
 
 def _verified(path: Path, verified: Verified, as_json: bool) -> None:
+    from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import safe_text
 
     signed, decision = verified.statement.predicate.measured, verified.statement.predicate.decision
@@ -167,7 +170,7 @@ def _verified(path: Path, verified: Verified, as_json: bool) -> None:
     write_out(
         f"VERIFIED {safe_text(signed.run, 100)}: {signed.verdict.replace('_', ' ')} by "
         f"{safe_text(signed.policy.name, 60)} {safe_text(signed.policy.version, 20)}; {verified.hashed:,} of "
-        f"{len(verified.shards):,} shards hashed; author {verified.author}, approved by {approvers}; "
+        f"{plural(len(verified.shards), 'shard')} hashed; author {verified.author}, approved by {approvers}; "
         f"valid until {decision.valid_until}"
     )
     for sentence in verified.leaves_open:

@@ -38,7 +38,7 @@ _RARE = 3
 _PATTERN = ("copied",) * 3 + ("edited",) + ("shuffled",) * 3
 
 
-class Item(TypedDict):
+class BenchmarkItem(TypedDict):
     """A row of the benchmark file; ``source`` is the id of the document that a passage was taken from, or empty."""
 
     id: str
@@ -47,19 +47,23 @@ class Item(TypedDict):
     source: str
 
 
-def benchmark_items(documents: Sequence[tuple[Source, str]]) -> list[Item]:
+def benchmark_items(documents: Sequence[tuple[Source, str]]) -> list[BenchmarkItem]:
     """The items for a corpus, the same every time; without `LEAKS` there are only those that are too short."""
     numbers: Counter[str] = Counter()
     items = []
-    for place, (source, question, answer) in enumerate(_passages(documents)):
-        kind = _PATTERN[place % len(_PATTERN)]
+    for index, (source, question, answer) in enumerate(_passages(documents)):
+        kind = _PATTERN[index % len(_PATTERN)]
         numbers[kind] += 1
         if kind == "edited":
             question, answer = _edited(question, 0), _edited(answer, len(_words(question)))
         elif kind == "shuffled":
-            question, answer = _shuffled(question, answer, place)
-        items.append(Item(id=f"{kind}-{numbers[kind]:03d}", question=question, answer=answer, source=source.name))
-    short = [Item(id=f"short-{n:03d}", question=f"Item {n}: why", answer="no", source="") for n in range(1, SHORT + 1)]
+            question, answer = _shuffled(question, answer, index)
+        name = f"{kind}-{numbers[kind]:03d}"
+        items.append(BenchmarkItem(id=name, question=question, answer=answer, source=source.name))
+    short = [
+        BenchmarkItem(id=f"short-{n:03d}", question=f"Item {n}: why", answer="no", source="")
+        for n in range(1, SHORT + 1)
+    ]
     return sorted(items, key=lambda item: item["id"]) + short
 
 
@@ -67,18 +71,22 @@ def _passages(documents: Sequence[tuple[Source, str]]) -> list[tuple[Source, str
     """One passage a document, of documents with a text of their own, by the hash of their names."""
     wanted = COPIED + EDITED + SHUFFLED
     copies = Counter(text for _, text in documents)
-    chosen = [(source, text) for source, text in documents if source.domain in LEAKS and copies[text] == 1]
-    chosen.sort(key=lambda document: hashlib.sha256(f"benchmark {document[0].name}".encode()).digest())
-    found = []
-    for source, text in chosen:
+    candidates = [(source, text) for source, text in documents if source.domain in LEAKS and copies[text] == 1]
+    candidates.sort(key=lambda document: hashlib.sha256(f"benchmark {document[0].name}".encode()).digest())
+    passages = []
+    for source, text in candidates:
         passage = _passage(text)
         if passage is not None:
-            found.append((source, *passage))
-        if len(found) == 2 * wanted:
+            passages.append((source, *passage))
+        if len(passages) == 2 * wanted:
             break
-    lines = {line for _, question, answer in found for line in _long_lines(f"{question}\n{answer}")}
-    held = Counter(line for _, text in documents for line in lines & set(_long_lines(text)))
-    rare = [each for each in found if all(held[line] <= _RARE for line in _long_lines(f"{each[1]}\n{each[2]}"))]
+    lines = {line for _, question, answer in passages for line in _long_lines(f"{question}\n{answer}")}
+    documents_with = Counter(line for _, text in documents for line in lines & set(_long_lines(text)))
+    rare = [
+        (source, question, answer)
+        for source, question, answer in passages
+        if all(documents_with[line] <= _RARE for line in _long_lines(f"{question}\n{answer}"))
+    ]
     return rare[:wanted]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import string
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import orjson
@@ -19,8 +21,8 @@ from corpus_audit.checks.policy.starters import starter_text
 from corpus_audit.runners.demo.benchmark import benchmark_items
 from corpus_audit.runners.demo.part import choose_part
 from corpus_audit.runners.demo.sources import Source, choose, choose_change, find_sources
-from corpus_audit.runners.demo.spec import audit_text, before_text, part_text
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.yaml.yaml_tree import yaml_scalar
 
 SHARED = 5
 """Parquet shards that both snapshots have."""
@@ -36,6 +38,17 @@ _MARKER = "demo.json"
 _PARTS = (
     "data", "part", "tokenizer.json", "benchmark.jsonl", "before.yaml", "audit.yaml", "part.yaml", "policy.yaml",
 )  # fmt: skip
+
+_INTENDED = {
+    "stdlib": 0.18,
+    "stdlib-tests": 0.10,
+    "package-tests": 0.10,
+    "stubs": 0.04,
+    "documentation": 0.14,
+    "licences": 0.02,
+    "other-packages": 0.18,
+}
+"""Intended shares of tokens; the named packages share the rest equally."""
 
 COLUMNS = ("id", "text", "source", "package", "path")
 
@@ -86,13 +99,13 @@ def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = l
         UsageError: the folder holds files that are not from an earlier demo, or there is no text to be found.
     """
     wanted = {"version": _VERSION, "megabytes": megabytes, "python": sys.version, "prefix": sys.prefix}
-    found = _complete(folder, wanted)
-    if found is not None:
-        return found
+    complete = _complete(folder, wanted)
+    if complete is not None:
+        return complete
     marker = folder / _MARKER
-    taken = [name for name in _PARTS if (folder / name).exists()]
-    if taken and not marker.exists():
-        raise UsageError(f"{folder} holds {', '.join(taken)} already, and not from a demo: choose another folder")
+    existing = [name for name in _PARTS if (folder / name).exists()]
+    if existing and not marker.exists():
+        raise UsageError(f"{folder} holds {', '.join(existing)} already, and not from a demo: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     try:
@@ -160,10 +173,10 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
     items = (orjson.dumps(item) + b"\n" for item in benchmark_items(now))
     (stage / "benchmark.jsonl").write_bytes(b"".join(items))
     domains = dict(Counter(source.domain for source, _ in now).most_common())
-    (stage / "before.yaml").write_text(before_text(), encoding="utf-8")
-    # As many tokens as there are bytes: about three epochs.
+    for name in ("before.yaml", "part.yaml"):
+        (stage / name).write_text(_template(name), encoding="utf-8")
+    # A budget of as many tokens as there are bytes is about three epochs.
     (stage / "audit.yaml").write_text(audit_text(domains, _bytes(now)), encoding="utf-8")
-    (stage / "part.yaml").write_text(part_text(), encoding="utf-8")
     policy = starter_text("pretraining-signoff", baseline=True, benchmarks=True)
     (stage / "policy.yaml").write_text(policy, encoding="utf-8")
     text_bytes = _bytes(documents)
@@ -181,6 +194,30 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
         "new_domain": change.new_domain,
         "note": note,
     }
+
+
+def audit_text(domains: Mapping[str, int], budget: int) -> str:
+    """The audit file of the second snapshot.
+
+    Args:
+        domains: documents by domain.
+        budget: training tokens of the sampling section.
+    """
+    named = sorted(domain for domain in domains if domain not in _INTENDED)
+    rest = 1 - sum(_INTENDED.values())
+    weights = {domain: share for domain, share in _INTENDED.items() if domain in domains}
+    weights |= {domain: round(rest / len(named), 3) for domain in named}
+    lines = [f"{yaml_scalar(domain)}: {share:g}" for domain, share in weights.items()]
+    return string.Template(_template("audit.yaml")).safe_substitute(
+        weights=f"\n{' ' * 4}".join(lines),
+        strategy_weights=f"\n{' ' * 8}".join(lines),
+        budget=f"{budget:.1e}",
+        parameters=f"{budget / 20:.1e}",
+    )
+
+
+def _template(name: str) -> str:
+    return resources.files("corpus_audit.runners.demo").joinpath(name).read_text(encoding="utf-8")
 
 
 def _bytes(documents: Documents) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus_audit.runners.demo.sources import Source
-from corpus_audit.runners.demo.spec import MODEL
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
@@ -24,6 +23,9 @@ PART_BYTES = 400_000
 
 LONGEST = 4_000
 """Bytes of a document of the part, so that every domain has many: intervals are over documents."""
+
+MODEL = "all-MiniLM-L6-v2"
+"""What the demo's folder calls the model, as in part.yaml; a link to where it is installed."""
 
 QUERY = "dates, times and time zones"
 """What is searched for. The texts that it finds need not hold these words."""
@@ -65,12 +67,12 @@ def choose_part(documents: Sequence[tuple[Source, str]]) -> list[tuple[Source, s
         domains[source.domain].append((source, text))
     part = []
     for _, members in sorted(domains.items()):
-        left = PART_BYTES // len(domains)
+        budget = PART_BYTES // len(domains)
         for source, text in members:
             size = len(text.encode())
-            if size <= min(left, LONGEST):
+            if size <= min(budget, LONGEST):
                 part.append((source, text))
-                left -= size
+                budget -= size
     return part
 
 
@@ -106,7 +108,8 @@ def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
     from corpus_audit.schemas.run.snapshot import snapshot_digest
 
     shards = list_shards(loaded.spec.snapshot, loaded.base)
-    digest = snapshot_digest([(one.name, hashlib.sha256(Path(one.path).read_bytes()).hexdigest()) for one in shards])
+    hashed = [(shard.name, hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()) for shard in shards]
+    digest = snapshot_digest(hashed)
     try:
         return read_facts(find_index(folder)).snapshot == digest
     except (StoreError, UsageError):
@@ -118,25 +121,25 @@ def most_preferring(index: Index) -> Preference | None:
 
     Of all units and domains; None where no difference is certain, as with few documents.
     """
-    from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+    from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 
     if len(index.domains) < 2:
         return None
-    rows = chosen_rows(index, None)
+    rows = select_rows(index, None)
     compared = {domain: preferences(index, domain, rows) for domain in index.domains}
-    domain, found = max(compared.items(), key=lambda one: float(one[1].certain.max()))
-    certain = found.certain
+    domain, comparison = max(compared.items(), key=lambda item: float(item[1].certain.max()))
+    certain = comparison.certain
     best = int(certain.argmax())
     if certain[best] <= 0:
         return None
     return Preference(
         unit=str(list(index.units())[rows[best]]),
         domain=domain,
-        fires_elsewhere=float(found.fires_first[best]),
-        fires=float(found.fires_second[best]),
-        mean_elsewhere=float(found.first[best]),
-        mean=float(found.second[best]),
-        low=float(found.difference.low[best]),
-        high=float(found.difference.high[best]),
+        fires_elsewhere=float(comparison.fires_first[best]),
+        fires=float(comparison.fires_second[best]),
+        mean_elsewhere=float(comparison.first[best]),
+        mean=float(comparison.second[best]),
+        low=float(comparison.difference.low[best]),
+        high=float(comparison.difference.high[best]),
         of=len(rows),
     )

@@ -58,7 +58,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PackageChange:
     """What differs between the snapshots; everything else is in both.
 
     Attributes:
@@ -82,13 +82,13 @@ class Change:
 
 def find_sources() -> list[Source]:
     """Every file that can become a document, sorted by name, with its domain."""
-    found = [source for label, root in _roots() for source in _walk(label, root)]
+    sources = [source for label, root in _roots() for source in _walk(label, root)]
     code: dict[str, int] = defaultdict(int)
-    for source in found:
+    for source in sources:
         if source.domain == _CODE:
             code[source.package] += source.size
     largest = sorted(code, key=lambda package: (-code[package], package))[:NAMED_PACKAGES]
-    named = [_with_domain(source, largest) for source in found] + list(_topics())
+    named = [_with_domain(source, largest) for source in sources] + list(_topics())
     return sorted(named, key=lambda source: source.name)
 
 
@@ -102,17 +102,17 @@ def choose(sources: list[Source], budget: int) -> list[Source]:
         by_domain[source.domain].append(source)
     available = {domain: sum(source.size for source in members) for domain, members in by_domain.items()}
     parts = _parts(available, budget)
-    chosen = []
+    selected = []
     for domain, members in by_domain.items():
-        left = parts[domain]
+        remaining = parts[domain]
         for source in sorted(members, key=lambda source: hashlib.sha256(source.name.encode()).digest()):
-            if source.size <= left:
-                chosen.append(source)
-                left -= source.size
-    return sorted(chosen, key=lambda source: source.name)
+            if source.size <= remaining:
+                selected.append(source)
+                remaining -= source.size
+    return sorted(selected, key=lambda source: source.name)
 
 
-def choose_change(sources: Iterable[Source]) -> Change:
+def choose_change(sources: Iterable[Source]) -> PackageChange:
     """Choose whole packages by the hash of their names, outside the standard library where there are enough.
 
     The smallest domain that is a package comes as a whole. Further packages leave and come until each side has `PART`
@@ -126,54 +126,54 @@ def choose_change(sources: Iterable[Source]) -> Change:
         domains[source.package].add(source.domain)
         if source.name.startswith("stdlib/"):
             standard.add(source.package)
-    whole = sum(size.values())
+    total = sum(size.values())
     named = sorted(
         (package for package, names in domains.items() if package in names and package not in standard),
         key=lambda package: (size[package], package),
     )
-    new_domain = named[0] if len(named) > 1 and size[named[0]] <= _LARGEST_DOMAIN * whole else None
+    new_domain = named[0] if len(named) > 1 and size[named[0]] <= _LARGEST_DOMAIN * total else None
     outside = [package for package in size if package not in standard]
-    enough = sum(size[package] for package in outside) > 4 * PART * whole
+    enough = sum(size[package] for package in outside) > 4 * PART * total
     others = sorted(
         set(outside if enough else size) - set(named),
         key=lambda package: hashlib.sha256(f"package {package}".encode()).digest(),
     )
-    left, rest = _up_to(PART * whole, others, size)
-    came, _ = _up_to(PART * whole, rest, size)
+    left, rest = _up_to(PART * total, others, size)
+    came, _ = _up_to(PART * total, rest, size)
     if new_domain is not None:
         came.append(new_domain)
 
     def largest_first(packages: list[str]) -> tuple[str, ...]:
         return tuple(sorted(packages, key=lambda package: (-size[package], package)))
 
-    return Change(largest_first(left), largest_first(came), new_domain)
+    return PackageChange(largest_first(left), largest_first(came), new_domain)
 
 
 def _parts(available: dict[str, int], budget: int) -> dict[str, float]:
     """Bytes a domain, none above what it has; what a small domain leaves over goes to the others."""
     parts: dict[str, float] = {}
-    left, open_domains = float(budget), dict(available)
+    remaining, open_domains = float(budget), dict(available)
     while open_domains:
-        scale = left / sum(size**0.5 for size in open_domains.values())
+        scale = remaining / sum(size**0.5 for size in open_domains.values())
         full = [domain for domain, size in open_domains.items() if size <= scale * size**0.5]
         if not full:
             return parts | {domain: scale * size**0.5 for domain, size in open_domains.items()}
         for domain in full:
             parts[domain] = open_domains.pop(domain)
-            left -= parts[domain]
+            remaining -= parts[domain]
     return parts
 
 
 def _up_to(wanted: float, packages: list[str], size: dict[str, int]) -> tuple[list[str], list[str]]:
     """(packages in their order that hold about as much as is wanted, the others)."""
-    taken, others, held = [], [], 0
+    selected, others, total = [], [], 0
     for package in packages:
-        if held < wanted and held + size[package] <= 1.5 * wanted:
-            taken.append(package)
-            held += size[package]
+        if total < wanted and total + size[package] <= 1.5 * wanted:
+            selected.append(package)
+            total += size[package]
         else:
             others.append(package)
-    return taken, others
+    return selected, others
 
 
 def _roots() -> Iterator[tuple[str, Path]]:
@@ -182,7 +182,7 @@ def _roots() -> Iterator[tuple[str, Path]]:
     own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     shared = [sysconfig.get_path(name, vars=base) for name in ("purelib", "platlib")]
     listed = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
-    seen: set[Path] = set()
+    visited: set[Path] = set()
     for label, folder in [
         ("stdlib", sysconfig.get_path("stdlib")),
         *(("site-packages", path) for path in own),
@@ -190,8 +190,8 @@ def _roots() -> Iterator[tuple[str, Path]]:
         *(("more-site-packages", path) for path in listed),
     ]:
         root = Path(folder).resolve()
-        if root not in seen and root.is_dir():
-            seen.add(root)
+        if root not in visited and root.is_dir():
+            visited.add(root)
             yield label, root
 
 

@@ -28,18 +28,18 @@ KINDS = {"copied": "copied", "edited": "edited", "shuffled": "shuffled", "short"
 """Kinds of the benchmark's items, by the beginning of their ids."""
 
 Row = dict[str, Any]
-Found = dict[str, dict[str, Counter[str]]]
+Outcomes = dict[str, dict[str, Counter[str]]]
 
 
-def found_items(run: RunDirectory) -> Found:
+def item_outcomes(run: RunDirectory) -> Outcomes:
     """Rule -> kind of item -> outcome -> items, from the table of items."""
-    found: Found = {rule: {kind: Counter() for kind in KINDS} for rule in ALL_RULES}
+    outcomes: Outcomes = {rule: {kind: Counter() for kind in KINDS} for rule in ALL_RULES}
     for row in run.table("contamination_items").to_pylist():
-        found[row["rule"]][row["item"].partition("-")[0]][row["outcome"]] += 1
-    return found
+        outcomes[row["rule"]][row["item"].partition("-")[0]][row["outcome"]] += 1
+    return outcomes
 
 
-def sources_found(run: RunDirectory, benchmark: Path) -> tuple[int, int]:
+def sources_named(run: RunDirectory, benchmark: Path) -> tuple[int, int]:
     """(copied items whose own document is among those that the audit names, copied items)."""
     items = [item for item in map(orjson.loads, benchmark.read_bytes().splitlines()) if item["id"].startswith("copied")]
     named = {(row["item"], row["id"]) for row in run.table("contamination_matches").to_pylist()}
@@ -56,20 +56,20 @@ def known_answers(corpus: DemoCorpus, run: RunDirectory) -> str:
     lines = [
         "What the demo put in, and what the audit found",
         "─" * WIDTH,
-        *_said("Put in", _put_in(corpus)),
-        *_said("Policy", _policy(run)),
-        *_said("Documents", _documents(run)),
-        *_said("Drift", _drift(run)),
-        *_said("Mix or text", _parts(run)),
-        *_said("Domains", _domains(run)),
-        *_said("Sampling", _sampling(run)),
+        *_paragraph("Put in", _planted(corpus)),
+        *_paragraph("Policy", _policy(run)),
+        *_paragraph("Documents", _documents(run)),
+        *_paragraph("Drift", _drift(run)),
+        *_paragraph("Mix or text", _parts(run)),
+        *_paragraph("Domains", _domains(run)),
+        *_paragraph("Sampling", _sampling(run)),
         "",
         *_benchmark(corpus, run),
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def what_fires(counts: Mapping[str, int], model: str, found: Preference | None) -> str:
+def index_summary(counts: Mapping[str, int], model: str, preference: Preference | None) -> str:
     """Lines of at most `WIDTH` columns: what was indexed, and which unit is looked up, and why.
 
     Args:
@@ -80,28 +80,29 @@ def what_fires(counts: Mapping[str, int], model: str, found: Preference | None) 
     lines = [
         "Which documents make a model's neurons fire",
         "─" * WIDTH,
-        *_said(
+        *_paragraph(
             "Index",
             f"{model} was run over a part of the second snapshot: {numbers.grouped(counts['documents'])} documents, "
             f"{numbers.grouped(counts['tokens'])} tokens in {numbers.grouped(counts['windows'])} windows.",
         ),
-        *_said("Neuron", _preference(found)),
+        *_paragraph("Neuron", _preference(preference)),
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _preference(found: Preference | None) -> str:
-    if found is None:
+def _preference(preference: Preference | None) -> str:
+    if preference is None:
         return "None is more active in one domain than elsewhere for certain: there are too few documents."
     return (
-        f"Of {numbers.grouped(found.of)} neurons, {found.unit} is the one that prefers a domain most. Its mean "
-        f"activation is {found.mean:.2f} in {safe_text(found.domain, 40)} and {found.mean_elsewhere:.2f} elsewhere; "
-        f"95 % interval of the difference: [{found.low:.2f}, {found.high:.2f}]. It fires on "
-        f"{numbers.percent(found.fires)} of the tokens there and {numbers.percent(found.fires_elsewhere)} elsewhere."
+        f"Of {numbers.grouped(preference.of)} neurons, {preference.unit} prefers a domain most. Its mean activation "
+        f"is {preference.mean:.2f} in {safe_text(preference.domain, 40)} and {preference.mean_elsewhere:.2f} "
+        f"elsewhere; 95 % interval of the difference: [{preference.low:.2f}, {preference.high:.2f}]. It fires "
+        f"on {numbers.percent(preference.fires)} of the tokens there and {numbers.percent(preference.fires_elsewhere)} "
+        "elsewhere."
     )
 
 
-def _said(topic: str, text: str) -> list[str]:
+def _paragraph(topic: str, text: str) -> list[str]:
     """A paragraph beside its topic; a figure stays on the line of its unit."""
     glued = text
     for unit in ("%", "bits", "points", "MB"):
@@ -110,7 +111,7 @@ def _said(topic: str, text: str) -> list[str]:
     return [f"{fit(topic if n == 0 else '', _TOPIC)}{line}".replace("\u00a0", " ") for n, line in enumerate(lines)]
 
 
-def _put_in(corpus: DemoCorpus) -> str:
+def _planted(corpus: DemoCorpus) -> str:
     if not corpus.left and not corpus.came:
         return "The two snapshots hold the same documents: this installation has too few packages to differ by."
     text = f"After the first snapshot {_packages(corpus.left)} left and {_packages(corpus.came)} came."
@@ -121,7 +122,7 @@ def _put_in(corpus: DemoCorpus) -> str:
 
 def _policy(run: RunDirectory) -> str:
     results = read_results((run.folder / RESULTS_FILE).read_bytes())
-    planted = [one for one in results.judgements if one.rule == "contamination" and one.status is Status.FAIL]
+    planted = [each for each in results.judgements if each.rule == "contamination" and each.status is Status.FAIL]
     counts = ", ".join(f"{count} {status.value}" for status, count in sorted(results.counts.items()))
     text = f"The verdict of the starter policy {results.policy.name} is {results.verdict.value} ({counts})."
     if planted:
@@ -150,13 +151,13 @@ def _documents(run: RunDirectory) -> str:
 
 def _drift(run: RunDirectory) -> str:
     row = _whole(run, "drift", statistic="jsd")
-    found = reading(row)
-    if found == "insufficient":
-        return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
+    result = reading(row)
+    if result == "insufficient":
+        return f"Not enough data: {row['reason'] or 'no interval could be computed'}."
     if not row["permutations"]:
         return f"There is none: {row['reason']}."
     bounds = f"{row['excess']:.5f} bits [{row['low']:.5f}, {row['high']:.5f}]"
-    if found == "drift":
+    if result == "drift":
         return (
             f"Shown: the token distributions are {bounds} apart beyond what chance gives ({row['null_mean']:.5f}), "
             f"p = {row['p']:.4f}."
@@ -187,15 +188,15 @@ def _domains(run: RunDirectory) -> str:
 
 def _sampling(run: RunDirectory) -> str:
     rows = {row["strategy"]: row for row in run.table("sampling_strategies").to_pylist()}
-    said = [
+    maxima = [
         f"{row['epochs_maximum']:.1f} over {safe_text(row['epochs_maximum_domain'], 40)} ({name})"
         for name, row in rows.items()
         if row["kind"] in ("temperature", "unimax")
     ]
-    whole = rows["proportional"]
+    proportional = rows["proportional"]
     text = (
-        f"{numbers.compact(round(whole['budget']))} training tokens are {whole['epochs_maximum']:.1f} passes over "
-        f"everything; most over one domain: {', '.join(said)}."
+        f"{numbers.compact(round(proportional['budget']))} training tokens are {proportional['epochs_maximum']:.1f} "
+        f"passes over everything; most over one domain: {', '.join(maxima)}."
     )
     trap = rows["mixture by document"]["misread_distance"]
     if trap is None:
@@ -207,9 +208,9 @@ def _sampling(run: RunDirectory) -> str:
 
 
 def _benchmark(corpus: DemoCorpus, run: RunDirectory) -> Iterator[str]:
-    found = found_items(run)
-    kinds = {kind: sum(next(iter(found.values()))[kind].values()) for kind in KINDS}
-    yield from _said(
+    outcomes_by_rule = item_outcomes(run)
+    kinds = {kind: sum(next(iter(outcomes_by_rule.values()))[kind].values()) for kind in KINDS}
+    yield from _paragraph(
         "Benchmark",
         f"benchmark.jsonl has {kinds['copied']} passages of the corpus, copied; {kinds['edited']} with every "
         f"twelfth word changed; {kinds['shuffled']} with their words in another order; and {kinds['short']} items too "
@@ -219,13 +220,13 @@ def _benchmark(corpus: DemoCorpus, run: RunDirectory) -> Iterator[str]:
     yield ""
     yield fit("Found by rule", 20) + "".join(fit(name, 12, True) for name in KINDS.values())
     yield fit("items", 20) + "".join(fit(numbers.grouped(count), 12, True) for count in kinds.values())
-    for rule, outcomes in found.items():
+    for rule, outcomes in outcomes_by_rule.items():
         cells = [_cell(outcomes[kind]) for kind in KINDS]
         yield fit(rule, 20) + "".join(fit(cell, 12, True) for cell in cells)
     yield ""
-    own, copied = sources_found(run, corpus.folder / "benchmark.jsonl")
+    own, copied = sources_named(run, corpus.folder / "benchmark.jsonl")
     check = next(row for row in run.table("contamination_check").to_pylist() if row["rule"] == "gpt3")
-    missed = [f"{rule} misses {n} of the copies" for rule, n in _missed(found, kinds["copied"]).items()]
+    missed = [f"{rule} misses {n} of the copies" for rule, n in _missed(outcomes_by_rule, kinds["copied"]).items()]
     text = (
         "llama3 reports a ratio: its threshold is an input. The document that an item was copied from is named for "
         f"{own} of {copied}."
@@ -237,12 +238,12 @@ def _benchmark(corpus: DemoCorpus, run: RunDirectory) -> Iterator[str]:
             f" Of passages of the corpus itself, looked for outside their own documents, gpt3 finds "
             f"{numbers.percent(check['false_positive_rate'])}: so much of this corpus is near copies."
         )
-    yield from _said("", text)
+    yield from _paragraph("", text)
 
 
-def _missed(found: Found, copied: int) -> dict[str, int]:
+def _missed(outcomes_by_rule: Outcomes, copied: int) -> dict[str, int]:
     """Rule -> copied items that it judged and did not find."""
-    outcomes = {rule: kinds["copied"] for rule, kinds in found.items()}
+    outcomes = {rule: kinds["copied"] for rule, kinds in outcomes_by_rule.items()}
     lost = {
         rule: copied - each["contaminated"] - each["unjudged"] - each["untestable"] for rule, each in outcomes.items()
     }

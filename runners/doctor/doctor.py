@@ -1,4 +1,4 @@
-"""Checks of the machine that an audit is to run on: what was found, and what to do where it is not enough."""
+"""Check the machine that audits are to run on, and advise what to do where a check fails."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
 
-    pass
-
 DISTRIBUTION = "corpus-audit"
 USER_EXTRAS = {"s3": "to read s3:// paths", "gcs": "to read gs:// paths", "hub": "to load tokenizers by hub name"}
 GIB = 2**30
 
 
-class Status(StrEnum):
-    """Whether a finding stands in the way of a run."""
+class CheckStatus(StrEnum):
+    """Whether the result of a check allows a run: yes, with a warning, or no."""
 
     OK = "ok"
     WARN = "warn"
@@ -35,46 +33,48 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, and what to do about it (empty where there is nothing to do)."""
+class CheckResult:
+    """The result of one check, and what to do about it (empty if nothing has to be done)."""
 
     name: str
-    status: Status
-    found: str
+    status: CheckStatus
+    result: str
     advice: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The finding for JSON."""
-        return {"name": self.name, "status": self.status.value, "found": self.found, "advice": self.advice}
+        """The result for JSON."""
+        return {"name": self.name, "status": self.status.value, "found": self.result, "advice": self.advice}
 
 
-def examine() -> list[Finding]:
-    """Run every check, in the order in which a person would; a check that breaks is itself a finding."""
-    findings: list[Finding] = []
+def examine() -> list[CheckResult]:
+    """Run every check, in order; a check that raises an error has failed."""
+    findings: list[CheckResult] = []
     for name, check in CHECKS.items():
         try:
             findings += check()
         except Exception as error:
-            findings.append(Finding(name, Status.FAIL, f"the check broke: {type(error).__name__}: {error}"))
+            findings.append(
+                CheckResult(name, CheckStatus.FAIL, f"the check failed with {type(error).__name__}: {error}")
+            )
     return findings
 
 
-def check_python() -> Iterator[Finding]:
+def check_python() -> Iterator[CheckResult]:
     """The interpreter against ``requires-python``."""
     from packaging.specifiers import SpecifierSet
 
     required = metadata.metadata(DISTRIBUTION)["Requires-Python"]
     version = platform.python_version()
     fits = SpecifierSet(required).contains(version, prereleases=True)
-    yield Finding(
+    yield CheckResult(
         "python",
-        Status.OK if fits else Status.FAIL,
+        CheckStatus.OK if fits else CheckStatus.FAIL,
         f"{platform.python_implementation()} {version} on {platform.machine()}",
         "" if fits else f"make a virtual environment with Python {required}",
     )
 
 
-def check_packages() -> Iterator[Finding]:
+def check_packages() -> Iterator[CheckResult]:
     """Installed versions against the pins; one finding for all that fit, one for each that does not."""
     from packaging.requirements import Requirement
 
@@ -91,12 +91,14 @@ def check_packages() -> Iterator[Finding]:
             fitting += 1
             continue
         advice = f"pip install '{requirement.name}{requirement.specifier}'"
-        found = "is not installed" if version is None else f"{version} is outside {requirement.specifier}"
-        yield Finding("packages", Status.FAIL, f"{requirement.name} {found}", advice)
-    yield Finding("packages", Status.OK, f"{fitting} packages as pinned, corpus-audit {metadata.version(DISTRIBUTION)}")
+        result = "is not installed" if version is None else f"{version} is outside {requirement.specifier}"
+        yield CheckResult("packages", CheckStatus.FAIL, f"{requirement.name} {result}", advice)
+    yield CheckResult(
+        "packages", CheckStatus.OK, f"{fitting} packages as pinned, corpus-audit {metadata.version(DISTRIBUTION)}"
+    )
 
 
-def check_extras() -> Iterator[Finding]:
+def check_extras() -> Iterator[CheckResult]:
     """Optional packages: their absence is fine until a spec asks for them."""
     from packaging.requirements import Requirement
 
@@ -108,25 +110,25 @@ def check_extras() -> Iterator[Finding]:
             if requirement.marker.evaluate({"extra": ""}):
                 continue
             try:
-                found = f"{requirement.name} {metadata.version(requirement.name)}"
+                result = f"{requirement.name} {metadata.version(requirement.name)}"
             except metadata.PackageNotFoundError:
-                found = f"{requirement.name} is not installed; pip install 'corpus-audit[{extra}]' {use}"
-            yield Finding(f"extra {extra}", Status.OK, found)
+                result = f"{requirement.name} is not installed; pip install 'corpus-audit[{extra}]' {use}"
+            yield CheckResult(f"extra {extra}", CheckStatus.OK, result)
 
 
-def check_tokenizers() -> Iterator[Finding]:
+def check_tokenizers() -> Iterator[CheckResult]:
     """Whether the fast tokenizer can be had, and whether it gives the reference's ids for a small vocabulary."""
     from corpus_audit.pipelines.tokens.tokenization import FAST, Tokenization
 
     with tempfile.TemporaryDirectory() as folder:
         tokenization = Tokenization(_small_tokenizer(Path(folder)))
     if tokenization.path == FAST:
-        found = f"{FAST} {tokenization.path_version} agrees with tokenizers {tokenization.reference_version}"
-        yield Finding("fast tokenizer", Status.OK, found)
+        result = f"{FAST} {tokenization.path_version} agrees with tokenizers {tokenization.reference_version}"
+        yield CheckResult("fast tokenizer", CheckStatus.OK, result)
         return
-    yield Finding(
+    yield CheckResult(
         "fast tokenizer",
-        Status.WARN,
+        CheckStatus.WARN,
         f"cannot be used: {tokenization.reason}",
         "runs are exact without it, and slower: about 2 MB/s a core; wheels exist for x86-64 and arm64",
     )
@@ -147,7 +149,7 @@ def _small_tokenizer(folder: Path) -> TokenizerFile:
     return load_tokenizer("tokenizer.json", folder, folder)
 
 
-def check_kernel_cache() -> Iterator[Finding]:
+def check_kernel_cache() -> Iterator[CheckResult]:
     """Whether compiled kernels can be kept: beside their source, or in a folder of the user's."""
     import corpus_audit.pipelines
 
@@ -156,27 +158,27 @@ def check_kernel_cache() -> Iterator[Finding]:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for folder in [Path(named)] if named else [beside, home]:
         if _writable(folder):
-            yield Finding("kernel cache", Status.OK, f"{folder} can be written")
+            yield CheckResult("kernel cache", CheckStatus.OK, f"{folder} can be written")
             return
-    yield Finding(
+    yield CheckResult(
         "kernel cache",
-        Status.WARN,
-        "no folder to keep compiled kernels in: they are compiled anew in every run",
+        CheckStatus.WARN,
+        "no folder for compiled kernels: every run compiles them again",
         "set NUMBA_CACHE_DIR to a folder that you can write to",
     )
 
 
-def check_memory() -> Iterator[Finding]:
+def check_memory() -> Iterator[CheckResult]:
     """Memory that this process may use: the machine's, or its control group's where that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     where = "of memory"
     limit = _control_group_limit()
     if limit is not None and limit < total:
         total, where = limit, "of memory in this control group"
-    status = Status.OK if total >= 3 * GIB else Status.WARN if total >= 2 * GIB else Status.FAIL
+    status = CheckStatus.OK if total >= 3 * GIB else CheckStatus.WARN if total >= 2 * GIB else CheckStatus.FAIL
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    advice = "" if status is Status.OK else "an audit takes up to about 1.5 GB besides what the machine needs"
-    yield Finding("memory", status, f"{total / GIB:.1f} GiB {where}, {cores} cores", advice)
+    advice = "" if status is CheckStatus.OK else "an audit takes up to about 1.5 GB besides what the machine needs"
+    yield CheckResult("memory", status, f"{total / GIB:.1f} GiB {where}, {cores} cores", advice)
 
 
 def _control_group_limit() -> int | None:
@@ -189,23 +191,25 @@ def _control_group_limit() -> int | None:
     return None
 
 
-def check_disk() -> Iterator[Finding]:
+def check_disk() -> Iterator[CheckResult]:
     """Room in the current folder, where runs go by default, and in the temporary folder."""
-    places = (
-        ("disk here", Path.cwd(), Status.WARN, "name another `output:` in the audit file"),
-        ("temp folder", Path(tempfile.gettempdir()), Status.FAIL, "set TMPDIR to a folder that you can write to"),
+    folders = (
+        ("disk here", Path.cwd(), CheckStatus.WARN, "name another `output:` in the audit file"),
+        ("temp folder", Path(tempfile.gettempdir()), CheckStatus.FAIL, "set TMPDIR to a folder that you can write to"),
     )
-    for name, folder, severity, otherwise in places:
+    for name, folder, severity, otherwise in folders:
         if not _writable(folder):
-            yield Finding(name, severity, f"{folder} cannot be written", otherwise)
+            yield CheckResult(name, severity, f"{folder} cannot be written", otherwise)
             continue
         free = shutil.disk_usage(folder).free
-        status = Status.OK if free >= 5 * GIB else Status.WARN if free >= GIB // 2 else Status.FAIL
-        advice = "" if status is Status.OK else "the profile store can take as much room as the text it was made from"
-        yield Finding(name, status, f"{free / GIB:.1f} GiB free in {folder}", advice)
+        status = CheckStatus.OK if free >= 5 * GIB else CheckStatus.WARN if free >= GIB // 2 else CheckStatus.FAIL
+        advice = (
+            "" if status is CheckStatus.OK else "the profile store can take as much room as the text it was made from"
+        )
+        yield CheckResult(name, status, f"{free / GIB:.1f} GiB free in {folder}", advice)
 
 
-def check_locks() -> Iterator[Finding]:
+def check_locks() -> Iterator[CheckResult]:
     """Whether the current folder's file system has locks, which keep two runs out of one output folder."""
     if not _writable(Path.cwd()):
         return
@@ -213,24 +217,24 @@ def check_locks() -> Iterator[Finding]:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            yield Finding(
+            yield CheckResult(
                 "file locks",
-                Status.WARN,
+                CheckStatus.WARN,
                 f"this file system has none ({error.strerror}); a lock file is used instead",
                 "after a crash on another host that file may have to be removed by hand",
             )
             return
-    yield Finding("file locks", Status.OK, "work in the current folder")
+    yield CheckResult("file locks", CheckStatus.OK, "work in the current folder")
 
 
-def check_engine() -> Iterator[Finding]:
+def check_engine() -> Iterator[CheckResult]:
     """Whether the engine can be imported at all; its version is checked with the packages."""
     try:
         importlib.import_module("corpus_audit.runners.engines.launch.engines")
     except ImportError as error:
-        yield Finding("engine", Status.FAIL, f"cannot be imported: {error}", f"{sys.executable} -m pip check")
+        yield CheckResult("engine", CheckStatus.FAIL, f"cannot be imported: {error}", f"{sys.executable} -m pip check")
         return
-    yield Finding("engine", Status.OK, f"Apache Beam {metadata.version('apache-beam')}, embedded")
+    yield CheckResult("engine", CheckStatus.OK, f"Apache Beam {metadata.version('apache-beam')}, embedded")
 
 
 def _writable(folder: Path) -> bool:
@@ -245,7 +249,7 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[], Iterator[CheckResult]]] = {
     "python": check_python,
     "packages": check_packages,
     "engine": check_engine,

@@ -12,14 +12,14 @@ from importlib import metadata
 from pathlib import Path
 
 from corpus_audit.pipelines.counting.worker_probe import (
-    GIVEN,
-    Answer,
+    SECRET_FILE,
+    ProbeAnswer,
     ProbeTask,
     ProbeWorker,
     read_answers,
     version_differences,
 )
-from corpus_audit.runners.doctor.doctor import Finding, Status
+from corpus_audit.runners.doctor.doctor import CheckResult, CheckStatus
 from corpus_audit.runners.engines.flink import cluster, jars
 from corpus_audit.runners.engines.flink.java import find_java
 from corpus_audit.runners.engines.flink.job_server import MAIN
@@ -37,18 +37,18 @@ ENOUGH_NETWORK = 256 * 2**20
 _JAR = re.compile(r"beam-runners-flink-(\d+\.\d+)-(?:job-server-)?(\d+\.\d+)\.\d+\S*\.jar")
 
 
-def examine(options: FlinkOptions) -> list[Finding]:
+def examine(options: FlinkOptions) -> list[CheckResult]:
     """Every check that makes sense after those before it; workers are tried where nothing else has failed."""
     findings = [*check_java(options), *check_jars(options)]
     rest = None
     try:
         rest = rest_of(options)
     except AuditError as error:
-        findings.append(Finding("flink cluster", Status.FAIL, str(error), "corpus-audit flink up"))
+        findings.append(CheckResult("flink cluster", CheckStatus.FAIL, str(error), "corpus-audit flink up"))
     if rest is not None:
         findings += check_cluster(rest, options)
     findings += check_versions(options, rest)
-    if not any(finding.status is Status.FAIL for finding in findings):
+    if not any(finding.status is CheckStatus.FAIL for finding in findings):
         findings += check_workers(options)
     return findings
 
@@ -64,81 +64,87 @@ def rest_of(options: FlinkOptions) -> Rest | None:
     if (address := address_of(options)) is not None:
         return Rest(address)
     folder = Path(options.master) if options.master else cluster.default_folder()
-    found = cluster.find(folder)
-    if found is None:
+    running = cluster.find(folder)
+    if running is None:
         raise UsageError(f"there is no cluster in {folder}")
-    return found.rest
+    return running.rest
 
 
-def check_java(options: FlinkOptions) -> Iterator[Finding]:
+def check_java(options: FlinkOptions) -> Iterator[CheckResult]:
     """The Java that a job server and a cluster of this machine run on."""
     try:
         java = find_java()
     except UsageError as error:
-        yield Finding("flink java", Status.FAIL, str(error), "apt install openjdk-17-jre-headless, or the like")
+        yield CheckResult(
+            "flink java", CheckStatus.FAIL, str(error), "apt install openjdk-17-jre-headless, or the like"
+        )
         return
-    yield Finding("flink java", Status.OK, f"Java {java.feature}, {java.path}")
+    yield CheckResult("flink java", CheckStatus.OK, f"Java {java.feature}, {java.path}")
 
 
-def check_jars(options: FlinkOptions) -> Iterator[Finding]:
+def check_jars(options: FlinkOptions) -> Iterator[CheckResult]:
     """The job server's jar, or the jars that are fetched."""
     if options.jar is not None:
         yield _jar_finding(options.jar)
     elif jars.have_jars(jars.jars_folder()):
-        yield Finding("flink jars", Status.OK, f"are in {jars.jars_folder()}")
+        yield CheckResult("flink jars", CheckStatus.OK, f"are in {jars.jars_folder()}")
     elif shutil.which("mvn"):
         advice = "they are fetched when they are needed, about 150 MB"
-        yield Finding("flink jars", Status.WARN, "are not there yet", advice)
+        yield CheckResult("flink jars", CheckStatus.WARN, "are not there yet", advice)
     else:
         advice = "install Maven, which fetches them once, or name a job server of your own with --jar"
-        yield Finding("flink jars", Status.FAIL, f"are not in {jars.jars_folder()}, and there is no mvn", advice)
+        yield CheckResult(
+            "flink jars", CheckStatus.FAIL, f"are not in {jars.jars_folder()}, and there is no mvn", advice
+        )
 
 
-def _jar_finding(jar: Path) -> Finding:
+def _jar_finding(jar: Path) -> CheckResult:
     if not jar.is_file():
-        return Finding("flink jars", Status.FAIL, f"there is no jar {jar}", "name the file of Beam's Flink job server")
+        return CheckResult(
+            "flink jars", CheckStatus.FAIL, f"there is no jar {jar}", "name the file of Beam's Flink job server"
+        )
     try:
         with zipfile.ZipFile(jar) as content:
             content.getinfo(f"{MAIN.replace('.', '/')}.class")
     except (OSError, zipfile.BadZipFile, KeyError):
         advice = "name the file of Beam's Flink job server, beam-runners-flink-...-job-server-....jar"
-        return Finding("flink jars", Status.FAIL, f"{jar} is not a job server of Beam's", advice)
-    return Finding("flink jars", Status.OK, str(jar))
+        return CheckResult("flink jars", CheckStatus.FAIL, f"{jar} is not a job server of Beam's", advice)
+    return CheckResult("flink jars", CheckStatus.OK, str(jar))
 
 
-def check_cluster(rest: Rest, options: FlinkOptions) -> Iterator[Finding]:
+def check_cluster(rest: Rest, options: FlinkOptions) -> Iterator[CheckResult]:
     """Whether the JobManager answers, and has slots and network buffers."""
     try:
         overview, network = rest.overview(), rest.network_memory()
     except AuditError as error:
         advice = "corpus-audit flink up, or check the address and that the cluster runs"
-        yield Finding("flink cluster", Status.FAIL, str(error), advice)
+        yield CheckResult("flink cluster", CheckStatus.FAIL, str(error), advice)
         return
-    found = f"Flink {overview.version} at {rest.address}, {overview.slots_free} of {overview.slots} slots free"
-    wanted = options.parallelism or 1
-    if overview.slots < wanted:
+    result = f"Flink {overview.version} at {rest.address}, {overview.slots_free} of {overview.slots} slots free"
+    needed = options.parallelism or 1
+    if overview.slots < needed:
         advice = "start TaskManagers, or ask for less with --parallelism"
-        yield Finding("flink cluster", Status.FAIL, f"{found}; {wanted} are needed", advice)
+        yield CheckResult("flink cluster", CheckStatus.FAIL, f"{result}; {needed} are needed", advice)
         return
-    busy = overview.slots_free < wanted
+    busy = overview.slots_free < needed
     advice = "a run waits for other jobs to end" if busy else ""
-    yield Finding("flink cluster", Status.WARN if busy else Status.OK, found, advice)
+    yield CheckResult("flink cluster", CheckStatus.WARN if busy else CheckStatus.OK, result, advice)
     least = min(network, default=0)
     few = least < ENOUGH_NETWORK
     advice = "set taskmanager.memory.network.min and .max to 256m: with too few, jobs wait for ever" if few else ""
-    told = f"{least / 2**20:.0f} MiB in the TaskManager that has least"
-    yield Finding("flink buffers", Status.WARN if few else Status.OK, told, advice)
+    buffers = f"{least / 2**20:.0f} MiB in the TaskManager that has least"
+    yield CheckResult("flink buffers", CheckStatus.WARN if few else CheckStatus.OK, buffers, advice)
 
 
-def check_versions(options: FlinkOptions, rest: Rest | None) -> Iterator[Finding]:
+def check_versions(options: FlinkOptions, rest: Rest | None) -> Iterator[CheckResult]:
     """Whether Beam's two sides and Flink are versions that were tested together; Flink's must be the job server's."""
     names = [options.jar.name] if options.jar else [path.name for path in jars.jars_folder().glob(jars.RUNNER_JAR)]
-    match = next((found for found in map(_JAR.fullmatch, names) if found), None)
+    match = next((result for result in map(_JAR.fullmatch, names) if result), None)
     sdk = ".".join(metadata.version("apache-beam").split(".")[:2])
     if match is None:
         if names:
-            found = f"Beam SDK {sdk}; the job server's version is not in its name, {names[0]}"
-            yield Finding("flink versions", Status.WARN, found, "take the job server of the SDK's version")
+            result = f"Beam SDK {sdk}; the job server's version is not in its name, {names[0]}"
+            yield CheckResult("flink versions", CheckStatus.WARN, result, "take the job server of the SDK's version")
         return
     flink, server = match.groups()
     if rest is not None:
@@ -147,25 +153,25 @@ def check_versions(options: FlinkOptions, rest: Rest | None) -> Iterator[Finding
         except AuditError:
             return  # which another check reports
         if running != flink:
-            found = f"the job server is for Flink {flink}, and the cluster is Flink {running}"
-            yield Finding("flink versions", Status.FAIL, found, f"take a job server for Flink {running}")
+            result = f"the job server is for Flink {flink}, and the cluster is Flink {running}"
+            yield CheckResult("flink versions", CheckStatus.FAIL, result, f"take a job server for Flink {running}")
             return
-    found = f"Beam SDK {sdk} with job server {server} on Flink {flink}"
+    result = f"Beam SDK {sdk} with job server {server} on Flink {flink}"
     if (sdk, server, flink) in TESTED:
-        yield Finding("flink versions", Status.OK, found)
+        yield CheckResult("flink versions", CheckStatus.OK, result)
         return
     known = "; ".join(f"{a} with {b} on {c}" for a, b, c in sorted(TESTED))
-    yield Finding("flink versions", Status.WARN, f"{found} was not tested", f"tested is {known}")
+    yield CheckResult("flink versions", CheckStatus.WARN, f"{result} was not tested", f"tested is {known}")
 
 
-def check_workers(options: FlinkOptions) -> Iterator[Finding]:
+def check_workers(options: FlinkOptions) -> Iterator[CheckResult]:
     """Run a small job: workers import this project, have its versions, and see the current folder."""
     from corpus_audit.runners.engines.launch.engines import open_engine
 
-    with tempfile.TemporaryDirectory(prefix=".corpus-audit-probe-", dir=Path.cwd()) as place:
-        folder, secret = Path(place) / "work", secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix=".corpus-audit-probe-", dir=Path.cwd()) as temporary:
+        folder, secret = Path(temporary) / "work", secrets.token_hex(8)
         folder.mkdir()
-        (folder / GIVEN).write_text(secret, encoding="utf-8")
+        (folder / SECRET_FILE).write_text(secret, encoding="utf-8")
         try:
             worker_program()
             with open_engine(options, 1, folder) as engine:
@@ -173,31 +179,33 @@ def check_workers(options: FlinkOptions) -> Iterator[Finding]:
                 engine.perform(ProbeWorker(secret), tasks, [1] * len(tasks))
             answers = read_answers(folder)
         except AuditError as error:
-            yield Finding("flink workers", Status.FAIL, _without_resume(str(error)), _advice(str(error)))
+            yield CheckResult("flink workers", CheckStatus.FAIL, _without_resume(str(error)), _advice(str(error)))
             return
     if len(answers) != len(tasks):
-        found = f"{len(answers)} of {len(tasks)} files that workers wrote are seen here"
-        yield Finding("flink workers", Status.FAIL, found, _SHARED)
+        result = f"{len(answers)} of {len(tasks)} files that workers wrote are seen here"
+        yield CheckResult("flink workers", CheckStatus.FAIL, result, _SHARED)
         return
-    differences = version_differences(answers, Answer.here())
-    for status, texts in ((Status.FAIL, differences.refused), (Status.WARN, differences.tolerated)):
+    differences = version_differences(answers, ProbeAnswer.of_this_process())
+    for status, texts in ((CheckStatus.FAIL, differences.refused), (CheckStatus.WARN, differences.tolerated)):
         if texts:
-            yield Finding("flink workers", status, "; ".join(texts), "install the same versions on both sides")
+            yield CheckResult("flink workers", status, "; ".join(texts), "install the same versions on both sides")
             return
     count = len({(answer.host, answer.pid) for answer in answers})
-    yield Finding("flink workers", Status.OK, f"{count} answered, with this project's versions, and see this folder")
+    yield CheckResult(
+        "flink workers", CheckStatus.OK, f"{count} answered, with this project's versions, and see this folder"
+    )
 
 
 _SHARED = "put corpus, store and output where every worker sees them under the same path"
 
 
-def _advice(told: str) -> str:
-    if "does not see" in told:
+def _advice(message: str) -> str:
+    if "does not see" in message:
         return _SHARED
-    if "corpus_audit" in told or "ModuleNotFoundError" in told:
+    if "corpus_audit" in message or "ModuleNotFoundError" in message:
         return "install corpus-audit, of this version, into the Python that runs the workers"
     return "the logs of the TaskManagers say more"
 
 
-def _without_resume(told: str) -> str:
-    return told.removesuffix("; run the same command again to go on")
+def _without_resume(message: str) -> str:
+    return message.partition("; run the same command again")[0]

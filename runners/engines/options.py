@@ -1,4 +1,4 @@
-"""Which engine runs the pipelines, and the few options that it has; see `engines.py`."""
+"""The engine that runs the pipelines, and its options; see `launch/engines.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class EmbeddedOptions:
     """Threads of this process.
 
     Attributes:
-        beam_flags: for Beam, as they are.
+        beam_flags: flags that are passed to Beam unchanged.
     """
 
     beam_flags: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class FlinkOptions:
         jar: Beam's job server as one jar of the user's, instead of the jars that `flink up` fetches.
         parallelism: tasks at once; None for all slots of the cluster.
         environment: where the Python code runs.
-        beam_flags: for Beam, as they are, after all that are made from the above.
+        beam_flags: flags that are passed to Beam unchanged, after those made from the attributes above.
     """
 
     master: str | None = None
@@ -56,7 +56,7 @@ class SparkOptions:
         endpoint: ``HOST:PORT`` of the job server.
         parallelism: tasks at once.
         environment: where the Python code runs.
-        beam_flags: for Beam, as they are.
+        beam_flags: flags that are passed to Beam unchanged.
     """
 
     endpoint: str
@@ -72,7 +72,7 @@ class DataflowOptions:
     Attributes:
         parallelism: tasks at once, and the most workers.
         accelerator: the resource hint of the index scan alone, ``type:nvidia-l4;count:1;install-nvidia-driver``.
-        beam_flags: for Beam, as they are; `DATAFLOW_FLAGS` among them.
+        beam_flags: flags that are passed to Beam unchanged, with `DATAFLOW_FLAGS` among them.
     """
 
     parallelism: int = 2
@@ -81,7 +81,7 @@ class DataflowOptions:
 
 
 DATAFLOW_FLAGS = ("project", "region", "temp_location", "sdk_container_image")
-"""Flags for Beam without which nothing can run on Dataflow."""
+"""Beam's flags that Dataflow requires."""
 
 EngineOptions = EmbeddedOptions | FlinkOptions | SparkOptions | DataflowOptions
 

@@ -1,4 +1,4 @@
-"""Building an activation index on an engine, one at a time in an output folder."""
+"""Build an activation index on an engine, one at a time in an output folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import DirectionsSpec
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.build.build import Built
+    from corpus_audit.embeddings.build.build import BuiltIndex
     from corpus_audit.embeddings.scan.scanner import ScanTask, ScanWorker
 
 
@@ -29,10 +29,10 @@ def index_corpus(
     workers: int | None,
     engine: EngineOptions = EMBEDDED,
     warn: Callable[[str], None] = lambda _: None,
-) -> Built:
+) -> BuiltIndex:
     """Build the index of an audit; its splits are scanned by the engine's workers.
 
-    ``warn`` is called with what is doubtful of the workers.
+    ``warn`` is called with warnings about the workers.
 
     Raises:
         UsageError: the extra is not installed, or as `build_index`.
@@ -58,19 +58,19 @@ def index_corpus(
             return build_index(loaded, perform, workers or default_workers())
 
 
-def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
-    """An audit whose embedding section has directions more, each named ``FILE:BLOCK``; units ``dir.<stem>:*``.
+def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
+    """The audit with further directions in its embedding section, each given as ``FILE:BLOCK``; units ``dir.<stem>:*``.
 
     Raises:
-        UsageError: it has no such section, or one is not of that form.
+        UsageError: the audit has no such section, or a direction does not have this form.
     """
     embedding = loaded.spec.embedding
     if embedding is None:  # said before torch is looked for: installing it would not help
         raise UsageError("the audit has no embedding section: it names a model and its units")
-    if not named:
+    if not options:
         return loaded
     added = []
-    for text in named:
+    for text in options:
         file, colon, block = text.rpartition(":")
         path = Path(file).absolute()
         if not colon or not block.isdigit() or not path.is_file():
@@ -81,10 +81,10 @@ def with_directions(loaded: LoadedAudit, named: Sequence[str]) -> LoadedAudit:
             added.append(DirectionsSpec(name=path.stem, path=str(path), block=int(block)))
         except ValidationError:
             raise UsageError(
-                f"--directions {text!r}: a file's name must do as a name of units, such as probes"
+                f"--directions {text!r}: the name of the file must be usable as a name of units, such as probes"
             ) from None
-    names = [one.name for one in (*embedding.directions, *added)]
+    names = [directions.name for directions in (*embedding.directions, *added)]
     if len(set(names)) != len(names):
         raise UsageError("two directions have the same name")
-    grown = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
-    return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": grown}))
+    extended = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
+    return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": extended}))

@@ -1,1 +1,1 @@
-"""Looking at files and proposing an ``audit.yaml``."""
+"""Look at files and propose an ``audit.yaml``."""

@@ -1,4 +1,4 @@
-"""Which column is the text, the id, the domain: chosen from a first look, by name and by what the values are like."""
+"""Select the columns for id, URL and domain from a sample, by their names and by what their values are like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from corpus_audit.runners.init.samples import Column, Look
+from corpus_audit.checks.text.numbers import plural
+from corpus_audit.runners.init.samples import Column, SnapshotSample
 from corpus_audit.schemas.run.snapshot import Shard
 from corpus_audit.schemas.yaml.yaml_tree import yaml_scalar
 
@@ -30,7 +31,14 @@ _REPEATS = 4  # a category's values occur at least this often each, on average, 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A line of the spec and why it says what it says."""
+    """The value of ``domain`` in the spec, and the reason for it, which a comment gives.
+
+    Attributes:
+        yaml: the value as YAML.
+        why: the reason, a few words.
+        column: the column that it reads; None if it reads paths or is constant.
+        values: how often each value occurs in the sample.
+    """
 
     yaml: str
     why: str
@@ -45,52 +53,55 @@ def last_part(column: Column) -> str:
 
 def named_like(columns: Iterable[Column], names: Sequence[str]) -> list[Column]:
     """Columns whose last part is one of the names, in the order of the names, outer ones first."""
-    found = [column for column in columns if last_part(column) in names]
-    return sorted(found, key=lambda column: (names.index(last_part(column)), column.depth))
+    matching = [column for column in columns if last_part(column) in names]
+    return sorted(matching, key=lambda column: (names.index(last_part(column)), column.depth))
 
 
-def id_column(look: Look, text: Column) -> Column | None:
+def id_column(sample: SnapshotSample, text: Column) -> Column | None:
     """A column that is called like an id and whose values differ in all rows of the sample."""
-    for column in named_like(look.columns.values(), ID_NAMES):
+    for column in named_like(sample.columns.values(), ID_NAMES):
         simple = all(isinstance(value, (str, int)) and not isinstance(value, bool) for value in column.values)
         if column.values and simple and column is not text and len(set(column.values)) == len(column.values):
             return column
     return None
 
 
-def url_column(look: Look, taken: set[str]) -> Column | None:
+def url_column(sample: SnapshotSample, excluded: set[str]) -> Column | None:
     """The first column whose values are URLs, nine times out of ten."""
-    for column in look.columns.values():
-        if column.is_text and column.name not in taken:
+    for column in sample.columns.values():
+        if column.is_text and column.name not in excluded:
             urls = sum(bool(re.match(r"https?://[^/\s]", value)) for value in column.values)
             if urls >= 0.9 * len(column.values):
                 return column
     return None
 
 
-def is_category(column: Column, taken: set[str]) -> bool:
+def is_category(column: Column, excluded: set[str]) -> bool:
     """Whether a column holds short labels that repeat."""
-    if column.name in taken or not column.is_text:
+    if column.name in excluded or not column.is_text:
         return False
     distinct = set(column.values)
     short = max(map(len, distinct)) <= _MAX_VALUE_LENGTH
     return short and len(distinct) <= min(_MAX_VALUES, max(1, len(column.values) // _REPEATS))
 
 
-def choose_domain(look: Look, taken: set[str], url: Column | None, shards: list[Shard]) -> Choice:
+def choose_domain(sample: SnapshotSample, excluded: set[str], url: Column | None, shards: list[Shard]) -> Choice:
     """The primary facet: a column of labels, else a URL's host, else a folder, else the same for all."""
-    categories = [column for column in look.columns.values() if is_category(column, taken)]
+    categories = [column for column in sample.columns.values() if is_category(column, excluded)]
     several = [column for column in categories if len(set(column.values)) > 1]
     named = named_like(several, DOMAIN_NAMES)
     others = sorted(several, key=lambda column: (column.depth, len(set(column.values))))
     if named or others:
         column = (named or others)[0]
         values = Counter(column.values)
-        return Choice(yaml_scalar(column.name), f"{len(values)} values in the sample", column.name, values)
+        return Choice(yaml_scalar(column.name), f"{plural(len(values), 'value')} in the sample", column.name, values)
     if url is not None:
         hosts = Counter(urlsplit(value).hostname or "" for value in url.values if "[" not in value)
         return Choice(
-            f"{{url_host: {yaml_scalar(url.name)}}}", f"{len(hosts)} hosts in the sample", url.name, Counter(hosts)
+            f"{{url_host: {yaml_scalar(url.name)}}}",
+            f"{plural(len(hosts), 'host')} in the sample",
+            url.name,
+            Counter(hosts),
         )
     folder = _folder_pattern(shards)
     if folder is not None:
@@ -99,7 +110,7 @@ def choose_domain(look: Look, taken: set[str], url: Column | None, shards: list[
     if single:
         column = single[0]
         return Choice(yaml_scalar(column.name), "one value in the sample", column.name, Counter(column.values))
-    return Choice("{constant: all}", "no column, URL or folder tells documents apart", None, Counter(["all"]))
+    return Choice("{constant: all}", "no column, URL or folder separates the documents", None, Counter(["all"]))
 
 
 def _folder_pattern(shards: list[Shard]) -> Choice | None:
@@ -118,5 +129,5 @@ def _folder_pattern(shards: list[Shard]) -> Choice | None:
             prefix = f"{key}=" if key else ""
             pattern = prefix + "{domain}/" + "*/" * (-level - 1) + "*"
             names = Counter({value.removeprefix(prefix): count for value, count in values.items()})
-            return Choice(f"{{path: {yaml_scalar(pattern)}}}", f"{len(values)} folders", None, names)
+            return Choice(f"{{path: {yaml_scalar(pattern)}}}", f"{plural(len(values), 'folder')}", None, names)
     return None

@@ -1,4 +1,4 @@
-"""A first look at a snapshot: some rows of some shards, flattened into columns with dotted names."""
+"""Sample a snapshot: some rows of some shards, flattened into columns with dotted names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
 
 SHARDS = 8
-"""Shards that are looked at, evenly spaced in the order of their names."""
+"""Shards that are sampled, evenly spaced in the order of their names."""
 
 ROWS = 100
-"""Rows that are looked at in each part of a shard; at most three parts (first, middle, last)."""
+"""Rows that are sampled in each part of a shard; at most three parts (first, middle, last)."""
 
 VALUE_CHARACTERS = 2_000
-"""What is kept of a text."""
+"""Characters of a text that a sample keeps."""
 
 _HEAD_BYTES = 8 * 2**20
 _DEPTH = 8
@@ -35,10 +35,10 @@ _PARTS = ({"role", "content"}, {"from", "value"})  # of a message, as chat data 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Stands for a value that is neither text nor a whole number.
+    """A value that is neither text nor an integer, of which only the kind is kept.
 
     Attributes:
-        kind: what it is, such as ``number``, ``list`` or `MESSAGES`.
+        kind: such as ``number``, ``list`` or `MESSAGES`.
     """
 
     kind: str
@@ -135,14 +135,14 @@ def _arrow_kind(type_: pa.DataType) -> str:
 
 
 @dataclass(slots=True)
-class Look:
-    """What was seen.
+class SnapshotSample:
+    """Rows of a snapshot, by column.
 
     Attributes:
         columns: by dotted name, in the order they were met.
-        rows: rows looked at.
-        shards: names of the shards that gave rows.
-        unreadable: (name, why) of those that did not.
+        rows: rows that were sampled.
+        shards: names of the shards that the rows are from.
+        unreadable: (name, reason) of sampled shards that gave no row.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -151,41 +151,41 @@ class Look:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
-def look_at(shards: list[Shard]) -> Look:
-    """Rows of up to `SHARDS` shards; a shard that cannot be read is noted, not raised."""
+def sample_snapshot(shards: list[Shard]) -> SnapshotSample:
+    """Sample up to `SHARDS` shards; one that cannot be read is listed as unreadable, and no error is raised."""
     count = min(SHARDS, len(shards))
-    chosen = [shards[index * len(shards) // count] for index in range(count)]
-    look = Look()
-    for shard in chosen:
+    selected = [shards[index * len(shards) // count] for index in range(count)]
+    sample = SnapshotSample()
+    for shard in selected:
         try:
             rows = list(_rows(shard))
         except (OSError, pa.ArrowException, EOFError) as error:
-            look.unreadable.append((shard.name, " ".join(str(error).split())[:200]))
+            sample.unreadable.append((shard.name, " ".join(str(error).split())[:200]))
             continue
         if not rows:
-            look.unreadable.append((shard.name, "it holds no row"))
+            sample.unreadable.append((shard.name, "it has no rows"))
             continue
-        look.shards.append(shard.name)
-        look.rows += len(rows)
+        sample.shards.append(shard.name)
+        sample.rows += len(rows)
         for row in rows:
             for name, value in row:
-                column = look.columns.setdefault(name, Column(name))
+                column = sample.columns.setdefault(name, Column(name))
                 column.shards.add(shard.name)
                 if value is not None:
-                    column.values.append(_kept(value))
-    return look
+                    column.values.append(_shortened(value))
+    return sample
 
 
-def _kept(value: Any) -> Any:
-    """What is kept of a value: the beginning of a text, a whole number, of others the kind."""
+def _shortened(value: Any) -> Any:
+    """What a sample keeps of a value: the beginning of a text, an integer, the kind of any other value."""
     if isinstance(value, str):
         return _cut(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole or isinstance(value, Other | bytes) else Other(kind_of(value))
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_integer or isinstance(value, Other | bytes) else Other(kind_of(value))
 
 
 def _cut(text: str) -> str:
-    """The beginning of a text; halves of surrogate pairs, which JSON can spell, become question marks."""
+    """The beginning of a text; lone surrogates, which JSON can spell, become question marks."""
     return text[:VALUE_CHARACTERS].encode(errors="replace").decode()
 
 

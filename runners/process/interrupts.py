@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run within seconds, whatever its threads are doing."""
+"""End a run within seconds after Ctrl-C or SIGTERM, whatever its threads are doing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Turns the first SIGINT or SIGTERM into `KeyboardInterrupt` in the main thread; a context manager.
+    """A context manager that turns the first SIGINT or SIGTERM into `KeyboardInterrupt` in the main thread.
 
     The engine joins its worker threads before it lets an exception through, and a worker may be deep in native code.
     So a signal also cancels the board, which stops the workers at their next batch, and a watching thread calls
@@ -43,17 +43,17 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self
-        heard, said = socket.socketpair()
-        said.setblocking(False)
-        previous = signal.set_wakeup_fd(said.fileno(), warn_on_full_buffer=False)
-        watcher = threading.Thread(target=self._watch, args=(heard,), name="interrupts", daemon=True)
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        watcher = threading.Thread(target=self._watch, args=(reader,), name="interrupts", daemon=True)
         watcher.start()
         for signum in _SIGNALS:
             handler = signal.getsignal(signum)
             if handler is not signal.SIG_IGN:
                 signal.signal(signum, self._interrupt)
                 self._restore.append(partial(signal.signal, signum, handler))
-        self._restore += [partial(signal.set_wakeup_fd, previous), said.close, watcher.join, heard.close]
+        self._restore += [partial(signal.set_wakeup_fd, previous), writer.close, watcher.join, reader.close]
         return self
 
     def __exit__(
@@ -69,11 +69,11 @@ class Interrupts:
             self._board.cancel()
             raise KeyboardInterrupt
 
-    def _watch(self, heard: socket.socket) -> None:
+    def _watch(self, reader: socket.socket) -> None:
         first: int | None = None
         while True:
             try:
-                numbers = heard.recv(64)
+                numbers = reader.recv(64)
             except TimeoutError:
                 numbers = None
             if numbers == b"":  # the other end was closed: the run has unwound
@@ -86,7 +86,7 @@ class Interrupts:
                     return
                 first = number
                 self._board.cancel()
-                heard.settimeout(GRACE)
+                reader.settimeout(GRACE)
             if numbers is None and first is not None:
                 self._leave(first)
                 return

@@ -1,4 +1,4 @@
-"""One run at a time in an output folder.
+"""Lock an output folder, so that one run at a time writes to it.
 
 Kept over filelock (4.3), which also falls back to a file where there is no ``flock``: it does not say who holds a lock.
 """
@@ -62,8 +62,8 @@ def _this_process() -> Owner:
 
 def _read_owner(path: Path) -> Owner | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Owner(str(found["user"]), str(found["host"]), int(found["pid"]), str(found["started"]))
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return Owner(str(owner["user"]), str(owner["host"]), int(owner["pid"]), str(owner["started"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -178,10 +178,10 @@ class OutputLock:
         finally:
             guard.unlink(missing_ok=True)
 
-    def _locked(self, owner: Owner | None, left: Path | None = None) -> LockedError:
+    def _locked(self, owner: Owner | None, remaining: Path | None = None) -> LockedError:
         advice = "Wait until it has ended, or name another output folder."
-        if left is not None:
-            advice += f" If no run is using it any more, remove {left}."
+        if remaining is not None:
+            advice += f" If no run is using it any more, remove {remaining}."
         return LockedError(f"{self.folder} is in use by {owner or 'another run'}. {advice}")
 
 

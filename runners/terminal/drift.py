@@ -1,4 +1,4 @@
-"""What moved between two runs, in a few lines for a terminal."""
+"""The summary that ``drift`` prints: what changed between two runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Row = dict[str, Any]
 def drift_summary_text(tables: Mapping[str, pa.Table]) -> str:
     """Lines of at most `WIDTH` columns, without a final newline, for each baseline in the tables."""
     labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
-    return "\n\n".join("\n".join(_of(label, tables)) for label in labels)
+    return "\n\n".join("\n".join(_baseline_lines(label, tables)) for label in labels)
 
 
-def _of(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
+def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     rows = [row for row in tables["drift"].to_pylist() if row["baseline"] == label and row["statistic"] == "jsd"]
     overall = next(row for row in rows if row["domain"] == ALL_DOMAINS)
     lines = [f"Drift from {safe_text(label)}", "─" * WIDTH]
@@ -52,15 +52,15 @@ def _paragraph(head: str, text: str) -> list[str]:
 
 
 def _headline(row: Row) -> str:
-    found = reading(row)
-    if found == "insufficient":
-        return f"Insufficient data: {row['reason'] or 'no interval could be made'}."
+    result = reading(row)
+    if result == "insufficient":
+        return f"Not enough data: {row['reason'] or 'no interval could be computed'}."
     bounds = f"{row['excess']:.5f} bits beyond chance [{row['low']:.5f}, {row['high']:.5f}], p {row['p']:.4f}"
     if row["permutations"] == 0:
         return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
-    if found == "drift":
-        return f"Drift is shown: the token distributions are {bounds}."
-    return f"No drift is shown: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
+    if result == "drift":
+        return f"Drift: the token distributions differ by {bounds}."
+    return f"No significant drift: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
 
 
 def _parts(parts: Mapping[str, Row]) -> str:
@@ -87,7 +87,7 @@ def _classifier(label: str, tables: Mapping[str, pa.Table]) -> str:
         if row["baseline"] == label and row["domain"] == ALL_DOMAINS
     )
     if row["auc"] is None:
-        return f"Insufficient data: {row['reason']}."
+        return f"Not enough data: {row['reason']}."
     if row["reason"]:
         return f"{row['reason'][:1].upper()}{row['reason'][1:]}."
     return (
@@ -112,7 +112,7 @@ def _domains(label: str, rows: list[Row], tables: Mapping[str, pa.Table]) -> lis
         moved = numbers.NONE if row["difference"] is None else f"{row['difference']:+.2%}"
         lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {verdict:<20}".rstrip())
     if len(ordered) > LISTED:
-        lines.append(f"and {len(ordered) - LISTED} more domains, which moved less")
+        lines.append(f"and {numbers.plural(len(ordered) - LISTED, 'more domain')} with smaller changes")
     return lines
 
 
@@ -122,9 +122,9 @@ def _tokens(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     ]
     lines = []
     for kind, head in (("riser", "Rose"), ("faller", "Fell"), ("new", "New"), ("vanished", "Vanished")):
-        found = [row for row in rows if row["kind"] == kind]
-        named = ", ".join(_named(row) for row in found[:LISTED]) or "none"
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        matching = [row for row in rows if row["kind"] == kind]
+        named = ", ".join(_named(row) for row in matching[:LISTED]) or "none"
+        more = f" and {len(matching) - LISTED} more" if len(matching) > LISTED else ""
         lines += _paragraph(head, f"{named}{more}")
     return lines
 

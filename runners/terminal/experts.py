@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.lookup.experts import Estimate, LayerLoad, layer_loads
+from corpus_audit.embeddings.lookup.experts import LayerLoad, LoadEstimate, layer_loads
 
 WIDTH = 80
 
@@ -27,17 +28,16 @@ def expert_lines(index: Index, rows: np.ndarray, domain: str | None, k: int) -> 
     layers = layer_loads(index, rows, domain)
     count = sum(len(layer.indices) for layer in layers)
     where = "" if domain is None else f" of {safe_text(domain, 24)}"
-    levels = "1 layer" if len(layers) == 1 else f"{len(layers):,} layers"
-    over = f"{layers[0].tokens:,} tokens and {layers[0].documents:,} documents"
-    yield f"{count:,} experts in {levels}, over {over}{where}"
+    sizes = f"{plural(layers[0].tokens, 'token')} and {plural(layers[0].documents, 'document')}"
+    yield f"{plural(count, 'expert')} in {plural(len(layers), 'layer')}, over {sizes}{where}"
     yield ""
     yield f"{'Layer':12} {'of':>5} {'each':>4}  {_HEAD} {'dead':>5}"
     for layer in layers[:k]:
-        chosen = "?" if layer.chosen is None else f"{layer.chosen:,}"
-        yield f"{layer.point!s:12} {len(layer.indices):5,} {chosen:>4}  {_imbalance(layer)} {_dead_count(layer):>5}"
+        per_token = "?" if layer.chosen is None else f"{layer.chosen:,}"
+        yield f"{layer.point!s:12} {len(layer.indices):5,} {per_token:>4}  {_imbalance(layer)} {_dead_count(layer):>5}"
     yield from _more(len(layers) - k)
     if any(layer.chosen is None for layer in layers):
-        yield "(imbalance is not said of a layer of which not all experts are there)"
+        yield "(no imbalance for a layer whose experts are not all selected)"
     if domain is None:
         yield ""
         yield f"{'Domain, its worst layer':24}{_HEAD} {'dead':>5}"
@@ -45,7 +45,7 @@ def expert_lines(index: Index, rows: np.ndarray, domain: str | None, k: int) -> 
         for name in named[:k]:
             yield _domain_line(name, layer_loads(index, rows, name))
         yield from _more(len(named) - k)
-        yield "(--domain D has the experts of a domain)"
+        yield "(for the experts of one domain: --domain D)"
     yield ""
     yield from _experts(layers, k)
     yield from _dead(layers, k)
@@ -67,12 +67,12 @@ def _imbalance(layer: LayerLoad) -> str:
     return f"{_text(layer.largest, 2):22} {_text(layer.variation, 3):20}"
 
 
-def _text(found: Estimate, digits: int) -> str:
-    if np.isnan(found.value):
+def _text(estimate: LoadEstimate, digits: int) -> str:
+    if np.isnan(estimate.value):
         return "-"
-    if np.isnan(found.low):
-        return f"{found.value:.{digits}f} (few documents)"[:20]
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    if np.isnan(estimate.low):
+        return f"{estimate.value:.{digits}f} (few documents)"[:20]
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
 def _dead_count(layer: LayerLoad) -> str:
@@ -111,15 +111,15 @@ def _dead(layers: Sequence[LayerLoad], k: int) -> Iterator[str]:
 def _listed(layers: Sequence[LayerLoad]) -> list[tuple[LayerLoad, int]]:
     """Experts, those of the largest load over the mean of their layer first, or of the largest load."""
     pairs = [(layer, i) for layer in layers for i in range(len(layer.indices))]
-    return sorted(pairs, key=lambda one: -float(np.nan_to_num(one[0].load.value[one[1]] * len(one[0].indices))
-                                                / (one[0].chosen or 1)))  # fmt: skip
+    return sorted(pairs, key=lambda pair: -float(np.nan_to_num(pair[0].load.value[pair[1]] * len(pair[0].indices))
+                                                / (pair[0].chosen or 1)))  # fmt: skip
 
 
 def experts_json(index: Index, rows: np.ndarray, domain: str | None, k: int) -> dict[str, Any]:
     """The same as plain values, the domains' layers whole; at most k experts of the largest load."""
     layers = layer_loads(index, rows, domain)
     listed = _listed(layers)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "domain": domain,
         "tokens": layers[0].tokens,
         "documents": layers[0].documents,
@@ -138,7 +138,7 @@ def experts_json(index: Index, rows: np.ndarray, domain: str | None, k: int) -> 
     }
     if domain is None:
         parts = {name: layer_loads(index, rows, name) for name in sorted(index.domains)}
-        found["domains"] = [
+        result["domains"] = [
             {
                 "domain": name,
                 "tokens": part[0].tokens,
@@ -147,7 +147,7 @@ def experts_json(index: Index, rows: np.ndarray, domain: str | None, k: int) -> 
             }
             for name, part in parts.items()
         ]
-    return found
+    return result
 
 
 def _layer_json(layer: LayerLoad) -> dict[str, Any]:
@@ -162,8 +162,8 @@ def _layer_json(layer: LayerLoad) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate) -> dict[str, Any]:
-    return {"value": _number(found.value), "interval": _interval(found.low, found.high)}
+def _estimate(estimate: LoadEstimate) -> dict[str, Any]:
+    return {"value": _number(estimate.value), "interval": _interval(estimate.low, estimate.high)}
 
 
 def _number(value: float) -> float | None:

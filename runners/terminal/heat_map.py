@@ -70,12 +70,12 @@ def character_values(length: int, starts: np.ndarray, ends: np.ndarray, values: 
         starts, ends: int [T], where tokens are in the text; -1 for special tokens, which are left out.
         values: float [T], the tokens' activations; NaN where there is none.
     """
-    found = np.zeros(length)
+    result = np.zeros(length)
     for start, end, value in zip(starts.tolist(), ends.tolist(), values.tolist(), strict=True):
         if start >= 0 and value == value:
-            part = found[start:end]
+            part = result[start:end]
             part[np.abs(part) < abs(value)] = value
-    return found
+    return result
 
 
 def heat_lines(

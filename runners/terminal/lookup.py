@@ -38,7 +38,7 @@ class View:
 def summary_lines(
     index: Index,
     unit: str,
-    found: Sequence[Example],
+    examples: Sequence[Example],
     which: Which,
     view: View,
     fields: Sequence[ReceptiveField] = (),
@@ -49,9 +49,9 @@ def summary_lines(
     yield from _autoencoder(index, unit, view.width)
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
-    if found:
-        yield from _key(found, which, scale, view.colour)
-        yield from example_lines(found, view, scale, fields)
+    if examples:
+        yield from _key(examples, which, scale, view.colour)
+        yield from example_lines(examples, view, scale, fields)
     else:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
     yield ""
@@ -60,13 +60,13 @@ def summary_lines(
     yield from _domains(index.domain_rates(unit), view.width)
 
 
-def _key(found: Sequence[Example], which: Which, scale: float, colour: bool) -> Iterator[str]:
+def _key(examples: Sequence[Example], which: Which, scale: float, colour: bool) -> Iterator[str]:
     """What the colours say."""
     end = "lowest" if which == "minima" else "highest"
     if not colour:
         yield f"{PEAK_MARKS[0]}{PEAK_MARKS[1]}: the token at the peak, whose activation stands in front"
         return
-    heats = [example.heat for example in found if example.heat is not None]
+    heats = [example.heat for example in examples if example.heat is not None]
     sign = 1 if scale > 0 else -1
     steps = " ".join(paint(f" {share:.0%} ", sign * level) for level, share in enumerate(LEVELS, 1))
     opposite = any(np.nanmin(sign * heat) <= -LEVELS[0] * abs(scale) for heat in heats)
@@ -75,7 +75,7 @@ def _key(found: Sequence[Example], which: Which, scale: float, colour: bool) -> 
     yield f"Share of the unit's {end}, {scale:.4g}: {steps}{other} {paint('the peak', 0, peak=True)}"
     if which == "minima":
         yield "Values are before the activation function; only the peak's is stored."
-    elif len(heats) < len(found):
+    elif len(heats) < len(examples):
         yield "Where only the peak is coloured, activations of other tokens are not stored."
 
 
@@ -101,19 +101,19 @@ def _field_line(example: Example, field: ReceptiveField, width: int) -> str:
     """What of an example keeps 90 % of the activation."""
     begin = max(int(example.starts[field.first]), 0)
     text = example.text[begin : int(example.ends[field.end - 1])]
-    count = "1 token" if field.end - field.first == 1 else f"{field.end - field.first:,} tokens"
+    count = numbers.plural(field.end - field.first, "token")
     needs = f"  needs {'' if field.exact else 'at most '}{count} ({field.value:.3f}): "
     return fit(needs + safe_text(" ".join(text.split())), width).rstrip()
 
 
 def _head(example: Example, width: int) -> str:
-    place = example.places[0] if example.places else None
-    if place is None:
+    origin = example.locations[0] if example.locations else None
+    if origin is None:
         return f"{example.value:8.3f}"
-    also = f" and {len(example.places) - 1} more" if len(example.places) > 1 else ""
-    name = place.id if place.id is not None else f"{place.shard} row {place.row}"
+    also = f" and {len(example.locations) - 1} more" if len(example.locations) > 1 else ""
+    name = origin.id if origin.id is not None else f"{origin.shard} row {origin.row}"
     at = f"  character {example.text_start + max(example.peak[0], 0):,}{also}"
-    front = f"{example.value:8.3f}  {fit(safe_text(place.domain), 24).rstrip()}  "
+    front = f"{example.value:8.3f}  {fit(safe_text(origin.domain), 24).rstrip()}  "
     room = width - cell_width(front) - len(at)
     shown = safe_text(name)
     return f"{front}{shown if cell_width(shown) <= room else fit(shown, max(room, 8)).rstrip()}{at}"
@@ -136,32 +136,32 @@ def _autoencoder(index: Index, unit: str, width: int) -> Iterator[str]:
 
 def _histogram(counts: np.ndarray, width: int) -> Iterator[str]:
     """Tokens by activation as a row of bars, from the first bin that holds one to the last."""
-    held = np.flatnonzero(counts)
-    if not len(held):
+    filled = np.flatnonzero(counts)
+    if not len(filled):
         return
-    first, last = int(held[0]), int(held[-1])
+    first, last = int(filled[0]), int(filled[-1])
     heights = np.ceil(np.log1p(counts) / np.log1p(counts.max()) * (len(BARS) - 1)).astype(int)
     middle = len(counts) // 2
     bars = "".join(f"│{BARS[heights[i]]}│" if i == middle else BARS[heights[i]] for i in range(first, last + 1))
     edges = histogram_edges()
     low = f"{edges[first - 1]:.3g}" if first else f"< {edges[0]:.3g}"
     high = f"{edges[last]:.3g}" if last < len(edges) else f"> {edges[-1]:.3g}"
-    yield f"Activations of {counts.sum():,} tokens, one window in {HISTOGRAM_ONE_IN}"
+    yield f"Activations of {numbers.plural(int(counts.sum()), 'token')}, one window in {HISTOGRAM_ONE_IN}"
     yield f"  {low} {bars} {high}"
     around = "; │ │ is around 0" if first <= middle <= last else ""
     yield fit(f"  (a bar is half an octave, its height is logarithmic{around})", width).rstrip()
 
 
-def _domains(found: Sequence[DomainRate], width: int) -> Iterator[str]:
+def _domains(rates: Sequence[DomainRate], width: int) -> Iterator[str]:
     yield f"{'Domain':20} {'mean':>9} {'95 % interval':20} {'fires on, %':>11} 95 % interval"
-    for one in found[:DOMAINS]:
-        mean = one.mean_interval
+    for rate in rates[:DOMAINS]:
+        mean = rate.mean_interval
         reach = numbers.NONE if mean is None else f"[{mean[0]:.4f}, {mean[1]:.4f}]"
-        share = numbers.interval(*(one.rate_interval or (None, None)))
-        means = f"{fit(safe_text(one.domain), 20)} {one.mean:9.4f} {reach:20}"
-        yield fit(f"{means} {numbers.percent_figure(one.rate):>11} {share}", width).rstrip()
-    if len(found) > DOMAINS:
-        yield f"and {len(found) - DOMAINS} more of a lower mean"
+        share = numbers.interval(*(rate.rate_interval or (None, None)))
+        means = f"{fit(safe_text(rate.domain), 20)} {rate.mean:9.4f} {reach:20}"
+        yield fit(f"{means} {numbers.percent_figure(rate.rate):>11} {share}", width).rstrip()
+    if len(rates) > DOMAINS:
+        yield f"and {len(rates) - DOMAINS} more of a lower mean"
     yield f"(fires on: share of tokens with an activation above 0; {numbers.NONE}: too few documents)"
 
 
@@ -180,7 +180,7 @@ def example_json(example: Example) -> dict[str, Any]:
         "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
         "places": [
             {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
-            for p in example.places
+            for p in example.locations
         ],
     }
 

@@ -28,10 +28,10 @@ Row = dict[str, Any]
 
 
 def sampling_summary(name: str, run: str, tables: Mapping[str, pa.Table]) -> str:
-    """What the tables say, each line ended by a newline.
+    """The summary of the sampling tables; each line ends with a newline.
 
     Args:
-        name: what the audit calls the corpus.
+        name: name of the corpus in the audit.
         run: name of the run.
         tables: those of `corpus_audit.pipelines.sampling.strategies_report.sampling_tables`.
     """
@@ -57,10 +57,10 @@ def sampling_summary(name: str, run: str, tables: Mapping[str, pa.Table]) -> str
 def _head(strategies: list[Row], domains: list[Row]) -> Iterator[str]:
     first = strategies[0]
     unique = sum(row["unique_tokens"] for row in domains)
-    held = sum(row["unique_tokens"] > 0 for row in domains)
+    count = sum(row["unique_tokens"] > 0 for row in domains)
     yield (
         f"{_tokens(first['budget'])} training tokens from {_tokens(unique)} unique ones in "
-        f"{numbers.plural(held, 'domain')}"
+        f"{numbers.plural(count, 'domain')}"
     )
     if first["parameters"] is not None:
         yield (
@@ -83,8 +83,8 @@ def _compared(strategies: list[Row]) -> Iterator[str]:
         )
 
 
-def _cells(name: str, drawn: str, worth: str, seen: str, domains: str, most: str) -> str:
-    figures = "".join(fit(text, width, True) for text, width in ((drawn, 9), (worth, 9), (seen, 10), (domains, 9)))
+def _cells(name: str, drawn: str, worth: str, coverage: str, domains: str, most: str) -> str:
+    figures = "".join(fit(text, width, True) for text, width in ((drawn, 9), (worth, 9), (coverage, 10), (domains, 9)))
     return fit(name, _NAME) + figures + "  " + fit(most, WIDTH - _NAME - 39)
 
 
@@ -120,71 +120,71 @@ def _remarks(strategies: list[Row]) -> Iterator[str]:
         name = safe_text(row["strategy"], 60)
         if row["unallocated"] > 0.0005 * row["budget"]:
             reason = safe_text(row["unallocated_reason"] or "", 200)
-            yield from _said(f"{name}: {_tokens(row['unallocated'])} tokens cannot be drawn: {reason}.")
+            yield from _paragraph(f"{name}: {_tokens(row['unallocated'])} tokens cannot be drawn: {reason}.")
         if row["kind"] == "weights" and (row["misread_distance"] or 0) >= TRAP:
-            yield from _said(
+            yield from _paragraph(
                 f"{name}: a sampler that takes the weights for the other unit (documents or tokens) moves "
                 f"{numbers.percent(row['misread_distance'])} of the training tokens to other domains."
             )
         if row["kind"] == "dsir":
-            yield from _said(
+            yield from _paragraph(
                 f"{name}: estimated from {numbers.grouped(row['dsir_sample'])} documents; it brings the n-grams "
                 f"{row['dsir_kl_reduction']:.3f} bits nearer to the target, and 1 % of the documents hold "
                 f"{numbers.percent(row['dsir_top_weight'])} of the weight."
             )
     notes = dict.fromkeys(row["note"] for row in strategies if row["note"])
     for text in notes:
-        yield from _said(f"Note: {text}.")
+        yield from _paragraph(f"Note: {text}.")
 
 
 def _log(windows: list[Row], domains: list[Row], documents: list[Row]) -> Iterator[str]:
     joint = [row for row in windows if row["domain"] == ALL_DOMAINS]
-    whole = next(row for row in domains if row["domain"] == ALL_DOMAINS)
+    overall = next(row for row in domains if row["domain"] == ALL_DOMAINS)
     first, last = joint[0]["first_step"], joint[-1]["last_step"]
-    yield from _said(
-        f"The log: {numbers.grouped(whole['draws'])} documents, {_tokens(whole['tokens'])} tokens, steps "
+    yield from _paragraph(
+        f"The log: {numbers.grouped(overall['draws'])} documents, {_tokens(overall['tokens'])} tokens, steps "
         f"{numbers.grouped(first)} to {numbers.grouped(last)} in {numbers.plural(len(joint), 'window')}."
     )
     tested = [row for row in joint if row["q"] is not None]
     off = [row for row in tested if row["q"] <= SIGNIFICANT]
     if not tested:
-        yield from _said("- No window holds enough documents to test the mixture: insufficient data.")
+        yield from _paragraph("- No window holds enough documents to test the mixture.")
     else:
         worst = max(tested, key=lambda row: (row["distance"], -row["window"]))
-        yield from _said(
+        yield from _paragraph(
             f"- The mixture differs from the intended one in {len(off)} of {len(tested)} tested windows (q <= 0.05); "
             f"the furthest is {numbers.percent(worst['distance'])} away (steps {numbers.grouped(worst['first_step'])} "
             f"to {numbers.grouped(worst['last_step'])})."
         )
     moved = [row for row in domains if row["q"] is not None and row["q"] <= SIGNIFICANT]
     for row in sorted(moved, key=lambda row: -abs(row["z"]))[:3]:
-        yield from _said(
+        yield from _paragraph(
             f"- {safe_text(row['domain'], 60)}: {numbers.percent(row['share'])} of the {row['unit']} where "
             f"{numbers.percent(row['intended'])} was intended."
         )
     for row in [row for row in domains if row["trend_q"] is not None and row["trend_q"] <= SIGNIFICANT][:3]:
-        yield from _said(
+        yield from _paragraph(
             f"- {safe_text(row['domain'], 60)}: its share moves with the steps, from "
             f"{numbers.percent(row['early_share'])} in the first half to {numbers.percent(row['late_share'])}."
         )
     both = [row for row in joint if row["both_move"]]
     if both:
         steps = ", ".join(numbers.grouped(row["first_step"]) for row in both[:5])
-        yield from _said(f"- Loss and mixture both jump at the windows that begin at steps {steps}.")
-    if whole["never_drawn"] is not None:
-        yield from _said(
-            f"- {numbers.grouped(whole['never_drawn'])} of {numbers.grouped(whole['documents'])} documents were never "
-            f"drawn; the most one was drawn is {numbers.plural(whole['repeats_maximum'], 'time')}."
+        yield from _paragraph(f"- Loss and mixture both jump at the windows that begin at steps {steps}.")
+    if overall["never_drawn"] is not None:
+        yield from _paragraph(
+            f"- {numbers.grouped(overall['never_drawn'])} of {numbers.grouped(overall['documents'])} documents were "
+            f"never drawn; the most one was drawn is {numbers.plural(overall['repeats_maximum'], 'time')}."
         )
     odd = [row for row in documents if row["p"] is not None and row["p"] <= 0.001]
     if odd:
-        yield from _said(
+        yield from _paragraph(
             f"- Drawn more often than chance allows: {len(odd)} of the {len(documents)} documents drawn most, first "
             f"{safe_text(odd[0]['document'], 60)} ({odd[0]['draws']} times)."
         )
 
 
-def _said(text: str) -> list[str]:
+def _paragraph(text: str) -> list[str]:
     # A figure stays on the line of its per cent sign.
     lines = wrap(text.replace(" %", "\u00a0%"), WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     return [line.replace("\u00a0", " ") for line in lines]

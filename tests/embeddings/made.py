@@ -13,7 +13,7 @@ from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
 from corpus_audit.embeddings.scan.accumulator import (
-    Accumulator,
+    ActivationAccumulator,
     BatchRows,
     ListSizes,
     highest_of,
@@ -65,16 +65,16 @@ def add(state, batch, values):
     """Everything of a batch's activations [B, L, U] into an accumulator."""
     state.count_windows(batch)
     state.add_highest(batch, 0, highest_of(values, batch.counted), "mlp.0")
-    chosen = in_histogram(batch)
-    state.add_histogram(0, values[chosen], batch.counted[chosen])
+    selected = in_histogram(batch)
+    state.add_histogram(0, values[selected], batch.counted[selected])
     state.add_lowest(batch, 0, lowest_of(values, batch.counted), "mlp.0")
 
 
-def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, chosen=None):
+def state_of(windows, rows, names, of_document, seed=0, sizes=SIZES, selected=None):
     """An accumulator that has seen windows, one a batch, in any order."""
-    state = Accumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
+    state = ActivationAccumulator(rows, sizes, np.full(rows, -np.inf, np.float32))
     values = values_of(windows, rows, seed)
-    for i in range(len(windows)) if chosen is None else chosen:
+    for i in range(len(windows)) if selected is None else selected:
         part = slice(windows.offsets[i], windows.offsets[i + 1])
         domain = state.positions_of([names[of_document[windows.document[i]]]])
         batch = BatchRows(
@@ -94,10 +94,10 @@ def vectors_of(windows, width=8):
     pooled = []
     for i in range(len(windows)):
         part = slice(windows.offsets[i], windows.offsets[i + 1])
-        held = np.where(windows.counted[part])[0]
-        each = token[windows.tokens[part][held] % 1000]
+        counted_tokens = np.where(windows.counted[part])[0]
+        each = token[windows.tokens[part][counted_tokens] % 1000]
         best = int(np.linalg.norm(each, axis=1).argmax())
-        pooled.append((each.mean(axis=0), each[best], held[best]))
+        pooled.append((each.mean(axis=0), each[best], counted_tokens[best]))
     mean, peak, position = zip(*pooled, strict=True)
     return WindowVectors.of(
         windows.ids[:, 0].copy(), np.stack(mean), np.stack(peak), np.array(position).astype(np.uint16)
@@ -138,10 +138,10 @@ def write_small_index(
     }
     sizes = {"k": 4, "domain_k": 2, "minima": 3, "samples": 2}
     vectors = WindowVectors.joined([vectors_of(windows)])
-    held = {"block": 1, "one_in": 1, "width": 8, "windows": len(vectors)}
+    vector_facts = {"block": 1, "one_in": 1, "width": 8, "windows": len(vectors)}
     model = {"name": "words", "digest": "01" * 32, "tokenizer": "ab" * 32}
     known = ("small", snapshot, model, PLAN.digest, 8, sizes, "ef" * 32, counts, tuple(state.domains))
-    facts = IndexFacts(*known, vectors=held)
+    facts = IndexFacts(*known, vectors=vector_facts)
     tables = {
         "windows": table,
         "documents": documents_table(members, facts.snapshot),

@@ -14,22 +14,22 @@ Readers = dict[str, tuple[torch.nn.Module, str, Callable[[torch.Tensor], torch.T
 
 def minilm_readers(module) -> Readers:
     """MLP neurons, residual dimensions and heads of all-MiniLM-L6-v2."""
-    found: Readers = {}
+    result: Readers = {}
     for b, layer in enumerate(module.encoder.layer):
-        found[f"mlp.{b}"] = (layer.output.dense, "input", lambda z: z)
-        found[f"resid.{b}"] = (layer, "output", lambda z: z)
-        found[f"head.{b}"] = (layer.attention.output.dense, "input", _heads(layer.attention.output.dense.weight.T, 12))
-    return found
+        result[f"mlp.{b}"] = (layer.output.dense, "input", lambda z: z)
+        result[f"resid.{b}"] = (layer, "output", lambda z: z)
+        result[f"head.{b}"] = (layer.attention.output.dense, "input", _heads(layer.attention.output.dense.weight.T, 12))
+    return result
 
 
 def gpt2_readers(module) -> Readers:
     """The same of GPT-2; its projections are stored as [inputs, outputs]."""
-    found: Readers = {}
+    result: Readers = {}
     for b, layer in enumerate(module.h):
-        found[f"mlp.{b}"] = (layer.mlp.c_proj, "input", lambda z: z)
-        found[f"resid.{b}"] = (layer, "output", lambda z: z)
-        found[f"head.{b}"] = (layer.attn.c_proj, "input", _heads(layer.attn.c_proj.weight, 4))
-    return found
+        result[f"mlp.{b}"] = (layer.mlp.c_proj, "input", lambda z: z)
+        result[f"resid.{b}"] = (layer, "output", lambda z: z)
+        result[f"head.{b}"] = (layer.attn.c_proj, "input", _heads(layer.attn.c_proj.weight, 4))
+    return result
 
 
 def _heads(weight: torch.Tensor, heads: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -47,15 +47,15 @@ def peaks(module, readers: Readers, windows, batch_tokens: int) -> tuple[np.ndar
     """Peak of every window and unit and its position, float32 and int [N, U]; windows of one length at once."""
     order = ["mlp", "resid", "head"]
     names = sorted(readers, key=lambda name: (order.index(name.split(".")[0]), int(name.split(".")[1])))
-    seen: dict[str, torch.Tensor] = {}
+    captured: dict[str, torch.Tensor] = {}
     handles = []
     for name, (part, side, read) in readers.items():
 
         def before(_, given, name=name, read=read):
-            seen[name] = read(given[0])
+            captured[name] = read(given[0])
 
         def after(_, __, out, name=name, read=read):
-            seen[name] = read(out[0] if isinstance(out, tuple) else out)
+            captured[name] = read(out[0] if isinstance(out, tuple) else out)
 
         is_input = side == "input"
         handles.append(part.register_forward_pre_hook(before) if is_input else part.register_forward_hook(after))
@@ -65,17 +65,17 @@ def peaks(module, readers: Readers, windows, batch_tokens: int) -> tuple[np.ndar
             same = np.flatnonzero(windows.lengths == length)
             rows = max(1, batch_tokens // int(length))
             for begin in range(0, len(same), rows):
-                chosen = same[begin : begin + rows]
-                at = windows.offsets[chosen][:, None] + np.arange(length)
+                batch = same[begin : begin + rows]
+                at = windows.offsets[batch][:, None] + np.arange(length)
                 ids = windows.tokens[at].astype(np.int64)
                 ids = np.concatenate([ids, np.repeat(ids[-1:], max(0, -(-LEAST_TOKENS // length) - len(ids)), axis=0)])
                 with torch.inference_mode():
                     module(input_ids=torch.from_numpy(ids))
-                whole = torch.cat([seen[name].float() for name in names], -1).numpy()
-                whole = np.where(windows.counted[at][:, :, None], whole[: len(chosen)], -np.inf)
-                for b, i in enumerate(chosen):
-                    position[i] = whole[b].argmax(axis=0)
-                    value[i] = whole[b].max(axis=0)
+                joined = torch.cat([captured[name].float() for name in names], -1).numpy()
+                joined = np.where(windows.counted[at][:, :, None], joined[: len(batch)], -np.inf)
+                for b, i in enumerate(batch):
+                    position[i] = joined[b].argmax(axis=0)
+                    value[i] = joined[b].max(axis=0)
     finally:
         for handle in handles:
             handle.remove()
@@ -87,13 +87,13 @@ def top_of(value: np.ndarray, position: np.ndarray, windows, unit: int, k: int) 
     names = windows.ids[:, 0]
     order = np.lexsort((names, -value[:, unit]))
     contexts: set[int] = set()
-    found = []
+    result = []
     for i in order:
         at = int(position[i, unit])
         context = int(windows.contexts[windows.offsets[i] + at])
         if context not in contexts:
             contexts.add(context)
-            found.append((float(value[i, unit]), int(names[i]), at))
-            if len(found) == k:
+            result.append((float(value[i, unit]), int(names[i]), at))
+            if len(result) == k:
                 break
-    return found
+    return result

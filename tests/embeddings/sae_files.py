@@ -14,20 +14,20 @@ GATED = ("W_enc", "W_dec", "b_gate", "b_mag", "r_mag", "b_dec")
 def random_weights(rng, inputs: int, latents: int, architecture: str = "standard") -> dict[str, np.ndarray]:
     """Weights of an architecture; decoder rows have norms from 0.1 to 10."""
     norms = 10.0 ** rng.uniform(-1, 1, (latents, 1))
-    found = {
+    result = {
         "W_enc": rng.normal(size=(inputs, latents)),
         "W_dec": rng.normal(size=(latents, inputs)) / np.sqrt(inputs) * norms,
         "b_enc": rng.normal(size=latents) * 0.3,
         "b_dec": rng.normal(size=inputs),
     }
     if architecture == "gated":
-        del found["b_enc"]
-        found |= {name: rng.normal(size=latents) * 0.3 for name in ("b_gate", "b_mag", "r_mag")}
+        del result["b_enc"]
+        result |= {name: rng.normal(size=latents) * 0.3 for name in ("b_gate", "b_mag", "r_mag")}
     if architecture == "jumprelu":
-        found["threshold"] = rng.uniform(0, 2, latents)
+        result["threshold"] = rng.uniform(0, 2, latents)
     if architecture.endswith("batchtopk"):
-        found["topk_threshold"] = np.array(0.7)
-    return {name: array.astype(np.float32) for name, array in found.items()}
+        result["topk_threshold"] = np.array(0.7)
+    return {name: array.astype(np.float32) for name, array in result.items()}
 
 
 def write_autoencoder(folder: Path, config: dict, weights: dict[str, np.ndarray]) -> Path:
@@ -56,7 +56,7 @@ def latents_of(
 ) -> np.ndarray:
     """Latents one token at a time, as SAELens documents them; of equal latents at the k-th place the first stay."""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
-    found = []
+    result = []
     for row in x.astype(np.float64):
         if centered:
             row = row - row.mean()
@@ -71,15 +71,15 @@ def latents_of(
         if architecture == "gated":
             gate = row @ w["W_enc"] + w["b_gate"]
             magnitude = squash(np.maximum(row @ (w["W_enc"] * np.exp(w["r_mag"])) + w["b_mag"], 0))
-            found.append(np.array([m if g > 0 else 0.0 for g, m in zip(gate, magnitude, strict=True)]))
+            result.append(np.array([m if g > 0 else 0.0 for g, m in zip(gate, magnitude, strict=True)]))
             continue
         before = row @ w["W_enc"] + w["b_enc"]
         if rescale:
             before = before * np.array([np.linalg.norm(one) for one in w["W_dec"]])
         if k:
             stay = sorted(range(len(before)), key=lambda i: (-before[i], i))[:k]
-            found.append(np.array([max(before[i], 0) if i in stay else 0.0 for i in range(len(before))]))
+            result.append(np.array([max(before[i], 0) if i in stay else 0.0 for i in range(len(before))]))
             continue
         threshold = w.get("threshold", w.get("topk_threshold", np.array(-np.inf)))
-        found.append(np.where(before > threshold, squash(np.maximum(before, 0)), 0.0))
-    return np.array(found)
+        result.append(np.where(before > threshold, squash(np.maximum(before, 0)), 0.0))
+    return np.array(result)

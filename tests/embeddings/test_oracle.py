@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.models import load_model  # noqa: E402
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes  # noqa: E402
 from corpus_audit.embeddings.scan.forward import heat_maps, scan  # noqa: E402
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
 from corpus_audit.schemas.units import parse_pattern  # noqa: E402
@@ -31,14 +31,14 @@ UNITS = tuple(map(parse_pattern, ("mlp.*:*", "resid.*:*", "head.*:*")))
 
 def texts(count):
     """The beginnings of modules of the standard library."""
-    found = []
+    result = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = path.read_text(encoding="utf-8")
         if len(text) > 1000:
-            found.append(text[:6000])
-        if len(found) == count:
+            result.append(text[:6000])
+        if len(result) == count:
             break
-    return found
+    return result
 
 
 class Case:
@@ -60,7 +60,7 @@ class Case:
 
     def state(self, chosen, batch_tokens):
         windows = self.cut(chosen)
-        state = Accumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
+        state = ActivationAccumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
         where = state.positions_of([("even", "odd")[chosen[d] % 2] for d in windows.document])
         group = np.array([self.keys[chosen[d]][15] % 16 for d in windows.document])
         with self.taps.hooked():
@@ -72,7 +72,7 @@ class Case:
         return [reference.top_of(value, position, self.windows, u, K) for u in range(value.shape[1])]
 
 
-def found(state, unit):
+def examples_of(state, unit):
     filled = state.top.filled[unit]
     columns = (state.top.value[unit][filled], state.top.window[unit][filled], state.top.position[unit][filled])
     return list(zip(*(column.tolist() for column in columns), strict=True))
@@ -91,7 +91,7 @@ def agrees(state, expected, exact):
     Elsewhere values are within 1e-5, and of neighbours closer than that either may come first, or be the last.
     """
     for unit, wanted in enumerate(expected):
-        got = found(state, unit)
+        got = examples_of(state, unit)
         if exact[unit]:
             assert got == wanted, unit
             continue
@@ -123,12 +123,12 @@ def merged(case, batch_tokens, shards, backwards, count):
     """The documents dealt into shards, each scanned by itself, merged; reversed ones are merged a second time."""
     parts = np.array_split(np.arange(count), shards or count)
     states = [case.state(part.tolist(), batch_tokens) for part in (parts[::-1] if backwards else parts)]
-    whole = states[0]
+    state_of_all = states[0]
     for state in states[1:]:
-        whole.merge(state)
+        state_of_all.merge(state)
     if backwards:
-        whole.top.merge(states[-1].top)
-    return whole
+        state_of_all.top.merge(states[-1].top)
+    return state_of_all
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +177,15 @@ def test_heat_maps_are_the_activations(decoder):
     from corpus_audit.embeddings.scan.windows import windows_of
 
     used = np.flatnonzero(np.isin(decoder.windows.ids[:, 0], state.top.window))
-    held = windows_of(decoder.windows.table(used, raw).sort_by("window"), len(decoder.plan.prefix))
+    retained = windows_of(decoder.windows.table(used, raw).sort_by("window"), len(decoder.plan.prefix))
     row, slot = np.nonzero(state.top.filled)
-    at = np.searchsorted(held.ids[:, 0], state.top.window[row, slot])
+    at = np.searchsorted(retained.ids[:, 0], state.top.window[row, slot])
     into = np.full((*state.top.value.shape, 48), np.nan, np.float16)
     with decoder.taps.hooked():
-        heat_maps(decoder.taps, held, row, slot, at, into, 1024)
+        heat_maps(decoder.taps, retained, row, slot, at, into, 1024)
     peak = into[row, slot, state.top.position[row, slot]].astype(np.float32)
     np.testing.assert_allclose(peak, state.top.value[row, slot], rtol=2e-3)
-    lengths = held.lengths[at]
+    lengths = retained.lengths[at]
     assert np.array_equal(np.isfinite(into[row, slot]).sum(axis=-1), lengths)
 
 
@@ -193,10 +193,10 @@ def test_special_tokens_and_borders_are_never_examples(decoder, minilm):
     for case, documents in ((decoder, 40), (minilm, 16)):
         state = case.state(list(range(documents)), 2048)
         windows = case.cut(list(range(documents)))
-        place = {int(name): i for i, name in enumerate(windows.ids[:, 0])}
+        row_of = {int(name): i for i, name in enumerate(windows.ids[:, 0])}
         for lists in (state.top, state.minima, *state.by_domain):
             for window, position in zip(lists.window[lists.filled], lists.position[lists.filled], strict=True):
-                i = place[int(window)]
+                i = row_of[int(window)]
                 assert windows.counted[windows.offsets[i] + position]
                 token = windows.tokens[windows.offsets[i] + position]
                 assert token not in case.model.card.special

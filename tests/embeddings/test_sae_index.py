@@ -12,7 +12,7 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.index.files import read_facts  # noqa: E402
 from corpus_audit.embeddings.models.autoencoders import Autoencoder  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
-from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from tests.embeddings.sae_files import latents_of, random_weights, write_autoencoder  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
 
@@ -104,5 +104,5 @@ def test_a_wrong_encoding_stops_the_build(corpus, capsys, monkeypatch):
     prepared = Autoencoder._prepared
     monkeypatch.setattr(Autoencoder, "_prepared", lambda self, x: prepared(self, x) * 1.001)
     code, shown = index(corpus, capsys)
-    assert code != 0 and "sae.s: latents are not what" in shown.err
+    assert code != 0 and "sae.s: the scan's latents do not follow from" in shown.err
     assert not (corpus / "index" / "LATEST").exists(), "nothing is published"

@@ -15,7 +15,7 @@ import pytest
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.runners.audit.baselines import compare
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 from tests import corpora
 from tests.engine.runs import Run, run, write_audit

@@ -17,7 +17,7 @@ from corpus_audit.pipelines.contamination import decoys as decoys_module
 from corpus_audit.pipelines.contamination import scan as scan_module
 from corpus_audit.pipelines.kernels.contamination.words import scan_words
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 from tests import corpora
 from tests.engine.runs import Run, run, write_audit

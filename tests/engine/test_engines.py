@@ -70,7 +70,7 @@ def test_spark_through_a_job_service_in_its_place(tmp_path: Path, shards: list[P
 def test_workers_that_do_not_see_the_folder_are_found_before_a_shard_is_read(
     tmp_path: Path, shards: list[Path], bpe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProbeWorker, "perform", lambda self, task: None)  # it writes elsewhere
+    monkeypatch.setattr(ProbeWorker, "run_task", lambda self, task: None)  # it writes elsewhere
     monkeypatch.setattr("corpus_audit.pipelines.counting.job.Job.plan", None)
     with pytest.raises(EngineError, match="is not seen here: mount it under the same path"):
         tables(tmp_path, shards, bpe, 1, SparkOptions("embed", 2, Environment.LOOPBACK))

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import html5lib
 import pytest
 
-from corpus_audit.checks.outputs.evidence import load_evidence
+from corpus_audit.checks.outputs.context import load_context
 from corpus_audit.checks.outputs.formats import FORMATS
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -56,7 +56,7 @@ def test_outputs_are_among_the_files_whose_digests_a_run_lists(attacked: Run) ->
     run = RunDirectory(attacked.folder)
     assert run.damaged() == []
     assert {f"outputs/{one.file}" for one in FORMATS.values()} <= run.facts.files.keys()
-    evidence = load_evidence(attacked.folder)
+    evidence = load_context(attacked.folder)
     for one in FORMATS.values():  # and they can be made again from the directory, to the byte
         assert one.render(evidence).encode() == (attacked.folder / "outputs" / one.file).read_bytes()
 

@@ -12,7 +12,8 @@ import pytest
 from corpus_audit.checks.policy.judge import recompute
 from corpus_audit.checks.policy.starters import STARTERS, starter_text
 from corpus_audit.pipelines.progress.board import Board
-from corpus_audit.runners.audit.run import AuditOutcome, run_audit
+from corpus_audit.runners.audit.outcome import AuditOutcome
+from corpus_audit.runners.audit.run import run_audit
 from corpus_audit.schemas.errors import ExitCode, SpecError
 from corpus_audit.schemas.run.results import Status, Verdict, read_results
 from corpus_audit.schemas.spec.audit_file import load_audit

@@ -84,9 +84,9 @@ def test_the_tables_are_those_of_local_shards(
 
 def test_what_cannot_be_listed_is_told(tmp_path: Path, bucket: Path, server: dict[str, str], bpe: Path) -> None:
     cases = [
-        ("s3://corpus/nothing", {}, "there is no such file or folder"),
-        ("s3://no-bucket/data", {}, "there is no such file or folder"),
-        ("s3://corpus/data/*.jsonl", {}, "it matches no file"),
+        ("s3://corpus/nothing", {}, "no such file or folder"),
+        ("s3://no-bucket/data", {}, "no such file or folder"),
+        ("s3://corpus/data/*.jsonl", {}, "matches no file"),
         ("s3://corpus/data", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "Forbidden"),
         ("s3://corpus/data", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect"),
         (
@@ -176,7 +176,7 @@ def test_the_round_trip(tmp_path: Path, root: Path, server: dict[str, str], bpe:
         done = command("approve", str(run), "--key", pem, "--yes", *trust, environment=secret)
         assert done.returncode == 0, done.stderr
     done = command("push", str(two), environment=server)
-    assert done.returncode == 0 and done.stdout.startswith("0 runs put on s3://trip/audits"), done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("Copied 0 runs to s3://trip/audits"), done.stderr
 
     three = tmp_path / "three" / "runs"
     done = command("fetch", "s3://trip/audits", str(three), environment=server)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.run.results import read_results
 from tests.checks.policies import rule
 

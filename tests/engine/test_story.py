@@ -70,7 +70,7 @@ def test_the_sign_off_of_the_page(tmp_path: Path, bpe: Path) -> None:
     assert "waived" in runs[1] and "FAIL" not in runs[1]
     assert next(out for command, out in said if command == "approve").count("W-1: duplicates-by-domain") == 1
     verified = [out for command, out in said if command == "verify"]
-    assert verified[0].startswith("REFUSED signature_threshold: 2 approvals by others than the author are needed")
+    assert verified[0].startswith("REFUSED signature_threshold: 2 approvals by people other than the author are needed")
     assert verified[1].startswith("VERIFIED ") and "PASSED WITH WAIVERS" in verified[1]
     assert "4 of 4 shards hashed; author nightly, approved by bo, cy" in verified[1]
     assert verified[2].startswith("REFUSED shard_changed: shard web/part-0.jsonl was changed")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from corpus_audit.pipelines.progress.board import Board
-from corpus_audit.pipelines.reading.snapshot.dates import dated
-from corpus_audit.runners.audit.run import AuditOutcome, run_audit
+from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
+from corpus_audit.runners.audit.outcome import AuditOutcome
+from corpus_audit.runners.audit.run import run_audit
 from corpus_audit.schemas.spec.audit_file import load_audit
 from tests.checks.policies import rule
 from tests.engine.runs import write_audit
@@ -44,7 +45,7 @@ def audited(folder: Path, day: date | None = None, **spec: Any) -> AuditOutcome:
     fields = {"text": "text", "domain": {"path": "{domain}/*.jsonl"}}
     given = {"document": fields, "policy": "policy.yaml", **spec}
     path = write_audit(folder, [Path("data/{latest}")], Path("tokenizer.json"), **given)
-    return run_audit(dated(load_audit(path), day), workers=2, board=Board(), if_changed=True)
+    return run_audit(fill_dates(load_audit(path), day), workers=2, board=Board(), if_changed=True)
 
 
 def runs(folder: Path) -> int:

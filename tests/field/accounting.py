@@ -12,9 +12,9 @@ from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES
 from corpus_audit.pipelines.storage import partials
+from corpus_audit.runners.audit.counting.shard_loss import refuse_shards_without_documents
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.runners.audit.run_facts import integrity_rules
-from corpus_audit.runners.audit.shard_loss import refuse_shards_without_documents
-from corpus_audit.runners.audit.shard_states import ShardState
 from corpus_audit.schemas.run.snapshot import ShardStatus
 from corpus_audit.schemas.spec.audit import DocumentSpec
 from tests.pipelines.making import spec_of

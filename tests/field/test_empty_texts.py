@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests import corpora
 from tests.engine.runs import write_audit
 
@@ -58,7 +58,7 @@ def test_no_tokens_are_not_enough_data(
         assert (row["value"] is None) <= bool(row["reason"]), row
     assert f"cannot be told: {said}" in (run / "report.html").read_text()
     assert run_command(["drift", str(tmp_path / "one" / "runs"), str(run)], Session()) == 4
-    assert f"Insufficient data: {said}." in " ".join(capsys.readouterr().out.split())
+    assert f"Not enough data: {said}." in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_sampling_section_of_no_tokens_says_what_is_wrong(
@@ -66,7 +66,7 @@ def test_a_sampling_section_of_no_tokens_says_what_is_wrong(
 ) -> None:
     assert audit(tmp_path / "one", bpe, [""] * 5, sampling={"budget": 1000}) == 4
     message = capsys.readouterr().err
-    assert "the corpus holds no tokens in 5 documents, so there is nothing to sample" in message
+    assert "the corpus has no tokens in 5 documents, so there is nothing to sample" in message
     assert "staging" not in message and str(tmp_path) not in message
 
 

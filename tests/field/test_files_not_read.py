@@ -16,7 +16,7 @@ import pytest
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
-from corpus_audit.runners.init.init import propose_audit
+from corpus_audit.runners.init.proposal import propose_audit
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.run.snapshot import ShardFormat, UnreadReason
 from corpus_audit.schemas.spec.audit import SnapshotSpec
@@ -85,7 +85,7 @@ def test_ignore_names_files_at_any_depth_or_by_their_path(tmp_path: Path) -> Non
     ]:
         found = reasons(listed(tmp_path, "data", ignore=ignore)) if ignore != ("data",) else {}
         assert {name for name, reason in found.items() if reason == "ignored"} == left, ignore
-    with pytest.raises(UsageError, match=r"snapshot\.paths names it and snapshot\.ignore too"):
+    with pytest.raises(UsageError, match=r"in snapshot\.paths and in snapshot\.ignore"):
         listed(tmp_path, "data/a.jsonl", ignore=("*.jsonl",))
 
 
@@ -139,7 +139,7 @@ def test_a_run_has_no_verdict_until_they_are_ignored(tmp_path: Path) -> None:
         ("part-1.jsonl.xz", "unknown_format", True),
     ]
     page = (first.folder / "report.html").read_text(encoding="utf-8")
-    assert "part-1.jsonl.xz" in page and "2 more files were seen and not read" in page
+    assert "part-1.jsonl.xz" in page and "2 other files were seen but not read" in page
     content = json.loads(spec.read_text())
     content["snapshot"]["ignore"] = ["*.xz"]
     spec.write_text(json.dumps(content))

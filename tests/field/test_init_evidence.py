@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
-from corpus_audit.runners.init.samples import Column, Look
-from corpus_audit.runners.init.text import choose_text, evidence
+from corpus_audit.runners.cli.shared.output import Session
+from corpus_audit.runners.init.samples import Column, SnapshotSample
+from corpus_audit.runners.init.text_column import choose_text, column_table
 from corpus_audit.schemas.spec.audit_file import load_audit
 
 PROSE = "The harbour was quiet, and the boats lay side by side until the evening bell rang. Document number "
@@ -56,7 +56,7 @@ def test_one_integer_among_texts(init, tmp_path):
     write(tmp_path / "data" / "a.jsonl", rows)
     code, out, _ = init()
     assert (code, chosen(tmp_path)) == (0, "text")
-    assert "1 of its 99 values are no texts: those rows will be dead letters" in out
+    assert "1 of its 99 values is not text: that row will be a dead letter" in out
     assert re.search(r"# text +98 text, 1 integer +100% +\d\d", out)
     assert re.search(r"# id +text +100% +10 +'doc-000000'", out)
 
@@ -96,11 +96,11 @@ def test_two_files_that_name_the_text_apart(init, tmp_path):
     two_names(tmp_path)
     code, _, err = init("--json")
     assert code == 2 and not (tmp_path / "audit.yaml").exists()
-    assert "1 of 2 files have no column text, but content in b.jsonl" in err
+    assert "1 of 2 files has no column text, but content in b.jsonl" in err
     assert "--text text or --text content" in err
     code, out, _ = init("--text", "content")
     assert (code, chosen(tmp_path)) == (0, "content")
-    assert "1 of the shards looked at have no such column" in out
+    assert "1 of 2 sampled shards has no such column" in out
 
 
 def test_on_a_terminal_a_doubt_is_a_question(init, tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ def test_on_a_terminal_a_doubt_is_a_question(init, tmp_path, monkeypatch):
     code, _, err = init()
     assert (code, chosen(tmp_path)) == (0, "content")
     assert [(text, tuple(names)) for text, names in asked] == [("Which column is the text?", ("text", "content"))]
-    assert "column" in err and "example" in err and "have no column text" in err
+    assert "column" in err and "example" in err and "has no column text" in err
 
 
 def test_prompt_and_response_is_a_doubt(init, tmp_path):
@@ -123,13 +123,13 @@ def test_prompt_and_response_is_a_doubt(init, tmp_path):
 def test_a_title_called_text_beside_long_bodies_is_a_doubt(init, tmp_path):
     write(tmp_path / "data" / "a.jsonl", [{"text": f"Tide {n}", "page": PROSE * 9 + str(n)} for n in range(30)])
     code, _, err = init()
-    assert code == 2 and "the texts of page are" in err
+    assert code == 2 and "texts of page have 893 characters" in err
 
 
 def test_a_named_column_has_to_exist_and_hold_texts(init, tmp_path):
     write(tmp_path / "data" / "a.jsonl", [{"text": PROSE, "n": 1}])
-    assert "has the column 'body'; there are text, n" in init("--text", "body")[2]
-    assert "'n' holds no text but integer" in init("--text", "n")[2]
+    assert "has the column 'body'; the columns are text, n" in init("--text", "body")[2]
+    assert "'n' does not hold text but integer" in init("--text", "n")[2]
 
 
 def test_without_a_tokenizer_it_says_what_is_missing(init, tmp_path):
@@ -167,8 +167,8 @@ def columns():
 @given(*columns(), st.sampled_from(["id", "doc_id", "uuid", "sha256", "blob_id"]))
 def test_an_id_is_never_the_text_and_every_column_is_shown(held, ids, name):
     held = {**held, name: ids}
-    look = Look({key: Column(key, list(values), {"s"}) for key, values in held.items()}, 20, ["s"])
-    choice = choose_text(look)
+    sample = SnapshotSample({key: Column(key, list(values), {"s"}) for key, values in held.items()}, 20, ["s"])
+    choice = choose_text(sample)
     assert choice.column is None or choice.column.name != name
     assert name not in choice.candidates
-    assert {line.split()[0] for line in evidence(look)[1:]} == set(held)
+    assert {line.split()[0] for line in column_table(sample)[1:]} == set(held)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.copies import COPIES
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
@@ -86,7 +86,7 @@ def test_recall_is_said_by_kind_of_copy(
         return scan(text, *rest)
 
     monkeypatch.setattr(measure.scanner, "scan", kept)
-    planted = plant(measure, [quiz], tokenization, 14)
+    planted = plant_canaries(measure, [quiz], tokenization, 14)
     tables = contamination_tables(SPEC, measure.scanner.index, measure.empty(), planted)
     rows = {(row["rule"], row["copy"]): row for row in tables["contamination_copies"].to_pylist()}
     assert len(rows) == len(ALL_RULES) * len(COPIES)

@@ -137,7 +137,7 @@ def test_types_that_have_none_are_refused_by_name(tmp_path: Path, labels: pa.Arr
     spec = ReadSettings(DocumentSpec.model_validate({place: "x"}))
     with pytest.raises(ShardError) as caught:
         list(read_split(planned.shard, planned.splits[0], spec, SplitTally()))
-    assert f"its column 'x' holds {labels.type}, which cannot be a label" in str(caught.value)
+    assert f"its column 'x' has the type {labels.type}, which cannot be used as a label" in str(caught.value)
     assert "corrupt" not in str(caught.value)
 
 

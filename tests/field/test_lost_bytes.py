@@ -45,9 +45,12 @@ def array_on_one_line(documents: int = 20_000) -> bytes:
     ("data", "what"),
     [
         (array_on_one_line(), "is a JSON array on one line; write one document per line"),
-        (json.dumps([{"text": "a" * 50}] * 4_000, indent=1).encode(), "is a JSON array over several lines"),
-        (json.dumps({"data": [{"text": "a"}] * 9}).encode(), "begins with an object of the keys 'data'"),
-        (json.dumps({"text": "a" * 500}, indent=2).encode(), "is JSON over several lines; write one document per line"),
+        (json.dumps([{"text": "a" * 50}] * 4_000, indent=1).encode(), "is a JSON array spread over several lines"),
+        (json.dumps({"data": [{"text": "a"}] * 9}).encode(), "begins with an object with the keys 'data'"),
+        (
+            json.dumps({"text": "a" * 500}, indent=2).encode(),
+            "is JSON spread over several lines; write one document per line",
+        ),
         (b"\0" * 100_000, "begins with zero bytes"),
         (rows(50).decode().encode("utf-16"), "is UTF-16 text; write it as UTF-8"),
         (rows(50).decode().encode("utf-16-le"), "is UTF-16 text; write it as UTF-8"),

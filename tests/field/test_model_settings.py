@@ -38,5 +38,5 @@ def test_weights_that_the_class_does_not_use_are_refused_inside_of_blocks_only(f
     save_file(weights | outside, path, metadata={"format": "pt"})
     assert len(load_model(str(folder), folder).blocks) == 2
     save_file(weights | {"transformer.h.1.attn.q_norm.weight": torch.ones(48)}, path, metadata={"format": "pt"})
-    with pytest.raises(UsageError, match=r"1 weights inside of its blocks.*h\.1\.attn\.q_norm\.weight"):
+    with pytest.raises(UsageError, match=r"1 weight inside of its blocks.*h\.1\.attn\.q_norm\.weight"):
         load_model(str(folder), folder)

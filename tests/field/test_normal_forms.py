@@ -17,7 +17,7 @@ import pytest
 from corpus_audit.pipelines.contamination import scan
 from corpus_audit.pipelines.contamination.benchmarks import normal_form
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, load_tokenizer
 from corpus_audit.runners.audit.benchmarks import self_check
@@ -50,7 +50,7 @@ def tables(tokenization: Tokenization, folder: Path, form: str, corpus: str) -> 
     pages = [normalize(corpus, f"{sentence(90, 9)} «\n{p}\n{a}» {sentence(91, 9)}") for p, a in ITEMS]
     measure = measure_of(tokenization, folder, quiz)
     partial = counted(measure, pages_of(measure, tokenization, pages))
-    planted = plant(measure, [quiz], tokenization, 20)
+    planted = plant_canaries(measure, [quiz], tokenization, 20)
     found = contamination_tables(SPEC, measure.scanner.index, partial, planted)
     return {name: table.to_pylist() for name, table in found.items()} | {"pages": pages, "tables": found}
 

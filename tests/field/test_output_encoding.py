@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.runners.cli import streams
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared import streams
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode
 from tests.checks.outputs.conftest import dated
 from tests.checks.report.judged_runs import write_results

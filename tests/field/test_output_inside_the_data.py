@@ -46,7 +46,7 @@ def test_the_audits_own_folders_are_left_out(tmp_path: Path, path: str) -> None:
 @pytest.mark.parametrize("path", ["data", "data/**/*.jsonl", "data/../data"])
 def test_a_snapshot_that_is_the_output_folder_is_refused(tmp_path: Path, path: str) -> None:
     put(tmp_path / "data", "a.jsonl", "ledger.jsonl")
-    with pytest.raises(UsageError, match="this is where the audit itself writes"):
+    with pytest.raises(UsageError, match="the audit writes its own files here"):
         listed(tmp_path, path, output="data")
     assert listed(tmp_path, path, output=".").shards  # above the data it is no part of them
 

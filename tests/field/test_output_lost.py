@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.runners.cli.main import file_message, run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.process.locks import make_output
 from corpus_audit.schemas.errors import UsageError
 from tests.checks.indexed_runs import make_run

@@ -19,7 +19,7 @@ import pytest
 
 from corpus_audit.checks.policy.starters import starter_text
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests import corpora, degenerate
 from tests.engine.runs import write_audit
 from tests.oracle import Document

@@ -53,5 +53,5 @@ def test_the_decoders_norms_choose(folder):
 def test_the_check_of_a_build_notices_it_when_it_is_ignored(folder):
     assert check_autoencoder("s", folder, "a hook", X, latents(folder)).largest == 0
     ignored = np.array([[1, 2, 0, 0]], np.float32)
-    with pytest.raises(AuditError, match=r"sae\.s: latents are not what .*cfg\.json .*2 of 4"):
+    with pytest.raises(AuditError, match=r"sae\.s: the scan's latents do not follow from .*cfg\.json .*2 of 4"):
         check_autoencoder("s", folder, "a hook", X, ignored)

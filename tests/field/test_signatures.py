@@ -107,7 +107,7 @@ FOREIGN = {
     "encrypted": (b"PARE" + bytes(range(200)) + b"PARE", "is encrypted Parquet"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "run `git lfs pull`"),
     "page": (b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n", "is an HTML page"),
-    "old zstd": (b"\x25\xb5\x2f\xfd" + bytes(50), "is zstd data of a version before 0.8"),
+    "old zstd": (b"\x25\xb5\x2f\xfd" + bytes(50), "is zstd data written by a version before 0.8"),
 }
 OWN = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst", "parquet": ".parquet", "arrow": ".arrow"}
 
@@ -133,7 +133,7 @@ def test_an_sqlite_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst", ".parquet", ".arrow"])
 def test_json_lines_under_another_name(tmp_path: Path, suffix: str) -> None:
-    assert "it begins as JSON does; name it .jsonl" in error_of(tmp_path / ("a" + suffix), LINES)
+    assert "it begins like JSON; name it .jsonl" in error_of(tmp_path / ("a" + suffix), LINES)
 
 
 def test_gzip_in_gzip(tmp_path: Path) -> None:
@@ -144,15 +144,15 @@ def test_gzip_in_gzip(tmp_path: Path) -> None:
 def test_zero_bytes_behind_gzip_are_no_cut(tmp_path: Path) -> None:
     whole = gzip.compress(LINES)
     error = error_of(tmp_path / "a.jsonl.gz", whole + b"\0" * 512)
-    assert f"ends with 512 zero bytes behind its last whole gzip member (at {len(whole):,})" in error
+    assert f"ends with 512 zero bytes after its last complete gzip member (at {len(whole):,})" in error
     assert f"truncate -s {len(whole)}" in error
     (tmp_path / "a.jsonl.gz").write_bytes((tmp_path / "a.jsonl.gz").read_bytes()[: len(whole)])  # as it says
     (state,) = states_of([tmp_path / "a.jsonl.gz"])
     assert state.coverage is not None and state.coverage.documents == 300
     error = error_of(tmp_path / "b.jsonl.gz", whole + b"appended by hand")
-    assert "holds 16 bytes that are no gzip data behind its last whole member" in error
+    assert "contains 16 bytes that are not gzip data after its last complete member" in error
     error = error_of(tmp_path / "c.jsonl.gz", whole + whole[:-20])
-    assert f"ends inside a gzip member that begins at byte {len(whole):,}: cut; 1 before it are whole" in error
+    assert f"is truncated: its last gzip member (number 2, from byte {len(whole):,}) is incomplete" in error
     damaged = whole[:100] + b"\0" * (len(whole) - 100)  # a lost tail is no padding
     assert "zero bytes behind" not in error_of(tmp_path / "d.jsonl.gz", damaged)
 
@@ -179,7 +179,7 @@ def test_a_dictionary_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_file", [True, False], ids=["file", "stream"])
 def test_arrow_before_0_15(tmp_path: Path, is_file: bool) -> None:
-    assert "is Arrow IPC as versions before 0.15 wrote it" in error_of(tmp_path / "a.arrow", legacy_arrow(is_file))
+    assert "is Arrow IPC written by a version before 0.15" in error_of(tmp_path / "a.arrow", legacy_arrow(is_file))
 
 
 def test_encrypted_columns(tmp_path: Path) -> None:

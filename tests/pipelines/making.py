@@ -91,7 +91,7 @@ def plan_all(job: Job) -> list[PlannedShard]:
 def count_todo(job: Job, planned: PlannedShard, index: int = 0) -> list[SplitResult]:
     """What is to do of one shard."""
     plan = planned.plan
-    return [job.count(SplitTask(index, plan.shard, plan.sha256, split, names)) for split, names in planned.todo]
+    return [job.count(SplitTask(index, plan.shard, plan.sha256, split, names)) for split, names in planned.pending]
 
 
 def count_all(job: Job) -> list[PlannedShard]:

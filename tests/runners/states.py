@@ -7,7 +7,7 @@ from typing import Any
 from corpus_audit.pipelines.counting.job import Job, PlannedShard
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.storage.partials import PartialReader
-from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, ShardPlan, ShardStatus, Split
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.runners.cli.crash_report import write_crash_report
 from corpus_audit.runners.cli.main import COMMANDS, cli, run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.crash_report import write_crash_report
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode, LockedError, NoVerdictError
 from corpus_audit.schemas.run.results import Results, Status
 from corpus_audit.schemas.spec.policy_file import load_policy
@@ -318,15 +318,15 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
     (audit.parent / "out").mkdir()
     (audit.parent / "out" / "LATEST").write_text("gone")
     assert run_command(["report", str(audit)], Session()) == 2
-    assert "names the run 'gone', which is not there" in capsys.readouterr().err
+    assert "names the run 'gone', which does not exist" in capsys.readouterr().err
 
 
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
-    proposals = ModuleType("corpus_audit.runners.init.init")
+    proposals = ModuleType("corpus_audit.runners.init.proposal")
     proposals.propose_audit = lambda paths, target, tokenizer, policy, text, ask: SimpleNamespace(
         text=f"# {paths} {target.name} {tokenizer} {policy}\n", complete=True
     )
-    monkeypatch.setitem(sys.modules, "corpus_audit.runners.init.init", proposals)
+    monkeypatch.setitem(sys.modules, "corpus_audit.runners.init.proposal", proposals)
     target = tmp_path / "new.yaml"
     arguments = ["init", "a", "b", "--output", str(target), "--tokenizer", "t.json"]
     assert run_command(arguments, Session()) == 0

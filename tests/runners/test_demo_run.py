@@ -13,10 +13,10 @@ import pytest
 
 from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.demo.benchmark import LEAKS
 from corpus_audit.runners.demo.part import MISSING
-from corpus_audit.runners.demo.summary import found_items, sources_found
+from corpus_audit.runners.demo.summary import item_outcomes, sources_named
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 pytestmark = pytest.mark.engine
@@ -47,7 +47,7 @@ def said(folder: Path) -> str:
 
 def test_the_planted_items_are_found_and_no_other(said: str, folder: Path) -> None:
     run = open_run(folder / "runs")
-    found = found_items(run)
+    found = item_outcomes(run)
     for rule in ("gpt3", "palm", "llama2", "tulu3"):
         outcomes = found[rule]
         assert set(outcomes["copied"]) == {"contaminated"} and outcomes["copied"].total() >= 6
@@ -57,7 +57,7 @@ def test_the_planted_items_are_found_and_no_other(said: str, folder: Path) -> No
     # Eleven words in a row are enough for an 8-gram and not for a 13-gram.
     assert set(found["gpt3"]["edited"]) == {"clean"} and set(found["tulu3"]["edited"]) == {"contaminated"}
     copied = found["gpt3"]["copied"].total()
-    assert sources_found(run, folder / "benchmark.jsonl") == (copied, copied)
+    assert sources_named(run, folder / "benchmark.jsonl") == (copied, copied)
     assert re.search(rf"^gpt3 +{copied} +0 +0  untestable$", said, flags=re.MULTILINE)
     leaks = {row["domain"]: row["items"] for row in run.table("contamination_domains").to_pylist()}
     assert (

@@ -13,8 +13,8 @@ import pytest
 from dockerfile_parse import DockerfileParser
 from ruamel.yaml import YAML
 
-from corpus_audit.runners.cli.engine_choice import engine_of
 from corpus_audit.runners.cli.main import cli
+from corpus_audit.runners.cli.shared.engine_choice import engine_of
 from corpus_audit.runners.doctor.flink import ENOUGH_NETWORK, TESTED
 from corpus_audit.runners.engines.options import FlinkOptions
 

@@ -51,7 +51,7 @@ def test_lines_fit_a_terminal_and_hostile_texts_are_shown_safely() -> None:
         "drift_tokens": filled("drift_tokens", domain=ALL_DOMAINS, kind="riser", text="\u202eevil\x1b[2J"),
     }
     text = drift_summary_text(tables)
-    assert "Drift is shown" in text and "Insufficient data: too few" in text
+    assert "Drift: the token distributions differ" in text and "Not enough data: too few" in text
     assert "\x1b" not in text and "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.runners.cli.engine_choice import engine_of
+from corpus_audit.runners.cli.shared.engine_choice import engine_of
 from corpus_audit.runners.engines.options import (
     DataflowOptions,
     EmbeddedOptions,
@@ -77,8 +77,8 @@ def test_flags_that_exist_pass() -> None:
         ("--max_bundle_size=10", "no flag"),
         ("stray", "no flag 'stray'"),
         ("--direct_num_workers=two", "invalid int value"),
-        ("--runner=PrismRunner", "--runner follows from --engine"),
-        ("--job_endpoint=embed", "--job_endpoint follows from --engine"),
+        ("--runner=PrismRunner", "--runner is set by --engine"),
+        ("--job_endpoint=embed", "--job_endpoint is set by --engine"),
     ],
 )
 def test_flags_that_are_wrong_are_refused(flag: str, said: str) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.counting.worker_probe import GIVEN, ProbeTask, ProbeWorker, read_answers
+from corpus_audit.pipelines.counting.worker_probe import SECRET_FILE, ProbeTask, ProbeWorker, read_answers
 from corpus_audit.runners.doctor import flink
-from corpus_audit.runners.doctor.doctor import Finding, Status
+from corpus_audit.runners.doctor.doctor import CheckResult, CheckStatus
 from corpus_audit.runners.engines.flink import jars, service
 from corpus_audit.runners.engines.flink.rest import Rest
 from corpus_audit.runners.engines.options import FlinkOptions
@@ -56,53 +56,53 @@ def program(folder: Path, text: str) -> None:
     (folder / "bin" / "java").chmod(0o755)
 
 
-def only(findings: Iterator[Finding]) -> Finding:
+def only(findings: Iterator[CheckResult]) -> CheckResult:
     (found,) = findings
     return found
 
 
 def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert "there is no java in" in only(flink.check_java(FlinkOptions())).found
+    assert "there is no java in" in only(flink.check_java(FlinkOptions())).result
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = only(flink.check_java(FlinkOptions()))
-    assert found.status is Status.FAIL
-    assert "there is no java in PATH" in found.found
+    assert found.status is CheckStatus.FAIL
+    assert "there is no java in PATH" in found.result
 
 
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
-        ("echo 'openjdk version \"17.0.15\" 2025-04-15' >&2", Status.OK, "Java 17"),
-        ("echo 'openjdk version \"11.0.2\"' >&2", Status.OK, "Java 11"),
-        ("echo 'java version \"1.8.0_292\"' >&2", Status.FAIL, "is Java 8; Flink 1.19 runs on 11 or 17"),
-        ("echo 'openjdk version \"25\" 2025-09-16' >&2", Status.FAIL, "is Java 25"),
-        ("echo 'no libjvm' >&2; exit 6", Status.FAIL, "does not run: no libjvm"),
-        ("exit 6", Status.FAIL, "does not run: exit code 6"),
+        ("echo 'openjdk version \"17.0.15\" 2025-04-15' >&2", CheckStatus.OK, "Java 17"),
+        ("echo 'openjdk version \"11.0.2\"' >&2", CheckStatus.OK, "Java 11"),
+        ("echo 'java version \"1.8.0_292\"' >&2", CheckStatus.FAIL, "is Java 8; Flink 1.19 runs on 11 or 17"),
+        ("echo 'openjdk version \"25\" 2025-09-16' >&2", CheckStatus.FAIL, "is Java 25"),
+        ("echo 'no libjvm' >&2; exit 6", CheckStatus.FAIL, "does not run: no libjvm"),
+        ("exit 6", CheckStatus.FAIL, "does not run: exit code 6"),
     ],
 )
-def test_which_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: Status, said: str) -> None:
+def test_which_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: CheckStatus, said: str) -> None:
     program(tmp_path, text)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     found = only(flink.check_java(FlinkOptions()))
-    assert (found.status, said in found.found) == (status, True), found
+    assert (found.status, said in found.result) == (status, True), found
 
 
 def test_no_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert only(flink.check_jars(FlinkOptions())).status is Status.FAIL  # and no Maven to fetch them
+    assert only(flink.check_jars(FlinkOptions())).status is CheckStatus.FAIL  # and no Maven to fetch them
     named = tmp_path / "beam-runners-flink-1.19-job-server-2.62.0.jar"
-    assert "there is no jar" in only(flink.check_jars(FlinkOptions(jar=named))).found
+    assert "there is no jar" in only(flink.check_jars(FlinkOptions(jar=named))).result
     with zipfile.ZipFile(named, "w") as jar:
         jar.writestr("a.class", "")
-    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).found
+    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).result
     named.write_text("no zip")
-    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).found
+    assert "is not a job server" in only(flink.check_jars(FlinkOptions(jar=named))).result
     with zipfile.ZipFile(named, "w") as jar:
         jar.writestr(MAIN_CLASS, "")
-    assert only(flink.check_jars(FlinkOptions(jar=named))).status is Status.OK
+    assert only(flink.check_jars(FlinkOptions(jar=named))).status is CheckStatus.OK
 
 
 def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,37 +110,42 @@ def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     jars.jars_folder().mkdir(parents=True)
     assert not jars.have_jars(jars.jars_folder())
     (jars.jars_folder() / "beam-runners-flink-1.19-2.62.0.jar").touch()
-    assert only(flink.check_jars(FlinkOptions())).status is Status.OK
-    assert only(flink.check_versions(FlinkOptions(), None)).status is Status.OK
+    assert only(flink.check_jars(FlinkOptions())).status is CheckStatus.OK
+    assert only(flink.check_versions(FlinkOptions(), None)).status is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
     ("name", "cluster", "status", "said"),
     [
-        ("beam-runners-flink-1.19-job-server-2.62.0.jar", "1.19.3", Status.OK, "job server 2.62 on Flink 1.19"),
-        ("beam-runners-flink-1.19-job-server-2.77.0.jar", "1.19.3", Status.WARN, "was not tested"),
-        ("beam-runners-flink-1.20-job-server-2.77.0.jar", "1.20.0", Status.WARN, "was not tested"),
-        ("beam-runners-flink-1.20-job-server-2.77.0.jar", "1.19.3", Status.FAIL, "for Flink 1.20, and the cluster is"),
-        ("server.jar", "1.19.3", Status.WARN, "is not in its name"),
+        ("beam-runners-flink-1.19-job-server-2.62.0.jar", "1.19.3", CheckStatus.OK, "job server 2.62 on Flink 1.19"),
+        ("beam-runners-flink-1.19-job-server-2.77.0.jar", "1.19.3", CheckStatus.WARN, "was not tested"),
+        ("beam-runners-flink-1.20-job-server-2.77.0.jar", "1.20.0", CheckStatus.WARN, "was not tested"),
+        (
+            "beam-runners-flink-1.20-job-server-2.77.0.jar",
+            "1.19.3",
+            CheckStatus.FAIL,
+            "for Flink 1.20, and the cluster is",
+        ),
+        ("server.jar", "1.19.3", CheckStatus.WARN, "is not in its name"),
     ],
 )
-def test_versions(jobmanager, name: str, cluster: str, status: Status, said: str) -> None:
+def test_versions(jobmanager, name: str, cluster: str, status: CheckStatus, said: str) -> None:
     address, answers = jobmanager
     answers["/overview"]["flink-version"] = cluster
     found = only(flink.check_versions(FlinkOptions(jar=Path(name)), Rest(address)))
-    assert (found.status, said in found.found) == (status, True), found
+    assert (found.status, said in found.result) == (status, True), found
 
 
 def test_no_jobmanager(jobmanager) -> None:
     address, answers = jobmanager
     fine = list(flink.check_cluster(Rest(address), FlinkOptions(parallelism=4)))
-    assert [found.status for found in fine] == [Status.OK, Status.OK]
-    assert "5 are needed" in only(flink.check_cluster(Rest(address), FlinkOptions(parallelism=5))).found
+    assert [found.status for found in fine] == [CheckStatus.OK, CheckStatus.OK]
+    assert "5 are needed" in only(flink.check_cluster(Rest(address), FlinkOptions(parallelism=5))).result
     answers["/overview"] = {"hello": "world"}
-    assert "is not a Flink JobManager" in only(flink.check_cluster(Rest(address), FlinkOptions())).found
+    assert "is not a Flink JobManager" in only(flink.check_cluster(Rest(address), FlinkOptions())).result
     nowhere = only(flink.check_cluster(Rest("127.0.0.1:9"), FlinkOptions()))
-    assert nowhere.status is Status.FAIL
-    assert "no Flink JobManager answers at 127.0.0.1:9" in nowhere.found
+    assert nowhere.status is CheckStatus.FAIL
+    assert "no Flink JobManager answers at 127.0.0.1:9" in nowhere.result
 
 
 def test_few_network_buffers_and_busy_slots(jobmanager) -> None:
@@ -148,14 +153,14 @@ def test_few_network_buffers_and_busy_slots(jobmanager) -> None:
     answers["/taskmanagers"] = {"taskmanagers": [{"memoryConfiguration": {"networkMemory": 2**26}}]}
     answers["/overview"]["slots-available"] = 0
     busy, few = flink.check_cluster(Rest(address), FlinkOptions())
-    assert (busy.status, few.status) == (Status.WARN, Status.WARN)
-    assert "64 MiB" in few.found
+    assert (busy.status, few.status) == (CheckStatus.WARN, CheckStatus.WARN)
+    assert "64 MiB" in few.result
 
 
 def test_no_cluster_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = {finding.name: finding for finding in flink.examine(FlinkOptions(master=str(tmp_path)))}
-    assert found["flink cluster"].status is Status.FAIL
+    assert found["flink cluster"].status is CheckStatus.FAIL
     assert "flink workers" not in found  # they would fail for the same reason
 
 
@@ -169,10 +174,10 @@ def test_what_is_an_address() -> None:
 def test_storage_that_a_worker_does_not_see(tmp_path: Path) -> None:
     task = ProbeTask(tmp_path, 3)
     with pytest.raises(EngineError, match="does not see"):
-        ProbeWorker("secret").perform(task)
-    (tmp_path / GIVEN).write_text("another's")
+        ProbeWorker("secret").run_task(task)
+    (tmp_path / SECRET_FILE).write_text("another's")
     with pytest.raises(EngineError, match="another file is there"):
-        ProbeWorker("secret").perform(task)
-    (tmp_path / GIVEN).write_text("secret")
-    ProbeWorker("secret").perform(task)
+        ProbeWorker("secret").run_task(task)
+    (tmp_path / SECRET_FILE).write_text("secret")
+    ProbeWorker("secret").run_task(task)
     assert len(read_answers(tmp_path)) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from corpus_audit.checks.history.history import HISTORY_FILE
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.indexed_runs import make_run
 
 
@@ -43,7 +43,7 @@ def test_a_metric_is_plotted_and_given_as_json(output: Path, capsys: pytest.Capt
 
 def test_what_is_unknown_is_wrong_use_and_names_what_there_is(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = history(capsys, "token", "-o", str(output))
-    assert (code, out) == (2, "") and "the nearest are: tokens" in err
+    assert (code, out) == (2, "") and "similar names: tokens" in err
     code, _, err = history(capsys, "tokens", "-o", str(output), "--slice", "domain=wbe")
     assert code == 2 and "domain=web" in err
 

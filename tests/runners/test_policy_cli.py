@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.policies import rule, waiver
 from tests.checks.report.synthetic import build_run
 
@@ -35,7 +35,7 @@ def test_check_says_what_is_wrong_and_where(tmp_path: Path, capsys: pytest.Captu
     assert run("policy", "check", bad) == 2
     assert f"{bad}:5:12: there is no metric 'duplicate_share_document' (did you mean" in capsys.readouterr().err
     assert run("policy", "check", write(tmp_path / "good.yaml", DUPLICATES)) == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'good.yaml'}: 1 rules, 0 waivers; sha256 ")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'good.yaml'}: 1 rule, 0 waivers; sha256 ")
 
 
 def test_check_says_what_is_doubtful(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from corpus_audit.pipelines.counting.used_partials import UsedPartials
 from corpus_audit.runners.audit.prune import Keep, plan_pruning
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.process.locks import OutputLock
 from tests.checks.indexed_runs import make_run, sign
 

@@ -8,7 +8,7 @@ import pytest
 
 from corpus_audit.checks.outputs.formats import FORMATS
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.outputs.conftest import dated
 from tests.checks.report.judged_runs import write_results
 from tests.checks.report.synthetic import build_run

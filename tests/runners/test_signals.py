@@ -37,12 +37,12 @@ WAITING = {
     "drift a b": "corpus_audit.runners.cli.drift.resolve_run",
     "sampling a --budget 3B": "corpus_audit.runners.cli.sampling.resolve_run",
     "history": "corpus_audit.runners.cli.history.output_folder",
-    "prune out --keep-last 1": "corpus_audit.runners.cli.history.output_folder",
+    "prune out --keep-last 1": "corpus_audit.runners.cli.shared.run_paths.output_folder",
     "verify signed.json": "corpus_audit.schemas.run.trust.load_trust",
     "search text": "corpus_audit.embeddings.open_index",
     "lookup mlp.0:1": "corpus_audit.embeddings.open_index",
     "index verify folder": "corpus_audit.embeddings.index.files.find_index",
-    "init data": "corpus_audit.runners.init.init.propose_audit",
+    "init data": "corpus_audit.runners.init.proposal.propose_audit",
     "demo": "corpus_audit.runners.demo.corpus.build_demo",
     "doctor": "corpus_audit.runners.doctor.doctor.examine",
     "push audit.yaml": "corpus_audit.schemas.spec.audit_file.load_audit",
@@ -117,7 +117,5 @@ def test_an_index_that_is_interrupted_is_no_internal_error(engine, tmp_path):
     code, out, err = interrupted(quick + INDEX % engine, ["index", str(tmp_path / "audit.yaml"), "-q"], signal.SIGINT)
     lines = [line for line in err.splitlines() if line.startswith("corpus-audit:")]
     assert (code, out) == (130, "")
-    assert lines == [
-        "corpus-audit: interrupted: splits that were scanned are kept; run the same command again to go on"
-    ]
+    assert lines == ["corpus-audit: interrupted: scanned splits are stored; run the same command again to continue"]
     assert "internal error" not in err and not list(tmp_path.glob("crash-*"))

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from tests.checks.signoff.world import RUN, STRATEGY, build_world, sign_world
 
 PASSPHRASE = "correct horse battery"
@@ -51,7 +51,7 @@ def test_from_keys_to_a_refused_shard(tell, tmp_path):
     code, out, err = tell("keys", "list")
     assert code == 0 and "bo (research-lead)" in out and "nightly (pipeline)" in out and "policy" in out
     code, out, _ = tell("approve", world.run, "--key", "ci.pem", "--yes", "--strategy", STRATEGY, "--use", "training")
-    assert code == 0 and "Still needed: 2 more approvals with the role research-lead" in out
+    assert code == 0 and "Still missing: 2 more approvals with the role research-lead" in out
     assert "W-1: duplicates (all) is 60 %" in out and max(map(len, out.split("\n\n")[0].splitlines())) <= 80
     code, out, _ = tell("verify", world.run)
     assert code == 7 and out.startswith("REFUSED signature_threshold: ")

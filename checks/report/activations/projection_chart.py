@@ -1,6 +1,6 @@
-"""Windows in two dimensions: a small picture a domain, its windows before all others.
+"""Windows in two dimensions: one small chart per domain, its windows in colour before all others.
 
-Every picture has the same axes, so that places can be compared; a domain needs no colour of its own.
+Every chart has the same axes, so that positions can be compared, and no domain needs a colour of its own.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ _MARGIN = 6
 
 @dataclass(frozen=True)
 class Panel:
-    """A domain and where its windows are."""
+    """A domain and the (x, y) of its windows."""
 
     name: str
-    places: tuple[tuple[float, float], ...]
+    positions: tuple[tuple[float, float], ...]
 
 
-def panels(of: Sequence[Panel]) -> tuple[tuple[str, str, Markup], ...]:
-    """(name, how many windows, picture) of each panel; names are as they are in the corpus."""
-    every = [place for panel in of for place in panel.places]
-    low = [min(place[axis] for place in every) for axis in (0, 1)]
-    reach = max(max(place[axis] for place in every) - low[axis] for axis in (0, 1)) or 1.0
+def panel_charts(panels: Sequence[Panel]) -> tuple[tuple[str, str, Markup], ...]:
+    """(name, number of windows, chart) of each panel; names are not made safe."""
+    every = [xy for panel in panels for xy in panel.positions]
+    low = [min(xy[axis] for xy in every) for axis in (0, 1)]
+    reach = max(max(xy[axis] for xy in every) - low[axis] for axis in (0, 1)) or 1.0
 
-    def dots(places: Sequence[tuple[float, float]]) -> str:
-        """A line of no length at every place; with round ends it is a dot."""
+    def dots(positions: Sequence[tuple[float, float]]) -> str:
+        """A path with a line of no length at every position; with round ends it is a dot."""
         scale = (SIZE - 2 * _MARGIN) / reach
         return "".join(
-            f"M{_MARGIN + (x - low[0]) * scale:.0f},{_MARGIN + (y - low[1]) * scale:.0f}h0" for x, y in places
+            f"M{_MARGIN + (x - low[0]) * scale:.0f},{_MARGIN + (y - low[1]) * scale:.0f}h0" for x, y in positions
         )
 
+    # The background is rounded to a tenth and drawn once; the other charts refer to it, which keeps the page small.
     background = dots(sorted({(round(x, 1), round(y, 1)) for x, y in every}))
-    found = []
-    for number, panel in enumerate(of):
+    charts = []
+    for number, panel in enumerate(panels):
         identity = f"chart-projection-{number}"
         root = ET.Element(
             "svg",
@@ -54,12 +55,14 @@ def panels(of: Sequence[Panel]) -> tuple[tuple[str, str, Markup], ...]:
                 "aria-labelledby": f"{identity}-title",
             },
         )
-        said = f"Windows of {safe_text(panel.name, 60)} among all windows; places without a scale, near is similar."
-        element(root, "title", said, id=f"{identity}-title")
+        title = f"Windows of {safe_text(panel.name, 60)} among all windows; no scale, near windows are similar."
+        element(root, "title", title, id=f"{identity}-title")
         if number == 0:
             element(root, "path", d=background, class_="dots all", id="projection-all")
         else:
             element(root, "use", href="#projection-all")
-        element(root, "path", d=dots(panel.places), class_="dots own")
-        found.append((panel.name, numbers.plural(len(panel.places), "window"), Markup(ET.tostring(root, "unicode"))))
-    return tuple(found)
+        element(root, "path", d=dots(panel.positions), class_="dots own")
+        charts.append(
+            (panel.name, numbers.plural(len(panel.positions), "window"), Markup(ET.tostring(root, "unicode")))
+        )
+    return tuple(charts)

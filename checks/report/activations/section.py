@@ -1,6 +1,6 @@
-"""The report's section on what a model makes of the corpus: its windows drawn, embedding drift, semantic contamination.
+"""The report's section on the activation index: windows by meaning, embedding drift, semantic contamination.
 
-It is there when the run's snapshot had an activation index.
+A run has it if its audit names a model.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from markupsafe import Markup
 from corpus_audit.checks.report.activations import projection_chart
 from corpus_audit.checks.report.activations.projection_chart import Panel
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.run.run_file import AutoencoderCheck, NoIndex
 
 PANELS = 8
-"""Pictures at most; the last is of all domains that have none of their own."""
+"""Panels at most; the last one is of all domains without a panel of their own."""
+
 ITEMS = 15
+
 LINE = 68
+"""Columns of a line of the terminal's summary, without the topic."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class ModelView:
 
     Attributes:
         model, units, windows, tokens: of the index.
-        reason: why there is none; the rest is empty then.
-        panels: the domains with most windows in the projection, then the others together, if those are several.
+        reason: why there is no index; the other fields are empty then.
+        panels: the domains with the most windows in the projection, then all others together.
         drawn: windows in the projection.
         drift: the row of ``embedding_drift``, or None.
         benchmarks: rows of ``semantic``; items: the nearest of ``semantic_items``, most similar first.
@@ -100,26 +104,29 @@ def _panels(points: pa.Table) -> Iterator[Panel]:
     if not len(points):
         return
     domains = points["domain"].to_pylist()
-    places = list(zip(points["x"].to_pylist(), points["y"].to_pylist(), strict=True))
+    positions = list(zip(points["x"].to_pylist(), points["y"].to_pylist(), strict=True))
     sizes = Counter(domains)
     ranked = sorted(sizes, key=lambda name: (-sizes[name], name))
     named = ranked if len(ranked) <= PANELS else ranked[: PANELS - 1]
     for name in named:
-        yield Panel(name, tuple(place for place, domain in zip(places, domains, strict=True) if domain == name))
-    rest = set(ranked[len(named) :])
-    if rest:
-        held = tuple(place for place, domain in zip(places, domains, strict=True) if domain in rest)
-        yield Panel(f"{len(rest)} further domains", held)
+        yield Panel(name, tuple(xy for xy, domain in zip(positions, domains, strict=True) if domain == name))
+    others = set(ranked[len(named) :])
+    if others:
+        # There are at least two: with fewer domains than panels, each has its own.
+        yield Panel(
+            f"{len(others)} further domains",
+            tuple(xy for xy, domain in zip(positions, domains, strict=True) if domain in others),
+        )
 
 
 def section(view: ModelView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
-    chart = projection_chart.panels(view.panels) if view.panels else ()
+    chart = projection_chart.panel_charts(view.panels) if view.panels else ()
     return Markup(environment.get_template("activations/model.html").render(view=view, chart=chart))
 
 
 def findings(view: ModelView) -> tuple[Finding, ...]:
-    """What a reader should know after a minute."""
+    """The summary's finding on the model's view of the corpus."""
     return (Finding("Model", "model", tuple(_sentences(view)), tuple(_lines(view))),)
 
 
@@ -128,22 +135,22 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
         yield (f"The audit names a model, but there is {view.reason}.",)
         return
     yield (
-        f"{numbers.grouped(view.units)} units of the model ",
+        f"{numbers.plural(view.units, 'unit')} of the model ",
         Name(view.model),
-        f" are indexed over {numbers.plural(view.windows, 'window')}.",
+        f" {agree(view.units, 'is', 'are')} indexed over {numbers.plural(view.windows, 'window')}.",
     )
-    for name, checked in view.autoencoders.items():
-        explained = checked.explained_variance
-        if explained is not None and explained < checked.least_explained:
+    for name, check in view.autoencoders.items():
+        explained = check.explained_variance
+        if explained is not None and explained < check.least_explained:
             yield (
                 "The autoencoder ",
                 Name(name),
                 f" explains {numbers.percent(explained)} of the variance of what it reads, less than "
-                f"{numbers.percent(checked.least_explained)}, as with a wrong hook, model or normalisation: its "
+                f"{numbers.percent(check.least_explained)}, as with a wrong hook, model or normalisation: its "
                 "examples may mean nothing.",
             )
-        for text in checked.notes:
-            yield ("Of the autoencoder ", Name(name), f": {text}.")
+        for text in check.notes:
+            yield ("Autoencoder ", Name(name), f": {text}.")
     if view.drift is not None:
         yield (drift_sentence(view.drift),)
     for row in view.benchmarks:
@@ -157,19 +164,22 @@ def drift_sentence(row: dict[str, Any]) -> str:
     """Embedding drift in a sentence."""
     if row["auc"] is None:
         return f"Embedding drift could not be tested: {row['reason']}."
-    p = f"p = {row['p']:.2g}" if row["p"] is not None else "no p"
-    told = f"A classifier tells this snapshot's documents from the baseline's with an AUC of {row['auc']:.3f}"
-    text = f"{told} [{row['low']:.3f}, {row['high']:.3f}] ({p}; 0.5 is no difference)"
+    p = f"p = {row['p']:.2g}" if row["p"] is not None else "no p-value"
+    auc = f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    sentence = (
+        "A classifier distinguishes this snapshot's documents from the baseline's with an AUC of "
+        f"{auc} ({p}; 0.5 is no difference)"
+    )
     if row["units_moved"] is not None:
-        text += f"; {numbers.grouped(row['units_moved'])} of {numbers.plural(row['units'], 'unit')} moved"
-    return text + "."
+        sentence += f"; {numbers.grouped(row['units_moved'])} of {numbers.plural(row['units'], 'unit')} moved"
+    return sentence + "."
 
 
 def _lines(view: ModelView) -> Iterator[str]:
     if view.reason:
         lines = [view.reason]
     else:
-        lines = [f"{numbers.grouped(view.units)} units of {safe_text(view.model, 30)} indexed"]
+        lines = [f"{numbers.plural(view.units, 'unit')} of {safe_text(view.model, 30)} indexed"]
         if view.drift is not None and view.drift["auc"] is not None:
             lines.append(
                 f"embedding drift: AUC {view.drift['auc']:.3f} [{view.drift['low']:.3f}, {view.drift['high']:.3f}]"

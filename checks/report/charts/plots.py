@@ -21,7 +21,7 @@ MARKS = (
     "M-5,-2.5h10v5h-10z",
     "M-2.5,-5h5v10h-5z",
 )
-"""Shapes around 0,0: what a colour says, a shape says too."""
+"""Paths around 0,0: a reader who does not see colours tells series apart by shape."""
 
 _STEPS = ((3.0, (1.0,)), (1.3, (1.0, 3.0)), (0.7, (1.0, 2.0, 5.0)), (0.0, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
 
@@ -46,7 +46,7 @@ class LogAxis:
         return cls(10.0 ** (low - pad), 10.0 ** (high + pad))
 
     def at(self, value: float) -> float:
-        """Where the value is, 0 to 100; beyond an end it is that end."""
+        """Position of the value in per cent of the axis, 0 to 100; beyond an end it is that end."""
         if value <= self.low:
             return 0.0
         return min(100 * (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low)), 100.0)
@@ -57,19 +57,19 @@ class LogAxis:
         steps = next(steps for span, steps in _STEPS if high - low >= span)
         powers = range(floor(low), ceil(high) + 1)
         every = ceil(len(powers) / 7) if len(steps) == 1 else 1
-        found = [step * 10.0**power for power in powers if power % every == 0 for step in steps]
-        return [value for value in found if self.low <= value <= self.high]
+        values = [step * 10.0**power for power in powers if power % every == 0 for step in steps]
+        return [value for value in values if self.low <= value <= self.high]
 
 
 def stretched(parent: ET.Element, x: float, y: float, width: float, height: float) -> ET.Element:
-    """A nested svg of 100 by 100 units over a place of ``x`` and ``width`` per cent, ``y`` and ``height`` pixels."""
-    place = element(parent, "svg", x=percent(x), y=y, width=percent(width), height=height, class_="ridge")
-    place.attrib |= {"viewBox": "0 0 100 100", "preserveAspectRatio": "none"}
-    return place
+    """A nested svg of 100 by 100 units over an area of ``x`` and ``width`` per cent, ``y`` and ``height`` pixels."""
+    area = element(parent, "svg", x=percent(x), y=y, width=percent(width), height=height, class_="ridge")
+    area.attrib |= {"viewBox": "0 0 100 100", "preserveAspectRatio": "none"}
+    return area
 
 
 def line(parent: ET.Element, points: Sequence[tuple[float, float] | None], kind: str) -> None:
-    """A line through points of a stretched svg; it is broken where a point is None."""
+    """Draw a line through points of a stretched svg; it is broken where a point is None."""
     for piece in _pieces(points):
         element(
             parent,
@@ -81,16 +81,17 @@ def line(parent: ET.Element, points: Sequence[tuple[float, float] | None], kind:
 
 
 def band(parent: ET.Element, points: Sequence[tuple[float, float, float] | None], kind: str) -> None:
-    """The area between two lines, from points (x, low, high) of a stretched svg; broken where a point is None."""
+    """Draw the area between two lines, from points (x, low, high) of a stretched svg; broken where a point is None."""
     for piece in _pieces(points):
         edge = [(x, low) for x, low, _ in piece] + [(x, high) for x, _, high in reversed(piece)]
         element(parent, "polygon", points=" ".join(f"{attribute(x)},{attribute(y)}" for x, y in edge), class_=kind)
 
 
 def mark(parent: ET.Element, shape: int, x: float, y: float, kind: str) -> None:
-    """A mark at ``x`` per cent and ``y`` pixels."""
-    place = element(parent, "svg", x=percent(x), y=y, width=1, height=1, class_="plot")
-    element(place, "path", d=MARKS[shape % len(MARKS)], class_=kind)
+    """Draw a mark at ``x`` per cent and ``y`` pixels."""
+    # A nested svg, because a path has no position in per cent.
+    origin = element(parent, "svg", x=percent(x), y=y, width=1, height=1, class_="plot")
+    element(origin, "path", d=MARKS[shape % len(MARKS)], class_=kind)
 
 
 def key(shape: int, kind: str) -> Markup:
@@ -100,13 +101,16 @@ def key(shape: int, kind: str) -> Markup:
     return Markup(ET.tostring(root, encoding="unicode"))
 
 
-def spread(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
-    """Places near the wanted ones, in their order and ``gap`` apart, from ``top`` to ``bottom`` if they fit."""
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    placed = [0.0] * len(wanted)
+def spread_apart(targets: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+    """Positions near the targets, in their order and at least ``gap`` apart, from ``top`` to ``bottom`` if they fit.
+
+    Labels of lines that end close together stay readable.
+    """
+    order = sorted(range(len(targets)), key=lambda index: targets[index])
+    placed = [0.0] * len(targets)
     last = top - gap
     for index in order:
-        last = placed[index] = max(wanted[index], last + gap)
+        last = placed[index] = max(targets[index], last + gap)
     limit = bottom
     for index in reversed(order):
         placed[index] = min(placed[index], limit)

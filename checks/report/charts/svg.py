@@ -110,7 +110,7 @@ def share_axis(largest: float) -> tuple[list[tuple[float, str]], float]:
 
 
 @dataclass(frozen=True)
-class Part:
+class BarPart:
     """A part of a divided bar: what it is, how many, and the class that draws it."""
 
     name: str
@@ -118,13 +118,13 @@ class Part:
     kind: str
 
 
-def divided_bar(identity: str, label: str, parts: Sequence[Part]) -> Markup:
+def divided_bar(identity: str, label: str, parts: Sequence[BarPart]) -> Markup:
     """Parts of a whole, side by side; a part that is not empty is never too thin to see."""
     total = sum(part.count for part in parts) or 1
     root = ET.Element("svg", {"class": "chart", "width": "100%", "height": "22", "role": "img"})
     root.set("aria-labelledby", f"{identity}-title")
-    said = ", ".join(f"{numbers.grouped(part.count)} {part.name}" for part in parts if part.count)
-    element(root, "title", f"{label}: {said or 'none'}.", id=f"{identity}-title")
+    described = ", ".join(f"{numbers.grouped(part.count)} {part.name}" for part in parts if part.count)
+    element(root, "title", f"{label}: {described or 'none'}.", id=f"{identity}-title")
     shown = [part for part in parts if part.count]
     widths = [max(100 * part.count / total, 0.6) for part in shown]
     start = 0.0

@@ -18,8 +18,8 @@ def check(view: ContaminationView) -> Markup:
     chart = Chart("chart-contamination-check", title, bottom + 24, 56.0, 16.0)
     rates = element(chart.root, "svg", x="60%", y="0", width="24%", height=bottom + 24, class_="plot")
     recall_ticks, _ = share_axis(1.0)
-    found = [value for row in view.checks for value in (row.rate, row.high) if value is not None]
-    rate_ticks, end = share_axis(max([*found, 0.01]))
+    rates_shown = [value for row in view.checks for value in (row.rate, row.high) if value is not None]
+    rate_ticks, end = share_axis(max([*rates_shown, 0.01]))
     for plot, ticks, head in (
         (chart.plot, [tick for index, tick in enumerate(recall_ticks) if index % 2 == 0 or tick[0] == 100], "recall"),
         (rates, rate_ticks, "decoys hit"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A rule's self-check: copies found of those that it must find, decoys hit, the 95 % interval of their share.
+    """A rule's self-check: planted copies that it found of those it must find, decoys hit, and their 95 % interval.
 
     ``passed`` is None where nothing could be planted.
     """
@@ -63,7 +63,7 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """A benchmark: its items, rows that are none, remarks, and what each rule finds; ``contaminated`` by any rule."""
+    """A benchmark: its items, rows that are not items, remarks, and results by rule; ``contaminated`` by any rule."""
 
     name: str
     items: int
@@ -95,7 +95,7 @@ class LeakRow:
 
 @dataclass(frozen=True)
 class MatchRow:
-    """A document behind an item: where the longest run of equal words (tokens) is, in bytes of its UTF-8."""
+    """A document that matches an item: its longest run of equal words (tokens), in bytes of its UTF-8."""
 
     document: str
     domain: str
@@ -109,7 +109,7 @@ class MatchRow:
 
 @dataclass(frozen=True)
 class ItemRow:
-    """A contaminated item: the rules that say so, its longest match, documents behind it and how many are hidden."""
+    """A contaminated item: the rules that match, its longest match, the documents listed and how many are not."""
 
     benchmark: str
     item: str
@@ -156,12 +156,12 @@ class ContaminationView:
         return tuple(row for row in self.checks if row.passed is None)
 
     @property
-    def licensed(self) -> bool:
+    def check_passed(self) -> bool:
         """Whether every rule found every planted copy that it must find."""
         return bool(self.checks) and all(row.passed for row in self.checks)
 
     @property
     def sampled(self) -> float | None:
-        """The share of the corpus in which decoys were looked for, where that is not all of it."""
+        """The share of the corpus in which decoys were searched for; None where that is all of it."""
         shares = [row.decoy_share for row in self.checks if row.decoy_share is not None]
         return shares[0] if shares and shares[0] < 1.0 else None

@@ -65,8 +65,8 @@ def distances(view: DriftView) -> Markup:
         y = TOP + PITCH * index
         middle = y + PITCH / 2
         chart.label(name_of(row), middle + 4, strong=row.everything)
-        said = "the same documents" if row.case == "same" else CASES.get(row.case, row.reading)
-        chart.figure(said, middle + 4, kind="figure" if row.reading == "drift" else "figure quiet")
+        text = "the same documents" if row.case == "same" else CASES.get(row.case, row.reading)
+        chart.figure(text, middle + 4, kind="figure" if row.reading == "drift" else "figure quiet")
         if row.case == "same" or row.value is None:
             continue
         if row.null_low is not None and row.null_high is not None and row.null_mean is not None:
@@ -139,9 +139,9 @@ def parts(view: DriftView, rows: Sequence[PartRow], which: str) -> Markup:
             if width:
                 at, wide = percent(x), percent(width)
                 element(chart.plot, "rect", x=at, y=y + 6, width=wide, height=PITCH - 12, class_=kind)
-        for part, place in ((row.mixture, 88.5), (row.content, 100.0)):
-            style = "figure" if place < 90 else "figure quiet"
-            chart.figure(numbers.NONE if part is None else numbers.percent(part), middle + 4, place, style)
+        for part, x in ((row.mixture, 88.5), (row.content, 100.0)):
+            style = "figure" if x < 90 else "figure quiet"
+            chart.figure(numbers.NONE if part is None else numbers.percent(part), middle + 4, x, style)
     element(chart.plot, "line", x1=percent(zero), x2=percent(zero), y1=TOP, y2=bottom, class_="range")
     return chart.markup()
 
@@ -195,8 +195,8 @@ def lengths(view: DriftView) -> Markup:
             x = percent(p50)
             element(chart.plot, "line", x1=x, x2=x, y1=middle - 6, y2=middle + 6, class_="median")
         moved = row.reading == "moved"
-        said = "median moved" if moved else "no move shown" if row.reading == "no move shown" else row.reading
-        chart.figure(said, y + pitch / 2 + 4, kind="figure" if moved else "figure quiet")
+        text = "median moved" if moved else "no move shown" if row.reading == "no move shown" else row.reading
+        chart.figure(text, y + pitch / 2 + 4, kind="figure" if moved else "figure quiet")
     return chart.markup()
 
 
@@ -243,9 +243,9 @@ def classifiers(view: DriftView) -> Markup:
         chart.label(EVERYTHING if row.everything else row.domain, middle + 4, strong=row.everything)
         if row.low is not None and row.high is not None:
             _whisker(chart.plot, at(row.low), at(row.high), middle)
-        told = row.reading == "told apart"
-        _mark(chart.plot, at(row.auc or 0.0), middle, told, False)
-        chart.figure(row.reading, middle + 4, kind="figure" if told else "figure quiet")
+        distinguished = row.reading == "told apart"
+        _mark(chart.plot, at(row.auc or 0.0), middle, distinguished, False)
+        chart.figure(row.reading, middle + 4, kind="figure" if distinguished else "figure quiet")
     return chart.markup()
 
 

@@ -96,8 +96,8 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
         table = tables[name]
         for column, value in {"baseline": label, **wanted}.items():
             table = table.filter(pc.equal(table[column], value))
-        found: list[Row] = table.to_pylist()
-        return found
+        selected: list[Row] = table.to_pylist()
+        return selected
 
     jsd = [_distance(row) for row in rows("drift", statistic="jsd")]
     overall = next(row for row in jsd if row.everything)
@@ -148,8 +148,8 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
 
 def _telling(row: DistanceRow) -> tuple[int, float, str]:
     """Domains with drift first, then those without, those that came or went, and those of which nothing is known."""
-    place = {"drift": 0, "no drift shown": 1, "insufficient": 3}[row.reading]
-    return (2 if row.case in ("new", "gone") else place, -(row.excess or row.value or 0.0), row.domain)
+    rank = {"drift": 0, "no drift shown": 1, "insufficient": 3}[row.reading]
+    return (2 if row.case in ("new", "gone") else rank, -(row.excess or row.value or 0.0), row.domain)
 
 
 def _distance(row: Row) -> DistanceRow:
@@ -184,7 +184,7 @@ def _parts(rows: Sequence[Row]) -> list[PartRow]:
     slices: dict[str, dict[str, Row]] = {}
     for row in rows:
         slices.setdefault(row["domain"], {})[row["part"]] = row
-    found = [
+    parts_of_slices = [
         PartRow(
             name,
             name == ALL_DOMAINS,
@@ -199,7 +199,7 @@ def _parts(rows: Sequence[Row]) -> list[PartRow]:
         )
         for name, parts in slices.items()
     ]
-    return sorted(found, key=lambda row: not row.everything)
+    return sorted(parts_of_slices, key=lambda row: not row.everything)
 
 
 def _token(row: Row) -> TokenMove:
@@ -225,7 +225,7 @@ def _lengths(rows: Sequence[Row], changed: set[str]) -> tuple[LengthShift, ...]:
     slices: dict[str, dict[str, Row]] = {}
     for row in rows:
         slices.setdefault(row["domain"], {})[row["statistic"]] = row
-    found = []
+    shifts = []
     for name, by in slices.items():
         if name not in changed or any(
             by[q]["value_baseline"] is None or by[q]["value_current"] is None for q in QUANTILES
@@ -235,7 +235,7 @@ def _lengths(rows: Sequence[Row], changed: set[str]) -> tuple[LengthShift, ...]:
         for figure, statistic in (("median", "p50"), ("mean", "mean"), ("gap", "ks")):
             figures[figure] = by[statistic]["change"]
             figures |= {f"{figure}_{end}": by[statistic][end] for end in ("low", "high")}
-        found.append(
+        shifts.append(
             LengthShift(
                 name,
                 name == ALL_DOMAINS,
@@ -245,8 +245,8 @@ def _lengths(rows: Sequence[Row], changed: set[str]) -> tuple[LengthShift, ...]:
                 reading=move(figures["median_low"], figures["median_high"]),
             )
         )
-    found.sort(key=lambda row: (not row.everything, -(row.gap or 0.0), row.domain))
-    return tuple(found[: LISTED + 1])
+    shifts.sort(key=lambda row: (not row.everything, -(row.gap or 0.0), row.domain))
+    return tuple(shifts[: LISTED + 1])
 
 
 def _turnover(row: Row) -> TurnoverRow:
@@ -283,8 +283,10 @@ def _features(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _near(row: Row) -> NearRow:
-    whole = row["domain"] == ALL_DOMAINS
-    return NearRow(row["domain"], whole, row["documents"], row["rate"], row["low"], row["high"], row["reason"] or "")
+    everything = row["domain"] == ALL_DOMAINS
+    return NearRow(
+        row["domain"], everything, row["documents"], row["rate"], row["low"], row["high"], row["reason"] or ""
+    )
 
 
 def _other(row: Row) -> OtherDistance:

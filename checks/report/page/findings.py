@@ -1,4 +1,4 @@
-"""What a reader should know after a minute, in sentences; the page and the summary say the same ones."""
+"""The sentences of the report's summary and of its limits; the page and the terminal show the same ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from corpus_audit.checks.report.profile.records import ShareRow
 from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.schemas.run.run_file import FileListing
 
@@ -29,10 +30,10 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
         ("Vocabulary", "vocabulary", _vocabulary(model)),
         ("Tokenizer", "tokenizer", _tokenizer(model)),
     )
-    found = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
+    profile = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
     return (
         *(verdict_section.findings(model.verdict) if model.verdict else ()),
-        *(Finding(*one) for one in found if one[2]),
+        *(Finding(topic, anchor, sentences) for topic, anchor, sentences in profile if sentences),
         *drift_section.findings(model.drift),
         *(sampling_section.findings(model.sampling) if model.sampling else ()),
         *(contamination_section.findings(model.contamination) if model.contamination else ()),
@@ -67,10 +68,10 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
                 share = numbers.percent(row.amount(model.unit).share, digits)
                 parts += [", " if index else "", Name(row.name), f" ({share})"]
             yield (*parts, f" of {model.unit}.")
-        yield ("No mixture was intended in the spec, so shares are compared with nothing.",)
+        yield ("The spec gives no intended mixture to compare the shares with.",)
         return
     if mixture.distance is None:
-        yield (f"There are no {mixture.unit} to hold against the intended mixture.",)
+        yield (f"There are no {mixture.unit} to compare with the intended mixture.",)
     else:
         moved = numbers.percent(mixture.distance, digits)
         if mixture.distance_low is not None:
@@ -79,15 +80,15 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
     if mixture.deviations:
         parts = ["The largest deviations are "]
         for index, deviation in enumerate(mixture.deviations[:3]):
-            found = numbers.percent(deviation.share, digits)
+            observed = numbers.percent(deviation.share, digits)
             intended = numbers.percent(deviation.intended, digits)
             change = numbers.points(deviation.difference, digits)
-            parts += ["; " if index else "", Name(deviation.name), f" {change} points ({found} against {intended})"]
+            parts += ["; " if index else "", Name(deviation.name), f" {change} points ({observed} against {intended})"]
         yield (*parts, ".")
     if mixture.compared:
         yield (
             f"In {numbers.grouped(mixture.clear)} of {numbers.plural(mixture.compared, 'domain')} "
-            "the 95 % interval leaves out the intended share.",
+            "the 95 % interval excludes the intended share.",
         )
     if mixture.absent:
         yield ("Intended, but not in the corpus: ", *_names(mixture.absent), ".")
@@ -99,13 +100,14 @@ def _mixture(model: ReportModel) -> Iterator[Sentence]:
 
 def _lengths(model: ReportModel) -> Iterator[Sentence]:
     panel = model.lengths[0]
-    whole = [row for row in panel.rows if row.everything]
-    if not whole:
+    overall = next((row for row in panel.rows if row.everything), None)
+    if overall is None:
         return
-    median, p95 = whole[0].quantiles[2], whole[0].quantiles[4]
+    median, p95 = numbers.length(overall.quantiles[2]), numbers.length(overall.quantiles[4])
+    unit = panel.unit.removesuffix("s") if median == "1" else panel.unit
     yield (
-        f"Half of all documents have at most {numbers.length(median)} {panel.unit}, 95 % at most "
-        f"{numbers.length(p95)}; the mean is {numbers.length(whole[0].mean)}.",
+        f"Half of all documents have at most {median} {unit}, 95 % at most {p95}; the mean is "
+        f"{numbers.length(overall.mean)}.",
     )
     named = sorted((row for row in panel.rows if not row.everything), key=lambda row: (row.quantiles[2], row.name))
     if len(named) > 1:
@@ -121,29 +123,36 @@ def _lengths(model: ReportModel) -> Iterator[Sentence]:
 
 
 def _duplicates(model: ReportModel) -> Iterator[Sentence]:
-    whole = next((row for row in model.duplicates if row.everything), None)
-    if whole is None or not whole.documents:
+    overall = next((row for row in model.duplicates if row.everything), None)
+    if overall is None or not overall.documents:
         return
-    share = numbers.percent(whole.duplicate_documents / whole.documents, 2)
-    tokens = f"{numbers.percent(whole.duplicate_tokens / whole.tokens, 2)} of tokens" if whole.tokens else "no tokens"
-    across = numbers.percent(whole.across_documents / whole.documents, 2)
+    share = numbers.percent(overall.duplicate_documents / overall.documents, 2)
+    tokens = (
+        f"{numbers.percent(overall.duplicate_tokens / overall.tokens, 2)} of tokens" if overall.tokens else "no tokens"
+    )
+    across = numbers.percent(overall.across_documents / overall.documents, 2)
     yield (
-        f"{share} of documents ({tokens}) are exact repeats of another; {across} have a text that occurs in "
-        "another domain too.",
+        f"{share} of documents ({tokens}) are exact repeats of another document; {across} have a text that "
+        "also occurs in another domain.",
     )
     rates = [(r.duplicate_documents / r.documents, r.name) for r in model.duplicates if r.name and r.documents]
     if len(rates) > 1:
         rate, name = max(rates, key=lambda item: (item[0], item[1]))
         if rate > 0:
-            yield ("Most repetition within a domain: ", Name(name), f", {numbers.percent(rate, 2)} of its documents.")
+            yield (
+                "The domain with the most repeats is ",
+                Name(name),
+                f": {numbers.percent(rate, 2)} of its documents.",
+            )
 
 
 def _vocabulary(model: ReportModel) -> Iterator[Sentence]:
-    whole = next((row for row in model.vocabulary if row.everything), None)
-    if whole is not None:
+    overall = next((row for row in model.vocabulary if row.everything), None)
+    if overall is not None:
         yield (
-            f"{numbers.grouped(whole.types)} of {numbers.grouped(model.tokenizer.vocabulary)} token ids occur "
-            f"({numbers.percent(whole.coverage)}); the effective vocabulary is {numbers.length(whole.effective)}.",
+            f"{numbers.grouped(overall.types)} of {numbers.grouped(model.tokenizer.vocabulary)} token ids "
+            f"{agree(overall.types, 'occurs', 'occur')} ({numbers.percent(overall.coverage)}); the effective "
+            f"vocabulary is {numbers.length(overall.effective)}.",
         )
     else:
         yield ("No token occurs.",)
@@ -153,32 +162,39 @@ def _coverage(model: ReportModel) -> Iterator[Sentence]:
     coverage = model.coverage
     used, shards = numbers.grouped(coverage.shards_used), numbers.plural(coverage.shards, "shard")
     if coverage.shards_used == coverage.shards:
-        whose = f"All {shards} were" if coverage.shards > 1 else "The one shard was"
-        yield (f"{whose} read{_from_cache(model)}.",)
+        every = f"All {shards} were" if coverage.shards > 1 else "The one shard was"
+        yield (f"{every} read{_from_cache(model)}.",)
     else:
-        left = []
-        if coverage.shards_not_sampled:
-            left.append(f"{numbers.grouped(coverage.shards_not_sampled)} lie outside the sample")
+        reasons = []
+        if (n := coverage.shards_not_sampled) > 0:
+            reasons.append(f"{numbers.grouped(n)} {agree(n, 'is', 'are')} outside the sample")
         if coverage.shards_error:
-            left.append(f"{numbers.grouped(coverage.shards_error)} could not be read")
-        yield (f"{used} of {shards} were read{_from_cache(model)}; {', '.join(left) or 'the others were not'}.",)
+            reasons.append(f"{numbers.grouped(coverage.shards_error)} could not be read")
+        were = agree(coverage.shards_used, "was", "were")
+        yield (
+            f"{used} of {shards} {were} read{_from_cache(model)}; {', '.join(reasons) or 'the others were not read'}.",
+        )
     if model.listing is not None and model.listing.unread:
         yield _unread(model.listing)
     if coverage.sampled:
         share = numbers.percent(coverage.sample_share)
         counted = f"{numbers.grouped(coverage.splits_counted)} of {numbers.plural(coverage.splits, 'split')}"
-        yield (f"The audit is of a sample: {share} of splits were to be read, {counted} were.",)
+        were = agree(coverage.splits_counted, "was", "were")
+        yield (f"The audit read a sample: {share} of splits were requested, {counted} {were} read.",)
     dead = coverage.dead_letters / coverage.rows if coverage.rows else 0.0
+    documents = agree(coverage.documents, "is a document", "are documents")
     yield (
-        f"Of {numbers.plural(coverage.rows, 'row')}, {numbers.grouped(coverage.documents)} are documents, "
-        f"{numbers.grouped(coverage.filtered)} were filtered and {numbers.grouped(coverage.dead_letters)} "
-        f"({numbers.percent(dead, 3) if dead else '0 %'}) could not be counted.",
+        f"Of {numbers.plural(coverage.rows, 'row')}, {numbers.grouped(coverage.documents)} {documents}, "
+        f"{numbers.grouped(coverage.filtered)} {agree(coverage.filtered, 'was', 'were')} filtered and "
+        f"{numbers.grouped(coverage.dead_letters)} ({numbers.percent(dead, 3) if dead else '0 %'}) could not be "
+        "counted.",
     )
     if coverage.dead_letter_bytes and coverage.row_bytes:
         share = numbers.percent(coverage.dead_letter_bytes / coverage.row_bytes, 3)
-        yield (f"Those hold {numbers.byte_size(coverage.dead_letter_bytes)}, {share} of the bytes of all rows.",)
+        those = agree(coverage.dead_letters, "That row has", "Those rows have")
+        yield (f"{those} {numbers.byte_size(coverage.dead_letter_bytes)}, {share} of the bytes of all rows.",)
     if not coverage.conserved:
-        yield ("The rows do not add up.",)
+        yield ("Readers, file footers and measures disagree on the number of rows.",)
 
 
 def _unread(listing: FileListing) -> Sentence:
@@ -187,13 +203,15 @@ def _unread(listing: FileListing) -> Sentence:
         f"{numbers.grouped(files.files)} ({reason.replace('_', ' ')})"
         for reason, files in sorted(listing.unread.items())
     ]
-    left = sum(files.files for files in listing.unread.values())
-    were = "was" if left == 1 else "were"
-    return (f"{numbers.plural(left, 'more file')} {were} seen and not read: {', '.join(parts)}.",)
+    unread = sum(files.files for files in listing.unread.values())
+    were = agree(unread, "was", "were")
+    return (f"{numbers.plural(unread, 'other file')} {were} seen but not read: {', '.join(parts)}.",)
 
 
 def _from_cache(model: ReportModel) -> str:
     cached = model.coverage.shards_cached
+    if cached == model.coverage.shards_used:
+        return " in an earlier run" if cached else ""
     return f" ({numbers.grouped(cached)} of them in an earlier run)" if cached else ""
 
 
@@ -233,46 +251,46 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
     unit: Sentence = ("documents",) if model.cluster is None else ("clusters (", Name(model.cluster), ")")
     if coverage.sampled:
         yield (
-            "Counts are of the splits that were read, chosen by hash. Intervals hold both that choice and the "
+            "Counts are of the splits that were read, selected by hash. Intervals cover both that selection and the "
             "variation among ",
             *unit,
             ".",
         )
-        yield ("Duplicates and token ids are counted within the sample: the whole corpus has at least as many.",)
+        yield ("Duplicates and token ids are counted within the sample: the corpus has at least as many.",)
     else:
         yield (
             "Counts are exact for this snapshot. Intervals say how far a share would move if the ",
             *unit,
-            " were drawn anew from the same sources; they are not errors of counting.",
+            " were drawn again from the same sources; they are not counting errors.",
         )
-    if model.documents_without_cluster:
+    if (missing := model.documents_without_cluster) > 0:
         yield (
-            f"{numbers.plural(model.documents_without_cluster, 'document')} of "
-            f"{numbers.grouped(coverage.documents)} have no value of ",
+            f"{numbers.grouped(missing)} of {numbers.plural(coverage.documents, 'document')} "
+            f"{agree(missing, 'has', 'have')} no value of ",
             Name(model.cluster or ""),
-            "; each is a cluster of its own.",
+            "; each such document is a cluster of its own.",
         )
     if model.totals.domains > 1:
         yield (
-            "Each interval holds with 95 % on its own; among many domains some will miss. Bounds that hold jointly are "
-            "in tables/proportions.parquet.",
+            "Each 95 % interval holds on its own: of many domains, some have a share outside theirs. Bounds that hold "
+            "jointly are in tables/proportions.parquet.",
         )
     if coverage.manifest:
-        yield ("Every shard was compared with the manifest, so shards that were cut, changed or lost are found.",)
+        yield ("Every shard was compared with the manifest, so truncated, changed and missing shards are detected.",)
     else:
         yield (
-            "No manifest was given. A shard cut inside a compressed frame, a row group or a line is found; one cut "
-            "exactly at such a boundary cannot be told from a whole one.",
+            "No manifest was given. A shard truncated inside a compressed frame, a row group or a line is detected; "
+            "one truncated exactly at such a boundary looks complete.",
         )
-    if coverage.digests_remembered:
+    if (reused := coverage.digests_remembered) > 0:
         yield (
-            f"The digests of {numbers.plural(coverage.digests_remembered, 'shard')} were remembered, because size and "
-            "time stamps had not changed; run with --rehash to compute all of them anew.",
+            f"{numbers.plural(reused, 'shard')} {agree(reused, 'was', 'were')} not hashed again, as size and time "
+            "stamps had not changed; run with --rehash to hash every shard.",
         )
-    if coverage.duplicate_shards:
+    if (copies := coverage.duplicate_shards) > 0:
         yield (
-            f"{numbers.plural(coverage.duplicate_shards, 'shard')} have the same bytes as another shard and count "
-            "twice, as a training job would read them.",
+            f"{numbers.plural(copies, 'shard')} {agree(copies, 'has', 'have')} the same bytes as another shard; every "
+            "copy counts, as a training job would read it.",
         )
     near = (
         "Near-duplicates are estimated from a sample, not counted: tables/near_duplicates.parquet has their rates "
@@ -282,18 +300,18 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
     )
     yield (f"Duplicates are exact: texts that differ in one byte are different. {near}",)
     yield (
-        "Tokens are counted without special tokens, and without truncation, padding or packing; what a training job "
-        "sees may be more or fewer.",
+        "Tokens are counted without special tokens, truncation, padding or packing; a training job may see more or "
+        "fewer.",
     )
     if model.tokenizer.path != "tokenizers":
         yield (
-            "The fast tokenizer was compared with the reference on some documents, chosen by hash; that the others "
+            "The fast tokenizer was compared with the reference on some documents, selected by hash; that the others "
             "agree is inferred.",
         )
     yield ("A document's domain is what the data says it is; no text was classified.",)
     yield ("Length quantiles are within 1 % of the exact ones; means, counts and totals are exact.",)
     if model.token_groups == "overall":
         yield (
-            "Token counts by groups of documents are kept overall and not by domain, because of their number; later "
-            "comparisons by domain will be coarser.",
+            "Token counts by groups of documents are stored for the corpus and not by domain, because there would be "
+            "too many; later comparisons by domain will be coarser.",
         )

@@ -22,6 +22,7 @@ from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.report.verdict import trends
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
 from corpus_audit.schemas.run.snapshot import UNREAD_WORDS
@@ -68,11 +69,13 @@ def _environment() -> Environment:
         compact=numbers.compact,
         size=numbers.byte_size,
         as_length=numbers.length,
+        plural=numbers.plural,
         percent=numbers.percent_figure,
         points=numbers.points,
         sentence=_sentence,
     )
     environment.globals.update(
+        agree=agree,
         unread_words={reason.value: words for reason, words in UNREAD_WORDS.items()},
         interval=numbers.interval,
         points_interval=numbers.points_interval,

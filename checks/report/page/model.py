@@ -1,4 +1,4 @@
-"""What a report says, read from a published run directory."""
+"""The report's model: everything that a report shows, read from a published run directory."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ TOP_DEVIATIONS = 5
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Sums over everything that was counted. ``domains_exact`` is false when the tables list only the largest."""
+class ReportTotals:
+    """Totals of everything that was counted; ``domains_exact`` is false if the tables list only the largest domains."""
 
     documents: int
     bytes: int
@@ -71,11 +71,11 @@ class Totals:
 
 @dataclass(frozen=True)
 class ReportModel:
-    """Everything the page and the summary show of a run; no clocks, hosts or paths of the machine it ran on.
+    """Everything that the page and the summary show of a run; no clocks, hosts or paths of the machine.
 
     ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
-    one), then the exact remainder. ``shards`` holds the ones to look at first. ``near_duplicates`` says whether their
-    rates were estimated.
+    one), then the exact remainder. ``shards`` has those to look at first. ``near_duplicates`` says whether rates of
+    near-duplicates were estimated.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ReportModel:
     coverage: RunCoverage
     integrity: tuple[IntegrityRule, ...]
     tokenizer: RunTokenizer
-    totals: Totals
+    totals: ReportTotals
     unit: Unit
     mixture: MixtureComparison | None
     domain_source: str
@@ -144,7 +144,7 @@ def load_report(run_dir: Path) -> ReportModel:
     limits = run.spec.get("limits")
     budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
     verdict = verdict_section.load(published)
-    mine = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
+    primary_shares = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
     return ReportModel(
         name=run.name,
         run=run.run,
@@ -154,7 +154,7 @@ def load_report(run_dir: Path) -> ReportModel:
         coverage=run.coverage,
         integrity=run.integrity,
         tokenizer=run.tokenizer,
-        totals=Totals(
+        totals=ReportTotals(
             documents=_total(primary, "documents"),
             bytes=_total(primary, "bytes"),
             characters=_total(primary, "characters"),
@@ -183,7 +183,7 @@ def load_report(run_dir: Path) -> ReportModel:
         cluster=run.cluster,
         documents_without_cluster=run.documents_without_cluster,
         token_groups=run.token_groups,
-        methods=tuple(sorted(set(mine["method"].to_pylist()))),
+        methods=tuple(sorted(set(primary_shares["method"].to_pylist()))),
         dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,
         versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
@@ -206,10 +206,10 @@ def _total(table: pa.Table, column: str) -> int:
 def _with_intended(
     rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
 ) -> list[ShareRow]:
-    """The rows with intended share and difference; a value that was not intended has an intended share of 0."""
-    mine = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
-    figures = {row["value"]: row for row in proportions.filter(mine).to_pylist()}
-    some = any(row.amount(unit).count for row in rows)  # shares of nothing differ from nothing
+    """The rows with intended share and difference; a value that is not in the mixture is intended to have 0."""
+    selected = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
+    figures = {row["value"]: row for row in proportions.filter(selected).to_pylist()}
+    not_empty = any(row.amount(unit).count for row in rows)  # shares of nothing differ from nothing
     compared = []
     for row in rows:
         figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
@@ -217,7 +217,7 @@ def _with_intended(
         if target is None:
             target = 0.0 if row.folded else intended.get(row.name, 0.0)
         difference = figure.get("difference")
-        if difference is None and some:
+        if difference is None and not_empty:
             difference = row.amount(unit).share - target
         compared.append(
             replace(
@@ -235,8 +235,8 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
     """The corpus against the mixture: rows must have an intended share and a difference."""
     wanted = pc.and_(pc.equal(metrics["metric"], f"mixture_tvd_{unit}"), pc.equal(metrics["slice"], "all"))
     distance: dict[str, Any] = next(iter(metrics.filter(wanted).to_pylist()), {})
-    some = any(row.amount(unit).count for row in rows)
-    if distance.get("value") is None and some:
+    not_empty = any(row.amount(unit).count for row in rows)
+    if distance.get("value") is None and not_empty:
         distance = {"value": sum(abs(row.difference or 0.0) for row in rows) / 2}
     bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
     named = [row for row in rows if not row.folded]
@@ -261,7 +261,9 @@ def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> Mixt
         ),
         sum(1 for row in bounded if not (row.difference_low or 0.0) <= 0.0 <= (row.difference_high or 0.0)),
         len(bounded),
-        tuple(row.name for row in named if row.intended and not (row.amount(unit) if some else row.documents).count),
+        tuple(
+            row.name for row in named if row.intended and not (row.amount(unit) if not_empty else row.documents).count
+        ),
         tuple(row.name for row in unplanned if not row.folded),
         sum(row.amount(unit).share for row in unplanned),
     )

@@ -1,4 +1,4 @@
-"""The summary for a terminal: the page's story in one screen, with or without colour."""
+"""The report's summary for a terminal, with or without colour."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from corpus_audit.checks.report.profile.tables import fold, largest
 from corpus_audit.checks.report.verdict.records import JudgementRow, VerdictView
 from corpus_audit.checks.report.verdict.section import MARKS, VERDICT, WORDS, headline
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
 
 __all__ = ["render_summary", "safe_text"]
 
-TOP = 12
+TOP_DOMAINS = 12
 """Domains in the summary's table; the page has more."""
 
 TOPIC = 12
-"""Columns for the topic at the left of a finding."""
+"""Columns of the topic at the left of a finding."""
 
 NAME_LIMIT = 60
 NARROWEST = 60
@@ -29,19 +30,21 @@ NARROWEST = 60
 BOLD, DIM, GREEN, RED, BLUE, YELLOW = "1", "2", "1;32", "1;31", "34", "33"
 
 OPEN, CLOSE = "\x02", "\x03"
-"""Mark names while lines are broken. `safe_text` leaves none of them in anything that comes from the corpus."""
+"""Mark names while lines are wrapped: control characters, which `safe_text` removes from text of the corpus."""
 
-LISTED = 20
+MOST_JUDGEMENTS = 20
 """Judgements in the summary that do not pass; the page has all."""
 
 _SHORT = {"insufficient": "too few"}
+"""Statuses that are longer than a topic's column."""
+
 _SHADES = {"warn": YELLOW, "waived": YELLOW}
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-class _Pen:
-    """Puts text in colour, or leaves it."""
+class _Painter:
+    """Wraps text in ANSI colour codes if ``colour`` is true; otherwise returns it unchanged."""
 
     def __init__(self, colour: bool) -> None:
         self.colour = colour
@@ -59,38 +62,38 @@ def render_summary(model: ReportModel, report: str, width: int = 80, colour: boo
     """The summary as lines of at most ``width`` columns, each ended by a newline.
 
     Args:
-        model: what to say.
-        report: where the page is; it stands on the last line, whole, so that it can be copied.
+        model: the report.
+        report: path of the page; the last line shows it uncut, so that it can be copied.
         width: columns of the terminal, at least `NARROWEST`.
         colour: whether to use ANSI colours; without them nothing is lost.
     """
     width = max(width, NARROWEST)
-    pen = _Pen(colour)
-    lines = [*_status(model, width, pen), pen("─" * width, DIM), *_totals(model, width), ""]
+    paint = _Painter(colour)
+    lines = [*_status(model, width, paint), paint("─" * width, DIM), *_totals(model, width), ""]
     if model.domains:
-        lines += [*_shares(model, width, pen), ""]
+        lines += [*_shares(model, width, paint), ""]
     if model.verdict is not None:
         lines += [*verdict_lines(model.verdict, width, colour), ""]
     for finding in findings(model):
         if finding.topic == VERDICT:
             continue
-        told = finding.lines or (" ".join(_plain(sentence) for sentence in finding.sentences),)
-        said = [line for part in told for line in _wrap(part, width - TOPIC)]
-        for index, line in enumerate(said):
-            topic = pen(fit("" if index else finding.topic, TOPIC), DIM)
-            lines.append(topic + pen.names(line))
-    where = safe_text(report, 4096)
-    label = pen(fit("Report", TOPIC), DIM)
-    lines += [label + where] if TOPIC + cell_width(where) <= width else [label, where]
+        texts = finding.lines or (" ".join(_plain(sentence) for sentence in finding.sentences),)
+        wrapped = [line for text in texts for line in _wrap(text, width - TOPIC)]
+        for index, line in enumerate(wrapped):
+            topic = paint(fit("" if index else finding.topic, TOPIC), DIM)
+            lines.append(topic + paint.names(line))
+    path = safe_text(report, 4096)
+    label = paint(fit("Report", TOPIC), DIM)
+    lines += [label + path] if TOPIC + cell_width(path) <= width else [label, path]
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _status(model: ReportModel, width: int, pen: _Pen) -> Iterator[str]:
+def _status(model: ReportModel, width: int, paint: _Painter) -> Iterator[str]:
     mark, shade = _verdict(model)
     name = fit(safe_text(model.name, 200), width - cell_width(mark) - 2)
-    yield pen(name, BOLD) + "  " + pen(mark, shade)
+    yield paint(name, BOLD) + "  " + paint(mark, shade)
     digest = safe_text(model.snapshot.digest[:12], 48)
-    yield pen(fit(f"snapshot {digest}  run {safe_text(model.run, NAME_LIMIT)}", width).rstrip(), DIM)
+    yield paint(fit(f"snapshot {digest}  run {safe_text(model.run, NAME_LIMIT)}", width).rstrip(), DIM)
     for reason in model.reasons:
         for index, line in enumerate(_wrap(safe_text(reason, 400), width - 2)):
             yield ("  " if index else "- ") + line
@@ -107,26 +110,27 @@ def _verdict(model: ReportModel) -> tuple[str, str]:
 
 
 def verdict_lines(view: VerdictView, width: int = 80, colour: bool = False) -> Iterator[str]:
-    """The verdict, and a line or two for each judgement that does not pass, at most `LISTED` of them."""
-    pen = _Pen(colour)
+    """Lines with the verdict and up to `MOST_JUDGEMENTS` judgements that do not pass."""
+    paint = _Painter(colour)
     policy = f"{safe_text(view.policy, NAME_LIMIT)} {safe_text(view.policy_version, NAME_LIMIT)}"
     word = WORDS[view.verdict][2]
     for index, line in enumerate(_wrap(f"{word} under policy {policy}. {headline(view)}", width - TOPIC)):
-        yield pen(fit("" if index else "Verdict", TOPIC), DIM) + line
-    for row in view.open[:LISTED]:
+        yield paint(fit("" if index else "Verdict", TOPIC), DIM) + line
+    for row in view.not_passing[:MOST_JUDGEMENTS]:
         label = fit(f"{MARKS[row.status]} {_SHORT.get(row.status, row.status)}", TOPIC)
-        for index, line in enumerate(_clipped(_wrap(_judgement_text(row), width - TOPIC), 3)):
-            yield (pen(label, _SHADES.get(row.status, RED)) if index == 0 else " " * TOPIC) + line
-    if len(view.open) > LISTED:
-        yield " " * TOPIC + f"{numbers.grouped(len(view.open) - LISTED)} more do not pass; all are in results.json."
+        for index, line in enumerate(_shortened(_wrap(_judgement_text(row), width - TOPIC), 3)):
+            yield (paint(label, _SHADES.get(row.status, RED)) if index == 0 else " " * TOPIC) + line
+    more = len(view.not_passing) - MOST_JUDGEMENTS
+    if more > 0:
+        yield " " * TOPIC + f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass; see results.json."
 
 
 def _judgement_text(row: JudgementRow) -> str:
-    where = f" ({safe_text(row.slice, NAME_LIMIT)})" if row.slice and row.slice != "all" else ""
-    return f"{safe_text(row.title, NAME_LIMIT)}{where}: {safe_text(row.reason, 400)}"
+    slice_ = f" ({safe_text(row.slice, NAME_LIMIT)})" if row.slice and row.slice != "all" else ""
+    return f"{safe_text(row.title, NAME_LIMIT)}{slice_}: {safe_text(row.reason, 400)}"
 
 
-def _clipped(lines: list[str], most: int) -> list[str]:
+def _shortened(lines: list[str], most: int) -> list[str]:
     return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][:-1] + "…"]
 
 
@@ -137,11 +141,11 @@ def _totals(model: ReportModel, width: int) -> list[str]:
     if coverage.shards_used != coverage.shards:
         shards += f" of {numbers.compact(coverage.shards)}"
     parts = (
-        f"{numbers.compact(totals.documents)} documents",
-        f"{numbers.compact(totals.tokens)} tokens",
+        f"{numbers.compact(totals.documents)} {agree(totals.documents, 'document', 'documents')}",
+        f"{numbers.compact(totals.tokens)} {agree(totals.tokens, 'token', 'tokens')}",
         f"{numbers.byte_size(totals.bytes)} of text",
-        f"{over}{numbers.compact(totals.domains)} {'domain' if totals.domains == 1 else 'domains'}",
-        f"{shards} {'shard' if coverage.shards == 1 else 'shards'}",
+        f"{over}{numbers.compact(totals.domains)} {agree(totals.domains, 'domain', 'domains')}",
+        f"{shards} {agree(coverage.shards, 'shard', 'shards')}",
     )
     for gap in ("   ", "  ", " "):
         line = gap.join(parts)
@@ -150,9 +154,9 @@ def _totals(model: ReportModel, width: int) -> list[str]:
     return _wrap("  ".join(parts), width)
 
 
-def _shares(model: ReportModel, width: int, pen: _Pen) -> Iterator[str]:
+def _shares(model: ReportModel, width: int, paint: _Painter) -> Iterator[str]:
     digits = decimals(model.domains, model)
-    rows = fold(model.domains, largest(model.domains, model.unit, TOP))
+    rows = fold(model.domains, largest(model.domains, model.unit, TOP_DOMAINS))
     compared = model.mixture is not None
     figure, spread = 6 + max(digits - 1, 0), 14 + 2 * (digits - 1)
     name = max(14, width - 2 * figure - spread - (figure + 3 if compared else 0) - 24)
@@ -161,40 +165,40 @@ def _shares(model: ReportModel, width: int, pen: _Pen) -> Iterator[str]:
     head += " " + fit("95 % interval", spread, True)
     if compared:
         head += " " + fit("target", figure, True) + " " + fit("diff", figure, True)
-    yield pen(head + ("  ┃ target" if compared else ""), DIM)
+    yield paint(head + ("  ┃ target" if compared else ""), DIM)
     reach = [max(row.amount(model.unit).share, row.intended or 0.0) for row in rows if not row.folded]
     end = max(reach, default=0.0) or 1.0
     for row in rows:
-        yield _share_line(row, model, digits, (name, figure, spread, bar), end, pen)
+        yield _share_line(row, model, digits, (name, figure, spread, bar), end, paint)
 
 
 def _share_line(
-    row: ShareRow, model: ReportModel, digits: int, columns: tuple[int, int, int, int], end: float, pen: _Pen
+    row: ShareRow, model: ReportModel, digits: int, columns: tuple[int, int, int, int], end: float, paint: _Painter
 ) -> str:
     name, figure, spread, bar = columns
     amount = row.amount(model.unit)
     label = fit(safe_text(share_label(row), NAME_LIMIT), name)
-    line = (pen(label, DIM) if row.folded else label) + " "
+    line = (paint(label, DIM) if row.folded else label) + " "
     line += fit(numbers.percent_figure(amount.share, digits), figure, True) + " "
-    line += pen(fit(numbers.interval(amount.low, amount.high, digits), spread, True), DIM)
+    line += paint(fit(numbers.interval(amount.low, amount.high, digits), spread, True), DIM)
     if model.mixture is not None:
         target = numbers.NONE if row.intended is None else numbers.percent_figure(row.intended, digits)
         change = numbers.NONE if row.difference is None else numbers.points(row.difference, digits)
         line += " " + fit(target, figure, True) + " " + fit(change, figure, True)
     if row.folded:
         return line
-    return line + "  " + _bar(amount.share / end, None if row.intended is None else row.intended / end, bar, pen)
+    return line + "  " + _bar(amount.share / end, None if row.intended is None else row.intended / end, bar, paint)
 
 
-def _bar(share: float, target: float | None, columns: int, pen: _Pen) -> str:
+def _bar(share: float, target: float | None, columns: int, paint: _Painter) -> str:
     """A bar in eighths of a column, with the target as a heavy line across it."""
     eighths = round(share * columns * 8)
     cells = list("█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else ""))
     if target is None:
-        return pen("".join(cells), BLUE)
-    at = min(int(target * columns), columns - 1)
-    cells += [" "] * (at + 1 - len(cells))
-    return pen("".join(cells[:at]), BLUE) + pen("┃", YELLOW) + pen("".join(cells[at + 1 :]), BLUE)
+        return paint("".join(cells), BLUE)
+    column = min(int(target * columns), columns - 1)
+    cells += [" "] * (column + 1 - len(cells))
+    return paint("".join(cells[:column]), BLUE) + paint("┃", YELLOW) + paint("".join(cells[column + 1 :]), BLUE)
 
 
 def _plain(sentence: Sentence) -> str:
@@ -215,9 +219,9 @@ def _columns(text: str) -> int:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """The text in lines of at most ``width`` columns, broken at spaces; a longer word is broken where it must be.
+    """The text in lines of at most ``width`` columns, wrapped at spaces; a word longer than a line is split.
 
-    A figure stays with its unit, and a name that is broken is marked anew on the next line.
+    A figure stays with its unit, and a name that is split is marked again on the next line.
     """
     lines, line = [], ""
     for word in text.replace(" %", "\x00%").replace(" points", "\x00points").split(" "):

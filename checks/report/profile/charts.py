@@ -7,10 +7,11 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from corpus_audit.checks.report.charts.svg import Chart, Part, attribute, element, percent, share_axis
+from corpus_audit.checks.report.charts.svg import BarPart, Chart, attribute, element, percent, share_axis
 from corpus_audit.checks.report.profile.labels import duplicate_label, length_label, share_label
 from corpus_audit.checks.report.profile.records import DuplicateRow, LengthPanel, OutcomeRow, ShareRow, Unit
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.schemas.run.run_file import RunCoverage
 
 
@@ -56,11 +57,12 @@ def lengths(panel: LengthPanel) -> Markup:
     chart = Chart(f"chart-lengths-{panel.unit}", title, bottom + 24, labels=36.0)
     low, high = log10(panel.low), log10(panel.high)
 
-    def at(value: float) -> float:
+    def position(value: float) -> float:
+        """Position of a length in per cent of the axis."""
         return min(max(100 * (log10(max(value, 0.5)) - low) / (high - low), 0.0), 100.0)
 
     decades = [10**power for power in range(ceil(low - 1e-9), floor(high + 1e-9) + 1)]
-    chart.grid([(at(decade), numbers.tick(decade)) for decade in decades], top, bottom)
+    chart.grid([(position(decade), numbers.tick(decade)) for decade in decades], top, bottom)
     for index, row in enumerate(panel.rows):
         y = top + pitch * index
         base = y + 4 + ridge
@@ -70,7 +72,7 @@ def lengths(panel: LengthPanel) -> Markup:
         ridges.attrib |= {"viewBox": f"0 0 {bins} 1", "preserveAspectRatio": "none"}
         points = " ".join(f"{i + 0.5:g},{attribute(1 - density)}" for i, density in enumerate(row.density))
         element(ridges, "polygon", points=f"0,1 {points} {bins},1", class_="area rest" if row.everything else "area")
-        p5, p25, median, p75, p95, _ = (percent(at(value)) for value in row.quantiles)
+        p5, p25, median, p75, p95, _ = (percent(position(value)) for value in row.quantiles)
         element(chart.plot, "line", x1=p5, x2=p95, y1=base + 3, y2=base + 3, class_="range")
         element(chart.plot, "line", x1=p25, x2=p75, y1=base + 3, y2=base + 3, class_="range middle")
         element(chart.plot, "line", x1=median, x2=median, y1=base - 9, y2=base + 7, class_="median")
@@ -120,17 +122,17 @@ def dead_letters(rows: Sequence[OutcomeRow]) -> Markup:
     return chart.markup()
 
 
-def coverage_parts(of: RunCoverage) -> tuple[tuple[str, tuple[Part, ...]], ...]:
+def coverage_parts(coverage: RunCoverage) -> tuple[tuple[str, tuple[BarPart, ...]], ...]:
     """What became of shards and of rows: counted, left out on purpose, lost."""
     shards = (
-        Part("read now", of.shards_read, "part"),
-        Part("read in an earlier run", of.shards_cached, "part cached"),
-        Part("not in the sample", of.shards_not_sampled, "part left"),
-        Part("in error", of.shards_error, "part lost"),
+        BarPart("read now", coverage.shards_read, "part"),
+        BarPart("read in an earlier run", coverage.shards_cached, "part cached"),
+        BarPart("not in the sample", coverage.shards_not_sampled, "part left"),
+        BarPart("in error", coverage.shards_error, "part lost"),
     )
     rows = (
-        Part("documents", of.documents, "part"),
-        Part("filtered", of.filtered, "part left"),
-        Part("dead letters", of.dead_letters, "part lost"),
+        BarPart(agree(coverage.documents, "document", "documents"), coverage.documents, "part"),
+        BarPart("filtered", coverage.filtered, "part left"),
+        BarPart(agree(coverage.dead_letters, "dead letter", "dead letters"), coverage.dead_letters, "part lost"),
     )
     return ("Shards", shards), ("Rows", rows)

@@ -52,7 +52,7 @@ def read_table(run_dir: Path, name: str, files: Mapping[str, PublishedFile]) -> 
                 raise StoreError(f"{path} is not the file that run.json lists: SHA-256 {digest}. Run the audit again.")
         table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError:
-        raise StoreError(f"{path} is missing: the run directory is not whole. Run the audit again.") from None
+        raise StoreError(f"{path} is missing: the run directory is incomplete. Run the audit again.") from None
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read: {error}. Run the audit again.") from error
     missing = [field for field in TABLES[name].names if field not in table.column_names]
@@ -74,10 +74,10 @@ def share_rows(domains: pa.Table, proportions: pa.Table, facet: str, absent: Ite
     }
     selected = domains.filter(pc.equal(domains["facet"], facet)).to_pylist()
     totals = {unit: sum(row[unit] for row in selected) for unit in ("documents", "bytes", "tokens")}
-    lacking = sorted(set(absent) - {row["value"] for row in selected})
+    missing_values = sorted(set(absent) - {row["value"] for row in selected})
     nothing = {"clusters": 0, "documents": 0, "bytes": 0, "tokens": 0}
     rows = []
-    for row in (*selected, *({"value": name} | nothing for name in lacking)):
+    for row in (*selected, *({"value": name} | nothing for name in missing_values)):
 
         def amount(unit: str, row: dict[str, Any] = row) -> Amount:
             figure = figures.get((row["value"], unit), {})
@@ -206,8 +206,8 @@ def _axis(histograms: Sequence[Histogram]) -> tuple[float, float]:
 
 def _density(histogram: Histogram, low: float, high: float) -> tuple[float, ...]:
     edges, shares = _cumulative(histogram)
-    at = np.interp(np.linspace(np.log10(low), np.log10(high), BINS + 1), edges, shares)
-    density = np.diff(at)
+    shares_at_edges = np.interp(np.linspace(np.log10(low), np.log10(high), BINS + 1), edges, shares)
+    density = np.diff(shares_at_edges)
     return tuple(float(value) for value in np.round(density / max(density.max(), 1e-300), 4))
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from corpus_audit.checks.report.charts.plots import LogAxis, band, key, line, mark, spread, stretched
+from corpus_audit.checks.report.charts.plots import LogAxis, band, key, line, mark, spread_apart, stretched
 from corpus_audit.checks.report.charts.svg import Chart, element, percent, share_axis
-from corpus_audit.checks.report.sampling.records import DomainDraws, SamplingView, StrategyRow, Trap
+from corpus_audit.checks.report.sampling.records import DocumentWeights, DomainDraws, SamplingView, StrategyRow
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
 
@@ -17,23 +17,32 @@ ROWS = 48
 """Rows of domain and strategy in the chart of repeats."""
 
 COLUMNS = 5
-"""Strategies beside the temperature curve; more are in the table."""
+"""Strategies beside the temperature curve; the table lists all of them."""
 
-__all__ = ["against_temperature", "key", "probability", "repeats", "shown_domains", "three", "trap", "worth"]
+__all__ = [
+    "against_temperature",
+    "document_weights",
+    "effective_tokens",
+    "key",
+    "probability",
+    "repeats",
+    "shown_domains",
+    "three_digits",
+]
 
 Figure = Literal["share", "epochs"]
 
 
-def three(value: float | None) -> str:
-    """A figure in about three digits: ``0.0123``, ``4.21``, ``1,204``."""
+def three_digits(value: float | None) -> str:
+    """A figure in about three_digits digits: ``0.0123``, ``4.21``, ``1,204``."""
     if value is None:
         return numbers.NONE
     return f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.3g}".replace("e-0", "e-")
 
 
 def probability(value: float | None) -> str:
-    """A probability; what is below 0.0001 is not told more exactly."""
-    return "< 0.0001" if value is not None and value < 1e-4 else three(value)
+    """A probability in about three digits; below 0.0001 it is written ``< 0.0001``."""
+    return "< 0.0001" if value is not None and value < 1e-4 else three_digits(value)
 
 
 def shown_domains(strategies: int) -> int:
@@ -41,8 +50,8 @@ def shown_domains(strategies: int) -> int:
     return min(max(ROWS // max(strategies, 1), 4), 12)
 
 
-def worth(view: SamplingView) -> Markup:
-    """What each strategy draws (outline) and what that is worth in unique tokens (bar), with the budget as a tick."""
+def effective_tokens(view: SamplingView) -> Markup:
+    """Tokens that each strategy draws (outline) and their worth in unique tokens (bar), with the budget as a tick."""
     pitch, top = 30, 4
     bottom = top + pitch * len(view.strategies)
     title = "Tokens drawn and effective tokens by strategy, against the budget; the figures are in the table below."
@@ -93,7 +102,7 @@ def against_temperature(view: SamplingView, figure: Figure) -> Markup:
         y = height_of(value)
         once = figure == "epochs" and abs(value - 1) < 1e-9
         element(chart.plot, "line", x1="0", x2="100%", y1=y, y2=y, class_="range" if once else "grid")
-        text = f"{100 * value:.3g} %" if figure == "share" else three(value)
+        text = f"{100 * value:.3g} %" if figure == "share" else three_digits(value)
         element(chart.plot, "text", text, x="0", y=y + 4, dx="-7", class_="tick end")
     area = stretched(chart.plot, 0.0, top, width, height)
     across = [100 * (1 - alpha) for alpha in view.alphas]
@@ -107,8 +116,8 @@ def against_temperature(view: SamplingView, figure: Figure) -> Markup:
         line(area, [(x, down(value)) for x, value in zip(across, values, strict=True)], f"curve s{index}")
     _strategy_marks(view, chart, figure, on, off, width, height_of, (top, bottom))
     ends = [row.shares[0] if figure == "share" else row.epochs[-1] for row in view.curves]
-    places = spread([height_of(value) for value in ends], 17.0, top + 6, bottom - 2)
-    for index, (row, y) in enumerate(zip(view.curves, places, strict=True)):
+    heights = spread_apart([height_of(value) for value in ends], 17.0, top + 6, bottom - 2)
+    for index, (row, y) in enumerate(zip(view.curves, heights, strict=True)):
         mark(chart.labels, index, 3.0, y, f"mark s{index}")
         element(chart.labels, "text", safe_text(row.name, 32), x=percent(7.5), y=y + 4, class_="label")
     for alpha in (1.0, 0.8, 0.6, 0.4, 0.2, 0.0):
@@ -127,7 +136,7 @@ def repeats(view: SamplingView) -> Markup:
     title = "Exhaustion points and repeats of documents by domain and strategy; the figures are in the tables below."
     chart = Chart("chart-sampling-repeats", title, bottom + 24, 35.0, 34.0)
     names = element(chart.root, "svg", x="0", y="0", width="18%", height=bottom)
-    chosen = element(chart.root, "svg", x="19%", y="0", width="14%", height=bottom)
+    strategies = element(chart.root, "svg", x="19%", y="0", width="14%", height=bottom)
     second = element(chart.root, "svg", x="68%", y="0", width="31%", height=bottom + 24, class_="plot")
     draws = [draw for row in view.repeats for draw in row.draws if draw is not None]
     first_axis = LogAxis.around(
@@ -151,7 +160,7 @@ def repeats(view: SamplingView) -> Markup:
         element(names, "text", safe_text(row.name, 32), x="0", y=y + line_height - 2, class_="label")
         element(chart.root, "line", x1="0", x2="100%", y1=y - 3, y2=y - 3, class_="grid")
         for strategy, draw in zip(view.strategies, row.draws, strict=True):
-            element(chosen, "text", safe_text(strategy.name, 32), x="0", y=y + line_height - 2, class_="tick start")
+            element(strategies, "text", safe_text(strategy.name, 32), x="0", y=y + line_height - 2, class_="tick start")
             middle = y + line_height / 2 + 1
             if draw is not None and draw.exhaustion:
                 beyond = draw.exhaustion > first_axis.high
@@ -176,15 +185,17 @@ def repeats(view: SamplingView) -> Markup:
     return chart.markup()
 
 
-def trap(of: Trap, number: int) -> Markup:
+def document_weights(weights: DocumentWeights, number: int) -> Markup:
     """By domain, the weight that was written (a share of documents) and the share of training tokens it gives."""
     pitch, top = 24, 4
-    bottom = top + pitch * len(of.rows)
-    title = f"Document weights of {of.strategy} and the shares of tokens they give; the figures are in the table below."
+    bottom = top + pitch * len(weights.rows)
+    title = (
+        f"Document weights of {weights.strategy} and the token shares they give; the figures are in the table below."
+    )
     chart = Chart(f"chart-sampling-trap-{number}", title, bottom + 24, 22.0)
-    ticks, end = share_axis(max((max(row.weight, row.share) for row in of.rows), default=1.0))
+    ticks, end = share_axis(max((max(row.weight, row.share) for row in weights.rows), default=1.0))
     chart.grid(ticks, top, bottom)
-    for index, row in enumerate(of.rows):
+    for index, row in enumerate(weights.rows):
         middle = top + pitch * index + pitch / 2
         chart.label(row.domain, middle + 4)
         weight, share = 100 * row.weight / end, 100 * row.share / end
@@ -197,6 +208,7 @@ def trap(of: Trap, number: int) -> Markup:
 
 
 def _on_curve(row: StrategyRow) -> bool:
+    """Whether a temperature between proportional and uniform draws the strategy's mixture."""
     return row.alpha is not None and -1e-9 <= row.alpha <= 1 + 1e-9
 
 
@@ -206,13 +218,14 @@ def _all_values(view: SamplingView, figure: Figure, off: Sequence[StrategyRow]) 
         values += [min(view.band.share_low), max(view.band.share_high)]
     elif view.band is not None:
         values += [min(view.band.epochs_low), max(view.band.epochs_high)]
-    return values + [found for row in view.curves for s in off if (found := _drawn(view, row, s, figure)) is not None]
+    drawn = (_drawn(view, row, strategy, figure) for row in view.curves for strategy in off)
+    return values + [value for value in drawn if value is not None]
 
 
 def _drawn(view: SamplingView, row: DomainDraws, strategy: StrategyRow, figure: Figure) -> float | None:
     draw = row.draws[view.strategies.index(strategy)]
-    found = None if draw is None else draw.share if figure == "share" else draw.epochs
-    return found or None
+    value = None if draw is None else draw.share if figure == "share" else draw.epochs
+    return value or None  # a logarithmic axis has no 0
 
 
 def _strategy_marks(
@@ -227,17 +240,18 @@ def _strategy_marks(
 ) -> None:
     """An upright line and its name for every strategy, and the marks of the named domains on it."""
     top, bottom = ends
-    taken: list[list[tuple[float, float]]] = [[], [], []]
-    places = [(row, width * (1 - (row.alpha or 0.0))) for row in on]
-    places += [(row, width + 11.5 * (index + 0.6)) for index, row in enumerate(off)]
-    for row, x in sorted(places, key=lambda place: place[1]):
+    # A name is written on the first of three levels where it does not overlap one written there before; the lines go
+    # from left to right, so it is enough to know where the last name of a level ends.
+    level_ends = [0.0, 0.0, 0.0]
+    positions = [(row, width * (1 - (row.alpha or 0.0))) for row in on]
+    positions += [(row, width + 11.5 * (index + 0.6)) for index, row in enumerate(off)]
+    for row, x in sorted(positions, key=lambda position: position[1]):
         name = safe_text(row.name, 20)
-        # About 0.9 per cent of the plot a character; names near an edge begin or end there.
+        # A character is about 0.9 per cent of the plot wide; names near an edge begin or end there.
         size = 0.9 * len(name)
         left = min(max(x - size / 2, 0.0), 100.0 - size)
-        place = left, left + size + 1
-        level = next((n for n, held in enumerate(taken) if all(place[0] >= end for _, end in held)), 2)
-        taken[level].append(place)
+        level = next((n for n, end in enumerate(level_ends) if left >= end), 2)
+        level_ends[level] = max(level_ends[level], left + size + 1)
         y = top - 6 - 13 * level
         element(chart.plot, "line", x1=percent(x), x2=percent(x), y1=y + 4, y2=bottom, class_="dashed")
         at, anchor = (100.0, "end") if left == 100.0 - size else (left, "start")

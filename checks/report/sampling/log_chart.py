@@ -8,13 +8,13 @@ from markupsafe import Markup
 
 from corpus_audit.checks.report.charts.plots import band, line, mark, stretched
 from corpus_audit.checks.report.charts.svg import Chart, element, percent
-from corpus_audit.checks.report.sampling.records import SamplerLog, Series, Window
+from corpus_audit.checks.report.sampling.records import LogView, Series, Window
 from corpus_audit.checks.text import numbers
 
 TOP, DISTANCE, SERIES, LOSS, GAP = 18, 60, 46, 76, 16
 
 
-def windows(log: SamplerLog) -> Markup:
+def windows(log: LogView) -> Markup:
     """Rows over the steps: distance of the mixture, each domain's realised share against the intended, the loss.
 
     Windows that differ have a filled bar and a mark above it; where loss and mixture both jump, a dashed line runs
@@ -27,28 +27,28 @@ def windows(log: SamplerLog) -> Markup:
         f"{', and the loss' if has_loss else ''}; the windows that differ are in the table below."
     )
     chart = Chart("chart-sampler-windows", title, bottom + 24, 17.0, 22.0)
-    wide = 100.0 / len(log.windows)
+    width = 100.0 / len(log.windows)
     for index, window in enumerate(log.windows):
         if window.both:
-            x = percent(wide * (index + 0.5))
+            x = percent(width * (index + 0.5))
             element(chart.plot, "line", x1=x, x2=x, y1=6, y2=bottom, class_="dashed strong")
-            mark(chart.plot, 2, wide * (index + 0.5), 7, "dot")
-    y = _distances(chart, log, wide)
+            mark(chart.plot, 2, width * (index + 0.5), 7, "dot")
+    y = _distances(chart, log, width)
     for series in log.series:
-        _series(chart, series, y, wide)
+        _series(chart, series, y, width)
         y += SERIES + GAP
     if has_loss:
-        _loss(chart, log.windows, y, wide)
+        _loss(chart, log.windows, y, width)
     element(chart.plot, "line", x1="0", x2="100%", y1=bottom + 0.5, y2=bottom + 0.5, class_="grid")
     every = max(len(log.windows) // 5, 1)
     for index in range(0, len(log.windows), every):
-        x = percent(wide * index)
+        x = percent(width * index)
         element(chart.plot, "text", numbers.tick(log.windows[index].first), x=x, y=bottom + 16, class_="tick start")
     element(chart.labels, "text", "steps", x="0", y=bottom + 16, class_="tick start")
     return chart.markup()
 
 
-def _distances(chart: Chart, log: SamplerLog, wide: float) -> int:
+def _distances(chart: Chart, log: LogView, width: float) -> int:
     largest = max((window.distance or 0.0 for window in log.windows), default=0.0) or 1.0
     base = TOP + DISTANCE
     chart.label("Distance", TOP + DISTANCE / 2 + 4)
@@ -58,18 +58,18 @@ def _distances(chart: Chart, log: SamplerLog, wide: float) -> int:
             continue
         height = (DISTANCE - 8) * window.distance / largest
         kind = "bar lost" if window.differs else "bar rest"
-        size = {"x": percent(wide * (index + 0.1)), "width": percent(0.8 * wide)}
+        size = {"x": percent(width * (index + 0.1)), "width": percent(0.8 * width)}
         element(chart.plot, "rect", **size, y=base - height, height=max(height, 0.5), class_=kind)
         if window.differs and len(log.windows) <= 100:
-            mark(chart.plot, 4, wide * (index + 0.5), base - height - 6, "dot lost")
+            mark(chart.plot, 4, width * (index + 0.5), base - height - 6, "dot lost")
     element(chart.plot, "line", x1="0", x2="100%", y1=base, y2=base, class_="grid")
     _range(chart, f"up to {numbers.percent(largest, 1)}", TOP + DISTANCE / 2 + 4)
     return base + GAP
 
 
-def _series(chart: Chart, series: Series, top: int, wide: float) -> None:
-    found = [value for p in series.points for value in (p.share, p.low, p.high) if value is not None]
-    low, high = min([*found, series.intended]), max([*found, series.intended])
+def _series(chart: Chart, series: Series, top: int, width: float) -> None:
+    bounds_and_shares = [value for p in series.points for value in (p.share, p.low, p.high) if value is not None]
+    low, high = min([*bounds_and_shares, series.intended]), max([*bounds_and_shares, series.intended])
     spare = 0.06 * (high - low) or 0.01
     low, high = low - spare, high + spare
 
@@ -77,7 +77,7 @@ def _series(chart: Chart, series: Series, top: int, wide: float) -> None:
         return 100 * (high - share) / (high - low)
 
     area = stretched(chart.plot, 0.0, top, 100.0, SERIES)
-    middles = [wide * (index + 0.5) for index in range(len(series.points))]
+    middles = [width * (index + 0.5) for index in range(len(series.points))]
     pairs = list(zip(middles, series.points, strict=True))
     bounds = [None if p.low is None or p.high is None else (x, down(p.low), down(p.high)) for x, p in pairs]
     band(area, bounds, "others")
@@ -93,23 +93,23 @@ def _series(chart: Chart, series: Series, top: int, wide: float) -> None:
     _side_figure(chart, f"intended {numbers.percent(series.intended, 1)}", top + SERIES / 2 + 12)
 
 
-def _loss(chart: Chart, found: Sequence[Window], top: int, wide: float) -> None:
-    values = [value for window in found for value in (window.loss, window.loss_of_mixture) if value is not None]
+def _loss(chart: Chart, windows: Sequence[Window], top: int, width: float) -> None:
+    values = [value for window in windows for value in (window.loss, window.loss_of_mixture) if value is not None]
     low, high = min(values), max(values)
     spare = 0.08 * (high - low) or 0.01
     low, high = low - spare, high + spare
 
-    def places(values: Sequence[float | None]) -> list[tuple[float, float] | None]:
+    def coordinates(values: Sequence[float | None]) -> list[tuple[float, float] | None]:
         return [
-            None if value is None else (wide * (index + 0.5), 100 * (high - value) / (high - low))
+            None if value is None else (width * (index + 0.5), 100 * (high - value) / (high - low))
             for index, value in enumerate(values)
         ]
 
     area = stretched(chart.plot, 0.0, top, 100.0, LOSS)
-    line(area, places([window.loss_of_mixture for window in found]), "curve expected")
-    line(area, places([window.loss for window in found]), "curve realised")
+    line(area, coordinates([window.loss_of_mixture for window in windows]), "curve expected")
+    line(area, coordinates([window.loss for window in windows]), "curve realised")
     chart.label("Loss", top + LOSS / 2 + 4)
-    losses = [window.loss for window in found if window.loss is not None]
+    losses = [window.loss for window in windows if window.loss is not None]
     _range(chart, f"{min(losses):.4g} to {max(losses):.4g}", top + LOSS / 2 + 4)
 
 

@@ -1,12 +1,20 @@
-"""What a sampler's log shows, for the report: windows that differ, order effects, repeats, documents never drawn."""
+"""The report's part on a sampler's log: windows that differ, order effects, repeats, documents never drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from corpus_audit.checks.report.sampling.records import LoggedDocument, LoggedDomain, Point, SamplerLog, Series, Window
+from corpus_audit.checks.report.sampling.records import (
+    LoggedDocument,
+    LoggedDomain,
+    LogView,
+    Series,
+    SharePoint,
+    Window,
+)
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.sentences import Name, Sentence
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN
 from corpus_audit.pipelines.statistics.sampling.log import ALPHA
@@ -19,8 +27,8 @@ LISTED = 30
 DOCUMENTS = 10
 
 
-def load_log(run: RunDirectory) -> SamplerLog | None:
-    """What the log's part shows; None when the run has no log tables.
+def load_log(run: RunDirectory) -> LogView | None:
+    """The view of the sampler's log; None when the run has no log tables.
 
     Raises:
         StoreError: a table is damaged.
@@ -35,9 +43,9 @@ def load_log(run: RunDirectory) -> SamplerLog | None:
         return None
     series = _series(rows, domains)
     tested = [row for row in domains if row["intended"] is not None and row["domain"] != ALL_DOMAINS]
-    listed = sorted((_domain(row) for row in domains), key=_first)
+    listed = sorted((_domain(row) for row in domains), key=_order)
     frequent = [_document(row) for row in documents]
-    return SamplerLog(
+    return LogView(
         unit=joint[0]["unit"],
         windows=tuple(_window(row) for row in joint),
         series=series,
@@ -52,25 +60,25 @@ def load_log(run: RunDirectory) -> SamplerLog | None:
     )
 
 
-def log_sentences(log: SamplerLog) -> Iterator[Sentence]:
-    """What the log shows, the mixture first."""
+def log_sentences(log: LogView) -> Iterator[Sentence]:
+    """What the log shows, in sentences; the mixture comes first."""
     windows = log.windows
     span = f"steps {numbers.grouped(windows[0].first)} to {numbers.grouped(windows[-1].last)}"
     tested = [window for window in windows if window.q is not None]
     differing = [window for window in windows if window.differs]
     if not tested:
-        yield (f"Whether the sampler drew the intended mixture over {span} cannot be told: {_reason(windows)}.",)
+        yield (f"Whether the sampler drew the intended mixture over {span} could not be tested: {_reason(windows)}.",)
     elif not differing:
         yield (
-            f"Over {span} the drawn mixture is not seen to differ from the intended one in any of "
+            f"Over {span} the drawn mixture does not differ significantly from the intended one in any of "
             f"{numbers.plural(len(tested), 'window')}.",
         )
     else:
         worst = max(differing, key=lambda window: window.distance or 0.0)
         yield (
-            f"Over {span} the drawn mixture differs from the intended one in {numbers.grouped(len(differing))} of "
-            f"{numbers.plural(len(tested), 'window')}, most in steps {steps(worst)}, by "
-            f"{numbers.percent(worst.distance or 0.0, 1)} of {log.unit}.",
+            f"Over {span} the drawn mixture differs significantly from the intended one in "
+            f"{numbers.grouped(len(differing))} of {numbers.plural(len(tested), 'window')}, most in steps "
+            f"{steps(worst)}, by {numbers.percent(worst.distance or 0.0, 1)} of {log.unit}.",
         )
     both = [window for window in windows if window.both]
     if both:
@@ -80,19 +88,19 @@ def log_sentences(log: SamplerLog) -> Iterator[Sentence]:
     if log.trending:
         yield ("The share changes with the order of steps in ", *_names(log.trending), ".")
     if log.uneven:
-        yield ("Documents are drawn more unevenly than chance would in ", *_names(log.uneven), ".")
+        yield ("Documents are drawn more unevenly than by chance in ", *_names(log.uneven), ".")
     if log.unusual:
-        whole = log.unusual == log.listed_documents
+        every = log.unusual == log.listed_documents
         yield (
-            f"{'At least ' if whole else ''}{numbers.plural(log.unusual, 'document')} "
-            f"{'was' if log.unusual == 1 else 'were'} drawn more often than 99.9 % of samplers would draw any of the "
-            "domain.",
+            f"{'At least ' if every else ''}{numbers.plural(log.unusual, 'document')} "
+            f"{agree(log.unusual, 'was', 'were')} drawn so often that in 99.9 % of random samples no document of the "
+            "domain would be.",
         )
     unknown = next((row for row in log.rows if row.unknown and row.draws), None)
     if unknown is not None:
         yield (
             f"{numbers.plural(unknown.draws, 'draw')} ({numbers.percent(unknown.share, 2)} of {log.unit}) "
-            f"{'is' if unknown.draws == 1 else 'are'} of documents or domains that the run does not know.",
+            f"{agree(unknown.draws, 'is', 'are')} of documents or domains that are not in the run.",
         )
     total = next((row for row in log.rows if row.everything), None)
     if total is not None and total.never is not None and total.documents:
@@ -101,17 +109,19 @@ def log_sentences(log: SamplerLog) -> Iterator[Sentence]:
         else:
             share = numbers.percent(total.never / total.documents, 1)
             documents = numbers.plural(total.documents, "document")
-            yield (f"{numbers.grouped(total.never)} of {documents} ({share}) were never drawn.",)
+            were = agree(total.never, "was", "were")
+            yield (f"{numbers.grouped(total.never)} of {documents} ({share}) {were} never drawn.",)
 
 
-def log_lines(log: SamplerLog) -> list[str]:
+def log_lines(log: LogView) -> list[str]:
     """One line for a terminal."""
     tested = sum(1 for window in log.windows if window.q is not None)
     if not tested:
-        return ["log: too few documents a window to test the mixture"]
-    differing, both = (sum(1 for one in log.windows if getattr(one, name)) for name in ("differs", "both"))
-    both_too = f"; mix and loss jump in {both}" if both else ""
-    return [f"log: {differing} of {numbers.plural(tested, 'window')} off the intended mix{both_too}"]
+        return ["log: too few documents per window to test the mixture"]
+    differing = sum(window.differs for window in log.windows)
+    both = sum(window.both for window in log.windows)
+    jumps = f"; mix and loss jump in {both}" if both else ""
+    return [f"log: {differing} of {numbers.plural(tested, 'window')} off the intended mix{jumps}"]
 
 
 def steps(window: Window) -> str:
@@ -157,31 +167,31 @@ def _window(row: dict[str, Any]) -> Window:
 
 
 def _series(rows: Sequence[dict[str, Any]], domains: Sequence[dict[str, Any]]) -> tuple[Series, ...]:
-    """The domains that leave their intended share most clearly or at all, the most intended first."""
-    wanted = {row["domain"]: row["intended"] for row in domains if row["intended"] is not None}
+    """The domains that deviate most clearly from their intended share, the largest intended share first."""
+    intended = {row["domain"]: row["intended"] for row in domains if row["intended"] is not None}
     by_domain: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
-        if row["domain"] in wanted and row["domain"] != ALL_DOMAINS:
+        if row["domain"] in intended and row["domain"] != ALL_DOMAINS:
             by_domain.setdefault(row["domain"], {})[row["window"]] = row
 
     def clearest(name: str) -> tuple[bool, float, str]:
-        found = by_domain[name].values()
-        differs = any(_significant(row["q"]) for row in found)
-        far = max((abs(row["share"] - wanted[name]) for row in found if row["share"] is not None), default=0.0)
-        return not differs, -far, name
+        windows = by_domain[name].values()
+        differs = any(_significant(row["q"]) for row in windows)
+        gap = max((abs(row["share"] - intended[name]) for row in windows if row["share"] is not None), default=0.0)
+        return not differs, -gap, name
 
     count = 1 + max((row["window"] for row in rows), default=-1)
-    chosen = sorted(sorted(by_domain, key=clearest)[:SERIES], key=lambda name: (-wanted[name], name))
+    selected = sorted(sorted(by_domain, key=clearest)[:SERIES], key=lambda name: (-intended[name], name))
     return tuple(
-        Series(name, wanted[name], tuple(_point(by_domain[name].get(window)) for window in range(count)))
-        for name in chosen
+        Series(name, intended[name], tuple(_point(by_domain[name].get(window)) for window in range(count)))
+        for name in selected
     )
 
 
-def _point(row: dict[str, Any] | None) -> Point:
+def _point(row: dict[str, Any] | None) -> SharePoint:
     if row is None:
-        return Point(None, None, None, False)
-    return Point(row["share"], row["low"], row["high"], _significant(row["q"]))
+        return SharePoint(None, None, None, False)
+    return SharePoint(row["share"], row["low"], row["high"], _significant(row["q"]))
 
 
 def _domain(row: dict[str, Any]) -> LoggedDomain:
@@ -212,10 +222,16 @@ def _domain(row: dict[str, Any]) -> LoggedDomain:
     )
 
 
-def _first(row: LoggedDomain) -> tuple[bool, bool, bool, float, str]:
-    """All domains, then the unknown one if it was drawn, then what differs, by share."""
-    told = row.differs or bool(row.order) or row.drawing == "uneven"
-    return not row.everything, not (row.unknown and row.draws), not told, -max(row.share, row.intended or 0), row.domain
+def _order(row: LoggedDomain) -> tuple[bool, bool, bool, float, str]:
+    """Sort key: all domains, then the unknown one if it was drawn, then the domains that differ, by share."""
+    differs = row.differs or bool(row.order) or row.drawing == "uneven"
+    return (
+        not row.everything,
+        not (row.unknown and row.draws),
+        not differs,
+        -max(row.share, row.intended or 0),
+        row.domain,
+    )
 
 
 def _document(row: dict[str, Any]) -> LoggedDocument:

@@ -76,7 +76,7 @@ class DomainDraws:
 
 @dataclass(frozen=True)
 class Band:
-    """The range over alpha that holds the curves of ``domains`` domains without a curve of their own."""
+    """The range, by alpha, of the curves of ``domains`` domains that are not drawn by themselves."""
 
     domains: int
     share_low: tuple[float, ...]
@@ -86,8 +86,11 @@ class Band:
 
 
 @dataclass(frozen=True)
-class TrapRow:
-    """Document weight, the share of training tokens it gives, and the one it would give if read as of tokens."""
+class DocumentWeightRow:
+    """A domain's document weight, the share of training tokens it gives, and the share if it were a token weight.
+
+    ``length`` is the mean number of tokens of a document.
+    """
 
     domain: str
     weight: float
@@ -97,12 +100,12 @@ class TrapRow:
 
 
 @dataclass(frozen=True)
-class Trap:
-    """A strategy with weights by document: the domains that move most, and how many are left out."""
+class DocumentWeights:
+    """A strategy with weights by document: the domains whose token share differs most, and how many are not listed."""
 
     strategy: str
     distance: float
-    rows: tuple[TrapRow, ...]
+    rows: tuple[DocumentWeightRow, ...]
     hidden: int
 
 
@@ -127,7 +130,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Point:
+class SharePoint:
     """A domain's realised share in a window, with its 95 % interval."""
 
     share: float | None
@@ -142,7 +145,7 @@ class Series:
 
     domain: str
     intended: float
-    points: tuple[Point, ...]
+    points: tuple[SharePoint, ...]
 
 
 @dataclass(frozen=True)
@@ -186,11 +189,12 @@ class LoggedDocument:
 
 
 @dataclass(frozen=True)
-class SamplerLog:
+class LogView:
     """What a sampler drew: windows, the domains that moved most, all domains to list, the most drawn documents.
 
-    ``unusual`` of the ``listed_documents`` were drawn more often than chance has it; ``trending`` and ``uneven`` name
-    all domains whose share has a trend over the steps, and whose documents are drawn unevenly.
+    ``unusual`` of the ``listed_documents`` were drawn more often than by chance (p at most 0.001);
+    ``trending`` and ``uneven`` name all domains whose share has a trend over the steps,
+    and whose documents are drawn unevenly.
     """
 
     unit: Unit
@@ -208,7 +212,10 @@ class SamplerLog:
 
 @dataclass(frozen=True)
 class SamplingView:
-    """Everything the section shows. ``repeats`` are the domains of the chart of repeats, ``listed`` of the table."""
+    """Everything that the section shows.
+
+    ``listed`` are the domains of the table of draws, ``repeats`` those of the chart of repeats.
+    """
 
     budget: int
     parameters: int | None
@@ -221,5 +228,5 @@ class SamplingView:
     band: Band | None
     listed: tuple[DomainDraws, ...]
     repeats: tuple[DomainDraws, ...]
-    traps: tuple[Trap, ...]
-    log: SamplerLog | None
+    document_weights: tuple[DocumentWeights, ...]
+    log: LogView | None

@@ -14,12 +14,12 @@ from corpus_audit.checks.report.sampling import charts, log_chart
 from corpus_audit.checks.report.sampling.log_section import load_log, log_sentences
 from corpus_audit.checks.report.sampling.records import (
     Band,
+    DocumentWeightRow,
+    DocumentWeights,
     DomainDraws,
     Draw,
     SamplingView,
     StrategyRow,
-    Trap,
-    TrapRow,
 )
 from corpus_audit.checks.report.sampling.sentences import lines, sentences
 from corpus_audit.checks.text.safe_text import fit, safe_text
@@ -31,12 +31,19 @@ CURVES = 8
 """Domains that are drawn with a curve of their own."""
 
 LISTED = 30
-"""Domains in the table; the charts of repeats show as many as `sampling_charts.ROWS` rows allow."""
+"""Domains in the table; the chart of repeats shows as many as `charts.ROWS` rows allow."""
 
-TRAPPED = 12
+WEIGHT_ROWS = 12
+"""Domains in a chart of document weights."""
+
 ALPHAS = tuple(1 - step / 40 for step in range(41))
+"""Temperature exponents of the curves, from proportional (1) to uniform (0)."""
+
 LINE = 68
+"""Columns of a line of the terminal's summary, without the topic."""
+
 NEEDED = ("sampling", "sampling_strategies")
+"""Tables without which there is no section."""
 
 
 def load(run: RunDirectory) -> SamplingView | None:
@@ -59,17 +66,17 @@ def load(run: RunDirectory) -> SamplingView | None:
     strategies = tuple(_strategy(row, by_strategy.get(row["strategy"], {})) for row in summaries)
     everything = [
         DomainDraws(
-            name, *sizes[name], tuple(_draw(by_strategy.get(one.name, {}).get(name)) for one in strategies), (), ()
+            name, *sizes[name], tuple(_draw(by_strategy.get(row.name, {}).get(name)) for row in strategies), (), ()
         )
         for name in sorted(sizes, key=lambda name: (-sizes[name][0], name))
     ]
     budget = float(summaries[0]["budget"])
     curves, band = _curves(everything, budget)
-    listed = _telling(everything, LISTED)
+    listed = _most_informative(everything, LISTED)
     return SamplingView(
         budget=int(budget),
-        parameters=_whole(summaries[0]["parameters"]),
-        optimal=_whole(summaries[0]["optimal_tokens"]),
+        parameters=_whole_number(summaries[0]["parameters"]),
+        optimal=_whole_number(summaries[0]["optimal_tokens"]),
         unique=sum(unique for unique, _ in sizes.values()),
         domains=len(sizes),
         strategies=strategies,
@@ -77,8 +84,8 @@ def load(run: RunDirectory) -> SamplingView | None:
         curves=curves,
         band=band,
         listed=listed,
-        repeats=_telling(listed, charts.shown_domains(len(strategies))),
-        traps=tuple(_traps(summaries, by_strategy)),
+        repeats=_most_informative(listed, charts.shown_domains(len(strategies))),
+        document_weights=tuple(_document_weights(summaries, by_strategy)),
         log=load_log(run),
     )
 
@@ -89,27 +96,27 @@ def section(view: SamplingView, environment: Environment) -> Markup:
     return Markup(
         environment.get_template("sampling/sampling.html").render(
             view=view,
-            worth_chart=charts.worth(view),
+            worth_chart=charts.effective_tokens(view),
             share_chart=charts.against_temperature(view, "share"),
             epoch_chart=charts.against_temperature(view, "epochs"),
             repeat_chart=charts.repeats(view),
-            trap_charts=[charts.trap(trap, index) for index, trap in enumerate(view.traps)],
+            weight_charts=[charts.document_weights(row, index) for index, row in enumerate(view.document_weights)],
             log_chart=log_chart.windows(log) if log is not None else None,
-            three=charts.three,
+            three_digits=charts.three_digits,
             probability=charts.probability,
             key=charts.key,
-            told=[window for window in log.windows if window.differs or window.both] if log is not None else [],
+            notable_windows=[w for w in log.windows if w.differs or w.both] if log is not None else [],
             log_sentences=tuple(log_sentences(log)) if log is not None else (),
         )
     )
 
 
 def findings(view: SamplingView) -> tuple[Finding, ...]:
-    """What a reader should know of the strategies, and of the sampler's log, after a minute."""
-    found = [Finding("Sampling", "sampling", tuple(sentences(view)), tuple(summary_lines(view)))]
+    """The summary's findings on the strategies and on the sampler's log."""
+    topics = [Finding("Sampling", "sampling", tuple(sentences(view)), tuple(summary_lines(view)))]
     if view.log is not None:
-        found.append(Finding("Sampler", "sampler", tuple(log_sentences(view.log))))
-    return tuple(found)
+        topics.append(Finding("Sampler", "sampler", tuple(log_sentences(view.log))))
+    return tuple(topics)
 
 
 def summary_lines(view: SamplingView) -> list[str]:
@@ -123,7 +130,7 @@ def _strategy(row: dict[str, Any], domains: dict[str, dict[str, Any]]) -> Strate
         kind=row["kind"],
         alpha=1.0 if row["kind"] == "proportional" else _alpha(domains) if row["kind"] == "temperature" else None,
         allocated=int(row["allocated"]),
-        # The budget is a float: what is left of a share's rounding is not a shortfall.
+        # The budget is a float: the rounding error of a share is not a shortfall.
         unallocated=int(row["unallocated"]) if row["unallocated"] > 1e-9 * row["budget"] else 0,
         reason=row["unallocated_reason"] or "",
         coverage=row["coverage"],
@@ -131,27 +138,27 @@ def _strategy(row: dict[str, Any], domains: dict[str, dict[str, Any]]) -> Strate
         effective=int(row["effective_tokens"]),
         epochs_maximum=row["epochs_maximum"],
         epochs_domain=row["epochs_maximum_domain"],
-        exhausted=_whole(row["first_exhausted"]),
+        exhausted=_whole_number(row["first_exhausted"]),
         exhausted_domain=row["first_exhausted_domain"],
         kish_share=row["effective_sample_share"],
         kl=max(row["kl_natural"], 0.0),
         effective_domains=row["effective_domains"],
-        misread=_number(row["misread_distance"]),
-        per_parameter=_number(row["tokens_per_parameter"]),
-        optimal_ratio=_number(row["optimal_ratio"]),
-        effective_ratio=_number(row["effective_ratio"]),
+        misread=_finite(row["misread_distance"]),
+        per_parameter=_finite(row["tokens_per_parameter"]),
+        optimal_ratio=_finite(row["optimal_ratio"]),
+        effective_ratio=_finite(row["effective_ratio"]),
         note=row["note"] or "",
         dsir_sample=row["dsir_sample"],
-        dsir_effective=_number(row["dsir_effective"]),
-        dsir_top=_number(row["dsir_top_weight"]),
-        dsir_kl=_number(row["dsir_kl_reduction"]),
+        dsir_effective=_finite(row["dsir_effective"]),
+        dsir_top=_finite(row["dsir_top_weight"]),
+        dsir_kl=_finite(row["dsir_kl_reduction"]),
     )
 
 
 def _alpha(domains: dict[str, dict[str, Any]]) -> float | None:
     """The exponent behind a temperature strategy's weights: the log weights are a line over the log sizes."""
-    held = [row for row in domains.values() if row["unique_tokens"] and row["weight"]]
-    small, large = (pick(held, key=lambda row: row["unique_tokens"], default=None) for pick in (min, max))
+    weighted = [row for row in domains.values() if row["unique_tokens"] and row["weight"]]
+    small, large = (pick(weighted, key=lambda row: row["unique_tokens"], default=None) for pick in (min, max))
     if small is None or large is None or small["unique_tokens"] == large["unique_tokens"]:
         return None
     return log(large["weight"] / small["weight"]) / log(large["unique_tokens"] / small["unique_tokens"])
@@ -162,38 +169,38 @@ def _draw(row: dict[str, Any] | None) -> Draw | None:
         return None
     return Draw(
         share=row["share"],
-        low=_number(row["share_low"]),
-        high=_number(row["share_high"]),
+        low=_finite(row["share_low"]),
+        high=_finite(row["share_high"]),
         drawn=int(row["drawn"]),
-        epochs=_number(row["epochs"]),
-        exhaustion=_whole(row["exhaustion"]),
-        expected=_number(row["draws"]),
+        epochs=_finite(row["epochs"]),
+        exhaustion=_whole_number(row["exhaustion"]),
+        expected=_finite(row["draws"]),
         most=row["draws_maximum"],
         most_replaced=row["draws_maximum_replaced"],
     )
 
 
 def _curves(domains: Sequence[DomainDraws], budget: float) -> tuple[tuple[DomainDraws, ...], Band | None]:
-    """Share and epochs over `ALPHAS` for the domains to name, and the range that holds those of all others."""
+    """Share and epochs over `ALPHAS` of the domains that get a curve, and the range of all other domains."""
     unique = np.array([row.unique for row in domains], dtype=np.float64)
     shares = np.stack([temperature(unique, budget, alpha).share for alpha in ALPHAS])
     with np.errstate(divide="ignore", invalid="ignore"):
         epochs = shares * budget / unique
-    place = {row.name: index for index, row in enumerate(domains)}
-    held = [row for row in domains if row.unique]
-    named = _telling(held, CURVES)
+    column = {row.name: index for index, row in enumerate(domains)}
+    with_tokens = [row for row in domains if row.unique]
+    named = _most_informative(with_tokens, CURVES)
     curves = tuple(
         DomainDraws(
             row.name,
             row.unique,
             row.documents,
             row.draws,
-            tuple(shares[:, place[row.name]].tolist()),
-            tuple(epochs[:, place[row.name]].tolist()),
+            tuple(shares[:, column[row.name]].tolist()),
+            tuple(epochs[:, column[row.name]].tolist()),
         )
         for row in named
     )
-    others = [place[row.name] for row in held if row not in named]
+    others = [column[row.name] for row in with_tokens if row not in named]
     if not others:
         return curves, None
     return curves, Band(
@@ -205,7 +212,7 @@ def _curves(domains: Sequence[DomainDraws], budget: float) -> tuple[tuple[Domain
     )
 
 
-def _telling(domains: Sequence[DomainDraws], most: int) -> tuple[DomainDraws, ...]:
+def _most_informative(domains: Sequence[DomainDraws], most: int) -> tuple[DomainDraws, ...]:
     """The largest domains and those repeated most under any strategy, half each; the largest first."""
     if len(domains) <= most:
         return tuple(domains)
@@ -221,33 +228,36 @@ def _most_epochs(row: DomainDraws) -> float:
     return max((draw.epochs or 0.0 for draw in row.draws if draw is not None), default=0.0)
 
 
-def _traps(summaries: Sequence[dict[str, Any]], by_strategy: dict[str, dict[str, dict[str, Any]]]) -> Iterator[Trap]:
+def _document_weights(
+    summaries: Sequence[dict[str, Any]], by_strategy: dict[str, dict[str, dict[str, Any]]]
+) -> Iterator[DocumentWeights]:
+    """Strategies whose weights are shares of documents, each with the domains whose token share differs most."""
     for summary in summaries:
         rows = [row for row in by_strategy.get(summary["strategy"], {}).values() if row["weight_unit"] == "documents"]
         if not rows:
             continue
-        found = [
-            TrapRow(
+        weights = [
+            DocumentWeightRow(
                 row["domain"],
                 row["weight"] or 0.0,
                 row["share"],
-                _number(row["misread_share"]),
+                _finite(row["misread_share"]),
                 row["unique_tokens"] / row["unique_documents"] if row["unique_documents"] else None,
             )
             for row in rows
             if row["weight"] or row["share"]
         ]
-        found.sort(key=lambda row: (-abs(row.share - row.weight), row.domain))
-        distance = _number(summary["misread_distance"])
+        weights.sort(key=lambda row: (-abs(row.share - row.weight), row.domain))
+        distance = _finite(summary["misread_distance"])
         if distance is None:
-            distance = sum(abs(row.share - row.weight) for row in found) / 2
-        shown = sorted(found[:TRAPPED], key=lambda row: (-row.weight, row.domain))
-        yield Trap(summary["strategy"], distance, tuple(shown), len(found) - len(shown))
+            distance = sum(abs(row.share - row.weight) for row in weights) / 2
+        shown = sorted(weights[:WEIGHT_ROWS], key=lambda row: (-row.weight, row.domain))
+        yield DocumentWeights(summary["strategy"], distance, tuple(shown), len(weights) - len(shown))
 
 
-def _number(value: float | None) -> float | None:
+def _finite(value: float | None) -> float | None:
     return value if value is not None and isfinite(value) else None
 
 
-def _whole(value: float | None) -> int | None:
+def _whole_number(value: float | None) -> int | None:
     return int(value) if value is not None and isfinite(value) else None

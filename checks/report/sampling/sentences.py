@@ -8,6 +8,7 @@ from corpus_audit.checks.report.sampling import charts
 from corpus_audit.checks.report.sampling.log_section import log_lines
 from corpus_audit.checks.report.sampling.records import SamplingView, StrategyRow
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
 
@@ -15,9 +16,10 @@ from corpus_audit.checks.text.sentences import Name, Sentence
 def lines(view: SamplingView) -> list[str]:
     """The strategies and the sampler's log in at most four lines for a terminal."""
     best = _most_worth(view)
-    said = [
-        f"{len(view.strategies)} strategies for {numbers.compact(view.budget)} tokens from "
-        f"{numbers.compact(view.unique)} unique ones",
+    summary = [
+        f"{len(view.strategies)} {agree(len(view.strategies), 'strategy', 'strategies')} for "
+        f"{numbers.compact(view.budget)} {agree(view.budget, 'token', 'tokens')} from "
+        f"{numbers.compact(view.unique)} {agree(view.unique, 'unique one', 'unique ones')}",
         f"worth most: {safe_text(best.name, 24)}, {numbers.compact(best.effective)} effective tokens of "
         f"{numbers.compact(best.allocated)} drawn",
     ]
@@ -25,19 +27,19 @@ def lines(view: SamplingView) -> list[str]:
     worst = max(view.strategies, key=lambda row: row.epochs_maximum)
     if short:
         most = max(short, key=lambda row: row.unallocated)
-        said.append(f"cannot be drawn: {numbers.compact(most.unallocated)} by {safe_text(most.name, 32)}")
+        summary.append(f"cannot be drawn: {numbers.compact(most.unallocated)} by {safe_text(most.name, 32)}")
     else:
-        said.append(
-            f"most repeated: {safe_text(worst.epochs_domain, 20)}, {charts.three(worst.epochs_maximum)} "
+        summary.append(
+            f"most repeated: {safe_text(worst.epochs_domain, 20)}, {charts.three_digits(worst.epochs_maximum)} "
             f"epochs by {safe_text(worst.name, 20)}"
         )
     if view.log is not None:
-        said += log_lines(view.log)
-    return said
+        summary += log_lines(view.log)
+    return summary
 
 
 def sentences(view: SamplingView) -> Iterator[Sentence]:
-    """What a reader should know of the strategies after a minute."""
+    """The summary's sentences on the strategies."""
     best = _most_worth(view)
     budget = numbers.compact(view.budget)
     many = f"Of {len(view.strategies)} strategies for {budget} training tokens, the one worth most is "
@@ -60,16 +62,16 @@ def sentences(view: SamplingView) -> Iterator[Sentence]:
         yield (
             "The domain repeated most is ",
             Name(worst.epochs_domain),
-            f", {charts.three(worst.epochs_maximum)} times under ",
+            f", with {charts.three_digits(worst.epochs_maximum)} epochs under ",
             Name(worst.name),
             ".",
         )
-    for trap in view.traps:
+    for weights in view.document_weights:
         yield (
             "The weights of ",
-            Name(trap.strategy),
-            f" are shares of documents: read as shares of tokens, {numbers.percent(trap.distance, 1)} of the training "
-            "tokens would come from another domain.",
+            Name(weights.strategy),
+            f" are shares of documents: if they were read as shares of tokens, "
+            f"{numbers.percent(weights.distance, 1)} of the training tokens would come from another domain.",
         )
 
 

@@ -39,14 +39,14 @@ class JudgementRow:
     before: StatusName | None = None
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing has to be done about it."""
+    def passes(self) -> bool:
+        """Whether the judgement passes, so that nobody has to act on it."""
         return self.status == "pass"
 
 
 @dataclass(frozen=True)
 class WaiverRow:
-    """A waiver of the policy and what became of it."""
+    """A waiver of the policy and its state in this run."""
 
     id: str
     rule: str
@@ -61,7 +61,7 @@ class WaiverRow:
 
 
 @dataclass(frozen=True)
-class Change:
+class TotalChange:
     """A total of the corpus, in the last signed run and now."""
 
     what: str
@@ -71,16 +71,23 @@ class Change:
 
 @dataclass(frozen=True)
 class SinceSigned:
-    """What changed since the last sign-off: totals, rules whose status changed, and rules that came and went."""
+    """What changed since the last sign-off.
+
+    Attributes:
+        totals: totals of the corpus, then and now.
+        changed: judgements whose status changed.
+        added: number of judgements that the last signed run did not have.
+        removed: (rule, slice) of judgements that only the last signed run had.
+    """
 
     run: str
     envelope: str
     same_snapshot: bool
     same_policy: bool
-    totals: tuple[Change, ...]
+    totals: tuple[TotalChange, ...]
     changed: tuple[JudgementRow, ...]
-    came: int
-    went: tuple[tuple[str, str], ...]
+    added: int
+    removed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,6 @@ class VerdictView:
     since: SinceSigned | None
 
     @property
-    def open(self) -> tuple[JudgementRow, ...]:
-        """What somebody has to do something about."""
-        return tuple(row for row in self.judgements if not row.settled)
+    def not_passing(self) -> tuple[JudgementRow, ...]:
+        """The judgements that somebody has to act on."""
+        return tuple(row for row in self.judgements if not row.passes)

@@ -11,15 +11,16 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from corpus_audit.checks.report.verdict.records import (
-    Change,
     JudgementRow,
     SinceSigned,
     StatusName,
+    TotalChange,
     VerdictName,
     VerdictView,
     WaiverRow,
 )
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.checks.text.wording import bound_text, figure
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -80,8 +81,8 @@ def view_of(results: Results, run: RunDirectory) -> VerdictView:
         before: dict[tuple[str, str], StatusName] = {(p.rule, p.slice): p.status.value for p in last.judgements}
         rows = [replace(row, before=before.get((row.rule, row.slice))) for row in rows]
     units = {judgement.rule: judgement.compared_unit for judgement in results.judgements}
-    passing = [row for row in rows if row.settled]
-    shown = [row for row in rows if not row.settled] + passing[:LISTED_PASSES]
+    passing = [row for row in rows if row.passes]
+    shown = [row for row in rows if not row.passes] + passing[:LISTED_PASSES]
     counts = Counter(row.status for row in rows)
     return VerdictView(
         verdict=results.verdict.value,
@@ -121,8 +122,8 @@ def section(view: VerdictView, environment: Environment) -> Markup:
         marks=MARKS,
         listed=LISTED,
         shown=view.judgements[:LISTED],
-        open_left=sum(not row.settled for row in beyond),
-        passes_left=view.hidden + sum(row.settled for row in beyond),
+        hidden_failures=sum(not row.passes for row in beyond),
+        hidden_passes=view.hidden + sum(row.passes for row in beyond),
     )
     return Markup(page)
 
@@ -137,32 +138,33 @@ def limits(view: VerdictView) -> Iterator[Sentence]:
     yield (
         "The verdict says that the rules of policy ",
         Name(view.policy),
-        f" {view.policy_version} hold for this snapshot. It says nothing of what the policy has no rule for, and "
-        "nothing of whether its bounds are the right ones; those are for the people who sign.",
+        f" {view.policy_version} hold for this snapshot. It does not cover what the policy has no rule for, nor "
+        "whether its bounds are the right ones: the people who sign decide that.",
     )
     if any(row.judged != "value" for row in view.judgements):
         yield (
-            "Rules that judge a bound of a 95 % interval are wrong in up to one of forty cases each; with many slices "
-            "some will be.",
+            "A rule that judges a bound of a 95 % interval is wrong in up to one case of forty; over many slices, some "
+            "judgements will be.",
         )
 
 
 def headline(view: VerdictView) -> str:
-    """How many rules say what, in one sentence."""
+    """Judgements by status, in one sentence."""
     total = sum(count for _, count in view.counts)
-    parts = [f"{numbers.grouped(count)} {_COUNTED[status]}" for status, count in view.counts]
+    parts = [f"{numbers.grouped(count)} {agree(count, *_STATUS_VERBS[status])}" for status, count in view.counts]
     return f"Of {numbers.plural(total, 'judgement')}, {', '.join(parts)}."
 
 
-_COUNTED: dict[StatusName, str] = {
-    "pass": "pass",
-    "warn": "warn",
-    "fail": "fail",
-    "insufficient": "have too little data",
-    "missing": "have no figure to judge",
-    "error": "could not be evaluated",
-    "waived": "fail and are waived",
+_STATUS_VERBS: dict[StatusName, tuple[str, str]] = {
+    "pass": ("passes", "pass"),
+    "warn": ("warns", "warn"),
+    "fail": ("fails", "fail"),
+    "insufficient": ("does not have enough data", "do not have enough data"),
+    "missing": ("has no figure to judge", "have no figure to judge"),
+    "error": ("could not be evaluated", "could not be evaluated"),
+    "waived": ("fails and is waived", "fail and are waived"),
 }
+"""What is said of one judgement with a status, and of several."""
 
 
 def _interval(low: float | None, high: float | None, unit: str) -> str:
@@ -230,24 +232,25 @@ def _since(last: LastSigned, results: Results, rows: Iterable[JudgementRow], run
         same_snapshot=last.snapshot == results.snapshot,
         same_policy=last.policy == results.policy.sha256,
         totals=(
-            Change("shards", last.shards, run.facts.coverage.shards),
-            Change("documents", last.documents, run.facts.coverage.documents),
-            Change("tokens", last.tokens, int(tokens or 0)),
+            TotalChange("shards", last.shards, run.facts.coverage.shards),
+            TotalChange("documents", last.documents, run.facts.coverage.documents),
+            TotalChange("tokens", last.tokens, int(tokens or 0)),
         ),
         changed=tuple(changed),
-        came=len(now - before.keys()),
-        went=tuple(sorted(before.keys() - now)),
+        added=len(now - before.keys()),
+        removed=tuple(sorted(before.keys() - now)),
     )
 
 
 def _sentences(view: VerdictView) -> Iterator[Sentence]:
     word = WORDS[view.verdict][2]
     yield (f"{word} under policy ", Name(view.policy), f" {view.policy_version}. {headline(view)}")
-    for row in view.open[:MOST_SAID]:
+    for row in view.not_passing[:SUMMARISED]:
         where: Sentence = (" of ", Name(row.slice)) if row.slice and row.slice != "all" else ()
-        yield (f"{_SAID[row.status]}: ", Name(row.title), *where, f" – {row.reason.rstrip('.')}.")
-    if len(view.open) > MOST_SAID:
-        yield (f"{numbers.grouped(len(view.open) - MOST_SAID)} more do not pass.",)
+        yield (f"{_STATUS_LABELS[row.status]}: ", Name(row.title), *where, f" – {row.reason.rstrip('.')}.")
+    more = len(view.not_passing) - SUMMARISED
+    if more > 0:
+        yield (f"{numbers.grouped(more)} more {agree(more, 'does', 'do')} not pass.",)
     if view.since is not None:
         changed = len(view.since.changed)
         yield (
@@ -257,12 +260,14 @@ def _sentences(view: VerdictView) -> Iterator[Sentence]:
         )
 
 
-MOST_SAID = 4
-_SAID: dict[StatusName, str] = {
+SUMMARISED = 4
+"""Judgements that the summary names; it counts the others."""
+
+_STATUS_LABELS: dict[StatusName, str] = {
     "pass": "Passes",
     "warn": "Warning",
     "fail": "Fails",
-    "insufficient": "Too little data",
+    "insufficient": "Not enough data",
     "missing": "No figure",
     "error": "Not evaluated",
     "waived": "Waived",

@@ -53,20 +53,20 @@ def small_chart(identity: str, figure: TrendFigure) -> Markup:
     element(root, "line", x1="0", x2="100%", y1=BOTTOM + 7, y2=BOTTOM + 7, class_="grid")
     for end, kind in near:
         element(root, "line", x1="0", x2="100%", y1=y(end), y2=y(end), class_=kind)
-    for index, (one, other) in enumerate(zip(figure.points, figure.points[1:], strict=False)):
-        if one.value is not None and other.value is not None:
+    for index, (before, after) in enumerate(zip(figure.points, figure.points[1:], strict=False)):
+        if before.value is not None and after.value is not None:
             ends = {"x1": percent(x(index)), "x2": percent(x(index + 1))}
-            element(root, "line", y1=y(one.value), y2=y(other.value), class_="path", **ends)
+            element(root, "line", y1=y(before.value), y2=y(after.value), class_="path", **ends)
     for index, point in enumerate(figure.points):
-        at = percent(x(index))
+        left = percent(x(index))
         if point.low is not None and point.high is not None:
-            element(root, "line", x1=at, x2=at, y1=y(point.low), y2=y(point.high), class_="whisker")
+            element(root, "line", x1=left, x2=left, y1=y(point.low), y2=y(point.high), class_="whisker")
         if point.value is not None:
             shape = DIAMOND if point.here else SQUARE if point.signed else CIRCLE
             filled = point.verdict in ("passed", "not judged")
             mark(root, shape, x(index), y(point.value), "dot" if filled else "dot hollow")
         else:
-            element(root, "text", "–", x=at, y=BOTTOM, class_="tick")
+            element(root, "text", "–", x=left, y=BOTTOM, class_="tick")
     element(root, "text", safe_text(first.run, 24), x="0", y=HEIGHT - 2, class_="note start")
     element(root, "text", "now", x="100%", y=HEIGHT - 2, class_="note end")
     return Markup(ET.tostring(root, encoding="unicode"))

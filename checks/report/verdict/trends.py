@@ -53,14 +53,14 @@ class TrendView:
 
     @property
     def runs(self) -> tuple[tuple[str, str], ...]:
-        """Every run that a figure has with its verdict, by name; the run whose page this is comes last."""
-        earlier = {point.run: point.verdict for one in self.figures for point in one.points if not point.here}
+        """(name, verdict) of every run that has one of the figures, by name; the run of this page comes last."""
+        earlier = {point.run: point.verdict for trend in self.figures for point in trend.points if not point.here}
         here = self.figures[0].points[-1]
         return (*sorted(earlier.items()), (here.run, here.verdict))
 
     def text_of(self, run: str) -> tuple[str, ...]:
-        """What each figure is in a run."""
-        return tuple(next((p.text for p in one.points if p.run == run), "–") for one in self.figures)
+        """The text of each figure in a run."""
+        return tuple(next((p.text for p in trend.points if p.run == run), "–") for trend in self.figures)
 
 
 _WORDS: dict[str | None, VerdictWord] = {
@@ -110,7 +110,7 @@ def load(run: RunDirectory, verdict: str | None) -> TrendView | None:
 
 def section(view: TrendView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
-    charts = [small_chart(f"chart-trend-{index}", one) for index, one in enumerate(view.figures, 1)]
+    charts = [small_chart(f"chart-trend-{index}", trend) for index, trend in enumerate(view.figures, 1)]
     keys = {
         "run": key(CIRCLE, "dot"), "signed": key(SQUARE, "dot"), "here": key(DIAMOND, "dot"),
         "hollow": key(CIRCLE, "dot hollow"),

@@ -1,4 +1,4 @@
-"""Benchmark items as they are read: through the corpus readers, every bad row counted with its reason."""
+"""Reads benchmark items through the corpus readers; every row that is no item is counted with its reason."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from corpus_audit.schemas.spec.audit import ConstantSource, DocumentSpec, Snapsh
 from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.tables.run_tables import NO_VALUE
 
-_NAMED = 10
-"""Fields that are not read and that a remark names."""
+_LISTED_FIELDS = 10
+"""Unread fields that a remark lists by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,20 @@ class Item:
 
     @property
     def text(self) -> str:
-        """What is looked for in the corpus: the prompt and, on a line of its own, the answer."""
+        """The text to search the corpus for: the prompt and, on a line of its own, the answer."""
         return f"{self.prompt}\n{self.answer}" if self.answer else self.prompt
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as read.
+    """The items of a benchmark, and counts of the rows that are none.
 
     Attributes:
-        name: what the spec calls it.
+        name: its name in the spec.
         items: in the order of files and rows.
         rows: rows of its files; those that are no items are in ``bad``.
         bad: reason -> rows.
-        remarks: what a reader should know of its items, such as ids that occur twice; phrases with their counts.
+        remarks: notes on its items for the reader of a report, such as repeated ids; phrases with their counts.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Benchmark:
 
 
 def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
-    """Read a benchmark's files.
+    """Read the items of a benchmark from its files.
 
     Args:
-        spec: where they are and what their columns are called.
+        spec: their paths and the names of their columns.
         base: the folder that relative paths start from.
 
     Raises:
         UsageError: a path matches nothing.
-        NoVerdictError: a file is damaged, lacks a column or may hold items and is not read, there is not a single item,
-            or none has the answer or the id that the spec names.
+        NoVerdictError: a file is damaged, lacks a column, or may have items but cannot be read; there are no items; or
+            no item has the answer or the id that the spec names.
     """
     facet = ConstantSource(constant=NO_VALUE) if spec.answer is None else spec.answer
     document = DocumentSpec(text=spec.prompt, id=spec.id, domain=facet)
@@ -85,33 +85,33 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         plan = plan_shard(shard, None, lambda _: None)
         if plan.error is not None:
             raise NoVerdictError(f"benchmark {spec.name!r}: {shard.name}: {plan.error}")
-        before = 0
+        rows_before = 0
         for split in plan.splits:
             tally = SplitTally()
             for batch in read_split(shard, split, ReadSettings(document, plain_labels=True), tally):
                 answers = batch.facets[PRIMARY].to_pylist()
                 names = [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
                 for row, prompt, answer, name in zip(batch.rows, batch.text.to_pylist(), answers, names, strict=True):
-                    place = f"{shard.name}:{before + int(row)}"
+                    location = f"{shard.name}:{rows_before + int(row)}"
                     answer = "" if answer == NO_VALUE else answer
                     unanswered += not answer
                     unnamed += not name
-                    if name in ids:  # two items of one name could not be told apart in any table
+                    if name in ids:  # tables identify an item by its id
                         repeated_ids += 1
-                        name = f"{name} ({place})"
-                    ids.add(name or place)
-                    items.append(Item(name or place, prompt, answer))
-            before += tally.rows
+                        name = f"{name} ({location})"
+                    ids.add(name or location)
+                    items.append(Item(name or location, prompt, answer))
+            rows_before += tally.rows
             bad.update(tally.dead)
-        rows += before
+        rows += rows_before
     if not items:
         reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(bad.items())) or "no rows"
         raise NoVerdictError(
             f"benchmark {spec.name!r} has no items ({reasons}): check its paths and its prompt field {spec.prompt!r}"
         )
-    for what, path, missing in (("an answer", spec.answer, unanswered), ("an id", spec.id, unnamed)):
+    for part, path, missing in (("an answer", spec.answer, unanswered), ("an id", spec.id, unnamed)):
         if path is not None and missing == len(items):
-            raise NoVerdictError(f"benchmark {spec.name!r}: none of its {missing:,} items has {what} in field {path!r}")
+            raise NoVerdictError(f"benchmark {spec.name!r}: no item has {part} in field {path!r} (items: {missing:,})")
     counts = {
         "an id that occurs before": repeated_ids,
         "the text of an item before it": len(items) - len({(item.prompt, item.answer) for item in items}),
@@ -119,29 +119,29 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         "no id": unnamed if spec.id is not None else 0,
     }
     remarks = [
-        f"{count:,} {'item has' if count == 1 else 'items have'} {what}" for what, count in counts.items() if count
+        f"{count:,} {'item has' if count == 1 else 'items have'} {part}" for part, count in counts.items() if count
     ]
     if fields := unread_fields(spec, shards):
-        more = f" and {len(fields) - _NAMED:,} more" if len(fields) > _NAMED else ""
-        remarks.append(f"fields not read: {', '.join(fields[:_NAMED])}{more}")
+        more = f" and {len(fields) - _LISTED_FIELDS:,} more" if len(fields) > _LISTED_FIELDS else ""
+        remarks.append(f"fields not read: {', '.join(fields[:_LISTED_FIELDS])}{more}")
     return Benchmark(spec.name, tuple(items), rows, bad, tuple(remarks))
 
 
-def digest_of(benchmarks: Iterable[Benchmark]) -> str:
+def benchmarks_digest(benchmarks: Iterable[Benchmark]) -> str:
     """SHA-256 of names, ids, prompts, answers, counts and remarks, in order."""
     digest = hashlib.sha256()
     for benchmark in benchmarks:
         bad = sorted(benchmark.bad.items())
         remarks = "\n".join(benchmark.remarks)
         for part in (benchmark.name, str(len(benchmark.items)), str(benchmark.rows), str(bad), remarks):
-            _add(digest, part)
+            _add_text(digest, part)
         for item in benchmark.items:
             for part in (item.id, item.prompt, item.answer):
-                _add(digest, part)
+                _add_text(digest, part)
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, text: str) -> None:
+def _add_text(digest: hashlib._Hash, text: str) -> None:
     data = text.encode()
     digest.update(len(data).to_bytes(8, "little"))
     digest.update(data)

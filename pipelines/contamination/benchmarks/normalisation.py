@@ -1,6 +1,8 @@
-"""What each code point counts as when texts are compared, after GPT-3: lower-case, without punctuation (Brown et al.
-2020, appendix C). All word rules share it, so that one scan serves them. Before that, texts are brought into
-Normalization Form C (`normal_form`), for the rule on tokens too."""
+"""The code point that each code point counts as when texts are compared: lower-case, without punctuation, as for GPT-3.
+
+Brown et al. (2020, appendix C). All rules on words share it, so that one scan serves them. Before that, texts are
+converted to Normalization Form C (`normal_form`), for the rule on tokens too.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ _DROPPED_CATEGORIES = ("P", "S", "Cc", "Cf")
 
 
 def code_of(point: int) -> int:
-    """`DROP`, `SPACE` or the code point that one of the Basic Multilingual Plane counts as."""
+    """`DROP`, `SPACE`, or the code point that a code point of the Basic Multilingual Plane counts as."""
     if point in WHITE_SPACE:
         return SPACE
     character = chr(point)
@@ -36,6 +38,6 @@ def code_of(point: int) -> int:
 
 @cache
 def tables() -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 [128], uint16 [65,536]) for the kernels; surrogates do not occur in UTF-8 and are dropped."""
+    """`code_of` as tables for the kernels: of ASCII, uint8 [128], and of the BMP, uint16 [65,536]; surrogates drop."""
     wide = np.array([DROP if 0xD800 <= p < 0xE000 else code_of(p) for p in range(2**16)], np.uint16)
     return wide[:128].astype(np.uint8), wide

@@ -1,4 +1,4 @@
-"""Fields of a benchmark's rows that no part of an item is read from, so that a report can name them."""
+"""Names the fields of a benchmark's rows that are not part of an item, for the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
 from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 
 _BYTES, _LINES = 8 * 2**20, 1_000
-"""What is looked at of a file of JSON lines: fields that only later rows have are not named."""
+"""Bytes and lines of a JSONL file that are searched for field names; fields of later rows only are not named."""
 
 _CODECS = {ShardFormat.JSONL_GZ: "gzip", ShardFormat.JSONL_ZST: "zstd"}
 
@@ -22,14 +22,14 @@ _CODECS = {ShardFormat.JSONL_GZ: "gzip", ShardFormat.JSONL_ZST: "zstd"}
 def unread_fields(spec: BenchmarkSpec, shards: Iterable[Shard]) -> tuple[str, ...]:
     """Names of top-level fields that are no part of the item, sorted."""
     read = {path.split(".")[0] for path in (spec.prompt, spec.answer, spec.id) if path}
-    found: set[str] = set()
+    names: set[str] = set()
     for shard in shards:
         with suppress(OSError, pa.ArrowException, EOFError):  # the readers say what is wrong with a file
-            found.update(_names(shard))
-    return tuple(sorted(found - read - {path for path in (spec.prompt, spec.answer, spec.id) if path}))
+            names.update(_field_names(shard))
+    return tuple(sorted(names - read - {path for path in (spec.prompt, spec.answer, spec.id) if path}))
 
 
-def _names(shard: Shard) -> Iterable[str]:
+def _field_names(shard: Shard) -> Iterable[str]:
     with filesystems.open_arrow(shard.path) as file:
         if shard.format is ShardFormat.PARQUET:
             return list(pq.ParquetFile(file).schema_arrow.names)

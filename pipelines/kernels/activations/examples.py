@@ -1,23 +1,22 @@
-"""Top-k lists of many units over distinct contexts, and samples by activation bin: insertion and merging.
+"""Inserts examples into, and merges, top-k lists of many units over distinct contexts, and samples by activation bin.
 
 A list has k slots; a slot is a value, the window, the peak's position in it and the context, a hash of the tokens that
 end there. Four arrays [R, k] hold the lists of R units, best first, empty slots (window `EMPTY`) last::
 
     row u    value     9.1   8.7   8.7   4.0  -inf        insert value 8.9, window 5, context c:
-             window     12     3    40     8  EMPTY       - no better than the last slot? Then done, as nearly always.
-             context     a     b     c     d     0        - c is there with less: its slot is given up, and what
+             window     12     3    40     8  EMPTY       - not better than the last slot? Then done: the usual case.
+             context     a     b     c     d     0        - c is listed with less: its slot becomes free, and what
                                                             stands above it and is worse than 8.9 moves down.
              value     9.1   8.9   8.7   4.0  -inf
              window     12     5     3     8  EMPTY
              context     a     c     b     d     0
 
 1. The order is total: value descending, then window ascending. Equal values never depend on who came first.
-2. Of one context only the best example stays, so that boilerplate and near-duplicates take one slot. A context that is
-   new pushes out the last slot; one that is there replaces its own, if
-   it is better.
-3. Merging two lists is inserting every slot of the one into the other. The result is the first k of the best of each
-   context, in any order and grouping of merges and however often a list comes: the best example of a context that wins
-   overall also wins where it was found, so no partial list can have lost it.
+2. Of one context only the best example stays, so that boilerplate and near-duplicates take one slot. A new context
+   evicts the last slot; a listed one replaces its own example, if the new one is better.
+3. Merging two lists is inserting every slot of one into the other. The result is the first k of the best example of
+   each context, for any order and grouping of merges and any number of repetitions: the best example of a context that
+   wins overall also wins in its own part of the corpus, so no partial list can have dropped it.
 
 Samples do the same by bins of the peak, with a hash of the window as the order.
 """
@@ -26,7 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.activations.windows import mixed, sample_bin
+from corpus_audit.pipelines.kernels.activations.windows import sample_bin, splitmix64
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
 
 EMPTY = np.uint64(2**64 - 1)
@@ -51,29 +50,29 @@ def insert(
     p: int,
     c: int,
 ) -> None:
-    """Put an example (value v, window w, position p, context c) into a row's list, if it belongs there."""
+    """Insert an example (value v, window w, position p, context c) into a row's list, if it is among the best."""
     k = value.shape[1]
     if not better(v, w, value[row, k - 1], window[row, k - 1]):
         return
-    at = k - 1  # the slot that is given up: the last one, or that of the same context
+    slot = k - 1  # the slot to overwrite: the last one, or that of the same context
     for i in range(k):
         if window[row, i] == EMPTY:
             break
         if context[row, i] == c:
             if not better(v, w, value[row, i], window[row, i]):
                 return
-            at = i
+            slot = i
             break
-    while at > 0 and better(v, w, value[row, at - 1], window[row, at - 1]):
-        value[row, at] = value[row, at - 1]
-        window[row, at] = window[row, at - 1]
-        position[row, at] = position[row, at - 1]
-        context[row, at] = context[row, at - 1]
-        at -= 1
-    value[row, at] = v
-    window[row, at] = w
-    position[row, at] = p
-    context[row, at] = c
+    while slot > 0 and better(v, w, value[row, slot - 1], window[row, slot - 1]):
+        value[row, slot] = value[row, slot - 1]
+        window[row, slot] = window[row, slot - 1]
+        position[row, slot] = position[row, slot - 1]
+        context[row, slot] = context[row, slot - 1]
+        slot -= 1
+    value[row, slot] = v
+    window[row, slot] = w
+    position[row, slot] = p
+    context[row, slot] = c
 
 
 @kernel
@@ -108,40 +107,40 @@ def merge_lists(
 @kernel
 def sample_order(window, row):
     """The hash that orders a row's samples: those of lowest hash stay."""
-    return mixed(window ^ mixed(np.uint64(row + 1)))
+    return splitmix64(window ^ splitmix64(np.uint64(row + 1)))
 
 
 @kernel
-def sample_wanted(window, row, bin_, w):
-    """Whether a bin has room for a window, or keeps one of higher hash; a window that is there may be wanted again."""
+def belongs_in_sample(window, row, bin_, w):
+    """Whether a bin has an empty slot or a window of higher hash; may be True for a window that the bin already has."""
     last = window[row, bin_, window.shape[2] - 1]
     return last == EMPTY or sample_order(w, row) < sample_order(last, row)
 
 
 @kernel
 def insert_sample(value, window, position, context, row, bin_, v, w, p, c):
-    """Put an example into a bin of samples, [R, bins, s] arrays, unless s windows of lower hash are there."""
+    """Insert an example into a bin of samples, [R, bins, s] arrays, unless the bin has s windows of lower hash."""
     s = value.shape[2]
     order = sample_order(w, row)
-    at = s
+    slot = s
     for i in range(s):
         other = window[row, bin_, i]
         if other == w:
             return
         if other == EMPTY or order < sample_order(other, row):
-            at = i
+            slot = i
             break
-    if at == s:
+    if slot == s:
         return
-    for i in range(s - 1, at, -1):
+    for i in range(s - 1, slot, -1):
         value[row, bin_, i] = value[row, bin_, i - 1]
         window[row, bin_, i] = window[row, bin_, i - 1]
         position[row, bin_, i] = position[row, bin_, i - 1]
         context[row, bin_, i] = context[row, bin_, i - 1]
-    value[row, bin_, at] = v
-    window[row, bin_, at] = w
-    position[row, bin_, at] = p
-    context[row, bin_, at] = c
+    value[row, bin_, slot] = v
+    window[row, bin_, slot] = w
+    position[row, bin_, slot] = p
+    context[row, bin_, slot] = c
 
 
 @kernel
@@ -176,7 +175,7 @@ def merge_bins(
 
 
 @kernel
-def offer(
+def insert_peaks(
     selected: np.ndarray,
     peak: np.ndarray,
     at: np.ndarray,
@@ -196,7 +195,7 @@ def offer(
         peak, at: float32 and int32 [B, U], highest activation of a unit in a window, and its token's position.
         windows: uint64 [B], names of the windows; contexts: uint64 [B, L].
         row: the first unit's.
-        floors: float32 [R]; activations up to a unit's floor do not count.
+        floors: float32 [R]; activations up to a unit's floor are ignored.
         value, window, position, context: the lists.
     """
     last = value.shape[1] - 1
@@ -212,7 +211,7 @@ def offer(
 
 
 @kernel
-def offer_lowest(
+def insert_lowest(
     lowest: np.ndarray,
     at: np.ndarray,
     windows: np.ndarray,
@@ -223,7 +222,7 @@ def offer_lowest(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer the lowest activations [B, U] of windows, ``at`` their positions, to lists of minus the value."""
+    """Insert the lowest activations [B, U] of windows, at token positions ``at``, into lists of minus the value."""
     last = value.shape[1] - 1
     for b in range(lowest.shape[0]):
         w = windows[b]
@@ -237,7 +236,7 @@ def offer_lowest(
 
 
 @kernel
-def offer_samples(
+def insert_samples(
     peak: np.ndarray,
     at: np.ndarray,
     windows: np.ndarray,
@@ -249,7 +248,7 @@ def offer_samples(
     position: np.ndarray,
     context: np.ndarray,
 ) -> None:
-    """Offer peaks [B, U], ``at`` their positions, to the bins of their units."""
+    """Insert peaks [B, U], at token positions ``at``, into the sample bins of their units."""
     for b in range(peak.shape[0]):
         w = windows[b]
         for u in range(peak.shape[1]):
@@ -258,7 +257,7 @@ def offer_samples(
             if v <= floors[r]:
                 continue
             bin_ = sample_bin(v)
-            if not sample_wanted(window, r, bin_, w):
+            if not belongs_in_sample(window, r, bin_, w):
                 continue
             t = at[b, u]
             insert_sample(value, window, position, context, r, bin_, v + np.float32(0), w, t, contexts[b, t])

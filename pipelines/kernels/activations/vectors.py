@@ -9,17 +9,17 @@ from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 
 @inlined
 def _replace_least(heap, value):
-    """Put a value into a heap, its least first, in place of that."""
-    at = 0
-    while 2 * at + 1 < len(heap):
-        child = 2 * at + 1
+    """Replace the least value of a heap, which stands first."""
+    slot = 0
+    while 2 * slot + 1 < len(heap):
+        child = 2 * slot + 1
         if child + 1 < len(heap) and heap[child + 1] < heap[child]:
             child += 1
         if heap[child] >= value:
             break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = value
+        heap[slot] = heap[child]
+        slot = child
+    heap[slot] = value
 
 
 @kernel
@@ -42,10 +42,10 @@ def bound_products(
         codes: int8 [N, D].
         scale, error: float32 [N].
         query: int16 [D]; the sum of 127 |query| is below 2^31, so that int32 sums cannot overflow.
-        step, reach: of the query.
-        allowed: bool [N], which rows are looked at; of length 0, if all are.
-        upper: float64 [N], the upper bounds go here; a row that is not allowed is left as it is.
-        heap: float64 [k], k > 0, takes the k largest lower bounds as a heap, its least first; begins as -inf.
+        step, reach: quantisation step of the query; bound of the error that its rounding causes, before ``scale``.
+        allowed: bool [N], which rows to bound; of length 0 for all.
+        upper: float64 [N], receives the upper bounds; rows that are not allowed are not written.
+        heap: float64 [k], k > 0, receives the k largest lower bounds as a heap, its least first; initially -inf.
     """
     for i in range(first, last):
         if len(allowed) > 0 and not allowed[i]:
@@ -54,11 +54,11 @@ def bound_products(
         for j in range(len(query)):
             # The outer int32 keeps the sum in 32 bits (numba would widen it), hence in multiply-add instructions.
             total = np.int32(total + np.int32(codes[i, j]) * np.int32(query[j]))
-        size = np.float64(scale[i])
-        about, around = total * step * size, reach * size + error[i]
-        upper[i] = about + around
-        if about - around > heap[0]:
-            _replace_least(heap, about - around)
+        row_scale = np.float64(scale[i])
+        centre, radius = total * step * row_scale, reach * row_scale + error[i]
+        upper[i] = centre + radius
+        if centre - radius > heap[0]:
+            _replace_least(heap, centre - radius)
 
 
 @kernel

@@ -16,8 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compile ``function`` on first use and keep the machine code beside the source, or in the user's cache.
 
-    A change of any kernel outdates what is kept of all. Where neither folder can be written the kernel is compiled anew
-    in every process.
+    A change of any kernel invalidates the cached code of all. If neither folder can be written, the kernel is compiled
+    anew in every process.
     """
     compiled = numba.njit(nogil=True)(function)
     with suppress(RuntimeError):  # numba's "no locator available": nowhere to keep the machine code

@@ -1,4 +1,4 @@
-"""Where the machine code of kernels is kept between processes: numba's folders, under names that tell versions apart.
+"""The cache of kernels' machine code: in numba's folders, under file names that differ between versions of the sources.
 
 numba's own cache asks whether the file of a kernel changed, not whether a kernel of another file that is compiled into
 it did, so after an upgrade it may run old code. And it numbers the files of one kernel through an index, which two
@@ -44,20 +44,20 @@ def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversabl
 
 
 SOURCES = _digest()
-"""Taken before any kernel is read: the package imports this module first."""
+"""Computed before any kernel is imported: the package imports this module first."""
 
 
-class _Files(IndexDataCacheFile):
-    """One file a kernel and signature: the BLAKE2b digest of the rest, then the pickled result of the compiler."""
+class _CodeFiles(IndexDataCacheFile):
+    """One file a kernel and signature: a BLAKE2b digest, then the pickled result of the compiler, which it covers."""
 
     def _path(self, key: tuple[Any, ...]) -> Path:
-        made_for = hashlib.blake2b(f"{numba.__version__} {key!r}".encode(), digest_size=8).hexdigest()
-        return Path(self._index_path).with_suffix(f".{made_for}.nbc")
+        compiled_for = hashlib.blake2b(f"{numba.__version__} {key!r}".encode(), digest_size=8).hexdigest()
+        return Path(self._index_path).with_suffix(f".{compiled_for}.nbc")
 
     def save(self, key: tuple[Any, ...], data: Any) -> None:
-        """Keep it if that can be done, and remove what older sources of this kernel left.
+        """Write the compiled code, if the folder allows it, and remove files of older sources of this kernel.
 
-        Not if the sources changed since this process began: what it compiled may be of either version.
+        Nothing is written if the sources changed since this process started: the code may be of either version.
         """
         content = self._dump(data)
         path = self._path(key)
@@ -73,17 +73,17 @@ class _Files(IndexDataCacheFile):
             return
 
     def load(self, key: tuple[Any, ...]) -> Any:
-        """The result of the compiler; None if there is none, or only a file that was cut or damaged."""
+        """The result of the compiler; None if there is no file, or it is truncated or damaged."""
         try:
             content = self._path(key).read_bytes()
         except OSError:
             return None
         size = hashlib.blake2b().digest_size
-        whole = hashlib.blake2b(content[size:]).digest() == content[:size]
-        return pickle.loads(content[size:]) if whole else None
+        undamaged = hashlib.blake2b(content[size:]).digest() == content[:size]
+        return pickle.loads(content[size:]) if undamaged else None
 
 
-class _Named(CompileResultCacheImpl):
+class _VersionedFileName(CompileResultCacheImpl):
     def get_filename_base(self, fullname: str, abiflags: str) -> str:
         return f"{super().get_filename_base(fullname, abiflags)}-{SOURCES}"
 
@@ -91,20 +91,20 @@ class _Named(CompileResultCacheImpl):
 class MachineCode(FunctionCache):
     """The machine code of one kernel, for every signature; raises RuntimeError where no folder can be written."""
 
-    _impl_class = _Named
+    _impl_class = _VersionedFileName
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
+        self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, SOURCES)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The machine code that is kept for a signature; None where there is none, and numba is going to compile it."""
-        found = super().load_overload(sig, target_context)
-        if found is None:
+        """The cached machine code for a signature; None if numba has to compile it."""
+        overload = super().load_overload(sig, target_context)
+        if overload is None:
             process_board().compiling(1)
-        return found
+        return overload
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled."""
+        """Cache what numba has compiled for a signature."""
         process_board().compiling(-1)
         super().save_overload(sig, data)

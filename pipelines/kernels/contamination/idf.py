@@ -13,34 +13,35 @@ _IDF_POWER = base_power(IDF_GRAM - 1)
 
 @inlined
 def _slot(table, h):
-    """Where a value is in a table, or the free slot where it would be."""
-    at = np.int64(finish(h)) & (len(table) - 1)
-    while table[at] != h and table[at] != 0:
-        at = (at + 1) & (len(table) - 1)
-    return at
+    """The slot of a hash in an open-addressing table, or the free slot that it would get."""
+    slot = np.int64(finish(h)) & (len(table) - 1)
+    while table[slot] != h and table[slot] != 0:
+        slot = (slot + 1) & (len(table) - 1)
+    return slot
 
 
 @inlined
-def _place(table, h):
+def _insert(table, h):
     table[_slot(table, h)] = h
 
 
 @kernel
 def idf_overlap(hashes, low, high, texts, start, stop):
-    """IDF-weighted share, in millionths, of the 5-grams at places ``start`` to ``stop`` that words ``low`` to ``high``
-    of the document hold."""
+    """IDF-weighted share, in millionths, of the 5-grams of text words ``start`` to ``stop`` that also occur in document
+    words ``low`` to ``high``."""
     count = high - low - IDF_GRAM + 1
     size = 16
     while size < 2 * count:
         size *= 2
+    # At most half full, which keeps linear probing short; 0 marks a free slot.
     table = np.zeros(size, np.uint64)
     h = np.uint64(0)
     for i in range(low, high):
         h = rolled(h, hashes[i - IDF_GRAM] if i >= low + IDF_GRAM else np.uint64(0), hashes[i], _IDF_POWER)
         if i >= low + IDF_GRAM - 1:
-            _place(table, h)
+            _insert(table, h)
     text_hashes, weights = texts.hashes, texts.weights
-    held = total = np.int64(0)
+    shared = total = np.int64(0)
     h = np.uint64(0)
     for i in range(start, stop):
         leaving = text_hashes[i - IDF_GRAM] if i >= start + IDF_GRAM else np.uint64(0)
@@ -49,12 +50,12 @@ def idf_overlap(hashes, low, high, texts, start, stop):
         if weight > 0:
             total += weight
             if table[_slot(table, h)] == h:
-                held += weight
-    return held * MILLION // total if total > 0 else np.int64(0)
+                shared += weight
+    return shared * MILLION // total if total > 0 else np.int64(0)
 
 
 @kernel
-def _holds(hashes, low, high, texts, start, stop):
+def _contains_answer(hashes, low, high, texts, start, stop):
     size = stop - start
     for i in range(low, high - size + 1):
         k = 0
@@ -85,7 +86,7 @@ def idf_score(hashes, n, text, texts, origin):
         return score
     high = min(n, high + max(2 * answer, IDF_ANSWER_REACH))
     if answer < IDF_GRAM:
-        near = _holds(hashes, low, high, texts, middle, stop)
+        near = _contains_answer(hashes, low, high, texts, middle, stop)
     else:
         near = idf_overlap(hashes, low, high, texts, middle, stop) >= 8 * MILLION // 10
     return score if near else np.int64(0)
@@ -93,7 +94,7 @@ def idf_score(hashes, n, text, texts, origin):
 
 @kernel
 def best_idf_score(hashes, n, text, texts, origins):
-    """The best `idf_score` over some places of a document, int64, the same place any number of times."""
+    """The best `idf_score` over alignments of document and text, int64; repeated ``origins`` are scored once."""
     best = np.int64(0)
     for origin in np.unique(origins):
         best = max(best, idf_score(hashes, n, text, texts, origin))

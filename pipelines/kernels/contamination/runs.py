@@ -56,29 +56,29 @@ def _rare_runs(hashes, n, text_hashes, numbers, words, heads, serial, positions,
     """Step 1 of `common_runs`: every run that has a rare 8-gram.
 
     Returns:
-        ``(first, longest, origins, tried, frequent)``, the last: how many 8-grams of the text were left to step 2.
+        ``(first, longest, origins, tried, frequent)``; ``frequent`` is the number of the text's 8-grams for step 2.
     """
     size = len(text_hashes)
     first = longest = tried = frequent = 0
-    before = False  # whether the text's 8-gram at k - 1 was tried
+    previous_tried = False  # whether the text's 8-gram at k - 1 was tried
     for k in range(size - WORD_GRAM + 1):
         h = _first_occurrence(words, heads, serial, numbers[k])
         if h >= 0 and remaining[h] > REPEATS:
             frequent += 1
             h = np.int64(-1)
-        here = h >= 0
+        occurs = h >= 0
         while h >= 0:
             j = positions[h]
             h = np.int64(following[h])
-            if before and j > 0 and hashes[j - 1] == text_hashes[k - 1]:
+            if previous_tried and j > 0 and hashes[j - 1] == text_hashes[k - 1]:
                 continue  # the same run as that of the 8-gram before, which was tried from there
-            at, length = _run_at(hashes, n, text_hashes, size, j, k)
-            if length > longest or (length == longest and at < first):
-                first, longest = at, length
+            run_first, length = _run_at(hashes, n, text_hashes, size, j, k)
+            if length > longest or (length == longest and run_first < first):
+                first, longest = run_first, length
             origins = with_room(origins, tried + 1)
             origins[tried] = j - k
             tried += 1
-        before = here
+        previous_tried = occurs
     return first, longest, origins, tried, frequent
 
 
@@ -112,21 +112,22 @@ def _longest_frequent_run(
         while 2 * top <= k - begin:
             top *= 2
         step = top
-        most = k - begin + WORD_GRAM - 1  # words of a run that is the whole range
-        whole = False
-        while most >= longest and not whole:
+        longest_possible = k - begin + WORD_GRAM - 1  # words of a run that is the whole range
+        exhausted = False
+        while longest_possible >= longest and not exhausted:
             for m in range(begin, k, step):
                 if step < top and (m - begin) % (2 * step) == 0:
                     continue  # tried with the wider step
                 h = np.int64(heads[numbers[m]])
-                while h >= 0 and not whole:
+                while h >= 0 and not exhausted:
                     j = positions[h]
                     h = np.int64(following[h])
-                    at, length = _run_at(hashes, n, text_hashes, size, j, m)
-                    if length > longest or (length == longest and (at < first or (at == first and j - m > origin))):
-                        first, longest, origin = at, length, j - m
-                    # Nothing of this range is longer, or stands before the first that is as long.
-                    whole = length == most
+                    run_first, length = _run_at(hashes, n, text_hashes, size, j, m)
+                    earlier = run_first < first or (run_first == first and j - m > origin)
+                    if length > longest or (length == longest and earlier):
+                        first, longest, origin = run_first, length, j - m
+                    # No run of this range is longer, or begins before this one and is as long.
+                    exhausted = length == longest_possible
             if step == 1 or step <= longest - WORD_GRAM + 1:
                 break
             step //= 2
@@ -177,11 +178,11 @@ def common_runs(hashes, n, text, texts, marks, serial, positions, following, rem
     )
     if frequent == 0:
         return first, longest, origins, tried
-    known = longest
+    longest_rare = longest
     first, longest, origin = _longest_frequent_run(
         hashes, n, text_hashes, numbers, words, heads, serial, positions, following, remaining, first, longest
     )
-    if longest > known:
+    if longest > longest_rare:
         origins = with_room(origins, tried + 1)
         origins[tried] = origin
         tried += 1

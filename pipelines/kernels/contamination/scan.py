@@ -19,8 +19,8 @@ from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 WORD_GRAM, LONG_WORD_GRAM, TOKEN_GRAM = 8, 13, 10
 """PaLM, Llama 3 and Tulu 3; GPT-3; the exact beginning of a match of Llama 2."""
 
-PLACES_A_BLOCK = 64
-"""Tokens of benchmark texts between two entries of the table that says whose they are."""
+TOKENS_A_BLOCK = 64
+"""Tokens of benchmark texts between two entries of the table that gives the text of a token."""
 
 SKIP_BUDGET = 4
 """Llama 2: tokens in which a match may differ."""
@@ -32,8 +32,8 @@ IDF_CANDIDATE = 2
 """A document is scored by IDF when its 8-grams cover at least one in so many of the text's words."""
 
 REPEATS = 32
-"""An 8-gram that a document has more often than this ties a place of it to a text only where the text's rarer ones
-leave room for a longer match: a template that a document repeats would tie each of its items to all others."""
+"""An 8-gram that a document has more often than this aligns document and text only if that gives a longer run than the
+rarer 8-grams do: a template that a document repeats would align each of its items with all others."""
 
 MILLION = 1_000_000
 
@@ -42,12 +42,12 @@ class Grams(NamedTuple):
     """The distinct n-grams of one length: G of them.
 
     Attributes:
-        keys: uint64 [G], their hashes, sorted; a gram's number is its place here.
+        keys: uint64 [G], their hashes, sorted; a gram's number is its index here.
         directory: uint32 [2^b + 1]: the hashes that begin with bits p are ``keys[directory[p] : directory[p + 1]]``.
         filter: uint64 [2^m], the blocked Bloom filter.
         directory_shift, filter_shift: 64 - b and 64 - m.
-        starts, posted: uint32: the texts (words) or places (tokens) that gram g leads to are
-            ``posted[starts[g] : starts[g + 1]]``; n-grams of very many texts lead to none.
+        starts, posted: uint32: the texts (words) or token positions (tokens) of gram g are
+            ``posted[starts[g] : starts[g + 1]]``; n-grams of very many texts have none.
     """
 
     keys: np.ndarray
@@ -60,15 +60,15 @@ class Grams(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Benchmark texts as words and as tokens; X texts, W words, T tokens, each word and token a place.
+    """Benchmark texts as words and as tokens; X texts of W words and T tokens in all.
 
     Attributes:
         starts: int64 [X + 1], words of each text; prompts: int64 [X], how many of them are its prompt's.
         hashes: uint64 [W]; grams: int32 [W], the number of the 8-gram that begins there, or -1.
         weights: int64 [W], IDF of the 5-gram that begins there, 0 where it is not the prompt's or answer's first such.
         token_starts: int64 [X + 1]; tokens: uint32 [T]; token_grams: int32 [T], the number of the 10-gram, or -1.
-        token_blocks: int32, the text that token 64 b is of, for every b: a place's text is that or one of the next.
-        token_homes: int32 [10-grams], the first place of each.
+        token_blocks: int32, the text of token 64 b, for every b; a token's text is that one or one of the next.
+        token_homes: int32 [10-grams], the first token position of each.
     """
 
     starts: np.ndarray
@@ -84,15 +84,15 @@ class Texts(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """What a thread keeps between calls; a mark counts when it equals the current document's serial number.
+    """A thread's state between calls; an element is marked if it equals the current document's serial number.
 
     Attributes:
         words: int32 [8-grams]; long_words: int32 [13-grams].
-        word_heads: int32 [8-grams], the first occurrence of each in the document. No mark: it holds for a document's
-            own 8-grams once `link_occurrences` has set it.
+        word_heads: int32 [8-grams], the first occurrence of each in the document. Not marks: valid for a
+            document's own 8-grams once `link_occurrences` has set them.
         tokens: int32 [10-grams].
         texts, token_texts: int32 [X]; token_rows: int64 [X].
-        places: int32 [T]; ends: int32 [T], end of the longest match in the current document that begins at a token.
+        positions: int32 [T]; ends: int32 [T], end of the longest match in the current document that begins at a token.
         best: int32 [T], longest match that begins at a token in the current batch; all 0 between calls.
     """
 
@@ -103,13 +103,13 @@ class Marks(NamedTuple):
     texts: np.ndarray
     token_texts: np.ndarray
     token_rows: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     ends: np.ndarray
     best: np.ndarray
 
 
 class Buffers(NamedTuple):
-    """Room for one document of at most N words, and of at most N tokens; contents are of no use between documents.
+    """Scratch arrays for one document of at most N words and at most N tokens; contents mean nothing between documents.
 
     Attributes:
         hashes, ends: uint64 and int64 [N], the words' hashes and the bytes where they end.
@@ -165,15 +165,15 @@ def find(keys, directory, shift, key):
 
 
 @kernel
-def find_all(keys: np.ndarray, directory: np.ndarray, shift: np.uint64, wanted: np.ndarray, out: np.ndarray) -> None:
-    """The number of every wanted gram, or -1."""
-    for i in range(len(wanted)):
-        out[i] = find(keys, directory, shift, wanted[i])
+def find_all(keys: np.ndarray, directory: np.ndarray, shift: np.uint64, hashes: np.ndarray, out: np.ndarray) -> None:
+    """Write the number of the gram with each hash, or -1, into ``out``."""
+    for i in range(len(hashes)):
+        out[i] = find(keys, directory, shift, hashes[i])
 
 
 @kernel
 def with_room(array, needed):
-    """The array, or a longer one with the same content where it has less than ``needed`` elements."""
+    """The array, or a longer copy if it has fewer than ``needed`` elements."""
     if needed <= len(array):
         return array
     longer = np.empty(max(needed, 2 * len(array)), array.dtype)

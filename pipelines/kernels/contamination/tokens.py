@@ -12,9 +12,9 @@ import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
 from corpus_audit.pipelines.kernels.contamination.scan import (
-    PLACES_A_BLOCK,
     SKIP_BUDGET,
     TOKEN_GRAM,
+    TOKENS_A_BLOCK,
     Buffers,
     Grams,
     Marks,
@@ -72,7 +72,7 @@ def _text_of(blocks, starts, position):
     A table of one entry a block of tokens gives a text at or just before it; a binary search would wait for a dozen
     cache lines.
     """
-    text = np.int64(blocks[position // PLACES_A_BLOCK])
+    text = np.int64(blocks[position // TOKENS_A_BLOCK])
     while starts[text + 1] <= position:
         text += 1
     return text
@@ -155,7 +155,7 @@ def scan_tokens(
     rows = np.empty(3 * 64, np.int64)
     touched = np.empty(256, np.int64)
     # The cells of the diagonals at the token before and at this one: positions, ascending, where the matches end, and
-    # in which text. They change places after every token.
+    # in which text. The two sets are swapped after every token.
     before_positions, before_ends = np.empty(64, np.int64), np.empty(64, np.int64)
     before_texts = np.empty(64, np.int64)
     positions, ends, of_texts = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
@@ -164,35 +164,35 @@ def scan_tokens(
     at_token, passing = buffers.positions, buffers.keys
     keys, directory, shift = grams.keys, grams.directory, grams.directory_shift
     gram_starts, gram_positions = grams.starts, grams.posted
-    token_marks, position_marks, position_ends, best = marks.tokens, marks.places, marks.ends, marks.best
+    token_marks, position_marks, position_ends, best = marks.tokens, marks.positions, marks.ends, marks.best
     text_marks, text_rows = marks.token_texts, marks.token_rows
     token_starts, text_tokens, text_grams = texts.token_starts, texts.tokens, texts.token_grams
-    token_blocks, homes = texts.token_blocks, texts.token_homes
+    token_blocks, first_positions = texts.token_blocks, texts.token_homes
     for d in range(size):
         tokens = ids[offsets[d] : offsets[d + 1]]
         now = serial + d
         # Step 1: i is a 10-gram's last token, so that 10-grams of consecutive i overlap in nine.
         passed = _passing_tokens(tokens, grams.filter, grams.filter_shift, at_token, passing)
         before = np.int64(0)
-        last, last_key, gram, home = np.int64(-2), np.uint64(0), np.int64(-1), np.int64(-1)
+        last, last_key, gram, aligned = np.int64(-2), np.uint64(0), np.int64(-1), np.int64(-1)
         for c in range(passed):
             i = at_token[c]
-            if i != last + 1:  # the 10-gram before is none of the benchmarks': no diagonal goes on
+            if i != last + 1:  # the 10-gram before is none of the benchmarks': no diagonal continues
                 before = np.int64(0)
-                home = np.int64(-1)
-            # Step 2. ``home`` is the first position of the last 10-gram in the texts, -1 if there is none.
-            if home >= 0 and text_grams[home + 1] >= 0 and text_tokens[home + TOKEN_GRAM] == tokens[i]:
+                aligned = np.int64(-1)
+            # Step 2. ``aligned`` is a position of the last 10-gram in the texts, -1 if it is in none.
+            if aligned >= 0 and text_grams[aligned + 1] >= 0 and text_tokens[aligned + TOKEN_GRAM] == tokens[i]:
                 # Text and document go on alike: the next 10-gram of the one is that of the other, and need not be
                 # looked up, which would wait for memory.
-                home += 1
-                gram = np.int64(text_grams[home])
+                aligned += 1
+                gram = np.int64(text_grams[aligned])
                 last_key = passing[c]
             elif passing[c] != last_key:
                 last_key = passing[c]
                 gram = find(keys, directory, shift, last_key)
-                home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
+                aligned = np.int64(first_positions[gram]) if gram >= 0 else np.int64(-1)
             else:  # a run of spaces is one 10-gram over and over
-                home = np.int64(homes[gram]) if gram >= 0 else np.int64(-1)
+                aligned = np.int64(first_positions[gram]) if gram >= 0 else np.int64(-1)
             if gram < 0:  # the filter lets a few through that are none
                 continue
             last = i

@@ -158,9 +158,9 @@ def covered_words(text, texts, marks, serial, spans, used):
         spans[used + 1] = k - first
         used += 2
         last_end = k
-        to = k + WORD_GRAM - 1
-        covered += to - max(first, covered_to)
-        covered_to = to
+        end = k + WORD_GRAM - 1
+        covered += end - max(first, covered_to)
+        covered_to = end
     return spans, used, covered
 
 
@@ -186,7 +186,7 @@ def scan_words(
     1. Words. `hash_words` turns the text into one 64-bit hash a normalised word, and notes the byte where it ends.
     2. N-grams. `word_hits` filters all 8-grams through the Bloom filter, looks up what passes, and tries 13-grams only
        behind six 8-grams in a row. Nearly all of a corpus ends here.
-    3. Texts. Each 8-gram leads to the texts that have it (none if very many do); a text is taken once a document.
+    3. Texts. Each 8-gram leads to the texts that have it (none if very many do); a text is compared once a document.
     4. Comparison of the document with such a text, which the rules need three views of:
        a. `covered_words`: which of the text's 8-grams the document holds anywhere, in any order (Tulu 3). They are kept
           as spans, since 8-grams that prove frequent in the corpus do not count, and that is known only at its end;
@@ -262,10 +262,10 @@ def scan_words(
                 if covered * IDF_CANDIDATE >= text_starts[text + 1] - text_starts[text]:
                     score = best_idf_score(hashes, n, text, texts, origins[:tried])
                 rows = with_room(rows, 8 * (pairs + 1))
-                at = 8 * pairs
-                rows[at], rows[at + 1], rows[at + 2], rows[at + 3] = d, text, covered, longest - WORD_GRAM + 1
-                rows[at + 4], rows[at + 5] = start, stop - start
-                rows[at + 6], rows[at + 7] = score, used
+                row = 8 * pairs
+                rows[row], rows[row + 1], rows[row + 2], rows[row + 3] = d, text, covered, longest - WORD_GRAM + 1
+                rows[row + 4], rows[row + 5] = start, stop - start
+                rows[row + 6], rows[row + 7] = score, used
                 pairs += 1
         total += n_hits
         stops[d], long_stops[d] = total, long_total

@@ -1,4 +1,4 @@
-"""Bits of 64-bit masks."""
+"""Counts and visits the set bits of 64-bit masks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _set_bits(masks):
 
 
 def set_bits(masks: np.ndarray) -> int:
-    """Set bits of all masks, uint64."""
+    """The number of set bits of all masks, uint64."""
     return int(_set_bits(masks))
 
 

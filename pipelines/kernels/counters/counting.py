@@ -12,7 +12,7 @@ GROUPS = 64
 """Hash groups of documents; the permutation tests of later analyses exchange whole groups."""
 
 SPARSE = 16
-"""A domain with fewer than a 16th of the vocabulary's tokens sorts them; others look through the vocabulary."""
+"""A domain with fewer than a 16th of the vocabulary's tokens sorts them; others scan the vocabulary."""
 
 
 class TokenCells(NamedTuple):
@@ -66,10 +66,10 @@ def _sort_runs(present, runs, run_token, run_count, run_group):
     sorted_group = np.empty(len(run_token), np.uint8)
     for r in range(len(run_token)):
         token = run_token[r]
-        at = runs[token]
-        runs[token] = at + 1  # by the last run, every start has moved to its stop
-        sorted_count[at] = run_count[r]
-        sorted_group[at] = run_group[r]
+        slot = runs[token]
+        runs[token] = slot + 1  # by the last run, every start has moved to its stop
+        sorted_count[slot] = run_count[r]
+        sorted_group[slot] = run_group[r]
     run_count[:] = sorted_count
     run_group[:] = sorted_group
 
@@ -129,17 +129,17 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
             group = groups[order[k]]
             n_group = np.int64(0)
             while k < len(order) and domains[order[k]] == domain and groups[order[k]] == group:
-                # Step 1. Lists are written without a branch, which the processor could not foresee: a token is always
-                # put at their end, and the end moves only if it is new. That is why they have room for one more.
+                # Step 1. Lists are written without a branch, which the processor could not predict: a token is
+                # always written at the end, and the end moves only if it is new. Hence room for one more.
                 d = order[k]
                 k += 1
                 document = ids[offsets[d] : offsets[d + 1]]
                 n_touched = np.int64(0)
                 for token in document:
-                    seen = in_document[token]
+                    before = in_document[token]
                     touched[n_touched] = token
-                    n_touched += np.int64(seen == 0)
-                    in_document[token] = seen + np.int32(1)
+                    n_touched += np.int64(before == 0)
+                    in_document[token] = before + np.int32(1)
                 # Step 2.
                 length = np.int64(len(document))
                 rank = np.int32(ranks[d])

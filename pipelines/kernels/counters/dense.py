@@ -9,12 +9,12 @@ import numpy as np
 from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 from corpus_audit.pipelines.kernels.counters.bits import add_group_counts, take_group_sums
 
-MOST_PLACES = 8
-"""Dense places that a row may cost before sorting is cheaper."""
+MAX_SLOTS_A_ROW = 8
+"""Slots of a dense array a row of the tables; with more, sorting is cheaper."""
 
 
 @inlined
-def _place(cell, first, width):
+def _slot(cell, first, width):
     return ((cell >> np.uint64(32)) - first) * width + (cell & np.uint64(0xFFFFFFFF))
 
 
@@ -27,19 +27,19 @@ def _widest(cells):
 
 
 @kernel
-def _mark(cells, first, width, rows):
+def _mark_slots(cells, first, width, rows):
     for cell in cells:
-        rows[_place(cell, first, width)] = 1
+        rows[_slot(cell, first, width)] = 1
 
 
 @kernel
-def _number(first, width, rows, out):
-    """Turn marks into row numbers; the cell of every row into ``out``; returns the rows."""
+def _number_slots(first, width, rows, out):
+    """Turn marks into row numbers and write the cell of every row into ``out``; returns the number of rows."""
     n = 0
-    for place in range(len(rows)):
-        if rows[place]:
-            out[n] = ((first + np.uint64(place) // width) << np.uint64(32)) | (np.uint64(place) % width)
-            rows[place] = n
+    for slot in range(len(rows)):
+        if rows[slot]:
+            out[n] = ((first + np.uint64(slot) // width) << np.uint64(32)) | (np.uint64(slot) % width)
+            rows[slot] = n
             n += 1
     return n
 
@@ -47,7 +47,7 @@ def _number(first, width, rows, out):
 @kernel
 def _rows(cells, first, width, rows, out):
     for i in range(len(cells)):
-        out[i] = rows[_place(cells[i], first, width)]
+        out[i] = rows[_slot(cells[i], first, width)]
 
 
 @kernel
@@ -85,41 +85,41 @@ def _add_groups(rows, masks, counts, cursors, at, size, out_masks, out_counts):
 
 
 class DenseMerge:
-    """Where the rows of several tables of cells go in their merged table; M rows in all.
+    """The mapping from rows of several tables of cells to the M rows of their merged table.
 
     Attributes:
         cells: uint64 [M], the merged table's cells, ascending.
     """
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        """Take the cells of every part, uint64, ascending within a part; none is empty."""
+        """``parts`` are the cells of each table, uint64, ascending; none is empty."""
         first = np.uint64(min(int(cells[0]) for cells in parts) >> 32)
         width = np.uint64(max(int(_widest(cells)) for cells in parts) + 1)
-        places = (max(int(cells[-1]) for cells in parts) >> 32) - int(first) + 1
-        numbers = np.zeros(places * int(width), np.int32)
+        domains = (max(int(cells[-1]) for cells in parts) >> 32) - int(first) + 1
+        numbers = np.zeros(domains * int(width), np.int32)
         for cells in parts:
-            _mark(cells, first, width, numbers)
+            _mark_slots(cells, first, width, numbers)
         out = np.empty(min(len(numbers), sum(map(len, parts))), np.uint64)
-        size = _number(first, width, numbers, out)
+        size = _number_slots(first, width, numbers, out)
         self.cells = out[:size]
         self._rows = [np.empty(len(cells), np.int32) for cells in parts]
         for cells, rows in zip(parts, self._rows, strict=True):
             _rows(cells, first, width, numbers, rows)
 
     @staticmethod
-    def pays(parts: Sequence[np.ndarray]) -> bool:
-        """Whether the cells lie close enough for dense arrays."""
+    def is_cheaper(parts: Sequence[np.ndarray]) -> bool:
+        """Whether merging in dense arrays is cheaper than sorting: the cells must be dense enough."""
         domains = (max(int(cells[-1]) for cells in parts) >> 32) - (min(int(cells[0]) for cells in parts) >> 32) + 1
-        # Before looking at every number: a table of one domain ends in its largest.
-        least = max(int(cells[-1]) & 0xFFFFFFFF for cells in parts) + 1
-        room = MOST_PLACES * sum(map(len, parts))
-        if domains * least > room:
+        # A cheap lower bound before every number is read: the last cell of a table of one domain has its largest.
+        least_width = max(int(cells[-1]) & 0xFFFFFFFF for cells in parts) + 1
+        affordable = MAX_SLOTS_A_ROW * sum(map(len, parts))
+        if domains * least_width > affordable:
             return False
-        return domains * (max(int(_widest(cells)) for cells in parts) + 1) <= room
+        return domains * (max(int(_widest(cells)) for cells in parts) + 1) <= affordable
 
     @staticmethod
     def fits(values: Sequence[np.ndarray]) -> bool:
-        """Whether sums over the parts stay far below int64's end."""
+        """Whether sums over the parts certainly fit into int64."""
         return max(int(_largest(column)) for column in values) * len(values) < 2**62
 
     def sums(self, values: Sequence[np.ndarray]) -> np.ndarray:

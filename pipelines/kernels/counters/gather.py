@@ -1,4 +1,4 @@
-"""Gathering and summing rows without the GIL: numpy's own indexing holds it, and merges run on several threads."""
+"""Gathers and sums rows without the GIL, which numpy's own indexing holds; merges run on several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking 128-bit keys up in a sorted table, without the GIL."""
+"""Looks 128-bit keys up in a sorted table, without the GIL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from corpus_audit.pipelines.kernels.compiler.jit import kernel
 
 
 @kernel
-def _found(high, low, sorted_high, sorted_low, out):
+def _contains_keys(high, low, sorted_high, sorted_low, out):
     size = len(sorted_high)
     for i in range(len(high)):
         left, right = 0, size
@@ -23,7 +23,7 @@ def _found(high, low, sorted_high, sorted_low, out):
         out[i] = left < size and sorted_high[left] == high[i] and sorted_low[left] == low[i]
 
 
-def found(
+def contains_keys(
     high: npt.NDArray[np.uint64],
     low: npt.NDArray[np.uint64],
     sorted_high: npt.NDArray[np.uint64],
@@ -31,5 +31,5 @@ def found(
 ) -> npt.NDArray[np.bool_]:
     """Whether each key (high, low), [N], is among the keys [M] that are sorted by (high, low)."""
     out = np.empty(len(high), np.bool_)
-    _found(high, low, sorted_high, sorted_low, out)
+    _contains_keys(high, low, sorted_high, sorted_low, out)
     return out

@@ -267,8 +267,8 @@ def _blocks(groups: Integers | Floats, first: Integers | Floats, second: Integer
     fixed = first[alike]
     if fixed.any():
         empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
-        whole = np.array([fixed.sum()], np.float64)
-        yield _Rows(*empty, whole, whole, np.array([np.count_nonzero(fixed) / 2]))
+        total = np.array([fixed.sum()], np.float64)
+        yield _Rows(*empty, total, total, np.array([np.count_nonzero(fixed) / 2]))
     single = totals <= (_EXACT_SINGLE if groups.dtype.kind == "i" else _EXACT_SINGLE // 2)
     for exact, dtype in ((single, np.float32), (~single, np.float64)):
         tokens = np.flatnonzero(exact & ~alike)

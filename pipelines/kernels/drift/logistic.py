@@ -80,7 +80,7 @@ def fit_logistic(
         pull: float32 [N, C], the row's weight, negative for class 0, 0 for a row that is not trained on.
         penalty: of the squared norm.
         step: at most 1 / (largest eigenvalue of the weighted second moment / 4 + penalty).
-        iterations: gradient steps; few of them stop early, which regularises too.
+        iterations: gradient steps; a small number acts as early stopping, which regularises too.
     """
     weights = np.zeros((len(mean), pull.shape[1]), np.float32)
     ahead = weights.copy()

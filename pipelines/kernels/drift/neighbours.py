@@ -16,7 +16,7 @@ WITHIN, ACROSS, OTHER_SIDE = 0, 1, 2
 
 
 @kernel
-def _digests(signatures, first, last, out):
+def _band_hashes(signatures, first, last, out):
     for i in range(len(signatures)):
         h = np.uint64(0xCBF29CE484222325)
         for p in range(first, last):
@@ -25,10 +25,10 @@ def _digests(signatures, first, last, out):
         out[i] = h * np.uint64(0x9E3779B97F4A7C15)
 
 
-def digests(signatures: np.ndarray, first: int, last: int) -> np.ndarray:
+def band_hashes(signatures: np.ndarray, first: int, last: int) -> np.ndarray:
     """Hashes, uint64 [N], of the columns ``first`` to ``last``, exclusive, of signatures uint32 [N, P]."""
     out = np.empty(len(signatures), np.uint64)
-    _digests(signatures, first, last, out)
+    _band_hashes(signatures, first, last, out)
     return out
 
 
@@ -41,8 +41,8 @@ def _root(parents, i):
 
 
 @kernel
-def _compare(a, b, signatures, domains, sides, hashes, single, most, seen, parents):
-    """Note the pair if no more than ``most`` values differ and the two are not the same text."""
+def _compare(a, b, signatures, domains, sides, hashes, single, max_differing, agreeing, parents):
+    """Record the pair if at most ``max_differing`` values differ and the two are not the same text."""
     if single[a] and single[b] and hashes[a, 0] == hashes[b, 0] and hashes[a, 1] == hashes[b, 1]:
         return
     differ = 0
@@ -50,7 +50,7 @@ def _compare(a, b, signatures, domains, sides, hashes, single, most, seen, paren
     for start in range(0, width, 32):
         for p in range(start, min(start + 32, width)):
             differ += signatures[a, p] != signatures[b, p]
-        if differ > most:
+        if differ > max_differing:
             return
     if sides[a] != sides[b]:
         relation = OTHER_SIDE
@@ -61,14 +61,14 @@ def _compare(a, b, signatures, domains, sides, hashes, single, most, seen, paren
     for p in range(width):
         if signatures[a, p] == signatures[b, p]:
             bit = np.uint64(1) << np.uint64(p & 63)
-            seen[a, relation, p >> 6] |= bit
-            seen[b, relation, p >> 6] |= bit
+            agreeing[a, relation, p >> 6] |= bit
+            agreeing[b, relation, p >> 6] |= bit
     ra, rb = _root(parents, a), _root(parents, b)
     parents[max(ra, rb)] = min(ra, rb)
 
 
 @kernel
-def _scan(keys, order, signatures, domains, sides, hashes, single, most, seen, parents):
+def _scan(keys, order, signatures, domains, sides, hashes, single, max_differing, agreeing, parents):
     n = len(order)
     start = 0
     while start < n:
@@ -77,7 +77,9 @@ def _scan(keys, order, signatures, domains, sides, hashes, single, most, seen, p
             stop += 1
         for i in range(start, stop):
             for j in range(i + 1, min(stop, i + 1 + WINDOW)):
-                _compare(order[i], order[j], signatures, domains, sides, hashes, single, most, seen, parents)
+                _compare(
+                    order[i], order[j], signatures, domains, sides, hashes, single, max_differing, agreeing, parents
+                )
         start = stop
 
 
@@ -87,7 +89,7 @@ def _flatten(parents):
         parents[i] = _root(parents, i)
 
 
-def similar(
+def find_similar(
     signatures: np.ndarray,
     domains: np.ndarray,
     sides: np.ndarray,
@@ -101,10 +103,10 @@ def similar(
     more bands than that one agrees as a whole: rows that agree in no band are never similar, and none is missed. Rows
     that agree in a band are a bucket. Each is compared with the next `WINDOW` of its bucket by domain and, separately,
     in the order of the rows, so that a bucket of m rows costs m, not m^2; in buckets of more than `WINDOW` rows some
-    pairs are only seen in another band, or through others.
+    pairs are only compared in another band, or joined through others.
 
     Args:
-        signatures: uint32 [N, P], P at most 128, rows in an order that has nothing to do with their domains.
+        signatures: uint32 [N, P], P at most 128, rows in an order that does not depend on their domains.
         domains: int64 [N].
         sides: int8 [N]: 0 or 1.
         hashes: uint64 [N, 2]: content hash; two rows that are one text are no pair.
@@ -112,19 +114,19 @@ def similar(
         least: values that must agree.
 
     Returns:
-        ``(seen uint64 [N, 3, 2], groups int64 [N])``: bit p of the 128 is set where value p agrees with that of a
+        ``(agreeing uint64 [N, 3, 2], groups int64 [N])``: bit p of the 128 is set where value p agrees with that of a
         similar row of the relation `WITHIN`, `ACROSS` or `OTHER_SIDE`; the lowest row of each row's group.
     """
     count, width = signatures.shape
-    seen = np.zeros((count, 3, 2), np.uint64)
+    agreeing = np.zeros((count, 3, 2), np.uint64)
     parents = np.arange(count)
-    most = width - least
-    edges = np.linspace(0, width, most + 2).astype(np.int64)
+    max_differing = width - least
+    edges = np.linspace(0, width, max_differing + 2).astype(np.int64)
     by_domain = np.lexsort((sides, domains))
     for first, last in pairwise(edges):
-        keys = digests(signatures, first, last)
+        keys = band_hashes(signatures, first, last)
         for order in (np.arange(count), by_domain):
             sorted_rows = order[np.argsort(keys[order], kind="stable")]
-            _scan(keys, sorted_rows, signatures, domains, sides, hashes, single, most, seen, parents)
+            _scan(keys, sorted_rows, signatures, domains, sides, hashes, single, max_differing, agreeing, parents)
     _flatten(parents)
-    return seen, parents
+    return agreeing, parents

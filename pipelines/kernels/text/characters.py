@@ -1,4 +1,4 @@
-"""Characters and words of UTF-8 text, one pass over the bytes of a batch.
+"""Counts characters and words of UTF-8 text in one pass over the bytes of a batch.
 
 Words stand between characters of the White_Space of Unicode 15 (unchanged since 4.0.1, but for U+180E, dropped in 6.3).
 """
@@ -43,15 +43,15 @@ def _count_bytes(document):
 
 @kernel
 def _count_ascii(document):
-    """Words if ASCII had the only spaces: the first byte, and every other that is no space but follows one."""
+    """Words if only ASCII spaces end them: they begin at every non-space byte that is the first or follows a space."""
     words = np.int64(_is_ascii_space(document[0]) ^ np.uint8(1))
     bytes_, before = document[1:], document[:-1]
     start = 0
     while start + _CHUNK <= len(bytes_):
-        these, those = bytes_[start : start + _CHUNK], before[start : start + _CHUNK]
+        chunk, chunk_before = bytes_[start : start + _CHUNK], before[start : start + _CHUNK]
         count = np.uint8(0)
         for i in range(_CHUNK):
-            begins = _is_ascii_space(those[i]) & (_is_ascii_space(these[i]) ^ np.uint8(1))
+            begins = _is_ascii_space(chunk_before[i]) & (_is_ascii_space(chunk[i]) ^ np.uint8(1))
             count = np.uint8(count + np.uint8(begins))
         words += np.int64(count)
         start += _CHUNK
@@ -80,7 +80,7 @@ def _wide_space(document, i):
 
 @kernel
 def _correction(document):
-    """What multi-byte spaces change in the count of `_count_ascii`, which took them for parts of words.
+    """The correction of `_count_ascii`, which counts multi-byte spaces as parts of words.
 
     Such a space was counted as a word's beginning after an ASCII space or at the start; and the character after it was
     not counted, since the byte before it is no ASCII space.

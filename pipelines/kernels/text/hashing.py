@@ -66,11 +66,11 @@ def _compress(typing_context: Any, state: Any, message: Any, counters: Any, fina
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fshr.v{LANES}i64"
         )
 
-        def place(pointer: Any, i: int) -> Any:
+        def address(pointer: Any, i: int) -> Any:
             return builder.gep(pointer, [ir.IntType(32)(i)])
 
         def load(pointer: Any, i: int) -> Any:
-            value = builder.load(place(pointer, i))
+            value = builder.load(address(pointer, i))
             value.align = 8
             return value
 
@@ -82,8 +82,8 @@ def _compress(typing_context: Any, state: Any, message: Any, counters: Any, fina
         v = h + [ir.Constant(_VECTOR, [word] * LANES) for word in _IV]
         v[12] = builder.xor(v[12], load(counters, 0))
         v[14] = builder.xor(v[14], load(finals, 0))
-        for turn in range(12):
-            words = iter(_SCHEDULE[turn % len(_SCHEDULE)])
+        for round_ in range(12):
+            words = iter(_SCHEDULE[round_ % len(_SCHEDULE)])
             for a, b, c, d in (*_MIXED, *_MIXED_DIAGONALLY):
                 for first, second in ((32, 24), (16, 63)):
                     v[a] = builder.add(builder.add(v[a], v[b]), m[next(words)])
@@ -91,7 +91,7 @@ def _compress(typing_context: Any, state: Any, message: Any, counters: Any, fina
                     v[c] = builder.add(v[c], v[d])
                     v[b] = rotated(builder.xor(v[b], v[c]), second)
         for i in range(8):
-            stored = builder.store(builder.xor(h[i], builder.xor(v[i], v[i + 8])), place(state, i))
+            stored = builder.store(builder.xor(h[i], builder.xor(v[i], v[i + 8])), address(state, i))
             stored.align = 8
         return context.get_dummy_value()
 
@@ -100,38 +100,38 @@ def _compress(typing_context: Any, state: Any, message: Any, counters: Any, fina
 
 @kernel
 def _hash_documents(data, offsets, high, low):
-    """Every lane takes the next document when its own ends, so documents of any lengths keep all lanes busy."""
+    """Hash all documents; a lane starts the next document when its own ends, so that all lanes stay busy."""
     state = np.zeros((8, LANES), np.uint64)
     message = np.zeros((16, LANES), np.uint64)
     counters = np.zeros(LANES, np.uint64)
     finals = np.zeros(LANES, np.uint64)
     document = np.full(LANES, -1, np.int64)
-    at = np.zeros(LANES, np.int64)
+    position = np.zeros(LANES, np.int64)
     block = np.zeros(128, np.uint8)
     padded = block.view(np.uint64)
-    waiting = 0
-    running = 0
+    next_document = 0
+    active_lanes = 0
     while True:
         for lane in range(LANES):
-            if document[lane] < 0 and waiting < len(high):
-                document[lane] = waiting
-                at[lane] = offsets[waiting]
+            if document[lane] < 0 and next_document < len(high):
+                document[lane] = next_document
+                position[lane] = offsets[next_document]
                 counters[lane] = 0
                 for i in range(8):
                     state[i, lane] = _START[i]
-                waiting += 1
-                running += 1
-        if running == 0:
+                next_document += 1
+                active_lanes += 1
+        if active_lanes == 0:
             return
         for lane in range(LANES):
             if document[lane] >= 0:
-                start = at[lane]
+                start = position[lane]
                 rest = offsets[document[lane] + 1] - start
                 if rest > 128:
                     words = data[start : start + 128].view(np.uint64)
                     for i in range(16):
                         message[i, lane] = words[i]
-                    at[lane] = start + 128
+                    position[lane] = start + 128
                     counters[lane] += np.uint64(128)
                 else:
                     block[:rest] = data[start : start + rest]
@@ -147,7 +147,7 @@ def _hash_documents(data, offsets, high, low):
                 high[document[lane]] = state[0, lane]
                 low[document[lane]] = state[1, lane]
                 document[lane] = -1
-                running -= 1
+                active_lanes -= 1
 
 
 def hash_documents(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -83,10 +83,10 @@ def _first_minhash(ids, offsets, values):
 
 
 @kernel
-def _signatures(ids, offsets, chosen, multipliers, increments, out):
+def _signatures(ids, offsets, rows, multipliers, increments, out):
     signature = np.empty(PERMUTATIONS, np.uint32)
-    for c in range(len(chosen)):
-        t = _padded(ids[offsets[chosen[c]] : offsets[chosen[c] + 1]])
+    for c in range(len(rows)):
+        t = _padded(ids[offsets[rows[c]] : offsets[rows[c] + 1]])
         signature[:] = 0xFFFFFFFF
         for j in range(len(t) - SHINGLE + 1):
             h = _shingle(t[j], t[j + 1], t[j + 2], t[j + 3], t[j + 4])
@@ -110,10 +110,10 @@ def first_minhash(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return values
 
 
-def signatures(ids: np.ndarray, offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """MinHash signatures, uint32 [len(chosen), PERMUTATIONS], of the documents at positions ``chosen``."""
-    out = np.empty((len(chosen), PERMUTATIONS), np.uint32)
-    _signatures(ids, offsets, chosen, _MULTIPLIERS, _INCREMENTS, out)
+def signatures(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """MinHash signatures, uint32 [len(rows), PERMUTATIONS], of the documents at ``rows``, int64."""
+    out = np.empty((len(rows), PERMUTATIONS), np.uint32)
+    _signatures(ids, offsets, rows, _MULTIPLIERS, _INCREMENTS, out)
     return out
 
 
@@ -127,12 +127,12 @@ def rehash(values: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _vectors(ids, offsets, chosen, buckets, counts, stops):
+def _vectors(ids, offsets, rows, buckets, counts, stops):
     in_document = np.zeros(BUCKETS, np.int32)
     occupied = np.zeros(BUCKETS // 64, np.uint64)
     n = 0
-    for c in range(len(chosen)):
-        d = chosen[c]
+    for c in range(len(rows)):
+        d = rows[c]
         document = ids[offsets[d] : min(offsets[d + 1], offsets[d] + PREFIX)]
         previous = np.uint64(0)
         for token in document:
@@ -142,7 +142,7 @@ def _vectors(ids, offsets, chosen, buckets, counts, stops):
                     h = _finish(current)
                 else:
                     h = _finish(current * np.uint64(0x9E3779B97F4A7C15) + previous)
-                # A quarter of all n-grams, chosen by their own hash, carries the vector: the same quarter everywhere.
+                # A quarter of all n-grams, selected by their own hash, carries the vector: the same quarter everywhere.
                 if (h >> np.uint64(62)) == 0 and (order == 0 or previous != 0):
                     bucket = h & np.uint64(BUCKETS - 1)
                     in_document[bucket] += 1
@@ -163,20 +163,20 @@ def _vectors(ids, offsets, chosen, buckets, counts, stops):
 
 
 def feature_vectors(
-    ids: np.ndarray, offsets: np.ndarray, chosen: np.ndarray
+    ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sparse vectors of hashed token 1- and 2-grams of the first `PREFIX` tokens of the chosen documents.
+    """Sparse vectors of hashed token 1- and 2-grams of the first `PREFIX` tokens of the documents at ``rows``.
 
     Returns:
-        ``(buckets int16 [N], counts int32 [N], stops int64 [len(chosen)])``: document c's features are those up to
+        ``(buckets int16 [N], counts int32 [N], stops int64 [len(rows)])``: document c's features are those up to
         ``stops[c]``, its buckets ascending.
     """
-    lengths = np.minimum(offsets[chosen + 1] - offsets[chosen], PREFIX)
+    lengths = np.minimum(offsets[rows + 1] - offsets[rows], PREFIX)
     capacity = int(np.minimum(2 * lengths, BUCKETS).sum())
     buckets = np.empty(capacity, np.int16)
     counts = np.empty(capacity, np.int32)
-    stops = np.empty(len(chosen), np.int64)
-    n = _vectors(ids, offsets, chosen, buckets, counts, stops)
+    stops = np.empty(len(rows), np.int64)
+    n = _vectors(ids, offsets, rows, buckets, counts, stops)
     return buckets[:n].copy(), counts[:n].copy(), stops
 
 

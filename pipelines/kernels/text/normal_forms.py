@@ -1,4 +1,4 @@
-"""Whether UTF-8 text can be anything but in Normalization Form C: the quick check of Unicode (UAX #15, section 9)."""
+"""Whether UTF-8 text may not be in Normalization Form C: Unicode's quick check (UAX #15, section 9)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_LEAD = 0xCC
 @kernel
 def _may_change(document, classes):
     bits = np.uint8(0)
-    for byte in document:  # of nearly all text this is all that is done, many bytes at once
+    for byte in document:  # the only work for nearly all text, many bytes at once
         bits = max(bits, byte)
     if bits < _LEAST_LEAD:
         return False
@@ -40,10 +40,10 @@ def _may_change(document, classes):
             low = ((np.int64(document[i + 2]) & 0x3F) << 6) | (np.int64(document[i + 3]) & 0x3F)
             point = ((np.int64(byte) & 0x07) << 18) | ((np.int64(document[i + 1]) & 0x3F) << 12) | low
             i += 4
-        this = classes[point] if point < len(classes) else np.uint8(MAY_CHANGE)
-        if this == MAY_CHANGE or (this != 0 and this < last):
+        current = classes[point] if point < len(classes) else np.uint8(MAY_CHANGE)
+        if current == MAY_CHANGE or (current != 0 and current < last):
             return True
-        last = this
+        last = current
     return False
 
 
@@ -54,7 +54,7 @@ def _all_may_change(data, offsets, classes, out):
 
 
 def may_change(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Which texts Form C may change, bool [D]; the others are in it.
+    """Whether normalising may change each text, bool [D]; the other texts are in Form C.
 
     Args:
         data: uint8, valid UTF-8.

@@ -1,8 +1,8 @@
 """Words of UTF-8 text as n-gram rules compare them: lower-case, without punctuation, hashed; n-grams of hashes.
 
-A word is a maximal run of code points that are not White_Space, of which those that the tables drop are left out; a run
-of which nothing is left is no word. Tables say for every code point: `DROP`, `SPACE`, or the code point it counts as;
-code points beyond the Basic Multilingual Plane stand as they are.
+A word is a maximal run of code points that are not White_Space, without those that the tables drop; an empty
+run is no word. The tables map every code point to `DROP`, `SPACE`, or the code point that it counts as; code points
+beyond the Basic Multilingual Plane are not changed.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def hash_words(document, ascii_table, wide_table, out, stops):
 
 @kernel
 def word_span(document, ascii_table, wide_table, start, stop):
-    """(first byte, byte behind the last) of what counts of the words between two bytes of a document."""
+    """(first byte, byte behind the last) of the counted characters between two bytes of a document, or -1."""
     first = last = -1
     i = start
     while i < stop:
-        at = i
+        character = i
         byte = document[i]
         if byte < 0x80:
             code = np.int64(ascii_table[byte])
@@ -99,7 +99,7 @@ def word_span(document, ascii_table, wide_table, start, stop):
             i += 4
         if code > 1:
             if first < 0:
-                first = at
+                first = character
             last = i
     return first, last
 
@@ -168,11 +168,11 @@ def hash_tokens(tokens: np.ndarray) -> np.ndarray:
 
 
 def grams(hashes: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The hash of the n-gram that begins at each place, uint64 [W], and whether it ends within its text, bool [W].
+    """The hash of the n-gram that begins at each word or token, uint64 [W], and whether there is one, bool [W].
 
     Args:
         hashes: uint64 [W] of words or tokens.
-        starts: int64 [D + 1], where each text's begin.
+        starts: int64 [D + 1], offsets of the texts in ``hashes``.
         length: n.
     """
     out = np.zeros(len(hashes), np.uint64)

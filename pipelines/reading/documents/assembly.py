@@ -1,8 +1,12 @@
 """From the columns of parsed rows to a `DocumentBatch`: filter, then the checks of the text, then the facets.
 
-The order is the same in every format. A row must parse (UTF-8, JSON, not too large): what does not is a dead letter
-whatever the filter says of it. Then the filter drops rows. Then rows without text, or with something else in its
-place, are dead letters. A label (id, facet, cluster) never makes one: what it holds is written as text, see `facets`.
+The order is the same in every format:
+
+1. A row must parse (UTF-8, JSON, not too large); otherwise it is a dead letter, whatever the filter says of it.
+2. The filter drops rows.
+3. Rows whose text is missing or not text are dead letters.
+
+A label (id, facet, cluster) never makes a dead letter: any value is written as text, see `facets`.
 """
 
 from __future__ import annotations
@@ -29,14 +33,15 @@ from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard
 from corpus_audit.schemas.spec.audit import ColumnSource, ConstantSource, PathSource, UrlHostSource
 
 BATCH_BYTES = 8 * 2**20
-"""Text of a batch, about: the tokenizer is fastest there. A longer document makes a batch of its own."""
+"""Approximate bytes of text in a batch: the tokenizer is fastest at this size. A longer document is its own batch."""
 
 EXCERPT_BYTES = 200
+"""First bytes of a dead letter that ``limits.dead_letter_excerpts`` keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Where a facet's values come from: a column (of URLs, if ``hosts``), or one value for the whole shard."""
+    """The source of a facet's values: a column (of URLs, if ``hosts``), or one constant for the whole shard."""
 
     column: str | None
     hosts: bool = False
@@ -45,7 +50,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields that a split's reader looks up, with the values of this shard's path filled in."""
+    """The fields that a split's reader looks up; facets from the shard's path are constants already."""
 
     text: str
     id: str | None
@@ -82,9 +87,9 @@ class Fields:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Columns whose values become text: the id's, the facets' and the cluster's; each once."""
-        found = [self.id, *(field.column for field in self.facets.values()), self.cluster and self.cluster.column]
-        return tuple(dict.fromkeys(column for column in found if column))
+        """Columns whose values become labels: those of the id, the facets and the cluster; each once."""
+        columns = [self.id, *(field.column for field in self.facets.values()), self.cluster and self.cluster.column]
+        return tuple(dict.fromkeys(column for column in columns if column))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -93,7 +98,7 @@ class Fields:
 
 
 class Assembler:
-    """Makes the batches of one split and keeps its tally; rows must have been counted and parsed before."""
+    """Makes the batches of one split and updates its tally; callers parse the rows and count them in ``tally.rows``."""
 
     def __init__(self, fields: Fields, settings: ReadSettings, tally: SplitTally) -> None:
         self.fields = fields
@@ -101,11 +106,11 @@ class Assembler:
         self._tally = tally
 
     def reject(self, row: int, reason: DeadLetterReason, data: bytes) -> None:
-        """Make a dead letter of a row: of its line, or of its text in columnar formats."""
+        """Record a row as a dead letter; ``data`` is its line, or its text in columnar formats."""
         self.reject_digest(row, reason, hashlib.sha256(data).hexdigest(), len(data), data[:EXCERPT_BYTES])
 
     def reject_digest(self, row: int, reason: DeadLetterReason, sha256: str, size: int, head: bytes) -> None:
-        """As `reject`, for bytes that were too many to keep."""
+        """Record a dead letter whose bytes were too many to keep: by digest, size and first bytes."""
         excerpt = head.decode("utf-8", "replace") if self._settings.limits.dead_letter_excerpts else None
         self._tally.add_letter(DeadLetter(row, reason, sha256, size, excerpt))
 
@@ -120,14 +125,14 @@ class Assembler:
         """Filter, check and encode parsed rows.
 
         Args:
-            rows: int64 [R], their numbers within the split.
-            columns: the text as large_string, and the labels' columns; [R] each.
+            rows: int64 [R], numbers of the rows within the split.
+            columns: the text as large_string, and the columns of the labels; [R] each.
             clause_columns: each filter clause's column, [R].
-            raw: the bytes that stand for the i-th of them in a dead letter.
-            mistyped: bool [R], rows whose text is not text, or that hold a label of a type that is not wanted.
+            raw: returns the bytes of the i-th row for a dead letter.
+            mistyped: bool [R], rows whose text is not text, or whose label has a type that is not allowed.
 
         Returns:
-            The documents among them, or None when there is none.
+            The documents among the rows, or None if there is none.
         """
         count = len(rows)
         keep = np.ones(count, dtype=bool)

@@ -1,4 +1,4 @@
-"""The output of readers: batches of valid documents, and a tally of every row of the split."""
+"""The output of readers: batches of valid documents, and a tally of every row of a split."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PRIMARY = "domain"
 """Name of the primary facet among a batch's facets."""
 
 LETTERS_PER_REASON = 1000
-"""Dead letters of one reason that are written out in full, per split; all are counted."""
+"""Dead letters of one reason that are kept per split; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
     """The parts of an audit spec that a reader needs.
 
-    ``plain_labels``: a JSON row whose label is an object or a list is a dead letter, for who compares what labels say
-    (a benchmark's answers); otherwise it is kept, and the label is its JSON.
+    ``plain_labels``: whether a JSON row whose label is an object or a list is a dead letter, as it must be where labels
+    are compared (a benchmark's answers); by default the label is the value's JSON.
     """
 
     document: DocumentSpec
@@ -58,7 +58,7 @@ class DocumentBatch:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row that could not be counted: never its text, unless excerpts were asked for."""
+    """A row that could not be counted: its digest and size, and its first bytes only if the spec allows excerpts."""
 
     row: int
     reason: DeadLetterReason
@@ -69,7 +69,7 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class SplitTally:
-    """Outcome of every row of a split; ``rows`` = ``documents`` + dead + filtered, always.
+    """Outcome of every row of a split; ``rows`` = ``documents`` + dead letters + filtered, always.
 
     ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
     without their ends in JSON lines, of the rows' texts in columnar formats.

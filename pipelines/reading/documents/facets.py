@@ -15,11 +15,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def encode_labels(values: pa.Array, hosts: bool = False) -> pa.DictionaryArray:
-    """A column as a dictionary of its values' texts (see `label_text`), which may hold null, "" and repeats.
+    """A column as a dictionary of its values as text (see `label_text`); it may contain null, "" and duplicates.
 
     Args:
         values: [N], anything that `is_scalar` accepts.
-        hosts: take the values for URLs and keep their hosts.
+        hosts: whether the values are URLs, of which the hosts are kept.
     """
     if pa.types.is_dictionary(values.type) and len(values.dictionary) > len(values):
         values = label_text(values)
@@ -30,7 +30,7 @@ def encode_labels(values: pa.Array, hosts: bool = False) -> pa.DictionaryArray:
 
 
 def facet_of(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A facet: distinct strings, int32 indices, null and empty as `NO_VALUE`; from `encode_labels`."""
+    """The facet of labels from `encode_labels`: distinct strings, int32 indices, null and empty as `NO_VALUE`."""
     distinct = pc.fill_null(encoded.dictionary, NO_VALUE)
     distinct = pc.if_else(pc.equal(distinct, ""), NO_VALUE, distinct)
     indices = encoded.indices
@@ -44,13 +44,13 @@ def facet_of(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def keys_of(encoded: pa.DictionaryArray) -> pa.LargeStringArray:
-    """Every row's own value, null where there is none or it is empty; from `encode_labels`."""
+    """One cluster key per row of labels from `encode_labels`; null where the label is null or empty."""
     distinct = pc.if_else(pc.equal(encoded.dictionary, ""), pa.scalar(None, pa.large_string()), encoded.dictionary)
     return distinct.take(encoded.indices)
 
 
 def constant_labels(value: str, rows: int) -> pa.DictionaryArray:
-    """The same value for every row, as `encode_labels` gives it."""
+    """One value for every row, in the form that `encode_labels` returns."""
     indices = pa.repeat(pa.scalar(0, pa.int32()), rows)
     return pa.DictionaryArray.from_arrays(indices, pa.array([value], pa.large_string()))
 
@@ -63,7 +63,7 @@ def _dictionary_of(values: pa.Array) -> pa.DictionaryArray:
 
 
 def is_text(type_: pa.DataType) -> bool:
-    """Whether values of an Arrow type are taken for text: strings and binaries in any layout."""
+    """Whether an Arrow type counts as text: strings and binaries in any layout."""
     types = pa.types
     return bool(
         types.is_string(type_)
@@ -77,7 +77,7 @@ def is_text(type_: pa.DataType) -> bool:
 
 
 def is_scalar(type_: pa.DataType) -> bool:
-    """Whether values of an Arrow type have a text of their own: text, numbers, booleans, dates, or nothing but null."""
+    """Whether values of an Arrow type can be written as text: text, numbers, booleans, dates, or the null type."""
     types = pa.types
     if types.is_dictionary(type_):
         return is_scalar(type_.value_type)
@@ -87,13 +87,13 @@ def is_scalar(type_: pa.DataType) -> bool:
 
 
 def check_label_type(type_: pa.DataType) -> None:
-    """Whether values of a type can be written as text at all.
+    """Check that values of a type can be written as text.
 
     Raises:
         ValueError: they cannot; the message says why.
     """
     if not is_scalar(type_):
-        raise ValueError("it has no text to count by")
+        raise ValueError("its values cannot be written as text")
     value_type = type_.value_type if pa.types.is_dictionary(type_) else type_
     try:
         label_text(pa.nulls(1, value_type))
@@ -104,7 +104,7 @@ def check_label_type(type_: pa.DataType) -> None:
 
 
 def decoded(values: pa.DictionaryArray) -> pa.Array:
-    """A dictionary's values, row by row; views as text of the common layout, since Arrow cannot look them up."""
+    """A dictionary array decoded to its values; string views become large_string, because Arrow cannot decode them."""
     dictionary = values.dictionary
     if pa.types.is_string_view(dictionary.type) or pa.types.is_binary_view(dictionary.type):
         return to_text(dictionary).take(values.indices)
@@ -125,9 +125,10 @@ def to_text(values: pa.Array) -> pa.Array:
 
 
 def label_text(values: pa.Array) -> pa.LargeStringArray:
-    """Values as large_string that is valid UTF-8, nulls kept; what a label holds never costs a document.
+    """Values as large_string of valid UTF-8, nulls kept; no value makes its document a dead letter.
 
-    Bytes that are not UTF-8 are written as hexadecimal digits, UUIDs as usual, all else as Arrow writes it.
+    Bytes that are not UTF-8 are written as hexadecimal digits, UUIDs in their usual form, all other types as Arrow
+    casts them to text.
 
     Args:
         values: [N], of a type that `check_label_type` accepts.
@@ -152,11 +153,14 @@ def label_text(values: pa.Array) -> pa.LargeStringArray:
             pass
         else:
             return text
-    return pa.array([_shown(value, fixed) for value in text.cast(pa.large_binary()).to_pylist()], pa.large_string())
+    return pa.array(
+        [_label_from_bytes(value, fixed) for value in text.cast(pa.large_binary()).to_pylist()], pa.large_string()
+    )
 
 
-def _shown(value: bytes | None, fixed: bool) -> str | None:
-    """A label's bytes as text; a digest of fixed size that happens to be UTF-8 has control characters in it."""
+def _label_from_bytes(value: bytes | None, fixed: bool) -> str | None:
+    """A label's bytes as text, or in hexadecimal: also if a digest of fixed size happens to be UTF-8, which control
+    characters in it show."""
     if value is None:
         return None
     try:

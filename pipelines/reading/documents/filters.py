@@ -1,4 +1,4 @@
-"""The spec's ``filter:`` clauses, evaluated in Arrow on a batch's columns, the same for every format."""
+"""Evaluates the spec's ``filter:`` clauses on the Arrow columns of a batch, the same way for every format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NULL_OPS = ("is_null", "not_null")
 
 
 def check_filter(clauses: Sequence[FilterClause]) -> None:
-    """Check what can be checked before a shard is read.
+    """Check the clauses as far as possible before a shard is read.
 
     Raises:
         UsageError: a pattern is not RE2, or the values of an ``in`` are of several types.
@@ -52,14 +52,14 @@ def value_kind(clause: FilterClause) -> str:
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     kinds = {_kind_of_value(value) for value in values}
     if len(kinds) != 1:
-        raise UsageError(f"filter {clause.name!r}: the values mix {' and '.join(sorted(kinds))}")
+        raise UsageError(f"filter {clause.name!r}: the values have different types: {' and '.join(sorted(kinds))}")
     return kinds.pop()
 
 
 def apply_filter(
     clauses: Sequence[FilterClause], columns: Sequence[pa.Array], rows: int
 ) -> tuple[np.ndarray, Counter[str]]:
-    """Which rows stay, and how many each clause dropped.
+    """Apply the clauses to the rows of a batch.
 
     Args:
         clauses: in order; a row is dropped under the first that does not hold for it.
@@ -67,7 +67,8 @@ def apply_filter(
         rows: R.
 
     Returns:
-        bool [R], and the dropped rows by clause name. Null satisfies ``is_null`` only.
+        bool [R], true for rows that stay, and the number of dropped rows by clause name. Null satisfies ``is_null``
+        only.
 
     Raises:
         UsageError: a column and a value are of different types.
@@ -93,11 +94,11 @@ def _holds(clause: FilterClause, column: pa.Array) -> np.ndarray:
     else:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        kind, wanted = _kind_of_type(column.type), value_kind(clause)
-        if kind != wanted or (clause.op == "matches" and kind != "text"):
+        column_kind, expected_kind = _kind_of_type(column.type), value_kind(clause)
+        if column_kind != expected_kind or (clause.op == "matches" and column_kind != "text"):
             raise UsageError(
-                f"filter {clause.name!r}: column {clause.column!r} holds {kind} ({column.type}), "
-                f"but {clause.value!r} is {wanted}"
+                f"filter {clause.name!r}: cannot compare column {clause.column!r} ({column_kind}, {column.type}) with "
+                f"{clause.value!r} ({expected_kind})"
             )
         mask = pc.fill_null(_compare(clause, column), False)
     return np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)
@@ -108,10 +109,10 @@ def _compare(clause: FilterClause, column: pa.Array) -> pa.Array:
         return pc.match_substring_regex(column, pattern=clause.value)
     if clause.op in ("in", "not_in"):
         assert isinstance(clause.value, tuple)
-        found = [pc.equal(*_operands(column, value)) for value in clause.value]
-        mask = found[0]
-        for other in found[1:]:
-            mask = pc.or_(mask, other)
+        matches = [pc.equal(*_operands(column, value)) for value in clause.value]
+        mask = matches[0]
+        for mask_of_value in matches[1:]:
+            mask = pc.or_(mask, mask_of_value)
         return mask if clause.op == "in" else pc.invert(mask)
     return _COMPARISONS[clause.op](*_operands(column, clause.value))
 
@@ -119,7 +120,8 @@ def _compare(clause: FilterClause, column: pa.Array) -> pa.Array:
 def _operands(column: pa.Array, value: object) -> tuple[pa.Array, pa.Scalar]:
     """A column and a value of one type, so that the comparison is exact.
 
-    A float with a fraction is below 2^53: integers may be rounded for it, they cannot pass it.
+    A float with a fraction is below 2^53 in absolute value, so rounding a larger integer to float64 cannot move it past
+    the float.
     """
     types = pa.types
     if isinstance(value, str | bool):

@@ -1,4 +1,4 @@
-"""Host names of URLs, a column at a time."""
+"""Extracts host names from columns of URLs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def url_hosts(urls: pa.Array) -> pa.Array:
     Args:
         urls: large_string [N]; values may be null.
 
-    The ``www.`` stays where what follows is no name with a dot (``www.com``). International names stay as written.
+    The ``www.`` stays if the rest has no dot (``www.com``). International names stay as written.
     """
     hosts = pc.struct_field(pc.extract_regex(urls, pattern=_URL), "host")
     return pc.replace_substring_regex(pc.utf8_lower(hosts), pattern=r"^www\.(.+\..+)$", replacement=r"\1")
 
 
 def origins(urls: pa.Array) -> pa.Array:
-    """What stands before a URL's path: scheme, user, host and port.
+    """The origins of URLs, everything before the path: scheme, user, host and port.
 
     Args:
         urls: large_string [N]; values may be null.
 
-    `url_hosts` of the result is that of the URLs. Far fewer of them are distinct, and no regular expression is run.
+    `url_hosts` gives the same result for the origins as for the URLs. There are far fewer distinct origins, and no
+    regular expression is needed to find them.
     """
     offsets = np.frombuffer(urls.buffers()[1], np.int64)[urls.offset : urls.offset + len(urls) + 1]
     starts, ends = offsets[:-1], offsets[1:]
@@ -49,9 +50,9 @@ def origins(urls: pa.Array) -> pa.Array:
     after = marks[np.searchsorted(marks, np.where(slashes, first + 2, first))]
     sizes = np.maximum(np.minimum(after, ends) - starts, 0)
     stops = np.cumsum(sizes)
-    taken = np.arange(stops[-1]) + np.repeat(starts - base - stops + sizes, sizes)
+    source_index = np.arange(stops[-1]) + np.repeat(starts - base - stops + sizes, sizes)
     new_offsets = np.concatenate([np.zeros(1, np.int64), stops])
     plain = pa.Array.from_buffers(
-        pa.large_string(), len(urls), [None, pa.py_buffer(new_offsets), pa.py_buffer(data[taken])]
+        pa.large_string(), len(urls), [None, pa.py_buffer(new_offsets), pa.py_buffer(data[source_index])]
     )
     return pc.if_else(pc.is_valid(urls), plain, None) if urls.null_count else plain

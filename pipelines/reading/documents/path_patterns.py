@@ -1,4 +1,4 @@
-"""Values cut out of a shard's path, such as the language in ``data/{language}/*.parquet``."""
+"""Extracts values from a shard's path, such as the language in ``data/{language}/*.parquet``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from corpus_audit.schemas.run.snapshot import Shard
 from corpus_audit.schemas.spec.audit import DocumentSpec, FacetSource, PathSource
 
 CLUSTER = "(cluster)"
-"""Key of the cluster among path values; no facet can be called that."""
+"""Key of the cluster among path values; not a valid facet name, so it cannot clash."""
 
 _HIVE = re.compile(r"=\{(\w+)\}(?=/)")
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -22,11 +22,11 @@ _TOKEN = re.compile(r"\{(\w+)\}|(\*\*/)|(\*\*)|(\*)|(\?)|([^{*?]+|\{)")
 
 
 def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
-    """The values that a shard's path gives: facet name (`PRIMARY`, `CLUSTER` or the facet's own) -> value.
+    """The values that a shard's path contains: facet name (`PRIMARY`, `CLUSTER` or the facet's own) -> value.
 
     A pattern is matched against the whole of the shard's name or path, or against their last components. ``{name}``
     takes the shortest run of characters other than ``/``, ``*`` and ``?`` stay within a component, ``**`` crosses them.
-    A pattern with several names gives the one that is called like the facet.
+    If a pattern has several names, the one with the name of the facet counts.
 
     The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B``
     is ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
@@ -43,11 +43,11 @@ def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
 
 
 def sources(document: DocumentSpec) -> dict[str, FacetSource]:
-    """Every facet's source, the primary one first; the cluster's, if there is one, under `CLUSTER`."""
-    found: dict[str, FacetSource] = {PRIMARY: document.domain, **document.facets}
+    """The source of every facet, the primary one first; that of the cluster, if set, under the key `CLUSTER`."""
+    by_name: dict[str, FacetSource] = {PRIMARY: document.domain, **document.facets}
     if document.cluster is not None:
-        found[CLUSTER] = document.cluster
-    return found
+        by_name[CLUSTER] = document.cluster
+    return by_name
 
 
 def _value(shard: Shard, facet: str, pattern: str) -> str:
@@ -61,9 +61,9 @@ def _value(shard: Shard, facet: str, pattern: str) -> str:
             f"path pattern {pattern!r}: it needs one {{name}}, or one that is called {{{facet.strip('()')}}}"
         )
     for path in (shard.name, shard.path):
-        found = regex.fullmatch(path)
-        if found is not None:
-            return _decoded(shard, found[group]) if group in _hive_names(pattern) else found[group]
+        match = regex.fullmatch(path)
+        if match is not None:
+            return _decoded(shard, match[group]) if group in _hive_names(pattern) else match[group]
     raise ShardError(shard, f"its path does not match the pattern {pattern!r} that gives {facet!r}")
 
 

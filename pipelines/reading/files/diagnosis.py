@@ -1,6 +1,6 @@
-"""Why a shard cannot be read, looked up in its bytes: another format, another encoding, padding, or a cut.
+"""Finds out from its bytes why a shard cannot be read: another format or encoding, padding, or truncation.
 
-`check_beginning` is asked before a shard is planned; the others only when reading has failed or gave no document.
+`check_beginning` runs before a shard is planned; the others only if reading failed or gave no document.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _BEGINNINGS = {
 }
 _CONTENT_BYTES = 2**16
 _BLOCK = 2**20
-_MOST_DECODED = 2**32
-_NAMED_KEYS, _KEY_CHARACTERS = 8, 40
+_MAX_DECODED = 2**32
+_MAX_SHOWN_KEYS, _KEY_CHARACTERS = 8, 40
 
 
 def check_beginning(shard: Shard) -> None:
-    """Hold the first bytes of a shard against its format; of compressed JSON lines the first decoded ones too.
+    """Check the first bytes of a shard against its format; of compressed JSON lines also the first decoded bytes.
 
     A JSON lines file may begin with any bad line: only what is certainly another format is refused.
 
     Raises:
-        ShardError: the shard is of another format; the message says of which, and what to do.
+        ShardError: the shard has another format; the message says which, and what to do.
     """
     head = _head(shard)
     expected = _BEGINNINGS.get(shard.format, ())
@@ -46,7 +46,7 @@ def check_beginning(shard: Shard) -> None:
         return
     if shard.format is ShardFormat.JSONL_ZST:
         if head[:1] in (b"{", b"["):
-            raise ShardError(shard, "is not compressed: it begins as JSON does; name it .jsonl")
+            raise ShardError(shard, "is not compressed: it begins like JSON; name it .jsonl")
         if (signature := identify(head)) is not None and "zstd data;" not in signature.text:
             raise ShardError(shard, signature.text)
         _refuse_binary(shard, _decoded_head(shard, HEAD_BYTES), " when it is decompressed")
@@ -54,35 +54,35 @@ def check_beginning(shard: Shard) -> None:
     if (signature := identify(head)) is not None:
         raise ShardError(shard, signature.text)
     if head.removeprefix(BOM).lstrip()[:1] in (b"{", b"["):
-        what = "not compressed" if shard.format in _CODECS else f"no {shard.format} file"
-        raise ShardError(shard, f"is {what}: it begins as JSON does; name it .jsonl if it holds JSON lines")
+        kind = "not compressed" if shard.format in _CODECS else f"no {shard.format} file"
+        raise ShardError(shard, f"is {kind}: it begins like JSON; name it .jsonl if it holds JSON lines")
     if shard.format is ShardFormat.JSONL_GZ:
-        raise ShardError(shard, "does not begin as gzip data does: not a .gz file, or damaged")
+        raise ShardError(shard, "does not begin like gzip data: not a .gz file, or damaged")
 
 
 def explain_failure(shard: Shard, error: BaseException) -> str:
-    """Why decoding failed, to stand behind the shard's name.
+    """Why decoding failed, as a phrase that follows the shard's name.
 
     Args:
         shard: unchanged since it was listed.
-        error: what the decoder raised.
+        error: the exception of the decoder.
     """
     text = str(error).strip()
     if "crypt" in text.lower() and shard.format is ShardFormat.PARQUET:
-        return f"has encrypted columns, for which there is no key here ({text}); decrypt it first"
+        return f"has encrypted columns, which cannot be read without a key ({text}); decrypt it first"
     if isinstance(error, MemoryError):
-        return f"needs more memory than there is to be decoded ({text})"
+        return f"needs more memory to decode than is available ({text})"
     if isinstance(error, pa.ArrowNotImplementedError):
-        return f"holds data of a kind that cannot be read here ({text}); write it without that"
+        return f"contains data of an unsupported type ({text}); write it without that type"
     try:
-        found = _explain_gzip(shard) if shard.format is ShardFormat.JSONL_GZ else None
+        explanation = _explain_gzip(shard) if shard.format is ShardFormat.JSONL_GZ else None
     except OSError:
-        found = None
-    return found or f"cannot be decoded ({text}): cut or corrupt"
+        explanation = None
+    return explanation or f"cannot be decoded ({text}): truncated or corrupt"
 
 
 def describe_content(shard: Shard) -> str | None:
-    """What a shard holds from which no document came, as "is …"; None where its bytes do not tell."""
+    """What a shard without any document contains, as a phrase such as "is a JSON array …"; None if that is unclear."""
     if shard.format in (ShardFormat.PARQUET, ShardFormat.ARROW):
         return None
     try:
@@ -96,27 +96,27 @@ def describe_content(shard: Shard) -> str | None:
     several = bool(newline and rest.strip())
     if start[:1] == b"[":
         if several and _parsed(line) is None:
-            return "is a JSON array over several lines; write one document per line, as jq -c '.[]' does"
+            return "is a JSON array spread over several lines; write one document per line, as jq -c '.[]' does"
         if several:
             return "holds a JSON array on every line; write one object per line"
         return "is a JSON array on one line; write one document per line, as jq -c '.[]' does"
     if start[:1] == b"{":
         value = _parsed(line)
         if isinstance(value, dict):
-            names = [repr(str(key)[:_KEY_CHARACTERS]) for key in list(value)[:_NAMED_KEYS]]
-            more = ", …" if len(value) > _NAMED_KEYS else ""
-            return f"begins with an object of the keys {', '.join(names) or '(none)'}{more}"
+            names = [repr(str(key)[:_KEY_CHARACTERS]) for key in list(value)[:_MAX_SHOWN_KEYS]]
+            more = ", …" if len(value) > _MAX_SHOWN_KEYS else ""
+            return f"begins with an object with the keys {', '.join(names) or '(none)'}{more}"
         if several:
-            return "is JSON over several lines; write one document per line, as jq -c . does"
+            return "is JSON spread over several lines; write one document per line, as jq -c . does"
         return "is one line that begins as a JSON object does; write one document per line"
     return None
 
 
-def _refuse_binary(shard: Shard, head: bytes, when: str = "") -> None:
+def _refuse_binary(shard: Shard, head: bytes, suffix: str = "") -> None:
     signature = identify(head)
     if signature is not None and signature.binary:
-        what, _, advice = signature.text.partition("; ")
-        raise ShardError(shard, f"{what}{when}; {advice}")
+        description, _, advice = signature.text.partition("; ")
+        raise ShardError(shard, f"{description}{suffix}; {advice}")
 
 
 def _head(shard: Shard, count: int = HEAD_BYTES) -> bytes:
@@ -125,7 +125,7 @@ def _head(shard: Shard, count: int = HEAD_BYTES) -> bytes:
 
 
 def _decoded_head(shard: Shard, count: int) -> bytes:
-    """The first decoded bytes; none if they cannot be decoded, which reading reports."""
+    """The first decoded bytes; empty if they cannot be decoded, which reading the shard will report."""
     try:
         with filesystems.open_arrow(shard.path) as file:
             return bytes(pa.CompressedInputStream(file, _CODECS[shard.format][0]).read(count))
@@ -134,8 +134,8 @@ def _decoded_head(shard: Shard, count: int) -> bytes:
 
 
 def _explain_gzip(shard: Shard) -> str | None:
-    """What stands behind the last whole member of a .gz file, or in which member it ends."""
-    whole, start, position, decoded = 0, 0, 0, 0
+    """What follows the last complete member of a .gz file, or in which member the file ends; None if unclear."""
+    members, start, position, decoded = 0, 0, 0, 0
     decoder = zlib.decompressobj(wbits=31)
     with filesystems.open_binary(shard.path) as file:
         while block := file.read(_BLOCK):
@@ -143,21 +143,21 @@ def _explain_gzip(shard: Shard) -> str | None:
                 try:
                     decoded += len(decoder.decompress(block, _BLOCK))
                 except zlib.error:
-                    return _behind_gzip(shard, whole, start)
-                left = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-                position += len(block) - len(left)
+                    return _behind_gzip(shard, members, start)
+                remainder = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+                position += len(block) - len(remainder)
                 if decoder.eof:
-                    whole, start, decoder = whole + 1, position, zlib.decompressobj(wbits=31)
-                if decoded > _MOST_DECODED:
+                    members, start, decoder = members + 1, position, zlib.decompressobj(wbits=31)
+                if decoded > _MAX_DECODED:
                     return None
-                block = left
+                block = remainder
     if position > start:
-        return f"ends inside a gzip member that begins at byte {start:,}: cut; {whole:,} before it are whole"
+        return f"is truncated: its last gzip member (number {members + 1:,}, from byte {start:,}) is incomplete"
     return None
 
 
-def _behind_gzip(shard: Shard, whole: int, start: int) -> str | None:
-    if not whole:
+def _behind_gzip(shard: Shard, members: int, start: int) -> str | None:
+    if not members:
         return None
     with filesystems.open_binary(shard.path) as file:
         file.seek(start)
@@ -165,12 +165,12 @@ def _behind_gzip(shard: Shard, whole: int, start: int) -> str | None:
         while block := file.read(_BLOCK):
             if block.strip(b"\x00"):
                 return None if block.startswith(b"\x1f\x8b") else (
-                    f"holds {count:,} bytes that are no gzip data behind its last whole member (at {start:,}): "
+                    f"contains {count:,} bytes that are not gzip data after its last complete member (at {start:,}): "
                     "damaged, or something was appended"
                 )  # fmt: skip
     return (
-        f"ends with {count:,} zero bytes behind its last whole gzip member (at {start:,}): padding, as tapes and "
-        f"copies of blocks leave it, or lost data; if it is padding, cut the file there: truncate -s {start} FILE"
+        f"ends with {count:,} zero bytes after its last complete gzip member (at {start:,}): padding, as tapes and "
+        f"block copies add it, or lost data; if it is padding, remove it: truncate -s {start} FILE"
     )
 
 

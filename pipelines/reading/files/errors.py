@@ -1,4 +1,4 @@
-"""`ShardError`, which readers raise for a shard that cannot be read as its format."""
+"""The error that readers raise for a shard that cannot be read as its format."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.run.snapshot import Shard
 
 DECODE_ERRORS = (pa.ArrowException, OSError, MemoryError, ValueError, OverflowError)
-"""What libraries raise on damaged bytes (a damaged name in a footer is a UnicodeDecodeError, a ValueError)."""
+"""Exceptions of libraries on damaged bytes (a damaged name in a footer is a UnicodeDecodeError, a ValueError)."""
 
 
 class ShardError(NoVerdictError):
-    """A shard is truncated, corrupt, a bomb, of another schema, or changed while it was read.
+    """A shard is truncated, corrupt, a decompression bomb, of another schema, or changed while it was read.
 
     The message starts with the shard's name and says what is wrong and what to do.
     """

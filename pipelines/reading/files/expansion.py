@@ -1,4 +1,4 @@
-"""The bound on what a shard may decode to: a few kilobytes can stand for gigabytes in every compressed format."""
+"""Bounds the bytes that a shard may decode to: in a compressed format, a few kilobytes can decode to gigabytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from corpus_audit.schemas.run.snapshot import Shard
 from corpus_audit.schemas.spec.audit import LimitsSpec
 
 FREE_BYTES = 64 * 2**20
-"""Decoded bytes that are never too many."""
+"""Decoded bytes that are always allowed."""
 
 
 class ExpansionGuard:
@@ -15,7 +15,7 @@ class ExpansionGuard:
 
     def __init__(self, shard: Shard, limits: LimitsSpec) -> None:
         self._shard = shard
-        self._most = max(FREE_BYTES, limits.expansion * shard.size)
+        self._bound = max(FREE_BYTES, limits.expansion * shard.size)
         self._expansion = limits.expansion
         self.decoded = 0
 
@@ -23,24 +23,24 @@ class ExpansionGuard:
         """Count decoded bytes.
 
         Raises:
-            ShardError: they are over the bound.
+            ShardError: the total exceeds the bound.
         """
         self.decoded += count
         self.check(self.decoded)
 
     def would_exceed(self, count: int) -> bool:
-        """Whether so many more decoded bytes would be over the bound."""
-        return self.decoded + count > self._most
+        """Whether ``count`` more decoded bytes would exceed the bound."""
+        return self.decoded + count > self._bound
 
     def check(self, decoded: int) -> None:
-        """Compare a total with the bound, decoded or only announced by the file.
+        """Compare a total of decoded bytes, measured or announced by the file, with the bound.
 
         Raises:
-            ShardError: it is over the bound.
+            ShardError: the total exceeds the bound.
         """
-        if decoded > self._most:
+        if decoded > self._bound:
             raise ShardError(
                 self._shard,
-                f"decodes to more than {self._expansion} times its {self._shard.size:,} bytes, as a decompression bomb "
-                "does; raise limits.expansion if it is what you expect",
+                f"decodes to more than {self._expansion} times its {self._shard.size:,} bytes, like a decompression "
+                "bomb; raise limits.expansion if you expect that",
             )

@@ -1,4 +1,4 @@
-"""Files of this machine and of the allowed remote file systems: open, list, stat.
+"""Opens, lists and stats files, on this machine and on the allowed remote file systems.
 
 Local files never go through fsspec. Remote ones do, behind the allow-list `schemas.spec.audit.PROTOCOLS`: fsspec leaves
 it to the application to refuse URLs that reach into the network or into other files (http, ``::`` chains, archives).
@@ -28,9 +28,9 @@ _TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "modified", "
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """Size in bytes, and what the file system says of the file's version.
+    """Size of a file in bytes, and a stamp of its version by the file system.
 
-    ``stamp`` is empty where a remote file system says nothing: an empty stamp is equal to no other.
+    ``stamp`` is empty if a remote file system gives no version or time: an empty stamp is equal to no other.
     """
 
     size: int
@@ -44,20 +44,20 @@ def local_or_url(path: str) -> str:
         UsageError: the protocol is not on the allow-list, the URL is chained, or it carries credentials.
     """
     if "::" in path:
-        raise UsageError(f"{path}: chained URLs (::) are not read; name the files themselves")
+        raise UsageError(f"{path}: chained URLs (::) are not supported; name the files themselves")
     if "://" not in path:
         return path
     parts = urlsplit(path)
     if parts.scheme not in PROTOCOLS:
         allowed = ", ".join(f"{name}://" for name in PROTOCOLS)
-        raise UsageError(f"{parts.scheme}:// is not a file system this tool reads (allowed: local paths, {allowed})")
+        raise UsageError(f"{parts.scheme}:// is not a supported file system (allowed: local paths, {allowed})")
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
-            raise UsageError(f"{path}: file:// URLs of another host are not read")
+            raise UsageError(f"{path}: file:// URLs of another host are not supported")
         return unquote(parts.path)
     if parts.username is not None and parts.password is not None:
         raise UsageError(
-            f"{parts.scheme}://…@{parts.hostname}: credentials do not belong into a URL; set them in the environment"
+            f"{parts.scheme}://…@{parts.hostname}: credentials do not belong in a URL; set them in the environment"
         )
     if ".." in parts.path.split("/"):
         raise UsageError(f"{path}: '..' is not allowed in a URL")
@@ -84,14 +84,14 @@ def stat_file(path: str) -> FileStat:
 
 
 def list_remote(url: str) -> Iterator[tuple[str, FileStat]]:
-    """Every file below a folder of a remote file system with its stat, in no stated order.
+    """Every file below a folder of a remote file system with its stat, in no particular order.
 
     Raises:
         OSError: it cannot be listed.
     """
     with client_errors():
-        found = remote_filesystem(url).find(url.rstrip("/"), detail=True)
-    for file, info in found.items():
+        listed = remote_filesystem(url).find(url.rstrip("/"), detail=True)
+    for file, info in listed.items():
         if info.get("type") != "directory" and not file.endswith("/"):  # some stores list folders as empty objects
             yield _with_protocol(url, file), _remote_stat(info)
 
@@ -103,8 +103,8 @@ def match_remote(pattern: str) -> Iterator[tuple[str, FileStat | None]]:
         OSError: it cannot be listed.
     """
     with client_errors():
-        found = remote_filesystem(pattern).glob(pattern, detail=True)
-    for file, info in found.items():
+        matched = remote_filesystem(pattern).glob(pattern, detail=True)
+    for file, info in matched.items():
         yield _with_protocol(pattern, file), None if info.get("type") == "directory" else _remote_stat(info)
 
 
@@ -120,7 +120,7 @@ def match_glob(pattern: str) -> Iterator[str]:
 
 
 def kind(path: str) -> str | None:
-    """``"file"``, ``"folder"`` or None when there is nothing."""
+    """``"file"``, ``"folder"`` or None if the path does not exist."""
     if not is_url(path):
         local = Path(path)
         return "folder" if local.is_dir() else "file" if local.exists() else None
@@ -184,7 +184,7 @@ class _RemoteFile(io.RawIOBase):
 
 @contextmanager
 def client_errors() -> Iterator[None]:
-    """Turn what the libraries behind fsspec raise of their own into `OSError`s: no credentials, no connection.
+    """Turn exceptions of the client libraries behind fsspec (no credentials, no connection) into `OSError`s.
 
     Raises:
         OSError: with the library's message.
@@ -219,7 +219,7 @@ def _with_protocol(url: str, path: str) -> str:
 
 
 def local_stat(result: os.stat_result) -> FileStat:
-    """Size and version stamp by what the operating system says of a file."""
+    """Size and version stamp of a local file from its `os.stat_result`."""
     return FileStat(result.st_size, f"{result.st_size}-{result.st_mtime_ns}-{result.st_ino}")
 
 

@@ -24,9 +24,10 @@ def check_unchanged(shard: Shard) -> None:
 
 
 def _comparable(now: str, listed: str) -> bool:
-    """Whether two stamps say the same kind of thing; a version that is no longer given is a change.
+    """Whether two stamps can be compared; a version that the store no longer gives counts as a change.
 
-    A store may list files with a time, but stat one with a tag, or with another kind of tag: then sizes are compared.
+    A store may list files with a time but stat them with a tag, or with another kind of tag: then only sizes are
+    compared.
     """
     kinds = [stamp.partition("-")[2].partition(":")[0] for stamp in (now, listed)]
     versions = [kind in filesystems.VERSION_KEYS for kind in kinds]

@@ -18,30 +18,30 @@ from corpus_audit.schemas.run.snapshot import Shard, Split
 def read_arrow(shard: Shard, split: Split, settings: ReadSettings, tally: SplitTally) -> Iterator[DocumentBatch]:
     """The documents of record batches ``[split.start, split.stop)``.
 
-    The columns that are read are decoded a record batch at a time, as the format has it.
+    Only the requested columns are decoded, one record batch at a time.
 
     Raises:
-        ShardError, pa.ArrowException, OSError: the shard is cut, corrupt or a bomb.
+        ShardError, pa.ArrowException, OSError: the shard is truncated, corrupt or a decompression bomb.
     """
     layout = walk_messages(shard)
     if split.stop > len(layout.batches):
-        raise ShardError(shard, "has fewer record batches than when it was planned: replaced")
+        raise ShardError(shard, "has fewer record batches than when it was planned: the file was replaced")
     with filesystems.open_arrow(shard.path) as file:
         is_file = file.read(len(FILE_MAGIC)) == FILE_MAGIC
         file.seek(0)
         opener = pa.ipc.open_file if is_file else pa.ipc.open_stream
         schema = opener(file).schema
         reader = ColumnarReader(shard, schema, settings, tally)
-        wanted = sorted({schema.get_field_index(way[0]) for way in reader.ways.values()})
+        column_indices = sorted({schema.get_field_index(parts[0]) for parts in reader.field_paths.values()})
         reader.guard.check(layout.dictionaries + sum(b.decoded for b in layout.batches[split.start : split.stop]))
         file.seek(0)
-        source = opener(file, options=pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False))
+        source = opener(file, options=pa.ipc.IpcReadOptions(included_fields=column_indices, use_threads=False))
         if is_file and source.num_record_batches != len(layout.batches):
-            raise ShardError(shard, "its footer lists other record batches than the file holds: corrupt")
+            raise ShardError(shard, "its footer does not match its record batches: corrupt")
         for index in range(split.start, split.stop):
             batch = source.get_batch(index) if is_file else source.read_next_batch()
             if len(batch) != layout.batches[index].rows:
-                raise ShardError(shard, f"its record batch {index} is not as long as its header says: corrupt")
+                raise ShardError(shard, f"its record batch {index} is shorter or longer than its header says: corrupt")
             for column in batch.columns:
                 _check_structure(column)
             yield from reader.documents(batch)
@@ -67,7 +67,7 @@ def _check_structure(array: pa.Array) -> None:
     elif types.is_dictionary(array.type):
         bounds = pc.min_max(array.indices).as_py()
         if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(array.dictionary):
-            raise pa.ArrowInvalid("a dictionary index points nowhere")
+            raise pa.ArrowInvalid("a dictionary index is out of range")
         _check_structure(array.dictionary)
     else:
         array.validate(full=True)

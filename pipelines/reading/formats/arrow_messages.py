@@ -1,7 +1,8 @@
-"""The messages of an Arrow IPC file or stream, read from their headers without decoding a body.
+"""Reads the message headers of an Arrow IPC file or stream, without decoding a body.
 
 Follows the Arrow columnar format, "Serialization and Interprocess Communication" and Message.fbs. pyarrow says neither
-where batches lie nor what a compressed one decodes to, and takes a stream that was cut between messages for whole.
+where batches lie nor what a compressed one decodes to, and takes a stream that was truncated between messages for a
+complete one.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from corpus_audit.schemas.run.snapshot import Shard
 FILE_MAGIC = b"ARROW1"
 _CONTINUATION = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
-_MOST_METADATA = 64 * 2**20
+_MAX_METADATA = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """A record batch: its rows, and the bytes of all its columns after decompression."""
+    """A record batch: its number of rows, and the bytes of all its columns after decompression."""
 
     rows: int
     decoded: int
@@ -30,7 +31,7 @@ class BatchHeader:
 
 @dataclass(frozen=True, slots=True)
 class MessageLayout:
-    """Record batches in order, the decoded bytes of all dictionaries, and whether batches can be read one by one."""
+    """Record batches in order, decoded bytes of all dictionaries, and whether any batch can be read by itself."""
 
     batches: tuple[BatchHeader, ...]
     dictionaries: int
@@ -41,13 +42,15 @@ def walk_messages(shard: Shard) -> MessageLayout:
     """Walk the messages of an Arrow IPC shard, in file or in stream format.
 
     Raises:
-        ShardError: the file is cut (a stream needs its end marker, a file its footer) or is not Arrow IPC.
+        ShardError: the file is truncated (a stream needs its end marker, a file its footer) or is not Arrow IPC.
     """
     try:
         with filesystems.open_binary(shard.path) as file:
             return _walk(shard, file)
     except (struct.error, IndexError, OverflowError) as error:
-        raise ShardError(shard, f"has an Arrow message that cannot be read ({error}): cut or corrupt") from error
+        raise ShardError(
+            shard, f"has an Arrow message that cannot be parsed ({error}): truncated or corrupt"
+        ) from error
 
 
 def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
@@ -55,7 +58,7 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
     if is_file:
         file.seek(max(shard.size - 6, 8))
         if file.read(6) != FILE_MAGIC:
-            raise ShardError(shard, "does not end as an Arrow file does: cut or damaged")
+            raise ShardError(shard, "does not end like an Arrow file: truncated or damaged")
     position = 8 if is_file else 0
     batches: list[BatchHeader] = []
     dictionaries = 0
@@ -67,20 +70,20 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
             if not batches and _begins_before_015(shard, file, position):
                 raise ShardError(
                     shard,
-                    "is Arrow IPC as versions before 0.15 wrote it (no continuation markers); rewrite it with a newer "
-                    "version: pyarrow.ipc reads it and writes the present format",
+                    "is Arrow IPC written by a version before 0.15 (no continuation markers); rewrite it with a newer "
+                    "version: pyarrow.ipc reads it and writes the current format",
                 )
-            raise ShardError(shard, f"holds no Arrow message at byte {position:,}: not Arrow IPC, or damaged")
+            raise ShardError(shard, f"has no Arrow message at byte {position:,}: not Arrow IPC, or damaged")
         if length == 0:
             break
-        if not 0 < length <= _MOST_METADATA:
+        if not 0 < length <= _MAX_METADATA:
             raise ShardError(shard, f"has an Arrow message header of {length:,} bytes at {position:,}: corrupt")
         message = _Table.root(_exactly(shard, file, length))
         kind = message.scalar(1, "<B")
         body_start, body_length = position + 8 + length, message.scalar(3, "<q")
         position = body_start + body_length
         if body_length < 0 or position > shard.size:
-            raise ShardError(shard, f"ends inside an Arrow message (at byte {shard.size:,}): cut")
+            raise ShardError(shard, f"ends inside an Arrow message (at byte {shard.size:,}): truncated")
         header = message.table(2)
         if kind == _RECORD_BATCH and header is not None:
             batches.append(BatchHeader(header.scalar(0, "<q"), _decoded(file, body_start, header)))
@@ -88,15 +91,15 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
             data = header.table(1)
             dictionaries += 0 if data is None else _decoded(file, body_start, data)
     if not is_file and position + 8 != shard.size:
-        raise ShardError(shard, f"holds bytes behind the end of its Arrow stream (at {position + 8:,}): damaged")
+        raise ShardError(shard, f"has bytes after the end of its Arrow stream (at {position + 8:,}): damaged")
     return MessageLayout(tuple(batches), dictionaries, is_file)
 
 
 def _begins_before_015(shard: Shard, file: BinaryIO, position: int) -> bool:
-    """Whether a schema message stands there with nothing but its length before it."""
+    """Whether a schema message starts at ``position`` with only its length before it, as before Arrow 0.15."""
     file.seek(position)
     (length,) = struct.unpack("<i", _exactly(shard, file, 4))
-    if not 0 < length <= min(_MOST_METADATA, shard.size):
+    if not 0 < length <= min(_MAX_METADATA, shard.size):
         return False
     try:
         message = _Table.root(_exactly(shard, file, length))
@@ -108,7 +111,7 @@ def _begins_before_015(shard: Shard, file: BinaryIO, position: int) -> bool:
 def _exactly(shard: Shard, file: BinaryIO, count: int) -> bytes:
     data = file.read(count)
     if len(data) != count:
-        raise ShardError(shard, f"ends without Arrow's end marker (at byte {shard.size:,}): cut")
+        raise ShardError(shard, f"ends without Arrow's end marker (at byte {shard.size:,}): truncated")
     return data
 
 

@@ -1,4 +1,4 @@
-"""Record batches of any columnar shard, checked and cut into documents; Parquet and Arrow IPC share it."""
+"""Turns record batches of a columnar shard into documents; shared by Parquet and Arrow IPC."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
 from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard
 
-_NAMED_COLUMNS = 40
+_MAX_SHOWN_COLUMNS = 40
 
 
-def resolve(shard: Shard, schema: pa.Schema, path: str) -> tuple[str, ...]:
-    """The way to a field: a column's name as it stands, or a column and fields of structs below it.
+def resolve_field(shard: Shard, schema: pa.Schema, path: str) -> tuple[str, ...]:
+    """The components of a dotted path: a column's name as it stands, or a column and nested struct fields.
 
     Raises:
-        ShardError: there is no such field, or two columns are called so; the message lists what exists.
+        ShardError: there is no such field, or two columns have that name; the message lists the columns.
     """
     if schema.names.count(path) > 1:
-        raise ShardError(shard, f"has two columns called {path!r}")
+        raise ShardError(shard, f"has more than one column named {path!r}")
     if path in schema.names:
         return (path,)
     parts = tuple(path.split("."))
@@ -33,8 +33,8 @@ def resolve(shard: Shard, schema: pa.Schema, path: str) -> tuple[str, ...]:
     for part in parts:
         if not pa.types.is_struct(type_) or type_.get_field_index(part) < 0:
             existing = [name for field in schema for name in _leaves(field)]
-            shown = ", ".join(existing[:_NAMED_COLUMNS]) + (", …" if len(existing) > _NAMED_COLUMNS else "")
-            raise ShardError(shard, f"has no column {path!r}; it has: {shown or 'none'}")
+            listed = ", ".join(existing[:_MAX_SHOWN_COLUMNS]) + (", …" if len(existing) > _MAX_SHOWN_COLUMNS else "")
+            raise ShardError(shard, f"has no column {path!r}; it has: {listed or 'none'}")
         type_ = type_.field(part).type
     return parts
 
@@ -50,7 +50,7 @@ class ColumnarReader:
 
     def __init__(self, shard: Shard, schema: pa.Schema, settings: ReadSettings, tally: SplitTally) -> None:
         self.fields = Fields.of(shard, settings)
-        self.ways = {path: resolve(shard, schema, path) for path in self.fields.columns}
+        self.field_paths = {path: resolve_field(shard, schema, path) for path in self.fields.columns}
         self.guard = ExpansionGuard(shard, settings.limits)
         self._shard = shard
         self._limit = settings.limits.document_bytes
@@ -62,9 +62,9 @@ class ColumnarReader:
         """The documents of the next record batch, in slices of about `BATCH_BYTES` of text.
 
         Raises:
-            ShardError: the split has decoded to more than its bound.
+            ShardError: the split decodes to more than its bound.
         """
-        columns = {path: _flat(_extract(batch, way)) for path, way in self.ways.items()}
+        columns = {path: _flat(_extract(batch, parts)) for path, parts in self.field_paths.items()}
         for start, stop, size in _slices(columns, len(batch)):
             self.guard.add(size)
             rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
@@ -103,19 +103,20 @@ class ColumnarReader:
         return bad
 
     def _check_types(self, schema: pa.Schema) -> None:
-        for path, way in self.ways.items():
-            type_ = schema.field(way[0]).type
-            for part in way[1:]:
+        for path, parts in self.field_paths.items():
+            type_ = schema.field(parts[0]).type
+            for part in parts[1:]:
                 type_ = type_.field(part).type
             value_type = type_.value_type if pa.types.is_dictionary(type_) else type_
             if path == self.fields.text and not (is_text(value_type) or pa.types.is_null(value_type)):
-                raise ShardError(self._shard, f"its text column {path!r} holds {type_}, not text")
+                raise ShardError(self._shard, f"its text column {path!r} has the type {type_}, not text")
             if path in self.fields.labels:
                 try:
                     check_label_type(type_)
                 except ValueError as error:
                     raise ShardError(
-                        self._shard, f"its column {path!r} holds {type_}, which cannot be a label: {error}"
+                        self._shard,
+                        f"its column {path!r} has the type {type_}, which cannot be used as a label: {error}",
                     ) from error
 
 
@@ -125,15 +126,15 @@ def text_lengths(text: pa.Array) -> np.ndarray:
     return np.diff(offsets)
 
 
-def _extract(batch: pa.RecordBatch, way: tuple[str, ...]) -> pa.Array:
-    column = batch.column(batch.schema.get_field_index(way[0]))
-    for part in way[1:]:
+def _extract(batch: pa.RecordBatch, parts: tuple[str, ...]) -> pa.Array:
+    column = batch.column(batch.schema.get_field_index(parts[0]))
+    for part in parts[1:]:
         column = pc.struct_field(column, part)
     return column
 
 
 def _flat(column: pa.Array) -> pa.Array:
-    """Text in any layout but that of fixed size as large_string; dictionaries and other types as they are."""
+    """Text as large_string, apart from fixed-size binary; dictionaries and other types unchanged."""
     return to_text(column) if is_text(column.type) and not pa.types.is_fixed_size_binary(column.type) else column
 
 
@@ -142,7 +143,7 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _slices(columns: Mapping[str, pa.Array], rows: int) -> list[tuple[int, int, int]]:
-    """Cut a batch into runs of rows of about `BATCH_BYTES`: ``(start, stop, bytes)`` each.
+    """Divide a batch into ranges of rows of about `BATCH_BYTES`: ``(start, stop, bytes)`` each.
 
     Bytes are those after dictionaries are looked up: a tiny batch can stand for gigabytes.
     """
@@ -180,7 +181,7 @@ def _value_bytes(column: pa.Array) -> np.ndarray | int:
 
 
 def _comparable(column: pa.Array) -> pa.Array:
-    """A filter's column: text as `label_text` writes it, other types as they are."""
+    """A column for a filter clause: text as `label_text` writes it, other types unchanged."""
     values = column.dictionary if pa.types.is_dictionary(column.type) else column
     if not is_text(values.type):
         return column

@@ -1,4 +1,4 @@
-"""JSON lines, plain, .gz or .zst: strict, line by line, a bad line never takes its neighbours along."""
+"""Reads JSON lines, plain, .gz or .zst: strictly and line by line, so that a bad line affects no other line."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard, ShardForm
 from corpus_audit.schemas.spec.audit import FilterClause
 
 _CHUNK = 2**20
-_EXACT = 2.0**63
-_FEW_DIGITS = 19
+_EXACT_BELOW = 2.0**63  # from here on orjson may have rounded an integer to a float
+_SAFE_DIGITS = 19  # an integer with fewer digits fits into 64 bits
 _BOM = b"\xef\xbb\xbf"
 _CODECS = {ShardFormat.JSONL_GZ: "gzip", ShardFormat.JSONL_ZST: "zstd"}
 _ALLOWED: dict[str, frozenset[type]] = {
@@ -38,7 +38,7 @@ def read_jsonl(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
     Rows are the lines that are not blank. A byte-order mark at the file's start and CRLF are tolerated.
 
     Raises:
-        ShardError, OSError: the compressed data is cut, corrupt or a bomb.
+        ShardError, OSError: the compressed data is truncated, corrupt or a decompression bomb.
     """
     parser = _Parser(shard, settings, tally)
     pending: list[bytes | LongLine] = []
@@ -68,7 +68,7 @@ def read_jsonl(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
 def _parts(
     file: pa.NativeFile, shard: Shard, split: Split, guard: ExpansionGuard
 ) -> tuple[Iterator[bytes], Iterator[bytes]]:
-    """The bytes of a split and those behind it, decoded.
+    """The decoded bytes of a split, and those that follow it.
 
     In plain files the bounds move one byte to the left: a line that starts at ``split.start`` follows a newline at the
     byte before it.
@@ -156,8 +156,8 @@ class _Parser:
     def _mistyped_for_filter(self, value: dict[str, Any]) -> bool:
         for clause in self._clauses:
             allowed = _ALLOWED.get(value_kind(clause))
-            found = self._getters[clause.column](value)
-            if allowed is not None and found is not None and type(found) not in allowed:
+            field_value = self._getters[clause.column](value)
+            if allowed is not None and field_value is not None and type(field_value) not in allowed:
                 return True
         return False
 
@@ -167,7 +167,7 @@ def _row_bytes(line: bytes | LongLine) -> int:
 
 
 def _getter(path: str) -> Callable[[dict[str, Any]], Any]:
-    """Look up a key as it stands or, if it is dotted and there is no such key, along nested objects."""
+    """A function that looks up a key as written or, if it has dots and is absent, along nested objects."""
     parts = path.split(".")
     if len(parts) == 1:
         return lambda value: value.get(path)
@@ -196,9 +196,9 @@ def _labels(values: list[Any], sources: list[bytes], get: Callable[[dict[str, An
     """Values as text, as Arrow writes numbers and booleans; objects and lists as JSON.
 
     Args:
-        values: what orjson made of the labels.
-        sources: their lines.
-        get: finds the label in a line's object.
+        values: the labels as orjson parsed them.
+        sources: the lines that they come from.
+        get: looks up the label in a parsed line.
     """
     for index, value in enumerate(values):
         kind = type(value)
@@ -208,10 +208,10 @@ def _labels(values: list[Any], sources: list[bytes], get: Callable[[dict[str, An
             values[index] = "true" if value else "false"
         elif kind is int:
             values[index] = str(value)
-        elif kind is float and -_EXACT < value < _EXACT:
+        elif kind is float and -_EXACT_BELOW < value < _EXACT_BELOW:
             values[index] = _float_text(value)
         elif kind is float:
-            # orjson rounds integers beyond 64 bits, and two ids may become one: their digits are looked up.
+            # orjson rounds integers beyond 64 bits, which may make two ids equal: parse the line again for the digits.
             number = get(json.loads(sources[index], parse_int=str, parse_float=_finite))
             values[index] = number if type(number) is str else _float_text(number)
         else:
@@ -242,10 +242,10 @@ def _clause_column(clause: FilterClause, values: list[Any]) -> pa.Array:
 
 
 def _read_again(line: bytes) -> tuple[Any, DeadLetterReason | None]:
-    """A line that orjson refused: its value if it is JSON all the same, else why it is not.
+    """Parse a line that orjson rejected: its value if it is valid JSON after all, otherwise the reason why it is not.
 
-    orjson takes no number beyond the range of floats; JSON does. The standard library also takes surrogates without a
-    partner, NaN and infinities, and deeper nesting, which are refused here.
+    orjson rejects numbers beyond the range of floats, which JSON allows. The standard library also accepts lone
+    surrogates, NaN and infinities, and deeper nesting, which are rejected here.
     """
     try:
         text = line.decode("utf-8")
@@ -261,7 +261,7 @@ def _read_again(line: bytes) -> tuple[Any, DeadLetterReason | None]:
         return value
 
     def integer(digits: str) -> float:
-        return int(digits) if len(digits) < _FEW_DIGITS else number(digits)
+        return int(digits) if len(digits) < _SAFE_DIGITS else number(digits)
 
     try:
         value = json.loads(text, parse_constant=constants.append, parse_float=number, parse_int=integer)

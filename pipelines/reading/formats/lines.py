@@ -1,4 +1,4 @@
-"""Lines of a byte stream that is read in parts, each line by exactly one part, however long it is."""
+"""Splits a byte stream that is read in parts into lines, so that every line belongs to exactly one part."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def read_lines(
     """The lines that belong to a part of a stream, in lists as they become complete, without their ends.
 
     A line belongs to the part that holds the newline before it; the stream's first line belongs to its first part.
-    So a part need not know the byte before it: it drops everything up to its first newline, and reads on behind its
-    end until the line that it has begun there is complete.
+    So a part need not know the byte before it: it drops everything up to its first newline, and reads past its end
+    until its last line is complete.
 
     Args:
         part: the part's bytes, in chunks.
         following: what comes after it in the stream, in chunks; read as far as the last line needs.
         skip_first: whether this is not the stream's first part.
-        limit: bytes of a line; of a longer one no more than this is ever held.
+        limit: bytes of a line; of a longer line, no more than this is ever in memory.
     """
     gatherer = _Gatherer(limit)
     skipping = skip_first
@@ -53,7 +53,7 @@ def read_lines(
 
 
 class _Gatherer:
-    """Joins chunks into lines; holds one unfinished line, or the running digest of one that is too long."""
+    """Joins chunks into lines; keeps one unfinished line, or the running digest of a line that is too long."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -90,19 +90,21 @@ class _Gatherer:
 
 
 class _Digest:
+    """Running digest, size and first bytes of a line that is too long to keep."""
+
     def __init__(self, data: bytes) -> None:
         self._sha256 = hashlib.sha256()
         self._size = 0
         self._head = b""
-        self._held = b""  # a carriage return that belongs to the line's end if nothing follows
+        self._pending_cr = b""  # a final carriage return: part of the line's end unless more bytes follow
         self.update(data)
 
     def update(self, data: bytes) -> None:
         if not data:
             return
-        if self._held:
-            data = self._held + data
-        self._held = b"\r" if data.endswith(b"\r") else b""
+        if self._pending_cr:
+            data = self._pending_cr + data
+        self._pending_cr = b"\r" if data.endswith(b"\r") else b""
         content = data.removesuffix(b"\r")
         self._sha256.update(content)
         self._size += len(content)

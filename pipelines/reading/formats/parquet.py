@@ -1,4 +1,4 @@
-"""Parquet splits: row groups, read in batches of a few megabytes and never as a whole."""
+"""Reads Parquet splits (row groups) in batches of a few megabytes, never a whole row group at once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from corpus_audit.pipelines.reading.formats.columnar import ColumnarReader
 from corpus_audit.schemas.run.snapshot import Shard, Split
 
 _FIRST_ROWS = 64
-_MOST_ROWS = 65_536
+_MAX_ROWS = 65_536
 _GROWTH = 8
-_MOST_BATCH_BYTES = 2**30
-_FEW_ROWS = 16
-_CHEAP = 16  # a dictionary page of at most this part of its column chunk may be decoded twice
+_MAX_BATCH_BYTES = 2**30
+_MIN_DELTA_ROWS = 16
+_DICTIONARY_PART = 16  # a dictionary page of at most this part of its column chunk may be decoded twice
 _BUFFER = 2**20
-_HELD_WHOLE = 128 * 2**20
-_LARGEST_LIE = 512 * 2**20  # a footer may lie, but a column chunk is no longer than its file
+_UNBUFFERED_BYTES = 128 * 2**20
+_UNBUFFERED_FILE_BYTES = 512 * 2**20  # a footer may lie, but a column chunk is no longer than its file
 _PROBE_BUFFER = 2**16
 
 
@@ -32,27 +32,27 @@ def read_parquet(shard: Shard, split: Split, settings: ReadSettings, tally: Spli
     """The documents of row groups ``[split.start, split.stop)``.
 
     Raises:
-        ShardError, pa.ArrowException, OSError: the shard is not what its footer says, or is a bomb.
+        ShardError, pa.ArrowException, OSError: the shard does not match its footer, or is a decompression bomb.
     """
-    with filesystems.open_arrow(shard.path) as file, _opened(file, split) as parquet:
+    with filesystems.open_arrow(shard.path) as file, _open_for_split(file, split) as parquet:
         if split.stop > parquet.metadata.num_row_groups:
-            raise ShardError(shard, "has fewer row groups than when it was planned: replaced")
+            raise ShardError(shard, "has fewer row groups than when it was planned: the file was replaced")
         reader = ColumnarReader(shard, parquet.schema_arrow, settings, tally)
-        paths = [".".join(way) for way in reader.ways.values()]
+        paths = [".".join(parts) for parts in reader.field_paths.values()]
         for row_group in range(split.start, split.stop):
             yield from _row_group(file, parquet, row_group, paths, reader)
 
 
-def _opened(file: pa.NativeFile, split: Split) -> pq.ParquetFile:
-    """The file, through a buffer if a row group's compressed columns may be too large to be held whole.
+def _open_for_split(file: pa.NativeFile, split: Split) -> pq.ParquetFile:
+    """Open the file, buffered if a row group's compressed columns may be too large to be read at once.
 
-    Unbuffered, Arrow reads a column chunk at once, which costs a fifth less; the footer's sizes are checked for being
-    what is read when the rows come.
+    Unbuffered, Arrow reads a column chunk in one piece, which costs a fifth less; whether the footer's sizes are true
+    is checked when the rows are read.
     """
     metadata = pq.read_metadata(file)
     last = min(split.stop, metadata.num_row_groups)
     largest = max((metadata.row_group(i).total_byte_size for i in range(split.start, last)), default=0)
-    buffer = 0 if 0 <= largest <= _HELD_WHOLE and file.size() <= _LARGEST_LIE else _BUFFER
+    buffer = 0 if 0 <= largest <= _UNBUFFERED_BYTES and file.size() <= _UNBUFFERED_FILE_BYTES else _BUFFER
     return pq.ParquetFile(file, metadata=metadata, buffer_size=buffer, page_checksum_verification=True)
 
 
@@ -61,33 +61,36 @@ def _row_group(
 ) -> Iterator[DocumentBatch]:
     metadata = parquet.metadata.row_group(row_group)
     leaves = [parquet.schema.column(i).path for i in range(metadata.num_columns)]
-    wanted = [i for i, leaf in enumerate(leaves) if any(_holds(path, leaf) for path in paths)]
+    column_indices = [i for i, leaf in enumerate(leaves) if any(_holds(path, leaf) for path in paths)]
     if reader.guard.would_exceed(metadata.total_byte_size):
-        reader.guard.check(reader.guard.decoded + sum(metadata.column(i).total_uncompressed_size for i in wanted))
+        reader.guard.check(
+            reader.guard.decoded + sum(metadata.column(i).total_uncompressed_size for i in column_indices)
+        )
     batches = parquet.iter_batches(1, row_groups=[row_group], columns=paths, use_threads=False)
     first = next(batches, None)
     if first is None:
         return
-    # Only now: Arrow checks a column chunk's metadata when it reads, but ends the process when asked for a corrupt one.
-    chunks = [metadata.column(i) for i in wanted]
+    # Only after the first batch: Arrow validates a column chunk's metadata when it reads the chunk; asked for corrupt
+    # metadata before that, it aborts the process.
+    chunks = [metadata.column(i) for i in column_indices]
     per_row = max(sum(chunk.total_uncompressed_size for chunk in chunks) / max(metadata.num_rows, 1), 1)
-    most = min([_MOST_ROWS, *(_safe_rows(file, parquet, row_group, chunk) for chunk in chunks)])
-    size = max(1, min(_FIRST_ROWS, most, int(BATCH_BYTES / per_row)))
-    held: list[pa.RecordBatch] = []
-    held_bytes = 0
+    max_rows = min([_MAX_ROWS, *(_safe_rows(file, parquet, row_group, chunk) for chunk in chunks)])
+    size = max(1, min(_FIRST_ROWS, max_rows, int(BATCH_BYTES / per_row)))
+    collected: list[pa.RecordBatch] = []
+    collected_bytes = 0
     for batch in chain([first], batches):
-        held.append(batch)
-        held_bytes += batch.nbytes
-        if held_bytes >= BATCH_BYTES // 2:
-            yield from reader.documents(_joined(held))
-            held, held_bytes = [], 0
+        collected.append(batch)
+        collected_bytes += batch.nbytes
+        if collected_bytes >= BATCH_BYTES // 2:
+            yield from reader.documents(_joined(collected))
+            collected, collected_bytes = [], 0
         if batch is not first:
             per_row = max(batch.nbytes / max(len(batch), 1), 1)
-            size = max(1, min(size * _GROWTH, most, int((BATCH_BYTES - held_bytes) / per_row)))
-        # Arrow asks for the batch size anew before each batch, so it can follow what the rows turn out to be.
+            size = max(1, min(size * _GROWTH, max_rows, int((BATCH_BYTES - collected_bytes) / per_row)))
+        # Arrow reads the batch size before each batch, so it can follow the actual size of the rows.
         parquet.reader.set_batch_size(size)
-    if held:
-        yield from reader.documents(_joined(held))
+    if collected:
+        yield from reader.documents(_joined(collected))
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -99,22 +102,22 @@ def _holds(path: str, leaf: str) -> bool:
 
 
 def _safe_rows(file: pa.NativeFile, parquet: pq.ParquetFile, row_group: int, chunk: pq.ColumnChunkMetaData) -> int:
-    """Rows that cannot decode to more than `_MOST_BATCH_BYTES` in this column, whatever their indices say.
+    """The number of rows that cannot decode to more than `_MAX_BATCH_BYTES` in this column, whatever the file says.
 
-    A dictionary page holds a long value once and any number of rows may point at it; a delta-encoded value may repeat
-    all of the one before. Plain values cannot be longer than their page.
+    A dictionary page stores a long value once, and any number of rows may refer to it; a delta-encoded value may repeat
+    all of the value before. Plain values cannot be longer than their page.
     """
     size = max(int(chunk.total_uncompressed_size), 1)
     if chunk.physical_type != "BYTE_ARRAY":
-        return _MOST_ROWS
+        return _MAX_ROWS
     if "DELTA_BYTE_ARRAY" in chunk.encodings:
-        return max(_FEW_ROWS, _MOST_BATCH_BYTES // size)
+        return max(_MIN_DELTA_ROWS, _MAX_BATCH_BYTES // size)
     if not chunk.has_dictionary_page:
-        return _MOST_ROWS
+        return _MAX_ROWS
     longest = _dictionary_bytes(file, chunk)
-    if longest * _MOST_ROWS > _MOST_BATCH_BYTES and longest * _CHEAP <= size:
+    if longest * _MAX_ROWS > _MAX_BATCH_BYTES and longest * _DICTIONARY_PART <= size:
         longest = _longest_entry(file, parquet, row_group, chunk.path_in_schema)
-    return max(1, _MOST_BATCH_BYTES // max(longest, 1))
+    return max(1, _MAX_BATCH_BYTES // max(longest, 1))
 
 
 def _dictionary_bytes(file: pa.NativeFile, chunk: pq.ColumnChunkMetaData) -> int:

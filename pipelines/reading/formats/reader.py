@@ -1,4 +1,4 @@
-"""One split of any format, as batches of documents."""
+"""Reads one split of a shard of any format as batches of documents."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ READER_VERSION = 2
 def read_split(shard: Shard, split: Split, settings: ReadSettings, tally: SplitTally) -> Iterator[DocumentBatch]:
     """The documents of a split, in order, in batches of about 4 MB of text; every row is accounted for in ``tally``.
 
-    The tally is complete when the iterator is exhausted, and means nothing when it was not.
+    The tally is complete only when the iterator is exhausted.
 
     Raises:
-        ShardError: the shard is cut, corrupt, of another schema, a bomb, or changed since it was listed.
+        ShardError: the shard is truncated, corrupt, of another schema, a decompression bomb, or changed since it was
+            listed.
         UsageError: the filter or a path pattern does not fit the data.
     """
     check_unchanged(shard)

@@ -1,4 +1,4 @@
-"""Planning a shard: its digest, its rows and its splits, without decoding a document."""
+"""Plans a shard: its digest, its rows and its splits, without decoding a document."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def plan_shard(
     progress: Callable[[int], None],
     split_bytes: int = SPLIT_BYTES,
 ) -> ShardPlan:
-    """Hash a shard and find its splits; whatever is wrong with it becomes the plan's ``error``.
+    """Hash a shard and compute its splits; a shard that cannot be read gives a plan with an ``error``.
 
     Args:
-        shard: as it was listed.
-        known_sha256: its digest, remembered under the same stamp; the bytes are then not hashed.
+        shard: the shard as listed.
+        known_sha256: its digest from an earlier run, if the stamp is the same; the bytes are then not hashed.
         progress: called with numbers of bytes that add up to the shard's size.
-        split_bytes: decoded bytes of a split; tests have small ones. Anything but the default changes the
-            bounds, and so the cache keys.
+        split_bytes: decoded bytes of a split; tests use small splits. Any other value than the default changes the
+            bounds, and with them the cache keys.
 
     The bounds are a function of the bytes and the format: row groups (Parquet), record batches (Arrow), bytes (JSONL)
     or compressed bytes (.gz, .zst).
@@ -73,7 +73,7 @@ def plan_shard(
 
 
 def group(weights: Iterable[int], limit: int) -> list[tuple[int, int, int]]:
-    """Group consecutive parts up to a limit; ``(start, stop, weight)`` each. A part over the limit stands alone."""
+    """Group consecutive parts up to a limit: ``(start, stop, weight)`` each. A part over the limit is its own group."""
     groups: list[tuple[int, int, int]] = []
     start, total, stop = 0, 0, 0
     for index, weight in enumerate(weights):
@@ -91,14 +91,14 @@ def _hash(shard: Shard, progress: Callable[[int], None]) -> str:
     digest = hashlib.sha256()
     block = bytearray(min(_BLOCK, max(shard.size, 1)))
     view = memoryview(block)
-    seen = 0
+    bytes_read = 0
     with filesystems.open_binary(shard.path) as file:
         while count := file.readinto(block):  # type: ignore[attr-defined]
             digest.update(view[:count])
             progress(count)
-            seen += count
-    if seen != shard.size:
-        raise ShardError(shard, f"changed while it was read: {shard.size:,} bytes when listed, {seen:,} read")
+            bytes_read += count
+    if bytes_read != shard.size:
+        raise ShardError(shard, f"changed while it was read: {shard.size:,} bytes when listed, {bytes_read:,} read")
     return digest.hexdigest()
 
 
@@ -106,7 +106,7 @@ def _layout(shard: Shard, split_bytes: int) -> _Layout:
     if shard.size == 0:
         if shard.format is ShardFormat.JSONL:
             return _Layout((), 0)
-        raise ShardError(shard, f"is empty (0 bytes); a {shard.format} file without rows is longer: it was cut")
+        raise ShardError(shard, f"is empty (0 bytes), but a {shard.format} file without rows is longer: truncated")
     check_beginning(shard)
     if shard.format is ShardFormat.PARQUET:
         return _parquet(shard, split_bytes)
@@ -127,12 +127,12 @@ def _parquet(shard: Shard, split_bytes: int) -> _Layout:
             metadata = parquet.metadata
             groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     except DECODE_ERRORS as error:
-        raise ShardError(shard, f"its Parquet footer cannot be read ({error}): cut or corrupt") from error
+        raise ShardError(shard, f"its Parquet footer cannot be parsed ({error}): truncated or corrupt") from error
     if sum(row_group.num_rows for row_group in groups) != metadata.num_rows:
-        raise ShardError(shard, "its Parquet footer contradicts itself (rows): corrupt")
+        raise ShardError(shard, "the row counts in its Parquet footer do not add up: corrupt")
     for row_group in groups:
         if row_group.total_byte_size < 0 or row_group.num_rows < 0:
-            raise ShardError(shard, "its Parquet footer holds negative sizes: corrupt")
+            raise ShardError(shard, "its Parquet footer has negative sizes: corrupt")
     bounds = group((row_group.total_byte_size for row_group in groups), split_bytes)
     return _Layout(tuple(Split(i, *bound) for i, bound in enumerate(bounds)), metadata.num_rows)
 

@@ -1,4 +1,4 @@
-"""Where the frames of a .zst file begin and end, read from their headers without decoding (RFC 8878, section 3)."""
+"""Finds the frames of a .zst file from their headers, without decoding them (RFC 8878, section 3)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from corpus_audit.schemas.run.snapshot import Shard
 _MAGIC = 0xFD2FB528
 _SKIPPABLE = 0x184D2A50  # the low 4 bits are free
 _DICTIONARY_BYTES = (0, 1, 2, 4)
-_WINDOW = 4096
-_MOST_WINDOW = 2**27
+_BUFFER = 4096
+_MAX_WINDOW = 2**27
 """Decoders refuse larger windows by default (ZSTD_WINDOWLOG_LIMIT_DEFAULT), and so does Arrow's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame: compressed bytes ``[start, stop)``, and its decoded bytes if the header says them."""
+    """A frame: compressed bytes ``[start, stop)``, and its decoded bytes if the header states them."""
 
     start: int
     stop: int
@@ -30,7 +30,8 @@ def walk_frames(shard: Shard) -> list[Frame]:
     """The frames of a .zst shard, in order; skippable ones count with 0 decoded bytes.
 
     Raises:
-        ShardError: the file does not consist of whole frames: it was cut, or bytes were added behind the last one.
+        ShardError: the file does not consist of complete frames: it was truncated, or bytes were added after the last
+            one.
     """
     frames = []
     with filesystems.open_binary(shard.path) as file:
@@ -55,31 +56,31 @@ class _Source:
     def integer(self, position: int, count: int) -> int:
         """The unsigned integer of ``count`` bytes at ``position``."""
         if position + count > self.shard.size:
-            raise self.cut()
+            raise self.truncated()
         offset = position - self._start
         if not 0 <= offset <= len(self._buffer) - count:
             self._file.seek(position)
-            self._buffer, self._start, offset = self._file.read(_WINDOW), position, 0
+            self._buffer, self._start, offset = self._file.read(_BUFFER), position, 0
         return int.from_bytes(self._buffer[offset : offset + count], "little")
 
-    def cut(self) -> ShardError:
+    def truncated(self) -> ShardError:
         """The error for a file that ends inside a frame."""
-        return ShardError(self.shard, f"ends inside a zstd frame (at byte {self.shard.size:,}): cut")
+        return ShardError(self.shard, f"ends inside a zstd frame (at byte {self.shard.size:,}): truncated")
 
 
 def _check_window(source: _Source, start: int, descriptor: int) -> None:
-    """Compare a frame's window (RFC 8878, section 3.1.1.1.2) with what decoders accept unless told otherwise."""
+    """Check that a frame's window (RFC 8878, section 3.1.1.1.2) is one that decoders accept by default."""
     base = 1 << 10 + (descriptor >> 3)
     window = base + (base >> 3) * (descriptor & 7)
-    if window > _MOST_WINDOW:
-        raise _too_wide(source, window)
+    if window > _MAX_WINDOW:
+        raise _window_error(source, window)
 
 
-def _too_wide(source: _Source, window: int) -> ShardError:
+def _window_error(source: _Source, window: int) -> ShardError:
     return ShardError(
         source.shard,
-        f"needs {window / 2**20:,.0f} MiB of memory to decode its zstd frames, as zstd --long or --ultra write them; "
-        f"at most {_MOST_WINDOW >> 20} MiB are read: compress it without --long=28 or more",
+        f"needs {window / 2**20:,.0f} MiB of memory to decode its zstd frames, as written by zstd --long or --ultra; "
+        f"the limit is {_MAX_WINDOW >> 20} MiB: compress it without --long=28 or more",
     )
 
 
@@ -88,11 +89,13 @@ def _frame(source: _Source, start: int) -> Frame:
     if magic & ~0xF == _SKIPPABLE:
         stop = start + 8 + source.integer(start + 4, 4)
         if stop > source.shard.size:
-            raise source.cut()
+            raise source.truncated()
         return Frame(start, stop, 0)
     if magic != _MAGIC:
-        what = "does not begin with a zstd frame" if start == 0 else f"holds bytes that are no zstd frame at {start:,}"
-        raise ShardError(source.shard, f"{what}: not a .zst file, or damaged")
+        description = (
+            "does not begin with a zstd frame" if start == 0 else f"has bytes that are not a zstd frame at {start:,}"
+        )
+        raise ShardError(source.shard, f"{description}: not a .zst file, or damaged")
     descriptor = source.integer(start + 4, 1)
     single_segment = descriptor >> 5 & 1
     if descriptor & 0b1000:
@@ -104,7 +107,7 @@ def _frame(source: _Source, start: int) -> Frame:
         raise ShardError(
             source.shard,
             f"was compressed with a zstd dictionary (number {dictionary:,}), which is not in the file; decompress it "
-            "with zstd -D and compress it without one",
+            "with zstd -D and compress it again without a dictionary",
         )
     size_flag = descriptor >> 6
     size_bytes = single_segment if size_flag == 0 else 1 << size_flag
@@ -112,8 +115,8 @@ def _frame(source: _Source, start: int) -> Frame:
     decoded = None
     if size_bytes:
         decoded = source.integer(position, size_bytes) + (256 if size_bytes == 2 else 0)
-        if single_segment and decoded > _MOST_WINDOW:
-            raise _too_wide(source, decoded)
+        if single_segment and decoded > _MAX_WINDOW:
+            raise _window_error(source, decoded)
     position += size_bytes
     last = False
     while not last:
@@ -125,5 +128,5 @@ def _frame(source: _Source, start: int) -> Frame:
         position += 3 + (1 if kind == 1 else header >> 3)
     position += 4 if descriptor & 4 else 0
     if position > source.shard.size:
-        raise source.cut()
+        raise source.truncated()
     return Frame(start, position, decoded)

@@ -24,7 +24,7 @@ SUFFIXES: dict[str, ShardFormat] = {
 """File name endings (in any case) that are read."""
 
 TABLE_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
-"""Folders with the transaction log of a table: which of the files beside it are part of the table."""
+"""Names of the folders in which table formats keep their transaction log, and the format of each."""
 
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".xz", ".bz2", ".lz4", ".lzma", ".snappy", ".br", ".z", ".zip")
 
@@ -47,7 +47,7 @@ _NOT_DATA_STEMS = ("readme", "license", "licence", "copying", "notice", "authors
 
 
 def format_of(name: str) -> ShardFormat | None:
-    """The format that a file name stands for, or None."""
+    """The format that a file name's ending stands for; None for an unknown ending."""
     lower = name.lower()
     return next((format_ for suffix, format_ in SUFFIXES.items() if lower.endswith(suffix)), None)
 
@@ -64,7 +64,7 @@ def is_never_data(name: str) -> bool:
 
 
 def ending_of(name: str) -> str:
-    """The ending of a file's name as people say it: ``.mds``, ``.jsonl.xz``; empty without one."""
+    """The ending of a file's name, a compression suffix included: ``.mds``, ``.jsonl.xz``; empty if it has none."""
     base = name.rstrip("/").rpartition("/")[2]
     stem, ending = os.path.splitext(base)  # noqa: PTH122
     if ending.lower() in _COMPRESSED:
@@ -76,37 +76,40 @@ def is_hidden_below(root: str, path: str, parts: Iterable[str] = ()) -> bool:
     """Whether a path has a component below ``root`` that begins with ``.`` or ``_``; for remote file systems.
 
     Args:
-        root: the folder that was named, or the one before a pattern.
-        path: below it.
-        parts: the components of the pattern; one that begins as the name does names it expressly.
+        root: the listed folder, or the folder before the first component of a pattern.
+        path: a path below it.
+        parts: the components of the pattern; one that begins with the same character includes the name explicitly.
     """
     marks = {part[0] for part in parts if part[:1] in (".", "_")}
     names = path.removeprefix(root).strip("/").split("/")
     return any(name[:1] in (".", "_") and name[0] not in marks for name in names)
 
 
-class Ignore:
+class IgnorePatterns:
     """The globs of ``snapshot.ignore``.
 
-    One without a slash is a name at any depth below the listed paths; one with a slash is a path as the spec would
-    write it, or one below a listed folder. What lies in a folder that is named is ignored too.
+    A pattern without a slash matches a name at any depth below the listed paths; a pattern with a slash matches a path
+    as the spec would write it, or a path relative to a listed folder. A folder that matches is ignored with all its
+    content.
     """
 
     def __init__(self, patterns: Iterable[str], base: Path) -> None:
-        self._below: list[re.Pattern[str]] = []
-        self._whole: list[re.Pattern[str]] = []
+        self._relative: list[re.Pattern[str]] = []
+        self._absolute: list[re.Pattern[str]] = []
         for pattern in patterns:
             text = pattern.rstrip("/")
-            self._below.append(re.compile(rf"(?:.*/)?{_regex(text.lstrip('/'))}(?:/.*)?", re.DOTALL))
+            self._relative.append(re.compile(rf"(?:.*/)?{_regex(text.lstrip('/'))}(?:/.*)?", re.DOTALL))
             if "/" in text:
-                whole = text if filesystems.is_url(text) else os.path.abspath(base / text)  # noqa: PTH100
-                self._whole.append(re.compile(rf"{_regex(whole)}(?:/.*)?", re.DOTALL))
+                absolute = text if filesystems.is_url(text) else os.path.abspath(base / text)  # noqa: PTH100
+                self._absolute.append(re.compile(rf"{_regex(absolute)}(?:/.*)?", re.DOTALL))
 
-    def names(self, root: str, path: str) -> bool:
-        """Whether a file is ignored; ``root`` is the folder that was listed."""
+    def matches(self, root: str, path: str) -> bool:
+        """Whether a file is ignored; ``root`` is the listed folder that it was found in."""
         path = path.rstrip("/")
         below = path.removeprefix(root).lstrip("/")
-        return any(one.fullmatch(below) for one in self._below) or any(one.fullmatch(path) for one in self._whole)
+        return any(regex.fullmatch(below) for regex in self._relative) or any(
+            regex.fullmatch(path) for regex in self._absolute
+        )
 
 
 _TOKEN = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[!?\]?[^\]/]*\])|(\{[^{}/]*,[^{}/]*\})|(.)", re.DOTALL)

@@ -1,7 +1,7 @@
 """Folders that the datasets library writes: which of their Arrow files are the data, and which are processed copies.
 
-``save_to_disk`` names its files in ``state.json``. A cache folder keeps ``cache-<fingerprint>.arrow`` beside the data:
-what ``map`` and ``filter`` made of it.
+``save_to_disk`` lists its files in ``state.json``. A cache folder keeps the results of ``map`` and ``filter`` beside
+the data, as ``cache-<fingerprint>.arrow``.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ _COPY = re.compile(r"cache-[0-9a-f]{16}(_\d{5}_of_\d{5})?\.arrow")
 
 
 def arrow_copies(paths: Iterable[str]) -> dict[str, UnreadReason]:
-    """Which Arrow files are not part of the data set of their folder: path -> why.
+    """The Arrow files that are not part of their folder's data set: path -> reason.
 
     Args:
-        paths: those that were found in folders and by patterns.
+        paths: files of any format that were listed in folders or matched by patterns.
 
     Raises:
-        UsageError: ``state.json`` names a file that is not there, or rows that are chosen by an index.
+        UsageError: ``state.json`` names a file that is missing, or selects rows by an index.
     """
     by_folder: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith(".arrow"):
             folder, _, name = path.rpartition("/")
             by_folder.setdefault(folder, []).append(name)
-    left: dict[str, UnreadReason] = {}
+    unread: dict[str, UnreadReason] = {}
     for folder, names in by_folder.items():
         copies = {name for name in names if _COPY.fullmatch(name)}
         others = set(names) - copies
         state = _state(folder)
         if state is None:
             reason = UnreadReason.PROCESSED_COPY if others else UnreadReason.NOT_NAMED
-            left |= {f"{folder}/{name}": reason for name in copies}
+            unread |= {f"{folder}/{name}": reason for name in copies}
             continue
         missing = [name for name in sorted(state - set(names)) if filesystems.kind(f"{folder}/{name}") is None]
         if missing:
-            raise UsageError(f"{folder}/state.json names {missing[0]}, which is not there: the data set is not whole")
-        left |= {f"{folder}/{name}": UnreadReason.PROCESSED_COPY for name in copies - state}
-        left |= {f"{folder}/{name}": UnreadReason.NOT_NAMED for name in others - state}
-    return left
+            raise UsageError(f"{folder}/state.json names {missing[0]}, which is missing: the data set is incomplete")
+        unread |= {f"{folder}/{name}": UnreadReason.PROCESSED_COPY for name in copies - state}
+        unread |= {f"{folder}/{name}": UnreadReason.NOT_NAMED for name in others - state}
+    return unread
 
 
 def is_hub_reference(path: str) -> bool:
@@ -67,6 +67,9 @@ def _state(folder: str) -> frozenset[str] | None:
     if not isinstance(state, dict) or not isinstance(state.get("_data_files"), list):
         return None
     if state.get("_indices_data_files") or state.get("_indices_files"):
-        raise UsageError(f"{path}: the data set is a choice of rows by an index, which is not read; save it flattened")
+        raise UsageError(
+            f"{path}: the data set selects its rows by an index, which is not supported; call "
+            "flatten_indices() and save it again"
+        )
     names = [entry.get("filename") for entry in state["_data_files"] if isinstance(entry, dict)]
     return frozenset(name for name in names if isinstance(name, str))

@@ -1,6 +1,6 @@
-"""Patterns of paths on this machine: ``**``, ``*``, ``?``, ``[]`` and ``{a,b}``, matched a component at a time.
+"""Matches glob patterns (``**``, ``*``, ``?``, ``[]``, ``{a,b}``) against local paths, one component at a time.
 
-A component that exists as it is written is that file or folder: ``data[1]/*.jsonl`` is the folder ``data[1]``.
+A component that exists literally is that file or folder: ``data[1]/*.jsonl`` is the folder ``data[1]``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from fnmatch import translate
 
 from corpus_audit.pipelines.reading.snapshot.trees import (
-    Entry,
     Identity,
+    PathEntry,
     file_entry,
     folders,
     is_folder,
@@ -27,30 +27,30 @@ _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path has a character that stands for others; braces are expanded before."""
+    """Whether a path has a wildcard; braces are expanded before."""
     return any(sign in path for sign in _MAGIC)
 
 
 def expand_braces(pattern: str, local: bool = True) -> list[str]:
-    """The patterns that ``{a,b}`` stands for, in order; braces in a name that exists stand for themselves.
+    """The patterns that ``{a,b}`` expands to, in order; braces in a name that exists are literal.
 
     Args:
         pattern: an absolute path or a URL.
-        local: whether names on this machine are looked up.
+        local: whether the pattern is a local path, so that existing names are looked up.
     """
-    for found in _BRACES.finditer(pattern):
-        end = pattern.find("/", found.end())
+    for braces in _BRACES.finditer(pattern):
+        end = pattern.find("/", braces.end())
         name = pattern[: end if end >= 0 else None]
         if local and not is_pattern(name) and os.path.lexists(name):
             continue
-        around = pattern[: found.start()], pattern[found.end() :]
-        options = [f"{around[0]}{option}{around[1]}" for option in found[1].split(",")]
+        around = pattern[: braces.start()], pattern[braces.end() :]
+        options = [f"{around[0]}{option}{around[1]}" for option in braces[1].split(",")]
         return list(dict.fromkeys(each for option in options for each in expand_braces(option, local)))
     return [pattern]
 
 
 def static_root(pattern: str, local: bool = True) -> tuple[str, list[str]]:
-    """The folder before the first component that is a pattern, and the components from there on.
+    """The folder before the first component with a wildcard, and the components from there on.
 
     Raises:
         UsageError: a component is both a name that exists and a pattern that matches others.
@@ -63,10 +63,10 @@ def static_root(pattern: str, local: bool = True) -> tuple[str, list[str]]:
     return f"{protocol}{marker}{root}" or "/", parts
 
 
-def match(root: str, parts: list[str], excluded: Collection[Identity] = frozenset()) -> Iterator[Entry]:
-    """What is matched below a folder; folders that the last component matches are listed whole.
+def match(root: str, parts: list[str], excluded: Collection[Identity] = frozenset()) -> Iterator[PathEntry]:
+    """The files that match below a folder; a folder that matches the last component is listed recursively.
 
-    Hidden names (see `trees`) are matched as hidden, unless the component begins as they do.
+    Hidden names (see `trees`) are yielded as hidden, unless the component begins with the same character.
 
     Args:
         root: the folder.
@@ -84,7 +84,7 @@ def match(root: str, parts: list[str], excluded: Collection[Identity] = frozense
 
 def _match(
     folder: str, parts: list[str], excluded: Collection[Identity], hidden: bool, anywhere: bool
-) -> Iterator[Entry]:
+) -> Iterator[PathEntry]:
     part, rest = parts[0], parts[1:]
     if part in ("", "."):
         if rest:
@@ -97,23 +97,23 @@ def _match(
             yield from walk(folder, excluded, hidden)
             return
         for below in folders(folder, excluded, hidden):
-            if isinstance(below, Entry):
+            if isinstance(below, PathEntry):
                 yield below
             else:
                 yield from _match(below.path, rest, excluded, below.hidden, anywhere=True)
         return
-    for entry in _named(folder, part):
+    for entry in _matching_entries(folder, part):
         entry_hidden = hidden or (is_hidden(entry.name) and part[0] != entry.name[0])
         if not is_folder(entry, follow=not entry_hidden):
             if not rest:
                 yield file_entry(entry.path, entry_hidden)
         elif rest:
             yield from _match(entry.path, rest, excluded, entry_hidden, anywhere=False)
-        elif not (anywhere and part == "*"):  # else its files are matched by themselves
+        elif not (anywhere and part == "*"):  # otherwise ** has already listed its files
             yield from walk(entry.path, excluded, entry_hidden)
 
 
-def _named(folder: str, part: str) -> list[os.DirEntry[str]]:
+def _matching_entries(folder: str, part: str) -> list[os.DirEntry[str]]:
     entries = read_folder(folder)
     if not is_pattern(part) or _is_name(folder, part):
         return [entry for entry in entries if entry.name == part]
@@ -133,7 +133,7 @@ def _is_name(folder: str, part: str) -> bool:
     if other is not None:
         escaped = part.replace("[", "[[]")
         raise UsageError(
-            f"{path} is there, and as a pattern it matches {other!r} beside it: write {escaped!r} for the one of this "
-            "name, or name the other as it is"
+            f"{path} exists, but as a pattern it also matches {other!r}: write {escaped!r} for the file of this exact "
+            "name, or name the other file directly"
         )
     return True

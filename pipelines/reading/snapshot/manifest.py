@@ -1,4 +1,4 @@
-"""Manifests of shards, as ``sha256sum`` writes them."""
+"""Reads manifests of shards, as ``sha256sum`` writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_manifest(path: str) -> dict[str, str]:
 
     Raises:
         UsageError: the file cannot be read, a line is not of that form, a name is escaped, absolute or leaves the
-            folder, or a name occurs with two digests.
+            folder, a name has two digests, or the file is empty.
     """
     try:
         with filesystems.open_binary(path) as file:
@@ -28,21 +28,23 @@ def read_manifest(path: str) -> dict[str, str]:
         line = line.removesuffix("\r")
         if not line:
             continue
-        where = f"manifest {path}, line {number}"
+        location = f"manifest {path}, line {number}"
         if line.startswith("\\"):
-            raise UsageError(f"{where}: escaped names (with a backslash or a line break) are refused; rename the file")
-        found = _LINE.fullmatch(line)
-        if found is None:
-            raise UsageError(f"{where}: expected '<64 hex digits>  <name>', as sha256sum writes it")
-        digest, name = found[1].lower(), found[2]
+            raise UsageError(
+                f"{location}: escaped names (with a backslash or a line break) are refused; rename the file"
+            )
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise UsageError(f"{location}: expected '<64 hex digits>  <name>', as sha256sum writes it")
+        digest, name = match[1].lower(), match[2]
         while name.startswith("./"):
             name = name[2:]
         if name.startswith("/") or ".." in name.split("/"):
-            raise UsageError(f"{where}: {name!r} is absolute or leaves the folder; use names below the manifest")
+            raise UsageError(f"{location}: {name!r} is absolute or leaves the folder; use names below the manifest")
         if entries.setdefault(name, digest) != digest:
-            raise UsageError(f"{where}: {name!r} is listed before with another digest")
+            raise UsageError(f"{location}: {name!r} is listed twice, with different digests")
     if not entries:
-        raise UsageError(f"manifest {path}: it lists no file")
+        raise UsageError(f"manifest {path}: the file is empty")
     return entries
 
 

@@ -1,4 +1,4 @@
-"""Names of shards that are the same file to everybody: no tricks with paths, with Unicode or with a terminal."""
+"""Checks that shard names are safe and unambiguous on every file system, in Unicode and in a terminal."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def name_problem(names: Iterable[str]) -> str | None:
-    """Why a list of shard names is refused: the first name that is unsafe or ambiguous; None when all are good.
+    """The problem with the first shard name that is unsafe or ambiguous; None if all names are valid.
 
     Refused are control characters, line separators, backslashes, text that is not UTF-8 or not in normal form C,
     absolute names, names that leave the folder, empty and ``.`` components, and names that differ in case only.
     """
-    seen: dict[str, str] = {}
+    by_folded_name: dict[str, str] = {}
     for name in names:
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name) or "\\" in name:
             return (
@@ -26,12 +26,12 @@ def name_problem(names: Iterable[str]) -> str | None:
             return f"shard {name!r}: the name is absolute, empty or has an empty part"
         if not unicodedata.is_normalized("NFC", name):
             return f"shard {name!r} ({name!a}): the name is not in Unicode normal form C; rename it"
-        other = seen.setdefault(name.casefold(), name)
+        other = by_folded_name.setdefault(name.casefold(), name)
         if other != name:
             return f"shards {other!r} and {name!r} differ in case only; rename one of them"
     return None
 
 
 def printable(name: str) -> str:
-    """A name of a file that is not a shard, fit to be shown: what is not printable, or not UTF-8, is escaped."""
+    """A file name with every character that is not printable, or not UTF-8, escaped; safe to display."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

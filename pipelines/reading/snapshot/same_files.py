@@ -1,6 +1,6 @@
-"""One file by two names counts once: links, hard links, and paths of the spec that overlap.
+"""Finds files that are listed under several names, so that each counts once: links, hard links, overlapping paths.
 
-Equal bytes in two files are two files. Stores that keep equal files once (the Hugging Face hub cache, git-annex) link
+Two files with equal bytes are two files. Stores that keep equal files once (the Hugging Face hub cache, git-annex) link
 two files of a data set to one: there each name within the data set counts.
 """
 
@@ -16,9 +16,9 @@ _HUB = re.compile(r"(.*)/snapshots/[^/]+/(.+)", re.DOTALL)
 
 
 def other_names(files: Mapping[str, Identity]) -> dict[str, str]:
-    """Paths that are another name of a file: path -> the path under which the file counts.
+    """Paths that are further names of a file: path -> the path under which the file counts.
 
-    That is the one that leads over the fewest links, and of several the first by its bytes.
+    The file counts under the path with the fewest links; of several, under the first by its bytes.
 
     Args:
         files: local paths and what identifies each file.
@@ -26,14 +26,14 @@ def other_names(files: Mapping[str, Identity]) -> dict[str, str]:
     groups: dict[object, list[str]] = {}
     for path, identity in files.items():
         groups.setdefault(identity, []).append(path)
-    found: dict[str, str] = {}
+    first_names: dict[str, str] = {}
     for names in groups.values():
         if len(names) < 2:
             continue
         for same in _within_stores(names):
             first = _first(same)
-            found |= {path: first for path in same if path != first}
-    return found
+            first_names |= {path: first for path in same if path != first}
+    return first_names
 
 
 def _first(same: list[str]) -> str:
@@ -49,14 +49,14 @@ def _within_stores(names: Iterable[str]) -> Iterable[list[str]]:
 
 
 def _name_in_store(path: str) -> str:
-    """What a link into a store of contents is called in its data set; empty for any other file."""
+    """The name within its data set of a link into a content store; empty for any other file."""
     target = os.path.realpath(path)
     if target == path:
         return ""
-    place = os.path.dirname(target)  # noqa: PTH120
-    found = _HUB.fullmatch(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)))  # noqa: PTH118, PTH119, PTH120
-    if found is not None and place == f"{found[1]}/blobs":
-        return found[2]
+    folder = os.path.dirname(target)  # noqa: PTH120
+    match = _HUB.fullmatch(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)))  # noqa: PTH118, PTH119, PTH120
+    if match is not None and folder == f"{match[1]}/blobs":
+        return match[2]
     if "/.git/annex/objects/" in target:
         return path
     return ""

@@ -1,9 +1,9 @@
-"""Walks local folders: linked folders are entered once, and names that are no plain files are reported.
+"""Walks local folders: every folder is entered once, and names that are not regular files are reported.
 
-A folder that is reached by several names (a link to it, a link to a folder above it, a cycle of links) is listed under
-one of them, under the one without a link where there is one; every other name gives one entry that says so. Names
-that begin with ``.`` or ``_`` are hidden, as in `pyarrow.dataset`, with all that is below them: they are listed, as
-hidden, and links among them are not entered.
+A folder that has several names (a link to it, a link to a folder above it, a cycle of links) is listed under one of
+them, the name without a link if there is one; every other name gives an entry of the kind `SAME_FOLDER`. Names that
+begin with ``.`` or ``_`` are hidden, as in `pyarrow.dataset`, with everything below them: they are listed as hidden,
+and links among them are not followed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Identity = tuple[int, int]
 """Device and inode: the same for every name of a file or folder."""
 
 
-class Kind(Enum):
-    """Kind of an entry of a folder."""
+class EntryKind(Enum):
+    """What a path is, as far as reading it is concerned."""
 
     FILE = auto()
     HIDDEN = auto()
@@ -33,19 +33,19 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A file, or a folder that is not listed further; the path of a folder ends with a slash.
+class PathEntry:
+    """A file, or a folder whose content is not listed; the path of a folder ends with a slash.
 
     Attributes:
-        path: where it is.
-        kind: what it is.
-        stat: its size and version; None for folders, broken links and what is no file.
-        identity: the same for all names of one file; None where that is not known.
-        same_as: of `Kind.SAME_FOLDER`, the path under which the folder is listed.
+        path: an absolute local path or a URL.
+        kind: the kind of the entry.
+        stat: its size and version; None for folders, broken links and special files.
+        identity: the same for all names of one file; None if unknown.
+        same_as: of `EntryKind.SAME_FOLDER`, the path under which the folder is listed.
     """
 
     path: str
-    kind: Kind
+    kind: EntryKind
     stat: FileStat | None = None
     identity: Identity | None = None
     same_as: str | None = None
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder and what it holds, by name; ``hidden`` if its name or one above it is."""
+    """A folder and its entries, sorted by name; ``hidden`` if its name or that of a folder above it is."""
 
     path: str
     entries: tuple[os.DirEntry[str], ...]
@@ -66,7 +66,7 @@ def is_hidden(name: str) -> bool:
 
 
 def links_in(path: str, above: str) -> int:
-    """How many links a path leads over, those of links to links counted, apart from those in the folder above."""
+    """The number of symbolic links on the way to a path below the folder ``above``, links to links included."""
     links = 0
     while len(path) > len(above):
         step = path
@@ -83,12 +83,12 @@ def identity_of(path: str) -> Identity:
     Raises:
         OSError: there is no such file or folder.
     """
-    found = os.stat(path)  # noqa: PTH116
-    return found.st_dev, found.st_ino
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def read_folder(path: str) -> tuple[os.DirEntry[str], ...]:
-    """What a folder holds, sorted by the bytes of the names.
+    """The entries of a folder, sorted by the bytes of their names.
 
     Raises:
         OSError: it cannot be listed.
@@ -97,7 +97,9 @@ def read_folder(path: str) -> tuple[os.DirEntry[str], ...]:
         return tuple(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
 
 
-def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False) -> Iterator[Folder | Entry]:
+def folders(
+    root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False
+) -> Iterator[Folder | PathEntry]:
     """A folder and every folder below it, each once.
 
     Args:
@@ -106,14 +108,14 @@ def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: boo
         hidden: whether all of it is hidden.
 
     Yields:
-        Folders as they are entered, and an `Entry` for each that is not: excluded, or listed under another name.
+        Folders as they are entered, and a `PathEntry` for each that is not: excluded, or listed under another name.
 
     Raises:
         OSError: a folder cannot be listed.
     """
     listed: dict[Identity, str] = {}
-    # Linked folders wait until all folders proper are listed under their own names, and links to links wait longer:
-    # `latest` is a worse name than what it leads to.
+    # Linked folders wait until all real folders are listed under their own names, and links to links wait longer: the
+    # name `latest` says less than that of the folder it points to.
     later = [(0, os.fsencode(root), root)]
     while later:
         stack = [(heapq.heappop(later)[2], hidden)]
@@ -121,11 +123,11 @@ def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: boo
             path, below_hidden = stack.pop()
             identity = identity_of(path)
             if identity in excluded:
-                yield Entry(f"{path}/", Kind.EXCLUDED)
+                yield PathEntry(f"{path}/", EntryKind.EXCLUDED)
                 continue
             if not below_hidden:
                 if identity in listed:
-                    yield Entry(f"{path}/", Kind.SAME_FOLDER, same_as=f"{listed[identity]}/")
+                    yield PathEntry(f"{path}/", EntryKind.SAME_FOLDER, same_as=f"{listed[identity]}/")
                     continue
                 listed[identity] = path
             try:
@@ -133,7 +135,7 @@ def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: boo
             except PermissionError:
                 if not below_hidden:
                     raise
-                yield Entry(f"{path}/", Kind.HIDDEN)
+                yield PathEntry(f"{path}/", EntryKind.HIDDEN)
                 continue
             yield Folder(path, entries, below_hidden)
             inner = []
@@ -148,14 +150,14 @@ def folders(root: str, excluded: Collection[Identity] = frozenset(), hidden: boo
             stack += reversed(inner)
 
 
-def walk(root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False) -> Iterator[Entry]:
-    """Every file below a folder, and what stands for folders that are not listed further; see `folders`.
+def walk(root: str, excluded: Collection[Identity] = frozenset(), hidden: bool = False) -> Iterator[PathEntry]:
+    """Every file below a folder, and an entry for every folder that is not listed; see `folders`.
 
     Raises:
         OSError: a folder cannot be listed.
     """
     for folder in folders(root, excluded, hidden):
-        if isinstance(folder, Entry):
+        if isinstance(folder, PathEntry):
             yield folder
             continue
         for entry in folder.entries:
@@ -165,23 +167,23 @@ def walk(root: str, excluded: Collection[Identity] = frozenset(), hidden: bool =
 
 
 def is_folder(entry: os.DirEntry[str], follow: bool = True) -> bool:
-    """Whether an entry is a folder or, with ``follow``, a link to one; a cycle of links is none."""
+    """Whether an entry is a folder or, with ``follow``, a link to a folder; False for a cycle of links."""
     try:
         return entry.is_dir(follow_symlinks=follow)
     except OSError:
         return False
 
 
-def file_entry(path: str, hidden: bool = False) -> Entry:
-    """The entry of a file, link or other name that is no folder."""
+def file_entry(path: str, hidden: bool = False) -> PathEntry:
+    """The entry of a path that is not a folder: a file, a link or a special file."""
     try:
-        found = os.lstat(path) if hidden else os.stat(path)  # noqa: PTH116
+        status = os.lstat(path) if hidden else os.stat(path)  # noqa: PTH116
     except OSError:
         if not os.path.islink(path):  # noqa: PTH114
             raise
-        return Entry(path, Kind.BROKEN_LINK)
+        return PathEntry(path, EntryKind.BROKEN_LINK)
     if hidden:
-        return Entry(path, Kind.HIDDEN, local_stat(found))
-    if not stat.S_ISREG(found.st_mode):
-        return Entry(path, Kind.SPECIAL)
-    return Entry(path, Kind.FILE, local_stat(found), (found.st_dev, found.st_ino))
+        return PathEntry(path, EntryKind.HIDDEN, local_stat(status))
+    if not stat.S_ISREG(status.st_mode):
+        return PathEntry(path, EntryKind.SPECIAL)
+    return PathEntry(path, EntryKind.FILE, local_stat(status), (status.st_dev, status.st_ino))

@@ -1,4 +1,4 @@
-"""Files that were seen among the shards and not read, counted and in words."""
+"""Summaries of the files among the shards that are not read: by ending, and as a phrase."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from corpus_audit.schemas.run.snapshot import UnreadFile
 
 
 def unread_data(files: Iterable[UnreadFile]) -> list[UnreadFile]:
-    """Those of the unread files that may be data."""
+    """The unread files that may be data."""
     return [file for file in files if file.reason.may_be_data]
 
 
 def counted_endings(names: Iterable[str]) -> list[tuple[str, int]]:
-    """How many files have which ending, the most frequent first; the ending is empty for names without one."""
+    """(ending, number of files), the most frequent first; the ending is empty for names without one."""
     return sorted(Counter(map(ending_of, names)).items(), key=lambda item: (-item[1], item[0]))
 
 
 def files_by_ending(names: Sequence[str]) -> str:
-    """Files in words: ``12 .mds files and 1 file without an ending``."""
+    """Files by ending as a phrase: ``12 .mds files and 1 file without an ending``; at most eight endings."""
     parts = []
     for ending, count in counted_endings(names)[:8]:
         noun = "file" if count == 1 else "files"

@@ -1,4 +1,4 @@
-"""Reading a sampler's log: streamed, in Parquet or JSON lines, one row a drawn document.
+"""Reads a sampler's log as a stream, from Parquet or JSON lines with one row a drawn document.
 
 A log is read twice: once for its first and last step (from Parquet's statistics where they exist), once for its rows.
 Ids are compared by 64 bits of their BLAKE2b hash: that any two of 10^9 documents share theirs has probability 0.03.
@@ -31,7 +31,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class LogRows:
-    """Some rows of a log.
+    """A batch of N rows of a log.
 
     Attributes:
         step, tokens: int64 [N].
@@ -47,14 +47,14 @@ class LogRows:
     loss: npt.NDArray[np.float64] | None
 
 
-class SamplerLog:
-    """A log of one or more files.
+class SamplerLogReader:
+    """Reads a log of one or more files.
 
     Attributes:
         has_document, has_domain, has_loss: which columns it has, in all of its files.
 
     Raises:
-        UsageError: there is no such log, or it lacks a column.
+        UsageError: the log does not exist, or lacks a column.
     """
 
     def __init__(self, spec: SamplerLogSpec, base: Path) -> None:
@@ -88,7 +88,7 @@ class SamplerLog:
                 low = smallest if low is None else min(low, smallest)
                 high = largest if high is None else max(high, largest)
         if low is None or high is None:
-            raise UsageError(f"sampler log {self.path}: it holds no row")
+            raise UsageError(f"sampler log {self.path}: it has no rows")
         return low, high
 
     def rows(self) -> Iterator[LogRows]:
@@ -98,11 +98,11 @@ class SamplerLog:
             UsageError: a row lacks a step or tokens, or a file is damaged.
         """
         spec = self.spec
-        wanted = [spec.step, spec.tokens]
-        wanted += [spec.document] * self.has_document + [spec.domain] * self.has_domain + [spec.loss] * self.has_loss
+        columns = [spec.step, spec.tokens]
+        columns += [spec.document] * self.has_document + [spec.domain] * self.has_domain + [spec.loss] * self.has_loss
         for file in self.files:
-            for batch in _batches(file, wanted, self._types[file]):
-                yield self._checked(file, batch)
+            for batch in _batches(file, columns, self._types[file]):
+                yield self._check(file, batch)
 
     def ids(self) -> Iterator[pa.Array]:
         """The ids of all rows as text."""
@@ -110,11 +110,11 @@ class SamplerLog:
             for batch in _batches(file, [self.spec.document], self._types[file]):
                 yield _text(batch.column(0), file, self.spec.document)
 
-    def _checked(self, file: Path, batch: pa.RecordBatch) -> LogRows:
+    def _check(self, file: Path, batch: pa.RecordBatch) -> LogRows:
         spec = self.spec
-        step, tokens = (_whole(batch.column(name), file, name) for name in (spec.step, spec.tokens))
+        step, tokens = (_integers(batch.column(name), file, name) for name in (spec.step, spec.tokens))
         if len(tokens) and tokens.min() < 0:
-            raise UsageError(f"sampler log {file}: column {spec.tokens!r} holds a negative number")
+            raise UsageError(f"sampler log {file}: column {spec.tokens!r} has a negative number")
         loss = None
         if self.has_loss:
             loss = batch.column(spec.loss).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -132,29 +132,29 @@ def id_keys(ids: pa.Array) -> npt.NDArray[np.uint64]:
     wide = ids.cast(pa.large_string())
     _, offsets, data = wide.buffers()
     starts = np.frombuffer(offsets, np.int64)[wide.offset : wide.offset + len(wide) + 1]
-    held = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-    return hash_documents(held, starts)[0] if len(wide) else np.empty(0, np.uint64)
+    text_bytes = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    return hash_documents(text_bytes, starts)[0] if len(wide) else np.empty(0, np.uint64)
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        found = [path]
+        files = [path]
     elif path.is_dir():
         entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "_"))]
-        found = sorted(entry for entry in entries if not is_never_data(entry.name))
+        files = sorted(entry for entry in entries if not is_never_data(entry.name))
     else:
         raise UsageError(f"sampler log {path}: there is no such file or folder")
-    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in found):
-        raise UsageError(f"sampler log {path}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
-    for file in found:
+    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in files):
+        raise UsageError(f"sampler log {path}: the folder has no file that ends in {', '.join(_SUFFIXES)}")
+    for file in files:
         if not file.name.endswith(_SUFFIXES):
-            raise UsageError(f"sampler log {file}: it is not read: a log's name must end in {', '.join(_SUFFIXES)}")
-    return found
+            raise UsageError(f"sampler log {file}: the name of a log must end in {', '.join(_SUFFIXES)}")
+    return files
 
 
 def _columns(file: Path) -> dict[str, pa.DataType]:
     """Columns of a file and their types; those of JSON lines from its first row."""
-    with _told(file):
+    with _as_usage_error(file):
         if file.suffix == ".parquet":
             schema = pq.read_schema(file)
             return {field.name: field.type for field in schema}
@@ -167,19 +167,19 @@ def _columns(file: Path) -> dict[str, pa.DataType]:
 
 
 def _first_line(stream: pa.NativeFile) -> bytes:
-    held = b""
-    while b"\n" not in held and (more := stream.read(1 << 16)):
-        held += more
-    return held.split(b"\n", 1)[0]
+    line = b""
+    while b"\n" not in line and (chunk := stream.read(1 << 16)):
+        line += chunk
+    return line.split(b"\n", 1)[0]
 
 
 def _batches(file: Path, names: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    with _told(file):
+    with _as_usage_error(file):
         if file.suffix == ".parquet":
             with pq.ParquetFile(file) as parquet:
                 yield from parquet.iter_batches(batch_size=ROWS_A_BATCH, columns=names)
             return
-        # A column of whole numbers in the first row may hold fractions later: a loss is read as a fraction.
+        # Only the first row says a column's type: one that is null there, as a loss may be, is read as float.
         fields = [(name, pa.float64() if types[name] in (pa.float64(), pa.null()) else types[name]) for name in names]
         options = pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
         with pa.input_stream(file, compression="detect") as stream:
@@ -189,32 +189,32 @@ def _batches(file: Path, names: list[str], types: dict[str, pa.DataType]) -> Ite
 
 
 def _step_ranges(file: Path, name: str, types: dict[str, pa.DataType]) -> Iterator[tuple[int, int]]:
-    if file.suffix == ".parquet" and (known := _stated_range(file, name)) is not None:
-        yield from known
+    if file.suffix == ".parquet" and (stated := _stated_range(file, name)) is not None:
+        yield from stated
         return
     for batch in _batches(file, [name], types):
-        steps = _whole(batch.column(0), file, name)
+        steps = _integers(batch.column(0), file, name)
         if len(steps):
             yield int(steps.min()), int(steps.max())
 
 
 def _stated_range(file: Path, name: str) -> list[tuple[int, int]] | None:
-    """Ranges of a column by row group from a Parquet footer; None if one is not stated."""
-    with _told(file):
+    """Ranges of a column by row group, from the Parquet footer's statistics; None if a row group has none."""
+    with _as_usage_error(file):
         footer = pq.read_metadata(file)
-    at = footer.schema.names.index(name)
-    found = []
+    column_index = footer.schema.names.index(name)
+    ranges = []
     for group in range(footer.num_row_groups):
         if footer.row_group(group).num_rows == 0:
             continue
-        statistics = footer.row_group(group).column(at).statistics
+        statistics = footer.row_group(group).column(column_index).statistics
         if statistics is None or not statistics.has_min_max or not isinstance(statistics.min, int):
             return None
-        found.append((statistics.min, statistics.max))
-    return found
+        ranges.append((statistics.min, statistics.max))
+    return ranges
 
 
-def _whole(column: pa.Array, file: Path, name: str) -> npt.NDArray[np.int64]:
+def _integers(column: pa.Array, file: Path, name: str) -> npt.NDArray[np.int64]:
     if column.null_count:
         raise UsageError(f"sampler log {file}: column {name!r} has rows without a value")
     try:
@@ -233,8 +233,8 @@ def _text(column: pa.Array, file: Path, name: str) -> pa.Array:
 
 
 @contextmanager
-def _told(file: Path) -> Iterator[None]:
-    """Turns what a damaged or unreadable file raises into one message."""
+def _as_usage_error(file: Path) -> Iterator[None]:
+    """Raise a `UsageError` that names the file instead of the errors of a damaged or unreadable one."""
     try:
         yield
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -1,4 +1,4 @@
-"""Shared by the sampler-log tables: the intended mixture, and a table from arrays and scalars."""
+"""What the sampler-log tables share: the intended mixture, and making a table from arrays and scalars."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from corpus_audit.pipelines.figures.facet_totals import nullable
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 
 UNKNOWN = "(unknown)"
-"""The domain of drawn documents that the run does not know."""
+"""The domain of drawn documents whose own domain is not in the run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Intended:
+class TargetMixture:
     """The mixture that the sampler should have drawn from G domains.
 
     Attributes:
         names: the domains.
         shares: their intended shares, float64 [G].
-        unit: what the shares are of, tokens or documents.
+        unit: unit of the shares, tokens or documents.
         documents: documents that the run counted by domain, int64 [G].
-        complete: whether those are all of the corpus; a sampled audit reads a part.
+        complete: whether the run counted the whole corpus; a sampled audit reads a part.
     """
 
     names: list[str]
@@ -34,7 +34,7 @@ class Intended:
 
 
 def rows_of(schema: pa.Schema, size: int, columns: dict[str, object]) -> pa.Table:
-    """A table of ``size`` rows; a scalar is repeated, NaN and a column that is not given are null."""
+    """A table of ``size`` rows; scalars are repeated, NaN and missing columns become null."""
     return pa.table([_column(schema.field(name).type, size, columns.get(name)) for name in schema.names], schema=schema)
 
 

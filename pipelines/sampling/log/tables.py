@@ -1,4 +1,4 @@
-"""The audit of a sampler's log: what it drew by window of steps, by domain and by document."""
+"""Audits a sampler's log: what it drew by window of steps, by domain and by document."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import special
 
-from corpus_audit.pipelines.figures.facet_totals import all_first
-from corpus_audit.pipelines.sampling.log.reader import SamplerLog
-from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, Intended, rows_of
+from corpus_audit.pipelines.figures.facet_totals import sort_all_first
+from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader
+from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
 from corpus_audit.pipelines.sampling.log.tally import Repeats, Tally, read_log
 from corpus_audit.pipelines.sampling.log.windows import window_rows
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
@@ -25,18 +25,19 @@ from corpus_audit.schemas.spec.sampling import SamplerLogSpec
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_LOG_DOCUMENTS, SAMPLING_LOG_DOMAINS
 
-_LIMIT = 3.0  # deviations from which the drawing is called uneven
+_LIMIT = 3.0  # standard deviations beyond which repeats are not those of drawing with replacement
 
 
-def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: Intended) -> dict[str, pa.Table]:
+def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: TargetMixture) -> dict[str, pa.Table]:
     """Tables ``sampling_log_windows``, ``sampling_log_domains`` and ``sampling_log_documents`` of a sampler's log.
 
-    A row of the log is one drawn document. Its domain is the log's, or that of its id in table ``per_document``.
+    A row of the log is one drawn document. Its domain is read from the log, or looked up by id in table
+    ``per_document``.
 
     Raises:
-        UsageError: the log is not what the spec says, or ids cannot be joined because the run has no such table.
+        UsageError: the log does not fit the spec, or ids cannot be joined because the run has no such table.
     """
-    tally = read_log(run, SamplerLog(spec, base), spec.windows, intended.names)
+    tally = read_log(run, SamplerLogReader(spec, base), spec.windows, intended.names)
     totals = tally.totals
     count = totals.tokens if intended.unit == "tokens" else totals.documents
     squares = totals.squares if intended.unit == "tokens" else totals.documents.astype(np.float64)
@@ -49,25 +50,25 @@ def log_tables(run: RunDirectory, spec: SamplerLogSpec, base: Path, intended: In
     }
 
 
-def _domains(tally: Tally, draws: Draws, shares: Floats, intended: Intended) -> pa.Table:
+def _domains(tally: Tally, draws: Draws, shares: Floats, intended: TargetMixture) -> pa.Table:
     totals, size = tally.totals, len(shares)
-    whole = draws.pooled()
-    test = statistics.mixture_test(whole, shares)
+    all_draws = draws.pooled()
+    test = statistics.mixture_test(all_draws, shares)
     slope = statistics.trend(draws)
     half = len(draws.count) // 2
     early, late = (_share(part) for part in (draws.count[:half], draws.count[len(draws.count) - half :]))
     reasons = np.full(size, None, dtype=object)
     reasons[test.rare[0]] = f"fewer than {statistics.EXPECTED:g} documents are expected in the whole log"
-    reasons[(shares == 0) & (whole.count[0] > 0)] = "drawn, but not intended"
-    if tally.strangers:
-        reasons[-1] = f"domains that the run lacks: {', '.join(tally.strangers[:3])}" + (
-            " and more" if len(tally.strangers) > 3 else ""
+    reasons[(shares == 0) & (all_draws.count[0] > 0)] = "drawn, but not intended"
+    if tally.unknown_domains:
+        reasons[-1] = f"domains that the run lacks: {', '.join(tally.unknown_domains[:3])}" + (
+            " and more" if len(tally.unknown_domains) > 3 else ""
         )
     columns = {
         "domain": np.array([*intended.names, UNKNOWN], dtype=object),
-        "draws": whole.documents[0],
+        "draws": all_draws.documents[0],
         "tokens": totals.tokens.sum(axis=0),
-        "share": _share(whole.count),
+        "share": _share(all_draws.count),
         "intended": shares,
         "z": test.z[0],
         "p": test.p[0],
@@ -78,10 +79,10 @@ def _domains(tally: Tally, draws: Draws, shares: Floats, intended: Intended) -> 
         "trend_q": benjamini_hochberg(statistics.two_sided(slope)),
         "reason": reasons,
     }
-    shown = (shares > 0) | (whole.documents[0] > 0)
+    shown = (shares > 0) | (all_draws.documents[0] > 0)
     joint: dict[str, object] = {
         "domain": ALL_DOMAINS,
-        "draws": int(whole.documents.sum()),
+        "draws": int(all_draws.documents.sum()),
         "tokens": int(totals.tokens.sum()),
         "share": 1.0,
         "intended": 1.0,
@@ -104,48 +105,50 @@ def _domains(tally: Tally, draws: Draws, shares: Floats, intended: Intended) -> 
         int(shown.sum()),
         {"unit": intended.unit} | {name: column[shown] for name, column in columns.items()},
     )
-    return all_first(pa.concat_tables([each, rows_of(SAMPLING_LOG_DOMAINS, 1, {"unit": intended.unit} | joint)]), [])
+    return sort_all_first(
+        pa.concat_tables([each, rows_of(SAMPLING_LOG_DOMAINS, 1, {"unit": intended.unit} | joint)]), []
+    )
 
 
-def _repeats(repeats: Repeats, intended: Intended) -> dict[str, npt.NDArray[Any]]:
-    """Columns of SAMPLING_LOG_DOMAINS about documents, [G + 1]; the unknown domain has none."""
+def _repeats(repeats: Repeats, intended: TargetMixture) -> dict[str, npt.NDArray[Any]]:
+    """Columns of SAMPLING_LOG_DOMAINS about documents, [G + 1]; NaN or None for the unknown domain."""
     documents = np.append(intended.documents, 0)
-    held = occupancy(documents, repeats.draws, repeats.distinct, repeats.squares)
+    expectation = occupancy(documents, repeats.draws, repeats.distinct, repeats.squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(documents > 0, repeats.draws / documents, np.nan)
     limit = maximum_draws(mean, documents)
     even = repeats.most <= np.ceil(np.nan_to_num(mean))
     drawing = np.full(len(documents), None, dtype=object)
-    drawing[np.abs(held.dispersion_z) <= _LIMIT] = "with replacement"
-    drawing[held.dispersion_z > _LIMIT] = "uneven"
-    drawing[even & (held.dispersion_z < -_LIMIT)] = "without replacement"
-    found = {
+    drawing[np.abs(expectation.dispersion_z) <= _LIMIT] = "with replacement"
+    drawing[expectation.dispersion_z > _LIMIT] = "uneven"
+    drawing[even & (expectation.dispersion_z < -_LIMIT)] = "without replacement"
+    columns = {
         "documents": documents,
         "drawn_documents": repeats.distinct,
         "never_drawn": np.maximum(documents - repeats.distinct, 0),
-        "never_expected": held.never,
-        "never_expected_replaced": held.never_replaced,
-        "never_z": held.never_z,
+        "never_expected": expectation.never,
+        "never_expected_replaced": expectation.never_replaced,
+        "never_z": expectation.never_z,
         "repeats_mean": mean,
         "repeats_maximum": repeats.most,
         "repeats_limit": limit,
-        "dispersion": held.dispersion,
-        "dispersion_z": held.dispersion_z,
+        "dispersion": expectation.dispersion,
+        "dispersion_z": expectation.dispersion_z,
     }
     known = _known(repeats, intended)
     drawing[~known] = None
-    columns: dict[str, npt.NDArray[Any]] = {
-        name: np.where(known, column.astype(np.float64), np.nan) for name, column in found.items()
+    masked: dict[str, npt.NDArray[Any]] = {
+        name: np.where(known, column.astype(np.float64), np.nan) for name, column in columns.items()
     }
-    return columns | {"drawing": drawing}
+    return masked | {"drawing": drawing}
 
 
-def _known(repeats: Repeats, intended: Intended) -> npt.NDArray[np.bool_]:
-    """Domains, bool [G + 1], of which the run can say how many documents there are to draw."""
+def _known(repeats: Repeats, intended: TargetMixture) -> npt.NDArray[np.bool_]:
+    """Whether the run knows how many documents of a domain there are to draw, bool [G + 1]."""
     return np.append(intended.complete & (repeats.distinct[:-1] <= intended.documents), False)
 
 
-def _documents(tally: Tally, intended: Intended) -> pa.Table:
+def _documents(tally: Tally, intended: TargetMixture) -> pa.Table:
     if tally.repeats is None or not tally.repeats.top:
         return SAMPLING_LOG_DOCUMENTS.empty_table()
     keys = list(tally.repeats.top)

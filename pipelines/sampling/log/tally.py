@@ -1,4 +1,4 @@
-"""Adding up a sampler's log: by window of steps and domain as it streams by, by document in partitions of ids.
+"""Adds up a sampler's log: by window of steps and domain while it streams, by document in partitions of ids.
 
 Rows with ids are kept as records of 32 bytes in 128 partitions by the hash of the id, in memory up to 256 MiB and else
 in temporary files; a partition is then sorted on its own. So memory is about 100 bytes for every 128th row (0.8 GB for
@@ -18,19 +18,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.sampling.log.reader import SamplerLog, id_keys
+from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader, id_keys
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import UsageError
 
 PARTITIONS = 128
-HELD_BYTES = 256 * 2**20
+MEMORY_BYTES = 256 * 2**20
+"""Records of partitions in memory; beyond it they are written to files."""
 
 TOP_DOCUMENTS = 100
+"""Documents drawn most often that are listed."""
+
 CELLS = 1 << 22
 """Windows times domains at most; with more domains there are fewer windows."""
 
-NAMED_STRANGERS = 10
+MOST_UNKNOWN = 10
 
 RECORD = np.dtype([("key", "<u8"), ("tokens", "<i8"), ("loss", "<f8"), ("domain", "<i4"), ("window", "<i4")])
 """A drawn document; ``domain`` is -1 where it must be looked up."""
@@ -39,7 +42,7 @@ _MEMBER = np.dtype([("key", "<u8"), ("domain", "<i4")])
 
 
 @dataclass(slots=True)
-class Totals:
+class LogTotals:
     """Sums over W windows and G + 1 domains, the last of which is unknown to the run; [W, G + 1] unless said.
 
     Attributes:
@@ -57,14 +60,14 @@ class Totals:
     loss_squares: Floats
 
     @classmethod
-    def empty(cls, windows: int, domains: int) -> Totals:
-        """Nothing drawn."""
+    def empty(cls, windows: int, domains: int) -> LogTotals:
+        """The totals of a log without rows."""
         shape = (windows, domains + 1)
         documents, tokens = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         return cls(documents, tokens, np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((3, windows)))
 
     def add(self, window: Integers, domain: Integers, tokens: Integers, loss: Floats | None) -> None:
-        """Add draws, one an element; a loss that is NaN is none."""
+        """Add drawn documents, arrays [N]; a loss that is NaN counts as missing."""
         windows, domains = self.documents.shape
         cell = window * domains + domain
         size = self.documents.size
@@ -75,9 +78,9 @@ class Totals:
         if loss is None:
             return
         stated = np.isfinite(loss)
-        kept, n, value, w = cell[stated], amount[stated], loss[stated], window[stated]
-        self.loss += np.bincount(kept, weights=n * value, minlength=size).reshape(windows, domains)
-        self.loss_tokens += np.bincount(kept, weights=n, minlength=size).reshape(windows, domains)
+        cells, n, value, w = cell[stated], amount[stated], loss[stated], window[stated]
+        self.loss += np.bincount(cells, weights=n * value, minlength=size).reshape(windows, domains)
+        self.loss_tokens += np.bincount(cells, weights=n, minlength=size).reshape(windows, domains)
         for row, power in enumerate((n**2, n**2 * value, n**2 * value**2)):
             self.loss_squares[row] += np.bincount(w, weights=power, minlength=windows)
 
@@ -87,7 +90,7 @@ class Repeats:
     """How often documents were drawn, by domain; [G + 1].
 
     Attributes:
-        distinct: documents drawn; draws: times, int64.
+        distinct: documents that were drawn, int64; draws: how often in all, int64.
         squares: sum over documents of draws^2, float64.
         most: most draws of a document, int64.
         top: by key, (draws, tokens, domain) of the documents drawn most often.
@@ -101,7 +104,7 @@ class Repeats:
 
     @classmethod
     def empty(cls, domains: int) -> Repeats:
-        """Nothing drawn."""
+        """The repeats of a log without rows."""
         sizes = domains + 1
         return cls(np.zeros(sizes, np.int64), np.zeros(sizes), np.zeros(sizes, np.int64), np.zeros(sizes, np.int64))
 
@@ -113,15 +116,15 @@ class Repeats:
         ordered = key[order]
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
         draws = np.diff(starts, append=len(key))
-        held = domain[order][starts]
+        document_domain = domain[order][starts]
         sums = np.add.reduceat(tokens[order], starts)
         size = len(self.distinct)
-        self.distinct += np.bincount(held, minlength=size)
-        self.squares += np.bincount(held, weights=draws.astype(np.float64) ** 2, minlength=size)
-        np.add.at(self.draws, held, draws)
-        np.maximum.at(self.most, held, draws)
+        self.distinct += np.bincount(document_domain, minlength=size)
+        self.squares += np.bincount(document_domain, weights=draws.astype(np.float64) ** 2, minlength=size)
+        np.add.at(self.draws, document_domain, draws)
+        np.maximum.at(self.most, document_domain, draws)
         for i in np.lexsort((ordered[starts], -draws))[:TOP_DOCUMENTS]:
-            self.top[int(ordered[starts[i]])] = (int(draws[i]), int(sums[i]), int(held[i]))
+            self.top[int(ordered[starts[i]])] = (int(draws[i]), int(sums[i]), int(document_domain[i]))
         self.top = dict(sorted(self.top.items(), key=lambda item: (-item[1][0], item[0]))[:TOP_DOCUMENTS])
 
 
@@ -132,19 +135,19 @@ class Tally:
     Attributes:
         edges: first step of every window and one past the last, int64 [W + 1].
         totals: sums by window and domain.
-        repeats: what documents were drawn how often; None if the log has no ids.
+        repeats: how often documents were drawn; None if the log has no ids.
         ids: the ids of the documents in ``repeats.top``, by key.
-        strangers: some domains of the log that the run lacks.
+        unknown_domains: some domains of the log that the run lacks.
     """
 
     edges: Integers
-    totals: Totals
+    totals: LogTotals
     repeats: Repeats | None
     ids: dict[int, str]
-    strangers: list[str]
+    unknown_domains: list[str]
 
 
-def read_log(run: RunDirectory, log: SamplerLog, windows: int, names: list[str]) -> Tally:
+def read_log(run: RunDirectory, log: SamplerLogReader, windows: int, names: list[str]) -> Tally:
     """Add up a log by window of steps, by domain and by document.
 
     Args:
@@ -154,56 +157,56 @@ def read_log(run: RunDirectory, log: SamplerLog, windows: int, names: list[str])
         names: the domains, G.
 
     Raises:
-        UsageError: the log is not what its spec says, or ids cannot be looked up.
+        UsageError: the log does not fit its spec, or ids cannot be looked up.
     """
     members = None if log.has_domain else _members_file(run, log)
     low, high = log.step_range()
     number = max(1, min(windows, high - low + 1, CELLS // (len(names) + 1)))
     # Window w begins at the first step s with (s - low) * number >= w * steps.
     edges = low - (-np.arange(number + 1) * (high - low + 1)) // number
-    totals = Totals.empty(number, len(names))
-    strangers: dict[str, None] = {}
+    totals = LogTotals.empty(number, len(names))
+    unknown_domains: dict[str, None] = {}
     with tempfile.TemporaryDirectory(prefix="corpus-audit-log-") as scratch:
         folder = Path(scratch)
-        held = Partitions(folder / "log", RECORD)
+        drawn = Partitions(folder / "log", RECORD)
         for rows in log.rows():
             window = np.searchsorted(edges, rows.step, side="right") - 1
             domain = np.full(len(window), -1, np.int64)
             if rows.domain is not None:
-                domain = _codes(rows.domain, names, strangers)
+                domain = _codes(rows.domain, names, unknown_domains)
                 totals.add(window, domain, rows.tokens, rows.loss)
             if rows.document is not None:
                 records = np.empty(len(window), RECORD)
                 records["key"], records["tokens"] = id_keys(rows.document), rows.tokens
                 records["domain"], records["window"] = domain, window
                 records["loss"] = np.nan if rows.loss is None else rows.loss
-                held.add(records)
+                drawn.add(records)
         repeats = Repeats.empty(len(names)) if log.has_document else None
         if repeats is not None:
             corpus = _members(members, names, folder) if members is not None else None
             for part in range(PARTITIONS):
-                records = held.take(part)
+                records = drawn.pop(part)
                 domain = records["domain"].astype(np.int64)
                 if corpus is not None:
-                    domain = _joined(records["key"], corpus.take(part), len(names))
+                    domain = _joined(records["key"], corpus.pop(part), len(names))
                     loss = records["loss"] if log.has_loss else None
                     totals.add(records["window"].astype(np.int64), domain, records["tokens"], loss)
                 repeats.add(records["key"], domain, records["tokens"])
     ids = _ids_of(log, set(repeats.top)) if repeats is not None else {}
-    return Tally(edges, totals, repeats, ids, list(strangers))
+    return Tally(edges, totals, repeats, ids, list(unknown_domains))
 
 
-def _codes(domain: pa.Array, names: list[str], strangers: dict[str, None]) -> Integers:
-    found = pc.index_in(domain, value_set=pa.array(names, pa.string()))
-    if found.null_count:
-        for name in pc.unique(domain.filter(pc.is_null(found))).to_pylist()[:NAMED_STRANGERS]:
-            if len(strangers) < NAMED_STRANGERS:
-                strangers[name] = None
-        found = pc.fill_null(found, len(names))
-    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+def _codes(domain: pa.Array, names: list[str], unknown_domains: dict[str, None]) -> Integers:
+    codes = pc.index_in(domain, value_set=pa.array(names, pa.string()))
+    if codes.null_count:
+        for name in pc.unique(domain.filter(pc.is_null(codes))).to_pylist()[:MOST_UNKNOWN]:
+            if len(unknown_domains) < MOST_UNKNOWN:
+                unknown_domains[name] = None
+        codes = pc.fill_null(codes, len(names))
+    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _members_file(run: RunDirectory, log: SamplerLog) -> Path:
+def _members_file(run: RunDirectory, log: SamplerLogReader) -> Path:
     path = run.folder / "tables" / "per_document.parquet"
     if not path.is_file():
         raise UsageError(
@@ -214,8 +217,8 @@ def _members_file(run: RunDirectory, log: SamplerLog) -> Path:
 
 
 def _members(path: Path, names: list[str], folder: Path) -> Partitions:
-    """Ids of the corpus with their domains."""
-    held = Partitions(folder / "corpus", _MEMBER)
+    """Ids of the corpus with their domains, from table ``per_document``, partitioned by hash."""
+    partitions = Partitions(folder / "corpus", _MEMBER)
     with pq.ParquetFile(path) as parquet:
         for batch in parquet.iter_batches(columns=["id", "domain"]):
             if batch.column(0).null_count:
@@ -223,66 +226,66 @@ def _members(path: Path, names: list[str], folder: Path) -> Partitions:
             records = np.empty(len(batch), _MEMBER)
             records["key"] = id_keys(batch.column(0))
             records["domain"] = _codes(batch.column(1).cast(pa.string()), names, {})
-            held.add(records)
-    return held
+            partitions.add(records)
+    return partitions
 
 
 def _joined(key: npt.NDArray[np.uint64], corpus: npt.NDArray[np.void], domains: int) -> Integers:
-    """The domain of every key, ``domains`` where the corpus does not have it."""
+    """The domain of every key, int64; ``domains`` (the unknown one) for keys that are not in the corpus."""
     ordered = corpus[np.argsort(corpus["key"], kind="stable")]
     if not len(ordered):
         return np.full(len(key), domains, np.int64)
-    at = np.minimum(np.searchsorted(ordered["key"], key), len(ordered) - 1)
-    return np.where(ordered["key"][at] == key, ordered["domain"][at], domains).astype(np.int64)
+    row = np.minimum(np.searchsorted(ordered["key"], key), len(ordered) - 1)
+    return np.where(ordered["key"][row] == key, ordered["domain"][row], domains).astype(np.int64)
 
 
-def _ids_of(log: SamplerLog, keys: set[int]) -> dict[int, str]:
-    """Ids of a few keys, from the log; documents drawn often are found early."""
-    found: dict[int, str] = {}
-    wanted = np.array(sorted(keys), np.uint64)
+def _ids_of(log: SamplerLogReader, keys: set[int]) -> dict[int, str]:
+    """Ids of a few keys, read from the log again until all are found; frequent documents are found early."""
+    id_of_key: dict[int, str] = {}
+    wanted_keys = np.array(sorted(keys), np.uint64)
     for ids in log.ids():
-        held = id_keys(ids)
-        for i in np.flatnonzero(np.isin(held, wanted)):
-            found.setdefault(int(held[i]), ids[i].as_py())
-        if len(found) == len(keys):
+        batch_keys = id_keys(ids)
+        for i in np.flatnonzero(np.isin(batch_keys, wanted_keys)):
+            id_of_key.setdefault(int(batch_keys[i]), ids[i].as_py())
+        if len(id_of_key) == len(keys):
             break
-    return found
+    return id_of_key
 
 
 class Partitions:
-    """Records by the hash of their id, in memory or, past `HELD_BYTES`, in files of a folder."""
+    """Records partitioned by the hash of their id, in memory or, beyond `MEMORY_BYTES`, in files of a folder."""
 
     def __init__(self, folder: Path, dtype: np.dtype[np.void]) -> None:
         self._folder = folder
         self._dtype = dtype
-        self._held: list[list[npt.NDArray[np.void]]] = [[] for _ in range(PARTITIONS)]
+        self._in_memory: list[list[npt.NDArray[np.void]]] = [[] for _ in range(PARTITIONS)]
         self._bytes = 0
 
     def add(self, records: npt.NDArray[np.void]) -> None:
-        """Keep some records."""
+        """Add records to their partitions."""
         part = (records["key"] >> np.uint64(57)).astype(np.int64)
         order = np.argsort(part, kind="stable")
         edges = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
         ordered = records[order]
         for number in range(PARTITIONS):
             if edges[number + 1] > edges[number]:
-                self._held[number].append(ordered[edges[number] : edges[number + 1]].copy())
+                self._in_memory[number].append(ordered[edges[number] : edges[number + 1]].copy())
         self._bytes += records.nbytes
-        if self._bytes > HELD_BYTES:
+        if self._bytes > MEMORY_BYTES:
             self._spill()
 
-    def take(self, number: int) -> npt.NDArray[np.void]:
-        """All records of a partition; they are forgotten."""
+    def pop(self, number: int) -> npt.NDArray[np.void]:
+        """Remove a partition and return its records."""
         path = self._folder / f"{number}"
         parts = [np.fromfile(path, self._dtype)] if path.exists() else []
         path.unlink(missing_ok=True)
-        parts += self._held[number]
-        self._held[number] = []
+        parts += self._in_memory[number]
+        self._in_memory[number] = []
         return np.concatenate(parts) if parts else np.empty(0, self._dtype)
 
     def _spill(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        for number, parts in enumerate(self._held):
+        for number, parts in enumerate(self._in_memory):
             with (self._folder / f"{number}").open("ab") as file:
                 for part in parts:
                     part.tofile(file)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, Intended, rows_of
-from corpus_audit.pipelines.sampling.log.tally import Tally, Totals
+from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
+from corpus_audit.pipelines.sampling.log.tally import LogTotals, Tally
 from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters, Floats
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.statistics.intervals.proportions import share_intervals
@@ -18,8 +18,8 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_LOG_WINDOWS
 
 
-def window_rows(tally: Tally, draws: Draws, shares: Floats, intended: Intended) -> pa.Table:
-    """The table, for the domains of ``intended`` and the unknown one.
+def window_rows(tally: Tally, draws: Draws, shares: Floats, intended: TargetMixture) -> pa.Table:
+    """Table ``sampling_log_windows``, with the domains of ``intended`` and the unknown one.
 
     Args:
         tally: the log, added up.
@@ -50,10 +50,10 @@ def window_rows(tally: Tally, draws: Draws, shares: Floats, intended: Intended) 
 
 
 def _in_order(table: pa.Table) -> pa.Table:
-    """Rows of SAMPLING_LOG_WINDOWS in its order."""
-    place = pc.not_equal(table["domain"], ALL_DOMAINS).cast(pa.int8())
-    order = [("window", "ascending"), ("place", "ascending"), ("domain", "ascending")]
-    return table.append_column("place", place).sort_by(order).drop_columns(["place"]).combine_chunks()
+    """Sort rows of SAMPLING_LOG_WINDOWS: by window, the row of all domains first, then by domain."""
+    domain_rank = pc.not_equal(table["domain"], ALL_DOMAINS).cast(pa.int8())
+    order = [("window", "ascending"), ("domain_rank", "ascending"), ("domain", "ascending")]
+    return table.append_column("domain_rank", domain_rank).sort_by(order).drop_columns(["domain_rank"]).combine_chunks()
 
 
 def _window_rows(
@@ -63,7 +63,7 @@ def _window_rows(
     shares: Floats,
     test: statistics.MixtureTest,
     q: Floats,
-    intended: Intended,
+    intended: TargetMixture,
 ) -> pa.Table:
     totals = tally.totals
     shown = (shares > 0) | (draws.documents.sum(axis=0) > 0)
@@ -107,7 +107,7 @@ def _joint_row(
     tally: Tally,
     test: statistics.MixtureTest,
     q: Floats,
-    intended: Intended,
+    intended: TargetMixture,
     losses: tuple[Floats, Floats, Floats, Floats, npt.NDArray[np.bool_]],
 ) -> pa.Table:
     totals = tally.totals
@@ -141,7 +141,7 @@ def _span(w: int, tally: Tally) -> dict[str, object]:
     return {"window": w, "first_step": int(tally.edges[w]), "last_step": int(tally.edges[w + 1]) - 1}
 
 
-def _losses(totals: Totals) -> tuple[Floats, Floats, Floats]:
+def _losses(totals: LogTotals) -> tuple[Floats, Floats, Floats]:
     """By window: mean loss, its standard error over documents, and the loss if domains had their overall losses."""
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = totals.loss_tokens.sum(axis=1)

@@ -17,8 +17,8 @@ def _auc_of_ranks(ranks: Floats, label: npt.NDArray[np.bool_]) -> Floats:
 
 def mean_auc(scores: Floats, labels: npt.NDArray[np.bool_], folds: Integers) -> Floats:
     """Mean over the folds of the AUC within, by column: [P] from scores and labels [N, P] and folds [N]."""
-    found = [_auc_of_ranks(midranks(scores[folds == f]), labels[folds == f]) for f in np.unique(folds)]
-    return np.asarray(np.mean(found, axis=0))
+    aucs = [_auc_of_ranks(midranks(scores[folds == f]), labels[folds == f]) for f in np.unique(folds)]
+    return np.asarray(np.mean(aucs, axis=0))
 
 
 def delong(scores: Floats, label: npt.NDArray[np.bool_], folds: Integers) -> tuple[float, float]:
@@ -46,13 +46,13 @@ def midranks(values: Floats) -> Floats:
     """Ranks from 1 along the first axis, ties sharing their mean."""
     order = np.argsort(values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0)
-    place = np.broadcast_to(np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)), values.shape)
+    position = np.broadcast_to(np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)), values.shape)
     new = np.ones(values.shape, bool)
     new[1:] = ordered[1:] != ordered[:-1]
     last = np.ones(values.shape, bool)
     last[:-1] = new[1:]
-    begin = np.maximum.accumulate(np.where(new, place, 0), axis=0)
-    end = np.minimum.accumulate(np.where(last, place, len(values))[::-1], axis=0)[::-1]
+    begin = np.maximum.accumulate(np.where(new, position, 0), axis=0)
+    end = np.minimum.accumulate(np.where(last, position, len(values))[::-1], axis=0)[::-1]
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, (begin + end) / 2 + 1, axis=0)
     return ranks

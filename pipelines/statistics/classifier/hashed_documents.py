@@ -1,4 +1,4 @@
-"""Sampled documents as sparse vectors of hashed n-gram counts: what the classifier test and DSIR work on."""
+"""Sampled documents as sparse vectors of hashed n-gram counts, the input of the classifier test and of DSIR."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class HashedDocuments:
     def __len__(self) -> int:
         return len(self.domain)
 
-    def take(self, chosen: npt.ArrayLike) -> HashedDocuments:
-        """The texts at positions ``chosen``, int64 [M] or bool [N], in that order."""
-        rows = np.arange(len(self))[np.asarray(chosen)]
+    def take(self, positions: npt.ArrayLike) -> HashedDocuments:
+        """The texts at ``positions``, int64 [M] or bool [N], in that order."""
+        rows = np.arange(len(self))[np.asarray(positions)]
         sizes = np.diff(self.starts)[rows]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        at = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], sizes)
+        features = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], sizes)
         return HashedDocuments(
             starts,
-            self.buckets[at],
-            self.counts[at],
+            self.buckets[features],
+            self.counts[features],
             self.domain[rows],
             self.tokens[rows],
             self.high[rows],

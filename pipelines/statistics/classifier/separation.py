@@ -1,4 +1,4 @@
-"""How well a linear classifier tells the rows of two sides apart: held-out AUC, its interval, and a permutation p.
+"""Measures how well a linear classifier separates two sides: held-out AUC, its interval, and a permutation p.
 
 The core of the classifier two-sample tests (Lopez-Paz and Oquab 2017) of documents and of vectors: a logistic
 regression, five folds, the mean of the folds' AUCs.
@@ -30,7 +30,7 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How far two sides are apart.
+    """Result of separating two sides.
 
     Attributes:
         auc: mean held-out AUC that a row is of the second side; 1/2 is no difference.
@@ -48,7 +48,7 @@ class Separation:
     scores: Floats
 
 
-def separate(design: Design, label: npt.NDArray[np.bool_], folds: Integers, permutations: int) -> Separation:
+def separate(design: DesignMatrix, label: npt.NDArray[np.bool_], folds: Integers, permutations: int) -> Separation:
     """Train on four folds, test on the fifth, each in turn; and again with the sides of rows permuted.
 
     The p-value is (1 + exceedances) / (1 + permutations), or exceedances / permutations if `ENOUGH` of them ended it
@@ -64,8 +64,8 @@ def separate(design: Design, label: npt.NDArray[np.bool_], folds: Integers, perm
     held_out = design.held_out_scores(label[:, None], folds)[:, 0]
     auc, variance = delong(held_out, label, folds)
     error = _NORMAL * np.sqrt(2 * variance)
-    p, made = _permutation_p(design, label, folds, auc, permutations)
-    return Separation(auc, max(auc - error, 0.0), min(auc + error, 1.0), p, made, held_out)
+    p, drawn = _permutation_p(design, label, folds, auc, permutations)
+    return Separation(auc, max(auc - error, 0.0), min(auc + error, 1.0), p, drawn, held_out)
 
 
 def small_fold(label: npt.NDArray[np.bool_], folds: Integers) -> bool:
@@ -74,7 +74,7 @@ def small_fold(label: npt.NDArray[np.bool_], folds: Integers) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class DesignMatrix:
     """Sparse rows of both sides, pooled, as the kernels take them; from `of`."""
 
     starts: Integers
@@ -84,7 +84,7 @@ class Design:
     step: float
 
     @classmethod
-    def of(cls, starts: Integers, buckets: Integers, values: Floats, size: int) -> Design:
+    def of(cls, starts: Integers, buckets: Integers, values: Floats, size: int) -> DesignMatrix:
         """Rows of sparse values: row i has ``values`` in the columns ``buckets`` from starts[i] to starts[i + 1].
 
         Rows have a length of about 1; ``size`` columns.
@@ -151,16 +151,16 @@ def _largest_eigenvalue(row: Integers, buckets: Integers, values: Floats, mean: 
 
 
 def _permutation_p(
-    design: Design, label: npt.NDArray[np.bool_], folds: Integers, observed: float, most: int
+    design: DesignMatrix, label: npt.NDArray[np.bool_], folds: Integers, observed: float, most: int
 ) -> tuple[float, int]:
     rng = np.random.Generator(np.random.PCG64(_SEED))
-    exceeded = made = 0
-    while made < most:
-        size = min(_BLOCK, most - made)
+    exceeded = permutations = 0
+    while permutations < most:
+        size = min(_BLOCK, most - permutations)
         labels = np.stack([rng.permutation(label) for _ in range(size)], axis=1)
         for value in mean_auc(design.held_out_scores(labels, folds), labels, folds):
-            made += 1
+            permutations += 1
             exceeded += int(value >= observed)
             if exceeded == ENOUGH:
-                return exceeded / made, made
-    return (1 + exceeded) / (1 + made), made
+                return exceeded / permutations, permutations
+    return (1 + exceeded) / (1 + permutations), permutations

@@ -1,9 +1,9 @@
 """Classifier two-sample test: can a linear classifier tell two sets of documents apart by their token n-grams?
 
-Lopez-Paz and Oquab (2017, Revisiting Classifier Two-Sample Tests). It sees what single tokens' counts cannot: which
-tokens occur together. The classifier is a logistic regression on tf-idf weighted hashed n-grams; the statistic is the
-mean over five folds of the held-out AUC, folds by content hash. Documents that both sides hold are dropped: nothing
-tells them apart, and a fold that trains on one copy and tests on the other gives an AUC far below 1/2.
+Lopez-Paz and Oquab (2017, Revisiting Classifier Two-Sample Tests). Unlike counts of single tokens, it is sensitive to
+which tokens occur together. The classifier is a logistic regression on tf-idf weighted hashed n-grams; the statistic is
+the mean over five folds of the held-out AUC, folds by content hash. Documents that are on both sides are dropped: they
+cannot be told apart, and a fold that trains on one copy and tests on the other gives an AUC far below 1/2.
 
 Simulated (150 to 450 topical documents a side, differences from none to strong): the test rejects 3 to 5 % of nulls at
 a nominal 5 %, and the interval covers 95 to 98 %. 4,000 documents a side and 99 permutations take about 2 s on a core.
@@ -18,19 +18,25 @@ import numpy.typing as npt
 
 from corpus_audit.pipelines.statistics.classifier.auc import midranks
 from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
-from corpus_audit.pipelines.statistics.classifier.separation import FOLDS, PERMUTATIONS, Design, separate, small_fold
+from corpus_audit.pipelines.statistics.classifier.separation import (
+    FOLDS,
+    PERMUTATIONS,
+    DesignMatrix,
+    separate,
+    small_fold,
+)
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 
 LEAST = 100
 """Unshared documents that each side must have."""
 
-TOLD = 10
-"""Features and documents that tell each side most."""
+MOST_TYPICAL = 10
+"""Features and documents that are listed as most typical of each side."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierTest:
-    """What the test found; NaN, 0 or empty where there is a reason that it was not made.
+    """Result of the test; NaN, 0 or empty where ``reason`` says why it was not made.
 
     Attributes:
         documents_first, documents_second: unshared documents that were compared.
@@ -38,8 +44,9 @@ class ClassifierTest:
         low, high: its 95 % bounds.
         p: one-sided permutation p; never 0.
         permutations: permutations that were made.
-        features_first, features_second: buckets that tell each side most, most telling first.
-        told_first, told_second: positions, in the inputs, of the documents most like each side by held-out score.
+        features_first, features_second: buckets most typical of each side, by weight, the most typical first.
+        typical_first, typical_second: positions in the inputs of the documents most typical of each side, by held-out
+            score.
         reason: why there is no figure, or None.
     """
 
@@ -52,8 +59,8 @@ class ClassifierTest:
     permutations: int = 0
     features_first: tuple[int, ...] = ()
     features_second: tuple[int, ...] = ()
-    told_first: tuple[int, ...] = ()
-    told_second: tuple[int, ...] = ()
+    typical_first: tuple[int, ...] = ()
+    typical_second: tuple[int, ...] = ()
     reason: str | None = None
 
 
@@ -65,8 +72,8 @@ def classifier_test(
     The p-value permutes the sides of documents within the pool; each permutation trains and tests anew (`separate`).
 
     Args:
-        first, second: documents; what each holds of the other is dropped, and so are repeated texts within a side.
-            Samples of two snapshots do not show all that they share: the caller removes what the other snapshot holds.
+        first, second: documents; texts that are on both sides, and repeated texts within a side, are dropped. Samples
+            of two snapshots do not show all shared texts: the caller removes those that the other snapshot has.
         buckets: hashed n-grams.
         permutations: most permutations; fewer in tests.
     """
@@ -82,24 +89,24 @@ def classifier_test(
     if small_fold(label, folds):
         return ClassifierTest(*sizes, reason="a fold holds fewer than two documents of a side")
     design = _tf_idf(sides, buckets)
-    found = separate(design, label, folds, permutations)
+    separation = separate(design, label, folds, permutations)
     weights = design.weights(label)
     order = np.argsort(weights, kind="stable")
-    ends = order[:TOLD], order[::-1][:TOLD]
-    rank = _fold_ranks(found.scores, folds)
+    ends = order[:MOST_TYPICAL], order[::-1][:MOST_TYPICAL]
+    rank = _fold_ranks(separation.scores, folds)
     documents = np.argsort(rank, kind="stable")
-    told = documents[~label[documents]], documents[::-1][label[documents[::-1]]]
+    by_score = documents[~label[documents]], documents[::-1][label[documents[::-1]]]
     return ClassifierTest(
         *sizes,
-        auc=found.auc,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        permutations=found.permutations,
+        auc=separation.auc,
+        low=separation.low,
+        high=separation.high,
+        p=separation.p,
+        permutations=separation.permutations,
         features_first=tuple(int(bucket) for bucket in ends[0] if weights[bucket] < 0),
         features_second=tuple(int(bucket) for bucket in ends[1] if weights[bucket] > 0),
-        told_first=tuple(int(kept_first[i]) for i in told[0][:TOLD]),
-        told_second=tuple(int(kept_second[i - sizes[0]]) for i in told[1][:TOLD]),
+        typical_first=tuple(int(kept_first[i]) for i in by_score[0][:MOST_TYPICAL]),
+        typical_second=tuple(int(kept_second[i - sizes[0]]) for i in by_score[1][:MOST_TYPICAL]),
     )
 
 
@@ -110,23 +117,23 @@ def proportional_sample(documents: HashedDocuments, weight: npt.ArrayLike, most:
 
     Args:
         documents: sampled documents of G domains.
-        weight: how many documents of the corpus one of a domain's stands for, [G].
+        weight: documents of the corpus that a sampled document of each domain represents, [G].
         most: documents of the sample at most.
     """
-    stands = np.asarray(weight, dtype=np.float64)
-    held = np.bincount(documents.domain, minlength=len(stands))
-    whole = held * stands
-    if not whole.sum():
+    weights = np.asarray(weight, dtype=np.float64)
+    sampled = np.bincount(documents.domain, minlength=len(weights))
+    represented = sampled * weights
+    if not represented.sum():
         return np.empty(0, np.int64)
-    share = whole / whole.sum()
-    size = min(float(most), float((held[share > 0] / share[share > 0]).min()))
-    wanted = np.floor(share * size + 0.5).astype(np.int64)
+    share = represented / represented.sum()
+    size = min(float(most), float((sampled[share > 0] / share[share > 0]).min()))
+    quota = np.floor(share * size + 0.5).astype(np.int64)
     order = np.lexsort((documents.low, documents.high, documents.domain))
     rank = np.arange(len(order)) - np.searchsorted(documents.domain[order], documents.domain[order], side="left")
-    return np.sort(order[rank < wanted[documents.domain[order]]])
+    return np.sort(order[rank < quota[documents.domain[order]]])
 
 
-def _tf_idf(sides: tuple[HashedDocuments, HashedDocuments], size: int) -> Design:
+def _tf_idf(sides: tuple[HashedDocuments, HashedDocuments], size: int) -> DesignMatrix:
     """Rows of length 1 of log(1 + count) log((1 + N) / (1 + df)), both sides pooled."""
     starts = np.concatenate([sides[0].starts, sides[1].starts[1:] + sides[0].starts[-1]])
     buckets = np.concatenate([side.buckets for side in sides])
@@ -136,23 +143,23 @@ def _tf_idf(sides: tuple[HashedDocuments, HashedDocuments], size: int) -> Design
     values = np.log1p(counts) * rarity[buckets]
     row = np.repeat(np.arange(rows), np.diff(starts))
     norm = np.sqrt(np.bincount(row, weights=values**2, minlength=rows))
-    return Design.of(starts, buckets, values / norm[row], size)
+    return DesignMatrix.of(starts, buckets, values / norm[row], size)
 
 
 def _novel(documents: HashedDocuments) -> npt.NDArray[np.bool_]:
-    """The first of every text: in samples by domain a text can stand in several."""
+    """Whether a document is the first with its text, bool [N]: a text can be in the samples of several domains."""
     order = np.lexsort((documents.low, documents.high))
     high, low = documents.high[order], documents.low[order]
     new = np.ones(len(order), bool)
     new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    found = np.zeros(len(order), bool)
-    found[order[new]] = True
-    return found
+    is_first = np.zeros(len(order), bool)
+    is_first[order[new]] = True
+    return is_first
 
 
 def _fold_ranks(scores: Floats, folds: Integers) -> Floats:
-    """Ranks within the fold as shares: scores of different classifiers are not on one scale."""
-    found = np.empty(len(scores))
+    """Ranks within each fold, divided by its size: scores of different classifiers are not comparable."""
+    ranks = np.empty(len(scores))
     for f in range(FOLDS):
-        found[folds == f] = midranks(scores[folds == f]) / (folds == f).sum()
-    return found
+        ranks[folds == f] = midranks(scores[folds == f]) / (folds == f).sum()
+    return ranks

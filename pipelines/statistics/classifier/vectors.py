@@ -1,4 +1,4 @@
-"""Classifier two-sample test on vectors: can documents of two sides be told apart by what a model makes of them?
+"""Classifier two-sample test on vectors: can documents of two sides be told apart by a model's vectors of them?
 
 Lopez-Paz and Oquab (2017), as in `classifier`, with a vector a document in place of n-grams. The vectors are first
 turned into their pooled principal components, whitened: then the regression converges in the few steps that
@@ -12,7 +12,13 @@ import hashlib
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics.classifier.separation import FOLDS, PERMUTATIONS, Design, separate, small_fold
+from corpus_audit.pipelines.statistics.classifier.separation import (
+    FOLDS,
+    PERMUTATIONS,
+    DesignMatrix,
+    separate,
+    small_fold,
+)
 from corpus_audit.pipelines.statistics.classifier.two_sample import LEAST, ClassifierTest
 
 COMPONENTS = 64
@@ -30,27 +36,32 @@ def vector_test(first: np.ndarray, second: np.ndarray, permutations: int = PERMU
         permutations: most permutations; fewer in tests.
     """
     digests = [[hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in side] for side in (first, second)]
-    kept = []
+    unshared = []
     for own, other in (digests, digests[::-1]):
         rows = {name: i for i, name in reversed(list(enumerate(own)))}  # the first of each
         for name in other:
             rows.pop(name, None)
-        kept.append(np.array(sorted(rows.values()), np.int64))
-    sizes = len(kept[0]), len(kept[1])
+        unshared.append(np.array(sorted(rows.values()), np.int64))
+    sizes = len(unshared[0]), len(unshared[1])
     if min(sizes) < LEAST:
         few = f"fewer than {LEAST} unshared documents on a side ({sizes[0]} and {sizes[1]})"
         return ClassifierTest(*sizes, reason=few)
     label = np.repeat([False, True], sizes)
-    hashes = [int.from_bytes(names[i], "big") for names, rows in zip(digests, kept, strict=True) for i in rows]
+    hashes = [int.from_bytes(names[i], "big") for names, rows in zip(digests, unshared, strict=True) for i in rows]
     folds = np.array([number % FOLDS for number in hashes], np.int64)
     if small_fold(label, folds):
         return ClassifierTest(*sizes, reason="a fold holds fewer than two documents of a side")
-    whitened = whiten(np.concatenate([first[kept[0]], second[kept[1]]]))
+    whitened = whiten(np.concatenate([first[unshared[0]], second[unshared[1]]]))
     if not whitened.shape[1]:
         return ClassifierTest(*sizes, reason="all vectors are the same")
-    found = separate(_dense(whitened), label, folds, permutations)
+    separation = separate(_dense(whitened), label, folds, permutations)
     return ClassifierTest(
-        *sizes, auc=found.auc, low=found.low, high=found.high, p=found.p, permutations=found.permutations
+        *sizes,
+        auc=separation.auc,
+        low=separation.low,
+        high=separation.high,
+        p=separation.p,
+        permutations=separation.permutations,
     )
 
 
@@ -58,13 +69,13 @@ def whiten(vectors: np.ndarray) -> np.ndarray:
     """Principal components [N, c] with equal variances, scaled so that rows have a mean square length of 1."""
     exact = np.asarray(vectors, np.float64)
     centred = exact - exact.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    left_vectors, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     count = min(COMPONENTS, max(1, len(vectors) // 10), int((sizes > 1e-6 * max(sizes.max(), 1e-300)).sum()))
-    found: np.ndarray = left[:, :count] * np.sqrt(len(vectors) / max(count, 1))
-    return found
+    whitened: np.ndarray = left_vectors[:, :count] * np.sqrt(len(vectors) / max(count, 1))
+    return whitened
 
 
-def _dense(rows: np.ndarray) -> Design:
+def _dense(rows: np.ndarray) -> DesignMatrix:
     n, width = rows.shape
     starts = np.arange(n + 1, dtype=np.int64) * width
-    return Design.of(starts, np.tile(np.arange(width, dtype=np.int64), n), rows.ravel(), width)
+    return DesignMatrix.of(starts, np.tile(np.arange(width, dtype=np.int64), n), rows.ravel(), width)

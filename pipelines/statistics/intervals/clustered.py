@@ -24,11 +24,11 @@ WideIntegers = npt.NDArray[np.object_]
 
 
 class Design(Protocol):
-    """How the clusters of a corpus came to be, for G domains and one unit."""
+    """A sampling design: how the clusters of a corpus were drawn, for G domains and one unit."""
 
     @property
     def label(self) -> str:
-        """What the clusters are, in words."""
+        """Name of the clusters, such as documents."""
 
     @property
     def counts(self) -> Integers:
@@ -43,7 +43,7 @@ class Design(Protocol):
         """Kish's effective number of clusters, (sum n)^2 / sum n^2: the sample size behind a domain never seen."""
 
     def variance(self) -> Floats:
-        """Variance of the shares, [G], in share^2; NaN where the clusters are too few to tell."""
+        """Variance of the shares, [G], in share^2; NaN where there are too few clusters."""
 
     def deviations(self, rng: np.random.Generator, draws: int) -> Floats:
         """Gaussian deviations of the shares with the design's covariance, [draws, G]; each row adds up to 0."""
@@ -111,9 +111,10 @@ class DocumentClusters:
         inside, outside = self._parts()
         total, squares = int(self.counts.sum()), int(self.squares.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
-            held = self.counts.astype(np.float64) ** 2 / self.squares.astype(np.float64)
-            rest = (total - self.counts).astype(np.float64) ** 2 / (squares - self.squares).astype(np.float64)
-        return satterthwaite((inside, held + 1), (outside, rest + 1), most)
+            effective_inside = self.counts.astype(np.float64) ** 2 / self.squares.astype(np.float64)
+            others = (total - self.counts).astype(np.float64)
+            effective_outside = others**2 / (squares - self.squares).astype(np.float64)
+        return satterthwaite((inside, effective_inside + 1), (outside, effective_outside + 1), most)
 
     @cached_property
     def effective_clusters(self) -> float:

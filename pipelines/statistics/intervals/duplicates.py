@@ -1,4 +1,4 @@
-"""Shares of duplicates: exact for the snapshot, with bounds for a corpus of the same size from the same process."""
+"""Shares of duplicates, exact for the snapshot, with bounds for a corpus of the same size from the same process."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def duplicate_share(
     Returns:
         Shares, lower and upper bounds, [G] each, within [0, 1]; NaN where ``total`` is 0.
     """
-    whole = np.asarray(total, dtype=object).astype(np.float64)
+    totals = np.asarray(total, dtype=object).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(whole > 0, np.asarray(duplicates, dtype=object).astype(np.float64) / whole, np.nan)
-        size = whole**2 / np.asarray(squares, dtype=object).astype(np.float64)
+        share = np.where(totals > 0, np.asarray(duplicates, dtype=object).astype(np.float64) / totals, np.nan)
+        size = totals**2 / np.asarray(squares, dtype=object).astype(np.float64)
         reach = np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * size))
     return share, np.maximum(share - reach, 0.0), np.minimum(share + reach, 1.0)

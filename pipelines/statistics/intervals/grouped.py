@@ -18,7 +18,7 @@ from corpus_audit.pipelines.statistics.intervals.clustered import (
 
 @dataclass(frozen=True)
 class GroupedTotals:
-    """Totals of G domains in R groups (hash groups of a cluster key, or splits), as distinct cells.
+    """Totals of G domains in R groups (hash groups of a cluster key, or splits), as a sparse table of cells.
 
     Attributes:
         domain: the cells' domains, int64 [C], 0 to G - 1.
@@ -52,8 +52,8 @@ class GroupedTotals:
         """sum_r (y_rg - pi_g N_r)^power, [G], for an even power."""
         sizes = self.sizes.astype(np.float64)
         present = (self.amount - shares[self.domain] * sizes[self.group]) ** power
-        held = np.bincount(self.domain, sizes[self.group] ** power, self.domains)
-        absent = np.maximum((sizes**power).sum() - held, 0.0)
+        of_present = np.bincount(self.domain, sizes[self.group] ** power, self.domains)
+        absent = np.maximum((sizes**power).sum() - of_present, 0.0)
         return np.asarray(np.bincount(self.domain, present, self.domains) + shares**power * absent, dtype=np.float64)
 
     def degrees_of_freedom(self, groups: int) -> Floats:
@@ -94,7 +94,7 @@ class RandomGroups:
 
     @property
     def label(self) -> str:
-        """What the clusters are."""
+        """Name of the clusters."""
         return f"{self.totals.groups} random groups"
 
     @property
@@ -125,7 +125,7 @@ class RandomGroups:
         return float(min(max(estimate, 1.0), max(self.clusters, 1)))
 
     def variance(self) -> Floats:
-        """Variance of the shares, [G]; NaN if fewer than two groups hold anything."""
+        """Variance of the shares, [G]; NaN if fewer than two groups are not empty."""
         if self.groups < 2:
             return np.full(self.totals.domains, np.nan)
         return self.totals.score_moment(shares_of(self.counts), 2) * self._scale**2
@@ -162,7 +162,7 @@ class TwoStage:
 
     @property
     def label(self) -> str:
-        """What the clusters are."""
+        """Name of the clusters."""
         return f"two stages: {self.splits.groups} of {self.planned} splits, {self.within.label}"
 
     @property
@@ -200,7 +200,7 @@ class TwoStage:
         return self._between() + self.read_share * self.within.variance()
 
     def _between(self) -> Floats:
-        """What the unread splits add, [G]."""
+        """Variance from the unread splits, [G]."""
         if self.splits.groups < 2:
             return np.full(self.splits.domains, np.nan)
         return (1 - self.read_share) * self.splits.score_moment(shares_of(self.counts), 2) * self._scale**2

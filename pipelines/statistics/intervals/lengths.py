@@ -76,7 +76,7 @@ def binomial_quantile(probability: float, trials: npt.ArrayLike, share: npt.Arra
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Quantiles of the lengths of G domains; float64 [G, Q], NaN where there is no bound or no document."""
+    """Quantiles of the lengths of G domains with bounds; float64 [G, Q], NaN where there is no bound or no document."""
 
     value: Floats
     low: Floats
@@ -120,8 +120,8 @@ def histogram_quantiles(
     before = np.cumsum(size) - size
     percent = np.array(percents, dtype=np.int64)
     # ceil(n * percent / 100) without n * percent, which could pass 2^63.
-    whole, part = np.divmod(size[:, None], 100)
-    rank = whole * percent + (part * percent + 99) // 100
+    hundreds, rest = np.divmod(size[:, None], 100)
+    rank = hundreds * percent + (rest * percent + 99) // 100
     tail = (1 - LEVEL) / 2
     lower = binomial_quantile(tail, size[:, None], percent / 100)
     upper = binomial_quantile(1 - tail, size[:, None], percent / 100) + 1
@@ -130,12 +130,12 @@ def histogram_quantiles(
         inside = before[:, None] + np.clip(ranks, 1, np.maximum(size, 1)[:, None])
         return np.asarray(np.minimum(np.searchsorted(cumulative, inside, side="left"), len(counts) - 1))
 
-    at = bucket(rank)
-    some = (size > 0)[:, None]
+    index = bucket(rank)
+    has_documents = (size > 0)[:, None]
     return Quantiles(
-        value=np.where(some, (lowest[at] + highest[at]) / 2, np.nan),
-        low=np.where(some & (lower >= 1), lowest[bucket(lower)], np.nan),
-        high=np.where(some & (upper <= size[:, None]), highest[bucket(upper)], np.nan),
+        value=np.where(has_documents, (lowest[index] + highest[index]) / 2, np.nan),
+        low=np.where(has_documents & (lower >= 1), lowest[bucket(lower)], np.nan),
+        high=np.where(has_documents & (upper <= size[:, None]), highest[bucket(upper)], np.nan),
     )
 
 

@@ -1,4 +1,4 @@
-"""Adjusted p-values for many tests at once; NaN stands for a test that was not made and is not counted."""
+"""Adjusts p-values for many tests at once; NaN is a test that was not made and is not counted."""
 
 from __future__ import annotations
 

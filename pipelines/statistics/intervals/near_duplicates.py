@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.drift.neighbours import digests, similar
+from corpus_audit.pipelines.kernels.drift.neighbours import band_hashes, find_similar
 from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 from corpus_audit.pipelines.statistics.intervals.proportions import Estimate, ratio_interval
@@ -55,7 +55,7 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class _Units:
-    """Rows of one signature, domain and side, as one: they have the same neighbours, and are each other's."""
+    """Rows with the same signature, domain and side, merged: they have the same neighbours, and are each other's."""
 
     signatures: npt.NDArray[np.uint32]
     domains: npt.NDArray[np.int64]
@@ -78,7 +78,7 @@ def near_duplicates(
 
     A document is in the sample if a rehash of its first MinHash value is below a threshold, share s. Given that
     document i is, its neighbour j of similarity J is if it has the same first value, which has probability J, or
-    another one that is chosen too: a = J + (1 - J) s. So the rate is estimated as
+    another one that is sampled too: a = J + (1 - J) s. So the rate is estimated as
 
         sum over sampled documents that have a sampled neighbour of 1 / a_i  /  sampled documents,
 
@@ -108,17 +108,19 @@ def near_duplicates(
         raise ValueError(f"the sample share is {sample_share}, which must be above 0 and at most 1")
     units = _units([current] if baseline is None else [current, baseline])
     least = int(np.ceil(THRESHOLD * PERMUTATIONS))
-    seen, groups = similar(units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least)
-    agree = np.bitwise_count(seen).sum(axis=2) / PERMUTATIONS
+    agreement, groups = find_similar(
+        units.signatures, units.domains, units.sides, units.hashes, units.texts == 1, least
+    )
+    agree = np.bitwise_count(agreement).sum(axis=2) / PERMUTATIONS
     agree[units.texts > 1, 0] = 1.0
     own = units.sides == 0
     scopes = ("within", "across") if baseline is None else ("within", "across", "baseline")
-    found = []
+    rates = []
     for relation, scope in enumerate(scopes):
         share = agree[own, relation]
         weight = np.where(share > 0, 1 / np.maximum(share + (1 - share) * sample_share, THRESHOLD), 0.0)
-        found.append(_rates(scope, units.domains[own], units.documents[own], weight, groups[own], domains))
-    return found
+        rates.append(_rates(scope, units.domains[own], units.documents[own], weight, groups[own], domains))
+    return rates
 
 
 def _units(sides: list[Signatures]) -> _Units:
@@ -127,7 +129,7 @@ def _units(sides: list[Signatures]) -> _Units:
     hashes = np.concatenate([side.hashes for side in sides])
     documents = np.concatenate([side.documents for side in sides])
     side = np.repeat(np.arange(len(sides), dtype=np.int8), [len(each.domains) for each in sides])
-    digest = digests(signatures, 0, PERMUTATIONS)
+    digest = band_hashes(signatures, 0, PERMUTATIONS)
     order = np.lexsort((hashes[:, 1], hashes[:, 0], domains, side, digest))
     new = np.ones(len(order), bool)
     new[1:] = False
@@ -136,10 +138,10 @@ def _units(sides: list[Signatures]) -> _Units:
     first = np.flatnonzero(new)
     rows = order[first]
     if not len(order):
-        texts, held = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        texts, documents_of_unit = np.zeros(0, np.int64), np.zeros(0, np.int64)
     else:
-        texts, held = np.diff(first, append=len(order)), np.add.reduceat(documents[order], first)
-    return _Units(signatures[rows], domains[rows], side[rows], hashes[rows], texts, held)
+        texts, documents_of_unit = np.diff(first, append=len(order)), np.add.reduceat(documents[order], first)
+    return _Units(signatures[rows], domains[rows], side[rows], hashes[rows], texts, documents_of_unit)
 
 
 def _rates(
@@ -171,6 +173,6 @@ def _rate(hits: Floats, documents: npt.NDArray[np.int64], groups: npt.NDArray[np
     if not len(hits):
         return Estimate(float("nan"), float("nan"), float("nan"))
     _, group = np.unique(groups, return_inverse=True)
-    found = ratio_interval(np.bincount(group, hits), np.bincount(group, documents))
-    high = found.high / THRESHOLD if found.value == 0 else found.high
-    return Estimate(min(found.value, 1.0), min(found.low, 1.0), min(high, 1.0))
+    interval = ratio_interval(np.bincount(group, hits), np.bincount(group, documents))
+    high = interval.high / THRESHOLD if interval.value == 0 else interval.high
+    return Estimate(min(interval.value, 1.0), min(interval.low, 1.0), min(high, 1.0))

@@ -21,7 +21,7 @@ _CELLS_A_BLOCK = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its bounds at `LEVEL`; NaN stands for a bound that the data cannot give."""
+    """A value with its bounds at `LEVEL`; NaN where there is no bound."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ShareIntervals:
-    """Shares of G domains with their uncertainty; every array is float64 [G], NaN where nothing can be said.
+    """Shares of G domains with their uncertainty; every array is float64 [G], NaN where there is no estimate.
 
     Attributes:
         share: count / total.
@@ -90,7 +90,7 @@ def _beta_quantile(probability: float, a: Floats, b: Floats) -> Floats:
         steps = z + (z**2 - 1) * skewness / 6 + (z**3 - 3 * z) * excess / 24 - (2 * z**3 - 5 * z) * skewness**2 / 36
         expanded = a / n + deviation * steps
         large = np.minimum(a, b) > _LARGE
-        # Where the expansion holds, the slow function is only asked for something trivial.
+        # Where the expansion holds, the slow function gets parameters at which it is fast; its result is not used.
         exact = special.betaincinv(np.where(large, 1.0, a), np.where(large, 1.0, b), probability)
     return np.asarray(np.where(large, expanded, exact))
 
@@ -173,15 +173,15 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Esti
         ValueError: if the denominators add up to 0.
     """
     part = np.asarray(numerator, dtype=np.float64)
-    whole = np.asarray(denominator, dtype=np.float64)
-    total = float(whole.sum())
+    totals = np.asarray(denominator, dtype=np.float64)
+    total = float(totals.sum())
     if total <= 0:
         raise ValueError("a share of nothing: the total is 0")
     share = float(part.sum()) / total
-    clusters = int(np.count_nonzero(whole))
-    size = total**2 / float((whole**2).sum())
+    clusters = int(np.count_nonzero(totals))
+    size = total**2 / float((totals**2).sum())
     if 0 < share < 1:
-        variance = clusters / max(clusters - 1, 1) * float(((part - share * whole) ** 2).sum()) / total**2
+        variance = clusters / max(clusters - 1, 1) * float(((part - share * totals) ** 2).sum()) / total**2
         if variance > 0:
             size = share * (1 - share) / variance
         upper = 0.5 + LEVEL / 2

@@ -1,4 +1,4 @@
-"""How much of a vocabulary is used: types, entropy and the effective vocabulary, with document-clustered uncertainty.
+"""Measures how much of a vocabulary is used: entropy and effective vocabulary, with documents as clusters.
 
 Entropies are in nats, of the tokens' plug-in distribution. The plug-in entropy is biased downwards, by about
 (types - 1) / (2 tokens) for independent tokens (Miller 1955) and more for clustered ones; both methods below estimate
@@ -26,11 +26,11 @@ ROWS_A_BLOCK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class EntropyEstimate:
-    """Entropies of G domains; float64 [G] in nats, NaN where nothing can be said.
+    """Entropies of G domains; float64 [G] in nats, NaN where there is no estimate.
 
     Attributes:
         entropy: the plug-in entropy.
-        bias: what to add to it to remove its first-order bias.
+        bias: correction to add to it, which removes its first-order bias.
         error: its standard error over documents.
         degrees_of_freedom: of the error.
     """
@@ -89,7 +89,7 @@ def clustered_entropy(
 class GroupedEntropy:
     """Entropies of G domains without each of the 64 groups of documents; rows are added block by block.
 
-    Only sums of x ln x are kept: taking group g out changes the terms of the tokens that it holds and no others.
+    Only sums of x ln x are kept: leaving group g out changes the terms of the tokens in g and no others.
     """
 
     domains: int
@@ -115,11 +115,11 @@ class GroupedEntropy:
         total = np.zeros(len(codes), dtype=np.int64)
         np.add.at(total, row, counts)
         term = special.xlogy(total, total)
-        left = (total[row] - counts).astype(np.float64)
+        rest = (total[row] - counts).astype(np.float64)
         cell = codes[row] * GROUPS + group
         # add.at adds in row order: the same rows in other blocks give the same sums, to the last bit.
         np.add.at(self._sums, codes, term)
-        np.add.at(self._changes, cell, special.xlogy(left, left) - term[row])
+        np.add.at(self._changes, cell, special.xlogy(rest, rest) - term[row])
         np.add.at(self._tokens, cell, counts)
 
     def result(self) -> EntropyEstimate:
@@ -130,21 +130,22 @@ class GroupedEntropy:
         with fewer than two others, bias and error are NaN.
         """
         by_group = self._tokens.reshape(self.domains, GROUPS).astype(np.float64)
-        held = by_group > 0
-        groups = held.sum(axis=1)
+        has_tokens = by_group > 0
+        groups = has_tokens.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             tokens = by_group.sum(axis=1)
             entropy = np.maximum(np.log(tokens) - self._sums / tokens, 0.0)
-            left = tokens[:, None] - by_group
-            without = np.log(left) - (self._sums[:, None] + self._changes.reshape(self.domains, GROUPS)) / left
+            rest = tokens[:, None] - by_group
+            without = np.log(rest) - (self._sums[:, None] + self._changes.reshape(self.domains, GROUPS)) / rest
             ratio = tokens[:, None] / by_group
-            corrected = groups * entropy - np.where(held, left / tokens[:, None] * without, 0.0).sum(axis=1)
+            corrected = groups * entropy - np.where(has_tokens, rest / tokens[:, None] * without, 0.0).sum(axis=1)
             pseudo = ratio * entropy[:, None] - (ratio - 1) * without
-            squares = np.where(held, (pseudo - corrected[:, None]) ** 2 / (ratio - 1), 0.0).sum(axis=1)
-            some = groups >= 2
-            error = np.where(some, np.sqrt(squares / groups), np.nan)
-            bias = np.where(some, corrected - entropy, np.nan)
-        return EntropyEstimate(np.where(tokens > 0, entropy, np.nan), bias, error, np.where(some, groups - 1.0, np.nan))
+            squares = np.where(has_tokens, (pseudo - corrected[:, None]) ** 2 / (ratio - 1), 0.0).sum(axis=1)
+            enough = groups >= 2
+            error = np.where(enough, np.sqrt(squares / groups), np.nan)
+            bias = np.where(enough, corrected - entropy, np.nan)
+        freedom = np.where(enough, groups - 1.0, np.nan)
+        return EntropyEstimate(np.where(tokens > 0, entropy, np.nan), bias, error, freedom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def cell_blocks(groups: npt.NDArray[np.uint64], offsets: Integers, counts: Integ
     """Unpack rows of group masks, block by block, so that memory stays bounded.
 
     Args:
-        groups: uint64 [T]: bit g is set when group g holds the token.
+        groups: uint64 [T]: bit g is set when the token occurs in group g.
         offsets: int [T + 1]: row i's counts are ``counts[offsets[i]:offsets[i + 1]]``, one a set bit, ascending.
         counts: int64: occurrences by group, each at least 1.
     """

@@ -14,7 +14,7 @@ from scipy import special
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 
 REPETITION = 15.387756
-"""R*_D of Muennighoff et al. (2023): repeats after which a repeated token has lost most of its worth."""
+"""R*_D of Muennighoff et al. (2023): repeats after which a repeated token has lost most of its value."""
 
 TOKENS_A_PARAMETER = 20.0
 """Compute-optimal tokens a parameter (Hoffmann et al. 2022, their first two approaches)."""
@@ -37,7 +37,7 @@ class Exposure:
         coverage_replaced: expected share seen with replacement, 1 - exp(-epochs).
         maximum: most draws of a document without replacement, ceil(epochs).
         maximum_replaced: the same with replacement, not exceeded with probability `SURE`.
-        effective: worth of the drawn tokens in unique tokens; 0 where nothing is drawn.
+        effective: unique tokens that are worth as much as the drawn ones; 0 where nothing is drawn.
     """
 
     epochs: Floats
@@ -58,10 +58,10 @@ def exposure(unique: npt.ArrayLike, documents: npt.ArrayLike, drawn: npt.ArrayLi
         drawn: training tokens drawn, [G].
     """
     sizes = np.asarray(unique, dtype=np.float64)
-    taken = np.asarray(drawn, dtype=np.float64)
+    drawn_tokens = np.asarray(drawn, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        epochs = np.where(sizes > 0, taken / sizes, np.nan)
-        exhaustion = np.where(sizes > 0, sizes * taken.sum() / taken, np.nan)
+        epochs = np.where(sizes > 0, drawn_tokens / sizes, np.nan)
+        exhaustion = np.where(sizes > 0, sizes * drawn_tokens.sum() / drawn_tokens, np.nan)
     return Exposure(
         epochs,
         exhaustion,
@@ -69,7 +69,7 @@ def exposure(unique: npt.ArrayLike, documents: npt.ArrayLike, drawn: npt.ArrayLi
         -np.expm1(-epochs),
         np.ceil(epochs * (1 - 1e-12)),  # 3 epochs that come out as 3.0000000000000004 are 3
         maximum_draws(epochs, documents),
-        effective_tokens(sizes, taken),
+        effective_tokens(sizes, drawn_tokens),
     )
 
 
@@ -102,11 +102,11 @@ def effective_tokens(unique: npt.ArrayLike, drawn: npt.ArrayLike) -> Floats:
     U' = min(U, D) are the unique tokens that are seen and R = D / U' - 1 their repeats (Muennighoff et al. 2023,
     equation 5). The constant was fitted to whole corpora repeated; by domain it is an extrapolation.
     """
-    taken = np.asarray(drawn, dtype=np.float64)
-    seen = np.minimum(np.asarray(unique, dtype=np.float64), taken)
+    drawn_tokens = np.asarray(drawn, dtype=np.float64)
+    unique_drawn = np.minimum(np.asarray(unique, dtype=np.float64), drawn_tokens)
     with np.errstate(divide="ignore", invalid="ignore"):
-        repeats = np.where(seen > 0, taken / seen - 1.0, 0.0)
-    return np.asarray(seen * (1.0 - REPETITION * np.expm1(-repeats / REPETITION)))
+        repeats = np.where(unique_drawn > 0, drawn_tokens / unique_drawn - 1.0, 0.0)
+    return np.asarray(unique_drawn * (1.0 - REPETITION * np.expm1(-repeats / REPETITION)))
 
 
 def kish_effective_size(size: npt.ArrayLike, weight: npt.ArrayLike) -> float:
@@ -129,7 +129,7 @@ def kl_divergence(share: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
 
 def effective_number(share: npt.ArrayLike) -> float:
-    """exp of the entropy of the shares: that many equal ones have it (Hill number of order 1)."""
+    """exp of the entropy of the shares, the number of equal shares with the same entropy (Hill number of order 1)."""
     return float(np.exp(special.entr(np.asarray(share, dtype=np.float64)).sum()))
 
 

@@ -1,4 +1,4 @@
-"""What data selection with importance resampling (DSIR) would draw, estimated from samples of documents.
+"""Estimates what data selection with importance resampling (DSIR) would draw, from samples of documents.
 
 Xie et al. (2023, Data Selection for Language Models via Importance Resampling): a document's log weight is
 sum_j z_j (log p_j - log q_j), z its hashed n-gram counts, p and q the target's and the corpus's bag of them; Gumbel
@@ -28,14 +28,14 @@ PRIOR = 0.5
 """Occurrences added to every bucket (Jeffreys), on the scale of the sample's own occurrences."""
 
 TOP = 0.01
-"""Share of the documents whose part of the weight is reported."""
+"""Share of the documents, those of largest weight, whose share of the weight is reported."""
 
 _NORMAL = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
-    """Sampled documents and what they stand for, over G domains.
+class SampledCorpus:
+    """Sampled documents of G domains, with the totals that they represent.
 
     Attributes:
         sample: the sampled distinct texts.
@@ -47,19 +47,19 @@ class Corpus:
     documents: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
 
-    def weights(self, kept: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """How many texts, and how many tokens, each sampled text stands for: float64 [N] each, 0 where not ``kept``.
+    def weights(self, selected: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Texts and tokens of the corpus that each sampled text represents, float64 [N] each; 0 if not ``selected``.
 
-        A domain of which nothing is kept is kept whole.
+        A domain of which no text is selected is used whole: without it the jackknife would lose the domain.
         """
         domain, size = self.sample.domain, len(self.documents)
-        none_left = np.bincount(domain[kept], minlength=size) == 0
-        used = kept | none_left[domain]
-        held = np.bincount(domain[used], minlength=size)
-        held_tokens = np.bincount(domain, weights=self.sample.tokens * used, minlength=size)
+        is_empty = np.bincount(domain[selected], minlength=size) == 0
+        used = selected | is_empty[domain]
+        texts_of_domain = np.bincount(domain[used], minlength=size)
+        tokens_of_domain = np.bincount(domain, weights=self.sample.tokens * used, minlength=size)
         with np.errstate(divide="ignore", invalid="ignore"):
-            texts = np.where(held > 0, self.documents / held, 0.0)[domain] * used
-            scale = np.where(held_tokens > 0, self.tokens / held_tokens, 0.0)[domain]
+            texts = np.where(texts_of_domain > 0, self.documents / texts_of_domain, 0.0)[domain] * used
+            scale = np.where(tokens_of_domain > 0, self.tokens / tokens_of_domain, 0.0)[domain]
         return texts, np.asarray(scale * self.sample.tokens * used)
 
 
@@ -72,7 +72,7 @@ class DsirEstimate:
         share: their shares, [G].
         low, high: 95 % bounds of the shares (delete-a-group jackknife over both samples), [G].
         effective_share: Kish's effective share of the documents under the importance weights.
-        top_weight: share of the weight that the top 1 % of the documents hold.
+        top_weight: share of the weight of the top 1 % of the documents.
         kl_reduction: KL(target || corpus) - KL(target || selected) of the bags of n-grams, in bits.
         sampled: documents of the corpus behind the estimate.
     """
@@ -87,7 +87,7 @@ class DsirEstimate:
     sampled: int
 
 
-def dsir(corpus: Corpus, target: Corpus, select: float, buckets: int) -> DsirEstimate:
+def dsir(corpus: SampledCorpus, target: SampledCorpus, select: float, buckets: int) -> DsirEstimate:
     """Estimate the selection of ``select`` unique tokens that resemble ``target``.
 
     Gumbel top-k over many documents is a threshold: document d is selected if l_d + G_d > t, which has probability
@@ -95,32 +95,32 @@ def dsir(corpus: Corpus, target: Corpus, select: float, buckets: int) -> DsirEst
     if they hold no more than that.
 
     Args:
-        corpus: the documents to choose from.
+        corpus: the documents to select from.
         target: the documents to resemble.
         select: unique tokens to select.
         buckets: hashed n-grams.
     """
-    everything = _bags(corpus, target, np.ones(len(corpus.sample), bool), np.ones(len(target.sample), bool), buckets)
-    selection = _selection(corpus, everything, select)
+    full = _bags(corpus, target, np.ones(len(corpus.sample), bool), np.ones(len(target.sample), bool), buckets)
+    selection = _selection(corpus, full, select)
     share = normalised(selection.by_domain)
     replicates = []
     for group in range(JACKKNIFE):
-        kept = (corpus.sample.low % JACKKNIFE) != group
-        kept_target = (target.sample.low % JACKKNIFE) != group
-        left = _selection(corpus, _bags(corpus, target, kept, kept_target, buckets), select)
-        replicates.append(normalised(left.by_domain))
+        remaining = (corpus.sample.low % JACKKNIFE) != group
+        remaining_target = (target.sample.low % JACKKNIFE) != group
+        without_group = _selection(corpus, _bags(corpus, target, remaining, remaining_target, buckets), select)
+        replicates.append(normalised(without_group.by_domain))
     deviations = np.array(replicates) - np.mean(replicates, axis=0)
     error = np.sqrt((JACKKNIFE - 1) / JACKKNIFE * (deviations**2).sum(axis=0))
-    weight = np.exp(everything.log_weight - everything.log_weight.max())
-    after = _bag(corpus.sample, everything.texts * selection.probability, buckets)
+    weight = np.exp(full.log_weight - full.log_weight.max())
+    after = _bag(corpus.sample, full.texts * selection.probability, buckets)
     return DsirEstimate(
         selected=selection.by_domain,
         share=share,
         low=np.maximum(share - _NORMAL * error, 0.0),
         high=np.minimum(share + _NORMAL * error, 1.0),
-        effective_share=kish_effective_size(everything.texts, weight) / float(everything.texts.sum()),
-        top_weight=_top_weight(everything.texts, weight),
-        kl_reduction=kl_divergence(everything.target, everything.corpus) - kl_divergence(everything.target, after),
+        effective_share=kish_effective_size(full.texts, weight) / float(full.texts.sum()),
+        top_weight=_top_weight(full.texts, weight),
+        kl_reduction=kl_divergence(full.target, full.corpus) - kl_divergence(full.target, after),
         sampled=len(corpus.sample),
     )
 
@@ -141,27 +141,27 @@ class _Selection:
 
 
 def _bags(
-    corpus: Corpus,
-    target: Corpus,
-    kept: npt.NDArray[np.bool_],
-    kept_target: npt.NDArray[np.bool_],
+    corpus: SampledCorpus,
+    target: SampledCorpus,
+    selected: npt.NDArray[np.bool_],
+    selected_target: npt.NDArray[np.bool_],
     buckets: int,
 ) -> _Bags:
-    texts, tokens = corpus.weights(kept)
-    raw = _bag(corpus.sample, texts, buckets)
-    wanted = _bag(target.sample, target.weights(kept_target)[0], buckets)
-    return _Bags(texts, tokens, raw, wanted, corpus.sample.scores(np.log(wanted) - np.log(raw)))
+    texts, tokens = corpus.weights(selected)
+    corpus_bag = _bag(corpus.sample, texts, buckets)
+    target_bag = _bag(target.sample, target.weights(selected_target)[0], buckets)
+    return _Bags(texts, tokens, corpus_bag, target_bag, corpus.sample.scores(np.log(target_bag) - np.log(corpus_bag)))
 
 
 def _bag(sample: HashedDocuments, weight: Floats, buckets: int) -> Floats:
-    """Smoothed shares of the buckets; the weighted counts are scaled to the occurrences that the sample holds."""
+    """Smoothed shares of the buckets; weighted counts are scaled to the occurrences in the sample before smoothing."""
     totals = sample.bucket_totals(weight, buckets)
-    held = float(sample.counts.sum())
-    scaled = normalised(totals) * held + PRIOR
+    occurrences = float(sample.counts.sum())
+    scaled = normalised(totals) * occurrences + PRIOR
     return np.asarray(scaled / scaled.sum())
 
 
-def _selection(corpus: Corpus, bags: _Bags, select: float) -> _Selection:
+def _selection(corpus: SampledCorpus, bags: _Bags, select: float) -> _Selection:
     domains = len(corpus.tokens)
     total = float(bags.tokens.sum())
     probability = np.ones_like(bags.tokens)

@@ -1,4 +1,4 @@
-"""Tests of a sampler's draws against the intended mixture, with documents, not tokens, as independent units.
+"""Tests a sampler's draws against the intended mixture, with documents, not tokens, as independent units.
 
 A log's draws fall on W windows of steps and G domains. The unit of variance is the drawn document (a row of the log): a
 window of 1,000 documents is no sample of a million tokens. Within a domain, lengths are taken to have the same first
@@ -19,10 +19,10 @@ EXPECTED = 10.0
 """Documents that a domain must be expected to give a window before its share is tested by itself."""
 
 JUMP = 3.0
-"""Deviations from which a change of the loss counts as one."""
+"""Standard deviations from which a change of the loss counts as a jump."""
 
 ALPHA = 0.05
-"""False discovery rate at which a change of the mixture counts as one."""
+"""False discovery rate at which a change of the mixture counts as a jump."""
 
 _NEIGHBOURS = 2
 _LEAST_WINDOWS = 5
@@ -49,18 +49,18 @@ class Draws:
 
     def moments(self) -> tuple[Floats, Floats]:
         """Mean and mean square of a drawn document's size, [G]; those of all documents where a domain has none."""
-        whole = self.pooled()
-        documents = np.maximum(whole.documents[0], 1)
-        seen = whole.documents[0] > 0
-        total = max(int(whole.documents.sum()), 1)
-        mean = np.where(seen, whole.count[0] / documents, whole.count.sum() / total)
-        square = np.where(seen, whole.squares[0] / documents, whole.squares.sum() / total)
+        log = self.pooled()
+        documents = np.maximum(log.documents[0], 1)
+        drawn = log.documents[0] > 0
+        total = max(int(log.documents.sum()), 1)
+        mean = np.where(drawn, log.count[0] / documents, log.count.sum() / total)
+        square = np.where(drawn, log.squares[0] / documents, log.squares.sum() / total)
         return np.maximum(mean, np.finfo(np.float64).tiny), square
 
 
 @dataclass(frozen=True, slots=True)
 class MixtureTest:
-    """Windows held against the intended mixture; NaN where there is no test.
+    """Windows compared with the intended mixture; NaN where there is no test.
 
     Attributes:
         z: (share - intended) over its standard error under the intended mixture, [W, G].
@@ -94,28 +94,28 @@ def mixture_test(draws: Draws, intended: Floats) -> MixtureTest:
         intended: shares q, [G], that add up to 1; domains with share 0 are in no test.
     """
     mean, square = draws.moments()
-    meant = intended > 0
-    count = np.where(meant, draws.count, 0).astype(np.float64)
+    is_intended = intended > 0
+    count = np.where(is_intended, draws.count, 0).astype(np.float64)
     total = count.sum(axis=1, keepdims=True)
-    documents = np.where(meant, draws.documents, 0).sum(axis=1, keepdims=True).astype(np.float64)
-    chance = np.where(meant, intended / mean, 0.0)
+    documents = np.where(is_intended, draws.documents, 0).sum(axis=1, keepdims=True).astype(np.float64)
+    chance = np.where(is_intended, intended / mean, 0.0)
     chance = chance / max(chance.sum(), np.finfo(np.float64).tiny)
     spread = documents * chance * square  # V, [W, G]
     rest = spread.sum(axis=1, keepdims=True) - spread
     variance = spread * (1 - intended) ** 2 + rest * intended**2
-    rare = meant & (documents * chance < EXPECTED)
-    alone = meant & ~rare & (variance > 0) & (intended < 1)
+    rare = is_intended & (documents * chance < EXPECTED)
+    alone = is_intended & ~rare & (variance > 0) & (intended < 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(alone, (count - intended * total) / np.sqrt(variance), np.nan)
         everything = draws.count.sum(axis=1, keepdims=True)
         share = np.where(everything > 0, draws.count / everything, np.nan)
-    kept = meant & ~rare
+    has_cell = is_intended & ~rare
     pooled = [(part * rare).sum(axis=1) for part in (count, spread, np.broadcast_to(intended, rare.shape))]
     # The pool is a cell of its own once it is expected to give enough documents; else it is in no test.
     enough = (documents * chance * rare).sum(axis=1) >= EXPECTED
     columns = [
-        np.concatenate([part * kept, (extra * enough)[:, None]], axis=1)
-        for part, extra in zip((count, spread, np.broadcast_to(intended, kept.shape)), pooled, strict=True)
+        np.concatenate([part * has_cell, (extra * enough)[:, None]], axis=1)
+        for part, extra in zip((count, spread, np.broadcast_to(intended, has_cell.shape)), pooled, strict=True)
     ]
     statistic, freedom = _joint(columns[0], columns[2], columns[1])
     return MixtureTest(
@@ -147,10 +147,10 @@ def mixture_changes(draws: Draws) -> Floats:
     The joint test of `mixture_test` on the difference of the two windows' shares, with their pooled mixture.
     """
     _, square = draws.moments()
-    found = np.full(len(draws.count), np.nan)
-    for w in range(1, len(found)):
-        both = slice(w - 1, w + 1)
-        count, documents = draws.count[both].astype(np.float64), draws.documents[both].astype(np.float64)
+    p = np.full(len(draws.count), np.nan)
+    for w in range(1, len(p)):
+        pair = slice(w - 1, w + 1)
+        count, documents = draws.count[pair].astype(np.float64), draws.documents[pair].astype(np.float64)
         totals = count.sum(axis=1, keepdims=True)
         if not totals.all():
             continue
@@ -164,8 +164,8 @@ def mixture_changes(draws: Draws) -> Floats:
         rows = [np.append(part * ~rare, (part * rare).sum() * folded)[None, :] for part in cells]
         statistic, freedom = _joint(rows[0], rows[1], rows[2])
         if freedom[0] > 0:
-            found[w] = special.chdtrc(freedom[0], statistic[0])
-    return found
+            p[w] = special.chdtrc(freedom[0], statistic[0])
+    return p
 
 
 def trend(draws: Draws) -> Floats:
@@ -178,8 +178,8 @@ def trend(draws: Draws) -> Floats:
     total = count.sum(axis=1)
     if len(total) < 2 or not total.sum():
         return np.full(count.shape[1], np.nan)
-    place = np.arange(len(total), dtype=np.float64)
-    centred = place - (place * total).sum() / total.sum()
+    number = np.arange(len(total), dtype=np.float64)
+    centred = number - (number * total).sum() / total.sum()
     share = count.sum(axis=0) / total.sum()
     documents = draws.documents.sum(axis=0).astype(np.float64)
     spread = documents / documents.sum() * square
@@ -191,7 +191,7 @@ def trend(draws: Draws) -> Floats:
 
 
 def loss_jumps(loss: Floats, error: Floats) -> Floats:
-    """How far each window's change of loss is from what its neighbours' changes suggest, in deviations, [W].
+    """How far each window's change of loss is from its neighbours' changes, in standard deviations, [W].
 
     A loss falls as training goes on, fast at first. So the change from the window before is compared with the median of
     the changes around it (two on either side), over a scale of the robust deviation of all such differences and the
@@ -203,9 +203,9 @@ def loss_jumps(loss: Floats, error: Floats) -> Floats:
         error: its standard error, [W].
     """
     change = np.diff(loss)
-    found = np.full(len(loss), np.nan)
+    jumps = np.full(len(loss), np.nan)
     if np.isfinite(change).sum() < _LEAST_WINDOWS:
-        return found
+        return jumps
     beyond = np.full(len(change), np.nan)
     for w in range(len(change)):
         near = [v for v in range(w - _NEIGHBOURS, w + _NEIGHBOURS + 1) if v != w and 0 <= v < len(change)]
@@ -215,8 +215,8 @@ def loss_jumps(loss: Floats, error: Floats) -> Floats:
     robust = _MAD * np.nanmedian(np.abs(beyond))
     scale = np.sqrt(robust**2 + np.nan_to_num(error[1:]) ** 2 + np.nan_to_num(error[:-1]) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found[1:] = np.where(scale > 0, beyond / scale, np.nan)
-    return found
+        jumps[1:] = np.where(scale > 0, beyond / scale, np.nan)
+    return jumps
 
 
 def two_sided(z: npt.ArrayLike) -> Floats:

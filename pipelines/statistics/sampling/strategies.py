@@ -1,7 +1,7 @@
 """Sampling strategies: how many training tokens each domain gives, from its unique tokens and a budget.
 
 G domains with ``unique`` tokens U_g each (after exact deduplication), a budget of B training tokens. Every strategy
-returns an `Allocation`: what it draws and what it was asked for but cannot give.
+returns an `Allocation`: the tokens that it draws, and those that it should draw and cannot.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Allocation:
     Attributes:
         weight: intended shares that add up to 1, in ``unit``; zeros where nothing can be drawn.
         drawn: training tokens that are drawn.
-        unallocated: training tokens that were meant for the domain and that it cannot give.
-        unit: what ``weight`` is a share of, tokens or documents.
+        unallocated: training tokens that were intended for the domain and cannot be drawn from it.
+        unit: unit of ``weight``, tokens or documents.
     """
 
     weight: Floats
@@ -37,10 +37,10 @@ class Allocation:
 
 
 def normalised(values: npt.ArrayLike) -> Floats:
-    """The values over their sum; zeros if they add up to nothing."""
-    found = np.asarray(values, dtype=np.float64)
-    total = found.sum()
-    return found / total if total > 0 else np.zeros_like(found)
+    """The values divided by their sum, float64; zeros if the sum is not above 0."""
+    array = np.asarray(values, dtype=np.float64)
+    total = array.sum()
+    return array / total if total > 0 else np.zeros_like(array)
 
 
 def temperature(unique: npt.ArrayLike, budget: float, alpha: float) -> Allocation:
@@ -49,11 +49,11 @@ def temperature(unique: npt.ArrayLike, budget: float, alpha: float) -> Allocatio
     ``alpha`` 1 is proportional sampling. A domain without text takes no part.
     """
     sizes = np.asarray(unique, dtype=np.float64)
-    held = sizes > 0
+    has_text = sizes > 0
     weight = np.zeros_like(sizes)
-    if held.any():
-        logs = alpha * np.log(sizes[held])
-        weight[held] = normalised(np.exp(logs - logs.max()))
+    if has_text.any():
+        logs = alpha * np.log(sizes[has_text])
+        weight[has_text] = normalised(np.exp(logs - logs.max()))
     return _by_token_weight(sizes, weight, budget)
 
 
@@ -66,13 +66,13 @@ def unimax(unique: npt.ArrayLike, budget: float, epoch_cap: float) -> Allocation
     sizes = np.asarray(unique, dtype=np.float64)
     drawn = np.zeros_like(sizes)
     order = np.argsort(sizes, kind="stable")
-    left = float(budget)
+    budget_left = float(budget)
     remaining = int((sizes > 0).sum())
     for g in order[len(order) - remaining :]:
-        drawn[g] = min(left / remaining, epoch_cap * sizes[g])
-        left -= drawn[g]
+        drawn[g] = min(budget_left / remaining, epoch_cap * sizes[g])
+        budget_left -= drawn[g]
         remaining -= 1
-    missing = max(left, 0.0) if epoch_cap * sizes.sum() < budget else 0.0
+    missing = max(budget_left, 0.0) if epoch_cap * sizes.sum() < budget else 0.0
     return Allocation(normalised(drawn), drawn, missing * normalised(sizes))
 
 
@@ -90,14 +90,14 @@ def document_weights(
     what it cannot give is stated.
     """
     sizes = np.asarray(unique, dtype=np.float64)
-    wanted = normalised(weight)
+    shares_of_documents = normalised(weight)
     lengths = mean_lengths(sizes, documents)
     known = np.isfinite(lengths) & (sizes > 0)
-    typical = float((normalised(wanted * known) * np.where(known, lengths, 0.0)).sum())
+    typical = float((normalised(shares_of_documents * known) * np.where(known, lengths, 0.0)).sum())
     # Where no domain with a weight has text no length is known: nothing can be drawn, all of the budget is missing.
-    shares = normalised(wanted * np.where(known, lengths, typical or 1.0))
-    found = _by_token_weight(sizes, shares, budget)
-    return Allocation(wanted, found.drawn, found.unallocated, "documents")
+    shares = normalised(shares_of_documents * np.where(known, lengths, typical or 1.0))
+    allocation = _by_token_weight(sizes, shares, budget)
+    return Allocation(shares_of_documents, allocation.drawn, allocation.unallocated, "documents")
 
 
 def mean_lengths(unique: npt.ArrayLike, documents: npt.ArrayLike) -> Floats:
@@ -119,6 +119,6 @@ def document_shares_of_tokens(share: npt.ArrayLike, lengths: npt.ArrayLike) -> F
 
 
 def _by_token_weight(sizes: Floats, weight: Floats, budget: float) -> Allocation:
-    wanted = weight * budget
-    held = sizes > 0
-    return Allocation(weight, np.where(held, wanted, 0.0), np.where(held, 0.0, wanted))
+    tokens = weight * budget
+    has_text = sizes > 0
+    return Allocation(weight, np.where(has_text, tokens, 0.0), np.where(has_text, 0.0, tokens))

@@ -96,9 +96,9 @@ def default_folder() -> Path:
 def find(folder: Path) -> Cluster | None:
     """The cluster that was started in a folder, dead or alive; None if there is none."""
     try:
-        told = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        there = {name: Process(**one) for name, one in told["processes"].items()}
-        return Cluster(folder, told["rest_port"], told["job_port"], told["slots"], there)
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        running = {name: Process(**facts) for name, facts in state["processes"].items()}
+        return Cluster(folder, state["rest_port"], state["job_port"], state["slots"], running)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -166,9 +166,9 @@ def down(cluster: Cluster) -> None:
 
 
 def _remember(cluster: Cluster) -> None:
-    told = asdict(cluster) | {"folder": str(cluster.folder)}
+    state = asdict(cluster) | {"folder": str(cluster.folder)}
     with AtomicFile(cluster.folder / STATE) as file:
-        file.write(json.dumps(told, indent=1).encode())
+        file.write(json.dumps(state, indent=1).encode())
 
 
 def _wait(cluster: Cluster) -> None:

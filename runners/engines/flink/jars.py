@@ -51,15 +51,15 @@ def fetch_jars() -> Path:
     if maven is None:
         raise UsageError("there is no mvn in PATH, which fetches Flink and Beam's runner once: install Maven")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        project, target = Path(place) / "pom.xml", Path(place) / "jars"
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        project, target = Path(temporary) / "pom.xml", Path(temporary) / "jars"
         project.write_text(pom(), encoding="utf-8")
         command = [maven, "-q", "-B", "-f", str(project), "dependency:copy-dependencies"]
         command += ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode or not have_jars(target):
-            said = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")] or [done.stderr.strip()]
-            raise UsageError(f"Maven could not fetch the jars: {said[0][:400]}")
+            errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")] or [done.stderr.strip()]
+            raise UsageError(f"Maven could not fetch the jars: {errors[0][:400]}")
         try:
             target.rename(folder)
         except OSError:

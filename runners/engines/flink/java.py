@@ -45,22 +45,22 @@ def find_java() -> Java:
         UsageError: there is none, it does not run, or Flink does not support its version.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
-    if found is None:
+    program = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
+    if program is None:
         where = f"{home}/bin, which JAVA_HOME names" if home else "PATH"
         raise UsageError(f"there is no java in {where}: install a Java {SUPPORTED[-1]} runtime")
     try:
-        told = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60)
+        version = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{found} does not run: {error}") from None
-    match = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
-    if told.returncode or match is None:
-        lines = (told.stderr or told.stdout).strip().splitlines() or [f"exit code {told.returncode}"]
-        raise UsageError(f"{found} does not run: {lines[0][:200]}")
-    java = Java(Path(found), int(match[1]))
+        raise UsageError(f"{program} does not run: {error}") from None
+    match = re.search(r'version "(?:1\.)?(\d+)', version.stderr + version.stdout)
+    if version.returncode or match is None:
+        lines = (version.stderr or version.stdout).strip().splitlines() or [f"exit code {version.returncode}"]
+        raise UsageError(f"{program} does not run: {lines[0][:200]}")
+    java = Java(Path(program), int(match[1]))
     if java.feature not in SUPPORTED:
         wanted = " or ".join(str(version) for version in SUPPORTED)
-        raise UsageError(f"{found} is Java {java.feature}; Flink 1.19 runs on {wanted}: set JAVA_HOME to one of them")
+        raise UsageError(f"{program} is Java {java.feature}; Flink 1.19 runs on {wanted}: set JAVA_HOME to one of them")
     return java
 
 

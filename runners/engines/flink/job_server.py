@@ -65,9 +65,9 @@ def _start(program: list[str], class_path: str, folder: Path, environment: dict[
     job, artifacts, expansion = processes.free_ports(3)
     ports = [f"--job-port={job}", f"--artifact-port={artifacts}", f"--expansion-port={expansion}"]
     java = [str(find_java().path), *java_options("512m"), "-cp", class_path]
-    place = ["--job-host=127.0.0.1", f"--artifacts-dir={folder / 'artifacts'}"]
+    files = ["--job-host=127.0.0.1", f"--artifacts-dir={folder / 'artifacts'}"]
     log = folder / "job-server.log"
-    return JobServer(processes.start([*java, *program, *ports, *place], log, environment), job, log)
+    return JobServer(processes.start([*java, *program, *ports, *files], log, environment), job, log)
 
 
 @contextmanager

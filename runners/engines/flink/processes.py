@@ -63,17 +63,17 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
 
 def end(processes: Sequence[Process]) -> None:
     """End processes, and whatever they started and left in their groups."""
-    there = [process for process in processes if process.alive]
-    for process in there:
+    running = [process for process in processes if process.alive]
+    for process in running:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while any(_running(process) for process in there) and time.monotonic() < deadline:
+    while any(_running(process) for process in running) and time.monotonic() < deadline:
         time.sleep(0.05)
-    for process in there:
+    for process in running:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    while any(_running(process) for process in there):
+    while any(_running(process) for process in running):
         time.sleep(0.05)
 
 
@@ -90,14 +90,14 @@ def _started(process: psutil.Process) -> float:
 
 def free_ports(count: int) -> list[int]:
     """Ports of this machine that nobody listens on at the moment."""
-    held = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
     finally:
-        for one in held:
-            one.close()
+        for each in sockets:
+            each.close()
 
 
 def listens(port: int) -> bool:

@@ -38,10 +38,14 @@ class Rest:
         Raises:
             EngineError: nothing answers there, or something else than Flink.
         """
-        told = self._ask("/overview")
+        answer = self._ask("/overview")
         try:
-            found = (int(told["taskmanagers"]), int(told["slots-total"]), int(told["slots-available"]))
-            return Overview(*found, version=str(told["flink-version"]))
+            return Overview(
+                task_managers=int(answer["taskmanagers"]),
+                slots=int(answer["slots-total"]),
+                slots_free=int(answer["slots-available"]),
+                version=str(answer["flink-version"]),
+            )
         except (KeyError, TypeError, ValueError):
             raise EngineError(f"what answers at {self.address} is not a Flink JobManager") from None
 

@@ -79,16 +79,16 @@ def job_service(options: FlinkOptions) -> Iterator[JobService]:
             yield JobService(f"127.0.0.1:{server.port}", rest, slots, worker)
         return
     folder = Path(master) if master else cluster.default_folder()
-    found = cluster.find(folder)
-    if found is None:
+    running = cluster.find(folder)
+    if running is None:
         advice = "'corpus-audit flink up' starts one; --flink-master local does without"
         raise UsageError(f"there is no Flink cluster in {folder}: {advice}")
     if options.jar is not None:
         raise UsageError("--jar is for clusters of your own: that of 'corpus-audit flink up' has its job server")
-    dead = found.dead
-    if "job-server" in dead or "job-manager" in dead or len(dead) >= len(found.processes) - 2:
+    dead = running.dead
+    if "job-server" in dead or "job-manager" in dead or len(dead) >= len(running.processes) - 2:
         raise EngineError(f"the cluster in {folder} is dead: 'corpus-audit flink up' starts it anew")
-    yield JobService(f"127.0.0.1:{found.job_port}", found.rest, found.rest.overview().slots, worker)
+    yield JobService(f"127.0.0.1:{running.job_port}", running.rest, running.rest.overview().slots, worker)
 
 
 def class_path(options: FlinkOptions) -> str:

@@ -1,4 +1,4 @@
-"""What an engine would be given: the portable pipelines of a command, without running them."""
+"""List the steps of a command's portable pipelines without running them (``--dry-run``)."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 
 def steps_of(spec: AuditSpec, options: EngineOptions, index: bool) -> Iterator[Step]:
-    """The steps of ``run``, or with ``index`` of ``index``, as an engine would be given them.
+    """The steps of ``corpus-audit run`` (of ``corpus-audit index`` if ``index``) as the engine would get them.
 
-    Shards, splits and partials come in as elements, one stands for all of them here; nothing is read. Merging is
-    repeated, a level of the tree each time.
+    Nothing is read: one element stands for all shards, splits or partials. Merging is repeated, once for each level of
+    the tree.
     """
     from corpus_audit.pipelines.beam import steps
-    from corpus_audit.pipelines.beam.portable import steps_in
+    from corpus_audit.pipelines.beam.portable import pipeline_steps
 
     nothing: Any = None
     if index:
         hints = {}
         if isinstance(options, DataflowOptions) and options.accelerator is not None:
             hints = {"accelerator": options.accelerator}
-        builds = {"performed": steps.performing(nothing, [0], hints)}
+        builds = {"performed": steps.task_steps(nothing, [0], hints)}
     else:
-        builds = {"plans": steps.planning(nothing, [nothing])}
-        builds["results"] = steps.counting(nothing, [nothing], {})
+        builds = {"plans": steps.planning_steps(nothing, [nothing])}
+        builds["results"] = steps.counting_steps(nothing, [nothing], {})
         if spec.contamination_spec is not None and spec.contamination_spec.decoys:
-            builds["decoys"] = steps.picking(nothing, [nothing], 0, ())
-        builds["merged"] = steps.merging([nothing])
+            builds["decoys"] = steps.decoy_steps(nothing, [nothing], 0, ())
+        builds["merged"] = steps.merging_steps([nothing])
     for name, build in builds.items():
-        yield from steps_in(name, build, _environment(options))
+        yield from pipeline_steps(name, build, _environment(options))
 
 
 def _environment(options: EngineOptions) -> list[str]:
-    """Flags of Beam that say where Python code runs."""
+    """Beam's flags for the environment of Python code."""
     if isinstance(options, EmbeddedOptions):
         return ["--environment_type=beam:env:embedded_python:v1"]
     if isinstance(options, DataflowOptions):
@@ -58,10 +58,10 @@ def _environment(options: EngineOptions) -> list[str]:
     return ["--environment_type=PROCESS", '--environment_config={"command": "corpus-audit-worker"}']
 
 
-def stage_lines(found: Sequence[Step]) -> Iterator[str]:
-    """Lines for a terminal of 80 columns."""
+def stage_lines(pipeline_steps: Sequence[Step]) -> Iterator[str]:
+    """The pipelines with their stages and steps, as lines of at most 80 columns."""
     before = ("", 0)
-    for step in found:
+    for step in pipeline_steps:
         if step.pipeline != before[0]:
             yield f"{step.pipeline}"
         if (step.pipeline, step.stage) != before:

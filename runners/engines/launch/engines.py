@@ -22,14 +22,20 @@ from typing import Any
 
 from corpus_audit.pipelines.beam import steps
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced
-from corpus_audit.pipelines.beam.submit import FOR_EVER, engine_flags, run_embedded, run_on_dataflow, run_on_job_service
+from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced_order
+from corpus_audit.pipelines.beam.submit import (
+    NO_TIMEOUT,
+    engine_flags,
+    run_embedded,
+    run_on_dataflow,
+    run_on_job_service,
+)
 from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.counting.worker_probe import (
-    GIVEN,
-    Answer,
+    SECRET_FILE,
+    ProbeAnswer,
     ProbeTask,
     ProbeWorker,
     read_answers,
@@ -54,8 +60,8 @@ class Engine(ABC):
     """Runs pipelines.
 
     Attributes:
-        workers: how many tasks are at work at once.
-        scratch: a folder, seen by the workers too, that holds what steps hand to the driver.
+        workers: number of tasks that run in parallel.
+        scratch: a folder that driver and workers see, for the results of steps.
     """
 
     workers: int
@@ -68,47 +74,49 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
-        """Perform the pipeline that ``build`` makes, and write its elements to ``target``."""
+        """Run the pipeline that ``build`` constructs, and write its elements to ``target``."""
 
     def plan(self, job: Job, tasks: list[PlanTask]) -> list[PlannedShard]:
-        """Plan shards, in the order of the tasks."""
+        """Plan shards; results are in the order of the tasks."""
         if not tasks:
             return []
-        order = balanced([task.shard.size for task in tasks], self.workers)
+        order = balanced_order([task.shard.size for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
         return [
             planned
-            for _, planned in sorted(self._collect("plans", steps.planning(job, ordered)), key=lambda pair: pair[0])
+            for _, planned in sorted(
+                self._collect("plans", steps.planning_steps(job, ordered)), key=lambda pair: pair[0]
+            )
         ]
 
     def count(self, job: Job, tasks: list[SplitTask], planned: dict[int, PlannedShard]) -> list[SplitResult]:
         """Count splits and compact their shards."""
         if not tasks:
             return []
-        order = balanced([task.split.weight for task in tasks], self.workers)
+        order = balanced_order([task.split.weight for task in tasks], self.workers)
         ordered = [tasks[position] for position in order]
 
-        found: list[SplitResult] = self._collect("results", steps.counting(job, ordered, planned))
-        return sorted(found, key=lambda result: (result.index, result.split))
+        results: list[SplitResult] = self._collect("results", steps.counting_steps(job, ordered, planned))
+        return sorted(results, key=lambda result: (result.index, result.split))
 
     def pick_decoys(self, job: Job, tasks: list[SplitTask], count: int, lengths: tuple[int, ...]) -> tuple[Decoy, ...]:
-        """Choose passages of the splits' documents.
+        """Select passages of the splits' documents as decoys.
 
         Raises:
-            NoVerdictError: a split cannot be read, though it could be counted.
+            NoVerdictError: a split cannot be read, although it was counted before.
         """
-        ordered = [tasks[position] for position in balanced([task.split.weight for task in tasks], self.workers)]
+        ordered = [tasks[position] for position in balanced_order([task.split.weight for task in tasks], self.workers)]
 
-        found: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
-        found = self._collect("decoys", steps.picking(job, ordered, count, lengths))
-        decoys, problems = found[0] if found else ((), ())
+        picks: list[tuple[tuple[Decoy, ...], tuple[str, ...]]]
+        picks = self._collect("decoys", steps.decoy_steps(job, ordered, count, lengths))
+        decoys, problems = picks[0] if picks else ((), ())
         if problems:
             raise NoVerdictError(f"a shard that was counted can no longer be read: {problems[0]}")
         return decoys
 
     def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
-        """Merge the partials of every measure, as a tree of `FAN_IN`; (measure, table) -> file that holds it."""
+        """Merge the partials of every measure in a tree of `FAN_IN`; returns (measure, table) -> merged file."""
         current = {
             (measure, tables): list(paths) for measure, paths in sources.items() for tables in measure.merged_apart()
         }
@@ -130,15 +138,15 @@ class Engine(ABC):
 
     def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
         weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
-        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+        ordered = [tasks[position] for position in balanced_order(weights, self.workers)]
 
-        self._collect(f"merged-{level}", steps.merging(ordered))
+        self._collect(f"merged-{level}", steps.merging_steps(ordered))
 
     def perform(self, worker: Worker, tasks: Sequence[Any], weights: list[int]) -> None:
-        """Have a worker, sent to all threads, perform tasks; it leaves its results where they say."""
-        ordered = [tasks[position] for position in balanced(weights, self.workers)]
+        """Run tasks with a worker that is sent to all threads or machines; it writes results where the tasks say."""
+        ordered = [tasks[position] for position in balanced_order(weights, self.workers)]
 
-        if len(self._collect("performed", steps.performing(worker, ordered, self.hints))) != len(tasks):
+        if len(self._collect("performed", steps.task_steps(worker, ordered, self.hints))) != len(tasks):
             raise AuditError("the engine lost a task")
 
     def _collect(self, name: str, build: Callable[[Any], Any]) -> list[Any]:
@@ -154,7 +162,7 @@ class EmbeddedEngine(Engine):
     beam_flags: tuple[str, ...] = ()
 
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
-        """Perform a pipeline on ``workers`` threads."""
+        """Run a pipeline on ``workers`` threads."""
         flags = [f"--direct_num_workers={self.workers}", "--direct_running_mode=in_memory", *self.beam_flags]
         run_embedded(build, target, flags)
 
@@ -166,7 +174,7 @@ class FlinkEngine(Engine):
     Attributes:
         service: where the job server answers, and the cluster.
         environment: where Python code runs.
-        prefix: what the names of this output folder's jobs begin with, by which they are found to be cancelled.
+        prefix: prefix of the names of this output folder's jobs; `cancel` looks for it.
     """
 
     service: JobService
@@ -175,10 +183,10 @@ class FlinkEngine(Engine):
     beam_flags: tuple[str, ...] = ()
 
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
-        """Perform a pipeline as a job of the cluster, with the workers' progress on this process's board."""
+        """Run a pipeline as a job of the cluster, with the workers' progress on this process's board."""
         flags = [
             f"--job_endpoint={self.service.endpoint}",
-            f"--job_server_timeout={FOR_EVER}",
+            f"--job_server_timeout={NO_TIMEOUT}",
             f"--job_name={self.prefix}{name}",
             f"--parallelism={self.workers}",
             "--default_sdk_harness_log_level=WARN",
@@ -188,7 +196,7 @@ class FlinkEngine(Engine):
             run_on_job_service(build, target, [*flags, *self.beam_flags], self.cancel)
 
     def cancel(self) -> None:
-        """End this output folder's jobs on the cluster, those of a killed run too; says nothing where it cannot."""
+        """Cancel this output folder's jobs on the cluster, also those of a killed run; errors are suppressed."""
         if self.service.rest is None:
             return
         deadline = time.monotonic() + 3
@@ -208,9 +216,9 @@ class SparkEngine(Engine):
     options: SparkOptions
 
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
-        """Perform a pipeline as a job of the cluster."""
+        """Run a pipeline as a job of the cluster."""
         options = self.options
-        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={FOR_EVER}"]
+        flags = [f"--job_endpoint={options.endpoint}", f"--job_server_timeout={NO_TIMEOUT}"]
         with RemoteBoard(self.scratch / "progress") as board:
             worker = "" if options.environment is Environment.LOOPBACK else worker_program()
             flags += environment_flags(options.environment, worker, board.folder)
@@ -225,17 +233,17 @@ class DataflowEngine(Engine):
 
     @property
     def hints(self) -> dict[str, str]:
-        """The accelerator, if one was asked for."""
+        """The accelerator, if one was requested."""
         return {} if self.options.accelerator is None else {"accelerator": self.options.accelerator}
 
     def run(self, name: str, build: Callable[[Any], Any], target: Path) -> None:
-        """Perform a pipeline as a job."""
+        """Run a pipeline as a job."""
         flags = [f"--job_name=corpus-audit-{name}", f"--max_num_workers={self.workers}", *self.options.beam_flags]
         run_on_dataflow(build, target, flags)
 
 
 def environment_flags(environment: Environment, worker: str, progress: Path) -> list[str]:
-    """Where a portable engine runs Python: this process, or a program that it starts, which reports its progress."""
+    """Beam's flags for where Python runs: in this process, or in a program that the engine starts."""
     if environment is Environment.LOOPBACK:
         return ["--environment_type=LOOPBACK"]
     process = {"command": worker, "env": {PROGRESS_VARIABLE: str(progress)}}
@@ -243,25 +251,25 @@ def environment_flags(environment: Environment, worker: str, progress: Path) -> 
 
 
 def probe_workers(engine: Engine, warn: Callable[[str], None]) -> None:
-    """Have workers read a file of the scratch folder and write others: folder and versions must be the driver's.
+    """Check that workers see the scratch folder and have the driver's versions: each reads a file there and writes one.
 
     Args:
         engine: an engine that is open.
-        warn: called with a sentence about every difference of versions that does not matter to tables.
+        warn: called with a message about each difference of versions that does not change tables.
 
     Raises:
         EngineError: a worker sees another folder, has no corpus-audit, or other versions of what computes.
     """
     folder, secret = engine.scratch / "probe", secrets.token_hex(8)
     folder.mkdir()
-    (folder / GIVEN).write_text(secret, encoding="utf-8")
+    (folder / SECRET_FILE).write_text(secret, encoding="utf-8")
     engine.perform(
         ProbeWorker(secret), [ProbeTask(folder, number) for number in range(engine.workers)], [1] * engine.workers
     )
     answers = read_answers(folder)
     if len(answers) != engine.workers:
         raise EngineError(f"what workers write into {folder} is not seen here: mount it under the same path")
-    differences = version_differences(answers, Answer.here())
+    differences = version_differences(answers, ProbeAnswer.of_this_process())
     if differences.refused:
         raise EngineError(f"{'; '.join(differences.refused)}: install the same versions on both sides")
     for text in differences.tolerated:
@@ -277,16 +285,16 @@ def _ignore(_: str) -> None:
 def open_engine(
     options: EngineOptions, workers: int, scratch: Path, warn: Callable[[str], None] = _ignore
 ) -> Iterator[Engine]:
-    """The engine that options name, for as long as the block lasts.
+    """Open the engine that the options select, for the duration of the block.
 
     Args:
-        options: which, and how.
+        options: the engine and its settings.
         workers: threads of an embedded engine.
         scratch: a folder in an output folder, that the workers can see; one run at a time uses an output folder.
-        warn: called with what is doubtful of the engine's workers, and forbids no run.
+        warn: called with warnings about the engine's workers.
 
     Raises:
-        UsageError: a flag for Beam that does not exist, or something is missing that the engine needs.
+        UsageError: a flag for Beam does not exist, or a requirement of the engine is missing.
         EngineError: the engine cannot be reached, or its workers see other files or have other versions.
     """
     if isinstance(options, EmbeddedOptions):
@@ -312,5 +320,5 @@ def open_engine(
         parallelism = options.parallelism or service.slots
         prefix = f"corpus-audit-{digest}-"
         engine = FlinkEngine(parallelism, scratch, service, options.environment, prefix, options.beam_flags)
-        engine.cancel()  # a run that was killed has left its job behind
+        engine.cancel()  # a killed run may have left its job behind
         yield engine

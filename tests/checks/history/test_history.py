@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.checks.history import sqlite_index
-from corpus_audit.checks.history.history import HISTORY_FILE, History, Point, read_run, rebuild, record
+from corpus_audit.checks.history.history import HISTORY_FILE, FigurePoint, History, read_run, rebuild, update_index
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run.results import Verdict
 from tests.checks.indexed_runs import make_run, sign
 
 
-def values(points: Sequence[Point]) -> list[tuple[str, float | None]]:
+def values(points: Sequence[FigurePoint]) -> list[tuple[str, float | None]]:
     return [(point.run.run, point.value) for point in points]
 
 
@@ -84,7 +84,7 @@ def test_runs_of_one_second_are_in_the_order_of_their_numbers(tmp_path: Path) ->
 
 
 def test_a_run_that_is_gone_leaves_and_one_that_changed_is_read_again(output: Path) -> None:
-    record(output)
+    update_index(output)
     shutil.rmtree(output / "20261101T060000Z")
     shutil.rmtree(output / "20261102T060000Z")
     make_run(output, "20261102T060000Z", {"other": {"all": 5.0}})
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_set_aside_and_made_anew(output: Path, damage: str) ->
 
 
 def test_a_newer_schema_is_refused_and_kept(output: Path) -> None:
-    record(output)
+    update_index(output)
     connection = sqlite3.connect(output / HISTORY_FILE)
     connection.execute(f"PRAGMA user_version={sqlite_index.SCHEMA + 1}")
     connection.close()
@@ -193,9 +193,9 @@ def test_many_at_once_agree(output: Path) -> None:
     """Threads and processes index a growing folder at the same time; every answer is whole."""
     code = (
         "import sys, pathlib\n"
-        "from corpus_audit.checks.history.history import record, History\n"
+        "from corpus_audit.checks.history.history import update_index, History\n"
         "for _ in range(15):\n"
-        "    assert record(pathlib.Path(sys.argv[1])) == ()\n"
+        "    assert update_index(pathlib.Path(sys.argv[1])) == ()\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", code, str(output)]) for _ in range(2)]
 
@@ -245,7 +245,7 @@ def killed(output: Path, times: int, seed: int) -> None:
     assert not list(output.glob("*.set-aside*"))
 
 
-def record_and_series(output: Path) -> tuple[Point, ...]:
+def record_and_series(output: Path) -> tuple[FigurePoint, ...]:
     with History.open(output) as history:
         return history.series("duplicate_share")
 

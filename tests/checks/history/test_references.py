@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.checks.history.references import EarlierRuns, gather
+from corpus_audit.checks.history.references import EarlierRuns, resolve_references
 from corpus_audit.checks.policy.judge import References
 from corpus_audit.schemas.run.results import Reference
 from corpus_audit.schemas.run.run_file import RunFile
@@ -39,7 +39,7 @@ def found(output: Path, reference: dict[str, Any], run: RunFile | None = None, *
 
 
 def all_of(loaded: Any, earlier: EarlierRuns) -> References:
-    return gather(loaded.policy, metrics(fact()), earlier)
+    return resolve_references(loaded.policy, metrics(fact()), earlier)
 
 
 LAST = {"kind": "last_signed", "compare": "difference"}
@@ -60,9 +60,9 @@ def test_a_pinned_run_may_be_a_baseline_of_the_audit(output: Path) -> None:
         one = found(output, {"kind": "pinned", "compare": "ratio", "run": name}, run)
         assert (one.run, one.value) == (DAYS[2], 0.09)
     one = found(output, {"kind": "pinned", "compare": "ratio", "run": "baseline=other"}, run)
-    assert one.reason == "The audit names no baseline other."
+    assert one.reason == "The audit has no baseline other."
     one = found(output, {"kind": "pinned", "compare": "ratio", "run": "baseline"})
-    assert one.reason == "The audit names no baseline." and one.value is None
+    assert one.reason == "The audit has no baseline." and one.value is None
 
 
 def test_the_last_signed_run_is_the_newest_before(output: Path) -> None:
@@ -83,13 +83,13 @@ def test_a_sign_off_that_waits_for_approvals_is_none_yet(output: Path) -> None:
 
 
 DAMAGE = {
-    "envelope": "is gone or damaged",
-    "no sign-off": "is gone or damaged",
-    "exchanged": "is not the one that the ledger knows",
-    "ledger": "The last signed run cannot be told",
-    "run.json": "is not what was signed",
+    "envelope": "is missing or damaged",
+    "no sign-off": "is missing or damaged",
+    "exchanged": "differs from the one in the ledger",
+    "ledger": "The last signed run cannot be determined",
+    "run.json": "differs from what was signed",
     "metrics": "is damaged",
-    "gone": "is signed, and gone or damaged",
+    "gone": "is missing or damaged",
     "no figure": "has no such figure",
 }
 
@@ -134,7 +134,7 @@ def test_runs_that_were_counted_otherwise_are_not_comparable(output: Path, more:
     assert reason in found(output, LAST, run).reason
     assert reason in found(output, {"kind": "pinned", "compare": "ratio", "run": DAYS[0]}, run).reason
     band = found(output, {"kind": "band", "compare": "spread"}, run)
-    assert band.value is None and band.reason.startswith("0 comparable runs")
+    assert band.value is None and band.reason.startswith("0 comparable earlier runs")
 
 
 def test_a_band_is_the_median_and_robust(output: Path) -> None:
@@ -147,6 +147,6 @@ def test_a_band_is_the_median_and_robust(output: Path) -> None:
 
 def test_a_band_of_too_few_runs_is_none(output: Path) -> None:
     one = found(output, {"kind": "band", "compare": "spread", "runs": 20, "minimum_runs": 8})
-    assert one.reason == "7 comparable runs before this one have the figure; the band needs 8."
+    assert one.reason == "7 comparable earlier runs have the figure; the band needs 8."
     few = found(output, {"kind": "band", "compare": "spread", "runs": 20}, before=DAYS[3])
-    assert few.reason.startswith("3 comparable runs")
+    assert few.reason.startswith("3 comparable earlier runs")

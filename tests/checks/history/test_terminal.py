@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.checks.history.history import IndexedRun, Point
-from corpus_audit.checks.history.terminal import render_names, render_runs, render_series, unknown
+from corpus_audit.checks.history.history import FigurePoint, IndexedRun
+from corpus_audit.checks.history.terminal import render_names, render_runs, render_series, unknown_name
 from corpus_audit.checks.text.safe_text import cell_width
 from corpus_audit.schemas.run.results import Verdict
 from tests.checks.report.hostile import HOSTILE
@@ -16,8 +16,8 @@ from tests.checks.report.hostile import HOSTILE
 RUN = IndexedRun("20261101T060000Z", "2026-11-01T06:00:00+00:00", "web", "ab" * 32, "t", "r", True, None, None, None)
 
 
-def point(value: float | None, low: float | None = None, high: float | None = None, **run: Any) -> Point:
-    return Point(replace(RUN, **run), value, low, high, 1000, "share")
+def point(value: float | None, low: float | None = None, high: float | None = None, **run: Any) -> FigurePoint:
+    return FigurePoint(replace(RUN, **run), value, low, high, 1000, "share")
 
 
 def columns(line: str, marks: str) -> list[int]:
@@ -75,6 +75,6 @@ def test_no_line_is_too_wide_and_nothing_acts(figures: list[tuple], text: str, w
 
 def test_an_unknown_name_is_answered_with_what_there_is() -> None:
     names = ["duplicate_share", "tokens", "documents"]
-    assert "the nearest are: duplicate_share" in unknown("metric", "duplicates_share", names)
-    assert "there are: duplicate_share, tokens, documents" in unknown("metric", "zzz", names)
-    assert "\x1b" not in unknown("metric", "\x1b[2J", ["\x1b]52;c;x\x07"])
+    assert "similar names: duplicate_share" in unknown_name("metric", "duplicates_share", names)
+    assert "known names: duplicate_share, tokens, documents" in unknown_name("metric", "zzz", names)
+    assert "\x1b" not in unknown_name("metric", "\x1b[2J", ["\x1b]52;c;x\x07"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.checks.outputs.evidence import Evidence, load_evidence
+from corpus_audit.checks.outputs.context import RenderContext, load_context
 from corpus_audit.checks.report.contamination import section as contamination_section
 from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.sampling import section as sampling_section
@@ -39,18 +39,18 @@ def judged_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def evidence(judged_run: Path) -> Evidence:
-    return load_evidence(judged_run)
+def context(judged_run: Path) -> RenderContext:
+    return load_context(judged_run)
 
 
 @pytest.fixture(scope="session")
-def everything(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+def everything(context: RenderContext, tmp_path_factory: pytest.TempPathFactory) -> RenderContext:
     """A run with every section that a report can have."""
     folder = tmp_path_factory.mktemp("everything")
-    report = evidence.report
+    report = context.report
     assert report.verdict
     return replace(
-        evidence,
+        context,
         report=replace(
             report,
             drift=drift_section.load(write_drift(folder / "drift")),
@@ -63,5 +63,5 @@ def everything(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def unjudged(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    return load_evidence(dated(build_run(tmp_path_factory.mktemp("unjudged") / "run", mixture=False, complete=False)))
+def unjudged(tmp_path_factory: pytest.TempPathFactory) -> RenderContext:
+    return load_context(dated(build_run(tmp_path_factory.mktemp("unjudged") / "run", mixture=False, complete=False)))

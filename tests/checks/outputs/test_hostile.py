@@ -15,8 +15,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import code, message, plain, prose
-from corpus_audit.checks.outputs.evidence import Evidence
 from corpus_audit.checks.outputs.formats import FORMATS
 from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.terminal import render_summary
@@ -40,20 +40,20 @@ def test_there_are_enough() -> None:
 _RENDERED: dict[tuple[str, str], str] = {}
 
 
-def attacked(evidence: Evidence, payload: str) -> Evidence:
-    return with_every_text(evidence, payload)  # type: ignore[no-any-return]
+def attacked(context: RenderContext, payload: str) -> RenderContext:
+    return with_every_text(context, payload)  # type: ignore[no-any-return]
 
 
-def rendered(evidence: Evidence, kind: str, payload: str) -> str:
+def rendered(context: RenderContext, kind: str, payload: str) -> str:
     """An output of the run with every text replaced; what is made once is kept."""
     if (kind, payload) not in _RENDERED:
-        told = attacked(evidence, payload)
+        told = attacked(context, payload)
         _RENDERED.update({(name, payload): one.render(told) for name, one in FORMATS.items()})
         _RENDERED["html", payload] = render_html(told.report)
     return _RENDERED[kind, payload]
 
 
-def test_every_text_of_the_evidence_is_reached(everything: Evidence) -> None:
+def test_every_text_of_the_evidence_is_reached(everything: RenderContext) -> None:
     changed = repr(attacked(everything, "REPLACED"))
     for text in ("domain=web/common-crawl", "bob@example.org", "Repeated text", "part-000", "arithmetic", "recipes",
                  "length >= 200", everything.report.name, everything.manifest):  # fmt: skip
@@ -84,7 +84,7 @@ def shape(value: Any) -> Any:
 
 @every_payload
 @pytest.mark.parametrize("kind", ["sarif", "openlineage", "croissant"])
-def test_json_keeps_its_shape_and_its_strings_are_visible(everything: Evidence, kind: str, payload: str) -> None:
+def test_json_keeps_its_shape_and_its_strings_are_visible(everything: RenderContext, kind: str, payload: str) -> None:
     text = rendered(everything, kind, payload)
     assert text.isascii()
     told, honest = json.loads(text), json.loads(rendered(everything, kind, PLAIN))
@@ -96,7 +96,7 @@ def test_json_keeps_its_shape_and_its_strings_are_visible(everything: Evidence, 
 
 
 @every_payload
-def test_sarif_keeps_to_the_standard_and_has_no_links_or_placeholders(everything: Evidence, payload: str) -> None:
+def test_sarif_keeps_to_the_standard_and_has_no_links_or_placeholders(everything: RenderContext, payload: str) -> None:
     log = json.loads(rendered(everything, "sarif", payload))
     jsonschema.validate(log, LOG, format_checker=jsonschema.FormatChecker())
     for result in log["runs"][0]["results"]:
@@ -106,13 +106,13 @@ def test_sarif_keeps_to_the_standard_and_has_no_links_or_placeholders(everything
 
 
 @every_payload
-def test_croissant_addresses_have_no_scheme(everything: Evidence, payload: str) -> None:
+def test_croissant_addresses_have_no_scheme(everything: RenderContext, payload: str) -> None:
     for file in json.loads(rendered(everything, "croissant", payload))["distribution"]:
         assert re.fullmatch(r"[A-Za-z0-9._~/%-]+", file["contentUrl"])
 
 
 @every_payload
-def test_junit_parses_and_keeps_its_elements(everything: Evidence, payload: str) -> None:
+def test_junit_parses_and_keeps_its_elements(everything: RenderContext, payload: str) -> None:
     text = rendered(everything, "junit", payload)
     assert all(c.isprintable() or c == "\n" for c in text)
     honest = ElementTree.fromstring(rendered(everything, "junit", PLAIN))
@@ -137,7 +137,9 @@ def blocks(tokens: list[Token]) -> Counter[str]:
 
 @every_payload
 @pytest.mark.parametrize("kind", ["markdown", "card"])
-def test_markdown_keeps_its_blocks_and_makes_no_link_or_markup(everything: Evidence, kind: str, payload: str) -> None:
+def test_markdown_keeps_its_blocks_and_makes_no_link_or_markup(
+    everything: RenderContext, kind: str, payload: str
+) -> None:
     text = rendered(everything, kind, payload)
     assert all(c.isprintable() or c == "\n" for c in text)
     honest = rendered(everything, kind, PLAIN)
@@ -154,7 +156,7 @@ def test_markdown_keeps_its_blocks_and_makes_no_link_or_markup(everything: Evide
 
 
 @every_payload
-def test_what_github_looks_for_after_markdown_is_broken_up(everything: Evidence, payload: str) -> None:
+def test_what_github_looks_for_after_markdown_is_broken_up(everything: RenderContext, payload: str) -> None:
     """Bare links, mentions and references to issues are found in text outside of code."""
     for text in (prose(payload), code(payload)):
         outside = re.sub(r"`[^`]*`|<code>.*?</code>", "", text)
@@ -167,7 +169,7 @@ def page(text: str) -> Page:
 
 
 @every_payload
-def test_the_page_keeps_its_elements(everything: Evidence, payload: str) -> None:
+def test_the_page_keeps_its_elements(everything: RenderContext, payload: str) -> None:
     benign = page(rendered(everything, "html", PLAIN))
     text = rendered(everything, "html", payload)
     told = Page(text)
@@ -179,7 +181,7 @@ def test_the_page_keeps_its_elements(everything: Evidence, payload: str) -> None
 
 
 @every_payload
-def test_the_summary_stays_within_its_columns(everything: Evidence, payload: str) -> None:
+def test_the_summary_stays_within_its_columns(everything: RenderContext, payload: str) -> None:
     told = render_summary(with_every_text(everything.report, payload), "report.html")
     assert all(c.isprintable() or c == "\n" for c in told)
     assert max(map(cell_width, told.splitlines())) <= 80

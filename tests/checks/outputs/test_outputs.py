@@ -11,21 +11,21 @@ import jsonschema
 import pytest
 from markdown_it import MarkdownIt
 
-from corpus_audit.checks.outputs.evidence import Evidence, Shard, load_evidence
+from corpus_audit.checks.outputs.context import HashedShard, RenderContext, load_context
 from corpus_audit.checks.outputs.formats import FORMATS, write_outputs
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run.results import Status
 from tests.checks.outputs.sarif_shape import LOG
 
 
-def rendered(evidence: Evidence, kind: str) -> str:
-    return FORMATS[kind].render(evidence)
+def rendered(context: RenderContext, kind: str) -> str:
+    return FORMATS[kind].render(context)
 
 
-def test_junit_counts_what_the_results_count(evidence: Evidence) -> None:
-    root = ElementTree.fromstring(rendered(evidence, "junit"))
+def test_junit_counts_what_the_results_count(context: RenderContext) -> None:
+    root = ElementTree.fromstring(rendered(context, "junit"))
     integrity, policy = root
-    statuses = [one.status for one in evidence.judgements if one.kind == "rule"]
+    statuses = [one.status for one in context.judgements if one.kind == "rule"]
     assert (integrity.get("name"), integrity.get("tests"), integrity.get("errors")) == ("integrity", "1", "0")
     assert policy.get("name") == "policy pretraining 3"
     expected = {
@@ -43,7 +43,7 @@ def test_junit_counts_what_the_results_count(evidence: Evidence) -> None:
         assert told in (failure.text or "")
 
 
-def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: Evidence) -> None:
+def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: RenderContext) -> None:
     assert unjudged.results is None
     (suite,) = ElementTree.fromstring(rendered(unjudged, "junit"))
     assert int(suite.get("errors", "0")) > 0 and suite.get("failures") == "0"
@@ -52,11 +52,11 @@ def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: E
     assert log["runs"][0]["results"] and all(one["level"] == "error" for one in log["runs"][0]["results"])
 
 
-def test_sarif_has_the_shape_of_the_standard_and_points_at_lines_of_the_policy(evidence: Evidence) -> None:
-    log = json.loads(rendered(replace(evidence, policy_path="audits/my policy.yaml"), "sarif"))
+def test_sarif_has_the_shape_of_the_standard_and_points_at_lines_of_the_policy(context: RenderContext) -> None:
+    log = json.loads(rendered(replace(context, policy_path="audits/my policy.yaml"), "sarif"))
     jsonschema.validate(log, LOG, format_checker=jsonschema.FormatChecker())
     (run,) = log["runs"]
-    open_ = [one for one in evidence.judgements if one.status is not Status.PASS]
+    open_ = [one for one in context.judgements if one.status is not Status.PASS]
     assert len(run["results"]) == len(open_)
     rules = run["tool"]["driver"]["rules"]
     for result in run["results"]:
@@ -71,21 +71,21 @@ def test_sarif_has_the_shape_of_the_standard_and_points_at_lines_of_the_policy(e
     assert len({json.dumps(one["partialFingerprints"]) for one in run["results"]}) == len(open_)
 
 
-def test_sarif_lists_the_most_urgent_of_too_many(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sarif_lists_the_most_urgent_of_too_many(context: RenderContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("corpus_audit.checks.outputs.sarif.MOST_RESULTS", 2)
-    (run,) = json.loads(rendered(evidence, "sarif"))["runs"]
+    (run,) = json.loads(rendered(context, "sarif"))["runs"]
     assert [one["properties"]["status"] for one in run["results"]] == ["fail", "insufficient"]
     assert run["properties"]["resultsLeftOut"] == 2
 
 
-def test_openlineage_has_the_required_parts_and_a_lasting_id(evidence: Evidence) -> None:
-    event = json.loads(rendered(evidence, "openlineage"))
+def test_openlineage_has_the_required_parts_and_a_lasting_id(context: RenderContext) -> None:
+    event = json.loads(rendered(context, "openlineage"))
     assert event["eventType"] == "COMPLETE" and event["eventTime"] == "2026-11-22T06:15:00Z"
     datetime.fromisoformat(event["eventTime"])
     assert uuid.UUID(event["run"]["runId"]).version == 5
-    assert event["job"] == {"namespace": "corpus-audit", "name": evidence.report.name}
+    assert event["job"] == {"namespace": "corpus-audit", "name": context.report.name}
     (snapshot,) = event["inputs"]
-    assert snapshot["facets"]["version"]["datasetVersion"] == evidence.report.snapshot.digest
+    assert snapshot["facets"]["version"]["datasetVersion"] == context.report.snapshot.digest
     facets = [*event["run"]["facets"].values(), *snapshot["facets"].values(), *snapshot["inputFacets"].values()]
     assert all({"_producer", "_schemaURL"} <= facet.keys() for facet in facets)
     assertions = snapshot["inputFacets"]["dataQualityAssertions"]["assertions"]
@@ -93,42 +93,42 @@ def test_openlineage_has_the_required_parts_and_a_lasting_id(evidence: Evidence)
     assert held["duplicates [domain=web/common-crawl]"] is False and held["duplicates [domain=books]"] is True
     assert held["few [domain=papers]"] is False and held["leak [benchmark=exam,rule=gpt3]"] is False
     assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "none"
-    assert json.loads(rendered(evidence, "openlineage"))["run"] == event["run"]
+    assert json.loads(rendered(context, "openlineage"))["run"] == event["run"]
 
 
-def test_croissant_is_accepted_by_the_reference_validator(evidence: Evidence) -> None:
+def test_croissant_is_accepted_by_the_reference_validator(context: RenderContext) -> None:
     validator = pytest.importorskip("mlcroissant")
-    dataset = validator.Dataset(jsonld=json.loads(rendered(evidence, "croissant")))
+    dataset = validator.Dataset(jsonld=json.loads(rendered(context, "croissant")))
     issues = dataset.metadata.ctx.issues
     assert not issues.errors
     missing = {"citeAs", "datePublished", "license"}  # the publisher's to give
     assert all(any(f"/{name}" in warning for name in missing) for warning in issues.warnings)
     records = list(dataset.records("domains"))
-    assert len(records) == len(evidence.report.domains)
-    biggest = evidence.report.domains[0]
+    assert len(records) == len(context.report.domains)
+    biggest = context.report.domains[0]
     assert {one["domains/tokens"] for one in records} >= {biggest.tokens.count}
 
 
-def test_croissant_lists_shards_with_digests_and_says_what_was_measured(evidence: Evidence) -> None:
-    dataset = json.loads(rendered(evidence, "croissant"))
+def test_croissant_lists_shards_with_digests_and_says_what_was_measured(context: RenderContext) -> None:
+    dataset = json.loads(rendered(context, "croissant"))
     manifest, *shards = dataset["distribution"]
-    assert manifest["sha256"] == evidence.manifest
-    assert [one["sha256"] for one in shards] == [shard.sha256 for shard in evidence.shards] != []
+    assert manifest["sha256"] == context.manifest
+    assert [one["sha256"] for one in shards] == [shard.sha256 for shard in context.shards] != []
     assert any("exact repeats" in text for text in dataset["rai:dataLimitations"])
     assert "No verdict" in dataset["rai:dataReleaseMaintenancePlan"]
     assert "license" not in dataset
-    remote = replace(evidence, shards=(Shard("s3://bucket/a b.parquet", "00", 1, "parquet"),
-                                       Shard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
+    remote = replace(context, shards=(HashedShard("s3://bucket/a b.parquet", "00", 1, "parquet"),
+                                       HashedShard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
     urls = [one["contentUrl"] for one in json.loads(rendered(remote, "croissant"))["distribution"]]
     assert urls[1:] == ["s3://bucket/a%20b.parquet", "javascript%3Aalert%281%29"]
 
 
-def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: Evidence) -> None:
-    text = rendered(evidence, "markdown")
+def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(context: RenderContext) -> None:
+    text = rendered(context, "markdown")
     assert text.startswith("# ✗ No verdict: `pretraining-mix 2026-11`\n")
     table = text.split("## What does not pass")[1].split("## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
-    open_ = [one for one in evidence.judgements if one.status is not Status.PASS]
+    open_ = [one for one in context.judgements if one.status is not Status.PASS]
     assert len(rows) == len(open_) == 4
     for told in ("`domain=web/common-crawl`", "3.12 %", "fails unless at most 2 %", "`data@example.org`"):
         assert told in rows[0]
@@ -138,26 +138,26 @@ def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(evidence: 
     assert html.count("<table>") == 2 and html.count("<h2>") == 4
 
 
-def test_the_card_has_the_measured_numbers_and_leaves_the_rest_to_people(evidence: Evidence) -> None:
-    text = rendered(evidence, "card")
+def test_the_card_has_the_measured_numbers_and_leaves_the_rest_to_people(context: RenderContext) -> None:
+    text = rendered(context, "card")
     _, front, body = text.split("---\n", 2)
     assert "size_categories:\n- 100K<n<1M" in front and "license" not in front
-    assert f"{evidence.report.totals.tokens:,}" in body
-    biggest = evidence.report.domains[0]
+    assert f"{context.report.totals.tokens:,}" in body
+    biggest = context.report.domains[0]
     assert f"| `{biggest.name}` | {biggest.documents.count:,} | {biggest.tokens.count:,} |" in body
     assert body.count("[More Information Needed]") == 8
 
 
-def test_every_output_is_the_same_for_the_same_run(judged_run: Path, evidence: Evidence) -> None:
-    again = load_evidence(judged_run)
+def test_every_output_is_the_same_for_the_same_run(judged_run: Path, context: RenderContext) -> None:
+    again = load_context(judged_run)
     for kind in FORMATS:
-        text = rendered(evidence, kind)
+        text = rendered(context, kind)
         assert text == rendered(again, kind)
         assert text.endswith("\n") and str(judged_run.parent) not in text
 
 
-def test_outputs_are_written_side_by_side(tmp_path: Path, evidence: Evidence) -> None:
-    write_outputs(tmp_path, evidence)
+def test_outputs_are_written_side_by_side(tmp_path: Path, context: RenderContext) -> None:
+    write_outputs(tmp_path, context)
     assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == sorted(
         one.file for one in FORMATS.values()
     )
@@ -170,4 +170,4 @@ def test_timings_that_say_nothing_are_an_error_with_its_reason(judged_run: Path,
     shutil.copytree(judged_run, run)
     (run / "timings.json").write_text("{}")
     with pytest.raises(StoreError, match="does not say when"):
-        load_evidence(run)
+        load_context(run)

@@ -109,7 +109,7 @@ def test_shards_in_error_come_first(incomplete: ReportModel) -> None:
 
 
 def test_a_sample_says_so(sampled: ReportModel) -> None:
-    assert "The audit is of a sample: 25.0 % of splits were to be read, 24 of 96 splits were." in text_of(sampled)
+    assert "The audit read a sample: 25.0 % of splits were requested, 24 of 96 splits were read." in text_of(sampled)
     assert "for a sample" in render_html(sampled)
     assert "COMPLETE, SAMPLED" in render_summary(sampled, "report.html")
 

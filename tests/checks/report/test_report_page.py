@@ -127,11 +127,9 @@ def test_the_page_answers_the_questions_of_a_lead(model: ReportModel, incomplete
         model.snapshot.digest,
     ):
         assert phrase in text
-    assert (
-        text.index("Complete") < text.index("In a minute") < text.index("Exact duplicates") < text.index("Provenance")
-    )
+    assert text.index("Complete") < text.index("Summary") < text.index("Exact duplicates") < text.index("Provenance")
     failed = "".join(Page(render_html(incomplete)).text)
-    assert failed.index("No verdict") < failed.index("2 of 24 shards could not be read") < failed.index("In a minute")
+    assert failed.index("No verdict") < failed.index("2 of 24 shards could not be read") < failed.index("Summary")
     assert "the stream ends inside a member" in failed
 
 

@@ -83,3 +83,11 @@ def test_a_shard_that_is_not_there(tmp_path):
     with pytest.raises(VerificationError) as refused:
         open_verified(signed(b"x"), str(tmp_path))
     assert refused.value.code == "shard_missing"
+
+
+@pytest.mark.parametrize(("shards", "sampled", "changed"), [(10, 3, 1), (10, 3, 2), (7, 7, 1), (5, 0, 1), (6, 4, 3)])
+def test_detection_probability_is_hypergeometric(shards, sampled, changed):
+    from scipy.stats import hypergeom
+
+    expected = hypergeom.sf(0, shards, changed, sampled)
+    assert shards_module.detection_probability(shards, sampled, changed) == pytest.approx(expected)

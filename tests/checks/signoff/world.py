@@ -15,8 +15,8 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from corpus_audit.checks.policy.judge import References, judge
-from corpus_audit.checks.signoff import Asked, Verified, trust_file, verify
-from corpus_audit.checks.signoff.approve import Pending, Words, open_pending, sign_pending, signoff_path
+from corpus_audit.checks.signoff import Verified, VerifyOptions, trust_file, verify
+from corpus_audit.checks.signoff.approve import AuthorDecision, PendingSignoff, open_pending, sign_pending, signoff_path
 from corpus_audit.checks.signoff.dsse import PAYLOAD_TYPE, Envelope, read_envelope, sign
 from corpus_audit.checks.signoff.ledger import Ledger, append, new_entry, read_ledger
 from corpus_audit.pipelines.storage.run_directory import StagedRun
@@ -50,7 +50,7 @@ class World:
     """Folders of one corpus and its output; ``signed`` is where the sign-off is."""
 
     root: Path
-    asked: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def corpus(self) -> Path:
@@ -77,15 +77,15 @@ class World:
         return signoff_path(self.output, RUN)
 
     def sign(
-        self, name: str, moment: datetime = NOW, words: Words | None = None, strategy: str | None = None
-    ) -> Pending:
+        self, name: str, moment: datetime = NOW, decision: AuthorDecision | None = None, strategy: str | None = None
+    ) -> PendingSignoff:
         """Let somebody sign the run, the way the command does."""
         pending = open_pending(self.run, load_trust(self.trust), moment, strategy)
-        return sign_pending(pending, key(name), moment, words)
+        return sign_pending(pending, key(name), moment, decision)
 
-    def verify(self, **asked: Any) -> Verified:
+    def verify(self, **options: Any) -> Verified:
         """Verify the sign-off at `LATER`."""
-        return verify(self.signed, load_trust(self.trust), Asked(**({"at": LATER} | self.asked | asked)))
+        return verify(self.signed, load_trust(self.trust), VerifyOptions(**({"at": LATER} | self.options | options)))
 
     def statement(self) -> Any:
         """What was signed, as JSON."""
@@ -204,7 +204,7 @@ def build_world(root: Path, waived: bool = True) -> World:
 
 def sign_world(world: World) -> World:
     """Let a pipeline be the author and two people approve, and bind a plan."""
-    world.sign("nightly", words=Words("training", ("no code review",)), strategy=STRATEGY)
+    world.sign("nightly", decision=AuthorDecision("training", ("no code review",)), strategy=STRATEGY)
     world.sign("bo", NOW + timedelta(minutes=1))
     world.sign("cy", NOW + timedelta(minutes=2))
     return world

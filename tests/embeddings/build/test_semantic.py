@@ -24,33 +24,33 @@ class Encoder:
         self._search, self._rng = search, rng
 
     def means(self, texts):
-        found = np.zeros((len(texts), self._search.width), np.float32)
+        result = np.zeros((len(texts), self._search.width), np.float32)
         for i, text in enumerate(texts):
             if text.startswith("row "):
-                found[i] = self._search.vectors("mean")[int(text[4:])]
+                result[i] = self._search.vectors("mean")[int(text[4:])]
             elif text == "far":
                 away = self._rng.normal(size=self._search.width)
-                found[i] = away / np.linalg.norm(away)
-        return found
+                result[i] = away / np.linalg.norm(away)
+        return result
 
 
 def brute_threshold(search):
     """Nearest other cosine of every window of the first thousand, by all pairs."""
     vectors = np.asarray(search.vectors("mean"), np.float64)
     documents = [search.document_of(row) for row in range(search.windows)]
-    found = []
+    result = []
     for row in range(min(1000, search.windows)):
         scores = vectors @ vectors[row]
         same = np.array([document == documents[row] for document in documents])
-        found.append(scores[~same & (scores < 1 - 1e-6)].max())
-    return np.array(found)
+        result.append(scores[~same & (scores < 1 - 1e-6)].max())
+    return np.array(result)
 
 
 def test_the_threshold_is_learned_from_windows_of_other_documents(search):
-    found, expected = threshold(search), brute_threshold(search)
-    assert found.cosine == pytest.approx(np.quantile(expected[::2], 0.99, method="higher"))
-    assert (found.decoys, found.near) == (len(expected[1::2]), int((expected[1::2] > found.cosine + 1e-9).sum()))
-    assert found.near / found.decoys < 0.04
+    result, expected = threshold(search), brute_threshold(search)
+    assert result.cosine == pytest.approx(np.quantile(expected[::2], 0.99, method="higher"))
+    assert (result.decoys, result.near) == (len(expected[1::2]), int((expected[1::2] > result.cosine + 1e-9).sum()))
+    assert result.near / result.decoys < 0.04
 
 
 def test_few_windows_are_no_threshold(tmp_path):
@@ -76,7 +76,7 @@ def test_items_are_told_apart(search):
     assert [row["item"] for row in items[:20]] == [f"p{i}" for i in range(20)]
     for i, row in enumerate(items[:20]):
         assert row["cosine"] == pytest.approx(1) and row["near"]
-        assert search.names(i * 3) == row["window"] and row["document"] == search.place_of(i * 3)
+        assert search.names(i * 3) == row["window"] and row["document"] == search.location_of(i * 3)
         assert row["domain"] in ("books", "web")
     assert items[-1] == {
         "benchmark": "other", "item": "none", "cosine": None, "near": None, "window": None, "domain": None,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.embeddings.index.mapped_tables import Documents, Place, Windows
+from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, WindowTable
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, WINDOWS
 
@@ -42,10 +42,12 @@ def test_places_are_all_rows_of_a_document(tmp_path_factory, keys, others, rows,
         },
         schema=DOCUMENTS,
     )
-    documents = Documents(write(tmp_path_factory.mktemp("tables") / "documents.arrow", table, rows))
+    documents = DocumentTable(write(tmp_path_factory.mktemp("tables") / "documents.arrow", table, rows))
     for key in {*keys, *others}:
-        expected = [Place(s, shard, split, row, d, id) for k, s, shard, row, split, d, id in values if k == key]
-        assert documents.places(key) == tuple(expected)
+        expected = [
+            DocumentLocation(s, shard, split, row, d, id) for k, s, shard, row, split, d, id in values if k == key
+        ]
+        assert documents.locations(key) == tuple(expected)
 
 
 @settings(max_examples=80, deadline=None)
@@ -67,12 +69,14 @@ def test_windows_are_found_by_their_names(tmp_path_factory, names, other, rows):
         for name in sorted(names)
     ]
     table = pa.Table.from_pylist(stored, schema=WINDOWS)
-    windows = Windows(write(tmp_path_factory.mktemp("tables") / "windows.arrow", table, rows))
+    windows = WindowTable(write(tmp_path_factory.mktemp("tables") / "windows.arrow", table, rows))
     for row in stored:
-        found = windows.find(row["window"])
-        assert found is not None
-        assert {"starts": found.starts.tolist(), "ends": found.ends.tolist()} == {n: row[n] for n in ("starts", "ends")}
-        assert [getattr(found, name) for name in ("document", "number", "text", "text_start")] == [
+        result = windows.find(row["window"])
+        assert result is not None
+        assert {"starts": result.starts.tolist(), "ends": result.ends.tolist()} == {
+            n: row[n] for n in ("starts", "ends")
+        }
+        assert [getattr(result, name) for name in ("document", "number", "text", "text_start")] == [
             row[name] for name in ("document", "number", "text", "text_start")
         ]
     for name in {other, 0, 2**64 - 1} - names:
@@ -82,4 +86,4 @@ def test_windows_are_found_by_their_names(tmp_path_factory, names, other, rows):
 def test_a_file_that_is_no_table_is_told(tmp_path):
     (tmp_path / "windows.arrow").write_bytes(b"no table")
     with pytest.raises(StoreError, match="is damaged"):
-        Windows(tmp_path / "windows.arrow")
+        WindowTable(tmp_path / "windows.arrow")

@@ -65,12 +65,12 @@ def brute_force(vectors, query, k, allowed=None):
 
 
 def check(vectors, query, k, allowed=None, **settings):
-    found = nearest(vectors, encode(vectors), query, k, allowed, **settings)
+    result = nearest(vectors, encode(vectors), query, k, allowed, **settings)
     rows, scores = brute_force(vectors, query, k, allowed)
-    assert found.rows.tolist() == rows.tolist()
-    assert found.scores.tolist() == scores.tolist()
-    assert len(rows) <= found.compared <= (len(vectors) if allowed is None else allowed.sum())
-    return found
+    assert result.rows.tolist() == rows.tolist()
+    assert result.scores.tolist() == scores.tolist()
+    assert len(rows) <= result.compared <= (len(vectors) if allowed is None else allowed.sum())
+    return result
 
 
 QUERIES = st.sampled_from(("normal", "one of them", "one-hot", "ranges", "tiny"))
@@ -87,20 +87,20 @@ WIDTHS = st.sampled_from((1, 2, 3, 7, 16, 33, 384, 2048))
     st.sampled_from((None, 0.0, 0.1, 1.0)),
     st.integers(0, 2**32 - 1),
 )
-def test_rows_and_scores_are_those_of_brute_force(kind, asked, n, width, k, share, seed):
+def test_rows_and_scores_are_those_of_brute_force(kind, requested, n, width, k, share, seed):
     rng = np.random.default_rng(seed)
     vectors = vectors_of(kind, n, width, rng)
     allowed = None if share is None else rng.random(n) < share
-    check(vectors, query_of(asked, vectors, rng), k, allowed)
+    check(vectors, query_of(requested, vectors, rng), k, allowed)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(KINDS), QUERIES, WIDTHS, st.integers(0, 2**32 - 1))
 @example("huge", "one-hot", 1, 0)
-def test_bounds_hold_for_every_vector(kind, asked, width, seed):
+def test_bounds_hold_for_every_vector(kind, requested, width, seed):
     rng = np.random.default_rng(seed)
     vectors = vectors_of(kind, 12, width, rng)
-    query = query_of(asked, vectors, rng)
+    query = query_of(requested, vectors, rng)
     held = encode(vectors)
     z, step, missed = module._quantised(module._direction(query))
     assert int(np.abs(z.astype(np.int64)).sum()) * 127 < 2**31
@@ -147,8 +147,8 @@ def test_without_the_error_of_the_query_a_vector_is_missed(monkeypatch):
 def test_sums_do_not_overflow(width):
     vectors = np.ones((3, width), np.float32)
     vectors[1] = -1
-    found = check(vectors, np.ones(width), 3)
-    assert found.scores == pytest.approx([np.sqrt(width)] * 2 + [-np.sqrt(width)])
+    result = check(vectors, np.ones(width), 3)
+    assert result.scores == pytest.approx([np.sqrt(width)] * 2 + [-np.sqrt(width)])
 
 
 def test_mapped_vectors_in_threads(tmp_path):
@@ -163,12 +163,12 @@ def test_mapped_vectors_in_threads(tmp_path):
     query, allowed = rng.normal(size=8), rng.random(130_000) < 0.5
     rows, scores = brute_force(vectors, query, 30, allowed)
     for workers in (1, 2, 5):
-        found = nearest(mapped["vectors"], read, query, 30, allowed, workers)
-        assert found.rows.tolist() == rows.tolist() and found.scores.tolist() == scores.tolist()
-        assert found.compared < 10_000
+        result = nearest(mapped["vectors"], read, query, 30, allowed, workers)
+        assert result.rows.tolist() == rows.tolist() and result.scores.tolist() == scores.tolist()
+        assert result.compared < 10_000
     equal = np.ones((110_000, 2), np.float32)  # nothing is ruled out, the first are returned
-    found = nearest(equal, encode(equal), np.ones(2), 3)
-    assert found.rows.tolist() == [0, 1, 2] and found.compared == 110_000
+    result = nearest(equal, encode(equal), np.ones(2), 3)
+    assert result.rows.tolist() == [0, 1, 2] and result.compared == 110_000
 
 
 def test_most_rows_are_ruled_out():

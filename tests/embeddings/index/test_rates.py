@@ -8,12 +8,12 @@ def test_a_case_by_hand():
     """Two thirds of the groups fire on every second token, the others never."""
     tokens = np.full(16, 10.0)
     sums = np.tile([5.0, 5.0, 0.0, 5.0], 4)[:, None]
-    found = rates(sums, tokens)
-    assert found.value[0] == pytest.approx(60 / 160)
+    result = rates(sums, tokens)
+    assert result.value[0] == pytest.approx(60 / 160)
     residuals = sums[:, 0] - 0.375 * tokens
     deviation = np.sqrt(16 / 15 * (residuals**2).sum()) / 160
-    assert found.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation)
-    assert found.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation)
+    assert result.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation)
+    assert result.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation)
 
 
 def test_the_quantiles_are_students():
@@ -25,16 +25,16 @@ def test_the_quantiles_are_students():
 def test_groups_without_tokens_take_degrees_of_freedom():
     tokens = np.where(np.arange(16) < 8, 10.0, 0.0)
     sums = np.where(np.arange(16) % 2 == 0, 4.0, 2.0)[:, None] * (tokens > 0)[:, None]
-    found = rates(sums, tokens)
+    result = rates(sums, tokens)
     deviation = np.sqrt(8 / 7 * 8 * 1.0) / 80
-    assert found.high[0] - found.value[0] == pytest.approx(QUANTILES[7] * deviation)
+    assert result.high[0] - result.value[0] == pytest.approx(QUANTILES[7] * deviation)
 
 
 def test_too_few_groups_have_no_interval():
     tokens = np.zeros(16)
     tokens[:7] = 10
-    found = rates(np.ones((16, 2)) * (tokens > 0)[:, None], tokens)
-    assert found.value.tolist() == pytest.approx([0.1, 0.1]) and np.isnan(found.low).all()
+    result = rates(np.ones((16, 2)) * (tokens > 0)[:, None], tokens)
+    assert result.value.tolist() == pytest.approx([0.1, 0.1]) and np.isnan(result.low).all()
     assert np.isnan(rates(np.zeros((16, 1)), np.zeros(16)).value).all()
 
 
@@ -49,8 +49,8 @@ def test_intervals_cover():
             n = rng.integers(20, 60)
             tokens[document % 16] += n
             sums[document % 16, 0] += rng.binomial(n, rate)
-        found = rates(sums, tokens)
-        held += found.low[0] <= 0.2 <= found.high[0]
+        result = rates(sums, tokens)
+        held += result.low[0] <= 0.2 <= result.high[0]
     assert 0.92 <= held / 400 <= 0.98
 
 
@@ -58,8 +58,8 @@ def test_a_unit_that_never_fired_may_yet_fire_on_a_small_share() -> None:
     fired = np.zeros((16, 2), np.int64)
     fired[:, 1] = 10
     tokens = np.full(16, 10, np.int64)
-    found = firing_rates(fired, tokens, documents=30)
-    assert found.value.tolist() == [0, 1] and found.low.tolist() == [0, 1]
-    assert found.high.tolist() == [dead_bound(30), 1]
+    result = firing_rates(fired, tokens, documents=30)
+    assert result.value.tolist() == [0, 1] and result.low.tolist() == [0, 1]
+    assert result.high.tolist() == [dead_bound(30), 1]
     few = firing_rates(fired[:3], tokens[:3], documents=3)
     assert np.isnan(few.low).all() and np.isnan(few.high).all()

@@ -9,7 +9,7 @@ import pytest
 
 from corpus_audit.embeddings import open_index
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import UnitError
 from tests.embeddings.made import write_small_index
@@ -46,9 +46,9 @@ def peaks(made, row, domain=None):
 @pytest.mark.parametrize("domain", [None, "books", "web"])
 def test_examples_are_those_of_brute_force(made, index, domain):
     for row, unit in enumerate(index.units()):
-        found = index.lookup(unit, domain=domain)
+        result = index.lookup(unit, domain=domain)
         expected = peaks(made, row, domain)[: 4 if domain is None else 2]
-        assert [(-one.value, one.window) for one in found] == expected
+        assert [(-one.value, one.window) for one in result] == expected
 
 
 def test_an_example_says_where_it_is(made, index):
@@ -56,13 +56,13 @@ def test_an_example_says_where_it_is(made, index):
     for unit in ("mlp.0:3", "resid.1:5"):
         row = index.row_of(unit)
         for one in index.lookup(unit):
-            (place,) = one.places
-            text = texts[int(place.id.removeprefix("doc-"))]
+            (location,) = one.locations
+            text = texts[int(location.id.removeprefix("doc-"))]
             start, end = one.peak
             assert text[one.text_start + start : one.text_start + end] == one.text[start:end]
             i = int(np.flatnonzero(windows.ids[:, 0] == np.uint64(one.window))[0])
             assert values[windows.offsets[i] + one.position, row] == np.float32(one.value)
-            assert place.shard == "a.jsonl" and place.domain == DOMAIN_OF[place.row % 2]
+            assert location.shard == "a.jsonl" and location.domain == DOMAIN_OF[location.row % 2]
 
 
 def test_minima_samples_and_ranges(index):
@@ -83,8 +83,8 @@ def test_few_samples_are_spread_over_the_range(index):
 
 
 def test_one_of_each_document(index):
-    found = index.lookup("mlp.0:1", per_document=1)
-    ids = [one.places[0].id for one in found]
+    result = index.lookup("mlp.0:1", per_document=1)
+    ids = [one.locations[0].id for one in result]
     assert len(set(ids)) == len(ids)
 
 
@@ -144,11 +144,11 @@ def test_a_flipped_bit_is_found_and_named(tmp_path, capsys):
 def test_what_was_cut_is_refused_before_it_is_mapped(tmp_path):
     folder, *_ = write_small_index(tmp_path / "index")
     for name in ("arrays/top.value.npy", "windows.arrow"):
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole[: len(whole) // 2])
+        original = (folder / name).read_bytes()
+        (folder / name).write_bytes(original[: len(original) // 2])
         with pytest.raises(StoreError, match="the index is damaged"):
             open_index(folder).lookup("mlp.0:1")
-        (folder / name).write_bytes(whole)
+        (folder / name).write_bytes(original)
     text = (folder / "index.json").read_text()
     for change in (
         text[:-20],
@@ -172,9 +172,9 @@ def test_lookup_prints_and_fits(made, capsys):
     assert lines[0].startswith("mlp.0:3  small: 12 units of words") and any("«" in line for line in lines)
     assert any(line.startswith("Domain") for line in lines)
     assert run_command(["lookup", "mlp.0:3", "--index", str(made[0]), "--json", "--range", "0:"], Session()) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == "corpus-audit/lookup/1" and len(found["domains"]) == 2
-    for example in found["examples"]:
+    result = json.loads(capsys.readouterr().out)
+    assert result["schema"] == "corpus-audit/lookup/1" and len(result["domains"]) == 2
+    for example in result["examples"]:
         start, end = (at - example["text_start"] for at in example["peak"])
         assert 0 <= start < end <= len(example["text"])
     assert run_command(["lookup", "mlp.0:3", "--index", str(made[0]), "--range", "3:1"], Session()) == 2
@@ -184,7 +184,7 @@ def test_lookup_prints_and_fits(made, capsys):
 def test_lookups_import_no_torch_and_no_engine(made):
     code = (
         "import sys; from corpus_audit.runners.cli.main import run_command; "
-        "from corpus_audit.runners.cli.output import Session; "
+        "from corpus_audit.runners.cli.shared.output import Session; "
         f"assert run_command(['lookup', 'mlp.0:3', '--index', {str(made[0])!r}, '--json'], Session()) == 0; "
         "heavy = ('torch', 'apache_beam', 'numba', 'scipy', 'pandas'); "
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"

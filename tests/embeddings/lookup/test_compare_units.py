@@ -9,9 +9,9 @@ from scipy.special import stdtrit
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, histogram_edges
 from corpus_audit.embeddings.index.rates import QUANTILES, differences, rates
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows, deviations, firing, movements, preferences
+from corpus_audit.embeddings.lookup.compare_units import deviations, firing, movements, preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import UnitError
 from tests.embeddings.made import MOMENT, write_small_index
@@ -25,25 +25,25 @@ def test_a_difference_by_hand():
     tokens = np.full(8, 10.0)
     first = np.array([[1, 1, 1, 1, 3, 3, 3, 3]], float).T
     second = first + np.array([[0, 2, 0, 2, 0, 2, 0, 2]], float).T
-    found = differences((first, tokens), (second, tokens))
+    result = differences((first, tokens), (second, tokens))
     # The ratio of the first is 16 / 80; of the second 24 / 80; their residuals differ by -1, 1, -1, ... over 80 tokens.
-    assert found.value.tolist() == [pytest.approx(0.1)]
+    assert result.value.tolist() == [pytest.approx(0.1)]
     deviation = np.sqrt(8 / 7 * 8 * (1 / 80) ** 2)
-    assert found.t.tolist() == [pytest.approx(0.1 / deviation)] and found.degrees == 7
-    assert found.high[0] - found.low[0] == pytest.approx(2 * QUANTILES[7] * deviation)
+    assert result.t.tolist() == [pytest.approx(0.1 / deviation)] and result.degrees == 7
+    assert result.high[0] - result.low[0] == pytest.approx(2 * QUANTILES[7] * deviation)
 
 
 def test_what_both_hold_cancels():
     rng = np.random.default_rng(0)
     tokens, sums = rng.uniform(50, 150, 16), rng.normal(size=(16, 5))
-    found = differences((sums, tokens), (sums, tokens))
-    assert not found.value.any() and not found.t.any() and (found.high == 0).all()
+    result = differences((sums, tokens), (sums, tokens))
+    assert not result.value.any() and not result.t.any() and (result.high == 0).all()
 
 
 def test_without_groups_there_is_no_interval():
     tokens = np.array([5.0] * 4 + [0.0] * 12)
-    found = differences((np.ones((16, 2)), tokens), (np.ones((16, 2)), tokens))
-    assert np.isnan(found.t).all() and np.isnan(found.low).all() and found.degrees == 0
+    result = differences((np.ones((16, 2)), tokens), (np.ones((16, 2)), tokens))
+    assert np.isnan(result.t).all() and np.isnan(result.low).all() and result.degrees == 0
     empty = differences((np.zeros((16, 2)), np.zeros(16)), (np.ones((16, 2)), tokens))
     assert np.isnan(empty.value).all()
 
@@ -65,11 +65,11 @@ def test_intervals_cover_differences_of_bursty_documents(shared):
     side = rng.random(size)
     common = rng.random(size) < shared
     first, second = (side < 0.5) | common, (side >= 0.5) | common
-    found = differences(sums(first), sums(second))
-    assert 0.92 < np.mean((found.low <= 0) & (found.high >= 0)) < 0.98
+    result = differences(sums(first), sums(second))
+    assert 0.92 < np.mean((result.low <= 0) & (result.high >= 0)) < 0.98
     parts = [rates(*sums(held)) for held in (first, second)]
     naive = np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts))
-    ratio = np.median((found.high - found.low) / 2 / naive)
+    ratio = np.median((result.high - result.low) / 2 / naive)
     assert (ratio < 0.8) if shared else (0.8 < ratio < 1.25)
 
 
@@ -103,38 +103,40 @@ def planted(index, monkeypatch, row, domain):
 def test_a_planted_preference_comes_first(pair, monkeypatch):
     index = pair[0]
     planted(index, monkeypatch, 4, index.domains.index("web"))
-    found = preferences(index, "web", chosen_rows(index, None))
-    assert int(found.certain.argmax()) == 4 and found.q[4] < 1e-6
-    assert found.difference.low[4] > 2 and found.second[4] - found.first[4] == pytest.approx(found.difference.value[4])
+    result = preferences(index, "web", select_rows(index, None))
+    assert int(result.certain.argmax()) == 4 and result.q[4] < 1e-6
+    assert result.difference.low[4] > 2 and result.second[4] - result.first[4] == pytest.approx(
+        result.difference.value[4]
+    )
     # What a domain prefers, the other lacks.
-    other = preferences(index, "books", chosen_rows(index, None))
-    np.testing.assert_allclose(other.difference.value, -found.difference.value, rtol=1e-9)
-    np.testing.assert_allclose(other.certain, -found.certain, rtol=1e-9)
+    other = preferences(index, "books", select_rows(index, None))
+    np.testing.assert_allclose(other.difference.value, -result.difference.value, rtol=1e-9)
+    np.testing.assert_allclose(other.certain, -result.certain, rtol=1e-9)
 
 
 def test_a_planted_move_is_found_and_nothing_else(pair, monkeypatch):
     before, after = pair
-    quiet = movements(before, after, chosen_rows(after, None))
+    quiet = movements(before, after, select_rows(after, None))
     assert (quiet.certain != 0).sum() <= 1
     planted(after, monkeypatch, 9, 0)
-    moved = movements(before, after, chosen_rows(after, None))
+    moved = movements(before, after, select_rows(after, None))
     assert np.abs(moved.certain).argmax() == 9 and moved.certain[9] > 0
-    within = movements(before, after, chosen_rows(after, "resid.1:*"), after.domains[0])
+    within = movements(before, after, select_rows(after, "resid.1:*"), after.domains[0])
     assert within.rows[np.abs(within.certain).argmax()] == 9
 
 
 def test_units_that_are_asked_for(pair):
     index = pair[0]
-    assert chosen_rows(index, "resid.1:2-4").tolist() == [8, 9, 10]
+    assert select_rows(index, "resid.1:2-4").tolist() == [8, 9, 10]
     with pytest.raises(UnitError, match=r"mlp\.0"):
-        chosen_rows(index, "mlp.5:*")
-    share, tokens = firing(index, chosen_rows(index, None))
+        select_rows(index, "mlp.5:*")
+    share, tokens = firing(index, select_rows(index, None))
     assert tokens == index.facts.counts["tokens"] and ((share > 0.1) & (share < 0.9)).all()
 
 
 def test_comparisons_that_make_no_sense(pair, tmp_path, monkeypatch):
     before, after = pair
-    rows = chosen_rows(after, None)
+    rows = select_rows(after, None)
     with pytest.raises(UsageError, match="no domain 'c'"):
         preferences(after, "c", rows)
     for name in ("digest", "tokenizer"):

@@ -7,10 +7,10 @@ import pytest
 
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.rates import dead_bound
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows
-from corpus_audit.embeddings.lookup.experts import experts_a_token, layer_load, layer_loads
+from corpus_audit.embeddings.lookup.compare_units import select_rows
+from corpus_audit.embeddings.lookup.experts import experts_per_token, layer_load, layer_loads
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point
 from tests.embeddings.made import write_small_index
@@ -24,13 +24,13 @@ def loads(routed, tokens, chosen, documents=100):
 
 
 def test_a_layer_by_hand():
-    found = loads([[6, 10, 4, 0]] * 8, [10] * 8, 2)
-    assert found.load.value.tolist() == [0.6, 1.0, 0.4, 0.0] and found.over_mean.tolist() == [1.2, 2.0, 0.8, 0.0]
-    assert found.largest.value == pytest.approx(2.0)
-    assert found.variation.value == pytest.approx(np.std([6, 10, 4, 0]) / 5)
-    assert found.variation.low == pytest.approx(found.variation.high) == found.variation.value  # all groups alike
-    assert [str(u) for u, dead in zip(found.units, found.dead, strict=True) if dead] == ["expert.2:3"]
-    assert found.load.high[3] == found.dead_below == pytest.approx(1 - 0.05 ** (1 / 100))
+    result = loads([[6, 10, 4, 0]] * 8, [10] * 8, 2)
+    assert result.load.value.tolist() == [0.6, 1.0, 0.4, 0.0] and result.over_mean.tolist() == [1.2, 2.0, 0.8, 0.0]
+    assert result.largest.value == pytest.approx(2.0)
+    assert result.variation.value == pytest.approx(np.std([6, 10, 4, 0]) / 5)
+    assert result.variation.low == pytest.approx(result.variation.high) == result.variation.value  # all groups alike
+    assert [str(u) for u, dead in zip(result.units, result.dead, strict=True) if dead] == ["expert.2:3"]
+    assert result.load.high[3] == result.dead_below == pytest.approx(1 - 0.05 ** (1 / 100))
 
 
 def test_balanced_and_collapsed_routers():
@@ -52,10 +52,10 @@ def test_nothing_is_said_without_tokens_documents_or_experts():
 
 
 def test_whether_all_experts_are_there():
-    assert experts_a_token(np.arange(4), np.array([7, 3, 6, 4]), 10) == 2
-    assert experts_a_token(np.arange(3), np.array([7, 3, 6]), 10) is None
-    assert experts_a_token(np.array([0, 1, 3]), np.array([7, 3, 10]), 10) is None
-    assert experts_a_token(np.arange(2), np.array([0, 0]), 10) is None
+    assert experts_per_token(np.arange(4), np.array([7, 3, 6, 4]), 10) == 2
+    assert experts_per_token(np.arange(3), np.array([7, 3, 6]), 10) is None
+    assert experts_per_token(np.array([0, 1, 3]), np.array([7, 3, 10]), 10) is None
+    assert experts_per_token(np.arange(2), np.array([0, 0]), 10) is None
 
 
 def test_intervals_cover_what_is_so_of_bursty_documents():
@@ -71,8 +71,8 @@ def test_intervals_cover_what_is_so_of_bursty_documents():
         group = rng.integers(0, 16, documents)
         routed = np.zeros((16, 6), int)
         np.add.at(routed, group, sent)
-        found = loads(routed, np.bincount(group, tokens, 16).astype(int), 1, documents)
-        for n, one in enumerate((found.largest, found.variation)):
+        result = loads(routed, np.bincount(group, tokens, 16).astype(int), 1, documents)
+        for n, one in enumerate((result.largest, result.variation)):
             hits[n] += one.low <= truth[n] <= one.high
     assert hits[0] / runs > 0.95 and 0.9 < hits[1] / runs < 0.99
 
@@ -102,17 +102,17 @@ def folder(tmp_path_factory):
 
 def test_layers_of_an_index(folder):
     index = open_index(folder)
-    first, second = layer_loads(index, chosen_rows(index, None))
+    first, second = layer_loads(index, select_rows(index, None))
     assert first.chosen == second.chosen == 2 and first.tokens == index.facts.counts["tokens"]
     assert first.largest.value == pytest.approx(3.0, rel=0.02) and second.largest.value < 1.3
     assert first.variation.value > 0.8 > 0.3 > second.variation.value and not second.dead.any()
-    books = layer_loads(index, chosen_rows(index, "expert.3:*"), "books")
+    books = layer_loads(index, select_rows(index, "expert.3:*"), "books")
     assert len(books) == 1 and books[0].dead.tolist() == [False] * 5 + [True] and books[0].documents == 200
-    assert not layer_loads(index, chosen_rows(index, "expert.3:*"), "web")[0].dead.any()
-    some = layer_loads(index, chosen_rows(index, "expert.3:0-4"))[0]
+    assert not layer_loads(index, select_rows(index, "expert.3:*"), "web")[0].dead.any()
+    some = layer_loads(index, select_rows(index, "expert.3:0-4"))[0]
     assert some.chosen is None and len(some.load.value) == 5
     with pytest.raises(UsageError, match="no domain 'c'"):
-        layer_loads(index, chosen_rows(index, None), "c")
+        layer_loads(index, select_rows(index, None), "c")
 
 
 def test_the_command(folder, capsys):
@@ -141,7 +141,7 @@ def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
     np.save(made / "arrays/documents.npy", np.array([30, 30]))
     assert run_command(["units", "--dead", "--index", str(made)], Session()) == 0
     out = capsys.readouterr().out
-    assert "1 of 12 units are dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
+    assert "1 of 12 units is dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")
 
 
 def test_an_index_without_experts(tmp_path, capsys):

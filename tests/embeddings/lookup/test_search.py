@@ -9,7 +9,7 @@ from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.embeddings.models.directions import load_vectors, read_direction
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from tests.embeddings.made import vectors_of, write_small_index
 
@@ -25,12 +25,12 @@ def ranked(windows, query, kind, of):
     vectors = getattr(vectors_of(windows), kind).astype(np.float64)
     scores = vectors @ (query / np.linalg.norm(query))
     order = sorted(range(len(windows)), key=lambda i: (-scores[i], int(windows.ids[i, 0])))
-    texts, found = set(), []
+    texts, result = set(), []
     for i in order:
         if of(int(windows.document[i])) and windows.texts[i] not in texts:
             texts.add(windows.texts[i])
-            found.append((scores[i], int(windows.ids[i, 0]), int(windows.document[i])))
-    return found
+            result.append((scores[i], int(windows.ids[i, 0]), int(windows.document[i])))
+    return result
 
 
 @pytest.mark.parametrize("kind", ["mean", "peak"])
@@ -40,27 +40,29 @@ def test_nearest_windows_are_those_of_brute_force(small, kind, domain):
     search = WindowSearch(index)
     for seed in range(10):
         query = np.random.default_rng(seed).normal(size=8)
-        found = search.nearest(query, 15, kind=kind, domain=domain)
+        result = search.nearest(query, 15, kind=kind, domain=domain)
         expected = ranked(windows, query, kind, lambda d: domain is None or d % 2 == 1)
-        np.testing.assert_allclose([one.value for one in found], [score for score, _, _ in expected[:15]], rtol=1e-12)
+        np.testing.assert_allclose(
+            [example.value for example in result], [score for score, _, _ in expected[:15]], rtol=1e-12
+        )
         # Windows whose scores differ in the last bit alone may come in either order: sums are rounded as the CPU adds.
         by_window = {window: (score, document) for score, window, document in expected}
-        assert len({one.window for one in found}) == 15
-        for one in found:
-            score, document = by_window[one.window]
-            assert one.value == pytest.approx(score, rel=1e-12) and one.places[0].id == f"doc-{document}"
+        assert len({example.window for example in result}) == 15
+        for example in result:
+            score, document = by_window[example.window]
+            assert example.value == pytest.approx(score, rel=1e-12) and example.locations[0].id == f"doc-{document}"
 
 
 def test_at_most_so_many_of_a_document(small):
     index, windows, _ = small
     query = np.random.default_rng(1).normal(size=8)
-    found = WindowSearch(index).nearest(query, 20, per_document=1)
+    result = WindowSearch(index).nearest(query, 20, per_document=1)
     expected, seen = [], set()
     for _, window, document in ranked(windows, query, "mean", lambda d: True):
         if document not in seen:
             seen.add(document)
             expected.append(window)
-    assert [one.window for one in found] == expected[:20]
+    assert [example.window for example in result] == expected[:20]
 
 
 def test_more_than_there_are(small):
@@ -74,8 +76,8 @@ def test_like_a_document_finds_others(small):
     query, keys = search.like("doc-7")
     own = vectors_of(windows).mean[windows.document == 7].astype(np.float64).mean(axis=0)
     np.testing.assert_allclose(query, own / np.linalg.norm(own), rtol=1e-5)
-    found = search.nearest(query, 30, without=keys)
-    assert found and all(place.id != "doc-7" for one in found for place in one.places)
+    result = search.nearest(query, 30, without=keys)
+    assert result and all(location.id != "doc-7" for example in result for location in example.locations)
     with pytest.raises(UsageError, match="doc-x"):
         search.like("doc-x")
 
@@ -96,7 +98,7 @@ def test_overlap_is_measured_on_residual_dimensions(small):
 
 @pytest.mark.parametrize(
     ("query", "message"),
-    [(np.ones(3), "8 numbers"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
+    [(np.ones(3), "has 3 numbers, but .* have 8"), (np.zeros(8), "no direction"), (np.full(8, np.nan), "no direction")],
 )
 def test_queries_that_are_none(small, query, message):
     with pytest.raises(UsageError, match=message):
@@ -116,7 +118,7 @@ def test_direction_files(tmp_path):
     assert read_direction(f"{tmp_path}/two.npy:1").tolist() == [3, 4, 5]
     assert load_vectors(tmp_path / "one.npy").shape == (1, 3)
     for name, message in (
-        ("two.npy", "say which"),
+        ("two.npy", "select one"),
         ("two.npy:2", "counted from 0"),
         ("bad.npy", "finite"),
         ("cut.npy", "cannot be read"),

@@ -169,8 +169,8 @@ def test_a_configuration_that_cannot_be_read(tmp_path, text):
 
 
 def weights_with(**changes):
-    found = random_weights(np.random.default_rng(1), 12, 20) | changes
-    return {name: array for name, array in found.items() if array is not None}
+    result = random_weights(np.random.default_rng(1), 12, 20) | changes
+    return {name: array for name, array in result.items() if array is not None}
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_top_k_multiplies_each_tile_once(tmp_path, monkeypatch):
     before = type(sae)._before
 
     def counting(self, x, part):
-        found = before(self, x, part)
-        computed.append(found.shape[-1])
-        return found
+        result = before(self, x, part)
+        computed.append(result.shape[-1])
+        return result
 
     monkeypatch.setattr(type(sae), "_before", counting)
     whole(sae, np.random.default_rng(2).normal(size=(9, 12)).astype(np.float32), 8)

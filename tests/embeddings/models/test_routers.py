@@ -11,8 +11,8 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.models import load_model  # noqa: E402
-from corpus_audit.embeddings.models.routers import understand  # noqa: E402
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.models.routers import detect_router  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes  # noqa: E402
 from corpus_audit.embeddings.scan.batches import batch_ids, batches  # noqa: E402
 from corpus_audit.embeddings.scan.forward import scan  # noqa: E402
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
@@ -44,10 +44,10 @@ def mlp_of(block):
 
 def watched(model, run):
     """What the experts of each block are really given: indices of those that take each token, int [T, k]."""
-    seen, handles = {}, []
+    outputs, handles = {}, []
 
     def keep(b, _module, given):
-        seen[b] = [one.clone() for one in given]
+        outputs[b] = [one.clone() for one in given]
 
     for b, block in enumerate(model.blocks):
         experts = getattr(mlp_of(block.module), "experts", None)
@@ -56,7 +56,7 @@ def watched(model, run):
     output = run()
     for handle in handles:
         handle.remove()
-    return seen, output
+    return outputs, output
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -91,12 +91,12 @@ def test_routers_that_cannot_be_read_have_no_units():
     gate = torch.nn.Linear(8, 6)
     given = torch.randn(1, 5, 8)
     logits = gate(given)
-    assert understand(gate, 2, given, logits).logits == 0
-    assert understand(gate, 0, given, logits) is None  # nobody knows how many experts it chooses
-    assert understand(gate, 2, given, logits.softmax(-1)) is None
-    assert understand(gate, 2, torch.randn(1, 5, 9), logits) is None
-    assert understand(torch.nn.Sequential(gate, torch.nn.Linear(6, 6)), 2, given, logits) is None
-    wrapped = understand(torch.nn.Sequential(gate), 2, given, (logits.softmax(-1), logits))
+    assert detect_router(gate, 2, given, logits).logits == 0
+    assert detect_router(gate, 0, given, logits) is None  # nobody knows how many experts it chooses
+    assert detect_router(gate, 2, given, logits.softmax(-1)) is None
+    assert detect_router(gate, 2, torch.randn(1, 5, 9), logits) is None
+    assert detect_router(torch.nn.Sequential(gate, torch.nn.Linear(6, 6)), 2, given, logits) is None
+    wrapped = detect_router(torch.nn.Sequential(gate), 2, given, (logits.softmax(-1), logits))
     assert wrapped.logits == 1 and wrapped.experts == 6
     _, fired = wrapped.read((None, logits), (1, 5))
     assert torch.equal(fired.sum(-1), torch.full((1, 5), 2))
@@ -131,7 +131,7 @@ def test_examples_and_load_equal_brute_force(mixture, name):
     texts = [" ".join(rng.choice(words, rng.integers(2, 40))) for _ in range(40)]
     keys = [document_key(str(i), text) for i, text in enumerate(texts)]
     windows = cut(texts, keys, model.tokenizer, plan)
-    state = Accumulator(taps.selection.rows, ListSizes(8, 2, 2, 1), taps.selection.floors())
+    state = ActivationAccumulator(taps.selection.rows, ListSizes(8, 2, 2, 1), taps.selection.floors())
     domain = state.positions_of([("even", "odd")[d % 2] for d in windows.document])
     group = np.array([keys[d][15] % 16 for d in windows.document])
     with taps.hooked():
@@ -149,8 +149,8 @@ def test_examples_and_load_equal_brute_force(mixture, name):
         logits = torch.cat(output.router_logits, -1).reshape(*ids.shape, -1).numpy()
         for b, window in enumerate(chosen):
             counted = windows.counted[windows.offsets[window] : windows.offsets[window + 1]]
-            held = np.where(counted[:, None], logits[b], -np.inf)
-            peak[window], where[window] = held.max(axis=0), held.argmax(axis=0)
+            masked = np.where(counted[:, None], logits[b], -np.inf)
+            peak[window], where[window] = masked.max(axis=0), masked.argmax(axis=0)
             for start, point in zip(starts, points, strict=False):
                 takers = given[point.block][1].reshape(*ids.shape, -1)[b].numpy()[counted]
                 for expert in takers.ravel():
@@ -160,5 +160,5 @@ def test_examples_and_load_equal_brute_force(mixture, name):
     for unit in range(taps.selection.rows):
         filled = state.top.filled[unit]
         columns = (state.top.value, state.top.window, state.top.position)
-        found = list(zip(*(column[unit][filled].tolist() for column in columns), strict=True))
-        assert found == reference.top_of(peak, where, windows, unit, 8), unit
+        result = list(zip(*(column[unit][filled].tolist() for column in columns), strict=True))
+        assert result == reference.top_of(peak, where, windows, unit, 8), unit

@@ -45,24 +45,24 @@ def autoencoder(folder, hook, width, **kwargs):
 
 def read(model, sae):
     """What an autoencoder reads on `IDS`."""
-    seen = []
+    captured = []
     with Taps(model, (), {"s": sae}).hooked() as taps:
-        taps.run(IDS, lambda reading: None, inputs=lambda name, values: seen.append((name, values.clone())))
-    ((name, values),) = seen
+        taps.run(IDS, lambda reading: None, inputs=lambda name, values: captured.append((name, values.clone())))
+    ((name, values),) = captured
     assert name == "s"
     return values
 
 
 def outputs(model, **modules):
     """Output, and with ``_in`` after the name input, of modules in a plain forward pass."""
-    seen, handles = {}, []
+    captured, handles = {}, []
     for name, module in modules.items():
 
         def after(_, __, out, name=name):
-            seen[name] = out[0] if isinstance(out, tuple) else out
+            captured[name] = out[0] if isinstance(out, tuple) else out
 
         def before(_, args, name=name):
-            seen[name] = args[0]
+            captured[name] = args[0]
 
         is_input = name.endswith("_in")
         handles.append(module.register_forward_pre_hook(before) if is_input else module.register_forward_hook(after))
@@ -70,21 +70,21 @@ def outputs(model, **modules):
         model.module(input_ids=IDS)
     for handle in handles:
         handle.remove()
-    return seen
+    return captured
 
 
 def test_every_hook_of_gpt2(gpt2, tmp_path):
     block = gpt2.module.h[1]
-    seen = outputs(gpt2, pre_in=block.ln_1, mid_in=block.ln_2, post=block, attn=block.attn, mlp=block.mlp)
-    seen |= outputs(gpt2, neurons_in=block.mlp.c_proj, z_in=block.attn.c_proj)
+    captured = outputs(gpt2, pre_in=block.ln_1, mid_in=block.ln_2, post=block, attn=block.attn, mlp=block.mlp)
+    captured |= outputs(gpt2, neurons_in=block.mlp.c_proj, z_in=block.attn.c_proj)
     wanted = {
-        "hook_resid_pre": seen["pre_in"],
-        "hook_resid_mid": seen["mid_in"],
-        "hook_resid_post": seen["post"],
-        "hook_attn_out": seen["attn"],
-        "hook_mlp_out": seen["mlp"],
-        "mlp.hook_post": seen["neurons_in"],
-        "attn.hook_z": seen["z_in"],
+        "hook_resid_pre": captured["pre_in"],
+        "hook_resid_mid": captured["mid_in"],
+        "hook_resid_post": captured["post"],
+        "hook_attn_out": captured["attn"],
+        "hook_mlp_out": captured["mlp"],
+        "mlp.hook_post": captured["neurons_in"],
+        "attn.hook_z": captured["z_in"],
     }
     for hook, expected in wanted.items():
         got = read(gpt2, autoencoder(tmp_path, f"blocks.1.{hook}", expected.shape[-1]))
@@ -96,9 +96,9 @@ def test_sums_hold_in_other_families(tmp_path, bpe, name):
     more = {"OPT": {"ffn_dim": 48, "word_embed_proj_dim": 32}}.get(name, {})
     model = other(tmp_path / "model", bpe, name, **more)
     block = model.blocks[1]
-    seen = outputs(model, added=block.down)
+    captured = outputs(model, added=block.down)
     got = read(model, autoencoder(tmp_path / "sae", "blocks.1.hook_mlp_out", 32))
-    torch.testing.assert_close(got.reshape(-1, 32), seen["added"].reshape(-1, 32))
+    torch.testing.assert_close(got.reshape(-1, 32), captured["added"].reshape(-1, 32))
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_centred_writing_weights_are_the_stream_of_a_model_that_has_them(gpt2, t
             for part in (block.attn.c_proj, block.mlp.c_proj):
                 part.weight -= part.weight.mean(dim=1, keepdim=True)
                 part.bias -= part.bias.mean()
-    seen = []
-    copy.h[1].register_forward_hook(lambda _, __, out: seen.append(out[0] if isinstance(out, tuple) else out))
+    captured = []
+    copy.h[1].register_forward_hook(lambda _, __, out: captured.append(out[0] if isinstance(out, tuple) else out))
     with torch.inference_mode():
         copy(input_ids=IDS)
     sae = autoencoder(tmp_path, "blocks.1.hook_resid_post", 48, center_writing_weights=True, fold_ln=True)
     weights = random_weights(np.random.default_rng(1), 48, 20)
-    expected = (seen[0].numpy() - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
+    expected = (captured[0].numpy() - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
     (latents,) = [tile for _, tile in sae.encode(read(gpt2, sae), 100)]
     np.testing.assert_allclose(latents.numpy(), np.maximum(expected, 0), rtol=1e-4, atol=2e-4)
     plain = autoencoder(tmp_path, "blocks.1.hook_resid_post", 48)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.embeddings.index.bins import histogram_edges
-from corpus_audit.embeddings.scan.accumulator import Accumulator, BatchRows
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, BatchRows
 from corpus_audit.schemas.errors import AuditError, UsageError
 from tests.embeddings.made import SIZES, add, state_of, values_of, windows_from
 
@@ -28,11 +28,11 @@ def whole():
 
 def same(a, b, order=None):
     """Whether two accumulators hold the same; sums of floats within rounding."""
-    place = [b.domains.index(name) for name in a.domains]
+    positions = [b.domains.index(name) for name in a.domains]
     for name, array in a.arrays().items():
         other = b.arrays()[name]
         if name in ("fired", "total", "tokens", "documents", "windows") or name.startswith("domain."):
-            other = other[place]
+            other = other[positions]
         if name == "total":
             np.testing.assert_allclose(array, other, rtol=1e-6, atol=1e-6)
         else:
@@ -48,7 +48,7 @@ def test_highest_and_lowest_are_those_of_brute_force():
             for t in range(windows.offsets[i], windows.offsets[i + 1]):
                 if windows.counted[t]:
                     best.setdefault(i, []).append((float(values[t, row]), -t))
-        peaks = [(*max(found), int(windows.ids[i, 0])) for i, found in best.items()]
+        peaks = [(*max(result), int(windows.ids[i, 0])) for i, result in best.items()]
         contexts = {}
         for value, t, window in peaks:
             context = int(windows.contexts[-t])
@@ -56,9 +56,11 @@ def test_highest_and_lowest_are_those_of_brute_force():
                 contexts[context] = (-value, window)
         expected = sorted(contexts.values())[: SIZES.top]
         filled = state.top.filled[row]
-        found = list(zip((-state.top.value[row][filled]).tolist(), state.top.window[row][filled].tolist(), strict=True))
-        assert found == expected
-        lowest = min(min(v for v, _ in found) for found in best.values())
+        result = list(
+            zip((-state.top.value[row][filled]).tolist(), state.top.window[row][filled].tolist(), strict=True)
+        )
+        assert result == expected
+        lowest = min(min(v for v, _ in result) for result in best.values())
         assert state.minima.value[row, 0] == -np.float32(lowest)
 
 
@@ -84,14 +86,14 @@ def test_histograms_follow_numpy():
     windows, _ = windows_from(TEXTS * 30)
     state = state_of(windows, ROWS, NAMES, OF * 30)
     values = values_of(windows, ROWS)
-    taken = np.zeros(len(values), bool)
+    candidates = np.zeros(len(values), bool)
     for i in np.flatnonzero(windows.ids[:, 0] % np.uint64(16) == 0):
-        taken[windows.offsets[i] : windows.offsets[i + 1]] = True
-    taken &= windows.counted
-    assert taken.any()
+        candidates[windows.offsets[i] : windows.offsets[i + 1]] = True
+    candidates &= windows.counted
+    assert candidates.any()
     edges = np.concatenate([[-np.inf], histogram_edges(), [np.inf]])
     for row in range(ROWS):
-        expected, _ = np.histogram(values[taken, row], edges)
+        expected, _ = np.histogram(values[candidates, row], edges)
         np.testing.assert_array_equal(state.histogram[row], expected)
 
 
@@ -101,7 +103,7 @@ def test_any_cut_and_order_gives_the_same(order, cuts):
     windows, expected = whole()
     assert len(windows) == 9
     parts = np.split(np.array(order), sorted(cuts))
-    states = [state_of(windows, ROWS, NAMES, OF, chosen=part) for part in parts]
+    states = [state_of(windows, ROWS, NAMES, OF, selected=part) for part in parts]
     merged = states[-1]
     for state in states[:-1]:
         merged.merge(state)
@@ -110,7 +112,7 @@ def test_any_cut_and_order_gives_the_same(order, cuts):
 
 def test_lists_of_a_part_that_comes_twice_are_the_same():
     windows, state = whole()
-    again = state_of(windows, ROWS, NAMES, OF, chosen=range(4))
+    again = state_of(windows, ROWS, NAMES, OF, selected=range(4))
     before = state.top.window.copy(), state.samples.window.copy()
     state.merge(again)
     np.testing.assert_array_equal(before[0], state.top.window)
@@ -119,11 +121,11 @@ def test_lists_of_a_part_that_comes_twice_are_the_same():
 
 def test_it_comes_back_from_its_arrays():
     _, state = whole()
-    same(state, Accumulator.from_arrays(state.arrays(), SIZES, state.floors, state.domains))
+    same(state, ActivationAccumulator.from_arrays(state.arrays(), SIZES, state.floors, state.domains))
 
 
 def test_what_is_no_number_is_refused():
-    state = Accumulator(1, SIZES, np.full(1, -np.inf, np.float32))
+    state = ActivationAccumulator(1, SIZES, np.full(1, -np.inf, np.float32))
     batch = BatchRows(np.zeros(1, np.uint64), state.positions_of(["a"]), np.zeros(1, np.int64), np.ones((1, 2), bool),
                       np.zeros((1, 2), np.uint64))  # fmt: skip
     with pytest.raises(AuditError, match="not finite"):
@@ -131,6 +133,6 @@ def test_what_is_no_number_is_refused():
 
 
 def test_too_many_domains_are_refused():
-    state = Accumulator(1, SIZES, np.full(1, -np.inf, np.float32))
+    state = ActivationAccumulator(1, SIZES, np.full(1, -np.inf, np.float32))
     with pytest.raises(UsageError, match=r"embedding\.domains"):
         state.positions_of([str(i) for i in range(65)])

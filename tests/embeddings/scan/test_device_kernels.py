@@ -39,13 +39,13 @@ def compare(device):
         high, low = highest_of(plain, counts), lowest_of(plain, counts)
         wanted = (high.peak, high.total, high.at, high.count), (low.value, low.at)
         for highest, lowest in ((True, True), (True, False), (False, True)):
-            found = device_kernels.reduced(values, counted, highest, lowest).cpu().numpy()
+            result = device_kernels.reduce_activations(values, counted, highest, lowest).cpu().numpy()
             expected = wanted[0] * highest + wanted[1] * lowest
-            assert len(found) == len(expected)
-            for mine, reference in zip(found, expected, strict=True):
+            assert len(result) == len(expected)
+            for mine, reference in zip(result, expected, strict=True):
                 np.testing.assert_array_equal(mine.view(reference.dtype)[some], reference[some])
             if highest:
-                assert not found[1][~some].any() and not found[3][~some].any()
+                assert not result[1][~some].any() and not result[3][~some].any()
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
-from corpus_audit.embeddings.models.models import Model, load_model  # noqa: E402
-from corpus_audit.embeddings.scan.accumulator import Accumulator, ListSizes  # noqa: E402
+from corpus_audit.embeddings.models.models import LanguageModel, load_model  # noqa: E402
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes  # noqa: E402
 from corpus_audit.embeddings.scan.forward import fitting_batch, heat_maps, pool, scan  # noqa: E402
 from corpus_audit.embeddings.scan.pooling import Pooling  # noqa: E402
 from corpus_audit.embeddings.scan.windows import WindowPlan, cut, document_key  # noqa: E402
@@ -34,7 +34,7 @@ class Case:
         self.windows = cut(texts, keys, self.model.tokenizer, plan)
 
     def scanned(self, batch_tokens):
-        state = Accumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
+        state = ActivationAccumulator(self.taps.selection.rows, SIZES, self.taps.selection.floors())
         state.positions_of(["even", "odd"])
         pooling, seen = Pooling(self.taps.hidden, 2), []
         own = self.windows.document
@@ -53,14 +53,14 @@ def scarce(monkeypatch):
     """A device that has memory for so many tokens at once."""
 
     def limit(most):
-        real = Model.run
+        real = LanguageModel.run
 
         def run(model, ids):
             if ids.numel() > most:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory")
             return real(model, ids)
 
-        monkeypatch.setattr(Model, "run", run)
+        monkeypatch.setattr(LanguageModel, "run", run)
 
     return limit
 

@@ -17,7 +17,7 @@ from corpus_audit.embeddings.scan import receptive_cache  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_model  # noqa: E402
 from corpus_audit.embeddings.scan.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
-from corpus_audit.runners.cli.output import Session  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.units import parse_unit  # noqa: E402
@@ -99,7 +99,7 @@ def test_of_a_decoder_it_is_the_shortest_suffix(decoder):
 def test_of_an_encoder_it_is_the_smallest_span(encoder):
     model = open_model(encoder.facts, encoder.folder)
     mask = model.tokenizer.token_to_id("[MASK]")
-    found = []
+    result = []
     for unit in ("mlp.0:446", "mlp.2:39", "mlp.4:122", "mlp.5:7"):
         block, index = (int(part) for part in unit.removeprefix("mlp.").split(":"))
         finder = ReceptiveFields(model, parse_unit(unit))
@@ -120,8 +120,8 @@ def test_of_an_encoder_it_is_the_smallest_span(encoder):
                 for first in range(max(1, example.position - narrower + 1), example.position + 1):
                     if first + narrower < len(tokens):
                         assert value_of(first, first + narrower) < KEPT * field.whole * (1 + 1e-4)
-            found.append(width)
-    assert min(found) <= WIDEST and len(found) == 8
+            result.append(width)
+    assert min(result) <= WIDEST and len(result) == 8
 
 
 def test_a_minimum_is_kept_from_below(decoder):

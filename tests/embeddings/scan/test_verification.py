@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.embeddings.scan import verification
-from corpus_audit.embeddings.scan.accumulator import Accumulator, BatchRows, ListSizes, highest_of, lowest_of
+from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, BatchRows, ListSizes, highest_of, lowest_of
 from corpus_audit.embeddings.scan.verification import check, correct, doubled, members
 from corpus_audit.schemas.errors import AuditError
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS
@@ -21,13 +21,13 @@ NAMES, ROWS = ["even", "odd"], 5
 OF = [i % 2 for i in range(len(TEXTS))]
 
 
-def scanned(sizes=SIZES, chosen=None, rounded=0):
+def scanned(sizes=SIZES, selected=None, rounded=0):
     """The state of `state_of`; ``rounded`` bits of the mantissa are dropped first, as a coarser type would."""
     windows, _ = windows_from(TEXTS)
     if not rounded:
-        return windows, state_of(windows, ROWS, NAMES, OF, sizes=sizes, chosen=chosen)
+        return windows, state_of(windows, ROWS, NAMES, OF, sizes=sizes, selected=selected)
     values = (values_of(windows, ROWS).view(np.uint32) >> rounded << rounded).view(np.float32)
-    state = Accumulator(ROWS, sizes, np.full(ROWS, -np.inf, np.float32))
+    state = ActivationAccumulator(ROWS, sizes, np.full(ROWS, -np.inf, np.float32))
     for i in range(len(windows)):
         part = slice(windows.offsets[i], windows.offsets[i + 1])
         batch = BatchRows(
@@ -45,9 +45,9 @@ def scanned(sizes=SIZES, chosen=None, rounded=0):
 
 def again(windows, names, sizes=SIZES):
     """The windows of those names alone, scanned again."""
-    chosen = np.flatnonzero(np.isin(windows.ids[:, 0], names))
-    state = state_of(windows, ROWS, NAMES, OF, sizes=sizes, chosen=chosen)
-    ordered = Accumulator(ROWS, sizes, state.floors, NAMES)
+    selected = np.flatnonzero(np.isin(windows.ids[:, 0], names))
+    state = state_of(windows, ROWS, NAMES, OF, sizes=sizes, selected=selected)
+    ordered = ActivationAccumulator(ROWS, sizes, state.floors, NAMES)
     ordered.merge(state)
     return ordered
 
@@ -56,11 +56,11 @@ def again(windows, names, sizes=SIZES):
 @given(st.integers(1, 9))
 def test_what_was_scanned_comes_out_again_of_any_sample(one_in):
     windows, state = scanned()
-    chosen = state.used_windows()[::one_in]
-    found = check(state, again(windows, chosen), chosen)
-    assert found.largest == 0.0 and found.windows == len(chosen) and found.complete is None
+    selected = state.used_windows()[::one_in]
+    result = check(state, again(windows, selected), selected)
+    assert result.largest == 0.0 and result.windows == len(selected) and result.complete is None
     lists = [state.top, state.minima, *state.by_domain]
-    assert found.records == sum(int(np.isin(each.window[each.filled], chosen).sum()) for each in lists)
+    assert result.records == sum(int(np.isin(each.window[each.filled], selected).sum()) for each in lists)
 
 
 @pytest.mark.parametrize("name", ["top", "minima", "domain"])
@@ -68,20 +68,20 @@ def test_a_value_that_was_changed_is_found(name):
     windows, state = scanned()
     lists = state.by_domain[1] if name == "domain" else getattr(state, name)
     lists.value[3, 1] *= 1.01
-    chosen = state.used_windows()
-    with pytest.raises(AuditError, match="do not come out again"):
-        check(state, again(windows, chosen), chosen)
+    selected = state.used_windows()
+    with pytest.raises(AuditError, match="are not reproduced"):
+        check(state, again(windows, selected), selected)
     lists.value[3, 1] *= np.float32(1 / 1.01) * np.float32(1 + 3e-6)
-    assert 1e-6 < check(state, again(windows, chosen), chosen).largest < 1e-5
+    assert 1e-6 < check(state, again(windows, selected), selected).largest < 1e-5
 
 
 def test_an_example_that_is_none_is_found():
     windows, state = scanned()
     state.top.value[0, -1], state.top.context[0, -1] = 2 * state.top.value[0, 0], 77
     state.top.window[0, -1] = state.used_windows()[-1] - np.uint64(1)
-    chosen = np.union1d(state.used_windows(), state.top.window[0])
+    selected = np.union1d(state.used_windows(), state.top.window[0])
     with pytest.raises(AuditError, match="differ by"):
-        check(state, again(windows, chosen), chosen)
+        check(state, again(windows, selected), selected)
 
 
 def test_candidates_are_put_right():
@@ -90,9 +90,9 @@ def test_candidates_are_put_right():
     _, coarse = scanned(doubled(SIZES), rounded=16)
     assert not np.array_equal(coarse.top.value[:, : SIZES.top], exact.top.value)
     before = coarse.total.copy()
-    made, found = correct(coarse, again(windows, coarse.used_windows()), coarse.used_windows())
+    made, result = correct(coarse, again(windows, coarse.used_windows()), coarse.used_windows())
     complete = verification._complete(coarse.top, made.top)
-    assert complete.any() and found.complete == complete.mean() and 0 < found.largest < 1 / 128
+    assert complete.any() and result.complete == complete.mean() and 0 < result.largest < 1 / 128
     for mine, reference in zip(made.top.columns, exact.top.columns, strict=True):
         np.testing.assert_array_equal(mine[complete], reference[complete])
     assert made.sizes == SIZES and made.top.k == SIZES.top and made.samples.value.shape[2] == SIZES.samples
@@ -111,8 +111,8 @@ def test_a_margin_that_is_too_small_is_not_called_complete():
 def test_lists_without_slots_are_left_alone():
     sizes = ListSizes(top=3, domain=0, minima=0, samples=0)
     windows, state = scanned(sizes)
-    chosen = state.used_windows()
-    assert check(state, again(windows, chosen, sizes), chosen).largest == 0.0
+    selected = state.used_windows()
+    assert check(state, again(windows, selected, sizes), selected).largest == 0.0
 
 
 def test_a_document_in_two_domains_is_in_both():

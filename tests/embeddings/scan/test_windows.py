@@ -81,9 +81,9 @@ def test_windows_come_back_from_their_table():
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(1, 64))
 def test_batches_hold_every_window_once_and_one_length_each(lengths, tokens):
     lengths = np.array(lengths)
-    found = list(batches(lengths, tokens))
-    assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
-    for batch in found:
+    result = list(batches(lengths, tokens))
+    assert sorted(np.concatenate(result).tolist()) == list(range(len(lengths)))
+    for batch in result:
         assert len(set(lengths[batch])) == 1
         assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= tokens
 

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.beam.profile import CountSplits, MergeParts, MergeTask, PlanShards, PlanTask, balanced
+from corpus_audit.pipelines.beam.profile import (
+    CountSplits,
+    MergePartials,
+    MergeTask,
+    PlanShards,
+    PlanTask,
+    balanced_order,
+)
 from corpus_audit.pipelines.counting.job import SplitTask
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.domains import Domains
@@ -25,7 +32,7 @@ from tests.pipelines.making import job_of, spec_of
 
 def loads(weights: list[int], workers: int) -> list[int]:
     """What each worker gets who takes every ``workers``-th element."""
-    order = balanced(weights, workers)
+    order = balanced_order(weights, workers)
     assert sorted(order) == list(range(len(weights)))
     return [sum(weights[position] for position in order[worker::workers]) for worker in range(workers)]
 
@@ -60,7 +67,7 @@ def test_even_deals(weights: list[int], workers: int, expected: list[int]) -> No
 
 
 def test_one_worker_keeps_the_order() -> None:
-    assert balanced([1, 5, 2], 1) == [0, 1, 2]
+    assert balanced_order([1, 5, 2], 1) == [0, 1, 2]
 
 
 def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -75,23 +82,25 @@ def test_planning_counting_and_merging_steps(tmp_path: Path, bpe_file: Tokenizer
         ((key, planned[index]),) = plan.process(PlanTask(index, shard, None))
         assert key == index
     known = replace(planned[0].plan, digest_computed=False)
-    assert [one for _, one in plan.process(PlanTask(0, shards[0], known))] == [replace(planned[0], plan=known)]
+    assert [shard_plan for _, shard_plan in plan.process(PlanTask(0, shards[0], known))] == [
+        replace(planned[0], plan=known)
+    ]
 
     count = pickle.loads(pickle.dumps(CountSplits(job)))
     counted: list[int] = []
-    for index, one in planned.items():
-        for split, names in one.todo:
-            task = SplitTask(index, one.plan.shard, one.plan.sha256, split, names)
+    for index, shard_plan in planned.items():
+        for split, names in shard_plan.pending:
+            task = SplitTask(index, shard_plan.plan.shard, shard_plan.plan.sha256, split, names)
             ((key, result),) = count.process(task)
             assert (key, result.error) == (index, None)
             counted.append(result.documents)
-        job.compact(one)
+        job.compact(shard_plan)
     assert sum(counted) == 40
 
     measure = Domains()
     sources = tuple(str(job.path_of("domains", p.plan.shard, p.plan.sha256)) for p in planned.values())
     task_of_all = MergeTask(measure, tuple(measure.tables()), sources, str(tmp_path / "step"))
-    assert list(MergeParts().process(task_of_all)) == [str(tmp_path / "step")]
+    assert list(MergePartials().process(task_of_all)) == [str(tmp_path / "step")]
     merge_files(measure, [Path(source) for source in sources], tmp_path / "expected")
     assert (tmp_path / "step").read_bytes() == (tmp_path / "expected").read_bytes()
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, Item
 from corpus_audit.pipelines.contamination.decoys import Decoy
-from corpus_audit.pipelines.contamination.evidence import Evidence
+from corpus_audit.pipelines.contamination.evidence import TextEvidence
 from corpus_audit.pipelines.contamination.index import build_decoy_index, build_index
-from corpus_audit.pipelines.contamination.measure import Contamination, evidence
+from corpus_audit.pipelines.contamination.measure import Contamination, count_evidence
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.hits import Hits
 from corpus_audit.pipelines.storage.partials import Partial
@@ -72,11 +72,11 @@ def pieces(text: str, lengths: Iterable[int]) -> Iterator[str]:
 
 def benchmark(*items: str | tuple[str, str], name: str = "quiz") -> Benchmark:
     """Prompts, or pairs of prompt and answer."""
-    made = [
+    numbered = [
         Item(f"{name}-{i}", item) if isinstance(item, str) else Item(f"{name}-{i}", *item)
         for i, item in enumerate(items)
     ]
-    return Benchmark(name, tuple(made), len(made))
+    return Benchmark(name, tuple(numbered), len(numbered))
 
 
 def measure_of(
@@ -120,9 +120,9 @@ def pages_of(
 
 def counted(measure: Contamination, pages: Pages) -> Partial:
     """The partial of some pages."""
-    return evidence(measure.scanner.index, pages.hits, pages)
+    return count_evidence(measure.scanner.index, pages.hits, pages)
 
 
-def evidence_of(measure: Contamination, tokenization: Tokenization, texts: Sequence[str]) -> Evidence:
+def evidence_of(measure: Contamination, tokenization: Tokenization, texts: Sequence[str]) -> TextEvidence:
     """What a corpus of these texts, all in one domain, gives."""
-    return Evidence(measure.scanner.index, counted(measure, pages_of(measure, tokenization, texts)))
+    return TextEvidence(measure.scanner.index, counted(measure, pages_of(measure, tokenization, texts)))

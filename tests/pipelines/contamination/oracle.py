@@ -60,21 +60,25 @@ def holders(pages: Sequence[Page], n: int, tokens: bool = False) -> Counter[tupl
     return counts
 
 
-def seen(text: Sequence[object], counts: Counter[tuple[object, ...]], n: int, limit: int | None) -> list[bool]:
+def in_corpus(text: Sequence[object], counts: Counter[tuple[object, ...]], n: int, limit: int | None) -> list[bool]:
     return [counts[gram] > 0 and (limit is None or counts[gram] <= limit) for gram in grams(text, n)]
 
 
 def covered(flags: Sequence[bool], n: int) -> int:
-    return len({place for start, flag in enumerate(flags) if flag for place in range(start, start + n)})
+    return len({position for start, flag in enumerate(flags) if flag for position in range(start, start + n)})
 
 
-def token_match(text: Sequence[int], place: int, page: Sequence[int], j: int) -> int:
-    """Length of Llama 2's match from ``place`` and ``j``, 0 if its first ten tokens differ."""
-    if list(text[place : place + 10]) != list(page[j : j + 10]) or len(text) - place < 10 or len(page) - j < 10:
+def token_match(text: Sequence[int], position: int, page: Sequence[int], j: int) -> int:
+    """Length of Llama 2's match from ``position`` and ``j``, 0 if its first ten tokens differ."""
+    if (
+        list(text[position : position + 10]) != list(page[j : j + 10])
+        or len(text) - position < 10
+        or len(page) - j < 10
+    ):
         return 0
     length, differing = 10, 0
-    for i in range(10, min(len(text) - place, len(page) - j)):
-        if text[place + i] == page[j + i]:
+    for i in range(10, min(len(text) - position, len(page) - j)):
+        if text[position + i] == page[j + i]:
             length = i + 1
         else:
             differing += 1
@@ -86,29 +90,29 @@ def token_match(text: Sequence[int], place: int, page: Sequence[int], j: int) ->
 def covered_tokens(text: Text, pages: Sequence[Page], limit: int | None) -> tuple[int, int]:
     """(tokens in matches of more than ten, tokens of the longest match)."""
     counts = holders(pages, 10, tokens=True)
-    flags = seen(text.tokens, counts, 10, limit)
+    flags = in_corpus(text.tokens, counts, 10, limit)
     inside: set[int] = set()
     longest = 0
     for page in pages:
-        for place in range(len(text.tokens)):
+        for position in range(len(text.tokens)):
             for j in range(len(page.tokens)):
-                length = token_match(text.tokens, place, page.tokens, j)
+                length = token_match(text.tokens, position, page.tokens, j)
                 if length > 10:
                     longest = max(longest, length)
-                    if flags[place]:
-                        inside.update(range(place, place + length))
+                    if flags[position]:
+                        inside.update(range(position, position + length))
     return len(inside), longest
 
 
-def one_document(text: Text, pages: Sequence[Page], limit: int | None) -> int:
+def best_document_words(text: Text, pages: Sequence[Page], limit: int | None) -> int:
     """Most words covered by one document."""
     counts = holders(pages, 8)
-    flags = seen(text.words, counts, 8, limit)
+    flags = in_corpus(text.words, counts, 8, limit)
     best = 0
     for page in pages:
         own = set(grams(words(page.text), 8))
-        held = [flag and gram in own for flag, gram in zip(flags, grams(text.words, 8), strict=True)]
-        best = max(best, covered(held, 8))
+        shared = [flag and gram in own for flag, gram in zip(flags, grams(text.words, 8), strict=True)]
+        best = max(best, covered(shared, 8))
     return best
 
 
@@ -185,4 +189,4 @@ def idf_score(text: Text, page: Sequence[str], weights: dict[tuple[object, ...],
 def token_matches(text: Sequence[int], page: Sequence[int]) -> dict[int, int]:
     """For each place where a match of more than ten tokens begins, the longest."""
     best = {k: max(token_match(text, k, page, j) for j in range(len(page))) for k in range(len(text) if page else 0)}
-    return {place: length for place, length in best.items() if length > 10}
+    return {position: length for position, length in best.items() if length > 10}

@@ -10,7 +10,7 @@ import pytest
 
 from corpus_audit.pipelines.contamination import scan as scan_module
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.copies import COPIES
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
 from corpus_audit.pipelines.contamination.measure import Contamination
@@ -50,7 +50,7 @@ def checked(
     measure: Contamination, quiz: Benchmark, tokenization: Tokenization, passages: list[str]
 ) -> tuple[dict[str, float], bool]:
     """(recall by rule, whether the self-check holds)."""
-    planted = plant(measure, [quiz], tokenization, 40, passages)
+    planted = plant_canaries(measure, [quiz], tokenization, 40, passages)
     tables = contamination_tables(SPEC, measure.scanner.index, measure.empty(), planted)
     for row in tables["contamination_copies"].to_pylist():
         assert row["canaries"] or row["reason"], row
@@ -65,18 +65,18 @@ def pages_planted(
     passages: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[str]:
-    seen: list[str] = []
+    scanned: list[str] = []
     scan = measure.scanner.scan
 
     def kept(text: pa.LargeStringArray, *rest: Any) -> Any:
-        seen.extend(text.to_pylist())
+        scanned.extend(text.to_pylist())
         return scan(text, *rest)
 
     monkeypatch.setattr(measure.scanner, "scan", kept)
-    plant(measure, [quiz], tokenization, 40, passages)
-    sizes = [len(planted.texts) for planted in plant(measure, [quiz], tokenization, 40, passages)]
+    plant_canaries(measure, [quiz], tokenization, 40, passages)
+    sizes = [len(planted.texts) for planted in plant_canaries(measure, [quiz], tokenization, 40, passages)]
     first = sum(sizes[: [copy.quoted for copy in COPIES].index(True)])
-    return seen[first : first + sizes[[copy.quoted for copy in COPIES].index(True)]]
+    return scanned[first : first + sizes[[copy.quoted for copy in COPIES].index(True)]]
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -121,7 +121,7 @@ def test_a_scan_that_looks_at_another_occurrence_is_seen(
     """The first, or the last, occurrence of an item's first 8-gram is taken for the copy."""
 
     def at_one_occurrence(*arguments: Any) -> tuple[int, int, np.ndarray, int]:
-        _, _, text, texts, marks, serial, places, following, *_ = arguments
+        _, _, text, texts, marks, serial, positions, following, *_ = arguments
         first, longest, origins, tried = common_runs(*arguments)
         gram = texts.grams[texts.starts[text]]
         if gram < 0 or marks.words[gram] != serial:
@@ -129,7 +129,7 @@ def test_a_scan_that_looks_at_another_occurrence_is_seen(
         chain = [int(marks.word_heads[gram])]
         while following[chain[-1]] >= 0:
             chain.append(int(following[chain[-1]]))
-        return first, longest, np.array([places[chain[occurrence]]]), 1
+        return first, longest, np.array([positions[chain[occurrence]]]), 1
 
     monkeypatch.setattr(contamination_words, "common_runs", at_one_occurrence)
     monkeypatch.setattr(scan_module, "scan_words", scan_words.py_func)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.contamination import decoys
-from corpus_audit.pipelines.contamination.decoys import LEAST_BYTES, LEAST_SPLITS, chosen_splits
+from corpus_audit.pipelines.contamination.decoys import LEAST_BYTES, LEAST_SPLITS, select_decoy_splits
 
 Split = tuple[str, int, int, int]
 
@@ -20,15 +20,15 @@ def splits_of(count: int, size: int) -> list[Split]:
 
 def test_a_small_corpus_is_taken_whole() -> None:
     """As long as there are not both enough splits and enough bytes."""
-    assert chosen_splits([]) == []
-    assert chosen_splits(splits_of(LEAST_SPLITS, LEAST_BYTES)) == list(range(LEAST_SPLITS))
+    assert select_decoy_splits([]) == []
+    assert select_decoy_splits(splits_of(LEAST_SPLITS, LEAST_BYTES)) == list(range(LEAST_SPLITS))
     many = splits_of(1000, LEAST_BYTES // 1000)
-    assert chosen_splits(many) == list(range(1000))
+    assert select_decoy_splits(many) == list(range(1000))
 
 
 def test_a_large_one_is_not() -> None:
-    assert len(chosen_splits(splits_of(500, LEAST_BYTES))) == LEAST_SPLITS
-    assert len(chosen_splits(splits_of(500, LEAST_BYTES // 100))) == 100 + (LEAST_BYTES % 100 > 0)
+    assert len(select_decoy_splits(splits_of(500, LEAST_BYTES))) == LEAST_SPLITS
+    assert len(select_decoy_splits(splits_of(500, LEAST_BYTES // 100))) == 100 + (LEAST_BYTES % 100 > 0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -39,9 +39,9 @@ def test_the_choice_is_of_contents(count: int, seed: int) -> None:
         patch.setattr(decoys, "LEAST_SPLITS", 5)
         patch.setattr(decoys, "LEAST_BYTES", 100)
         splits = splits_of(count, 17)
-        chosen = {splits[at] for at in chosen_splits(splits)}
+        selected = {splits[at] for at in select_decoy_splits(splits)}
         shuffled = random.Random(seed).sample(splits * 2, 2 * count)
-        twice = [shuffled[at] for at in chosen_splits(shuffled)]
+        twice = [shuffled[at] for at in select_decoy_splits(shuffled)]
         assert all(twice.count(split) == 2 for split in twice)
         more = [*splits, ("f" * 64, 0, 17, 17)]
-        assert {more[at] for at in chosen_splits(more)} - chosen <= {more[-1]}
+        assert {more[at] for at in select_decoy_splits(more)} - selected <= {more[-1]}

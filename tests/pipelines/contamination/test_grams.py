@@ -15,9 +15,9 @@ from corpus_audit.pipelines.contamination.grams import (
     SHARED_TEXTS,
     WINDOW,
     Posting,
+    build_lookup,
+    build_posting,
     idf_weights,
-    lookup,
-    post,
 )
 from corpus_audit.pipelines.kernels.contamination.scan import find_all, in_filter
 from corpus_audit.pipelines.kernels.contamination.spans import covered_words
@@ -44,22 +44,22 @@ def led_to(posting: Posting, gram: int) -> list[int]:
 
 @FAST
 @given(NUMBERS, NUMBERS)
-def test_what_is_there_is_found_and_nothing_else(held: list[int], others: list[int]) -> None:
-    keys = np.array(sorted(set(held)), np.uint64)
-    grams = lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
+def test_what_is_there_is_found_and_nothing_else(present: list[int], others: list[int]) -> None:
+    keys = np.array(sorted(set(present)), np.uint64)
+    grams = build_lookup(keys, np.zeros(len(keys) + 1, np.uint32), np.empty(0, np.uint32))
     assert all(in_filter(grams.filter, key, grams.filter_shift) for key in keys)
-    wanted = np.array([*held, *others], np.uint64)
-    found = np.empty(len(wanted), np.int64)
-    find_all(grams.keys, grams.directory, grams.directory_shift, wanted, found)
-    places = {key: place for place, key in enumerate(keys.tolist())}
-    assert found.tolist() == [places.get(number, -1) for number in wanted.tolist()]
+    hashes = np.array([*present, *others], np.uint64)
+    numbers = np.empty(len(hashes), np.int64)
+    find_all(grams.keys, grams.directory, grams.directory_shift, hashes, numbers)
+    index_of = {key: index for index, key in enumerate(keys.tolist())}
+    assert numbers.tolist() == [index_of.get(number, -1) for number in hashes.tolist()]
 
 
 @FAST
 @given(WORDS, st.integers(1, 5))
 def test_numbers_name_equal_n_grams(texts: Texts, n: int) -> None:
     """Equal n-grams have one number, others have others; places where none begins have -1."""
-    posting = post(*flat(texts), n, places=False)
+    posting = build_posting(*flat(texts), n, by_position=False)
     expected = [gram for text in texts for gram in [*oracle.grams(text, n), *[None] * min(n - 1, len(text))]]
     numbers = posting.numbers.tolist()
     assert [number < 0 for number in numbers] == [gram is None for gram in expected]
@@ -72,7 +72,7 @@ def test_numbers_name_equal_n_grams(texts: Texts, n: int) -> None:
 @given(WORDS, st.integers(1, 5))
 def test_n_grams_of_few_texts_lead_to_all_of_them(texts: Texts, n: int) -> None:
     """At most eight texts: every n-gram leads to each of its texts once."""
-    posting = post(*flat(texts), n, places=False)
+    posting = build_posting(*flat(texts), n, by_position=False)
     _, starts = flat(texts)
     for t, text in enumerate(texts):
         for k in range(len(text) - n + 1):
@@ -86,21 +86,21 @@ def test_shared_n_grams_lead_to_a_few_places() -> None:
     template = list(range(1, 11))
     many = SHARED_TEXTS + 4
     own = [[*template, 100 + t] for t in range(many)]
-    posting = post(*flat([*own, template]), 4, places=False)
+    posting = build_posting(*flat([*own, template]), 4, by_position=False)
     leads = [led_to(posting, gram) for gram in range(len(posting.grams.keys))]
     assert Counter(text for texts in leads for text in texts) == Counter(range(many + 1))
     assert many <= SHARED_PASSAGE
     # A passage of three windows, then a word of the text's own: one n-gram of each window leads to every text.
     passage = list(range(1, 3 * WINDOW + 1))
-    posting = post(*flat([[*passage, 1000 + t] for t in range(many)]), 4, places=True)
+    posting = build_posting(*flat([[*passage, 1000 + t] for t in range(many)]), 4, by_position=True)
     for t in range(many):
         within = [
-            place - t * (len(passage) + 1)
+            index - t * (len(passage) + 1)
             for gram in range(len(posting.grams.keys))
-            for place in led_to(posting, gram)
-            if 0 <= place - t * (len(passage) + 1) <= len(passage)
+            for index in led_to(posting, gram)
+            if 0 <= index - t * (len(passage) + 1) <= len(passage)
         ]
-        assert {place // WINDOW for place in within} >= {0, 1, 2}
+        assert {index // WINDOW for index in within} >= {0, 1, 2}
 
 
 @FAST
@@ -137,12 +137,12 @@ def test_words_that_spans_cover(rows: list[list[tuple[int, int]]], data: st.Data
     expected = []
     for row, spans in enumerate(rows):
         words: set[int] = set()
-        place = 0
+        index = 0
         for skipped, length in spans:
-            place += skipped
-            for k in range(place, place + length):
+            index += skipped
+            for k in range(index, index + length):
                 words |= set(range(k, k + n)) if counts[starts[row] + k] else set()
-            place += length
+            index += length
         expected.append(len(words))
     joined = np.array([number for spans in rows for pair in spans for number in pair], np.int32)
     ends = np.cumsum([0, *(2 * len(spans) for spans in rows)]).astype(np.int64)

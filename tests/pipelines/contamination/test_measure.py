@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.contamination import measure as contamination
 from corpus_audit.pipelines.contamination.decoys import Decoy
-from corpus_audit.pipelines.contamination.measure import Contamination, value_of
+from corpus_audit.pipelines.contamination.measure import Contamination, value_of_rank
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.measures.base import Accumulator, merge_files
@@ -101,28 +101,28 @@ def test_any_division_gives_the_same_bytes(
         texts, domains = zip(*part, strict=True)
         return pages_of(measure, tokenization, texts, domains, within)
 
-    whole = written(folder / "whole", measure.merge([measure.count(block(rows))]))  # type: ignore[arg-type]
+    expected = written(folder / "whole", measure.merge([measure.count(block(rows))]))  # type: ignore[arg-type]
     shuffled = random.Random(seed + 1).sample(rows, len(rows))
     bounds = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
     parts = [block(shuffled[a:b], batches) for a, b in itertools.pairwise(bounds)]
     counted = [measure.count(part) for part in parts]  # type: ignore[arg-type]
-    assert written(folder / "once", measure.merge([measure.empty(), *counted])) == whole
-    left = measure.empty()
+    assert written(folder / "once", measure.merge([measure.empty(), *counted])) == expected
+    folded = measure.empty()
     for each in reversed(counted):
-        left = measure.merge([each, left])
-    assert written(folder / "left", left) == whole
+        folded = measure.merge([each, folded])
+    assert written(folder / "left", folded) == expected
     files = []
     for i, each in enumerate(counted):
         files.append(folder / f"part-{i}")
         write_partial(files[-1], each)
     merge_files(measure, files, folder / "merged")
-    assert (folder / "merged").read_bytes() == whole
+    assert (folder / "merged").read_bytes() == expected
     accumulator = Accumulator(measure, spill_rows=5)
     for part in parts:
         accumulator.add(part)  # type: ignore[arg-type]
         accumulator.spill(folder)
     accumulator.write(folder / "accumulated")
-    assert (folder / "accumulated").read_bytes() == whole
+    assert (folder / "accumulated").read_bytes() == expected
 
 
 def test_the_kept_documents_are_the_best(measure: Contamination, tokenization: Tokenization) -> None:
@@ -131,7 +131,7 @@ def test_the_kept_documents_are_the_best(measure: Contamination, tokenization: T
     texts = [" ".join(words[: 10 + 3 * i]) for i in range(6)]
     pages = pages_of(measure, tokenization, [*texts, texts[5], texts[4]], ["web"] * 7 + ["books"])
     table = measure.merge([measure.count(pages)]).tables["matches"]  # type: ignore[arg-type]
-    assert value_of(table.columns["rank"]).tolist() == [25, 22, 19]
+    assert value_of_rank(table.columns["rank"]).tolist() == [25, 22, 19]
     assert table.columns["documents"].tolist() == [2, 2, 1]
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.contamination.evidence import Evidence, spans_of
+from corpus_audit.pipelines.contamination.evidence import TextEvidence, spans_of
 from corpus_audit.pipelines.contamination.grams import SHARED_TEXTS
-from corpus_audit.pipelines.contamination.rules import RULES, judge
+from corpus_audit.pipelines.contamination.rules import RULES, evaluate_rule
 from corpus_audit.pipelines.kernels.contamination.scan import REPEATS
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
 from tests.pipelines.contamination import oracle
@@ -50,8 +50,8 @@ def cases(draw: st.DrawFn) -> Case:
             piece = prompt + answer
             start = draw(st.sampled_from([0, 0, draw(st.integers(0, len(piece)))]))
             piece = piece[start : start + draw(st.sampled_from([9, 14, 99]))]
-            for place in draw(st.lists(st.integers(0, 60), max_size=2)):
-                piece[place : place + 1] = draw(st.sampled_from([["zz"], ["other", "words"]]))
+            for position in draw(st.lists(st.integers(0, 60), max_size=2)):
+                piece[position : position + 1] = draw(st.sampled_from([["zz"], ["other", "words"]]))
             page += draw(st.sampled_from([[], [f"f{i}" for i in range(draw(st.integers(1, 60)))]]))
             piece = piece + draw(st.sampled_from([[], ["between"]]))
             page += piece * draw(st.sampled_from([1, 1, 1, 2, 40 if len(piece) < 15 else 3]))
@@ -114,8 +114,10 @@ def test_hits_are_those_of_the_oracle(tokenization: Tokenization, folder: Path, 
     ):
         flat = [gram for text in of_texts for gram in [*oracle.grams(text, n), *[()] * min(n - 1, len(text))]]
         names = {int(number) + first: gram for number, gram in zip(numbers, flat, strict=True) if number >= 0}
-        found = {(int(d), names[g]) for d, g in zip(hits.gram_rows, hits.grams, strict=True) if g in names}
-        assert found == {(d, gram) for d, page in enumerate(of_pages) for gram in oracle.grams(page, n) if gram in flat}
+        actual = {(int(d), names[g]) for d, g in zip(hits.gram_rows, hits.grams, strict=True) if g in names}
+        assert actual == {
+            (d, gram) for d, page in enumerate(of_pages) for gram in oracle.grams(page, n) if gram in flat
+        }
 
     frequent = max(Counter(gram for text in texts for gram in oracle.grams(text.tokens, 10)).values(), default=0)
     event(f"tokens compared: {frequent <= SHARED_TEXTS}")
@@ -144,7 +146,7 @@ def test_a_copy_is_found_whatever_stands_before_it(
     page = "\n\n".join([*map(joined, case.pages), text, *map(joined, case.pages)])
     evidence = evidence_of(measure, tokenization, [page])
     for rule in RULES.values():
-        judged = judge(rule, evidence, None, np.ones(1))
+        judged = evaluate_rule(rule, evidence, None, np.ones(1))
         assert judged.contaminated[0] == judged.testable[0], rule.name
 
 
@@ -165,8 +167,8 @@ def test_pieces_of_several_places_are_no_long_match(tokenization: Tokenization, 
     page = f"{joined(words[13:])} and {joined(words[:20])}"
     measure = measure_of(tokenization, folder, benchmark(joined(words)))
     partial = counted(measure, pages_of(measure, tokenization, [page]))
-    evidence = Evidence(measure.scanner.index, partial)
-    assert evidence.one_document(None).tolist() == [40]
+    evidence = TextEvidence(measure.scanner.index, partial)
+    assert evidence.best_document_words(None).tolist() == [40]
     assert evidence.longest_words().tolist() == [27]
     assert spans_of(partial.tables["matches"].columns["spans"])[1].tolist() == [0, 33]
 

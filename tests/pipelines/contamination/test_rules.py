@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark
-from corpus_audit.pipelines.contamination.canaries import plant
+from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
-from corpus_audit.pipelines.contamination.evidence import Evidence
+from corpus_audit.pipelines.contamination.evidence import TextEvidence
 from corpus_audit.pipelines.contamination.measure import Contamination
-from corpus_audit.pipelines.contamination.rules import RULES, idf_required, judge
+from corpus_audit.pipelines.contamination.rules import RULES, evaluate_rule, idf_required
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
 from corpus_audit.pipelines.measures.hits import Hits
 from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization
@@ -40,7 +40,7 @@ def outcome(
 ) -> tuple[float, bool]:
     """(score, contaminated) of the first text."""
     evidence = evidence_of(measure, tokenization, pages)
-    judged = judge(RULES[name], evidence, limit, np.full(evidence.index.size, 0.5))
+    judged = evaluate_rule(RULES[name], evidence, limit, np.full(evidence.index.size, 0.5))
     return float(judged.score[0]), bool(judged.contaminated[0])
 
 
@@ -121,7 +121,7 @@ def test_testable(tokenization: Tokenization, tmp_path: Path, name: RuleName, te
         spec_of(rules=(name,), llama3_threshold=0.5),
         measure.scanner.index,
         counted(measure, pages_of(measure, tokenization, [text])),
-        plant(measure, [benchmark(text)], tokenization, 5),
+        plant_canaries(measure, [benchmark(text)], tokenization, 5),
     )
     row = tables["contamination"].to_pylist()[0]
     assert (row["testable"], row["untestable"]) == ((1, 0) if testable else (0, 1))
@@ -137,13 +137,13 @@ def test_boilerplate_is_not_clean(tokenization: Tokenization, tmp_path: Path) ->
     quiz = benchmark(text)
     measure = measure_of(tokenization, tmp_path, quiz)
     partial = counted(measure, pages_of(measure, tokenization, [f"{text} {i}" for i in range(11)]))
-    planted = plant(measure, [quiz], tokenization, 5)
+    planted = plant_canaries(measure, [quiz], tokenization, 5)
     for limit, expected in ((10, "boilerplate"), (11, "contaminated")):
         tables = contamination_tables(
             spec_of(boilerplate_limit=limit, llama3_threshold=0.5), measure.scanner.index, partial, planted
         )
-        found = {row["rule"]: row["outcome"] for row in tables["contamination_items"].to_pylist()}
-        assert found == {name: expected if name != "decon_idf" else "contaminated" for name in ALL_RULES}
+        outcomes = {row["rule"]: row["outcome"] for row in tables["contamination_items"].to_pylist()}
+        assert outcomes == {name: expected if name != "decon_idf" else "contaminated" for name in ALL_RULES}
         summary = {row["rule"]: row for row in tables["contamination"].to_pylist()}
         assert summary["palm"]["boilerplate"] == (1 if expected == "boilerplate" else 0)
         assert summary["decon_idf"]["boilerplate_limit"] is None
@@ -164,7 +164,9 @@ def test_tables(tokenization: Tokenization, tmp_path: Path) -> None:
     measure = measure_of(tokenization, tmp_path, quiz, exam)
     texts = ["nothing of it", f"Intro, intro!\n{leaked} the end", numbered(10, 25), "more of nothing"]
     partial = counted(measure, pages_of(measure, tokenization, texts, ["web", "web", "books", "books"]))
-    tables = contamination_tables(spec, measure.scanner.index, partial, plant(measure, [quiz, exam], tokenization, 9))
+    tables = contamination_tables(
+        spec, measure.scanner.index, partial, plant_canaries(measure, [quiz, exam], tokenization, 9)
+    )
     for name, table in tables.items():
         assert table.schema.equals(CONTAMINATION_TABLES[name], check_metadata=True), name
         table.validate(full=True)
@@ -208,7 +210,9 @@ def prosaic(
 def test_canaries_are_found(prosaic: tuple[Contamination, list[Benchmark]], tokenization: Tokenization) -> None:
     measure, benchmarks = prosaic
     index = measure.scanner.index
-    tables = contamination_tables(spec_of(), index, measure.empty(), plant(measure, benchmarks, tokenization, 30))
+    tables = contamination_tables(
+        spec_of(), index, measure.empty(), plant_canaries(measure, benchmarks, tokenization, 30)
+    )
     for row in tables["contamination_check"].to_pylist():
         assert row["canaries"] >= 10, row
         assert row["recall"] == 1.0, row
@@ -225,11 +229,11 @@ def test_a_broken_scan_is_noticed(
     def half(
         text: pa.LargeStringArray, encoded: TokenBatch, high: np.ndarray, low: np.ndarray, _: Tokenization
     ) -> Hits:
-        seen = pa.array([each[: len(each) // 2] for each in text.to_pylist()], pa.large_string())
-        return scan(seen, tokenization.encode(seen), high, low, tokenization)
+        halves = pa.array([each[: len(each) // 2] for each in text.to_pylist()], pa.large_string())
+        return scan(halves, tokenization.encode(halves), high, low, tokenization)
 
     monkeypatch.setattr(measure.scanner, "scan", half)
-    planted = plant(measure, benchmarks, tokenization, 30)
+    planted = plant_canaries(measure, benchmarks, tokenization, 30)
     tables = contamination_tables(spec_of(), measure.scanner.index, measure.empty(), planted)
     recall = {row["rule"]: row["recall"] for row in tables["contamination_check"].to_pylist()}
     assert all(value < 1.0 for value in recall.values())
@@ -269,7 +273,7 @@ def test_decoys_hit_nothing_but_other_documents(tokenization: Tokenization, tmp_
     quiz = benchmark(numbered(0, 30))
     measure = measure_of(tokenization, tmp_path, quiz)
     apart = measure_of(tokenization, tmp_path, quiz, decoys=decoys)
-    planted = plant(measure, [quiz], tokenization, 5)
+    planted = plant_canaries(measure, [quiz], tokenization, 5)
     corpus = [*texts, *texts[:3]]
     for extra, hits in (([], 0), ([f"quoted: {decoys[2].text}, so far"], 1)):
         own = counted(measure, pages_of(measure, tokenization, corpus + extra))
@@ -287,4 +291,4 @@ def test_decoys_hit_nothing_but_other_documents(tokenization: Tokenization, tmp_
             assert row["low"] <= hits / 6 < row["high"]
         assert {row["benchmark"] for row in tables["contamination_items"].to_pylist()} == {"quiz"}
         assert not len(tables["contamination_domains"])
-        assert Evidence(apart.scanner.index, partial).copies.sum() == 9
+        assert TextEvidence(apart.scanner.index, partial).copies.sum() == 9

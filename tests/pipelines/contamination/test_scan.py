@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.contamination import grams as grams_module
 from corpus_audit.pipelines.contamination.benchmarks.normalisation import tables
-from corpus_audit.pipelines.contamination.evidence import Evidence, per_text
+from corpus_audit.pipelines.contamination.evidence import TextEvidence, per_text
 from corpus_audit.pipelines.kernels.contamination.scan import MILLION
 from corpus_audit.pipelines.kernels.text.normalised_words import hash_texts, hash_words, word_span
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, text_buffers
@@ -80,26 +80,26 @@ def pages_with_tokens(pages: list[str], tokenization: Tokenization) -> list[Page
     return [Page(page, tuple(part.tolist())) for page, part in zip(pages, parts, strict=True)]
 
 
-def compare(evidence: Evidence, texts: list[Text], pages: list[Page], limit: int | None) -> None:
+def compare(evidence: TextEvidence, texts: list[Text], pages: list[Page], limit: int | None) -> None:
     index = evidence.index
     eights, thirteens = oracle.holders(pages, 8), oracle.holders(pages, 13)
     expected = {
-        "eights": [sum(oracle.seen(t.words, eights, 8, limit)) for t in texts],
-        "thirteens": [sum(oracle.seen(t.words, thirteens, 13, limit)) for t in texts],
-        "words": [oracle.covered(oracle.seen(t.words, eights, 8, limit), 8) for t in texts],
-        "one": [oracle.one_document(t, pages, limit) for t in texts],
+        "eights": [sum(oracle.in_corpus(t.words, eights, 8, limit)) for t in texts],
+        "thirteens": [sum(oracle.in_corpus(t.words, thirteens, 13, limit)) for t in texts],
+        "words": [oracle.covered(oracle.in_corpus(t.words, eights, 8, limit), 8) for t in texts],
+        "one": [oracle.best_document_words(t, pages, limit) for t in texts],
         "longest": [max(oracle.longest_run(t.words, oracle.words(page.text))[0] for page in pages) for t in texts],
         "tokens": [oracle.covered_tokens(t, pages, limit) for t in texts],
     }
-    found = {
-        "eights": per_text(evidence.words_seen(limit), index.texts.starts).tolist(),
-        "thirteens": per_text(evidence.long_words_seen(limit), index.texts.starts).tolist(),
+    actual = {
+        "eights": per_text(evidence.words_in_corpus(limit), index.texts.starts).tolist(),
+        "thirteens": per_text(evidence.long_words_in_corpus(limit), index.texts.starts).tolist(),
         "words": evidence.covered_words(limit).tolist(),
-        "one": evidence.one_document(limit).tolist(),
+        "one": evidence.best_document_words(limit).tolist(),
         "longest": evidence.longest_words().tolist(),
         "tokens": list(zip(evidence.covered_tokens(limit).tolist(), evidence.longest_tokens().tolist(), strict=True)),
     }
-    assert found == expected
+    assert actual == expected
 
 
 def decomposed(text: str) -> str:
@@ -153,8 +153,8 @@ def test_a_passage_that_many_items_share(tokenization: Tokenization, folder: Pat
     text = f"from a book: {passage}. And so on"
     page = pages_with_tokens([text], tokenization)
     evidence = evidence_of(measure, tokenization, [text])
-    expected = [oracle.one_document(each, page, None) for each in texts_of(pairs, tokenization)]
-    assert evidence.one_document(None).tolist() == expected == [80] * questions
+    expected = [oracle.best_document_words(each, page, None) for each in texts_of(pairs, tokenization)]
+    assert evidence.best_document_words(None).tolist() == expected == [80] * questions
     assert evidence.longest_words().tolist() == expected
     assert (evidence.covered_tokens(None) / evidence.tokens > 0.7).all()
 
@@ -172,7 +172,7 @@ def test_a_template_that_many_items_share(tokenization: Tokenization, folder: Pa
     page = f"some words before\n\n{pairs[1][0]}\n\nand some behind"
     evidence = evidence_of(measure, tokenization, [page, f"x {TEMPLATE}\ny"])
     words, tokens = evidence.words, evidence.tokens
-    assert evidence.one_document(None)[[1, questions]].tolist() == words[[1, questions]].tolist()
+    assert evidence.best_document_words(None)[[1, questions]].tolist() == words[[1, questions]].tolist()
     assert evidence.longest_words()[[1, questions]].tolist() == words[[1, questions]].tolist()
     assert (evidence.covered_tokens(None)[[1, questions]] >= tokens[[1, questions]] - 2).all()
     assert evidence.covered_words(None)[1] == words[1]
@@ -204,8 +204,8 @@ def test_offsets_point_at_the_match(tokenization: Tokenization, folder: Path) ->
 def idf(text: Text, texts: list[Text], window: list[str]) -> int:
     weights = oracle.idf_weights(texts)
     own = set(oracle.grams(oracle.words(text.prompt), 5))
-    held = own & set(oracle.grams(window, 5))
-    return sum(weights[g] for g in held) * MILLION // sum(weights[g] for g in own)
+    shared = own & set(oracle.grams(window, 5))
+    return sum(weights[g] for g in shared) * MILLION // sum(weights[g] for g in own)
 
 
 def test_idf_scores(tokenization: Tokenization, folder: Path) -> None:
@@ -228,8 +228,8 @@ def test_idf_scores(tokenization: Tokenization, folder: Path) -> None:
         assert round(score[0] * MILLION) == (idf(texts[0], texts, oracle.words(page)) if near else 0)
         assert score[1] == 1.0
         assert score[2] == 0.0
-    whole = evidence_of(measure, tokenization, [f"{pairs[2][0]}\n{pairs[2][1]}"])
-    assert whole.idf_scores()[2] == 1.0
+    evidence_of_copy = evidence_of(measure, tokenization, [f"{pairs[2][0]}\n{pairs[2][1]}"])
+    assert evidence_of_copy.idf_scores()[2] == 1.0
 
 
 UNICODE = [
@@ -256,7 +256,7 @@ def test_letters_whose_lower_case_is_longer_or_far_away(tokenization: Tokenizati
     columns = partial.tables["matches"].columns
     offset, length = int(columns["offset"][0]), int(columns["length"][0])
     assert page.encode()[offset : offset + length].decode() == item
-    evidence = Evidence(measure.scanner.index, partial)
+    evidence = TextEvidence(measure.scanner.index, partial)
     assert int(evidence.copies.sum()) == 0
     shares = pages_of(measure, tokenization, [page.replace(item, item[::-1])])
     assert not len(counted(measure, shares).tables["matches"].columns["offset"])

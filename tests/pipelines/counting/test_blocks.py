@@ -126,14 +126,14 @@ def test_blocks_follow_one_another_and_end_with_nothing(tokenization: Tokenizati
     builder = BlockBuilder(3, 77, tokenization, verifier, True)
     assert builder.take() is None
     parts = [[(n, document)] for n, document in enumerate(corpora.odd_documents(30))]
-    taken = []
+    rows = []
     for part in parts:
         assert builder.add(batch_of(part)) == len(part[0][1].text.encode())
         block = builder.take()
         assert block is not None
         assert (block.split, block.split_key) == (3, 77)
-        taken += rows_of(block)
-    assert taken == expected(tokenization, [row for part in parts for row in part])
+        rows += rows_of(block)
+    assert rows == expected(tokenization, [row for part in parts for row in part])
     assert builder.take() is None
     assert builder.nul_documents == sum("\0" in part[0][1].text for part in parts) > 0
     verifier.finish()
@@ -161,10 +161,10 @@ def test_threads_have_buffers_of_their_own(tokenization: Tokenization) -> None:
     right: list[bool] = []
 
     def work(part: list[Numbered]) -> None:
-        wanted = [row["ids"] for row in expected(tokenization, part)]
+        ids = [row["ids"] for row in expected(tokenization, part)]
         for _ in range(5):
             block = block_of(tokenization, part, range(0, 60, 7))
-            right.append([row["ids"] for row in rows_of(block)] == wanted)
+            right.append([row["ids"] for row in rows_of(block)] == ids)
 
     threads = [threading.Thread(target=work, args=(part,)) for part in parts]
     for thread in threads:

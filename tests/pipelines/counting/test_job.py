@@ -52,9 +52,9 @@ def partials_in(job: Job) -> list[str]:
 def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     job = job_of(spec_of(corpus(tmp_path / "data"), per_document=True), bpe_file, tmp_path)
     (planned,) = plan_all(job)
-    assert len(planned.chosen) == 6
+    assert len(planned.sampled) == 6
     assert set(planned.missing) == {*EVERYTHING, "records"}
-    assert [names for _, names in planned.todo] == [planned.missing] * 6
+    assert [names for _, names in planned.pending] == [planned.missing] * 6
     results = count_todo(job, planned)
     assert [(r.split, r.error, r.documents) for r in results] == [(n, None, 10) for n in range(6)]
     assert sum(r.text_bytes for r in results) == sum(len(d.text) for d in DOCUMENTS)
@@ -63,7 +63,7 @@ def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFil
     assert len(partials_in(job)) == 9
     assert list(job.scratch.iterdir()) == []
     (again,) = plan_all(job)
-    assert (again.missing, again.todo) == ((), ())
+    assert (again.missing, again.pending) == ((), ())
     shard, sha256 = planned.plan.shard, planned.plan.sha256
     coverage = PartialReader(job.path_of("coverage", shard, sha256)).partial(Coverage().tables())
     assert ShardCoverage.of(coverage).documents == 60
@@ -72,15 +72,15 @@ def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFil
 
 
 def test_a_shard_of_one_split_and_of_many_have_equal_partials(tmp_path: Path, bpe_file: TokenizerFile) -> None:
-    found = []
+    contents = []
     for rows in (7, 1, 60):
-        place = tmp_path / str(rows)
-        job = job_of(spec_of(corpus(place / "data", rows)), bpe_file, place)
+        folder = tmp_path / str(rows)
+        job = job_of(spec_of(corpus(folder / "data", rows)), bpe_file, folder)
         (planned,) = count_all(job)
-        assert len(planned.chosen) == -(-60 // rows)
-        found.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
-    assert found[0] == found[1] == found[2]
-    assert len(found[0]) == 6
+        assert len(planned.sampled) == -(-60 // rows)
+        contents.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
+    assert contents[0] == contents[1] == contents[2]
+    assert len(contents[0]) == 6
 
 
 def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -91,23 +91,23 @@ def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: 
     second = job_of(job.spec, bpe_file, tmp_path / "second")
     (planned,) = plan_all(second)
     plan = planned.plan
-    for split, names in planned.todo[:3]:
+    for split, names in planned.pending[:3]:
         second.count(SplitTask(0, plan.shard, plan.sha256, split, names))
-    split, names = planned.todo[3]
+    split, names = planned.pending[3]
     second.count(SplitTask(0, plan.shard, plan.sha256, split, names[:2]))
-    second.path_of("lengths", plan.shard, plan.sha256, planned.chosen[0]).write_bytes(b"torn")
+    second.path_of("lengths", plan.shard, plan.sha256, planned.sampled[0]).write_bytes(b"torn")
     (resumed,) = plan_all(second)
     assert resumed.missing == planned.missing
-    assert [(split.index, names) for split, names in resumed.todo] == [
+    assert [(split.index, names) for split, names in resumed.pending] == [
         (0, ("lengths",)),
         (3, planned.missing[2:]),
         (4, planned.missing),
         (5, planned.missing),
     ]
     count_todo(second, resumed)
-    (whole,) = plan_all(second)
-    assert (whole.missing, whole.todo) == (planned.missing, ())
-    second.compact(whole)
+    (compacted,) = plan_all(second)
+    assert (compacted.missing, compacted.pending) == (planned.missing, ())
+    second.compact(compacted)
     assert shard_bytes(second, plan.shard, plan.sha256) == expected
 
 
@@ -120,7 +120,7 @@ def test_a_lost_partial_is_counted_alone(tmp_path: Path, bpe_file: TokenizerFile
     path.write_bytes(path.read_bytes()[:-7])
     (again,) = plan_all(job)
     assert again.missing == ("duplicates",)
-    assert [names for _, names in again.todo] == [("duplicates",)] * 6
+    assert [names for _, names in again.pending] == [("duplicates",)] * 6
     count_todo(job, again)
     job.compact(again)
     assert shard_bytes(job, shard, sha256) == expected
@@ -152,7 +152,7 @@ def test_a_damaged_split_keeps_its_shard_out(tmp_path: Path, bpe_file: Tokenizer
     assert [result.error is None for result in results] == [True, False]
     assert list(CompactShards(job, {0: planned}).process((0, results))) == results
     plan = planned.plan
-    kept = {job.path_of(name, plan.shard, plan.sha256, planned.chosen[0]) for name in EVERYTHING}
+    kept = {job.path_of(name, plan.shard, plan.sha256, planned.sampled[0]) for name in EVERYTHING}
     assert {path for path in (job.store.root / "partials").rglob("*") if path.is_file()} == kept
 
 
@@ -179,7 +179,7 @@ def test_an_empty_shard_has_empty_partials(tmp_path: Path, bpe_file: TokenizerFi
     (tmp_path / "data" / "empty.jsonl").touch()
     job = job_of(spec_of(tmp_path / "data", sample={"share": 1.0}), bpe_file, tmp_path)
     (planned,) = count_all(job)
-    assert planned.chosen == ()
+    assert planned.sampled == ()
     measures = (*ALWAYS, *READING, SplitTotals())
     assert [measure.name for measure in measures] == [*EVERYTHING, "split_totals"]
     for measure in measures:
@@ -202,24 +202,24 @@ def test_a_path_that_does_not_match_is_the_shards_error(tmp_path: Path, bpe_file
     (planned,) = plan_all(job_of(spec, bpe_file, tmp_path))
     assert planned.plan.error is not None
     assert "does not match the pattern" in planned.plan.error
-    assert planned.todo == ()
+    assert planned.pending == ()
     assert planned.plan.sha256
 
 
 def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     folder = corpus(tmp_path / "data", rows=1)
 
-    def chosen(**sample: Any) -> set[int]:
+    def sampled_splits(**sample: Any) -> set[int]:
         (planned,) = plan_all(job_of(spec_of(folder, sample=sample), bpe_file, tmp_path))
-        assert [split for split, _ in planned.todo] == list(planned.chosen)
-        return {split.index for split in planned.chosen}
+        assert [split for split, _ in planned.pending] == list(planned.sampled)
+        return {split.index for split in planned.sampled}
 
-    half = chosen(share=0.5)
-    assert half == chosen(share=0.5)
+    half = sampled_splits(share=0.5)
+    assert half == sampled_splits(share=0.5)
     assert 15 < len(half) < 45
-    assert chosen(share=0.2) < half < chosen(share=0.8) < chosen(share=1.0)
-    assert chosen(share=0.5, seed=1) != half
-    assert len(chosen(share=1.0)) == 60
+    assert sampled_splits(share=0.2) < half < sampled_splits(share=0.8) < sampled_splits(share=1.0)
+    assert sampled_splits(share=0.5, seed=1) != half
+    assert len(sampled_splits(share=1.0)) == 60
 
 
 def test_only_measures_that_are_asked_for(tmp_path: Path, bpe_file: TokenizerFile) -> None:

@@ -40,28 +40,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def profile_of(
     folder: Path, tokenizer: TokenizerFile, documents: Sequence[Document], shards: int, fields: dict[str, Any]
 ) -> Profile:
-    place = folder / str(next(_numbers))
+    work = folder / str(next(_numbers))
     parts = [part for part in corpora.deal(documents, shards) if part]
-    corpora.write_shards(place / "data", parts, "parquet", row_group_rows=7)
-    job = job_of(spec_of(place / "data", document=fields), tokenizer, place)
-    return merged(job, count_all(job), place / "merged")
+    corpora.write_shards(work / "data", parts, "parquet", row_group_rows=7)
+    job = job_of(spec_of(work / "data", document=fields), tokenizer, work)
+    return merged(job, count_all(job), work / "merged")
 
 
 def rows_of(pieces: pa.Table | Iterable[pa.Table]) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for table in [pieces] if isinstance(pieces, pa.Table) else pieces:
         for row in table.to_pylist():
-            found.append({k: int(v) if isinstance(v, Decimal) else v for k, v in row.items()})
-    return found
+            rows.append({k: int(v) if isinstance(v, Decimal) else v for k, v in row.items()})
+    return rows
 
 
-def published(made: Profile) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    domains, groups = made.domains()
+def published(profile_: Profile) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    domains, groups = profile_.domains()
     assert domains.schema.equals(run_tables.DOMAINS, check_metadata=True)
     yield "domains", rows_of(domains)
     yield "cluster_groups", [] if groups is None else rows_of(groups)
     for name in ("lengths", "duplicates", "document_hashes", "token_counts", "token_groups"):
-        yield name, rows_of(getattr(made, name)())
+        yield name, rows_of(getattr(profile_, name)())
 
 
 # An example is many files: a failing one is reported as it was found.
@@ -89,17 +89,17 @@ def test_every_integer_table_equals_the_oracle(
             patch.setattr(tokens, "GROUP_CELLS", 64 * 600)
             patch.setattr(oracle, "GROUP_CELLS", 64 * 600)
         counted = Oracle(bpe_file.path, clustered).count(documents)
-        made = profile_of(folder, bpe_file, documents, shards, fields)
+        profile_ = profile_of(folder, bpe_file, documents, shards, fields)
         expected = counted.tables()
-        for name, rows in published(made):
+        for name, rows in published(profile_):
             assert rows == expected[name], name
-        assert [(row["token"], row["hash"]) for row in rows_of(made.token_examples(TEXTS))] == counted.examples()
-        for row in rows_of(made.token_examples(TEXTS)):
+        assert [(row["token"], row["hash"]) for row in rows_of(profile_.token_examples(TEXTS))] == counted.examples()
+        for row in rows_of(profile_.token_examples(TEXTS)):
             assert (row["domain"], row["id"]) in counted.holders[row["hash"]]
-        assert [(row["domain"], row["hash"]) for row in rows_of(made.samples())] == counted.sampled()
+        assert [(row["domain"], row["hash"]) for row in rows_of(profile_.samples())] == counted.sampled()
         domains = {row["domain"] for row in expected["lengths"]}
-        assert made.groups_by_domain == (by_domain or len(domains) <= 1 or not expected["token_counts"])
-        assert made.split_totals() is None
+        assert profile_.groups_by_domain == (by_domain or len(domains) <= 1 or not expected["token_counts"])
+        assert profile_.split_totals() is None
 
 
 def test_values_beyond_the_listed_ones_are_one_exact_row(
@@ -125,12 +125,12 @@ def test_values_beyond_the_listed_ones_are_one_exact_row(
 
 
 def test_split_totals_of_a_sampled_audit(folder: Path, bpe_file: TokenizerFile) -> None:
-    place = folder / "sampled"
+    work = folder / "sampled"
     documents = [Document(f"text {n}", str(n), {"domain": f"d{n % 2}", "language": "d0"}, "c") for n in range(20)]
-    corpora.write_shards(place / "data", corpora.deal(documents, 4), "jsonl")
-    job = job_of(spec_of(place / "data", document=FIELDS, sample={"share": 1.0}), bpe_file, place)
-    made = merged(job, count_all(job), place / "merged")
-    table = made.split_totals()
+    corpora.write_shards(work / "data", corpora.deal(documents, 4), "jsonl")
+    job = job_of(spec_of(work / "data", document=FIELDS, sample={"share": 1.0}), bpe_file, work)
+    profile_ = merged(job, count_all(job), work / "merged")
+    table = profile_.split_totals()
     assert table is not None
     rows = rows_of(table)
     assert {(row["facet"], row["value"]) for row in rows} == {("domain", "d0"), ("domain", "d1"), ("language", "d0")}
@@ -144,22 +144,22 @@ def test_split_totals_of_a_sampled_audit(folder: Path, bpe_file: TokenizerFile) 
 
 def test_signatures_and_optional_fields(folder: Path, bpe_file: TokenizerFile) -> None:
     documents = [Document(f"{n * n:x} " * 40, None if n % 2 else str(n), {"domain": "a"}, "c") for n in range(400)]
-    place = folder / "signed"
-    corpora.write_shards(place / "data", corpora.deal(documents, 2), "parquet")
+    work = folder / "signed"
+    corpora.write_shards(work / "data", corpora.deal(documents, 2), "parquet")
     for excerpts in (True, False):
         fields = {k: v for k, v in FIELDS.items() if k != "facets"}
-        job = job_of(spec_of(place / "data", document=fields, excerpts=excerpts), bpe_file, place)
-        made = merged(job, count_all(job), place / f"merged-{excerpts}")
-        signed = rows_of(made.minhash())
+        job = job_of(spec_of(work / "data", document=fields, excerpts=excerpts), bpe_file, work)
+        profile_ = merged(job, count_all(job), work / f"merged-{excerpts}")
+        signed = rows_of(profile_.minhash())
         known = {oracle.digest(document.text) for document in documents}
         assert signed
         assert {row["hash"] for row in signed} <= known
         assert all(len(row["signature"]) == 512 for row in signed)
-        texts = {row["hash"]: row["excerpt"] for row in rows_of(made.samples())}
-        wanted = {oracle.digest(d.text): d.text[:160] if excerpts else None for d in documents}
-        assert texts == wanted
-        assert None in {row["id"] for row in rows_of(made.token_examples(TEXTS))} or all(
-            row["id"] for row in rows_of(made.token_examples(TEXTS))
+        texts = {row["hash"]: row["excerpt"] for row in rows_of(profile_.samples())}
+        excerpts_of = {oracle.digest(d.text): d.text[:160] if excerpts else None for d in documents}
+        assert texts == excerpts_of
+        assert None in {row["id"] for row in rows_of(profile_.token_examples(TEXTS))} or all(
+            row["id"] for row in rows_of(profile_.token_examples(TEXTS))
         )
 
 
@@ -173,7 +173,7 @@ def test_pieces_are_cut_between_hashes() -> None:
     table = CountTable(HASHES, {"high": high, "low": high, **columns})
     for step in range(1, 9):
         chunks = iter([table.slice(at, min(at + step, 8)) for at in range(0, 8, step)])
-        cut = [piece.columns["high"].tolist() for piece in profile._whole_keys(chunks)]
+        cut = [piece.columns["high"].tolist() for piece in profile._cut_between_keys(chunks)]
         assert functools.reduce(operator.iadd, cut, []) == high.tolist()
         assert all(first[-1] != second[0] for first, second in pairwise(cut))
-    assert list(profile._whole_keys(iter([]))) == []
+    assert list(profile._cut_between_keys(iter([]))) == []

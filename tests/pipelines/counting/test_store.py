@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from corpus_audit.pipelines.counting import store
-from corpus_audit.pipelines.counting.store import KeyMaker, PlanMemory, ProfileStore
+from corpus_audit.pipelines.counting.store import KeyMaker, PlanCache, ProfileStore
 from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.registry import ALWAYS, READING
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
@@ -128,43 +128,43 @@ def recalled(plan: ShardPlan) -> dict[str, ShardPlan]:
 
 
 def test_plans_are_remembered_under_the_stamp(tmp_path: Path) -> None:
-    memory = PlanMemory(tmp_path / "store")
+    memory = PlanCache(tmp_path / "store")
     first, second = settled(tmp_path / "a"), settled(tmp_path / "b")
     both = [first.shard, second.shard]
     assert memory.known(both) == {}
-    memory.remember([first, replace(second, rows=None, splits=())])
+    memory.record([first, replace(second, rows=None, splits=())])
     assert memory.known(both) == recalled(first) | recalled(replace(second, rows=None, splits=()))
-    assert PlanMemory(tmp_path / "store").known([first.shard]) == recalled(first)
+    assert PlanCache(tmp_path / "store").known([first.shard]) == recalled(first)
     moved = replace(first, shard=replace(first.shard, stamp="stamp 2"), sha256="another")
     assert set(memory.known([moved.shard, second.shard])) == {second.shard.path}
-    memory.remember([moved])
+    memory.record([moved])
     assert memory.known([moved.shard]) == recalled(moved)
     assert memory.known([first.shard]) == {}
-    memory.remember([])
+    memory.record([])
 
 
 def test_a_plan_of_another_format_or_reader_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = PlanMemory(tmp_path / "store")
+    memory = PlanCache(tmp_path / "store")
     plan = settled(tmp_path / "a")
-    memory.remember([plan])
+    memory.record([plan])
     assert memory.known([replace(plan.shard, format=ShardFormat.PARQUET)]) == {}
     monkeypatch.setattr(store, "READER_VERSION", -1)
     assert memory.known([plan.shard]) == {}
 
 
 def test_without_a_stamp_nothing_is_known(tmp_path: Path) -> None:
-    memory = PlanMemory(tmp_path / "store")
+    memory = PlanCache(tmp_path / "store")
     plan = settled(tmp_path / "a")
-    memory.remember([replace(plan, shard=replace(plan.shard, stamp=""))])
+    memory.record([replace(plan, shard=replace(plan.shard, stamp=""))])
     assert memory.known([replace(plan.shard, stamp="")]) == {}
 
 
 def test_plans_of_fresh_files_and_of_lost_ones_are_not_remembered(tmp_path: Path) -> None:
-    memory = PlanMemory(tmp_path / "store")
+    memory = PlanCache(tmp_path / "store")
     old, fresh, lost = (settled(tmp_path / name) for name in ("old", "fresh", "lost"))
     os.utime(fresh.shard.path)
     Path(lost.shard.path).unlink()
     remote = replace(old, shard=Shard("s3://bucket/x", "x", ShardFormat.JSONL, 1, "etag"))
-    memory.remember([fresh, lost, old, remote])
+    memory.record([fresh, lost, old, remote])
     known = memory.known([plan.shard for plan in (old, fresh, lost, remote)])
     assert known == recalled(old) | recalled(remote)

@@ -6,23 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.counting.worker_probe import CARRYING, COMPUTING, Answer, read_answers, version_differences
+from corpus_audit.pipelines.counting.worker_probe import (
+    COMPUTING_PACKAGES,
+    TRANSPORT_PACKAGES,
+    ProbeAnswer,
+    read_answers,
+    version_differences,
+)
 from corpus_audit.schemas.errors import EngineError
 
-HERE = Answer("driver", 1, dict.fromkeys((*COMPUTING, *CARRYING), "3.12.4"))
+HERE = ProbeAnswer("driver", 1, dict.fromkeys((*COMPUTING_PACKAGES, *TRANSPORT_PACKAGES), "3.12.4"))
 
 
-def worker(host: str = "w1", **versions: str) -> Answer:
-    return Answer(host, 2, HERE.versions | {name.replace("_", "-"): text for name, text in versions.items()})
+def worker(host: str = "w1", **versions: str) -> ProbeAnswer:
+    return ProbeAnswer(host, 2, HERE.versions | {name.replace("_", "-"): text for name, text in versions.items()})
 
 
 @pytest.mark.parametrize(
     ("package", "theirs", "refused"),
     [
-        *((name, "3.12.5", True) for name in COMPUTING),
-        *((name, "3.12.5", False) for name in CARRYING),
-        *((name, "3.13.4", True) for name in CARRYING),
-        *((name, "4.12.4", True) for name in CARRYING),
+        *((name, "3.12.5", True) for name in COMPUTING_PACKAGES),
+        *((name, "3.12.5", False) for name in TRANSPORT_PACKAGES),
+        *((name, "3.13.4", True) for name in TRANSPORT_PACKAGES),
+        *((name, "4.12.4", True) for name in TRANSPORT_PACKAGES),
     ],
 )
 def test_every_difference_names_package_and_both_versions(package: str, theirs: str, refused: bool) -> None:
@@ -31,9 +37,9 @@ def test_every_difference_names_package_and_both_versions(package: str, theirs: 
     assert (differences.refused, differences.tolerated) == (((text,), ()) if refused else ((), (text,)))
 
 
-@pytest.mark.parametrize("package", [*COMPUTING, *CARRYING])
+@pytest.mark.parametrize("package", [*COMPUTING_PACKAGES, *TRANSPORT_PACKAGES])
 def test_a_package_that_a_worker_lacks_is_refused(package: str) -> None:
-    lacking = Answer("w1", 2, {name: text for name, text in HERE.versions.items() if name != package})
+    lacking = ProbeAnswer("w1", 2, {name: text for name, text in HERE.versions.items() if name != package})
     for answer in (worker(**{package: ""}), lacking):
         differences = version_differences([answer], HERE)
         assert differences.refused == (f"a worker on w1 has no {package}, and this process {package} 3.12.4",)
@@ -50,7 +56,10 @@ def test_workers_that_differ_alike_are_named_once() -> None:
 
 
 def test_this_process_has_all_packages() -> None:
-    assert all(Answer.here().versions.values()) and set(Answer.here().versions) == {*COMPUTING, *CARRYING}
+    assert all(ProbeAnswer.of_this_process().versions.values()) and set(ProbeAnswer.of_this_process().versions) == {
+        *COMPUTING_PACKAGES,
+        *TRANSPORT_PACKAGES,
+    }
 
 
 def test_an_answer_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def test_columns_that_are_missing_or_of_another_type(tmp_path: Path, suffix: str
     for spec, problem in [
         (_spec(), r"has no column 'text'; it has: content, n, tags, meta\.source\.name"),
         (_spec(text="meta.text"), r"has no column 'meta\.text'"),
-        (_spec(text="n"), "'n' holds int64, not text"),
-        (_spec(text="meta"), "'meta' holds struct"),
+        (_spec(text="n"), "'n' has the type int64, not text"),
+        (_spec(text="meta"), "'meta' has the type struct"),
         (_spec(text="content", domain="tags"), "'tags' holds list"),
         (_spec(text="content", id="meta.source"), "'meta.source' holds struct"),
         (_spec(text="content", domain={"url_host": "url"}), "no column 'url'"),

@@ -27,11 +27,11 @@ def column(table, name, strategy):
 
 
 def test_schemas_and_row_order(run):
-    found = tables(run, strategies=("proportional", {"unimax": {"epoch_cap": 4}}))
-    for name, table in found.items():
+    result = tables(run, strategies=("proportional", {"unimax": {"epoch_cap": 4}}))
+    for name, table in result.items():
         assert table.schema.equals(SAMPLING_TABLES[name], check_metadata=True), name
         table.validate(full=True)
-    rows = [(row["strategy"], row["domain"]) for row in found["sampling"].to_pylist()]
+    rows = [(row["strategy"], row["domain"]) for row in result["sampling"].to_pylist()]
     assert rows == [
         ("proportional", "large"),
         ("proportional", "middle"),
@@ -43,13 +43,13 @@ def test_schemas_and_row_order(run):
 
 
 def test_unimax_by_domain(run):
-    found = tables(run, strategies=({"unimax": {"epoch_cap": 4}},), parameters=1000)
-    by_domain = found["sampling"]
+    result = tables(run, strategies=({"unimax": {"epoch_cap": 4}},), parameters=1000)
+    by_domain = result["sampling"]
     assert column(by_domain, "drawn", "unimax 4") == {"small": 4000, "middle": 28_000, "large": 28_000}
     assert column(by_domain, "epochs", "unimax 4") == {"small": 4, "middle": 2.8, "large": 0.28}
     assert column(by_domain, "draws_maximum", "unimax 4") == {"small": 4, "middle": 3, "large": 1}
     assert column(by_domain, "exhaustion", "unimax 4")["small"] == pytest.approx(15_000)
-    summary = found["sampling_strategies"].to_pylist()[0]
+    summary = result["sampling_strategies"].to_pylist()[0]
     assert summary["kind"] == "unimax" and summary["allocated"] == 60_000 and summary["unallocated_reason"] is None
     assert (summary["epochs_maximum"], summary["epochs_maximum_domain"]) == (4, "small")
     assert (summary["first_exhausted"], summary["first_exhausted_domain"]) == (pytest.approx(15_000), "small")
@@ -71,8 +71,8 @@ def test_the_trap_between_documents_and_tokens_is_shown(run):
     # Mean lengths are 100, 200 and 100: equal shares of documents are 1/4, 1/2 and 1/4 of the tokens.
     weights = {"small": 1, "middle": 1, "large": 1}
     strategies = ({"weights": weights, "unit": "documents"}, {"weights": weights})
-    found = tables(run, strategies=strategies)
-    table = found["sampling"]
+    result = tables(run, strategies=strategies)
+    table = result["sampling"]
     implied = {"small": 0.25, "middle": 0.5, "large": 0.25}
     thirds = pytest.approx(dict.fromkeys(weights, 1 / 3))
     assert column(table, "share", "weights by documents") == pytest.approx(implied)
@@ -80,16 +80,16 @@ def test_the_trap_between_documents_and_tokens_is_shown(run):
     assert column(table, "document_share", "weights by documents") == thirds
     assert column(table, "share", "weights by tokens") == thirds
     assert column(table, "misread_share", "weights by tokens") == pytest.approx(implied)
-    assert [row["misread_distance"] for row in found["sampling_strategies"].to_pylist()] == pytest.approx([1 / 6] * 2)
+    assert [row["misread_distance"] for row in result["sampling_strategies"].to_pylist()] == pytest.approx([1 / 6] * 2)
 
 
 def test_weights_of_a_domain_that_is_not_there(run):
-    found = tables(run, strategies=({"weights": {"large": 3, "books": 1}},))
-    rows = {row["domain"]: row for row in found["sampling"].to_pylist()}
+    result = tables(run, strategies=({"weights": {"large": 3, "books": 1}},))
+    rows = {row["domain"]: row for row in result["sampling"].to_pylist()}
     assert rows["books"]["unallocated"] == 15_000 and rows["books"]["drawn"] == 0
     assert rows["books"]["epochs"] is None and rows["books"]["draws_maximum"] is None
     assert rows["small"]["share"] == 0 and rows["small"]["exhaustion"] is None
-    summary = found["sampling_strategies"].to_pylist()[0]
+    summary = result["sampling_strategies"].to_pylist()[0]
     assert summary["unallocated"] == 15_000 and summary["unallocated_reason"].endswith("without text: books")
 
 
@@ -102,11 +102,11 @@ def test_dsir_prefers_what_the_target_holds(tmp_path):
     domains = {"a": (300, 300, 30_000, 30_000), "b": (100, 100, 10_000, 10_000)}
     run = finished_run(tmp_path / "run", domains, samples=sampled(rng, "a", 300, 1) + sampled(rng, "b", 100, 2))
     finished_run(tmp_path / "target", {"x": (90, 90, 9000, 9000)}, samples=sampled(rng, "x", 90, 2))
-    found = tables(run, tmp_path, budget=8000, strategies=({"dsir": {"target": "target"}},))
-    assert column(found["sampling"], "share", "dsir")["b"] > 0.95
-    rows = {row["domain"]: row for row in found["sampling"].to_pylist()}
+    result = tables(run, tmp_path, budget=8000, strategies=({"dsir": {"target": "target"}},))
+    assert column(result["sampling"], "share", "dsir")["b"] > 0.95
+    rows = {row["domain"]: row for row in result["sampling"].to_pylist()}
     assert rows["b"]["share_low"] <= rows["b"]["share"] <= rows["b"]["share_high"]
-    summary = found["sampling_strategies"].to_pylist()[0]
+    summary = result["sampling_strategies"].to_pylist()[0]
     assert summary["dsir_sample"] == 400 and summary["dsir_kl_reduction"] > 0 and "estimated" in summary["note"]
     more = tables(run, tmp_path, budget=50_000, strategies=({"dsir": {"target": "target"}},))
     assert more["sampling_strategies"].to_pylist()[0]["unallocated"] == pytest.approx(10_000)

@@ -45,33 +45,33 @@ COUNTS = hnp.arrays(np.int64, st.tuples(st.integers(1, 30), st.just(GROUPS)), el
 
 @given(COUNTS)
 def test_jackknife_equals_leaving_groups_out_one_by_one(table):
-    found = grouped(table)
+    computed = grouped(table)
     sizes = table.sum(axis=0)
     total = sizes.sum()
     whole = stats.entropy(table.sum(axis=1))
-    assert found.entropy[0] == pytest.approx(whole, abs=1e-9)
+    assert computed.entropy[0] == pytest.approx(whole, abs=1e-9)
     without = np.array([stats.entropy(table.sum(axis=1) - table[:, g]) for g in np.flatnonzero(sizes)])
     ratio = total / sizes[sizes > 0]
     groups = len(ratio)
     corrected = groups * whole - ((1 - 1 / ratio) * without).sum()
     pseudo = ratio * whole - (ratio - 1) * without
     error = np.sqrt(((pseudo - corrected) ** 2 / (ratio - 1)).sum() / groups)
-    assert found.bias[0] == pytest.approx(corrected - whole, abs=1e-8)
-    assert found.error[0] == pytest.approx(error, abs=1e-8)
-    assert found.degrees_of_freedom[0] == groups - 1
+    assert computed.bias[0] == pytest.approx(corrected - whole, abs=1e-8)
+    assert computed.error[0] == pytest.approx(error, abs=1e-8)
+    assert computed.degrees_of_freedom[0] == groups - 1
 
 
 def test_equal_groups_give_the_usual_jackknife():
     rng = np.random.default_rng(0)
     table = np.stack([rng.multinomial(500, [0.5, 0.3, 0.15, 0.05]) for _ in range(GROUPS)], axis=1)
-    found = grouped(table)
+    computed = grouped(table)
     without = np.array([stats.entropy(table.sum(axis=1) - table[:, g]) for g in range(GROUPS)])
-    assert found.error[0] == pytest.approx(np.sqrt(63 / 64 * ((without - without.mean()) ** 2).sum()), rel=1e-6)
-    assert found.bias[0] == pytest.approx(63 * (found.entropy[0] - without.mean()), rel=1e-6)
+    assert computed.error[0] == pytest.approx(np.sqrt(63 / 64 * ((without - without.mean()) ** 2).sum()), rel=1e-6)
+    assert computed.bias[0] == pytest.approx(63 * (computed.entropy[0] - without.mean()), rel=1e-6)
     # Independent tokens: Basharin's (1959) variance.
     share = table.sum(axis=1) / table.sum()
-    basharin = np.sqrt(((share * np.log(share) ** 2).sum() - found.entropy[0] ** 2) / table.sum())
-    assert found.error[0] == pytest.approx(basharin, rel=0.3)
+    basharin = np.sqrt(((share * np.log(share) ** 2).sum() - computed.entropy[0] ** 2) / table.sum())
+    assert computed.error[0] == pytest.approx(basharin, rel=0.3)
 
 
 def test_blocks_and_domains_do_not_mix():
@@ -82,20 +82,20 @@ def test_blocks_and_domains_do_not_mix():
         for part in (table[:3], table[3:]):
             row, group = np.nonzero(part)
             both.add(np.full(len(part), g), row, group, part[row, group])
-    found = both.result()
+    computed = both.result()
     for g, table in enumerate(tables):
         alone = grouped(table)
-        assert found.entropy[g] == pytest.approx(alone.entropy[0])
-        assert found.error[g] == pytest.approx(alone.error[0])
+        assert computed.entropy[g] == pytest.approx(alone.entropy[0])
+        assert computed.error[g] == pytest.approx(alone.error[0])
 
 
 def test_a_single_group_and_no_group_have_no_error():
     table = np.zeros((3, GROUPS), dtype=np.int64)
     assert np.isnan(grouped(table).entropy[0])
     table[:, 9] = 5
-    found = grouped(table)
-    assert found.entropy[0] == pytest.approx(np.log(3))
-    assert np.isnan([found.error[0], found.bias[0]]).all()
+    computed = grouped(table)
+    assert computed.entropy[0] == pytest.approx(np.log(3))
+    assert np.isnan([computed.error[0], computed.bias[0]]).all()
 
 
 @given(st.lists(st.sets(st.integers(0, 63), min_size=1), max_size=20))
@@ -105,8 +105,8 @@ def test_masks_unpack_into_cells(rows):
     counts = np.arange(1, offsets[-1] + 1)
     blocks = list(cell_blocks(masks, offsets, counts))
     expected = [(i, g) for i, row in enumerate(rows) for g in sorted(row)]
-    found = [cell for b in blocks for cell in zip((b.row + b.rows.start).tolist(), b.group.tolist(), strict=True)]
-    assert found == expected
+    computed = [cell for b in blocks for cell in zip((b.row + b.rows.start).tolist(), b.group.tolist(), strict=True)]
+    assert computed == expected
     assert [c for b in blocks for c in b.counts.tolist()] == counts.tolist()
 
 
@@ -116,24 +116,24 @@ def test_the_clustered_error_is_an_upper_bound_of_the_delta_method(documents):
     total = lengths.sum()
     if total == 0 or total**2 / (lengths**2).sum() <= 1.01:
         return
-    found = clustered(documents)
+    computed = clustered(documents)
     share = documents.sum(axis=0) / total
     held = share > 0
     entropy = stats.entropy(share)
-    assert found.entropy[0] == pytest.approx(entropy, abs=1e-9)
+    assert computed.entropy[0] == pytest.approx(entropy, abs=1e-9)
     surprise = -np.log(share[held]) - entropy
     delta = np.sqrt(((documents[:, held] @ surprise) ** 2).sum()) / total
-    assert found.error[0] >= delta * (1 - 1e-9) - 1e-12
+    assert computed.error[0] >= delta * (1 - 1e-9) - 1e-12
 
 
 def test_the_bound_is_reached_by_documents_of_one_token_each():
     documents = np.zeros((100, 2), dtype=np.int64)
     documents[:30, 0] = 50
     documents[30:, 1] = 50
-    found = clustered(documents)
-    surprise = -np.log([0.3, 0.7]) - found.entropy[0]
+    computed = clustered(documents)
+    surprise = -np.log([0.3, 0.7]) - computed.entropy[0]
     variance = (0.3 * surprise[0] ** 2 + 0.7 * surprise[1] ** 2) / 99
-    assert found.error[0] == pytest.approx(np.sqrt(variance))
+    assert computed.error[0] == pytest.approx(np.sqrt(variance))
 
 
 def test_clustered_bias_is_millers_for_independent_tokens():
@@ -143,8 +143,8 @@ def test_clustered_bias_is_millers_for_independent_tokens():
 
 
 def test_one_document_has_no_error():
-    found = clustered(np.array([[3, 2, 1]]))
-    assert np.isnan([found.error[0], found.bias[0]]).all()
+    computed = clustered(np.array([[3, 2, 1]]))
+    assert np.isnan([computed.error[0], computed.bias[0]]).all()
 
 
 def estimate(entropy, bias, error, freedom):
@@ -179,8 +179,8 @@ def test_effective_vocabulary_covers_under_bursty_documents():
         documents = bursty_documents(rng, share, 640, 60)
         table = np.zeros((len(share), GROUPS), dtype=np.int64)
         np.add.at(table.T, rng.integers(0, GROUPS, len(documents)), documents)
-        for covered, found in ((by_groups, grouped(table)), (by_counters, clustered(documents))):
-            _, low, high = effective_vocabulary(found, len(share))
+        for covered, computed in ((by_groups, grouped(table)), (by_counters, clustered(documents))):
+            _, low, high = effective_vocabulary(computed, len(share))
             covered.append(low[0] <= truth <= high[0])
     assert np.mean(by_groups) >= 0.9
     assert np.mean(by_counters) >= 0.95

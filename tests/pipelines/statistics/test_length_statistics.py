@@ -68,29 +68,29 @@ def test_binomial_quantiles_agree_with_scipy(trials, share, probability):
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=300))
 def test_short_lengths_have_exact_quantiles(lengths):
-    found = quantiles_of(lengths)
+    result = quantiles_of(lengths)
     ordered = sorted(lengths)
     for i, percent in enumerate(PERCENTS):
-        assert found.value[0, i] == ordered[math.ceil(len(lengths) * percent / 100 - 1e-9) - 1]
+        assert result.value[0, i] == ordered[math.ceil(len(lengths) * percent / 100 - 1e-9) - 1]
         low = int(stats.binom.ppf(0.025, len(lengths), percent / 100))
         high = int(stats.binom.ppf(0.975, len(lengths), percent / 100)) + 1
         expected_low = ordered[low - 1] if low >= 1 else None
         expected_high = ordered[high - 1] if high <= len(lengths) else None
-        assert (None if np.isnan(found.low[0, i]) else found.low[0, i]) == expected_low
-        assert (None if np.isnan(found.high[0, i]) else found.high[0, i]) == expected_high
+        assert (None if np.isnan(result.low[0, i]) else result.low[0, i]) == expected_low
+        assert (None if np.isnan(result.high[0, i]) else result.high[0, i]) == expected_high
 
 
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=1, max_size=50), min_size=1, max_size=5))
 def test_quantiles_of_many_domains_are_within_one_per_cent(samples):
-    found = quantiles_of(*samples)
+    result = quantiles_of(*samples)
     for g, sample in enumerate(samples):
         exact = np.quantile(sample, np.array(PERCENTS) / 100, method="inverted_cdf")
-        assert (np.abs(found.value[g] - exact) <= 0.01 * np.maximum(exact, 1)).all()
+        assert (np.abs(result.value[g] - exact) <= 0.01 * np.maximum(exact, 1)).all()
 
 
 def test_ranks_do_not_overflow():
-    found = histogram_quantiles([0, 0], [1, 2], [1, 2], [2**61, 2**61 + 1], 1, (49, 50, 51))
-    assert found.value.tolist() == [[1, 2, 2]]
+    result = histogram_quantiles([0, 0], [1, 2], [1, 2], [2**61, 2**61 + 1], 1, (49, 50, 51))
+    assert result.value.tolist() == [[1, 2, 2]]
 
 
 def test_nothing_to_count():
@@ -107,8 +107,8 @@ def test_median_intervals_cover():
     rng = np.random.default_rng(1)
     truth = math.exp(6)
     samples = [np.floor(rng.lognormal(6, 1, 200)).astype(np.int64) for _ in range(1000)]
-    found = quantiles_of(*samples, percents=(50,))
-    covered = np.mean((found.low <= truth) & (truth <= found.high + 1))
+    result = quantiles_of(*samples, percents=(50,))
+    covered = np.mean((result.low <= truth) & (truth <= result.high + 1))
     assert 0.94 <= covered <= 0.985
 
 

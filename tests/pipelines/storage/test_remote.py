@@ -60,8 +60,8 @@ def test_partials_are_kept_once_and_fetched(bucket: Any, tmp_path: Path) -> None
     path = here.partial_path("tokens", KEY)
     assert not here.has("tokens", KEY)
     write_partial(path, Partial(("a",), {}))
-    here.made([path])
-    here.made([path])
+    here.upload([path])
+    here.upload([path])
     there = ProfileStore(tmp_path / "there", Remote.open(PLACE))
     assert there.has("tokens", KEY)
     assert there.partial_path("tokens", KEY).read_bytes() == path.read_bytes()
@@ -69,10 +69,10 @@ def test_partials_are_kept_once_and_fetched(bucket: Any, tmp_path: Path) -> None
     assert not before.has("tokens", KEY)  # a run lists what was there when it began
     split, whole = here.partial_path("tokens", "cd" + KEY), here.partial_path("tokens", "ef" + KEY)
     path.rename(split.parent.mkdir(parents=True) or split)
-    here.renamed(path, split)
+    here.move_upload(path, split)
     whole.parent.mkdir()
     shutil.copy(split, whole)
-    here.replaced([split], whole)
+    here.replace_uploads([split], whole)
     assert bucket.find(f"{PLACE}/partials") == [
         f"/bucket/audits/partials/{whole.relative_to(tmp_path / 'here/partials')}"
     ]
@@ -87,7 +87,7 @@ def test_a_damaged_partial_is_removed_and_made_again(bucket: Any, tmp_path: Path
     bucket.pipe_file(f"{PLACE}/partials/{NAME}", bytes(data))
     there = ProfileStore(tmp_path / "there", Remote.open(PLACE))
     assert not there.has("tokens", KEY) and not there.partial_path("tokens", KEY).exists()
-    here.made([path])
+    here.upload([path])
     assert ProfileStore(tmp_path / "again", Remote.open(PLACE)).has("tokens", KEY)
 
 

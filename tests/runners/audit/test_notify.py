@@ -16,9 +16,9 @@ import pytest
 from pydantic import ValidationError
 
 from corpus_audit.runners.audit.notify import Message, message_of, message_of_error, notify
-from corpus_audit.runners.audit.run import AuditOutcome
+from corpus_audit.runners.audit.outcome import AuditOutcome
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import ExitCode, NoVerdictError
 from corpus_audit.schemas.run.results import Status
 from corpus_audit.schemas.spec.notify import NotifySpec
@@ -205,7 +205,7 @@ def test_a_run_ends_as_it_would_without_its_hooks(
     code, said, err = ends(outcome(tmp_path, Status.FAIL))
     assert code == 1 and told() == ["# the summary", "fail", "1"]
     assert [one["told"] for one in said["notifications"]] == [False, True]
-    assert err.startswith("corpus-audit: command ./gone was not told: it cannot be started")
+    assert err.startswith("corpus-audit: could not notify command ./gone: it cannot be started")
 
     code, said, err = ends(outcome(tmp_path, Status.FAIL, unchanged=True))
     assert code == 0 and told() == ["# Nothing to do: `corpus`", "unchanged", "0"]
@@ -213,7 +213,7 @@ def test_a_run_ends_as_it_would_without_its_hooks(
 
     code, said, err = ends(NoVerdictError("no shard in data"))
     assert (code, said["error"]) == (4, "no shard in data") and told() == ["# ✗ No run: `corpus`", "error", "4"]
-    assert "was not told" in err and "no shard in data" in err
+    assert "could not notify" in err and "no shard in data" in err
 
     code, said, err = ends(ValueError("a bug"))
     assert code == 5 and told()[1:] == ["error", "5"]

@@ -11,7 +11,7 @@ import pytest
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
 from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
 from corpus_audit.runners.audit import run_facts
-from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.run.snapshot import UnreadFile, UnreadReason
 from tests import corpora
 from tests.oracle import Document

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage
-from corpus_audit.runners.audit.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
+from corpus_audit.runners.audit.counting.shard_loss import Loss, nothing_counted, shard_loss_rule, shards_without_rows
 from corpus_audit.schemas.spec.audit import LimitsSpec
 from tests.field.accounting import failed_rules, states_of
 from tests.pipelines.reading.shard_files import write
@@ -21,7 +21,7 @@ def test_shards_without_rows_are_named(tmp_path: Path) -> None:
     why = ["0 bytes", "only blank lines", "only a byte-order mark", "a parquet file of 0 rows"]
     for name, reason in zip([*made, "d.parquet"], why, strict=True):
         states = states_of([tmp_path / name])
-        assert shards_without_rows(states) == f"1 hold no row; the first is {name}: {reason}"
+        assert shards_without_rows(states) == f"1 shard has no rows; the first is {name}: {reason}"
         assert reason in nothing_counted(states)
         assert failed_rules(states) == {}
     write(tmp_path / "e.jsonl", [{"text": "t"}])
@@ -31,7 +31,7 @@ def test_shards_without_rows_are_named(tmp_path: Path) -> None:
 def test_a_column_of_another_name_is_seen_in_the_message(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"content": "x", "n": 1}) + "\n" for _ in range(5)))
     text = nothing_counted(states_of([tmp_path / "a.jsonl"]))
-    assert "5 missing_text" in text and "begins with an object of the keys 'content', 'n'" in text
+    assert "5 missing_text" in text and "begins with an object with the keys 'content', 'n'" in text
 
 
 def test_a_hint_says_what_wrote_nan(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus_audit.runners.demo.benchmark import COPIED, EDITED, EVERY, SHORT, SHUFFLED, Item, benchmark_items
+from corpus_audit.runners.demo.benchmark import COPIED, EDITED, EVERY, SHORT, SHUFFLED, BenchmarkItem, benchmark_items
 from corpus_audit.runners.demo.sources import Source
 
 GENERATOR = np.random.Generator(np.random.PCG64(3))
@@ -23,7 +23,7 @@ def named(name: str, content: str, domain: str = "stdlib") -> tuple[Source, str]
     return Source(name, domain, name, len(content), Path(), content), content
 
 
-def kinds(items: Sequence[Item]) -> Counter[str]:
+def kinds(items: Sequence[BenchmarkItem]) -> Counter[str]:
     return Counter(item["id"].partition("-")[0] for item in items)
 
 
@@ -46,7 +46,7 @@ def test_a_copied_item_stands_in_its_document_as_it_is() -> None:
             assert f"{item['question']}\n{item['answer']}" in BY_NAME[item["source"]]
 
 
-def runs_held(item: Item) -> list[bool]:
+def runs_held(item: BenchmarkItem) -> list[bool]:
     """For each word of the item, whether it is the word of the document at that place of the passage."""
     words = f"{item['question']} {item['answer']}".split()
     document = BY_NAME[item["source"]].split()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from corpus_audit.embeddings import Index, open_index
-from corpus_audit.embeddings.lookup.compare_units import chosen_rows, preferences
+from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 from corpus_audit.runners.demo import part as demo_part
 from corpus_audit.runners.demo.part import (
     LONGEST,
+    MODEL,
     PART_BYTES,
     choose_part,
     find_model,
@@ -23,8 +25,7 @@ from corpus_audit.runners.demo.part import (
     most_preferring,
 )
 from corpus_audit.runners.demo.sources import Source
-from corpus_audit.runners.demo.spec import MODEL, part_text
-from corpus_audit.runners.demo.summary import what_fires
+from corpus_audit.runners.demo.summary import index_summary
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit, load_audit
 from tests.embeddings.made import write_small_index
@@ -93,13 +94,13 @@ def test_the_unit_that_prefers_a_domain_most(small: Path, monkeypatch: pytest.Mo
     index = changed(small, monkeypatch, {(4, "web"): 3.0, (7, "books"): 4.0, (2, "web"): -2.0})
     found = most_preferring(index)
     assert found is not None and (found.unit, found.domain, found.of) == ("resid.1:1", "books", 12)
-    rows = chosen_rows(index, None)
+    rows = select_rows(index, None)
     for domain in index.domains:
         assert preferences(index, domain, rows).certain.max() <= preferences(index, "books", rows).certain[7]
     assert found.low < found.mean - found.mean_elsewhere < found.high and found.low > 3
-    said = what_fires(index.facts.counts, "a model", found)
+    said = index_summary(index.facts.counts, "a model", found)
     assert max(map(len, said.splitlines())) <= 80
-    assert "Of 12 neurons, resid.1:1 is the one" in " ".join(said.split())
+    assert "Of 12 neurons, resid.1:1 prefers a domain most" in " ".join(said.split())
 
 
 def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch:
     real = index.array
     monkeypatch.setattr(index, "array", lambda name: tokens if name == "tokens" else real(name))
     assert most_preferring(index) is None
-    assert "too few documents" in " ".join(what_fires(index.facts.counts, "a model", None).split())
+    assert "too few documents" in " ".join(index_summary(index.facts.counts, "a model", None).split())
     alone = open_index(small)
     monkeypatch.setattr(Index, "domains", ("web",))
     assert most_preferring(alone) is None
@@ -118,7 +119,8 @@ def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch:
 def part_of(folder: Path) -> LoadedAudit:
     (folder / "part").mkdir()
     (folder / "part" / "a.jsonl").write_text('{"text": "x"}\n')
-    (folder / "part.yaml").write_text(part_text())
+    part_yaml = resources.files("corpus_audit.runners.demo").joinpath("part.yaml")
+    (folder / "part.yaml").write_text(part_yaml.read_text(encoding="utf-8"))
     return load_audit(folder / "part.yaml")
 
 

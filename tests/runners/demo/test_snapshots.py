@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus_audit.runners.demo.sources import PART, Change, Source, choose_change
+from corpus_audit.runners.demo.sources import PART, PackageChange, Source, choose_change
 
 
 def document(
@@ -48,7 +48,7 @@ def test_the_largest_are_named_first_and_the_order_of_files_does_not_matter() ->
 
 
 def test_a_document_is_in_both_snapshots_or_in_one() -> None:
-    change = Change(("gone",), ("fresh",), None)
+    change = PackageChange(("gone",), ("fresh",), None)
     sides = {
         name: (change.before(document(name, 0, 1)), change.now(document(name, 0, 1))) for name in ("gone", "fresh", "x")
     }
@@ -61,5 +61,7 @@ def test_without_packages_modules_of_the_standard_library_differ() -> None:
 
 
 def test_a_few_large_files_make_no_difference() -> None:
-    assert choose_change([document(f"m{n}", n, 1_000, "stdlib", "stdlib") for n in range(4)]) == Change((), (), None)
-    assert choose_change([]) == Change((), (), None)
+    assert choose_change([document(f"m{n}", n, 1_000, "stdlib", "stdlib") for n in range(4)]) == PackageChange(
+        (), (), None
+    )
+    assert choose_change([]) == PackageChange((), (), None)

@@ -9,9 +9,9 @@ from importlib import metadata
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.doctor import doctor
-from corpus_audit.runners.doctor.doctor import GIB, Status, examine
+from corpus_audit.runners.doctor.doctor import GIB, CheckStatus, examine
 
 
 def _only(check):
@@ -28,10 +28,10 @@ def test_this_machine_is_looked_at_from_every_side():
 def test_what_is_wrong_comes_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(metadata, "version", lambda name: "0.0.1" if name == "pyarrow" else "9999")
     findings = list(doctor.check_packages())
-    assert findings[-1].status is Status.OK
-    pyarrow = next(finding for finding in findings if finding.found.startswith("pyarrow "))
-    assert pyarrow.status is Status.FAIL
-    assert "0.0.1 is outside" in pyarrow.found and pyarrow.advice.startswith("pip install 'pyarrow")
+    assert findings[-1].status is CheckStatus.OK
+    pyarrow = next(finding for finding in findings if finding.result.startswith("pyarrow "))
+    assert pyarrow.status is CheckStatus.FAIL
+    assert "0.0.1 is outside" in pyarrow.result and pyarrow.advice.startswith("pip install 'pyarrow")
 
 
 def test_a_missing_package_fails(monkeypatch):
@@ -43,7 +43,7 @@ def test_a_missing_package_fails(monkeypatch):
         return version(name)
 
     monkeypatch.setattr(metadata, "version", find)
-    failed = [finding.found for finding in doctor.check_packages() if finding.status is Status.FAIL]
+    failed = [finding.result for finding in doctor.check_packages() if finding.status is CheckStatus.FAIL]
     assert failed == ["orjson is not installed"]
 
 
@@ -54,14 +54,14 @@ def test_missing_extras_are_no_fault(monkeypatch):
     monkeypatch.setattr(metadata, "version", find)
     findings = {finding.name: finding for finding in doctor.check_extras()}
     assert set(findings) == {"extra s3", "extra gcs", "extra hub"}
-    assert all(finding.status is Status.OK for finding in findings.values())
-    assert "pip install 'corpus-audit[s3]' to read s3:// paths" in findings["extra s3"].found
+    assert all(finding.status is CheckStatus.OK for finding in findings.values())
+    assert "pip install 'corpus-audit[s3]' to read s3:// paths" in findings["extra s3"].result
 
 
 def test_the_fast_tokenizer_is_tried_against_the_reference(monkeypatch):
     pytest.importorskip("gigatoken")
     finding = _only(doctor.check_tokenizers)
-    assert finding.status is Status.OK and "agrees with tokenizers" in finding.found
+    assert finding.status is CheckStatus.OK and "agrees with tokenizers" in finding.result
     from corpus_audit.pipelines.tokens.tokenization import Tokenization
 
     encode = Tokenization.encode_reference
@@ -72,17 +72,24 @@ def test_the_fast_tokenizer_is_tried_against_the_reference(monkeypatch):
         return batch
 
     monkeypatch.setattr(Tokenization, "encode_reference", other_ids)
-    assert _only(doctor.check_tokenizers).status is Status.WARN
+    assert _only(doctor.check_tokenizers).status is CheckStatus.WARN
 
 
 def test_without_the_fast_tokenizer_runs_are_slow_not_wrong(monkeypatch):
     monkeypatch.setitem(sys.modules, "gigatoken", None)
     finding = _only(doctor.check_tokenizers)
-    assert finding.status is Status.WARN and "exact without it" in finding.advice
+    assert finding.status is CheckStatus.WARN and "exact without it" in finding.advice
 
 
 @pytest.mark.parametrize(
-    ("gib", "status"), [(0.3, Status.FAIL), (1, Status.WARN), (4.9, Status.WARN), (5, Status.OK), (500, Status.OK)]
+    ("gib", "status"),
+    [
+        (0.3, CheckStatus.FAIL),
+        (1, CheckStatus.WARN),
+        (4.9, CheckStatus.WARN),
+        (5, CheckStatus.OK),
+        (500, CheckStatus.OK),
+    ],
 )
 def test_disk(monkeypatch, gib, status):
     usage = namedtuple("usage", "total used free")(10**12, 0, int(gib * GIB))
@@ -90,20 +97,22 @@ def test_disk(monkeypatch, gib, status):
     assert {finding.status for finding in doctor.check_disk()} == {status}
 
 
-@pytest.mark.parametrize(("limit", "status"), [(GIB, Status.FAIL), (2 * GIB, Status.WARN), (3 * GIB, Status.OK)])
+@pytest.mark.parametrize(
+    ("limit", "status"), [(GIB, CheckStatus.FAIL), (2 * GIB, CheckStatus.WARN), (3 * GIB, CheckStatus.OK)]
+)
 def test_a_control_group_limits_memory(monkeypatch, limit, status):
     monkeypatch.setattr(doctor.os, "sysconf", lambda name: 2**20)
     monkeypatch.setattr(doctor, "_control_group_limit", lambda: limit)
     finding = _only(doctor.check_memory)
-    assert finding.status is status and "control group" in finding.found
+    assert finding.status is status and "control group" in finding.result
 
 
 def test_kernel_cache_that_cannot_be_written(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    assert _only(doctor.check_kernel_cache).status is Status.WARN
+    assert _only(doctor.check_kernel_cache).status is CheckStatus.WARN
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "new"))
-    assert _only(doctor.check_kernel_cache).status is Status.OK
+    assert _only(doctor.check_kernel_cache).status is CheckStatus.OK
 
 
 def test_a_file_system_without_locks(monkeypatch):
@@ -111,7 +120,7 @@ def test_a_file_system_without_locks(monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    assert _only(doctor.check_locks).status is Status.WARN
+    assert _only(doctor.check_locks).status is CheckStatus.WARN
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch):
@@ -120,12 +129,12 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
 
     monkeypatch.setattr(doctor, "CHECKS", {"odd": broken})
     (finding,) = examine()
-    assert (finding.name, finding.status) == ("odd", Status.FAIL) and "ZeroDivisionError" in finding.found
+    assert (finding.name, finding.status) == ("odd", CheckStatus.FAIL) and "ZeroDivisionError" in finding.result
 
 
-@pytest.mark.parametrize(("status", "code"), [(Status.OK, 0), (Status.WARN, 0), (Status.FAIL, 1)])
+@pytest.mark.parametrize(("status", "code"), [(CheckStatus.OK, 0), (CheckStatus.WARN, 0), (CheckStatus.FAIL, 1)])
 def test_the_command_exits_1_only_for_failures(monkeypatch, capsys, status, code):
-    monkeypatch.setattr(doctor, "CHECKS", {"one": lambda: [doctor.Finding("one", status, "found", "do this")]})
+    monkeypatch.setattr(doctor, "CHECKS", {"one": lambda: [doctor.CheckResult("one", status, "found", "do this")]})
     assert run_command(["doctor"], Session()) == code
     assert capsys.readouterr().out.split() == [status.value, "one", "found", "do", "this"]
     assert run_command(["doctor", "--json"], Session()) == code

@@ -109,14 +109,14 @@ def test_a_signal_ends_a_run_with_one_line(signum, code):
     assert _interrupt(COOPERATIVE, signum) == (
         code,
         "",
-        "corpus-audit: interrupted: 12 of 40 splits are kept; run the same command again to go on\n",
+        "corpus-audit: interrupted: 12 of 40 splits are stored; run the same command again to continue\n",
     )
 
 
 def test_a_worker_that_does_not_hear_is_left_behind():
     code, _, err = _interrupt(DEAF_WORKER, signal.SIGTERM)
     assert code == 143
-    assert err == "corpus-audit: interrupted: 0 of 40 splits are kept; run the same command again to go on\n"
+    assert err == "corpus-audit: interrupted: 0 of 40 splits are stored; run the same command again to continue\n"
 
 
 def test_a_main_thread_in_native_code_is_left_behind():

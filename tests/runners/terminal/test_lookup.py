@@ -11,10 +11,10 @@ import pytest
 from corpus_audit.checks.text.safe_text import cell_width
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.bins import histogram_edges
-from corpus_audit.embeddings.index.mapped_tables import Place
+from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.terminal.heat_map import paint
 from corpus_audit.runners.terminal.lookup import View, _histogram, example_lines, summary_lines
 from tests.embeddings.made import write_small_index
@@ -71,8 +71,9 @@ def test_a_key_names_the_other_sign_where_it_occurs(index: Index) -> None:
 
 def test_wide_and_hostile_names_keep_a_head_to_one_line(index: Index) -> None:
     (best,) = index.lookup(UNIT, k=1)
-    place = Place("s", "shard", 0, 1, "日本語のドメイン名" * 5, "文書\x1b[31m" * 30)
-    head = next(line for line in example_lines([replace(best, places=(place, place))], View(80, False), 1.0) if line)
+    location = DocumentLocation("s", "shard", 0, 1, "日本語のドメイン名" * 5, "文書\x1b[31m" * 30)
+    twice = replace(best, locations=(location, location))
+    head = next(line for line in example_lines([twice], View(80, False), 1.0) if line)
     assert cell_width(head) <= 80 and "\x1b" not in head
     assert head.endswith(f"character {best.text_start + best.peak[0]:,} and 1 more")
 

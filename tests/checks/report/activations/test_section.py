@@ -106,11 +106,11 @@ def test_drift_that_was_not_tested_is_said(tmp_path: Path) -> None:
 
 def test_every_window_is_drawn_once_in_its_domain(view: ModelView) -> None:
     assert [panel.name for panel in view.panels] == ["trivia-0", "trivia-1", "trivia-2"]
-    pictures = projection_chart.panels(view.panels)
+    pictures = projection_chart.panel_charts(view.panels)
     for panel, (name, size, picture) in zip(view.panels, pictures, strict=True):
         root = ET.fromstring(picture)
         (own,) = (path for path in root.iter("path") if path.get("class") == "dots own")
-        assert own.get("d", "").count("M") == len(panel.places) and name == panel.name and "window" in size
+        assert own.get("d", "").count("M") == len(panel.positions) and name == panel.name and "window" in size
     # All of them stand behind the first; the others use that picture.
     first = ET.fromstring(pictures[0][2])
     (every,) = (path for path in first.iter("path") if path.get("id") == "projection-all")
@@ -118,15 +118,15 @@ def test_every_window_is_drawn_once_in_its_domain(view: ModelView) -> None:
     assert all("#projection-all" in picture for _, _, picture in pictures[1:])
 
 
-def test_many_domains_are_folded_and_places_stay_in_the_picture(tmp_path: Path) -> None:
+def test_many_domains_are_folded_and_positions_stay_in_the_picture(tmp_path: Path) -> None:
     found = section.load(write(tmp_path / "run", domains=20))
     assert found is not None and len(found.panels) == 8 and found.panels[-1].name == "13 further domains"
-    assert sum(len(panel.places) for panel in found.panels) == 200
-    for _, _, picture in projection_chart.panels(found.panels):
+    assert sum(len(panel.positions) for panel in found.panels) == 200
+    for _, _, picture in projection_chart.panel_charts(found.panels):
         for path in ET.fromstring(picture).iter("path"):
             numbers = path.get("d", "").replace("M", " ").replace("h0", " ").replace(",", " ").split()
             assert all(0 <= float(number) <= 200 for number in numbers)
-    same = projection_chart.panels([Panel("one", ((1.0, 1.0), (1.0, 1.0)))])
+    same = projection_chart.panel_charts([Panel("one", ((1.0, 1.0), (1.0, 1.0)))])
     assert "nan" not in same[0][2]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from corpus_audit.checks.report.contamination import charts, section
 from corpus_audit.checks.report.contamination.records import ContaminationView
+from corpus_audit.checks.report.contamination.sentences import summary_lines
 from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.checks.text.safe_text import cell_width
 from corpus_audit.checks.text.sentences import Name
@@ -73,17 +74,17 @@ def test_benchmarks_come_by_their_largest_share(view: ContaminationView) -> None
     assert "llama3</bdi> has no share in 4 benchmarks" in page(view)
 
 
-def test_a_scan_that_finds_what_was_planted_is_licensed(view: ContaminationView) -> None:
-    assert view.licensed and not view.failed
+def test_a_scan_that_finds_what_was_planted_passes_its_check(view: ContaminationView) -> None:
+    assert view.check_passed and not view.failed
     found = page(view)
-    assert found.index("The scan finds what was planted") < found.index("Contaminated items")
+    assert found.index("The scan passed its own check") < found.index("Contaminated items")
     assert sentences(view)[0] == (
         "Planted copies found, lowest to highest rule: verbatim, opening quoted, NFC/NFD 100 %; "
         "white space, line wraps 50 % to 100 %; case, quotes, no answer 50 %."
     )
     assert "Planted copies found, by kind of copy" in found
     assert "call 0.0 % to 2.5 % contaminated (most: decon_idf)" in sentences(view)[1]
-    lines = section.summary_lines(view)
+    lines = summary_lines(view)
     assert lines[0].startswith("scan checked")
     assert " ".join(line.strip() for line in lines[1:4]).startswith("verbatim, opening quoted, NFC/NFD 100 %; white")
     every = replace(view, copies=tuple(replace(row, found=((7, 7),) * 6) for row in view.copies))
@@ -92,20 +93,20 @@ def test_a_scan_that_finds_what_was_planted_is_licensed(view: ContaminationView)
 
 def test_a_scan_that_misses_one_is_not(tmp_path: Path) -> None:
     view = loaded(write_contamination(tmp_path / "run", missed=1))
-    assert not view.licensed and [row.rule for row in view.failed] == ["palm"]
+    assert not view.check_passed and [row.rule for row in view.failed] == ["palm"]
     found = page(view)
     assert "The scan failed its own check" in found and "99 of 100 found" in found
     assert "99 of 100" in sentences(view)[0]
-    assert section.summary_lines(view)[0] == "scan broken: planted copies missed by palm"
+    assert summary_lines(view)[0] == "scan failed its check: planted copies missed by palm"
     assert 'class="bar lost"' in charts.check(view)
 
 
 def test_a_scan_without_canaries_is_neither(tmp_path: Path) -> None:
     view = loaded(write_contamination(tmp_path / "run", canaries=0))
-    assert not view.licensed and not view.failed and len(view.unchecked) == len(view.checks)
+    assert not view.check_passed and not view.failed and len(view.unchecked) == len(view.checks)
     assert "not fully checked" in page(view) and "✓" not in page(view)
-    assert "not fully checked" in section.summary_lines(view)[0]
-    assert not replace(view, checks=()).licensed
+    assert "not fully checked" in summary_lines(view)[0]
+    assert not replace(view, checks=()).check_passed
 
 
 def test_worst_items_stand_with_their_documents(view: ContaminationView, run: RunDirectory) -> None:
@@ -140,7 +141,7 @@ def test_a_clean_corpus(tmp_path: Path) -> None:
     view = loaded(write_contamination(tmp_path / "run", rate=0.0))
     assert view.contaminated == 0 and view.worst == () and view.leaks == ()
     found = page(view)
-    assert "No item is contaminated." in found and "No domain holds" in found
+    assert "No item is contaminated." in found and "No domain contains" in found
     assert "largest share" not in " ".join(sentences(view))
 
 
@@ -175,7 +176,7 @@ def test_text_from_the_corpus_does_nothing(view: ContaminationView, payload: str
 
 @pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
 def test_summary_lines_fit(view: ContaminationView, payload: str) -> None:
-    lines = section.summary_lines(with_every_text(view, payload))
+    lines = summary_lines(with_every_text(view, payload))
     assert 1 <= len(lines) <= 8
     assert all(cell_width(line) <= 68 and line.isprintable() for line in lines)
 

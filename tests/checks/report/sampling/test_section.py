@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.checks.report.charts.plots import LogAxis, spread
+from corpus_audit.checks.report.charts.plots import LogAxis, spread_apart
 from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.checks.report.sampling import charts as sampling_charts
 from corpus_audit.checks.report.sampling import log_chart, section
@@ -74,7 +74,7 @@ def test_curves_pass_through_the_audited_strategies(view: SamplingView) -> None:
 
 
 def test_the_trap_is_told_where_weights_are_of_documents(view: SamplingView) -> None:
-    (trap,) = view.traps
+    (trap,) = view.document_weights
     by_domain = {row.domain: row for row in trap.rows}
     # 2 books of 10,000 tokens at a weight of 0.1: 0.1 x 10,000 / (0.5 x 1,000 + 0.2 x 2,000 + 0.2 x 3,000 + 1,000).
     assert by_domain["books"].weight == pytest.approx(0.1)
@@ -87,7 +87,7 @@ def test_the_trap_is_told_where_weights_are_of_documents(view: SamplingView) -> 
 
 def test_no_trap_without_weights_of_documents(tmp_path: Path) -> None:
     view = loaded(write_sampling(tmp_path / "run", strategies=("proportional", {"weights": dict.fromkeys(SIX, 1.0)})))
-    assert view.traps == () and view.log is None
+    assert view.document_weights == () and view.log is None
     assert "not weights of tokens" not in section.section(view, _environment())
     assert 'id="sampler"' not in section.section(view, _environment())
 
@@ -108,13 +108,13 @@ def test_a_sampler_that_does_as_intended_is_not_accused(tmp_path: Path) -> None:
     assert view.log is not None
     assert not any(window.differs or window.both for window in view.log.windows)
     said = " ".join(sentences(view))
-    assert "not seen to differ" in said and "unevenly" not in said and "more often" not in said
+    assert "does not differ significantly" in said and "unevenly" not in said and "so often" not in said
 
 
 def test_a_log_too_small_to_test_says_so(tmp_path: Path) -> None:
     view = loaded(write_sampling(tmp_path / "run", log=sampler_log(rows=60)))
     assert view.log is not None and all(window.q is None for window in view.log.windows)
-    assert any("cannot be told" in sentence for sentence in sentences(view))
+    assert any("could not be tested" in sentence for sentence in sentences(view))
     assert "too few" in section.summary_lines(view)[-1]
     assert "NaN" not in section.section(view, _environment())
 
@@ -160,11 +160,11 @@ def test_one_domain(tmp_path: Path) -> None:
 def test_charts_are_well_formed_and_named(view: SamplingView) -> None:
     assert view.log is not None
     charts = [
-        sampling_charts.worth(view),
+        sampling_charts.effective_tokens(view),
         sampling_charts.against_temperature(view, "share"),
         sampling_charts.against_temperature(view, "epochs"),
         sampling_charts.repeats(view),
-        *(sampling_charts.trap(trap, index) for index, trap in enumerate(view.traps)),
+        *(sampling_charts.document_weights(trap, index) for index, trap in enumerate(view.document_weights)),
         log_chart.windows(view.log),
     ]
     names = set()
@@ -220,6 +220,6 @@ def test_log_axis() -> None:
 
 
 def test_labels_are_spread_in_order() -> None:
-    placed = spread([10.0, 11.0, 90.0, 12.0], 10.0, 0.0, 100.0)
+    placed = spread_apart([10.0, 11.0, 90.0, 12.0], 10.0, 0.0, 100.0)
     assert placed == [10.0, 20.0, 90.0, 30.0]
-    assert spread([99.0, 98.0], 10.0, 0.0, 100.0) == [100.0, 90.0]
+    assert spread_apart([99.0, 98.0], 10.0, 0.0, 100.0) == [100.0, 90.0]

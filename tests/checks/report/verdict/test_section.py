@@ -52,7 +52,7 @@ def test_what_does_not_pass_comes_first(view: VerdictView) -> None:
         "fail", "insufficient", "waived", "warn", "pass", "pass", "pass",
     ]  # fmt: skip
     assert view.judgements[4].integrity
-    assert len(view.open) == 4 and view.verdict == "none"
+    assert len(view.not_passing) == 4 and view.verdict == "none"
 
 
 def test_every_judgement_has_all_that_a_signer_asks(view: VerdictView) -> None:
@@ -69,7 +69,7 @@ def test_every_judgement_has_all_that_a_signer_asks(view: VerdictView) -> None:
 def test_changes_since_the_last_sign_off(view: VerdictView) -> None:
     assert view.since is not None
     assert [(row.rule, row.before, row.status) for row in view.since.changed] == [("duplicates", "pass", "fail")]
-    assert view.since.went == (("gone", "all"),) and view.since.came == len(JUDGEMENTS) - 2
+    assert view.since.removed == (("gone", "all"),) and view.since.added == len(JUDGEMENTS) - 2
     assert view.since.same_policy and not view.since.same_snapshot
     assert [change.what for change in view.since.totals] == ["shards", "documents", "tokens"]
     assert "was pass" in text_of(view)
@@ -79,7 +79,7 @@ def test_without_a_sign_off_it_says_so(tmp_path: Path) -> None:
     run = write_results(build_run(tmp_path / "run", ["one"]), results(last=None))
     found = load_report(run).verdict
     assert found is not None and found.since is None
-    assert "No signed run was known" in text_of(found)
+    assert "no comparable signed run" in text_of(found)
 
 
 def test_passes_beyond_the_limit_are_counted_and_failures_are_all_shown(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def test_passes_beyond_the_limit_are_counted_and_failures_are_all_shown(tmp_path
     many += tuple(judgement("b", Status.FAIL, f"domain={n}") for n in range(350))
     found = load_report(write_results(build_run(tmp_path / "run", ["one"]), results(many))).verdict
     assert found is not None
-    assert found.hidden == 400 - section.LISTED_PASSES and len(found.open) == 350
+    assert found.hidden == 400 - section.LISTED_PASSES and len(found.not_passing) == 350
     assert "100 further judgements pass" in text_of(found)
 
 
 def test_the_verdict_stands_first(judged: ReportModel) -> None:
     page = "".join(Page(render_html(judged)).text)
-    assert page.index("No verdict") < page.index("In a minute") < page.index("Every judgement, with what was observed")
+    assert page.index("No verdict") < page.index("Summary") < page.index("Every judgement, with the observed figure")
     assert page.index("Every judgement, with") < page.index("Domains")
     assert "this page describes the corpus and judges nothing" not in page.replace("\n", " ")
     lines = render_summary(judged, "report.html").splitlines()
@@ -116,7 +116,7 @@ def test_the_summary_shows_each_verdict(judged: ReportModel, statuses: tuple[Sta
 def test_findings_name_what_does_not_pass(view: VerdictView) -> None:
     (finding,) = section.findings(view)
     said = ["".join(p.text if isinstance(p, Name) else p for p in s) for s in finding.sentences]
-    assert said[0].startswith("No verdict under policy pretraining 3. Of 7 judgements, 1 fail,")
+    assert said[0].startswith("No verdict under policy pretraining 3. Of 7 judgements, 1 fails,")
     assert said[1] == "Fails: Duplicates of domain=web/common-crawl – 3.1 % is more than 2 %."
     assert said[-1] == "Since the last signed run, 20261001T000000Z, 1 judgement changed."
 

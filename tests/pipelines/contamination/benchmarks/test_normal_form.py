@@ -27,8 +27,8 @@ TEXTS = st.lists(st.text(MARKS | st.characters(exclude_categories=["Cs"]), max_s
 
 def flagged(texts: list[str]) -> list[bool]:
     offsets, data = text_buffers(pa.array(texts, pa.large_string()))
-    found: list[bool] = may_change(data, offsets, classes()).tolist()
-    return found
+    actual: list[bool] = may_change(data, offsets, classes()).tolist()
+    return actual
 
 
 def test_no_code_point_is_overlooked() -> None:
@@ -45,9 +45,9 @@ def test_no_code_point_is_overlooked() -> None:
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_texts_are_in_form_c(texts: list[str]) -> None:
-    found, changed = canonical_texts(pa.array(texts, pa.large_string()))
+    actual, changed = canonical_texts(pa.array(texts, pa.large_string()))
     expected = [normalize("NFC", text) for text in texts]
-    assert found.to_pylist() == expected
+    assert actual.to_pylist() == expected
     assert changed.tolist() == [i for i, text in enumerate(texts) if text != expected[i]]
 
 
@@ -56,10 +56,10 @@ def test_texts_are_in_form_c(texts: list[str]) -> None:
 def test_tokens_are_those_of_form_c(tokenization: Tokenization, texts: list[str]) -> None:
     given_texts = pa.array(texts, pa.large_string())
     canonical, changed = canonical_texts(given_texts)
-    found = canonical_tokens(tokenization.encode(given_texts), canonical, changed, tokenization)
+    actual = canonical_tokens(tokenization.encode(given_texts), canonical, changed, tokenization)
     expected = tokenization.encode(canonical)
-    np.testing.assert_array_equal(found.ids, expected.ids)
-    np.testing.assert_array_equal(found.offsets, expected.offsets)
+    np.testing.assert_array_equal(actual.ids, expected.ids)
+    np.testing.assert_array_equal(actual.offsets, expected.offsets)
 
 
 @settings(max_examples=300, deadline=None)
@@ -71,8 +71,8 @@ def test_places_are_led_back(text: str, data: st.DataObject) -> None:
         for i in range(len(text) + 1)
         if normalize("NFC", text[:i]) + normalize("NFC", text[i:]) == normalize("NFC", text)
     ]
-    whole = normalize("NFC", text)
-    cuts = [i for i in range(len(text) + 1) if normalize("NFC", text[:i]) + normalize("NFC", text[i:]) == whole]
+    normalised = normalize("NFC", text)
+    cuts = [i for i in range(len(text) + 1) if normalize("NFC", text[:i]) + normalize("NFC", text[i:]) == normalised]
     known = classes()
     cuts = [i for i in cuts if i == len(text) or i == 0 or ord(text[i]) >= len(known) or not known[ord(text[i])]]
     first, last = sorted((data.draw(st.sampled_from(cuts)), data.draw(st.sampled_from(cuts))))
@@ -80,5 +80,5 @@ def test_places_are_led_back(text: str, data: st.DataObject) -> None:
     words = text[first:last].split()
     if not words or text[first].isspace() or text[last - 1].isspace():
         return  # spans begin and end in words
-    (found,) = original_spans(text, [(len(before), len(part))])
-    assert text.encode()[found[0] : sum(found)].decode() == text[first:last]
+    (actual,) = original_spans(text, [(len(before), len(part))])
+    assert text.encode()[actual[0] : sum(actual)].decode() == text[first:last]

@@ -41,8 +41,8 @@ def test_products_are_summed_in_order(n, width, seed):
     rows = rng.integers(0, n, 10)
     out = np.empty(10)
     products(vectors, query, rows, out)
-    for row, found in zip(rows, out.tolist(), strict=True):
+    for row, product in zip(rows, out.tolist(), strict=True):
         total = 0.0
         for value, part in zip(vectors[row].tolist(), query.tolist(), strict=True):
             total += value * part
-        assert found == total
+        assert product == total

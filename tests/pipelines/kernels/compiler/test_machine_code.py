@@ -127,8 +127,8 @@ def test_processes_that_compile_one_kernel_for_different_types(package):
 def test_a_file_that_was_cut_or_damaged(package):
     package.say()
     (path,) = package.kept()
-    whole = path.read_bytes()
-    for broken in (whole[:-100], whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:]):
+    content = path.read_bytes()
+    for broken in (content[:-100], content[:3000] + bytes([content[3000] ^ 1]) + content[3001:]):
         path.write_bytes(broken)
         assert package.say() == ["20", "0", "1"]
         assert path.read_bytes() != broken

@@ -37,21 +37,21 @@ def test_sums_and_groups_are_those_of_a_dictionary(parts: list[dict[tuple[int, i
             expected.setdefault(row, Counter()).update(groups)
     cells, masks, counts, totals = zip(*map(columns, parts), strict=True)
     merge = DenseMerge(cells)
-    wanted = columns({row: dict(groups) for row, groups in expected.items()})
-    assert merge.cells.tolist() == wanted[0].tolist()
-    assert merge.sums(totals).tolist() == wanted[3].tolist()
+    expected_columns = columns({row: dict(groups) for row, groups in expected.items()})
+    assert merge.cells.tolist() == expected_columns[0].tolist()
+    assert merge.sums(totals).tolist() == expected_columns[3].tolist()
     united, sums = merge.groups(masks, counts)
-    assert united.tolist() == wanted[1].tolist()
-    assert sums.tolist() == wanted[2].tolist()
+    assert united.tolist() == expected_columns[1].tolist()
+    assert sums.tolist() == expected_columns[2].tolist()
 
 
 def test_cells_that_lie_far_apart_are_left_to_sorting() -> None:
     near = np.arange(10, dtype=np.uint64)
-    assert DenseMerge.pays([near, near])
-    assert not DenseMerge.pays([near, np.array([10_000], np.uint64)])
-    assert not DenseMerge.pays([near, near + np.uint64(1000 << 32)])
+    assert DenseMerge.is_cheaper([near, near])
+    assert not DenseMerge.is_cheaper([near, np.array([10_000], np.uint64)])
+    assert not DenseMerge.is_cheaper([near, near + np.uint64(1000 << 32)])
     hidden = np.array([5, 100_000, (1 << 32) + 1], np.uint64)
-    assert not DenseMerge.pays([hidden, hidden])
+    assert not DenseMerge.is_cheaper([hidden, hidden])
 
 
 def test_sums_that_may_not_fit_are_left_to_the_checked_path() -> None:

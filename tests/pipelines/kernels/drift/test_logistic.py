@@ -14,7 +14,7 @@ def test_the_minimum_is_reached_for_every_column():
     arguments = rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data.astype(np.float32)
     penalty = 0.05
     step = 1 / (0.25 * np.linalg.eigvalsh((x - mean).T @ (x - mean)).max() * 0.03 + penalty)
-    found = fit_logistic(*arguments, mean.astype(np.float32), pull.astype(np.float32), penalty, step, 400)
+    weights = fit_logistic(*arguments, mean.astype(np.float32), pull.astype(np.float32), penalty, step, 400)
     for column in range(3):
         sign, size = np.sign(pull[:, column]), np.abs(pull[:, column])
 
@@ -22,5 +22,5 @@ def test_the_minimum_is_reached_for_every_column():
             return (size * np.logaddexp(0, -sign * ((x - mean) @ w))).sum() + penalty / 2 * w @ w
 
         best = optimize.minimize(objective, np.zeros(12), tol=1e-12).x
-        assert found[:, column] == pytest.approx(best, abs=2e-4)
-    assert linear_scores(*arguments, found) == pytest.approx(x @ found, abs=1e-5)
+        assert weights[:, column] == pytest.approx(best, abs=2e-4)
+    assert linear_scores(*arguments, weights) == pytest.approx(x @ weights, abs=1e-5)

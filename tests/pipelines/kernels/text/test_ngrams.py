@@ -60,8 +60,8 @@ def plain_vector(tokens: list[int]) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def vectors(documents: list[list[int]], chosen: list[int]) -> list[dict[int, int]]:
-    buckets, counts, stops = ngrams.feature_vectors(*arrays(documents), np.array(chosen, np.int64))
+def vectors(documents: list[list[int]], rows: list[int]) -> list[dict[int, int]]:
+    buckets, counts, stops = ngrams.feature_vectors(*arrays(documents), np.array(rows, np.int64))
     assert len(buckets) == len(counts) == (stops[-1] if len(stops) else 0)
     out = []
     for start, stop in zip([0, *stops.tolist()], stops.tolist(), strict=False):
@@ -75,9 +75,9 @@ def vectors(documents: list[list[int]], chosen: list[int]) -> list[dict[int, int
 @given(st.lists(TOKENS, min_size=1, max_size=6), st.data())
 def test_signatures_equal_plain_python(documents: list[list[int]], data: st.DataObject) -> None:
     """Empty documents and those shorter than a shingle are among them."""
-    chosen = data.draw(st.lists(st.integers(0, len(documents) - 1), max_size=3))
-    signed = ngrams.signatures(*arrays(documents), np.array(chosen, np.int64))
-    assert signed.tolist() == [plain_signature(documents[d]) for d in chosen]
+    rows = data.draw(st.lists(st.integers(0, len(documents) - 1), max_size=3))
+    signed = ngrams.signatures(*arrays(documents), np.array(rows, np.int64))
+    assert signed.tolist() == [plain_signature(documents[d]) for d in rows]
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,8 +89,8 @@ def test_first_minhash_is_the_lowest_shingle(documents: list[list[int]]) -> None
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=6), st.data())
 def test_vectors_equal_plain_python(documents: list[list[int]], data: st.DataObject) -> None:
-    chosen = data.draw(st.lists(st.integers(0, len(documents) - 1), max_size=5))
-    assert vectors(documents, chosen) == [plain_vector(documents[d]) for d in chosen]
+    rows = data.draw(st.lists(st.integers(0, len(documents) - 1), max_size=5))
+    assert vectors(documents, rows) == [plain_vector(documents[d]) for d in rows]
 
 
 def test_vectors_describe_the_beginning_of_a_long_document() -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.snapshot.conventions import Ignore, ending_of, is_hidden_below, is_never_data
+from corpus_audit.pipelines.reading.snapshot.conventions import (
+    IgnorePatterns,
+    ending_of,
+    is_hidden_below,
+    is_never_data,
+)
 from corpus_audit.pipelines.reading.snapshot.names import printable
 from corpus_audit.pipelines.reading.snapshot.unread import files_by_ending
 
@@ -68,8 +73,8 @@ def test_files_in_words() -> None:
     ],
 )
 def test_what_ignore_names(pattern: str, ignored: list[str], kept: list[str]) -> None:
-    ignore = Ignore([pattern], Path("/base"))
-    assert [name for name in (*ignored, *kept) if ignore.names("/base/corpus", f"/base/corpus/{name}")] == ignored
+    ignore = IgnorePatterns([pattern], Path("/base"))
+    assert [name for name in (*ignored, *kept) if ignore.matches("/base/corpus", f"/base/corpus/{name}")] == ignored
 
 
 def test_hidden_names_on_an_object_store() -> None:

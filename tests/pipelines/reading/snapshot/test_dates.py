@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus_audit.pipelines.reading.snapshot.dates import dated
+from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
 from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit, load_audit
 
@@ -26,12 +26,12 @@ def loaded(base: Path, *paths: str, manifest: str | None = None) -> LoadedAudit:
 
 
 def filled(base: Path, *paths: str, day: date | None = None) -> tuple[str, ...]:
-    return dated(loaded(base, *paths), day).spec.snapshot.paths
+    return fill_dates(loaded(base, *paths), day).spec.snapshot.paths
 
 
 def test_paths_without_dates_and_other_braces_stay_as_they_are(tmp_path: Path) -> None:
     audit = loaded(tmp_path, "data/{x}/*.jsonl", "{datex}", "{latest_one}")
-    assert dated(audit) is audit
+    assert fill_dates(audit) is audit
 
 
 @pytest.mark.parametrize(
@@ -71,23 +71,23 @@ def test_names_after_tomorrow_are_not_the_latest(tmp_path: Path) -> None:
 
 def test_a_snapshot_has_one_date_its_manifest_too(tmp_path: Path) -> None:
     made(tmp_path, "web/2026-01-01/a", "web/2026-01-02/a", "code/20260101/a", "m/2026-01-02.txt")
-    with pytest.raises(UsageError, match=r"code/\{latest\}: there is no 2026-01-02"):
+    with pytest.raises(UsageError, match=r"code/\{latest\}: it has no 2026-01-02"):
         filled(tmp_path, "web/{latest}", "code/{latest}")
     made(tmp_path, "code/20260102/a")
     assert filled(tmp_path, "web/{latest}", "code/{latest}") == ("web/2026-01-02", "code/20260102")
-    snapshot = dated(loaded(tmp_path, "web/{latest}", manifest="m/{latest}.txt")).spec.snapshot
+    snapshot = fill_dates(loaded(tmp_path, "web/{latest}", manifest="m/{latest}.txt")).spec.snapshot
     assert (snapshot.paths, snapshot.manifest) == (("web/2026-01-02",), "m/2026-01-02.txt")
 
 
 def test_no_date_two_names_of_one_date_and_wrong_formats_are_refused(tmp_path: Path) -> None:
     made(tmp_path, "d/20260102/a", "d/2026-01-02/a", "e/x/a")
-    with pytest.raises(NoVerdictError, match="no name in the place of"):
+    with pytest.raises(NoVerdictError, match="matches no date"):
         filled(tmp_path, "e/{latest}")
     with pytest.raises(UsageError, match="2026-01-02 and 20260102 are the same date"):
         filled(tmp_path, "d/{latest}")
     assert filled(tmp_path, "d/{latest:%Y%m%d}") == ("d/20260102",)
     for wrong in ("{date:%y}", "{latest:%Y%}", "{latest:%%}"):
-        with pytest.raises(UsageError, match="a date's format is made of"):
+        with pytest.raises(UsageError, match="a date format may contain"):
             filled(tmp_path, f"d/{wrong}")
 
 

@@ -96,7 +96,7 @@ def test_a_format_in_the_spec_takes_files_of_any_name(tmp_path: Path) -> None:
     assert [shard.format for shard in _list(tmp_path, "a.txt", "b.json", format="jsonl")] == [ShardFormat.JSONL] * 2
     assert _names(tmp_path, "*", format="jsonl") == ["a.txt", "b.json", "c.jsonl"]
     assert _names(tmp_path, ".", format="jsonl") == ["c.jsonl"]
-    with pytest.raises(UsageError, match=r"a\.txt: the format cannot be told"):
+    with pytest.raises(UsageError, match=r"a\.txt: the name does not say the format"):
         _list(tmp_path, "a.txt")
     with pytest.raises(NoVerdictError, match=r"\*\.txt \(found 1 \.txt file, which is not read\)"):
         _list(tmp_path, "*.txt")
@@ -104,9 +104,9 @@ def test_a_format_in_the_spec_takes_files_of_any_name(tmp_path: Path) -> None:
 
 def test_nothing_found(tmp_path: Path) -> None:
     _touch(tmp_path, "full/a.jsonl", "empty/README.md")
-    with pytest.raises(UsageError, match=r"full/\*\.parquet: it matches no file"):
+    with pytest.raises(UsageError, match=r"full/\*\.parquet: matches no file"):
         _list(tmp_path, "full", "full/*.parquet")
-    with pytest.raises(UsageError, match="gone: there is no such file or folder"):
+    with pytest.raises(UsageError, match="gone: no such file or folder"):
         _list(tmp_path, "gone")
     with pytest.raises(NoVerdictError, match="no shard in empty"):
         _list(tmp_path, "empty")
@@ -199,7 +199,7 @@ def test_manifest_and_files_must_agree(tmp_path: Path) -> None:
         _list(tmp_path, ".", manifest="SUMS")
     assert "not in the snapshot: gone.jsonl" in str(caught.value) and "not listed: c.jsonl" in str(caught.value)
     for text, problem in [
-        ("", "lists no file"),
+        ("", "the file is empty"),
         ("xyz  a.jsonl\n", "line 1: expected"),
         ("0" * 64 + " a.jsonl\n", "line 1: expected"),
         ("0" * 64 + "  ../a.jsonl\n", "leaves the folder"),
@@ -244,7 +244,7 @@ def test_an_object_store(bucket: MemoryFileSystem, tmp_path: Path) -> None:
         error = plan_shard(shard, None, lambda count: None).error
         assert error is not None and "changed while it was read" in error
     assert _names(tmp_path, "s3://bucket/d/part/a.jsonl", str(tmp_path / "a.jsonl"))[1].startswith("s3/bucket/d/part/")
-    with pytest.raises(UsageError, match="there is no such file or folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         _list(tmp_path, "s3://bucket/gone")
     with pytest.raises(UsageError, match="matches no file"):
         _list(tmp_path, "s3://bucket/d/*.parquet")

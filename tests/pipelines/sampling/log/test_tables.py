@@ -64,23 +64,23 @@ def audited(run, folder, log, name="log.parquet", **given):
 
 def tables(run, base, **log):
     spec = {"budget": 6e5, "strategies": ({"weights": CHANCES},), "log": log}
-    found = sampling_tables(run, SamplingSpec.model_validate(spec), Path(base))
-    return {name: found[name] for name in LOGGED}
+    result = sampling_tables(run, SamplingSpec.model_validate(spec), Path(base))
+    return {name: result[name] for name in LOGGED}
 
 
 def test_a_sampler_that_does_as_intended(run, tmp_path):
-    found = audited(run, tmp_path, draws())
-    for name, table in found.items():
+    result = audited(run, tmp_path, draws())
+    for name, table in result.items():
         assert table.schema.equals(SAMPLING_TABLES[name], check_metadata=True), name
         table.validate(full=True)
-    windows = found["sampling_log_windows"].to_pylist()
+    windows = result["sampling_log_windows"].to_pylist()
     joint = [row for row in windows if row["domain"] == "(all)"]
     assert len(joint) == 20 and len(windows) == 80
     assert [(row["first_step"], row["last_step"]) for row in joint[:2]] == [(0, 29), (30, 59)]
     assert min(row["q"] for row in joint) > 0.05 and not any(row["both_move"] for row in joint)
     assert sum(row["documents"] for row in joint) == 6000
     assert all(row["low"] <= row["share"] <= row["high"] for row in windows if row["domain"] != "(all)")
-    by_domain = {row["domain"]: row for row in found["sampling_log_domains"].to_pylist()}
+    by_domain = {row["domain"]: row for row in result["sampling_log_domains"].to_pylist()}
     assert list(by_domain) == ["(all)", "a", "b", "c"]
     assert all(by_domain[name]["q"] > 0.05 for name in NAMES)
     assert all(by_domain[name]["drawing"] == "with replacement" for name in NAMES)
@@ -92,21 +92,21 @@ def test_faults_are_found(run, tmp_path):
     many = (
         log.slice(0, 40).set_column(1, "document", pa.array(["b5"] * 40)).set_column(2, "domain", pa.array(["b"] * 40))
     )
-    found = audited(run, tmp_path, pa.concat_tables([log, many]))
-    joint = [row for row in found["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
+    result = audited(run, tmp_path, pa.concat_tables([log, many]))
+    joint = [row for row in result["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
     assert joint[7]["q"] < 1e-9 and min(row["q"] for row in joint[8:]) > 0.01
     assert joint[7]["distance"] == pytest.approx(0.5) and joint[7]["both_move"] and joint[7]["loss_jump"] > 3
     assert joint[7]["loss"] == pytest.approx(3, abs=0.01)
     assert not joint[3]["both_move"]
-    first = found["sampling_log_documents"].to_pylist()[0]
+    first = result["sampling_log_documents"].to_pylist()[0]
     assert (first["document"], first["domain"]) == ("b5", "b") and first["draws"] >= 40 and first["p"] < 1e-9
-    by_domain = {row["domain"]: row for row in found["sampling_log_domains"].to_pylist()}
+    by_domain = {row["domain"]: row for row in result["sampling_log_domains"].to_pylist()}
     assert by_domain["b"]["drawing"] == "uneven" and by_domain["b"]["repeats_maximum"] > by_domain["b"]["repeats_limit"]
 
 
 def test_drawing_without_replacement_is_told(run, tmp_path):
-    found = audited(run, tmp_path, draws(replace=False))
-    by_domain = {row["domain"]: row for row in found["sampling_log_domains"].to_pylist()}
+    result = audited(run, tmp_path, draws(replace=False))
+    by_domain = {row["domain"]: row for row in result["sampling_log_domains"].to_pylist()}
     assert all(by_domain[name]["drawing"] == "without replacement" for name in NAMES)
     assert by_domain["(all)"]["never_drawn"] == 0
 
@@ -120,7 +120,7 @@ def test_every_format_and_way_of_reading_gives_the_same_tables(run, tmp_path, mo
     pq.write_table(log.slice(0, 2500), tmp_path / "parts" / "0.parquet")
     pq.write_table(log.slice(2500), tmp_path / "parts" / "1.parquet")
     assert tables(run, tmp_path, path="parts")["sampling_log_domains"] == expected["sampling_log_domains"]
-    monkeypatch.setattr(tally, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(tally, "MEMORY_BYTES", 10_000)
     monkeypatch.setattr(reader, "ROWS_A_BATCH", 700)
     spilled = tables(run, tmp_path, path="log.parquet")
     assert spilled["sampling_log_documents"] == expected["sampling_log_documents"]
@@ -130,11 +130,11 @@ def test_every_format_and_way_of_reading_gives_the_same_tables(run, tmp_path, mo
 def test_ids_are_looked_up_where_the_log_has_no_domains(run, tmp_path):
     log = draws()
     expected = audited(run, tmp_path, log)
-    found = audited(run, tmp_path, log.drop_columns(["domain"]))
-    assert found["sampling_log_documents"] == expected["sampling_log_documents"]
-    assert found["sampling_log_domains"] == expected["sampling_log_domains"]
+    result = audited(run, tmp_path, log.drop_columns(["domain"]))
+    assert result["sampling_log_documents"] == expected["sampling_log_documents"]
+    assert result["sampling_log_domains"] == expected["sampling_log_domains"]
     for name in ("documents", "tokens", "share", "z"):
-        assert found["sampling_log_windows"][name] == expected["sampling_log_windows"][name]
+        assert result["sampling_log_windows"][name] == expected["sampling_log_windows"][name]
     strange = log.drop_columns(["domain"]).set_column(
         1, "document", pa.array(["nobody"] * 10 + log["document"].to_pylist()[10:])
     )
@@ -158,17 +158,17 @@ def test_a_sampled_audit_cannot_tell_what_was_never_drawn(tmp_path):
 
 
 def test_a_log_of_domains_alone(run, tmp_path):
-    found = audited(run, tmp_path, draws().select(["step", "domain", "tokens"]), windows=5)
-    assert len(found["sampling_log_documents"]) == 0
-    whole = found["sampling_log_domains"].to_pylist()[0]
+    result = audited(run, tmp_path, draws().select(["step", "domain", "tokens"]), windows=5)
+    assert len(result["sampling_log_documents"]) == 0
+    whole = result["sampling_log_domains"].to_pylist()[0]
     assert "no ids" in whole["reason"] and whole["never_drawn"] is None
-    joint = [row for row in found["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
+    joint = [row for row in result["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
     assert len(joint) == 5 and all(row["loss"] is None and row["q"] is not None for row in joint)
 
 
 def test_too_little_is_no_test(run, tmp_path):
-    found = audited(run, tmp_path, draws(rows=40))
-    joint = [row for row in found["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
+    result = audited(run, tmp_path, draws(rows=40))
+    joint = [row for row in result["sampling_log_windows"].to_pylist() if row["domain"] == "(all)"]
     assert all(row["p"] is None and "fewer than two domains" in row["reason"] for row in joint)
 
 
@@ -184,7 +184,7 @@ def test_domains_that_the_run_lacks_are_named(run, tmp_path):
     [
         (lambda log: log.drop_columns(["step"]), "no column 'step'"),
         (lambda log: log.drop_columns(["document", "domain"]), "neither a column 'document' nor 'domain'"),
-        (lambda log: log.slice(0, 0), "holds no row"),
+        (lambda log: log.slice(0, 0), "has no rows"),
         (lambda log: log.set_column(3, "tokens", pa.array([-1] * len(log))), "negative"),
         (lambda log: log.set_column(3, "tokens", pa.array([None] * len(log), pa.int64())), "without a value"),
         (lambda log: log.set_column(3, "tokens", pa.array(["many"] * len(log))), "whole numbers"),
@@ -203,11 +203,11 @@ def test_damaged_and_absent_logs_are_refused(run, tmp_path):
         tables(run, tmp_path, path="log.csv")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "README.md").write_text("x")
-    with pytest.raises(UsageError, match="holds no file that ends in"):
+    with pytest.raises(UsageError, match="has no file that ends in"):
         tables(run, tmp_path, path="logs")
     (tmp_path / "logs" / "a.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n')
     (tmp_path / "logs" / "b.jsonl.xz").write_text("x")
-    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: it is not read"):
+    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: the name of a log must end in"):
         tables(run, tmp_path, path="logs")
     (tmp_path / "cut.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n{"step": 2, "dom')
     with pytest.raises(UsageError, match="cannot be read"):

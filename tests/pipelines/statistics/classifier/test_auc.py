@@ -15,20 +15,20 @@ def test_midranks_are_those_of_scipy():
 def test_mean_auc_is_that_of_scikit_learn_within_folds():
     rng = np.random.Generator(np.random.PCG64(2))
     scores, labels, folds = rng.integers(0, 20, (90, 3)).astype(float), rng.random((90, 3)) < 0.4, np.arange(90) % 5
-    for column, found in enumerate(mean_auc(scores, labels, folds)):
+    for column, result in enumerate(mean_auc(scores, labels, folds)):
         each = [roc_auc_score(labels[folds == f, column], scores[folds == f, column]) for f in range(5)]
-        assert found == pytest.approx(np.mean(each), rel=1e-12)
+        assert result == pytest.approx(np.mean(each), rel=1e-12)
 
 
 def test_delong_is_the_variance_of_its_parts():
     rng = np.random.Generator(np.random.PCG64(3))
     label, folds = rng.random(80) < 0.5, np.arange(80) % 2
     scores = rng.standard_normal(80) + label
-    found, variance = delong(scores, label, folds)
+    result, variance = delong(scores, label, folds)
     expected, variances = [], []
     for f in range(2):
         second, first = (scores[(folds == f) & (label == side)] for side in (True, False))
         wins = (second[:, None] > first).astype(float)
         expected.append(wins.mean())
         variances.append(wins.mean(axis=1).var(ddof=1) / len(second) + wins.mean(axis=0).var(ddof=1) / len(first))
-    assert found == pytest.approx(np.mean(expected)) and variance == pytest.approx(np.sum(variances) / 4)
+    assert result == pytest.approx(np.mean(expected)) and variance == pytest.approx(np.sum(variances) / 4)

@@ -43,7 +43,7 @@ def dense(side):
 def test_the_auc_is_that_of_scikit_learn():
     rng = np.random.Generator(np.random.PCG64(1))
     sides = topical(rng, 600), topical(rng, 400, 0.4)
-    found = classifier_test(*sides, BUCKETS, permutations=0)
+    result = classifier_test(*sides, BUCKETS, permutations=0)
     counts = np.concatenate([dense(side) for side in sides])
     features = np.log1p(counts) * (np.log((1 + len(counts)) / (1 + (counts > 0).sum(axis=0))) + 1)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -53,8 +53,8 @@ def test_the_auc_is_that_of_scikit_learn():
     for f in range(5):
         model = LogisticRegression(class_weight="balanced", max_iter=500).fit(features[fold != f], label[fold != f])
         aucs.append(roc_auc_score(label[fold == f], model.decision_function(features[fold == f])))
-    assert found.auc == pytest.approx(np.mean(aucs), abs=0.01)
-    assert found.auc > 0.6 and found.low < found.auc < found.high
+    assert result.auc == pytest.approx(np.mean(aucs), abs=0.01)
+    assert result.auc > 0.6 and result.low < result.auc < result.high
 
 
 def test_nulls_are_rejected_rarely_and_covered():
@@ -81,11 +81,11 @@ def test_pairs_that_unigrams_do_not_show_are_found():
     rows[0][:, 10] += 3
     rows[1][:, 11] += 3
     sides = [hashed(side, rng) for side in rows]
-    found = classifier_test(*sides, BUCKETS)
-    assert found.auc > 0.99 and found.p == 0.01 and found.permutations == 99
-    assert found.features_first[0] == 10 and found.features_second[0] == 11
-    assert len(found.told_first) == 10 and max(found.told_first) < 150
-    assert classifier_test(*sides, BUCKETS) == found, "the same input gives the same result"
+    result = classifier_test(*sides, BUCKETS)
+    assert result.auc > 0.99 and result.p == 0.01 and result.permutations == 99
+    assert result.features_first[0] == 10 and result.features_second[0] == 11
+    assert len(result.typical_first) == 10 and max(result.typical_first) < 150
+    assert classifier_test(*sides, BUCKETS) == result, "the same input gives the same result"
 
 
 def test_shared_documents_are_dropped():
@@ -94,15 +94,15 @@ def test_shared_documents_are_dropped():
     rows = np.concatenate([dense(both), dense(more)]).astype(int)
     grown = hashed(rows, rng)
     grown.high[:400], grown.low[:400] = both.high, both.low
-    found = classifier_test(both, grown, BUCKETS)
-    assert (found.documents_first, found.documents_second) == (0, 150)
-    assert np.isnan(found.auc) and np.isnan(found.p) and "fewer than 100" in found.reason
+    result = classifier_test(both, grown, BUCKETS)
+    assert (result.documents_first, result.documents_second) == (0, 150)
+    assert np.isnan(result.auc) and np.isnan(result.p) and "fewer than 100" in result.reason
     other = topical(rng, 150)
     joined = hashed(np.concatenate([dense(both), dense(other)]).astype(int), rng)
     joined.high[:400], joined.low[:400] = both.high, both.low
-    found = classifier_test(joined, grown, BUCKETS)
-    assert (found.documents_first, found.documents_second) == (150, 150) and 0.3 < found.auc < 0.7
-    assert min(found.told_first) >= 400, "positions are those of the input"
+    result = classifier_test(joined, grown, BUCKETS)
+    assert (result.documents_first, result.documents_second) == (150, 150) and 0.3 < result.auc < 0.7
+    assert min(result.typical_first) >= 400, "positions are those of the input"
 
 
 def test_a_proportional_sample_has_the_corpus_s_mix():

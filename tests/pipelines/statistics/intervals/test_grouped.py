@@ -119,11 +119,11 @@ def test_hosts_as_clusters_cover_where_documents_do_not():
         table = np.zeros((1024, 3), dtype=np.int64)
         np.add.at(table, (rng.integers(0, 1024, hosts), domain), pages)
         counts = table.sum(axis=0)
-        for found, design in (
+        for result, design in (
             (by_host, RandomGroups(dense_totals(table), hosts)),
             (by_document, DocumentClusters(counts, counts.astype(object), int(counts.sum()))),
         ):
             bounds = share_intervals(design)
-            found.append((bounds.low <= truth) & (truth <= bounds.high))
+            result.append((bounds.low <= truth) & (truth <= bounds.high))
     assert 0.92 <= np.mean(by_host) <= 0.98
     assert np.mean(by_document) < 0.6

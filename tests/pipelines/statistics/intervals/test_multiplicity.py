@@ -18,9 +18,9 @@ def test_agrees_with_scipy(p):
 def test_tests_that_were_not_made_do_not_count(p):
     values = np.array(p, dtype=float)
     made = ~np.isnan(values)
-    found = benjamini_hochberg(values)
-    assert np.isnan(found[~made]).all()
-    assert found[made].tolist() == benjamini_hochberg(values[made]).tolist()
+    result = benjamini_hochberg(values)
+    assert np.isnan(result[~made]).all()
+    assert result[made].tolist() == benjamini_hochberg(values[made]).tolist()
 
 
 def test_closed_form():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, similar
+from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, find_similar
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import Signatures, near_duplicates
 from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
@@ -37,7 +37,7 @@ def test_small_buckets_miss_no_pair(seed, least):
     signatures = np.concatenate([first, [near(rng, row, int(rng.integers(60, P + 1))) for row in first]])
     domains, sides = rng.integers(0, 2, 24), rng.integers(0, 2, 24).astype(np.int8)
     hashes = np.arange(48, dtype=np.uint64).reshape(24, 2)
-    seen, groups = similar(signatures, domains, sides, hashes, np.ones(24, bool), least)
+    seen, groups = find_similar(signatures, domains, sides, hashes, np.ones(24, bool), least)
     expected = np.zeros((24, 3, P), bool)
     for a in range(24):
         for b in range(24):
@@ -67,13 +67,13 @@ def test_scopes_and_documents():
     rng = np.random.default_rng(2)
     alone = rows(rng, 4)
     signatures = [*alone, alone[0], alone[1]]
-    found = near_duplicates(side(signatures, [0, 0, 1, 1, 0, 1], documents=[3, 1, 1, 1, 2, 5]), 3, 1.0)
-    within, across = found
+    result = near_duplicates(side(signatures, [0, 0, 1, 1, 0, 1], documents=[3, 1, 1, 1, 2, 5]), 3, 1.0)
+    within, across = result
     assert within.documents.tolist() == [6, 7, 0]
     assert within.near_duplicates.tolist() == [5, 0, 0]
     assert across.near_duplicates.tolist() == [1, 5, 0]
     assert np.isnan(within.domains[2].value)
-    assert [each.scope for each in found] == ["within", "across"]
+    assert [each.scope for each in result] == ["within", "across"]
 
 
 def test_copies_of_one_text_are_no_near_duplicates():
@@ -156,10 +156,10 @@ def simulate(share, size, copies, repeats):
     for _ in range(repeats):
         documents = corpus(rng, size, copies)
         truths = near_duplicates(sampled(documents, 1.0), 2, 1.0)
-        for scope, (found, truth) in enumerate(
+        for scope, (result, truth) in enumerate(
             zip(near_duplicates(sampled(documents, share), 2, share), truths, strict=True)
         ):
-            estimate, value = found.overall, truth.overall.value
+            estimate, value = result.overall, truth.overall.value
             results.append((scope, estimate.value, value, estimate.low <= value <= estimate.high))
     table = np.array(results, dtype=float)
     return [table[table[:, 0] == scope, 1:] for scope in (0, 1)]

@@ -19,17 +19,17 @@ from tests.pipelines.statistics.intervals.dense_totals import dense_totals
 
 
 def documents(*counts):
-    found = np.array(counts)
-    return DocumentClusters(found, found.astype(object), int(found.sum()))
+    result = np.array(counts)
+    return DocumentClusters(result, result.astype(object), int(result.sum()))
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_binomial_intervals_agree_with_scipy(case):
     hits, size = case
     test = stats.binomtest(hits, size)
-    for name, found in (("exact", clopper_pearson), ("wilson", wilson)):
+    for name, result in (("exact", clopper_pearson), ("wilson", wilson)):
         expected = test.proportion_ci(0.95, name)
-        low, high = found(hits / size, size)
+        low, high = result(hits / size, size)
         assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
 
 
@@ -53,10 +53,10 @@ def test_large_samples_agree_with_the_exact_interval(size):
 
 
 def test_student_quantiles():
-    found = student_quantile(0.975, np.array([1, 5, 1e5, 1e12, 0.5]))
+    result = student_quantile(0.975, np.array([1, 5, 1e5, 1e12, 0.5]))
     expected = [stats.t.ppf(0.975, 1), stats.t.ppf(0.975, 5), stats.t.ppf(0.975, 1e5), stats.norm.ppf(0.975)]
-    assert found[:4] == pytest.approx(expected, rel=1e-9)
-    assert np.isnan(found[4])
+    assert result[:4] == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(result[4])
 
 
 def test_goodman_closed_form():
@@ -124,11 +124,11 @@ def test_bounds_are_ordered_and_within_0_and_1(counts):
 
 def test_ratio_interval_over_shards():
     part, whole = np.array([3, 0, 7, 2]), np.array([100, 50, 120, 80])
-    found = ratio_interval(part, whole)
+    result = ratio_interval(part, whole)
     share = 12 / 350
     variance = 4 / 3 * ((part - share * whole) ** 2).sum() / 350**2
     size = share * (1 - share) / variance * (stats.t.ppf(0.975, 349) / stats.t.ppf(0.975, 3)) ** 2
-    assert (found.low, found.high) == pytest.approx(tuple(map(float, clopper_pearson(share, size))))
+    assert (result.low, result.high) == pytest.approx(tuple(map(float, clopper_pearson(share, size))))
     assert ratio_interval([0, 0], [10, 10]).high == pytest.approx(1 - 0.025 ** (1 / 2))
     assert np.isnan(ratio_interval([5], [10]).low)
 
@@ -174,30 +174,30 @@ def test_token_shares_cover_at_many_sizes(documents, spread):
 
 
 def test_distance_of_two_domains_is_the_interval_of_one_difference():
-    found = total_variation(documents(6000, 4000), [0.5, 0.5])
+    result = total_variation(documents(6000, 4000), [0.5, 0.5])
     reach = stats.norm.ppf(0.975) * np.sqrt(0.24 / 9999)
-    assert found.value == pytest.approx(0.1)
-    assert (found.low, found.high) == pytest.approx((0.1 - reach, 0.1 + reach), abs=0.05 * reach)
+    assert result.value == pytest.approx(0.1)
+    assert (result.low, result.high) == pytest.approx((0.1 - reach, 0.1 + reach), abs=0.05 * reach)
 
 
 def test_distance_at_its_target_reaches_down_to_0_and_up_from_it():
-    found = total_variation(documents(5000, 5000), [0.5, 0.5])
-    assert (found.value, found.low) == (0, 0)
-    assert found.high == pytest.approx(stats.norm.ppf(0.9875) * 0.005, rel=0.15)
+    result = total_variation(documents(5000, 5000), [0.5, 0.5])
+    assert (result.value, result.low) == (0, 0)
+    assert result.high == pytest.approx(stats.norm.ppf(0.9875) * 0.005, rel=0.15)
 
 
 def test_distance_from_a_domain_never_seen():
-    found = total_variation(documents(100, 0), [0.0, 1.0])
-    assert found.value == 1
-    assert found.high == 1
-    assert found.low < 1
+    result = total_variation(documents(100, 0), [0.0, 1.0])
+    assert result.value == 1
+    assert result.high == 1
+    assert result.low < 1
 
 
 def test_distance_without_a_variance_has_no_bounds():
-    found = total_variation(documents(1, 0), [0.5, 0.5])
-    assert found.value == 0.5
-    assert np.isnan(found.low)
-    assert np.isnan(found.high)
+    result = total_variation(documents(1, 0), [0.5, 0.5])
+    assert result.value == 0.5
+    assert np.isnan(result.low)
+    assert np.isnan(result.high)
 
 
 def test_intended_shares_must_add_up():
@@ -213,6 +213,6 @@ def test_distance_covers_at_and_away_from_its_target(mixed):
     distance = 0.5 * np.abs(truth - target).sum()
     covered = []
     for _ in range(150):
-        found = total_variation(drawn(rng, domain, length, 3000), target)
-        covered.append(found.low <= distance <= found.high)
+        result = total_variation(drawn(rng, domain, length, 3000), target)
+        covered.append(result.low <= distance <= result.high)
     assert np.mean(covered) >= 0.92

@@ -7,24 +7,24 @@ from corpus_audit.pipelines.statistics.sampling import draws as sampling
 
 def test_effective_tokens_are_those_of_the_paper():
     # Muennighoff et al. (2023): D'/U at 1, 4 and 16 epochs; below one epoch nothing repeats.
-    found = sampling.effective_tokens(np.ones(5), [1, 4, 16, 0.1, 0])
-    assert found == pytest.approx([1, 3.7257, 10.5825, 0.1, 0], abs=5e-5)
+    result = sampling.effective_tokens(np.ones(5), [1, 4, 16, 0.1, 0])
+    assert result == pytest.approx([1, 3.7257, 10.5825, 0.1, 0], abs=5e-5)
 
 
 def test_exposure_closed_forms():
-    found = sampling.exposure([10, 100, 50, 0], [1, 10, 5, 0], [30, 50, 0, 0])
-    assert found.epochs == pytest.approx([3, 0.5, 0, np.nan], nan_ok=True)
+    result = sampling.exposure([10, 100, 50, 0], [1, 10, 5, 0], [30, 50, 0, 0])
+    assert result.epochs == pytest.approx([3, 0.5, 0, np.nan], nan_ok=True)
     # 80 training tokens in all; at 3/8 of them the first domain's 10 are used up after 80/3.
-    assert found.exhaustion == pytest.approx([80 / 3, 160, np.inf, np.nan], nan_ok=True)
-    assert found.coverage == pytest.approx([1, 0.5, 0, np.nan], nan_ok=True)
-    assert found.coverage_replaced == pytest.approx([1 - np.exp(-3), 1 - np.exp(-0.5), 0, np.nan], nan_ok=True)
-    assert found.maximum == pytest.approx([3, 1, 0, np.nan], nan_ok=True)
+    assert result.exhaustion == pytest.approx([80 / 3, 160, np.inf, np.nan], nan_ok=True)
+    assert result.coverage == pytest.approx([1, 0.5, 0, np.nan], nan_ok=True)
+    assert result.coverage_replaced == pytest.approx([1 - np.exp(-3), 1 - np.exp(-0.5), 0, np.nan], nan_ok=True)
+    assert result.maximum == pytest.approx([3, 1, 0, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(("mean", "documents"), [(0.1, 10), (1, 10**6), (4, 10**9), (36.4, 500), (1000, 1)])
 def test_most_draws_is_the_smallest_that_is_sure(mean, documents):
-    found = int(sampling.maximum_draws(mean, documents))
-    sure = [documents * stats.poisson.logcdf(m, mean) >= np.log(0.999) for m in (found - 1, found)]
+    result = int(sampling.maximum_draws(mean, documents))
+    sure = [documents * stats.poisson.logcdf(m, mean) >= np.log(0.999) for m in (result - 1, result)]
     assert sure == [False, True]
 
 
@@ -52,22 +52,22 @@ def test_occupancy_is_calibrated():
     rng = np.random.Generator(np.random.PCG64(1))
     runs, documents, draws = 2000, 400, 600
     counts = np.stack([np.bincount(rng.integers(0, documents, draws), minlength=documents) for _ in range(runs)])
-    found = sampling.occupancy(
+    result = sampling.occupancy(
         np.full(runs, documents),
         np.full(runs, draws),
         (counts > 0).sum(axis=1),
         (counts.astype(float) ** 2).sum(axis=1),
     )
-    for z in (found.never_z, found.dispersion_z):
+    for z in (result.never_z, result.dispersion_z):
         assert abs(z.mean()) < 0.1 and 0.94 < z.std() < 1.06
         assert 0.035 < np.mean(np.abs(z) > 1.96) < 0.065
-    assert found.dispersion.mean() == pytest.approx(1, abs=0.01)
-    assert np.all(found.never == 0)
+    assert result.dispersion.mean() == pytest.approx(1, abs=0.01)
+    assert np.all(result.never == 0)
 
 
 def test_drawing_without_replacement_is_underdispersed():
     # Every document once, half of them twice: 1.5 draws each, variance 1/4 of a document.
-    found = sampling.occupancy([100], [150], [100], np.array([50 * 1.0 + 50 * 4]))
-    assert found.dispersion[0] == pytest.approx(0.25 * 100 / 99 / 1.5)
-    assert found.dispersion_z[0] < -5 and found.never_z[0] < -4
+    result = sampling.occupancy([100], [150], [100], np.array([50 * 1.0 + 50 * 4]))
+    assert result.dispersion[0] == pytest.approx(0.25 * 100 / 99 / 1.5)
+    assert result.dispersion_z[0] < -5 and result.never_z[0] < -4
     assert sampling.occupancy([100], [30], [30], np.array([30.0])).never[0] == 70

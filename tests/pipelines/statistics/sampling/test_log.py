@@ -27,8 +27,8 @@ def simulated(rng, windows, documents, sigma, chances=None):
 
 
 def rejected(p, level=0.05):
-    found = np.asarray(p)
-    return float(np.mean(found[np.isfinite(found)] <= level))
+    result = np.asarray(p)
+    return float(np.mean(result[np.isfinite(result)] <= level))
 
 
 @pytest.mark.parametrize(("sigma", "documents"), [(0.0, 300), (0.7, 3000), (1.0, 3000)])
@@ -100,6 +100,6 @@ def test_loss_jumps_stand_out_from_a_falling_loss():
     error = np.full(30, 0.01)
     assert np.nanmax(np.abs(loss_jumps(loss, error)[3:])) < 3
     loss[17] += 0.5
-    found = loss_jumps(loss, error)
-    assert found[17] > 5 and found[18] < -5 and np.isnan(found[0])
+    result = loss_jumps(loss, error)
+    assert result[17] > 5 and result[18] < -5 and np.isnan(result[0])
     assert np.isnan(loss_jumps(loss[:4], error[:4])).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.runners.cli.main import run_command
-from corpus_audit.runners.cli.output import Session
+from corpus_audit.runners.cli.shared.output import Session
 
 HINT = "type:nvidia-l4;count:1"
 CLOUD = ["--", "--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=registry/worker:1"]

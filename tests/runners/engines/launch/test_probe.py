@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corpus_audit.pipelines.counting.worker_probe import Answer
+from corpus_audit.pipelines.counting.worker_probe import ProbeAnswer
 from corpus_audit.runners.engines.launch.engines import Engine, probe_workers
 from corpus_audit.schemas.errors import EngineError
 
@@ -25,7 +25,7 @@ class MadeUp(Engine):
         raise NotImplementedError
 
     def perform(self, worker: Any, tasks: Sequence[Any], weights: list[int]) -> None:
-        here = Answer.here()
+        here = ProbeAnswer.of_this_process()
         for task in tasks:
             versions = here.versions | (self.others if task is tasks[-1] else {})
             answer = json.dumps(asdict(replace(here, host="far", versions=versions)))
@@ -43,13 +43,13 @@ def test_workers_with_the_drivers_versions_pass_in_silence(tmp_path: Path) -> No
 
 
 def test_a_version_that_computes_otherwise_is_refused(tmp_path: Path) -> None:
-    ours = Answer.here().versions["numpy"]
+    ours = ProbeAnswer.of_this_process().versions["numpy"]
     message = f"^a worker on far has numpy 1.0.0, and this process numpy {ours}: install the same versions on both"
     with pytest.raises(EngineError, match=message):
         probed(tmp_path, numpy="1.0.0")
 
 
 def test_a_patch_level_of_what_only_carries_tasks_is_said(tmp_path: Path) -> None:
-    ours = Answer.here().versions["python"]
+    ours = ProbeAnswer.of_this_process().versions["python"]
     theirs = f"{ours.rpartition('.')[0]}.99"
     assert probed(tmp_path, python=theirs) == [f"a worker on far has python {theirs}, and this process python {ours}"]

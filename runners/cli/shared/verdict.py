@@ -1,4 +1,4 @@
-"""What commands that end in a verdict share: ``--fail-on``, the exit code, the JSON."""
+"""Options, exit code and JSON of commands that end with a verdict."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ fail_on_option = click.option(
     type=click.Choice(["fail", "warn"]),
     default="fail",
     show_default=True,
-    help="With warn, a verdict with warnings ends with exit code 3.",
+    help="With warn, the exit code of a verdict with warnings is 3.",
 )
 
 
 def verdict_code(results: Results, fail_on: str) -> ExitCode:
-    """The exit code of a verdict: 0 pass or warn, 1 fail, 4 none; 3 for warn if that is asked for."""
+    """The exit code of a verdict: 0 pass or warn, 1 fail, 4 none; 3 for warn if ``fail_on`` is ``warn``."""
     if results.verdict.value == "warn" and fail_on == "warn":
         return ExitCode.WARN
     return results.exit_code
 
 
 def verdict_json(results: Results) -> dict[str, Any]:
-    """The verdict for ``--json``: what does not pass, in full, and how many judgements there are of each status."""
+    """The verdict for ``--json``: every judgement that does not pass, and the number of judgements by status."""
     return {
         "verdict": results.verdict.value,
         "policy": results.policy.model_dump(mode="json"),
         "judged_on": results.judged_on,
         "counts": {status.value: count for status, count in sorted(results.counts.items())},
-        "not_passed": [one.model_dump(mode="json") for one in results.judgements if one.status.value != "pass"],
-        "waivers": [one.model_dump(mode="json") for one in results.waivers],
+        "not_passed": [
+            judged.model_dump(mode="json") for judged in results.judgements if judged.status.value != "pass"
+        ],
+        "waivers": [waiver.model_dump(mode="json") for waiver in results.waivers],
     }

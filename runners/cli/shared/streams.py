@@ -1,7 +1,7 @@
-"""Standard output and standard error of every command: writing to them never decides what a command comes to.
+"""Standard output and standard error of every command; an error in writing never changes the exit code of a verdict.
 
-What the terminal's encoding lacks is spelled in ASCII or escaped; what cannot be written (a reader such as ``head`` has
-gone, the disk is full, the stream is closed) is remembered, and the command goes on to its exit code.
+Characters that the terminal's encoding lacks are spelled in ASCII or escaped. If output cannot be written (a reader
+such as ``head`` has gone, the disk is full, the stream is closed), the error is stored and the command continues.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPELLINGS = {
     "\u2588": "#", "\u2589": "#", "\u258a": "#", "\u258b": "#", "\u258c": "=", "\u258d": "=", "\u258e": "-",
     "\u258f": "-",
 }  # fmt: skip
-"""What this program's own signs are in ASCII. Letters of the corpus are not here: they are escaped, not replaced."""
+"""ASCII for the symbols that this program prints; letters of the corpus are not here, because they are escaped."""
 
 
 def _spelling(character: str) -> str:
@@ -59,11 +59,11 @@ codecs.register_error(ERRORS, spell)
 
 
 class _Output:
-    """What became of standard output in this process.
+    """State of standard output in this process.
 
     Attributes:
-        error: why it can no longer be written, once it cannot.
-        closed: the process was started without one.
+        error: the error after which nothing more was written.
+        closed: whether the process was started without it.
     """
 
     error: OSError | None = None
@@ -99,12 +99,12 @@ def _nowhere() -> TextIO:
 
 
 def forget_loss() -> None:
-    """Begin anew: another command runs in this process."""
+    """Reset the state, for another command in this process."""
     _OUTPUT.error = OSError(errno.EBADF, "it is closed") if _OUTPUT.closed else None
 
 
 def output_loss() -> OSError | None:
-    """Flush standard output; why something of it was lost, None if nothing was."""
+    """Flush standard output; returns the error by which output was lost, None if nothing was lost."""
     if _OUTPUT.error is None:
         try:
             sys.stdout.flush()
@@ -155,28 +155,28 @@ def write_document(text: str) -> None:
 
 
 def note(message: str) -> None:
-    """Say something on standard error, if that can be written."""
+    """Write a message to standard error, if that can be written."""
     with suppress(OSError, ValueError, AttributeError):
-        _put(sys.stderr, message + "\n")
+        _write_text(sys.stderr, message + "\n")
         sys.stderr.flush()
 
 
-def _write(what: str | bytes) -> None:
+def _write(data: str | bytes) -> None:
     if _OUTPUT.error is not None:
         return
     try:
-        if isinstance(what, bytes):
+        if isinstance(data, bytes):
             sys.stdout.flush()
-            sys.stdout.buffer.write(what)
+            sys.stdout.buffer.write(data)
         else:
-            _put(sys.stdout, what)
+            _write_text(sys.stdout, data)
     except OSError as error:
         _OUTPUT.error = error
     except ValueError:
         _OUTPUT.error = OSError(errno.EBADF, "it is closed")
 
 
-def _put(stream: TextIO, text: str) -> None:
+def _write_text(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
     except UnicodeEncodeError:  # a stream that `prepare_streams` has not seen; nothing of the text was written

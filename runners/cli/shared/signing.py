@@ -1,4 +1,4 @@
-"""What the commands of the sign-off share: trust file, passphrases, times, and what sign-off a path stands for."""
+"""The options of the sign-off commands: trust file, passphrase, time, and the sign-off of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from corpus_audit.runners.cli.streams import is_terminal
+from corpus_audit.runners.cli.shared.streams import is_terminal
 
 PASSPHRASE = "CORPUS_AUDIT_PASSPHRASE"
 
@@ -21,13 +21,13 @@ trust_option = click.option(
     show_default=True,
     envvar="CORPUS_AUDIT_TRUST",
     show_envvar=True,
-    help="Whose signatures count, and which policies may judge.",
+    help="The trust file: accepted keys and policies.",
 )
 
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),
-    help=f"Take the passphrase from the first line of this file; else {PASSPHRASE}, else the terminal is asked.",
+    help=f"Read the passphrase from the first line of this file; by default from {PASSPHRASE} or the terminal.",
 )
 
 
@@ -36,7 +36,7 @@ def passphrase_from(file: Path | None, what: str, confirm: bool = False) -> str:
 
     Args:
         file: the file, if one was named.
-        what: whose passphrase it is, for the question.
+        what: the key, for the prompt.
         confirm: ask twice.
 
     Raises:
@@ -53,12 +53,12 @@ def passphrase_from(file: Path | None, what: str, confirm: bool = False) -> str:
     if PASSPHRASE in os.environ:
         return os.environ[PASSPHRASE]
     if not is_terminal(sys.stdin):
-        raise UsageError(f"no passphrase: give --passphrase-file or set {PASSPHRASE}; there is no terminal to ask")
-    return str(click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True))
+        raise UsageError(f"no passphrase: give --passphrase-file or set {PASSPHRASE}, because there is no terminal")
+    return str(click.prompt(f"Passphrase for {what}", hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment such as 2026-11-25T12:00:00Z, or a day, whose start in UTC is meant."""
+    """A time such as 2026-11-25T12:00:00Z, or a day such as 2026-11-25, which means its start in UTC."""
 
     name = "time"
 
@@ -67,23 +67,23 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            found = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is not a time such as 2026-11-25T12:00:00Z or 2026-11-25", param, ctx)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 MOMENT = Moment()
 
 
 def signoff_of(path: Path) -> Path:
-    """The sign-off that a path stands for: the file itself, or that of a run directory, output folder or audit.yaml.
+    """The sign-off file for a path: the file itself, or that of a run directory, output folder or audit.yaml.
 
     Raises:
-        UsageError: it stands for nothing.
+        UsageError: there is no finished run.
     """
     from corpus_audit.checks.signoff.approve import signoff_path
-    from corpus_audit.runners.cli.report import resolve_run
+    from corpus_audit.runners.cli.shared.run_paths import resolve_run
 
     if path.is_dir() or path.suffix in (".yaml", ".yml"):
         run = resolve_run(path).resolve()

@@ -1,4 +1,4 @@
-"""What is kept of an error that nobody expected: a file with the traceback and the last log lines."""
+"""Write a crash report of an unexpected error: the traceback and the last log lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from corpus_audit.runners.cli.streams import note
+from corpus_audit.runners.cli.shared.streams import note
 
 
 def one_line(error: BaseException) -> str:
-    """An error's type and the first line of its message, cut at 300 characters."""
+    """The error's type and the first line of its message, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 

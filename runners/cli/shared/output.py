@@ -1,4 +1,4 @@
-"""What every command shares: ``--json``, how wide and coloured results are, what a failed command leaves."""
+"""Output of every command: ``--json``, the width and colour of results, and what a command says if it fails."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import click
 
-from corpus_audit.runners.cli.crash_report import one_line, write_crash_report
-from corpus_audit.runners.cli.streams import encodes_unicode, is_terminal, note, write_out
+from corpus_audit.runners.cli.shared.crash_report import one_line, write_crash_report
+from corpus_audit.runners.cli.shared.streams import encodes_unicode, is_terminal, note, write_out
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, with a versioned schema.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON with a versioned schema.")
 
 
 def _nothing() -> None: ...
@@ -26,13 +26,13 @@ def _nothing() -> None: ...
 
 @dataclass(slots=True)
 class Session:
-    """What the process knows of the command it runs, for the case that the command fails.
+    """State of the running command, for the case that it fails.
 
     Attributes:
         output: the output folder, once it is known; a crash report goes there.
-        abandon: the command was interrupted and threads of the engine may still run.
-        interrupted: what the command says in one line when a signal ends it.
-        leaving: called before a process that does not unwind is left after a signal; ends a live progress line.
+        abandon: whether the command was interrupted and threads of the engine may still run.
+        interrupted: the message if a signal ends the command.
+        leaving: called if the process has to exit without unwinding after a signal; ends a live progress line.
     """
 
     output: Path | None = None
@@ -52,13 +52,13 @@ def emit_json(schema: str, payload: Mapping[str, object]) -> None:
 
 @contextmanager
 def presentation(session: Session | None, result: str) -> Iterator[None]:
-    """Around what shows a result that is settled: an error in it is said on standard error, and raised no further.
+    """Report an error in showing a final result on standard error, and suppress it.
 
-    So the exit code stays that of the result, whatever happens to its presentation.
+    The exit code stays that of the result, whether it could be shown or not.
 
     Args:
         session: the command's.
-        result: what is settled and where it is, to be said in place of what could not be shown.
+        result: the result and where it is, a clause for the message.
     """
     try:
         yield

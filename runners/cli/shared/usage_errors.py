@@ -1,4 +1,4 @@
-"""What is said of a wrong command line, in one line."""
+"""One-line messages about wrong command lines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import click
 
 
 def nearest(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that ``name`` is no such ``kind``, and which of the known ones it is like."""
+    """The message that ``name`` is unknown, with similar names, else with all of them."""
     names = list(known)
     close = difflib.get_close_matches(name, names, 3, 0.6)
     if close:
-        return f"there is no {kind} {name!r}; is it {' or '.join(close)}?"
-    return f"there is no {kind} {name!r}; there are {', '.join(names)}"
+        return f"unknown {kind} {name!r}; did you mean {' or '.join(close)}?"
+    return f"unknown {kind} {name!r}; choose from {', '.join(names)}"
 
 
 def usage_message(error: click.ClickException) -> str:
-    """Click's message as one line that ends with where help is."""
+    """Click's message as one line, with a pointer to the help of the command."""
     context = getattr(error, "ctx", None)
     group = None if context is None else context.command
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(group, click.Group):
-        message = f"say which command: {', '.join(group.list_commands(error.ctx))}"
+        message = f"a command is missing; choose from {', '.join(group.list_commands(error.ctx))}"
     else:
         message = " ".join(error.format_message().split()).removesuffix(".")
     return message if context is None else f"{message}; see '{context.command_path} --help'"

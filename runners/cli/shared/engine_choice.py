@@ -1,4 +1,4 @@
-"""The options of commands that read a corpus: which engine does it."""
+"""The options that select an engine, and ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -25,52 +25,54 @@ if TYPE_CHECKING:
 ENGINES = ("embedded", "flink", "spark", "dataflow")
 
 _OPTIONS = (
-    click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs it."),
+    click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="The engine."),
     click.option(
         "--flink-master",
         metavar="MASTER",
-        help="local, HOST:PORT, or the folder of a cluster that 'corpus-audit flink up' started (the default).",
+        help="A Flink cluster: local, HOST:PORT, or the folder of 'corpus-audit flink up' (the default).",
     ),
-    click.option("--jar", type=click.Path(path_type=Path), help="Beam's job server, for a Flink cluster of your own."),
-    click.option("--job-endpoint", metavar="HOST:PORT", help="Beam's job server for Spark, which is yours."),
-    click.option("--accelerator", metavar="HINT", help="Of Dataflow workers that run a model: type:nvidia-l4;count:1."),
-    click.option("--parallelism", type=click.IntRange(min=1), help="Tasks at once; all slots of Flink, 2 elsewhere."),
+    click.option("--jar", type=click.Path(path_type=Path), help="Beam's job server for your own Flink cluster."),
+    click.option("--job-endpoint", metavar="HOST:PORT", help="Your job server of Beam for Spark."),
+    click.option("--accelerator", metavar="HINT", help="GPU of Dataflow workers: type:nvidia-l4;count:1."),
+    click.option(
+        "--parallelism", type=click.IntRange(min=1), help="Parallel tasks; by default all Flink slots, else 2."
+    ),
     click.option(
         "--environment",
-        type=click.Choice([one.value for one in Environment]),
-        help="Python workers of Flink and Spark: processes on their machines (the default), or this process.",
+        type=click.Choice([environment.value for environment in Environment]),
+        help="Where Python workers of Flink and Spark run: processes on their machines (the default) or this process.",
     ),
     click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_FLAGS]"),
 )
 
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only print the stages that the engine would be given.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print the pipeline stages and run nothing.")
 
 
 def show_dry_run(loaded: LoadedAudit, options: EngineOptions, as_json: bool, index: bool = False) -> int:
-    """Print what the engine would be given, and 0."""
+    """Print the stages of the pipelines; returns the exit code 0."""
     from dataclasses import asdict
 
     from corpus_audit.pipelines.beam.flags import check_flags
-    from corpus_audit.runners.cli.output import emit_json
-    from corpus_audit.runners.cli.streams import write_out
+    from corpus_audit.runners.cli.shared.output import emit_json
+    from corpus_audit.runners.cli.shared.streams import write_out
     from corpus_audit.runners.engines.launch.dry_run import stage_lines, steps_of
     from corpus_audit.runners.process.logs import quiet_engine_logs
 
     quiet_engine_logs()
     if not isinstance(options, FlinkOptions | SparkOptions):  # whose job servers have flags of their own
         check_flags(options.beam_flags)
-    found = list(steps_of(loaded.spec, options, index))
+    steps = list(steps_of(loaded.spec, options, index))
     if as_json:
-        emit_json("dry-run", {"steps": [asdict(step) for step in found], "exit_code": 0})
+        emit_json("dry-run", {"steps": [asdict(step) for step in steps], "exit_code": 0})
     else:
-        for line in stage_lines(found):
+        for line in stage_lines(steps):
             write_out(line)
     return 0
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command; `engine_of` takes what they come to, by their names."""
+    """Add the options to a command, which passes their values to `engine_of` by name."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -81,22 +83,22 @@ def engine_of(
     beam_flags: tuple[str, ...] = (),
     **given: Any,
 ) -> EngineOptions:
-    """The engine that the options of a command name.
+    """The engine that the options of a command select.
 
     Args:
         engine: one of `ENGINES`.
         beam_flags: what follows ``--``.
-        **given: the other options, by name; None if not given.
+        **given: values of the other options, by name; None for an option that was not given.
 
     Raises:
-        UsageError: there are options of an engine that was not chosen, or one that it needs is missing.
+        UsageError: an option belongs to another engine, or a required option is missing.
     """
     if beam_flags and not beam_flags[0].startswith("-"):
-        raise UsageError(f"{beam_flags[0]!r} is one argument too many; flags for Beam follow --")
+        raise UsageError(f"unexpected argument {beam_flags[0]!r}; flags for Beam follow --")
     for name, value in given.items():
         if value is not None and engine not in _ENGINES_OF[name]:
-            known = " and ".join(f"--engine {one}" for one in _ENGINES_OF[name])
-            raise UsageError(f"--{name.replace('_', '-')} is for {known}")
+            engines = " and ".join(f"--engine {engine}" for engine in _ENGINES_OF[name])
+            raise UsageError(f"--{name.replace('_', '-')} is for {engines}")
     where = Environment(given.get("environment") or Environment.PROCESS)
     parallelism: int | None = given.get("parallelism")
     if engine == "flink":

@@ -1,6 +1,7 @@
-"""What a sign-off says of a run, derived from the run directory alone: by the author to sign, by a verifier to compare.
+"""The measured part of a sign-off's predicate, computed from the run directory alone.
 
-The verdict is not taken from the results: it is judged again from the tables and the policy in the run directory.
+The author computes it to sign it, a verifier to compare it. The verdict is not copied from the results: the run is
+judged again from its tables and policy.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def signable_results(run: RunDirectory) -> Results:
 
 
 def run_results(run: RunDirectory) -> Results:
-    """The results in a run directory, held against the run and the policy beside them.
+    """The results in a run directory, checked against the run and the policy beside them.
 
     Raises:
         NoVerdictError: the run was not judged by a policy.
@@ -60,14 +61,14 @@ def run_results(run: RunDirectory) -> Results:
     files = run.facts.files
     if RESULTS_FILE not in files or POLICY_FILE not in files:
         raise NoVerdictError(
-            f"{run.folder.name} was not judged: it holds no {RESULTS_FILE}; give the audit a policy and run it again"
+            f"{run.folder.name} was not judged: it has no {RESULTS_FILE}; give the audit a policy and run it again"
         )
     try:
         results = read_results((run.folder / RESULTS_FILE).read_bytes())
     except (OSError, StoreError) as error:
         raise VerificationError(Refusal.RUN_RESULTS, f"{run.folder.name}: {error}") from None
-    held = (results.run, results.snapshot, results.policy.sha256)
-    if held != (run.facts.run, run.facts.snapshot.digest, files[POLICY_FILE].sha256):
+    judged = (results.run, results.snapshot, results.policy.sha256)
+    if judged != (run.facts.run, run.facts.snapshot.digest, files[POLICY_FILE].sha256):
         raise VerificationError(
             Refusal.RUN_RESULTS, f"{run.folder.name}: {RESULTS_FILE} is of another run, snapshot or policy"
         )
@@ -78,20 +79,20 @@ def check_verdict(run: RunDirectory, results: Results) -> None:
     """Judge the run again and compare.
 
     Raises:
-        VerificationError: another verdict, or any judgement or waiver comes out differently.
+        VerificationError: the verdict, a judgement or a waiver differs.
     """
     again = recompute(run.folder)
     if again.verdict is not results.verdict:
         raise VerificationError(
-            Refusal.VERDICT, f"the verdict is {results.verdict}, but tables and policy give {again.verdict}"
+            Refusal.VERDICT, f"the verdict is {results.verdict}, but the tables and the policy give {again.verdict}"
         )
     if again.judgements != results.judgements or again.waivers != results.waivers or again.policy != results.policy:
         changed = [
-            ours.rule for ours, theirs in zip(results.judgements, again.judgements, strict=False) if ours != theirs
+            before.rule for before, now in zip(results.judgements, again.judgements, strict=False) if before != now
         ]
         raise VerificationError(
             Refusal.VERDICT,
-            f"results and what tables and policy give are not the same ({', '.join(changed[:3]) or 'other rules'})",
+            f"the results differ from what the tables and the policy give ({', '.join(changed[:3]) or 'other rules'})",
         )
 
 
@@ -102,16 +103,16 @@ def subjects(run: RunDirectory, run_digest: str) -> tuple[Subject, ...]:
     return tuple(Subject(name=name, digest=DigestSet(sha256=digests[name])) for name in SUBJECTS)
 
 
-def measured(run: RunDirectory, results: Results, strategy: str | None) -> Measured:
-    """The part of the predicate that follows from the run.
+def measure_run(run: RunDirectory, results: Results, strategy: str | None) -> Measured:
+    """The measured part of the predicate of a run.
 
     Args:
         run: an intact run.
-        results: its results, of a verdict that can be signed.
+        results: its results, with a verdict that can be signed.
         strategy: the sampling strategy whose plan is bound, if any.
 
     Raises:
-        UsageError: the audit names no such strategy.
+        UsageError: the audit has no such strategy.
         VerificationError: manifest and tables disagree.
         StoreError: a table cannot be read.
     """
@@ -173,15 +174,17 @@ def _waiver(use: WaiverUse, results: Results) -> signoff.Waiver:
 def _plan(run: RunDirectory, strategy: str | None) -> Plan | None:
     if strategy is None:
         return None
-    named = strategies_of(run.facts)
-    if strategy not in named:
-        raise UsageError(f"the audit's sampling section has no strategy {strategy!r}; it has {sorted(named) or 'none'}")
-    return plan_of(run.facts, run.table("sampling"), run.table("sampling_strategies"), strategy, named[strategy])
+    strategies = strategies_of(run.facts)
+    if strategy not in strategies:
+        raise UsageError(
+            f"the audit's sampling section has no strategy {strategy!r}; it has {sorted(strategies) or 'none'}"
+        )
+    return plan_of(run.facts, run.table("sampling"), run.table("sampling_strategies"), strategy, strategies[strategy])
 
 
-def first_difference(signed: Measured, found: Measured) -> str | None:
-    """The first field in which two differ, or None."""
+def first_difference(signed: Measured, measured: Measured) -> str | None:
+    """The name of the first field in which two predicates differ, or None."""
     for name in Measured.model_fields:
-        if getattr(signed, name) != getattr(found, name):
+        if getattr(signed, name) != getattr(measured, name):
             return name
     return None

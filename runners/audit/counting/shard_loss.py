@@ -1,6 +1,6 @@
-"""Losses by shard: a shard that gave no document, or lost a large part of its rows or bytes, is said by name.
+"""Loss by shard: name every shard that gave no document or lost a large part of its rows or bytes.
 
-A share of all rows hides them: a shard that is one JSON array on one line is one dead letter, whatever it holds.
+A share of all rows hides them: a shard that is one JSON array on one line is one dead letter, however large it is.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.pipelines.measures.coverage import ShardCoverage
 from corpus_audit.pipelines.reading.files.diagnosis import describe_content
 from corpus_audit.pipelines.reading.files.signatures import BOM
-from corpus_audit.runners.audit.shard_states import ShardState
+from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.run.run_file import IntegrityRule
 from corpus_audit.schemas.run.snapshot import DEAD_LETTER_HINTS, ShardFormat, ShardStatus
 from corpus_audit.schemas.spec.audit import LimitsSpec
@@ -87,7 +88,7 @@ def shards_without_rows(states: Sequence[ShardState]) -> str:
         if state.error is None
         and state.coverage
         and not state.coverage.rows
-        and len(state.planned.chosen) == len(state.planned.plan.splits)
+        and len(state.planned.sampled) == len(state.planned.plan.splits)
     ]
     if not empty:
         return ""
@@ -100,7 +101,8 @@ def shards_without_rows(states: Sequence[ShardState]) -> str:
         why = "only a byte-order mark"
     else:
         why = "only blank lines" if first.format is ShardFormat.JSONL else "no line that is not blank"
-    return f"{len(empty)} hold no row; the first is {first.name}: {why}"
+    have = "has" if len(empty) == 1 else "have"
+    return f"{plural(len(empty), 'shard')} {have} no rows; the first is {first.name}: {why}"
 
 
 def shard_limit(limits: LimitsSpec) -> float:
@@ -125,14 +127,14 @@ def shard_loss_rule(limits: LimitsSpec, states: Sequence[ShardState]) -> Integri
     return IntegrityRule.of(
         "shard_loss",
         not over,
-        f"{len(over)} of {len(states)} shards lost more than {limit:.1%} of their rows or bytes to dead letters: "
-        f"{named}{more}",
+        f"{len(over)} of {plural(len(states), 'shard')} lost more than {limit:.1%} of their rows or bytes to dead "
+        f"letters: {named}{more}",
         f"no shard lost more than {highest:.3%} of its rows or bytes, the limit is {limit:.1%}",
     )
 
 
 def hints(reasons: Sequence[str]) -> str:
-    """What to do about dead letters of some reasons, as the end of a sentence; empty where nothing is known."""
+    """Advice on dead letters by reason, as the end of a sentence; empty if there is none."""
     return "".join(f"; {reason}: {DEAD_LETTER_HINTS[reason]}" for reason in reasons if reason in DEAD_LETTER_HINTS)
 
 
@@ -143,14 +145,14 @@ def _reasons(coverage: ShardCoverage) -> str:
 
 
 def nothing_counted(states: list[ShardState]) -> str:
-    """Why there is not a single document."""
+    """The message that the corpus has no document, with the reasons."""
     errors = [f"{state.shard.name}: {state.error}" for state in states if state.error]
     dropped: Counter[str] = Counter()
     for state in states:
         if state.coverage:
             dropped.update(state.coverage.dead)
             dropped.update({f"filter {name}": n for name, n in state.coverage.filtered.items()})
-    parts = [f"the corpus has no document to count ({len(states)} shards)"]
+    parts = [f"the corpus has no document to count ({plural(len(states), 'shard')})"]
     if errors:
         parts.append(f"{len(errors)} could not be read; {errors[0]}")
     if empty := shards_without_rows(states):

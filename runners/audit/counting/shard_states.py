@@ -1,4 +1,4 @@
-"""The shards of a snapshot and what became of each while a run goes on."""
+"""The state of each shard during a run: planned, counted, failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardStatus
 
 @dataclass(slots=True)
 class ShardState:
-    """A shard of the snapshot and what became of it."""
+    """A shard of the snapshot and its state in this run."""
 
     planned: PlannedShard
     status: ShardStatus
@@ -21,12 +21,12 @@ class ShardState:
 
     @classmethod
     def of(cls, planned: PlannedShard) -> ShardState:
-        """What planning came to, before anything is read."""
+        """The state after planning, before the shard is read."""
         if planned.plan.error is not None:
             return cls(planned, ShardStatus.ERROR, planned.plan.error)
-        if planned.plan.splits and not planned.chosen:
+        if planned.plan.splits and not planned.sampled:
             return cls(planned, ShardStatus.NOT_SAMPLED)
-        return cls(planned, ShardStatus.READ if planned.todo else ShardStatus.CACHED)
+        return cls(planned, ShardStatus.READ if planned.pending else ShardStatus.CACHED)
 
     @property
     def shard(self) -> Shard:

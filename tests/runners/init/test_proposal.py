@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from corpus_audit.runners.init.init import propose_audit
+from corpus_audit.runners.init.proposal import propose_audit
 from corpus_audit.schemas.errors import SpecError, UsageError
 from corpus_audit.schemas.spec.audit import AuditSpec, ConstantSource, PathSource, UrlHostSource
 from corpus_audit.schemas.spec.audit_file import load_audit
@@ -187,7 +187,7 @@ def test_the_tokenizer(tmp_path: Path) -> None:
     target.write_text(text)
     with pytest.raises(SpecError, match="missing key 'tokenizer'"):
         load_audit(target)
-    assert "Fill in the one that the model is trained with" in text
+    assert "Fill in the one of the model" in text
     target.write_text(text.replace("#tokenizer: path/to/", "tokenizer: "))
     assert load_audit(target).spec.tokenizer == "tokenizer.json"
     (tmp_path / "tokenizer.json").write_text("{}")
@@ -217,7 +217,7 @@ def test_what_cannot_be_proposed(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PROSE.encode() * 100)[:20])
     for name in ("nothing.jsonl", "bad.parquet", "cut.jsonl.gz"):
-        with pytest.raises(UsageError, match=f"no row could be read in 1 shards.*{name}"):
+        with pytest.raises(UsageError, match=f"no row could be read from 1 shard.*{name}"):
             propose_audit([str(tmp_path / name)], target)
 
 
@@ -225,7 +225,7 @@ def test_a_bad_shard_among_good_ones_is_named(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "d" / "a.jsonl", rows())
     (tmp_path / "d" / "b.parquet").write_bytes(b"PAR1 not really")
     assert propose(tmp_path, tmp_path / "d").document.text == "text"
-    assert "# Not readable: b.parquet: " in (tmp_path / "audit.yaml").read_text()
+    assert "# Could not be read: b.parquet: " in (tmp_path / "audit.yaml").read_text()
 
 
 def test_values_that_python_cannot_hold_do_not_matter(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the outputs are made of: the report's model, the judgements, the shards, and when the run was."""
+"""What every output is rendered from: the report's model, judgements, shards, and when the run finished."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOST_SHARDS = 1000
 
 
 @dataclass(frozen=True)
-class Shard:
-    """A shard that could be hashed."""
+class HashedShard:
+    """A shard with a digest; shards that could not be read have none."""
 
     name: str
     sha256: str
@@ -32,15 +32,15 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A run, as the outputs tell of it.
+class RenderContext:
+    """A run, as the outputs describe it.
 
     Attributes:
         report: what the page shows.
         results: judgements and verdict; None if the run was not judged.
         judgements: those of the results, else of the integrity rules alone.
-        policy_path: where the policy is, as the audit names it.
-        finished: when the run was done (ISO 8601, UTC), from its timings.
+        policy_path: path of the policy, as the audit names it.
+        finished: when the run finished (ISO 8601, UTC), from its timings.
         manifest: SHA-256 of ``MANIFEST.sha256``.
         shards: the first `MOST_SHARDS` by name.
     """
@@ -51,15 +51,15 @@ class Evidence:
     policy_path: str
     finished: str
     manifest: str
-    shards: tuple[Shard, ...]
+    shards: tuple[HashedShard, ...]
 
 
-def load_evidence(run_dir: Path, report: ReportModel | None = None) -> Evidence:
+def load_context(run_dir: Path, report: ReportModel | None = None) -> RenderContext:
     """Read a run directory, published or staged with its run.json.
 
     Args:
         run_dir: the directory.
-        report: its model, if it was read already.
+        report: its model, if the caller has loaded it.
 
     Raises:
         StoreError: a file is missing, damaged, or of another version.
@@ -72,14 +72,14 @@ def load_evidence(run_dir: Path, report: ReportModel | None = None) -> Evidence:
     manifest = run.facts.files.get("MANIFEST.sha256")
     rows = run.table("shards").select(["shard", "sha256", "bytes", "format"]).sort_by("shard")
     hashed = rows.filter(pc.is_valid(rows["sha256"])).slice(0, MOST_SHARDS)
-    return Evidence(
+    return RenderContext(
         report=model,
         results=results,
         judgements=judged,
         policy_path=named if isinstance(named, str) else POLICY_FILE,
         finished=_finished(run_dir),
         manifest=manifest.sha256 if manifest else "",
-        shards=tuple(Shard(*row.values()) for row in hashed.to_pylist()),
+        shards=tuple(HashedShard(*row.values()) for row in hashed.to_pylist()),
     )
 
 
@@ -92,8 +92,8 @@ def _read(run_dir: Path, name: str) -> bytes:
 
 def _finished(run_dir: Path) -> str:
     try:
-        told = datetime.fromisoformat(json.loads(_read(run_dir, TIMINGS_FILE))["finished"])
+        finished = datetime.fromisoformat(json.loads(_read(run_dir, TIMINGS_FILE))["finished"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{TIMINGS_FILE} of {run_dir} does not say when the run was done: {error!r}") from None
-    known = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
-    return known.strftime("%Y-%m-%dT%H:%M:%SZ")
+        raise StoreError(f"{TIMINGS_FILE} of {run_dir} does not say when the run finished: {error!r}") from None
+    utc = finished.replace(tzinfo=UTC) if finished.tzinfo is None else finished.astimezone(UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%SZ")

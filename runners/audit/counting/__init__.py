@@ -1,0 +1,1 @@
+"""Plan, count and merge the shards of one audit."""
