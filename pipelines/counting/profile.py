@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.counting.facet_listing import FacetListing, named
 from corpus_audit.pipelines.kernels.text.hashing import digests
-from corpus_audit.pipelines.measures import domains, duplicates, lengths, neighbours, samples, split_totals, tokens
+from corpus_audit.pipelines.measures import (
+    domains,
+    duplicates,
+    identities,
+    lengths,
+    neighbours,
+    samples,
+    split_totals,
+    tokens,
+)
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.statistics.intervals.lengths import bucket_edges
 from corpus_audit.pipelines.storage import count_tables
@@ -143,6 +152,24 @@ class Profile:
                     "tokens": chunk.columns["tokens"],
                 },
                 schema=run_tables.DOCUMENT_HASHES,
+            )
+
+    def document_identities(self) -> Iterator[pa.Table]:
+        """Table DOCUMENT_IDENTITIES, in pieces."""
+        reader = self.reader("identities", "identities")
+        for chunk in reader.chunks("identities", identities.IDENTITIES):
+            identity = chunk.columns["identity"]
+            yield pa.table(
+                {
+                    "hash": hash_column(chunk),
+                    "identity": pa.array(identity, mask=identity == identities.NO_ID),
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "documents": chunk.columns["documents"],
+                    "tokens": chunk.columns["tokens"],
+                    "sketch": chunk.columns["sketch"].cast(pa.binary()).cast(pa.binary(64)),
+                    "id": _optional_text(chunk.columns["id"]),
+                },
+                schema=run_tables.DOCUMENT_IDENTITIES,
             )
 
     def token_counts(self, measure: str = "tokens") -> Iterator[pa.Table]:

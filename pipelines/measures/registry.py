@@ -6,6 +6,7 @@ from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, Verification
 from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.measures.duplicates import Duplicates
+from corpus_audit.pipelines.measures.identities import Identities
 from corpus_audit.pipelines.measures.lengths import Lengths
 from corpus_audit.pipelines.measures.neighbours import Neighbours
 from corpus_audit.pipelines.measures.records import Records
@@ -14,7 +15,15 @@ from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.schemas.spec.audit import AuditSpec
 
-ALWAYS: tuple[Measure, ...] = (Domains(), Tokens(), Lengths(), Duplicates(), Neighbours(), Samples())
+ALWAYS: tuple[Measure, ...] = (
+    Domains(),
+    Tokens(),
+    Lengths(),
+    Duplicates(),
+    Identities(),
+    Neighbours(),
+    Samples(),
+)
 READING: tuple[Measure, ...] = (Coverage(), Verification())
 """Counted from the reader and the verifier, not from blocks."""
 

@@ -38,6 +38,7 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
         "token_counts": profile.token_counts(),
         "samples": profile.samples(),
         "document_hashes": profile.document_hashes(),
+        "document_identities": profile.document_identities(),
         "token_examples": profile.token_examples(material.job.tokenization.texts()),
         "minhash": profile.minhash(),
         "domains": [domains],

@@ -124,6 +124,27 @@ DOCUMENT_HASHES = pa.schema(
     metadata={"title": "Every distinct text by domain", "order": "hash, domain"},
 )
 
+DOCUMENT_IDENTITIES = pa.schema(
+    [
+        field("hash", pa.binary(16), "BLAKE2b-128 of the text's UTF-8 bytes"),
+        field(
+            "identity",
+            pa.uint64(),
+            "first 64 bits, big-endian as in hash, of BLAKE2b-128 of the id's bytes; null without an id",
+            nullable=True,
+        ),
+        field("domain", DOMAIN, "value of the primary facet"),
+        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
+        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
+        field("sketch", pa.binary(64), "one-permutation MinHash of 5-token shingles: 64 bins, a byte each, 0: empty"),
+        field("id", pa.string(), "the document's id, where the corpus has ids", nullable=True),
+    ],
+    metadata={
+        "title": "Every document by id and text, to be followed by later runs",
+        "order": "hash, identity, domain",
+    },
+)
+
 TOKEN_COUNTS = pa.schema(
     [
         field("domain", DOMAIN, "value of the primary facet"),
@@ -310,6 +331,7 @@ TABLES: dict[str, pa.Schema] = {
     "length_quantiles": LENGTH_QUANTILES,
     "duplicates": DUPLICATES,
     "document_hashes": DOCUMENT_HASHES,
+    "document_identities": DOCUMENT_IDENTITIES,
     "token_counts": TOKEN_COUNTS,
     "token_groups": TOKEN_GROUPS,
     "token_examples": TOKEN_EXAMPLES,

@@ -29,7 +29,17 @@ DOCUMENTS = [
     )
     for n in range(60)
 ]
-EVERYTHING = ("domains", "tokens", "lengths", "duplicates", "neighbours", "samples", "coverage", "verification")
+EVERYTHING = (
+    "domains",
+    "tokens",
+    "lengths",
+    "duplicates",
+    "identities",
+    "neighbours",
+    "samples",
+    "coverage",
+    "verification",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +68,9 @@ def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFil
     results = count_todo(job, planned)
     assert [(r.split, r.error, r.documents) for r in results] == [(n, None, 10) for n in range(6)]
     assert sum(r.text_bytes for r in results) == sum(len(d.text) for d in DOCUMENTS)
-    assert len(partials_in(job)) == 9 * 6
+    assert len(partials_in(job)) == 10 * 6
     job.compact(planned)
-    assert len(partials_in(job)) == 9
+    assert len(partials_in(job)) == 10
     assert list(job.scratch.iterdir()) == []
     (again,) = plan_all(job)
     assert (again.missing, again.todo) == ((), ())
@@ -80,7 +90,7 @@ def test_a_shard_of_one_split_and_of_many_have_equal_partials(tmp_path: Path, bp
         assert len(planned.chosen) == -(-60 // rows)
         found.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
     assert found[0] == found[1] == found[2]
-    assert len(found[0]) == 6
+    assert len(found[0]) == 7
 
 
 def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -224,7 +234,7 @@ def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: Tokenize
 
 def test_only_measures_that_are_asked_for(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     plain = [measure.name for measure in measures_of(spec_of(tmp_path))]
-    assert plain == list(EVERYTHING[:6])
+    assert plain == list(EVERYTHING[:7])
     more = [measure.name for measure in measures_of(spec_of(tmp_path, per_document=True, sample={"share": 0.5}))]
     assert more == [*plain, "records", "split_totals"]
 
