@@ -217,6 +217,27 @@ class Profile:
             for piece in self.token_groups(baselines[digest]):
                 yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_GROUPS)
 
+    def document_sample(self) -> Iterator[pa.Table]:
+        """Table DOCUMENT_SAMPLE, in pieces; nothing where the audit keeps no text."""
+        if ("document_sample", "documents") not in self.files:
+            return
+        reader = self.reader("document_sample", "documents")
+        for chunk in reader.chunks("documents", samples.DOCUMENTS):
+            identity, tokens, ids = (chunk.columns[name] for name in ("identity", "tokens", "ids"))
+            left_out = pc.and_(pc.equal(pc.binary_length(ids), 0), pc.greater(pa.array(tokens), 0))
+            yield pa.table(
+                {
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "key": chunk.columns["key"],
+                    "hash": hash_column(chunk),
+                    "identity": pa.array(identity, mask=identity == identities.NO_ID),
+                    "documents": chunk.columns["documents"],
+                    "tokens": tokens,
+                    "token_ids": pc.if_else(left_out, pa.scalar(None, pa.binary()), ids.cast(pa.binary())),
+                },
+                schema=run_tables.DOCUMENT_SAMPLE,
+            )
+
     def token_examples(self, texts: pa.Array) -> Iterator[pa.Table]:
         """Table TOKEN_EXAMPLES, in pieces; ``texts`` says what every token id decodes to."""
         reader = self.reader("tokens", "examples")

@@ -41,11 +41,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable
+from corpus_audit.pipelines.drift.document_tables import DocumentTable, codes_of
 from corpus_audit.pipelines.kernels.drift.pairing import assign, similarities
 from corpus_audit.pipelines.kernels.text.sketches import BINS, EMPTY
 from corpus_audit.pipelines.measures.identities import NO_ID
-from corpus_audit.pipelines.storage.merging import sort_order
 
 EDITED = 0.2
 """Estimated similarity from which two texts of one id are versions of one document."""
@@ -184,31 +183,19 @@ def _joined(parts: Sequence[tuple[Integers, Integers, Integers]]) -> tuple[Integ
     return first, second, third
 
 
-def _codes(columns: Sequence[npt.NDArray[np.uint64]]) -> Integers:
-    """A number for each distinct row of some columns, int64 [N]."""
-    order = sort_order(columns)
-    changed = np.zeros(len(order), bool)
-    for column in columns:
-        values = column[order]
-        changed[1:] |= values[1:] != values[:-1]
-    codes = np.empty(len(order), np.int64)
-    codes[order] = np.cumsum(changed)
-    return codes
-
-
 def _halves(codes: Integers, sides: Sequence[DocumentTable]) -> _Both:
     return codes[: len(sides[0])], codes[len(sides[0]) :]
 
 
 def _codes_of_texts(sides: tuple[DocumentTable, DocumentTable]) -> _Both:
     columns = [np.concatenate([getattr(side, name) for side in sides]) for name in ("high", "low")]
-    return _halves(_codes(columns), sides)
+    return _halves(codes_of(columns), sides)
 
 
 def _codes_of_ids(sides: tuple[DocumentTable, DocumentTable]) -> _Both:
     """A number for each id; -1 for no id, and for one that too many texts of a side have."""
     identity = np.concatenate([side.identity for side in sides])
-    codes = _codes([identity])
+    codes = codes_of([identity])
     if len(codes):
         halves = _halves(codes, sides)
         texts = np.maximum(*(np.bincount(half, minlength=int(codes.max()) + 1) for half in halves))
@@ -234,7 +221,7 @@ def _pair_equal(
         rows = [at[codes[at] >= 0] for at, codes in zip(rows, required, strict=True)]
     columns = [np.concatenate([key[s][rows[s]] for s in (0, 1)]) for key in keys]
     columns = [column - min(int(column.min(initial=0)), 0) for column in columns]  # -1, no id, is a value too
-    codes = _codes([column.astype(np.uint64) for column in columns])
+    codes = codes_of([column.astype(np.uint64) for column in columns])
     halves = codes[: len(rows[0])], codes[len(rows[0]) :]
     most = int(codes.max(initial=-1)) + 1
     totals = [np.zeros(most, np.int64) for _ in halves]

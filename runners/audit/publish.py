@@ -47,6 +47,8 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
         "outcomes": [outcomes],
         "dead_letters": _dead_letters(states),
     }
+    if spec.excerpts:
+        streamed["document_sample"] = profile.document_sample()
     if material.unread:
         streamed["unread_files"] = [_unread_files(material.unread)]
     if material.baselines:

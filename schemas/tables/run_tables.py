@@ -215,6 +215,29 @@ SAMPLES = pa.schema(
     metadata={"title": "Hashed n-gram vectors of the documents of lowest hash", "order": "domain, hash"},
 )
 
+DOCUMENT_SAMPLE = pa.schema(
+    [
+        field("domain", DOMAIN, "value of the primary facet"),
+        field("key", pa.uint64(), "the identity, else the first 64 bits of the hash; a domain's lowest are kept"),
+        field("hash", pa.binary(16), "content hash"),
+        field("identity", pa.uint64(), "hash of the id, as in document_identities", nullable=True),
+        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
+        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
+        field(
+            "token_ids",
+            pa.binary(),
+            "its tokens in order, uint16 or uint32 little-endian as bytes / tokens says; null for more than 32,768",
+            nullable=True,
+        ),
+    ],
+    metadata={
+        "title": "Whole documents, up to 1,000 a domain, chosen by id",
+        "order": "domain, key, hash",
+        "row_group": "8192",
+    },
+)
+"""Written unless `excerpts: false`, as it is text."""
+
 VOCABULARY = pa.schema(
     [
         field("domain", pa.string(), "value of the primary facet, or (all)"),
@@ -337,6 +360,7 @@ TABLES: dict[str, pa.Schema] = {
     "token_examples": TOKEN_EXAMPLES,
     "minhash": MINHASH,
     "samples": SAMPLES,
+    "document_sample": DOCUMENT_SAMPLE,
     "vocabulary": VOCABULARY,
     "shards": SHARDS,
     "unread_files": UNREAD_FILES,
