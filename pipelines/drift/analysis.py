@@ -14,6 +14,7 @@ from corpus_audit.pipelines.drift.classifying import classifier_rows
 from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.document_changes import document_changes
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
+from corpus_audit.pipelines.drift.edit_patterns import edit_patterns, edited_texts
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
@@ -95,7 +96,6 @@ def drift(
     changes, unlisted = document_changes(label, followed)
     documents = turnover(label, followed, unlisted)
     sizes = edit_sizes(label, followed)
-    del followed
     samples = DomainSamples.of(baseline, current, documents)
     # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
     kept = int(documents["kept"][0].as_py())
@@ -113,6 +113,9 @@ def drift(
         all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
     examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
+    progress("edits")
+    patterns = edit_patterns(label, followed, edited_texts(baseline, current, followed), examples)
+    del followed
     computed = _Rows()
     # Step 4.
     progress(ALL_DOMAINS)
@@ -151,6 +154,7 @@ def drift(
         "turnover": documents,
         "edit_sizes": sizes,
         "document_changes": changes,
+        "edit_patterns": patterns,
         "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
         "near_duplicates": near_duplicate_rates(current, label, baseline),
     }

@@ -246,6 +246,29 @@ DOCUMENT_CHANGES = pa.schema(
     },
 )
 
+EDIT_PATTERNS = pa.schema(
+    [
+        _BASELINE,
+        field("domain", pa.string(), "the current domain, or (all)"),
+        field("direction", pa.string(), "vanished (only the version before has it) or came (only the version now)"),
+        field("text", pa.string(), "the passage, decoded token by token"),
+        field("tokens", pa.int64(), "its length", "tokens"),
+        field(
+            "documents",
+            pa.int64(),
+            "edited documents that most of it vanished from, or came into",
+            "documents",
+        ),
+        field("edited", pa.int64(), "edited documents of the domain that were looked at, in the sample", "documents"),
+        field("example", pa.string(), "one of them as it is: its id, else its content hash"),
+        field("diff", pa.string(), "lines of it around the passage; null if it is long", nullable=True),
+    ],
+    metadata={
+        "title": "Passages that vanished from, or came into, many edited documents (sampled by id)",
+        "order": "baseline, domain ((all) first), direction (vanished first), documents descending, tokens descending",
+    },
+)
+
 DRIFT_CLASSIFIER = pa.schema(
     [
         _BASELINE,
@@ -303,5 +326,6 @@ DRIFT_TABLES: dict[str, pa.Schema] = {
     "turnover": TURNOVER,
     "edit_sizes": EDIT_SIZES,
     "document_changes": DOCUMENT_CHANGES,
+    "edit_patterns": EDIT_PATTERNS,
     "near_duplicates": NEAR_DUPLICATES,
 }

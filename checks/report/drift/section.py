@@ -32,7 +32,7 @@ from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES, FEATURE_JOINT
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
-SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes"))
+SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes", "edit_patterns"))
 """Tables that the section is made of, which runs of earlier versions have too."""
 
 LISTED = 30
