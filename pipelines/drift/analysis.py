@@ -12,11 +12,13 @@ import pyarrow as pa
 from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.classifying import classifier_rows
 from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
+from corpus_audit.pipelines.drift.document_changes import document_changes
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
+from corpus_audit.pipelines.drift.edit_patterns import edit_patterns, edited_texts
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
-from corpus_audit.pipelines.drift.turnover import turnover
+from corpus_audit.pipelines.drift.turnover import edit_sizes, follow_documents, not_shared, turnover
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.statistics.drift.decomposition import decompose
 from corpus_audit.pipelines.statistics.drift.domain_drift import UNITS, domain_drift, shares_alone
@@ -59,7 +61,7 @@ def drift(
     Comes in: the tables of two runs, and the token counters of the documents that both hold (their overlap).
 
     1. Refuse runs whose figures mean something else (another tokenizer, other text, other domains).
-    2. Turnover: which documents, by content hash, were kept, added and removed. Everything else needs to know it.
+    2. Turnover: which documents were kept, edited, added and removed (`matching.py`). Everything else needs to know it.
     3. Overlap. Statistics need three disjoint sets: only baseline, only current, shared. A run that was audited with
        this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
        (`_implied_overlap`), or where nothing is. Where it is not known, distances are shown and nothing is tested.
@@ -90,7 +92,10 @@ def drift(
     # Steps 1 and 2.
     check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     progress("turnover")
-    documents = turnover(label, baseline, current)
+    followed = follow_documents(baseline, current)
+    changes, unlisted = document_changes(label, followed)
+    documents = turnover(label, followed, unlisted)
+    sizes = edit_sizes(label, followed)
     samples = DomainSamples.of(baseline, current, documents)
     # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
     kept = int(documents["kept"][0].as_py())
@@ -108,6 +113,9 @@ def drift(
         all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
     examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
+    progress("edits")
+    patterns = edit_patterns(label, followed, edited_texts(baseline, current, followed), examples)
+    del followed
     computed = _Rows()
     # Step 4.
     progress(ALL_DOMAINS)
@@ -144,6 +152,9 @@ def drift(
         ),
         "drift_lengths": length_rows(label, baseline, current, documents),
         "turnover": documents,
+        "edit_sizes": sizes,
+        "document_changes": changes,
+        "edit_patterns": patterns,
         "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
         "near_duplicates": near_duplicate_rates(current, label, baseline),
     }
@@ -243,9 +254,10 @@ def _implied_overlap(baseline: RunDirectory, current: RunDirectory, turnover: pa
 
     With clusters only the current run's will do: the shared documents are clustered as the current run clusters them.
     """
-    if not any(turnover["added"].to_pylist()):
+    only_baseline, only_current = not_shared(turnover)
+    if not only_current.any():
         return _tables(current)
-    if not any(turnover["removed"].to_pylist()) and current.facts.cluster is None:
+    if not only_baseline.any() and current.facts.cluster is None:
         return _tables(baseline)
     return None
 

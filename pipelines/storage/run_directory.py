@@ -34,8 +34,10 @@ LATEST = "LATEST"
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
     """Write a Parquet file in the one configuration that all tables have; returns its rows.
 
-    Row groups hold `ROW_GROUP` rows whatever the pieces are, so that equal rows are equal bytes.
+    Row groups hold `ROW_GROUP` rows, or what the schema's metadata say, whatever the pieces are, so that equal rows are
+    equal bytes.
     """
+    group = int((schema.metadata or {}).get(b"row_group", ROW_GROUP))
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     dictionary = [field.name for field in schema if _repeats(field)]
@@ -60,14 +62,14 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> in
         for piece in pieces:
             held.append(piece)
             size += len(piece)
-            while size >= ROW_GROUP:
+            while size >= group:
                 whole = pa.concat_tables(held)
                 # Pages end where chunks do, so a row group is made one chunk.
-                writer.write_table(whole.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
-                held, size = [whole.slice(ROW_GROUP)], size - ROW_GROUP
-                rows += ROW_GROUP
+                writer.write_table(whole.slice(0, group).combine_chunks(), row_group_size=group)
+                held, size = [whole.slice(group)], size - group
+                rows += group
         if size:
-            writer.write_table(pa.concat_tables(held).combine_chunks(), row_group_size=ROW_GROUP)
+            writer.write_table(pa.concat_tables(held).combine_chunks(), row_group_size=group)
             rows += size
     return rows
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from corpus_audit.checks.report.drift.readings import reading
+from corpus_audit.checks.report.drift.turnover_sentences import kinds_of_documents
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -143,10 +144,7 @@ def _whole(run: RunDirectory, table: str, **wanted: str) -> Row:
 
 def _documents(run: RunDirectory) -> str:
     row = _whole(run, "turnover")
-    return (
-        f"{numbers.grouped(row['kept'])} were kept, {numbers.grouped(row['added'])} added and "
-        f"{numbers.grouped(row['removed'])} removed. What both snapshots hold is kept apart: it cannot differ."
-    )
+    return f"{kinds_of_documents(row)} What both snapshots hold is kept apart: it cannot differ."
 
 
 def _drift(run: RunDirectory) -> str:

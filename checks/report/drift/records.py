@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from corpus_audit.checks.report.drift.readings import Case, Move, Reading, Told
+from corpus_audit.checks.text.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ class LengthShift:
 
 @dataclass(frozen=True)
 class TurnoverRow:
-    """Documents of a slice that stayed, came and went; tokens of those that came and went."""
+    """Documents of a slice by what became of them; tokens of those that were edited, came and went.
+
+    What is not known of a run is None; ``changed`` says whether any document is another one, or has another text or id.
+    """
 
     domain: str
     everything: bool
@@ -115,6 +119,11 @@ class TurnoverRow:
     moved_out: int
     added_tokens: int
     removed_tokens: int
+    edited: int | None
+    renamed: int | None
+    replaced: int | None
+    edited_tokens: int | None
+    changed: bool
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,9 @@ class DriftView:
         overall: all domains.
         distances: domains that can differ, those with drift first; ``same`` hold the same documents on both sides.
         shares: largest changes first.
-        unchanged: domains where no document came or went.
+        documents: how many documents were kept, edited, added and removed, and which domains are new or gone.
+        unknown: why less is known of documents than could be; empty if nothing is missing.
+        unchanged: domains where no document came, went or changed.
         part_rows, lengths, turnover, classifiers, near: what else is told by domain, cut to what a page can hold.
         tokens: by kind, furthest first; ``more_tokens`` says how many more of each kind the table has.
     """
@@ -198,6 +209,8 @@ class DriftView:
     more_tokens: tuple[int, int, int, int]
     lengths: tuple[LengthShift, ...]
     turnover: tuple[TurnoverRow, ...]
+    documents: tuple[Sentence, ...]
+    unknown: str
     unchanged: int
     classifiers: tuple[ClassifierRow, ...]
     near: tuple[NearRow, ...]
@@ -206,8 +219,7 @@ class DriftView:
     @property
     def nothing_changed(self) -> bool:
         """Whether no document came or went, from no domain into another either."""
-        whole = self.turnover[0]
-        return self.overall.case == "same" and len(self.turnover) == 1 and not (whole.added or whole.removed)
+        return self.overall.case == "same" and len(self.turnover) == 1 and not self.turnover[0].changed
 
     @property
     def anchor(self) -> str:

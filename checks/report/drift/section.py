@@ -25,11 +25,15 @@ from corpus_audit.checks.report.drift.records import (
     TurnoverRow,
 )
 from corpus_audit.checks.report.drift.sentences import bits, bits_interval, change, headline, lines, log2, sentences
+from corpus_audit.checks.report.drift.turnover_sentences import has_changed, kinds_of_documents, new_and_gone
 from corpus_audit.checks.report.sampling.charts import probability
 from corpus_audit.checks.text.sentences import Finding
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES, FEATURE_JOINT
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+
+SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes", "edit_patterns"))
+"""Tables that the section is made of, which runs of earlier versions have too."""
 
 LISTED = 30
 """Domains that a table lists; charts show the first `drift_charts.ROWS` of them."""
@@ -48,9 +52,9 @@ def load(run: RunDirectory) -> tuple[DriftView, ...]:
     Raises:
         StoreError: a table is damaged.
     """
-    if any(not (run.folder / "tables" / f"{name}.parquet").exists() for name in DRIFT_TABLES):
+    if any(not (run.folder / "tables" / f"{name}.parquet").exists() for name in SHOWN):
         return ()
-    tables = {name: run.table(name) for name in DRIFT_TABLES}
+    tables = {name: run.table(name) for name in SHOWN}
     labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
     return tuple(_view(label, number, len(labels), tables) for number, label in enumerate(labels))
 
@@ -110,11 +114,11 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
     parts = _parts(rows("drift_parts"))
     ordered = sorted(parts[1:], key=lambda row: (-abs(row.mixture or 0.0) - abs(row.content or 0.0), row.domain))
     turnover = [_turnover(row) for row in rows("turnover")]
-    changed = sorted(filter(_changed, turnover[1:]), key=lambda row: (-(row.added + row.removed), row.domain))
+    changed = sorted((row for row in turnover[1:] if row.changed), key=_most_changed)
     moved = rows("drift_tokens", domain=ALL_DOMAINS)
     kinds = [[row for row in moved if row["kind"] == kind] for kind in ("riser", "faller", "new", "vanished")]
     risers, fallers, new, vanished = (tuple(_token(row) for row in found[:TOKENS]) for found in kinds)
-    lengths = _lengths(rows("drift_lengths", unit="tokens"), {row.domain for row in turnover if _changed(row)})
+    lengths = _lengths(rows("drift_lengths", unit="tokens"), {row.domain for row in turnover if row.changed})
     return DriftView(
         label=label,
         number=number,
@@ -139,6 +143,8 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
         ),
         lengths=lengths,
         turnover=(turnover[0], *changed[:LISTED]),
+        documents=(*new_and_gone(rows("turnover")), (kinds_of_documents(rows("turnover")[0]),)),
+        unknown=rows("turnover")[0].get("reason") or "",  # runs of earlier versions have no such column
         unchanged=len(turnover) - 1 - len(changed),
         classifiers=tuple(map(_classifier, rows("drift_classifier")[: LISTED + 1])),
         near=tuple(_near(row) for row in rows("near_duplicates", scope="baseline"))[: LISTED + 1],
@@ -251,11 +257,20 @@ def _lengths(rows: Sequence[Row], changed: set[str]) -> tuple[LengthShift, ...]:
 
 def _turnover(row: Row) -> TurnoverRow:
     counts = ("kept", "added", "removed", "moved_in", "moved_out", "added_tokens", "removed_tokens")
-    return TurnoverRow(row["domain"], row["domain"] == ALL_DOMAINS, *(row[name] for name in counts))
+    return TurnoverRow(
+        row["domain"],
+        row["domain"] == ALL_DOMAINS,
+        **{name: row[name] for name in counts},
+        edited=row.get("edited"),  # runs of earlier versions have no such columns
+        renamed=row.get("renamed"),
+        replaced=row.get("replaced"),
+        edited_tokens=row.get("edited_tokens_current"),
+        changed=has_changed(row),
+    )
 
 
-def _changed(row: TurnoverRow) -> bool:
-    return bool(row.added or row.removed)
+def _most_changed(row: TurnoverRow) -> tuple[int, str]:
+    return -(row.added + row.removed + (row.edited or 0)), row.domain
 
 
 def _classifier(row: Row) -> ClassifierRow:

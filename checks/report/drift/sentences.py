@@ -73,15 +73,11 @@ def sentences(view: DriftView) -> Iterator[Sentence]:
         yield ("From ", Name(view.label), f": {headline(view)[0].lower()}{headline(view)[1:]}")
     else:
         yield (headline(view),)
+    yield from view.documents
     if not view.nothing_changed:
         yield from _shares(view)
         yield from _cause(view)
         yield from _domains(view)
-    whole = view.turnover[0]
-    yield (
-        f"{numbers.plural(whole.kept, 'document')} {'was' if whole.kept == 1 else 'were'} kept, "
-        f"{numbers.grouped(whole.added)} added and {numbers.grouped(whole.removed)} removed.",
-    )
     if not view.nothing_changed:
         yield from _classifier(view)
 
