@@ -38,6 +38,9 @@ Reading = Literal["shown", "not shown", "not tested"]
 NAMED = 2
 """Domains that a part of the sentence names."""
 
+MOST_CHARACTERS = 48
+"""Of a passage that the sentence quotes."""
+
 Row = dict[str, Any]
 
 
@@ -291,14 +294,14 @@ def _largest(domains: Sequence[Row], kind: str, named: set[str], total: int) -> 
 
 def _pattern(tables: Mapping[str, pa.Table]) -> str:
     """The edit that most documents have in common, in words; "" where none is known."""
-    rows = tables["edit_patterns"].to_pylist()
+    rows = [row for row in tables["edit_patterns"].to_pylist() if row["domain"] != ALL_DOMAINS and row["text"].strip()]
     if not rows:
         return ""
-    row = max(rows, key=lambda row: (row["documents"] / row["edited_documents"] * row["documents"], row["text"]))
-    if row["documents"] < 2:
-        return ""
+    row = max(rows, key=lambda row: (row["documents"] * row["documents"] / row["edited"], row["tokens"], row["text"]))
     verb = "gone from" if row["direction"] == "vanished" else "new in"
-    return f"“{row['text'].strip()}” is {verb} {row['documents']:,} of {row['edited_documents']:,} in {row['domain']}"
+    words = " ".join(row["text"].split())
+    text = words if len(words) <= MOST_CHARACTERS else f"{words[: MOST_CHARACTERS - 1]}…"
+    return f"“{text}” is {verb} {row['documents']:,} of {row['edited']:,} in {row['domain']}"
 
 
 def _evidence(shown: Sequence[Lens]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable
+from corpus_audit.pipelines.drift.document_tables import DocumentTable, SampledDocuments, codes_of
 from corpus_audit.pipelines.drift.turnover import FollowedDocuments
 from corpus_audit.pipelines.measures.identities import NO_ID
 from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTokens, edited_pairs, token_groups
@@ -34,33 +34,6 @@ CLUSTERED = (
 
 NOT_SAMPLED = "no edited document is in the samples of both runs: edited documents count as removed and added"
 """Reason of DRIFT_EDITS where the tokens of the versions are not known."""
-
-
-@dataclass(frozen=True)
-class SampledDocuments:
-    """N documents of a run with their tokens.
-
-    Attributes:
-        high, low: uint64 [N], content hash; identity: uint64 [N], hash of the id.
-        domain: int64 [N], position among the domains of both runs.
-        tokens: of each.
-    """
-
-    high: npt.NDArray[np.uint64]
-    low: npt.NDArray[np.uint64]
-    identity: npt.NDArray[np.uint64]
-    domain: Integers
-    tokens: DocumentTokens
-
-    def find(self, documents: DocumentTable, rows: Integers) -> Integers:
-        """Position of each of the documents' rows in the sample, int64 [len(rows)]; -1 for those that it lacks."""
-        mine = _keys(self.high, self.low, self.identity, self.domain)
-        wanted = _keys(documents.high[rows], documents.low[rows], documents.identity[rows], documents.domain[rows])
-        if not len(mine):
-            return np.full(len(rows), -1, np.int64)
-        order = np.argsort(mine)
-        at = np.minimum(np.searchsorted(mine[order], wanted), len(mine) - 1)
-        return np.where(mine[order][at] == wanted, order[at], -1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -99,16 +72,16 @@ class EditedDocuments:
         same_domain = sides[0].domain[rows[0]] == sides[1].domain[rows[1]]
         edited = np.zeros(len(followed.names), np.int64)
         np.add.at(edited, sides[1].domain[rows[1]][same_domain], pairs.documents[same_domain])
-        positions = [sample.find(side, at) for sample, side, at in zip(samples, sides, rows, strict=True)]
-        copies = [_texts_in(sides[i], rows[i], sides[1 - i]) for i in (0, 1)]
+        positions = [sample.rows_of(side)[at] for sample, side, at in zip(samples, sides, rows, strict=True)]
+        copies = _texts_of_both_sides(sides, rows)
         usable = np.flatnonzero((positions[0] >= 0) & (positions[1] >= 0) & ~copies[0] & ~copies[1])
         used = np.repeat(usable, pairs.documents[usable])
         identity, high = sides[1].identity[rows[1][used]], sides[1].high[rows[1][used]]
         keys = np.where(identity == NO_ID, high, identity)
         return cls(
             followed.names,
-            samples[0].tokens.take(positions[0][used]),
-            samples[1].tokens.take(positions[1][used]),
+            _tokens(samples[0]).take(positions[0][used]),
+            _tokens(samples[1]).take(positions[1][used]),
             sides[0].domain[rows[0][used]],
             sides[1].domain[rows[1][used]],
             _hash_groups(keys),
@@ -181,12 +154,14 @@ def _hash_groups(high: npt.NDArray[np.uint64]) -> Integers:
     return (high >> np.uint64(56)).astype(np.int64) % GROUPS
 
 
-def _keys(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.void]:
-    """One sortable value a row."""
-    rows = np.ascontiguousarray(np.stack([column.astype(np.uint64) for column in columns], axis=1).astype(">u8"))
-    return rows.view(f"V{rows.shape[1] * 8}").ravel()
+def _tokens(sample: SampledDocuments) -> DocumentTokens:
+    return DocumentTokens(sample.ids, sample.starts)
 
 
-def _texts_in(side: DocumentTable, rows: Integers, other: DocumentTable) -> npt.NDArray[np.bool_]:
-    """Whether the other side has a document with the bytes of each of the rows."""
-    return np.isin(_keys(side.high[rows], side.low[rows]), _keys(other.high, other.low))
+def _texts_of_both_sides(
+    sides: tuple[DocumentTable, DocumentTable], rows: tuple[Integers, Integers]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether the other side has a document with the bytes of each of the rows, bool [len(rows)] each."""
+    codes = codes_of([np.concatenate([getattr(side, name) for side in sides]) for name in ("high", "low")])
+    before, now = codes[: len(sides[0])], codes[len(sides[0]) :]
+    return np.isin(before[rows[0]], now), np.isin(now[rows[1]], before)

@@ -44,9 +44,36 @@ DRIFT = pa.schema(
         field("documents_baseline", pa.int64(), "documents of the baseline", "documents"),
         field("documents_current", pa.int64(), "documents of the current snapshot", "documents"),
         field("documents_shared", pa.int64(), "documents that both hold", "documents"),
+        field("documents_edited", pa.int64(), "edited documents whose versions are exchanged as pairs", "documents"),
         field("reason", pa.string(), "why p or the interval is missing", nullable=True),
+        field("note", pa.string(), "documents that were too few to be exchanged, while others were", nullable=True),
     ],
     metadata={"title": "Token-frequency drift", "order": "baseline, domain ((all) first), statistic"},
+)
+
+DRIFT_EDITS = pa.schema(
+    [
+        _BASELINE,
+        _DOMAIN,
+        field("statistic", pa.string(), "jsd, jsd_root, tvd, hellinger, psi, kl (of the versions now from before)"),
+        field("value", pa.float64(), "the distance between the two versions' tokens", "unit", nullable=True),
+        field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
+        field("null_mean", pa.float64(), "its mean when the versions are exchanged at random", "unit", nullable=True),
+        field("p", pa.float64(), "permutation p over hash groups of pairs, never 0", "probability", nullable=True),
+        field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
+        field("excess", pa.float64(), "value - null_mean", "unit", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound of the excess (delete-a-group jackknife)", "unit", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound of the excess", "unit", nullable=True),
+        field("tokens_baseline", pa.int64(), "tokens of the versions before", "tokens"),
+        field("tokens_current", pa.int64(), "tokens of the versions now", "tokens"),
+        field("documents", pa.int64(), "pairs that were tested: edited documents in both runs' samples", "documents"),
+        field("edited", pa.int64(), "documents that were edited", "documents"),
+        field("reason", pa.string(), "why p or the interval is missing", nullable=True),
+    ],
+    metadata={
+        "title": "Drift between the two versions of edited documents",
+        "order": "baseline, domain ((all) first), statistic",
+    },
 )
 
 DRIFT_TOKENS = pa.schema(
@@ -97,7 +124,11 @@ DRIFT_PARTS = pa.schema(
     [
         _BASELINE,
         _DOMAIN,
-        field("part", pa.string(), "total, mixture or content; a domain's parts are its contributions to the total"),
+        field(
+            "part",
+            pa.string(),
+            "total = mixture + content; content = edits + added + removed documents; a domain's are its contributions",
+        ),
         field("tvd", pa.float64(), "half the summed absolute change that the part makes", "share", nullable=True),
         field(
             "attribution",
@@ -355,6 +386,7 @@ DRIFT_TABLES: dict[str, pa.Schema] = {
     "document_changes": DOCUMENT_CHANGES,
     "edit_patterns": EDIT_PATTERNS,
     "near_duplicates": NEAR_DUPLICATES,
+    "drift_edits": DRIFT_EDITS,
     "drift_conclusion": DRIFT_CONCLUSION,
     "drift_lenses": DRIFT_LENSES,
 }

@@ -77,7 +77,7 @@ def test_edits_come_first_with_what_most_of_them_have_in_common() -> None:
         turnover("math", added=765, removed=375, replaced=375),
         turnover("code", added=11),
     ]
-    pattern = {"text": "indent-tabs-mode: nil", "direction": "vanished", "documents": 463, "edited_documents": 517}
+    pattern = {"text": "indent-tabs-mode: nil", "direction": "vanished", "documents": 463, "edited": 517, "tokens": 7}
     made = conclude(
         tables(
             documents,
