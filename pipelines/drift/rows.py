@@ -64,7 +64,7 @@ def summary_rows(label: str, domain: str, contrast: TokenContrast, summary: Drif
 def edit_rows(
     label: str, domain: str, used: tuple[int, int], contrast: TokenContrast, summary: DriftSummary
 ) -> pa.Table:
-    """Rows of table DRIFT_EDITS for one slice, by statistic; ``used`` are pairs that are tested, and all edited ones."""
+    """Rows of table DRIFT_EDITS for one slice, by statistic; ``used``: pairs that are tested, and edited documents."""
     before, current = contrast.token_totals
     return pa.Table.from_pylist(
         [

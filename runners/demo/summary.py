@@ -160,7 +160,8 @@ def _drift(run: RunDirectory) -> str:
             f"Shown: the token distributions are {bounds} apart beyond what chance gives ({row['null_mean']:.5f}), "
             f"p = {row['p']:.4f}."
         )
-    return f"None is shown: {bounds} beyond chance, p = {row['p']:.4f}; it is at most {max(row['high'], 0):.5f} bits."
+    most = f"; it is at most {row['high']:.5f} bits" if row["high"] > 0 else ""
+    return f"None is shown: {bounds} beyond chance, p = {row['p']:.4f}{most}."
 
 
 def _parts(run: RunDirectory) -> str:

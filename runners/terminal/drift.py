@@ -16,6 +16,9 @@ from corpus_audit.checks.text.sentences import Name
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 WIDTH = 80
+MOST_CHARACTERS = 600
+"""Of the conclusion; domains' names may be long."""
+
 LISTED = 8
 """Tokens and domains that are listed."""
 
@@ -36,6 +39,8 @@ def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     if case(overall) == "same" and not any(map(has_changed, turnover)):
         kept = numbers.plural(turnover[0]["kept"], "document")
         return [*lines, f"Nothing changed: both hold the same {kept}."]
+    conclusion = next(row for row in tables["drift_conclusion"].to_pylist() if row["baseline"] == label)
+    lines += [*textwrap.wrap(safe_text(conclusion["headline"], MOST_CHARACTERS), WIDTH), ""]
     lines += _paragraph("Documents", _documents(turnover))
     lines += _paragraph("Tokens", _headline(overall))
     parts = {
@@ -62,7 +67,12 @@ def _headline(row: Row) -> str:
         return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
     if result == "drift":
         return f"Drift: the token distributions differ by {bounds}."
-    return f"No significant drift: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
+    if row["high"] <= 0:
+        return (
+            f"The token distributions are no farther apart than with documents exchanged at random, p {row['p']:.4f}; "
+            "the documents are too unlike each other for this test to bound a drift."
+        )
+    return f"The token distributions do not differ by more than chance: {bounds}; by at most {row['high']:.5f} bits."
 
 
 def _parts(parts: Mapping[str, Row]) -> str:

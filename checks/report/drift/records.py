@@ -173,11 +173,34 @@ class OtherDistance:
 
 
 @dataclass(frozen=True)
+class LensRow:
+    """One lens of the conclusion: a question, its answer and its p over all lenses (None: not tested)."""
+
+    name: str
+    reading: str
+    tests: int
+    p: float | None
+    example: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConclusionView:
+    """The conclusion of a comparison, as table DRIFT_CONCLUSION has it."""
+
+    status: str
+    headline: str
+    level: float
+    lenses: tuple[LensRow, ...]
+
+
+@dataclass(frozen=True)
 class DriftView:
     """Everything the section on one baseline shows; rows of all domains come first.
 
     Attributes:
         label: what the audit calls the baseline.
+        conclusion: from all lenses; None of a run of an earlier version.
         number, baselines: its place among them, from 0, and how many there are.
         domains: domains that either side holds.
         permutations: of the test of all domains; p is a multiple of 1 / (permutations + 1).
@@ -192,6 +215,7 @@ class DriftView:
     """
 
     label: str
+    conclusion: ConclusionView | None
     number: int
     baselines: int
     domains: int

@@ -14,9 +14,11 @@ from corpus_audit.checks.report.drift import charts
 from corpus_audit.checks.report.drift.readings import case, move, reading, token_text, told_apart
 from corpus_audit.checks.report.drift.records import (
     ClassifierRow,
+    ConclusionView,
     DistanceRow,
     DriftView,
     LengthShift,
+    LensRow,
     NearRow,
     OtherDistance,
     PartRow,
@@ -32,8 +34,11 @@ from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES, FEATURE_JOINT
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
-SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes", "edit_patterns"))
-"""Tables that the section is made of, which runs of earlier versions have too."""
+SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes"))
+"""Tables that the section is made of."""
+
+NEWER = ("edit_patterns", "drift_edits", "drift_conclusion", "drift_lenses")
+"""Those of them that runs of earlier versions do not have."""
 
 LISTED = 30
 """Domains that a table lists; charts show the first `drift_charts.ROWS` of them."""
@@ -52,9 +57,10 @@ def load(run: RunDirectory) -> tuple[DriftView, ...]:
     Raises:
         StoreError: a table is damaged.
     """
-    if any(not (run.folder / "tables" / f"{name}.parquet").exists() for name in SHOWN):
+    there = {name: (run.folder / "tables" / f"{name}.parquet").exists() for name in SHOWN}
+    if not all(there[name] for name in SHOWN if name not in NEWER):
         return ()
-    tables = {name: run.table(name) for name in SHOWN}
+    tables = {name: run.table(name) if there[name] else DRIFT_TABLES[name].empty_table() for name in SHOWN}
     labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
     return tuple(_view(label, number, len(labels), tables) for number, label in enumerate(labels))
 
@@ -121,6 +127,7 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
     lengths = _lengths(rows("drift_lengths", unit="tokens"), {row.domain for row in turnover if row.changed})
     return DriftView(
         label=label,
+        conclusion=_conclusion(rows("drift_conclusion"), rows("drift_lenses")),
         number=number,
         baselines=baselines,
         domains=len(domains),
@@ -149,6 +156,28 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
         classifiers=tuple(map(_classifier, rows("drift_classifier")[: LISTED + 1])),
         near=tuple(_near(row) for row in rows("near_duplicates", scope="baseline"))[: LISTED + 1],
         others=tuple(map(_other, rows("drift", domain=ALL_DOMAINS))),
+    )
+
+
+def _conclusion(conclusions: Sequence[Row], lenses: Sequence[Row]) -> ConclusionView | None:
+    if not conclusions:
+        return None
+    row = conclusions[0]
+    return ConclusionView(
+        row["status"],
+        row["headline"],
+        row["level"],
+        tuple(
+            LensRow(
+                lens["lens"],
+                lens["reading"],
+                lens["tests"],
+                lens["p_adjusted"],
+                lens["example"] or "",
+                lens["reason"] or "",
+            )
+            for lens in lenses
+        ),
     )
 
 

@@ -235,7 +235,7 @@ class _Split:
         mean, square = float((odds * steps).sum()), float((odds * steps**2).sum())
         count = (contrast.only_baseline.count + contrast.only_current.count + both.count).astype(np.float64)
         spread = count_spread(contrast)
-        spread = np.where(np.isnan(spread), count, spread)
+        spread = np.where(np.isfinite(spread), spread, count)
         with np.errstate(divide="ignore", invalid="ignore"):
             bursts = np.where(spread > 0, np.maximum(count / spread, 1.0), np.inf)
         variance = spread * count * square
