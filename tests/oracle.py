@@ -37,6 +37,7 @@ INTEGER_TABLES = (
     "lengths",
     "duplicates",
     "document_hashes",
+    "document_identities",
     "token_counts",
     "token_groups",
     "token_examples",
@@ -166,6 +167,7 @@ class Oracle:
         self.token_groups: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
         self.lowest_hash: dict[int, bytes] = {}
         self.holders: dict[bytes, set[tuple[str, str | None]]] = defaultdict(set)
+        self.identified: Counter[tuple[bytes, str | None, str]] = Counter()
 
     def count(self, documents: Sequence[Document]) -> Oracle:
         """Encode and count documents; returns itself."""
@@ -212,6 +214,7 @@ class Oracle:
             self.token_groups[domain, token][group] += occurrences
             self.lowest_hash[token] = min(content, self.lowest_hash.get(token, content))
         self.holders[content].add((domain, document.id))
+        self.identified[content, document.id or None, domain] += 1
 
     def tables(self) -> dict[str, list[Row]]:
         """Rows of every integer table that follows from documents alone (not outcomes, examples, minhash, samples)."""
@@ -247,6 +250,14 @@ class Oracle:
     def examples(self) -> list[tuple[int, bytes]]:
         """(token, hash) of the token_examples table; `holders` has the documents of that text, any of which may do."""
         return sorted(self.lowest_hash.items())
+
+    def identities(self) -> list[tuple[bytes, int | None, str, int, int, str | None]]:
+        """Rows of the document_identities table but for their sketches."""
+        rows = []
+        for (content, name, domain), documents in self.identified.items():
+            identity = None if name is None else int.from_bytes(blake2b(name.encode(), digest_size=16).digest()[:8])
+            rows.append((content, identity, domain, documents, self.tokens_of[content], name))
+        return sorted(rows, key=lambda row: (row[0], row[1] or 0, row[2].encode()))
 
     def _total(self, documents: Iterable[tuple[int, ...]]) -> _Total:
         total = _Total()

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.counting.facet_listing import FacetListing, names_at
 from corpus_audit.pipelines.kernels.text.hashing import digests
-from corpus_audit.pipelines.measures import domains, duplicates, lengths, neighbours, samples, split_totals, tokens
+from corpus_audit.pipelines.measures import (
+    domains,
+    duplicates,
+    identities,
+    lengths,
+    neighbours,
+    samples,
+    split_totals,
+    tokens,
+)
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.statistics.intervals.lengths import bucket_edges
 from corpus_audit.pipelines.storage import count_tables
@@ -145,6 +154,24 @@ class Profile:
                 schema=run_tables.DOCUMENT_HASHES,
             )
 
+    def document_identities(self) -> Iterator[pa.Table]:
+        """Table DOCUMENT_IDENTITIES, in pieces."""
+        reader = self.reader("identities", "identities")
+        for chunk in reader.chunks("identities", identities.IDENTITIES):
+            identity = chunk.columns["identity"]
+            yield pa.table(
+                {
+                    "hash": hash_column(chunk),
+                    "identity": pa.array(identity, mask=identity == identities.NO_ID),
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "documents": chunk.columns["documents"],
+                    "tokens": chunk.columns["tokens"],
+                    "sketch": chunk.columns["sketch"].cast(pa.binary()).cast(pa.binary(64)),
+                    "id": _optional_text(chunk.columns["id"]),
+                },
+                schema=run_tables.DOCUMENT_IDENTITIES,
+            )
+
     def token_counts(self, measure: str = "tokens") -> Iterator[pa.Table]:
         """Table TOKEN_COUNTS, in pieces; of a measure that counts as `Tokens` does."""
         reader = self.reader(measure, "cells")
@@ -189,6 +216,27 @@ class Profile:
         for digest in sorted(baselines):
             for piece in self.token_groups(baselines[digest]):
                 yield _with_baseline(piece, digest, run_tables.SHARED_TOKEN_GROUPS)
+
+    def document_sample(self) -> Iterator[pa.Table]:
+        """Table DOCUMENT_SAMPLE, in pieces; nothing where the audit keeps no text."""
+        if ("document_sample", "documents") not in self.files:
+            return
+        reader = self.reader("document_sample", "documents")
+        for chunk in reader.chunks("documents", samples.DOCUMENTS):
+            identity, tokens, ids = (chunk.columns[name] for name in ("identity", "tokens", "ids"))
+            left_out = pc.and_(pc.equal(pc.binary_length(ids), 0), pc.greater(pa.array(tokens), 0))
+            yield pa.table(
+                {
+                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "key": chunk.columns["key"],
+                    "hash": hash_column(chunk),
+                    "identity": pa.array(identity, mask=identity == identities.NO_ID),
+                    "documents": chunk.columns["documents"],
+                    "tokens": tokens,
+                    "token_ids": pc.if_else(left_out, pa.scalar(None, pa.binary()), ids.cast(pa.binary())),
+                },
+                schema=run_tables.DOCUMENT_SAMPLE,
+            )
 
     def token_examples(self, texts: pa.Array) -> Iterator[pa.Table]:
         """Table TOKEN_EXAMPLES, in pieces; ``texts`` says what every token id decodes to."""

@@ -12,11 +12,15 @@ import pyarrow as pa
 from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.classifying import classifier_rows
 from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
+from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
+from corpus_audit.pipelines.drift.document_changes import document_changes
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
+from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_patterns, edited_texts
+from corpus_audit.pipelines.drift.edited_documents import CLUSTERED, NOT_SAMPLED, EditedDocuments, edits_alone
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
-from corpus_audit.pipelines.drift.turnover import turnover
+from corpus_audit.pipelines.drift.turnover import FollowedDocuments, edit_sizes, follow_documents, not_shared, turnover
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.statistics.drift.decomposition import decompose
 from corpus_audit.pipelines.statistics.drift.domain_drift import UNITS, domain_drift, shares_alone
@@ -39,10 +43,11 @@ _NO_GROUPS = "hash groups are kept overall only, as there are too many domains f
 
 @dataclass
 class _Rows:
-    """Tables DRIFT and DRIFT_TOKENS, a piece for each slice that has been computed."""
+    """Tables DRIFT, DRIFT_TOKENS and DRIFT_EDITS, a piece for each slice that has been computed."""
 
     summaries: list[pa.Table] = field(default_factory=list)
     tokens: list[pa.Table] = field(default_factory=list)
+    edits: list[pa.Table] = field(default_factory=list)
 
 
 def drift(
@@ -59,14 +64,17 @@ def drift(
     Comes in: the tables of two runs, and the token counters of the documents that both hold (their overlap).
 
     1. Refuse runs whose figures mean something else (another tokenizer, other text, other domains).
-    2. Turnover: which documents, by content hash, were kept, added and removed. Everything else needs to know it.
-    3. Overlap. Statistics need three disjoint sets: only baseline, only current, shared. A run that was audited with
+    2. Turnover: which documents were kept, edited, added and removed (`matching.py`). Everything else needs to know it.
+    3. Overlap. Statistics need disjoint sets: only baseline, only current, shared, edited. A run that was audited with
        this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
        (`_implied_overlap`), or where nothing is. Where it is not known, distances are shown and nothing is tested.
+       Both versions of edited documents come from the runs' samples (`edited_documents.py`).
     4. The corpus as one slice (`_add_slice`): six distances against their null, and which tokens moved.
     5. Each domain as a slice, in one pass over the token tables, which also feeds the decomposition of the corpus's
-       change into mixture (domains became larger or smaller) and content (their text changed).
+       change into mixture (domains became larger or smaller) and content (their text changed: by edits, by documents
+       that came, by documents that went).
     6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
+    7. One conclusion from all of them (`conclusion.py`).
 
     Goes out: one table a subject.
 
@@ -90,7 +98,10 @@ def drift(
     # Steps 1 and 2.
     check_comparable(RunReading.of(baseline.facts), RunReading.of(current.facts), label)
     progress("turnover")
-    documents = turnover(label, baseline, current)
+    followed = follow_documents(baseline, current)
+    changes, unlisted = document_changes(label, followed)
+    documents = turnover(label, followed, unlisted)
+    sizes = edit_sizes(label, followed)
     samples = DomainSamples.of(baseline, current, documents)
     # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
     kept = int(documents["kept"][0].as_py())
@@ -108,12 +119,17 @@ def drift(
         all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
     examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
+    progress("edits")
+    texts = edited_texts(baseline, current, followed)
+    patterns = edit_patterns(label, followed, texts, examples)
+    edited = _edited_documents(followed, texts, current.facts.cluster is not None)
+    del followed, texts
     computed = _Rows()
     # Step 4.
     progress(ALL_DOMAINS)
-    overall = contrasts.overall()
-    moved = _add_slice(computed, label, ALL_DOMAINS, overall, examples, reason, workers)
-    counts = overall.baseline.count, overall.current.count
+    overall = _with_edits(contrasts.overall(), ALL_DOMAINS, edited, reason)
+    moved = _add_slice(computed, label, ALL_DOMAINS, overall, examples, reason, edited, workers)
+    counts = overall.counts
     dense = [_dense(count, overall, vocabulary) for count in counts]
     del overall, counts
 
@@ -122,13 +138,14 @@ def drift(
         for name, contrast in contrasts.domains():
             progress(name)
             why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
-            _add_slice(computed, label, name, contrast, examples, why, workers)
-            yield name, contrast
+            apart = _with_edits(contrast, name, edited, why)
+            _add_slice(computed, label, name, apart, examples, why, edited, workers)
+            yield name, apart
 
     parts = _part_rows(label, dense, each_domain(), examples, known)
     # Step 6.
     progress("classifier")
-    return {
+    tables = {
         "drift": pa.concat_tables(computed.summaries),
         "drift_tokens": pa.concat_tables(computed.tokens),
         "drift_parts": pa.Table.from_pylist(parts, schema=drift_tables.DRIFT_PARTS),
@@ -144,9 +161,36 @@ def drift(
         ),
         "drift_lengths": length_rows(label, baseline, current, documents),
         "turnover": documents,
+        "edit_sizes": sizes,
+        "document_changes": changes,
+        "edit_patterns": patterns,
         "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
         "near_duplicates": near_duplicate_rates(current, label, baseline),
+        "drift_edits": pa.concat_tables([drift_tables.DRIFT_EDITS.empty_table(), *computed.edits]),
     }
+    # Step 7.
+    return tables | conclusion_tables(label, conclude(tables))
+
+
+def _edited_documents(
+    followed: FollowedDocuments, texts: EditedTexts | None, clustered: bool
+) -> EditedDocuments | str | None:
+    """The edited documents with both versions; why they are not known, or None where there are none."""
+    if not len(followed.matches.edited):
+        return None
+    if clustered:
+        return CLUSTERED
+    if texts is None:
+        return NOT_SAMPLED
+    edited = EditedDocuments.of(followed, texts.samples)
+    return edited if len(edited.groups) else NOT_SAMPLED
+
+
+def _with_edits(
+    contrast: TokenContrast, name: str, edited: EditedDocuments | str | None, reason: str | None
+) -> TokenContrast:
+    """The contrast of a slice with its edited documents apart, as far as they and the hash groups are known."""
+    return edited.apart(name, contrast) if isinstance(edited, EditedDocuments) and reason is None else contrast
 
 
 def _part_rows(
@@ -192,9 +236,11 @@ def _add_slice(
     contrast: TokenContrast,
     examples: tuple[Examples, Examples],
     reason: str | None,
+    edited: EditedDocuments | str | None,
     workers: int,
 ) -> TokenDrift:
-    """Add the rows of one slice: its distances, and the tokens that moved, which are returned as they were tested.
+    """Add the rows of one slice: its distances, those of its edited documents' two versions from each other, and the
+    tokens that moved, which are returned as they were tested.
 
     Where there is a ``reason`` why no test would be right (the overlap, or how documents cluster, is not known), the
     rows have values alone.
@@ -203,6 +249,12 @@ def _add_slice(
         drift_summary(contrast, PERMUTATIONS, workers=workers) if reason is None else _values_only(contrast, reason)
     )
     computed.summaries.append(rows.summary_rows(label, name, contrast, summary))
+    if contrast.edited is not None and isinstance(edited, EditedDocuments):
+        versions = edits_alone(contrast.tokens, contrast.edited)
+        alone = drift_summary(versions, PERMUTATIONS, workers=workers)
+        computed.edits.append(rows.edit_rows(label, name, edited.used(name), versions, alone))
+    elif name == ALL_DOMAINS and edited is not None:
+        computed.edits.append(rows.untested_edit_rows(label, edited if isinstance(edited, str) else reason))
     moved = shown = token_drift(contrast)
     if reason is not None:
         nothing = np.full(len(moved.tokens), np.nan)
@@ -243,9 +295,10 @@ def _implied_overlap(baseline: RunDirectory, current: RunDirectory, turnover: pa
 
     With clusters only the current run's will do: the shared documents are clustered as the current run clusters them.
     """
-    if not any(turnover["added"].to_pylist()):
+    only_baseline, only_current = not_shared(turnover)
+    if not only_current.any():
         return _tables(current)
-    if not any(turnover["removed"].to_pylist()) and current.facts.cluster is None:
+    if not only_baseline.any() and current.facts.cluster is None:
         return _tables(baseline)
     return None
 

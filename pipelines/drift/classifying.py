@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.drift.rows import classifier_row
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
+from corpus_audit.pipelines.drift.turnover import not_shared
 from corpus_audit.pipelines.figures.document_samples import hashed_documents
 from corpus_audit.pipelines.kernels.counters.lookup import contains_keys
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS, unigram_buckets
@@ -47,13 +48,13 @@ def classifier_rows(
     """Table DRIFT_CLASSIFIER: all documents, in the proportions of the domains, and the largest domains.
 
     Documents whose text the other snapshot holds anywhere are left out. A feature is a bucket of token n-grams; it is
-    named by the single tokens in it that moved most its way. Where no document came or went there is nothing to tell
+    named by the single tokens in it that moved most its way. Where both hold the same texts there is nothing to tell
     apart, and the AUC is 1/2 without doubt.
 
     Raises:
         StoreError: when a table cannot be read.
     """
-    if not turnover["added"][0].as_py() and not turnover["removed"][0].as_py():
+    if not any(side[0] for side in not_shared(turnover)):
         same = ClassifierTest(0, 0, 0.5, 0.5, 0.5, 1.0, reason=NOTHING_TO_TELL)
         rows = [classifier_row(label, name, same, {}, ([], [])) for name in turnover["domain"].to_pylist()]
         return pa.Table.from_pylist(rows, schema=DRIFT_CLASSIFIER)

@@ -76,8 +76,15 @@ DECLARATIONS = (
         for statistic in ("mean", *_QUANTILES)
         for unit in ("characters", "tokens")
     ),
-    MetricDeclaration("kept_share", "documents of the baseline that are still there", "share", _BOTH, "fact", "fact"),
+    MetricDeclaration(
+        "kept_share", "documents of the baseline that are still there, unchanged", "share", _BOTH, "fact", "fact"
+    ),
+    MetricDeclaration(
+        "edited_share", "documents of the baseline with another text now", "share", _BOTH, "fact", "fact"
+    ),
+    MetricDeclaration("renamed_share", "documents of the baseline with another id now", "share", _BOTH, "fact", "fact"),
     MetricDeclaration("removed_share", "documents of the baseline that are gone", "share", _BOTH, "fact", "fact"),
+    MetricDeclaration("replaced_share", "documents gone whose id has another text now", "share", _BOTH, "fact", "fact"),
     MetricDeclaration("added_share", "documents that the baseline does not have", "share", _BOTH, "fact", "fact"),
     MetricDeclaration(
         "drift_classifier_auc",
@@ -140,7 +147,7 @@ def _marked(rows: Iterable[Row], turnover: pa.Table) -> Iterator[Row]:
 
     The share of a domain depends on the documents of all others too.
     """
-    changed = [row for row in turnover.to_pylist() if row["added"] or row["removed"]]
+    changed = [row for row in turnover.to_pylist() if row["added"] or row["removed"] or row["edited"]]
     moved = {row["baseline"] for row in changed}
     slices = {_slice(row["baseline"], row["domain"]) for row in changed}
     of = {_slice(row["baseline"], row["domain"]): row["baseline"] for row in turnover.to_pylist()}
@@ -245,14 +252,16 @@ def _turnover(turnover: pa.Table) -> Iterator[Row]:
     """Exact: the bounds are the value."""
     for row in turnover.to_pylist():
         slice_ = _slice(row["baseline"], row["domain"])
-        before, now = row["kept"] + row["removed"], row["kept"] + row["added"]
-        for metric, part, whole, side in (
-            ("kept_share", row["kept"], before, "the baseline"),
-            ("removed_share", row["removed"], before, "the baseline"),
-            ("added_share", row["added"], now, "the current snapshot"),
+        still = row["kept"] + (row["edited"] or 0)
+        before, now = still + row["removed"], still + row["added"]
+        for kind, whole, side in (
+            *((kind, before, "the baseline") for kind in ("kept", "edited", "renamed", "removed", "replaced")),
+            ("added", now, "the current snapshot"),
         ):
-            share = part / whole if whole else None
-            yield _row(metric, slice_, share, whole, share, share, "share", f"{side} has no documents here")
+            part = row[kind]
+            why = row["reason"] if part is None else f"{side} has no documents here"
+            share = None if part is None or not whole else part / whole
+            yield _row(f"{kind}_share", slice_, share, whole, share, share, "share", why)
 
 
 def _classifier(classifier: pa.Table) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from corpus_audit.pipelines.statistics.drift.permutation import UNITS, DriftSumm
 from corpus_audit.pipelines.statistics.drift.token_drift import KINDS, OTHER, TokenDrift
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables import drift_tables
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 LISTED = 50
 """Tokens of each kind that a domain lists."""
@@ -52,10 +53,50 @@ def summary_rows(label: str, domain: str, contrast: TokenContrast, summary: Drif
                 "documents_baseline": baseline.total_documents,
                 "documents_current": current.total_documents,
                 "documents_shared": shared.total_documents,
+                "documents_edited": 0 if contrast.edited is None else contrast.edited.before.total_documents,
                 "reason": summary.reason,
+                "note": summary.note,
             }
         )
     return pa.Table.from_pylist(rows, schema=drift_tables.DRIFT)
+
+
+def edit_rows(
+    label: str, domain: str, used: tuple[int, int], contrast: TokenContrast, summary: DriftSummary
+) -> pa.Table:
+    """Rows of table DRIFT_EDITS for one slice, by statistic; ``used``: pairs that are tested, and edited documents."""
+    before, current = contrast.token_totals
+    return pa.Table.from_pylist(
+        [
+            {
+                "baseline": label,
+                "domain": domain,
+                "statistic": name,
+                "value": distance.value,
+                "unit": UNITS[name],
+                "null_mean": distance.null_mean,
+                "p": distance.p,
+                "permutations": summary.permutations,
+                "excess": distance.excess,
+                "low": summary.low if name == "jsd" else None,
+                "high": summary.high if name == "jsd" else None,
+                "tokens_baseline": before,
+                "tokens_current": current,
+                "documents": used[0],
+                "edited": used[1],
+                "reason": summary.reason,
+            }
+            for name, distance in sorted(summary.distances.items())
+        ],
+        schema=drift_tables.DRIFT_EDITS,
+    )
+
+
+def untested_edit_rows(label: str, reason: str | None) -> pa.Table:
+    """The row of table DRIFT_EDITS that says why edited documents were not tested as such."""
+    row = {"baseline": label, "domain": ALL_DOMAINS, "statistic": "jsd", "unit": UNITS["jsd"], "permutations": 0}
+    zeros = dict.fromkeys(("tokens_baseline", "tokens_current", "documents", "edited"), 0)
+    return pa.Table.from_pylist([{**row, **zeros, "reason": reason}], schema=drift_tables.DRIFT_EDITS)
 
 
 def listed(drift: TokenDrift, everything: bool) -> npt.NDArray[np.int64]:
@@ -125,7 +166,14 @@ def token_rows(
 
 def part_rows(label: str, domain: str, parts: Parts, examples: tuple[Examples, Examples]) -> list[dict[str, Any]]:
     """Rows of table DRIFT_PARTS for one slice."""
-    named: dict[str, Part] = {"content": parts.content, "mixture": parts.mixture, "total": parts.total}
+    named: dict[str, Part] = {
+        "added": parts.added,
+        "content": parts.content,
+        "edits": parts.edits,
+        "mixture": parts.mixture,
+        "removed": parts.removed,
+        "total": parts.total,
+    }
     return [
         {
             "baseline": label,
@@ -150,7 +198,7 @@ def empty_part_rows(label: str, domain: str, reason: str) -> list[dict[str, Any]
     lists: dict[str, list[Any]] = {"top_tokens": [], "top_texts": [], "top_changes": []}
     return [
         {"baseline": label, "domain": domain, "part": name, **figures, **lists, "reason": reason}
-        for name in ("content", "mixture", "total")
+        for name in ("added", "content", "edits", "mixture", "removed", "total")
     ]
 
 

@@ -1,130 +1,179 @@
-"""Documents kept, added and removed between two runs, by content hash: a streamed join of their hash tables."""
+"""Documents kept, edited, renamed, replaced, added and removed between two runs, in tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from corpus_audit.pipelines.storage import merging
-from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
+from corpus_audit.pipelines.drift.document_tables import (
+    DocumentTable,
+    domain_names,
+    lists_documents,
+    read_documents,
+)
+from corpus_audit.pipelines.drift.matching import Matches, Pairs, match_documents, moved, renamed
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
-from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.tables.drift_tables import TURNOVER
+from corpus_audit.schemas.tables.drift_tables import EDIT_SIZES, TURNOVER
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
-_JOINED = TableSpec(
-    (
-        ("high", ColumnKind.KEY),
-        ("low", ColumnKind.KEY),
-        ("domain", ColumnKind.DOMAIN),
-        ("baseline", ColumnKind.SUM),
-        ("current", ColumnKind.SUM),
-        ("tokens", ColumnKind.FIRST),
-    )
+EARLIER_RUN = (
+    "a run of an earlier version lists no ids and sketches of its documents, so they were compared by content alone: "
+    "what was edited, renamed or replaced counts as removed and added; audit that corpus again"
 )
-_COUNTED = ("kept", "added", "removed", "moved_in", "moved_out", "kept_tokens", "added_tokens", "removed_tokens")
+"""Reason of TURNOVER where a run has no table DOCUMENT_IDENTITIES."""
+
+NO_IDS = "documents have no ids on a side (document.id), so which were renamed or replaced is not known"
+"""Reason of TURNOVER where documents could be followed by their text alone."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+Integers = npt.NDArray[np.int64]
 
 
-def turnover(label: str, baseline: RunDirectory, current: RunDirectory) -> pa.Table:
-    """Table TURNOVER: multisets of documents are compared, so a second copy of a kept text is an added document.
+@dataclass(frozen=True)
+class FollowedDocuments:
+    """The documents of two runs and what became of each.
 
-    In the row of all domains a document that changed its domain is kept; in the domains' rows it has moved out of one
-    and into the other.
+    Attributes:
+        names: domains, which the tables' positions refer to.
+        baseline, current: rows by (content hash, id, domain).
+        matches: pairs of their rows, and rows without a partner.
+        reason: why less than everything is known; None otherwise.
+    """
+
+    names: list[str]
+    baseline: DocumentTable
+    current: DocumentTable
+    matches: Matches
+    reason: str | None
+
+
+def follow_documents(baseline: RunDirectory, current: RunDirectory) -> FollowedDocuments:
+    """Match the documents of two runs; by content alone where one is of an earlier version.
 
     Raises:
-        StoreError: when a table cannot be read.
+        StoreError: a table cannot be read.
     """
-    names = sorted(
-        {name for run in (baseline, current) for name in run.table("duplicates")["domain"].to_pylist()} - {ALL_DOMAINS},
-        key=str.encode,
-    )
-    sums = {name: np.zeros(len(names) + 1, np.int64) for name in _COUNTED}
-    squared = np.zeros(len(names) + 1)
-    streams = [_rows(run, side, names) for side, run in (("baseline", baseline), ("current", current))]
-    for chunk in merging.merge_streams(streams, _JOINED):
-        _add(chunk, sums, squared)
+    names = domain_names(baseline, current)
+    by_content_alone = not (lists_documents(baseline) and lists_documents(current))
+    before, now = (read_documents(run, names, by_content_alone) for run in (baseline, current))
+    matches = match_documents(before, now)
+    reason = EARLIER_RUN if by_content_alone else None if matches.by_id else NO_IDS
+    return FollowedDocuments(names, before, now, matches, reason)
+
+
+def turnover(label: str, followed: FollowedDocuments, unlisted: Integers) -> pa.Table:
+    """Table TURNOVER; ``unlisted`` are the documents by row that table DOCUMENT_CHANGES leaves out.
+
+    In the row of all domains a document that changed its domain is kept or edited; in the domains' rows it was moved
+    out of one and into the other, which removes and adds it there. What is not known is null (see its reason).
+    """
+    rows = len(followed.names) + 1
+    columns: dict[str, np.ndarray] = {name: np.zeros(rows, np.int64) for name in TURNOVER.names[2:-1]}
+    columns |= {"kept_squared": np.zeros(rows), "unlisted": unlisted}
+    matches, baseline, current = followed.matches, followed.baseline, followed.current
+    for kind, pairs in (("kept", matches.kept), ("edited", matches.edited)):
+        _add_pairs(columns, kind, pairs, followed)
+    for kind, part, side in (("removed", matches.removed, baseline), ("added", matches.added, current)):
+        _add(columns[kind], side.domain[part.rows], part.documents)
+        _add(columns[f"{kind}_tokens"], side.domain[part.rows], part.documents * side.tokens[part.rows])
+    replaced = matches.replaced
+    before, now = baseline.domain[replaced.baseline], current.domain[replaced.current]
+    _add(columns["replaced"], np.where(before == now, now, -1), replaced.documents)
+    unknown = [] if matches.by_text else ["edited", "edited_tokens_baseline", "edited_tokens_current"]
+    unknown += [] if matches.by_id else ["renamed", "renamed_tokens", "replaced"]
     return pa.table(
         {
-            "baseline": pa.array([label] * (len(names) + 1), pa.string()),
-            "domain": pa.array([ALL_DOMAINS, *names], pa.string()),
-            **sums,
-            "kept_squared": squared,
+            "baseline": pa.array([label] * rows, pa.string()),
+            "domain": pa.array([ALL_DOMAINS, *followed.names], pa.string()),
+            **{
+                name: pa.array(values, mask=np.full(rows, name in unknown), type=TURNOVER.field(name).type)
+                for name, values in columns.items()
+            },
+            "reason": pa.array([followed.reason] * rows, pa.string()),
         },
         schema=TURNOVER,
     )
 
 
-def _rows(run: RunDirectory, side: str, names: list[str]) -> Iterator[CountTable]:
-    """The run's documents, sorted by hash and the domains' places in ``names``."""
-    path = run.folder / "tables" / "document_hashes.parquet"
-    place = {name: i for i, name in enumerate(names)}
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(65_536):
-                if not len(batch):
-                    continue
-                domain = batch["domain"]
-                places = np.array([place[name] for name in domain.dictionary.to_pylist()], np.int64)
-                hashes = np.frombuffer(batch["hash"].buffers()[1], ">u8").reshape(-1, 2)
-                hashes = hashes[batch["hash"].offset : batch["hash"].offset + len(batch)]
-                documents = batch["documents"].to_numpy()
-                zeros = np.zeros(len(batch), np.int64)
-                yield CountTable(
-                    _JOINED,
-                    {
-                        "high": hashes[:, 0].astype(np.uint64),
-                        "low": hashes[:, 1].astype(np.uint64),
-                        "domain": places[domain.indices.to_numpy()],
-                        "baseline": documents if side == "baseline" else zeros,
-                        "current": documents if side == "current" else zeros,
-                        "tokens": batch["tokens"].to_numpy(),
-                    },
-                )
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+def not_shared(table: pa.Table) -> tuple[Integers, Integers]:
+    """Documents of each row of TURNOVER that the other side does not hold byte for byte, int64 [rows] each.
+
+    Returns:
+        ``(baseline, current)``: removed and edited ones; added and edited ones.
+    """
+    edited = pc.fill_null(table["edited"], 0).to_numpy()
+    return table["removed"].to_numpy() + edited, table["added"].to_numpy() + edited
 
 
-def _add(chunk: CountTable, sums: dict[str, np.ndarray], squared: np.ndarray) -> None:
-    """Add the rows of whole texts; position 0 is all domains."""
-    columns = chunk.columns
-    before, now, tokens, domain = columns["baseline"], columns["current"], columns["tokens"], columns["domain"]
-    new = np.ones(len(chunk), bool)
-    new[1:] = (columns["high"][1:] != columns["high"][:-1]) | (columns["low"][1:] != columns["low"][:-1])
-    starts = np.flatnonzero(new)
-    text = np.cumsum(new) - 1
-    kept = np.minimum(before, now)
-    added, removed = now - kept, before - kept
-    kept_anywhere = np.minimum(np.add.reduceat(before, starts), np.add.reduceat(now, starts))
-    moved = (kept_anywhere - np.add.reduceat(kept, starts))[text]
-    for name, values in (
-        ("kept", kept),
-        ("added", added),
-        ("removed", removed),
-        ("moved_in", _in_turn(added, moved, starts)),
-        ("moved_out", _in_turn(removed, moved, starts)),
-        ("kept_tokens", kept * tokens),
-        ("added_tokens", added * tokens),
-        ("removed_tokens", removed * tokens),
-    ):
-        np.add.at(sums[name], domain + 1, values)
-    np.add.at(squared, domain + 1, kept * tokens.astype(np.float64) ** 2)
-    each = tokens[starts]
-    gone = np.add.reduceat(before, starts) - kept_anywhere
-    came = np.add.reduceat(now, starts) - kept_anywhere
-    for name, values in (("kept", kept_anywhere), ("added", came), ("removed", gone)):
-        sums[name][0] += int(values.sum())
-        sums[f"{name}_tokens"][0] += int((values * each).sum())
-    squared[0] += float((kept_anywhere * each.astype(np.float64) ** 2).sum())
+def edit_sizes(label: str, followed: FollowedDocuments) -> pa.Table:
+    """Table EDIT_SIZES: quantiles over the edited documents, for all and by domain of the current snapshot."""
+    pairs = followed.matches.edited
+    before = followed.baseline.tokens[pairs.baseline].astype(np.float64)
+    now = followed.current.tokens[pairs.current].astype(np.float64)
+    domain = followed.current.domain[pairs.current]
+    figures = {
+        "tokens_baseline": before,
+        "tokens_current": now,
+        "tokens_change": now - before,
+        "similarity": pairs.similarity,
+    }
+    rows = []
+    for code, name in enumerate([ALL_DOMAINS, *followed.names], start=-1):
+        mine = np.flatnonzero(domain == code) if code >= 0 else np.arange(len(pairs))
+        documents = pairs.documents[mine]
+        if not len(mine):
+            continue
+        for figure, values in sorted(figures.items()):
+            points = _quantiles(values[mine], documents)
+            rows.append(
+                {"baseline": label, "domain": name, "figure": figure, "documents": int(documents.sum())}
+                | dict(zip(("p05", "p25", "p50", "p75", "p95"), points, strict=True))
+                | {"mean": float((values[mine] * documents).sum() / documents.sum())}
+            )
+    return pa.Table.from_pylist(rows, schema=EDIT_SIZES)
 
 
-def _in_turn(values: np.ndarray, most: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Of each text's ``values`` the first ones, in the order of the domains, up to ``most`` in all."""
-    total = np.cumsum(values)
-    before = total - values
-    sizes = np.diff(starts, append=len(values))
-    before = before - np.repeat(before[starts], sizes)
-    taken: np.ndarray = np.clip(most - before, 0, values)
-    return taken
+def _add_pairs(columns: dict[str, np.ndarray], kind: str, pairs: Pairs, followed: FollowedDocuments) -> None:
+    """Add documents with a partner: to their domain, or, moved, as removed from one domain and added to the other."""
+    baseline, current = followed.baseline, followed.current
+    out, into = baseline.domain[pairs.baseline], current.domain[pairs.current]
+    before, now = (
+        pairs.documents * side.tokens[rows] for side, rows in ((baseline, pairs.baseline), (current, pairs.current))
+    )
+    stayed = np.where(out == into, into, -1)
+    _add(columns[kind], stayed, pairs.documents)
+    if kind == "kept":
+        _add(columns["kept_tokens"], stayed, now)
+        squared = pairs.documents * current.tokens[pairs.current].astype(np.float64) ** 2
+        _add(columns["kept_squared"], stayed, squared)
+    else:
+        _add(columns["edited_tokens_baseline"], stayed, before)
+        _add(columns["edited_tokens_current"], stayed, now)
+    other = renamed(baseline, current, pairs)
+    _add(columns["renamed"], stayed[other], pairs.documents[other])
+    _add(columns["renamed_tokens"], stayed[other], now[other])
+    apart = moved(baseline, current, pairs)
+    for domain, how, direction, tokens in ((out, "removed", "moved_out", before), (into, "added", "moved_in", now)):
+        for name, values in ((how, pairs.documents), (direction, pairs.documents), (f"{how}_tokens", tokens)):
+            np.add.at(columns[name], domain[apart] + 1, values[apart])
+
+
+def _add(sums: np.ndarray, domain: Integers, values: np.ndarray) -> None:
+    """Add values to their domains' rows, of which -1 is none, and to the row of all domains, the first."""
+    listed = domain >= 0
+    np.add.at(sums, domain[listed] + 1, values[listed])
+    sums[0] += values.sum()
+
+
+def _quantiles(values: npt.NDArray[np.float64], documents: Integers) -> list[float]:
+    """Quantiles `QUANTILES` of values that each occur ``documents`` times (the lowest value that reaches each)."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(documents[order])
+    places = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
+    chosen: list[float] = values[order][np.minimum(places, len(order) - 1)].tolist()
+    return chosen

@@ -44,7 +44,7 @@ class Block:
         rows: int64 [D], row within the split.
         bytes, characters, words, tokens: int64 [D].
         high, low: uint64 [D], the content hash (see `kernels.hashing`).
-        first_minhash: uint32 [D] (see `kernels.ngrams`).
+        first_minhash: uint32 [D]; sketches: uint8 [D, 64] (see `kernels.text.sketches`).
         names: the block's primary-facet values, sorted as UTF-8 bytes.
         domains: int64 [D], position in ``names``.
         facets: name -> column, the primary facet included.
@@ -69,6 +69,7 @@ class Block:
     high: np.ndarray
     low: np.ndarray
     first_minhash: np.ndarray
+    sketches: np.ndarray
     names: tuple[str, ...]
     domains: np.ndarray
     facets: dict[str, FacetColumn]
@@ -99,10 +100,11 @@ class Block:
         np.cumsum(lengths, out=offsets[1:])
         clusters = None if self.clusters is None else (self.clusters[0][rows], self.clusters[1][rows])
         facets = {name: FacetColumn(facet.values, facet.codes[rows]) for name, facet in self.facets.items()}
-        plain = ("rows", "bytes", "characters", "words", "tokens", "high", "low", "first_minhash", "domains")
+        plain = ("rows", "bytes", "characters", "words", "tokens", "high", "low", "domains")
+        hashed = ("first_minhash", "sketches")
         return replace(
             self,
-            **{name: getattr(self, name)[rows] for name in plain},
+            **{name: getattr(self, name)[rows] for name in (*plain, *hashed)},
             facets=facets,
             clusters=clusters,
             alone=None if self.alone is None else self.alone[rows],

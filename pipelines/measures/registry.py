@@ -6,15 +6,24 @@ from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, Verification
 from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.measures.duplicates import Duplicates
+from corpus_audit.pipelines.measures.identities import Identities
 from corpus_audit.pipelines.measures.lengths import Lengths
 from corpus_audit.pipelines.measures.neighbours import Neighbours
 from corpus_audit.pipelines.measures.records import Records
-from corpus_audit.pipelines.measures.samples import Samples
+from corpus_audit.pipelines.measures.samples import DocumentSample, Samples
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.schemas.spec.audit import AuditSpec
 
-ALWAYS: tuple[Measure, ...] = (Domains(), Tokens(), Lengths(), Duplicates(), Neighbours(), Samples())
+ALWAYS: tuple[Measure, ...] = (
+    Domains(),
+    Tokens(),
+    Lengths(),
+    Duplicates(),
+    Identities(),
+    Neighbours(),
+    Samples(),
+)
 READING: tuple[Measure, ...] = (Coverage(), Verification())
 """Counted from the reader and the verifier, not from blocks."""
 
@@ -22,6 +31,8 @@ READING: tuple[Measure, ...] = (Coverage(), Verification())
 def measures_of(spec: AuditSpec) -> tuple[Measure, ...]:
     """The measures of documents that an audit asks for, in a fixed order."""
     chosen = list(ALWAYS)
+    if spec.excerpts:
+        chosen.append(DocumentSample())
     if spec.per_document:
         chosen.append(Records())
     if spec.sample is not None:

@@ -1,4 +1,4 @@
-"""Feature vectors and excerpts of the documents of lowest content hash in each domain."""
+"""Samples of each domain: feature vectors and excerpts by content hash, and whole documents by the hash of their id."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.kernels.counters import gather
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.measures.base import Block, Measure, domain_settings
+from corpus_audit.pipelines.measures.identities import NO_ID, identity_hashes
 from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
@@ -32,6 +34,29 @@ SAMPLES = TableSpec(
     ),
     keep_per_domain=KEPT,
 )
+
+
+DOCUMENTS_KEPT = 1_000
+"""Whole documents kept a domain: all of a domain of so many, or fewer."""
+
+LONGEST = 2**15
+"""Tokens of the longest document whose token ids are kept; a longer one is listed without them."""
+
+DOCUMENTS = TableSpec(
+    (
+        ("domain", ColumnKind.DOMAIN),
+        ("key", ColumnKind.KEY),
+        ("high", ColumnKind.KEY),
+        ("low", ColumnKind.KEY),
+        ("identity", ColumnKind.KEY),
+        ("documents", ColumnKind.SUM),
+        ("tokens", ColumnKind.FIRST),
+        ("ids", ColumnKind.BYTES),
+    ),
+    keep_per_domain=DOCUMENTS_KEPT,
+    chunk_rows=256,
+)
+"""``ids`` are token ids, uint16 or uint32 little-endian, the narrower where every id of the tokenizer fits."""
 
 
 class Samples(Measure):
@@ -84,6 +109,56 @@ class Samples(Measure):
             },
         )
         return Partial(block.names, {"samples": merging.merge([rows])})
+
+
+class DocumentSample(Measure):
+    """A bottom-k sample by the hash of the id (of the content, without one), with every token of each document.
+
+    Sampling by id coordinates snapshots (Cohen and Kaplan 2007, "Summarizing data using bottom-k sketches", PODC): a
+    document that was edited is in both samples, so that pairs can be compared, whatever its bytes.
+    """
+
+    name = "document_sample"
+    version = 1
+
+    def settings(self, spec: AuditSpec) -> dict[str, Any]:
+        """The domain and the id."""
+        return {"domain": domain_settings(spec.document)["domain"], "id": spec.document.id}
+
+    def tables(self) -> dict[str, TableSpec]:
+        """One table of documents."""
+        return {"documents": DOCUMENTS}
+
+    def count(self, block: Block) -> Partial:
+        """Take the documents of one block that may be among the lowest of their domain."""
+        identity = identity_hashes(block.document_ids)
+        key = np.where(identity == NO_ID, block.high, identity)
+        order = np.lexsort((identity, block.low, block.high, key, block.domains))
+        columns = [column[order] for column in (block.domains, key, block.high, block.low, identity)]
+        new = np.ones(len(order), bool)
+        new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+        rows = np.cumsum(new)  # copies are one row, which the merge makes of them
+        rank = rows - rows[np.searchsorted(columns[0], columns[0], side="left")]
+        chosen = order[rank < DOCUMENTS_KEPT]
+        tokens = block.tokens[chosen]
+        lengths = np.where(tokens > LONGEST, 0, tokens)
+        offsets = np.zeros(len(chosen) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        ids = gather.take_runs(block.ids, block.offsets[chosen], offsets)
+        table = CountTable(
+            DOCUMENTS,
+            {
+                "domain": block.domains[chosen],
+                "key": key[chosen],
+                "high": block.high[chosen],
+                "low": block.low[chosen],
+                "identity": identity[chosen],
+                "documents": np.ones(len(chosen), np.int64),
+                "tokens": tokens,
+                "ids": _packed(ids.astype(f"<u{ids.itemsize}"), offsets),
+            },
+        )
+        return Partial(block.names, {"documents": merging.merge([table])}, {"vocabulary": block.vocabulary})
 
 
 def _packed(values: np.ndarray, starts: np.ndarray) -> pa.LargeBinaryArray:

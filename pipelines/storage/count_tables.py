@@ -40,10 +40,14 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """Columns of a count table, in key order, and how many rows a domain may keep (0: all)."""
+    """Columns of a count table, in key order, and how many rows a domain may keep (0: all).
+
+    ``chunk_rows`` are the rows of a chunk in a file, for tables whose rows are long (0: as many as of others).
+    """
 
     columns: tuple[tuple[str, ColumnKind], ...]
     keep_per_domain: int = 0
+    chunk_rows: int = 0
 
     @property
     def keys(self) -> tuple[str, ...]:

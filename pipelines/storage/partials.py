@@ -140,18 +140,19 @@ class PartialWriter:
     def add(self, name: str, table: CountTable) -> None:
         """Append rows to a table, sorted and after those added before; finish a table before starting the next.
 
-        Chunks have `CHUNK_ROWS` rows however the rows arrive, so that equal content is equal bytes.
+        Chunks have `CHUNK_ROWS` rows, or what the table asks for, however rows arrive: equal content is equal bytes.
         """
         if name != self._table:
             self._flush()
             self._table = name
             self._footer["tables"][name] = {"rows": 0, "chunks": []}
         self._pending.append(table)
-        if sum(map(len, self._pending)) >= CHUNK_ROWS:
+        size = table.spec.chunk_rows or CHUNK_ROWS
+        if sum(map(len, self._pending)) >= size:
             rows = count_tables.concatenate(self._pending)
-            full_rows = len(rows) - len(rows) % CHUNK_ROWS
-            for start in range(0, full_rows, CHUNK_ROWS):
-                self._chunk(rows.slice(start, start + CHUNK_ROWS))
+            full_rows = len(rows) - len(rows) % size
+            for start in range(0, full_rows, size):
+                self._chunk(rows.slice(start, start + size))
             self._pending = [rows.slice(full_rows, len(rows))]
 
     def _flush(self) -> None:

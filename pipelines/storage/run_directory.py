@@ -34,8 +34,10 @@ LATEST = "LATEST"
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
     """Write a Parquet file with the settings that all tables share; returns its number of rows.
 
-    Row groups have `ROW_GROUP` rows however the pieces arrive, so that equal rows are equal bytes.
+    Row groups have `ROW_GROUP` rows, or what the schema's metadata say, however the pieces arrive, so that equal rows
+    are equal bytes.
     """
+    group = int((schema.metadata or {}).get(b"row_group", ROW_GROUP))
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     dictionary = [field.name for field in schema if _has_few_values(field)]
@@ -60,14 +62,14 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> in
         for piece in pieces:
             buffered.append(piece)
             size += len(piece)
-            while size >= ROW_GROUP:
+            while size >= group:
                 rows_so_far = pa.concat_tables(buffered)
                 # Pages end where chunks end, so the rows of a group are combined into one chunk.
-                writer.write_table(rows_so_far.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
-                buffered, size = [rows_so_far.slice(ROW_GROUP)], size - ROW_GROUP
-                rows += ROW_GROUP
+                writer.write_table(rows_so_far.slice(0, group).combine_chunks(), row_group_size=group)
+                buffered, size = [rows_so_far.slice(group)], size - group
+                rows += group
         if size:
-            writer.write_table(pa.concat_tables(buffered).combine_chunks(), row_group_size=ROW_GROUP)
+            writer.write_table(pa.concat_tables(buffered).combine_chunks(), row_group_size=group)
             rows += size
     return rows
 

@@ -38,6 +38,7 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
         "token_counts": profile.token_counts(),
         "samples": profile.samples(),
         "document_hashes": profile.document_hashes(),
+        "document_identities": profile.document_identities(),
         "token_examples": profile.token_examples(material.job.tokenization.texts()),
         "minhash": profile.minhash(),
         "domains": [domains],
@@ -46,6 +47,8 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
         "outcomes": [outcomes],
         "dead_letters": _dead_letters(states),
     }
+    if spec.excerpts:
+        streamed["document_sample"] = profile.document_sample()
     if material.unread:
         streamed["unread_files"] = [_unread_files(material.unread)]
     if material.baselines:

@@ -29,26 +29,24 @@ def drift(
     both runs cannot differ; how many there are is known if the audit has a baseline section.
     """
     before, now = resolve_run(baseline), resolve_run(current)
-    from corpus_audit.checks.report.drift.readings import reading
     from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
     from corpus_audit.runners.audit.baselines import compare, default_workers
     from corpus_audit.runners.terminal.drift import drift_summary_text
     from corpus_audit.schemas.errors import ExitCode
-    from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, TABLES
+    from corpus_audit.schemas.tables.run_tables import TABLES
 
     tables = compare(RunDirectory(before), RunDirectory(now), "baseline", workers or default_workers(), lambda _: None)
     if out is not None:
         for name, table in tables.items():
             write_table(out / f"{name}.parquet", TABLES[name], [table])
-    overall = next(
-        row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd"
-    )
-    with presentation(session, f"the runs were compared: {reading(overall)}"):
+    conclusion = tables["drift_conclusion"].to_pylist()[0]
+    with presentation(session, f"the runs were compared: {conclusion['status']}"):
         if as_json:
             named = {name: table.to_pylist() for name, table in tables.items() if name != "drift_tokens"}
-            emit_json("drift", {"baseline": str(before), "current": str(now), "reading": reading(overall), **named})
+            said = {"status": conclusion["status"], "headline": conclusion["headline"]}
+            emit_json("drift", {"baseline": str(before), "current": str(now), **said, **named})
         else:
             write_out(drift_summary_text(tables))
     if out is not None:
         note(f"tables written to {out}")
-    return ExitCode.NO_VERDICT if reading(overall) == "insufficient" else ExitCode.OK
+    return ExitCode.NO_VERDICT if conclusion["status"] == "not tested" else ExitCode.OK

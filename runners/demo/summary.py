@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from corpus_audit.checks.report.drift.readings import reading
+from corpus_audit.checks.report.drift.turnover_sentences import kinds_of_documents
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -143,10 +144,7 @@ def _whole(run: RunDirectory, table: str, **wanted: str) -> Row:
 
 def _documents(run: RunDirectory) -> str:
     row = _whole(run, "turnover")
-    return (
-        f"{numbers.grouped(row['kept'])} were kept, {numbers.grouped(row['added'])} added and "
-        f"{numbers.grouped(row['removed'])} removed. What both snapshots hold is kept apart: it cannot differ."
-    )
+    return f"{kinds_of_documents(row)} What both snapshots hold is kept apart: it cannot differ."
 
 
 def _drift(run: RunDirectory) -> str:
@@ -162,7 +160,8 @@ def _drift(run: RunDirectory) -> str:
             f"Shown: the token distributions are {bounds} apart beyond what chance gives ({row['null_mean']:.5f}), "
             f"p = {row['p']:.4f}."
         )
-    return f"None is shown: {bounds} beyond chance, p = {row['p']:.4f}; it is at most {max(row['high'], 0):.5f} bits."
+    most = f"; it is at most {row['high']:.5f} bits" if row["high"] > 0 else ""
+    return f"None is shown: {bounds} beyond chance, p = {row['p']:.4f}{most}."
 
 
 def _parts(run: RunDirectory) -> str:

@@ -9,11 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from corpus_audit.checks.report.drift.readings import case, reading, token_text
+from corpus_audit.checks.report.drift.turnover_sentences import has_changed, kinds_of_documents, new_and_gone
 from corpus_audit.checks.report.page.terminal import safe_text
 from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.sentences import Name
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 WIDTH = 80
+MOST_CHARACTERS = 600
+"""Of the conclusion; domains' names may be long."""
+
 LISTED = 8
 """Tokens and domains that are listed."""
 
@@ -31,9 +36,12 @@ def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     overall = next(row for row in rows if row["domain"] == ALL_DOMAINS)
     lines = [f"Drift from {safe_text(label)}", "─" * WIDTH]
     turnover = [row for row in tables["turnover"].to_pylist() if row["baseline"] == label]
-    if case(overall) == "same" and not any(row["added"] or row["removed"] for row in turnover):
+    if case(overall) == "same" and not any(map(has_changed, turnover)):
         kept = numbers.plural(turnover[0]["kept"], "document")
         return [*lines, f"Nothing changed: both hold the same {kept}."]
+    conclusion = next(row for row in tables["drift_conclusion"].to_pylist() if row["baseline"] == label)
+    lines += [*textwrap.wrap(safe_text(conclusion["headline"], MOST_CHARACTERS), WIDTH), ""]
+    lines += _paragraph("Documents", _documents(turnover))
     lines += _paragraph("Tokens", _headline(overall))
     parts = {
         row["part"]: row
@@ -41,7 +49,6 @@ def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
         if row["baseline"] == label and row["domain"] == ALL_DOMAINS
     }
     lines += _paragraph("Why", _parts(parts))
-    lines += _paragraph("Documents", _turnover(label, tables))
     lines += _paragraph("Classifier", _classifier(label, tables))
     lines += ["", *_domains(label, rows, tables), "", *_tokens(label, tables)]
     return lines
@@ -60,7 +67,12 @@ def _headline(row: Row) -> str:
         return f"No drift: {row['reason'].removesuffix(': there is no drift')}."
     if result == "drift":
         return f"Drift: the token distributions differ by {bounds}."
-    return f"No significant drift: {bounds}; it is at most {max(row['high'], 0):.5f} bits."
+    if row["high"] <= 0:
+        return (
+            f"The token distributions are no farther apart than with documents exchanged at random, p {row['p']:.4f}; "
+            "the documents are too unlike each other for this test to bound a drift."
+        )
+    return f"The token distributions do not differ by more than chance: {bounds}; by at most {row['high']:.5f} bits."
 
 
 def _parts(parts: Mapping[str, Row]) -> str:
@@ -73,11 +85,17 @@ def _parts(parts: Mapping[str, Row]) -> str:
     )
 
 
-def _turnover(label: str, tables: Mapping[str, pa.Table]) -> str:
-    row = next(
-        row for row in tables["turnover"].to_pylist() if row["baseline"] == label and row["domain"] == ALL_DOMAINS
-    )
-    return f"{row['kept']:,} kept, {row['added']:,} added, {row['removed']:,} removed."
+def _documents(turnover: list[Row]) -> str:
+    """Domains that are new or gone, then what became of all documents, then why less is known than could be."""
+    whole = next(row for row in turnover if row["domain"] == ALL_DOMAINS)
+    said = [
+        "".join(safe_text(part.text, 24) if isinstance(part, Name) else part for part in sentence)
+        for sentence in new_and_gone(turnover)
+    ]
+    said.append(kinds_of_documents(whole))
+    if whole.get("reason"):
+        said.append(f"{whole['reason'][:1].upper()}{whole['reason'][1:]}.")
+    return " ".join(said)
 
 
 def _classifier(label: str, tables: Mapping[str, pa.Table]) -> str:

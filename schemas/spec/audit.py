@@ -231,7 +231,9 @@ class AuditSpec(AuditModel):
         default=None, description="Units of a model whose examples are looked up in the corpus (corpus-audit index)."
     )
     limits: LimitsSpec = LimitsSpec()
-    excerpts: bool = Field(default=True, description="Keep a short excerpt of the sampled documents in the profile.")
+    excerpts: bool = Field(
+        default=True, description="Keep a short excerpt, and up to 1,000 whole documents a domain, in the profile."
+    )
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
     policy: PathText | None = Field(
         default=None,

@@ -44,9 +44,36 @@ DRIFT = pa.schema(
         field("documents_baseline", pa.int64(), "documents of the baseline", "documents"),
         field("documents_current", pa.int64(), "documents of the current snapshot", "documents"),
         field("documents_shared", pa.int64(), "documents that both hold", "documents"),
+        field("documents_edited", pa.int64(), "edited documents whose versions are exchanged as pairs", "documents"),
         field("reason", pa.string(), "why p or the interval is missing", nullable=True),
+        field("note", pa.string(), "documents that were too few to be exchanged, while others were", nullable=True),
     ],
     metadata={"title": "Token-frequency drift", "order": "baseline, domain ((all) first), statistic"},
+)
+
+DRIFT_EDITS = pa.schema(
+    [
+        _BASELINE,
+        _DOMAIN,
+        field("statistic", pa.string(), "jsd, jsd_root, tvd, hellinger, psi, kl (of the versions now from before)"),
+        field("value", pa.float64(), "the distance between the two versions' tokens", "unit", nullable=True),
+        field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
+        field("null_mean", pa.float64(), "its mean when the versions are exchanged at random", "unit", nullable=True),
+        field("p", pa.float64(), "permutation p over hash groups of pairs, never 0", "probability", nullable=True),
+        field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
+        field("excess", pa.float64(), "value - null_mean", "unit", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound of the excess (delete-a-group jackknife)", "unit", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound of the excess", "unit", nullable=True),
+        field("tokens_baseline", pa.int64(), "tokens of the versions before", "tokens"),
+        field("tokens_current", pa.int64(), "tokens of the versions now", "tokens"),
+        field("documents", pa.int64(), "pairs that were tested: edited documents in both runs' samples", "documents"),
+        field("edited", pa.int64(), "documents that were edited", "documents"),
+        field("reason", pa.string(), "why p or the interval is missing", nullable=True),
+    ],
+    metadata={
+        "title": "Drift between the two versions of edited documents",
+        "order": "baseline, domain ((all) first), statistic",
+    },
 )
 
 DRIFT_TOKENS = pa.schema(
@@ -97,7 +124,11 @@ DRIFT_PARTS = pa.schema(
     [
         _BASELINE,
         _DOMAIN,
-        field("part", pa.string(), "total, mixture or content; a domain's parts are its contributions to the total"),
+        field(
+            "part",
+            pa.string(),
+            "total = mixture + content; content = edits + added + removed documents; a domain's are its contributions",
+        ),
         field("tvd", pa.float64(), "half the summed absolute change that the part makes", "share", nullable=True),
         field(
             "attribution",
@@ -156,17 +187,117 @@ TURNOVER = pa.schema(
     [
         _BASELINE,
         _DOMAIN,
-        field("kept", pa.int64(), "documents that both hold in this domain", "documents"),
+        field("kept", pa.int64(), "documents that both hold in this domain, byte for byte", "documents"),
+        field(
+            "edited",
+            pa.int64(),
+            "documents that both hold in this domain, with other bytes",
+            "documents",
+            nullable=True,
+        ),
+        field(
+            "renamed",
+            pa.int64(),
+            "of the kept and edited, those under another id than before",
+            "documents",
+            nullable=True,
+        ),
         field("added", pa.int64(), "current documents that the baseline lacks in this domain", "documents"),
         field("removed", pa.int64(), "baseline documents that the current lacks in this domain", "documents"),
-        field("moved_in", pa.int64(), "added ones whose text the baseline has in another domain", "documents"),
-        field("moved_out", pa.int64(), "removed ones whose text the current has in another domain", "documents"),
+        field(
+            "replaced",
+            pa.int64(),
+            "of the removed, those whose id the current has for another text, which is one of the added",
+            "documents",
+            nullable=True,
+        ),
+        field("moved_in", pa.int64(), "of the added, kept and edited ones of other domains", "documents"),
+        field("moved_out", pa.int64(), "of the removed, those that were kept or edited in other domains", "documents"),
         field("kept_tokens", pa.int64(), "tokens of the kept", "tokens"),
+        field("edited_tokens_baseline", pa.int64(), "tokens of the edited, as they were", "tokens", nullable=True),
+        field("edited_tokens_current", pa.int64(), "tokens of the edited, as they are", "tokens", nullable=True),
+        field("renamed_tokens", pa.int64(), "tokens of the renamed, as they are", "tokens", nullable=True),
         field("added_tokens", pa.int64(), "tokens of the added", "tokens"),
         field("removed_tokens", pa.int64(), "tokens of the removed", "tokens"),
         field("kept_squared", pa.float64(), "sum over the kept of tokens^2", "tokens^2"),
+        field("unlisted", pa.int64(), "changed documents that document_changes leaves out", "documents"),
+        field("reason", pa.string(), "why a column is null", nullable=True),
     ],
-    metadata={"title": "Documents kept, added and removed, by content hash", "order": "baseline, domain ((all) first)"},
+    metadata={
+        "title": "Documents kept, edited, renamed, added, removed and replaced",
+        "order": "baseline, domain ((all) first)",
+    },
+)
+
+EDIT_SIZES = pa.schema(
+    [
+        _BASELINE,
+        field("domain", pa.string(), "the current domain, or (all)"),
+        field("figure", pa.string(), "similarity, tokens_baseline, tokens_change or tokens_current"),
+        field("documents", pa.int64(), "edited documents", "documents"),
+        *(
+            field(name, pa.float64(), f"{name[1:]} % quantile over the documents", "tokens; 1 for similarity")
+            for name in ("p05", "p25", "p50", "p75", "p95")
+        ),
+        field("mean", pa.float64(), "mean over the documents", "tokens; 1 for similarity"),
+    ],
+    metadata={"title": "How much edited documents changed", "order": "baseline, domain ((all) first), figure"},
+)
+
+
+def _changed(name: str, type_: pa.DataType, text: str, unit: str = "") -> list[pa.Field]:
+    """A column for either side of DOCUMENT_CHANGES."""
+    return [
+        field(f"{name}_{side}", type_, f"{text}, {when}", unit, nullable=True)
+        for side, when in (("baseline", "as it was"), ("current", "as it is"))
+    ]
+
+
+_CHANGED = [
+    _changed("domain", pa.string(), "its domain"),
+    _changed("id", pa.string(), "its id"),
+    _changed("hash", pa.binary(16), "its content hash"),
+    _changed("tokens", pa.int64(), "its tokens", "tokens"),
+]
+
+DOCUMENT_CHANGES = pa.schema(
+    [
+        _BASELINE,
+        field("kind", pa.string(), "kept (if renamed or moved), edited, replaced, removed or added"),
+        field("renamed", pa.bool_(), "whether a kept or edited document has another id than before"),
+        field("moved", pa.bool_(), "whether it is in another domain than before"),
+        field("documents", pa.int64(), "documents with these ids and texts", "documents"),
+        *(before for before, _ in _CHANGED),
+        *(now for _, now in _CHANGED),
+        field("similarity", pa.float64(), "estimated Jaccard similarity of the texts", "share", nullable=True),
+    ],
+    metadata={
+        "title": "Documents that are not as they were, the 100,000 with most tokens",
+        "order": "baseline, tokens of the larger side times documents descending, kind",
+    },
+)
+
+EDIT_PATTERNS = pa.schema(
+    [
+        _BASELINE,
+        field("domain", pa.string(), "the current domain, or (all)"),
+        field("direction", pa.string(), "vanished (only the version before has it) or came (only the version now)"),
+        field("text", pa.string(), "the passage, decoded token by token"),
+        field("tokens", pa.int64(), "its length", "tokens"),
+        field(
+            "documents",
+            pa.int64(),
+            "edited documents that most of it vanished from, or came into",
+            "documents",
+        ),
+        field("edited", pa.int64(), "edited documents of the domain that were looked at, in the sample", "documents"),
+        field("example", pa.string(), "one of them as it is: its id, else its content hash"),
+        field("diff", pa.string(), "lines of it around the passage; null if it is long", nullable=True),
+    ],
+    metadata={
+        "title": "Passages that vanished from, or came into, many edited documents (sampled by id)",
+        "order": "baseline, domain ((all) first), direction (vanished first), documents descending, tokens descending",
+    },
 )
 
 DRIFT_CLASSIFIER = pa.schema(
@@ -197,6 +328,33 @@ DRIFT_CLASSIFIER = pa.schema(
     metadata={"title": "Classifier two-sample test", "order": "baseline, domain ((all) first)"},
 )
 
+DRIFT_CONCLUSION = pa.schema(
+    [
+        _BASELINE,
+        field("status", pa.string(), "identical, changed, no significant drift, too few to test or not tested"),
+        field("headline", pa.string(), "the conclusion in one sentence"),
+        field("level", pa.float64(), "family-wise error of the status by its tests", "probability"),
+        field("lenses_shown", pa.int64(), "lenses that show more than chance"),
+        field("lenses_tested", pa.int64(), "lenses with a test"),
+        field("p", pa.float64(), "smallest adjusted p of a lens", "probability", nullable=True),
+    ],
+    metadata={"title": "The conclusion from all lenses", "order": "baseline"},
+)
+
+DRIFT_LENSES = pa.schema(
+    [
+        _BASELINE,
+        field("lens", pa.string(), "edits, distribution, tokens, classifier, lengths or domain shares"),
+        field("reading", pa.string(), "shown, not shown or not tested, at the level of DRIFT_CONCLUSION"),
+        field("tests", pa.int64(), "tests that were made"),
+        field("p", pa.float64(), "Simes p over its tests", "probability", nullable=True),
+        field("p_adjusted", pa.float64(), "Holm p over the lenses", "probability", nullable=True),
+        field("example", pa.string(), "what moved most", nullable=True),
+        field("reason", pa.string(), "why there is no test", nullable=True),
+    ],
+    metadata={"title": "What each lens shows", "order": "baseline, lens as listed"},
+)
+
 NEAR_DUPLICATES = pa.schema(
     [
         field("baseline", pa.string(), "label of the baseline; empty for the snapshot itself"),
@@ -224,5 +382,11 @@ DRIFT_TABLES: dict[str, pa.Schema] = {
     "drift_lengths": DRIFT_LENGTHS,
     "drift_classifier": DRIFT_CLASSIFIER,
     "turnover": TURNOVER,
+    "edit_sizes": EDIT_SIZES,
+    "document_changes": DOCUMENT_CHANGES,
+    "edit_patterns": EDIT_PATTERNS,
     "near_duplicates": NEAR_DUPLICATES,
+    "drift_edits": DRIFT_EDITS,
+    "drift_conclusion": DRIFT_CONCLUSION,
+    "drift_lenses": DRIFT_LENSES,
 }

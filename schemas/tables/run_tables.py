@@ -124,6 +124,27 @@ DOCUMENT_HASHES = pa.schema(
     metadata={"title": "Every distinct text by domain", "order": "hash, domain"},
 )
 
+DOCUMENT_IDENTITIES = pa.schema(
+    [
+        field("hash", pa.binary(16), "BLAKE2b-128 of the text's UTF-8 bytes"),
+        field(
+            "identity",
+            pa.uint64(),
+            "first 64 bits, big-endian as in hash, of BLAKE2b-128 of the id's bytes; null without an id",
+            nullable=True,
+        ),
+        field("domain", DOMAIN, "value of the primary facet"),
+        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
+        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
+        field("sketch", pa.binary(64), "one-permutation MinHash of 5-token shingles: 64 bins, a byte each, 0: empty"),
+        field("id", pa.string(), "the document's id, where the corpus has ids", nullable=True),
+    ],
+    metadata={
+        "title": "Every document by id and text, to be followed by later runs",
+        "order": "hash, identity, domain",
+    },
+)
+
 TOKEN_COUNTS = pa.schema(
     [
         field("domain", DOMAIN, "value of the primary facet"),
@@ -193,6 +214,29 @@ SAMPLES = pa.schema(
     ],
     metadata={"title": "Hashed n-gram vectors of the documents of lowest hash", "order": "domain, hash"},
 )
+
+DOCUMENT_SAMPLE = pa.schema(
+    [
+        field("domain", DOMAIN, "value of the primary facet"),
+        field("key", pa.uint64(), "the identity, else the first 64 bits of the hash; a domain's lowest are kept"),
+        field("hash", pa.binary(16), "content hash"),
+        field("identity", pa.uint64(), "hash of the id, as in document_identities", nullable=True),
+        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
+        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
+        field(
+            "token_ids",
+            pa.binary(),
+            "its tokens in order, uint16 or uint32 little-endian as bytes / tokens says; null for more than 32,768",
+            nullable=True,
+        ),
+    ],
+    metadata={
+        "title": "Whole documents, up to 1,000 a domain, chosen by id",
+        "order": "domain, key, hash",
+        "row_group": "8192",
+    },
+)
+"""Written unless `excerpts: false`, as it is text."""
 
 VOCABULARY = pa.schema(
     [
@@ -310,11 +354,13 @@ TABLES: dict[str, pa.Schema] = {
     "length_quantiles": LENGTH_QUANTILES,
     "duplicates": DUPLICATES,
     "document_hashes": DOCUMENT_HASHES,
+    "document_identities": DOCUMENT_IDENTITIES,
     "token_counts": TOKEN_COUNTS,
     "token_groups": TOKEN_GROUPS,
     "token_examples": TOKEN_EXAMPLES,
     "minhash": MINHASH,
     "samples": SAMPLES,
+    "document_sample": DOCUMENT_SAMPLE,
     "vocabulary": VOCABULARY,
     "shards": SHARDS,
     "unread_files": UNREAD_FILES,

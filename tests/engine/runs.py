@@ -138,6 +138,10 @@ def differences(actual: Run, oracle: Oracle, filtered: Counter[str] | None = Non
     difference = first_difference([(row["token"], row["hash"]) for row in examples], oracle.examples())
     if difference:
         found["token_examples"] = difference
+    listed = [tuple(v for k, v in row.items() if k != "sketch") for row in actual.rows("document_identities")]
+    difference = first_difference(listed, oracle.identities())
+    if difference:
+        found["document_identities"] = difference
     chosen = [(row["domain"], row["hash"]) for row in actual.rows("samples")]
     difference = first_difference(chosen, oracle.sampled())
     if difference:

@@ -135,7 +135,8 @@ def checked(known: Snapshots, before: str, now: str, tables: dict[str, pa.Table]
     one, two = (Counter(document.text for document in known.documents[name]) for name in (before, now))
     row = tables["turnover"].to_pylist()[0]
     kept, removed, added = (one & two).total(), (one - two).total(), (two - one).total()
-    assert (row["kept"], row["removed"], row["added"]) == (kept, removed, added), pair
+    edited = row["edited"]
+    assert (row["kept"], row["removed"] + edited, row["added"] + edited) == (kept, removed, added), pair
     counts = [Counter(token for text, n in side.items() for token in known.tokens[text] * n) for side in (one, two)]
     overall = {row["statistic"]: row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS}
     sizes = [count.total() for count in counts]

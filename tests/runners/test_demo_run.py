@@ -71,8 +71,8 @@ def test_turnover_is_what_was_done(said: str, folder: Path) -> None:
     summary = json.loads((folder / "demo.json").read_text())["summary"]
     run = open_run(folder / "runs")
     row = next(row for row in run.table("turnover").to_pylist() if row["domain"] == ALL_DOMAINS)
-    assert row["kept"] + row["added"] == summary["documents"]
-    assert row["kept"] + row["removed"] == summary["documents_before"]
+    assert row["kept"] + row["edited"] + row["added"] == summary["documents"]
+    assert row["kept"] + row["edited"] + row["removed"] == summary["documents_before"]
     assert row["added"] and row["removed"]
     new = summary["new_domain"]
     shares = {row["domain"]: row for row in run.table("drift_domains").to_pylist() if row["unit"] == "tokens"}

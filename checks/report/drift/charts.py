@@ -201,19 +201,21 @@ def lengths(view: DriftView) -> Markup:
 
 
 def turnover(view: DriftView) -> Markup:
-    """Documents removed, kept and added as parts of all that either side holds, by domain."""
+    """Documents removed, kept, edited and added as parts of all that either side holds, by domain."""
     rows = view.turnover[: ROWS + 1]
     bottom = TOP + PITCH * len(rows)
-    title = "Documents removed, kept and added by domain; the figures are in the table below."
+    title = "Documents removed, kept, edited and added by domain; the figures are in the table below."
     chart = _chart(view, "turnover", title, bottom + 24, 23.0)
     chart.grid([(25.0 * step, f"{25 * step}" + (" %" if step == 0 else "")) for step in range(5)], TOP, bottom)
     for index, row in enumerate(rows):
         y = TOP + PITCH * index
         middle = y + PITCH / 2
         chart.label(name_of(row), middle + 4, strong=row.everything)
-        total = row.removed + row.kept + row.added or 1
+        edited = row.edited or 0
+        total = row.removed + row.kept + edited + row.added or 1
         x = 0.0
-        for count, kind in ((row.removed, "part left"), (row.kept, "part cached"), (row.added, "part")):
+        parts = (row.removed, "part left"), (row.kept, "part cached"), (edited, "part edited"), (row.added, "part")
+        for count, kind in parts:
             if count:
                 width = 100 * count / total
                 at = {"x": percent(x), "width": percent(width)}

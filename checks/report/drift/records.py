@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from corpus_audit.checks.report.drift.readings import Case, Move, Reading, Told
+from corpus_audit.checks.text.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ class LengthShift:
 
 @dataclass(frozen=True)
 class TurnoverRow:
-    """Documents of a slice that stayed, came and went; tokens of those that came and went."""
+    """Documents of a slice by what became of them; tokens of those that were edited, came and went.
+
+    What is not known of a run is None; ``changed`` says whether any document is another one, or has another text or id.
+    """
 
     domain: str
     everything: bool
@@ -115,6 +119,11 @@ class TurnoverRow:
     moved_out: int
     added_tokens: int
     removed_tokens: int
+    edited: int | None
+    renamed: int | None
+    replaced: int | None
+    edited_tokens: int | None
+    changed: bool
 
 
 @dataclass(frozen=True)
@@ -164,23 +173,49 @@ class OtherDistance:
 
 
 @dataclass(frozen=True)
+class LensRow:
+    """One lens of the conclusion: a question, its answer and its p over all lenses (None: not tested)."""
+
+    name: str
+    reading: str
+    tests: int
+    p: float | None
+    example: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConclusionView:
+    """The conclusion of a comparison, as table DRIFT_CONCLUSION has it."""
+
+    status: str
+    headline: str
+    level: float
+    lenses: tuple[LensRow, ...]
+
+
+@dataclass(frozen=True)
 class DriftView:
     """Everything the section on one baseline shows; rows of all domains come first.
 
     Attributes:
         label: what the audit calls the baseline.
+        conclusion: from all lenses; None of a run of an earlier version.
         number, baselines: its place among them, from 0, and how many there are.
         domains: domains that either side holds.
         permutations: of the test of all domains; p is a multiple of 1 / (permutations + 1).
         overall: all domains.
         distances: domains that can differ, those with drift first; ``same`` hold the same documents on both sides.
         shares: largest changes first.
-        unchanged: domains where no document came or went.
+        documents: how many documents were kept, edited, added and removed, and which domains are new or gone.
+        unknown: why less is known of documents than could be; empty if nothing is missing.
+        unchanged: domains where no document came, went or changed.
         part_rows, lengths, turnover, classifiers, near: what else is told by domain, cut to what a page can hold.
         tokens: by kind, furthest first; ``more_tokens`` says how many more of each kind the table has.
     """
 
     label: str
+    conclusion: ConclusionView | None
     number: int
     baselines: int
     domains: int
@@ -198,6 +233,8 @@ class DriftView:
     more_tokens: tuple[int, int, int, int]
     lengths: tuple[LengthShift, ...]
     turnover: tuple[TurnoverRow, ...]
+    documents: tuple[Sentence, ...]
+    unknown: str
     unchanged: int
     classifiers: tuple[ClassifierRow, ...]
     near: tuple[NearRow, ...]
@@ -206,8 +243,7 @@ class DriftView:
     @property
     def nothing_changed(self) -> bool:
         """Whether no document came or went, from no domain into another either."""
-        whole = self.turnover[0]
-        return self.overall.case == "same" and len(self.turnover) == 1 and not (whole.added or whole.removed)
+        return self.overall.case == "same" and len(self.turnover) == 1 and not self.turnover[0].changed
 
     @property
     def anchor(self) -> str:

@@ -14,9 +14,11 @@ from corpus_audit.checks.report.drift import charts
 from corpus_audit.checks.report.drift.readings import case, move, reading, token_text, told_apart
 from corpus_audit.checks.report.drift.records import (
     ClassifierRow,
+    ConclusionView,
     DistanceRow,
     DriftView,
     LengthShift,
+    LensRow,
     NearRow,
     OtherDistance,
     PartRow,
@@ -25,11 +27,18 @@ from corpus_audit.checks.report.drift.records import (
     TurnoverRow,
 )
 from corpus_audit.checks.report.drift.sentences import bits, bits_interval, change, headline, lines, log2, sentences
+from corpus_audit.checks.report.drift.turnover_sentences import has_changed, kinds_of_documents, new_and_gone
 from corpus_audit.checks.report.sampling.charts import probability
 from corpus_audit.checks.text.sentences import Finding
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES, FEATURE_JOINT
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+
+SHOWN = tuple(name for name in DRIFT_TABLES if name not in ("edit_sizes", "document_changes"))
+"""Tables that the section is made of."""
+
+NEWER = ("edit_patterns", "drift_edits", "drift_conclusion", "drift_lenses")
+"""Those of them that runs of earlier versions do not have."""
 
 LISTED = 30
 """Domains that a table lists; charts show the first `drift_charts.ROWS` of them."""
@@ -48,9 +57,10 @@ def load(run: RunDirectory) -> tuple[DriftView, ...]:
     Raises:
         StoreError: a table is damaged.
     """
-    if any(not (run.folder / "tables" / f"{name}.parquet").exists() for name in DRIFT_TABLES):
+    there = {name: (run.folder / "tables" / f"{name}.parquet").exists() for name in SHOWN}
+    if not all(there[name] for name in SHOWN if name not in NEWER):
         return ()
-    tables = {name: run.table(name) for name in DRIFT_TABLES}
+    tables = {name: run.table(name) if there[name] else DRIFT_TABLES[name].empty_table() for name in SHOWN}
     labels = list(dict.fromkeys(tables["drift"]["baseline"].to_pylist()))
     return tuple(_view(label, number, len(labels), tables) for number, label in enumerate(labels))
 
@@ -110,13 +120,14 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
     parts = _parts(rows("drift_parts"))
     ordered = sorted(parts[1:], key=lambda row: (-abs(row.mixture or 0.0) - abs(row.content or 0.0), row.domain))
     turnover = [_turnover(row) for row in rows("turnover")]
-    changed = sorted(filter(_changed, turnover[1:]), key=lambda row: (-(row.added + row.removed), row.domain))
+    changed = sorted((row for row in turnover[1:] if row.changed), key=_most_changed)
     moved = rows("drift_tokens", domain=ALL_DOMAINS)
     kinds = [[row for row in moved if row["kind"] == kind] for kind in ("riser", "faller", "new", "vanished")]
     risers, fallers, new, vanished = (tuple(_token(row) for row in found[:TOKENS]) for found in kinds)
-    lengths = _lengths(rows("drift_lengths", unit="tokens"), {row.domain for row in turnover if _changed(row)})
+    lengths = _lengths(rows("drift_lengths", unit="tokens"), {row.domain for row in turnover if row.changed})
     return DriftView(
         label=label,
+        conclusion=_conclusion(rows("drift_conclusion"), rows("drift_lenses")),
         number=number,
         baselines=baselines,
         domains=len(domains),
@@ -139,10 +150,34 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
         ),
         lengths=lengths,
         turnover=(turnover[0], *changed[:LISTED]),
+        documents=(*new_and_gone(rows("turnover")), (kinds_of_documents(rows("turnover")[0]),)),
+        unknown=rows("turnover")[0].get("reason") or "",  # runs of earlier versions have no such column
         unchanged=len(turnover) - 1 - len(changed),
         classifiers=tuple(map(_classifier, rows("drift_classifier")[: LISTED + 1])),
         near=tuple(_near(row) for row in rows("near_duplicates", scope="baseline"))[: LISTED + 1],
         others=tuple(map(_other, rows("drift", domain=ALL_DOMAINS))),
+    )
+
+
+def _conclusion(conclusions: Sequence[Row], lenses: Sequence[Row]) -> ConclusionView | None:
+    if not conclusions:
+        return None
+    row = conclusions[0]
+    return ConclusionView(
+        row["status"],
+        row["headline"],
+        row["level"],
+        tuple(
+            LensRow(
+                lens["lens"],
+                lens["reading"],
+                lens["tests"],
+                lens["p_adjusted"],
+                lens["example"] or "",
+                lens["reason"] or "",
+            )
+            for lens in lenses
+        ),
     )
 
 
@@ -251,11 +286,20 @@ def _lengths(rows: Sequence[Row], changed: set[str]) -> tuple[LengthShift, ...]:
 
 def _turnover(row: Row) -> TurnoverRow:
     counts = ("kept", "added", "removed", "moved_in", "moved_out", "added_tokens", "removed_tokens")
-    return TurnoverRow(row["domain"], row["domain"] == ALL_DOMAINS, *(row[name] for name in counts))
+    return TurnoverRow(
+        row["domain"],
+        row["domain"] == ALL_DOMAINS,
+        **{name: row[name] for name in counts},
+        edited=row.get("edited"),  # runs of earlier versions have no such columns
+        renamed=row.get("renamed"),
+        replaced=row.get("replaced"),
+        edited_tokens=row.get("edited_tokens_current"),
+        changed=has_changed(row),
+    )
 
 
-def _changed(row: TurnoverRow) -> bool:
-    return bool(row.added or row.removed)
+def _most_changed(row: TurnoverRow) -> tuple[int, str]:
+    return -(row.added + row.removed + (row.edited or 0)), row.domain
 
 
 def _classifier(row: Row) -> ClassifierRow:

@@ -14,6 +14,9 @@ from corpus_audit.schemas.tables.drift_tables import NOTHING_CHANGED
 NAMED = 3
 """Domains that a sentence names."""
 
+MOST_CHARACTERS = 600
+"""Of a conclusion on a terminal; domains' names may be long."""
+
 
 def bits(value: float | None) -> str:
     """A divergence in bits: ``0.00291``; never 0 for what is not."""
@@ -47,6 +50,11 @@ def change(value: float | None) -> str:
 
 
 def headline(view: DriftView) -> str:
+    """The conclusion from all lenses; of a run of an earlier version, the reading of the token distributions."""
+    return distribution(view) if view.conclusion is None else view.conclusion.headline
+
+
+def distribution(view: DriftView) -> str:
     """The reading of all token distributions, with figure, interval and p."""
     row = view.overall
     if row.reading == "insufficient":
@@ -62,6 +70,11 @@ def headline(view: DriftView) -> str:
     figures = f"{bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance, p = {row.p:.4f}"
     if row.reading == "drift":
         return f"The token distributions have drifted apart by {figures}; chance alone gives {bits(row.null_mean)}."
+    if (row.high or 0.0) <= 0:
+        return (
+            f"The token distributions are no farther apart than with documents exchanged at random, p = {row.p:.4f}. "
+            "The documents are too unlike each other for this test to bound a drift."
+        )
     return (
         f"No drift of the token distributions is shown: {figures}. If there is any, it is at most {_most(view)} bits."
     )
@@ -73,15 +86,13 @@ def sentences(view: DriftView) -> Iterator[Sentence]:
         yield ("From ", Name(view.label), f": {headline(view)[0].lower()}{headline(view)[1:]}")
     else:
         yield (headline(view),)
+    yield from view.documents
     if not view.nothing_changed:
+        if view.conclusion is not None:
+            yield (distribution(view),)
         yield from _shares(view)
         yield from _cause(view)
         yield from _domains(view)
-    whole = view.turnover[0]
-    yield (
-        f"{numbers.plural(whole.kept, 'document')} {'was' if whole.kept == 1 else 'were'} kept, "
-        f"{numbers.grouped(whole.added)} added and {numbers.grouped(whole.removed)} removed.",
-    )
     if not view.nothing_changed:
         yield from _classifier(view)
 
@@ -93,7 +104,11 @@ def lines(view: DriftView) -> Iterator[str]:
     """
     row = view.overall
     of = f"from {safe_text(view.label, 20)}: " if view.baselines > 1 else ""
-    if row.reading == "insufficient":
+    if view.conclusion is not None:
+        yield f"{of}{safe_text(view.conclusion.headline, MOST_CHARACTERS)}"
+        if view.nothing_changed:
+            return
+    elif row.reading == "insufficient":
         yield f"{of}insufficient: {_reason(row.reason)}"
         if row.value is None:
             return

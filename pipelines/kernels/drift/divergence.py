@@ -23,7 +23,7 @@ SUMS = 5
 
 _TILE = 128  # exchanges of one kernel call
 _TOKENS_A_BLOCK = 1 << 14
-_EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here
+_EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here; every multiple of 1/2 up to half of it
 
 _MANTISSA = np.uint64(52)
 _ONE = np.uint64(0x3FF0000000000000)
@@ -81,17 +81,40 @@ def _log(x):
     return f + f * f * q + k * _LN2
 
 
+@inlined
+def _add_selected(counts, groups, start, stop, selection, x):
+    """Add the selected groups' counts of one token, cells ``start`` to ``stop``, to ``x`` [W].
+
+    Four groups at a time, so that x is loaded and stored a quarter as often.
+    """
+    width = len(x)
+    i = start
+    while i + 4 <= stop:
+        c0, s0 = counts[i], selection[groups[i]]
+        c1, s1 = counts[i + 1], selection[groups[i + 1]]
+        c2, s2 = counts[i + 2], selection[groups[i + 2]]
+        c3, s3 = counts[i + 3], selection[groups[i + 3]]
+        for w in range(width):
+            x[w] += (c0 * s0[w] + c1 * s1[w]) + (c2 * s2[w] + c3 * s3[w])
+        i += 4
+    while i < stop:
+        c0, s0 = counts[i], selection[groups[i]]
+        for w in range(width):
+            x[w] += c0 * s0[w]
+        i += 1
+
+
 @kernel
 def _add_exchanges(
-    counts, groups, stops, selection, fixed_first, fixed_second, sign_first, sign_second, half, scales, sums
+    counts, groups, stops, selection, swapped, fixed_first, fixed_second, sign_first, sign_second, half, scales, sums
 ):
     """Add R tokens' terms of `exchange_sums` to ``sums`` [SUMS, W], token by token in the order given.
 
     For each token:
 
     1. x [W], its occurrences in the groups that each exchange selects: a sparse row (``counts`` [C] in ``groups``
-       uint8 [C], which end at ``stops`` [R]) times the 0/1 matrix ``selection`` [G, W], of the type of ``counts``. Four
-       groups at a time, so that x is loaded and stored a quarter as often.
+       uint8 [C], ascending, which end at ``stops`` [R]) times the 0/1 matrix ``selection`` [G, W], of the type of
+       ``counts``; and y [W], the same over the groups from ``swapped`` on, whose counts are differences of two sides.
     2. a and b, the two pseudo-sides' occurrences, and from them the five terms with a logarithm each that is needed,
        added to ``sums``. With t = (p - q) / (p + q) the terms 0 and 2 need no division by a share that may be 0:
        p ln(2 p / (p + q)) + q ln(2 q / (p + q)) = (p + q) / 2 ((1 + t) ln(1 + t) + (1 - t) ln(1 - t)), and
@@ -102,33 +125,26 @@ def _add_exchanges(
     """
     width = selection.shape[1]
     x = np.empty(width, selection.dtype)
+    y = np.empty(width, selection.dtype)
     start = np.int64(0)
     for token in range(len(stops)):
         stop = stops[token]
+        middle = start
+        while middle < stop and groups[middle] < swapped:
+            middle += 1
         for w in range(width):
             x[w] = 0
-        i = start
-        while i + 4 <= stop:
-            c0, s0 = counts[i], selection[groups[i]]
-            c1, s1 = counts[i + 1], selection[groups[i + 1]]
-            c2, s2 = counts[i + 2], selection[groups[i + 2]]
-            c3, s3 = counts[i + 3], selection[groups[i + 3]]
-            for w in range(width):
-                x[w] += (c0 * s0[w] + c1 * s1[w]) + (c2 * s2[w] + c3 * s3[w])
-            i += 4
-        while i < stop:
-            c0, s0 = counts[i], selection[groups[i]]
-            for w in range(width):
-                x[w] += c0 * s0[w]
-            i += 1
+            y[w] = 0
+        _add_selected(counts, groups, start, middle, selection, x)
+        _add_selected(counts, groups, middle, stop, selection, y)
         start = stop
 
         first = fixed_first[token]
         second = fixed_second[token]
         h = half[token]
         for w in range(width):
-            a = first + sign_first * np.float64(x[w])
-            b = second + sign_second * np.float64(x[w])
+            a = first + sign_first * np.float64(x[w]) + np.float64(y[w])
+            b = second + sign_second * np.float64(x[w]) - np.float64(y[w])
             p = a * scales[0, w]
             q = b * scales[1, w]
             both = p + q
@@ -158,18 +174,21 @@ class _Rows(NamedTuple):
 
 
 def exchange_sums(
-    groups: Integers,
-    fixed: tuple[Integers, Integers],
+    groups: Integers | Floats,
+    fixed: tuple[Integers | Floats, Integers | Floats],
     signs: tuple[int, int],
     selection: Floats,
     scales: Floats,
     workers: int = 1,
+    swapped: int | None = None,
 ) -> Floats:
     """Sums over K tokens of five functions of two sides' shares, for P exchanges of G groups of documents.
 
-    In an exchange the first side holds a = fixed[0] + signs[0] x of a token and the second b = fixed[1] + signs[1] x,
-    with x its occurrences in the groups that are selected. With the shares p = scales[0] a, q = scales[1] b,
-    P = scales[2] (a + 1/2), Q = scales[3] (b + 1/2), the sums are
+    In an exchange the first side holds a = fixed[0] + signs[0] x + y of a token and the second
+    b = fixed[1] + signs[1] x - y, with x its occurrences in the groups before ``swapped`` that are selected, and y
+    those in the groups from there on: documents that are on both sides in two versions, whose counts are the second
+    version's less the first's, so that a selected group has its versions exchanged. With the shares p = scales[0] a,
+    q = scales[1] b, P = scales[2] (a + 1/2), Q = scales[3] (b + 1/2), the sums are
 
         0: p ln(2 p / (p + q)) + q ln(2 q / (p + q))
         1: |p - q|
@@ -197,12 +216,14 @@ def exchange_sums(
     Tokens that no side holds are left out.
 
     Args:
-        groups: int64 [G, K], the tokens' occurrences by group, G <= 256; each sum over groups is below 2^53.
+        groups: int64 or float64 [G, K], the tokens' occurrences by group, G <= 256; multiples of 1/2, whose absolute
+            values add up to less than 2^52 over the groups.
         fixed: int64 [K] each.
         signs: -1, 0 or 1 each; a and b must not become negative.
         selection: float64 [G, P], 0 or 1.
         scales: float64 [4, P].
         workers: threads.
+        swapped: the first of the groups whose versions are exchanged; None where there are none.
 
     Returns:
         float64 [SUMS, P].
@@ -216,7 +237,18 @@ def exchange_sums(
 
     def add(tile: int, rows: _Rows) -> None:
         matrix = single if rows.counts.dtype == np.float32 else double
-        _add_exchanges(*rows[:3], matrix[tile], *rows[3:5], sign_first, sign_second, rows.half, scale[tile], sums[tile])
+        first_swapped = groups.shape[0] if swapped is None else swapped
+        _add_exchanges(
+            *rows[:3],
+            matrix[tile],
+            first_swapped,
+            *rows[3:5],
+            sign_first,
+            sign_second,
+            rows.half,
+            scale[tile],
+            sums[tile],
+        )
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for rows in _blocks(groups, *fixed):
@@ -224,20 +256,21 @@ def exchange_sums(
     return np.concatenate(sums, axis=1)
 
 
-def _blocks(groups: Integers, first: Integers, second: Integers) -> Iterator[_Rows]:
+def _blocks(groups: Integers | Floats, first: Integers | Floats, second: Integers | Floats) -> Iterator[_Rows]:
     """Tokens in blocks, with counts of a type that is exact for them; those in no group make one row in front.
 
     Both sides hold the same of these, so their shares p and q are in one ratio whatever is selected. Every term is
     linear in shares of one ratio, so that the term of the sum is the sum of the terms.
     """
-    totals = groups.sum(axis=0)
+    totals = np.abs(groups).sum(axis=0)
     alike = (totals == 0) & (first == second)
     fixed = first[alike]
     if fixed.any():
         empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
         total = np.array([fixed.sum()], np.float64)
         yield _Rows(*empty, total, total, np.array([np.count_nonzero(fixed) / 2]))
-    for exact, dtype in ((totals <= _EXACT_SINGLE, np.float32), (totals > _EXACT_SINGLE, np.float64)):
+    single = totals <= (_EXACT_SINGLE if groups.dtype.kind == "i" else _EXACT_SINGLE // 2)
+    for exact, dtype in ((single, np.float32), (~single, np.float64)):
         tokens = np.flatnonzero(exact & ~alike)
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):
             block = tokens[start : start + _TOKENS_A_BLOCK]

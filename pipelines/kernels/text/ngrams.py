@@ -40,7 +40,7 @@ def _finish(h):
 
 
 @inlined
-def _shingle(a, b, c, d, e):
+def shingle_hash(a, b, c, d, e):
     """A hash of five tokens in 32-bit arithmetic, which the compiler vectorises (4 times as fast as in 64 bits).
 
     A multilinear hash under the finaliser of MurmurHash3. Two different shingles collide with probability 2^-32: in
@@ -61,7 +61,7 @@ def _shingle(a, b, c, d, e):
 
 
 @kernel
-def _padded(document):
+def padded_to_shingle(document):
     """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
     if len(document) >= SHINGLE:
         return document
@@ -71,43 +71,19 @@ def _padded(document):
 
 
 @kernel
-def _first_minhash(ids, offsets, values):
-    for d in range(len(offsets) - 1):
-        t = _padded(ids[offsets[d] : offsets[d + 1]])
-        n = len(t) - SHINGLE + 1
-        t0, t1, t2, t3, t4 = t[:n], t[1 : n + 1], t[2 : n + 2], t[3 : n + 3], t[4 : n + 4]
-        lowest = np.uint32(0xFFFFFFFF)
-        for j in range(n):
-            lowest = min(lowest, _shingle(t0[j], t1[j], t2[j], t3[j], t4[j]))
-        values[d] = lowest
-
-
-@kernel
 def _signatures(ids, offsets, rows, multipliers, increments, out):
     signature = np.empty(PERMUTATIONS, np.uint32)
     for c in range(len(rows)):
-        t = _padded(ids[offsets[rows[c]] : offsets[rows[c] + 1]])
+        t = padded_to_shingle(ids[offsets[rows[c]] : offsets[rows[c] + 1]])
         signature[:] = 0xFFFFFFFF
         for j in range(len(t) - SHINGLE + 1):
-            h = _shingle(t[j], t[j + 1], t[j + 2], t[j + 3], t[j + 4])
+            h = shingle_hash(t[j], t[j + 1], t[j + 2], t[j + 3], t[j + 4])
             for p in range(PERMUTATIONS):
                 x = np.uint32(h * multipliers[p] + increments[p])
                 x = np.uint32(x ^ (x >> np.uint32(15)))
                 x = np.uint32(x * np.uint32(0x85EBCA6B))
                 signature[p] = min(signature[p], x)
         out[c, :] = signature
-
-
-def first_minhash(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The first MinHash value, uint32 [D], of every document; it decides who is in the near-duplicate sample.
-
-    Args:
-        ids: uint16 or uint32 [T].
-        offsets: int64 [D + 1] into ``ids``.
-    """
-    values = np.empty(len(offsets) - 1, np.uint32)
-    _first_minhash(ids, offsets, values)
-    return values
 
 
 def signatures(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast
-from corpus_audit.pipelines.statistics.drift.token_spread import count_spread
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, on_both_sides
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 
 _HALF_NORMAL = float(np.sqrt(2 / np.pi))
@@ -40,11 +40,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The total change and its two parts, of the corpus or of a domain's contribution."""
+    """The total change and its parts, of the corpus or of a domain's contribution.
+
+    Mixture and content add up to the total; edits, added and removed add up to content.
+
+    Attributes:
+        edits, added, removed: what documents that were edited, came and went make of the content; no null mean.
+    """
 
     total: Part
     mixture: Part
     content: Part
+    edits: Part
+    added: Part
+    removed: Part
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Decomposition:
 
     Attributes:
         total, mixture, content: float64 [V], changes of token shares; mixture and content add up to the total.
+        edits, added, removed: float64 [V], the parts of the content.
         overall: the parts of the whole change.
         domains: each domain's contribution, G in the order given; contributions add up to the parts.
     """
@@ -60,6 +70,9 @@ class Decomposition:
     total: Floats
     mixture: Floats
     content: Floats
+    edits: Floats
+    added: Floats
+    removed: Floats
     overall: Parts
     domains: list[Parts]
 
@@ -77,6 +90,16 @@ def decompose(
     Pbar, the average of the two corpora, takes nothing from the sum, as the changes of the shares add up to 0; it makes
     a domain's contribution to the mixture 0 when its text is like the corpus's. A domain that one side lacks has the
     other side's distribution on both: its coming or going is mixture.
+
+    The content of a domain is what its documents did. With t_s its tokens, b, c, a, r and k the token counts [V] of the
+    edited documents before and now and of the added, the removed and the kept ones, |x| the sum of x, and
+    q = Pbar_g, each document counts by how it differs from the domain's average, x' = x - q |x|, which takes nothing
+    from the sum as both distributions add up to 1:
+
+        P_2g - P_1g = (c' / t_2 - b' / t_1)  +  a' / t_2  -  r' / t_1  +  k' (1 / t_2 - 1 / t_1).
+
+    The last term is no document's doing: kept text weighs less where others came. As t_1 - t_2 = |b| - |c| - |a| + |r|,
+    it is divided among them in proportion, which makes edits, added and removed documents an exact sum.
 
     Sampling alone gives each part some absolute change. Its mean is estimated token by token from clustered variances,
     with the shared documents' covariance subtracted (they cause no noise). For the content of a domain the variance is
@@ -125,6 +148,9 @@ class _Domain:
     total: _Change
     mixture: _Change
     content: _Change
+    edits: _Change
+    added: _Change
+    removed: _Change
     content_null: float
     distance: float
     tokens: float
@@ -144,6 +170,7 @@ class _Split:
         self.top = top
         self.mixture = np.zeros(len(before))
         self.content = np.zeros(len(before))
+        self.causes = np.zeros((3, len(before)))
         self.mixture_variance = np.zeros(len(before))
         self.noise = np.zeros((3, len(before)))
         self.shared = 0
@@ -153,14 +180,15 @@ class _Split:
     def add(self, contrast: TokenContrast) -> None:
         """Add one domain."""
         tokens = contrast.tokens
-        parts = contrast.only_baseline, contrast.only_current, contrast.shared
-        t1, t2 = (float(part.total_tokens + contrast.shared.total_tokens) for part in parts[:2])
+        t1, t2 = map(float, contrast.token_totals)
         if t1 + t2 == 0:
             nothing = self._change(np.zeros(len(self.total)))
-            self.domains.append(_Domain(nothing, nothing, nothing, 0.0, 0.0, 0.0, 0.0))
+            changes = nothing, nothing, nothing, nothing, nothing, nothing
+            self.domains.append(_Domain(*changes, content_null=0.0, distance=0.0, tokens=0.0, squared=0.0))
             return
-        own1 = (contrast.only_baseline.count + contrast.shared.count) / (t1 if t1 else np.nan)
-        own2 = (contrast.only_current.count + contrast.shared.count) / (t2 if t2 else np.nan)
+        count1, count2 = contrast.counts
+        own1 = count1 / (t1 if t1 else np.nan)
+        own2 = count2 / (t2 if t2 else np.nan)
         own1, own2 = (own1 if t1 else own2), (own2 if t2 else own1)
         part1, part2 = t1 / self.sizes[0], t2 / self.sizes[1]
         unlike = -self.average
@@ -169,9 +197,13 @@ class _Split:
         weight = (part1 + part2) / 2
         content = np.zeros(len(self.total))
         content[tokens] = weight * (own2 - own1)
+        causes = np.zeros((3, len(self.total)))
+        if t1 and t2:
+            causes[:, tokens] = weight * _causes(contrast, t1, t2, (own1 + own2) / 2)
         self.mixture += mixture
         self.content += content
-        self.shared += contrast.shared.total_tokens
+        self.causes += causes
+        self.shared += on_both_sides(contrast).total_tokens
         self.seen += t1, t2
         squared = _squared_lengths(contrast)
         self.mixture_variance += squared * unlike**2
@@ -181,29 +213,41 @@ class _Split:
                 total=self._change(mixture + content),
                 mixture=self._change(mixture),
                 content=self._change(content),
+                edits=self._change(causes[0]),
+                added=self._change(causes[1]),
+                removed=self._change(causes[2]),
                 content_null=content_null,
                 distance=float(np.abs(unlike).sum()) / 2,
-                tokens=float(sum(part.total_tokens for part in parts)),
+                tokens=t1 + t2 - on_both_sides(contrast).total_tokens,
                 squared=squared,
             )
         )
 
     def _content_noise(self, contrast: TokenContrast, weight: float, t1: float, t2: float) -> float:
         """Mean TVD of a domain's content part by chance; its tokens' variances are added up."""
-        shared = float(contrast.shared.total_tokens)
-        alone = t1 - shared, t2 - shared
-        pool = alone[0] + alone[1] + shared
+        both = on_both_sides(contrast)
+        shared = float(both.total_tokens)
+        alone = float(contrast.only_baseline.total_tokens), float(contrast.only_current.total_tokens)
+        pool = max(alone[0] + alone[1] + shared, 1.0)
         # One occurrence falls into a side's own documents or into both, in proportion to their tokens.
         steps = np.array([1 / t1, 1 / t2, abs(1 / t2 - 1 / t1)]) * weight
         odds = np.array([*alone, shared]) / pool
         mean, square = float((odds * steps).sum()), float((odds * steps**2).sum())
-        count = (contrast.only_baseline.count + contrast.only_current.count + contrast.shared.count).astype(np.float64)
+        count = (contrast.only_baseline.count + contrast.only_current.count + both.count).astype(np.float64)
         spread = count_spread(contrast)
-        spread = np.where(np.isnan(spread), count, spread)
+        spread = np.where(np.isfinite(spread), spread, count)
         with np.errstate(divide="ignore", invalid="ignore"):
             bursts = np.where(spread > 0, np.maximum(count / spread, 1.0), np.inf)
         variance = spread * count * square
-        means = _absolute_mean(variance, bursts, count * mean)
+        most = count * mean
+        if contrast.edited is not None:
+            # The two versions of each pair fall to the sides at random: see `score_tests.run_tests`.
+            count1, count2 = contrast.counts
+            changes = contrast.edited.squared_changes((count1 + count2) / (t1 + t2))
+            exchanged = changes * ((1 / t1 + 1 / t2) / 2 * weight) ** 2
+            variance = variance + exchanged
+            most = most + np.sqrt(exchanged * contrast.edited.documents)  # by Cauchy and Schwarz
+        means = _absolute_mean(variance, bursts, most)
         tokens = contrast.tokens
         self.noise[0, tokens] += variance
         self.noise[1, tokens] += means
@@ -233,16 +277,27 @@ class _Split:
             deviation = np.sqrt((domain.squared * (1 - 2 * share) + share**2 * squared) * scale)
             null = _HALF_NORMAL * float(deviation) * domain.distance
             domains.append(
-                Parts(domain.total.part(), domain.mixture.part(null), domain.content.part(domain.content_null))
+                Parts(
+                    domain.total.part(),
+                    domain.mixture.part(null),
+                    domain.content.part(domain.content_null),
+                    domain.edits.part(),
+                    domain.added.part(),
+                    domain.removed.part(),
+                )
             )
         return Decomposition(
             total=self.total,
             mixture=self.mixture,
             content=self.content,
+            edits=self.causes[0],
+            added=self.causes[1],
+            removed=self.causes[2],
             overall=Parts(
                 self._change(self.total).part(),
                 self._change(self.mixture).part(mixture_null),
                 self._change(self.content).part(content_null),
+                *(self._change(cause).part() for cause in self.causes),
             ),
             domains=domains,
         )
@@ -257,9 +312,36 @@ class _Split:
         return _Change(float(size.sum()) / 2, explained, first, vector[first])
 
 
+def _causes(contrast: TokenContrast, t1: float, t2: float, average: Floats) -> Floats:
+    """What edits, added and removed documents make of P_2g - P_1g, [3, K]; see `decompose`.
+
+    Args:
+        contrast: the domain's, with tokens on both sides.
+        t1, t2: tokens of the two sides.
+        average: Pbar_g, [K].
+    """
+
+    def apart(sample: TokenSample) -> Floats:
+        return np.asarray(sample.count - average * sample.total_tokens)
+
+    added, removed = contrast.only_current, contrast.only_baseline
+    thinned = -apart(contrast.shared) / (t1 * t2)
+    edits = np.zeros(len(average))
+    if contrast.edited is not None:
+        before, now = contrast.edited.before, contrast.edited.current
+        edits = apart(now) / t2 - apart(before) / t1 + thinned * (now.total_tokens - before.total_tokens)
+    return np.stack(
+        [
+            edits,
+            apart(added) / t2 + thinned * added.total_tokens,
+            -apart(removed) / t1 - thinned * removed.total_tokens,
+        ]
+    )
+
+
 def _squared_lengths(contrast: TokenContrast) -> float:
     """Sum of n^2 over documents, or over clusters (as `grouped.RandomGroups` estimates it) where that is larger."""
-    sets = contrast.only_baseline, contrast.only_current, contrast.shared
+    sets = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
     squared = float(sum(part.total_squared for part in sets))
     if contrast.clustered:
         sizes = np.sum([part.groups.sum(axis=1) for part in sets], axis=0).astype(np.float64)

@@ -9,8 +9,12 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
 3. What may be exchanged. Snapshots share most of their documents. Relabelling all of them freely is then wrong in
    either direction, so shared documents stay on both sides, and hash groups of the others change sides (`exchange`,
    which draws the picture). 64 groups a side are enough for thousands of different draws, and are additive counters
-   that a profile keeps; to relabel single documents, they would have to be read again.
-4. Enough to exchange? Too few effective groups: no test. Sides too uneven in size: only an upper bound.
+   that a profile keeps; to relabel single documents, they would have to be read again. Documents that were edited
+   exchange their versions, a hash group at a time: as independent documents they would hide what their edits have in
+   common behind all that sets one document apart from another.
+4. Enough to exchange? Too few effective groups: no test. Sides too uneven in size: only an upper bound. Where that is
+   so of the documents of one side alone but not of the edited ones, or the other way round, they stay where they are
+   and the others are tested (`DriftSummary.note`).
 5. Draw B selections of groups for a pseudo-baseline of the right size, and compute the statistics of all B pairs of
    pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
@@ -31,7 +35,14 @@ import numpy as np
 from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
 from corpus_audit.pipelines.statistics.drift import divergence
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
-from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import (
+    GROUPS,
+    EditedPairs,
+    Floats,
+    Integers,
+    TokenContrast,
+    TokenSample,
+)
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -91,6 +102,7 @@ class DriftSummary:
         high: upper 95 % bound. If there are bounds but no p, chance could not be subtracted: ``high`` then bounds the
             divergence with its noise, and ``low`` is 0.
         reason: why p or the interval is missing or degenerate.
+        note: which documents were too few to be exchanged and stayed where they are, while others were tested.
     """
 
     distances: dict[str, Distance]
@@ -98,6 +110,7 @@ class DriftSummary:
     low: float | None
     high: float | None
     reason: str | None
+    note: str | None = None
 
 
 def drift_summary(
@@ -113,27 +126,36 @@ def drift_summary(
         seed: of the draws; calibration by simulation varies it.
         workers: threads.
     """
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     if not baseline.any() or not current.any():
         reason = without_tokens(bool(baseline.any()), bool(current.any()))
         return DriftSummary({name: Distance(name, None) for name in STATISTICS}, 0, None, None, reason)
     # Steps 1 and 2.
     values = {name: float(function(baseline, current)) for name, function in STATISTICS.items()}
-    if not contrast.only_baseline.total_documents and not contrast.only_current.total_documents:
+    edited = contrast.edited is not None
+    if not edited and not contrast.only_baseline.total_documents and not contrast.only_current.total_documents:
         return _unchanged("both hold the same documents: there is no drift, and nothing that chance could change")
-    if _only_copies(contrast):
+    if not edited and _only_copies(contrast):
         return _unchanged(EVEN_COPIES)
 
     # Steps 3 and 4.
     exchange = Exchange.of(contrast)
     few = exchange.too_few()
-    if few is not None:
-        return DriftSummary({name: Distance(name, value) for name, value in values.items()}, 0, None, None, few)
-    coarse = exchange.too_coarse()
-    if coarse is not None:
+    coarse = exchange.too_coarse() if few is None else None
+    few_pairs = exchange.too_few_pairs() if edited else "no document is known to be edited"
+    note = None
+    if few_pairs is None and (few or coarse):
+        exchange, note = exchange.with_versions_alone(contrast), _stay(contrast, few or coarse)
+    elif few is not None:
+        reason = f"{few}; {few_pairs}" if edited else few
+        return DriftSummary({name: Distance(name, value) for name, value in values.items()}, 0, None, None, reason)
+    elif coarse is not None:
+        exchange = exchange.without_versions()
         distances = {name: Distance(name, value) for name, value in values.items()}
         high = values["jsd"] + NORMAL_QUANTILE * jackknife_error(contrast, exchange, 0.0, workers)
         return DriftSummary(distances, 0, 0.0, high, coarse)
+    elif edited and few_pairs is not None:
+        exchange, note = exchange.without_versions(), f"edited documents stay as they are: {few_pairs}"
 
     # Step 5. What was observed is computed once more in the kernel's arithmetic, so that a draw of the very same groups
     # is a tie and counts against drift, whatever the last bits are.
@@ -152,7 +174,15 @@ def drift_summary(
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers)
-    return DriftSummary(distances, permutations, excess - reach, excess + reach, None)
+    return DriftSummary(distances, permutations, excess - reach, excess + reach, None, note)
+
+
+def _stay(contrast: TokenContrast, why: str | None) -> str | None:
+    """That the documents of one side alone are not exchanged, if there are any."""
+    removed, added = contrast.only_baseline.total_documents, contrast.only_current.total_documents
+    if not removed and not added:
+        return None
+    return f"{removed} removed and {added} added documents stay where they are, and edits are tested: {why}"
 
 
 def without_tokens(before: bool, now: bool) -> str:
@@ -172,7 +202,7 @@ def _only_copies(contrast: TokenContrast) -> bool:
     """Whether one side holds all documents of the other and more, and every token has the very same share in both."""
     if contrast.only_baseline.total_documents and contrast.only_current.total_documents:
         return False
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     before, now = int(baseline.sum()), int(current.sum())
     if not np.allclose(baseline / before, current / now, rtol=1e-9, atol=0):
         return False
@@ -182,34 +212,72 @@ def _only_copies(contrast: TokenContrast) -> bool:
 def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, workers: int = 1) -> float:
     """Standard error of the Jensen-Shannon divergence less its ``noise``, in bits, leaving out a hash group at a time.
 
-    The removed, the added and the shared documents are three independent samples, so each has its own delete-a-group
-    jackknife and the variances add up; a shared group leaves both sides at once. Empty groups take part: that a group
-    is empty is chance as well.
+    The removed, the added, the shared and the edited documents are independent samples, so each has its own
+    delete-a-group jackknife and the variances add up; a shared group leaves both sides at once, and so do the two
+    versions of a group of edited documents. Empty groups take part: that a group is empty is chance as well.
 
     What chance gives depends on the documents, too: a long or repetitive one raises the divergence and the null mean
     alike, which is no error of their difference. So the noise without a group is ``noise`` times the ratio of
     `Exchange.first_order_noise` without and with it.
     """
-    baseline, current = contrast.baseline.count, contrast.current.count
-    middle = baseline / baseline.sum() + current / current.sum()
+    baseline, current = contrast.counts
+    t1, t2 = float(baseline.sum()), float(current.sum())
+    middle = baseline / t1 + current / t2
     samples = contrast.only_baseline, contrast.only_current, contrast.shared
     scatters = [_scatter(sample, middle) for sample in samples]
     totals = [sample.count.sum(dtype=np.float64) for sample in samples]
-    whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals)
+    paired = np.zeros(GROUPS) if exchange.pairs is None else _paired_noise(exchange.pairs, middle, t1, t2)
+    whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals, paired.sum())
+
+    def variance_without(
+        groups: Floats | Integers, signs: tuple[int, int], sizes: tuple[Floats, Floats], noises: Floats
+    ) -> float:
+        """The jackknife's variance where groups leave; their tokens by side, and the noise without each [GROUPS]."""
+        first, second = t1 - sizes[0], t2 - sizes[1]
+        scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
+        selection = np.tile(np.eye(GROUPS), (len(groups) // GROUPS, 1))
+        sums = exchange_sums(groups, (baseline, current), signs, selection, scales, workers, GROUPS)
+        without = statistics_of(sums)["jsd"] - noise * noises / whole
+        return (GROUPS - 1) / GROUPS * float(((without - without.mean()) ** 2).sum())
+
     variance = 0.0
     for which, (in_first, in_second) in enumerate(((1, 0), (0, 1), (1, 1))):
         sizes = samples[which].groups.sum(axis=1).astype(np.float64)
         if not sizes.any():
             continue
-        first, second = baseline.sum() - in_first * sizes, current.sum() - in_second * sizes
-        scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
-        signs = -in_first, -in_second
-        sums = exchange_sums(samples[which].groups, (baseline, current), signs, np.eye(GROUPS), scales, workers)
         left = [total - sizes * (i == which) for i, total in enumerate(totals)]
         scattered = [scatter.sum() - scatter * (i == which) for i, scatter in enumerate(scatters)]
-        without = statistics_of(sums)["jsd"] - noise * exchange.first_order_noise(scattered, left) / whole
-        variance += (GROUPS - 1) / GROUPS * float(((without - without.mean()) ** 2).sum())
+        noises = exchange.first_order_noise(scattered, left, np.full(GROUPS, paired.sum()))
+        variance += variance_without(
+            samples[which].groups, (-in_first, -in_second), (in_first * sizes, in_second * sizes), noises
+        )
+    if contrast.edited is not None:
+        # Both sides lose half of the two versions' sum, and the first half of their difference more, the second less.
+        before, now = contrast.edited.before.groups, contrast.edited.current.groups
+        halves = np.concatenate([(before + now) / 2, (now - before) / 2])
+        sizes = before.sum(axis=1).astype(np.float64), now.sum(axis=1).astype(np.float64)
+        noises = exchange.first_order_noise(
+            [np.full(GROUPS, scatter.sum()) for scatter in scatters],
+            [np.full(GROUPS, total) for total in totals],
+            paired.sum() - paired,
+        )
+        variance += variance_without(halves, (-1, -1), sizes, noises)
     return float(np.sqrt(variance))
+
+
+def _paired_noise(pairs: EditedPairs, middle: Floats, t1: float, t2: float) -> Floats:
+    """What each group of edited documents adds to `Exchange.first_order_noise`, [GROUPS].
+
+    sum_w v_gw^2 / middle_w with v_g = (c_g - p m_g) / t2 - (b_g - p n_g) / t1, the group's change of the difference of
+    shares: b and c its tokens before and now, n and m their sums, p the mean share of the sides.
+    """
+    present = middle > 0
+    share, weight = middle[present] / 2, 1 / middle[present]
+    noise = np.zeros(GROUPS)
+    for g, (before, now) in enumerate(zip(pairs.before.groups, pairs.current.groups, strict=True)):
+        change = (now[present] - share * now.sum()) / t2 - (before[present] - share * before.sum()) / t1
+        noise[g] = change**2 @ weight
+    return noise
 
 
 def _scatter(sample: TokenSample, middle: Floats) -> Floats:

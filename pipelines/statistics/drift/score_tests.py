@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
-from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, unshared_scatter
+from corpus_audit.pipelines.statistics.drift.token_sample import EditedPairs, TokenContrast
+from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, on_both_sides, unshared_scatter
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 
@@ -59,15 +59,25 @@ def run_tests(
     cancel, so U becomes what the pool's share makes expected in the unshared ones, and of the prior counts the part
     1 - T_S / sqrt(T_1 T_2).
 
+    Edited documents are pairs. What their versions have in common is shared text, and counts as such above: T_S holds
+    the mean of their versions. What an edit changes is the other half of the variance, that of exchanging the versions
+    of each pair (a paired z test), summed over pairs:
+
+        (r / T_1 + 1 / T_2)^2 / 4 sum_pairs ((y_2 - y_1) - p* (n_2 - n_1))^2,   p* = (p_1* + p_2*) / 2.
+
+    What an edit leaves as it was cancels, so that a small change of the same direction in many documents is seen, and
+    |z| of a change in m pairs alone is at most about sqrt(m).
+
     Where documents come in clusters, the spread is `token_spread.count_spread`'s over hash groups.
 
     Args:
-        contrast: the slice's documents in three disjoint sets.
+        contrast: the slice's documents in disjoint sets.
         y1, y2: int64 [K], occurrences on the two sides.
         t1, t2: tokens of the two sides.
         interval_null: delta, bits.
     """
-    before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
+    before, now, shared = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
+    edited = contrast.edited
     # The pool: every distinct document once, whichever side it is on.
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = count_spread(contrast)
@@ -87,6 +97,7 @@ def run_tests(
         float(shared.total_tokens),
         pool_tokens,
         (spread * scatter)[tested],
+        None if edited is None else edited.take(tested),
     )
 
     def over_all_tokens(values: Floats) -> Floats:
@@ -98,7 +109,8 @@ def run_tests(
         z = sides.score(1.0)
         p = over_all_tokens(_interval_null_p(sides, z, interval_null))
         low, high = (over_all_tokens(bound) for bound in _bounds(sides))
-        log_odds_z = sides.log_odds(len(contrast.tokens) / 2) / np.sqrt((design_effect * scatter)[tested])
+        effect = (design_effect * scatter)[tested] if edited is None else sides.design_effect()
+        log_odds_z = sides.log_odds(len(contrast.tokens) / 2) / np.sqrt(effect)
     return TokenTests(over_all_tokens(z), p, low, high, over_all_tokens(log_odds_z), design_effect, len(tested))
 
 
@@ -111,6 +123,7 @@ class _Sides:
         t1, t2, shared_tokens, pool_tokens: tokens of the sides, of the shared documents and of the pool.
         spread: sum_d (y_d - p n_d)^2 / Y over the pool's documents (or clusters): the variance of a count over the
             count. Independent tokens have 1 - p.
+        edited: the edited documents' counters, over the tested tokens; None where there are none.
     """
 
     y1: Floats
@@ -121,6 +134,7 @@ class _Sides:
     shared_tokens: float
     pool_tokens: float
     spread: Floats
+    edited: EditedPairs | None = None
 
     @property
     def overlap(self) -> float:
@@ -130,11 +144,25 @@ class _Sides:
     def score(self, ratio: npt.ArrayLike) -> Floats:
         """z of p_2 = ratio * p_1, [K]; see `run_tests`."""
         r = np.asarray(ratio, dtype=np.float64)
+        variance = self.variance(r)
+        difference = self.y2 / self.t2 - r * (self.y1 / self.t1)
+        return np.where(variance > 0, difference / np.sqrt(variance), np.where(difference == 0, 0.0, np.nan))
+
+    def variance(self, r: Floats) -> Floats:
+        """Variance of p_2 - r p_1 if p_2 = r p_1, [K]; see `run_tests`."""
         p1 = (self.y1 + self.y2) / (self.t1 + r * self.t2)
         covariance = self.shared_tokens * np.minimum(r, 1.0) / (self.t1 * self.t2)
         variance = self.spread * p1 * (r**2 / self.t1 + r / self.t2 - 2 * r * covariance)
-        difference = self.y2 / self.t2 - r * (self.y1 / self.t1)
-        return np.where(variance > 0, difference / np.sqrt(variance), np.where(difference == 0, 0.0, np.nan))
+        if self.edited is None:
+            return variance
+        changes = self.edited.squared_changes(p1 * (1 + r) / 2)
+        return np.maximum(variance, 0.0) + (r / self.t1 + 1 / self.t2) ** 2 / 4 * changes
+
+    def design_effect(self) -> Floats:
+        """Variance of the difference of shares over that of independent tokens, which shared documents cancel, [K]."""
+        p = (self.y1 + self.y2) / (self.t1 + self.t2)
+        independent = 1 / self.t1 + 1 / self.t2 - 2 * self.shared_tokens / (self.t1 * self.t2)
+        return self.variance(np.ones(1)) / (p * (1 - p) * independent)
 
     def log_odds(self, prior: float) -> Floats:
         """Log-odds z with a prior of ``prior`` tokens, without the design effect, [K]; see `run_tests`."""
@@ -156,7 +184,7 @@ def _interval_null_p(sides: _Sides, z: Floats, interval_null: float) -> Floats:
 
 def _bounds(sides: _Sides) -> tuple[Floats, Floats]:
     """log2 of the smallest and the largest ratio that `_Sides.score` does not reject at 5 %, [K] each."""
-    if sides.shared_tokens >= sides.pool_tokens:
+    if sides.shared_tokens >= sides.pool_tokens and sides.edited is None:
         return np.zeros(len(sides.y1)), np.zeros(len(sides.y1))
     reach = float(special.ndtri(0.5 + LEVEL / 2))
     centre = np.log2(sides.y2 / sides.t2) - np.log2(sides.y1 / sides.t1)

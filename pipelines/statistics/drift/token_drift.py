@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.statistics.drift.score_tests import run_tests
-from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast, TokenSample
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 
@@ -72,10 +72,9 @@ class TokenDrift:
 def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -> TokenDrift:
     """Compare the two sides of a slice token by token: which tokens moved, by how much, and is it more than chance?
 
-    Comes in: counters of three disjoint sets of documents over the K tokens that occur. For every token:
+    Comes in: counters of disjoint sets of documents over the K tokens that occur. For every token:
 
-    1. Describe. Counts, shares, log ratio and burstiness of the two sides, baseline = only_baseline + shared and
-       current = only_current + shared. These are facts and need no test.
+    1. Describe. Counts, shares, log ratio and burstiness of the two sides. These are facts and need no test.
     2. Spread. How much more the token's count varies between documents than independent tokens would: its design
        effect, from all distinct documents of both sides.
     3. Filter. Tokens in fewer than `FEWEST_DOCUMENTS` documents of the pool are not tested. The pool does not know
@@ -93,7 +92,7 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
     would take the first for drift and the second for certainty.
 
     Args:
-        contrast: the slice's documents in three disjoint sets.
+        contrast: the slice's documents in disjoint sets.
         interval_null: delta, bits; tests vary it.
 
     Raises:
@@ -102,10 +101,10 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
     if interval_null < 0:
         raise ValueError(f"the interval null is {interval_null} bits, below 0")
     # Step 1. Where a side holds no tokens the shares are NaN, and so is what follows from them.
-    before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
-    y1, y2 = before.count + shared.count, now.count + shared.count
-    df1, df2 = before.documents + shared.documents, now.documents + shared.documents
-    t1, t2 = before.total_tokens + shared.total_tokens, now.total_tokens + shared.total_tokens
+    baseline, current = contrast.baseline, contrast.current
+    y1, y2 = baseline.count, current.count
+    df1, df2 = baseline.documents, current.documents
+    t1, t2 = baseline.total_tokens, current.total_tokens
     with np.errstate(divide="ignore", invalid="ignore"):
         share1, share2 = y1 / np.float64(t1), y2 / np.float64(t2)
         log2_ratio = np.log2((y2 + 0.5) / (t2 + 0.5)) - np.log2((y1 + 0.5) / (t1 + 0.5))
@@ -142,19 +141,19 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         design_effect=tests.design_effect,
         burstiness_baseline=burstiness[0],
         burstiness_current=burstiness[1],
-        dispersion_baseline=_dispersion(before, shared),  # step 6
-        dispersion_current=_dispersion(now, shared),
+        dispersion_baseline=_dispersion(baseline),  # step 6
+        dispersion_current=_dispersion(current),
         tested=tests.tested,
     )
 
 
-def _dispersion(own: TokenSample, shared: TokenSample) -> Floats:
+def _dispersion(side: TokenSample) -> Floats:
     """Normalised DP of one side, [K]: half of sum_g |y_g / Y - n_g / T|, over 1 - the smallest n_g / T."""
-    count = (own.count + shared.count).astype(np.float64)
-    sizes = (own.groups.sum(axis=1) + shared.groups.sum(axis=1)).astype(np.float64)
+    count = side.count.astype(np.float64)
+    sizes = side.groups.sum(axis=1).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         part = sizes / sizes.sum()
         gap = np.zeros(len(count))
-        for g in range(GROUPS):
-            gap += np.abs((own.groups[g] + shared.groups[g]) / count - part[g])
+        for group, share in zip(side.groups, part, strict=True):
+            gap += np.abs(group / count - share)
         return np.asarray(np.clip(gap / 2 / (1 - part.min()), 0.0, 1.0))

@@ -11,6 +11,11 @@ BORROWED = 32.0
 """Documents of the pool that stand behind the scatter of the unshared ones, see `unshared_scatter`."""
 
 
+def on_both_sides(contrast: TokenContrast) -> TokenSample:
+    """Documents that both sides hold, each once: the shared ones, and the edited ones as the mean of their versions."""
+    return contrast.shared if contrast.edited is None else contrast.shared + contrast.edited.mean_version
+
+
 def unshared_scatter(contrast: TokenContrast) -> Floats:
     """Factor on the variance of a difference of shares that the unshared documents ask for, float64 [K].
 
@@ -27,7 +32,7 @@ def unshared_scatter(contrast: TokenContrast) -> Floats:
     that hold the token, times 4 f (1 - f): where one side has no documents of its own, nothing is exchanged. Chosen by
     simulation (`tests/benchmarks/calibration`); it is 1 where nothing is shared.
     """
-    before, now, shared = contrast.only_baseline, contrast.only_current, contrast.shared
+    before, now, shared = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
     own = before.total_tokens + now.total_tokens
     t1, t2 = float(before.total_tokens + shared.total_tokens), float(now.total_tokens + shared.total_tokens)
     if not own or not shared.total_tokens:
@@ -53,7 +58,7 @@ def count_spread(contrast: TokenContrast) -> Floats:
     """Variance of a token's count over the count, float64 [K]; 1 - p for independent tokens, NaN for one document.
 
     D / (D - 1) sum_d (y_d - p n_d)^2 / Y over the D distinct documents of both sides (Rao and Scott 1992, Biometrics
-    48: the design effect is this over 1 - p).
+    48: the design effect is this over 1 - p); an edited one is one document, the mean of its versions.
 
     Where documents come in clusters, a hash group holds whole clusters of both sides. The spread is then the larger of
     the documents' and of the groups', at which the variance of the sides' difference of shares is that of R groups,
@@ -65,7 +70,7 @@ def count_spread(contrast: TokenContrast) -> Floats:
     """
     t1 = contrast.only_baseline.total_tokens + contrast.shared.total_tokens
     t2 = contrast.only_current.total_tokens + contrast.shared.total_tokens
-    sets = contrast.only_baseline, contrast.only_current, contrast.shared
+    sets = contrast.only_baseline, contrast.only_current, on_both_sides(contrast)
     tokens = float(sum(s.total_tokens for s in sets))
     documents = sum(s.total_documents for s in sets)
     count = sum((s.count for s in sets), np.zeros(len(contrast.tokens), np.int64)).astype(np.float64)

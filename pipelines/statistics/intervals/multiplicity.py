@@ -30,3 +30,26 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     result = np.full(values.shape, np.nan)
     result[made] = adjusted
     return result
+
+
+def holm(p: npt.ArrayLike) -> Floats:
+    """Adjusted p-values, in the shape of ``p``: rejecting those <= a keeps the chance of any false rejection at a.
+
+    Holm (1979, Scandinavian Journal of Statistics 6): p'_(i) = max over j <= i of (m - j + 1) p_(j), m the tests made.
+    Holds whatever the dependence of the tests.
+
+    Raises:
+        ValueError: if a p-value is outside [0, 1].
+    """
+    values = np.asarray(p, dtype=np.float64)
+    made = ~np.isnan(values)
+    tests = values[made]
+    if tests.size and (tests.min() < 0 or tests.max() > 1):
+        raise ValueError("p-values must be from 0 to 1")
+    order = np.argsort(tests, kind="stable")
+    scaled = np.maximum.accumulate(tests[order] * np.arange(len(tests), 0, -1))
+    adjusted = np.empty(len(tests))
+    adjusted[order] = np.minimum(scaled, 1.0)
+    result = np.full(values.shape, np.nan)
+    result[made] = adjusted
+    return result

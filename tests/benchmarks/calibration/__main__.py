@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.benchmarks.calibration import limits, table
 from tests.benchmarks.calibration.domains import classifier_nulls, domain_shares, paired_bins
+from tests.benchmarks.calibration.edits import EDIT_PLANS, edited_snapshots
 from tests.benchmarks.calibration.pairs import DRIFTS, SOURCES
 from tests.benchmarks.calibration.planted import PLANTS, planted
 from tests.benchmarks.calibration.snapshots import snapshots
@@ -50,6 +51,7 @@ def jobs(sizes: Sizes, seed: int) -> list[Job]:
         found += [
             (snapshots, (source, plan.name, drift, seed, count)) for source in reversed(SOURCES) for plan in PLANS
         ]
+    found += [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
     found += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
     found += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
     found.append((paired_bins, (seed, sizes.shares)))
@@ -75,6 +77,7 @@ def checks(found: dict[str, list[Any]]) -> list[limits.Limit]:
     """All limits on what `measured` returned."""
     return [
         *limits.snapshot_limits(found["snapshots"]),
+        *limits.edit_limits(found["edited_snapshots"]),
         *limits.domain_limits(found["domain_shares"]),
         *limits.classifier_limits(found["classifier_nulls"]),
         *limits.planted_limits(found["planted"]),
@@ -101,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "",
         *table.token_rows(found["snapshots"]),
         *table.summary_rows(found["snapshots"]),
+        *table.edit_rows(found["edited_snapshots"]),
         *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
         *table.planted_rows(found["planted"]),
         *table.rival_rows(found["snapshots"], found["paired_bins"][0]),

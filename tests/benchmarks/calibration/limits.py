@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from tests.benchmarks.calibration.domains import ClassifierNulls, DomainShares
+from tests.benchmarks.calibration.edits import EditedSnapshots
 from tests.benchmarks.calibration.pairs import DRIFTS
 from tests.benchmarks.calibration.planted import Planted
 from tests.benchmarks.calibration.snapshots import Snapshots
@@ -95,6 +96,27 @@ def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
         most = share(int(stats.binom.isf(BY_CHANCE, trials, MOST_FAILED)), trials)
         name = f"a zero-drift policy fails nulls, but for chance - {one.source}, {one.plan}"
         yield Limit(name, share(one.failed, trials), 0.0, most, trials)
+
+
+def edit_limits(found: Sequence[EditedSnapshots]) -> Iterable[Limit]:
+    """Limits on snapshots with edited documents, each scenario alone."""
+    for one in found:
+        if one.directed:
+            continue
+        yield Limit(
+            f"clustered z rejects in a scenario - {one.plan}", share(one.rejected, one.tested), *Z_REJECTS, one.tested
+        )
+        if one.bounded:
+            trials = len(one.p)
+            most = share(int(stats.binom.isf(BY_CHANCE, trials, 0.05)), trials)
+            rejected = share(sum(p <= 0.05 for p in one.p), trials)
+            yield Limit(f"p <= 0.05 in nulls with edits, but for chance - {one.plan}", rejected, 0.0, most, trials)
+            least = share(int(stats.binom.ppf(BY_CHANCE, trials, LEAST_COVERAGE)), trials)
+            name = f"JSD interval holds 0 in nulls with edits, but for chance - {one.plan}"
+            yield Limit(name, share(one.covered, trials), least, 1.0, trials)
+        most = share(int(stats.binom.isf(BY_CHANCE, len(one.p), 0.05)), len(one.p))
+        name = f"any token discovered in nulls with edits, but for chance - {one.plan}"
+        yield Limit(name, share(one.discoveries, len(one.p)), 0.0, most, len(one.p))
 
 
 def uniformity(p: Sequence[float]) -> float:

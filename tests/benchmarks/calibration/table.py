@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from tests.benchmarks.calibration.domains import ClassifierNulls, DomainShares, PairedBins
+from tests.benchmarks.calibration.edits import EditedSnapshots
 from tests.benchmarks.calibration.limits import Limit, share, uniformity
 from tests.benchmarks.calibration.planted import Planted
 from tests.benchmarks.calibration.snapshots import BANDS, Snapshots
@@ -108,6 +109,30 @@ def planted_rows(found: Sequence[Planted]) -> Iterable[str]:
         if one.plant != "none":
             mix, text = one.identical_mixture, one.identical_content
             yield f"  planted on identical documents, {one.plant}: {mix:.1%} mix, {text:.1%} text"
+    yield ""
+
+
+def edit_rows(found: Sequence[EditedSnapshots]) -> Iterable[str]:
+    """Snapshots with edited documents."""
+    rows = [
+        ["Documents edited", "pairs", "p <= 0.05", "interval holds 0", "low > 0", "z rejects", "any token", "power"]
+    ]
+    for one in found:
+        n = len(one.p)
+        rows.append(
+            [
+                f"  {one.plan}",
+                str(n),
+                percent(sum(p <= 0.05 for p in one.p), n) if one.bounded else "too few",
+                percent(one.covered, n) if one.bounded else "-",
+                percent(one.above, n) if one.bounded else "-",
+                percent(one.rejected, one.tested),
+                percent(one.discoveries, n),
+                f"{one.power:.0%}" if one.directed else "-",
+            ]
+        )
+    yield from aligned(rows)
+    yield "  any token: pairs with a token of q <= 0.05 that no edit moves; power: tokens that edits move, found"
     yield ""
 
 

@@ -88,6 +88,8 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
             row = {"value_baseline": size, "value_current": 1.1 * size, "change": 0.1375, "low": 0.05, "high": 0.2}
             found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row}))
     counts = {"kept": before - changed if before else 0, "removed": changed if before else 0}
+    counts |= {"edited": changed // 5 if before else 0, "renamed": changed // 10, "replaced": changed // 25}
+    counts["kept"] -= counts["edited"]
     counts |= {"added": now - counts["kept"] if changed else 0, "added_tokens": 100, "removed_tokens": 90}
     found.append(("turnover", counts))
     if whole or state == DRIFT:

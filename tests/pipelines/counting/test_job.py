@@ -15,6 +15,7 @@ from corpus_audit.pipelines.counting import job as job_module
 from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.measures.registry import ALWAYS, READING, measures_of
+from corpus_audit.pipelines.measures.samples import DocumentSample
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.storage.partials import PartialReader
@@ -29,7 +30,18 @@ DOCUMENTS = [
     )
     for n in range(60)
 ]
-EVERYTHING = ("domains", "tokens", "lengths", "duplicates", "neighbours", "samples", "coverage", "verification")
+EVERYTHING = (
+    "domains",
+    "tokens",
+    "lengths",
+    "duplicates",
+    "identities",
+    "neighbours",
+    "samples",
+    "document_sample",
+    "coverage",
+    "verification",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +70,9 @@ def test_splits_are_counted_and_compacted(tmp_path: Path, bpe_file: TokenizerFil
     results = count_todo(job, planned)
     assert [(r.split, r.error, r.documents) for r in results] == [(n, None, 10) for n in range(6)]
     assert sum(r.text_bytes for r in results) == sum(len(d.text) for d in DOCUMENTS)
-    assert len(partials_in(job)) == 9 * 6
+    assert len(partials_in(job)) == 11 * 6
     job.compact(planned)
-    assert len(partials_in(job)) == 9
+    assert len(partials_in(job)) == 11
     assert list(job.scratch.iterdir()) == []
     (again,) = plan_all(job)
     assert (again.missing, again.pending) == ((), ())
@@ -80,7 +92,7 @@ def test_a_shard_of_one_split_and_of_many_have_equal_partials(tmp_path: Path, bp
         assert len(planned.sampled) == -(-60 // rows)
         contents.append(shard_bytes(job, planned.plan.shard, planned.plan.sha256))
     assert contents[0] == contents[1] == contents[2]
-    assert len(contents[0]) == 6
+    assert len(contents[0]) == 8
 
 
 def test_a_run_that_stopped_after_some_splits_goes_on(tmp_path: Path, bpe_file: TokenizerFile) -> None:
@@ -180,7 +192,7 @@ def test_an_empty_shard_has_empty_partials(tmp_path: Path, bpe_file: TokenizerFi
     job = job_of(spec_of(tmp_path / "data", sample={"share": 1.0}), bpe_file, tmp_path)
     (planned,) = count_all(job)
     assert planned.sampled == ()
-    measures = (*ALWAYS, *READING, SplitTotals())
+    measures = (*ALWAYS, DocumentSample(), *READING, SplitTotals())
     assert [measure.name for measure in measures] == [*EVERYTHING, "split_totals"]
     for measure in measures:
         reader = PartialReader(job.path_of(measure.name, planned.plan.shard, planned.plan.sha256))
@@ -224,7 +236,7 @@ def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: Tokenize
 
 def test_only_measures_that_are_asked_for(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     plain = [measure.name for measure in measures_of(spec_of(tmp_path))]
-    assert plain == list(EVERYTHING[:6])
+    assert plain == list(EVERYTHING[:8])
     more = [measure.name for measure in measures_of(spec_of(tmp_path, per_document=True, sample={"share": 0.5}))]
     assert more == [*plain, "records", "split_totals"]
 

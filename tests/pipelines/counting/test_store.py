@@ -58,7 +58,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ({"limits": {"dead_letter_excerpts": True}}, {"coverage"}),
         ({"document": FIELDS | {"facets": {}}}, {"domains", "split_totals"}),
         ({"document": FIELDS | {"facets": {"language": {"url_host": "language"}}}}, {"domains", "split_totals"}),
-        ({"document": FIELDS | {"id": "name"}}, {"tokens", "records"}),
+        ({"document": FIELDS | {"id": "name"}}, {"identities", "tokens", "records"}),
         ({"document": FIELDS | {"cluster": None}}, {"domains", "tokens", "split_totals"}),
         ({"document": FIELDS | {"domain": {"constant": "all"}}}, OF_DOMAINS),
         ({"document": FIELDS | {"text": "body"}}, EVERY),

@@ -25,7 +25,7 @@ from tests import corpora
 from tests.oracle import Document
 from tests.pipelines.making import Numbered, block_of, pieces
 
-MEASURES: tuple[Measure, ...] = (*ALWAYS, Records(), SplitTotals())
+MEASURES: tuple[Measure, ...] = (*ALWAYS, samples.DocumentSample(), Records(), SplitTotals())
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partials, "CHUNK_ROWS", 7)
     monkeypatch.setattr(samples, "KEPT", 3)
     monkeypatch.setattr(samples, "SAMPLES", replace(samples.SAMPLES, keep_per_domain=3))
+    monkeypatch.setattr(samples, "DOCUMENTS_KEPT", 3)
+    monkeypatch.setattr(samples, "DOCUMENTS", replace(samples.DOCUMENTS, keep_per_domain=3, chunk_rows=5))
     monkeypatch.setattr(neighbours, "SAMPLE_SHARE", 1 / 2)
 
 

@@ -81,12 +81,6 @@ def test_signatures_equal_plain_python(documents: list[list[int]], data: st.Data
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(TOKENS, max_size=8))
-def test_first_minhash_is_the_lowest_shingle(documents: list[list[int]]) -> None:
-    assert ngrams.first_minhash(*arrays(documents)).tolist() == [min(shingle_hashes(tokens)) for tokens in documents]
-
-
-@settings(max_examples=60, deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=6), st.data())
 def test_vectors_equal_plain_python(documents: list[list[int]], data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, len(documents) - 1), max_size=5))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, find_similar
 from corpus_audit.pipelines.kernels.text import ngrams
+from corpus_audit.pipelines.kernels.text.sketches import sketches
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import Signatures, near_duplicates
 from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
 
@@ -139,7 +140,7 @@ def corpus(rng, size, copies):
 
 def sampled(documents, share):
     ids, offsets, domains, texts = documents
-    hashed = ngrams.rehash(ngrams.first_minhash(ids, offsets)) / 2.0**64
+    hashed = ngrams.rehash(sketches(ids, offsets)[0]) / 2.0**64
     chosen = np.flatnonzero(hashed < share)
     names = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     hashes = np.array([[names[texts[c]]] * 2 for c in chosen], dtype=np.uint64).reshape(-1, 2)
