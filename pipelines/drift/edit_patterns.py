@@ -16,7 +16,7 @@ Goes out: table EDIT_PATTERNS, `LISTED` passages a domain and direction.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,8 +171,9 @@ class _Grams:
         found = ngrams_not_in(
             texts.samples[side].ids, texts.bounds(side), texts.samples[other].ids, texts.bounds(other)
         )
-        order = np.lexsort((found[2], found[1], found[0]))
-        return cls(*(column[order] for column in found))
+        gram, pair, place, size = found
+        order = np.lexsort((place, pair, gram))
+        return cls(gram[order], pair[order], place[order], size[order])
 
     def of_domain(self, wanted: npt.NDArray[np.bool_]) -> _Grams:
         """Those of some documents, bool [P]."""
@@ -250,14 +251,15 @@ def _diff(texts: EditedTexts, pair: int, side: int, passage: _Passage, names: li
     line = head.count("\n") + len(found) - len(found.lstrip("\n"))
     matcher = difflib.SequenceMatcher(None, before, now, autojunk=False)
     for group in matcher.get_grouped_opcodes(CONTEXT):
-        reach = [(group[0][1 + 2 * which], group[-1][2 + 2 * which]) for which in (0, 1)]
-        if reach[side][0] <= line < max(reach[side][1], reach[side][0] + 1):
+        begin = group[0][1] if side == 0 else group[0][3]
+        end = group[-1][2] if side == 0 else group[-1][4]
+        if begin <= line < max(end, begin + 1):
             return "\n".join(_hunk(group, before, now, line, side))
     return None
 
 
 def _hunk(
-    group: list[tuple[str, int, int, int, int]], before: list[str], now: list[str], line: int, side: int
+    group: Sequence[tuple[str, int, int, int, int]], before: list[str], now: list[str], line: int, side: int
 ) -> Iterator[str]:
     """Lines of one hunk from just before the passage on, marked as in a unified diff, cut to what a page can hold."""
     marked: list[tuple[int, str]] = []

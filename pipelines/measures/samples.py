@@ -55,8 +55,11 @@ DOCUMENTS = TableSpec(
     ),
     keep_per_domain=DOCUMENTS_KEPT,
     chunk_rows=256,
+    compressed=False,
 )
-"""``ids`` are token ids, uint16 or uint32 little-endian, the narrower where every id of the tokenizer fits."""
+"""``ids`` are token ids, uint16 or uint32 little-endian, the narrower where every id of the tokenizer fits.
+
+Not compressed: zstd would take a sixth of the time that counting a split takes, and save a third of the bytes."""
 
 
 class Samples(Measure):
@@ -137,9 +140,11 @@ class DocumentSample(Measure):
         columns = [column[order] for column in (block.domains, key, block.high, block.low, identity)]
         new = np.ones(len(order), bool)
         new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-        rows = np.cumsum(new)  # copies are one row, which the merge makes of them
-        rank = rows - rows[np.searchsorted(columns[0], columns[0], side="left")]
-        chosen = order[rank < DOCUMENTS_KEPT]
+        first = np.flatnonzero(new)  # of the copies of a document, which are one row
+        copies = np.diff(first, append=len(order))
+        domain = columns[0][first]
+        kept = np.arange(len(first)) - np.searchsorted(domain, domain, side="left") < DOCUMENTS_KEPT
+        chosen = order[first[kept]]
         tokens = block.tokens[chosen]
         lengths = np.where(tokens > LONGEST, 0, tokens)
         offsets = np.zeros(len(chosen) + 1, np.int64)
@@ -153,7 +158,7 @@ class DocumentSample(Measure):
                 "high": block.high[chosen],
                 "low": block.low[chosen],
                 "identity": identity[chosen],
-                "documents": np.ones(len(chosen), np.int64),
+                "documents": copies[kept],
                 "tokens": tokens,
                 "ids": _packed(ids.astype(f"<u{ids.itemsize}"), offsets),
             },

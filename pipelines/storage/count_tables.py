@@ -42,12 +42,14 @@ class ColumnKind(StrEnum):
 class TableSpec:
     """Columns of a count table, in key order, and how many rows a domain may keep (0: all).
 
-    ``chunk_rows`` are the rows of a chunk in a file, for tables whose rows are long (0: as many as of others).
+    ``chunk_rows`` are the rows of a chunk in a file, for tables whose rows are long (0: as many as of others);
+    ``compressed`` is whether a file holds them under zstd.
     """
 
     columns: tuple[tuple[str, ColumnKind], ...]
     keep_per_domain: int = 0
     chunk_rows: int = 0
+    compressed: bool = True
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -163,14 +163,14 @@ class PartialWriter:
 
     def _chunk(self, chunk: CountTable) -> None:
         entry = self._footer["tables"][self._table]
-        buffers = [self._write_buffer(*part) for part in _encode(chunk)]
+        buffers = [self._write_buffer(*part, chunk.spec.compressed) for part in _encode(chunk)]
         entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
         entry["rows"] += len(chunk)
 
-    def _write_buffer(self, encoded: np.ndarray, count: int) -> list[int]:
+    def _write_buffer(self, encoded: np.ndarray, count: int, compressed: bool) -> list[int]:
         raw = encoded.tobytes()
-        packed = self._codec.compress(raw, asbytes=True) if raw else b""
-        location = [self._offset, len(packed), len(raw), count]
+        packed = self._codec.compress(raw, asbytes=True) if raw and compressed else raw
+        location = [self._offset, len(packed), len(raw), count] + ([] if compressed else [0])
         self._write(packed)
         return location
 
@@ -245,7 +245,7 @@ class PartialReader:
     def stored_bytes(self, tables: Iterable[str]) -> int:
         """Compressed bytes of the given tables in the file."""
         chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
-        return sum(packed for chunk in chunks for _, packed, _, _ in chunk["buffers"])
+        return sum(location[1] for chunk in chunks for location in chunk["buffers"])
 
     def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
         """The table's chunks in order."""
@@ -261,10 +261,10 @@ class PartialReader:
         """The whole partial."""
         return Partial(self.names, {name: self.table(name, spec) for name, spec in specs.items()}, self.facts)
 
-    def _read_buffer(self, offset: int, packed: int, size: int, count: int) -> tuple[np.ndarray, int]:
+    def _read_buffer(self, at: int, packed: int, size: int, count: int, compressed: int = 1) -> tuple[np.ndarray, int]:
         if size == 0:
             return np.empty(0, np.uint8), count
-        raw = self._codec.decompress(self._read(offset, packed), size)
+        raw = self._codec.decompress(self._read(at, packed), size) if compressed else self._read(at, size)
         return np.frombuffer(raw, np.uint8), count
 
 
