@@ -21,13 +21,13 @@ from corpus_audit.schemas.yaml.yaml_tree import Mark, Problem
 
 def mistakes(policy: LoadedPolicy) -> list[Problem]:
     """Metrics that no run can have; their rules would always be ``missing``."""
-    found = []
+    problems = []
     for number, rule in enumerate(policy.policy.rules):
         if rule.metric not in KNOWN:
             near = get_close_matches(rule.metric, list(KNOWN), 1)
             hint = f"did you mean {near[0]!r}?" if near else "'corpus-audit policy explain metrics' lists all"
-            found.append(Problem(_mark(policy, number, "metric"), f"there is no metric {rule.metric!r} ({hint})"))
-    return found
+            problems.append(Problem(_mark(policy, number, "metric"), f"there is no metric {rule.metric!r} ({hint})"))
+    return problems
 
 
 def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -> list[Problem]:
@@ -38,35 +38,35 @@ def doubts(policy: LoadedPolicy, today: date, metrics: pa.Table | None = None) -
         today: the day on which waivers have to be in force.
         metrics: figures of a run that should have a slice for every rule.
     """
-    found = []
+    problems = []
     names = {rule.metric for rule in policy.policy.rules}
     slices = None if metrics is None else rows_by_slice(metrics, names)
     for number, rule in enumerate(policy.policy.rules):
         metric = KNOWN[rule.metric]
-        found += [Problem(_mark(policy, number, "slice"), text) for text in _slice_doubts(rule, metric)]
+        problems += [Problem(_mark(policy, number, "slice"), text) for text in _slice_doubts(rule, metric)]
         if metric.bounds == "none" and Judging().figure(rule)[0] != "value":
             text = f"{rule.metric} has no interval: judged {rule.judged}, the rule never passes; say judged: value"
-            found.append(Problem(_mark(policy, number, "judged"), text))
+            problems.append(Problem(_mark(policy, number, "judged"), text))
         if slices is not None and not Pattern(rule.slice).among(slices.get(rule.metric, {})):
             text = f"the run has no slice {rule.slice!r} of {rule.metric}: the rule would be missing"
-            found.append(Problem(_mark(policy, number, "slice"), text))
+            problems.append(Problem(_mark(policy, number, "slice"), text))
     for waiver, line in zip(policy.policy.waivers, policy.waiver_lines, strict=True):
         if today > date.fromisoformat(waiver.expires):
             mark = Mark(0, line, 1, policy.tree.mark.source)
-            found.append(Problem(mark, f"waiver {waiver.id} expired on {waiver.expires}"))
-    return sorted(found)
+            problems.append(Problem(mark, f"waiver {waiver.id} expired on {waiver.expires}"))
+    return sorted(problems)
 
 
 def changed_meaning(policy: LoadedPolicy) -> list[Problem]:
     """Rules that judge otherwise than in results of version 1, which judged the interval if they did not say how."""
     judging = Judging()
-    found = []
+    problems = []
     for number, rule in enumerate(policy.policy.rules):
         metric = KNOWN.get(rule.metric)
         if rule.judged == "auto" and metric and metric.bounds == "interval" and judging.figure(rule)[0] == "value":
             text = f"{rule.id}: the run was judged by the interval, by an earlier release; the value is judged now"
-            found.append(Problem(_mark(policy, number, "id"), f"{text}. 'judged: interval' restores that"))
-    return found
+            problems.append(Problem(_mark(policy, number, "id"), f"{text}. 'judged: interval' restores that"))
+    return problems
 
 
 def _slice_doubts(rule: Rule, metric: MetricDeclaration) -> Iterator[str]:

@@ -16,7 +16,7 @@ Direction = Literal["weaker", "stronger", "changed"]
 
 @dataclass(frozen=True)
 class Change:
-    """One difference; ``weaker``: something passes now that did not before, ``changed``: neither can be said."""
+    """One difference; ``weaker``: something passes now that did not before, ``changed``: neither is certain."""
 
     direction: Direction
     where: str
@@ -25,9 +25,9 @@ class Change:
 
 def policy_changes(before: Policy, after: Policy) -> list[Change]:
     """Every difference that bears on a verdict or on a sign-off; what got weaker comes first."""
-    found = [*_rules(before, after), *_waivers(before, after), *_demands(before, after)]
+    changes = [*_rules(before, after), *_waivers(before, after), *_demands(before, after)]
     order = ("weaker", "changed", "stronger")
-    return sorted(found, key=lambda change: order.index(change.direction))
+    return sorted(changes, key=lambda change: order.index(change.direction))
 
 
 def _rules(before: Policy, after: Policy) -> Iterator[Change]:
@@ -67,8 +67,8 @@ def _bounds(id_: str, name: str, was: Range | None, now: Range | None, unit: str
         return
     if was is None or now is None:
         direction: Direction = "stronger" if was is None else "weaker"
-        said = f"{name} {outside(now, unit)}, which it did not" if now else f"{name} no longer"
-        yield Change(direction, id_, said)
+        text = f"{name} {outside(now, unit)}, which it did not" if now else f"{name} no longer"
+        yield Change(direction, id_, text)
         return
     moves = {_move(was.maximum, now.maximum, 1), _move(was.minimum, now.minimum, -1)} - {0}
     direction = "changed" if len(moves) > 1 else "weaker" if moves == {1} else "stronger"

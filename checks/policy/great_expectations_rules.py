@@ -226,8 +226,8 @@ def _exception(info: Any) -> str:
     """The exception's message: of the expectation, or of the first metric that failed."""
     if not isinstance(info, dict):
         return ""
-    found = info if "raised_exception" in info else next(iter(info.values()), {})
-    text = str(found.get("exception_message") or "").strip() if found.get("raised_exception") else ""
+    first = info if "raised_exception" in info else next(iter(info.values()), {})
+    text = str(first.get("exception_message") or "").strip() if first.get("raised_exception") else ""
     return f"{text.splitlines()[0][:200].rstrip('.')}." if text else ""
 
 

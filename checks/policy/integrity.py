@@ -1,4 +1,4 @@
-"""Rules that every run is held against whatever the policy says, and what the policy asks of coverage."""
+"""Rules that every run has to meet whatever the policy says, and what the policy asks of coverage."""
 
 from __future__ import annotations
 
@@ -56,10 +56,12 @@ def integrity_judgements(facts: RunFile, wanted: CoverageSpec, line: int | None)
         status, reason = _whole(facts.coverage)
         yield _judgement(REQUIRED_WHOLE, "The whole corpus was read", status, reason, line)
     if wanted.manifest:
-        held = facts.coverage.manifest
-        reason = "The shards were held against a manifest." if held else "The audit names no manifest of its shards."
-        status = Status.PASS if held else Status.MISSING
-        yield _judgement(REQUIRED_MANIFEST, "Shards were held against a manifest", status, reason, line)
+        compared = facts.coverage.manifest
+        reason = (
+            "The shards were compared with a manifest." if compared else "The audit names no manifest of its shards."
+        )
+        status = Status.PASS if compared else Status.MISSING
+        yield _judgement(REQUIRED_MANIFEST, "Shards were compared with a manifest", status, reason, line)
 
 
 def _whole(coverage: RunCoverage) -> tuple[Status, str]:

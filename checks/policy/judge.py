@@ -1,6 +1,6 @@
 """From a policy and a run's figures to judgements and a verdict: pure, without files, network or Great Expectations.
 
-`judge` is the one place where a verdict comes from. `recompute` does it again from what a run directory holds.
+Every verdict comes from `judge`. `recompute` judges a run again from the files of its directory.
 """
 
 from __future__ import annotations
@@ -145,11 +145,11 @@ def rows_by_slice(metrics: pa.Table, wanted: set[str]) -> dict[str, Slices]:
             raise StoreError(f"the table of metrics has no column {name} of type {METRICS.field(name).type}")
     if metrics["metric"].null_count or metrics["slice"].null_count:
         raise StoreError("the table of metrics has a row without metric or slice")
-    chosen = metrics.filter(pc.is_in(metrics["metric"], value_set=pa.array(sorted(wanted), pa.string())))
-    found: dict[str, Slices] = {}
-    for row in chosen.select(names).to_pylist():
-        found.setdefault(row["metric"], {}).setdefault(row["slice"], []).append(row)
-    return found
+    selected = metrics.filter(pc.is_in(metrics["metric"], value_set=pa.array(sorted(wanted), pa.string())))
+    by_metric: dict[str, Slices] = {}
+    for row in selected.select(names).to_pylist():
+        by_metric.setdefault(row["metric"], {}).setdefault(row["slice"], []).append(row)
+    return by_metric
 
 
 def rule_judgements(

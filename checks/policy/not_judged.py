@@ -77,7 +77,9 @@ def not_judged(policy: Policy, metrics: pa.Table) -> tuple[NotJudged, ...]:
         metrics: the run's figures, in the schema METRICS.
     """
     shown = {topic.metrics[0]: topic for topic in TOPICS}
-    rows = metrics.filter(pc.is_in(metrics["metric"], value_set=pa.array(shown, pa.string())))
+    known = pc.is_in(metrics["metric"], value_set=pa.array(shown, pa.string()))
+    of_domain = pc.match_substring_regex(metrics["slice"], "^domain=|,domain=")  # most rows, and none is shown
+    rows = metrics.filter(pc.and_(known, pc.invert(of_domain)))
     best: dict[tuple[str, str], NotJudged] = {}
     for row in rows.select(["metric", "slice", "value", "n", "low", "unit"]).to_pylist():
         subject = _subject(row["slice"])

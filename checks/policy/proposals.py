@@ -31,14 +31,14 @@ def robust_band(values: Sequence[float]) -> tuple[float, float]:
     return median, MAD_TO_DEVIATION * statistics.median(abs(value - median) for value in values)
 
 
-def proposed_rules(entries: Iterable[NotJudged], taken: Collection[str]) -> str:
+def proposed_rules(entries: Iterable[NotJudged], existing: Collection[str]) -> str:
     """YAML of a rule for each entry: that of a starter policy if one has it, else one that warns beyond what was seen.
 
     Args:
         entries: what is not judged.
-        taken: ids of rules that the policy has.
+        existing: ids of rules that the policy has.
     """
-    known = set(taken)
+    known = set(existing)
     texts = []
     for entry in entries:
         text = _starter_rule(entry) or _rule_above(entry)

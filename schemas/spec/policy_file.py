@@ -31,10 +31,10 @@ class LoadedPolicy:
     Attributes:
         policy: what the file says.
         data: its bytes.
-        base: the folder against which its relative paths resolve; None for a policy that has no place.
+        base: the folder against which its relative paths resolve; None for a policy that is no file.
         rule_lines, waiver_lines: where each rule and waiver stands, counted from 1.
         coverage_line: where ``coverage:`` stands; None if it is left out.
-        tree: the file's values with their places.
+        tree: the file's values with their lines and columns.
     """
 
     policy: Policy
@@ -83,7 +83,7 @@ def read_policy(data: bytes, source: str = POLICY_FILE, base: Path | None = None
     if not isinstance(tree, Mapping):
         raise yaml_tree.fail([*problems, Problem(tree.mark, "expected a mapping of keys such as name, rules")])
     policy = validated(tree, Policy, problems)
-    wrong = [Problem(located(tree, place), message) for place, message in _contradictions(policy)]
+    wrong = [Problem(located(tree, path), message) for path, message in _contradictions(policy)]
     if wrong:
         raise yaml_tree.fail(wrong)
     coverage = tree.keys.get("coverage")
@@ -103,7 +103,7 @@ def _lines(tree: Tree) -> tuple[int, ...]:
 
 
 def _contradictions(policy: Policy) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong between parts of the policy: (place, message)."""
+    """What is wrong between parts of the policy: (path of keys, message)."""
     rules: dict[str, int] = {}
     for number, rule in enumerate(policy.rules):
         if rule.id in rules:
