@@ -62,7 +62,7 @@ def test_a_data_set_of_save_to_disk(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"state\.json names {files[1]}, which is missing"):
         listed(tmp_path, "set")
     (tmp_path / "set" / "state.json").write_text(json.dumps(state | {"_indices_data_files": [{"filename": "i"}]}))
-    with pytest.raises(UsageError, match="choice of rows by an index"):
+    with pytest.raises(UsageError, match="selects its rows by an index"):
         listed(tmp_path, "set")
 
 
