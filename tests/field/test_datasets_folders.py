@@ -59,10 +59,10 @@ def test_a_data_set_of_save_to_disk(tmp_path: Path) -> None:
     assert documents(found) == 12 and [shard.name for shard in found.shards] == files
     assert reasons(found) == {COPY: "processed_copy", "indices.arrow": "not_named", "state.json": "not_data"}
     (tmp_path / "set" / files[1]).unlink()
-    with pytest.raises(UsageError, match=rf"state\.json names {files[1]}, which is not there"):
+    with pytest.raises(UsageError, match=rf"state\.json names {files[1]}, which is missing"):
         listed(tmp_path, "set")
     (tmp_path / "set" / "state.json").write_text(json.dumps(state | {"_indices_data_files": [{"filename": "i"}]}))
-    with pytest.raises(UsageError, match="choice of rows by an index"):
+    with pytest.raises(UsageError, match="selects its rows by an index"):
         listed(tmp_path, "set")
 
 

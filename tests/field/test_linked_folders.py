@@ -90,6 +90,6 @@ def test_a_corpus_that_moved_is_asked_for(tmp_path: Path) -> None:
     """`verify` after a move did not mention --corpus."""
     world = sign_world(build_world(tmp_path / "world"))
     world.corpus.rename(tmp_path / "world" / "moved")
-    with pytest.raises(VerificationError, match="name its folder with --corpus"):
+    with pytest.raises(VerificationError, match="give its folder with --corpus"):
         world.verify()
     assert len(world.verify(corpus=str(tmp_path / "world" / "moved")).shards) == 3

@@ -19,13 +19,14 @@ from tests.checks.report.judged_runs import judgement
 
 def shown(observed: float, unit: str) -> str:
     """The line on a waiver that is read before signing."""
-    waiver = SimpleNamespace(id="W-1", rule="leak", slice="all", observed=observed, holds_while=Bound(maximum=0.5),
-                             reason="Known.", expires="2026-12-31", owner="ann", approved_by="bob")  # fmt: skip
+    waiver = SimpleNamespace(id="W-1", rule="leak", slice="all", observed=observed, unknown=False,
+                             holds_while=Bound(maximum=0.5), reason="Known.", expires="2026-12-31", owner="ann",
+                             approved_by="bob")  # fmt: skip
     corpus = SimpleNamespace(name="c", shards="1", documents="2", tokens="3", merkle=SimpleNamespace(root="ab" * 32))
     policy = SimpleNamespace(name="p", version="1", digest=SimpleNamespace(sha256="cd" * 32))
     signed = SimpleNamespace(run="r", corpus=corpus, policy=policy, plan=None, verdict="PASSED", waivers=[waiver])
     judged = judgement("leak", Status.WAIVED, waiver="W-1", unit=unit, observed=observed)
-    results = SimpleNamespace(counts={Status.WAIVED: 1}, judgements=[judged])
+    results = SimpleNamespace(counts={Status.WAIVED: 1}, judgements=[judged], not_judged=())
     pending = SimpleNamespace(measured=signed, results=results, statement=None)
     return next(text for label, text in _facts(pending) if label == "Waiver")  # type: ignore[arg-type]
 

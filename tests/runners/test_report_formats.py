@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(dated(write_results(build_run(tmp_path_factory.mktemp("formats") / "run"))))
 
 
-STARTS = {"html": "<!DOCTYPE html>", "markdown": "# ✗ No verdict", "junit": "<?xml", "sarif": "{", "openlineage": "{",
+STARTS = {"html": "<!DOCTYPE html>", "markdown": "# ✗ Failed", "junit": "<?xml", "sarif": "{", "openlineage": "{",
           "croissant": "{", "card": "---\npretty_name"}  # fmt: skip
 
 
