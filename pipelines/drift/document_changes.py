@@ -103,7 +103,10 @@ def _side(side: str, table: DocumentTable, names: list[str], rows: Integers) -> 
     missing = rows < 0
     places = pa.array(np.maximum(rows, 0), mask=missing)
     raw = digests(table.high, table.low)
-    hashes = pa.Array.from_buffers(pa.binary(16), len(table), [None, pa.py_buffer(raw.tobytes())])
+    wanted = np.unique(rows[rows >= 0])
+    hexes = np.full(len(table), "", object)
+    hexes[wanted] = [raw[row].tobytes().hex() for row in wanted.tolist()]
+    hashes = pa.array(hexes, pa.string())
     ids = pa.nulls(len(table), pa.string()) if table.ids is None else table.ids
     domains = pa.array(names, pa.string()).take(pa.array(table.domain))
     tokens = pa.array(table.tokens)

@@ -256,7 +256,7 @@ def _changed(name: str, type_: pa.DataType, text: str, unit: str = "") -> list[p
 _CHANGED = [
     _changed("domain", pa.string(), "its domain"),
     _changed("id", pa.string(), "its id"),
-    _changed("hash", pa.binary(16), "its content hash"),
+    _changed("hash", pa.string(), "its content hash in hex"),
     _changed("tokens", pa.int64(), "its tokens", "tokens"),
 ]
 
