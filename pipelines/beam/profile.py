@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +10,7 @@ import apache_beam as beam
 
 from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.measures.base import Measure, merge_files
-from corpus_audit.pipelines.progress.board import process_board
-from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTask:
-    """A shard to plan, with its plan from the store if there is one."""
-
-    index: int
-    shard: Shard
-    known: ShardPlan | None
-
-
-@dataclass(frozen=True, slots=True)
-class MergeTask:
-    """Partials of one measure, and which of their tables to merge into one file."""
-
-    measure: Measure
-    tables: tuple[str, ...]
-    sources: tuple[str, ...]
-    target: str
-
-
-def balanced(weights: list[int], workers: int) -> list[int]:
-    """An order of positions that shares work evenly among workers who take every ``workers``-th element.
-
-    Heaviest first, to the worker with the least so far that has a turn left (longest processing time first); Beam's
-    embedded runner and Flink deal the elements of a reshuffle out in turn.
-    """
-    if workers <= 1:
-        return list(range(len(weights)))
-    loads = [0] * workers
-    hands: list[list[int]] = [[] for _ in range(workers)]
-    for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
-        open_hands = [w for w in range(workers) if len(hands[w]) < len(range(w, len(weights), workers))]
-        lightest = min(open_hands, key=lambda w: (loads[w], -w))  # the last have a turn less
-        hands[lightest].append(position)
-        loads[lightest] += weights[position]
-    return [hands[turn % workers][turn // workers] for turn in range(len(weights))]
+from corpus_audit.pipelines.counting.tasks import MergeTask, PlanTask, compact_counted, merge_part, plan_task
 
 
 class Deal(beam.PTransform):
@@ -76,12 +36,7 @@ class PlanShards(beam.DoFn):
 
     def process(self, task: PlanTask) -> Iterator[tuple[int, PlannedShard]]:
         """One planned shard."""
-        board = process_board()
-        board.shard_started(task.shard.name)
-        try:
-            yield task.index, self._job.plan(task.shard, task.known, lambda n: board.advance(bytes=n))
-        finally:
-            board.shard_finished(task.shard.name)
+        yield task.index, plan_task(self._job, task)
 
 
 class CountSplits(beam.DoFn):
@@ -133,8 +88,7 @@ class CompactShards(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[SplitResult]]) -> Iterator[SplitResult]:
         """The shard's results, unchanged."""
         index, results = keyed[0], list(keyed[1])
-        if all(result.error is None for result in results):
-            self._job.compact(self._planned[index])
+        compact_counted(self._job, self._planned[index], results)
         yield from results
 
 
@@ -143,8 +97,7 @@ class MergeParts(beam.DoFn):
 
     def process(self, task: MergeTask) -> Iterator[str]:
         """The file that was written."""
-        sources = [Path(source) for source in task.sources]
-        merge_files(task.measure, sources, Path(task.target), task.tables)
+        merge_part(task)
         yield task.target
 
 

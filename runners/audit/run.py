@@ -16,6 +16,7 @@ from corpus_audit.pipelines.counting.blocks import release_buffers
 from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.counting.memory import return_memory
 from corpus_audit.pipelines.counting.profile import Profile
+from corpus_audit.pipelines.counting.tasks import PlanTask
 from corpus_audit.pipelines.counting.used_partials import UsedPartials, own_store
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
@@ -39,6 +40,7 @@ from corpus_audit.runners.audit.judge import judge_staged, policy_of
 from corpus_audit.runners.audit.shard_loss import nothing_counted, refuse_shards_without_documents
 from corpus_audit.runners.audit.shard_states import ShardState
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
+from corpus_audit.runners.engines.launch.local import open_engine
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
@@ -132,10 +134,6 @@ class _Run:
         engine: EngineOptions,
         stack: ExitStack,
     ) -> None:
-        from corpus_audit.runners.engines.launch.engines import (
-            open_engine,  # after quiet_engine_logs: it imports the engine
-        )
-
         self.loaded, self.spec, self.stack = loaded, loaded.spec, stack
         self.output, self.workers, self.board, self.rehash = output, workers, board, rehash
         self.timings = Timings()
@@ -243,8 +241,6 @@ class _Run:
         return again
 
     def _plan(self) -> list[ShardState]:
-        from corpus_audit.pipelines.beam.profile import PlanTask
-
         self.board.begin_stage("listing shards")
         listing = list_files(self.spec.snapshot, self.loaded.base, self.loaded.own_folders)
         shards, self.unread = listing.shards, listing.unread
@@ -259,8 +255,6 @@ class _Run:
 
     def _index_benchmarks(self, benchmarks: Benchmarks, states: list[ShardState]) -> list[ShardState]:
         """Index the benchmarks, and look up what the store has of them."""
-        from corpus_audit.pipelines.beam.profile import PlanTask
-
         self.board.begin_stage("indexing the benchmarks")
         self.contamination = benchmarks.measure(self.job.tokenization)
         self.job = replace(self.job, extra=(*self.job.extra, self.contamination))

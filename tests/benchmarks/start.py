@@ -2,8 +2,8 @@
 
 ``python -m tests.benchmarks.start [--cache FOLDER] [--out FILE] [--rounds N] [--only start cold rerun]``
 
-Every figure is of whole processes, in rounds that are interleaved with the baseline, ``import apache_beam`` in a process
-of its own; JSON goes to standard output.
+Every figure is of whole processes, in rounds that are interleaved with the baseline, ``import apache_beam`` in a
+process of its own; JSON goes to standard output.
 
 * ``start``: an audit of 0.8 MB into an empty output folder, kernels compiled before. Limit: `START` times the baseline.
 * ``cold``: the same audit with an empty cache of kernels, and what it takes more than ``start``. Limit: `COLD_SECONDS`.
