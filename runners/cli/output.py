@@ -33,12 +33,14 @@ class Session:
         abandon: the command was interrupted and threads of the engine may still run.
         interrupted: what the command says in one line when a signal ends it.
         leaving: called before a process that does not unwind is left after a signal; ends a live progress line.
+        own_process: the process is the command's own, so that it may settle for all of it what is imported.
     """
 
     output: Path | None = None
     abandon: bool = False
     interrupted: str = "interrupted"
     leaving: Callable[[], None] = _nothing
+    own_process: bool = False
 
 
 def emit_json(schema: str, payload: Mapping[str, object]) -> None:
