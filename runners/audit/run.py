@@ -175,7 +175,9 @@ class _Run:
         if self.policy is not None:
             # Importing it takes seconds, which overlap with merging, tables and comparisons. While counting it would
             # take a core and 200 MB from the workers; beside the report, whose page lists its files, it is too late.
-            self.export = self.stack.enter_context(GreatExpectationsExport())
+            self.export = self.stack.enter_context(
+                GreatExpectationsExport(self.counter.job.store.root / "gx", likely_kept=self.counter.splits_read == 0)
+            )
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):
