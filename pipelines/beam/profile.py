@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +10,7 @@ import apache_beam as beam
 
 from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
-from corpus_audit.pipelines.measures.base import Measure, merge_files
-from corpus_audit.pipelines.progress.board import process_board
-from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTask:
-    """A shard to plan; ``known`` is its plan from the store, if there is one."""
-
-    index: int
-    shard: Shard
-    known: ShardPlan | None
-
-
-@dataclass(frozen=True, slots=True)
-class MergeTask:
-    """Partials of one measure, and which of their tables to merge into one file."""
-
-    measure: Measure
-    tables: tuple[str, ...]
-    sources: tuple[str, ...]
-    target: str
-
-
-def balanced_order(weights: list[int], workers: int) -> list[int]:
-    """Positions of tasks in an order that balances the load of workers that each get every ``workers``-th element.
-
-    Longest processing time first (Graham 1969): the heaviest task goes to the least loaded worker that may still get
-    one. Beam's embedded runner and Flink distribute the elements of a reshuffle round-robin.
-    """
-    if workers <= 1:
-        return list(range(len(weights)))
-    loads = [0] * workers
-    queues: list[list[int]] = [[] for _ in range(workers)]
-    for position in sorted(range(len(weights)), key=lambda p: (-weights[p], p)):
-        open_queues = [w for w in range(workers) if len(queues[w]) < len(range(w, len(weights), workers))]
-        lightest = min(open_queues, key=lambda w: (loads[w], -w))  # the last workers may get one task fewer
-        queues[lightest].append(position)
-        loads[lightest] += weights[position]
-    return [queues[i % workers][i // workers] for i in range(len(weights))]
+from corpus_audit.pipelines.counting.tasks import MergeTask, PlanTask, compact_counted, merge_partials, plan_task
 
 
 class Distribute(beam.PTransform):
@@ -76,12 +36,7 @@ class PlanShards(beam.DoFn):
 
     def process(self, task: PlanTask) -> Iterator[tuple[int, PlannedShard]]:
         """The planned shard, keyed by its index."""
-        board = process_board()
-        board.shard_started(task.shard.name)
-        try:
-            yield task.index, self._job.plan(task.shard, task.known, lambda n: board.advance(bytes=n))
-        finally:
-            board.shard_finished(task.shard.name)
+        yield task.index, plan_task(self._job, task)
 
 
 class CountSplits(beam.DoFn):
@@ -133,8 +88,7 @@ class CompactShards(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[SplitResult]]) -> Iterator[SplitResult]:
         """The shard's results, unchanged."""
         index, results = keyed[0], list(keyed[1])
-        if all(result.error is None for result in results):
-            self._job.compact(self._planned[index])
+        compact_counted(self._job, self._planned[index], results)
         yield from results
 
 
@@ -143,8 +97,7 @@ class MergePartials(beam.DoFn):
 
     def process(self, task: MergeTask) -> Iterator[str]:
         """The path of the merged file."""
-        sources = [Path(source) for source in task.sources]
-        merge_files(task.measure, sources, Path(task.target), task.tables)
+        merge_partials(task)
         yield task.target
 
 

@@ -12,13 +12,12 @@ from corpus_audit.pipelines.beam.profile import (
     CountSplits,
     Distribute,
     MergePartials,
-    MergeTask,
     PickDecoys,
     PlanShards,
-    PlanTask,
 )
 from corpus_audit.pipelines.beam.tasks import RunTasks, Worker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.counting.tasks import MergeTask, PlanTask
 
 Build = Callable[[beam.Pipeline], Any]
 """Adds steps to a pipeline and returns the collection that they end in."""

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.tokens.admissions import is_admitted, write_admission
 from corpus_audit.pipelines.tokens.file import FAST as FAST
 from corpus_audit.pipelines.tokens.file import REFERENCE as REFERENCE
 from corpus_audit.pipelines.tokens.file import TokenizerFile as TokenizerFile
@@ -49,9 +50,9 @@ class TokenBatch:
 class Tokenization:
     """Encodes batches of documents; one object a process, used by all its threads.
 
-    The fast path is admitted by probes made from the tokenizer itself (`tokenizer.probes`). A gigatoken tokenizer
-    holds a lock while it encodes, so that threads sharing one take turns (measured: no gain from a second thread); each
-    thread therefore has its own.
+    The fast path is admitted by probes made from the tokenizer itself (`tokenizer.probes`); the store remembers what
+    passed. A gigatoken tokenizer holds a lock while it encodes, so that threads sharing one take turns (measured: no
+    gain from a second thread); each thread therefore has its own.
 
     Attributes:
         path: `FAST` or `REFERENCE`, the one in use.
@@ -84,6 +85,9 @@ class Tokenization:
             import gigatoken  # noqa: F401
         except ImportError as error:
             return f"{FAST} is not installed here ({error})"
+        versions = (versioned(FAST), versioned(REFERENCE))
+        if is_admitted(self.file.path, versions):
+            return ""
         content = json.loads(self._text)
         setting = unsupported_setting(content)
         if setting:
@@ -101,6 +105,7 @@ class Tokenization:
             if difference:
                 shown = repr(text if len(text) <= 40 else text[:39] + "\u2026")
                 return f"{FAST} gives other ids for this tokenizer: on {shown}, {difference}"
+        write_admission(self.file.path, versions)
         return ""
 
     @property

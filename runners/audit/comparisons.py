@@ -8,7 +8,6 @@ from pathlib import Path
 from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.contamination.metrics import contamination_metrics
 from corpus_audit.pipelines.counting.profile import Profile
-from corpus_audit.pipelines.sampling.strategies_report import check_sampling, sampling_tables
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
 from corpus_audit.runners.audit import publish
@@ -37,6 +36,10 @@ class Comparisons:
             AuditError: a baseline, a benchmark, a target or a log is not there or cannot be compared with.
         """
         if spec.sampling is not None:
+            from corpus_audit.pipelines.sampling.strategies_report import (
+                check_sampling,
+            )  # only where it is wanted: 60 ms
+
             check_sampling(spec.sampling, tokenizer.sha256, base)
         wanted = spec.contamination_spec
         return cls(
@@ -73,6 +76,8 @@ class Comparisons:
         current = RunDirectory(staged.folder, facts.with_files(staged.digests()))
         add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)
         if self.spec.sampling is not None:
+            from corpus_audit.pipelines.sampling.strategies_report import sampling_tables
+
             for name, table in sampling_tables(current, self.spec.sampling, self.base).items():
                 staged.add_table(name, [table])
         return facts

@@ -30,6 +30,7 @@ from corpus_audit.schemas.run.snapshot import Split
 
 if TYPE_CHECKING:
     from corpus_audit.runners.engines.launch.engines import Engine
+    from corpus_audit.runners.engines.launch.local import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ NO_DECOYS = DecoySearch((), None, (), 0.0)
 
 
 def search_decoys(
-    benchmarks: Benchmarks, job: Job, engine: Engine, states: Sequence[ShardState], board: Board
+    benchmarks: Benchmarks, job: Job, engine: Engine | LocalEngine, states: Sequence[ShardState], board: Board
 ) -> DecoySearch:
     """Select decoys and search for them.
 
@@ -94,7 +95,7 @@ def search_decoys(
 def _choose(
     benchmarks: Benchmarks,
     job: Job,
-    engine: Engine,
+    engine: Engine | LocalEngine,
     sample: Sequence[tuple[ShardState, Split]],
     digest: str,
     board: Board,
@@ -121,7 +122,7 @@ def _choose(
 
 
 def _count_decoys(
-    job: Job, name: str, engine: Engine, sample: Sequence[tuple[ShardState, Split]], board: Board
+    job: Job, name: str, engine: Engine | LocalEngine, sample: Sequence[tuple[ShardState, Split]], board: Board
 ) -> tuple[Path, ...]:
     """Count the splits that the store lacks; returns the partials of the shards, in their order."""
     splits: dict[int, list[Split]] = defaultdict(list)

@@ -35,6 +35,7 @@ from corpus_audit.runners.audit.decoys import NO_DECOYS, search_decoys
 from corpus_audit.runners.audit.judge import judge_staged, policy_of
 from corpus_audit.runners.audit.outcome import AuditOutcome
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
+from corpus_audit.runners.engines.launch.local import open_engine
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
@@ -110,10 +111,6 @@ class _Run:
         engine: EngineOptions,
         stack: ExitStack,
     ) -> None:
-        from corpus_audit.runners.engines.launch.engines import (
-            open_engine,  # after quiet_engine_logs: it imports the engine
-        )
-
         self.loaded, self.spec, self.stack = loaded, loaded.spec, stack
         self.output, self.workers, self.board = output, workers, board
         self.timings = Timings()
@@ -178,7 +175,9 @@ class _Run:
         if self.policy is not None:
             # Importing it takes seconds, which overlap with merging, tables and comparisons. While counting it would
             # take a core and 200 MB from the workers; beside the report, whose page lists its files, it is too late.
-            self.export = self.stack.enter_context(GreatExpectationsExport())
+            self.export = self.stack.enter_context(
+                GreatExpectationsExport(self.counter.job.store.root / "gx", likely_kept=self.counter.splits_read == 0)
+            )
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):

@@ -235,7 +235,7 @@ def _emit_error(message: str, kind: str, exit_code: int, arguments: Sequence[str
 def main() -> NoReturn:
     """The console script."""
     prepare_streams()
-    session = Session()
+    session = Session(own_process=True)
     exit_code = run_command(sys.argv[1:], session)
     close_streams()
     if session.abandon:

@@ -152,10 +152,13 @@ def perform_audit(
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.process.interrupts import Interrupts
     from corpus_audit.runners.process.logs import quiet_engine_logs
+    from corpus_audit.runners.process.pandas_shim import keep_pandas_out
     from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
+    if session.own_process:
+        keep_pandas_out()
     loaded = fill_dates(loaded, day)
     board = process_board()
     board.reset()

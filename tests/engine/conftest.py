@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from corpus_audit.runners.engines.launch import local
 from tests import corpora
 from tests.oracle import Document
+
+
+@pytest.fixture(autouse=True)
+def through_beam(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process go through Beam, however small; the command line's own processes take threads."""
+    monkeypatch.setattr(local, "SMALL_TASKS", -1)
 
 
 @pytest.fixture(scope="session")

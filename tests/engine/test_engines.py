@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from corpus_audit.pipelines.counting.worker_probe import ProbeWorker
 from corpus_audit.runners.engines.flink.service import JobService
+from corpus_audit.runners.engines.launch import engines, local
 from corpus_audit.runners.engines.options import (
     EMBEDDED,
     DataflowOptions,
@@ -47,6 +50,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory, small_corpus: list[Document
     return corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(small_corpus, 5), "jsonl.gz")
 
 
+@pytest.fixture
+def small_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is small does not go through Beam, as on the command line; Beam's embedded runner is not there."""
+    monkeypatch.setattr(local, "SMALL_TASKS", 256)
+    monkeypatch.setattr(engines.EmbeddedEngine, "run", None)
+
+
 def tables(folder: Path, shards: list[Path], tokenizer: Path, workers: int, engine: EngineOptions) -> dict[str, bytes]:
     fields = {"document": {**DOCUMENT_FIELDS, "facets": {"kind": "kind"}}}
     done = run(write_audit(folder, shards, tokenizer, **fields), workers, engine)
@@ -58,6 +68,45 @@ def test_every_way_gives_the_same_tables(tmp_path: Path, shards: list[Path], bpe
     ways = [(2, EMBEDDED), (4, EMBEDDED), (1, REPEATED), (2, REPEATED), (2, THROUGH_A_JOB_SERVICE)]
     for number, (workers, engine) in enumerate(ways):
         assert tables(tmp_path / str(number), shards, bpe, workers, engine) == plain, (workers, engine)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_without_beam_give_the_same_tables(
+    tmp_path: Path, shards: list[Path], bpe: Path, workers: int, request: pytest.FixtureRequest
+) -> None:
+    through_beam = tables(tmp_path / "beam", shards, bpe, 2, EMBEDDED)
+    request.getfixturevalue("small_on_threads")
+    assert tables(tmp_path / "threads", shards, bpe, workers, EMBEDDED) == through_beam
+
+
+def test_threads_raise_what_a_task_raised(
+    tmp_path: Path, shards: list[Path], bpe: Path, small_on_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UsageError("a worker says no")
+
+    monkeypatch.setattr("corpus_audit.pipelines.counting.job.Job.count", refuse)
+    with pytest.raises(UsageError, match=r"^a worker says no$"):
+        tables(tmp_path, shards, bpe, 2, EMBEDDED)
+
+
+def test_a_step_with_more_tasks_or_bytes_than_is_small_goes_through_beam(
+    tmp_path: Path, shards: list[Path], bpe: Path, small_on_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SMALL_TASKS", 4), ("SMALL_BYTES", 10_000)):
+        with monkeypatch.context() as patched:
+            patched.setattr(local, name, value)
+            with pytest.raises(TypeError):  # there is no runner
+                tables(tmp_path / name, shards, bpe, 2, EMBEDDED)
+
+
+def test_an_audit_of_little_does_not_import_beam(tmp_path: Path, shards: list[Path], bpe: Path) -> None:
+    code = "import sys; from pathlib import Path; from tests.engine.runs import run; run(Path(sys.argv[1]))\n"
+    code += "print([name for name in ('apache_beam', 'scipy.optimize', 'cryptography') if name in sys.modules])"
+    spec = write_audit(tmp_path, shards[:1], bpe)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, str(spec)], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_spark_through_a_job_service_in_its_place(tmp_path: Path, shards: list[Path], bpe: Path) -> None:

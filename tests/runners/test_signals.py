@@ -54,10 +54,10 @@ from corpus_audit.runners.indexing import build as indexing
 from corpus_audit.runners.cli import index
 import types
 spec = types.SimpleNamespace(output="runs", embedding=None)
-index.perform_index.__globals__["_tell"] = lambda *given: None
+index.perform_index.__globals__["_show_index"] = lambda *given: None
 loaded = types.SimpleNamespace(base=Path("."), spec=spec)
 patch("corpus_audit.schemas.spec.audit_file.load_audit", lambda *given: loaded)
-patch("corpus_audit.pipelines.reading.snapshot.dates.dated", lambda loaded, day=None: loaded)
+patch("corpus_audit.pipelines.reading.snapshot.dates.fill_dates", lambda loaded, day=None: loaded)
 patch("corpus_audit.runners.indexing.build.with_directions", lambda loaded, named: loaded)
 
 def index_corpus(loaded, workers, engine, warn):

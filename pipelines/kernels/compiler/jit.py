@@ -17,9 +17,13 @@ def kernel(function: F) -> F:
     """Compile ``function`` on first use and keep the machine code beside the source, or in the user's cache.
 
     A change of any kernel invalidates the cached code of all. If neither folder can be written, the kernel is compiled
-    anew in every process.
+    anew in every process. Without the wrapper for C callers, which nothing here calls, compiling takes a tenth less.
+
+    What compiles slowly and is therefore not written in kernels of an audit (numba 0.68, seconds of the first use in a
+    process): assigning to a slice 2.2, a view of another type 2, ``np.sort`` 1.3, ``np.concatenate`` 1, ``np.invert``
+    0.4. A loop takes a few hundredths.
     """
-    compiled = numba.njit(nogil=True)(function)
+    compiled = numba.njit(nogil=True, no_cfunc_wrapper=True)(function)
     with suppress(RuntimeError):  # numba's "no locator available": nowhere to keep the machine code
         compiled._cache = MachineCode(function)
     return compiled

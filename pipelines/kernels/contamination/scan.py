@@ -177,5 +177,6 @@ def with_room(array, needed):
     if needed <= len(array):
         return array
     longer = np.empty(max(needed, 2 * len(array)), array.dtype)
-    longer[: len(array)] = array
+    for i in range(len(array)):  # assigning to a slice takes numba two seconds to compile
+        longer[i] = array[i]
     return longer

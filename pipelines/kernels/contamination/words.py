@@ -229,9 +229,11 @@ def scan_words(
         )
         linked = False
         hits = with_room(hits, total + n_hits)
-        hits[total : total + n_hits] = hits_now[:n_hits]
+        for h in range(n_hits):  # not by slices: see `with_room`
+            hits[total + h] = hits_now[h]
         long_hits = with_room(long_hits, long_total + n_long)
-        long_hits[long_total : long_total + n_long] = long_now[:n_long]
+        for h in range(n_long):
+            long_hits[long_total + h] = long_now[h]
         long_total += n_long
         # Step 3.
         for h in range(total, total + n_hits):

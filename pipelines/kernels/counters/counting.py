@@ -7,12 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
 
 GROUPS = 64
 """Hash groups of documents; the permutation tests of later analyses exchange whole groups."""
-
-SPARSE = 16
-"""A domain with fewer than a 16th of the vocabulary's tokens sorts them; others scan the vocabulary."""
 
 
 class TokenCells(NamedTuple):
@@ -38,17 +36,31 @@ class TokenCells(NamedTuple):
 
 
 @kernel
-def _ascending(tokens, n, runs):
-    """The first ``n`` of a domain's distinct ``tokens``, ascending; ``runs`` [vocabulary] is above 0 for just these."""
-    if n * SPARSE < len(runs):  # many small domains of a large vocabulary must not pay for all of it
-        return np.sort(tokens[:n])
-    present = tokens[:n]
+def _sort_distinct(tokens, n, marks):
+    """Sort the first ``n`` of a domain's distinct ``tokens``, in place.
+
+    By a bit a token of the vocabulary in ``marks`` uint64, which are 0 before and after: many small domains of a large
+    vocabulary do not pay for all of it, and compiling ``np.sort`` took longer than a small audit.
+    """
+    for j in range(n):
+        marks[tokens[j] >> 6] |= np.uint64(1) << np.uint64(tokens[j] & 63)
     n = np.int64(0)
-    for token in range(len(runs)):
-        if runs[token] > 0:
-            present[n] = token
+    for word in range(len(marks)):
+        bits = marks[word]
+        marks[word] = 0
+        while bits != 0:
+            tokens[n] = word * 64 + lowest_bit(bits)
             n += 1
-    return present
+            bits &= bits - np.uint64(1)
+
+
+@kernel
+def _doubled(values):
+    """A copy of int32, int64 or uint8 [N] with room for 2 N; ``np.concatenate`` takes numba a second to compile."""
+    larger = np.empty(2 * len(values), values.dtype)
+    for i in range(len(values)):
+        larger[i] = values[i]
+    return larger
 
 
 @kernel
@@ -70,8 +82,9 @@ def _sort_runs(present, runs, run_token, run_count, run_group):
         runs[token] = slot + 1  # by the last run, every start has moved to its stop
         sorted_count[slot] = run_count[r]
         sorted_group[slot] = run_group[r]
-    run_count[:] = sorted_count
-    run_group[:] = sorted_group
+    for r in range(len(run_token)):  # assigning to a slice takes numba two seconds to compile
+        run_count[r] = sorted_count[r]
+        run_group[r] = sorted_group[r]
 
 
 @kernel
@@ -102,7 +115,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     was. All sums are of integers, so the outcome does not depend on the order of a group's documents.
     """
     cell_token = np.empty(cells, np.int32)
-    cell_sums = np.empty((cells, 4), np.int64)
+    cell_sums = np.empty(4 * cells, np.int64)
     cell_domain = np.empty(cells, np.int32)
     run_token = np.empty(runs, np.int32)
     run_count = np.empty(runs, np.int64)
@@ -115,10 +128,13 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     touched = np.empty(vocabulary + 1, np.int32)
     in_group = np.zeros(vocabulary, np.int32)
     group_tokens = np.empty(vocabulary + 1, np.int32)
-    in_domain = np.zeros((vocabulary, 4), np.int64)
+    in_domain = np.zeros(4 * vocabulary, np.int64)
     domain_runs = np.zeros(vocabulary, np.int64)
     domain_tokens = np.empty(vocabulary + 1, np.int32)
-    best = np.full(vocabulary, len(order), np.int32)
+    marks = np.zeros(vocabulary // 64 + 1, np.uint64)
+    best = np.empty(vocabulary, np.int32)
+    for i in range(vocabulary):
+        best[i] = len(order)
 
     k = 0
     while k < len(order):
@@ -150,15 +166,13 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                     group_tokens[n_group] = token
                     n_group += np.int64(in_group[token] == 0)
                     in_group[token] += np.int32(y)
-                    in_domain[token, 0] += 1
-                    in_domain[token, 1] += y * y
-                    in_domain[token, 2] += y * length
+                    in_domain[4 * token] += 1
+                    in_domain[4 * token + 1] += y * y
+                    in_domain[4 * token + 2] += y * length
                     best[token] = min(best[token], rank)
             # Step 3.
             while n_runs + n_group > len(run_token):
-                run_token = np.concatenate((run_token, np.empty_like(run_token)))
-                run_count = np.concatenate((run_count, np.empty_like(run_count)))
-                run_group = np.concatenate((run_group, np.empty_like(run_group)))
+                run_token, run_count, run_group = _doubled(run_token), _doubled(run_count), _doubled(run_group)
             for j in range(n_group):
                 token = group_tokens[j]
                 run_token[n_runs] = token
@@ -171,12 +185,11 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                 n_runs += 1
 
         # Step 4. Groups were visited in ascending order, so that they ascend within each token.
-        present = _ascending(domain_tokens, n_domain, domain_runs)
+        _sort_distinct(domain_tokens, n_domain, marks)
+        present = domain_tokens[:n_domain]
         while n_cells + len(present) > len(cell_token):
-            cell_token = np.concatenate((cell_token, np.empty_like(cell_token)))
-            cell_sums = np.concatenate((cell_sums, np.empty_like(cell_sums)))
-            cell_domain = np.concatenate((cell_domain, np.empty_like(cell_domain)))
-            run_stop = np.concatenate((run_stop, np.empty_like(run_stop)))
+            cell_token, cell_domain = _doubled(cell_token), _doubled(cell_domain)
+            cell_sums, run_stop = _doubled(cell_sums), _doubled(run_stop)
         counts = run_count[first_run:n_runs]
         _sort_runs(present, domain_runs, run_token[first_run:n_runs], counts, run_group[first_run:n_runs])
         start = np.int64(0)
@@ -187,10 +200,10 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                 total += counts[r]
             cell_token[n_cells] = token
             cell_domain[n_cells] = domain
-            cell_sums[n_cells, 0] = total
+            cell_sums[4 * n_cells] = total
             for j in range(3):
-                cell_sums[n_cells, j + 1] = in_domain[token, j]
-                in_domain[token, j] = 0
+                cell_sums[4 * n_cells + j + 1] = in_domain[4 * token + j]
+                in_domain[4 * token + j] = 0
             run_stop[n_cells] = first_run + stop
             n_cells += 1
             domain_runs[token] = 0
@@ -198,7 +211,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     return (
         cell_domain[:n_cells],
         cell_token[:n_cells],
-        cell_sums[:n_cells],
+        cell_sums[: 4 * n_cells],
         run_stop[:n_cells],
         run_group[:n_runs],
         run_count[:n_runs],
@@ -229,4 +242,6 @@ def count_tokens(
     order = np.lexsort((groups, domains)).astype(np.int64)
     n_domains = len(np.unique(domains))
     cells = max(1024, min(n_domains * vocabulary, len(ids)) // 4)
-    return TokenCells(*_count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells))
+    counted = _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells)
+    domain, token, sums, *runs = counted
+    return TokenCells(domain, token, sums.reshape(-1, 4), *runs)

@@ -98,17 +98,33 @@ def _compress(typing_context: Any, state: Any, message: Any, counters: Any, fina
     return types.void(types.uintp, types.uintp, types.uintp, types.uintp), generate
 
 
+@intrinsic
+def _word(typing_context: Any, address: Any) -> Any:
+    """The eight bytes at an address as uint64. A view of a slice takes numba two seconds to compile."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(types.uintp), generate
+
+
 @kernel
-def _hash_documents(data, offsets, high, low):
-    """Hash all documents; a lane starts the next document when its own ends, so that all lanes stay busy."""
-    state = np.zeros((8, LANES), np.uint64)
-    message = np.zeros((16, LANES), np.uint64)
+def _hash_documents(data, offsets, block, high, low):
+    """Hash all documents; a lane starts the next document when its own ends, so that all lanes stay busy.
+
+    ``block`` uint64 [16] is room for the last, padded block of a document.
+    """
+    state = np.zeros(8 * LANES, np.uint64)
+    message = np.zeros(16 * LANES, np.uint64)
     counters = np.zeros(LANES, np.uint64)
     finals = np.zeros(LANES, np.uint64)
-    document = np.full(LANES, -1, np.int64)
+    document = np.zeros(LANES, np.int64)
     position = np.zeros(LANES, np.int64)
-    block = np.zeros(128, np.uint8)
-    padded = block.view(np.uint64)
+    for lane in range(LANES):
+        document[lane] = -1
+    texts = data.ctypes.data
     next_document = 0
     active_lanes = 0
     while True:
@@ -118,7 +134,7 @@ def _hash_documents(data, offsets, high, low):
                 position[lane] = offsets[next_document]
                 counters[lane] = 0
                 for i in range(8):
-                    state[i, lane] = _START[i]
+                    state[i * LANES + lane] = _START[i]
                 next_document += 1
                 active_lanes += 1
         if active_lanes == 0:
@@ -128,24 +144,25 @@ def _hash_documents(data, offsets, high, low):
                 start = position[lane]
                 rest = offsets[document[lane] + 1] - start
                 if rest > 128:
-                    words = data[start : start + 128].view(np.uint64)
                     for i in range(16):
-                        message[i, lane] = words[i]
+                        message[i * LANES + lane] = _word(texts + start + 8 * i)
                     position[lane] = start + 128
                     counters[lane] += np.uint64(128)
                 else:
-                    block[:rest] = data[start : start + rest]
-                    block[rest:] = 0
                     for i in range(16):
-                        message[i, lane] = padded[i]
+                        block[i] = 0
+                    for i in range(rest):
+                        block[i >> 3] |= np.uint64(data[start + i]) << np.uint64(8 * (i & 7))
+                    for i in range(16):
+                        message[i * LANES + lane] = block[i]
                     counters[lane] += np.uint64(rest)
                     finals[lane] = _FINAL
         _compress(state.ctypes.data, message.ctypes.data, counters.ctypes.data, finals.ctypes.data)
         for lane in range(LANES):
             if finals[lane] != 0:
                 finals[lane] = 0
-                high[document[lane]] = state[0, lane]
-                low[document[lane]] = state[1, lane]
+                high[document[lane]] = state[lane]
+                low[document[lane]] = state[LANES + lane]
                 document[lane] = -1
                 active_lanes -= 1
 
@@ -163,7 +180,7 @@ def hash_documents(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, n
     """
     high = np.empty(len(offsets) - 1, np.uint64)
     low = np.empty(len(offsets) - 1, np.uint64)
-    _hash_documents(data, offsets, high, low)
+    _hash_documents(data, offsets, np.zeros(16, np.uint64), high, low)
     # The digest's words are little-endian; big-endian numbers sort as the bytes do.
     return high.byteswap(), low.byteswap()
 

@@ -65,8 +65,9 @@ def padded_to_shingle(document):
     """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
     if len(document) >= SHINGLE:
         return document
-    padded = np.invert(np.zeros(SHINGLE, document.dtype))  # the filler is no token
-    padded[: len(document)] = document
+    padded = np.empty(SHINGLE, document.dtype)
+    for i in range(SHINGLE):
+        padded[i] = document[i] if i < len(document) else np.uint32(0xFFFFFFFF)  # cut to the type: no token
     return padded
 
 
@@ -75,7 +76,8 @@ def _signatures(ids, offsets, rows, multipliers, increments, out):
     signature = np.empty(PERMUTATIONS, np.uint32)
     for c in range(len(rows)):
         t = padded_to_shingle(ids[offsets[rows[c]] : offsets[rows[c] + 1]])
-        signature[:] = 0xFFFFFFFF
+        for p in range(PERMUTATIONS):
+            signature[p] = np.uint32(0xFFFFFFFF)
         for j in range(len(t) - SHINGLE + 1):
             h = shingle_hash(t[j], t[j + 1], t[j + 2], t[j + 3], t[j + 4])
             for p in range(PERMUTATIONS):
@@ -83,7 +85,8 @@ def _signatures(ids, offsets, rows, multipliers, increments, out):
                 x = np.uint32(x ^ (x >> np.uint32(15)))
                 x = np.uint32(x * np.uint32(0x85EBCA6B))
                 signature[p] = min(signature[p], x)
-        out[c, :] = signature
+        for p in range(PERMUTATIONS):
+            out[c, p] = signature[p]
 
 
 def signatures(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:

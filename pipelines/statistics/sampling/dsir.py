@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
@@ -166,6 +165,7 @@ def _selection(corpus: SampledCorpus, bags: _Bags, select: float) -> _Selection:
     total = float(bags.tokens.sum())
     probability = np.ones_like(bags.tokens)
     if 0 < select < total:
+        from scipy.optimize import brentq  # imported late: it costs every audit 0.2 s
 
         def excess(threshold: float) -> float:
             return float((bags.tokens * _probability(bags.log_weight, threshold)).sum()) - select
@@ -175,7 +175,7 @@ def _selection(corpus: SampledCorpus, bags: _Bags, select: float) -> _Selection:
             low -= 10
         while excess(high) > 0:
             high += 10
-        probability = _probability(bags.log_weight, optimize.brentq(excess, low, high, xtol=1e-10))
+        probability = _probability(bags.log_weight, brentq(excess, low, high, xtol=1e-10))
     by_domain = np.bincount(corpus.sample.domain, weights=bags.tokens * probability, minlength=domains)
     return _Selection(probability, by_domain.astype(np.float64))
 

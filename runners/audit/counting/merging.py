@@ -16,10 +16,15 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 
 if TYPE_CHECKING:
     from corpus_audit.runners.engines.launch.engines import Engine
+    from corpus_audit.runners.engines.launch.local import LocalEngine
 
 
 def merge_counts(
-    engine: Engine, spec: AuditSpec, job: Job, states: Sequence[ShardState], further: Mapping[Measure, Sequence[Path]]
+    engine: Engine | LocalEngine,
+    spec: AuditSpec,
+    job: Job,
+    states: Sequence[ShardState],
+    further: Mapping[Measure, Sequence[Path]],
 ) -> Profile:
     """Merge the partials of every shard that was counted.
 

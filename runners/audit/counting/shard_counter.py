@@ -12,6 +12,7 @@ from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.blocks import release_buffers
 from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.counting.memory import release_memory
+from corpus_audit.pipelines.counting.tasks import PlanTask
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
 from corpus_audit.pipelines.progress.board import Board
@@ -29,6 +30,7 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 if TYPE_CHECKING:
     from corpus_audit.runners.engines.launch.engines import Engine
+    from corpus_audit.runners.engines.launch.local import LocalEngine
 
 
 class ShardCounter:
@@ -48,7 +50,7 @@ class ShardCounter:
     def __init__(
         self,
         loaded: LoadedAudit,
-        engine: Engine,
+        engine: Engine | LocalEngine,
         job: Job,
         board: Board,
         timings: Timings,
@@ -85,8 +87,6 @@ class ShardCounter:
 
     def plan(self) -> list[ShardState]:
         """List, hash and split the shards, and look up which counts the store has."""
-        from corpus_audit.pipelines.beam.profile import PlanTask
-
         with self._timings.stage("plan"):
             self._board.begin_stage("listing shards")
             listing = list_files(self._spec.snapshot, self._loaded.base, self._loaded.own_folders)
@@ -134,8 +134,6 @@ class ShardCounter:
         self, benchmarks: Callable[[Tokenization], Contamination], states: list[ShardState]
     ) -> list[ShardState]:
         """Index the benchmarks, and plan again: the index names the partials that the store may have."""
-        from corpus_audit.pipelines.beam.profile import PlanTask
-
         self._board.begin_stage("indexing the benchmarks")
         self.contamination = benchmarks(self.job.tokenization)
         self.job = replace(self.job, extra=(*self.job.extra, self.contamination))

@@ -33,12 +33,14 @@ class Session:
         abandon: whether the command was interrupted and threads of the engine may still run.
         interrupted: the message if a signal ends the command.
         leaving: called if the process has to exit without unwinding after a signal; ends a live progress line.
+        own_process: whether the process runs only this command, which may then settle what is imported in it.
     """
 
     output: Path | None = None
     abandon: bool = False
     interrupted: str = "interrupted"
     leaving: Callable[[], None] = _nothing
+    own_process: bool = False
 
 
 def emit_json(schema: str, payload: Mapping[str, object]) -> None:

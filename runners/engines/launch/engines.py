@@ -22,7 +22,6 @@ from typing import Any
 
 from corpus_audit.pipelines.beam import steps
 from corpus_audit.pipelines.beam.flags import check_flags
-from corpus_audit.pipelines.beam.profile import MergeTask, PlanTask, balanced_order
 from corpus_audit.pipelines.beam.submit import (
     NO_TIMEOUT,
     engine_flags,
@@ -33,6 +32,7 @@ from corpus_audit.pipelines.beam.submit import (
 from corpus_audit.pipelines.beam.tasks import Worker
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
+from corpus_audit.pipelines.counting.tasks import MergeTask, PlanTask, balanced_order, merge_tree, merge_weights
 from corpus_audit.pipelines.counting.worker_probe import (
     SECRET_FILE,
     ProbeAnswer,
@@ -41,9 +41,8 @@ from corpus_audit.pipelines.counting.worker_probe import (
     read_answers,
     version_differences,
 )
-from corpus_audit.pipelines.measures.base import FAN_IN, Measure
+from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.progress.worker_boards import PROGRESS_VARIABLE, RemoteBoard
-from corpus_audit.pipelines.storage.partials import PartialReader
 from corpus_audit.runners.engines.flink.service import JobService, job_service, worker_program
 from corpus_audit.runners.engines.options import (
     DataflowOptions,
@@ -117,28 +116,11 @@ class Engine(ABC):
 
     def merge(self, sources: dict[Measure, list[Path]]) -> dict[tuple[str, str], Path]:
         """Merge the partials of every measure in a tree of `FAN_IN`; returns (measure, table) -> merged file."""
-        current = {
-            (measure, tables): list(paths) for measure, paths in sources.items() for tables in measure.merged_apart()
-        }
-        level = 0
-        while any(len(paths) > 1 for paths in current.values()) or level == 0:
-            tasks: list[MergeTask] = []
-            following: dict[tuple[Measure, tuple[str, ...]], list[Path]] = {}
-            for (measure, tables), paths in current.items():
-                targets = following.setdefault((measure, tables), [])
-                parts = -(-len(paths) // FAN_IN)
-                for number in range(parts):
-                    targets.append(self.scratch / f"{measure.name}-{tables[0]}-{level}-{number}")
-                    part = tuple(str(path) for path in paths[number::parts])
-                    tasks.append(MergeTask(measure, tables, part, str(targets[-1])))
-            self._merge_level(tasks, level)
-            current = following
-            level += 1
-        return {(measure.name, table): paths[0] for (measure, tables), paths in current.items() for table in tables}
+        return merge_tree(sources, self.scratch, self.merge_level)
 
-    def _merge_level(self, tasks: list[MergeTask], level: int) -> None:
-        weights = [sum(PartialReader(Path(s), check=False).stored_bytes(t.tables) for s in t.sources) for t in tasks]
-        ordered = [tasks[position] for position in balanced_order(weights, self.workers)]
+    def merge_level(self, tasks: list[MergeTask], level: int) -> None:
+        """Merge the files of one level of the tree."""
+        ordered = [tasks[position] for position in balanced_order(merge_weights(tasks), self.workers)]
 
         self._collect(f"merged-{level}", steps.merging_steps(ordered))
 

@@ -20,6 +20,7 @@ from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.model import load_report
 from corpus_audit.schemas.run.results import POLICY_FILE, RESULTS_FILE, Reference, Status, Verdict
 from corpus_audit.schemas.run.run_file import read_run_file
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule
 from tests.checks.policy.test_judge import NOT_PASSING
 from tests.checks.report.synthetic import build_run
@@ -138,6 +139,35 @@ def test_a_process_that_cannot_be_started_leaves_no_export(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with GreatExpectationsExport() as export:
         assert "No such file or directory" in export.write(policy(rule()), tmp_path, {})
+
+
+def test_an_answer_is_kept_for_the_same_rules_and_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def answer(self: GreatExpectationsExport, request: bytes) -> bytes:
+        asked.append(request)
+        return json.dumps({"suite": {"number": len(asked)}, "validation": {}}).encode()
+
+    monkeypatch.setattr(GreatExpectationsExport, "_answer", answer)
+
+    def number(rules: LoadedPolicy, figures: bytes, references: dict[tuple[str, str], Reference]) -> int:
+        run = tmp_path / str(len(list(tmp_path.iterdir())))
+        (run / "tables").mkdir(parents=True)
+        (run / "tables" / "metrics.parquet").write_bytes(figures)
+        with GreatExpectationsExport(tmp_path / "kept", likely_kept=True) as export:
+            assert export.write(rules, run, references) == ""
+            assert export._process is None
+        return int(json.loads((run / "gx" / "suite.json").read_bytes())["number"])
+
+    reference = {("r", "all"): Reference(kind="pinned", value=0.5)}
+    assert [number(policy(rule()), b"1", {}) for _ in range(2)] == [1, 1]
+    assert number(policy(rule()), b"2", {}) == 2
+    assert [number(policy(rule()), b"2", reference) for _ in range(2)] == [3, 3]
+    assert number(policy(rule(), name="other"), b"2", reference) == 4
+    assert number(policy(rule()), b"2", reference) == 3
+    [kept] = [path for path in (tmp_path / "kept").iterdir() if b'"number":3' in path.read_bytes().replace(b" ", b"")]
+    kept.write_bytes(b"{")
+    assert number(policy(rule()), b"2", reference) == 5
 
 
 NO_SOCKETS = """\

@@ -12,15 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.beam.profile import (
-    CountSplits,
-    MergePartials,
-    MergeTask,
-    PlanShards,
-    PlanTask,
-    balanced_order,
-)
+from corpus_audit.pipelines.beam.profile import CountSplits, MergePartials, PlanShards
 from corpus_audit.pipelines.counting.job import SplitTask
+from corpus_audit.pipelines.counting.tasks import MergeTask, PlanTask, balanced_order
 from corpus_audit.pipelines.measures.base import merge_files
 from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.progress.board import process_board

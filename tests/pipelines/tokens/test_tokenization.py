@@ -6,6 +6,7 @@ import builtins
 import json
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
+from corpus_audit.pipelines.tokens import tokenization
 from corpus_audit.pipelines.tokens.probes import byte_alphabet
 from corpus_audit.pipelines.tokens.tokenization import (
     FAST,
@@ -109,8 +111,10 @@ def test_wordpiece_takes_the_reference_path_and_says_why(wordpiece: TokenizerFil
 
 
 def test_a_fast_path_that_differs_on_the_probes_is_not_used(
-    bpe_file: TokenizerFile, monkeypatch: pytest.MonkeyPatch
+    bpe_file: TokenizerFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    copy = tmp_path / "tokenizer.json"  # beside which no admission is recorded
+    copy.write_bytes(bpe_file.path.read_bytes())
     right = Tokenization._encode_fast
 
     def wrong(self: Tokenization, text: pa.LargeStringArray) -> TokenBatch:
@@ -118,7 +122,7 @@ def test_a_fast_path_that_differs_on_the_probes_is_not_used(
         return TokenBatch(np.where(batch.ids == batch.ids[-1], batch.ids - 1, batch.ids), batch.offsets)
 
     monkeypatch.setattr(Tokenization, "_encode_fast", wrong)
-    loaded = Tokenization(bpe_file)
+    loaded = Tokenization(replace(bpe_file, path=copy))
     assert loaded.path == REFERENCE
     assert loaded.reason.startswith("gigatoken gives other ids for this tokenizer: on ")
 
@@ -222,3 +226,26 @@ def test_a_token_that_is_no_character_is_shown_by_its_bytes(piece: str, shown: s
 def test_the_byte_alphabet_is_that_of_the_reference() -> None:
     assert set(byte_alphabet()) == set(pre_tokenizers.ByteLevel.alphabet())
     assert sorted(byte_alphabet().values()) == list(range(256))
+
+
+def test_the_store_remembers_what_passed_the_probes(
+    bpe_file: TokenizerFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / bpe_file.path.name
+    copy.write_bytes(bpe_file.path.read_bytes())
+    file = replace(bpe_file, path=copy)
+    assert Tokenization(file).path == "gigatoken"
+    probed: list[object] = []
+    monkeypatch.setattr(tokenization, "probes", lambda content: probed.append(content) or [])
+    assert Tokenization(file).path == "gigatoken"
+    assert not probed
+    [record] = tmp_path.glob("*.admitted.json")
+    conditions = json.loads(record.read_text())
+    for name in conditions:
+        record.write_text(json.dumps(conditions | {name: "another"}))
+        Tokenization(file)
+        assert probed, name
+        probed.clear()
+    record.write_text("{")
+    Tokenization(file)
+    assert probed

@@ -98,7 +98,7 @@ def _interrupt(behaviour, *signals, arguments=()):
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         for signum in signals:
             process.send_signal(signum)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     return process.returncode, out, err

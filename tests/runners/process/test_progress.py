@@ -93,7 +93,7 @@ def test_eighty_columns_hold_everything():
 
 
 def _wait_for(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert condition()
