@@ -13,14 +13,20 @@ from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.classifying import classifier_rows
 from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
-from corpus_audit.pipelines.drift.document_changes import document_changes
+from corpus_audit.pipelines.drift.documents.document_changes import document_changes
+from corpus_audit.pipelines.drift.documents.turnover import (
+    FollowedDocuments,
+    edit_sizes,
+    follow_documents,
+    not_shared,
+    turnover,
+)
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
 from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_patterns, edited_texts
 from corpus_audit.pipelines.drift.edited_documents import CLUSTERED, NOT_SAMPLED, EditedDocuments, edits_alone
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
-from corpus_audit.pipelines.drift.turnover import FollowedDocuments, edit_sizes, follow_documents, not_shared, turnover
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.statistics.drift.decomposition import decompose
 from corpus_audit.pipelines.statistics.drift.domain_drift import UNITS, domain_drift, shares_alone

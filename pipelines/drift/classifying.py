@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.drift.documents.turnover import not_shared
 from corpus_audit.pipelines.drift.rows import classifier_row
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
-from corpus_audit.pipelines.drift.turnover import not_shared
 from corpus_audit.pipelines.figures.document_samples import hashed_documents
 from corpus_audit.pipelines.kernels.counters.lookup import contains_keys
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS, unigram_buckets

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus_audit.pipelines.drift.document_tables import SampledDocuments, read_sample
+from corpus_audit.pipelines.drift.documents.document_tables import SampledDocuments, read_sample
+from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
-from corpus_audit.pipelines.drift.turnover import FollowedDocuments
 from corpus_audit.pipelines.kernels.drift.ngram_changes import LONGEST, ngrams_not_in
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import EDIT_PATTERNS

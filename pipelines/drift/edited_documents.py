@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable, SampledDocuments, codes_of
-from corpus_audit.pipelines.drift.turnover import FollowedDocuments
+from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable, SampledDocuments, codes_of
+from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.measures.identities import NO_ID
 from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTokens, edited_pairs, token_groups
 from corpus_audit.pipelines.statistics.drift.token_sample import (

@@ -85,7 +85,7 @@ class Tokenization:
             import gigatoken  # noqa: F401
         except ImportError as error:
             return f"{FAST} is not installed here ({error})"
-        versions = (versioned(FAST), versioned(REFERENCE))
+        versions = (name_and_version(FAST), name_and_version(REFERENCE))
         if is_admitted(self.file.path, versions):
             return ""
         content = json.loads(self._text)

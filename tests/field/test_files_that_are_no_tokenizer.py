@@ -23,7 +23,7 @@ CASES = {
     "cl100k_base.tiktoken": (TIKTOKEN, "a tiktoken file"),
     "renamed.json": (SENTENCEPIECE, "a SentencePiece model"),
     "pointer.json": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
-    "page.json": (b"<!DOCTYPE html><html></html>", "a web page"),
+    "page.json": (b"<!DOCTYPE html><html></html>", "an HTML page"),
     "archive.json": (b"PK\x03\x04", "an? .*archive"),
     "list.json": (b"[1, 2]", "a JSON list"),
     "object.json": (b'{"a": "b"}', "it has no model"),

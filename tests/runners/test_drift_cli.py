@@ -46,6 +46,7 @@ def test_lines_fit_a_terminal_and_hostile_texts_are_shown_safely() -> None:
             filled("drift_parts", domain=ALL_DOMAINS, part=part, attribution=0.5) for part in ("mixture", "content")
         ),
         "turnover": filled("turnover", domain=ALL_DOMAINS),
+        "drift_conclusion": filled("drift_conclusion"),
         "drift_classifier": filled("drift_classifier", domain=ALL_DOMAINS, auc=None, reason="too few"),
         "drift_domains": filled("drift_domains", domain="d\x1b[31m" + "x" * 200, unit="tokens"),
         "drift_tokens": filled("drift_tokens", domain=ALL_DOMAINS, kind="riser", text="\u202eevil\x1b[2J"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable
-from corpus_audit.pipelines.drift.matching import Matches, match_documents, moved, renamed
+from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable
+from corpus_audit.pipelines.drift.documents.matching import Matches, match_documents, moved, renamed
 from corpus_audit.pipelines.kernels.text.sketches import sketches
 from corpus_audit.pipelines.measures.identities import identity_hashes
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.drift.document_tables import SampledDocuments, read_sample
+from corpus_audit.pipelines.drift.documents.document_tables import SampledDocuments, read_sample
+from corpus_audit.pipelines.drift.documents.matching import match_documents
+from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_patterns
-from corpus_audit.pipelines.drift.matching import match_documents
 from corpus_audit.pipelines.drift.texts import Examples
-from corpus_audit.pipelines.drift.turnover import FollowedDocuments
 from corpus_audit.pipelines.kernels.drift.ngram_changes import LONGEST, ngrams_not_in
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
 from corpus_audit.schemas.tables.drift_tables import EDIT_PATTERNS

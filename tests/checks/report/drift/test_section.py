@@ -96,14 +96,14 @@ def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
     assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(said)
     assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(said)
     assert "shown in 1 of 5 (web); in 1 the data are insufficient; 1 is new; 1 holds the same" in " ".join(said)
-    assert "Drift is shown" in page(view)
+    assert "Changed</p>" in page(view)
 
 
 def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", overall=NONE))
     assert sentences(view)[0].endswith("If there is any, it is at most 0.00400 bits.")
     assert lines(view)[0].startswith("no drift shown, at most 0.00400 bits: 0.00100 bits [−0.00200, 0.00400]")
-    assert "No drift is shown" in page(view) and "Drift is shown" not in page(view)
+    assert "No significant drift</p>" in page(view) and "Changed</p>" not in page(view)
 
 
 def test_insufficient_data_are_never_a_pass(tmp_path: Path) -> None:

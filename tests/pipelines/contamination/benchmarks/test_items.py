@@ -136,7 +136,7 @@ def test_names_in_the_spec() -> None:
     assert (spec.threshold_of("a"), spec.threshold_of("b"), spec.boilerplate_limit) == (0.3, 0.6, 10)
     with pytest.raises(ValueError, match="same name"):
         ContaminationSpec(benchmarks=(base, base))
-    with pytest.raises(ValueError, match="taken"):
+    with pytest.raises(ValueError, match="reserved"):
         BenchmarkSpec(name="(decoys)", paths=("x",))
     with pytest.raises(ValueError, match="twice"):
         ContaminationSpec(benchmarks=(base,), rules=("palm", "palm"))

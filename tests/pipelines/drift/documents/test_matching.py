@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.drift import matching
+from corpus_audit.pipelines.drift.documents import matching
 from tests.pipelines.drift.document_sides import Made, Outcome, outcome, text
 
 OLD = [Made(f"id-{n}", text(n)) for n in range(6)]

@@ -41,7 +41,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable, codes_of
+from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable, codes_of
 from corpus_audit.pipelines.kernels.drift.pairing import assign, similarities
 from corpus_audit.pipelines.kernels.text.sketches import BINS, EMPTY
 from corpus_audit.pipelines.measures.identities import NO_ID

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.drift.document_tables import (
+from corpus_audit.pipelines.drift.documents.document_tables import (
     DocumentTable,
     domain_names,
     lists_documents,
     read_documents,
 )
-from corpus_audit.pipelines.drift.matching import Matches, Pairs, match_documents, moved, renamed
+from corpus_audit.pipelines.drift.documents.matching import Matches, Pairs, match_documents, moved, renamed
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import EDIT_SIZES, TURNOVER
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus_audit.pipelines.drift.document_tables import DocumentTable
-from corpus_audit.pipelines.drift.matching import Pairs, Rows, moved, renamed
-from corpus_audit.pipelines.drift.turnover import FollowedDocuments
+from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable
+from corpus_audit.pipelines.drift.documents.matching import Pairs, Rows, moved, renamed
+from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.schemas.tables.drift_tables import DOCUMENT_CHANGES
 

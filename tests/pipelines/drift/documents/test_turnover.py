@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.drift import document_changes as changes_module
-from corpus_audit.pipelines.drift.document_changes import document_changes
-from corpus_audit.pipelines.drift.matching import match_documents
-from corpus_audit.pipelines.drift.turnover import (
+from corpus_audit.pipelines.drift.documents import document_changes as changes_module
+from corpus_audit.pipelines.drift.documents.document_changes import document_changes
+from corpus_audit.pipelines.drift.documents.matching import match_documents
+from corpus_audit.pipelines.drift.documents.turnover import (
     EARLIER_RUN,
     FollowedDocuments,
     edit_sizes,
@@ -28,7 +28,7 @@ from corpus_audit.schemas.tables.drift_tables import DOCUMENT_CHANGES, EDIT_SIZE
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, DOCUMENT_HASHES, DUPLICATES
 from tests.pipelines.drift.document_sides import DOMAINS, Made, side
 from tests.pipelines.drift.document_sides import text as made_text
-from tests.pipelines.drift.test_matching import DOCUMENTS
+from tests.pipelines.drift.documents.test_matching import DOCUMENTS
 from tests.run_files import run_record
 
 Held = dict[tuple[int, str], int]
