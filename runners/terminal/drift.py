@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpus_audit.checks.report.drift.readings import case, reading, token_text
+from corpus_audit.checks.report.drift.sentences import causes_of_content, causes_text
 from corpus_audit.checks.report.drift.turnover_sentences import has_changed, kinds_of_documents, new_and_gone
 from corpus_audit.checks.report.page.terminal import safe_text
 from corpus_audit.checks.text import numbers
@@ -81,7 +82,7 @@ def _parts(parts: Mapping[str, Row]) -> str:
         return f"{mixture['reason'][:1].upper()}{mixture['reason'][1:]}."
     return (
         f"{mixture['attribution']:.0%} of the change of token shares is the mix of domains, "
-        f"{content['attribution']:.0%} is the text within them."
+        f"{content['attribution']:.0%} is the text within them{causes_text(causes_of_content(parts))}."
     )
 
 

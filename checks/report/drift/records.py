@@ -50,7 +50,8 @@ class PartRow:
     """How much of the whole change of token shares a slice explains, by its mix and by its text.
 
     ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; ``content_tokens`` are the
-    tokens that the content changes most; ``reason`` says why there is nothing to explain.
+    tokens that the content changes most; ``reason`` says why there is nothing to explain. ``causes`` are the shares of
+    the content's part that edited, added and removed documents make; empty of runs of an earlier version.
     """
 
     domain: str
@@ -63,6 +64,7 @@ class PartRow:
     content_chance: float | None
     content_tokens: tuple[str, ...]
     reason: str = ""
+    causes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

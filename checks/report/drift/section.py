@@ -26,7 +26,16 @@ from corpus_audit.checks.report.drift.records import (
     TokenMove,
     TurnoverRow,
 )
-from corpus_audit.checks.report.drift.sentences import bits, bits_interval, change, headline, lines, log2, sentences
+from corpus_audit.checks.report.drift.sentences import (
+    bits,
+    bits_interval,
+    causes_of_content,
+    change,
+    headline,
+    lines,
+    log2,
+    sentences,
+)
 from corpus_audit.checks.report.drift.turnover_sentences import has_changed, kinds_of_documents, new_and_gone
 from corpus_audit.checks.report.sampling.charts import probability
 from corpus_audit.checks.text.sentences import Finding
@@ -231,6 +240,7 @@ def _parts(rows: Sequence[Row]) -> list[PartRow]:
             content_chance=parts["content"]["tvd_null_mean"],
             content_tokens=tuple(parts["content"]["top_texts"][:FEATURES]),
             reason=parts["total"].get("reason") or "",  # runs of earlier versions have no such column
+            causes=causes_of_content(parts),
         )
         for name, parts in slices.items()
     ]

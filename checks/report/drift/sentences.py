@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from corpus_audit.checks.report.drift.readings import Case
 from corpus_audit.checks.report.drift.records import DriftView, ShareShift
@@ -128,13 +129,13 @@ def lines(view: DriftView) -> Iterator[str]:
             f"share moved most: {safe_text(first.domain, 24)} {_points(first.difference)} points "
             f"{numbers.points_interval(first.low, first.high, 2)}"
         )
-    else:
+    elif view.conclusion is None:
         unknown = _untold_shares(view)
         yield "domain shares: " + ("insufficient data" if unknown else "no move shown")
     if view.parts.mixture is not None and view.parts.content is not None:
         yield (
             f"{numbers.percent(view.parts.mixture)} of the change is the mix of domains, "
-            f"{numbers.percent(view.parts.content)} the text"
+            f"{numbers.percent(view.parts.content)} the text{causes_text(view.parts.causes)}"
         )
 
 
@@ -185,8 +186,26 @@ def _cause(view: DriftView) -> Iterator[Sentence]:
         return
     yield (
         f"Of the change of token shares, noise included, {numbers.percent(mixture)} is the mix of domains and "
-        f"{numbers.percent(content)} is the text within them.",
+        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}.",
     )
+
+
+CAUSES = ("edits", "added", "removed")
+"""Parts of DRIFT_PARTS that add up to the content."""
+
+
+def causes_of_content(parts: Mapping[str, Mapping[str, Any]]) -> tuple[float, ...]:
+    """What edited, added and removed documents make of the change, from a slice's rows of DRIFT_PARTS by part."""
+    shares = [parts[name]["attribution"] for name in CAUSES if name in parts]
+    return tuple(shares) if len(shares) == len(CAUSES) and None not in shares else ()
+
+
+def causes_text(causes: Sequence[float]) -> str:
+    """The causes in brackets, edits first; nothing where they are not known."""
+    if not causes:
+        return ""
+    edits, added, removed = (numbers.percent(share) for share in causes)
+    return f" (edits {edits}, added documents {added}, removed documents {removed})"
 
 
 def _domains(view: DriftView) -> Iterator[Sentence]:
