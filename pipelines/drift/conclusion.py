@@ -35,6 +35,9 @@ LEVEL = 0.05
 Status = Literal["identical", "changed", "no significant drift", "too few to test", "not tested"]
 Reading = Literal["shown", "not shown", "not tested"]
 
+OVERLAP_UNKNOWN = "both hold "
+"""How the reason of DRIFT begins where two runs share documents that neither has measured."""
+
 NAMED = 2
 """Domains that a part of the sentence names."""
 
@@ -79,7 +82,7 @@ class Conclusion:
     Attributes:
         status: identical: the same documents; changed: a lens shows more than chance, or a domain came or went; no
             significant drift: tests were made and none shows it; too few to test: documents came or went, too few for
-            any test; not tested: a test would not be right, see the reasons of the lenses.
+            any test; not tested: which tokens both runs hold is not known, and no other lens shows anything.
         headline: the sentence that every output starts with.
         lenses: in the order of `Lens.name` above.
     """
@@ -109,15 +112,13 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
         headline = f"Identical: both hold the same {documents}." if _now(whole) else "Identical: both are empty."
     elif shown or came or went:
         status, headline = "changed", f"Changed: {_joined(facts)}{_evidence(shown)}."
+    elif unknown := overlap_unknown(tables):
+        status, headline = "not tested", f"Not tested: {_joined(facts)}; {unknown}."
     elif any(lens.reading == "not shown" for lens in lenses):
         status = "no significant drift"
         headline = f"No significant drift: {_joined(facts)}; {_unchanged(whole)}{_single(tables)}."
-    elif _unchanged_share(whole) > 0 and not whole_reason(tables):
-        status = "too few to test"
-        headline = f"Only {_joined(facts)}; too few to test, {_unchanged(whole)}."
     else:
-        status = "not tested"
-        headline = f"Not tested: {_joined(facts)}; {whole_reason(tables) or 'no test could be made'}."
+        status, headline = "too few to test", f"Only {_joined(facts)}; too few to test, {_unchanged(whole)}."
     return Conclusion(status, headline, tuple(lenses))
 
 
@@ -160,11 +161,11 @@ def conclusion_tables(label: str, conclusion: Conclusion) -> dict[str, pa.Table]
     }
 
 
-def whole_reason(tables: Mapping[str, pa.Table]) -> str:
-    """Why nothing of the whole was tested though its documents are many, "" where they are only few."""
+def overlap_unknown(tables: Mapping[str, pa.Table]) -> str:
+    """Why tokens could not be tested though there are enough of them: what both runs hold is not known; else ""."""
     row = next(row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd")
     reason: str = row["reason"] or ""
-    return "" if reason.startswith("too few") else reason
+    return reason if row["p"] is None and reason.startswith(OVERLAP_UNKNOWN) else ""
 
 
 def simes(p: Sequence[float]) -> float:
@@ -266,8 +267,9 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
     for kind, verb in (("added", "added"), ("removed", "removed")):
         if whole[kind]:
             of = _largest(domains, kind, named, whole[kind])
-            again = f", {whole['replaced']:,} of them under an id that now names another text"
-            replaced = again if kind == "removed" and whole["replaced"] else ""
+            replaced = ""
+            if kind == "removed" and whole["replaced"]:
+                replaced = f", {whole['replaced']:,} of them under an id that now names another text"
             yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{replaced}"
     moved = sum(row["moved_in"] for row in domains)
     if moved:
