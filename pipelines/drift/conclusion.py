@@ -35,8 +35,11 @@ LEVEL = 0.05
 Status = Literal["identical", "changed", "no significant drift", "too few to test", "not tested"]
 Reading = Literal["shown", "not shown", "not tested"]
 
-OVERLAP_UNKNOWN = "both hold "
-"""How the reason of DRIFT begins where two runs share documents that neither has measured."""
+UNTESTABLE = ("neither run measured their tokens", "holds no tokens", "holds a token")
+"""In the reason of DRIFT where what two runs share is not known, or a side has no tokens."""
+
+OF_TEXT = ("edits", "distribution", "tokens", "classifier")
+"""Lenses that look at text; where none of them has a test, the documents that came and went are too few."""
 
 NAMED = 2
 """Domains that a part of the sentence names."""
@@ -112,9 +115,12 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
         headline = f"Identical: both hold the same {documents}." if _now(whole) else "Identical: both are empty."
     elif shown or came or went:
         status, headline = "changed", f"Changed: {_joined(facts)}{_evidence(shown)}."
-    elif unknown := overlap_unknown(tables):
+    elif unknown := untestable(tables):
         status, headline = "not tested", f"Not tested: {_joined(facts)}; {unknown}."
-    elif any(lens.reading == "not shown" for lens in lenses):
+    elif _equal_shares(tables):
+        status = "no significant drift"
+        headline = f"No significant drift: {_joined(facts)}; every token has the same share in both."
+    elif any(lens.reading == "not shown" for lens in lenses if lens.name in OF_TEXT):
         status = "no significant drift"
         headline = f"No significant drift: {_joined(facts)}; {_unchanged(whole)}{_single(tables)}."
     else:
@@ -161,11 +167,23 @@ def conclusion_tables(label: str, conclusion: Conclusion) -> dict[str, pa.Table]
     }
 
 
-def overlap_unknown(tables: Mapping[str, pa.Table]) -> str:
-    """Why tokens could not be tested though there are enough of them: what both runs hold is not known; else ""."""
-    row = next(row for row in tables["drift"].to_pylist() if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd")
+def _overall(tables: Mapping[str, pa.Table]) -> Row:
+    """The row of DRIFT on the divergence of all documents."""
+    rows = tables["drift"].to_pylist()
+    return next(row for row in rows if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd")
+
+
+def untestable(tables: Mapping[str, pa.Table]) -> str:
+    """Why tokens cannot be tested however many there are, "" if they can: see `UNTESTABLE`."""
+    row = _overall(tables)
     reason: str = row["reason"] or ""
-    return reason if row["p"] is None and reason.startswith(OVERLAP_UNKNOWN) else ""
+    return reason if row["p"] is None and any(part in reason for part in UNTESTABLE) else ""
+
+
+def _equal_shares(tables: Mapping[str, pa.Table]) -> bool:
+    """Whether nothing had to be tested, as every token has the very same share on both sides."""
+    row = _overall(tables)
+    return row["p"] == 1.0 and not row["permutations"]
 
 
 def simes(p: Sequence[float]) -> float:

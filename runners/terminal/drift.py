@@ -39,7 +39,7 @@ def _baseline_lines(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     turnover = [row for row in tables["turnover"].to_pylist() if row["baseline"] == label]
     if case(overall) == "same" and not any(map(has_changed, turnover)):
         kept = numbers.plural(turnover[0]["kept"], "document")
-        return [*lines, f"Nothing changed: both hold the same {kept}."]
+        return [*lines, f"Identical: both hold the same {kept}."]
     conclusion = next(row for row in tables["drift_conclusion"].to_pylist() if row["baseline"] == label)
     lines += [*textwrap.wrap(safe_text(conclusion["headline"], MOST_CHARACTERS), WIDTH), ""]
     lines += _paragraph("Documents", _documents(turnover))

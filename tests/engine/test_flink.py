@@ -35,7 +35,7 @@ if not jars.have_jars(jars.jars_folder()) and shutil.which("mvn") is None:
 
 FIELDS = {**DOCUMENT_FIELDS, "facets": {"kind": "kind"}}
 SHARDS = 8
-MEASURES = 8
+MEASURES = 10
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.oracle import Document
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 KILLS = 50
-MEASURES = 8
+MEASURES = 10
 OLD_SHARDS = 12
 SHARDS = 24
 

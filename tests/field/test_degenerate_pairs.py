@@ -131,7 +131,7 @@ def checked(known: Snapshots, before: str, now: str, tables: dict[str, pa.Table]
     assert not re.search(r"\bnan\b|\bNone\b(?!\.</p>)|\binf\b|Traceback", told), pair
     if {before, now} <= SAME:
         renamed = (before == "relabelled") != (now == "relabelled")
-        assert ("Nothing changed: both hold the same 240 documents." in told) is not renamed, pair
+        assert ("Identical: both hold the same 240 documents." in told) is not renamed, pair
         assert ("240 of the kept and edited have another id than before" in told) is renamed, pair
         assert all(row["value"] is not None for row in drift_metrics(tables).to_pylist())
     one, two = (Counter(document.text for document in known.documents[name]) for name in (before, now))

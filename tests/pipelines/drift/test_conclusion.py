@@ -112,8 +112,10 @@ def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
 
 def test_an_unknown_overlap_is_not_called_too_few() -> None:
     documents = [turnover(ALL_DOMAINS, kept=800, edited=None, added=200, removed=200)]
-    made = conclude(tables(documents, drift=[distance(None, "both hold 800 documents, and neither measured them")]))
-    assert made.status == "not tested" and "neither measured them" in made.headline
+    made = conclude(
+        tables(documents, drift=[distance(None, "both hold 800 documents, and neither run measured their tokens")])
+    )
+    assert made.status == "not tested" and "neither run measured" in made.headline
 
 
 def test_rows_fit_the_schemas() -> None:
