@@ -31,7 +31,7 @@ from corpus_audit.checks.report.drift.sentences import (
     bits_interval,
     causes_of_content,
     change,
-    headline,
+    headline_parts,
     lines,
     log2,
     sentences,
@@ -79,7 +79,7 @@ def section(view: DriftView, environment: Environment) -> Markup:
     return Markup(
         environment.get_template("drift/drift.html").render(
             view=view,
-            headline=headline(view),
+            headline=headline_parts(view),
             sentences=tuple(sentences(view))[1:],
             distance_chart=charts.distances(view),
             share_chart=charts.shares(view),

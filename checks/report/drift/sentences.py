@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,11 @@ def headline(view: DriftView) -> str:
     return distribution(view) if view.conclusion is None else view.conclusion.headline
 
 
+def headline_parts(view: DriftView) -> Sentence:
+    """The headline in pieces, as a page shows only so many characters of each piece of text."""
+    return tuple(re.split(r"(?<=[;.] )", headline(view)))
+
+
 def distribution(view: DriftView) -> str:
     """The reading of all token distributions, with figure, interval and p."""
     row = view.overall
@@ -84,9 +90,10 @@ def distribution(view: DriftView) -> str:
 def sentences(view: DriftView) -> Iterator[Sentence]:
     """What a reader should know of one comparison after a minute: the headline first."""
     if view.baselines > 1:
-        yield ("From ", Name(view.label), f": {headline(view)[0].lower()}{headline(view)[1:]}")
+        first, *others = headline_parts(view)
+        yield ("From ", Name(view.label), f": {str(first)[:1].lower()}{str(first)[1:]}", *others)
     else:
-        yield (headline(view),)
+        yield headline_parts(view)
     yield from view.documents
     if not view.nothing_changed:
         if view.conclusion is not None:
