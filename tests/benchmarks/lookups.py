@@ -59,7 +59,7 @@ for at in chosen[: int(sys.argv[2]) + 500]:
     found = index.lookup(units[at], k=20)
     processor.append(time.thread_time() - used)
     seconds.append(time.perf_counter() - began)
-    assert len(found) == 20 and all(one.places and one.heat is not None for one in found)
+    assert len(found) == 20 and all(one.locations and one.heat is not None for one in found)
     characters += sum(len(one.text[slice(*one.peak)]) for one in found)
 assert characters > 0
 print(json.dumps({"open": opened, "seconds": seconds[500:], "processor": processor[500:]}))

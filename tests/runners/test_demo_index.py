@@ -48,7 +48,7 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     where = ["--index", str(folder / "index"), "--k", "3", "--per-document", "1"]
     assert run_command(["lookup", unit, *where], Session()) == 0
     looked_up = capsys.readouterr().out
-    assert looked_up in said and f"{top[0].value:8.3f}  {top[0].places[0].domain}" in looked_up
+    assert looked_up in said and f"{top[0].value:8.3f}  {top[0].locations[0].domain}" in looked_up
     assert run_command(["search", part.QUERY, *where], Session()) == 0
     nearest = capsys.readouterr().out
     assert nearest in said and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest
