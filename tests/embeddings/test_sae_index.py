@@ -101,8 +101,8 @@ def test_an_autoencoder_that_fits_explains_its_input(corpus, capsys):
 
 def test_a_wrong_encoding_stops_the_build(corpus, capsys, monkeypatch):
     write_autoencoder(corpus / "sae", CONFIG, random_weights(np.random.default_rng(1), 48, 60))
-    prepared = Autoencoder._prepared
-    monkeypatch.setattr(Autoencoder, "_prepared", lambda self, x: prepared(self, x) * 1.001)
+    prepare = Autoencoder._prepare
+    monkeypatch.setattr(Autoencoder, "_prepare", lambda self, x: prepare(self, x) * 1.001)
     code, shown = index(corpus, capsys)
     assert code != 0 and "sae.s: the scan's latents do not follow from" in shown.err
     assert not (corpus / "index" / "LATEST").exists(), "nothing is published"
