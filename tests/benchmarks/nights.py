@@ -57,6 +57,8 @@ def added(number: int) -> Callable[[list[Document], list[Document], random.Rando
     """So many documents that the corpus never had come to its end."""
 
     def change(now: list[Document], unused: list[Document], _: random.Random) -> list[Document]:
+        if len(unused) < number:
+            raise ValueError(f"{number} documents are to be added, and {len(unused)} are left")
         new, unused[:] = unused[:number], unused[number:]
         return [*now, *new]
 
@@ -119,7 +121,7 @@ MONTH = [EVENTS[i] for i in (*ORDINARY[:12], 6, *ORDINARY[:4], 7, *ORDINARY[4:8]
 def simulate(folder: Path, nights: Sequence[Event], seed: int) -> list[Night]:
     """Audit a corpus night by night below ``folder``."""
     rng = random.Random(seed)
-    everything = [replace(d, text=d.text[:6_000]) for d in real_documents(14.0)]
+    everything = [replace(d, text=d.text[:6_000]) for d in real_documents(45.0)]
     documents, unused = everything[:DOCUMENTS], everything[DOCUMENTS:]
     tokenizer = small_bpe(folder)
     (folder / "first.yaml").write_text(starter_text("scheduled-audit", baseline=False, benchmarks=False))
@@ -150,7 +152,7 @@ def _write(folder: Path, documents: Sequence[Document]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number, start in enumerate(range(0, len(documents), PER_SHARD)):
-        write_shard(folder / f"part-{number:04}.parquet", documents[start : start + PER_SHARD], "parquet")
+        write_shard(folder / f"part-{number:04}.parquet", documents[start : start + PER_SHARD])
 
 
 def _audit(folder: Path, number: int, event: Event) -> Night:
