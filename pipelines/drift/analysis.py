@@ -23,7 +23,13 @@ from corpus_audit.pipelines.drift.documents.turnover import (
 )
 from corpus_audit.pipelines.drift.domain_samples import DomainSamples
 from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_patterns, edited_texts
-from corpus_audit.pipelines.drift.edited_documents import CLUSTERED, NOT_SAMPLED, EditedDocuments, edits_alone
+from corpus_audit.pipelines.drift.edited_documents import (
+    CLUSTERED,
+    NOT_SAMPLED,
+    TANGLED_COPIES,
+    EditedDocuments,
+    edits_alone,
+)
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
@@ -260,7 +266,8 @@ def _add_slice(
         alone = drift_summary(versions, PERMUTATIONS, workers=workers)
         computed.edits.append(rows.edit_rows(label, name, edited.used(name), versions, alone))
     elif name == ALL_DOMAINS and edited is not None:
-        computed.edits.append(rows.untested_edit_rows(label, edited if isinstance(edited, str) else reason))
+        why = edited if isinstance(edited, str) else reason or TANGLED_COPIES
+        computed.edits.append(rows.untested_edit_rows(label, why))
     moved = shown = token_drift(contrast)
     if reason is not None:
         nothing = np.full(len(moved.tokens), np.nan)

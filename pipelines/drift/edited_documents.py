@@ -32,6 +32,12 @@ CLUSTERED = (
 )
 """Reason of DRIFT_EDITS where a cluster field is set."""
 
+TANGLED_COPIES = (
+    "one side has more copies of some texts, which count as shared, so the edited documents cannot be set apart from "
+    "them: edited documents count as removed and added"
+)
+"""Reason of DRIFT_EDITS where the counters of shared documents hold more than the baseline has."""
+
 NOT_SAMPLED = "no edited document is in the samples of both runs: edited documents count as removed and added"
 """Reason of DRIFT_EDITS where the tokens of the versions are not known."""
 
@@ -105,8 +111,8 @@ class EditedDocuments:
     def apart(self, name: str, contrast: TokenContrast) -> TokenContrast:
         """The contrast of a slice with its pairs set apart from the documents of one side alone.
 
-        Raises:
-            ValueError: the sides do not hold the versions.
+        As it is where there are no pairs, or where a side seems to lack them: every copy of a shared text counts as
+        shared (`../measures/shared.py`), so shared counters can hold more than was kept.
         """
         pairs = self.pairs(name, contrast.tokens)
         if pairs is None:
@@ -116,6 +122,8 @@ class EditedDocuments:
         tables = [token_groups(v, g[rows], contrast.tokens) for v, g in zip(versions, self.text_groups, strict=True)]
         removed = _without(contrast.only_baseline, pairs.before, tables[0])
         added = _without(contrast.only_current, pairs.current, tables[1])
+        if not (_is_possible(removed) and _is_possible(added)):
+            return contrast
         return replace(contrast, only_baseline=removed, only_current=added, edited=pairs)
 
     def _of(self, name: str) -> Integers:
@@ -134,7 +142,7 @@ def edits_alone(tokens: npt.NDArray[np.int32], pairs: EditedPairs) -> TokenContr
 
 
 def _without(side: TokenSample, part: TokenSample, part_groups: Integers) -> TokenSample:
-    left = TokenSample(
+    return TokenSample(
         side.count - part.count,
         side.documents - part.documents,
         np.maximum(side.squared - part.squared, 0.0),
@@ -144,9 +152,12 @@ def _without(side: TokenSample, part: TokenSample, part_groups: Integers) -> Tok
         side.total_tokens - part.total_tokens,
         max(side.total_squared - part.total_squared, 0.0),
     )
-    if left.total_documents < 0 or (left.count < 0).any() or (left.groups < 0).any():
-        raise ValueError("a side lacks documents that were taken for edited ones")
-    return left
+
+
+def _is_possible(sample: TokenSample) -> bool:
+    """Whether no counter is below 0."""
+    counters = sample.count, sample.documents, sample.groups
+    return sample.total_documents >= 0 and sample.total_tokens >= 0 and all((each >= 0).all() for each in counters)
 
 
 def _hash_groups(high: npt.NDArray[np.uint64]) -> Integers:

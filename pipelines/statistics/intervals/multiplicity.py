@@ -17,11 +17,7 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     Raises:
         ValueError: if a p-value is outside [0, 1].
     """
-    values = np.asarray(p, dtype=np.float64)
-    made = ~np.isnan(values)
-    tests = values[made]
-    if tests.size and (tests.min() < 0 or tests.max() > 1):
-        raise ValueError("p-values must be from 0 to 1")
+    values, made, tests = _tests(p)
     rank = np.arange(1, len(tests) + 1)
     order = np.argsort(tests, kind="stable")
     scaled = tests[order] * (len(tests) / rank)
@@ -41,11 +37,7 @@ def holm(p: npt.ArrayLike) -> Floats:
     Raises:
         ValueError: if a p-value is outside [0, 1].
     """
-    values = np.asarray(p, dtype=np.float64)
-    made = ~np.isnan(values)
-    tests = values[made]
-    if tests.size and (tests.min() < 0 or tests.max() > 1):
-        raise ValueError("p-values must be from 0 to 1")
+    values, made, tests = _tests(p)
     order = np.argsort(tests, kind="stable")
     scaled = np.maximum.accumulate(tests[order] * np.arange(len(tests), 0, -1))
     adjusted = np.empty(len(tests))
@@ -53,3 +45,13 @@ def holm(p: npt.ArrayLike) -> Floats:
     result = np.full(values.shape, np.nan)
     result[made] = adjusted
     return result
+
+
+def _tests(p: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
+    """All values, which of them are of tests that were made, and those."""
+    values = np.asarray(p, dtype=np.float64)
+    made = ~np.isnan(values)
+    tests = values[made]
+    if tests.size and (tests.min() < 0 or tests.max() > 1):
+        raise ValueError("p-values must be from 0 to 1")
+    return values, made, tests
