@@ -18,6 +18,13 @@ Row = dict[str, Any]
 _BOTH: Literal["baselines and domains"] = "baselines and domains"
 _QUANTILES = ("p05", "p25", "p50", "p75", "p95", "p99")
 _DISTANCES = {"jsd": "bits", "jsd_root": "1", "tvd": "1", "hellinger": "1", "psi": "nats", "kl": "bits"}
+_PARTS = {
+    "mixture": "the mix of domains",
+    "content": "the text within domains",
+    "edits": "edits of documents that both have",
+    "added": "documents that were added",
+    "removed": "documents that were removed",
+}
 
 DECLARATIONS = (
     *(
@@ -39,7 +46,7 @@ DECLARATIONS = (
     ),
     *(
         MetricDeclaration(f"drift_{part}_{figure}", f"{of} that is {what}", "share", "baselines", "none", "fact")
-        for part, what in (("mixture", "the mix of domains"), ("content", "the text within domains"))
+        for part, what in _PARTS.items()
         for figure, of in (("attribution", "part of the change"), ("tvd", "change of token shares"))
     ),
     *(

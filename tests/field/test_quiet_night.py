@@ -113,7 +113,7 @@ def test_nine_new_documents_are_counted_and_nothing_crashes(
     documents = DOCUMENTS + degenerate.made(9, start=8000)
     code, run = again(tmp_path, baseline, documents, 2, "parquet", json.dumps({**HEAD, "rules": POLICY}))
     assert code == 0
-    headline = "No significant drift: 9 documents were added; 99% unchanged."
+    headline = "No significant drift: 9 documents were added (d00 1, d01 1, …); 99% unchanged."
     assert headline in " ".join(capsys.readouterr().out.split())
     assert headline in (run / "outputs" / "summary.md").read_text()
 
