@@ -43,21 +43,33 @@ def audit(
     return run(write_audit(folder, [folder / "shards"], tokenizer, **spec), workers)
 
 
-def check(actual: Run, parts: Sequence[Sequence[Document]], tokenizer: Path, clustered: bool = True) -> None:
-    oracle = Oracle(tokenizer, clustered).count([document for part in parts for document in with_suffix(part)])
+def counted(parts: Sequence[Sequence[Document]], tokenizer: Path) -> Oracle:
+    return Oracle(tokenizer, clustered=True).count([document for part in parts for document in with_suffix(part)])
+
+
+def check(actual: Run, parts: Sequence[Sequence[Document]], oracle: Oracle) -> None:
     assert differences(actual, oracle) == {}
     assert per_document_difference(actual, oracle, parts) is None
 
 
-@pytest.mark.parametrize("fmt", corpora.FORMATS)
-def test_byte_level_bpe(tmp_path: Path, bpe: Path, small_corpus: list[Document], fmt: str) -> None:
+@pytest.fixture(scope="module")
+def three_parts(bpe: Path, small_corpus: list[Document]) -> tuple[list[list[Document]], Oracle]:
+    """The small corpus in three parts, and what the oracle counts in them; the same in every format."""
     parts = corpora.deal(small_corpus, 3)
-    check(audit(tmp_path, parts, fmt, bpe, workers=2), parts, bpe)
+    return parts, counted(parts, bpe)
+
+
+@pytest.mark.parametrize("fmt", corpora.FORMATS)
+def test_byte_level_bpe(
+    tmp_path: Path, bpe: Path, three_parts: tuple[list[list[Document]], Oracle], fmt: str
+) -> None:
+    parts, oracle = three_parts
+    check(audit(tmp_path, parts, fmt, bpe, workers=2), parts, oracle)
 
 
 def test_wordpiece_that_truncates_and_pads(tmp_path: Path, wordpiece: Path, small_corpus: list[Document]) -> None:
     parts = corpora.deal(small_corpus, 2)
-    check(audit(tmp_path, parts, "parquet", wordpiece), parts, wordpiece)
+    check(audit(tmp_path, parts, "parquet", wordpiece), parts, counted(parts, wordpiece))
 
 
 def test_without_clusters_facets_and_ids(tmp_path: Path, bpe: Path, small_corpus: list[Document]) -> None:
@@ -95,12 +107,16 @@ def test_more_values_than_a_facet_prints(tmp_path: Path, bpe: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tokenizer", ["gpt2", "wordpiece"])
-def test_forty_megabytes(
-    tmp_path: Path, tokenizer: str, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize(("tokenizer", "megabytes"), [("gpt2", 41), ("wordpiece", 12)])
+def test_real_size(
+    tmp_path: Path,
+    tokenizer: str,
+    megabytes: int,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
 ) -> None:
     path: Path = request.getfixturevalue(tokenizer)
-    documents = corpora.with_duplicates(corpora.real_documents(41) + corpora.odd_documents(2000))
+    documents = corpora.with_duplicates(corpora.real_documents(megabytes) + corpora.odd_documents(2000))
     record_property("bytes", sum(len(document.text.encode()) for document in documents))
     parts = corpora.deal(documents, 3)
-    check(audit(tmp_path, parts, "parquet", path, workers=2), parts, path)
+    check(audit(tmp_path, parts, "parquet", path, workers=2), parts, counted(parts, path))

@@ -1,4 +1,9 @@
-"""kill -9 at random moments, then the same command again: nothing torn is ever published, nothing is read twice."""
+"""kill -9 at moments all over a run, then the same command again: nothing torn is published, nothing is read twice.
+
+Half of the kills wait for a number of partials in the store, half for a share of the time that a run takes. Numbers and
+shares are drawn one from each of `STRATA` equal parts of their range, so that no stage of a run is left out: start,
+reading, the last partials, merging, publishing, and just after the end.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,8 @@ from tests.oracle import Document
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-KILLS = 50
+STRATA = 6
+KILLS = 2 * STRATA
 MEASURES = 10
 OLD_SHARDS = 12
 SHARDS = 24
@@ -46,7 +52,7 @@ def command(spec: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> Scene:
     folder = tmp_path_factory.mktemp("kill")
-    documents: list[Document] = corpora.with_duplicates(corpora.real_documents(24))
+    documents: list[Document] = corpora.with_duplicates(corpora.real_documents(8))
     fields = {"document": {**DOCUMENT_FIELDS, "facets": {"kind": "kind"}}}
     shards = corpora.write_shards(folder / "shards", corpora.deal(documents, SHARDS), "parquet")
     old_spec = write_audit(folder / "old", shards[:OLD_SHARDS], bpe, **fields)
@@ -106,9 +112,9 @@ def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: S
     seen: Counter[str] = Counter()
     seconds = scene.seconds
     for number in itertools.count():
-        if seen["killed"] == KILLS // 2:
+        if seen["killed"] == KILLS:
             break
-        assert number < KILLS, seen
+        assert number < 2 * KILLS, seen
         work = tmp_path / str(number)
         work.mkdir()
         spec = work / "audit.yaml"
@@ -118,11 +124,12 @@ def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: S
             shutil.copytree(scene.old_spec.parent / "runs", output, symlinks=True)
         before = published(output)
 
-        held = len(partials_of(output))
+        stored = len(partials_of(output))
+        share = (number // 2 % STRATA + rng.random()) / STRATA
         if number % 2:
-            moment, enough = rng.uniform(0.3, 1.05) * seconds, MEASURES * SHARDS + 1
+            moment, enough = (0.3 + 0.75 * share) * seconds, MEASURES * SHARDS + 1
         else:
-            moment, enough = 60.0, rng.randint(held + 1, MEASURES * SHARDS)
+            moment, enough = 60.0, stored + 1 + int(share * (MEASURES * SHARDS - stored))
         began = time.monotonic()
         process = subprocess.Popen(command(spec), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if kill(process, moment, output, enough):
@@ -145,4 +152,4 @@ def test_killed_runs_leave_whole_directories_and_resume(tmp_path: Path, scene: S
         assert rewritten == []
         seen["in the midst of reading"] += 0 < resumed.splits_read < SHARDS - len(before) * OLD_SHARDS
         shutil.rmtree(work)
-    assert seen["in the midst of reading"] >= 5, seen
+    assert seen["in the midst of reading"] >= STRATA // 2, seen

@@ -2,6 +2,7 @@
 
 Every ordered pair of `tests.degenerate` goes through the comparison of finished runs, its section of the report and
 both starter policies with all their rules; a selection goes through the whole audit, each with all others as baselines.
+A snapshot in another order has the same tables as the snapshot itself, which is checked once instead of pair by pair.
 No exception, every table in its schema and without a number that is none, a value or a reason everywhere. Distances,
 turnover and shares are recomputed from the texts with the reference tokenizer and plain counters.
 """
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,20 +35,30 @@ from corpus_audit.runners.terminal.drift import drift_summary_text
 from corpus_audit.schemas.run.results import Status
 from corpus_audit.schemas.spec.audit import BaselineSpec
 from corpus_audit.schemas.spec.audit_file import load_audit
-from corpus_audit.schemas.spec.policy_file import read_policy
+from corpus_audit.schemas.spec.policy_file import LoadedPolicy, read_policy
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, TABLES
 from tests import corpora, degenerate
 from tests.checks.policies import facts
-from tests.engine.runs import run, write_audit
+from tests.engine.runs import Run, run, write_audit
 from tests.oracle import Document, reference_tokenizer
 from tests.run_files import run_record
 
 pytestmark = pytest.mark.engine
 
 FIELDS = {"text": "text", "id": "id", "domain": "domain"}
-SOME = ("base", "permuted", "doubled", "superset", "one document", "all empty", "domain gone", "one token type")
-WHOLE = (*SOME, "zero tokens in one domain", "one huge", "disjoint vocabulary", "single characters")
+WHOLE = (
+    "base",
+    "doubled",
+    "one document",
+    "all empty",
+    "one token type",
+    "zero tokens in one domain",
+    "one huge",
+    "disjoint vocabulary",
+)
+"""Snapshots that go through whole audits: nothing changes, or what is divided by is 0, 1, all or in one document."""
+
 SAME = {"base", "permuted", "relabelled"}
 
 
@@ -90,6 +102,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> Snapshots:
 def clustered(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> Snapshots:
     fields = FIELDS | {"cluster": "cluster"}
     return audited(tmp_path_factory.mktemp("clustered"), degenerate.CLUSTERED, fields, bpe)
+
+
+@cache
+def starter_policies() -> tuple[LoadedPolicy, ...]:
+    """Both starter policies with every section; read once, as reading them takes longer than a comparison."""
+    texts = (starter_text(name, baseline=True, benchmarks=True, signed=True) for name in STARTERS)
+    return tuple(read_policy(text.encode()) for text in texts)
 
 
 def faults(tables: dict[str, pa.Table], schemas: dict[str, pa.Schema]) -> Iterator[str]:
@@ -147,8 +166,7 @@ def checked(known: Snapshots, before: str, now: str, tables: dict[str, pa.Table]
     else:
         apart = sum(abs(counts[0][w] / sizes[0] - counts[1][w] / sizes[1]) for w in counts[0] | counts[1]) / 2
         assert overall["tvd"]["value"] == pytest.approx(apart, abs=1e-9), pair
-    for name in STARTERS:
-        policy = read_policy(starter_text(name, baseline=True, benchmarks=True, signed=True).encode())
+    for policy in starter_policies():
         results = judge(policy, metrics, facts(), References(), date(2026, 11, 25))
         assert all(one.status is not Status.ERROR and one.reason.endswith(".") for one in results.judgements), pair
         for one in results.judgements if {before, now} <= SAME else ():
@@ -164,13 +182,14 @@ def every(known: Snapshots, names: Iterable[str], folder: Path) -> None:
         checked(known, before, now, tables, folder / str(number))
 
 
-def test_some_pairs_are_compared(plain: Snapshots, tmp_path: Path) -> None:
-    every(plain, SOME, tmp_path)
+def test_another_order_gives_the_same_tables(plain: Snapshots) -> None:
+    before, now = (Run(plain.runs[name].folder, 1, 0).integer_tables() for name in ("base", "permuted"))
+    assert before == now
 
 
 @pytest.mark.slow
 def test_every_pair_is_compared(plain: Snapshots, tmp_path: Path) -> None:
-    every(plain, plain.runs, tmp_path)
+    every(plain, [name for name in plain.runs if name != "permuted"], tmp_path)
 
 
 @pytest.mark.slow
