@@ -17,7 +17,7 @@ from corpus_audit.pipelines.measures import (
     duplicates,
     identities,
     lengths,
-    neighbours,
+    minhash_sample,
     samples,
     split_totals,
     tokens,
@@ -257,7 +257,7 @@ class Profile:
     def minhash(self) -> Iterator[pa.Table]:
         """Table MINHASH, in pieces."""
         reader = self.reader("neighbours", "signatures")
-        for chunk in reader.chunks("signatures", neighbours.SIGNATURES):
+        for chunk in reader.chunks("signatures", minhash_sample.SIGNATURES):
             yield pa.table(
                 {
                     "hash": hash_column(chunk),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
-from corpus_audit.pipelines.measures.neighbours import SAMPLE_SHARE
+from corpus_audit.pipelines.measures.minhash_sample import SAMPLE_SHARE
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import (
     THRESHOLD,
     NearDuplicates,

@@ -8,7 +8,7 @@ from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.measures.duplicates import Duplicates
 from corpus_audit.pipelines.measures.identities import Identities
 from corpus_audit.pipelines.measures.lengths import Lengths
-from corpus_audit.pipelines.measures.neighbours import Neighbours
+from corpus_audit.pipelines.measures.minhash_sample import MinHashSample
 from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.samples import DocumentSample, Samples
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
@@ -21,7 +21,7 @@ ALWAYS: tuple[Measure, ...] = (
     Lengths(),
     Duplicates(),
     Identities(),
-    Neighbours(),
+    MinHashSample(),
     Samples(),
 )
 READING: tuple[Measure, ...] = (Coverage(), Verification())

@@ -60,9 +60,7 @@ def three_parts(bpe: Path, small_corpus: list[Document]) -> tuple[list[list[Docu
 
 
 @pytest.mark.parametrize("fmt", corpora.FORMATS)
-def test_byte_level_bpe(
-    tmp_path: Path, bpe: Path, three_parts: tuple[list[list[Document]], Oracle], fmt: str
-) -> None:
+def test_byte_level_bpe(tmp_path: Path, bpe: Path, three_parts: tuple[list[list[Document]], Oracle], fmt: str) -> None:
     parts, oracle = three_parts
     check(audit(tmp_path, parts, fmt, bpe, workers=2), parts, oracle)
 

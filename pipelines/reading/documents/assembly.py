@@ -29,7 +29,8 @@ from corpus_audit.pipelines.reading.documents.facets import (
 )
 from corpus_audit.pipelines.reading.documents.filters import apply_filter, check_filter
 from corpus_audit.pipelines.reading.documents.path_patterns import CLUSTER, path_values, sources
-from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard
+from corpus_audit.schemas.run.dead_letters import DeadLetterReason
+from corpus_audit.schemas.run.snapshot import Shard
 from corpus_audit.schemas.spec.audit import ColumnSource, ConstantSource, PathSource, UrlHostSource
 
 BATCH_BYTES = 8 * 2**20

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.schemas.run.snapshot import DeadLetterReason
+from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from corpus_audit.schemas.spec.audit import DocumentSpec, FilterClause, LimitsSpec
 
 PRIMARY = "domain"

@@ -13,7 +13,8 @@ from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, Read
 from corpus_audit.pipelines.reading.documents.facets import check_label_type, decoded, is_text, label_text, to_text
 from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
-from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard
+from corpus_audit.schemas.run.dead_letters import DeadLetterReason
+from corpus_audit.schemas.run.snapshot import Shard
 
 _MAX_SHOWN_COLUMNS = 40
 

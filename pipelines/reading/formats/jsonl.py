@@ -17,7 +17,8 @@ from corpus_audit.pipelines.reading.documents.filters import value_kind
 from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
 from corpus_audit.pipelines.reading.formats.lines import LongLine, read_lines
-from corpus_audit.schemas.run.snapshot import DeadLetterReason, Shard, ShardFormat, Split
+from corpus_audit.schemas.run.dead_letters import DeadLetterReason
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, Split
 from corpus_audit.schemas.spec.audit import FilterClause
 
 _CHUNK = 2**20

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.drift.neighbours import band_hashes, find_similar
+from corpus_audit.pipelines.kernels.drift.minhash_bands import band_hashes, find_similar
 from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats
 from corpus_audit.pipelines.statistics.intervals.proportions import Estimate, ratio_interval
@@ -87,7 +87,8 @@ def near_duplicates(
     neighbour shares. With one neighbour the estimate is unbiased but for the error of the signature (0.2 % of itself at
     J = 0.8). With more, sampled neighbours show that share at most in full, so the estimate may be too high, by a
     factor of 1 / `THRESHOLD` (1.25) at the very most: it is 1 for documents whose neighbours are copies of each other.
-    In large buckets of similar signatures (`kernels.neighbours`) not every pair is compared, which can only lose some.
+    In large buckets of similar signatures (`kernels.drift.minhash_bands`) not every pair is compared, which can only
+    lose some.
 
     The bounds are a linearised jackknife over groups of connected neighbours, which come into the sample together
     (Korn-Graubard, `proportions.ratio_interval`); with no near-duplicate seen, the upper bound allows for the weight.

@@ -14,8 +14,9 @@ from corpus_audit.pipelines.measures.coverage import ShardCoverage
 from corpus_audit.pipelines.reading.files.diagnosis import describe_content
 from corpus_audit.pipelines.reading.files.signatures import BOM
 from corpus_audit.runners.audit.counting.shard_states import ShardState
+from corpus_audit.schemas.run.dead_letters import DEAD_LETTER_HINTS
 from corpus_audit.schemas.run.run_file import IntegrityRule
-from corpus_audit.schemas.run.snapshot import DEAD_LETTER_HINTS, ShardFormat, ShardStatus
+from corpus_audit.schemas.run.snapshot import ShardFormat, ShardStatus
 from corpus_audit.schemas.spec.audit import LimitsSpec
 
 _NAMED = 3

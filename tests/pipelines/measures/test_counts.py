@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.kernels.text.hashing import digests
-from corpus_audit.pipelines.measures import coverage, domains, duplicates, lengths, neighbours, records, samples, tokens
+from corpus_audit.pipelines.measures import (
+    coverage,
+    domains,
+    duplicates,
+    lengths,
+    minhash_sample,
+    records,
+    samples,
+    tokens,
+)
 from corpus_audit.pipelines.measures.base import Block
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.reading.documents.batches import DeadLetter, SplitTally
@@ -26,7 +35,7 @@ from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable
 from corpus_audit.pipelines.storage.partials import Partial, merge_partials
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
-from corpus_audit.schemas.run.snapshot import DeadLetterReason
+from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from tests import oracle
 from tests.oracle import Document
 from tests.pipelines.making import block_of
@@ -283,9 +292,9 @@ def test_groups_go_overall_when_the_union_of_domains_is_too_large(
 
 
 def test_neighbours(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "SAMPLE_SHARE", 1 - 2**-40)
+    monkeypatch.setattr(minhash_sample, "SAMPLE_SHARE", 1 - 2**-40)
     texts = ["a", "a", "", "one two three four five six seven", "\U0001f642" * 30]
-    partial = neighbours.Neighbours().count(
+    partial = minhash_sample.MinHashSample().count(
         block_of(tokenization, [(n, Document(text)) for n, text in enumerate(texts)], clustered=False)
     )
     assert hashes(partial, "signatures") == sorted({digest(text) for text in texts if text})
@@ -305,7 +314,7 @@ def test_the_sample_of_neighbours_follows_the_first_minhash(tokenization: Tokeni
     firsts = block.first_minhash
     chosen = np.flatnonzero(ngrams.rehash(firsts) < np.uint64(2**59))
     assert 15 < len(chosen) < 90
-    partial = neighbours.Neighbours().count(block)
+    partial = minhash_sample.MinHashSample().count(block)
     assert hashes(partial, "signatures") == sorted(digest(documents[d][1].text) for d in chosen)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.measures import neighbours, samples, tokens
+from corpus_audit.pipelines.measures import minhash_sample, samples, tokens
 from corpus_audit.pipelines.measures.base import Accumulator, Block, Measure, merge_files
 from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.registry import ALWAYS
@@ -41,7 +41,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "SAMPLES", replace(samples.SAMPLES, keep_per_domain=3))
     monkeypatch.setattr(samples, "DOCUMENTS_KEPT", 3)
     monkeypatch.setattr(samples, "DOCUMENTS", replace(samples.DOCUMENTS, keep_per_domain=3, chunk_rows=5))
-    monkeypatch.setattr(neighbours, "SAMPLE_SHARE", 1 / 2)
+    monkeypatch.setattr(minhash_sample, "SAMPLE_SHARE", 1 / 2)
 
 
 def written(path: Path, partial: Partial) -> bytes:

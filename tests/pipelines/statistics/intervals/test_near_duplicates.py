@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.kernels.drift.neighbours import WINDOW, find_similar
+from corpus_audit.pipelines.kernels.drift.minhash_bands import WINDOW, find_similar
 from corpus_audit.pipelines.kernels.text import ngrams
 from corpus_audit.pipelines.kernels.text.sketches import sketches
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import Signatures, near_duplicates

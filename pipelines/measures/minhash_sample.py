@@ -33,10 +33,10 @@ SIGNATURES = TableSpec(
 )
 
 
-class Neighbours(Measure):
+class MinHashSample(Measure):
     """Signatures of 128 MinHash values (Broder 1997) over shingles of five tokens; empty documents have none."""
 
-    name = "neighbours"
+    name = "neighbours"  # in the keys of stored partials, so it stays
     version = 2
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
