@@ -151,11 +151,27 @@ class _Run:
         self.export: GreatExpectationsExport | None = None
 
     def perform(self, if_changed: bool) -> AuditOutcome:
-        """All steps."""
+        """All steps; until the last one nothing is seen of the run in the output folder.
+
+        1. Plan: list, hash and cut the shards. With the digests of the shards all inputs are known, so that
+           ``if_changed`` can end here, before any text is read.
+        2. Count each split that the store does not know, and verify its token counts. One document that the fast
+           tokenizer cuts differently means that none of its counts can be trusted: plan and count again with the
+           reference. Without a single document there is nothing to publish.
+        3. Decoys come from the texts themselves, so they are selected once everything is counted, and searched for by
+           reading the same splits again.
+        4. Merge the shards' partials into one profile. From here on the text is not needed.
+        5. Write the tables, then the comparisons, which extend the facts (run.json) and the metrics.
+        6. Judge what was written: the policy reads the staged table of metrics, as anyone who judges the finished run
+           will.
+        7. Publish: note the partials that the run is made of, so that `prune` spares them, and only then rename.
+        """
+        # Step 1.
         states = self.counter.plan()
         self.inputs = self._inputs(states)
         if if_changed and (last := unchanged_run(self.output, self.inputs)) is not None:
             return AuditOutcome(last.run_dir, True, (), ExitCode.OK, 0, 0, last.results, unchanged=True)
+        # Step 2. A spec that asks for the fast tokenizer by name gets the error, not the counts of another one.
         try:
             states = self.counter.count(states)
         except TokenizerMismatchError as error:
@@ -167,6 +183,7 @@ class _Run:
         documents = sum(state.coverage.documents for state in states if state.coverage)
         if documents == 0:
             raise NoVerdictError(nothing_counted(states))
+        # Step 3.
         if self.comparisons.benchmarks is not None:
             with self.timings.stage("decoys"):
                 self.decoys = search_decoys(
@@ -178,6 +195,7 @@ class _Run:
             self.export = self.stack.enter_context(
                 GreatExpectationsExport(self.counter.job.store.root / "gx", likely_kept=self.counter.splits_read == 0)
             )
+        # Steps 4 to 7.
         with self.timings.stage("merge"):
             profile = self._merge(states)
         with self.timings.stage("tables"):

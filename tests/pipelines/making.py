@@ -6,7 +6,9 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +17,11 @@ from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.counting.store import ProfileStore
+from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.pipelines.measures.base import Block, merge_files
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch
 from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
 from corpus_audit.pipelines.tokens.verification import Verifier
 from corpus_audit.schemas.run.snapshot import Shard
@@ -123,3 +127,21 @@ def shard_bytes(job: Job, shard: Shard, sha256: str) -> dict[str, bytes]:
         for measure in job.measures
         if measure.merges
     }
+
+
+def digest(text: str) -> bytes:
+    """The content hash of a text."""
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def rows(partial: Partial, table: str, *names: str) -> list[tuple[Any, ...]]:
+    """Some columns of a partial's table, row by row."""
+    columns = [partial.tables[table].columns[name] for name in names]
+    values = [c.to_pylist() if isinstance(c, pa.Array) else c.tolist() for c in columns]
+    return list(zip(*values, strict=True))
+
+
+def hashes(partial: Partial, table: str) -> list[bytes]:
+    """The content hashes of a partial's table."""
+    columns = partial.tables[table].columns
+    return [row.tobytes() for row in digests(columns["high"], columns["low"])]

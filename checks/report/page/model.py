@@ -42,6 +42,7 @@ from corpus_audit.schemas.run.run_file import (
     FileListing,
     IntegrityRule,
     RunCoverage,
+    RunFile,
     RunFilter,
     RunSnapshot,
     RunTokenizer,
@@ -119,9 +120,20 @@ class ReportModel:
 def load_report(run_dir: Path) -> ReportModel:
     """Read `run.json` and the tables of a published run directory.
 
+    1. Read run.json by its schema, and each table against the digest that run.json lists: a page never shows a table of
+       another run or version.
+    2. Shares of the primary facet's values. A mixture adds what each value should have, and rows for values that it
+       names and the corpus lacks.
+    3. Select the values to show: the largest, by the mixture's unit as that is what the reader compares. The others
+       become one row, so that what is shown adds up to the whole.
+    4. Lengths, duplicates and vocabulary show the same values in the same order, and say how many are left out.
+    5. Each section reads its own tables, and is None or empty where the run has none. The verdict comes first, as the
+       trends end with it.
+
     Raises:
         StoreError: a file is missing, damaged, or was written by another version.
     """
+    # Step 1.
     published = RunDirectory(run_dir)
     run = published.facts
 
@@ -129,20 +141,18 @@ def load_report(run_dir: Path) -> ReportModel:
         return tables.read_table(run_dir, name, run.files)
 
     domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
+    # Steps 2 and 3.
     unit: Unit = run.mixture.unit if run.mixture else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
-    intended = run.mixture.shares if run.mixture else {}
-    rows = tables.share_rows(domains, proportions, run.facets.primary, intended)
-    listed = pc.sum(pc.not_equal(primary["value"], OTHER_VALUES)).as_py() or 0
-    if run.mixture is not None:
-        rows = _with_intended(rows, proportions, run.facets.primary, unit, intended)
+    rows = _primary_rows(run, domains, proportions, unit)
     shown = tables.largest(rows, unit, TOP_DOMAINS)
     top = tables.fold(sorted(rows, key=lambda row: (-row.amount(unit).share, row.name)), shown)
+    # Step 4. A run lists the 10,000 most frequent values and one row of the others: not all may be in the table.
     names = [row.name for row in top if not row.folded]
-    lengths, quantiles = table("lengths"), table("length_quantiles")
+    listed = pc.sum(pc.not_equal(primary["value"], OTHER_VALUES)).as_py() or 0
     hidden = listed - sum(1 for row in top if not row.folded and row.documents.count)
-    limits = run.spec.get("limits")
-    budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
+    lengths, quantiles = table("lengths"), table("length_quantiles")
+    # Step 5.
     verdict = verdict_section.load(published)
     primary_shares = proportions.filter(pc.equal(proportions["facet"], run.facets.primary))
     return ReportModel(
@@ -154,15 +164,7 @@ def load_report(run_dir: Path) -> ReportModel:
         coverage=run.coverage,
         integrity=run.integrity,
         tokenizer=run.tokenizer,
-        totals=ReportTotals(
-            documents=_total(primary, "documents"),
-            bytes=_total(primary, "bytes"),
-            characters=_total(primary, "characters"),
-            words=_total(primary, "words"),
-            tokens=_total(primary, "tokens"),
-            domains=listed,
-            domains_exact=listed == len(primary),
-        ),
+        totals=_totals(primary, listed),
         unit=unit,
         mixture=_comparison(rows, unit, metrics) if run.mixture else None,
         domain_source=run.facets.sources.get(run.facets.primary, ""),
@@ -184,7 +186,7 @@ def load_report(run_dir: Path) -> ReportModel:
         documents_without_cluster=run.documents_without_cluster,
         token_groups=run.token_groups,
         methods=tuple(sorted(set(primary_shares["method"].to_pylist()))),
-        dead_letter_budget=float(budget) if isinstance(budget, int | float) else None,
+        dead_letter_budget=_dead_letter_budget(run),
         versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
@@ -199,8 +201,37 @@ def load_report(run_dir: Path) -> ReportModel:
     )
 
 
+def _primary_rows(run: RunFile, domains: pa.Table, proportions: pa.Table, unit: Unit) -> list[ShareRow]:
+    """Shares of the values of the primary facet, with what the mixture intends if the run has one."""
+    facet = run.facets.primary
+    if run.mixture is None:
+        return tables.share_rows(domains, proportions, facet, {})
+    rows = tables.share_rows(domains, proportions, facet, run.mixture.shares)
+    return _with_intended(rows, proportions, facet, unit, run.mixture.shares)
+
+
+def _totals(primary: pa.Table, listed: int) -> ReportTotals:
+    """Sums over the rows of the primary facet, of which ``listed`` are of one value each."""
+    return ReportTotals(
+        documents=_total(primary, "documents"),
+        bytes=_total(primary, "bytes"),
+        characters=_total(primary, "characters"),
+        words=_total(primary, "words"),
+        tokens=_total(primary, "tokens"),
+        domains=listed,
+        domains_exact=listed == len(primary),
+    )
+
+
 def _total(table: pa.Table, column: str) -> int:
     return int(pc.sum(table[column]).as_py() or 0)
+
+
+def _dead_letter_budget(run: RunFile) -> float | None:
+    """The share of rows that may be dead letters, by the spec as the run recorded it."""
+    limits = run.spec.get("limits")
+    budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
+    return float(budget) if isinstance(budget, int | float) else None
 
 
 def _with_intended(

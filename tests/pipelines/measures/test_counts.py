@@ -4,41 +4,30 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.kernels.text import ngrams
-from corpus_audit.pipelines.kernels.text.hashing import digests
 from corpus_audit.pipelines.measures import (
-    coverage,
     domains,
     duplicates,
     lengths,
-    minhash_sample,
     records,
-    samples,
     tokens,
 )
 from corpus_audit.pipelines.measures.base import Block
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
-from corpus_audit.pipelines.reading.documents.batches import DeadLetter, SplitTally
 from corpus_audit.pipelines.storage import count_tables, merging
 from corpus_audit.pipelines.storage.count_tables import CountTable
-from corpus_audit.pipelines.storage.partials import Partial, merge_partials
+from corpus_audit.pipelines.storage.partials import merge_partials
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
-from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from tests import oracle
 from tests.oracle import Document
-from tests.pipelines.making import block_of
+from tests.pipelines.making import block_of, digest, hashes, rows
 
 DOCUMENTS = [
     Document("the cat", "1", {"domain": "web", "language": "en"}, "one"),
@@ -47,10 +36,6 @@ DOCUMENTS = [
     Document("", "4", {"domain": "web", "language": "de"}, "two"),
     Document("the cat", "5", {"domain": "web", "language": "en"}, "two"),
 ]
-
-
-def digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +48,6 @@ def sizes(tokenization: Tokenization) -> list[int]:
     """Tokens of every document, by the reference."""
     encoded = tokenization.encode_reference([document.text for document in DOCUMENTS])
     return np.diff(encoded.offsets).tolist()  # type: ignore[no-any-return]
-
-
-def rows(partial: Partial, table: str, *names: str) -> list[tuple[Any, ...]]:
-    columns = [partial.tables[table].columns[name] for name in names]
-    values = [c.to_pylist() if isinstance(c, pa.Array) else c.tolist() for c in columns]
-    return list(zip(*values, strict=True))
-
-
-def hashes(partial: Partial, table: str) -> list[bytes]:
-    columns = partial.tables[table].columns
-    return [row.tobytes() for row in digests(columns["high"], columns["low"])]
 
 
 def test_domains(block: Block, sizes: list[int]) -> None:
@@ -291,92 +265,6 @@ def test_groups_go_overall_when_the_union_of_domains_is_too_large(
     assert not tokens.too_many_domains(3, size)
 
 
-def test_neighbours(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minhash_sample, "SAMPLE_SHARE", 1 - 2**-40)
-    texts = ["a", "a", "", "one two three four five six seven", "\U0001f642" * 30]
-    partial = minhash_sample.MinHashSample().count(
-        block_of(tokenization, [(n, Document(text)) for n, text in enumerate(texts)], clustered=False)
-    )
-    assert hashes(partial, "signatures") == sorted({digest(text) for text in texts if text})
-    signed = dict(
-        zip(hashes(partial, "signatures"), rows(partial, "signatures", "documents", "signature"), strict=True)
-    )
-    for text in set(texts) - {""}:
-        encoded = tokenization.encode_reference([text])
-        narrow = encoded.ids.astype(np.uint16)  # as a block keeps them under a small vocabulary
-        expected = ngrams.signatures(narrow, encoded.offsets, np.zeros(1, np.int64))
-        assert signed[digest(text)] == (texts.count(text), expected.astype("<u4").tobytes())
-
-
-def test_the_sample_of_neighbours_follows_the_first_minhash(tokenization: Tokenization) -> None:
-    documents = [(n, Document(digest(str(n)).hex())) for n in range(1500)]
-    block = block_of(tokenization, documents, clustered=False)
-    firsts = block.first_minhash
-    chosen = np.flatnonzero(ngrams.rehash(firsts) < np.uint64(2**59))
-    assert 15 < len(chosen) < 90
-    partial = minhash_sample.MinHashSample().count(block)
-    assert hashes(partial, "signatures") == sorted(digest(documents[d][1].text) for d in chosen)
-
-
-def test_samples_are_the_distinct_texts_of_lowest_hash(
-    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(samples, "KEPT", 4)
-    monkeypatch.setattr(samples, "SAMPLES", replace(samples.SAMPLES, keep_per_domain=4))
-    documents = [Document(f"text {n % 9}", facets={"domain": "ab"[n % 2]}) for n in range(60)]
-    documents += [Document("long ä" * 100, facets={"domain": "c"})]
-    measure = samples.Samples()
-    for excerpts in (True, False):
-        blocks = [
-            block_of(tokenization, list(enumerate(documents[a:b])), clustered=False, excerpts=excerpts)
-            for a, b in ((0, 17), (17, 18), (18, 61))
-        ]
-        partial = measure.merge([measure.count(one) for one in blocks])
-        expected = []
-        for domain in "abc":
-            counts = Counter(document.text for document in documents if document.facets["domain"] == domain)
-            expected += [(domain, digest(t), counts[t], t) for t in sorted(counts, key=digest)[:4]]
-        got = rows(partial, "samples", "domain", "documents", "excerpt", "buckets", "counts")
-        for (name, content, number, text), sample, (d, n, excerpt, buckets, counted) in zip(
-            expected, hashes(partial, "samples"), got, strict=True
-        ):
-            assert (partial.names[d], sample, n) == (name, content, number)
-            assert excerpt == (text[: samples.EXCERPT_CHARACTERS].encode() if excerpts else b"")
-            encoded = tokenization.encode_reference([text])
-            vector = ngrams.feature_vectors(encoded.ids, encoded.offsets, np.zeros(1, np.int64))
-            assert np.frombuffer(buckets, "<i2").tolist() == vector[0].tolist()
-            assert np.frombuffer(counted, "<u2").tolist() == vector[1].tolist()
-
-
-def test_whole_documents_are_those_of_lowest_id(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the hash of the id, of the content where there is none; one that is too long is listed without its tokens."""
-    monkeypatch.setattr(samples, "DOCUMENTS_KEPT", 5)
-    monkeypatch.setattr(samples, "DOCUMENTS", replace(samples.DOCUMENTS, keep_per_domain=5))
-    monkeypatch.setattr(samples, "LONGEST", 12)
-    documents = [
-        Document(f"text {n % 25} " * (1 + n % 6), f"id-{n % 30}" if n % 3 else None, {"domain": "ab"[n % 2]})
-        for n in range(60)
-    ]
-    measure = samples.DocumentSample()
-    blocks = [block_of(tokenization, list(enumerate(documents[a:b])), clustered=False) for a, b in ((0, 17), (17, 60))]
-    partial = measure.merge([measure.count(one) for one in blocks])
-    expected = []
-    for domain in "ab":
-        counts = Counter((document.id, document.text) for document in documents if document.facets["domain"] == domain)
-        keyed = sorted((digest(name or text)[:8], digest(text), name, text, n) for (name, text), n in counts.items())
-        expected += [(domain, *row) for row in keyed[:5]]
-    got = rows(partial, "documents", "domain", "key", "documents", "tokens", "ids")
-    assert len(got) == len(expected) == 10
-    long = 0
-    for (name, key, content, _, text, n), row, found in zip(expected, got, hashes(partial, "documents"), strict=True):
-        ids = tokenization.encode_reference([text]).ids.tolist()
-        assert (partial.names[row[0]], int(row[1]).to_bytes(8), found, row[2]) == (name, key, content, n)
-        assert row[3] == len(ids)
-        assert np.frombuffer(row[4], "<u2").tolist() == (ids if len(ids) <= 12 else [])
-        long += len(ids) > 12
-    assert 0 < long < 10
-
-
 def test_records(tokenization: Tokenization, sizes: list[int]) -> None:
     numbered = [(3 * n, document) for n, document in enumerate(DOCUMENTS)]
     partial = records.Records().count(block_of(tokenization, numbered, split=2))
@@ -419,32 +307,3 @@ def test_split_totals(tokenization: Tokenization, sizes: list[int]) -> None:
         (100, 1, digest("de")): (1, 0, 0),
         (100, 1, digest("en")): (1, 7, sizes[4]),
     }
-
-
-def test_coverage_adds_up_and_keeps_its_letters() -> None:
-    tallies = []
-    for split in range(2):
-        tally = SplitTally(rows=10 + split, documents=6 + split)
-        tally.filtered.update({"short": 2})
-        for row in (7, 3):
-            tally.add_letter(
-                DeadLetter(row, DeadLetterReason.NOT_JSON, f"{split}{row}" * 32, 5, "é" if split else None)
-            )
-        tallies.append(coverage.coverage_partial(split, tally, nul_documents=split))
-    for parts in (tallies, tallies[::-1]):
-        merged = coverage.ShardCoverage.of(merge_partials(parts))
-        assert (merged.documents, merged.nul_documents, merged.rows) == (13, 1, 21)
-        assert (merged.dead, merged.filtered) == ({"not_json": 4}, {"short": 4})
-        letters = merged.letters.columns
-        assert letters["row"].tolist() == [3, 7, (1 << 40) + 3, (1 << 40) + 7]
-        assert {merged.names[at] for at in letters["reason"]} == {"dead_letter:not_json"}
-        assert letters["excerpt"].to_pylist() == [b"", b"", "é".encode(), "é".encode()]
-        assert letters["sha256"].to_pylist()[1] == b"07" * 32
-
-
-def test_coverage_of_nothing() -> None:
-    nothing = coverage.ShardCoverage.of(coverage.coverage_partial(0, SplitTally(), 0))
-    assert (nothing.rows, nothing.documents, nothing.dead, nothing.filtered) == (0, 0, {}, {})
-    assert coverage.outcome_rows(coverage.verification_partial(0)) == {}
-    both = merge_partials([coverage.verification_partial(3), coverage.verification_partial(4)])
-    assert coverage.outcome_rows(both) == {"verified:": 7}
