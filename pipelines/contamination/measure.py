@@ -52,7 +52,7 @@ _DOCUMENT = (
 )
 
 GRAMS = TableSpec((("gram", ColumnKind.KEY), ("domain", ColumnKind.DOMAIN), ("documents", ColumnKind.SUM)))
-PLACES = TableSpec((("place", ColumnKind.KEY), ("rank", ColumnKind.TIE)))
+POSITIONS = TableSpec((("place", ColumnKind.KEY), ("rank", ColumnKind.TIE)))  # names of stored partials stay
 MATCHES = TableSpec(
     (
         ("text", ColumnKind.KEY),
@@ -118,7 +118,7 @@ class Contamination(Measure):
         """The tables that the module describes."""
         return {
             "grams": GRAMS,
-            "places": PLACES,
+            "places": POSITIONS,
             "matches": MATCHES,
             "idf": IDF,
             "token_matches": TOKEN_MATCHES,
@@ -160,7 +160,7 @@ def count_evidence(index: BenchmarkIndex, hits: Hits, block: DocumentColumns) ->
     """The partial of the hits in a block of documents."""
     tables = {
         "grams": _grams(hits, block),
-        "places": CountTable(PLACES, {"place": hits.places.astype(np.uint64), "rank": _rank(hits.lengths)}),
+        "places": CountTable(POSITIONS, {"place": hits.positions.astype(np.uint64), "rank": _rank(hits.lengths)}),
         "matches": _matches(hits, block),
         "idf": _best_documents(IDF, hits.pairs[hits.pairs[:, 6] > 0][:, [0, 1, 6]], block),
         "token_matches": _best_documents(TOKEN_MATCHES, hits.token_pairs, block),

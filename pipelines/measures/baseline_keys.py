@@ -113,5 +113,5 @@ def _load_keys(folder: Path) -> Keys:
 
 @lru_cache(maxsize=4)
 def _load_shards(folder: Path) -> dict[str, int]:
-    found_: dict[str, int] = json.loads((folder / "shards.json").read_bytes())
-    return found_
+    copies: dict[str, int] = json.loads((folder / "shards.json").read_bytes())
+    return copies

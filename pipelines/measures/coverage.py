@@ -85,12 +85,12 @@ def coverage_partial(split: int, tally: SplitTally, nul_documents: int) -> Parti
     counts |= {f"{FILTERED}:{reason}": n for reason, n in tally.filtered.items()}
     names, outcomes = _outcomes(counts)
     letters = sorted(tally.letters, key=lambda letter: letter.row)
-    place = {name: i for i, name in enumerate(names)}
+    number = {name: i for i, name in enumerate(names)}
     rows = CountTable(
         LETTERS,
         {
             "row": record_key(split, np.array([letter.row for letter in letters], np.int64)),
-            "reason": np.array([place[f"{DEAD}:{letter.reason.value}"] for letter in letters], np.int64),
+            "reason": np.array([number[f"{DEAD}:{letter.reason.value}"] for letter in letters], np.int64),
             "bytes": np.array([letter.bytes for letter in letters], np.int64),
             "sha256": pa.array([letter.sha256.encode() for letter in letters], pa.large_binary()),
             "excerpt": pa.array([(letter.excerpt or "").encode() for letter in letters], pa.large_binary()),

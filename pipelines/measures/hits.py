@@ -10,16 +10,16 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Evidence in D documents; ``row`` is always a document's place among them.
+    """Evidence in D documents; ``row`` is always a document's number among them.
 
     Attributes:
         gram_rows, grams: int64 [N]: a document holds a benchmark n-gram, once however often; 8-grams, 13-grams and
             10-grams in one numbering (see `BenchmarkIndex.gram_starts`).
         pairs: int64 [P, 7], documents that share an 8-gram with a text: (row, text, covered words, 8-grams of the
             longest run in common, first byte and bytes of its first occurrence, IDF score in millionths).
-        span_starts: int64 [P + 1] into ``spans``, int32: a pair's runs of held 8-grams as (skipped, length), …
+        span_starts: int64 [P + 1] into ``spans``, int32: a pair's runs of 8-grams in common as (skipped, length), …
         token_pairs: int64 [Q, 3], documents with a match of more than ten tokens: (row, text, tokens of the longest).
-        places, lengths: int64 [M], the longest such match that begins at a place of a text, over all documents.
+        positions, lengths: int64 [M], the longest such match that begins at a position of a text, over all documents.
     """
 
     gram_rows: np.ndarray
@@ -28,7 +28,7 @@ class Hits:
     span_starts: np.ndarray
     spans: np.ndarray
     token_pairs: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     lengths: np.ndarray
 
     @classmethod
@@ -43,7 +43,7 @@ class Hits:
             np.concatenate([[0], *(part.span_starts[1:] + ends[i] for i, part in enumerate(parts))]),
             np.concatenate([part.spans for part in parts]),
             np.concatenate([_moved(part.token_pairs, first[i]) for i, part in enumerate(parts)]),
-            np.concatenate([part.places for part in parts]),
+            np.concatenate([part.positions for part in parts]),
             np.concatenate([part.lengths for part in parts]),
         )
 

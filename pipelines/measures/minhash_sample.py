@@ -50,21 +50,23 @@ class MinHashSample(Measure):
     def count(self, block: Block) -> Partial:
         """Sign the sampled documents of one block."""
         threshold = np.uint64(int(SAMPLE_SHARE * 2**64))
-        chosen = np.flatnonzero((ngrams.rehash(block.first_minhash) < threshold) & (block.tokens > 0))
-        signed = ngrams.signatures(block.ids, block.offsets, chosen)
+        selected = np.flatnonzero((ngrams.rehash(block.first_minhash) < threshold) & (block.tokens > 0))
+        signed = ngrams.signatures(block.ids, block.offsets, selected)
         width = ngrams.PERMUTATIONS * 4
-        offsets = np.arange(len(chosen) + 1, dtype=np.int64) * width
+        offsets = np.arange(len(selected) + 1, dtype=np.int64) * width
         signature = pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), len(chosen), [None, pa.py_buffer(offsets), pa.py_buffer(signed.astype("<u4").tobytes())]
+            pa.large_binary(),
+            len(selected),
+            [None, pa.py_buffer(offsets), pa.py_buffer(signed.astype("<u4").tobytes())],
         )
         rows = CountTable(
             SIGNATURES,
             {
-                "high": block.high[chosen],
-                "low": block.low[chosen],
-                "domain": block.domains[chosen],
-                "documents": np.ones(len(chosen), np.int64),
-                "tokens": block.tokens[chosen],
+                "high": block.high[selected],
+                "low": block.low[selected],
+                "domain": block.domains[selected],
+                "documents": np.ones(len(selected), np.int64),
+                "tokens": block.tokens[selected],
                 "signature": signature,
             },
         )

@@ -30,11 +30,11 @@ READING: tuple[Measure, ...] = (Coverage(), Verification())
 
 def measures_of(spec: AuditSpec) -> tuple[Measure, ...]:
     """The measures of documents that an audit asks for, in a fixed order."""
-    chosen = list(ALWAYS)
+    measures = list(ALWAYS)
     if spec.excerpts:
-        chosen.append(DocumentSample())
+        measures.append(DocumentSample())
     if spec.per_document:
-        chosen.append(Records())
+        measures.append(Records())
     if spec.sample is not None:
-        chosen.append(SplitTotals())
-    return tuple(chosen)
+        measures.append(SplitTotals())
+    return tuple(measures)

@@ -91,21 +91,21 @@ class Samples(Measure):
         new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1]) | (domain[1:] != domain[:-1])
         texts = np.cumsum(new)
         rank = texts - texts[np.searchsorted(domain, domain, side="left")]
-        chosen = order[rank < KEPT]
-        buckets, counts, stops = ngrams.feature_vectors(block.ids, block.offsets, chosen)
+        selected = order[rank < KEPT]
+        buckets, counts, stops = ngrams.feature_vectors(block.ids, block.offsets, selected)
         starts = np.concatenate(([0], stops)).astype(np.int64)
         if block.excerpts is None:
-            excerpt = pa.array([b""] * len(chosen), pa.large_binary())
+            excerpt = pa.array([b""] * len(selected), pa.large_binary())
         else:
-            excerpt = block.excerpts.take(pa.array(chosen))
+            excerpt = block.excerpts.take(pa.array(selected))
         rows = CountTable(
             SAMPLES,
             {
-                "domain": block.domains[chosen],
-                "high": block.high[chosen],
-                "low": block.low[chosen],
-                "documents": np.ones(len(chosen), np.int64),
-                "tokens": block.tokens[chosen],
+                "domain": block.domains[selected],
+                "high": block.high[selected],
+                "low": block.low[selected],
+                "documents": np.ones(len(selected), np.int64),
+                "tokens": block.tokens[selected],
                 "excerpt": excerpt,
                 "buckets": _packed(buckets.astype("<i2"), starts),
                 "counts": _packed(np.minimum(counts, 65_535).astype("<u2"), starts),
@@ -144,20 +144,20 @@ class DocumentSample(Measure):
         copies = np.diff(first, append=len(order))
         domain = columns[0][first]
         kept = np.arange(len(first)) - np.searchsorted(domain, domain, side="left") < DOCUMENTS_KEPT
-        chosen = order[first[kept]]
-        tokens = block.tokens[chosen]
+        selected = order[first[kept]]
+        tokens = block.tokens[selected]
         lengths = np.where(tokens > LONGEST, 0, tokens)
-        offsets = np.zeros(len(chosen) + 1, np.int64)
+        offsets = np.zeros(len(selected) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        ids = gather.take_runs(block.ids, block.offsets[chosen], offsets)
+        ids = gather.take_runs(block.ids, block.offsets[selected], offsets)
         table = CountTable(
             DOCUMENTS,
             {
-                "domain": block.domains[chosen],
-                "key": key[chosen],
-                "high": block.high[chosen],
-                "low": block.low[chosen],
-                "identity": identity[chosen],
+                "domain": block.domains[selected],
+                "key": key[selected],
+                "high": block.high[selected],
+                "low": block.low[selected],
+                "identity": identity[selected],
                 "documents": copies[kept],
                 "tokens": tokens,
                 "ids": _packed(ids.astype(f"<u{ids.itemsize}"), offsets),

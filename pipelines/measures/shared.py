@@ -34,8 +34,8 @@ class Shared(Tokens):
 
     def count(self, block: Block) -> Partial:
         """Count the shared documents of one block."""
-        held = np.flatnonzero(self.keys.holds(block.high, block.low, block.domains, block.names))
-        return super().count(block.take(held)) if len(held) else self.empty()
+        in_baseline = np.flatnonzero(self.keys.holds(block.high, block.low, block.domains, block.names))
+        return super().count(block.take(in_baseline)) if len(in_baseline) else self.empty()
 
 
 def domain_from_path(spec: AuditSpec) -> bool:

@@ -155,7 +155,7 @@ def _added_up(streams: Iterable[Iterator[CountTable]]) -> Iterator[CountTable]:
 
 
 def _ranks(block: Block) -> np.ndarray:
-    """int64 [D]: places of the documents by content hash, copies of one text by `_copy_hashes`."""
+    """int64 [D]: ranks of the documents by content hash, copies of one text by `_copy_hashes`."""
     order = merging.sort_order([block.high, block.low])
     high, low = block.high[order], block.low[order]
     same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
@@ -171,12 +171,12 @@ def _ranks(block: Block) -> np.ndarray:
 
 def _copy_hashes(block: Block, documents: np.ndarray) -> np.ndarray:
     """uint64 hashes of the documents' domains and ids: they choose among copies of a text, whatever their order."""
-    chosen, place = np.unique(documents, return_inverse=True)
-    names = pa.array([name.encode() for name in block.names], pa.large_binary()).take(block.domains[chosen])
+    distinct, index = np.unique(documents, return_inverse=True)
+    names = pa.array([name.encode() for name in block.names], pa.large_binary()).take(block.domains[distinct])
     separator = pa.scalar(b"\0", pa.large_binary())
-    keys = pc.binary_join_element_wise(names, block.document_ids.take(chosen), separator)
+    keys = pc.binary_join_element_wise(names, block.document_ids.take(distinct), separator)
     high, _ = hash_documents(*reversed(text_buffers(keys)))
-    return high[place]
+    return high[index]
 
 
 def _vocabulary(facts: Iterable[dict[str, int]]) -> int:

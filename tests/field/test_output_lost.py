@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,16 @@ COMMANDS = {
 JUDGING = ("verify", "refused")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arguments_of(world, output, judged):
-    places = {"world": world.run, "signed": world.signed, "trust": world.trust, "output": output, "judged": judged}
-    return lambda name: [part.format(**places) for part in COMMANDS[name].split(" ")]
+    paths = {"world": world.run, "signed": world.signed, "trust": world.trust, "output": output, "judged": judged}
+    return lambda name: [part.format(**paths) for part in COMMANDS[name].split(" ")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments_of):
+    """How a command ends whose output is read; each command is run once for all tests."""
+    return cache(lambda name: process(arguments_of(name), subprocess.DEVNULL))
 
 
 def process(arguments, stdout, **more):
@@ -71,9 +78,9 @@ def process(arguments, stdout, **more):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_reader_that_has_gone_changes_no_exit_code(name, arguments_of):
+def test_a_reader_that_has_gone_changes_no_exit_code(name, arguments_of, undisturbed):
     arguments = arguments_of(name)
-    right = process(arguments, subprocess.DEVNULL)
+    right = undisturbed(name)
     reading, writing = os.pipe()
     os.close(reading)  # the reader has gone before the first byte: the hardest case, and no race
     try:
@@ -100,9 +107,9 @@ def test_head_of_a_long_history(output):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("how", ["full", "closed"])
-def test_output_that_cannot_be_written_is_said_and_a_verdict_stays(name, how, arguments_of):
+def test_output_that_cannot_be_written_is_said_and_a_verdict_stays(name, how, arguments_of, undisturbed):
     arguments = arguments_of(name)
-    right = process(arguments, subprocess.DEVNULL).returncode
+    right = undisturbed(name).returncode
     if how == "full":
         with Path("/dev/full").open("w") as full:
             done = process(arguments, full)
@@ -120,9 +127,9 @@ def test_output_that_cannot_be_written_is_said_and_a_verdict_stays(name, how, ar
 
 
 @pytest.mark.slow
-def test_standard_error_that_is_closed_or_full_changes_nothing(arguments_of):
+def test_standard_error_that_is_closed_or_full_changes_nothing(arguments_of, undisturbed):
     arguments = arguments_of("refused")
-    right = process(arguments, subprocess.DEVNULL).returncode
+    right = undisturbed("refused").returncode
     for end in ("2>&-", "2>/dev/full"):
         done = subprocess.run(["sh", "-c", f'exec "$@" {end}', "sh", *PROGRAM, *arguments], stdout=subprocess.PIPE)
         assert done.returncode == right and done.stdout

@@ -53,8 +53,8 @@ def _holds(table, h):
 
 
 @kernel
-def _changes(ids, starts, other_ids, other_starts, grams, pairs, places, sizes):
-    found = 0
+def _changes(ids, starts, other_ids, other_starts, grams, pairs, positions, sizes):
+    total = 0
     for p in range(len(starts) // 2):
         mine = ids[starts[2 * p] : starts[2 * p + 1]]
         theirs = other_ids[other_starts[2 * p] : other_starts[2 * p + 1]]
@@ -79,12 +79,12 @@ def _changes(ids, starts, other_ids, other_starts, grams, pairs, places, sizes):
                 if marked[i] and marked[i + n - 1]:
                     h = _gram(mine, i, n)
                     if not _holds(table, h):
-                        grams[found] = h
-                        pairs[found] = p
-                        places[found] = i
-                        sizes[found] = n
-                        found += 1
-    return found
+                        grams[total] = h
+                        pairs[total] = p
+                        positions[total] = i
+                        sizes[total] = n
+                        total += 1
+    return total
 
 
 def ngrams_not_in(
@@ -103,12 +103,12 @@ def ngrams_not_in(
         starts, other_starts: int64 [2 P], where each version of P documents begins and ends in them, in turn.
 
     Returns:
-        ``(gram, pair, place, size)``, [F] each: a 64-bit hash, the document, the first token within it, the tokens. An
-        n-gram that occurs more than once is there more than once.
+        ``(gram, pair, position, size)``, [F] each: a 64-bit hash, the document, the first token within it, the tokens.
+        An n-gram that occurs more than once is there more than once.
     """
     lengths = starts[1::2] - starts[::2]
     capacity = int(np.minimum(lengths, MOST_CHANGED + LONGEST).sum()) * LONGEST
     grams = np.empty(capacity, np.uint64)
-    pairs, places, sizes = (np.empty(capacity, np.int64) for _ in range(3))
-    found = _changes(ids, starts, other_ids, other_starts, grams, pairs, places, sizes)
-    return grams[:found].copy(), pairs[:found].copy(), places[:found].copy(), sizes[:found].copy()
+    pairs, positions, sizes = (np.empty(capacity, np.int64) for _ in range(3))
+    total = _changes(ids, starts, other_ids, other_starts, grams, pairs, positions, sizes)
+    return grams[:total].copy(), pairs[:total].copy(), positions[:total].copy(), sizes[:total].copy()

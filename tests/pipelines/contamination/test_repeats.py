@@ -130,7 +130,7 @@ def test_hits_are_those_of_the_oracle(tokenization: Tokenization, folder: Path, 
                 best |= Counter({int(index.texts.token_starts[t]) + k: length for k, length in matches.items()})
                 if matches:
                     longest_tokens[d, t] = max(matches.values())
-        assert dict(zip(hits.places.tolist(), hits.lengths.tolist(), strict=True)) == dict(best)
+        assert dict(zip(hits.positions.tolist(), hits.lengths.tolist(), strict=True)) == dict(best)
         assert {(row[0], row[1]): row[2] for row in hits.token_pairs.tolist()} == longest_tokens
 
 
