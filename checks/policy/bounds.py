@@ -85,6 +85,8 @@ def _spread(now: Figure, median: float, reference: Reference) -> Figure | Outcom
 
 def _difference(now: Figure, before: Figure) -> Figure:
     difference = now.value - before.value
+    # MOVER (Zou and Donner 2008, Statistics in Medicine 27): the distances of two independent estimates from their
+    # bounds add in squares, each towards its own side, as the intervals of shares are not symmetric.
     low = high = None
     if now.low is not None and before.high is not None:
         low = difference - hypot(max(now.value - now.low, 0.0), max(before.high - before.value, 0.0))
@@ -95,6 +97,7 @@ def _difference(now: Figure, before: Figure) -> Figure:
 
 def _ratio(now: Figure, before: Figure) -> Figure:
     ratio = now.value / before.value
+    # The same of the logarithms; where one has none, the end that is certain to lie beyond.
     low = high = None
     if now.low is not None and before.high is not None:
         if now.low > 0 and before.high > 0:

@@ -181,7 +181,7 @@ def rule_judgements(
             )
         try:
             outcome = _outcome(rule, slices[name], reference, judging)
-        except Exception as error:
+        except Exception as error:  # a fault of one rule leaves the others judged, and itself not passed
             outcome = Outcome(Status.ERROR, f"The rule crashed: {type(error).__name__}.")
         row = slices[name][0] if len(slices[name]) == 1 else None
         yield _judgement(rule, name, outcome, row, reference, line, judging)

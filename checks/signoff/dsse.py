@@ -27,6 +27,7 @@ MAX_BYTES = 10 * 2**20
 """A larger envelope is not read."""
 
 MAX_SIGNATURES = 64
+"""Signatures of an envelope, at most: each is tried with every trusted key before anything is known of its author."""
 
 
 @dataclass(frozen=True, slots=True)

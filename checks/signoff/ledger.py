@@ -24,6 +24,7 @@ GENESIS = "0" * 64
 """The ``previous`` of the first entry."""
 
 MAX_BYTES = 256 * 2**20
+"""A larger ledger is not read: its chain is checked in memory, from the first entry on."""
 
 
 class LedgerEntry(StatementPart):

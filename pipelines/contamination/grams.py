@@ -21,7 +21,7 @@ WINDOW = 32
 IDF_UNIT = 65_536
 """IDF weights are whole multiples of 1 / IDF_UNIT."""
 
-_FILTER_BITS = 8
+_FILTER_BITS = 8  # for each n-gram, at least: the number of words is rounded up to a power of two
 
 
 @dataclass(frozen=True)

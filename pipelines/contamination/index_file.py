@@ -21,7 +21,7 @@ from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.schemas.errors import StoreError
 
 _MAGIC = b"corpus-audit benchmark index 3\n"
-_ALIGNED = 64
+_ALIGNED = 64  # arrays are views into the file's bytes, so each must begin where its type may
 
 GRAM_KINDS = ("words", "long_words", "tokens")
 """The n-grams of an index: 8-grams and 13-grams of words, 10-grams of tokens; prefixes of the arrays' names."""

@@ -23,6 +23,7 @@ BLOCK_BYTES = 104 * 2**20
 """Text of a block, in bytes: as a rule all of a split, which then needs no merging."""
 
 BLOCK_DOCUMENTS = 100_000
+"""Documents of a block: what is kept for each, such as its sketch, counts where texts are a few bytes long."""
 
 MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 6 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""

@@ -22,7 +22,7 @@ from corpus_audit.pipelines.statistics.intervals.vocabulary import (
 )
 from corpus_audit.schemas.tables import run_tables
 
-_ROWS_OF_COUNTERS = 1 << 20
+_ROWS_OF_COUNTERS = 1 << 20  # in memory, then whole domains are handed on
 _COUNTERS = ("count", "sum_squared", "sum_product")
 
 

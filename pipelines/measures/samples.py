@@ -19,7 +19,7 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 KEPT = 4_000
 """Distinct texts kept a domain."""
 
-EXCERPT_CHARACTERS = 160
+EXCERPT_CHARACTERS = 160  # two lines of a terminal: enough to recognise a text, too little to republish it
 
 SAMPLES = TableSpec(
     (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 RATE_WINDOW = 10.0
 """Seconds over which the rate is averaged."""
 
-_SAMPLE_EVERY = 0.5
+_SAMPLE_EVERY = 0.5  # seconds: a rate over shorter times would follow the workers' batches
 
 
 class RunCancelledError(BaseException):

@@ -46,7 +46,7 @@ PAIRS = 3000
 TEXT_CHARACTERS = 200_000
 """Most characters of added tokens, and again of the vocabulary, that are tried; of more, every n-th text is."""
 
-_JOINED = 32
+_JOINED = 32  # texts of one probe: few enough that a difference still says where to look
 
 
 def probes(content: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ MAX_FULL_BYTES = 64 * 1024
 NEEDED = 1000
 """Documents that a run must verify to have a verdict (or all, if there are fewer)."""
 
-_BATCH = 256
+_BATCH = 256  # cases that are compared at once; the first difference ends the run
 
 
 def documents_per_split(required: int, splits: int) -> int:

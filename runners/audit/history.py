@@ -34,6 +34,6 @@ def record_run(run_dir: Path) -> str:
 
     try:
         problems = update_index(run_dir.parent)
-    except Exception as error:
+    except Exception as error:  # whatever it is: the run is published, and the index can be made again from the runs
         return f"the history was not brought up to date: {error}"
     return "; ".join(problems)

@@ -77,7 +77,7 @@ def new(
             valid_from=now,
             valid_to=now + timedelta(days=days),
         )
-    except BaseException:
+    except BaseException:  # no private key is left whose public half is not in the trust file
         path.unlink(missing_ok=True)
         raise
     if as_json:

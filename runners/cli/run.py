@@ -96,7 +96,7 @@ def run(
         )
     except InterruptedRunError:
         raise
-    except Exception as error:
+    except Exception as error:  # also of what nobody expected: who relies on a nightly audit must hear of it
         _notify(loaded, error, int(getattr(error, "exit_code", ExitCode.INTERNAL)))
         raise
     judged = None if outcome.unchanged else outcome.results
@@ -179,6 +179,7 @@ def perform_audit(
                 loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed, engine=engine
             )
     except BaseException as error:
+        # An engine wraps or replaces what interrupted it, so the signal decides and not the type of the error.
         if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
             raise
         session.abandon = True

@@ -31,7 +31,7 @@ EVERY = 12
 
 _WORDS, _DISTINCT = 50, 30
 _LONGEST_ANSWER = 200
-_LONGEST_QUESTION = 2_000
+_LONGEST_QUESTION = 2_000  # characters, as of benchmarks whose items people write
 _RARE = 3
 """A line of eight words or more that more documents hold is boilerplate, and its passage is not used."""
 

@@ -31,8 +31,8 @@ OWN = {"before": ("parquet",), "now": ("jsonl.zst", "jsonl.gz")}
 """Formats of the further shards of each snapshot. They hold what left or came, and documents of both as well."""
 
 VOCABULARY = 8192
-_TRAINING_BYTES = 3_000_000
-_ROW_GROUP = 500
+_TRAINING_BYTES = 3_000_000  # of text for the tokenizer: training is the demo's first step, and somebody waits for it
+_ROW_GROUP = 500  # rows; small, so that shards of a few megabytes have more than one row group
 _VERSION = 4
 _MARKER = "demo.json"
 _PARTS = (

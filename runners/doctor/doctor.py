@@ -52,7 +52,7 @@ def examine() -> list[CheckResult]:
     for name, check in CHECKS.items():
         try:
             findings += check()
-        except Exception as error:
+        except Exception as error:  # on a machine that is not ready anything may be missing, and the rest matters still
             findings.append(
                 CheckResult(name, CheckStatus.FAIL, f"the check failed with {type(error).__name__}: {error}")
             )

@@ -24,8 +24,8 @@ DOMAIN_NAMES = (
 )  # fmt: skip
 LANGUAGE_NAMES = ("language", "lang", "language_code", "programming_language")
 
-_MAX_VALUES = 1_000
-_MAX_VALUE_LENGTH = 100
+_MAX_VALUES = 1_000  # of a category: with more, a table of domains says little
+_MAX_VALUE_LENGTH = 100  # longer values are text, however often they repeat
 _REPEATS = 4  # a category's values occur at least this often each, on average, among the sampled rows
 
 

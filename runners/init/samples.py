@@ -24,8 +24,8 @@ ROWS = 100
 VALUE_CHARACTERS = 2_000
 """Characters of a text that a sample keeps."""
 
-_HEAD_BYTES = 8 * 2**20
-_DEPTH = 8
+_HEAD_BYTES = 8 * 2**20  # of a JSON lines file: `ROWS` rows, unless they are very long
+_DEPTH = 8  # of nested objects that are looked into
 
 TEXT, INTEGER, MESSAGES = "text", "integer", "messages"
 """Kinds of values that choices are made by; others are named by their types."""

@@ -106,7 +106,7 @@ class OutputLock:
             if self._by_file:
                 self._create_exclusively()
             _write_owner(handle)
-        except BaseException:
+        except BaseException:  # closing the file releases its lock
             os.close(handle)
             raise
         self._handle = handle

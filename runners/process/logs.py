@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-KEPT_RECORDS = 200
+KEPT_RECORDS = 200  # an engine that retries can log for hours; the last ones lead to the error
 
 
 class RecentRecords(logging.Handler):

@@ -16,7 +16,7 @@ WIDTH = 80
 TOP = 10
 """Domains in the table; --json and --out have all."""
 
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05  # of q, the share of false findings among those that are named
 TRAP = 0.01
 """Total variation from which reading weights in the wrong unit is worth a sentence."""
 

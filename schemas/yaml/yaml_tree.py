@@ -28,6 +28,7 @@ MAX_NODES = 200_000
 
 MAX_ALIASES = 1_000
 MAX_DEPTH = 40
+"""Levels of nesting, which are levels of recursion here."""
 
 _TAG = "tag:yaml.org,2002:"
 

@@ -23,7 +23,7 @@ _BEGINNINGS = {
 }
 _CONTENT_BYTES = 2**16
 _BLOCK = 2**20
-_MAX_DECODED = 2**32
+_MAX_DECODED = 2**32  # where a gzip member ends is a detail of a message, not worth decoding a bomb
 _MAX_SHOWN_KEYS, _KEY_CHARACTERS = 8, 40
 
 

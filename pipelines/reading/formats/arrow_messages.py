@@ -16,9 +16,9 @@ from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.schemas.run.snapshot import Shard
 
 FILE_MAGIC = b"ARROW1"
-_CONTINUATION = 0xFFFFFFFF
+_CONTINUATION = 0xFFFFFFFF  # before every message since Arrow 0.15
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
-_MAX_METADATA = 64 * 2**20
+_MAX_METADATA = 64 * 2**20  # a damaged length must not become an allocation of gigabytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_HEAD = 200
+_HEAD = 200  # all that is ever shown of a line that is too long to be read
 
 
 @dataclass(frozen=True, slots=True)

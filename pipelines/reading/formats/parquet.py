@@ -16,16 +16,16 @@ from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.formats.columnar import ColumnarReader
 from corpus_audit.schemas.run.snapshot import Shard, Split
 
-_FIRST_ROWS = 64
-_MAX_ROWS = 65_536
-_GROWTH = 8
-_MAX_BATCH_BYTES = 2**30
+_FIRST_ROWS = 64  # few, as the size of rows is known from the footer only, which may be wrong
+_MAX_ROWS = 65_536  # of a batch, where rows are so short that its bytes would not bound it
+_GROWTH = 8  # from batch to batch, so that rows that turn long are too many by this factor at most
+_MAX_BATCH_BYTES = 2**30  # of decoded text in the worst case that the encoding allows; see `_safe_rows`
 _MIN_DELTA_ROWS = 16
 _DICTIONARY_PART = 16  # a dictionary page of at most this part of its column chunk may be decoded twice
 _BUFFER = 2**20
 _UNBUFFERED_BYTES = 128 * 2**20
 _UNBUFFERED_FILE_BYTES = 512 * 2**20  # a footer may lie, but a column chunk is no longer than its file
-_PROBE_BUFFER = 2**16
+_PROBE_BUFFER = 2**16  # small: a probe reads a dictionary page and a single row
 
 
 def read_parquet(shard: Shard, split: Split, settings: ReadSettings, tally: SplitTally) -> Iterator[DocumentBatch]:

@@ -9,10 +9,10 @@ from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.schemas.run.snapshot import Shard
 
-_MAGIC = 0xFD2FB528
+_MAGIC = 0xFD2FB528  # the first four bytes of a frame, little-endian
 _SKIPPABLE = 0x184D2A50  # the low 4 bits are free
 _DICTIONARY_BYTES = (0, 1, 2, 4)
-_BUFFER = 4096
+_BUFFER = 4096  # only the headers of blocks are read, and they lie up to 128 KiB apart
 _MAX_WINDOW = 2**27
 """Decoders refuse larger windows by default (ZSTD_WINDOWLOG_LIMIT_DEFAULT), and so does Arrow's."""
 

@@ -23,7 +23,7 @@ from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Intege
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import UsageError
 
-PARTITIONS = 128
+PARTITIONS = 128  # by the leading 7 bits of the key: draws and documents of equal keys meet in one partition
 MEMORY_BYTES = 256 * 2**20
 """Records of partitions in memory; beyond it they are written to files."""
 
@@ -33,7 +33,7 @@ TOP_DOCUMENTS = 100
 CELLS = 1 << 22
 """Windows times domains at most; with more domains there are fewer windows."""
 
-MOST_UNKNOWN = 10
+MOST_UNKNOWN = 10  # domains that are named; a log of another corpus may have millions
 
 RECORD = np.dtype([("key", "<u8"), ("tokens", "<i8"), ("loss", "<f8"), ("domain", "<i4"), ("window", "<i4")])
 """A drawn document; ``domain`` is -1 where it must be looked up."""

@@ -152,7 +152,7 @@ def up(folder: Path, task_managers: int = 2, slots: int = 2) -> Cluster:
         _remember(cluster)
         _wait(cluster)
         server.wait()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a cluster of which no state is written could not be ended by `down`
         processes.end(list(started.values()))
         (folder / STATE).unlink(missing_ok=True)
         raise
