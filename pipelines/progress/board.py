@@ -173,7 +173,7 @@ class Board:
     def split_done(self) -> None:
         """Record that a split's partials are in the store, so that it will not be read again."""
         with self._lock:
-            self._splits_done += 1
+            self._splits_done += self._counting  # a further stage that reads the split does not count it twice
 
     def cancel(self) -> None:
         """Make every later `advance` raise; safe in a signal handler, as it takes no lock."""

@@ -85,6 +85,10 @@ def test_a_later_stage_keeps_splits_and_documents():
     state = board.state()
     assert (state.splits_done, state.splits_total, state.documents) == (13, 40, 5)
     assert (state.stage, state.bytes_done, state.share) == ("merging", 0, None)
+    board.begin_stage("looking for decoys", total_bytes=10)
+    board.advance(bytes=10, documents=5, dead_letters=1)
+    board.split_done()  # the same split, read again for another measure
+    assert board.state().splits_done == 13 and board.state().documents == 5
 
 
 def test_cancel_stops_the_next_advance_and_reset_allows_a_new_run():
