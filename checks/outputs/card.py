@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.outputs.escaping import code, plain, prose, sentence
 from corpus_audit.checks.outputs.markdown import table, verdict_line
-from corpus_audit.checks.report.page.findings import decimals, findings, limits
+from corpus_audit.checks.report.page.findings import decimals, findings
+from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.text import numbers
 

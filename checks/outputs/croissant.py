@@ -12,7 +12,8 @@ from typing import Any
 from corpus_audit.checks.outputs.context import MOST_SHARDS, RenderContext
 from corpus_audit.checks.outputs.escaping import json_text, plain, reference, sentence_text
 from corpus_audit.checks.outputs.markdown import verdict_line
-from corpus_audit.checks.report.page.findings import findings, limits
+from corpus_audit.checks.report.page.findings import findings
+from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.verdict.section import VERDICT, headline
 from corpus_audit.checks.text.numbers import grouped, percent, plural

@@ -15,7 +15,8 @@ from corpus_audit.checks.report.activations import section as model_section
 from corpus_audit.checks.report.charts.svg import divided_bar
 from corpus_audit.checks.report.contamination import section as contamination_section
 from corpus_audit.checks.report.drift import section as drift_section
-from corpus_audit.checks.report.page.findings import decimals, findings, limits
+from corpus_audit.checks.report.page.findings import decimals, findings
+from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.profile import charts, labels
 from corpus_audit.checks.report.sampling import section as sampling_section

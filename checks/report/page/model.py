@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +15,8 @@ from corpus_audit.checks.report.contamination import section as contamination_se
 from corpus_audit.checks.report.contamination.records import ContaminationView
 from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.drift.records import DriftView
-from corpus_audit.checks.report.profile import tables
+from corpus_audit.checks.report.profile import mixture, tables
 from corpus_audit.checks.report.profile.records import (
-    Deviation,
     DuplicateRow,
     FacetTable,
     LengthPanel,
@@ -54,7 +51,6 @@ TOP_DOMAINS = 30
 TOP_FACET_VALUES = 10
 TOP_SHARDS = 12
 TOP_SHARDS_IN_ERROR = 50
-TOP_DEVIATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,7 @@ def load_report(run_dir: Path) -> ReportModel:
         tokenizer=run.tokenizer,
         totals=_totals(primary, listed),
         unit=unit,
-        mixture=_comparison(rows, unit, metrics) if run.mixture else None,
+        mixture=mixture.comparison(rows, unit, metrics) if run.mixture else None,
         domain_source=run.facets.sources.get(run.facets.primary, ""),
         domains=top,
         facets=tuple(
@@ -207,7 +203,7 @@ def _primary_rows(run: RunFile, domains: pa.Table, proportions: pa.Table, unit: 
     if run.mixture is None:
         return tables.share_rows(domains, proportions, facet, {})
     rows = tables.share_rows(domains, proportions, facet, run.mixture.shares)
-    return _with_intended(rows, proportions, facet, unit, run.mixture.shares)
+    return mixture.with_intended(rows, proportions, facet, unit, run.mixture.shares)
 
 
 def _totals(primary: pa.Table, listed: int) -> ReportTotals:
@@ -232,72 +228,6 @@ def _dead_letter_budget(run: RunFile) -> float | None:
     limits = run.spec.get("limits")
     budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
     return float(budget) if isinstance(budget, int | float) else None
-
-
-def _with_intended(
-    rows: Sequence[ShareRow], proportions: pa.Table, facet: str, unit: Unit, intended: dict[str, float]
-) -> list[ShareRow]:
-    """The rows with intended share and difference; a value that is not in the mixture is intended to have 0."""
-    selected = pc.and_(pc.equal(proportions["facet"], facet), pc.equal(proportions["unit"], unit))
-    figures = {row["value"]: row for row in proportions.filter(selected).to_pylist()}
-    not_empty = any(row.amount(unit).count for row in rows)  # shares of nothing differ from nothing
-    compared = []
-    for row in rows:
-        figure = figures.get(OTHER_VALUES if row.folded else row.name, {})
-        target = figure.get("intended")
-        if target is None:
-            target = 0.0 if row.folded else intended.get(row.name, 0.0)
-        difference = figure.get("difference")
-        if difference is None and not_empty:
-            difference = row.amount(unit).share - target
-        compared.append(
-            replace(
-                row,
-                intended=target,
-                difference=difference,
-                difference_low=figure.get("difference_low"),
-                difference_high=figure.get("difference_high"),
-            )
-        )
-    return compared
-
-
-def _comparison(rows: Sequence[ShareRow], unit: Unit, metrics: pa.Table) -> MixtureComparison:
-    """The corpus against the mixture: rows must have an intended share and a difference."""
-    wanted = pc.and_(pc.equal(metrics["metric"], f"mixture_tvd_{unit}"), pc.equal(metrics["slice"], "all"))
-    distance: dict[str, Any] = next(iter(metrics.filter(wanted).to_pylist()), {})
-    not_empty = any(row.amount(unit).count for row in rows)
-    if distance.get("value") is None and not_empty:
-        distance = {"value": sum(abs(row.difference or 0.0) for row in rows) / 2}
-    bounded = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
-    named = [row for row in rows if not row.folded]
-    largest = sorted(named, key=lambda row: (-abs(row.difference or 0.0), row.name))[:TOP_DEVIATIONS]
-    unplanned = [row for row in rows if not row.intended and row.amount(unit).count]
-    return MixtureComparison(
-        unit,
-        distance.get("value"),
-        distance.get("low"),
-        distance.get("high"),
-        tuple(
-            Deviation(
-                row.name,
-                row.amount(unit).share,
-                row.intended or 0.0,
-                row.difference or 0.0,
-                row.difference_low,
-                row.difference_high,
-            )
-            for row in largest
-            if row.difference
-        ),
-        sum(1 for row in bounded if not (row.difference_low or 0.0) <= 0.0 <= (row.difference_high or 0.0)),
-        len(bounded),
-        tuple(
-            row.name for row in named if row.intended and not (row.amount(unit) if not_empty else row.documents).count
-        ),
-        tuple(row.name for row in unplanned if not row.folded),
-        sum(row.amount(unit).share for row in unplanned),
-    )
 
 
 def _facet(domains: pa.Table, proportions: pa.Table, name: str, source: str) -> FacetTable:

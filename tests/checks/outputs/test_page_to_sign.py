@@ -8,8 +8,9 @@ from pathlib import Path
 
 from corpus_audit.checks.outputs.context import RenderContext
 from corpus_audit.checks.report.page import html
-from corpus_audit.checks.report.page.findings import findings, limits
+from corpus_audit.checks.report.page.findings import findings
 from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.verdict import section
 from corpus_audit.checks.text.sentences import Name
 from corpus_audit.pipelines.storage.run_directory import RunDirectory

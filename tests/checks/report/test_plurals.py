@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from corpus_audit.checks.report.page.findings import findings, limits
+from corpus_audit.checks.report.page.findings import findings
 from corpus_audit.checks.report.page.html import render_html
+from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.page.terminal import render_summary
 from corpus_audit.checks.text.plurals import agree
