@@ -86,7 +86,11 @@ def merge_lists(
     other_position: np.ndarray,
     other_context: np.ndarray,
 ) -> None:
-    """Insert every example of other lists, [R, k'], into the same rows of lists [R, k]."""
+    """The k-best merge (point 3 above): insert every example of lists [R, k'] into the same rows of lists [R, k].
+
+    Empty slots come last in the other lists too, so the first one ends a row. Late in a scan most slots are not among
+    the best, and `insert` returns after one comparison.
+    """
     for row in range(other_value.shape[0]):
         for i in range(other_value.shape[1]):
             if other_window[row, i] == EMPTY:
