@@ -64,6 +64,11 @@ def computed(
         else:
             attributed = [_of_example(index, function, example) for example in examples]
         name, baseline = function.baseline_embedding(settings.baseline)
+        measured = {
+            "baseline": name,
+            "baseline_length": _relative_length(function, baseline, attributed),
+            "device": str(loaded.device),
+        }
         results = []
         for number, example in enumerate(attributed):
             target = function.target(example.tokens.tolist(), example.position, baseline)
@@ -71,7 +76,15 @@ def computed(
             if number < settings.checked:
                 result = _checked(loaded, unit, files, result, target, baseline, settings)
             results.append(result)
-    return results, {"baseline": name, "device": str(loaded.device)}
+    return results, measured
+
+
+def _relative_length(function: UnitFunction, baseline: torch.Tensor, attributed: Sequence[Attributed]) -> float:
+    """The length of the baseline's embedding over the median length of those of the examples' tokens."""
+    ids = np.concatenate([example.tokens[example.in_text] for example in attributed])
+    words = function.embed(torch.from_numpy(ids.astype(np.int64)).to(function.model.device)).norm(dim=-1)
+    median = float(words.median())
+    return float(baseline.norm()) / median if median else 1.0
 
 
 def unit_files(unit: Unit, source: UnitSource | None) -> UnitFiles:
@@ -111,10 +124,10 @@ def _of_example(index: Index, function: UnitFunction, example: Example) -> Attri
     return Attributed(
         window=example.window,
         document=index.windows["document"][row].as_py(),
-        domain=origin and origin.domain,
-        shard=origin and origin.shard,
-        row=origin and origin.row,
-        id=origin and origin.id,
+        domain=None if origin is None else origin.domain,
+        shard=None if origin is None else origin.shard,
+        row=None if origin is None else origin.row,
+        id=None if origin is None else origin.id,
         text=example.text,
         text_start=example.text_start,
         position=example.position,

@@ -1,11 +1,11 @@
-"""Which tokens and n-grams carry a unit's activation in a domain: attributions summed over its examples, with intervals.
+"""Which tokens and n-grams carry a unit's activation in a domain: attributions summed over examples, with intervals.
 
 The share of an n-gram is the sum of the attributions of its tokens, over all its occurrences in the examples, over the
 sum of the attributions of all tokens. An interval takes documents as clusters, as several examples may be of one. It is
-that of a ratio of two sums (Cochran 1977, section 6.4): with residuals e_d = carried_d - share * total_d of D documents,
-the variance of the share is D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with D - 1
-degrees of freedom. The documents are those of a unit's *strongest* examples, no sample of the domain: the interval says
-how much the share depends on which of them are in the list.
+that of a ratio of two sums (Cochran 1977, section 6.4): with residuals e_d = carried_d - share * total_d of D
+documents, the variance of the share is D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with
+D - 1 degrees of freedom. The documents are those of a unit's *strongest* examples, no sample of the domain: the
+interval says how much the share depends on which of them are in the list.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DomainAttribution:
 
 
 def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> list[Example]:
-    """The strongest examples of a unit in some domains, at most k of each: its own list and what the top list has of it.
+    """The strongest examples of a unit in some domains, at most k of each: from its own list and from the top list.
 
     A document that is in several domains is located first in the one that it stands for.
 

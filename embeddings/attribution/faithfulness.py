@@ -1,8 +1,8 @@
 """Whether an attribution orders positions by what they do to the activation: deletion and insertion (RISE, 1806.07421).
 
 Deletion replaces positions by the baseline from the highest attribution to the lowest, insertion puts them into the
-baseline in that order. The curve of the activation, (F - F(b)) / (F(x) - F(b)) over the share of positions, has an area:
-a good attribution has a small one for deletion and a large one for insertion. Values are taken with their sign: a
+baseline in that order. The curve of the activation, (F - F(b)) / (F(x) - F(b)) over the share of positions, has an
+area: a good attribution has a small one for deletion and a large one for insertion. Values are taken with their sign: a
 position that lowers the activation comes last. Areas mean nothing alone, so random orders stand beside them.
 """
 
@@ -29,16 +29,6 @@ class Faithfulness:
     deletion: float
     insertion: float
     random: tuple[float, ...]
-
-    @property
-    def deletion_beats(self) -> int:
-        """Random orders whose deletion area is larger."""
-        return sum(area > self.deletion for area in self.random)
-
-    @property
-    def insertion_beats(self) -> int:
-        """Random orders whose insertion area is smaller."""
-        return sum(area < self.insertion for area in self.random)
 
 
 def faithfulness(

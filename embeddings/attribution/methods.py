@@ -63,5 +63,8 @@ FACTS = {
     ),
 }
 
+SHORT = 0.25
+"""A baseline whose embedding is shorter than this share of a word's is reported: a norm makes steps from it steep."""
+
 SENSITIVE = 0.5
-"""A saliency map whose rank correlation with that of permuted weights is above this is reported as not depending on them."""
+"""A saliency map whose rank correlation with that of permuted weights is above this hardly depends on them."""

@@ -1,4 +1,4 @@
-"""Attribution by occlusion (Zeiler and Fergus 2014, 1311.2901): how far the activation falls without a part of the input.
+"""Attribution by occlusion (Zeiler and Fergus 2014, 1311.2901): how far the activation falls without a part.
 
 A position's value is the mean of F(x) - F(x with a patch replaced by the baseline) over the patches that cover it. With
 one patch a position, as of tokens, it is the effect of that position alone; these effects need not sum to F(x) - F(b),
@@ -35,7 +35,7 @@ def occlusion(target: ScalarTarget, patches: np.ndarray | None = None) -> np.nda
     """
     patches = single_positions(target) if patches is None else patches
     fall = effects(target, patches)
-    covered = patches.reshape(len(patches), -1).astype(np.float64)
+    covered = patches.reshape(len(patches), int(np.prod(target.positions))).astype(np.float64)
     counts = np.maximum(covered.sum(axis=0), 1.0)
     means: np.ndarray = (fall @ covered / counts).reshape(target.positions)
     return means

@@ -16,7 +16,7 @@ from torch import nn
 
 @contextmanager
 def permuted_weights(modules: Iterable[nn.Module], seed: int) -> Iterator[None]:
-    """Within the block, every parameter of the modules has its entries in a random order; they are restored after it."""
+    """Within the block, the entries of every parameter are in a random order; they are restored after it."""
     generator = torch.Generator().manual_seed(seed)
     parameters = list({id(p): p for module in modules for p in module.parameters()}.values())
     kept: list[torch.Tensor] = []

@@ -8,7 +8,7 @@ above it do not run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -44,7 +44,7 @@ class _UnitComputedError(Exception):
 
 @dataclass(frozen=True)
 class UnitFiles:
-    """What a unit is read from besides the model: its autoencoder, or its directions; empty for the model's own units."""
+    """What a unit is read from besides the model: its autoencoder or its directions; empty for the model's own."""
 
     saes: dict[str, Autoencoder] = field(default_factory=dict)
     directions: dict[str, Directions] = field(default_factory=dict)
@@ -68,10 +68,8 @@ class UnitFunction:
                 collected.append(activations.values[..., self._column - first].float())
                 raise _UnitComputedError
 
-        try:
+        with suppress(_UnitComputedError):
             self._taps.run(ids, sink)
-        except _UnitComputedError:
-            pass
         return collected[0]
 
     def at(self, ids: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
@@ -80,9 +78,7 @@ class UnitFunction:
         try:
             values = self.activations(ids[None].expand(len(embeddings), -1))
             if self._replacement is not None:
-                raise UsageError(
-                    f"{self.model.card.name} does not read its word embeddings: no attribution is possible"
-                )
+                raise UsageError(f"{self.model.card.name} does not use its word embeddings: nothing can be attributed")
             return values
         finally:
             self._replacement = None

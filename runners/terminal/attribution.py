@@ -11,7 +11,7 @@ import numpy as np
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.attribution.domains import Carrier, DomainAttribution
-from corpus_audit.embeddings.attribution.methods import FACTS, SENSITIVE, Method
+from corpus_audit.embeddings.attribution.methods import FACTS, SENSITIVE, SHORT, Method
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
@@ -49,7 +49,7 @@ def attribution_lines(
         for example in result.examples:
             yield from _example_lines(example, view)
     yield ""
-    yield from check_lines(result.examples, method, result.provenance["parameters"], view.width)
+    yield from check_lines(result.examples, method, result.provenance, view.width)
 
 
 def _example_lines(example: Attributed, view: View) -> Iterator[str]:
@@ -74,7 +74,8 @@ def _example_lines(example: Attributed, view: View) -> Iterator[str]:
         share = numbers.percent(value / total) if total > 0 else numbers.NONE
         at = " (peak)" if i == example.position else ""
         yield f"{fit(_shown(example.token_text(i)) + at, 30)} {value:11.4f} {share:>8}"
-    yield f"F(x) {example.value:.4f}, F(b) {example.baseline_value:.4f}; shares are of the sum over all tokens, {total:.4f}"
+    ends = f"F(x) {example.value:.4f}, F(b) {example.baseline_value:.4f}"
+    yield f"{ends}; shares are of the sum of all tokens, {total:.4f}"
 
 
 def _as_example(example: Attributed) -> Example:
@@ -131,10 +132,18 @@ def _carrier_line(carrier: Carrier) -> str:
 
 
 def check_lines(
-    examples: Sequence[Attributed], method: Method, parameters: dict[str, Any], width: int
+    examples: Sequence[Attributed], method: Method, provenance: dict[str, Any], width: int
 ) -> Iterator[str]:
     """What was checked of the method on these examples, and what the method does not show."""
+    parameters = provenance["parameters"]
     yield "Checks"
+    short = float(provenance["baseline_length"])
+    if method is Method.INTEGRATED_GRADIENTS and short < SHORT:
+        text = (
+            f"its embedding has {short:.0%} of a word's length. A layer norm makes the path from it steep at its "
+            "beginning, where parts can go to the wrong tokens: compare with --method occlusion"
+        )
+        yield from textwrap.wrap(f"{'baseline':14}{text}", width, subsequent_indent=" " * 14)
     for label, text in _checks(examples, method, parameters):
         yield from textwrap.wrap(f"{label:14}{text}", width, subsequent_indent=" " * 14)
     yield from textwrap.wrap(f"{'Limits':14}{FACTS[method].caveat}", width, subsequent_indent=" " * 14)
@@ -152,9 +161,7 @@ def _checks(examples: Sequence[Attributed], method: Method, parameters: dict[str
     if known:
         block = float(np.mean([e.randomised_block for e in known if e.randomised_block is not None]))
         every = float(np.mean([e.randomised_all for e in known if e.randomised_all is not None]))
-        text = (
-            f"Spearman {block:.2f} with the weights of the unit's block permuted, {every:.2f} with all blocks' up to it"
-        )
+        text = f"Spearman {block:.2f} with the permuted weights of the block, {every:.2f} of all blocks up to it"
         if method is Method.SALIENCY and every > SENSITIVE:
             text += ": the map hardly depends on the weights and shows the text, not the unit"
         yield "randomisation", text + _of(len(known), len(examples))
@@ -189,15 +196,14 @@ def _completeness(examples: Sequence[Attributed], method: Method, tolerance: flo
 
 def _areas(checked: Sequence[Attributed], examples: int, deletion: bool) -> str:
     """An area under a curve beside those of random orders, over the examples that have them."""
-    own, random, beaten = [], [], 0
+    own, random, better = [], [], 0
     for example in checked:
         area = example.deletion if deletion else example.insertion
         assert area is not None and example.random_areas is not None
         own.append(area)
         random += example.random_areas
-        beaten += sum(other > area if deletion else other < area for other in example.random_areas)
-    side = "lower" if deletion else "higher"
+        better += sum(other < area if deletion else other > area for other in example.random_areas)
     return (
-        f"area {np.mean(own):.3f}, {side} than {beaten} of {len(random)} random orders, which have {np.mean(random):.3f} "
-        f"({min(random):.3f} to {max(random):.3f})" + _of(len(checked), examples)
+        f"area {np.mean(own):.3f}; of {len(random)} random orders, {better} have a {'lower' if deletion else 'higher'} "
+        f"one (mean {np.mean(random):.3f}, {min(random):.3f} to {max(random):.3f})" + _of(len(checked), examples)
     )

@@ -14,8 +14,8 @@ from corpus_audit.runners.terminal.lookup import View, example_lines
 
 LIMITS = (
     "A local search (greedy coordinate gradient, restarted): it finds a sequence with a high activation, not the "
-    "highest one, mostly no natural text. It says what a unit can respond to, not what it has met in training; a higher "
-    "activation than that of all examples is what a search is expected to find."
+    "highest one, mostly no natural text. It says what a unit can respond to, not what it has met in training; a "
+    "higher activation than that of all examples is what a search is expected to find."
 )
 
 
@@ -36,9 +36,9 @@ def prototype_lines(
         yield from textwrap.wrap(text, view.width, initial_indent="", subsequent_indent=" " * 10)
         again = "no token that counts" if row["text_value"] is None else f"{row['text_value']:.3f}"
         begin = "the best example's tokens" if row["start"] == "example" else row["start"]
-        yield (
-            f"          (from {begin}, {numbers.plural(row['iterations'], 'iteration')}; as text, tokenized again: {again})"
-        )
+        count = numbers.plural(row["iterations"], "iteration")
+        how = f"(from {begin}, {count}; as text, tokenized again: {again})"
+        yield from textwrap.wrap(how, view.width, initial_indent=" " * 10, subsequent_indent=" " * 10)
     yield ""
     yield "Of the corpus: the strongest examples"
     if not examples:
