@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.attribution.faithfulness import faithfulness
-from corpus_audit.embeddings.attribution.gradients import (
+from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness
+from corpus_audit.embeddings.attribution.methods.gradients import (
     IntegratedGradients,
     gradient_x_input,
     integrate,
     integrated_gradients,
     saliency,
 )
-from corpus_audit.embeddings.attribution.methods import Method
-from corpus_audit.embeddings.attribution.occlusion import occlusion
-from corpus_audit.embeddings.attribution.randomisation import permuted_weights, spearman
+from corpus_audit.embeddings.attribution.methods.names import Method
+from corpus_audit.embeddings.attribution.methods.occlusion import occlusion
+from corpus_audit.embeddings.attribution.methods.randomisation import permuted_weights, spearman
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 from corpus_audit.embeddings.attribution.results import Attributed
 from corpus_audit.embeddings.attribution.settings import AttributionSettings
 from corpus_audit.embeddings.attribution.sources import UnitSource
-from corpus_audit.embeddings.attribution.target import ScalarTarget
 from corpus_audit.embeddings.attribution.unit_function import UnitFiles, UnitFunction, open_unit, peak
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.embeddings.models.autoencoders import load_autoencoder

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from corpus_audit.embeddings.attribution.methods import Baseline, Method
+from corpus_audit.embeddings.attribution.methods.names import Baseline, Method
 from corpus_audit.embeddings.attribution.sources import UnitSource
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError

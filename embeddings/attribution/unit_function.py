@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.attribution.methods import Baseline
-from corpus_audit.embeddings.attribution.target import ScalarTarget
+from corpus_audit.embeddings.attribution.methods.names import Baseline
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.hooks import Activations, Directions, Taps
 from corpus_audit.embeddings.models.models import LanguageModel

@@ -57,7 +57,7 @@ def attribute(
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.attribute import attribute as attributed
     from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples
-    from corpus_audit.embeddings.attribution.methods import FACTS, Baseline, Method
+    from corpus_audit.embeddings.attribution.methods.names import FACTS, Baseline, Method
     from corpus_audit.embeddings.attribution.results import attributed_json
     from corpus_audit.embeddings.attribution.settings import AttributionSettings
     from corpus_audit.runners.terminal.attribution import attribution_lines

@@ -11,7 +11,7 @@ import numpy as np
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.attribution.domains import Carrier, DomainAttribution
-from corpus_audit.embeddings.attribution.methods import FACTS, SENSITIVE, SHORT, Method
+from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, SHORT, Method
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation

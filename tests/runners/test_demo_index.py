@@ -49,6 +49,10 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     assert run_command(["lookup", unit, *where], Session()) == 0
     looked_up = capsys.readouterr().out
     assert looked_up in said and f"{top[0].value:8.3f}  {top[0].locations[0].domain}" in looked_up
+    assert run_command(["attribute", unit, *where[:2], "--json"], Session()) == 0
+    attributed = json.loads(capsys.readouterr().out)
+    assert attributed["cached"] and attributed["examples"][0]["converged"]
+    assert f"$ corpus-audit attribute {unit}" in said and "of 20 random orders" in said
     assert run_command(["search", part.QUERY, *where], Session()) == 0
     nearest = capsys.readouterr().out
     assert nearest in said and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest

@@ -5,17 +5,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from corpus_audit.embeddings.attribution.faithfulness import faithfulness  # noqa: E402
-from corpus_audit.embeddings.attribution.gradients import (  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.gradients import (  # noqa: E402
     completeness_error,
     gradient_x_input,
     integrate,
     integrated_gradients,
     saliency,
 )
-from corpus_audit.embeddings.attribution.occlusion import effects, occlusion, single_positions  # noqa: E402
-from corpus_audit.embeddings.attribution.randomisation import permuted_weights, spearman  # noqa: E402
-from corpus_audit.embeddings.attribution.target import ScalarTarget  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.occlusion import effects, occlusion, single_positions  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.randomisation import permuted_weights, spearman  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget  # noqa: E402
 
 L, D = 7, 5
 

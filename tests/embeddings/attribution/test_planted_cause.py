@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
 from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples  # noqa: E402
-from corpus_audit.embeddings.attribution.methods import Method  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.names import Method  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402

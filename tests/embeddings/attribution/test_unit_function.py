@@ -6,10 +6,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from corpus_audit.embeddings.attribution.gradients import gradient_x_input, integrated_gradients  # noqa: E402
-from corpus_audit.embeddings.attribution.methods import Baseline  # noqa: E402
-from corpus_audit.embeddings.attribution.occlusion import effects, occlusion  # noqa: E402
-from corpus_audit.embeddings.attribution.target import ScalarTarget  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.gradients import gradient_x_input, integrated_gradients  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.names import Baseline  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.occlusion import effects, occlusion  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget  # noqa: E402
 from corpus_audit.embeddings.attribution.unit_function import UnitFiles, open_unit, peak  # noqa: E402
 from corpus_audit.embeddings.models.autoencoders import load_autoencoder  # noqa: E402
 from corpus_audit.embeddings.models.hooks import Directions, Taps  # noqa: E402

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.attribution.target import ScalarTarget
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 
 FIRST_STEPS, MOST_STEPS = 16, 512
 

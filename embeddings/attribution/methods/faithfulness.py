@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.attribution.target import ScalarTarget
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 
 ORDERS, STEPS = 20, 10
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.embeddings.attribution.target import ScalarTarget
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 
 
 def single_positions(target: ScalarTarget) -> np.ndarray:
