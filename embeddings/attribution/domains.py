@@ -1,8 +1,8 @@
 """Which tokens and n-grams carry a unit's activation in a domain: attributions summed over examples, with intervals.
 
 The share of an n-gram is the sum of the attributions of its tokens, over all its occurrences in the examples, over the
-sum of the attributions of all tokens. An interval takes documents as clusters, as several examples may be of one. It is
-that of a ratio of two sums (Cochran 1977, section 6.4): with residuals e_d = carried_d - share * total_d of D
+sum of F(x) - F(b) (of methods whose values are no parts of that: of the values of all tokens). An interval takes
+documents as clusters, as several examples may be of one. It is that of a ratio of two sums (Cochran 1977, section 6.4): with residuals e_d = carried_d - share * total_d of D
 documents, the variance of the share is D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with
 D - 1 degrees of freedom. The documents are those of a unit's *strongest* examples, no sample of the domain: the
 interval says how much the share depends on which of them are in the list.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corpus_audit.embeddings.attribution.methods.names import Method
 from corpus_audit.embeddings.attribution.results import Attributed
 from corpus_audit.embeddings.index.rates import LEAST_GROUPS
 from corpus_audit.embeddings.index.reader import Example, Index
@@ -32,7 +33,7 @@ class Carrier:
         text: as it stands in the documents, blanks around it left out; length: its tokens.
         occurrences, documents: how often, and in how many documents, it occurs in the examples.
         mean: attribution of an example, in the unit's own scale.
-        share: of the attribution of all tokens; None if that is not above 0.
+        share: of `Attributed.whole`, summed over the examples; None if that is not above 0.
         low, high: 95 % interval; None with fewer than `LEAST_GROUPS` documents.
     """
 
@@ -86,24 +87,30 @@ def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> 
     return result
 
 
-def by_domain(examples: Sequence[Attributed], domains: Sequence[str]) -> list[DomainAttribution]:
-    """The examples of each domain together, in the order of ``domains``; domains without examples are left out."""
+def by_domain(examples: Sequence[Attributed], domains: Sequence[str], method: Method) -> list[DomainAttribution]:
+    """The examples of each domain together, in the order of ``domains``; domains without examples are left out.
+
+    Args:
+        examples: attributed by the method.
+        domains: their names.
+        method: decides what shares are of.
+    """
     result = []
     for domain in domains:
         members = [example for example in examples if example.domain == domain]
         if members:
-            result.append(_together(domain, members))
+            result.append(_together(domain, members, method))
     return result
 
 
-def _together(domain: str, examples: Sequence[Attributed]) -> DomainAttribution:
+def _together(domain: str, examples: Sequence[Attributed], method: Method) -> DomainAttribution:
     clusters = {document: i for i, document in enumerate(dict.fromkeys(example.document for example in examples))}
     totals = np.zeros(len(clusters))
     sums: dict[tuple[int, str], np.ndarray] = defaultdict(lambda: np.zeros(len(clusters)))
     occurrences: dict[tuple[int, str], np.ndarray] = defaultdict(lambda: np.zeros(len(clusters), np.int64))
     for example in examples:
         cluster = clusters[example.document]
-        totals[cluster] += float(example.attribution[example.in_text].sum())
+        totals[cluster] += example.whole(method)
         for length, text, value in _ngrams(example):
             sums[length, text][cluster] += value
             occurrences[length, text][cluster] += 1

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.embeddings.attribution.methods.names import FACTS, Method
 from corpus_audit.embeddings.attribution.stored import folder_of
 from corpus_audit.pipelines.storage.atomic import AtomicFile
 from corpus_audit.schemas.run import strict_json
@@ -57,6 +58,12 @@ class Attributed:
     def in_text(self) -> np.ndarray:
         """Positions of the tokens that are part of the text, int64; special tokens around it are not."""
         return np.flatnonzero(self.starts >= 0)
+
+    def whole(self, method: Method) -> float:
+        """What shares are of: F(x) - F(b), or for methods whose values are no parts of it the sum of all values."""
+        if FACTS[method].of_change:
+            return self.value - self.baseline_value
+        return float(self.attribution.sum())
 
     def token_text(self, position: int) -> str:
         """The text of a token, as it stands in the document."""

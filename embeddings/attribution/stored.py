@@ -20,7 +20,7 @@ class StoredShares:
 
     Attributes:
         method: the attribution's.
-        tokens: the tokens of the largest attribution and their shares of that of all tokens, largest first.
+        tokens: the tokens of the largest attribution and their shares (`Attributed.whole`), largest first.
     """
 
     method: str
@@ -38,15 +38,17 @@ def stored_shares(index: Index, unit: Unit, examples: Sequence[Example]) -> list
     paths = list(folder.glob(f"{unit.index}-*.parquet")) if folder.is_dir() else []
     shares: dict[tuple[int, int], StoredShares] = {}
     if paths:
+        from corpus_audit.embeddings.attribution.methods.names import Method
         from corpus_audit.embeddings.attribution.results import read_attributions
 
         for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):  # a newer one takes the place of an older
             stored = read_attributions(path)
             for example in stored[0] if stored is not None else ():
-                total = float(example.attribution.sum())
-                if example.window is None or stored is None or total <= 0:
+                method = str(stored[1]["method"]) if stored is not None else ""
+                total = example.whole(Method(method))
+                if example.window is None or total <= 0:
                     continue
                 order = sorted(example.in_text.tolist(), key=lambda i: -float(example.attribution[i]))[:TOKENS]
                 tokens = tuple((example.token_text(i), float(example.attribution[i]) / total) for i in order)
-                shares[example.window, example.position] = StoredShares(str(stored[1]["method"]), tokens)
+                shares[example.window, example.position] = StoredShares(method, tokens)
     return [shares.get((example.window, example.position)) for example in examples]

@@ -88,7 +88,7 @@ def attribute(
     result = attributed(
         index, unit, examples, text, settings, audit, model, say=lambda line: note(f"corpus-audit: {line}")
     )
-    together = by_domain(result.examples, tuple(dict.fromkeys(domains)))
+    together = by_domain(result.examples, tuple(dict.fromkeys(domains)), Method(method))
     if as_json:
         emit_json("attribution", {
             "unit": unit, "index": str(index.folder), "method": method, "caveat": FACTS[Method(method)].caveat,

@@ -47,12 +47,12 @@ def attribution_lines(
             yield from _domain_lines(domain, view.width)
     else:
         for example in result.examples:
-            yield from _example_lines(example, view)
+            yield from _example_lines(example, method, view)
     yield ""
     yield from check_lines(result.examples, method, result.provenance, view.width)
 
 
-def _example_lines(example: Attributed, view: View) -> Iterator[str]:
+def _example_lines(example: Attributed, method: Method, view: View) -> Iterator[str]:
     """One example: its text as a heat map of its attribution, and its tokens."""
     largest = float(np.abs(example.attribution).max())
     if view.colour and largest:
@@ -65,7 +65,7 @@ def _example_lines(example: Attributed, view: View) -> Iterator[str]:
         yield "No token has an attribution other than 0."
         return
     order = sorted(example.in_text.tolist(), key=lambda i: (-float(example.attribution[i]), i))
-    total = float(example.attribution.sum())
+    total = example.whole(method)
     yield f"{'Token':30} {'attribution':>11} {'share':>8}"
     highest = [i for i in order[:TOKENS] if example.attribution[i] > 0]
     lowest = [i for i in order[len(highest) :][-LOWEST:] if example.attribution[i] <= -LEVELS[0] * largest]
@@ -75,7 +75,7 @@ def _example_lines(example: Attributed, view: View) -> Iterator[str]:
         at = " (peak)" if i == example.position else ""
         yield f"{fit(_shown(example.token_text(i)) + at, 30)} {value:11.4f} {share:>8}"
     ends = f"F(x) {example.value:.4f}, F(b) {example.baseline_value:.4f}"
-    yield f"{ends}; shares are of the sum of all tokens, {total:.4f}"
+    yield f"{ends}; shares are of " + ("F(x) - F(b)" if FACTS[method].of_change else f"the sum of all, {total:.4f}")
 
 
 def _as_example(example: Attributed) -> Example:
@@ -117,7 +117,7 @@ def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
         yield f"  {'Tokens together':24}"
         yield from map(_carrier_line, ngrams)
     if domain.tokens and domain.tokens[0].share is None:
-        yield "  The attributions do not sum to a number above 0: there are no shares."
+        yield "  What shares would be of is not above 0: there are none."
     elif domain.documents < LEAST_GROUPS:
         yield f"  There are no intervals with fewer than {LEAST_GROUPS} documents."
 

@@ -31,12 +31,12 @@ class MethodFacts:
     Attributes:
         about: what a token's value is.
         caveat: what it does not show.
-        sums: whether the values of all tokens sum to F(x) - F(b).
+        of_change: whether a value is a part of F(x) - F(b), of which shares are given then; else they are of the sum.
     """
 
     about: str
     caveat: str
-    sums: bool = False
+    of_change: bool = False
 
 
 FACTS = {
@@ -44,12 +44,13 @@ FACTS = {
         "the token's part of the difference between the activation and that of the baseline",
         "It depends on the baseline. The difference to the baseline multiplies the gradient, so that the order of "
         "tokens can stay alike when weights are permuted: that correlation is reported, not judged.",
-        sums=True,
+        of_change=True,
     ),
     Method.OCCLUSION: MethodFacts(
         "how far the activation falls when the token alone is replaced by the baseline",
         "Tokens act together: effects of single tokens need not sum to the effect of all, and of two tokens that each "
         "suffice, neither has an effect. The model may not have been trained on text with replaced tokens.",
+        of_change=True,
     ),
     Method.GRADIENT_X_INPUT: MethodFacts(
         "the product of gradient and word embedding, a first-order approximation",
@@ -63,7 +64,7 @@ FACTS = {
     ),
 }
 
-SHORT = 0.25
+SHORT = 0.1
 """A baseline whose embedding is shorter than this share of a word's is reported: a norm makes steps from it steep."""
 
 SENSITIVE = 0.5

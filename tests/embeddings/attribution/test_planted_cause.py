@@ -26,7 +26,7 @@ UNIT = "mlp.0:0"
 def of_domains(index, method, checked=0):
     examples = domain_examples(index, UNIT, ("shop", "news"), 12)
     result = attribute(index, UNIT, examples, settings=AttributionSettings(method=method, checked=checked))
-    return {each.domain: each for each in by_domain(result.examples, ("shop", "news"))}
+    return {each.domain: each for each in by_domain(result.examples, ("shop", "news"), method)}
 
 
 def carrier(domain, text):
@@ -51,7 +51,8 @@ def test_attribution_by_domain_names_the_trigger_and_its_domain(planted, method)
     assert {best.text, second.text} == {TRIGGER, COMMON} and third.mean < 0.15 * second.mean
     trigger = carrier(shop, TRIGGER)
     assert trigger.documents == trigger.occurrences == 12
-    assert trigger.low is not None and 0.25 < trigger.low <= trigger.share <= trigger.high < 0.85
+    low, high = (0.25, 0.85) if method is Method.INTEGRATED_GRADIENTS else (0.99, 1.01)  # without it nothing is left
+    assert trigger.low is not None and low < trigger.low <= trigger.share <= trigger.high < high
     assert trigger.mean > 2 and shop.value > 4
     assert carrier(news, TRIGGER) is None and news.value < 0.1
     assert all(abs(each.mean) < 0.1 for each in news.tokens)

@@ -132,7 +132,7 @@ def test_shares_of_a_domain_are_sums_over_its_documents():
         carried.append(values[0] + values[3])
         totals.append(values.sum())
     examples.append(example_of(b"other", "news", ["hot"], [9.0]))
-    (shop,) = by_domain(examples, ["shop", "absent"])
+    (shop,) = by_domain(examples, ["shop", "absent"], Method.INTEGRATED_GRADIENTS)
     hot = shop.tokens[0]
     share = sum(carried) / sum(totals)
     residuals = np.array(carried) - share * np.array(totals)
@@ -146,10 +146,10 @@ def test_shares_of_a_domain_are_sums_over_its_documents():
 
 def test_examples_of_one_document_are_one_cluster_and_few_documents_give_no_interval():
     one = [example_of(b"a", "shop", ["x", "y"], [1.0, 3.0]) for _ in range(20)]
-    (shop,) = by_domain(one, ["shop"])
+    (shop,) = by_domain(one, ["shop"], Method.OCCLUSION)
     assert shop.examples == 20 and shop.documents == 1 and shop.tokens[0].low is None and not shop.ngrams
     assert shop.tokens[0].share == 0.75
-    (negative,) = by_domain([example_of(b"a", "shop", ["x"], [-1.0])], ["shop"])
+    (negative,) = by_domain([example_of(b"a", "shop", ["x"], [-1.0])], ["shop"], Method.GRADIENT_X_INPUT)
     assert negative.tokens[0].share is None and negative.tokens[0].mean == -1
 
 
@@ -160,6 +160,6 @@ def test_intervals_cover_the_share_of_all_documents():
     for _ in range(300):
         values = rng.gamma(2.0, 1.0, (12, 2)) * rng.gamma(3.0, 1.0, (12, 1))
         examples = [example_of(bytes([i]), "d", ["a", "b"], row) for i, row in enumerate(values)]
-        (token,) = [each for each in by_domain(examples, ["d"])[0].tokens if each.text == "a"]
+        (token,) = [each for each in by_domain(examples, ["d"], Method.SALIENCY)[0].tokens if each.text == "a"]
         hits += token.low <= 0.5 <= token.high
     assert 0.89 <= hits / 300 <= 0.985
