@@ -2,10 +2,11 @@
 
 The share of an n-gram is the sum of the attributions of its tokens, over all its occurrences in the examples, over the
 sum of F(x) - F(b) (of methods whose values are no parts of that: of the values of all tokens). An interval takes
-documents as clusters, as several examples may be of one. It is that of a ratio of two sums (Cochran 1977, section 6.4): with residuals e_d = carried_d - share * total_d of D
-documents, the variance of the share is D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with
-D - 1 degrees of freedom. The documents are those of a unit's *strongest* examples, no sample of the domain: the
-interval says how much the share depends on which of them are in the list.
+documents as clusters, as several examples may be of one. It is that of a ratio of two sums (Cochran 1977, section 6.4):
+with residuals e_d = carried_d - share * total_d of D documents, the variance of the share is
+D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with D - 1 degrees of freedom. The documents
+are those of a unit's *strongest* examples, no sample of the domain: the interval says how much the share depends on
+which of them are in the list.
 """
 
 from __future__ import annotations
