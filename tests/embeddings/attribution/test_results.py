@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.attribution import compute  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
 from corpus_audit.embeddings.attribution.domains import by_domain  # noqa: E402
@@ -17,11 +18,15 @@ from corpus_audit.embeddings.attribution.methods.names import Baseline, Method  
 from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, read_attributions  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.sources import unit_source  # noqa: E402
+from corpus_audit.embeddings.build.build import build_index  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
+from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.tables.attribution_tables import ATTRIBUTIONS  # noqa: E402
 from corpus_audit.schemas.units import parse_unit  # noqa: E402
+from tests.embeddings.attribution.word_models import write_corpus  # noqa: E402
+from tests.embeddings.sae_files import random_weights, write_autoencoder  # noqa: E402
 
 UNIT = "mlp.0:0"
 
@@ -103,6 +108,38 @@ class TestOfAnIndex:
         assert run_command([*arguments, "--index", str(planted.folder)], Session()) == 2
         out, err = capsys.readouterr()
         assert not out and message in err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_latents_and_directions_are_attributed_with_the_audit_that_names_their_files(planted_model, tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    audit = write_corpus(tmp_path, planted_model, documents=8)
+    config = {"d_in": 64, "d_sae": 24, "hook_name": "blocks.0.hook_resid_post", "dtype": "float32"}
+    top = {"architecture": "topk", "activation_fn": "topk", "activation_fn_kwargs": {"k": 6}}
+    write_autoencoder(tmp_path / "sae", config | top, random_weights(rng, 64, 24))
+    np.save(tmp_path / "d.npy", rng.normal(size=(3, 64)).astype(np.float32))
+    spec = json.loads(audit.read_text())
+    spec["embedding"] |= {
+        "saes": [{"name": "a", "path": "sae"}],
+        "directions": [{"name": "d", "path": "d.npy", "block": 0}],
+    }
+    audit.write_text(json.dumps(spec))
+    index = open_index(build_index(load_audit(audit)).folder)
+    used = next(u for u in index.units() if u.point.name == "a" and index.lookup(u, k=1)[:1])
+    for unit in (str(used), "dir.d:2"):
+        arguments = ["attribute", unit, "--index", str(index.folder), "--json"]
+        assert run_command(arguments, Session()) == 2
+        assert "--audit" in capsys.readouterr().err
+        assert run_command([*arguments, "--audit", str(audit)], Session()) == 0
+        result = json.loads(capsys.readouterr().out)
+        (example,) = result["examples"]
+        assert example["value"] == pytest.approx(index.lookup(unit, k=1)[0].value, rel=1e-4)
+        assert result["provenance"]["files"] and any(example["attribution"]) and example["converged"] is not None
+        # Other weights under the same name are noticed.
+        if unit == "dir.d:2":
+            np.save(tmp_path / "d.npy", rng.normal(size=(3, 64)).astype(np.float32))
+            assert run_command([*arguments, "--audit", str(audit)], Session()) == 2
+            assert "are not those of the index" in capsys.readouterr().err
 
 
 def test_a_unit_of_a_file_needs_the_audit_that_names_it(tmp_path):

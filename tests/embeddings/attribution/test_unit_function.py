@@ -18,6 +18,7 @@ from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.units import UnitError, UnitPattern, parse_unit  # noqa: E402
 from tests.embeddings.attribution.word_models import VOCABULARY, write_decoder, write_encoder  # noqa: E402
 from tests.embeddings.sae_files import random_weights, write_autoencoder  # noqa: E402
+from tests.embeddings.tiny import write_tiny_mixture  # noqa: E402
 
 KINDS = ("mlp.1:7", "mlp.0:3", "resid.1:5", "head.1:2", "sae.some:4", "sae.top:9", "dir.probe:1", "logit:20")
 IDS = [int(i) for i in np.random.default_rng(1).integers(4, len(VOCABULARY), 20)]
@@ -88,6 +89,19 @@ def test_every_kind_of_unit_is_what_the_scan_reads_and_integrates_to_its_change(
         assert result.converged and result.error <= 1e-3 and result.values.any()
         whole = effects(target, target.free[None])
         assert whole[0] == pytest.approx(target.value - target.baseline_value, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_routers_logit_is_a_unit_too(tmp_path, bpe):
+    model = load_model(str(write_tiny_mixture(tmp_path / "model", bpe, "Mixtral")), tmp_path, "cpu")
+    unit = parse_unit("expert.1:2")
+    with open_unit(model, unit, UnitFiles()) as function:
+        assert np.allclose(
+            function.activations(torch.tensor([IDS]))[0].numpy(), in_scan(model, unit, UnitFiles(), IDS), atol=1e-5
+        )
+        _, baseline = function.baseline_embedding(Baseline.AUTO)
+        target = function.target(IDS, POSITION, baseline)
+        assert integrated_gradients(target, 5e-2).values.any() and occlusion(target).any()
 
 
 def test_tokens_after_the_peak_have_no_part_and_earlier_ones_have_that_of_the_whole_window(decoder):
