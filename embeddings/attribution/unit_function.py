@@ -51,10 +51,17 @@ class UnitFiles:
 
 
 class UnitFunction:
-    """One unit of a model; `open_unit` makes one whose hooks are on."""
+    """One unit of a model; `open_unit` makes one whose hooks are on.
 
-    def __init__(self, model: LanguageModel, taps: Taps, column: int, embedding: nn.Module) -> None:
-        self.model = model
+    Attributes:
+        model: the model.
+        block: the block at which the unit is read; None: after the last.
+    """
+
+    def __init__(
+        self, model: LanguageModel, taps: Taps, column: int, embedding: nn.Module, block: int | None = None
+    ) -> None:
+        self.model, self.block = model, block
         self._taps, self._column, self._embedding = taps, column, embedding
         self._replacement: torch.Tensor | None = None
 
@@ -151,9 +158,6 @@ class UnitFunction:
         last = self.block
         return blocks[last::-1] if last is not None else blocks[::-1]
 
-    block: int | None = None
-    """The block at which the unit is read; None: after the last."""
-
 
 @contextmanager
 def open_unit(model: LanguageModel, unit: Unit, files: UnitFiles) -> Iterator[UnitFunction]:
@@ -174,8 +178,7 @@ def open_unit(model: LanguageModel, unit: Unit, files: UnitFiles) -> Iterator[Un
     narrowed, index = _only(unit, files)
     own = () if unit.point.kind in (Kind.SAE, Kind.DIR) else (UnitPattern(str(unit.point), unit.index, unit.index),)
     taps = Taps(differentiable, own, narrowed.saes, narrowed.directions)
-    function = UnitFunction(model, taps, index, embedding)
-    function.block = _block(unit, narrowed)
+    function = UnitFunction(model, taps, index, embedding, _block(unit, narrowed))
     handle = embedding.register_forward_hook(function.replace_embeddings)
     try:
         with taps.hooked():
