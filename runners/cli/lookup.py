@@ -73,9 +73,11 @@ def lookup(
     UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
     """
     from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.attribution.stored import stored_shares
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.units import parse_unit
 
     if lowest + (between is not None) + (domain is not None) > 1:
         raise UsageError("--min, --range and --domain exclude each other")
@@ -83,16 +85,20 @@ def lookup(
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
     fields = _receptive(index, unit, examples, lowest, model) if context else []
+    shares = stored_shares(index, parse_unit(unit), examples)
     if as_json:
         rows = [example_json(example) for example in examples]
         for shown, field in zip(rows, fields, strict=bool(fields)):
             shown["receptive_field"] = asdict(field)
+        for shown, attributed in zip(rows, shares, strict=True):
+            if attributed is not None:
+                shown["attribution"] = asdict(attributed)
         rates = [_rate(rate) for rate in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
                              "histogram": histogram_json(index, unit)})  # fmt: skip
         return
     view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
-    for line in summary_lines(index, unit, examples, which, view, fields):
+    for line in summary_lines(index, unit, examples, which, view, fields, shares):
         write_out(line)
 
 

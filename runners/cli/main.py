@@ -47,6 +47,8 @@ COMMANDS = {
     "search": "corpus_audit.runners.cli.search:search",
     "units": "corpus_audit.runners.cli.units:units",
     "explain": "corpus_audit.runners.cli.explain:explain",
+    "attribute": "corpus_audit.runners.cli.attribute:attribute",
+    "prototype": "corpus_audit.runners.cli.prototype:prototype",
     "flink": "corpus_audit.runners.cli.flink:flink",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",

@@ -16,6 +16,7 @@ from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Whi
 from corpus_audit.runners.terminal.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
 
 if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
+    from corpus_audit.embeddings.attribution.stored import StoredShares
     from corpus_audit.embeddings.scan.receptive import ReceptiveField
 
 LINES = 3
@@ -42,6 +43,7 @@ def summary_lines(
     which: Which,
     view: View,
     fields: Sequence[ReceptiveField] = (),
+    shares: Sequence[StoredShares | None] = (),
 ) -> Iterator[str]:
     """Lines for a terminal; everything from the corpus made safe."""
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
@@ -51,7 +53,7 @@ def summary_lines(
     scale = extreme[0].value if extreme else 0.0
     if examples:
         yield from _key(examples, which, scale, view.colour)
-        yield from example_lines(examples, view, scale, fields)
+        yield from example_lines(examples, view, scale, fields, shares)
     else:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
     yield ""
@@ -80,7 +82,11 @@ def _key(examples: Sequence[Example], which: Which, scale: float, colour: bool) 
 
 
 def example_lines(
-    examples: Sequence[Example], view: View, scale: float | None, fields: Sequence[ReceptiveField] = ()
+    examples: Sequence[Example],
+    view: View,
+    scale: float | None,
+    fields: Sequence[ReceptiveField] = (),
+    shares: Sequence[StoredShares | None] = (),
 ) -> Iterator[str]:
     """Where each example is, and its text: around its peak, coloured by shares of ``scale``; plain if that is None."""
     for number, example in enumerate(examples):
@@ -95,6 +101,17 @@ def example_lines(
             yield f"  {line}"
         if fields:
             yield _field_line(example, fields[number], view.width)
+        if shares and (attributed := shares[number]) is not None:
+            yield _shares_line(attributed, view.width)
+
+
+def _shares_line(attributed: StoredShares, width: int) -> str:
+    """The tokens of the largest shares of a stored attribution."""
+    tokens = ", ".join(
+        f"{safe_text(' '.join(text.split()) or repr(text))} {numbers.percent(share, 0)}"
+        for text, share in attributed.tokens
+    )
+    return fit(f"  {attributed.method}: {tokens}", width).rstrip()
 
 
 def _field_line(example: Example, field: ReceptiveField, width: int) -> str:

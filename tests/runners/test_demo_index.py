@@ -47,8 +47,14 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     assert len(top) == 3 and domain in {example.locations[0].domain for example in top}
     where = ["--index", str(folder / "index"), "--k", "3", "--per-document", "1"]
     assert run_command(["lookup", unit, *where], Session()) == 0
-    looked_up = capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines(keepends=True)
+    looked_up = "".join(line for line in lines if not line.startswith("  integrated_gradients: "))
+    assert len([line for line in lines if line not in looked_up]) == 1, "the demo attributed the best example"
     assert looked_up in said and f"{top[0].value:8.3f}  {top[0].locations[0].domain}" in looked_up
+    assert run_command(["attribute", unit, *where[:2], "--json"], Session()) == 0
+    attributed = json.loads(capsys.readouterr().out)
+    assert attributed["cached"] and attributed["examples"][0]["converged"]
+    assert f"$ corpus-audit attribute {unit}" in said and "of 20 random orders" in " ".join(said.split())
     assert run_command(["search", part.QUERY, *where], Session()) == 0
     nearest = capsys.readouterr().out
     assert nearest in said and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest

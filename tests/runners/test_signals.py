@@ -41,6 +41,7 @@ WAITING = {
     "verify signed.json": "corpus_audit.schemas.run.trust.load_trust",
     "search text": "corpus_audit.embeddings.open_index",
     "lookup mlp.0:1": "corpus_audit.embeddings.open_index",
+    "attribute mlp.0:1": "corpus_audit.embeddings.open_index",
     "index verify folder": "corpus_audit.embeddings.index.files.find_index",
     "init data": "corpus_audit.runners.init.proposal.propose_audit",
     "demo": "corpus_audit.runners.demo.corpus.build_demo",

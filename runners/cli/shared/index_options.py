@@ -14,3 +14,10 @@ index_option = click.option(
 snapshot_option = click.option(
     "--snapshot", help="Use the newest index of this snapshot: the beginning of its digest or name."
 )
+
+audit_option = click.option(
+    "--audit", type=click.Path(path_type=Path),
+    help="The audit of the index, for units of autoencoders and directions, whose files it names.",
+)  # fmt: skip
+
+model_option = click.option("--model", help="Path of the model, if it has moved since indexing.")

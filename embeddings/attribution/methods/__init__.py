@@ -1,0 +1,1 @@
+"""Attribution methods on any scalar function of an input with positions: text and images alike."""

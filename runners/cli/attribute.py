@@ -1,0 +1,103 @@
+"""``corpus-audit attribute``: attribute a unit's activation to the tokens of its training examples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from corpus_audit.runners.cli.shared.index_options import audit_option, index_option, model_option, snapshot_option
+from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
+from corpus_audit.runners.cli.shared.streams import note, write_out
+
+_METHODS = ("integrated_gradients", "occlusion", "gradient_x_input", "saliency")
+
+
+@click.command(short_help="Show which tokens of an example make a unit fire.")
+@click.argument("unit")
+@click.option("--example", type=click.IntRange(min=1), help="The N-th of the unit's strongest examples; 1 by default.")
+@click.option("--text", help="A text of your own, instead of an example.")
+@click.option("--domain", "domains", multiple=True,
+              help="Sum over the strongest examples of this domain; may be given several times.")  # fmt: skip
+@click.option("--method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help="The method.")
+@click.option("--baseline", type=click.Choice(("auto", "mask", "mean", "zero")), default="auto", show_default=True,
+              help="What stands for a token that says nothing.")  # fmt: skip
+@click.option("--k", "k", type=click.IntRange(1, 1000), default=20, show_default=True,
+              help="With --domain: maximum number of examples of each domain.")  # fmt: skip
+@click.option("--checked", type=click.IntRange(min=0),
+              help="Examples whose order and weights are checked; by default 1, with --domain 3.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the checks.")
+@index_option
+@snapshot_option
+@audit_option
+@model_option
+@json_option
+def attribute(
+    unit: str,
+    example: int | None,
+    text: str | None,
+    domains: tuple[str, ...],
+    method: str,
+    baseline: str,
+    k: int,
+    checked: int | None,
+    seed: int,
+    path: Path,
+    snapshot: str | None,
+    audit: Path | None,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Attribute the activation of UNIT at its peak to the tokens of an example of the corpus, or of a text.
+
+    The result is kept in a file beside the index, and a second call reads it from there. What each method computes and
+    what its checks mean is on the page of embeddings/attribution.
+    """
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.attribution.attribute import attribute as attributed
+    from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples
+    from corpus_audit.embeddings.attribution.methods.names import FACTS, Baseline, Method
+    from corpus_audit.embeddings.attribution.results import attributed_json
+    from corpus_audit.embeddings.attribution.settings import AttributionSettings
+    from corpus_audit.runners.terminal.attribution import attribution_lines
+    from corpus_audit.runners.terminal.heat_map import terminal_has_colours
+    from corpus_audit.runners.terminal.lookup import View
+    from corpus_audit.schemas.errors import UsageError
+
+    if (example is not None) + (text is not None) + bool(domains) > 1:
+        raise UsageError("--example, --text and --domain exclude each other")
+    index = open_index(path, snapshot)
+    if domains:
+        examples = domain_examples(index, unit, tuple(dict.fromkeys(domains)), k)
+    elif text is None:
+        number = example or 1
+        examples = index.lookup(unit, k=number)[number - 1 :]
+        if not examples and number > 1:
+            raise UsageError(f"the list of {unit} has fewer than {number} examples")
+    else:
+        examples = []
+    if text is None and not examples:
+        raise UsageError(f"{unit} has no example there: it never fires above its floor")
+    settings = AttributionSettings(
+        method=Method(method),
+        baseline=Baseline(baseline),
+        checked=checked if checked is not None else 3 if domains else 1,
+        seed=seed,
+    )
+    result = attributed(
+        index, unit, examples, text, settings, audit, model, say=lambda line: note(f"corpus-audit: {line}")
+    )
+    together = by_domain(result.examples, tuple(dict.fromkeys(domains)), Method(method))
+    if as_json:
+        emit_json("attribution", {
+            "unit": unit, "index": str(index.folder), "method": method, "caveat": FACTS[Method(method)].caveat,
+            "file": str(result.path), "cached": result.cached, "provenance": result.provenance,
+            "examples": [attributed_json(each) for each in result.examples],
+            "domains": [asdict(each) for each in together],
+        })  # fmt: skip
+        return
+    view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
+    for line in attribution_lines(index, unit, result, together, view):
+        write_out(line)
+    write_out(f"{'File':14}{result.path}{' (computed before)' if result.cached else ''}")
