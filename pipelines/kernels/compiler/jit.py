@@ -26,7 +26,12 @@ def kernel(function: F) -> F:
     compiled = numba.njit(nogil=True, no_cfunc_wrapper=True)(function)
     with suppress(RuntimeError):  # numba's "no locator available": nowhere to keep the machine code
         compiled._cache = MachineCode(function)
+        compiled._compilation_chain_init_hook = _nothing  # the compiler itself loads extensions of other packages
     return compiled
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def inlined(function: F) -> F:
