@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from numba.core import entrypoints
 
 from corpus_audit.pipelines.kernels.compiler.machine_code import MachineCode
@@ -26,6 +27,13 @@ def kernel(function: F) -> F:
     0.4. A loop takes a few hundredths.
     """
     return _compiled(function)
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to: a kernel is compiled once for those, and once more for those that can be."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _compiled(function: F, **options: bool) -> F:

@@ -13,7 +13,7 @@ _CHUNK = 128
 """Bytes that are counted in eight-bit sums before they are added up: the compiler then handles 64 bytes at once."""
 
 
-@inlined
+@subkernel
 def _is_ascii_space(byte):
     return np.uint8(byte == np.uint8(32)) | np.uint8(np.uint8(byte - np.uint8(9)) < np.uint8(5))
 
