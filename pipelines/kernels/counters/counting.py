@@ -114,8 +114,8 @@ def _count_tokens(
     """
     n_cells = 0
     n_runs = 0
-    for token in range(len(best)):
-        best[token] = len(order)
+    for i in range(len(best)):
+        best[i] = len(order)
 
     k = 0
     while k < len(order):
