@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,8 +238,8 @@ class Profile:
                 schema=run_tables.DOCUMENT_SAMPLE,
             )
 
-    def token_examples(self, texts: pa.Array) -> Iterator[pa.Table]:
-        """Table TOKEN_EXAMPLES, in pieces; ``texts`` says what every token id decodes to."""
+    def token_examples(self, texts: Callable[[np.ndarray], pa.Array]) -> Iterator[pa.Table]:
+        """Table TOKEN_EXAMPLES, in pieces; ``texts`` gives what token ids decode to."""
         reader = self.reader("tokens", "examples")
         for chunk in reader.chunks("examples", tokens.EXAMPLES):
             token = chunk.columns["token"].astype(np.int32)
@@ -249,7 +249,7 @@ class Profile:
                     "hash": hash_column(chunk),
                     "domain": _dictionary(reader.names, chunk.columns["domain"]),
                     "id": _optional_text(chunk.columns["id"]),
-                    "text": texts.take(pa.array(token)),
+                    "text": texts(token),
                 },
                 schema=run_tables.TOKEN_EXAMPLES,
             )

@@ -23,8 +23,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -114,8 +115,9 @@ def name_and_version(package: str) -> str:
         return f"{package}, not installed"
 
 
+@lru_cache(maxsize=1)
 def reference_of(text: str) -> Any:
-    """A `tokenizers.Tokenizer` from the text of a tokenizer.json."""
+    """A `tokenizers.Tokenizer` from the text of a tokenizer.json, the same one when it is read and when it encodes."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(text)

@@ -173,7 +173,7 @@ def _vocabulary(vocabulary: object) -> Iterator[str]:
 def _text(piece: str) -> str:
     """The text of a vocabulary piece: decoded if it is byte-level BPE; "" if it is a part of a character."""
     try:
-        return bytes(byte_alphabet()[character] for character in piece).decode()
+        return bytes(map(byte_alphabet().__getitem__, piece)).decode()
     except KeyError:
         return piece.replace("\u2581", " ")
     except UnicodeDecodeError:

@@ -11,9 +11,10 @@ import importlib.metadata
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,6 +33,10 @@ from corpus_audit.schemas.errors import NoVerdictError, TokenizerMismatchError, 
 
 MAX_SLICE_CHARACTERS = 2**24
 """A document that cannot be cut (see `tokenizer.slices`) must not be longer for the reference: it takes 2 GB there."""
+
+ENCODED_ALONE, BYTES_A_CALL = 2**23, 512
+"""The first bytes of a process that are encoded by a call a document, whose own cost counts as so many bytes. The call
+for many documents returns an awkward array, and importing awkward costs a small audit more than that call saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +72,24 @@ class Tokenization:
         self.file = file
         self._text = file.path.read_text(encoding="utf-8")
         self._fast: dict[int, Any] = {}
+        self._unused: list[Any] = []
+        self._encoded_alone = 0
         self._tokenizer = reference_of(self._text)
-        self._may_cut = may_cut(json.loads(self._text))
+        content = json.loads(self._text)
+        self._may_cut = may_cut(content)
         if file.engine == "reference":
             self.path, self.reason = REFERENCE, file.reason or "tokenizer.engine is reference"
         else:
-            self.reason = self._refusal()
+            self.reason = self._refusal(content)
             self.path = REFERENCE if self.reason else FAST
             if self.reason and file.engine == "fast":
                 raise UsageError(f"tokenizer.engine is fast, but {self.reason}; use engine: auto or reference")
-        self.release()  # the probes' tokenizer: workers have their own
+        self._unused = list(self._fast.values())  # the probes' tokenizer, for the first thread that needs one
+        self._fast.clear()
         self.path_version = importlib.metadata.version(self.path)
 
-    def _refusal(self) -> str:
-        """Why the fast path may not count; "" if it may."""
+    def _refusal(self, content: Mapping[str, Any]) -> str:
+        """Why the fast path may not count; "" if it may. ``content`` is that of the tokenizer.json."""
         try:
             import gigatoken  # noqa: F401
         except ImportError as error:
@@ -88,7 +97,6 @@ class Tokenization:
         versions = (name_and_version(FAST), name_and_version(REFERENCE))
         if is_admitted(self.file.path, versions):
             return ""
-        content = json.loads(self._text)
         setting = unsupported_setting(content)
         if setting:
             return f"{FAST} may not support a setting of this tokenizer ({setting})"
@@ -218,50 +226,33 @@ class Tokenization:
     def _id_and_text(self, token: int) -> str:
         return f"{token} ({self._text_of([int(token)])[0]!r})"
 
-    def texts(self) -> pa.Array:
-        """What every token id decodes to by itself, string [vocabulary].
+    def texts(self, ids: np.ndarray) -> pa.Array:
+        """What each of the token ids decodes to by itself, string [ids].
 
         A token that is a part of a character has its bytes written ``\\xe4``, one that decodes to nothing the
         tokenizer's own name; an id without a token is ``token <id>``.
         """
-        ids = sorted(self._tokenizer.get_vocab(with_added_tokens=True).values())
-        known = dict(zip(ids, self._text_of(ids), strict=True))
-        return pa.array([known.get(token, f"token {token}") for token in range(self.file.vocabulary)], pa.string())
+        return pa.array(self._text_of(ids.tolist()), pa.string())
 
     def _text_of(self, ids: list[int]) -> list[str]:
         decoded = self._tokenizer.decode_batch([[token] for token in ids], skip_special_tokens=False)
+        names = map(self._tokenizer.id_to_token, ids)
         return [
-            text
-            if text and "\ufffd" not in text
-            else _token_text(self._tokenizer.id_to_token(token) or f"token {token}")
-            for token, text in zip(ids, decoded, strict=True)
+            f"token {token}" if name is None else text if text and "\ufffd" not in text else _token_text(name)
+            for token, name, text in zip(ids, names, decoded, strict=True)
         ]
 
     def _encode_fast(self, text: pa.LargeStringArray) -> TokenBatch:
-        """Encode Arrow buffers to numpy views, without a Python object per document or token."""
-        import awkward as ak
-
+        """Encode Arrow buffers to numpy arrays; beyond `ENCODED_ALONE`, without a Python object a document or token."""
         offsets, data = text_buffers(text)
         if len(data) == 0:
             return TokenBatch(np.empty(0, np.uint32), np.zeros(len(text) + 1, np.int64))
-        documents = ak.Array(
-            ak.contents.ListOffsetArray(
-                ak.index.Index64(offsets),
-                ak.contents.NumpyArray(data, parameters={"__array__": "char"}),
-                parameters={"__array__": "string"},
-            )
-        )
-        # Workers run in parallel already; gigatoken's own thread pool would compete with them.
-        layout = call_tokenizer(
-            lambda: self._fast_tokenizer().encode_batch(documents, parallel=False).layout,
+        self._encoded_alone += len(data) + BYTES_A_CALL * len(text)
+        encode = _encode_each if self._encoded_alone <= ENCODED_ALONE else _encode_together
+        ids, ends = call_tokenizer(
+            lambda: encode(self._fast_tokenizer(), offsets, data),
             lambda problem: TokenizerMismatchError(f"{FAST} {importlib.metadata.version(FAST)} fails: {problem}"),
         )
-        ends = np.asarray(layout.offsets.data).astype(np.int64, copy=False)
-        ids = np.asarray(layout.content.data)
-        if ids.dtype != np.uint32:
-            ids = ids.astype(np.uint32)
-        if ends[0] != 0 or len(ids) != ends[-1]:
-            ids, ends = ids[ends[0] : ends[-1]], ends - ends[0]
         if len(ends) != len(text) + 1 or (len(ids) and int(ids.max()) >= self.file.vocabulary):
             raise TokenizerMismatchError(
                 f"{FAST} {importlib.metadata.version(FAST)} gives ids that the tokenizer does not have"
@@ -273,12 +264,46 @@ class Tokenization:
         if thread not in self._fast:
             import gigatoken
 
-            self._fast[thread] = gigatoken.Tokenizer.from_json(self._text)
+            try:
+                self._fast[thread] = self._unused.pop()
+            except IndexError:
+                self._fast[thread] = gigatoken.Tokenizer.from_json(self._text)
         return self._fast[thread]
 
     def release(self) -> None:
         """Drop the tokenizers of all threads: the word cache of a gigatoken tokenizer takes some hundred megabytes."""
         self._fast.clear()
+        self._unused.clear()
+
+
+def _encode_each(tokenizer: Any, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(ids uint32, their int64 offsets) of documents, one call each."""
+    encoded = [tokenizer.encode(data[start:stop].tobytes()) for start, stop in pairwise(offsets.tolist())]
+    ends = np.zeros(len(offsets), np.int64)
+    np.cumsum([len(ids) for ids in encoded], out=ends[1:])
+    return np.concatenate(encoded, dtype=np.uint32), ends
+
+
+def _encode_together(tokenizer: Any, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(ids uint32, their int64 offsets) of documents, views of what one call returns."""
+    import awkward as ak
+
+    documents = ak.Array(
+        ak.contents.ListOffsetArray(
+            ak.index.Index64(offsets),
+            ak.contents.NumpyArray(data, parameters={"__array__": "char"}),
+            parameters={"__array__": "string"},
+        )
+    )
+    # Workers run in parallel already; gigatoken's own thread pool would compete with them.
+    layout = tokenizer.encode_batch(documents, parallel=False).layout
+    ends = np.asarray(layout.offsets.data).astype(np.int64, copy=False)
+    ids = np.asarray(layout.content.data)
+    if ids.dtype != np.uint32:
+        ids = ids.astype(np.uint32)
+    if ends[0] != 0 or len(ids) != ends[-1]:
+        ids, ends = ids[ends[0] : ends[-1]], ends - ends[0]
+    return ids, ends
 
 
 def _document(text: str) -> str:

@@ -39,7 +39,7 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
         "samples": profile.samples(),
         "document_hashes": profile.document_hashes(),
         "document_identities": profile.document_identities(),
-        "token_examples": profile.token_examples(material.job.tokenization.texts()),
+        "token_examples": profile.token_examples(material.job.tokenization.texts),
         "minhash": profile.minhash(),
         "domains": [domains],
         "lengths": [lengths],

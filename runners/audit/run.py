@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
 from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.job import Job
 from corpus_audit.pipelines.counting.memory import release_memory
@@ -32,7 +31,6 @@ from corpus_audit.runners.audit.counting.shard_counter import ShardCounter
 from corpus_audit.runners.audit.counting.shard_loss import nothing_counted
 from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.runners.audit.decoys import NO_DECOYS, search_decoys
-from corpus_audit.runners.audit.judge import judge_staged, policy_of
 from corpus_audit.runners.audit.outcome import AuditOutcome
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
 from corpus_audit.runners.engines.launch.local import open_engine
@@ -43,6 +41,10 @@ from corpus_audit.schemas.errors import AuditError, ExitCode, NoVerdictError, St
 from corpus_audit.schemas.run.results import Results
 from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
+
+if TYPE_CHECKING:
+    from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
+    from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 
 
 def run_audit(
@@ -115,7 +117,11 @@ class _Run:
         self.output, self.workers, self.board = output, workers, board
         self.timings = Timings()
         self.notes: list[str] = []
-        self.policy = policy_of(loaded)
+        self.policy: LoadedPolicy | None = None
+        if self.spec.policy is not None:
+            from corpus_audit.runners.audit.judge import policy_of
+
+            self.policy = policy_of(loaded)
         self.staged = StagedRun(output, _new_run_name(output))
         scratch = self.staged.folder.with_suffix(".work")
         scratch.mkdir()
@@ -190,6 +196,8 @@ class _Run:
                     self.comparisons.benchmarks, self.counter.job, self.engine, states, self.board
                 )
         if self.policy is not None:
+            from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
+
             # Importing it takes seconds, which overlap with merging, tables and comparisons. While counting it would
             # take a core and 200 MB from the workers; beside the report, whose page lists its files, it is too late.
             self.export = self.stack.enter_context(
@@ -249,6 +257,8 @@ class _Run:
     def _judge(self, facts: RunFile) -> Results | None:
         if self.policy is None:
             return None
+        from corpus_audit.runners.audit.judge import judge_staged
+
         assert self.export is not None
         self.board.begin_stage("judging")
         judged = judge_staged(self.policy, self.staged, facts, self.output, self.loaded.base, self.export)

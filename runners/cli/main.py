@@ -22,6 +22,7 @@ from corpus_audit.runners.cli.shared.crash_report import one_line, write_crash_r
 from corpus_audit.runners.cli.shared.output import Session, emit_json
 from corpus_audit.runners.cli.shared.streams import close_streams, forget_loss, note, output_loss, prepare_streams
 from corpus_audit.runners.cli.shared.usage_errors import nearest, usage_message
+from corpus_audit.runners.process.interpreter import prepare_interpreter
 from corpus_audit.runners.process.interrupts import Interrupts
 from corpus_audit.schemas.errors import AuditError, ExitCode
 
@@ -236,6 +237,7 @@ def _emit_error(message: str, kind: str, exit_code: int, arguments: Sequence[str
 
 def main() -> NoReturn:
     """The console script."""
+    end = prepare_interpreter()
     prepare_streams()
     session = Session(own_process=True)
     exit_code = run_command(sys.argv[1:], session)
@@ -244,6 +246,7 @@ def main() -> NoReturn:
         # Worker threads of the engine may still be in a batch, and the interpreter would join them before it ended.
         # What they have published is whole (a file appears by one rename), and the rest is read again next time.
         os._exit(exit_code)
+    end.code = exit_code
     sys.exit(exit_code)
 
 

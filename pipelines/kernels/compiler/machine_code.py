@@ -18,6 +18,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.runtime.nrt import rtsys
 
 from corpus_audit.pipelines.progress.board import process_board
 
@@ -98,8 +99,14 @@ class MachineCode(FunctionCache):
         self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, SOURCES)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The cached machine code for a signature; None if numba has to compile it."""
-        overload = super().load_overload(sig, target_context)
+        """The cached machine code for a signature; None if numba has to compile it.
+
+        numba's own method imports all of what kernels could be compiled from (linear algebra with scipy, typed lists,
+        jitclasses, the extensions of other packages), which takes longer than loading the code. Code that is compiled
+        needs only the runtime that allocates arrays, and the compiler imports the rest when it is called.
+        """
+        rtsys.initialize(target_context)
+        overload = self._load_overload(sig, target_context)
         if overload is None:
             process_board().compiling(1)
         return overload

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
 
 GROUPS = 64
@@ -35,7 +35,7 @@ class TokenCells(NamedTuple):
     lowest: np.ndarray
 
 
-@kernel
+@inlined
 def _sort_distinct(tokens, n, marks):
     """Sort the first ``n`` of a domain's distinct ``tokens``, in place.
 
@@ -54,28 +54,18 @@ def _sort_distinct(tokens, n, marks):
             bits &= bits - np.uint64(1)
 
 
-@kernel
-def _doubled(values):
-    """A copy of int32, int64 or uint8 [N] with room for 2 N; ``np.concatenate`` takes numba a second to compile."""
-    larger = np.empty(2 * len(values), values.dtype)
-    for i in range(len(values)):
-        larger[i] = values[i]
-    return larger
-
-
-@kernel
-def _sort_runs(present, runs, run_token, run_count, run_group):
+@inlined
+def _sort_runs(present, runs, run_token, run_count, run_group, sorted_count, sorted_group):
     """Sort the runs of one domain by token, in place, by counting; groups stay in the order that they are in.
 
-    Turns ``runs`` [vocabulary], the number of runs of each token, into where they end.
+    Turns ``runs`` [vocabulary], the number of runs of each token, into where they end. ``sorted_count`` int64 and
+    ``sorted_group`` uint8 are room for all of them.
     """
     start = np.int64(0)
     for token in present:
         stop = start + runs[token]
         runs[token] = start
         start = stop
-    sorted_count = np.empty(len(run_token), np.int64)
-    sorted_group = np.empty(len(run_token), np.uint8)
     for r in range(len(run_token)):
         token = run_token[r]
         slot = runs[token]
@@ -88,11 +78,19 @@ def _sort_runs(present, runs, run_token, run_count, run_group):
 
 
 @kernel
-def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, runs):
+def _count_tokens(
+    ids, offsets, order, domains, groups, ranks,
+    in_document, touched, in_group, group_tokens, in_domain, domain_runs, domain_tokens, marks,
+    sorted_count, sorted_group,
+    cell_domain, cell_token, cell_sums, run_stop, run_token, run_group, run_count, best,
+):  # fmt: skip
     """Count the tokens of D documents; arguments as for `count_tokens`, and:
 
-    ``order`` int64 [D] lists the documents by (domain, group); ``cells`` and ``runs`` are the first guess at the sizes
-    of the outputs, which grow.
+    ``order`` int64 [D] lists the documents by (domain, group). Dense arrays and outputs are allocated by the caller, as
+    compiling an allocation takes longer than compiling a loop: ``in_document``, ``in_group`` int32, ``domain_runs``
+    int64 [vocabulary], ``in_domain`` int64 [4 vocabulary] and ``marks`` are 0, before and after.
+
+    Returns the number of cells and of runs.
 
     Three dense arrays with a row a token id, one for each level, hand over to the next when their part ends::
 
@@ -114,26 +112,9 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
     why documents come ordered by domain. The list of what was touched makes clearing an array as cheap as filling it
     was. All sums are of integers, so the outcome does not depend on the order of a group's documents.
     """
-    cell_token = np.empty(cells, np.int32)
-    cell_sums = np.empty(4 * cells, np.int64)
-    cell_domain = np.empty(cells, np.int32)
-    run_token = np.empty(runs, np.int32)
-    run_count = np.empty(runs, np.int64)
-    run_group = np.empty(runs, np.uint8)
-    run_stop = np.empty(cells, np.int64)
     n_cells = 0
     n_runs = 0
-
-    in_document = np.zeros(vocabulary, np.int32)
-    touched = np.empty(vocabulary + 1, np.int32)
-    in_group = np.zeros(vocabulary, np.int32)
-    group_tokens = np.empty(vocabulary + 1, np.int32)
-    in_domain = np.zeros(4 * vocabulary, np.int64)
-    domain_runs = np.zeros(vocabulary, np.int64)
-    domain_tokens = np.empty(vocabulary + 1, np.int32)
-    marks = np.zeros(vocabulary // 64 + 1, np.uint64)
-    best = np.empty(vocabulary, np.int32)
-    for i in range(vocabulary):
+    for i in range(len(best)):
         best[i] = len(order)
 
     k = 0
@@ -171,8 +152,6 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
                     in_domain[4 * token + 2] += y * length
                     best[token] = min(best[token], rank)
             # Step 3.
-            while n_runs + n_group > len(run_token):
-                run_token, run_count, run_group = _doubled(run_token), _doubled(run_count), _doubled(run_group)
             for j in range(n_group):
                 token = group_tokens[j]
                 run_token[n_runs] = token
@@ -187,11 +166,11 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
         # Step 4. Groups were visited in ascending order, so that they ascend within each token.
         _sort_distinct(domain_tokens, n_domain, marks)
         present = domain_tokens[:n_domain]
-        while n_cells + len(present) > len(cell_token):
-            cell_token, cell_domain = _doubled(cell_token), _doubled(cell_domain)
-            cell_sums, run_stop = _doubled(cell_sums), _doubled(run_stop)
         counts = run_count[first_run:n_runs]
-        _sort_runs(present, domain_runs, run_token[first_run:n_runs], counts, run_group[first_run:n_runs])
+        _sort_runs(
+            present, domain_runs, run_token[first_run:n_runs], counts, run_group[first_run:n_runs],
+            sorted_count, sorted_group,
+        )  # fmt: skip
         start = np.int64(0)
         for token in present:
             stop = domain_runs[token]
@@ -208,15 +187,7 @@ def _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells
             n_cells += 1
             domain_runs[token] = 0
             start = stop
-    return (
-        cell_domain[:n_cells],
-        cell_token[:n_cells],
-        cell_sums[: 4 * n_cells],
-        run_stop[:n_cells],
-        run_group[:n_runs],
-        run_count[:n_runs],
-        best,
-    )
+    return n_cells, n_runs
 
 
 def count_tokens(
@@ -240,8 +211,32 @@ def count_tokens(
         vocabulary: one more than the largest token id.
     """
     order = np.lexsort((groups, domains)).astype(np.int64)
-    n_domains = len(np.unique(domains))
-    cells = max(1024, min(n_domains * vocabulary, len(ids)) // 4)
-    counted = _count_tokens(ids, offsets, order, domains, groups, ranks, vocabulary, cells, 2 * cells)
-    domain, token, sums, *runs = counted
-    return TokenCells(domain, token, sums.reshape(-1, 4), *runs)
+    # Every token of the text can be a cell or a run of its own. Memory that is not written to is not used.
+    cells, runs = min(len(np.unique(domains)) * vocabulary, len(ids)), len(ids)
+    scratch = (
+        np.zeros(vocabulary, np.int32),
+        np.empty(vocabulary + 1, np.int32),
+        np.zeros(vocabulary, np.int32),
+        np.empty(vocabulary + 1, np.int32),
+        np.zeros(4 * vocabulary, np.int64),
+        np.zeros(vocabulary, np.int64),
+        np.empty(vocabulary + 1, np.int32),
+        np.zeros(vocabulary // 64 + 1, np.uint64),
+        np.empty(runs, np.int64),
+        np.empty(runs, np.uint8),
+    )
+    domain, token = np.empty(cells, np.int32), np.empty(cells, np.int32)
+    sums, run_stop = np.empty(4 * cells, np.int64), np.empty(cells, np.int64)
+    run_token, run_group, run_count = np.empty(runs, np.int32), np.empty(runs, np.uint8), np.empty(runs, np.int64)
+    lowest = np.empty(vocabulary, np.int32)
+    outputs = (domain, token, sums, run_stop, run_token, run_group, run_count, lowest)
+    n_cells, n_runs = _count_tokens(ids, offsets, order, domains, groups, ranks, *scratch, *outputs)
+    return TokenCells(
+        domain[:n_cells],
+        token[:n_cells],
+        sums[: 4 * n_cells].reshape(-1, 4),
+        run_stop[:n_cells],
+        run_group[:n_runs],
+        run_count[:n_runs],
+        lowest,
+    )

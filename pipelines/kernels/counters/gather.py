@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.compiler.jit import kernel, read_only
 
 
 @kernel
@@ -41,7 +41,7 @@ def take_runs(values: np.ndarray, starts: np.ndarray, offsets: np.ndarray) -> np
 def take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """``values[rows]`` of a vector of 64-bit integers and row numbers, int64 [N]."""
     out = np.empty(len(rows), np.uint64)
-    _take(np.ascontiguousarray(values).view(np.uint64), rows, out)
+    _take(read_only(np.ascontiguousarray(values).view(np.uint64)), rows, out)
     return out.view(values.dtype)
 
 

@@ -9,8 +9,7 @@ from corpus_audit.pipelines.kernels.counters.bits import add_group_counts, take_
 
 
 @kernel
-def _merge(masks, counts, firsts, order, starts, out_masks, out_counts):
-    sums = np.zeros(64, np.int64)
+def _merge(masks, counts, firsts, order, starts, sums, out_masks, out_counts):
     n = 0
     for s in range(len(starts)):
         stop = starts[s + 1] if s + 1 < len(starts) else len(order)
@@ -42,7 +41,7 @@ def merge_groups(
     np.cumsum(np.bitwise_count(masks[:-1]), out=firsts[1:])
     out_masks = np.empty(len(starts), np.uint64)
     out_counts = np.empty(len(counts), np.int64)
-    n = _merge(masks, counts, firsts, order, starts, out_masks, out_counts)
+    n = _merge(masks, counts, firsts, order, starts, np.zeros(64, np.int64), out_masks, out_counts)
     return out_masks, out_counts[:n].copy()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.compiler.jit import kernel, read_only
 
 
 @kernel
@@ -54,6 +54,6 @@ def decode(data: np.ndarray, count: int) -> np.ndarray:
         ValueError: when ``data`` does not hold exactly ``count`` values.
     """
     out = np.empty(count, np.uint64)
-    if _decode(data, out) != len(data):
+    if _decode(read_only(data), out) != len(data):
         raise ValueError("damaged column: the encoded values do not fill their bytes")
     return out

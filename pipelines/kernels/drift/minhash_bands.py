@@ -40,7 +40,7 @@ def _root(parents, i):
     return i
 
 
-@kernel
+@inlined
 def _compare(a, b, signatures, domains, sides, hashes, single, max_differing, agreeing, parents):
     """Record the pair if at most ``max_differing`` values differ and the two are not the same text."""
     if single[a] and single[b] and hashes[a, 0] == hashes[b, 0] and hashes[a, 1] == hashes[b, 1]:

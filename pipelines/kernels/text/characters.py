@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel, subkernel
 
 _CHUNK = 128
 """Bytes that are counted in eight-bit sums before they are added up: the compiler then handles 64 bytes at once."""
 
 
-@inlined
+@subkernel
 def _is_ascii_space(byte):
     return np.uint8(byte == np.uint8(32)) | np.uint8(np.uint8(byte - np.uint8(9)) < np.uint8(5))
 
 
-@kernel
+@inlined
 def _count_bytes(document):
     """Bytes that continue a character, the bits that occur in any byte, and whether one is 0."""
     continuing = np.int64(0)
@@ -41,7 +41,7 @@ def _count_bytes(document):
     return continuing, bits, nul
 
 
-@kernel
+@inlined
 def _count_ascii(document):
     """Words if only ASCII spaces end them: they begin at every non-space byte that is the first or follows a space."""
     words = np.int64(_is_ascii_space(document[0]) ^ np.uint8(1))
@@ -60,7 +60,7 @@ def _count_ascii(document):
     return words
 
 
-@kernel
+@subkernel
 def _wide_space(document, i):
     """Bytes of the multi-byte White_Space character that begins at ``i``, or 0."""
     byte = document[i]
@@ -78,7 +78,7 @@ def _wide_space(document, i):
     return 0
 
 
-@kernel
+@inlined
 def _correction(document):
     """The correction of `_count_ascii`, which counts multi-byte spaces as parts of words.
 

@@ -111,17 +111,14 @@ def _word(typing_context: Any, address: Any) -> Any:
 
 
 @kernel
-def _hash_documents(data, offsets, block, high, low):
+def _hash_documents(data, offsets, block, state, message, counters, finals, document, position, high, low):
     """Hash all documents; a lane starts the next document when its own ends, so that all lanes stay busy.
 
-    ``block`` uint64 [16] is room for the last, padded block of a document.
+    The caller allocates what a lane works with, as compiling an allocation takes longer than compiling a loop:
+    ``block`` uint64 [16], the last, padded block of a document; ``state`` [8 LANES], ``message`` [16 LANES],
+    ``counters`` and ``finals`` [LANES], uint64 zeros; ``document``, whose hash is computed, and ``position`` in the
+    text, int64 [LANES].
     """
-    state = np.zeros(8 * LANES, np.uint64)
-    message = np.zeros(16 * LANES, np.uint64)
-    counters = np.zeros(LANES, np.uint64)
-    finals = np.zeros(LANES, np.uint64)
-    document = np.zeros(LANES, np.int64)
-    position = np.zeros(LANES, np.int64)
     for lane in range(LANES):
         document[lane] = -1
     texts = data.ctypes.data
@@ -180,7 +177,11 @@ def hash_documents(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, n
     """
     high = np.empty(len(offsets) - 1, np.uint64)
     low = np.empty(len(offsets) - 1, np.uint64)
-    _hash_documents(data, offsets, np.zeros(16, np.uint64), high, low)
+    block, state, message, counters, finals = (
+        np.zeros(n, np.uint64) for n in (16, 8 * LANES, 16 * LANES, LANES, LANES)
+    )
+    document, position = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    _hash_documents(data, offsets, block, state, message, counters, finals, document, position, high, low)
     # The digest's words are little-endian; big-endian numbers sort as the bytes do.
     return high.byteswap(), low.byteswap()
 

@@ -60,22 +60,20 @@ def shingle_hash(a, b, c, d, e):
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@kernel
-def padded_to_shingle(document):
-    """The document, or one shingle's worth of it and filler when it is shorter than a shingle."""
+@inlined
+def padded_to_shingle(document, padded):
+    """The document, or one shingle's worth of it and filler, in ``padded``, when it is shorter than a shingle."""
     if len(document) >= SHINGLE:
         return document
-    padded = np.empty(SHINGLE, document.dtype)
     for i in range(SHINGLE):
         padded[i] = document[i] if i < len(document) else np.uint32(0xFFFFFFFF)  # cut to the type: no token
     return padded
 
 
 @kernel
-def _signatures(ids, offsets, rows, multipliers, increments, out):
-    signature = np.empty(PERMUTATIONS, np.uint32)
+def _signatures(ids, offsets, rows, multipliers, increments, padded, signature, out):
     for c in range(len(rows)):
-        t = padded_to_shingle(ids[offsets[rows[c]] : offsets[rows[c] + 1]])
+        t = padded_to_shingle(ids[offsets[rows[c]] : offsets[rows[c] + 1]], padded)
         for p in range(PERMUTATIONS):
             signature[p] = np.uint32(0xFFFFFFFF)
         for j in range(len(t) - SHINGLE + 1):
@@ -92,7 +90,8 @@ def _signatures(ids, offsets, rows, multipliers, increments, out):
 def signatures(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """MinHash signatures, uint32 [len(rows), PERMUTATIONS], of the documents at ``rows``, int64."""
     out = np.empty((len(rows), PERMUTATIONS), np.uint32)
-    _signatures(ids, offsets, rows, _MULTIPLIERS, _INCREMENTS, out)
+    room = np.empty(SHINGLE, ids.dtype), np.empty(PERMUTATIONS, np.uint32)
+    _signatures(ids, offsets, rows, _MULTIPLIERS, _INCREMENTS, *room, out)
     return out
 
 
@@ -106,9 +105,7 @@ def rehash(values: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _vectors(ids, offsets, rows, buckets, counts, stops):
-    in_document = np.zeros(BUCKETS, np.int32)
-    occupied = np.zeros(BUCKETS // 64, np.uint64)
+def _vectors(ids, offsets, rows, in_document, occupied, buckets, counts, stops):
     n = 0
     for c in range(len(rows)):
         d = rows[c]
@@ -155,7 +152,8 @@ def feature_vectors(
     buckets = np.empty(capacity, np.int16)
     counts = np.empty(capacity, np.int32)
     stops = np.empty(len(rows), np.int64)
-    n = _vectors(ids, offsets, rows, buckets, counts, stops)
+    room = np.zeros(BUCKETS, np.int32), np.zeros(BUCKETS // 64, np.uint64)
+    n = _vectors(ids, offsets, rows, *room, buckets, counts, stops)
     return buckets[:n].copy(), counts[:n].copy(), stops
 
 

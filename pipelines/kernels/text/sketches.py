@@ -29,15 +29,14 @@ _AT_ONCE = 512
 
 
 @kernel
-def _sketches(ids, offsets, firsts, out):
+def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
     # Two sets of bins in turn, so that an update seldom waits for the one before it; a conditional move, no branch.
-    minima = np.empty(2 * BINS, np.uint32)
-    hashes = np.empty(_AT_ONCE, np.uint32)
     empty = np.uint32(0xFFFFFFFF)
     for d in range(len(offsets) - 1):
-        t = padded_to_shingle(ids[offsets[d] : offsets[d + 1]])
+        t = padded_to_shingle(ids[offsets[d] : offsets[d + 1]], padded)
         n = len(t) - SHINGLE + 1
-        minima[:] = empty
+        for k in range(2 * BINS):
+            minima[k] = empty
         for start in range(0, n, _AT_ONCE):
             m = min(_AT_ONCE, n - start)
             t0, t1, t2 = t[start : start + m], t[start + 1 : start + m + 1], t[start + 2 : start + m + 2]
@@ -76,5 +75,6 @@ def sketches(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     firsts = np.empty(len(offsets) - 1, np.uint32)
     out = np.empty((len(offsets) - 1, BINS), np.uint8)
-    _sketches(ids, offsets, firsts, out)
+    padded = np.empty(SHINGLE, ids.dtype)
+    _sketches(ids, offsets, padded, np.empty(2 * BINS, np.uint32), np.empty(_AT_ONCE, np.uint32), firsts, out)
     return firsts, out

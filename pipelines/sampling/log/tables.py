@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import special
 
 from corpus_audit.pipelines.figures.facet_totals import sort_all_first
 from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN, TargetMixture, rows_of
 from corpus_audit.pipelines.sampling.log.tally import Repeats, Tally, read_log
 from corpus_audit.pipelines.sampling.log.windows import window_rows
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.statistics.sampling import log as statistics

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from corpus_audit.pipelines.statistics import special
 
 Floats = npt.NDArray[np.float64]
 

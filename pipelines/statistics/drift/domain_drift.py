@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.clustered import DocumentClusters, Floats, Integers, WideIntegers
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL, student_quantile

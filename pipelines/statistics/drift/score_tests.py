@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.drift.token_sample import EditedPairs, TokenContrast
 from corpus_audit.pipelines.statistics.drift.token_spread import count_spread, on_both_sides, unshared_scatter
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers

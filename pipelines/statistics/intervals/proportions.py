@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.clustered import Design, Floats, shares_of
 
 LEVEL = 0.95

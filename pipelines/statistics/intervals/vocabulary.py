@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL, student_quantile
 

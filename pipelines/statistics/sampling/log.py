@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 
 EXPECTED = 10.0

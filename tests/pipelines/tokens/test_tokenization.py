@@ -20,6 +20,7 @@ from tokenizers import pre_tokenizers
 from corpus_audit.pipelines.tokens import tokenization
 from corpus_audit.pipelines.tokens.probes import byte_alphabet
 from corpus_audit.pipelines.tokens.tokenization import (
+    ENCODED_ALONE,
     FAST,
     REFERENCE,
     TokenBatch,
@@ -45,9 +46,10 @@ def wordpiece(tmp_path_factory: pytest.TempPathFactory) -> TokenizerFile:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(corpora.TEXTS, max_size=12))
-def test_the_fast_path_equals_the_reference(tokenization: Tokenization, texts: list[str]) -> None:
+@given(st.lists(corpora.TEXTS, max_size=12), st.sampled_from([0, ENCODED_ALONE]))
+def test_the_fast_path_equals_the_reference(tokenization: Tokenization, texts: list[str], encoded: int) -> None:
     assert tokenization.path == FAST
+    tokenization._encoded_alone = encoded  # a call a document, or one for all
     batch = tokenization.encode(pa.array(texts, pa.large_string()))
     assert batch.ids.dtype == np.uint32
     assert batch.offsets.dtype == np.int64
@@ -62,7 +64,9 @@ def test_slices_of_arrow_arrays(tokenization: Tokenization, texts: list[str], da
     length = data.draw(st.integers(0, len(texts) - start))
     part = pa.array(texts, pa.large_string()).slice(start, length)
     wanted = texts[start : start + length]
-    assert same(tokenization.encode(part), tokenization.encode_reference(wanted))
+    for encoded in (0, ENCODED_ALONE):
+        tokenization._encoded_alone = encoded
+        assert same(tokenization.encode(part), tokenization.encode_reference(wanted))
     offsets, raw = text_buffers(part)
     assert offsets.tolist() == np.cumsum([0, *(len(text.encode()) for text in wanted)]).tolist()
     assert raw.tobytes() == "".join(wanted).encode()
@@ -101,6 +105,17 @@ def test_counts_are_without_special_tokens_truncation_and_padding(wordpiece: Tok
     assert lengths[0] >= 500
     assert lengths[1:].tolist() == [1, 0]
     assert lengths[0] == 500 * (loaded.encode(pa.array(["document"], pa.large_string())).offsets[1])
+
+
+def test_the_tokenizer_of_the_probes_encodes_documents(bpe_file: TokenizerFile, tmp_path: Path) -> None:
+    copy = tmp_path / "tokenizer.json"  # beside which no admission is recorded
+    copy.write_bytes(bpe_file.path.read_bytes())
+    loaded = Tokenization(replace(bpe_file, path=copy))
+    (made,) = loaded._unused
+    assert loaded._fast_tokenizer() is made
+    assert not loaded._unused
+    loaded.release()
+    assert loaded._fast_tokenizer() is not made
 
 
 def test_wordpiece_takes_the_reference_path_and_says_why(wordpiece: TokenizerFile) -> None:

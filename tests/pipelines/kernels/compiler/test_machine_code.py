@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from corpus_audit import pipelines
+from corpus_audit.pipelines.kernels.counters.bits import set_bits
 
 OUTER = """
 from corpus_audit.pipelines.kernels.{within}inner import inner
@@ -142,3 +144,34 @@ def test_sources_that_change_while_a_process_runs(package):
     )
     assert package.say() == ["20", "0", "1"]
     assert not package.kept()
+
+
+LOAD_ALL = """
+import hashlib, importlib, pickle, pkgutil, sys
+from corpus_audit.pipelines import kernels
+from corpus_audit.pipelines.kernels.compiler.machine_code import SOURCES, MachineCode
+from numba.core.registry import CPUDispatcher
+from numba.core.runtime.nrt import rtsys
+
+loaded = 0
+for module in pkgutil.walk_packages(kernels.__path__, "corpus_audit.pipelines.kernels."):
+    for kernel in vars(importlib.import_module(module.name)).values():
+        if not isinstance(kernel, CPUDispatcher) or not isinstance(kernel._cache, MachineCode):
+            continue
+        rtsys.initialize(kernel.targetctx)
+        named = kernel._cache._cache_file._path(()).name.rsplit(".", 2)[0]
+        for path in kernel._cache._cache_file._path(()).parent.glob(f"{named}.*.nbc"):
+            code = pickle.loads(path.read_bytes()[hashlib.blake2b().digest_size:])
+            kernel._cache._impl.rebuild(kernel.targetctx, code)  # ends the process if the code calls what is missing
+            loaded += 1
+print(loaded, "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_code_of_the_cache_needs_none_of_what_the_compiler_imports():
+    """Of whatever kernels have been compiled here before: one is, so that there is some."""
+    assert set_bits(np.array([5], np.uint64)) == 2
+    done = subprocess.run([sys.executable, "-c", LOAD_ALL], capture_output=True, text=True, check=True)
+    loaded, compiler = done.stdout.split()
+    assert int(loaded) >= 1
+    assert compiler == "False"
