@@ -3,9 +3,9 @@
     python -m tests.benchmarks.calibration.comparisons --nulls 1000 --out comparisons.json
 
 Documents are drawn in memory and become the tables of one comparison by the functions that `pipelines.drift.analysis`
-calls on the tables of two runs: distances, edits, tokens, classifier, lengths and domain shares, of all documents and of
-every domain, and then one conclusion. Printed are the share of comparisons of which some lens shows more than chance,
-with its Clopper-Pearson interval, and that of each lens. Exits 1 if the interval lies above `LEVEL`.
+calls on the tables of two runs: distances, edits, tokens, classifier, lengths and domain shares, of all documents and
+of every domain, and then one conclusion. Printed are the share of comparisons of which some lens shows more than
+chance, with its Clopper-Pearson interval, and that of each lens. Exits 1 if the interval lies above `LEVEL`.
 """
 
 from __future__ import annotations
@@ -297,9 +297,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found[name] += future.result()
             print(f"{done} of {len(futures)}", file=sys.stderr, flush=True)
     lines, record, missed = report(found)
-    print(
-        f"{sum(map(len, found.values()))} comparisons without drift, seed {options.seed}, {time.monotonic() - begin:.0f} s"
-    )
+    made, seconds = sum(map(len, found.values())), time.monotonic() - begin
+    print(f"{made} comparisons without drift, seed {options.seed}, {seconds:.0f} s on {options.workers} processes")
     print("\n".join(lines))
     content = {"seed": options.seed, "level": LEVEL, "summary": record, "adjusted_p": found}
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
