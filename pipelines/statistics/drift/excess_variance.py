@@ -186,12 +186,15 @@ def _weights(both: Floats) -> Floats:
 
 def _scatter(groups: Integers, weights: Floats) -> Floats:
     """How far each group's tokens are from the set's shares: sum_w (x_gw - share_w n_g)^2 weight_w, [G]."""
-    count = groups.sum(axis=0)
-    present = np.flatnonzero(count)
-    share = count[present] / max(count.sum(), 1)
-    weight = weights[present]
-    rows = ((counts[present] - share * counts.sum()) ** 2 @ weight for counts in groups)
-    return np.fromiter(rows, np.float64, len(groups))
+    count = groups.sum(axis=0).astype(np.float64)
+    share = count / max(count.sum(), 1.0)
+    sizes = groups.sum(axis=1).astype(np.float64)
+    products = np.empty((2, len(groups)))
+    for g, row in enumerate(groups):  # a row at a time, so that no second table of groups is made
+        counts = row.astype(np.float64)
+        products[0, g] = (counts * counts) @ weights
+        products[1, g] = counts @ (share * weights)
+    return np.asarray(np.maximum(products[0] - 2 * sizes * products[1] + sizes**2 * (share**2 @ weights), 0.0))
 
 
 def _paired_noise(
