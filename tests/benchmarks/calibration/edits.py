@@ -214,7 +214,8 @@ def _sample(texts: Sequence[Sequence[int]], rng: np.random.Generator) -> TokenSa
 
 def _joined(texts: Sequence[Sequence[int]]) -> DocumentTokens:
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-    return DocumentTokens(np.array([token for text in texts for token in text], np.int64), offsets)
+    arrays = [np.asarray(text, np.int64) for text in texts]
+    return DocumentTokens(np.concatenate([np.zeros(0, np.int64), *arrays]), offsets)
 
 
 def _version(
