@@ -13,12 +13,16 @@ from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTok
 from corpus_audit.pipelines.statistics.drift.permutation import drift_summary
 from corpus_audit.pipelines.statistics.drift.token_drift import token_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
-from tests.benchmarks.calibration.pairs import VOCABULARY, seeded
+from tests.benchmarks.calibration.pairs import seeded
 from tests.benchmarks.calibration.snapshots import PERMUTATIONS
 from tests.benchmarks.nulls import Documents, contrast, dirichlet_multinomial, zipf
 from tests.pipelines.drift.document_sides import Made, outcome
 
 Integers = npt.NDArray[np.int64]
+
+VOCABULARY = 2_000
+LENGTH = 100.0
+"""Tokens of the vocabulary, and of a document on average."""
 
 REPLACED = 0.1
 """Share of a document's tokens that an edit replaces by others of its kind; both versions are such edits."""
@@ -160,7 +164,7 @@ def draw(plan: EditPlan, rng: np.random.Generator) -> TokenContrast:
     if plan.renamed:
         return _followed(plan, rng)
     sizes = plan.removed, plan.added, plan.kept, plan.edited
-    source = dirichlet_multinomial(zipf(VOCABULARY), sum(sizes), rng)
+    source = dirichlet_multinomial(zipf(VOCABULARY), sum(sizes), rng, length=LENGTH)
     removed, added, kept, edited = np.split(rng.permutation(len(source)), np.cumsum(sizes)[:-1])
     versions = [_version(source, edited, rng, directed=False), _version(source, edited, rng, directed=plan.directed)]
     samples = [source.sample(part, rng) for part in (removed, added, kept)]
@@ -177,7 +181,7 @@ def draw(plan: EditPlan, rng: np.random.Generator) -> TokenContrast:
 
 def _followed(plan: EditPlan, rng: np.random.Generator) -> TokenContrast:
     """A pair in which every document that stays has another id; which is which is found by matching their texts."""
-    source = dirichlet_multinomial(zipf(VOCABULARY), plan.added + plan.kept + plan.edited, rng)
+    source = dirichlet_multinomial(zipf(VOCABULARY), plan.added + plan.kept + plan.edited, rng, length=LENGTH)
     order = rng.permutation(len(source))
     texts = _version(source, order, rng, directed=False, replaced=0.0, shuffled=True)
     ids = np.split(texts.ids, texts.offsets[1:-1])
