@@ -109,8 +109,9 @@ def jackknife_variance(
     The removed, the added and the shared documents are independent samples, so each has its own delete-a-group
     jackknife (Wolter 2007, chapter 4) and the variances add up; a shared group leaves both sides at once. Empty groups
     take part: that a group is empty is chance as well. Of edited documents, what a group's edits changed is left out:
-    both sides get the mean of its versions, so that what the versions have in common stays. What the exchange leaves
-    where it is has no part: the excess is then what is beyond it.
+    both sides get the mean of its versions, so that what the versions have in common stays. Documents that the exchange
+    leaves where they are have a part only in what they and the edits make together (`_cross_variance`): the excess is
+    what is beyond them.
 
     What chance gives depends on the documents, too: a long or repetitive one raises the divergence and the null mean
     alike, which is no error of their difference. So the noise without a group is ``noise`` times the ratio of
@@ -162,6 +163,36 @@ def jackknife_variance(
             [scatter.sum() for scatter in scatters], totals, paired.sum() - paired + stays
         )
         variance += variance_without(halves, (0, 0), (t1 + gained, t2 - gained), noises, 0)
+        if sides.sets is None:
+            variance += _cross_variance(contrast, sides, workers)
+    return variance
+
+
+def _cross_variance(contrast: TokenContrast, sides: Arrangement, workers: int) -> float:
+    """The jackknife's variance of what edits and the documents that stay make together.
+
+    With F the difference of shares that the documents which stay make by chance, and v that of the edits, D holds
+    2 F v, which no exchange of versions takes away. It is half of D less D with all versions exchanged.
+    """
+    assert sides.versions is not None
+    change = (sides.versions[1] - sides.versions[0]).sum(axis=0)
+    arranged = (sides.baseline, sides.current), (sides.baseline + change, sides.current - change)
+    variance = 0.0
+    samples = contrast.only_baseline, contrast.only_current, contrast.shared
+    for sample, in_first, in_second in zip(samples, (1, 0, 1), (0, 1, 1), strict=True):
+        size = sample.groups.sum(axis=1).astype(np.float64)
+        if not size.any():
+            continue
+        cross = np.zeros(len(size))
+        for fixed, sign in zip(arranged, (0.5, -0.5), strict=True):
+            first, second = (
+                float(side.sum()) - part * size for side, part in zip(fixed, (in_first, in_second), strict=True)
+            )
+            scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
+            selection = np.eye(len(size))
+            sums = exchange_sums(sample.groups, fixed, (-in_first, -in_second), selection, scales, workers, len(size))
+            cross += sign * statistics_of(sums)["jsd"]
+        variance += (len(size) - 1) / len(size) * float(((cross - cross.mean()) ** 2).sum())
     return variance
 
 

@@ -77,20 +77,27 @@ def test_without_noise_it_is_the_jackknife_of_the_divergence() -> None:
     assert jackknife_variance(made, Exchange.of(made), 0.0) == pytest.approx(expected, rel=1e-6)
 
 
-def test_what_stays_has_no_part() -> None:
-    """Where versions alone are exchanged, the jackknife leaves out edits, and no added or kept document."""
+def test_what_stays_has_a_part_only_together_with_edits() -> None:
+    """Where versions alone are exchanged: edits, and half of D less D with every version exchanged."""
     rng = np.random.default_rng(3)
-    old = bursty(rng, 100, TOKENS)
-    made = with_pairs(contrast(NONE, bursty(rng, 9, TOKENS), bursty(rng, 200, TOKENS)), old, edited(rng, old))
+    old, added, shared = (bursty(rng, size, TOKENS) for size in (100, 9, 200))
+    new = edited(rng, old)
+    made = with_pairs(contrast(NONE, added, shared), old, new)
     exchange = Exchange.of(made).with_versions_alone(made)
     sides = Arrangement.of(made, exchange)
     assert sides.sets is None and sides.versions is not None
-    still = Exchange.of(made).without_versions()
-    assert Arrangement.of(made, still).versions is None
+    assert Arrangement.of(made, Exchange.of(made).without_versions()).versions is None
     b, c = made.counts
-    half = [(now - was) / 2 for was, now in zip(*sides.versions, strict=True)]
+    half = [(new - old)[np.arange(100) % GROUPS == g].sum(axis=0) / 2 for g in range(GROUPS)]
     values = np.array([float(jensen_shannon(b + x, c - x)) for x in half])
     expected = (GROUPS - 1) / GROUPS * ((values - values.mean()) ** 2).sum()
+    change = (new - old).sum(axis=0)
+    for counts, first in ((added, 0), (shared, 1)):
+        left = [counts[np.arange(len(counts)) % GROUPS == g].sum(axis=0) for g in range(GROUPS)]
+        asis = np.array([float(jensen_shannon(b - first * x, c - x)) for x in left])
+        swapped = np.array([float(jensen_shannon(b + change - first * x, c - change - x)) for x in left])
+        cross = (asis - swapped) / 2
+        expected += (GROUPS - 1) / GROUPS * ((cross - cross.mean()) ** 2).sum()
     assert jackknife_variance(made, exchange, 0.0) == pytest.approx(expected, rel=1e-6)
 
 
