@@ -30,14 +30,15 @@ def length_rows(label: str, baseline: RunDirectory, current: RunDirectory, turno
     for unit in UNITS:
         sides = [_histograms(table, unit) for table in tables]
         for domain in sides[0].keys() & sides[1].keys():
-            rows += _rows(label, domain, unit, sides[0][domain], sides[1][domain], int(kept.get(domain, 0)))
+            rows += slice_rows(label, domain, unit, sides[0][domain], sides[1][domain], int(kept.get(domain, 0)))
     rows.sort(key=lambda row: (row["domain"] != ALL_DOMAINS, row["domain"].encode(), row["unit"], row["statistic"]))
     return pa.Table.from_pylist(rows, schema=DRIFT_LENGTHS)
 
 
-def _rows(
+def slice_rows(
     label: str, domain: str, unit: str, before: LengthHistogram, now: LengthHistogram, shared: int
 ) -> list[dict[str, Any]]:
+    """Rows of DRIFT_LENGTHS of one slice and unit; ``shared``: documents that both sides hold."""
     found = length_drift(before, now, shared)
     return [
         {

@@ -160,14 +160,15 @@ class DocumentSample(Measure):
                 "identity": identity[selected],
                 "documents": copies[kept],
                 "tokens": tokens,
-                "ids": _packed(ids.astype(f"<u{ids.itemsize}"), offsets),
+                "ids": _packed(ids.astype(f"<u{ids.itemsize}", copy=False), offsets),
             },
         )
         return Partial(block.names, {"documents": merging.merge([table])}, {"vocabulary": block.vocabulary})
 
 
 def _packed(values: np.ndarray, starts: np.ndarray) -> pa.LargeBinaryArray:
+    """Runs of the values as bytes, which are not copied."""
     offsets = starts * values.itemsize
     return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(starts) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(values.tobytes())]
+        pa.large_binary(), len(starts) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(values))]
     )

@@ -99,12 +99,13 @@ def merge(tables: Sequence[CountTable]) -> CountTable:
     starts_mask[1:] = changed
     starts = np.flatnonzero(starts_mask)
     firsts = order[starts]
+    in_order = len(starts) == len(order) and bool((order[1:] > order[:-1]).all())
     columns: dict[str, Column] = {}
     counts = None
     for name, kind in spec.columns:
         column = table.columns[name]
-        if kind is ColumnKind.BYTES:
-            columns[name] = column.take(pa.array(firsts))
+        if kind is ColumnKind.BYTES:  # long strings are not copied where every row stays where it is
+            columns[name] = column if in_order else column.take(pa.array(firsts))
         elif kind in (ColumnKind.SUM, ColumnKind.WIDE_HIGH):
             columns[name] = _sums(column, order, starts)
         elif kind is ColumnKind.GROUPS:

@@ -134,6 +134,7 @@ def benchmark(cache: Path, documents: int, vocabulary: int) -> dict[str, Any]:
         "classifiers": sum(row["auc"] is not None for row in outcome["drift_classifier"]),
         "reading": outcome["reading"],
         "seconds": done.seconds,
+        "cpu_seconds": done.cpu_seconds,
         "peak_bytes": done.peak_bytes,
         "stages": stages,
         "plain_null_seconds": plain,
@@ -156,7 +157,7 @@ def main() -> int:
         documents, tokens, plain = (result[name] for name in ("documents", "tokens", "plain_null_seconds"))
         print(f"{size:,} tokens x {DOMAINS} domains, {documents:,} documents and {tokens:,} tokens a side:")
         print(
-            f"  {result['seconds']:.1f} s, {result['peak_bytes'] / 1e9:.2f} GB; "
+            f"  {result['seconds']:.1f} s ({result['cpu_seconds']:.1f} CPU s), {result['peak_bytes'] / 1e9:.2f} GB; "
             f"{result['ratio_to_plain_null']:.2f} times a plain numpy null of one slice ({plain:.1f} s)"
         )
         print("  " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["stages"].items()))

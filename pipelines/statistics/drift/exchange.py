@@ -58,6 +58,9 @@ FEWEST_DRAWN = 4.0
 FEWEST_PAIRED_GROUPS = 8.0
 """Effective hash groups of edited documents, by changed tokens: with fewer than 6, p could not fall below 1/64."""
 
+EXACT = 0.005
+"""Share of its tokens that the smaller pseudo-side may have more or less of than the smaller side."""
+
 NEGLIGIBLE = 1 / 32
 """Unshared documents of one side with at most this share of the other's unshared tokens count as shared."""
 
@@ -166,8 +169,10 @@ class Exchange:
     def draws(self, permutations: int, seed: int) -> Floats:
         """Groups of the pseudo-baseline in each permutation, 0 or 1, [2 or 3 GROUPS, permutations].
 
-        The smaller side is filled in random order with every group that still fits into its number of tokens, give or
-        take half the smallest group. A group of edited documents has its versions exchanged with probability 1/2.
+        The smaller side is a run of groups in a random circular order whose tokens are those of the side within
+        `EXACT`, or come nearest to them: the first such run around the circle. To fill the side with whatever group
+        still fits would leave groups of long documents out more often than chance does, and with them part of the
+        noise. A group of edited documents has its versions exchanged with probability 1/2.
         """
         if not self.moves_documents:
             drawn = np.repeat(self.observed()[: 2 * GROUPS], permutations, axis=1)
@@ -179,16 +184,31 @@ class Exchange:
         return np.concatenate([drawn, swaps])
 
     def _document_draws(self, permutations: int, seed: int) -> Floats:
+        """Groups of the pseudo-baseline, [2 GROUPS, permutations]; see `draws`."""
         sizes = self.sizes
         first, second = sizes[:GROUPS].sum(), sizes[GROUPS:].sum()
-        order = np.random.default_rng(seed).random((permutations, 2 * GROUPS)).argsort(axis=1)
-        room = np.full(permutations, min(first, second) + sizes[sizes > 0].min() / 2)
+        smaller = min(first, second)
+        held = np.flatnonzero(sizes)
+        order = np.random.default_rng(seed).random((permutations, len(held))).argsort(axis=1)
+        around = np.tile(sizes[held][order], 2).cumsum(axis=1)
+        start, last = np.zeros((2, permutations), np.int64)
+        gap = np.full(permutations, np.inf)
+        rows = np.arange(permutations)
+        for at in range(len(held)):
+            filled = around[rows, at : at + len(held)] - (around[rows, at - 1, None] if at else 0.0)
+            miss = np.abs(filled - smaller)
+            nearest = miss.argmin(axis=1)
+            miss = np.take_along_axis(miss, nearest[:, None], axis=1)[:, 0]
+            better = miss < gap[rows]
+            closer = rows[better]
+            start[closer], last[closer], gap[closer] = at, nearest[better], miss[better]
+            rows = rows[gap[rows] > EXACT * smaller]
+            if not len(rows):
+                break
+        position = np.empty_like(order)
+        np.put_along_axis(position, order, np.arange(len(held))[None, :], axis=1)
         selection = np.zeros((2 * GROUPS, permutations))
-        every = np.arange(permutations)
-        for group in order.T:
-            fits = sizes[group] <= room
-            room -= np.where(fits, sizes[group], 0.0)
-            selection[group, every] = fits
+        selection[held] = ((position - start[:, None]) % len(held) <= last[:, None]).T
         return selection if first <= second else 1.0 - selection
 
     def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats], paired: Floats) -> Floats:
@@ -200,7 +220,7 @@ class Exchange:
         where.
 
         Args:
-            scatters: sums over groups of the scatter (see `permutation.jackknife_error`) of the removed, the added and
+            scatters: sums over groups of the scatter (see `excess_variance`) of the removed, the added and
                 the shared documents, [...].
             totals: their tokens, [...].
             paired: sum over groups of what the edited documents add, [...]; 0 where their versions stay.

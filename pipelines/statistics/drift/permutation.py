@@ -20,8 +20,9 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
    for the part of a real drift that draws carry themselves (`Exchange.carried`).
-8. Its interval: +- 1.96 standard errors of a delete-a-group jackknife (Wolter 2007, chapter 4). A percentile bootstrap
-   would be biased upwards: it adds the noise of resampling to the noise that is there.
+8. Its interval: +- 1.96 standard errors. The variance is that of the null, which the draws have shown, and what drift
+   adds to it by a delete-a-group jackknife (`excess_variance`). A percentile bootstrap would be biased upwards: it adds
+   the noise of resampling to the noise that is there.
 
 All is deterministic: the draws by their seed, the sums by their order.
 """
@@ -32,17 +33,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
 from corpus_audit.pipelines.statistics.drift import divergence
-from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
-from corpus_audit.pipelines.statistics.drift.token_sample import (
-    GROUPS,
-    EditedPairs,
-    Floats,
-    Integers,
-    TokenContrast,
-    TokenSample,
-)
+from corpus_audit.pipelines.statistics.drift.excess_variance import excess_variance, jackknife_variance
+from corpus_audit.pipelines.statistics.drift.exchange import Exchange
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -152,7 +146,8 @@ def drift_summary(
     elif coarse is not None:
         exchange = exchange.without_versions()
         distances = {name: Distance(name, value) for name, value in values.items()}
-        high = values["jsd"] + NORMAL_QUANTILE * jackknife_error(contrast, exchange, 0.0, workers)
+        error = np.sqrt(jackknife_variance(contrast, exchange, 0.0, workers=workers))
+        high = float(values["jsd"] + NORMAL_QUANTILE * error)
         return DriftSummary(distances, 0, 0.0, high, coarse)
     elif edited and few_pairs is not None:
         exchange, note = exchange.without_versions(), f"edited documents stay as they are: {few_pairs}"
@@ -170,10 +165,12 @@ def drift_summary(
         p = (1 + reached) / (permutations + 1)
         distances[name] = Distance(name, value, float(null[name].mean()), float(low), float(high), p)
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
-    excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - exchange.carried(draws))
+    carried = exchange.carried(draws)
+    excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - carried)
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
-    reach = NORMAL_QUANTILE * jackknife_error(contrast, exchange, noise, workers)
+    by_chance = float(null["jsd"].var(ddof=1)) / (1 - carried) ** 2
+    reach = NORMAL_QUANTILE * float(np.sqrt(excess_variance(contrast, exchange, draws, noise, by_chance, workers)))
     return DriftSummary(distances, permutations, excess - reach, excess + reach, None, note)
 
 
@@ -207,84 +204,3 @@ def _only_copies(contrast: TokenContrast) -> bool:
     if not np.allclose(baseline / before, current / now, rtol=1e-9, atol=0):
         return False
     return bool((baseline.astype(object) * now == current.astype(object) * before).all())  # int64 would overflow
-
-
-def jackknife_error(contrast: TokenContrast, exchange: Exchange, noise: float, workers: int = 1) -> float:
-    """Standard error of the Jensen-Shannon divergence less its ``noise``, in bits, leaving out a hash group at a time.
-
-    The removed, the added, the shared and the edited documents are independent samples, so each has its own
-    delete-a-group jackknife and the variances add up; a shared group leaves both sides at once, and so do the two
-    versions of a group of edited documents. Empty groups take part: that a group is empty is chance as well.
-
-    What chance gives depends on the documents, too: a long or repetitive one raises the divergence and the null mean
-    alike, which is no error of their difference. So the noise without a group is ``noise`` times the ratio of
-    `Exchange.first_order_noise` without and with it.
-    """
-    baseline, current = contrast.counts
-    t1, t2 = float(baseline.sum()), float(current.sum())
-    middle = baseline / t1 + current / t2
-    samples = contrast.only_baseline, contrast.only_current, contrast.shared
-    scatters = [_scatter(sample, middle) for sample in samples]
-    totals = [sample.count.sum(dtype=np.float64) for sample in samples]
-    paired = np.zeros(GROUPS) if exchange.pairs is None else _paired_noise(exchange.pairs, middle, t1, t2)
-    whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals, paired.sum())
-
-    def variance_without(
-        groups: Floats | Integers, signs: tuple[int, int], sizes: tuple[Floats, Floats], noises: Floats
-    ) -> float:
-        """The jackknife's variance where groups leave; their tokens by side, and the noise without each [GROUPS]."""
-        first, second = t1 - sizes[0], t2 - sizes[1]
-        scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
-        selection = np.tile(np.eye(GROUPS), (len(groups) // GROUPS, 1))
-        sums = exchange_sums(groups, (baseline, current), signs, selection, scales, workers, GROUPS)
-        without = statistics_of(sums)["jsd"] - noise * noises / whole
-        return (GROUPS - 1) / GROUPS * float(((without - without.mean()) ** 2).sum())
-
-    variance = 0.0
-    for which, (in_first, in_second) in enumerate(((1, 0), (0, 1), (1, 1))):
-        sizes = samples[which].groups.sum(axis=1).astype(np.float64)
-        if not sizes.any():
-            continue
-        left = [total - sizes * (i == which) for i, total in enumerate(totals)]
-        scattered = [scatter.sum() - scatter * (i == which) for i, scatter in enumerate(scatters)]
-        noises = exchange.first_order_noise(scattered, left, np.full(GROUPS, paired.sum()))
-        variance += variance_without(
-            samples[which].groups, (-in_first, -in_second), (in_first * sizes, in_second * sizes), noises
-        )
-    if contrast.edited is not None:
-        # Both sides lose half of the two versions' sum, and the first half of their difference more, the second less.
-        before, now = contrast.edited.before.groups, contrast.edited.current.groups
-        halves = np.concatenate([(before + now) / 2, (now - before) / 2])
-        sizes = before.sum(axis=1).astype(np.float64), now.sum(axis=1).astype(np.float64)
-        noises = exchange.first_order_noise(
-            [np.full(GROUPS, scatter.sum()) for scatter in scatters],
-            [np.full(GROUPS, total) for total in totals],
-            paired.sum() - paired,
-        )
-        variance += variance_without(halves, (-1, -1), sizes, noises)
-    return float(np.sqrt(variance))
-
-
-def _paired_noise(pairs: EditedPairs, middle: Floats, t1: float, t2: float) -> Floats:
-    """What each group of edited documents adds to `Exchange.first_order_noise`, [GROUPS].
-
-    sum_w v_gw^2 / middle_w with v_g = (c_g - p m_g) / t2 - (b_g - p n_g) / t1, the group's change of the difference of
-    shares: b and c its tokens before and now, n and m their sums, p the mean share of the sides.
-    """
-    present = middle > 0
-    share, weight = middle[present] / 2, 1 / middle[present]
-    noise = np.zeros(GROUPS)
-    for g, (before, now) in enumerate(zip(pairs.before.groups, pairs.current.groups, strict=True)):
-        change = (now[present] - share * now.sum()) / t2 - (before[present] - share * before.sum()) / t1
-        noise[g] = change**2 @ weight
-    return noise
-
-
-def _scatter(sample: TokenSample, middle: Floats) -> Floats:
-    """How far each group's tokens are from the sample's shares: sum_w (x_gw - share_w n_g)^2 / middle_w, [GROUPS]."""
-    present = sample.count > 0
-    share = sample.count[present] / max(sample.count.sum(), 1)
-    weight = 1 / middle[present]
-    sizes = sample.groups.sum(axis=1)
-    rows = ((counts[present] - share * size) ** 2 @ weight for counts, size in zip(sample.groups, sizes, strict=True))
-    return np.fromiter(rows, np.float64, GROUPS)

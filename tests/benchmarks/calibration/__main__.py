@@ -43,26 +43,30 @@ QUICK = Sizes(nulls=15, drifts=8, shares=30, classifier=15, planted=4)
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-def jobs(sizes: Sizes, seed: int) -> list[Job]:
-    """All scenarios, the longest first."""
+def jobs(sizes: Sizes, seed: int, edits_alone: bool = False) -> list[Job]:
+    """All scenarios, the longest first; or only those with edited documents."""
+    edits: list[Job] = [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
+    if edits_alone:
+        return edits
     found: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
     for drift in DRIFTS:
         count = sizes.nulls if drift == "none" else sizes.drifts
         found += [
             (snapshots, (source, plan.name, drift, seed, count)) for source in reversed(SOURCES) for plan in PLANS
         ]
-    found += [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
+    found += edits
     found += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
     found += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
     found.append((paired_bins, (seed, sizes.shares)))
     return found
 
 
-def measured(sizes: Sizes, seed: int, workers: int) -> dict[str, list[Any]]:
+def measured(sizes: Sizes, seed: int, workers: int, edits_alone: bool = False) -> dict[str, list[Any]]:
     """Results by the name of the function that gave them, in the order of `jobs`."""
-    todo = jobs(sizes, seed)
+    todo = jobs(sizes, seed, edits_alone)
     results: dict[str, list[Any]] = {}
-    installation()  # before the processes are forked: they share it
+    if not edits_alone:
+        installation()  # before the processes are forked: they share it
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = [pool.submit(function, *arguments) for function, arguments in todo]
@@ -89,27 +93,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.calibration", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file of everything that was measured")
     parser.add_argument("--quick", action="store_true", help="a first look: few replicates, limits may miss by chance")
+    parser.add_argument("--edits", action="store_true", help="only the pairs with edited documents")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes")
     options = parser.parse_args(arguments)
     sizes = QUICK if options.quick else FULL
     start = time.monotonic()
-    found = measured(sizes, options.seed, options.workers)
+    found = measured(sizes, options.seed, options.workers, options.edits)
     seconds = time.monotonic() - start
-    documents = installation().documents
-    corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
-    checked = checks(found)
-    lines = [
-        f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s on {options.workers} processes",
-        "",
-        *table.token_rows(found["snapshots"]),
-        *table.summary_rows(found["snapshots"]),
-        *table.edit_rows(found["edited_snapshots"]),
-        *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
-        *table.planted_rows(found["planted"]),
-        *table.rival_rows(found["snapshots"], found["paired_bins"][0]),
-        *table.limit_rows(checked),
-    ]
+    corpus = "documents drawn at random"
+    checked = list(limits.edit_limits(found["edited_snapshots"])) if options.edits else checks(found)
+    lines = [*table.edit_rows(found["edited_snapshots"])]
+    if not options.edits:
+        documents = installation().documents
+        corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
+        lines = [
+            *table.token_rows(found["snapshots"]),
+            *table.summary_rows(found["snapshots"]),
+            *lines,
+            *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
+            *table.planted_rows(found["planted"]),
+            *table.rival_rows(found["snapshots"], found["paired_bins"][0]),
+        ]
+    title = f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s on {options.workers} processes"
+    lines = [title, "", *lines, *table.limit_rows(checked)]
     missed = [one.name for one in checked if not one.holds]
     lines += ["", f"{len(checked) - len(missed)} of {len(checked)} limits hold"]
     lines += [f"MISSED: {name}" for name in missed]

@@ -19,6 +19,8 @@ MONROE_REJECTS = 0.065
 LEAST_KS = 0.001
 LEAST_COVERAGE = 0.93
 MOST_FAILED = 0.025
+COVERED = (0.93, 0.97)
+P_REJECTS = (0.035, 0.065)
 SHARES_COVERED = (0.93, 0.97)
 LEAST_ATTRIBUTION = 0.95
 CLASSIFIER_REJECTS = 0.065
@@ -99,24 +101,42 @@ def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
 
 
 def edit_limits(found: Sequence[EditedSnapshots]) -> Iterable[Limit]:
-    """Limits on snapshots with edited documents, each scenario alone."""
+    """Limits on snapshots with edited documents, each scenario alone and all nulls together."""
+    nulls = [one for one in found if not one.directed and one.bounded]
+    trials, rejections = sum(len(one.p) for one in nulls), sum(rejected(one.p) for one in nulls)
+    yield Limit("p <= 0.05 in nulls with edits, pooled", share(rejections, trials), *P_REJECTS, trials)
+    covered = sum(one.covered for one in nulls)
+    yield Limit("JSD interval holds 0 in nulls with edits, pooled", share(covered, trials), *COVERED, trials)
     for one in found:
+        trials = len(one.p)
+        if one.bounded:
+            name = f"JSD interval holds the truth with edits, but for chance - {one.plan}"
+            if one.paired:
+                yield Limit(name, share(one.covered, trials), *but_for_chance(trials, *COVERED), trials)
         if one.directed:
             continue
         yield Limit(
             f"clustered z rejects in a scenario - {one.plan}", share(one.rejected, one.tested), *Z_REJECTS, one.tested
         )
         if one.bounded:
-            trials = len(one.p)
-            most = share(int(stats.binom.isf(BY_CHANCE, trials, 0.05)), trials)
-            rejected = share(sum(p <= 0.05 for p in one.p), trials)
-            yield Limit(f"p <= 0.05 in nulls with edits, but for chance - {one.plan}", rejected, 0.0, most, trials)
-            least = share(int(stats.binom.ppf(BY_CHANCE, trials, LEAST_COVERAGE)), trials)
-            name = f"JSD interval holds 0 in nulls with edits, but for chance - {one.plan}"
-            yield Limit(name, share(one.covered, trials), least, 1.0, trials)
-        most = share(int(stats.binom.isf(BY_CHANCE, len(one.p), 0.05)), len(one.p))
+            name = f"p <= 0.05 in nulls with edits, but for chance - {one.plan}"
+            yield Limit(name, share(rejected(one.p), trials), *but_for_chance(trials, *P_REJECTS), trials)
+        most = share(int(stats.binom.isf(BY_CHANCE, trials, 0.05)), trials)
         name = f"any token discovered in nulls with edits, but for chance - {one.plan}"
-        yield Limit(name, share(one.discoveries, len(one.p)), 0.0, most, len(one.p))
+        yield Limit(name, share(one.discoveries, trials), 0.0, most, trials)
+
+
+def rejected(p: Sequence[float]) -> int:
+    """How many are at most 5 %."""
+    return sum(value <= 0.05 for value in p)
+
+
+def but_for_chance(trials: int, low: float, high: float) -> tuple[float, float]:
+    """Limits ``low`` and ``high`` of a rate, wider by what the number of trials explains."""
+    return (
+        share(int(stats.binom.ppf(BY_CHANCE, trials, low)), trials),
+        share(int(stats.binom.isf(BY_CHANCE, trials, high)), trials),
+    )
 
 
 def uniformity(p: Sequence[float]) -> float:
