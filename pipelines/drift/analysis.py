@@ -31,6 +31,7 @@ from corpus_audit.pipelines.drift.edited_documents import (
     edits_alone,
 )
 from corpus_audit.pipelines.drift.lengths import length_rows
+from corpus_audit.pipelines.drift.lenses import with_adjusted_p
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
@@ -86,7 +87,7 @@ def drift(
        change into mixture (domains became larger or smaller) and content (their text changed: by edits, by documents
        that came, by documents that went).
     6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
-    7. One conclusion from all of them (`conclusion.py`).
+    7. One conclusion from all of them (`conclusion.py`), and the p of every test adjusted to it (`lenses.py`).
 
     Goes out: one table a subject.
 
@@ -181,7 +182,8 @@ def drift(
         "drift_edits": pa.concat_tables([drift_tables.DRIFT_EDITS.empty_table(), *computed.edits]),
     }
     # Step 7.
-    return tables | conclusion_tables(label, conclude(tables))
+    conclusion = conclude(tables)
+    return tables | with_adjusted_p(tables, conclusion.lenses) | conclusion_tables(label, conclusion)
 
 
 def _edited_documents(

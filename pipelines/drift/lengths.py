@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import special
 
 from corpus_audit.pipelines.drift.rows import finite
 from corpus_audit.pipelines.statistics.drift.length_drift import STATISTICS, LengthDrift, LengthHistogram, length_drift
@@ -16,6 +17,9 @@ from corpus_audit.schemas.tables.drift_tables import DRIFT_LENGTHS
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 UNITS = ("characters", "tokens")
+
+LEAST = 8
+"""Documents of a side without which Kolmogorov's distribution, which is of many, is not used."""
 
 
 def length_rows(label: str, baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> pa.Table:
@@ -39,6 +43,7 @@ def _rows(
     label: str, domain: str, unit: str, before: LengthHistogram, now: LengthHistogram, shared: int
 ) -> list[dict[str, Any]]:
     found = length_drift(before, now, shared)
+    sizes = int(before.documents.sum()), int(now.documents.sum())
     return [
         {
             "baseline": label,
@@ -50,10 +55,25 @@ def _rows(
             "change": finite(found.change[i]),
             "low": finite(found.low[i]),
             "high": finite(found.high[i]),
+            "p": gap_p(finite(found.change[i]), *sizes, shared) if statistic == "ks" else None,
             "reason": _reason(found, i),
         }
         for i, statistic in enumerate(STATISTICS)
     ]
+
+
+def gap_p(gap: float | None, before: int, now: int, kept: int) -> float | None:
+    """p of the largest gap of two length distributions; conservative, as edited documents count as independent.
+
+    Kolmogorov's distribution of gap / sqrt(1 / n_1 + 1 / n_2 - 2 n_S / (n_1 n_2)), n_S the kept documents. None where
+    a side has fewer than `LEAST` documents, or both hold the same ones.
+    """
+    if gap is None or min(before, now) < LEAST:
+        return None
+    unshared = 1 / before + 1 / now - 2 * kept / (before * now)
+    if before == now == kept or unshared <= 0:
+        return None
+    return float(special.kolmogorov(gap / np.sqrt(unshared)))
 
 
 def _reason(found: LengthDrift, at: int) -> str | None:

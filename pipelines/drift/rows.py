@@ -223,6 +223,7 @@ def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> 
             "high": floats(drift.high),
             "p": floats(drift.p),
             "q": floats(drift.q),
+            "p_adjusted": pa.nulls(len(names), pa.float64()),
             "reason": pa.array(
                 [drift.reason or (empty if np.isnan(drift.low[g]) else None) for g in order], pa.string()
             ),

@@ -74,6 +74,7 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
             shares = {"share_baseline": 0.0 if state == NEW else 0.2, "share_current": 0.22, "difference": 0.02}
             reason = "too few documents" if bounds[0] is None else None
             moved = {"low": bounds[0], "high": bounds[1], "q": 0.001 if (bounds[0] or 0) > 0 else 0.5, "reason": reason}
+            moved["p"] = None if bounds[0] is None else moved["q"]
             found.append(("drift_domains", {"unit": unit, **shares, **moved}))
     for kind in ("riser", "faller", "new", "vanished") if whole else ():
         sign = 1 if kind in ("riser", "new") else -1

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.drift.conclusion import LEVEL, conclude, conclusion_tables, simes
+from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
+from corpus_audit.pipelines.drift.lenses import LEVEL, simes
 from corpus_audit.pipelines.statistics.intervals.multiplicity import holm
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -107,7 +108,9 @@ def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
     assert "token" not in quiet.headline
     alone = conclude(tables(documents, drift=[distance(0.4)], drift_tokens=[token(0.04, 0.04)]))
     assert alone.status == "no significant drift"
-    assert alone.headline.endswith("; 1 token has q of at most 5 % among tokens alone.")
+    assert alone.headline.endswith(
+        "; the smallest p, 0.0400 of tokens (␣nil: in 465 documents before, 2 now), is not significant among 2 tests."
+    )
 
 
 def test_an_unknown_overlap_is_not_called_too_few() -> None:
