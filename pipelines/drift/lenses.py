@@ -131,7 +131,11 @@ def passage_text(row: Mapping[str, Any]) -> str:
 def _lenses(tables: Mapping[str, pa.Table]) -> Iterator[Lens]:
     edits = _tests(tables, "edits")
     reasons = [row["reason"] for row in tables["drift_edits"].to_pylist()] or ["no document was edited"]
-    yield _lens("edits", edits, "p", pattern_text(tables), reasons)
+    strongest = _smallest_p(edits, lambda row: -(row["excess"] or 0.0))
+    text = pattern_text(tables)
+    if not text and strongest is not None:
+        text = f"{_slice(strongest['domain'])}: {strongest['excess']:.5f} bits between versions beyond chance"
+    yield _lens("edits", edits, "p", text, reasons)
 
     distances = [row for row in tables["drift"].to_pylist() if row["statistic"] == "jsd"]
     strongest = _smallest_p(_tests(tables, "distribution"), lambda row: -(row["excess"] or 0.0))

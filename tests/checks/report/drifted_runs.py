@@ -39,15 +39,25 @@ def write_drift(
     tokens: int = 3,
 ) -> RunDirectory:
     """A run in which every domain is what the mapping says; ``tokens`` of each kind moved."""
+    for name, table in made_tables(domains, overall, labels, tokens).items():
+        write_table(folder / "tables" / f"{name}.parquet", table.schema, [table])
+    return RunDirectory(folder, run_record())
+
+
+def made_tables(
+    domains: Mapping[str, str] = DOMAINS, overall: str = DRIFT, labels: Sequence[str] = ("reference",), tokens: int = 3
+) -> dict[str, pa.Table]:
+    """The tables of such a run."""
     rows: dict[str, list[Row]] = {name: [] for name in DRIFT_TABLES}
     for label in labels:
         for name, state in {ALL_DOMAINS: overall, **domains}.items():
             for table, row in _slice(name, state, len(domains), tokens):
                 rows[table].append({"baseline": label, "domain": name, **row})
-    for name, schema in DRIFT_TABLES.items():
-        filled = [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
-        write_table(folder / "tables" / f"{name}.parquet", schema, [pa.Table.from_pylist(filled, schema=schema)])
-    return RunDirectory(folder, run_record())
+    filled = {
+        name: [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
+        for name, schema in DRIFT_TABLES.items()
+    }
+    return {name: pa.Table.from_pylist(filled[name], schema=schema) for name, schema in DRIFT_TABLES.items()}
 
 
 def _default(field: pa.Field) -> Any:
