@@ -155,10 +155,14 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
     for kind, verb in (("added", "added"), ("removed", "removed")):
         if whole[kind]:
             of = _largest(domains, kind, named, whole[kind])
-            replaced = ""
+            more = ""
             if kind == "removed" and whole["replaced"]:
-                replaced = f", {whole['replaced']:,} of them under an id that now names another text"
-            yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{replaced}"
+                more = f", {whole['replaced']:,} of them under an id that now names another text"
+            copies = whole.get("added_copies") if kind == "added" else 0
+            if copies:
+                which = "all" if copies == whole["added"] else f"{copies:,}"
+                more = f", {which} of them copies of documents that the baseline has"
+            yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{more}"
     moved = sum(row["moved_in"] for row in domains)
     if moved:
         yield f"{_documents(moved)} moved to another domain"

@@ -172,7 +172,7 @@ def optional_lines(domain: Choice, sample: SnapshotSample, text: Column) -> list
         "# One or more finished runs to compare with: a run directory, or an output folder, whose newest run is used.",
         "# Documents that both snapshots hold are treated as unchanged. Cannot be used with sample.",
         "#baseline:",
-        "#  - {run: runs, label: last run}",
+        "#  - {run: runs, label: last run}  # with passed: true, its newest run that the policy passes",
         "",
         "# What sampling strategies would draw for a budget of training tokens; parameters is the size of the model.",
         "#sampling:",

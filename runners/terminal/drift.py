@@ -35,7 +35,7 @@ def drift_summary_text(tables: Mapping[str, pa.Table]) -> str:
 
 def _baseline_lines(view: DriftView, tables: Mapping[str, pa.Table]) -> list[str]:
     lines = [f"Drift from {safe_text(view.label)}", "─" * WIDTH]
-    lines += textwrap.wrap(safe_text(headline(view), MOST_CHARACTERS), WIDTH)
+    lines += textwrap.wrap(safe_text(headline(view), MOST_CHARACTERS), WIDTH, break_on_hyphens=False)
     if view.nothing_changed:
         return lines
     lines.append("")
@@ -59,7 +59,7 @@ def _sentence_of(reason: str) -> str:
 
 
 def _paragraph(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=f"{head:<12}", subsequent_indent=" " * 12)
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{head:<12}", subsequent_indent=" " * 12, break_on_hyphens=False)
 
 
 def _parts(view: DriftView) -> str:

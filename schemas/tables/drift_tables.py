@@ -230,6 +230,13 @@ TURNOVER = pa.schema(
         field("edited_tokens_baseline", pa.int64(), "tokens of the edited, as they were", "tokens", nullable=True),
         field("edited_tokens_current", pa.int64(), "tokens of the edited, as they are", "tokens", nullable=True),
         field("renamed_tokens", pa.int64(), "tokens of the renamed, as they are", "tokens", nullable=True),
+        field(
+            "added_copies",
+            pa.int64(),
+            "of the added, copies of a text that the baseline has",
+            "documents",
+            nullable=True,
+        ),
         field("added_tokens", pa.int64(), "tokens of the added", "tokens"),
         field("removed_tokens", pa.int64(), "tokens of the removed", "tokens"),
         field("kept_squared", pa.float64(), "sum over the kept of tokens^2", "tokens^2"),

@@ -23,12 +23,16 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
         (0.001, 0.06, "no drift shown"),
         (0.4, 0.4, "no drift shown"),
         (1.0, None, "no drift shown"),
-        (0.001, None, "drift"),
+        (0.001, None, "not enough data"),
         (None, None, "not enough data"),
     ],
 )
 def test_three_readings(p: float | None, adjusted: float | None, expected: str) -> None:
     assert reading({"p": p, "p_adjusted": adjusted}) == expected
+
+
+def test_runs_of_earlier_versions_are_read_by_their_p() -> None:
+    assert reading({"p": 0.001}) == "drift" and reading({"p": 0.06}) == "no drift shown"
 
 
 def filled(name: str, **values: object) -> pa.Table:

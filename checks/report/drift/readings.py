@@ -26,9 +26,10 @@ Row = Mapping[str, Any]
 
 
 def adjusted(row: Row) -> float | None:
-    """The p that a row's reading follows; as it is in rows that are no test, and in runs of earlier versions."""
-    value: float | None = row.get("p_adjusted")
-    return row.get("p") if value is None else value
+    """The p that a row's reading follows; as it is in runs of earlier versions, and 1 where nothing could differ."""
+    p: float | None = row.get("p")
+    value: float | None = row.get("p_adjusted", p)
+    return p if value is None and p == 1.0 else value
 
 
 def is_shown(row: Row) -> bool | None:

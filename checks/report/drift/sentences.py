@@ -98,13 +98,18 @@ _OF_DOMAINS = {"distribution": "the distribution within domains"}
 
 
 def excess_text(row: DistanceRow) -> str:
-    """How far a slice's distributions are apart beyond chance, and p; the interval only where it says what p says."""
+    """How far a slice's distributions are apart beyond chance, and p."""
+    return f"{_beyond_chance(row)}, {p_text(row)}"
+
+
+def _beyond_chance(row: DistanceRow) -> str:
+    """The excess divergence in bits; its interval only where it says what p says."""
     bounds = ""
     if bounds_agree(row.reading == "drift", row.low, row.high):
         bounds = f" {bits_interval(row.low, row.high)}"
     elif row.reading == "drift" and row.high is not None:
         bounds = f" (at most {bits(row.high)})"
-    return f"{bits(row.excess)} bits{bounds} beyond chance, {p_text(row)}"
+    return f"{bits(row.excess)} bits{bounds} beyond chance"
 
 
 def p_text(row: DistanceRow | ClassifierRow) -> str:
@@ -160,7 +165,7 @@ def lines(view: DriftView) -> Iterator[str]:
     else:
         most = "" if row.high is None or row.high <= 0 else f", at most {bits(row.high)} bits"
         shown = "shown" if row.reading == "drift" else f"no drift shown{most}"
-        yield f"{of}{shown}: {excess_text(row)}"
+        yield f"{of}{shown}: {_beyond_chance(row)}"
     moved = [share for share in view.shares if share.reading == "moved"]
     if moved:
         first = moved[0]

@@ -52,7 +52,7 @@ def made_tables(
     for label in labels:
         for name, state in {ALL_DOMAINS: overall, **domains}.items():
             for table, row in _slice(name, state, len(domains), tokens):
-                rows[table].append({"baseline": label, "domain": name, **row})
+                rows[table].append({"baseline": label, "domain": name, "p_adjusted": row.get("p"), **row})
     filled = {
         name: [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
         for name, schema in DRIFT_TABLES.items()
@@ -97,7 +97,8 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
         for statistic in ("p05", "p25", "p50", "p75", "p95", "p99", "mean", "ks"):
             size = {"p05": 3.0, "p25": 30.0, "p50": 90.0, "p75": 200.0, "p95": 3000.0}.get(statistic, 400.0)
             row = {"value_baseline": size, "value_current": 1.1 * size, "change": 0.1375, "low": 0.05, "high": 0.2}
-            found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row}))
+            tested = {"p": 0.01 if statistic == "ks" else None}
+            found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row, **tested}))
     counts = {"kept": before - changed if before else 0, "removed": changed if before else 0}
     counts |= {"edited": changed // 5 if before else 0, "renamed": changed // 10, "replaced": changed // 25}
     counts["kept"] -= counts["edited"]

@@ -66,7 +66,7 @@ def test_a_run_without_a_baseline_has_no_section(tmp_path: Path) -> None:
     [
         (0.01, 0.001, 0.01, "moved"),
         (-0.01, 0.001, 0.2, "no move shown"),
-        (0.01, 0.01, None, "moved"),
+        (0.01, 0.01, None, "not enough data"),
         (0.0, None, None, "no move shown"),
         (None, None, None, "not enough data"),
     ],
@@ -79,6 +79,7 @@ def test_three_readings_of_a_difference(
 
 def test_lengths_of_an_earlier_version_are_read_from_their_interval() -> None:
     assert move({"change": 0.2, "low": 0.1, "high": 0.3}) == "moved"
+    assert move({"change": 0.2, "low": 0.1, "high": 0.3, "p": 0.2}) == "no move shown"
     assert move({"change": 0.2, "low": None, "high": 0.3}) == "not enough data"
 
 
@@ -103,7 +104,7 @@ def test_tokens_are_shown_with_their_spaces() -> None:
 
 def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
     said = sentences(view)
-    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, p = 0.0005" in said[0]
+    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, adjusted p = 0.0005" in said[0]
     assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(said)
     assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(said)
     assert "drift is shown within 1 of 5 domains (web); 1 has not enough data; 1 is new; 1 holds the same" in " ".join(
