@@ -160,8 +160,8 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
                 more = f", {whole['replaced']:,} of them under an id that now names another text"
             copies = whole.get("added_copies") if kind == "added" else 0
             if copies:
-                which = "all" if copies == whole["added"] else f"{copies:,}"
-                more = f", {which} of them copies of documents that the baseline has"
+                which = "all" if copies == whole["added"] > 1 else f"{copies:,}"
+                more = f", {which} of them {'a copy' if copies == 1 else 'copies'} of what the baseline has"
             yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{more}"
     moved = sum(row["moved_in"] for row in domains)
     if moved:

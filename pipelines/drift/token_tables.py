@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.drift.sampled_overlap import SampledOverlap
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -171,7 +172,7 @@ class Contrasts:
 
     baseline: TokenTables
     current: TokenTables
-    shared: TokenTables | None
+    shared: TokenTables | SampledOverlap | None
     totals: tuple[dict[str, Totals], dict[str, Totals], dict[str, Totals]]
     vocabulary: int
     clustered: bool
@@ -208,7 +209,7 @@ class Contrasts:
             ]
             yield name, _contrast(tokens, samples, self.clustered)
 
-    def _sum(self, tables: TokenTables | None, totals: Totals) -> TokenSample:
+    def _sum(self, tables: TokenTables | SampledOverlap | None, totals: Totals) -> TokenSample:
         """All domains of one set, dense over the vocabulary."""
         size = self.vocabulary
         whole = TokenSample(
