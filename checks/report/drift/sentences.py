@@ -66,7 +66,7 @@ def distribution(view: DriftView) -> str:
     """The reading of all token distributions, with figure, interval and p, and which other tests say otherwise."""
     row = view.overall
     if row.reading == "not enough data":
-        return f"Whether the text drifted cannot be told: {_reason(row.reason)}."
+        return f"Whether the text drifted was not tested: {_reason(row.reason)}."
     if row.case == "same":
         if view.nothing_changed:
             return "Both hold the same documents: nothing changed."
@@ -170,7 +170,7 @@ def lines(view: DriftView) -> Iterator[str]:
     if moved:
         first = moved[0]
         yield (
-            f"share moved most: {safe_text(first.domain, 24)} {_points(first.difference)} points "
+            f"share shown to have moved: {safe_text(first.domain, 24)} {_points(first.difference)} points "
             f"{numbers.points_interval(first.low, first.high, 2)}"
         )
     elif view.conclusion is None:
@@ -191,13 +191,13 @@ def _shares(view: DriftView) -> Iterator[Sentence]:
     moved = [row for row in view.shares if row.reading == "moved"]
     unknown = _untested_shares(view)
     if moved:
-        parts: list[str | Name] = ["The domain shares that moved most are "]
+        parts: list[str | Name] = ["The largest significant changes of domain shares are "]
         for index, row in enumerate(moved[:NAMED]):
             figures = f"{_points(row.difference)} points {numbers.points_interval(row.low, row.high, 2)}"
             parts += ["; " if index else "", Name(row.domain), f" {figures}"]
         yield (*parts, " of tokens.")
     elif unknown:
-        yield (f"Whether domain shares moved cannot be told: {_reason(unknown[0].reason)}.",)
+        yield (f"Whether domain shares moved was not tested: {_reason(unknown[0].reason)}.",)
     elif view.shares:
         beyond = [row for row in view.shares if row.before and row.now]
         reach = max((max(abs(row.low or 0.0), abs(row.high or 0.0)) for row in beyond), default=0.0)

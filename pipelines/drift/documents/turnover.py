@@ -185,6 +185,6 @@ def _quantiles(values: npt.NDArray[np.float64], documents: Integers) -> list[flo
     """Quantiles `QUANTILES` of values that each occur ``documents`` times (the lowest value that reaches each)."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(documents[order])
-    places = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
-    chosen: list[float] = values[order][np.minimum(places, len(order) - 1)].tolist()
-    return chosen
+    positions = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
+    points: list[float] = values[order][np.minimum(positions, len(order) - 1)].tolist()
+    return points

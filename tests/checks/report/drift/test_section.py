@@ -123,8 +123,8 @@ def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
 def test_too_little_data_are_never_a_pass(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
     said, found = " ".join(sentences(view)), page(view)
-    assert "cannot be told: too few documents" in said
-    assert "Whether domain shares moved cannot be told: too few documents" in said
+    assert "Whether the text drifted was not tested: too few documents" in said
+    assert "Whether domain shares moved was not tested: too few documents" in said
     assert "The classifier test does not have enough data: too few" in said
     assert 'class="status bad"' in found and 'class="status good"' not in found
     assert lines(view)[:2] == ("not enough data: too few documents", "domain shares: not enough data")
@@ -231,4 +231,4 @@ def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
     shown = page(empty)
     assert "Nothing is explained: <bdi>no tokens</bdi>" in shown and "None" not in shown.replace(">None.<", "")
     assert all(chart.tag.endswith("svg") for chart in charts(empty))
-    assert "Whether domain shares moved cannot be told" in " ".join(sentences(empty))
+    assert "Whether domain shares moved was not tested" in " ".join(sentences(empty))
