@@ -55,6 +55,7 @@ TOPICS = (
         for unit in _UNITS
     ),
     *_TURNOVER,
+    Topic(("drift_lenses_shown", "drift_conclusion_p"), counted=False),
     Topic(
         ("drift_jsd_excess", "drift_p", "drift_jsd", "drift_classifier_auc", "drift_tokens_riser",
          "drift_tokens_faller"),

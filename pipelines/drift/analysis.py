@@ -31,6 +31,8 @@ from corpus_audit.pipelines.drift.edited_documents import (
     edits_alone,
 )
 from corpus_audit.pipelines.drift.lengths import length_rows
+from corpus_audit.pipelines.drift.lenses import with_adjusted_p
+from corpus_audit.pipelines.drift.sampled_overlap import sampled_overlap
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
@@ -79,14 +81,15 @@ def drift(
     2. Turnover: which documents were kept, edited, added and removed (`matching.py`). Everything else needs to know it.
     3. Overlap. Statistics need disjoint sets: only baseline, only current, shared, edited. A run that was audited with
        this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
-       (`_implied_overlap`), or where nothing is. Where it is not known, distances are shown and nothing is tested.
+       (`_implied_overlap`), where the current run's sample has all of it (`sampled_overlap.py`), or where nothing is
+       shared. Where it is not known, distances are shown and nothing is tested.
        Both versions of edited documents come from the runs' samples (`edited_documents.py`).
     4. The corpus as one slice (`_add_slice`): six distances against their null, and which tokens moved.
     5. Each domain as a slice, in one pass over the token tables, which also feeds the decomposition of the corpus's
        change into mixture (domains became larger or smaller) and content (their text changed: by edits, by documents
        that came, by documents that went).
     6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
-    7. One conclusion from all of them (`conclusion.py`).
+    7. One conclusion from all of them (`conclusion.py`), and the p of every test adjusted to it (`lenses.py`).
 
     Goes out: one table a subject.
 
@@ -117,14 +120,14 @@ def drift(
     samples = DomainSamples.of(baseline, current, documents)
     # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
     kept = int(documents["kept"][0].as_py())
-    shared = shared or _implied_overlap(baseline, current, documents)
-    known = shared is not None or kept == 0
+    overlap = shared or _implied_overlap(baseline, current, documents) or sampled_overlap(current, followed)
+    known = overlap is not None or kept == 0
     reason = None if known else unknown_overlap(kept)
     vocabulary = max(run.facts.tokenizer.vocabulary for run in (baseline, current))
     contrasts = Contrasts(
         _tables(baseline),
         _tables(current),
-        shared,
+        overlap,
         samples.totals if known else (*samples.totals[:2], {}),
         vocabulary,
         current.facts.cluster is not None,
@@ -181,7 +184,8 @@ def drift(
         "drift_edits": pa.concat_tables([drift_tables.DRIFT_EDITS.empty_table(), *computed.edits]),
     }
     # Step 7.
-    return tables | conclusion_tables(label, conclude(tables))
+    conclusion = conclude(tables)
+    return tables | with_adjusted_p(tables, conclusion.lenses) | conclusion_tables(label, conclusion)
 
 
 def _edited_documents(
@@ -293,8 +297,9 @@ def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
 def unknown_overlap(kept: int) -> str:
     """Why two runs that share documents cannot be tested, and what to do."""
     return (
-        f"both hold {kept} documents, and neither run measured their tokens: name this baseline in the current audit "
-        "file (baseline: {run: RUN}), run it again, and it reads what it must"
+        f"both hold {kept} documents, and neither run measured their tokens, nor has its sample all of them: name this "
+        "baseline in the current audit file (baseline: {run: RUN}) and run it again with corpus-audit run, which reads "
+        "what it must"
     )
 
 

@@ -65,16 +65,18 @@ def classifier_rows(
     own = [np.flatnonzero(~_held(side, other)) for side, other in zip(sides, (current, baseline), strict=True)]
     unshared = [side.take(rows) for side, rows in zip(sides, own, strict=True)]
     weights = [_stands_for(run, side, names) for run, side in zip(runs, sides, strict=True)]
-    chosen = [proportional_sample(side, weight, MOST_DOCUMENTS) for side, weight in zip(unshared, weights, strict=True)]
+    selected = [
+        proportional_sample(side, weight, MOST_DOCUMENTS) for side, weight in zip(unshared, weights, strict=True)
+    ]
     vocabulary = len(examples[0].text)
     texts = _bucket_names(moved, examples, vocabulary)
-    rows = [_row(label, ALL_DOMAINS, unshared, chosen, own, tables, texts)]
+    rows = [_row(label, ALL_DOMAINS, unshared, selected, own, tables, texts)]
     sizes = np.minimum(*(np.bincount(side.domain, minlength=len(names)) for side in unshared))
     large = np.argsort(-sizes, kind="stable")[:MOST_DOMAINS]
     for g in sorted(large.tolist()):
         if sizes[g] >= LEAST:
-            chosen = [np.flatnonzero(side.domain == g) for side in unshared]
-            rows.append(_row(label, names[g], unshared, chosen, own, tables, texts))
+            selected = [np.flatnonzero(side.domain == g) for side in unshared]
+            rows.append(_row(label, names[g], unshared, selected, own, tables, texts))
     return pa.Table.from_pylist(rows, schema=DRIFT_CLASSIFIER)
 
 
@@ -82,23 +84,23 @@ def _row(
     label: str,
     domain: str,
     sides: list[HashedDocuments],
-    chosen: list[npt.NDArray[np.int64]],
+    selected: list[npt.NDArray[np.int64]],
     own: list[npt.NDArray[np.int64]],
     tables: list[pa.Table],
     texts: dict[int, list[str]],
 ) -> dict[str, object]:
-    test: ClassifierTest = classifier_test(sides[0].take(chosen[0]), sides[1].take(chosen[1]), BUCKETS)
+    test: ClassifierTest = classifier_test(sides[0].take(selected[0]), sides[1].take(selected[1]), BUCKETS)
     excerpts: list[list[str]] = []
     typical = test.typical_first, test.typical_second
-    for told, positions, rows, table in zip(typical, chosen, own, tables, strict=True):
-        at = rows[positions[np.array(told, np.int64)]]
+    for rows_of_side, positions, rows, table in zip(typical, selected, own, tables, strict=True):
+        at = rows[positions[np.array(rows_of_side, np.int64)]]
         excerpts.append([text for text in table["excerpt"].take(pa.array(at)).to_pylist() if text is not None])
     return classifier_row(label, domain, test, texts, (excerpts[0], excerpts[1]))
 
 
 def _held(side: HashedDocuments, other: RunDirectory) -> npt.NDArray[np.bool_]:
     """Whether each sampled text occurs in the other snapshot, in any domain; its table of hashes is streamed."""
-    held = np.zeros(len(side), bool)
+    is_held = np.zeros(len(side), bool)
     order = np.lexsort((side.low, side.high))
     high, low = side.high[order], side.low[order]
     with pq.ParquetFile(other.folder / "tables" / "document_hashes.parquet") as file:
@@ -112,8 +114,8 @@ def _held(side: HashedDocuments, other: RunDirectory) -> npt.NDArray[np.bool_]:
             theirs = hashes[:, 0].astype(np.uint64), hashes[:, 1].astype(np.uint64)
             start = int(np.searchsorted(high, theirs[0][0], side="left"))
             stop = int(np.searchsorted(high, theirs[0][-1], side="right"))
-            held[order[start:stop]] |= contains_keys(high[start:stop], low[start:stop], *theirs)
-    return held
+            is_held[order[start:stop]] |= contains_keys(high[start:stop], low[start:stop], *theirs)
+    return is_held
 
 
 def _stands_for(run: RunDirectory, side: HashedDocuments, names: list[str]) -> npt.NDArray[np.float64]:

@@ -42,12 +42,12 @@ class DomainSamples:
             names = [*sorted((listed[0] & listed[1]) - {OTHER_VALUES}, key=str.encode), OTHER_VALUES]
         else:
             names = sorted(listed[0] | listed[1], key=str.encode)
-        place = {name: g for g, name in enumerate(names)}
+        position = {name: g for g, name in enumerate(names)}
 
         def add_up(values: list[str], column: list[int]) -> npt.NDArray[np.object_]:
             sums = np.zeros(len(names), object)
             for value, amount in zip(values, column, strict=True):
-                sums[place.get(value, len(names) - 1)] += int(amount)
+                sums[position.get(value, len(names) - 1)] += int(amount)
             return sums
 
         sides = []
@@ -60,7 +60,7 @@ class DomainSamples:
         kept_rows = turnover.filter(pc.not_equal(turnover["domain"], ALL_DOMAINS))
         kept_names = kept_rows["domain"].to_pylist()
         kept = [add_up(kept_names, kept_rows[name].to_pylist()) for name in ("kept", "kept_tokens", "kept_squared")]
-        groups = [_groups(run, place) for run in (baseline, current)]
+        groups = [_groups(run, position) for run in (baseline, current)]
         nothing = None if groups[0] is None else np.zeros_like(groups[0][0])
         samples = [
             DomainSample(
@@ -89,17 +89,17 @@ def _primary(table: pa.Table) -> pa.Table:
     return table.filter(pc.equal(table["facet"], PRIMARY))
 
 
-def _groups(run: RunDirectory, place: dict[str, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+def _groups(run: RunDirectory, position: dict[str, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """(documents, tokens) by hash group of the clusters, int64 [GROUPS, G]; None where documents are the clusters."""
     if run.facts.cluster is None:
         return None
     table = _primary(run.table("cluster_groups"))
     group = table["group"].to_numpy().astype(np.int64) & (GROUPS - 1)
-    last = len(place) - 1
-    domain = np.array([place.get(value, last) for value in table["value"].to_pylist()], np.int64)
-    found = []
+    last = len(position) - 1
+    domain = np.array([position.get(value, last) for value in table["value"].to_pylist()], np.int64)
+    sides = []
     for name in ("documents", "tokens"):
-        sums = np.zeros((GROUPS, len(place)), np.int64)
+        sums = np.zeros((GROUPS, len(position)), np.int64)
         np.add.at(sums, (group, domain), table[name].to_numpy())
-        found.append(sums)
-    return found[0], found[1]
+        sides.append(sums)
+    return sides[0], sides[1]

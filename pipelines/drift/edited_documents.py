@@ -135,10 +135,10 @@ class EditedDocuments:
 
 def edits_alone(tokens: npt.NDArray[np.int32], pairs: EditedPairs) -> TokenContrast:
     """The contrast of the two versions of edited documents, and of nothing else, over the tokens that they hold."""
-    held = np.flatnonzero(pairs.before.count + pairs.current.count)
-    pairs = pairs.take(held)
+    occurring = np.flatnonzero(pairs.before.count + pairs.current.count)
+    pairs = pairs.take(occurring)
     nothing = _without(pairs.before, pairs.before, pairs.before.groups)
-    return TokenContrast(tokens[held], nothing, nothing, nothing, edited=pairs)
+    return TokenContrast(tokens[occurring], nothing, nothing, nothing, edited=pairs)
 
 
 def _without(side: TokenSample, part: TokenSample, part_groups: Integers) -> TokenSample:

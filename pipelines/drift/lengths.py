@@ -10,12 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.rows import finite
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.drift.length_drift import STATISTICS, LengthDrift, LengthHistogram, length_drift
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.drift_tables import DRIFT_LENGTHS
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 UNITS = ("characters", "tokens")
+
+LEAST = 8
+"""Documents of a side without which Kolmogorov's distribution, which is of many, is not used."""
 
 
 def length_rows(label: str, baseline: RunDirectory, current: RunDirectory, turnover: pa.Table) -> pa.Table:
@@ -39,32 +43,48 @@ def slice_rows(
     label: str, domain: str, unit: str, before: LengthHistogram, now: LengthHistogram, shared: int
 ) -> list[dict[str, Any]]:
     """Rows of DRIFT_LENGTHS of one slice and unit; ``shared``: documents that both sides hold."""
-    found = length_drift(before, now, shared)
+    drift = length_drift(before, now, shared)
+    sizes = int(before.documents.sum()), int(now.documents.sum())
     return [
         {
             "baseline": label,
             "domain": domain,
             "unit": unit,
             "statistic": statistic,
-            "value_baseline": finite(found.value_baseline[i]),
-            "value_current": finite(found.value_current[i]),
-            "change": finite(found.change[i]),
-            "low": finite(found.low[i]),
-            "high": finite(found.high[i]),
-            "reason": _reason(found, i),
+            "value_baseline": finite(drift.value_baseline[i]),
+            "value_current": finite(drift.value_current[i]),
+            "change": finite(drift.change[i]),
+            "low": finite(drift.low[i]),
+            "high": finite(drift.high[i]),
+            "p": gap_p(finite(drift.change[i]), *sizes, shared) if statistic == "ks" else None,
+            "reason": _reason(drift, i),
         }
         for i, statistic in enumerate(STATISTICS)
     ]
 
 
-def _reason(found: LengthDrift, at: int) -> str | None:
+def gap_p(gap: float | None, before: int, now: int, kept: int) -> float | None:
+    """p of the largest gap of two length distributions; conservative, as edited documents count as independent.
+
+    Kolmogorov's distribution of gap / sqrt(1 / n_1 + 1 / n_2 - 2 n_S / (n_1 n_2)), n_S the kept documents. None where
+    a side has fewer than `LEAST` documents, or both hold the same ones.
+    """
+    if gap is None or min(before, now) < LEAST:
+        return None
+    unshared = 1 / before + 1 / now - 2 * kept / (before * now)
+    if before == now == kept or unshared <= 0:
+        return None
+    return float(special.kolmogorov(gap / np.sqrt(unshared)))
+
+
+def _reason(drift: LengthDrift, at: int) -> str | None:
     """Why a statistic has no change, or lacks a bound of it."""
-    if not np.isfinite(found.change[at]):
-        before, now = found.value_baseline[at], found.value_current[at]
+    if not np.isfinite(drift.change[at]):
+        before, now = drift.value_baseline[at], drift.value_current[at]
         if np.isfinite(before) and np.isfinite(now):
             return f"it is 0 in the {'current snapshot' if before else 'baseline'}: there is no ratio"
         return "a side has no documents here"
-    if not np.isfinite(found.low[at]) or not np.isfinite(found.high[at]):
+    if not np.isfinite(drift.low[at]) or not np.isfinite(drift.high[at]):
         return "too few documents, or too many of length 0, for bounds on both sides"
     return None
 
@@ -75,19 +95,19 @@ def _histograms(table: pa.Table, unit: str) -> dict[str, LengthHistogram]:
     low, high, documents = (rows[name].to_numpy() for name in ("low", "high", "documents"))
     domains = rows["domain"].combine_chunks().dictionary_encode()
     codes, names = domains.indices.to_numpy(), domains.dictionary.to_pylist()
-    found = {ALL_DOMAINS: _added_up(low, high, documents)}
+    histograms = {ALL_DOMAINS: _added_up(low, high, documents)}
     for code, name in enumerate(names):
         mine = codes == code
-        found[name] = LengthHistogram(low[mine], high[mine], documents[mine])
-    return found
+        histograms[name] = LengthHistogram(low[mine], high[mine], documents[mine])
+    return histograms
 
 
 def _added_up(
     low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
 ) -> LengthHistogram:
-    edges, place = np.unique(low, return_inverse=True)
+    edges, bins = np.unique(low, return_inverse=True)
     tops = np.zeros(len(edges), np.int64)
-    tops[place] = high
+    tops[bins] = high
     sums = np.zeros(len(edges), np.int64)
-    np.add.at(sums, place, documents)
+    np.add.at(sums, bins, documents)
     return LengthHistogram(edges, tops, sums)

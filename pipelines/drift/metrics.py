@@ -44,6 +44,17 @@ DECLARATIONS = (
     MetricDeclaration(
         "drift_p", "p of the permutation test that nothing drifted", "probability", _BOTH, "fact", "drift"
     ),
+    MetricDeclaration(
+        "drift_lenses_shown", "drift tests that show more than chance, of six", "tests", "baselines", "fact", "fact"
+    ),
+    MetricDeclaration(
+        "drift_conclusion_p",
+        "family-wise p of all drift tests: at most 0.05 if one of them shows drift",
+        "probability",
+        "baselines",
+        "fact",
+        "drift",
+    ),
     *(
         MetricDeclaration(f"drift_{part}_{figure}", f"{of} that is {what}", "share", "baselines", "none", "fact")
         for part, what in _PARTS.items()
@@ -139,6 +150,7 @@ def drift_metrics(tables: Mapping[str, pa.Table]) -> pa.Table:
     """Metrics of the drift tables of one or more baselines; unsorted."""
     rows = [
         *_distances(tables["drift"]),
+        *_conclusions(tables["drift_conclusion"], tables["drift"]),
         *_parts(tables["drift_parts"], tables["drift"]),
         *_shares(tables["drift_domains"], tables["drift"]),
         *_lengths(tables["drift_lengths"], tables["drift"]),
@@ -216,6 +228,28 @@ def _distances(drift: pa.Table) -> Iterator[Row]:
         if row["statistic"] == "jsd":
             yield _row("drift_jsd_excess", slice_, row["excess"], n, row["low"], row["high"], unit, why)
             yield _row("drift_p", slice_, row["p"], n, row["p"], row["p"], "probability", why)
+
+
+def _conclusions(conclusions: pa.Table, drift: pa.Table) -> Iterator[Row]:
+    """How many lenses show more than chance, and the p of the conclusion; p is 1 where every token has its share.
+
+    Documents that are too few for any test show nothing: 0 lenses, and no p.
+    """
+    sizes = _sizes(drift)
+    even = {
+        row["baseline"]
+        for row in drift.to_pylist()
+        if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd" and row["p"] == 1.0 and not row["permutations"]
+    }
+    for row in conclusions.to_pylist():
+        baseline = row["baseline"]
+        slice_, n = _slice(baseline, ALL_DOMAINS), sizes.get((baseline, ALL_DOMAINS), 0)
+        shown = None if row["status"] == "not tested" else row["lenses_shown"]
+        why = "the documents that both hold were not measured together: no test is right"
+        yield _row("drift_lenses_shown", slice_, shown, n, shown, shown, "tests", why)
+        p = 1.0 if row["p"] is None and baseline in even else row["p"]
+        why = why if shown is None else "too few documents differ for any test"
+        yield _row("drift_conclusion_p", slice_, p, n, p, p, "probability", why)
 
 
 def _parts(parts: pa.Table, drift: pa.Table) -> Iterator[Row]:

@@ -115,8 +115,8 @@ def listed(drift: TokenDrift, everything: bool) -> npt.NDArray[np.int64]:
     tested = ~np.isnan(drift.z[order])
     named = kind != OTHER
     wanted = tested | (named & (rank < LISTED_UNTESTED)) if everything else named & (rank < LISTED)
-    chosen: npt.NDArray[np.int64] = order[wanted]
-    return chosen
+    selected: npt.NDArray[np.int64] = order[wanted]
+    return selected
 
 
 def token_rows(
@@ -125,7 +125,7 @@ def token_rows(
     """Rows of table DRIFT_TOKENS for one slice."""
     rows = listed(drift, everything)
     tokens = drift.tokens[rows]
-    places = pa.array(tokens.astype(np.int64))
+    positions = pa.array(tokens.astype(np.int64))
 
     def floats(values: npt.NDArray[np.float64]) -> pa.Array:
         return pa.array(values[rows], mask=~np.isfinite(values[rows]))
@@ -155,10 +155,10 @@ def token_rows(
             "burstiness_current": floats(drift.burstiness_current),
             "dispersion_baseline": floats(drift.dispersion_baseline),
             "dispersion_current": floats(drift.dispersion_current),
-            "example_baseline": examples[0].document.take(places),
-            "example_current": examples[1].document.take(places),
-            "example_baseline_domain": examples[0].domain.take(places),
-            "example_current_domain": examples[1].domain.take(places),
+            "example_baseline": examples[0].document.take(positions),
+            "example_current": examples[1].document.take(positions),
+            "example_baseline_domain": examples[0].domain.take(positions),
+            "example_current_domain": examples[1].domain.take(positions),
         },
         schema=drift_tables.DRIFT_TOKENS,
     )
@@ -223,6 +223,7 @@ def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> 
             "high": floats(drift.high),
             "p": floats(drift.p),
             "q": floats(drift.q),
+            "p_adjusted": pa.nulls(len(names), pa.float64()),
             "reason": pa.array(
                 [drift.reason or (empty if np.isnan(drift.low[g]) else None) for g in order], pa.string()
             ),
@@ -234,7 +235,7 @@ def domain_rows(label: str, names: list[str], unit: str, drift: DomainDrift) -> 
 def classifier_row(
     label: str, domain: str, test: ClassifierTest, texts: dict[int, list[str]], excerpts: tuple[list[str], list[str]]
 ) -> dict[str, Any]:
-    """A row of table DRIFT_CLASSIFIER; ``texts`` are what feature buckets stand for, ``excerpts`` by side as told."""
+    """A row of table DRIFT_CLASSIFIER; ``texts`` are what feature buckets stand for, ``excerpts`` by side."""
 
     def features(buckets: tuple[int, ...]) -> list[str]:
         return [drift_tables.FEATURE_JOINT.join(texts[bucket]) for bucket in buckets if texts.get(bucket)]

@@ -32,9 +32,9 @@ class Examples:
         table = run.table("token_examples").combine_chunks()
         hexes = pa.array([value.hex() for value in table["hash"].to_pylist()], pa.string())
         document = pc.coalesce(table["id"].combine_chunks(), hexes)
-        place = np.full(vocabulary, -1, np.int64)
-        place[table["token"].to_numpy()] = np.arange(len(table))
-        rows = pa.array(place, mask=place < 0)
+        row_of_token = np.full(vocabulary, -1, np.int64)
+        row_of_token[table["token"].to_numpy()] = np.arange(len(table))
+        rows = pa.array(row_of_token, mask=row_of_token < 0)
         domain = table["domain"].combine_chunks().cast(pa.string())
         return cls(table["text"].combine_chunks().take(rows), document.take(rows), domain.take(rows))
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.drift.sampled_overlap import SampledOverlap
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -65,14 +66,14 @@ class Counters:
 
     def sample(self, tokens: npt.NDArray[np.int32], totals: Totals, groups: npt.NDArray[np.int64]) -> TokenSample:
         """Spread over the K tokens given; ``groups``, int64 [GROUPS, K], is filled and kept."""
-        place = np.searchsorted(tokens, self.tokens)
+        columns = np.searchsorted(tokens, self.tokens)
 
         def spread(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
             out = np.zeros(len(tokens), values.dtype)
-            out[place] = values
+            out[columns] = values
             return out
 
-        add_groups(groups, place, self.masks, self.group_counts)
+        add_groups(groups, columns, self.masks, self.group_counts)
         return TokenSample(
             spread(self.count),  # type: ignore[arg-type]
             spread(self.documents),  # type: ignore[arg-type]
@@ -87,16 +88,16 @@ class Counters:
 
 def add_groups(
     groups: npt.NDArray[np.int64],
-    place: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
     masks: npt.NDArray[np.uint64],
     counts: npt.NDArray[np.int64],
 ) -> None:
-    """Add the counts of set mask bits, row by row, to ``groups`` [GROUPS, K] at columns ``place``."""
+    """Add the counts of set mask bits, row by row, to ``groups`` [GROUPS, K] at columns ``columns``."""
     for start in range(0, len(masks), BATCH_ROWS):
         some = masks[start : start + BATCH_ROWS]
         bits = np.unpackbits(np.ascontiguousarray(some).view(np.uint8), bitorder="little").reshape(-1, GROUPS)
         rows, group = np.nonzero(bits)
-        groups[group, place[start : start + BATCH_ROWS][rows]] += counts[: len(rows)]
+        groups[group, columns[start : start + BATCH_ROWS][rows]] += counts[: len(rows)]
         counts = counts[len(rows) :]
 
 
@@ -132,7 +133,7 @@ def _by_domain(path: Path, shared_with: str | None) -> Iterator[tuple[str, pa.Ta
     """The rows of every domain, which are neighbours in the file."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            held: list[pa.Table] = []
+            pieces: list[pa.Table] = []
             name = ""
             for batch in file.iter_batches(BATCH_ROWS):
                 table = pa.Table.from_batches([batch])
@@ -145,13 +146,13 @@ def _by_domain(path: Path, shared_with: str | None) -> Iterator[tuple[str, pa.Ta
                 starts = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
                 for start, stop in itertools.pairwise(starts):
                     following = column.dictionary[int(codes[start])].as_py()
-                    if held and following != name:
-                        yield name, pa.concat_tables(held).combine_chunks()
-                        held = []
+                    if pieces and following != name:
+                        yield name, pa.concat_tables(pieces).combine_chunks()
+                        pieces = []
                     name = following
-                    held.append(table.slice(start, stop - start).drop_columns(["domain"]))
-            if held:
-                yield name, pa.concat_tables(held).combine_chunks()
+                    pieces.append(table.slice(start, stop - start).drop_columns(["domain"]))
+            if pieces:
+                yield name, pa.concat_tables(pieces).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
 
@@ -171,7 +172,7 @@ class Contrasts:
 
     baseline: TokenTables
     current: TokenTables
-    shared: TokenTables | None
+    shared: TokenTables | SampledOverlap | None
     totals: tuple[dict[str, Totals], dict[str, Totals], dict[str, Totals]]
     vocabulary: int
     clustered: bool
@@ -208,7 +209,7 @@ class Contrasts:
             ]
             yield name, _contrast(tokens, samples, self.clustered)
 
-    def _sum(self, tables: TokenTables | None, totals: Totals) -> TokenSample:
+    def _sum(self, tables: TokenTables | SampledOverlap | None, totals: Totals) -> TokenSample:
         """All domains of one set, dense over the vocabulary."""
         size = self.vocabulary
         whole = TokenSample(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys, document
 from corpus_audit.pipelines.measures.shared import Shared
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun, open_run
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import StoreError, UsageError
+from corpus_audit.schemas.run.results import RESULTS_FILE, Verdict, read_results
 from corpus_audit.schemas.run.run_file import RunBaseline, RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -51,7 +53,7 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
     baselines: list[Baseline] = []
     current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
     for reference in spec.baselines:
-        run = open_run(base / reference.run)
+        run = last_passed(base / reference.run) if reference.passed else open_run(base / reference.run)
         check_comparable(RunReading.of(run.facts), current, reference.label)
         if not run.facts.complete:
             raise UsageError(
@@ -59,6 +61,22 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
             )
         baselines.append(Baseline(reference.label, run, Shared(BaselineKeys.of(run, store))))
     return tuple(baselines)
+
+
+def last_passed(folder: Path) -> RunDirectory:
+    """The newest run of an output folder whose verdict is pass or warn.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for path in sorted(folder.glob(f"*/{RESULTS_FILE}"), reverse=True):
+        with suppress(OSError, StoreError):
+            if read_results(path.read_bytes(), str(path)).verdict in (Verdict.PASS, Verdict.WARN):
+                return RunDirectory(path.parent)
+    raise UsageError(
+        f"{folder} holds no run whose verdict is pass or warn: the first audit needs a policy and no baseline, or a "
+        "baseline without `passed: true`"
+    )
 
 
 def baseline_facts(baselines: Sequence[Baseline]) -> tuple[RunBaseline, ...]:

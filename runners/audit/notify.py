@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from corpus_audit.checks.outputs.escaping import code, prose
 from corpus_audit.checks.outputs.formats import FORMATS, OUTPUTS_FOLDER
 from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.pipelines.storage.run_directory import read_run_table
+from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.spec.notify import Event, NotifySpec, url_problem
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Message:
         run: the run directory; None after an error.
         exit_code: the exit code of the command line.
         text: Markdown.
+        drift: the conclusion of the comparison with each baseline, a line each; None without one.
     """
 
     event: Event
@@ -45,6 +48,7 @@ class Message:
     run: str | None
     exit_code: int
     text: str
+    drift: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,16 @@ def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
         text = summary.read_text(encoding="utf-8")
     except OSError as error:
         text = f"# {event}: {code(name)}\n\nThe summary cannot be read: {prose(str(error))}\n"
-    return Message(event, name, str(outcome.run_dir), exit_code, text)
+    return Message(event, name, str(outcome.run_dir), exit_code, text, _conclusions(outcome.run_dir))
+
+
+def _conclusions(run: Path) -> str | None:
+    """The headlines of table DRIFT_CONCLUSION; None of a run that has none, or whose table cannot be read."""
+    try:
+        headlines = read_run_table(run, "drift_conclusion")["headline"].to_pylist()
+    except (OSError, StoreError):
+        return None
+    return "\n".join(headlines) or None
 
 
 def message_of_error(error: Exception, name: str, exit_code: int) -> Message:

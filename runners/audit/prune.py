@@ -1,9 +1,10 @@
 """Remove old runs from an output folder, and partials from its store that no remaining run uses.
 
-Kept, whatever their age: the newest run, runs that anybody has signed, and every run that the spec or the policy of a
-kept run (or of the audit that was given) names, as a baseline, a pinned reference or a target. A run that cannot be
-read is left alone. So are partials written after the newest run, because an interrupted run goes on from them, and, for
-a kept run that did not write down what it is made of, all that are older than it.
+Kept, whatever their age: the newest run, the newest whose verdict is pass or warn (a baseline with `passed: true` is
+that one), runs that anybody has signed, and every run that the spec or the policy of a kept run (or of the audit that
+was given) names, as a baseline, a pinned reference or a target. A run that cannot be read is left alone. So are
+partials written after the newest run, because an interrupted run goes on from them, and, for a kept run that did not
+write down what it is made of, all that are older than it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from corpus_audit.checks.signoff.ledger import read_ledger
 from corpus_audit.pipelines.counting.used_partials import StoredPartial, UsedPartials, default_store
 from corpus_audit.pipelines.storage.run_directory import LATEST, STAGING, RunDirectory
 from corpus_audit.runners.audit.judge import policy_of
-from corpus_audit.schemas.run.results import POLICY_FILE
+from corpus_audit.schemas.run.results import POLICY_FILE, Verdict
 from corpus_audit.schemas.run.run_file import RUN_FILE
 from corpus_audit.schemas.run.signoff import LEDGER
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
@@ -122,10 +123,13 @@ def _kept_runs(output: Path, runs: tuple[IndexedRun, ...], keep: Keep, now: date
         latest = (output / LATEST).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         latest = ""
+    passed = next((run.run for run in reversed(runs) if run.verdict in (Verdict.PASS, Verdict.WARN)), None)
     kept: dict[str, str] = {}
     for behind, run in enumerate(reversed(runs)):
         if behind == 0 or run.run == latest:
             kept[run.run] = "the newest"
+        elif run.run == passed:
+            kept[run.run] = "the newest that passed"
         elif run.signed is not None or run.run in signed:
             kept[run.run] = "signed"
         elif keep.last is not None and behind < keep.last:

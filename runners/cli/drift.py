@@ -10,6 +10,9 @@ from corpus_audit.runners.cli.shared.output import Session, emit_json, json_opti
 from corpus_audit.runners.cli.shared.run_paths import resolve_run
 from corpus_audit.runners.cli.shared.streams import note, write_out
 
+LONG = ("drift_tokens", "document_changes")
+"""Tables with a row a token or document, up to 100,000 of them, which JSON leaves out."""
+
 
 @click.command(short_help="Compare two finished runs.")
 @click.argument("baseline", type=click.Path(path_type=Path))
@@ -27,6 +30,8 @@ def drift(
 
     Both are run directories, output folders (whose newest run is used) or audit files. No shard is read. Documents in
     both runs cannot differ; how many there are is known if the audit has a baseline section.
+
+    With --json, single tokens and documents are left out; --out writes all tables.
     """
     before, now = resolve_run(baseline), resolve_run(current)
     from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
@@ -42,7 +47,7 @@ def drift(
     conclusion = tables["drift_conclusion"].to_pylist()[0]
     with presentation(session, f"the runs were compared: {conclusion['status']}"):
         if as_json:
-            named = {name: table.to_pylist() for name, table in tables.items() if name != "drift_tokens"}
+            named = {name: table.to_pylist() for name, table in tables.items() if name not in LONG}
             said = {"status": conclusion["status"], "headline": conclusion["headline"]}
             emit_json("drift", {"baseline": str(before), "current": str(now), **said, **named})
         else:

@@ -78,6 +78,9 @@ def init(
         return
     write_out(texts[output], nl=False)
     note(f"\nwrote {' and '.join(str(path) for path in written)}; {_next(output, proposal.complete)}")
+    if len(written) > 1 and proposal.complete:
+        runs = output.with_name("runs")
+        note(f"Then 'corpus-audit policy check {policy} --run {runs}' proposes rules for what no rule judges yet.")
 
 
 def _next(output: Path, complete: bool) -> str:

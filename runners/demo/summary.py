@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from corpus_audit.checks.report.drift.readings import reading
 from corpus_audit.checks.report.drift.turnover_sentences import kinds_of_documents
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
@@ -148,20 +147,8 @@ def _documents(run: RunDirectory) -> str:
 
 
 def _drift(run: RunDirectory) -> str:
-    row = _whole(run, "drift", statistic="jsd")
-    result = reading(row)
-    if result == "insufficient":
-        return f"Not enough data: {row['reason'] or 'no interval could be computed'}."
-    if not row["permutations"]:
-        return f"There is none: {row['reason']}."
-    bounds = f"{row['excess']:.5f} bits [{row['low']:.5f}, {row['high']:.5f}]"
-    if result == "drift":
-        return (
-            f"Shown: the token distributions are {bounds} apart beyond what chance gives ({row['null_mean']:.5f}), "
-            f"p = {row['p']:.4f}."
-        )
-    most = f"; it is at most {row['high']:.5f} bits" if row["high"] > 0 else ""
-    return f"None is shown: {bounds} beyond chance, p = {row['p']:.4f}{most}."
+    headline: str = run.table("drift_conclusion")["headline"][0].as_py()
+    return safe_text(headline, 600)
 
 
 def _parts(run: RunDirectory) -> str:

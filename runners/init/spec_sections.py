@@ -170,6 +170,7 @@ def optional_lines(domain: Choice, sample: SnapshotSample, text: Column) -> list
         "#  seed: 0",
         "",
         "# One or more finished runs to compare with: a run directory, or an output folder, whose newest run is used.",
+        "# With passed: true that is the newest run whose verdict is pass or warn, so that a broken delivery is none.",
         "# Documents that both snapshots hold are treated as unchanged. Cannot be used with sample.",
         "#baseline:",
         "#  - {run: runs, label: last run}",

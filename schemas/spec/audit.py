@@ -168,6 +168,10 @@ class BaselineSpec(AuditModel):
     label: Annotated[str, Field(min_length=1, max_length=40)] = Field(
         default="baseline", description="Name in tables and reports."
     )
+    passed: bool = Field(
+        default=False,
+        description="Of an output folder, the newest run whose verdict is pass or warn, instead of the newest one.",
+    )
 
 
 class LimitsSpec(AuditModel):

@@ -22,6 +22,14 @@ EVEN_COPIES = (
 
 _BASELINE = field("baseline", pa.string(), "label of the baseline")
 _DOMAIN = field("domain", pa.string(), "value of the primary facet, or (all)")
+_ADJUSTED = field(
+    "p_adjusted",
+    pa.float64(),
+    "p over all tests of the comparison: q over its lens, at least the lens's p_adjusted; null where not tested",
+    "probability",
+    nullable=True,
+)
+"""A row shows more than chance where this is at most the level of DRIFT_CONCLUSION; see DRIFT_LENSES for the lenses."""
 
 DRIFT = pa.schema(
     [
@@ -34,6 +42,7 @@ DRIFT = pa.schema(
         field("null_low", pa.float64(), "2.5 % quantile of the null", "unit", nullable=True),
         field("null_high", pa.float64(), "97.5 % quantile of the null", "unit", nullable=True),
         field("p", pa.float64(), "permutation p over hash groups, never 0", "probability", nullable=True),
+        _ADJUSTED,
         field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
         field("excess", pa.float64(), "value - null_mean; judged for jsd only", "unit", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the excess (delete-a-group jackknife)", "unit", nullable=True),
@@ -60,6 +69,7 @@ DRIFT_EDITS = pa.schema(
         field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
         field("null_mean", pa.float64(), "its mean when the versions are exchanged at random", "unit", nullable=True),
         field("p", pa.float64(), "permutation p over hash groups of pairs, never 0", "probability", nullable=True),
+        _ADJUSTED,
         field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
         field("excess", pa.float64(), "value - null_mean", "unit", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the excess (delete-a-group jackknife)", "unit", nullable=True),
@@ -162,6 +172,7 @@ DRIFT_DOMAINS = pa.schema(
         field("high", pa.float64(), "upper 95 % bound of the difference", "share", nullable=True),
         field("p", pa.float64(), "two-sided p of no difference", "probability", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg q over the domains", nullable=True),
+        _ADJUSTED,
         field("reason", pa.string(), "why there are no bounds, or no shares", nullable=True),
     ],
     metadata={"title": "Domain shares, before and now", "order": "baseline, unit, share_current descending, domain"},
@@ -178,6 +189,8 @@ DRIFT_LENGTHS = pa.schema(
         field("change", pa.float64(), "log2 of current over baseline; the gap itself for ks", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the change", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of the change", nullable=True),
+        field("p", pa.float64(), "p of the gap, of ks only (Kolmogorov-Smirnov)", "probability", nullable=True),
+        _ADJUSTED,
         field("reason", pa.string(), "why there is no change, or a bound is missing", nullable=True),
     ],
     metadata={"title": "Document lengths, before and now", "order": "baseline, domain ((all) first), unit, statistic"},
@@ -217,6 +230,13 @@ TURNOVER = pa.schema(
         field("edited_tokens_baseline", pa.int64(), "tokens of the edited, as they were", "tokens", nullable=True),
         field("edited_tokens_current", pa.int64(), "tokens of the edited, as they are", "tokens", nullable=True),
         field("renamed_tokens", pa.int64(), "tokens of the renamed, as they are", "tokens", nullable=True),
+        field(
+            "added_copies",
+            pa.int64(),
+            "of the added, copies of a text that the baseline has",
+            "documents",
+            nullable=True,
+        ),
         field("added_tokens", pa.int64(), "tokens of the added", "tokens"),
         field("removed_tokens", pa.int64(), "tokens of the removed", "tokens"),
         field("kept_squared", pa.float64(), "sum over the kept of tokens^2", "tokens^2"),
@@ -310,6 +330,7 @@ DRIFT_CLASSIFIER = pa.schema(
         field("low", pa.float64(), "lower 95 % bound", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", nullable=True),
         field("p", pa.float64(), "permutation p, never 0", "probability", nullable=True),
+        _ADJUSTED,
         field("permutations", pa.int64(), "permutations"),
         field(
             "features_baseline",

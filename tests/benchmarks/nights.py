@@ -1,8 +1,9 @@
-"""A month of nightly audits of one corpus: what is said, and with which exit code, of each kind of night.
+"""A month of nightly audits of one corpus: verdict, exit code, headline and notification of each kind of night.
 
-`python -m tests.benchmarks.nights --out nights.json` prints a row a night: what happened to the corpus, the exit code,
-the verdict, and the headline of the comparison with the night before. It exits with 1 where a quiet night does not pass
-or a broken one does.
+`python -m tests.benchmarks.nights --out nights.json` prints a row a night: what happened to the corpus, the verdict,
+the exit code, whether the owner was notified, and the headline of the comparison with the last good run. Beside each
+kind of night is what a reasonable owner would want: which exit codes, whether to be woken, and how the headline begins.
+It exits with 1 where a night is not like that.
 """
 
 from __future__ import annotations
@@ -33,11 +34,23 @@ QUIET, LOUD = (0,), (1, 3)
 
 @dataclass(frozen=True)
 class Event:
-    """What happened on a night, and the exit codes that a reasonable owner expects of it."""
+    """What happened on a night, and what a reasonable owner wants of it.
+
+    Attributes:
+        name: in words.
+        change: the corpus, documents that it never had, random numbers -> the corpus of the night.
+        expected: exit codes that are right.
+        notified: whether the owner is to be notified (`notify:` of fail, none and error).
+        says: how the headline begins; any of them.
+        tells: words that are in it.
+    """
 
     name: str
     change: Callable[[list[Document], list[Document], random.Random], list[Document]]
     expected: tuple[int, ...]
+    notified: bool
+    says: tuple[str, ...]
+    tells: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,8 @@ class Night:
     exit_code: int
     verdict: str
     headline: str
-    as_expected: bool
+    notified: str
+    wrong: str
 
 
 def added(number: int) -> Callable[[list[Document], list[Document], random.Random], list[Document]]:
@@ -102,20 +116,22 @@ def same(now: list[Document], _: list[Document], __: random.Random) -> list[Docu
     return now
 
 
+UNMOVED = ("No significant drift", "Only ")
 EVENTS = (
-    Event("nothing", same, QUIET),
-    Event("1 document added", added(1), QUIET),
-    Event("9 documents added", added(9), QUIET),
-    Event("100 documents added", added(100), (0, 3)),
-    Event("22 documents removed", removed(22), (0, 3)),
-    Event("reshuffled", shuffled, QUIET),
-    Event("two shards delivered twice", shard_twice, LOUD),
-    Event("extracted again", extracted_again, LOUD),
-    Event("largest domain lost", domain_lost, LOUD),
+    Event("nothing", same, QUIET, False, ("Identical",)),
+    Event("1 document added", added(1), QUIET, False, UNMOVED, "1 document was added"),
+    Event("9 documents added", added(9), QUIET, False, UNMOVED, "9 documents were added"),
+    Event("100 documents added", added(100), QUIET, False, UNMOVED, "100 documents were added"),
+    Event("22 documents removed", removed(22), QUIET, False, UNMOVED, "22 documents were removed"),
+    Event("reshuffled", shuffled, QUIET, False, ("Identical",)),
+    Event("two shards delivered twice", shard_twice, LOUD, True, UNMOVED, "all of them copies"),
+    Event("extracted again", extracted_again, LOUD, True, ("Changed",), "were edited"),
+    Event("largest domain lost", domain_lost, LOUD, True, ("Changed",), "is gone"),
 )
 ORDINARY = [0, 2, 1, 0, 2, 3, 0, 4, 2, 0, 5, 2, 0, 3, 2, 0, 1]
 MONTH = [EVENTS[i] for i in (*ORDINARY[:12], 6, *ORDINARY[:4], 7, *ORDINARY[4:8], 8, *ORDINARY[8:14], 5)]
-"""30 nights. A broken delivery is mended the night after: the corpus is then what it was before."""
+"""30 nights. A broken delivery is mended the night after: the corpus is then what it was before. Nights are compared
+with the last run that passed, so that the night after a broken one is quiet."""
 
 
 def simulate(folder: Path, nights: Sequence[Event], seed: int) -> list[Night]:
@@ -126,8 +142,8 @@ def simulate(folder: Path, nights: Sequence[Event], seed: int) -> list[Night]:
     tokenizer = small_bpe(folder)
     (folder / "first.yaml").write_text(starter_text("scheduled-audit", baseline=False, benchmarks=False))
     (folder / "policy.yaml").write_text(starter_text("scheduled-audit", baseline=True, benchmarks=False))
-    told = []
-    for number, event in enumerate([Event("first night", same, QUIET), *nights]):
+    results: list[Night] = []
+    for number, event in enumerate([Event("first night", same, QUIET, False, ("",)), *nights]):
         before = documents
         documents = event.change(list(documents), unused, rng)
         _write(folder / "data", documents)
@@ -137,15 +153,16 @@ def simulate(folder: Path, nights: Sequence[Event], seed: int) -> list[Night]:
             "document": {"text": "text", "id": "id", "domain": "domain"},
             "tokenizer": str(tokenizer),
             "policy": "policy.yaml" if number else "first.yaml",
+            "notify": [{"command": ["sh", "-c", 'printf "%s: %s" "$CORPUS_AUDIT_EVENT" "$CORPUS_AUDIT_DRIFT" > note']}],
         }
         if number:
-            spec["baseline"] = [{"run": "runs", "label": "last run"}]
+            spec["baseline"] = [{"run": "runs", "label": "last good run", "passed": True}]
         (folder / "audit.yaml").write_text(json.dumps(spec))
-        told.append(_audit(folder, number, event))
-        print("\n".join(_lines(told[-1])), flush=True)
+        results.append(_audit(folder, number, event))
+        print("\n".join(_lines(results[-1])), flush=True)
         if event.expected == LOUD:
             documents = before
-    return told
+    return results
 
 
 def _write(folder: Path, documents: Sequence[Document]) -> None:
@@ -156,6 +173,8 @@ def _write(folder: Path, documents: Sequence[Document]) -> None:
 
 
 def _audit(folder: Path, number: int, event: Event) -> Night:
+    note = folder / "note"
+    note.unlink(missing_ok=True)
     command = [sys.executable, "-m", "corpus_audit.runners.cli.main", "run", "audit.yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     runs = sorted(path for path in (folder / "runs").iterdir() if (path / "run.json").exists())
@@ -164,15 +183,32 @@ def _audit(folder: Path, number: int, event: Event) -> Night:
     conclusion = runs[-1] / "tables" / "drift_conclusion.parquet"
     if conclusion.exists():
         headline = pq.read_table(conclusion)["headline"][0].as_py()
-    expected = event.expected
+    notified = note.read_text() if note.exists() else ""
+    wrong = _wrong(event, done.returncode, headline, notified)
     verdict = results["verdict"]
-    return Night(number, event.name, expected, done.returncode, verdict, headline, done.returncode in expected)
+    return Night(number, event.name, event.expected, done.returncode, verdict, headline, notified, wrong)
+
+
+def _wrong(event: Event, code: int, headline: str, notified: str) -> str:
+    """What is not as the owner wants it; "" if everything is."""
+    parts = []
+    if code not in event.expected:
+        parts.append(f"exit code {code}, not {' or '.join(map(str, event.expected))}")
+    if bool(notified) != event.notified:
+        parts.append("notified" if notified else "not notified")
+    if not headline.startswith(event.says) or event.tells not in headline:
+        parts.append(f"the headline is to begin with {' or '.join(event.says)} and to say {event.tells!r}")
+    if notified and not notified.endswith(headline):
+        parts.append("the notification has another headline")
+    return "; ".join(parts)
 
 
 def _lines(night: Night) -> list[str]:
-    mark = " " if night.as_expected else "!"
-    head = f"{mark}{night.number:>3}  {night.event:<28} exit {night.exit_code}  {night.verdict:<14}"
-    return [head.rstrip(), *textwrap.wrap(night.headline, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    mark = "!" if night.wrong else " "
+    notified = "notified" if night.notified else ""
+    head = f"{mark}{night.number:>3}  {night.event:<28} {night.verdict:<5} exit {night.exit_code}  {notified}"
+    lines = textwrap.wrap(night.headline, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return [head.rstrip(), *lines, *([f"    ! {night.wrong}"] if night.wrong else [])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         nights = simulate(folder, EVENTS if options.kinds else MONTH, options.seed)
     options.out.write_text(json.dumps([asdict(night) for night in nights], indent=1) + "\n")
-    wrong = [night for night in nights if not night.as_expected]
+    wrong = [night for night in nights if night.wrong]
     print(f"{len(nights) - len(wrong)} of {len(nights)} nights as expected")
     return 1 if wrong else 0
 

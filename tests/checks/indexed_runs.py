@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.schemas.run.results import Results
 from corpus_audit.schemas.tables.run_tables import METRICS
 from tests.checks.report.judged_runs import results
 from tests.run_files import digest, write_run_json
@@ -22,7 +23,7 @@ def make_run(
     figures: Figures,
     tokenizer: str = "gpt2",
     complete: bool = True,
-    judged: bool = False,
+    judged: bool | Results = False,
     started: str | None = None,
     table: pa.Table | None = None,
 ) -> Path:
@@ -41,7 +42,7 @@ def make_run(
         write_page_checksum=True,
     )
     if judged:
-        (run / "results.json").write_bytes(results().to_json())
+        (run / "results.json").write_bytes((results() if judged is True else judged).to_json())
     if started is not None:
         (run / "timings.json").write_text(json.dumps({"started": started}))
     files = {

@@ -97,10 +97,23 @@ def test_only_new_shards_are_read_and_the_baseline_may_lose_its_own(tmp_path: Pa
     assert (one["added"], one["removed"]) == (other["removed"], other["added"]) == (100, 0)
 
 
-def test_runs_that_never_measured_each_other_are_insufficient(tmp_path: Path, bpe: Path) -> None:
+def test_small_runs_that_never_measured_each_other_are_compared_by_their_samples(tmp_path: Path, bpe: Path) -> None:
     kept = documents(200, 2)
     one = audit(tmp_path / "a", [kept + documents(50, 3, 1000)], bpe)
-    two = audit(tmp_path / "b", [kept + documents(50, 4, 2000)], bpe)
+    parts = [kept + kept[:9] + documents(50, 4, 2000)]
+    two = audit(tmp_path / "b", parts, bpe)
+    measured = audit(tmp_path / "c", parts, bpe, baseline={"run": str(one.folder)})
+    by_sample, by_measure = (
+        compare(RunDirectory(one.folder), RunDirectory(run.folder), "x", 1, lambda _: None) for run in (two, measured)
+    )
+    assert by_sample["drift"].to_pylist()[0]["p"] is not None
+    assert by_sample == by_measure
+
+
+def test_runs_that_never_measured_each_other_are_not_tested(tmp_path: Path, bpe: Path) -> None:
+    kept = documents(200, 2)
+    one = audit(tmp_path / "a", [kept + documents(50, 3, 1000)], bpe, excerpts=False)
+    two = audit(tmp_path / "b", [kept + documents(50, 4, 2000)], bpe, excerpts=False)
     tables = compare(RunDirectory(one.folder), RunDirectory(two.folder), "x", 1, lambda _: None)
     rows = tables["drift"].to_pylist()
     assert all(row["p"] is None and row["low"] is None and "200 documents" in row["reason"] for row in rows)

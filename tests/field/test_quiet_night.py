@@ -8,8 +8,10 @@ said to hold copies.
 
 from __future__ import annotations
 
+import html
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +55,12 @@ def again(
     """The exit code and the run of an audit whose baseline is the first one's output folder."""
     corpora.write_shards(folder / "shards", corpora.deal(documents, shards), fmt)
     (folder / "policy.yaml").write_text(policy)
-    more = {"document": FIELDS, "baseline": {"run": str(first[0] / "runs")}, "policy": "policy.yaml"}
+    hook = {
+        "command": ["sh", "-c", 'cat > note.md; printf %s "$CORPUS_AUDIT_DRIFT" > drift.txt'],
+        "when": ["pass", "warn"],
+    }
+    baseline = {"run": str(first[0] / "runs")}
+    more = {"document": FIELDS, "baseline": baseline, "policy": "policy.yaml", "notify": [hook]}
     code = run_command(["run", str(write_audit(folder, [folder / "shards"], first[1], **more))], Session())
     (run,) = (path.parent for path in (folder / "runs").glob("*/run.json"))
     return code, run
@@ -82,7 +89,13 @@ def test_a_quiet_night_is_published_passes_and_is_called_one(
     compared = [row for row in rows if not row["metric"].startswith("near_duplicate_rate")]
     assert len(compared) > 100
     # 1 of what was kept, 1/2 of an AUC, p = 1, and 0 of everything else: no row is without a value or in doubt.
-    expected = {"kept_share": 1.0, "drift_classifier_auc": 0.5, "drift_p": 1.0, "renamed_share": float(renamed)}
+    expected = {
+        "kept_share": 1.0,
+        "drift_classifier_auc": 0.5,
+        "drift_p": 1.0,
+        "drift_conclusion_p": 1.0,
+        "renamed_share": float(renamed),
+    }
     for row in compared:
         assert row["value"] == row["low"] == row["high"] == expected.get(row["metric"], 0.0), row
     assert run_command(["drift", str(baseline[0] / "runs"), str(run)], Session()) == 0
@@ -113,9 +126,29 @@ def test_nine_new_documents_are_counted_and_nothing_crashes(
     documents = DOCUMENTS + degenerate.made(9, start=8000)
     code, run = again(tmp_path, baseline, documents, 2, "parquet", json.dumps({**HEAD, "rules": POLICY}))
     assert code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    conclusion = pq.read_table(run / "tables" / "drift_conclusion.parquet").to_pylist()[0]
     headline = "No significant drift: 9 documents were added (d00 1, d01 1, …); 99% unchanged."
+    assert conclusion["headline"] == headline and headline in said
+    assert (tmp_path / "drift.txt").read_text() == headline
+    page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text())).replace("\xa0", " ")
+    for text in ((run / "outputs" / "summary.md").read_text(), (tmp_path / "note.md").read_text(), page):
+        assert headline in text
+    metrics = pq.read_table(run / "tables" / "metrics.parquet").to_pylist()
+    values = {row["metric"]: row["value"] for row in metrics if row["slice"].startswith("baseline=")}
+    assert values["drift_lenses_shown"] == conclusion["lenses_shown"] == 0
+    assert values["drift_conclusion_p"] == conclusion["p"]
+    assert run_command(["drift", str(baseline[0] / "runs"), str(run)], Session()) == 0
     assert headline in " ".join(capsys.readouterr().out.split())
-    assert headline in (run / "outputs" / "summary.md").read_text()
+    assert run_command(["drift", "--json", str(baseline[0] / "runs"), str(run)], Session()) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["schema"], answer["status"]) == ("corpus-audit/drift/1", "no significant drift")
+    assert answer["headline"] == answer["drift_conclusion"][0]["headline"] == headline
+    lenses = [{key: value for key, value in row.items() if key != "baseline"} for row in answer["drift_lenses"]]
+    table = pq.read_table(run / "tables" / "drift_lenses.parquet").drop_columns("baseline")
+    assert lenses == table.to_pylist()
+    assert {"drift", "drift_edits", "edit_patterns", "edit_sizes", "turnover"} <= answer.keys()
+    assert not {"drift_tokens", "document_changes"} & answer.keys()
 
 
 HEAD = {"name": "p", "version": "1"}

@@ -17,17 +17,22 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
+    ("p", "adjusted", "expected"),
     [
-        (0.01, 0.02, 0.001, "drift"),
-        (-0.01, 0.02, 0.4, "no drift shown"),
-        (0.0, 0.0, 1.0, "no drift shown"),
-        (None, None, None, "insufficient"),
-        (0.0, 0.02, None, "insufficient"),
+        (0.001, 0.003, "drift"),
+        (0.001, 0.06, "no drift shown"),
+        (0.4, 0.4, "no drift shown"),
+        (1.0, None, "no drift shown"),
+        (0.001, None, "not enough data"),
+        (None, None, "not enough data"),
     ],
 )
-def test_three_readings(low: float | None, high: float | None, p: float | None, expected: str) -> None:
-    assert reading({"low": low, "high": high, "p": p}) == expected
+def test_three_readings(p: float | None, adjusted: float | None, expected: str) -> None:
+    assert reading({"p": p, "p_adjusted": adjusted}) == expected
+
+
+def test_runs_of_earlier_versions_are_read_by_their_p() -> None:
+    assert reading({"p": 0.001}) == "drift" and reading({"p": 0.06}) == "no drift shown"
 
 
 def filled(name: str, **values: object) -> pa.Table:
@@ -41,18 +46,27 @@ def filled(name: str, **values: object) -> pa.Table:
 
 def test_lines_fit_a_terminal_and_hostile_texts_are_shown_safely() -> None:
     tables = {
-        "drift": filled("drift", domain=ALL_DOMAINS, statistic="jsd", low=0.1, high=0.2, excess=0.15, p=0.0005),
+        "drift": filled("drift", domain=ALL_DOMAINS, statistic="jsd", low=0.1, high=0.2, excess=0.15, p_adjusted=0.003),
         "drift_parts": pa.concat_tables(
-            filled("drift_parts", domain=ALL_DOMAINS, part=part, attribution=0.5) for part in ("mixture", "content")
+            filled("drift_parts", domain=ALL_DOMAINS, part=part, attribution=0.5)
+            for part in ("mixture", "content", "total")
         ),
         "turnover": filled("turnover", domain=ALL_DOMAINS),
         "drift_conclusion": filled("drift_conclusion"),
+        "edit_sizes": pa.concat_tables(
+            filled("edit_sizes", domain=ALL_DOMAINS, figure=figure, documents=9)
+            for figure in ("similarity", "tokens_change")
+        ),
+        "edit_patterns": filled("edit_patterns", direction="came", text="\u202ewords\x1b[2J " * 40, diff="+a\x1b[2J"),
         "drift_classifier": filled("drift_classifier", domain=ALL_DOMAINS, auc=None, reason="too few"),
         "drift_domains": filled("drift_domains", domain="d\x1b[31m" + "x" * 200, unit="tokens"),
         "drift_tokens": filled("drift_tokens", domain=ALL_DOMAINS, kind="riser", text="\u202eevil\x1b[2J"),
     }
     text = drift_summary_text(tables)
-    assert "Drift: the token distributions differ" in text and "Not enough data: too few" in text
+    words = " ".join(text.split())
+    assert "have drifted apart by 0.15000 bits [0.10000, 0.20000]" in words and "adjusted p = 0.0030" in words
+    assert "does not have enough data: too few" in words
+    assert "Edits Half of the 9 edited documents" in words and "Passages Edits have in common: “" in words
     assert "\x1b" not in text and "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80
 

@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.counting.used_partials import UsedPartials
+from corpus_audit.runners.audit.baselines import last_passed
 from corpus_audit.runners.audit.prune import Keep, plan_pruning
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.process.locks import OutputLock
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run.results import Status, Verdict
 from tests.checks.indexed_runs import make_run, sign
+from tests.checks.report.judged_runs import results
 
 NOW = datetime.now(UTC)
 DAYS = 5
@@ -210,3 +214,21 @@ def test_no_kept_run_loses_what_it_names_or_is_made_of(
         assert swept == {f"of-{DAYS - 1 - NAMES.index(run)}" for run in gone}
     finally:
         shutil.rmtree(folder.parent)
+
+
+def test_the_newest_run_that_passed_stays_and_can_be_a_baseline(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The night after a broken delivery is compared with the last good one (`baseline: {run: runs, passed: true}`)."""
+    with pytest.raises(UsageError, match="no run whose verdict is pass or warn"):
+        last_passed(output)
+    judged = results()
+    for run, status in ((NAMES[1], Status.PASS), (NAMES[2], Status.WARN), (NAMES[3], Status.FAIL)):
+        judgements = tuple(each for each in judged.judgements if each.status is status)
+        facts = {"judgements": judgements, "counts": {status: len(judgements)}, "verdict": Verdict(status.value)}
+        shutil.rmtree(output / run)
+        make_run(output, run, {"tokens": {"all": 1.0}}, judged=judged.model_copy(update=facts))
+    assert last_passed(output).folder.name == NAMES[2]
+    planned = prune(capsys, output, "--keep-last", 1)
+    assert [one["run"] for one in planned["runs"]] == [NAMES[0], NAMES[1], NAMES[3]]
+    assert {one["run"]: one["reason"] for one in planned["kept"]}[NAMES[2]] == "the newest that passed"

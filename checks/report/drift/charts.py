@@ -1,6 +1,6 @@
 """Charts of the section on drift; see `charts/svg.py` for the conventions.
 
-What moved is a filled mark, what is not shown to have moved a hollow one, and what cannot be told a diamond; the
+What moved is a filled mark, what is not shown to have moved a hollow one, and what has not enough data a diamond; the
 reading stands beside each row in words too.
 """
 
@@ -77,7 +77,7 @@ def distances(view: DriftView) -> Markup:
             element(chart.plot, "line", x1=x, x2=x, y1=y + 3, y2=y + PITCH - 3, class_="target")
         if row.low is not None and row.high is not None:
             _whisker(chart.plot, at(_shifted(row, row.low)), at(_shifted(row, row.high)), middle)
-        _mark(chart.plot, at(row.value), middle, row.reading == "drift", row.reading == "insufficient")
+        _mark(chart.plot, at(row.value), middle, row.reading == "drift", row.reading == "not enough data")
     return chart.markup()
 
 
@@ -109,7 +109,7 @@ def shares(view: DriftView) -> Markup:
                 mark(chart.plot, SQUARE, x, middle, kind)
         if row.low is not None and row.high is not None:
             _whisker(changes, 50 + 5000 * row.low / wide, 50 + 5000 * row.high / wide, middle)
-        moved, unknown = row.reading == "moved", row.reading == "insufficient"
+        moved, unknown = row.reading == "moved", row.reading == "not enough data"
         if row.difference is not None:
             _mark(changes, 50 + 5000 * row.difference / wide, middle, moved, unknown)
         chart.figure(row.reading, middle + 4, kind="figure" if moved else "figure quiet")
@@ -195,8 +195,7 @@ def lengths(view: DriftView) -> Markup:
             x = percent(p50)
             element(chart.plot, "line", x1=x, x2=x, y1=middle - 6, y2=middle + 6, class_="median")
         moved = row.reading == "moved"
-        text = "median moved" if moved else "no move shown" if row.reading == "no move shown" else row.reading
-        chart.figure(text, y + pitch / 2 + 4, kind="figure" if moved else "figure quiet")
+        chart.figure(row.reading, y + pitch / 2 + 4, kind="figure" if moved else "figure quiet")
     return chart.markup()
 
 
@@ -245,7 +244,7 @@ def classifiers(view: DriftView) -> Markup:
         chart.label(EVERYTHING if row.everything else row.domain, middle + 4, strong=row.everything)
         if row.low is not None and row.high is not None:
             _whisker(chart.plot, at(row.low), at(row.high), middle)
-        distinguished = row.reading == "told apart"
+        distinguished = row.reading == "distinguished"
         _mark(chart.plot, at(row.auc or 0.0), middle, distinguished, False)
         chart.figure(row.reading, middle + 4, kind="figure" if distinguished else "figure quiet")
     return chart.markup()

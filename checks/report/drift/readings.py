@@ -1,4 +1,8 @@
-"""What rows of the drift tables say, in three values: shown, not shown, or not to be told."""
+"""What rows of the drift tables say, in three values: shown, not shown, or not enough data.
+
+Every reading follows p_adjusted of its row (`pipelines/drift/lenses.py`), so that no row says the contrary of its own
+test, or of the conclusion. Intervals are of sizes: `bounds_agree` says whether one may stand beside a reading.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,39 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from corpus_audit.checks.text.safe_text import fit, safe_text
+from corpus_audit.pipelines.drift.lenses import LEVEL
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
-Reading = Literal["drift", "no drift shown", "insufficient"]
-Move = Literal["moved", "no move shown", "insufficient"]
+Reading = Literal["drift", "no drift shown", "not enough data"]
+Move = Literal["moved", "no move shown", "not enough data"]
 Case = Literal["tested", "same", "even", "new", "gone", "untested"]
-Told = Literal["told apart", "not told apart", "insufficient"]
+Separation = Literal["distinguished", "not distinguished", "not enough data"]
 
-SIGNIFICANT = 0.05
 EVEN = 0.5
 """The AUC of a classifier that tells nothing apart."""
 
 Row = Mapping[str, Any]
 
 
-def reading(row: Row) -> Reading:
-    """What a row of DRIFT with statistic jsd says.
+def adjusted(row: Row) -> float | None:
+    """The p that a row's reading follows; as it is in runs of earlier versions, and 1 where nothing could differ."""
+    p: float | None = row.get("p")
+    value: float | None = row.get("p_adjusted", p)
+    return p if value is None and p == 1.0 else value
 
-    Drift is shown when the lower bound of the excess divergence is above 0; where there is no bound or no p the data
-    show neither drift nor its absence.
-    """
-    if row["low"] is None or row["high"] is None or row["p"] is None:
-        return "insufficient"
-    return "drift" if row["low"] > 0 else "no drift shown"
+
+def is_shown(row: Row) -> bool | None:
+    """Whether the test of a row rejects that nothing moved; None where there is no test."""
+    p = adjusted(row)
+    return None if p is None else p <= LEVEL
+
+
+def reading(row: Row) -> Reading:
+    """What a row of DRIFT or DRIFT_EDITS with statistic jsd says."""
+    shown = is_shown(row)
+    if shown is None:
+        return "not enough data"
+    return "drift" if shown else "no drift shown"
 
 
 def case(row: Row) -> Case:
@@ -38,26 +52,41 @@ def case(row: Row) -> Case:
         return "new"
     if row["documents_current"] == 0 and row["documents_baseline"]:
         return "gone"
-    if reading(row) == "insufficient":
+    if reading(row) == "not enough data":
         return "untested"
     if row["permutations"]:
         return "tested"
     return "even" if row["reason"] == EVEN_COPIES else "same"
 
 
-def move(low: float | None, high: float | None, q: float | None = None) -> Move:
-    """Whether a difference with its bounds is one; with ``q``, that of one among many, q must say so too."""
-    if low is None or high is None:
-        return "insufficient"
-    clear = low > 0 or high < 0
-    return "moved" if clear and (q is None or q <= SIGNIFICANT) else "no move shown"
+def move(row: Row) -> Move:
+    """Whether a row of DRIFT_DOMAINS, or of DRIFT_LENGTHS with statistic ks, shows a difference."""
+    shown = is_shown(row)
+    if shown is None and row.get("change") == 0:
+        return "no move shown"  # both hold the same lengths: there is nothing to test
+    if shown is None and "p" not in row and row["low"] is not None and row["high"] is not None:
+        shown = row["low"] > 0 or row["high"] < 0  # lengths in a run of an earlier version
+    if shown is None:
+        return "not enough data"
+    return "moved" if shown else "no move shown"
 
 
-def told_apart(row: Row) -> Told:
+def separation(row: Row) -> Separation:
     """What a row of DRIFT_CLASSIFIER says."""
-    if row["auc"] is None or row["low"] is None or row["p"] is None:
-        return "insufficient"
-    return "told apart" if row["low"] > EVEN and row["p"] <= SIGNIFICANT else "not told apart"
+    shown = is_shown(row)
+    if row["auc"] is None or shown is None:
+        return "not enough data"
+    return "distinguished" if shown else "not distinguished"
+
+
+def bounds_agree(shown: bool, low: float | None, high: float | None, null: float = 0.0) -> bool:
+    """Whether an interval says what the test says: it leaves out ``null`` if, and only if, the test rejects.
+
+    An interval by jackknife is wider than the permutation test is sharp, and is not adjusted for the number of tests.
+    """
+    if low is None or high is None:
+        return False
+    return shown == (low > null or high < null)
 
 
 def token_text(text: str, width: int = 24) -> str:

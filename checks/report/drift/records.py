@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from corpus_audit.checks.report.drift.readings import Case, Move, Reading, Told
+from corpus_audit.checks.report.drift.readings import Case, Move, Reading, Separation
 from corpus_audit.checks.text.sentences import Sentence
 
 
 @dataclass(frozen=True)
 class DistanceRow:
-    """The token distributions of a slice: the divergence in bits, what chance gives, and the excess with its bounds."""
+    """The token distributions of a slice: the divergence in bits, what chance gives, and the excess with its bounds.
+
+    ``adjusted`` is the p that the reading follows, here and below; None where nothing was tested.
+    """
 
     domain: str
     everything: bool
@@ -28,6 +31,7 @@ class DistanceRow:
     reason: str
     case: Case
     reading: Reading
+    adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class ShareShift:
     q: float | None
     reason: str
     reading: Move
+    adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,10 @@ class TokenMove:
 
 @dataclass(frozen=True)
 class LengthShift:
-    """Lengths in tokens: the 5, 25, 50, 75 and 95 % points before and now, and the changes (log2) with their bounds."""
+    """Lengths in tokens: the 5, 25, 50, 75 and 95 % points before and now, and the changes (log2) with their bounds.
+
+    The reading is of the whole distribution, by its largest gap.
+    """
 
     domain: str
     everything: bool
@@ -103,6 +111,7 @@ class LengthShift:
     gap_low: float | None
     gap_high: float | None
     reading: Move
+    adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,56 @@ class TurnoverRow:
 
 
 @dataclass(frozen=True)
+class EditedRow:
+    """Edited documents of a slice: how much of their text stayed, how many tokens they grew by, and whether the two
+    versions differ by more than chance.
+
+    ``similarity`` and ``change`` are 5, 25, 50, 75 and 95 % points over the documents, empty where they are not known;
+    of the ``documents``, ``tested`` are in both runs' samples.
+    """
+
+    domain: str
+    everything: bool
+    documents: int
+    similarity: tuple[float, ...]
+    change: tuple[float, ...]
+    tested: int
+    excess: float | None
+    low: float | None
+    high: float | None
+    adjusted: float | None
+    reading: Reading
+    reason: str
+
+
+@dataclass(frozen=True)
+class PassageRow:
+    """A passage that vanished from, or came into, ``documents`` of ``edited`` edited documents; ``diff`` is of one.
+
+    ``words`` say so in a sentence.
+    """
+
+    domain: str
+    direction: Literal["vanished", "came"]
+    text: str
+    documents: int
+    edited: int
+    example: str
+    diff: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class EditsView:
+    """Edits: all documents first, then the domains with most of them; passages, the most telling first."""
+
+    rows: tuple[EditedRow, ...]
+    passages: tuple[PassageRow, ...]
+    more_domains: int
+    more_passages: int
+
+
+@dataclass(frozen=True)
 class ClassifierRow:
     """How well a classifier tells the unshared documents of the two sides apart, and by what."""
 
@@ -145,7 +204,8 @@ class ClassifierRow:
     excerpts_before: tuple[str, ...]
     excerpts_now: tuple[str, ...]
     reason: str
-    reading: Told
+    reading: Separation
+    adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -208,11 +268,11 @@ class DriftView:
         permutations: of the test of all domains; p is a multiple of 1 / (permutations + 1).
         overall: all domains.
         distances: domains that can differ, those with drift first; ``same`` hold the same documents on both sides.
-        shares: largest changes first.
+        shares: of tokens, largest changes first; ``moved_documents`` are those of documents that moved.
         documents: how many documents were kept, edited, added and removed, and which domains are new or gone.
         unknown: why less is known of documents than could be; empty if nothing is missing.
         unchanged: domains where no document came, went or changed.
-        part_rows, lengths, turnover, classifiers, near: what else is told by domain, cut to what a page can hold.
+        part_rows, lengths, turnover, classifiers, near: what else is shown by domain, cut to what a page can hold.
         tokens: by kind, furthest first; ``more_tokens`` says how many more of each kind the table has.
     """
 
@@ -226,6 +286,7 @@ class DriftView:
     distances: tuple[DistanceRow, ...]
     same: tuple[str, ...]
     shares: tuple[ShareShift, ...]
+    moved_documents: tuple[ShareShift, ...]
     parts: PartRow
     part_rows: tuple[PartRow, ...]
     risers: tuple[TokenMove, ...]
@@ -241,6 +302,7 @@ class DriftView:
     classifiers: tuple[ClassifierRow, ...]
     near: tuple[NearRow, ...]
     others: tuple[OtherDistance, ...]
+    edits: EditsView
 
     @property
     def nothing_changed(self) -> bool:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from corpus_audit.checks.report.drift.readings import Case
-from corpus_audit.checks.report.drift.records import DriftView, ShareShift
+from corpus_audit.checks.report.drift import edits
+from corpus_audit.checks.report.drift.readings import EVEN, Case, bounds_agree
+from corpus_audit.checks.report.drift.records import ClassifierRow, DistanceRow, DriftView, EditedRow, ShareShift
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
@@ -62,10 +63,10 @@ def headline_parts(view: DriftView) -> Sentence:
 
 
 def distribution(view: DriftView) -> str:
-    """The reading of all token distributions, with figure, interval and p."""
+    """The reading of all token distributions, with figure, interval and p, and which other tests say otherwise."""
     row = view.overall
-    if row.reading == "insufficient":
-        return f"Whether the text drifted cannot be told: {_reason(row.reason)}."
+    if row.reading == "not enough data":
+        return f"Whether the text drifted was not tested: {_reason(row.reason)}."
     if row.case == "same":
         if view.nothing_changed:
             return "Both hold the same documents: nothing changed."
@@ -74,17 +75,52 @@ def distribution(view: DriftView) -> str:
         return (
             "One holds every document of the other, and every token has the same share in both: the text did not drift."
         )
-    figures = f"{bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance, p = {row.p:.4f}"
     if row.reading == "drift":
-        return f"The token distributions have drifted apart by {figures}; chance alone gives {bits(row.null_mean)}."
-    if (row.high or 0.0) <= 0:
         return (
-            f"The token distributions are no farther apart than with documents exchanged at random, p = {row.p:.4f}. "
-            "The documents are too unlike each other for this test to bound a drift."
+            f"The token distributions have drifted apart by {excess_text(row)}; "
+            f"chance alone gives {bits(row.null_mean)}."
         )
-    return (
-        f"No drift of the token distributions is shown: {figures}. If there is any, it is at most {_most(view)} bits."
-    )
+    lenses = view.conclusion.lenses if view.conclusion else ()
+    others = [_OF_DOMAINS.get(lens.name, lens.name) for lens in lenses if lens.reading == "shown"]
+    but = f" More than chance is shown by {_listed(others)}." if others else ""
+    if row.high is not None and row.high <= 0:
+        return (
+            "The token distributions as a whole are no farther apart than with documents exchanged at random, "
+            f"{p_text(row)}. The documents are too unlike each other for this test to bound a drift.{but}"
+        )
+    whole = "No drift of the token distributions as a whole is shown"
+    most = "" if row.high is None else f" If there is any, it is at most {bits(row.high)} bits."
+    return f"{whole}: {excess_text(row)}.{most}{but}"
+
+
+_OF_DOMAINS = {"distribution": "the distribution within domains"}
+"""What a lens is called where its test over all documents shows nothing."""
+
+
+def excess_text(row: DistanceRow) -> str:
+    """How far a slice's distributions are apart beyond chance, and p."""
+    return f"{_beyond_chance(row)}, {p_text(row)}"
+
+
+def _beyond_chance(row: DistanceRow) -> str:
+    """The excess divergence in bits; its interval only where it says what p says."""
+    bounds = ""
+    if bounds_agree(row.reading == "drift", row.low, row.high):
+        bounds = f" {bits_interval(row.low, row.high)}"
+    elif row.reading == "drift" and row.high is not None:
+        bounds = f" (at most {bits(row.high)})"
+    return f"{bits(row.excess)} bits{bounds} beyond chance"
+
+
+def p_text(row: DistanceRow | ClassifierRow) -> str:
+    """The p that the reading follows; in runs of earlier versions it is not adjusted."""
+    if row.adjusted is None:
+        return numbers.NONE if row.p is None else f"p = {row.p:.4f}"
+    return f"adjusted p {'below 0.0001' if row.adjusted < 0.0001 else f'= {row.adjusted:.4f}'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def sentences(view: DriftView) -> Iterator[Sentence]:
@@ -98,11 +134,11 @@ def sentences(view: DriftView) -> Iterator[Sentence]:
     if not view.nothing_changed:
         if view.conclusion is not None:
             yield (distribution(view),)
+        yield from _domains(view)
+        yield from edits.sentences(view.edits)
         yield from _shares(view)
         yield from _cause(view)
-        yield from _domains(view)
-    if not view.nothing_changed:
-        yield from _classifier(view)
+        yield from classifier(view)
 
 
 def lines(view: DriftView) -> Iterator[str]:
@@ -116,8 +152,8 @@ def lines(view: DriftView) -> Iterator[str]:
         yield f"{of}{safe_text(view.conclusion.headline, MOST_CHARACTERS)}"
         if view.nothing_changed:
             return
-    elif row.reading == "insufficient":
-        yield f"{of}insufficient: {_reason(row.reason)}"
+    elif row.reading == "not enough data":
+        yield f"{of}not enough data: {_reason(row.reason)}"
         if row.value is None:
             return
     elif row.case == "same":
@@ -127,18 +163,19 @@ def lines(view: DriftView) -> Iterator[str]:
     elif row.case == "even":
         yield f"{of}none: every token has the share that it had"
     else:
-        shown = "shown" if row.reading == "drift" else f"no drift shown, at most {_most(view)} bits"
-        yield f"{of}{shown}: {bits(row.excess)} bits {bits_interval(row.low, row.high)} beyond chance"
+        most = "" if row.high is None or row.high <= 0 else f", at most {bits(row.high)} bits"
+        shown = "shown" if row.reading == "drift" else f"no drift shown{most}"
+        yield f"{of}{shown}: {_beyond_chance(row)}"
     moved = [share for share in view.shares if share.reading == "moved"]
     if moved:
         first = moved[0]
         yield (
-            f"share moved most: {safe_text(first.domain, 24)} {_points(first.difference)} points "
+            f"share shown to have moved: {safe_text(first.domain, 24)} {_points(first.difference)} points "
             f"{numbers.points_interval(first.low, first.high, 2)}"
         )
     elif view.conclusion is None:
-        unknown = _untold_shares(view)
-        yield "domain shares: " + ("insufficient data" if unknown else "no move shown")
+        unknown = _untested_shares(view)
+        yield "domain shares: " + ("not enough data" if unknown else "no move shown")
     if view.parts.mixture is not None and view.parts.content is not None:
         yield (
             f"{numbers.percent(view.parts.mixture)} of the change is the mix of domains, "
@@ -150,34 +187,36 @@ def _reason(reason: str) -> str:
     return reason or "no interval could be made"
 
 
-def _most(view: DriftView) -> str:
-    return bits(max(view.overall.high or 0.0, 0.0))
-
-
 def _shares(view: DriftView) -> Iterator[Sentence]:
     moved = [row for row in view.shares if row.reading == "moved"]
-    unknown = _untold_shares(view)
+    unknown = _untested_shares(view)
     if moved:
-        parts: list[str | Name] = ["The domain shares that moved most are "]
+        parts: list[str | Name] = ["The largest significant changes of domain shares are "]
         for index, row in enumerate(moved[:NAMED]):
             figures = f"{_points(row.difference)} points {numbers.points_interval(row.low, row.high, 2)}"
             parts += ["; " if index else "", Name(row.domain), f" {figures}"]
         yield (*parts, " of tokens.")
     elif unknown:
-        yield (f"Whether domain shares moved cannot be told: {_reason(unknown[0].reason)}.",)
+        yield (f"Whether domain shares moved was not tested: {_reason(unknown[0].reason)}.",)
     elif view.shares:
-        reach = max(max(abs(row.low or 0.0), abs(row.high or 0.0)) for row in view.shares)
-        yield (
-            f"No domain's share of tokens is shown to have moved; none moved by more than {100 * reach:.2f} points.",
-        )
+        beyond = [row for row in view.shares if row.before and row.now]
+        reach = max((max(abs(row.low or 0.0), abs(row.high or 0.0)) for row in beyond), default=0.0)
+        apart = "Apart from domains that are new or gone, no" if len(beyond) < len(view.shares) else "No"
+        most = f"; none moved by more than {100 * reach:.2f} points" if beyond else ""
+        yield (f"{apart} domain's share of tokens is shown to have moved{most}.",)
+    if view.moved_documents and not moved:
+        parts = ["By documents, shares moved: "]
+        for index, row in enumerate(view.moved_documents[:NAMED]):
+            parts += ["; " if index else "", Name(row.domain), f" {_points(row.difference)} points"]
+        yield (*parts, ".")
 
 
-def _untold_shares(view: DriftView) -> list[ShareShift]:
+def _untested_shares(view: DriftView) -> list[ShareShift]:
     """Domains whose change of share has no bounds; one that neither side has anything of did not change."""
     return [
         row
         for row in view.shares
-        if row.reading == "insufficient" and (row.difference is None or row.before or row.now)
+        if row.reading == "not enough data" and (row.difference is None or row.before or row.now)
     ]
 
 
@@ -216,21 +255,21 @@ def causes_text(causes: Sequence[float]) -> str:
 
 
 def _domains(view: DriftView) -> Iterator[Sentence]:
-    """In how many domains the text drifted."""
+    """In which domains the token distributions drifted, and in which edits go one way."""
     if view.domains < 2:
         return
     shown = [row for row in view.distances if row.reading == "drift"]
+    edited = [row for row in view.edits.rows if row.reading == "drift" and not row.everything]
     unknown = _cases(view, "untested")
-    of = f"{numbers.grouped(len(shown))} of {numbers.grouped(view.domains)}"
-    parts: list[str | Name] = [f"Within domains, drift of the text is shown in {of}"]
-    for index, row in enumerate(shown[:NAMED]):
-        parts += [", " if index else " (", Name(row.domain)]
-    parts += [")" if len(shown) <= NAMED else " and more)"] if shown else []
+    of = f"{numbers.grouped(len(shown))} of {numbers.grouped(view.domains)} domains"
+    parts: list[str | Name] = [f"By token distributions, drift is shown within {of}", *_in_brackets(shown)]
+    if edited:
+        parts += [f"; edits go one way in {numbers.grouped(len(edited))}", *_in_brackets(edited)]
     if unknown:
-        parts.append(f"; in {numbers.grouped(unknown)} the data are insufficient")
-    for number, said in ((_cases(view, "new"), "new"), (_cases(view, "gone"), "gone")):
+        parts.append(f"; {numbers.grouped(unknown)} {'has' if unknown == 1 else 'have'} not enough data")
+    for number, state in ((_cases(view, "new"), "new"), (_cases(view, "gone"), "gone")):
         if number:
-            parts.append(f"; {numbers.grouped(number)} {'is' if number == 1 else 'are'} {said}")
+            parts.append(f"; {numbers.grouped(number)} {'is' if number == 1 else 'are'} {state}")
     if view.same:
         parts.append(
             f"; {numbers.grouped(len(view.same))} hold{'s' if len(view.same) == 1 else ''} the same documents as before"
@@ -238,20 +277,44 @@ def _domains(view: DriftView) -> Iterator[Sentence]:
     yield (*parts, ".")
 
 
+def _in_brackets(rows: Sequence[DistanceRow | EditedRow]) -> Iterator[str | Name]:
+    """The first domains, ``(peps, rfcs and more)``; nothing of none."""
+    for index, row in enumerate(rows[:NAMED]):
+        yield ", " if index else " ("
+        yield Name(row.domain)
+    if rows:
+        yield ")" if len(rows) <= NAMED else " and more)"
+
+
 def _cases(view: DriftView, wanted: Case) -> int:
     return sum(1 for row in view.distances if row.case == wanted)
 
 
-def _classifier(view: DriftView) -> Iterator[Sentence]:
+def classifier(view: DriftView) -> Iterator[Sentence]:
+    """Whether a classifier tells the two sides apart: over all documents, and the domains where it does if not."""
     whole = next((row for row in view.classifiers if row.everything), None)
-    if whole is None or whole.reading == "insufficient":
-        yield (f"The classifier test has insufficient data: {_reason(whole.reason if whole else '')}.",)
+    apart = [row for row in view.classifiers if row.reading == "distinguished" and not row.everything]
+    if whole is None or whole.reading == "not enough data":
+        reason = _reason(whole.reason if whole else "")
+        yield (f"The classifier test does not have enough data: {reason}.", *_where(apart))
         return
     if whole.reason:
         yield (f"The classifier test: {whole.reason}.",)
         return
-    auc = f"AUC {whole.auc:.3f} [{whole.low:.3f}, {whole.high:.3f}], p = {whole.p:.3f}"
-    if whole.reading == "told apart":
+    shown = whole.reading == "distinguished"
+    bounds = f" [{whole.low:.3f}, {whole.high:.3f}]" if bounds_agree(shown, whole.low, whole.high, EVEN) else ""
+    auc = f"AUC {whole.auc:.3f}{bounds}, {p_text(whole)}"
+    if shown:
         yield (f"A classifier tells the documents that came from those that went: {auc}, where 0.5 is no difference.",)
     else:
-        yield (f"A classifier is not shown to tell the documents that came from those that went: {auc}.",)
+        negative = "A classifier is not shown to tell all documents that came from those that went"
+        yield (f"{negative}: {auc}.", *_where(apart))
+
+
+def _where(rows: Sequence[ClassifierRow]) -> Iterator[str | Name]:
+    for index, row in enumerate(rows[:NAMED]):
+        yield ", " if index else " It does within "
+        yield Name(row.domain)
+        yield f" (AUC {row.auc:.3f}, {p_text(row)})"
+    if rows:
+        yield "." if len(rows) <= NAMED else " and more."

@@ -26,12 +26,12 @@ def kinds_of_documents(row: Row) -> str:
     if edited is not None:
         parts.append(f"{numbers.grouped(edited)} edited")
     parts += [f"{numbers.grouped(row['added'])} added", f"{numbers.grouped(row['removed'])} removed"]
-    said = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    text = f"{', '.join(parts[:-1])} and {parts[-1]}"
     if renamed:
-        said += f"; {numbers.grouped(renamed)} of the kept and edited have another id than before"
+        text += f"; {numbers.grouped(renamed)} of the kept and edited have another id than before"
     if replaced:
-        said += f"; {numbers.grouped(replaced)} of the removed have an id that now names another text"
-    return f"{said}."
+        text += f"; {numbers.grouped(replaced)} of the removed have an id that now names another text"
+    return f"{text}."
 
 
 def new_and_gone(rows: Sequence[Row]) -> Iterator[Sentence]:
@@ -39,17 +39,17 @@ def new_and_gone(rows: Sequence[Row]) -> Iterator[Sentence]:
     domains = [row for row in rows if row["domain"] != ALL_DOMAINS]
     new = [row for row in domains if row["added"] and not _before(row)]
     gone = [row for row in domains if row["removed"] and not row["kept"] + row["added"] + (row.get("edited") or 0)]
-    for found, kind, said in ((new, "added", "new"), (gone, "removed", "gone")):
-        if not found:
+    for rows_of_kind, kind, state in ((new, "added", "new"), (gone, "removed", "gone")):
+        if not rows_of_kind:
             continue
-        found = sorted(found, key=lambda row: (-row[kind], row["domain"]))
-        parts: list[str | Name] = ["Domain " if len(found) == 1 else "Domains "]
-        for index, row in enumerate(found[:NAMED]):
+        rows_of_kind = sorted(rows_of_kind, key=lambda row: (-row[kind], row["domain"]))
+        parts: list[str | Name] = ["Domain " if len(rows_of_kind) == 1 else "Domains "]
+        for index, row in enumerate(rows_of_kind[:NAMED]):
             documents, tokens = numbers.plural(row[kind], "document"), numbers.plural(row[f"{kind}_tokens"], "token")
             parts += [", " if index else "", Name(row["domain"]), f" ({documents}, {tokens})"]
-        more = len(found) - NAMED
+        more = len(rows_of_kind) - NAMED
         parts.append(f" and {numbers.grouped(more)} more" if more > 0 else "")
-        yield (*parts, f" {'is' if len(found) == 1 else 'are'} {said}.")
+        yield (*parts, f" {'is' if len(rows_of_kind) == 1 else 'are'} {state}.")
 
 
 def has_changed(row: Row) -> bool:

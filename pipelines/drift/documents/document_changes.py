@@ -101,7 +101,7 @@ def _table(
 def _side(side: str, table: DocumentTable, names: list[str], rows: Integers) -> dict[str, pa.Array]:
     """Columns of one side, null in rows -1."""
     missing = rows < 0
-    places = pa.array(np.maximum(rows, 0), mask=missing)
+    positions = pa.array(np.maximum(rows, 0), mask=missing)
     raw = digests(table.high, table.low)
     wanted = np.unique(rows[rows >= 0])
     hexes = np.full(len(table), "", object)
@@ -111,4 +111,4 @@ def _side(side: str, table: DocumentTable, names: list[str], rows: Integers) -> 
     domains = pa.array(names, pa.string()).take(pa.array(table.domain))
     tokens = pa.array(table.tokens)
     columns = {"domain": domains, "id": ids, "hash": hashes, "tokens": tokens}
-    return {f"{name}_{side}": column.take(places) for name, column in columns.items()}
+    return {f"{name}_{side}": column.take(positions) for name, column in columns.items()}

@@ -86,9 +86,9 @@ class SampledDocuments:
         sides = table, self.documents
         names = ("high", "low", "identity", "domain")
         codes = codes_of([np.concatenate([getattr(side, name) for side in sides]).astype(np.uint64) for name in names])
-        place = np.full(int(codes.max(initial=-1)) + 1, -1, np.int64)
-        place[codes[len(table) :]] = np.arange(len(self.documents))
-        rows: Integers = place[codes[: len(table)]]
+        row_of_code = np.full(int(codes.max(initial=-1)) + 1, -1, np.int64)
+        row_of_code[codes[len(table) :]] = np.arange(len(self.documents))
+        rows: Integers = row_of_code[codes[: len(table)]]
         return rows
 
 
@@ -168,7 +168,7 @@ def _rows(run: RunDirectory, table: pa.Table, names: Sequence[str]) -> DocumentT
     position: Mapping[str, int] = {name: i for i, name in enumerate(names)}
     column = table["domain"].combine_chunks()
     try:
-        places = np.array([position[name] for name in column.dictionary.to_pylist()], np.int64)
+        positions = np.array([position[name] for name in column.dictionary.to_pylist()], np.int64)
     except KeyError as error:
         raise StoreError(f"the documents of {run.folder} have domain {error}, which table duplicates lacks") from error
     halves = _fixed_bytes(table["hash"], 16).view(">u8")
@@ -176,7 +176,7 @@ def _rows(run: RunDirectory, table: pa.Table, names: Sequence[str]) -> DocumentT
         high=halves[:, 0].astype(np.uint64),
         low=halves[:, 1].astype(np.uint64),
         identity=np.zeros(len(table), np.uint64),
-        domain=places[column.indices.to_numpy()] if len(table) else np.empty(0, np.int64),
+        domain=positions[column.indices.to_numpy()] if len(table) else np.empty(0, np.int64),
         documents=table["documents"].to_numpy(),
         tokens=table["tokens"].to_numpy(),
     )

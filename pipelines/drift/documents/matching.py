@@ -142,15 +142,15 @@ def match_documents(baseline: DocumentTable, current: DocumentTable) -> Matches:
     paired = _joined([_pair_equal(key, left) for key in keys])
     kept = Pairs(*paired, np.ones(len(paired[0])))
     # Steps 2 and 3.
-    found = []
+    pairs_by_step = []
     if by_text:
-        found.append(_best(sides, left, _pairs_of_ids(ids, left), EDITED, 0))
+        pairs_by_step.append(_best(sides, left, _pairs_of_ids(ids, left), EDITED, 0))
         for _ in range(ROUNDS):
-            found.append(_best(sides, left, _candidates(sides, left), ALIKE, BINS_IN_COMMON))
-            if not len(found[-1]):
+            pairs_by_step.append(_best(sides, left, _candidates(sides, left), ALIKE, BINS_IN_COMMON))
+            if not len(pairs_by_step[-1]):
                 break
-    found = found or [_NO_PAIRS]
-    edited = Pairs(*(np.concatenate([getattr(p, name) for p in found]) for name in Pairs.__dataclass_fields__))
+    pairs_by_step = pairs_by_step or [_NO_PAIRS]
+    edited = Pairs(*(np.concatenate([getattr(p, name) for p in pairs_by_step]) for name in Pairs.__dataclass_fields__))
     removed, added = (Rows(rows := np.flatnonzero(side), side[rows]) for side in left)
     # Step 4, of what step 5 has as removed and added.
     replaced = _joined([_pair_equal(key, left, ids) for key in ((ids, domains), (ids,))]) if by_id else _NO_ROWS
@@ -288,9 +288,9 @@ def _candidates(sides: tuple[DocumentTable, DocumentTable], left: _Both) -> Iter
         met = np.flatnonzero(sizes)
         begin, end = (np.searchsorted(mine, mine[met], side=side) for side in ("left", "right"))
         rank = (met - begin) * sizes[met] // (end - begin)
-        taken = np.minimum(sizes[met], BUCKET_WINDOW)
-        start = first[met] + np.clip(rank - BUCKET_WINDOW // 2, 0, sizes[met] - taken)
-        yield rows[0][orders[0][np.repeat(met, taken)]], rows[1][orders[1][_ranges(start, taken)]]
+        window = np.minimum(sizes[met], BUCKET_WINDOW)
+        start = first[met] + np.clip(rank - BUCKET_WINDOW // 2, 0, sizes[met] - window)
+        yield rows[0][orders[0][np.repeat(met, window)]], rows[1][orders[1][_ranges(start, window)]]
 
 
 def _densified(sketch: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.documents.document_tables import (
     DocumentTable,
+    codes_of,
     domain_names,
     lists_documents,
     read_documents,
@@ -81,6 +82,9 @@ def turnover(label: str, followed: FollowedDocuments, unlisted: Integers) -> pa.
     for kind, part, side in (("removed", matches.removed, baseline), ("added", matches.added, current)):
         _add(columns[kind], side.domain[part.rows], part.documents)
         _add(columns[f"{kind}_tokens"], side.domain[part.rows], part.documents * side.tokens[part.rows])
+    are_copies = _is_in_baseline(followed)[matches.added.rows]
+    copies = matches.added.rows[are_copies]
+    _add(columns["added_copies"], current.domain[copies], matches.added.documents[are_copies])
     replaced = matches.replaced
     before, now = baseline.domain[replaced.baseline], current.domain[replaced.current]
     _add(columns["replaced"], np.where(before == now, now, -1), replaced.documents)
@@ -98,6 +102,13 @@ def turnover(label: str, followed: FollowedDocuments, unlisted: Integers) -> pa.
         },
         schema=TURNOVER,
     )
+
+
+def _is_in_baseline(followed: FollowedDocuments) -> npt.NDArray[np.bool_]:
+    """Whether the baseline has the text of each current row."""
+    sides = followed.baseline, followed.current
+    codes = codes_of([np.concatenate([getattr(side, name) for side in sides]) for name in ("high", "low")])
+    return np.isin(codes[len(sides[0]) :], codes[: len(sides[0])])
 
 
 def not_shared(table: pa.Table) -> tuple[Integers, Integers]:
@@ -174,6 +185,6 @@ def _quantiles(values: npt.NDArray[np.float64], documents: Integers) -> list[flo
     """Quantiles `QUANTILES` of values that each occur ``documents`` times (the lowest value that reaches each)."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(documents[order])
-    places = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
-    chosen: list[float] = values[order][np.minimum(places, len(order) - 1)].tolist()
-    return chosen
+    positions = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
+    points: list[float] = values[order][np.minimum(positions, len(order) - 1)].tolist()
+    return points

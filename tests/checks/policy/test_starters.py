@@ -24,7 +24,9 @@ SIZES = (
 )
 COMPARED = (
     figure("drift_jsd_excess", "baseline=last", value=0.0004, low=0.0001, high=0.0009, n=40_000, unit="bits"),
+    fact("drift_lenses_shown", "baseline=last", value=0.0),
     fact("removed_share", "baseline=last", value=0.001),
+    fact("edited_share", "baseline=last", value=0.001),
     figure("domain_share_change_tokens", "baseline=last,domain=web", value=0.001, low=-0.01, high=0.01, n=40_000),
     figure("contamination_share", "benchmark=exam,rule=gpt3", value=0.0, low=0.0, high=0.01, n=500),
     figure("contamination_false_positive_rate", "rule=gpt3", value=0.0, low=0.0, high=0.01, n=500),

@@ -39,15 +39,25 @@ def write_drift(
     tokens: int = 3,
 ) -> RunDirectory:
     """A run in which every domain is what the mapping says; ``tokens`` of each kind moved."""
+    for name, table in made_tables(domains, overall, labels, tokens).items():
+        write_table(folder / "tables" / f"{name}.parquet", table.schema, [table])
+    return RunDirectory(folder, run_record())
+
+
+def made_tables(
+    domains: Mapping[str, str] = DOMAINS, overall: str = DRIFT, labels: Sequence[str] = ("reference",), tokens: int = 3
+) -> dict[str, pa.Table]:
+    """The tables of such a run."""
     rows: dict[str, list[Row]] = {name: [] for name in DRIFT_TABLES}
     for label in labels:
         for name, state in {ALL_DOMAINS: overall, **domains}.items():
             for table, row in _slice(name, state, len(domains), tokens):
-                rows[table].append({"baseline": label, "domain": name, **row})
-    for name, schema in DRIFT_TABLES.items():
-        filled = [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
-        write_table(folder / "tables" / f"{name}.parquet", schema, [pa.Table.from_pylist(filled, schema=schema)])
-    return RunDirectory(folder, run_record())
+                rows[table].append({"baseline": label, "domain": name, "p_adjusted": row.get("p"), **row})
+    filled = {
+        name: [{field.name: row.get(field.name, _default(field)) for field in schema} for row in rows[name]]
+        for name, schema in DRIFT_TABLES.items()
+    }
+    return {name: pa.Table.from_pylist(filled[name], schema=schema) for name, schema in DRIFT_TABLES.items()}
 
 
 def _default(field: pa.Field) -> Any:
@@ -74,6 +84,7 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
             shares = {"share_baseline": 0.0 if state == NEW else 0.2, "share_current": 0.22, "difference": 0.02}
             reason = "too few documents" if bounds[0] is None else None
             moved = {"low": bounds[0], "high": bounds[1], "q": 0.001 if (bounds[0] or 0) > 0 else 0.5, "reason": reason}
+            moved["p"] = None if bounds[0] is None else moved["q"]
             found.append(("drift_domains", {"unit": unit, **shares, **moved}))
     for kind in ("riser", "faller", "new", "vanished") if whole else ():
         sign = 1 if kind in ("riser", "new") else -1
@@ -86,7 +97,8 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
         for statistic in ("p05", "p25", "p50", "p75", "p95", "p99", "mean", "ks"):
             size = {"p05": 3.0, "p25": 30.0, "p50": 90.0, "p75": 200.0, "p95": 3000.0}.get(statistic, 400.0)
             row = {"value_baseline": size, "value_current": 1.1 * size, "change": 0.1375, "low": 0.05, "high": 0.2}
-            found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row}))
+            tested = {"p": 0.01 if statistic == "ks" else None}
+            found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row, **tested}))
     counts = {"kept": before - changed if before else 0, "removed": changed if before else 0}
     counts |= {"edited": changed // 5 if before else 0, "renamed": changed // 10, "replaced": changed // 25}
     counts["kept"] -= counts["edited"]

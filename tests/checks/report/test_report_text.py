@@ -143,6 +143,6 @@ def test_drift_takes_a_few_lines_with_reading_figure_and_interval(model: ReportM
     shown = render_summary(drifted, REPORT).splitlines()
     at = next(index for index, line in enumerate(shown) if line.startswith("Drift "))
     assert shown[at] == "Drift       shown: 0.01000 bits [0.00400, 0.01600] beyond chance"
-    assert shown[at + 1].strip().startswith("share moved most: recipes +2.00 points [+10.00, +20.00]")
+    assert shown[at + 1].strip().startswith("share shown to have moved: recipes +2.00 points [+10.00, +20.00]")
     assert "60.0 % of the change is the mix of domains" in shown[at + 2]
     assert all(cell_width(line) <= 80 for line in shown)

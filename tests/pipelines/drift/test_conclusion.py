@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.drift.conclusion import LEVEL, conclude, conclusion_tables, simes
+from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
+from corpus_audit.pipelines.drift.lenses import LEVEL, simes
 from corpus_audit.pipelines.statistics.intervals.multiplicity import holm
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -99,6 +100,27 @@ def test_edits_come_first_with_what_most_of_them_have_in_common() -> None:
     assert readings["edits"] == readings["tokens"] == "shown" and readings["distribution"] == "not shown"
 
 
+def test_a_single_new_document_moves_no_domain_beyond_chance() -> None:
+    """Its share is 3.4 standard errors away by the normal approximation, which holds for 5 expected documents on."""
+    share = {"unit": "documents", "share_baseline": 0.0812, "share_current": 0.0823, "p": 0.0009, "reason": None}
+    names = ("big", "small")
+    few = [turnover(ALL_DOMAINS, kept=1_072, added=1), turnover("big", kept=985), turnover("small", kept=87, added=1)]
+    made = conclude(tables(few, drift_domains=[share | {"domain": name} for name in names]))
+    assert made.status == "too few to test"
+    (lens,) = (lens for lens in made.lenses if lens.name == "domain shares")
+    assert (
+        lens.reading == "not tested"
+        and lens.reason == "too few documents came or went for a test of any domain's share"
+    )
+    many = [
+        turnover(ALL_DOMAINS, kept=972, added=100),
+        turnover("big", kept=885, added=80),
+        turnover("small", kept=87, added=20),
+    ]
+    made = conclude(tables(many, drift_domains=[share | {"domain": name} for name in names]))
+    assert made.status == "changed" and "domain shares" in made.headline
+
+
 def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
     documents = [turnover(ALL_DOMAINS, kept=800, added=200, removed=200)]
     quiet = conclude(tables(documents, drift=[distance(0.4)], drift_tokens=[token(0.2, 0.6)]))
@@ -107,7 +129,9 @@ def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
     assert "token" not in quiet.headline
     alone = conclude(tables(documents, drift=[distance(0.4)], drift_tokens=[token(0.04, 0.04)]))
     assert alone.status == "no significant drift"
-    assert alone.headline.endswith("; 1 token has q of at most 5 % among tokens alone.")
+    assert alone.headline.endswith(
+        "; the smallest p, 0.0400 of tokens (␣nil: in 465 documents before, 2 now), is not significant among 2 tests."
+    )
 
 
 def test_an_unknown_overlap_is_not_called_too_few() -> None:

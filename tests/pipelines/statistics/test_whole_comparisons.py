@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from corpus_audit.pipelines.drift.conclusion import LEVEL
+from corpus_audit.pipelines.drift.lenses import LEVEL
 from tests.benchmarks.calibration import comparisons
 from tests.benchmarks.calibration.comparisons import NULL_PLANS, clopper_pearson, comparison, report
 

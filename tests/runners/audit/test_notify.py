@@ -105,6 +105,7 @@ def test_a_webhook_gets_json_and_its_token(server: Server, tmp_path: Path, monke
     assert body == {
         "schema": "corpus-audit/notification/1",
         "event": "fail", "name": "corpus", "run": "runs/r1", "exit_code": 1, "text": FAILED.text,
+        "drift": None,
     }  # fmt: skip
 
 

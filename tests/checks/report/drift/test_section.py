@@ -7,7 +7,7 @@ import pytest
 
 from corpus_audit.checks.report.drift import charts as drift_charts
 from corpus_audit.checks.report.drift import section
-from corpus_audit.checks.report.drift.readings import move, reading, token_text, told_apart
+from corpus_audit.checks.report.drift.readings import bounds_agree, move, separation, token_text
 from corpus_audit.checks.report.drift.records import DriftView
 from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.checks.text.safe_text import cell_width
@@ -24,8 +24,8 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> DriftView:
 
 
 def only(run: RunDirectory) -> DriftView:
-    (found,) = section.load(run)
-    return found
+    (view,) = section.load(run)
+    return view
 
 
 def sentences(view: DriftView) -> list[str]:
@@ -62,25 +62,37 @@ def test_a_run_without_a_baseline_has_no_section(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "q", "expected"),
+    ("change", "p", "adjusted", "expected"),
     [
-        (0.01, 0.02, 0.01, "moved"),
-        (-0.02, -0.01, None, "moved"),
-        (0.01, 0.02, 0.2, "no move shown"),
-        (-0.01, 0.02, 0.01, "no move shown"),
-        (0.0, 0.0, 1.0, "no move shown"),
-        (None, None, None, "insufficient"),
+        (0.01, 0.001, 0.01, "moved"),
+        (-0.01, 0.001, 0.2, "no move shown"),
+        (0.01, 0.01, None, "not enough data"),
+        (0.0, None, None, "no move shown"),
+        (None, None, None, "not enough data"),
     ],
 )
-def test_three_readings_of_a_difference(low: float | None, high: float | None, q: float | None, expected: str) -> None:
-    assert move(low, high, q) == expected
+def test_three_readings_of_a_difference(
+    change: float | None, p: float | None, adjusted: float | None, expected: str
+) -> None:
+    assert move({"change": change, "low": -1.0, "high": 1.0, "p": p, "p_adjusted": adjusted}) == expected
 
 
-def test_a_classifier_needs_bound_and_p() -> None:
-    assert told_apart({"auc": 0.7, "low": 0.6, "p": 0.01}) == "told apart"
-    assert told_apart({"auc": 0.7, "low": 0.6, "p": 0.2}) == "not told apart"
-    assert told_apart({"auc": 0.55, "low": 0.48, "p": 0.01}) == "not told apart"
-    assert told_apart({"auc": None, "low": None, "p": None}) == "insufficient"
+def test_lengths_of_an_earlier_version_are_read_from_their_interval() -> None:
+    assert move({"change": 0.2, "low": 0.1, "high": 0.3}) == "moved"
+    assert move({"change": 0.2, "low": 0.1, "high": 0.3, "p": 0.2}) == "no move shown"
+    assert move({"change": 0.2, "low": None, "high": 0.3}) == "not enough data"
+
+
+def test_an_interval_stands_beside_a_reading_only_where_they_agree() -> None:
+    assert bounds_agree(True, 0.1, 0.2) and bounds_agree(False, -0.1, 0.2) and bounds_agree(True, -0.2, -0.1)
+    assert not bounds_agree(True, -0.1, 0.2) and not bounds_agree(False, 0.1, 0.2) and not bounds_agree(True, None, 1.0)
+
+
+def test_a_classifier_is_read_by_its_adjusted_p() -> None:
+    assert separation({"auc": 0.7, "p": 0.01}) == "distinguished"
+    assert separation({"auc": 0.7, "p": 0.2}) == "not distinguished"
+    assert separation({"auc": 0.7, "p": 0.01, "p_adjusted": 0.06}) == "not distinguished"
+    assert separation({"auc": None, "p": None}) == "not enough data"
 
 
 def test_tokens_are_shown_with_their_spaces() -> None:
@@ -92,10 +104,12 @@ def test_tokens_are_shown_with_their_spaces() -> None:
 
 def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
     said = sentences(view)
-    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, p = 0.0005" in said[0]
+    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, adjusted p = 0.0005" in said[0]
     assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(said)
     assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(said)
-    assert "shown in 1 of 5 (web); in 1 the data are insufficient; 1 is new; 1 holds the same" in " ".join(said)
+    assert "drift is shown within 1 of 5 domains (web); 1 has not enough data; 1 is new; 1 holds the same" in " ".join(
+        said
+    )
     assert "Changed</p>" in page(view)
 
 
@@ -106,14 +120,14 @@ def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
     assert "No significant drift</p>" in page(view) and "Changed</p>" not in page(view)
 
 
-def test_insufficient_data_are_never_a_pass(tmp_path: Path) -> None:
+def test_too_little_data_are_never_a_pass(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
     said, found = " ".join(sentences(view)), page(view)
-    assert "cannot be told: too few documents" in said
-    assert "Whether domain shares moved cannot be told: too few documents" in said
-    assert "The classifier test has insufficient data: too few" in said
+    assert "Whether the text drifted was not tested: too few documents" in said
+    assert "Whether domain shares moved was not tested: too few documents" in said
+    assert "The classifier test does not have enough data: too few" in said
     assert 'class="status bad"' in found and 'class="status good"' not in found
-    assert lines(view)[:2] == ("insufficient: too few documents", "domain shares: insufficient data")
+    assert lines(view)[:2] == ("not enough data: too few documents", "domain shares: not enough data")
 
 
 def test_the_same_documents_are_the_same(tmp_path: Path) -> None:
@@ -146,16 +160,15 @@ def test_charts_are_well_formed_and_named(view: DriftView) -> None:
 
 def test_every_row_of_a_chart_says_its_reading_in_words(view: DriftView) -> None:
     said = [text.text for text in next(charts(view)).iter("text")]
-    for words in ("drift", "no drift shown", "insufficient", "not in the baseline"):
+    for words in ("drift", "no drift shown", "not enough data", "not in the baseline"):
         assert words in said
     shown = [text.text for text in list(charts(view))[1].iter("text")]
-    assert {"moved", "no move shown", "insufficient"} <= set(shown)
+    assert {"moved", "no move shown", "not enough data"} <= set(shown)
 
 
 def test_domains_with_drift_come_first_and_same_ones_are_left_out(view: DriftView) -> None:
     assert [row.domain for row in view.distances] == ["web", "forums", "recipes", "papers"]
     assert view.same == ("code",)
-    assert reading({"low": None, "high": None, "p": None}) == "insufficient"
 
 
 def test_parts_against_the_change_are_left_of_zero(view: DriftView) -> None:
@@ -188,7 +201,7 @@ def test_many_domains_stay_small_and_are_counted(tmp_path: Path) -> None:
     found = page(view)
     assert len(found.encode()) < 300_000
     assert "970 further domains are in tables/drift.parquet" in found
-    assert "shown in 500 of 1,000" in " ".join(sentences(view))
+    assert "shown within 500 of 1,000" in " ".join(sentences(view))
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -209,7 +222,8 @@ def test_a_night_without_a_change_is_one_sentence_and_its_count(tmp_path: Path) 
 def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run"))
     gone = [
-        replace(row, before=None, difference=None, low=None, high=None, reading="insufficient") for row in view.shares
+        replace(row, before=None, difference=None, low=None, high=None, reading="not enough data")
+        for row in view.shares
     ]
     parts = replace(view.parts, mixture=None, content=None, mixture_tvd=None, content_tvd=None, reason="no tokens")
     tokens = tuple(replace(row, ratio=None, low=None, high=None) for row in view.new)
@@ -217,4 +231,4 @@ def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
     shown = page(empty)
     assert "Nothing is explained: <bdi>no tokens</bdi>" in shown and "None" not in shown.replace(">None.<", "")
     assert all(chart.tag.endswith("svg") for chart in charts(empty))
-    assert "Whether domain shares moved cannot be told" in " ".join(sentences(empty))
+    assert "Whether domain shares moved was not tested" in " ".join(sentences(empty))
