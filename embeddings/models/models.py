@@ -17,9 +17,15 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from corpus_audit.embeddings.models.blocks import TransformerBlock, find_blocks
+from corpus_audit.embeddings.architecture.layouts import Layout, same
+from corpus_audit.embeddings.architecture.tracing import ALONE, LENGTH, ROWS, Trace, first_tensor, probe_ids, trace
+from corpus_audit.embeddings.models.blocks import NotOffered, Reading, TransformerBlock, find_blocks
 from corpus_audit.embeddings.models.model_folder import ModelParts, find_folder, first_line, load_folder
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import Kind
+
+_ROUNDING = 1e-5
+"""Of how far a token's own output moves, what the outputs of earlier tokens may move by rounding."""
 
 ENTRY_POINTS = "corpus_audit.models"
 _ENTRY = "entry-point:"
@@ -59,10 +65,14 @@ class LanguageModel:
     Attributes:
         card: identity of the model, and how it reads text.
         blocks: the transformer blocks, in order.
-        heads: attention heads of a block.
-        head: the module whose output is the logits; None if it is not run.
+        heads: attention heads of a block, as the configuration says it.
+        head: the output layer; None if it is not run. Its output need not be the model's logits: see ``logits``.
         longest: largest context in tokens; 2**31 where the model sets none.
         bos: id of the token that begins a text, if it has one.
+        hidden: width of the residual stream.
+        logits: how the model's logits are read; None if they are not.
+        not_offered: units that the model has, or may be expected to have, and that are not offered, with reasons.
+        avoided: ids that stand in no trial pass, as models treat them differently: special ones, padding.
     """
 
     card: ModelCard
@@ -74,6 +84,14 @@ class LanguageModel:
     device: torch.device
     longest: int = 2**31
     bos: int | None = None
+    hidden: int = 0
+    logits: Reading | None = None
+    not_offered: tuple[NotOffered, ...] = ()
+    avoided: tuple[int, ...] = ()
+
+    def probe(self) -> torch.Tensor:
+        """Ids of a few short texts for a trial pass, int64 [B, L]; B and L differ."""
+        return probe_ids(self.tokenizer.get_vocab_size(), self.avoided, self.device)
 
     @property
     def begins_with_bos(self) -> bool:
@@ -117,20 +135,75 @@ def load_model(
     prefix, suffix = _surroundings(tokenizer)
     if prepend_bos is not None:
         prefix = _with_bos(prefix, parts.bos, prepend_bos, name)
+    special = tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special))
+    avoided = tuple(sorted({*special, *_padding(module)}))
+    ids = probe_ids(tokenizer.get_vocab_size(), avoided, torch_device)
+    architecture = type(module).__name__
+    traced = _traced(module, ids, name)
+    found = find_blocks(traced, architecture, parts.heads, count)
+    logits = _logits(module, parts.head, traced) if with_head or parts.head is not None else None
+    not_offered = found.not_offered
+    if with_head and logits is None:
+        not_offered += (NotOffered(Kind.LOGIT, (), f"{architecture} returns no logits of the tokens"),)
     card = ModelCard(
         name=name,
-        architecture=type(module).__name__,
+        architecture=architecture,
         digest=parts.digest,
         tokenizer=hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        causal=_is_causal(module, tokenizer.get_vocab_size(), torch_device),
+        causal=_is_causal(module, ids),
         prefix=prefix,
         suffix=suffix,
-        special=tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)),
+        special=special,
     )
-    blocks = find_blocks(module, count)
     return LanguageModel(
-        card, module, tokenizer, blocks, parts.heads, parts.head, torch_device, parts.longest, parts.bos
+        card,
+        module,
+        tokenizer,
+        found.blocks,
+        parts.heads,
+        parts.head,
+        torch_device,
+        parts.longest,
+        parts.bos,
+        found.hidden,
+        logits,
+        not_offered,
+        avoided,
     )
+
+
+def _padding(module: nn.Module) -> set[int]:
+    """The padding token's id by the model's configuration: XLM takes it for the end of a text wherever it stands."""
+    config = getattr(module, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return {i for each in (config, text) if type(i := getattr(each, "pad_token_id", None)) is int}
+
+
+def _traced(module: nn.Module, ids: torch.Tensor, name: str) -> Trace:
+    try:
+        return trace(module, ids)
+    except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise UsageError(
+            f"{name} does not run on a few tokens of text ({type(module).__name__}): {first_line(error)}"
+        ) from error
+
+
+def _logits(module: nn.Module, head: nn.Module | None, traced: Trace) -> Reading | None:
+    """How the model's logits are read: as it returns them, scaled and capped; a module of an entry point's, at its head."""
+    whole = next(call for call in traced.calls if call.module is module)
+    if traced.logits is not None:
+        batch, alone = traced.logits
+        layout = Layout.detect(batch, alone, (ROWS, LENGTH), ALONE)
+        if layout is not None and whole.output is not None and same(whole.output, batch):
+            return Reading(module, False, layout, int(batch.shape[-1]))
+        return None
+    calls = [call for call in traced.calls if call.module is head]
+    if len(calls) != 1 or calls[0].output is None:
+        return None
+    layout = traced.layout(calls[0], is_input=False)
+    return None if layout is None else Reading(calls[0].module, False, layout, int(calls[0].output.shape[-1]))
 
 
 def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None:
@@ -197,17 +270,23 @@ def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
     raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
 
 
-def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool:
-    """Whether changing the last token leaves the outputs of earlier ones as they were.
+def _is_causal(module: nn.Module, ids: torch.Tensor) -> bool:
+    """Whether changing the last token leaves the outputs of earlier ones as they were, but for rounding.
 
     A trial pass decides, because configurations do not say it for every architecture.
+
+    Args:
+        module: the model.
+        ids: of a trial pass, int64 [B, L]: no padding, which an encoder leaves out of its attention.
     """
-    ids = torch.arange(8, device=device).repeat(2, 1) % vocabulary
-    ids[1, -1] = (ids[1, -1] + vocabulary // 2) % vocabulary
+    pair = ids[:1].repeat(2, 1)
+    pair[1, -1] = ids[-1, 0]
     with torch.inference_mode():
-        output = module(input_ids=ids)
-    hidden = output[0] if not isinstance(output, torch.Tensor) else output
-    return bool(torch.equal(hidden[0, :-1], hidden[1, :-1]))
+        hidden = first_tensor(module(input_ids=pair))
+    if hidden is None:
+        raise UsageError(f"{type(module).__name__} returns no tensor of activations: it is no text model")
+    moved = (hidden[0] - hidden[1]).abs().flatten(1).amax(dim=1)
+    return bool(moved[:-1].max() <= _ROUNDING * moved[-1])
 
 
 def check_window(model: LanguageModel, window: int) -> None:
@@ -221,10 +300,9 @@ def check_window(model: LanguageModel, window: int) -> None:
             f"{model.card.name} reads at most {model.longest:,} tokens at once (max_position_embeddings), but "
             f"embedding.window is {window:,}"
         )
-    token = (model.card.special or (0,))[-1]
-    other = next(i for i in range(model.tokenizer.get_vocab_size()) if i != token)
+    token = int(model.probe()[0, 0])
     try:
-        model.run(torch.full((1, window), other, device=model.device))
+        model.run(torch.full((1, window), token, device=model.device))
     except (IndexError, RuntimeError) as error:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise

@@ -1,0 +1,155 @@
+"""The parts of a block: which of its projections write an MLP's or an attention's result to the residual stream.
+
+Candidates are linear maps that a traced pass shows to be linear and as wide as the stream at their output. Classes and
+names of the modules around them say whether they belong to an attention, to another mixer of tokens (a state-space
+model, a convolution, a linear attention), to routed experts, or to an MLP. What a block has and what cannot be read is
+returned with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from corpus_audit.embeddings.architecture.layouts import same
+from corpus_audit.embeddings.architecture.projections import (
+    ATTENTION,
+    EXPERTS,
+    MIXTURE,
+    MLP,
+    SHARED,
+    Projection,
+    linear_weight,
+)
+from corpus_audit.embeddings.architecture.tracing import Call, Trace
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a block, or why it has no units: ``reason`` is empty exactly where ``projection`` is set.
+
+    Attributes:
+        projection: writes to the residual stream.
+        up: of an ungated MLP, the projection in front of the activation function.
+        exists: whether the block has such a part at all.
+    """
+
+    projection: Projection | None = None
+    up: Projection | None = None
+    reason: str = ""
+    exists: bool = True
+
+
+def find_attention(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+    """The attention's output projection: the last of its linear maps whose output is as wide as the stream."""
+    inside = [each for each in found if each.kind == "attention"]
+    owners = {each.owner for each in inside}
+    if not inside:
+        mixers = sorted({_class(trace, each.owner) for each in found if each.kind == "mixer"})
+        if mixers:
+            return Part(reason=f"{' and '.join(mixers)} mixes tokens in place of softmax attention", exists=False)
+        has = [type(call.module).__name__ for call in steps if ATTENTION.search(type(call.module).__name__)]
+        if has:
+            return Part(reason=f"{has[-1]} has no linear output projection that a trial pass shows")
+        return Part(reason="no attention", exists=False)
+    if len(owners) > 1:
+        return Part(reason=f"the block has {len(owners)} attentions: {_listed(owners)}")
+    writing = [each for each in inside if each.outputs == width]
+    owner = next(iter(owners))
+    if not writing:
+        return Part(reason=f"{_class(trace, owner)} has no linear map to the {width} dimensions of the stream")
+    last = writing[-1]
+    if any(each.call.start > last.call.end for each in inside):
+        return Part(reason=f"in {_class(trace, owner)}, the last linear map does not write to the stream")
+    if trace.layout(last.call, is_input=True) is None:
+        return Part(reason=_shapeless(last.call))
+    return Part(last)
+
+
+def find_mlp(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+    """The MLP's down projection: the last linear map of the one MLP in the block that runs on every token."""
+    owners = list(dict.fromkeys(each.owner for each in found if each.kind == "mlp" and each.outputs == width))
+    routed = [call.name for call in steps if EXPERTS.search(f".{call.name}") and not SHARED.search(call.name)]
+    if not owners:
+        own = [each for each in found if not each.kind]
+        down = next((each for each in reversed(own) if each.outputs == width), None)
+        if down is not None and _is_after_activation(down, found, steps):
+            return _mlp(trace, down, own)
+        if routed or any(MIXTURE.search(type(call.module).__name__) for call in steps[:-1]):
+            return Part(reason="neurons of routed experts exist only for the tokens that are sent to them")
+        named = [call for call in steps if MLP.search(type(call.module).__name__) and call.module is not steps[-1].module]
+        if named:
+            return Part(
+                reason=f"{type(named[-1].module).__name__} has no linear map to the {width} dimensions of the stream "
+                "that a trial pass shows"
+            )
+        return Part(reason="no MLP", exists=False)
+    if len(owners) > 1:
+        return Part(reason=f"the block has {len(owners)} MLPs that run on every token: {_listed(owners)}")
+    inside = [each for each in found if each.owner == owners[0]]
+    return _mlp(trace, [each for each in inside if each.outputs == width][-1], inside)
+
+
+def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
+    layout = trace.layout(down.call, is_input=True)
+    if layout is None:
+        return Part(reason=_shapeless(down.call))
+    before = [each for each in inside if each.outputs == down.inputs and each.call.end < down.call.start]
+    up = before[-1] if len(before) == 1 and _is_activated(before[0].call, down.call) else None
+    if up is not None and trace.layout(up.call, is_input=False) is None:
+        up = None
+    return Part(down, up)
+
+
+def _is_activated(up: Call, down: Call) -> bool:
+    """Whether the input of a down projection is an activation function of an up projection's output, and no more."""
+    before, after = up.output, down.given
+    if before is None or after is None or before.numel() != after.numel():
+        return False
+    before = before.reshape(after.shape).float()
+    from transformers.activations import ACT2CLS
+
+    for name in ACT2CLS:
+        if name in _PARAMETRIC:
+            continue
+        if same(_activation(name)(before), after):
+            return True
+    return False
+
+
+_PARAMETRIC = {"xielu", "prelu", "linear"}
+
+
+def _activation(name: str) -> torch.nn.Module:
+    from transformers.activations import ACT2FN
+
+    module: torch.nn.Module = ACT2FN[name]
+    return module
+
+
+def _is_after_activation(down: Projection, found: Sequence[Projection], steps: Sequence[Call]) -> bool:
+    """Whether a projection reads no linear map's or norm's output, and one of the former is as wide as its input."""
+    given = down.call.given
+    assert given is not None
+    earlier = [call for call in steps if call.end < down.call.start]
+    plain = [call for call in earlier if linear_weight(call) is not None or "norm" in type(call.module).__name__.lower()]
+    if any(call.output is not None and same(call.output.reshape(-1), given.reshape(-1)) for call in plain):
+        return False
+    return any(
+        each.call.end < down.call.start and each.outputs in (down.inputs, 2 * down.inputs) and each.kind in ("", "mlp")
+        for each in found
+    )
+
+
+def _shapeless(call: Call) -> str:
+    shape = list(call.given.shape) if call.given is not None else []
+    return f"{call.name} reads {shape} for [3, 7] tokens, which cannot be assigned to tokens"
+
+
+def _class(trace: Trace, name: str) -> str:
+    return type(trace.modules[name]).__name__ if name in trace.modules else name or "the block"
+
+
+def _listed(names: Sequence[str] | set[str]) -> str:
+    return ", ".join(sorted(name.rpartition(".")[2] if name else "the block's own" for name in names))
