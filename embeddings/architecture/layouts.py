@@ -60,7 +60,9 @@ class Layout(StrEnum):
         return None
 
     @classmethod
-    def detect(cls, batch: torch.Tensor, alone: torch.Tensor, shape: tuple[int, int], row: int) -> Layout | None:
+    def detect(
+        cls, batch: torch.Tensor, alone: torch.Tensor, shape: tuple[int, int], row: int, padded: int = 0
+    ) -> Layout | None:
         """The layout under which a text's activations in a batch are those of the text alone.
 
         Args:
@@ -68,11 +70,14 @@ class Layout(StrEnum):
             alone: the same reading of one of them.
             shape: (B, L); both above 1, and different.
             row: which text ran alone.
+            padded: tokens to which the model is known to pad texts at their ends, as Longformer does; 0 if it does not.
 
         Returns:
             None if there is none: the activations cannot be assigned to tokens.
         """
         for layout in cls:
+            if layout is Layout.PADDED and (not padded or batch.dim() != 3 or batch.shape[1] != padded):
+                continue
             whole, single = layout._arranged(batch, shape), layout._arranged(alone, (1, shape[1]))
             if whole is None or single is None or whole.shape[2:] != single.shape[2:]:
                 continue

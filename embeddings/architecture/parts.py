@@ -8,10 +8,13 @@ returned with the reason.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch import nn
 
 from corpus_audit.embeddings.architecture.layouts import same
 from corpus_audit.embeddings.architecture.projections import (
@@ -21,9 +24,13 @@ from corpus_audit.embeddings.architecture.projections import (
     MLP,
     SHARED,
     Projection,
+    class_name,
     linear_weight,
 )
-from corpus_audit.embeddings.architecture.tracing import Call, Trace
+from corpus_audit.embeddings.architecture.tracing import LENGTH, ROWS, Call, Trace
+
+ROUTED = "neurons of routed experts exist only for the tokens that are sent to them"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -49,7 +56,7 @@ def find_attention(trace: Trace, found: Sequence[Projection], steps: Sequence[Ca
         mixers = sorted({_class(trace, each.owner) for each in found if each.kind == "mixer"})
         if mixers:
             return Part(reason=f"{' and '.join(mixers)} mixes tokens in place of softmax attention", exists=False)
-        has = [type(call.module).__name__ for call in steps if ATTENTION.search(type(call.module).__name__)]
+        has = [type(call.module).__name__ for call in steps if ATTENTION.search(class_name(call.module))]
         if has:
             return Part(reason=f"{has[-1]} has no linear output projection that a trial pass shows")
         return Part(reason="no attention", exists=False)
@@ -63,7 +70,9 @@ def find_attention(trace: Trace, found: Sequence[Projection], steps: Sequence[Ca
     if any(each.call.start > last.call.end for each in inside):
         return Part(reason=f"in {_class(trace, owner)}, the last linear map does not write to the stream")
     if trace.layout(last.call, is_input=True) is None:
-        return Part(reason=_shapeless(last.call))
+        return Part(reason=_shapeless(last))
+    if last.call.given is not None and not bool(last.call.given.any()):
+        return Part(reason=f"{_class(trace, owner)} computes nothing but zeros on this machine")
     return Part(last)
 
 
@@ -76,25 +85,32 @@ def find_mlp(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], w
         down = next((each for each in reversed(own) if each.outputs == width), None)
         if down is not None and _is_after_activation(down, found, steps):
             return _mlp(trace, down, own)
-        if routed or any(MIXTURE.search(type(call.module).__name__) for call in steps[:-1]):
-            return Part(reason="neurons of routed experts exist only for the tokens that are sent to them")
-        named = [call for call in steps if MLP.search(type(call.module).__name__) and call.module is not steps[-1].module]
+        if routed or any(MIXTURE.search(class_name(call.module)) for call in steps[:-1]):
+            return Part(reason=ROUTED)
+        named = [call for call in steps if MLP.search(class_name(call.module)) and call.module is not steps[-1].module]
         if named:
             return Part(
-                reason=f"{type(named[-1].module).__name__} has no linear map to the {width} dimensions of the stream "
+                reason=f"{class_name(named[-1].module)} has no linear map to the {width} dimensions of the stream "
                 "that a trial pass shows"
             )
+        if any(isinstance(call.module, nn.Conv1d) for call in steps) and not any(
+            each.kind == "mixer" for each in found
+        ):
+            return Part(reason="its layers are convolutions, and no linear maps")
         return Part(reason="no MLP", exists=False)
     if len(owners) > 1:
         return Part(reason=f"the block has {len(owners)} MLPs that run on every token: {_listed(owners)}")
     inside = [each for each in found if each.owner == owners[0]]
-    return _mlp(trace, [each for each in inside if each.outputs == width][-1], inside)
+    writing = [each for each in inside if each.outputs == width]
+    # RWKV multiplies what the MLP writes by a gate, which is computed last: what reads an activation comes first.
+    activated = [each for each in writing if _reads_activation(each, inside)]
+    return _mlp(trace, (activated or writing)[-1], inside)
 
 
 def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
     layout = trace.layout(down.call, is_input=True)
     if layout is None:
-        return Part(reason=_shapeless(down.call))
+        return Part(reason=_shapeless(down))
     before = [each for each in inside if each.outputs == down.inputs and each.call.end < down.call.start]
     up = before[-1] if len(before) == 1 and _is_activated(before[0].call, down.call) else None
     if up is not None and trace.layout(up.call, is_input=False) is None:
@@ -102,30 +118,45 @@ def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
     return Part(down, up)
 
 
-def _is_activated(up: Call, down: Call) -> bool:
-    """Whether the input of a down projection is an activation function of an up projection's output, and no more."""
-    before, after = up.output, down.given
-    if before is None or after is None or before.numel() != after.numel():
-        return False
-    before = before.reshape(after.shape).float()
-    from transformers.activations import ACT2CLS
-
-    for name in ACT2CLS:
-        if name in _PARAMETRIC:
-            continue
-        if same(_activation(name)(before), after):
+def _reads_activation(down: Projection, inside: Sequence[Projection]) -> bool:
+    """Whether a projection reads an activation function of another's output, or its product with a second one."""
+    earlier = [each.call for each in inside if each.call.end < down.call.start]
+    outputs = [call.output for call in earlier if call.output is not None and call.output.shape[-1] == down.inputs]
+    fused = [call.output for call in earlier if call.output is not None and call.output.shape[-1] == 2 * down.inputs]
+    given = down.call.given
+    assert given is not None
+    pairs = [tuple(both.chunk(2, -1)) for both in fused] + [(one, other) for one in outputs for other in outputs]
+    pairs += [(other, one) for one, other in pairs]
+    for function in _functions():
+        if any(_equals(function(one.float()), given) for one in outputs):
+            return True
+        if any(_equals(function(one.float()) * other.float(), given) for one, other in pairs if one is not other):
             return True
     return False
 
 
+def _equals(values: torch.Tensor, given: torch.Tensor) -> bool:
+    return values.numel() == given.numel() and same(values.reshape(given.shape), given)
+
+
+def _is_activated(up: Call, down: Call) -> bool:
+    """Whether the input of a down projection is an activation function of an up projection's output, and no more."""
+    before, after = up.output, down.given
+    if before is None or after is None:
+        return False
+    return any(_equals(function(before.float()), after) for function in _functions())
+
+
 _PARAMETRIC = {"xielu", "prelu", "linear"}
+"""Names of activation functions that have parameters, or are none."""
 
 
-def _activation(name: str) -> torch.nn.Module:
-    from transformers.activations import ACT2FN
+@cache
+def _functions() -> tuple[nn.Module, ...]:
+    """The activation functions of `transformers`."""
+    from transformers.activations import ACT2CLS, ACT2FN
 
-    module: torch.nn.Module = ACT2FN[name]
-    return module
+    return tuple(ACT2FN[name] for name in ACT2CLS if name not in _PARAMETRIC)
 
 
 def _is_after_activation(down: Projection, found: Sequence[Projection], steps: Sequence[Call]) -> bool:
@@ -133,7 +164,7 @@ def _is_after_activation(down: Projection, found: Sequence[Projection], steps: S
     given = down.call.given
     assert given is not None
     earlier = [call for call in steps if call.end < down.call.start]
-    plain = [call for call in earlier if linear_weight(call) is not None or "norm" in type(call.module).__name__.lower()]
+    plain = [call for call in earlier if linear_weight(call) is not None or class_name(call.module).endswith("Norm")]
     if any(call.output is not None and same(call.output.reshape(-1), given.reshape(-1)) for call in plain):
         return False
     return any(
@@ -142,9 +173,10 @@ def _is_after_activation(down: Projection, found: Sequence[Projection], steps: S
     )
 
 
-def _shapeless(call: Call) -> str:
-    shape = list(call.given.shape) if call.given is not None else []
-    return f"{call.name} reads {shape} for [3, 7] tokens, which cannot be assigned to tokens"
+def _shapeless(projection: Projection) -> str:
+    name, given = projection.call.name.rpartition(".")[2], projection.call.given
+    shape = [] if given is None else list(given.shape)
+    return f"{name} reads {shape} for {[ROWS, LENGTH]} tokens, which cannot be assigned to tokens"
 
 
 def _class(trace: Trace, name: str) -> str:
@@ -152,4 +184,6 @@ def _class(trace: Trace, name: str) -> str:
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:
-    return ", ".join(sorted(name.rpartition(".")[2] if name else "the block's own" for name in names))
+    ordered = sorted(names)
+    shared = os.path.commonprefix(ordered).rpartition(".")[0]
+    return ", ".join(name.removeprefix(shared).removeprefix(".") or "its own" for name in ordered)

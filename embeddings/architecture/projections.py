@@ -14,12 +14,11 @@ from corpus_audit.embeddings.architecture.layouts import same
 from corpus_audit.embeddings.architecture.tracing import Call, Trace
 
 MLP = re.compile(r"MLP|Mlp|FeedForward|FeedForwardNetwork|FFN|Ffn|ParallelExperts")
-ATTENTION = re.compile(r"Attention|Attn")
+ATTENTION = re.compile(r"Attention|Attn|MLA$")
 MIXER = re.compile(r"Mamba|Mixer|SSM|Conv|Recurrent|Delta|LSTM|Fourier|Lightning|Linear|Rwkv|KDA|Retention|GatedNorm")
 EXPERTS = re.compile(r"(^|\.)(?!shared)\w*experts?(\.|$)")
 SHARED = re.compile(r"shared_?(experts?|mlp)")
 MIXTURE = re.compile(r"Expert|MoE|Moe|Sparse")
-
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Projection:
     Attributes:
         weight: [inputs, outputs].
         owner: name of the part it belongs to: the attention, mixer or MLP; of the block's own, the block.
-        kind: attention, mixer, experts, mlp, or empty where only the block holds it.
+        kind: attention, mixer, adapter, experts, mlp, or empty where only the block holds it.
     """
 
     call: Call
@@ -46,6 +45,24 @@ class Projection:
     def outputs(self) -> int:
         """Width of the output."""
         return int(self.weight.shape[1])
+
+
+def class_name(module: nn.Module) -> str:
+    """The name of a module's class less the model's own: ``ConvBertAttention`` is an Attention, and no convolution."""
+    name, package = type(module).__name__, type(module).__module__.split(".")
+    model = package[-2].replace("_", "").lower() if len(package) > 1 else ""
+    matched = length = 0
+    for length, letter in enumerate(name):
+        if letter == "_":
+            continue
+        if matched == len(model) or letter.lower() != model[matched]:
+            break
+        matched += 1
+    return name[length:] if model and matched == len(model) and name not in _NO_ATTENTION else name
+
+
+_NO_ATTENTION = ("RwkvSelfAttention",)
+"""Classes called attention that weigh no pairs of tokens; their own name says so."""
 
 
 def projections(trace: Trace, steps: Sequence[Call], block: str) -> list[Projection]:
@@ -77,12 +94,14 @@ def linear_weight(call: Call) -> torch.Tensor | None:
 def _owner(trace: Trace, name: str, block: str) -> tuple[str, str]:
     """What a module within a block belongs to: kind and name of the part."""
     prefix = block if name.startswith(f"{block}.") else ""
-    inner = [(each, type(part).__name__) for each, part in trace.ancestors(name, prefix)]
+    inner = [(each, class_name(part)) for each, part in trace.ancestors(name, prefix)]
     if not prefix:  # a norm stands for the block: its parts are elsewhere in the model
         inner = [(each, kind) for each, kind in inner if not kind.endswith(("Model", "List", "LMHeadModel"))]
     path = name[len(prefix) :]
     if EXPERTS.search(path) and not SHARED.search(path):
         return "experts", next((each for each, _ in inner if EXPERTS.search(each[len(prefix) :])), prefix)
+    if adapter := next((each for each, kind in inner if "Adapter" in kind), ""):
+        return "adapter", adapter
     for each, kind in reversed(inner):
         if MLP.search(kind) and not MIXTURE.search(kind):
             return "mlp", each
@@ -93,8 +112,6 @@ def _owner(trace: Trace, name: str, block: str) -> tuple[str, str]:
             return "attention", each
     shared = next((each for each, _ in inner if SHARED.search(each[len(prefix) :])), "")
     return ("mlp", shared) if shared else ("", prefix)
-
-
 
 
 def projection(module: nn.Module) -> torch.Tensor:

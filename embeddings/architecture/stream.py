@@ -84,19 +84,21 @@ def _span(family: Sequence[Call]) -> int:
 
 
 def _is_stream(trace: Trace, family: Sequence[Call]) -> bool:
-    """Whether the outputs are the hidden states; of the last, also what its norm makes of it."""
+    """Whether the outputs are the hidden states; of the last, also what its norm makes of it.
+
+    The hidden states begin with the embedding, or, as in Mamba, with the first block's output.
+    """
     states = trace.hidden_states
     if len(states) < 2 or len(family) != len(states) - 1:
         return False
-    streams: list[torch.Tensor] = []
-    for call, state in zip(family, states[1:], strict=True):
-        if call.output is None or call.output.shape[-1] != state.shape[-1]:
-            return False
-        stream = trace.stream(call)
-        is_last = call is family[-1]
-        if stream is None or not (is_last or same(stream, state)):
-            return False
-        streams.append(stream)
+    if any(call.output is None or call.output.shape[-1] != states[-1].shape[-1] for call in family):
+        return False
+    streams = [stream for call in family if (stream := trace.stream(call)) is not None]
+    if len(streams) < len(family):
+        return False
+    first = 1 if len(family) > 1 and same(streams[0], states[1]) else 0
+    if len(family) > 1 and not all(same(*pair) for pair in zip(streams[:-1], states[first:], strict=False)):
+        return False
     if same(streams[-1], states[-1]):
         return True
     later = [call for call in trace.calls if call.start > family[-1].end]

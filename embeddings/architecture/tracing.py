@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.architecture.layouts import Layout
+from corpus_audit.embeddings.architecture.layouts import Layout, same
 
 ROWS, LENGTH, ALONE = 3, 7, 1
 """Texts and tokens of a trace, and the text that runs alone."""
@@ -71,7 +72,21 @@ class Trace:
         batch, single = (each.given if is_input else each.output for each in (call, other))
         if batch is None or single is None or not batch.is_floating_point():
             return None
-        return Layout.detect(batch, single, (ROWS, LENGTH), ALONE)
+        return Layout.detect(batch, single, (ROWS, LENGTH), ALONE, self.padded)
+
+    @cached_property
+    def padded(self) -> int:
+        """Tokens to which the model pads texts, at their ends, before its blocks; 0 if it does not.
+
+        A block's output is then longer than the model's hidden states, which are its beginning.
+        """
+        for call in self.calls:
+            output = call.output
+            if output is None or output.dim() != 3 or output.shape[0] != ROWS or output.shape[1] <= LENGTH:
+                continue
+            if any(same(output[:, :LENGTH], state) for state in self.hidden_states[1:-1]):
+                return int(output.shape[1])
+        return 0
 
     def stream(self, call: Call) -> torch.Tensor | None:
         """What a call returned, as [B, L, width]; None if it is not arranged by text and token."""
@@ -156,7 +171,9 @@ def _traced(module: nn.Module, names: dict[nn.Module, str], ids: torch.Tensor) -
         nonlocal clock
         number = numbers.get(part, 0)
         numbers[part] = number + 1
-        calls.append(Call(names[part], part, number, running.pop(), clock, _copied(given_tensor(inputs, named)), _copied(output)))
+        calls.append(
+            Call(names[part], part, number, running.pop(), clock, _copied(given_tensor(inputs, named)), _copied(output))
+        )
         clock += 1
 
     handles: list[Any] = []

@@ -15,8 +15,8 @@ from typing import Any
 from torch import nn
 
 from corpus_audit.embeddings.architecture.layouts import Layout
-from corpus_audit.embeddings.architecture.parts import Part, find_attention, find_mlp
-from corpus_audit.embeddings.architecture.projections import Projection, projections
+from corpus_audit.embeddings.architecture.parts import ROUTED, Part, find_attention, find_mlp
+from corpus_audit.embeddings.architecture.projections import ATTENTION, Projection, class_name, projections
 from corpus_audit.embeddings.architecture.projections import input_width as input_width
 from corpus_audit.embeddings.architecture.projections import output_width as output_width
 from corpus_audit.embeddings.architecture.projections import projection as projection
@@ -104,7 +104,7 @@ class NotOffered:
 
     def __str__(self) -> str:
         numbers = f" of {_ranges(self.blocks)}" if self.blocks else ""
-        return f"{self.kind} units{numbers} are not offered: {self.reason}"
+        return f"not offered, {self.kind}{numbers}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ def find_blocks(trace: Trace, architecture: str, heads: int, count: int | None =
 
     blocks = []
     for b, (output, steps) in enumerate(zip(calls.outputs, calls.steps, strict=True)):
-        name = output.name if any(call is not output for call in steps if call.name.startswith(f"{output.name}.")) else ""
+        name = (
+            output.name if any(call is not output for call in steps if call.name.startswith(f"{output.name}.")) else ""
+        )
         found = projections(trace, steps, name)
         mlp = find_mlp(trace, found, steps, hidden)
         attention = find_attention(trace, found, steps, hidden)
@@ -157,8 +159,7 @@ def find_blocks(trace: Trace, architecture: str, heads: int, count: int | None =
         if calls.reason:
             note(Kind.RESID, b, calls.reason)
         if mlp.projection is not None and any(_is_routed(call) for call in steps):
-            note(Kind.MLP, b, "neurons of routed experts exist only for the tokens that are sent to them; "
-                 "offered are those of the MLP that runs on every token")
+            note(Kind.MLP, b, f"{ROUTED} (mlp units are those of the MLP that runs on every token)")
         blocks.append(
             TransformerBlock(
                 module=output.module,
@@ -194,8 +195,10 @@ def _input(trace: Trace, projection: Projection | None) -> Reading | None:
 
 def _reading(trace: Trace, call: Call, is_input: bool, width: int) -> Reading | None:
     layout = trace.layout(call, is_input)
-    return None if layout is None else Reading(
-        call.module, is_input, layout, width, call.number, trace.calls_of(call.module), call.name
+    return (
+        None
+        if layout is None
+        else Reading(call.module, is_input, layout, width, call.number, trace.calls_of(call.module), call.name)
     )
 
 
@@ -219,16 +222,19 @@ def _heads(trace: Trace, attention: Part, configured: int) -> tuple[Part, int]:
 
 
 def _is_routed(call: Call) -> bool:
-    return bool(re.search(r"(^|\.)experts?(\.|$)", call.name)) or type(call.module).__name__.endswith("Experts")
+    return bool(re.search(r"(^|\.)experts?(\.|$)", call.name)) or class_name(call.module).endswith("Experts")
 
 
 def _router(trace: Trace, steps: Sequence[Call]) -> tuple[Router | None, str]:
     """The router of a block, and why it has none although there are experts."""
-    mixtures = [call for call in steps if _MIXTURE.search(type(call.module).__name__)]
+    mixtures = [call for call in steps[:-1] if _MIXTURE.search(class_name(call.module))]
     if not mixtures and not any(_is_routed(call) for call in steps):
         return None, ""
     candidates = [
-        call for call in steps if _ROUTER.search(call.name) or _ROUTER_CLASS.search(type(call.module).__name__)
+        call
+        for call in steps
+        if (_ROUTER.search(call.name) or _ROUTER_CLASS.search(class_name(call.module)))
+        and not any(ATTENTION.search(class_name(part)) for _, part in trace.ancestors(call.name))
     ]
     for call in candidates:
         experts_per_token = _experts_per_token(trace, call)
@@ -243,7 +249,7 @@ def _router(trace: Trace, steps: Sequence[Call]) -> tuple[Router | None, str]:
         if not router.is_batch_first(call.returned, other.returned):
             return None, f"the logits of {call.name} cannot be assigned to tokens"
         return router, ""
-    names = sorted({type(call.module).__name__ for call in (candidates or mixtures)})
+    names = sorted({class_name(call.module) for call in (candidates or mixtures)})
     return None, f"a trial pass does not show the router's logits or choice ({', '.join(names)})"
 
 

@@ -120,13 +120,32 @@ def load_model(
         UsageError: the model does not exist, is not stored as safetensors, lacks weights, needs code of its own, is
             no text model, or its tokenizer has ids without an embedding; the message says which.
     """
-    torch_device = _device(device)
     if name.startswith(_ENTRY):
-        parts = _from_entry_point(name.removeprefix(_ENTRY))
-        count = None
+        parts, count = _from_entry_point(name.removeprefix(_ENTRY)), None
     else:
-        folder = find_folder(name, base)
-        parts, count = load_folder(folder, with_head)
+        parts, count = load_folder(find_folder(name, base), with_head)
+    return assemble(parts, name, device, with_head, prepend_bos, count)
+
+
+def assemble(
+    parts: ModelParts,
+    name: str,
+    device: str = "auto",
+    with_head: bool = False,
+    prepend_bos: bool | None = None,
+    count: int | None = None,
+) -> LanguageModel:
+    """A model that is ready to be hooked and run, of a module and its tokenizer; a trace finds what can be read in it.
+
+    Args:
+        parts: the module, moved to the device and frozen, and its tokenizer.
+        name, device, with_head, prepend_bos: as for `load_model`.
+        count: number of its blocks, if that is known.
+
+    Raises:
+        UsageError: as `load_model`, but for what concerns files.
+    """
+    torch_device = _device(device)
     module = parts.module.float().to(torch_device).eval().requires_grad_(False)
     tokenizer = parts.tokenizer
     tokenizer.no_truncation()
