@@ -184,6 +184,6 @@ def _class(trace: Trace, name: str) -> str:
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:
-    ordered = sorted(names)
-    shared = os.path.commonprefix(ordered).rpartition(".")[0]
-    return ", ".join(name.removeprefix(shared).removeprefix(".") or "its own" for name in ordered)
+    paths = sorted(name.replace(".", "/") for name in names)
+    shared = os.path.commonpath(paths)
+    return ", ".join(os.path.relpath(path, shared).replace("/", ".") for path in paths)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from corpus_audit.embeddings.architecture.layouts import same
 from corpus_audit.embeddings.architecture.tracing import Call, Trace
 
-MLP = re.compile(r"MLP|Mlp|FeedForward|FeedForwardNetwork|FFN|Ffn|ParallelExperts")
+MLP = re.compile(r"MLP|Mlp|FeedForward|FeedForwardNetwork|FFN|Ffn|ParallelExperts|DenseActDense|DenseGatedActDense")
 ATTENTION = re.compile(r"Attention|Attn|MLA$")
 MIXER = re.compile(r"Mamba|Mixer|SSM|Conv|Recurrent|Delta|LSTM|Fourier|Lightning|Linear|Rwkv|KDA|Retention|GatedNorm")
 EXPERTS = re.compile(r"(^|\.)(?!shared)\w*experts?(\.|$)")
@@ -51,14 +51,11 @@ def class_name(module: nn.Module) -> str:
     """The name of a module's class less the model's own: ``ConvBertAttention`` is an Attention, and no convolution."""
     name, package = type(module).__name__, type(module).__module__.split(".")
     model = package[-2].replace("_", "").lower() if len(package) > 1 else ""
-    matched = length = 0
-    for length, letter in enumerate(name):
-        if letter == "_":
-            continue
-        if matched == len(model) or letter.lower() != model[matched]:
-            break
-        matched += 1
-    return name[length:] if model and matched == len(model) and name not in _NO_ATTENTION else name
+    rest, matched = name, 0
+    while rest and matched < len(model) and (rest[0] == "_" or rest[0].lower() == model[matched]):
+        matched += rest[0] != "_"
+        rest = rest[1:]
+    return rest.lstrip("_") if rest and matched == len(model) and name not in _NO_ATTENTION else name
 
 
 _NO_ATTENTION = ("RwkvSelfAttention",)

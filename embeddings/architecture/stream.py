@@ -1,15 +1,14 @@
 """Finds the blocks of a transformer by what a traced pass computes: the modules whose outputs are its hidden states.
 
-Lists of modules alone do not tell: XLM keeps four lists as long as the model is deep, a vision-language model has towers,
-ALBERT calls one module many times, and XLM's blocks are no modules at all (the last norm of each then stands for it).
+Lists of modules alone do not tell: XLM keeps four lists as long as the model is deep, a vision-language model has
+towers, ALBERT calls one module many times, and XLM's blocks are no modules (the last norm of each then stands for it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
+from itertools import pairwise
 
 from corpus_audit.embeddings.architecture.layouts import same
 from corpus_audit.embeddings.architecture.tracing import Call, Trace
@@ -115,7 +114,7 @@ def _is_chain(trace: Trace, family: Sequence[Call]) -> bool:
     """Whether each call reads what the one before returned."""
     if len(family) < 2:
         return False
-    for call, following in zip(family, family[1:], strict=False):
+    for call, following in pairwise(family):
         if call.output is None or following.given is None or not same(call.output, following.given):
             return False
     return all(trace.stream(call) is not None for call in family)
@@ -128,6 +127,5 @@ def _steps(trace: Trace, outputs: Sequence[Call]) -> tuple[tuple[Call, ...], ...
         return tuple(tuple(calls) for calls in within)
     ends = [-1, *(call.end for call in outputs)]
     return tuple(
-        tuple(call for call in trace.calls if begin < call.start and call.end <= end)
-        for begin, end in zip(ends, ends[1:], strict=False)
+        tuple(call for call in trace.calls if begin < call.start and call.end <= end) for begin, end in pairwise(ends)
     )

@@ -319,6 +319,7 @@ class _IndexBuild:
             counts=merged.counts,
             domains=tuple(merged.state.domains),
             vectors=vectors,
+            not_offered=scanner.not_offered(),
         )
 
 

@@ -20,9 +20,10 @@ from corpus_audit.embeddings.architecture.projections import ATTENTION, Projecti
 from corpus_audit.embeddings.architecture.projections import input_width as input_width
 from corpus_audit.embeddings.architecture.projections import output_width as output_width
 from corpus_audit.embeddings.architecture.projections import projection as projection
-from corpus_audit.embeddings.models.routers import Router, detect_router
 from corpus_audit.embeddings.architecture.stream import find_block_calls
 from corpus_audit.embeddings.architecture.tracing import Call, Trace
+from corpus_audit.embeddings.index.not_offered import NotOffered as NotOffered
+from corpus_audit.embeddings.models.routers import Router, detect_router
 from corpus_audit.schemas.units import Kind
 
 _ROUTER = re.compile(r"(^|\.)(gate|router|router\.classifier)$")
@@ -80,31 +81,6 @@ class TransformerBlock:
     values: Reading | None = None
     heads: int = 0
     reads_stream: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class NotOffered:
-    """Units that a model has, or may be expected to have, and that are not offered.
-
-    Attributes:
-        kind: of the units.
-        blocks: in which blocks; empty for units outside of blocks.
-        reason: why, as a clause.
-        exists: whether the model has such units: there is a part that cannot be read, not none at all.
-    """
-
-    kind: Kind
-    blocks: tuple[int, ...]
-    reason: str
-    exists: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"kind": str(self.kind), "blocks": list(self.blocks), "reason": self.reason, "exists": self.exists}
-
-    def __str__(self) -> str:
-        numbers = f" of {_ranges(self.blocks)}" if self.blocks else ""
-        return f"not offered, {self.kind}{numbers}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -261,16 +237,3 @@ def _experts_per_token(trace: Trace, call: Call) -> int:
             if type(k := getattr(holder, key, None)) is int and k > 0:
                 return k
     return 0
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Blocks as text, such as "blocks 0-3 and 7"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    listed = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-    return f"block{'s' if len(numbers) > 1 else ''} {listed}"

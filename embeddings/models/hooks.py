@@ -132,7 +132,7 @@ class Taps:
         try:
             return select(patterns, self.widths)
         except UnitError as error:
-            missing = [str(each) for each in self.not_offered if any(p.point.startswith(each.kind) for p in patterns)]
+            missing = [str(each) for each in self.not_offered if any(each.matches(str(p)) for p in patterns)]
             raise UnitError(". ".join([str(error), *missing])) from None
 
     def rows_of(self, kind: Kind, name: str) -> tuple[int, int]:

@@ -210,7 +210,7 @@ def _traced(module: nn.Module, ids: torch.Tensor, name: str) -> Trace:
 
 
 def _logits(module: nn.Module, head: nn.Module | None, traced: Trace) -> Reading | None:
-    """How the model's logits are read: as it returns them, scaled and capped; a module of an entry point's, at its head."""
+    """How logits are read: as the model returns them, scaled and capped; of an entry point's module, at its head."""
     whole = next(call for call in traced.calls if call.module is module)
     if traced.logits is not None:
         batch, alone = traced.logits

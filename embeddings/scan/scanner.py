@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -184,6 +185,10 @@ class ActivationScanner:
     def sae_notes(self) -> dict[str, list[str]]:
         """By autoencoder, in sentences: how the data it was trained on differs from these windows."""
         return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
+
+    def not_offered(self) -> list[dict[str, Any]]:
+        """Units of the model that are not offered, with reasons, as plain values."""
+        return [each.as_json() for each in self.taps.not_offered]
 
     def encoder(self) -> TextEncoder:
         """An encoder that gives any text the vector that a document of the corpus would have."""

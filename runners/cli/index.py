@@ -126,6 +126,7 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import facts_text
+    from corpus_audit.embeddings.index.not_offered import reasons_for
 
     counts = built.facts.counts
     size = sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
@@ -134,7 +135,7 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
         splits = {"splits_scanned": built.splits_scanned, "splits_kept": built.splits_kept}
         seconds = {name: round(value, 3) for name, value in built.seconds.items()}
         more = {"bytes": size, "seconds": seconds, "verified": built.facts.verified}
-        more["autoencoders"] = built.facts.autoencoders
+        more |= {"autoencoders": built.facts.autoencoders, "not_offered": built.facts.not_offered}
         emit_json("index", payload | splits | more)
         return
     write_out(safe_text(facts_text(built.facts), 200))
@@ -147,6 +148,8 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
             f"{plural(counts['dead_letters'], 'row')} could not be read; 'corpus-audit run' lists them with reasons"
         )
     write_out(_verified_line(built.facts.verified))
+    for line in reasons_for(built.facts.not_offered):
+        write_out(safe_text(line, 400))
     for name, checked in (built.facts.autoencoders or {}).items():
         for line in _autoencoder_lines(name, checked):
             write_out(safe_text(line, 400))

@@ -29,10 +29,25 @@ ROUTER = re.compile(
     r"\.(gate|router|router\.classifier|router\.gate|gate\.wg|router\.layer)$"
 )
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads")
-_NORMS = (
-    "norm norm_f ln_f final_layernorm final_layer_norm ln_out layer_norm out_norm final_norm embedding_norm layernorm "
-    "output_layernorm last_norm LayerNorm encoder.layer_norm norm_final model.norm decoder.layer_norm ln_final"
-).split()
+_NORMS = frozenset(
+    [
+        "norm",
+        "norm_f",
+        "ln_f",
+        "final_layernorm",
+        "final_layer_norm",
+        "ln_out",
+        "layer_norm",
+        "out_norm",
+        "final_norm",
+        "embedding_norm",
+        "layernorm",
+        "output_layernorm",
+        "LayerNorm",
+        "norm_final",
+        "ln_final",
+    ]
+)
 
 
 def heads_of(module: Any, block: int) -> int:

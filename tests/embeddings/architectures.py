@@ -126,6 +126,17 @@ def names() -> Iterator[tuple[str, str]]:
         yield type_name, "MaskedLM"
 
 
+def word_tokenizer() -> Any:
+    """A tokenizer of `VOCABULARY` words, w0 and so on; the one of id 5 is "a"."""
+    from tokenizers import Tokenizer, pre_tokenizers
+    from tokenizers.models import WordLevel
+
+    words = {"a" if i == 5 else f"w{i}": i for i in range(VOCABULARY)}
+    result = Tokenizer(WordLevel(words, unk_token="w3"))
+    result.pre_tokenizer = pre_tokenizers.Whitespace()
+    return result
+
+
 def build(type_name: str, head: str) -> Any:
     """A small model with random weights.
 

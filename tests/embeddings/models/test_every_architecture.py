@@ -9,9 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from tokenizers import Tokenizer, pre_tokenizers  # noqa: E402
-from tokenizers.models import WordLevel  # noqa: E402
-
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.model_folder import ModelParts  # noqa: E402
 from corpus_audit.embeddings.models.models import assemble  # noqa: E402
@@ -25,17 +22,10 @@ KINDS = (Kind.MLP, Kind.RESID, Kind.HEAD, Kind.EXPERT, Kind.LOGIT)
 EXACT, UNCHECKED, WRONG, SILENT = "exact", "not checked", "WRONG", "SILENT"
 
 
-def tokenizer() -> Tokenizer:
-    words = {"a" if i == 5 else f"w{i}": i for i in range(architectures.VOCABULARY)}
-    result = Tokenizer(WordLevel(words, unk_token="w3"))
-    result.pre_tokenizer = pre_tokenizers.Whitespace()
-    return result
-
-
 def load(module):
     config = module.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 0) or 0)
-    parts = ModelParts(module, tokenizer(), "00", heads, 2**31)
+    parts = ModelParts(module, architectures.word_tokenizer(), "00", heads, 2**31)
     return assemble(parts, "small", "cpu", with_head=True, count=getattr(config, "num_hidden_layers", None))
 
 
@@ -123,7 +113,7 @@ def compare(module):
     other = ids.clone()
     other[:, -1] = (other[:, -1] + 3) % architectures.VOCABULARY
     with torch.inference_mode():
-        pair = [module(input_ids=each, output_hidden_states=True).hidden_states[-1] for each in (ids, other)]
+        pair = [module(input_ids=each, output_hidden_states=True).logits for each in (ids, other)]
     causal = close(pair[0][:, 0], pair[1][:, 0])
     return model, verdicts, causal == model.card.causal
 
