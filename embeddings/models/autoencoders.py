@@ -55,6 +55,11 @@ class Autoencoder:
         """Number of latents."""
         return int(self.w.shape[1])
 
+    @property
+    def has_threshold(self) -> bool:
+        """Whether a latent jumps at a threshold, or at the k-th place, and does not grow from 0."""
+        return self.config.architecture != "standard"
+
     def to(self, device: torch.device) -> Autoencoder:
         """A copy on a device."""
         tensors = {each.name: getattr(self, each.name) for each in fields(self)}

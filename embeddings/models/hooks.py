@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
@@ -134,6 +135,21 @@ class Taps:
         except UnitError as error:
             missing = [str(each) for each in self.not_offered if any(each.matches(str(p)) for p in patterns)]
             raise UnitError(". ".join([str(error), *missing])) from None
+
+    def decided(self) -> np.ndarray:
+        """Which units stand behind a decision that rounding can turn, bool [rows].
+
+        These are latents with a threshold or of a top-k autoencoder, and all units where routers send tokens to
+        experts: a token that goes to another expert changes everything behind it.
+        """
+        has_routers = any(block.router is not None for block in self._model.blocks) or any(
+            "routed experts" in each.reason for each in self.not_offered
+        )
+        parts = []
+        for point, indices in self.selection.indices.items():
+            is_gated = point.kind is Kind.SAE and self._saes[point.name].has_threshold
+            parts.append(np.full(len(indices), has_routers or is_gated))
+        return np.concatenate(parts) if parts else np.zeros(0, bool)
 
     def rows_of(self, kind: Kind, name: str) -> tuple[int, int]:
         """The first row of a named point's units, and the one after its last."""

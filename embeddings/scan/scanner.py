@@ -46,7 +46,7 @@ from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 from corpus_audit.schemas.units import parse_pattern
 
-VERSION = 3
+VERSION = 4
 """Part of every partial's key: how activations become examples and statistics."""
 
 
@@ -319,6 +319,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
         "blocks": [direction.block for direction in spec.directions],
         "torch": importlib.metadata.version("torch"),
+        "transformers": importlib.metadata.version("transformers"),
         "device": model.device.type,
     } | ({"sae": SAE_VERSION} if saes else {})
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

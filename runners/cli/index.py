@@ -162,7 +162,14 @@ def _verified_line(verified: dict[str, Any] | None) -> str:
         return "no window was run again"
     again = f"{verified['windows']:,} windows run again in float32"
     if verified["complete"] is None:
-        return f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
+        line = f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
+        if flipped := verified.get("flipped"):
+            windows = verified["flipped_windows"]
+            line += (
+                f", but for {flipped:,} in {windows:,} {'window' if windows == 1 else 'windows'}, where a router or a "
+                "threshold decided a near tie otherwise"
+            )
+        return line
     return (
         f"{again}: bfloat16 was off by {verified['largest']:.1%} of a unit's largest at most; "
         f"{verified['complete']:.2%} of top lists are complete by that margin"

@@ -108,6 +108,9 @@ def compare(module):
         reasons = {block for each in model.not_offered if each.kind is kind for block in each.blocks}
         offered = {point.block for point in values if point.kind is kind}
         verdicts[kind][SILENT] += len(set(range(len(model.blocks))) - reasons - offered)
+    routed = {b for each in model.not_offered if "routed experts" in each.reason for b in each.blocks}
+    routed -= {b for each in model.not_offered if each.kind is Kind.EXPERT for b in each.blocks}
+    verdicts[Kind.EXPERT][SILENT] += len(routed - {point.block for point in values if point.kind is Kind.EXPERT})
     if "logit" not in {str(point) for point in values}:
         verdicts[Kind.LOGIT][SILENT] += not any(each.kind is Kind.LOGIT for each in model.not_offered)
     other = ids.clone()
