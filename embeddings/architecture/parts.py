@@ -39,11 +39,13 @@ class Part:
     Attributes:
         projection: writes to the residual stream.
         up: of an ungated MLP, the projection in front of the activation function.
+        first: of an MLP, the first projection that reads what the MLP is handed.
         exists: whether the block has such a part at all.
     """
 
     projection: Projection | None = None
     up: Projection | None = None
+    first: Projection | None = None
     reason: str = ""
     exists: bool = True
 
@@ -103,7 +105,7 @@ def find_mlp(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], w
     inside = [each for each in found if each.owner == owners[0]]
     writing = [each for each in inside if each.outputs == width]
     # RWKV multiplies what the MLP writes by a gate, which is computed last: what reads an activation comes first.
-    activated = [each for each in writing if _reads_activation(each, inside)]
+    activated = [each for each in writing if len(writing) > 1 and _reads_activation(each, inside)]
     return _mlp(trace, (activated or writing)[-1], inside)
 
 
@@ -115,7 +117,10 @@ def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
     up = before[-1] if len(before) == 1 and _is_activated(before[0].call, down.call) else None
     if up is not None and trace.layout(up.call, is_input=False) is None:
         up = None
-    return Part(down, up)
+    widths = (down.inputs, 2 * down.inputs)
+    reading = [each for each in inside if each.outputs in widths and each.call.end < down.call.start]
+    first = reading[0] if reading and reading[0].inputs == down.outputs else None
+    return Part(down, up, first)
 
 
 def _reads_activation(down: Projection, inside: Sequence[Projection]) -> bool:

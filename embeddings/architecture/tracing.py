@@ -185,7 +185,9 @@ def _traced(module: nn.Module, names: dict[nn.Module, str], ids: torch.Tensor) -
             try:
                 output = module(input_ids=ids, output_hidden_states=True)
             except TypeError:  # a module of an entry point may take ids alone
-                calls.clear(), numbers.clear(), running.clear()
+                calls.clear()
+                numbers.clear()
+                running.clear()
                 output = module(input_ids=ids)
     finally:
         for handle in handles:

@@ -16,15 +16,24 @@ from torch import nn
 
 from corpus_audit.embeddings.architecture.layouts import Layout
 from corpus_audit.embeddings.architecture.parts import ROUTED, Part, find_attention, find_mlp
-from corpus_audit.embeddings.architecture.projections import ATTENTION, Projection, class_name, projections
-from corpus_audit.embeddings.architecture.projections import input_width as input_width
-from corpus_audit.embeddings.architecture.projections import output_width as output_width
-from corpus_audit.embeddings.architecture.projections import projection as projection
+from corpus_audit.embeddings.architecture.projections import (
+    ATTENTION,
+    Projection,
+    class_name,
+    input_width,
+    output_width,
+    projection,
+    projections,
+)
 from corpus_audit.embeddings.architecture.stream import find_block_calls
 from corpus_audit.embeddings.architecture.tracing import Call, Trace
-from corpus_audit.embeddings.index.not_offered import NotOffered as NotOffered
+from corpus_audit.embeddings.index.not_offered import NotOffered
 from corpus_audit.embeddings.models.routers import Router, detect_router
 from corpus_audit.schemas.units import Kind
+
+__all__ = [
+    "Blocks", "NotOffered", "Reading", "TransformerBlock", "find_blocks", "input_width", "output_width", "projection",
+]  # fmt: skip
 
 _ROUTER = re.compile(r"(^|\.)(gate|router|router\.classifier)$")
 _ROUTER_CLASS = re.compile(r"Router|TopK|Top2|Gate$|Gating")
@@ -64,8 +73,8 @@ class TransformerBlock:
         up: an ungated MLP's projection before the activation function.
         attention_out: the attention's output projection; its input is the heads' values [.., h * head_size].
         router: a mixture of experts' router.
-        stream, neurons, before, values: how the stream, the neurons, the neurons before the activation function and
-            the heads' values are read.
+        stream, entering, neurons, before, values: how the stream, what enters the MLP, the neurons, the neurons before
+            the activation function and the heads' values are read.
         heads: attention heads; 0 without ``values``.
         reads_stream: whether the input of ``module`` is the residual stream in front of the block.
     """
@@ -76,6 +85,7 @@ class TransformerBlock:
     attention_out: nn.Module | None = None
     router: Router | None = None
     stream: Reading | None = None
+    entering: Reading | None = None
     neurons: Reading | None = None
     before: Reading | None = None
     values: Reading | None = None
@@ -144,6 +154,7 @@ def find_blocks(trace: Trace, architecture: str, heads: int, count: int | None =
                 attention_out=_module(attention.projection),
                 router=router,
                 stream=None if calls.reason else _reading(trace, output, False, hidden),
+                entering=_input(trace, mlp.first),
                 neurons=_input(trace, mlp.projection),
                 before=None if mlp.up is None else _reading(trace, mlp.up.call, False, mlp.up.outputs),
                 values=_input(trace, attention.projection),
@@ -161,12 +172,12 @@ def _width(trace: Trace, call: Call) -> int:
     return 0 if tensor is None else int(tensor.shape[-1])
 
 
-def _module(projection: Projection | None) -> nn.Module | None:
-    return None if projection is None else projection.call.module
+def _module(part: Projection | None) -> nn.Module | None:
+    return None if part is None else part.call.module
 
 
-def _input(trace: Trace, projection: Projection | None) -> Reading | None:
-    return None if projection is None else _reading(trace, projection.call, True, projection.inputs)
+def _input(trace: Trace, part: Projection | None) -> Reading | None:
+    return None if part is None else _reading(trace, part.call, True, part.inputs)
 
 
 def _reading(trace: Trace, call: Call, is_input: bool, width: int) -> Reading | None:

@@ -19,14 +19,14 @@ The lowest activations of an ungated MLP are those before the activation functio
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from corpus_audit.embeddings.models.activations import Activations, Directions, InputSink, Sink, StreamSink
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.blocks import NotOffered, Reading, TransformerBlock, output_width, projection
@@ -34,44 +34,14 @@ from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.embeddings.models.readings import ReadingHooks
 from corpus_audit.embeddings.models.routers import Router
 from corpus_audit.embeddings.models.selection import Selection
-from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums
+from corpus_audit.embeddings.models.sublayers import SUMMED, Sublayers, check_centering, check_sums
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, UnitError, UnitPattern, select
 
+__all__ = ["TILE", "Activations", "Directions", "InputSink", "Sink", "StreamSink", "Taps"]
+
 TILE = 8192
 """Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Activations:
-    """Activations of columns of one point.
-
-    Attributes:
-        row: the first column's row among all selected units.
-        values: [B, L, columns], on the model's device.
-        highest, lowest: whether these are what maxima and statistics, or minima, are taken of.
-        fired: bool [B, L, columns] where firing is not "above 0" (experts: the token is sent there); else None.
-    """
-
-    row: int
-    values: torch.Tensor
-    highest: bool = True
-    lowest: bool = True
-    fired: torch.Tensor | None = None
-
-
-Sink = Callable[[Activations], None]
-StreamSink = Callable[[torch.Tensor], None]
-InputSink = Callable[[str, torch.Tensor], None]
-"""Called with an autoencoder's name and its input, [B, L, inputs], as the model computes it."""
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Vectors [n, d] that are read after a block."""
-
-    block: int
-    vectors: torch.Tensor
 
 
 class Taps:
@@ -182,11 +152,15 @@ class Taps:
     def _check_hook(self, what: str, sae: Autoencoder) -> None:
         """Check that the model has an autoencoder's input, as wide, and computed as TransformerLens computes it."""
         hook, block = sae.hook, self._model.blocks[sae.hook.block]
-        part = {HookKind.MLP_POST: block.neurons, HookKind.Z: block.values}.get(hook.kind)
+        part = {
+            HookKind.MLP_IN: block.entering,
+            HookKind.MLP_POST: block.neurons,
+            HookKind.Z: block.values,
+        }.get(hook.kind)
         if not hook.kind.is_in_stream and part is None:
             raise UsageError(f"{what} reads {hook}, which {self._model.card.architecture} does not offer")
         _check_width(what, sae.inputs, self.hidden if part is None else part.width)
-        if hook.kind in (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID):
+        if hook.kind in SUMMED:
             check_sums(self._model, hook, what)
         if sae.config.is_centered:
             check_centering(self._model, what)

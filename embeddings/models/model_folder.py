@@ -176,7 +176,7 @@ def _bos(folder: Path, config: Any, tokenizer: Tokenizer) -> int | None:
 
 def _is_encoder_half(config: Any) -> bool:
     """Whether a folder holds the encoder of an encoder-decoder alone, as T5EncoderModel saves it."""
-    return (getattr(config, "architectures", None) or [""])[0].endswith("EncoderModel")
+    return str((getattr(config, "architectures", None) or [""])[0]).endswith("EncoderModel")
 
 
 def _loader(transformers: Any, config: Any, with_head: bool) -> Any:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.architecture.tracing import first_tensor
+from corpus_audit.embeddings.architecture.layouts import same
+from corpus_audit.embeddings.architecture.tracing import first_tensor, given_tensor
 from corpus_audit.embeddings.models.autoencoder_config import Hook, HookKind
 from corpus_audit.embeddings.models.blocks import Reading, TransformerBlock
 from corpus_audit.embeddings.models.models import LanguageModel
@@ -25,6 +26,10 @@ from corpus_audit.schemas.errors import UsageError
 
 _SAME = 1e-4
 """Of the largest number, by how much a block's output may differ from the sum of its parts."""
+
+
+SUMMED = (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID, HookKind.STREAM_TO_MLP)
+"""Hooks that stand for parts of the sum that a block's output is: `check_sums`."""
 
 
 def stream_of(output: Any) -> torch.Tensor:
@@ -53,7 +58,7 @@ class Sublayers:
         Raises:
             UsageError: the model has no such values, or they cannot be read.
         """
-        if hook.kind not in (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID):
+        if hook.kind not in SUMMED:
             reading = self.reading(hook)
             if reading is None:
                 raise UsageError(f"{what} reads {hook}, which the model does not offer")
@@ -62,13 +67,15 @@ class Sublayers:
         if before is None or written is None:
             raise UsageError(f"{what} reads {hook}, which the model does not offer")
 
+        is_sum = hook.kind in (HookKind.RESID_MID, HookKind.STREAM_TO_MLP)
+
         def keep(stream: torch.Tensor) -> None:
             self._before.stream = stream.clone()
 
         def added(values: torch.Tensor) -> None:
-            use(self._before.stream + values if hook.kind is HookKind.RESID_MID else values)
+            use(self._before.stream + values if is_sum else values)
 
-        handles = [self.hooks.put(before, what, keep)] if hook.kind is HookKind.RESID_MID else []
+        handles = [self.hooks.put(before, what, keep)] if is_sum else []
         return [*handles, self.hooks.put(written, what, added)]
 
     def reading(self, hook: Hook) -> Reading | None:
@@ -81,6 +88,8 @@ class Sublayers:
                 return replace(block.stream, is_input=True)
             case HookKind.RESID_POST:
                 return block.stream
+            case HookKind.MLP_IN:
+                return block.entering
             case HookKind.MLP_POST:
                 return block.neurons
             case HookKind.Z:
@@ -110,7 +119,15 @@ def check_sums(model: LanguageModel, hook: Hook, what: str) -> None:
     sublayers = Sublayers(model.blocks, hooks)
     kinds = (HookKind.RESID_PRE, HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_POST)
     handles: list[Any] = [hooks.begin(model.module)]
+    given: list[torch.Tensor] = []
+
+    def note(_module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if (tensor := given_tensor(inputs, named)) is not None:
+            given.append(tensor.clone())
+
     try:
+        for part in block.module.modules() if hook.kind is HookKind.STREAM_TO_MLP else ():
+            handles.append(part.register_forward_pre_hook(note, with_kwargs=True))
         for kind in kinds:
             handles += sublayers.put(Hook(kind, hook.block), what, partial(_keep, outputs, kind))
         with hooks.reading():
@@ -124,6 +141,12 @@ def check_sums(model: LanguageModel, hook: Hook, what: str) -> None:
         raise UsageError(
             f"{what} reads {hook}, which {name} does not offer: the output of its block is not the sum of the block's "
             "input and of what the projections of attention and MLP write (a norm or a factor stands between)"
+        )
+    middle = outputs[HookKind.RESID_PRE] + outputs[HookKind.ATTN_OUT]
+    if hook.kind is HookKind.STREAM_TO_MLP and not any(same(tensor, middle) for tensor in given):
+        raise UsageError(
+            f"{what} reads {hook}, which {name} does not offer: no part of its block reads the stream behind the "
+            "attention (attention and MLP stand side by side)"
         )
 
 

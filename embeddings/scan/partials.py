@@ -6,6 +6,9 @@ killed goes on where it was, and shards that were scanned before are not scanned
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import json
 import os
 import secrets
 import shutil
@@ -21,12 +24,57 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus_audit.embeddings.index.vectors import WindowVectors
+from corpus_audit.embeddings.models.models import ModelCard
 from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes
+from corpus_audit.embeddings.scan.windows import WindowPlan
+from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
+from corpus_audit.pipelines.reading.formats.reader import READER_VERSION
 from corpus_audit.pipelines.storage.atomic import publish_folder
 from corpus_audit.schemas.errors import StoreError
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.spec.embedding import EmbeddingSpec
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS
 
 _STATE, _WINDOWS, _DOCUMENTS = "state.npz", "windows.parquet", "documents.parquet"
+
+
+VERSION = 4
+"""Part of every partial's key: how activations become examples and statistics."""
+
+
+def partial_key(
+    audit: AuditSpec,
+    spec: EmbeddingSpec,
+    card: ModelCard,
+    plan: WindowPlan,
+    files: Sequence[Path],
+    blocks: Sequence[int],
+    device: str,
+    autoencoders: int | None,
+) -> str:
+    """The digest of everything that decides the result of scanning a document.
+
+    Args:
+        audit, spec: the audit and its embedding section.
+        card: the model; plan: how windows are cut.
+        files: of autoencoders and directions; blocks: at which the directions are read.
+        device: kind of the device.
+        autoencoders: version of how latents are computed; None without autoencoders.
+    """
+    settings = {
+        "version": VERSION,
+        "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
+        "domain": facet_settings(audit.document.domain),
+        "scan": spec.scan_settings(),
+        "model": card.digest,
+        "windows": plan.digest,
+        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        "blocks": list(blocks),
+        "torch": importlib.metadata.version("torch"),
+        "transformers": importlib.metadata.version("transformers"),
+        "device": device,
+    } | ({"sae": autoencoders} if autoencoders is not None else {})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
     yield (
         f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
         f"{checked['largest']:.1e} of the product of lengths, {checked['active']:,.1f} latents a token; explains "
-        + ("no variance: its input has none" if explained is None else f"{explained:.1%} of the variance")
+        + ("no variance" if explained is None else f"{explained:.1%} of the variance")
     )
     if explained is not None and explained < checked["least_explained"]:
         yield (
