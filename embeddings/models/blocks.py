@@ -136,7 +136,7 @@ def find_blocks(trace: Trace, architecture: str, heads: int, count: int | None =
         mlp = find_mlp(trace, found, steps, hidden)
         attention = find_attention(trace, found, steps, hidden)
         attention, of_block = _heads(trace, attention, heads)
-        router, reason = _router(trace, steps)
+        router, reason = _router(trace, steps, name)
         for kind, part in ((Kind.MLP, mlp), (Kind.HEAD, attention)):
             if part.reason:
                 note(kind, b, part.reason, part.exists)
@@ -212,7 +212,7 @@ def _is_routed(call: Call) -> bool:
     return bool(re.search(r"(^|\.)experts?(\.|$)", call.name)) or class_name(call.module).endswith("Experts")
 
 
-def _router(trace: Trace, steps: Sequence[Call]) -> tuple[Router | None, str]:
+def _router(trace: Trace, steps: Sequence[Call], block: str) -> tuple[Router | None, str]:
     """The router of a block, and why it has none although there are experts."""
     mixtures = [call for call in steps[:-1] if _MIXTURE.search(class_name(call.module))]
     if not mixtures and not any(_is_routed(call) for call in steps):
@@ -221,7 +221,7 @@ def _router(trace: Trace, steps: Sequence[Call]) -> tuple[Router | None, str]:
         call
         for call in steps
         if (_ROUTER.search(call.name) or _ROUTER_CLASS.search(class_name(call.module)))
-        and not any(ATTENTION.search(class_name(part)) for _, part in trace.ancestors(call.name))
+        and not any(ATTENTION.search(class_name(part)) for _, part in trace.ancestors(call.name, block))
     ]
     for call in candidates:
         experts_per_token = _experts_per_token(trace, call)

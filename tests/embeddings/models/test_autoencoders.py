@@ -164,8 +164,8 @@ def test_contradictions_are_refused(tmp_path):
         load_autoencoder(write_autoencoder(tmp_path, config, weights))
 
 
-SAELENS = Path(__file__).parents[2] / "golden" / "saelens_latents.npz"
-"""1,000 activations and what SAELens 6.54 encodes them to, with autoencoders and transcoders as it saves them."""
+SAELENS = Path(__file__).parent / "saelens_latents.npz"
+"""1,000 activations and what SAELens 6.54 encodes them to (`tests/embeddings/record_saelens.py`)."""
 
 
 def saelens_cases():

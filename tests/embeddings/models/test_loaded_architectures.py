@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 
 from corpus_audit.embeddings.models.hooks import Taps  # noqa: E402
 from corpus_audit.embeddings.models.model_folder import ModelParts  # noqa: E402
-from corpus_audit.embeddings.models.models import load_model  # noqa: E402
+from corpus_audit.embeddings.models.models import assemble, load_model  # noqa: E402
 from corpus_audit.schemas.errors import AuditError, UsageError  # noqa: E402
 from corpus_audit.schemas.units import Kind, Point, UnitError, describe, parse_pattern  # noqa: E402
 from tests.embeddings import architectures  # noqa: E402
@@ -70,6 +70,29 @@ def test_models_load_from_folders(tmp_path, name):
     assert Taps(whole, ()).widths.get(Point(Kind.LOGIT)) == (128 if has_logits else None)
     assert [each.kind for each in whole.not_offered] == ([] if has_logits else [Kind.LOGIT])
     assert not bare.not_offered
+
+
+OFFERED = {
+    "jamba": "mlp.0 (48), resid.0 to resid.1 (32 each), head.1 (4), expert.1 (4), logit (128)",
+    "llama4_text": "mlp.0 to mlp.1 (48 each), resid.0 to resid.1 (32 each), head.0 to head.1 (4 each), expert.1 (4), "
+    "logit (128)",
+    "qwen2_moe": "mlp.0 to mlp.1 (16 each), resid.0 to resid.1 (32 each), head.0 to head.1 (4 each), "
+    "expert.0 to expert.1 (4 each), logit (128)",
+    "mpt": "mlp.0 to mlp.1 (128 each), resid.0 to resid.1 (32 each), head.0 to head.1 (4 each), logit (128)",
+    "lfm2": "mlp.0 to mlp.1 (256 each), resid.0 to resid.1 (32 each), head.1 (4), logit (128)",
+    "xlstm": "mlp.0 to mlp.1 (128 each), resid.0 to resid.1 (32 each), logit (128)",
+    "gpt_neo": "mlp.0 to mlp.1 (48 each), resid.0 to resid.1 (32 each), head.0 to head.1 (4 each), logit (128)",
+    "opt": "mlp.0 to mlp.1 (48 each), resid.0 to resid.1 (32 each), head.0 to head.1 (4 each), logit (128)",
+    "zamba": "mlp.1 (48), mlp.3 (48), resid.0 to resid.3 (32 each), head.1 (4), head.3 (4), logit (128)",
+}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_what_these_offer(name):
+    module = architectures.build(name, "CausalLM")
+    parts = ModelParts(module, word_tokenizer(), "1f", heads=4, longest=128)
+    model = assemble(parts, name, "cpu", with_head=True, count=module.config.num_hidden_layers)
+    assert describe(Taps(model, ()).widths) == OFFERED[name] and model.card.causal
 
 
 def read(model, ids, *patterns):
