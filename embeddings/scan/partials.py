@@ -143,7 +143,7 @@ _DEFAULTS: dict[str, Any] = {"value": np.float32(-np.inf), "window": EMPTY}
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """An accumulator's arrays without what is empty: of each a bit per entry, and the others; counts as narrow integers.
+    """An accumulator's arrays without what is empty: of each a bit per entry, and the rest; narrow counts.
 
     A split holds few examples of most units (and none of latents that did not fire), and its counts are small.
     """
