@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from corpus_audit.embeddings.architecture.parts import ROUTED
 from corpus_audit.embeddings.models.activations import Activations, Directions, InputSink, Sink, StreamSink
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
@@ -112,9 +113,8 @@ class Taps:
         These are latents with a threshold or of a top-k autoencoder, and all units where routers send tokens to
         experts: a token that goes to another expert changes everything behind it.
         """
-        has_routers = any(block.router is not None for block in self._model.blocks) or any(
-            "routed experts" in each.reason for each in self.not_offered
-        )
+        has_routers = any(block.router is not None for block in self._model.blocks)
+        has_routers |= any(ROUTED in each.reason for each in self.not_offered)
         parts = []
         for point, indices in self.selection.indices.items():
             is_gated = point.kind is Kind.SAE and self._saes[point.name].has_threshold
