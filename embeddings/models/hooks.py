@@ -30,9 +30,9 @@ from corpus_audit.embeddings.architecture.parts import ROUTED
 from corpus_audit.embeddings.models.activations import Activations, Directions, InputSink, Sink, StreamSink
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
-from corpus_audit.embeddings.models.blocks import NotOffered, Reading, TransformerBlock, output_width, projection
+from corpus_audit.embeddings.models.blocks import NotOffered, Reading, TransformerBlock
 from corpus_audit.embeddings.models.models import LanguageModel
-from corpus_audit.embeddings.models.readings import ReadingHooks
+from corpus_audit.embeddings.models.readings import ReadingHooks, head_norms
 from corpus_audit.embeddings.models.routers import Router
 from corpus_audit.embeddings.models.selection import Selection
 from corpus_audit.embeddings.models.sublayers import SUMMED, Sublayers, check_centering, check_sums
@@ -244,17 +244,9 @@ class Taps:
         return self._readings.put(reading, str(point), lambda values: self._emit(point, values, **roles))
 
     def _hook_heads(self, point: Point, block: TransformerBlock) -> Any:
-        out, reading, heads = block.attention_out, block.values, block.heads
-        assert out is not None and reading is not None
-        weight = projection(out).float().reshape(heads, -1, output_width(out))
-        # ||z W|| = ||z R'|| with W' = Q R: a [size, size] product a head, and no squared condition as with W W'.
-        triangular = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
-
-        def use(values: torch.Tensor) -> None:
-            split = values.float().unflatten(-1, (heads, -1))
-            self._emit(point, torch.einsum("blhd,hde->blhe", split, triangular).norm(dim=-1))
-
-        return self._readings.put(reading, str(point), use)
+        assert block.attention_out is not None and block.values is not None
+        norms = head_norms(block.attention_out, block.heads)
+        return self._readings.put(block.values, str(point), lambda values: self._emit(point, norms(values)))
 
     def _hook_experts(self, point: Point, router: Router) -> Any:
         def use(output: Any) -> None:

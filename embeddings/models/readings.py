@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from corpus_audit.embeddings.architecture.tracing import first_tensor, given_tensor
-from corpus_audit.embeddings.models.blocks import Reading
+from corpus_audit.embeddings.models.blocks import Reading, output_width, projection
 from corpus_audit.schemas.errors import AuditError
 
 Use = Callable[[torch.Tensor], None]
@@ -117,3 +117,21 @@ class ReadingHooks:
         if reading.is_input:
             return reading.module.register_forward_pre_hook(before, with_kwargs=True)
         return reading.module.register_forward_hook(after)
+
+
+def head_norms(out: nn.Module, heads: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function from heads' values [B, L, heads * size] to the norm of what each head writes, float32 [B, L, heads].
+
+    Args:
+        out: the attention's output projection.
+        heads: how many there are.
+    """
+    weight = projection(out).float().reshape(heads, -1, output_width(out))
+    # ||z W|| = ||z R'|| with W' = Q R: a [size, size] product a head, and no squared condition as with W W'.
+    triangular = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
+
+    def norms(values: torch.Tensor) -> torch.Tensor:
+        split = values.float().unflatten(-1, (heads, -1))
+        return torch.einsum("blhd,hde->blhe", split, triangular).norm(dim=-1)
+
+    return norms
