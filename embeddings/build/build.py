@@ -241,7 +241,7 @@ class _IndexBuild:
         rows, domain = members(retained, merged.documents, state.domains)
         again = scanner.rescan(retained.take(rows), domain, state.domains)
         if exact:
-            return merged, check(state, again, selected)
+            return merged, check(state, again, selected, scanner.taps.decided())
         state, verified = correct(state, again, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
@@ -319,6 +319,7 @@ class _IndexBuild:
             counts=merged.counts,
             domains=tuple(merged.state.domains),
             vectors=vectors,
+            not_offered=scanner.not_offered(),
         )
 
 

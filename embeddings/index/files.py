@@ -47,6 +47,8 @@ class IndexFacts:
         verified: results of running windows again in float32 (`verification.RescanResult`); None if that was not done.
         autoencoders: by name, what `autoencoder_check` measured on this corpus, and how the autoencoder's training
             differs from this index (``notes``); None where there are none.
+        not_offered: units that the model has, or may be expected to have, and that are not offered, with reasons
+            (`not_offered.NotOffered`); None in an index that does not say it.
         points: the points of the units, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -63,6 +65,7 @@ class IndexFacts:
     vectors: dict[str, int] | None = None
     verified: dict[str, Any] | None = None
     autoencoders: dict[str, dict[str, Any]] | None = None
+    not_offered: list[dict[str, Any]] | None = None
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 

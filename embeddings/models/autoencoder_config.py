@@ -16,13 +16,13 @@ from corpus_audit.schemas.run import strict_json
 CONFIG_FILE = "cfg.json"
 _HOOKED = re.compile(
     r"blocks\.(\d+)\.(hook_resid_pre|hook_resid_mid|hook_resid_post|hook_mlp_out|hook_attn_out"
-    r"|mlp\.hook_post|attn\.hook_z)"
+    r"|hook_mlp_in|mlp\.hook_in|mlp\.hook_post|attn\.hook_z)"
 )
 _MODULE = re.compile(r"(?:model\.layers|transformer\.h|gpt_neox\.layers|model\.decoder\.layers)\.(\d+)")
 """A block of `transformers`' own, whose output a hook of that name is (``model_class_name: AutoModelForCausalLM``)."""
 _OFFERED = (
-    "blocks.N.hook_resid_pre, .hook_resid_mid, .hook_resid_post, .hook_mlp_out, .hook_attn_out, .mlp.hook_post, "
-    ".attn.hook_z"
+    "blocks.N.hook_resid_pre, .hook_resid_mid, .hook_resid_post, .hook_mlp_in, .hook_mlp_out, .hook_attn_out, "
+    ".mlp.hook_in, .mlp.hook_post, .attn.hook_z"
 )
 
 
@@ -32,15 +32,24 @@ class HookKind(StrEnum):
     RESID_PRE = "hook_resid_pre"
     RESID_MID = "hook_resid_mid"
     RESID_POST = "hook_resid_post"
+    STREAM_TO_MLP = "hook_mlp_in"
     MLP_OUT = "hook_mlp_out"
     ATTN_OUT = "hook_attn_out"
+    MLP_IN = "mlp.hook_in"
     MLP_POST = "mlp.hook_post"
     Z = "attn.hook_z"
 
     @property
     def is_in_stream(self) -> bool:
-        """Whether it has the width of the residual stream."""
-        return self not in (HookKind.MLP_POST, HookKind.Z)
+        """Whether it is in the residual stream, or is added to it: no norm and no projection stands between."""
+        return self not in (HookKind.MLP_IN, HookKind.MLP_POST, HookKind.Z)
+
+
+_FOLDED = {
+    HookKind.MLP_IN: ("fold_ln",),
+    HookKind.Z: ("fold_value_biases", "refactor_factored_attn_matrices"),
+}
+"""What may not have been done to a model's weights, by hook: it changes what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,11 @@ class SaeConfig:
     """The settings of an autoencoder that its latents depend on.
 
     Attributes:
-        architecture: standard, gated, jumprelu or topk; batch top-k ones have a threshold and count as jumprelu.
+        architecture: standard, gated, jumprelu or topk; batch top-k ones have a threshold and count as jumprelu, and
+            transcoders as standard or jumprelu.
+        predicts: of a transcoder, what it predicts (``hook_name_out``, or "another activation" where no name is given);
+            empty for an autoencoder, which reconstructs what it reads.
+        skips: whether a transcoder also has a linear path from input to output, which changes no latent.
         is_tanh: whether tanh follows the ReLU.
         k: latents of a top-k autoencoder that stay; else 0.
         by_decoder_norm: whether what goes into the activation function is multiplied by the norms of W_dec's rows.
@@ -73,6 +86,8 @@ class SaeConfig:
     """
 
     architecture: str
+    predicts: str
+    skips: bool
     is_tanh: bool
     k: int
     by_decoder_norm: bool
@@ -118,6 +133,7 @@ class _ConfigReader:
 
     def read(self, raw: dict[str, Any]) -> SaeConfig:
         values = self._values(raw)
+        transcoder = self._transcoder(values)
         architecture, k = self._architecture(values)
         activation = values.get("activation_fn")
         hook = self._hook(values)
@@ -127,10 +143,12 @@ class _ConfigReader:
         normalization = values.get("normalize_activations")
         return SaeConfig(
             architecture="jumprelu" if architecture == "batchtopk" else architecture,
+            predicts=(values.get("hook_name_out") or "another activation") if transcoder else "",
+            skips="skip" in transcoder,
             is_tanh=activation == "tanh-relu",
             k=k,
             by_decoder_norm=by_norm,
-            subtracts_b_dec=values.get("apply_b_dec_to_input") is not False,
+            subtracts_b_dec=not transcoder and values.get("apply_b_dec_to_input") is not False,
             normalization=normalization if isinstance(normalization, str) else "none",
             scales_decoder=values.get("finetuning_scaling_factor") is True,
             hook=hook,
@@ -165,9 +183,25 @@ class _ConfigReader:
                 )
             values[key], names[key] = value, name
         self._check_unknown(unknown, "the latents")
-        if values.get("d_out", values.get("d_in")) != values.get("d_in"):
-            raise self._refused("d_out", values["d_out"], "d_in: transcoders are not supported")
         return values
+
+    def _transcoder(self, values: dict[str, Any]) -> str:
+        """The architecture of a transcoder, which becomes its encoder's in ``values``; empty for an autoencoder."""
+        architecture: str = values.get("architecture", "standard")
+        if "transcoder" not in architecture:
+            only = f"{{}} where the architecture is {architecture}: of transcoders"
+            if values.get("d_out", values.get("d_in")) != values.get("d_in"):
+                raise self._refused("d_out", values["d_out"], only.format("d_in"))
+            for key in ("hook_name_out", "hook_layer_out"):
+                if values.get(key):
+                    raise self._refused(key, values[key], only.format("nothing"))
+            return ""
+        if values.get("apply_b_dec_to_input") is True:
+            raise self._refused("apply_b_dec_to_input", True, f"false where the architecture is {architecture}")
+        if values.get("finetuning_scaling_factor") is True:
+            raise self._refused("finetuning_scaling_factor", True, f"false where the architecture is {architecture}")
+        values["architecture"] = "jumprelu" if architecture.startswith("jumprelu") else "standard"
+        return architecture
 
     def _architecture(self, values: dict[str, Any]) -> tuple[str, int]:
         """The architecture by its own name (of batch top-k ones: batchtopk), and k of a top-k one."""
@@ -232,7 +266,7 @@ class _ConfigReader:
                     unknown[name] = value
             elif not rule.accepts(value):
                 raise self._refused(name, value, rule.supported)
-            elif value and hook.kind is HookKind.Z and key in ("fold_value_biases", "refactor_factored_attn_matrices"):
+            elif value and key in _FOLDED.get(hook.kind, ()):
                 raise self._refused(name, value, f"false at {hook}")
         self._check_unknown(unknown, "what the autoencoder reads")
         return kwargs.get("center_writing_weights") is True and hook.kind.is_in_stream

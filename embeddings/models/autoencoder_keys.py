@@ -51,7 +51,19 @@ ALIASES = {
 """Names of old files -> names of new ones."""
 
 RULES: dict[str, KeyRule] = {
-    "architecture": _one_of(None, "standard", "gated", "jumprelu", "topk", "batchtopk", "matryoshka_batchtopk"),
+    "architecture": _one_of(
+        None,
+        "standard",
+        "gated",
+        "jumprelu",
+        "topk",
+        "batchtopk",
+        "matryoshka_batchtopk",
+        "transcoder",
+        "skip_transcoder",
+        "jumprelu_transcoder",
+        "jumprelu_skip_transcoder",
+    ),
     "activation_fn": _one_of(None, "relu", "tanh-relu", "topk"),
     "activation_fn_kwargs": KeyRule(
         lambda value: value is None or (isinstance(value, dict) and set(value) <= {"k"}), "k alone"
@@ -68,8 +80,8 @@ RULES: dict[str, KeyRule] = {
     "hook_name": _TEXT,
     "hook_layer": _COUNT,
     "hook_head_index": _one_of(None),
-    "hook_name_out": KeyRule(lambda value: value in (None, ""), "nothing: transcoders are not supported"),
-    "hook_layer_out": _one_of(None, 0),
+    "hook_name_out": _TEXT,  # what a transcoder predicts; of any other architecture `autoencoder_config` refuses it
+    "hook_layer_out": _COUNT,
     "hook_head_index_out": _one_of(None),
     "seqpos_slice": KeyRule(
         lambda value: value is None or (isinstance(value, list) and all(item is None for item in value)),
@@ -101,7 +113,7 @@ RULES: dict[str, KeyRule] = {
 
 MODEL_RULES: dict[str, KeyRule] = {
     "center_writing_weights": _one_of(None, True, False),
-    "fold_ln": _one_of(None, True, False),  # moves a norm's weights into what reads it: no hook that is offered
+    "fold_ln": _one_of(None, True, False),  # what reads a norm: `autoencoder_config` sees to mlp.hook_in
     "center_unembed": _one_of(None, True, False),  # logits alone
     "fold_value_biases": _one_of(None, True, False),  # hook_z alone: `autoencoder_config` sees to it
     "refactor_factored_attn_matrices": _one_of(None, True, False),  # the same

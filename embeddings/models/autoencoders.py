@@ -55,6 +55,11 @@ class Autoencoder:
         """Number of latents."""
         return int(self.w.shape[1])
 
+    @property
+    def has_threshold(self) -> bool:
+        """Whether a latent jumps at a threshold, or at the k-th place, and does not grow from 0."""
+        return self.config.architecture != "standard"
+
     def to(self, device: torch.device) -> Autoencoder:
         """A copy on a device."""
         tensors = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -207,7 +212,7 @@ def _weights(folder: Path, config: SaeConfig) -> dict[str, torch.Tensor]:
     """The tensors that the architecture has, all of them and no others, of fitting shapes and finite."""
     path = folder / WEIGHTS_FILE
     weights = load_weights(folder)
-    needed = _NEEDED[config.architecture]
+    needed = _NEEDED[config.architecture] + (("W_skip",) if config.skips else ())
     if config.architecture == "jumprelu" and "threshold" not in weights and "topk_threshold" in weights:
         # A batch top-k one as it is trained: one threshold for all, as SAELens makes it when it saves for inference.
         weights["threshold"] = weights.pop("topk_threshold").expand(weights.get("b_enc", torch.empty(0)).shape).clone()
@@ -224,7 +229,9 @@ def _weights(folder: Path, config: SaeConfig) -> dict[str, torch.Tensor]:
     if weights["W_enc"].dim() != 2:
         raise UsageError(f"{path}: W_enc has the shape {list(weights['W_enc'].shape)}, not [d_in, d_sae]")
     inputs, latents = weights["W_enc"].shape
-    shapes = {"W_enc": (inputs, latents), "W_dec": (latents, inputs), "b_dec": (inputs,)}
+    outputs = weights["b_dec"].shape[0] if config.predicts and weights["b_dec"].dim() == 1 else inputs
+    shapes = {"W_enc": (inputs, latents), "W_dec": (latents, outputs), "b_dec": (outputs,)}
+    shapes["W_skip"] = (outputs, inputs)
     for name in needed:
         shape = tuple(weights[name].shape)
         if shape != shapes.get(name, (latents,)):

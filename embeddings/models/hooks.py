@@ -9,7 +9,9 @@ the size of tokens by all units exists. What a unit's activation is:
     sae     the latent after its activation function, of what is where the autoencoder was trained (`sublayers.py`)
     dir     the dot product with the residual stream after a block
     expert  the router's logit before the softmax (or sigmoid); it fires where the router sends the token to it
-    logit   the output layer's logit before the softmax
+    logit   the logit before the softmax as the model returns it, so with Cohere's and Granite's scaling, Gemma 2's cap
+
+Each tensor is arranged as [B, L, units] and its shape checked (`readings`) before a sink sees it.
 
 The lowest activations of an ungated MLP are those before the activation function: after it they are one large tie.
 """
@@ -17,59 +19,30 @@ The lowest activations of an ungated MLP are those before the activation functio
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
+from corpus_audit.embeddings.architecture.parts import ROUTED
+from corpus_audit.embeddings.models.activations import Activations, Directions, InputSink, Sink, StreamSink
 from corpus_audit.embeddings.models.autoencoder_config import HookKind
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
-from corpus_audit.embeddings.models.blocks import input_width, output_width, projection
+from corpus_audit.embeddings.models.blocks import NotOffered, Reading, TransformerBlock
 from corpus_audit.embeddings.models.models import LanguageModel
-from corpus_audit.embeddings.models.routers import Router, detect_router
+from corpus_audit.embeddings.models.readings import ReadingHooks, head_norms
+from corpus_audit.embeddings.models.routers import Router
 from corpus_audit.embeddings.models.selection import Selection
-from corpus_audit.embeddings.models.sublayers import Sublayers, check_centering, check_sums, stream_of
+from corpus_audit.embeddings.models.sublayers import SUMMED, Sublayers, check_centering, check_sums
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, UnitPattern, select
+from corpus_audit.schemas.units import Kind, Point, UnitError, UnitPattern, select
+
+__all__ = ["TILE", "Activations", "Directions", "InputSink", "Sink", "StreamSink", "Taps"]
 
 TILE = 8192
 """Columns of a tile, where a point is computed here (latents, logits) and not by the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Activations:
-    """Activations of columns of one point.
-
-    Attributes:
-        row: the first column's row among all selected units.
-        values: [B, L, columns], on the model's device.
-        highest, lowest: whether these are what maxima and statistics, or minima, are taken of.
-        fired: bool [B, L, columns] where firing is not "above 0" (experts: the token is sent there); else None.
-    """
-
-    row: int
-    values: torch.Tensor
-    highest: bool = True
-    lowest: bool = True
-    fired: torch.Tensor | None = None
-
-
-Sink = Callable[[Activations], None]
-StreamSink = Callable[[torch.Tensor], None]
-InputSink = Callable[[str, torch.Tensor], None]
-"""Called with an autoencoder's name and its input, [B, L, inputs], as the model computes it."""
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Vectors [n, d] that are read after a block."""
-
-    block: int
-    vectors: torch.Tensor
 
 
 class Taps:
@@ -79,6 +52,7 @@ class Taps:
         hidden: width of the residual stream.
         widths: units of every point.
         selection: the units that are read.
+        not_offered: units of the model that are not among them, with reasons.
     """
 
     def __init__(
@@ -103,14 +77,15 @@ class Taps:
         """
         self._model = model
         self._saes, self._directions = saes or {}, directions or {}
-        self._routers: dict[int, Router] = {}
-        self.hidden = self._trial_pass()
+        self._readings = ReadingHooks()
+        self.hidden = model.hidden
+        self.not_offered: tuple[NotOffered, ...] = model.not_offered
         self.widths = self._widths()
         named = tuple(UnitPattern(f"{p}") for p in self.widths if p.kind in (Kind.SAE, Kind.DIR))
-        self.selection = Selection(select((*patterns, *named), self.widths))
+        self.selection = Selection(self._selected((*patterns, *named)))
         self._rows = self.selection.first_rows()
         if stream is not None:
-            self._check_block("vectors.block", stream)
+            self._check_stream("vectors.block", stream)
         self._stream = stream
         self._hooked = False
         self._local = threading.local()
@@ -125,6 +100,27 @@ class Taps:
         """The autoencoders, by name."""
         return self._saes
 
+    def _selected(self, patterns: tuple[UnitPattern, ...]) -> dict[Point, Any]:
+        try:
+            return select(patterns, self.widths)
+        except UnitError as error:
+            missing = [str(each) for each in self.not_offered if any(each.matches(str(p)) for p in patterns)]
+            raise UnitError(". ".join([str(error), *missing])) from None
+
+    def decided(self) -> np.ndarray:
+        """Which units stand behind a decision that rounding can turn, bool [rows].
+
+        These are latents with a threshold or of a top-k autoencoder, and all units where routers send tokens to
+        experts: a token that goes to another expert changes everything behind it.
+        """
+        has_routers = any(block.router is not None for block in self._model.blocks)
+        has_routers |= any(ROUTED in each.reason for each in self.not_offered)
+        parts = []
+        for point, indices in self.selection.indices.items():
+            is_gated = point.kind is Kind.SAE and self._saes[point.name].has_threshold
+            parts.append(np.full(len(indices), has_routers or is_gated))
+        return np.concatenate(parts) if parts else np.zeros(0, bool)
+
     def rows_of(self, kind: Kind, name: str) -> tuple[int, int]:
         """The first row of a named point's units, and the one after its last."""
         point = Point(kind, name=name)
@@ -132,59 +128,39 @@ class Taps:
 
     def _widths(self) -> dict[Point, int]:
         model, widths = self._model, {}
-        hidden = self.hidden
         for b, block in enumerate(model.blocks):
-            if block.down is not None:
-                widths[Point(Kind.MLP, b)] = input_width(block.down)
-            widths[Point(Kind.RESID, b)] = hidden
-            if block.attention_out is not None and model.heads:
-                widths[Point(Kind.HEAD, b)] = model.heads
-            if b in self._routers:
-                widths[Point(Kind.EXPERT, b)] = self._routers[b].experts
+            if block.neurons is not None:
+                widths[Point(Kind.MLP, b)] = block.neurons.width
+            if block.stream is not None:
+                widths[Point(Kind.RESID, b)] = block.stream.width
+            if block.values is not None:
+                widths[Point(Kind.HEAD, b)] = block.heads
+            if block.router is not None:
+                widths[Point(Kind.EXPERT, b)] = block.router.experts
         for name, sae in self._saes.items():
             self._check_block(f"sae.{name}", sae.hook.block)
             self._check_hook(f"sae.{name}", sae)
             widths[Point(Kind.SAE, name=name)] = sae.latents
         for name, directions in self._directions.items():
-            self._check_block(f"dir.{name}", directions.block)
-            _check_width(f"dir.{name}", directions.vectors.shape[1], hidden)
+            self._check_stream(f"dir.{name}", directions.block)
+            _check_width(f"dir.{name}", directions.vectors.shape[1], self.hidden)
             widths[Point(Kind.DIR, name=name)] = len(directions.vectors)
-        if model.head is not None:
-            widths[Point(Kind.LOGIT)] = output_width(model.head)
+        if model.logits is not None:
+            widths[Point(Kind.LOGIT)] = model.logits.width
         return widths
-
-    def _trial_pass(self) -> int:
-        """Run four tokens to detect routers and the width of the residual stream; returns the latter."""
-        model, stream_widths = self._model, []
-        handles = [
-            model.blocks[0].module.register_forward_hook(
-                lambda _m, _i, output: stream_widths.append(int(stream_of(output).shape[-1]))
-            )
-        ]
-
-        def detect(b: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            router = detect_router(module, model.blocks[b].experts_per_token, inputs[0], output) if inputs else None
-            if router is not None:
-                self._routers[b] = router
-
-        for b, block in enumerate(model.blocks):
-            if block.router is not None:
-                handles.append(block.router.register_forward_hook(partial(detect, b)))
-        try:
-            model.run(torch.arange(4, device=model.device)[None] % model.tokenizer.get_vocab_size())
-        finally:
-            for handle in handles:
-                handle.remove()
-        return stream_widths[0]
 
     def _check_hook(self, what: str, sae: Autoencoder) -> None:
         """Check that the model has an autoencoder's input, as wide, and computed as TransformerLens computes it."""
         hook, block = sae.hook, self._model.blocks[sae.hook.block]
-        part = {HookKind.MLP_POST: block.down, HookKind.Z: block.attention_out}.get(hook.kind)
+        part = {
+            HookKind.MLP_IN: block.entering,
+            HookKind.MLP_POST: block.neurons,
+            HookKind.Z: block.values,
+        }.get(hook.kind)
         if not hook.kind.is_in_stream and part is None:
             raise UsageError(f"{what} reads {hook}, which {self._model.card.architecture} does not offer")
-        _check_width(what, sae.inputs, self.hidden if part is None else input_width(part))
-        if hook.kind in (HookKind.ATTN_OUT, HookKind.MLP_OUT, HookKind.RESID_MID):
+        _check_width(what, sae.inputs, self.hidden if part is None else part.width)
+        if hook.kind in SUMMED:
             check_sums(self._model, hook, what)
         if sae.config.is_centered:
             check_centering(self._model, what)
@@ -193,24 +169,33 @@ class Taps:
         if block >= len(self._model.blocks):
             raise UsageError(f"{what} is read at block {block}; the model has {len(self._model.blocks)}")
 
+    def _check_stream(self, what: str, block: int) -> None:
+        self._check_block(what, block)
+        if self._model.blocks[block].stream is None:
+            reasons = [each.reason for each in self.not_offered if each.kind is Kind.RESID and block in each.blocks]
+            raise UsageError(f"{what} is read after block {block}, which is not offered: {'; '.join(reasons)}")
+
     @contextmanager
     def sinking(self, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None) -> Iterator[None]:
         """Within the block, forward passes of this thread hand activations, stream and inputs to these sinks."""
         self._local.sink, self._local.stream, self._local.inputs = sink, stream, inputs
         try:
-            yield
+            with self._readings.reading():
+                yield
         finally:
             self._local.sink = self._local.stream = self._local.inputs = None
 
     @contextmanager
     def hooked(self) -> Iterator[Taps]:
         """Within the block, the hooks are on; they cost nothing in threads that are not `sinking`."""
-        handles: list[Any] = []
+        handles: list[Any] = [self._readings.begin(self._model.module)]
         try:
             for point in self.selection.indices:
                 handles += self._hook(point)
             if self._stream is not None:
-                handles.append(self._on_output(self._model.blocks[self._stream].module, self._emit_stream))
+                reading = self._model.blocks[self._stream].stream
+                assert reading is not None
+                handles.append(self._readings.put(reading, "vectors", self._emit_stream))
             self._hooked = True
             yield self
         finally:
@@ -227,13 +212,9 @@ class Taps:
                 roles["fired"] = roles["fired"][..., columns]
         self._local.sink(Activations(self._rows[point], values, **roles))
 
-    def _emit_stream(self, output: Any) -> None:
+    def _emit_stream(self, stream: torch.Tensor) -> None:
         if self._local.stream is not None:
-            self._local.stream(stream_of(output))
-
-    @property
-    def _is_on(self) -> bool:
-        return getattr(self._local, "sink", None) is not None
+            self._local.stream(stream)
 
     def _hook(self, point: Point) -> list[Any]:
         match point.kind:
@@ -242,66 +223,43 @@ class Taps:
             case Kind.DIR:
                 return [self._hook_directions(point, self._directions[point.name])]
             case Kind.LOGIT:
-                return [self._hook_logits(point)]
+                return [self._put(point, self._model.logits)]
         assert point.block is not None
         block = self._model.blocks[point.block]
         match point.kind:
+            case Kind.MLP if block.before is None:
+                return [self._put(point, block.neurons)]
             case Kind.MLP:
-                return self._hook_mlp(point, block.down, block.up)
+                return [self._put(point, block.before, highest=False), self._put(point, block.neurons, lowest=False)]
             case Kind.RESID:
-                return [self._on_output(block.module, lambda output: self._emit(point, stream_of(output)))]
+                return [self._put(point, block.stream)]
             case Kind.HEAD:
-                return [self._hook_heads(point, block.attention_out)]
+                return [self._hook_heads(point, block)]
             case _:
-                return [self._hook_experts(point, self._routers[point.block])]
+                assert block.router is not None
+                return [self._hook_experts(point, block.router)]
 
-    def _on_output(self, module: nn.Module, use: Callable[[Any], None]) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if self._is_on:
-                use(output)
+    def _put(self, point: Point, reading: Reading | None, **roles: bool) -> Any:
+        assert reading is not None
+        return self._readings.put(reading, str(point), lambda values: self._emit(point, values, **roles))
 
-        return module.register_forward_hook(hook)
-
-    def _on_input(self, module: nn.Module, use: Callable[[torch.Tensor], None]) -> Any:
-        def hook(_module: nn.Module, inputs: Any) -> None:
-            if self._is_on:
-                use(inputs[0])
-
-        return module.register_forward_pre_hook(hook)
-
-    def _hook_mlp(self, point: Point, down: nn.Module | None, up: nn.Module | None) -> list[Any]:
-        assert down is not None
-        if up is None:
-            return [self._on_input(down, lambda neurons: self._emit(point, neurons))]
-        return [
-            self._on_output(up, lambda before: self._emit(point, before, highest=False)),
-            self._on_input(down, lambda neurons: self._emit(point, neurons, lowest=False)),
-        ]
-
-    def _hook_heads(self, point: Point, out: nn.Module | None) -> Any:
-        assert out is not None
-        heads = self._model.heads
-        weight = projection(out).float().reshape(heads, -1, output_width(out))
-        # ||z W|| = ||z R'|| with W' = Q R: a [size, size] product a head, and no squared condition as with W W'.
-        triangular = torch.linalg.qr(weight.transpose(1, 2)).R.transpose(1, 2).contiguous()
-
-        def use(values: torch.Tensor) -> None:
-            split = values.float().unflatten(-1, (heads, -1))
-            self._emit(point, torch.einsum("blhd,hde->blhe", split, triangular).norm(dim=-1))
-
-        return self._on_input(out, use)
+    def _hook_heads(self, point: Point, block: TransformerBlock) -> Any:
+        assert block.attention_out is not None and block.values is not None
+        norms = head_norms(block.attention_out, block.heads)
+        return self._readings.put(block.values, str(point), lambda values: self._emit(point, norms(values)))
 
     def _hook_experts(self, point: Point, router: Router) -> Any:
         def use(output: Any) -> None:
-            logits, routed = router.read(output, self._local.shape)
+            logits, routed = router.read(output, self._readings.shape)
             self._emit(point, logits, fired=routed)
 
-        return self._on_output(router.module, use)
+        return self._readings.put_output(router.module, use)
 
     def _hook_directions(self, point: Point, directions: Directions) -> Any:
         vectors = directions.vectors.to(self._model.device).float().T.contiguous()
-        block = self._model.blocks[directions.block].module
-        return self._on_output(block, lambda output: self._emit(point, stream_of(output).float() @ vectors))
+        reading = self._model.blocks[directions.block].stream
+        assert reading is not None
+        return self._readings.put(reading, str(point), lambda stream: self._emit(point, stream.float() @ vectors))
 
     def _hook_sae(self, point: Point, sae: Autoencoder) -> list[Any]:
         sae = sae.to(self._model.device)
@@ -314,11 +272,7 @@ class Taps:
             for start, latents in sae.encode(values.float(), TILE):
                 self._local.sink(Activations(self._rows[point] + start, latents))
 
-        return Sublayers(self._model.blocks, lambda: self._is_on).hooks(sae.hook, use)
-
-    def _hook_logits(self, point: Point) -> Any:
-        assert self._model.head is not None
-        return self._on_output(self._model.head, lambda logits: self._emit(point, logits))
+        return Sublayers(self._model.blocks, self._readings).put(sae.hook, str(point), use)
 
     def run(
         self, ids: torch.Tensor, sink: Sink, stream: StreamSink | None = None, inputs: InputSink | None = None
@@ -336,7 +290,6 @@ class Taps:
         """
         if not self._hooked:
             raise RuntimeError("the hooks are off: run within `hooked`")
-        self._local.shape = tuple(ids.shape)
         with self.sinking(sink, stream, inputs):
             self._model.run(ids)
 

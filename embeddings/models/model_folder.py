@@ -94,8 +94,11 @@ def load_folder(folder: Path, with_head: bool) -> tuple[ModelParts, int]:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **common)
         text_config = config.get_text_config()
-        if getattr(config, "is_encoder_decoder", False):
-            raise UsageError(f"{folder} is an encoder-decoder: only encoders and decoders are scanned")
+        if getattr(config, "is_encoder_decoder", False) and not _is_encoder_half(config):
+            raise UsageError(
+                f"{folder} is an encoder-decoder: only encoders and decoders are scanned. Its encoder alone is, if "
+                "it is saved as such (architectures: T5EncoderModel and the like)"
+            )
         config.use_cache = False
         loader = _loader(transformers, config, with_head)
         # Of attention, `transformers` takes its own default: SDPA, and where a model has none (GPT-OSS), the plain one.
@@ -171,11 +174,29 @@ def _bos(folder: Path, config: Any, tokenizer: Tokenizer) -> int | None:
     return number if isinstance(number, int) and tokenizer.id_to_token(number) is not None else None
 
 
+def _is_encoder_half(config: Any) -> bool:
+    """Whether a folder holds the encoder of an encoder-decoder alone, as T5EncoderModel saves it."""
+    return str((getattr(config, "architectures", None) or [""])[0]).endswith("EncoderModel")
+
+
 def _loader(transformers: Any, config: Any, with_head: bool) -> Any:
-    if not with_head:
-        return transformers.AutoModel
+    """The class that loads a model, with its output layer where that is wanted."""
+    from transformers.models.auto import modeling_auto as auto
+
     name = (getattr(config, "architectures", None) or [""])[0]
-    return transformers.AutoModelForMaskedLM if name.endswith("ForMaskedLM") else transformers.AutoModelForCausalLM
+    if _is_encoder_half(config):
+        return transformers.AutoModelForTextEncoding
+    if not with_head:
+        # Of BART and its kind, AutoModel is the encoder-decoder; the decoder alone comes with its output layer.
+        is_half = name.endswith("ForCausalLM") and type(config) in auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+        return transformers.AutoModelForCausalLM if is_half else transformers.AutoModel
+    if not name.endswith("ForMaskedLM") and type(config) in auto.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return transformers.AutoModelForCausalLM
+    if type(config) in auto.MODEL_FOR_MASKED_LM_MAPPING:
+        return transformers.AutoModelForMaskedLM
+    if type(config) in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
 
 
 def _digest(folder: Path) -> str:

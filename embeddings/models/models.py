@@ -9,81 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from corpus_audit.embeddings.models.blocks import TransformerBlock, find_blocks
+from corpus_audit.embeddings.architecture.layouts import Layout, same
+from corpus_audit.embeddings.architecture.tracing import ALONE, LENGTH, ROWS, Trace, first_tensor, probe_ids, trace
+from corpus_audit.embeddings.models.blocks import NotOffered, Reading, find_blocks
+from corpus_audit.embeddings.models.language_model import LanguageModel, ModelCard
 from corpus_audit.embeddings.models.model_folder import ModelParts, find_folder, first_line, load_folder
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.units import Kind
+
+__all__ = ["ENTRY_POINTS", "LanguageModel", "ModelCard", "assemble", "check_vocabulary", "check_window", "load_model"]
+
+_ROUNDING = 1e-5
+"""Of how far a token's own output moves, what the outputs of earlier tokens may move by rounding."""
 
 ENTRY_POINTS = "corpus_audit.models"
 _ENTRY = "entry-point:"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """Identity of a model in an index, and how it reads text.
-
-    Attributes:
-        name: what the spec calls it.
-        digest: sha256 over its configuration and weights.
-        tokenizer: sha256 of its tokenizer.
-        causal: whether a token's activations depend on earlier tokens only (measured by a trial pass).
-        prefix, suffix: special tokens before and after a window's text.
-        special: ids that never count as examples.
-    """
-
-    name: str
-    architecture: str
-    digest: str
-    tokenizer: str
-    causal: bool
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-    special: tuple[int, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class LanguageModel:
-    """A loaded model with its tokenizer and blocks, ready to be hooked and run.
-
-    Attributes:
-        card: identity of the model, and how it reads text.
-        blocks: the transformer blocks, in order.
-        heads: attention heads of a block.
-        head: the module whose output is the logits; None if it is not run.
-        longest: largest context in tokens; 2**31 where the model sets none.
-        bos: id of the token that begins a text, if it has one.
-    """
-
-    card: ModelCard
-    module: nn.Module
-    tokenizer: Tokenizer
-    blocks: tuple[TransformerBlock, ...]
-    heads: int
-    head: nn.Module | None
-    device: torch.device
-    longest: int = 2**31
-    bos: int | None = None
-
-    @property
-    def begins_with_bos(self) -> bool:
-        """Whether the token that begins a text stands in front of every window."""
-        return self.card.prefix[:1] == (self.bos,) or (self.bos is None and bool(self.card.prefix))
-
-    def run(self, ids: torch.Tensor) -> Any:
-        """Run the forward pass of [B, L] ids without padding; activations are read by hooks."""
-        with torch.inference_mode():
-            return self.module(input_ids=ids)
 
 
 def load_model(
@@ -102,13 +48,32 @@ def load_model(
         UsageError: the model does not exist, is not stored as safetensors, lacks weights, needs code of its own, is
             no text model, or its tokenizer has ids without an embedding; the message says which.
     """
-    torch_device = _device(device)
     if name.startswith(_ENTRY):
-        parts = _from_entry_point(name.removeprefix(_ENTRY))
-        count = None
+        parts, count = _from_entry_point(name.removeprefix(_ENTRY)), None
     else:
-        folder = find_folder(name, base)
-        parts, count = load_folder(folder, with_head)
+        parts, count = load_folder(find_folder(name, base), with_head)
+    return assemble(parts, name, device, with_head, prepend_bos, count)
+
+
+def assemble(
+    parts: ModelParts,
+    name: str,
+    device: str = "auto",
+    with_head: bool = False,
+    prepend_bos: bool | None = None,
+    count: int | None = None,
+) -> LanguageModel:
+    """A model that is ready to be hooked and run, of a module and its tokenizer; a trace finds what can be read in it.
+
+    Args:
+        parts: the module, moved to the device and frozen, and its tokenizer.
+        name, device, with_head, prepend_bos: as for `load_model`.
+        count: number of its blocks, if that is known.
+
+    Raises:
+        UsageError: as `load_model`, but for what concerns files.
+    """
+    torch_device = _device(device)
     module = parts.module.float().to(torch_device).eval().requires_grad_(False)
     tokenizer = parts.tokenizer
     tokenizer.no_truncation()
@@ -117,20 +82,75 @@ def load_model(
     prefix, suffix = _surroundings(tokenizer)
     if prepend_bos is not None:
         prefix = _with_bos(prefix, parts.bos, prepend_bos, name)
+    special = tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special))
+    avoided = tuple(sorted({*special, *_padding(module)}))
+    ids = probe_ids(tokenizer.get_vocab_size(), avoided, torch_device)
+    architecture = type(module).__name__
+    traced = _traced(module, ids, name)
+    found = find_blocks(traced, architecture, parts.heads, count)
+    logits = _logits(module, parts.head, traced) if with_head or parts.head is not None else None
+    not_offered = found.not_offered
+    if with_head and logits is None:
+        not_offered += (NotOffered(Kind.LOGIT, (), f"{architecture} returns no logits of the tokens"),)
     card = ModelCard(
         name=name,
-        architecture=type(module).__name__,
+        architecture=architecture,
         digest=parts.digest,
         tokenizer=hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        causal=_is_causal(module, tokenizer.get_vocab_size(), torch_device),
+        causal=_is_causal(module, ids),
         prefix=prefix,
         suffix=suffix,
-        special=tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)),
+        special=special,
     )
-    blocks = find_blocks(module, count)
     return LanguageModel(
-        card, module, tokenizer, blocks, parts.heads, parts.head, torch_device, parts.longest, parts.bos
+        card,
+        module,
+        tokenizer,
+        found.blocks,
+        parts.heads,
+        parts.head,
+        torch_device,
+        parts.longest,
+        parts.bos,
+        found.hidden,
+        logits,
+        not_offered,
+        avoided,
     )
+
+
+def _padding(module: nn.Module) -> set[int]:
+    """The padding token's id by the model's configuration: XLM takes it for the end of a text wherever it stands."""
+    config = getattr(module, "config", None)
+    text = config.get_text_config() if config is not None and hasattr(config, "get_text_config") else config
+    return {i for each in (config, text) if type(i := getattr(each, "pad_token_id", None)) is int}
+
+
+def _traced(module: nn.Module, ids: torch.Tensor, name: str) -> Trace:
+    try:
+        return trace(module, ids)
+    except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise UsageError(
+            f"{name} does not run on a few tokens of text ({type(module).__name__}): {first_line(error)}"
+        ) from error
+
+
+def _logits(module: nn.Module, head: nn.Module | None, traced: Trace) -> Reading | None:
+    """How logits are read: as the model returns them, scaled and capped; of an entry point's module, at its head."""
+    whole = next(call for call in traced.calls if call.module is module)
+    if traced.logits is not None:
+        batch, alone = traced.logits
+        layout = Layout.detect(batch, alone, (ROWS, LENGTH), ALONE)
+        if layout is not None and whole.output is not None and same(whole.output, batch):
+            return Reading(module, False, layout, int(batch.shape[-1]))
+        return None
+    calls = [call for call in traced.calls if call.module is head]
+    if len(calls) != 1 or calls[0].output is None:
+        return None
+    layout = traced.layout(calls[0], is_input=False)
+    return None if layout is None else Reading(calls[0].module, False, layout, int(calls[0].output.shape[-1]))
 
 
 def check_vocabulary(module: nn.Module, tokenizer: Tokenizer, name: str) -> None:
@@ -197,17 +217,23 @@ def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
     raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
 
 
-def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool:
-    """Whether changing the last token leaves the outputs of earlier ones as they were.
+def _is_causal(module: nn.Module, ids: torch.Tensor) -> bool:
+    """Whether changing the last token leaves the outputs of earlier ones as they were, but for rounding.
 
     A trial pass decides, because configurations do not say it for every architecture.
+
+    Args:
+        module: the model.
+        ids: of a trial pass, int64 [B, L]: no padding, which an encoder leaves out of its attention.
     """
-    ids = torch.arange(8, device=device).repeat(2, 1) % vocabulary
-    ids[1, -1] = (ids[1, -1] + vocabulary // 2) % vocabulary
+    pair = ids[:1].repeat(2, 1)
+    pair[1, -1] = ids[-1, 0]
     with torch.inference_mode():
-        output = module(input_ids=ids)
-    hidden = output[0] if not isinstance(output, torch.Tensor) else output
-    return bool(torch.equal(hidden[0, :-1], hidden[1, :-1]))
+        hidden = first_tensor(module(input_ids=pair))
+    if hidden is None:
+        raise UsageError(f"{type(module).__name__} returns no tensor of activations: it is no text model")
+    moved = (hidden[0] - hidden[1]).abs().flatten(1).amax(dim=1)
+    return bool(moved[:-1].max() <= _ROUNDING * moved[-1])
 
 
 def check_window(model: LanguageModel, window: int) -> None:
@@ -221,10 +247,9 @@ def check_window(model: LanguageModel, window: int) -> None:
             f"{model.card.name} reads at most {model.longest:,} tokens at once (max_position_embeddings), but "
             f"embedding.window is {window:,}"
         )
-    token = (model.card.special or (0,))[-1]
-    other = next(i for i in range(model.tokenizer.get_vocab_size()) if i != token)
+    token = int(model.probe()[0, 0])
     try:
-        model.run(torch.full((1, window), other, device=model.device))
+        model.run(torch.full((1, window), token, device=model.device))
     except (IndexError, RuntimeError) as error:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise

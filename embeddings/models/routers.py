@@ -15,6 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from corpus_audit.embeddings.architecture.layouts import same
+from corpus_audit.embeddings.architecture.tracing import ALONE, LENGTH, ROWS
+from corpus_audit.schemas.errors import AuditError
+
 
 @dataclass(frozen=True, slots=True)
 class Router:
@@ -39,12 +43,27 @@ class Router:
         Args:
             output: what the router returned.
             shape: (B, L).
+
+        Raises:
+            AuditError: they are not those of B * L tokens.
         """
         outputs = _outputs(output)
+        given = list(outputs[self.logits].shape)
+        if outputs[self.logits].numel() != shape[0] * shape[1] * self.experts:
+            raise AuditError(f"a router of {self.experts} experts returned logits {given} for {list(shape)} tokens")
         logits = outputs[self.logits].float().reshape(*shape, self.experts)
         selected = logits.topk(self.experts_per_token, -1).indices if self.indices is None else outputs[self.indices]
         mask = torch.zeros_like(logits, dtype=torch.bool)
         return logits, mask.scatter_(-1, selected.reshape(*shape, self.experts_per_token).long(), True)
+
+    def is_batch_first(self, batch: Any, alone: Any) -> bool:
+        """Whether `read` assigns logits and choices to the right tokens, by two outputs of a trace."""
+        try:
+            logits, selected = self.read(batch, (ROWS, LENGTH))
+            single, single_selected = self.read(alone, (1, LENGTH))
+        except (AuditError, RuntimeError, IndexError):
+            return False
+        return same(logits[ALONE], single[0]) and bool(torch.equal(selected[ALONE], single_selected[0]))
 
 
 def detect_router(module: nn.Module, experts_per_token: int, inputs: torch.Tensor, output: Any) -> Router | None:

@@ -17,13 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.models.autoencoder_config import CONFIG_FILE
+from corpus_audit.embeddings.models.autoencoder_config import CONFIG_FILE, SaeConfig
 from corpus_audit.embeddings.models.autoencoders import load_weights
 from corpus_audit.embeddings.models.hooks import Activations, Taps
+from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.embeddings.scan.batches import batch_ids, batches
 from corpus_audit.embeddings.scan.reduction import to_device
 from corpus_audit.embeddings.scan.windows import Windows
-from corpus_audit.schemas.errors import AuditError
+from corpus_audit.schemas.errors import AuditError, UsageError
+from corpus_audit.schemas.spec.embedding import EmbeddingSpec
 from corpus_audit.schemas.units import Kind
 
 TOKENS = 256
@@ -49,7 +51,8 @@ class CheckedSae:
             are not compared.
         active: latents above 0 of a token, on average.
         explained_variance: 1 less the squared error of what is decoded over the variance of what was encoded; below 0
-            where it is worse than the mean. None where all vectors are the same.
+            where it is worse than the mean. None where all vectors are the same, and of a transcoder, which predicts
+            what is not read here.
     """
 
     hook: str
@@ -139,8 +142,10 @@ def check_autoencoder(name: str, folder: Path, hook: str, x: np.ndarray, latents
             f"{deviation.size:,} in a sample differ, such as latent {latent}: {latents[token, latent]:.6g}, but "
             f"{expected[token, latent]:.6g} computed in float64. Please report this with the cfg.json"
         )
-    variance = float(((centred - centred.mean(axis=0)) ** 2).sum())
-    explained = 1 - float(((centred - decoded) ** 2).sum()) / variance if variance > 0 else None
+    explained = None
+    if "transcoder" not in config.get("architecture", ""):
+        variance = float(((centred - centred.mean(axis=0)) ** 2).sum())
+        explained = 1 - float(((centred - decoded) ** 2).sum()) / variance if variance > 0 else None
     active = float((latents > 0).sum(axis=1).mean())
     return CheckedSae(hook, len(x), largest, int(undecided.sum()), active, explained)
 
@@ -167,7 +172,8 @@ def _encoder_input(config: dict[str, Any], weights: dict[str, np.ndarray], read:
         read = read / (read.std(axis=1, ddof=1, keepdims=True) + 1e-5)
     elif how == "constant_norm_rescale":
         read = read * np.sqrt(read.shape[1]) / np.maximum(np.linalg.norm(read, axis=1, keepdims=True), 1e-30)
-    return read - weights["b_dec"] if config.get("apply_b_dec_to_input", True) else read
+    subtracts = config.get("apply_b_dec_to_input", True) and "transcoder" not in config.get("architecture", "")
+    return read - weights["b_dec"] if subtracts else read
 
 
 class _Reference(NamedTuple):
@@ -190,7 +196,7 @@ def _in_float64(config: dict[str, Any], weights: dict[str, np.ndarray], x: np.nd
     """Encode and decode float64 ``x`` [N, inputs] as the configuration says, written independently of the scan."""
     kwargs = config.get("model_from_pretrained_kwargs") or {}
     hook = config.get("hook_name") or config.get("hook_point") or ""
-    if kwargs.get("center_writing_weights") and not hook.endswith(("hook_z", "mlp.hook_post")):
+    if kwargs.get("center_writing_weights") and not hook.endswith(("hook_z", "mlp.hook_post", "mlp.hook_in")):
         x = x - x.mean(axis=1, keepdims=True)
     product = _encoder_input(config, weights, x) @ weights["W_enc"]
     norms = np.linalg.norm(weights["W_dec"], axis=1)
@@ -218,6 +224,8 @@ def _in_float64(config: dict[str, Any], weights: dict[str, np.ndarray], x: np.nd
             latents = np.where(stays, latents, 0)
     if config.get("activation_fn") == "tanh-relu":
         latents = np.tanh(latents)
+    if "transcoder" in config.get("architecture", ""):
+        return _Reference(latents, margin, np.zeros_like(x), x)  # what it predicts is another activation
     scale = weights.get("finetuning_scaling_factor", weights.get("scaling_factor", 1.0))
     shares = latents * scale / (np.maximum(norms, 1e-30) if rescale else 1.0)
     decoded = shares @ weights["W_dec"] + weights["b_dec"]
@@ -228,3 +236,34 @@ def _in_float64(config: dict[str, Any], weights: dict[str, np.ndarray], x: np.nd
         case "constant_norm_rescale":
             decoded = decoded * np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1])
     return _Reference(latents, margin, decoded, x)
+
+
+def check_bos(name: str, config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> None:
+    """Refuse windows that begin otherwise than an autoencoder's did in training, unless the audit says how they begin.
+
+    Raises:
+        UsageError: they differ, and `embedding.prepend_bos` is not set.
+    """
+    has_bos, trained_with_bos = model.begins_with_bos, config.prepend_bos
+    if spec.prepend_bos is None and trained_with_bos not in (None, has_bos):
+        raise UsageError(
+            f"sae.{name} was trained with prepend_bos: {str(trained_with_bos).lower()}, and the tokenizer puts "
+            f"{'a' if has_bos else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
+            f"{str(trained_with_bos).lower()} to read windows as in its training, or {str(has_bos).lower()} to read "
+            "them as the tokenizer makes them"
+        )
+
+
+def training_notes(config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> list[str]:
+    """In sentences: how the data that an autoencoder was trained on differs from a scan's windows."""
+    notes = []
+    if config.prepend_bos not in (None, model.begins_with_bos):
+        notes.append(
+            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, but windows are read "
+            f"{'with' if model.begins_with_bos else 'without'} a beginning-of-text token (embedding.prepend_bos)"
+        )
+    if config.predicts:
+        notes.append(f"it is a transcoder: how well it predicts {config.predicts} is not measured")
+    if config.context_size is not None and spec.window > config.context_size:
+        notes.append(f"it was trained on contexts of {config.context_size:,} tokens, but windows have {spec.window:,}")
+    return notes

@@ -5,14 +5,12 @@ A `ScanWorker` is what an engine sends to its workers: it is small, and each pro
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,18 +23,29 @@ from corpus_audit.embeddings.models.directions import load_vectors
 from corpus_audit.embeddings.models.hooks import Directions, Taps
 from corpus_audit.embeddings.models.models import LanguageModel, check_window, load_model
 from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
-from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae, check_autoencoder, sample_inputs
+from corpus_audit.embeddings.scan.autoencoder_check import (
+    CheckedSae,
+    check_autoencoder,
+    check_bos,
+    sample_inputs,
+    training_notes,
+)
 from corpus_audit.embeddings.scan.encoder import TextEncoder
 from corpus_audit.embeddings.scan.forward import fitting_batch, heat_maps, scan
-from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, retained_windows, write_partial
+from corpus_audit.embeddings.scan.partials import (
+    ScanPartial,
+    documents_of,
+    partial_key,
+    retained_windows,
+    write_partial,
+)
 from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.verification import doubled
 from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
-from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.files.errors import ShardError
-from corpus_audit.pipelines.reading.formats.reader import READER_VERSION, read_split
+from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
 from corpus_audit.schemas.run.snapshot import Shard, Split
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -44,9 +53,6 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 from corpus_audit.schemas.units import parse_pattern
-
-VERSION = 3
-"""Part of every partial's key: how activations become examples and statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +189,11 @@ class ActivationScanner:
 
     def sae_notes(self) -> dict[str, list[str]]:
         """By autoencoder, in sentences: how the data it was trained on differs from these windows."""
-        return {name: _notes(config, self.model, self.spec) for name, config in self.saes.items()}
+        return {name: training_notes(config, self.model, self.spec) for name, config in self.saes.items()}
+
+    def not_offered(self) -> list[dict[str, Any]]:
+        """Units of the model that are not offered, with reasons, as plain values."""
+        return [each.as_json() for each in self.taps.not_offered]
 
     def encoder(self) -> TextEncoder:
         """An encoder that gives any text the vector that a document of the corpus would have."""
@@ -292,7 +302,7 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     model = load_model(spec.model, loaded.base, spec.device, with_head, spec.prepend_bos)
     check_window(model, spec.window)
     for name, sae in saes.items():
-        _check_bos(name, sae.config, model, spec)
+        check_bos(name, sae.config, model, spec)
     directions = {
         direction.name: _directions(loaded.base / direction.path, direction.block) for direction in spec.directions
     }
@@ -304,19 +314,8 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     plan = WindowPlan(spec.window, spec.overlap, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)
     files = [loaded.base / sae.path / name for sae in spec.saes for name in ("cfg.json", "sae_weights.safetensors")]
     files += [loaded.base / direction.path for direction in spec.directions]
-    settings = {
-        "version": VERSION,
-        "reading": reading_settings(audit) | {"reader": READER_VERSION, "id": audit.document.id},
-        "domain": facet_settings(audit.document.domain),
-        "scan": spec.scan_settings(),
-        "model": card.digest,
-        "windows": plan.digest,
-        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
-        "blocks": [direction.block for direction in spec.directions],
-        "torch": importlib.metadata.version("torch"),
-        "device": model.device.type,
-    } | ({"sae": SAE_VERSION} if saes else {})
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    blocks = [direction.block for direction in spec.directions]
+    key = partial_key(audit, spec, card, plan, files, blocks, model.device.type, SAE_VERSION if saes else None)
     stack.enter_context(taps.hooked())
     with _precision(model, spec):
         batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
@@ -324,31 +323,3 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     slots = sizes if spec.dtype == "float32" else doubled(sizes)
     configs = {name: sae.config for name, sae in saes.items()}
     return ActivationScanner(audit, spec, model, taps, plan, sizes, slots, block, configs, key, batch_tokens)
-
-
-def _check_bos(name: str, config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> None:
-    """Refuse windows that begin otherwise than an autoencoder's did in training, unless the audit says how they begin.
-
-    Raises:
-        UsageError: they differ, and `embedding.prepend_bos` is not set.
-    """
-    has_bos, trained_with_bos = model.begins_with_bos, config.prepend_bos
-    if spec.prepend_bos is None and trained_with_bos not in (None, has_bos):
-        raise UsageError(
-            f"sae.{name} was trained with prepend_bos: {str(trained_with_bos).lower()}, and the tokenizer puts "
-            f"{'a' if has_bos else 'no'} beginning-of-text token in front of a text. Set embedding.prepend_bos: "
-            f"{str(trained_with_bos).lower()} to read windows as in its training, or {str(has_bos).lower()} to read "
-            "them as the tokenizer makes them"
-        )
-
-
-def _notes(config: SaeConfig, model: LanguageModel, spec: EmbeddingSpec) -> list[str]:
-    notes = []
-    if config.prepend_bos not in (None, model.begins_with_bos):
-        notes.append(
-            f"it was trained with prepend_bos: {str(config.prepend_bos).lower()}, but windows are read "
-            f"{'with' if model.begins_with_bos else 'without'} a beginning-of-text token (embedding.prepend_bos)"
-        )
-    if config.context_size is not None and spec.window > config.context_size:
-        notes.append(f"it was trained on contexts of {config.context_size:,} tokens, but windows have {spec.window:,}")
-    return notes

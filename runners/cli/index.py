@@ -126,6 +126,7 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import facts_text
+    from corpus_audit.embeddings.index.not_offered import reasons_for
 
     counts = built.facts.counts
     size = sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
@@ -134,7 +135,7 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
         splits = {"splits_scanned": built.splits_scanned, "splits_kept": built.splits_kept}
         seconds = {name: round(value, 3) for name, value in built.seconds.items()}
         more = {"bytes": size, "seconds": seconds, "verified": built.facts.verified}
-        more["autoencoders"] = built.facts.autoencoders
+        more |= {"autoencoders": built.facts.autoencoders, "not_offered": built.facts.not_offered}
         emit_json("index", payload | splits | more)
         return
     write_out(safe_text(facts_text(built.facts), 200))
@@ -147,6 +148,8 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
             f"{plural(counts['dead_letters'], 'row')} could not be read; 'corpus-audit run' lists them with reasons"
         )
     write_out(_verified_line(built.facts.verified))
+    for line in reasons_for(built.facts.not_offered):
+        write_out(safe_text(line, 400))
     for name, checked in (built.facts.autoencoders or {}).items():
         for line in _autoencoder_lines(name, checked):
             write_out(safe_text(line, 400))
@@ -159,7 +162,14 @@ def _verified_line(verified: dict[str, Any] | None) -> str:
         return "no window was run again"
     again = f"{verified['windows']:,} windows run again in float32"
     if verified["complete"] is None:
-        return f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
+        line = f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
+        if flipped := verified.get("flipped"):
+            windows = verified["flipped_windows"]
+            line += (
+                f", but for {flipped:,} in {windows:,} {'window' if windows == 1 else 'windows'}, where a router or a "
+                "threshold decided a near tie otherwise"
+            )
+        return line
     return (
         f"{again}: bfloat16 was off by {verified['largest']:.1%} of a unit's largest at most; "
         f"{verified['complete']:.2%} of top lists are complete by that margin"
@@ -172,7 +182,7 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
     yield (
         f"sae.{name}: {checked['tokens']:,} tokens of {checked['hook']} computed again in float64: within "
         f"{checked['largest']:.1e} of the product of lengths, {checked['active']:,.1f} latents a token; explains "
-        + ("no variance: its input has none" if explained is None else f"{explained:.1%} of the variance")
+        + ("no variance" if explained is None else f"{explained:.1%} of the variance")
     )
     if explained is not None and explained < checked["least_explained"]:
         yield (

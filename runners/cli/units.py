@@ -9,7 +9,7 @@ import click
 
 from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import emit_json, json_option
-from corpus_audit.runners.cli.shared.streams import write_out
+from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import Index
@@ -55,6 +55,7 @@ def units(
     the mean, and the loads' coefficient of variation (CV).
     """
     from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.index.not_offered import reasons_for
     from corpus_audit.embeddings.lookup.compare_units import movements, preferences, select_rows
     from corpus_audit.schemas.errors import UsageError
 
@@ -65,6 +66,8 @@ def units(
     if within is not None and before is None:
         raise UsageError("--within goes with --moved-from")
     index = open_index(path, snapshot)
+    for line in reasons_for(index.facts.not_offered, pattern):
+        note(line)
     rows = select_rows(index, pattern)
     if experts:
         _experts(index, rows, only, k, as_json)

@@ -28,9 +28,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from corpus_audit.embeddings.models.blocks import find_blocks
 from corpus_audit.embeddings.models.hooks import Taps
-from corpus_audit.embeddings.models.models import LanguageModel, ModelCard, load_model
+from corpus_audit.embeddings.models.model_folder import ModelParts
+from corpus_audit.embeddings.models.models import LanguageModel, assemble, load_model
 from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.batches import batch_ids, batches
 from corpus_audit.embeddings.scan.forward import heat_maps, scan
@@ -68,10 +68,8 @@ def gpt2_shape(cache: Path, device: str) -> LanguageModel:
     config = transformers.GPT2Config(use_cache=False)
     module = transformers.AutoModel.from_config(config, attn_implementation="sdpa").eval().requires_grad_(False)
     module.to(device)
-    card = ModelCard("gpt2-shape", type(module).__name__, "", "", True, (), (), ())
-    return LanguageModel(
-        card, module, text, find_blocks(module, config.n_layer), config.n_head, None, torch.device(device)
-    )
+    parts = ModelParts(module, text, "", config.n_head, config.n_positions)
+    return assemble(parts, "gpt2-shape", device, count=config.n_layer)
 
 
 MODELS: dict[str, Callable[[Path, str], LanguageModel]] = {"minilm": minilm, "gpt2-shape": gpt2_shape}

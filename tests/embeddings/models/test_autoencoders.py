@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from corpus_audit.embeddings.models.autoencoders import load_autoencoder  # noqa: E402
+from corpus_audit.embeddings.scan.autoencoder_check import check_autoencoder  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from tests.embeddings.sae_files import HOOK, latents_of, random_weights, write_autoencoder  # noqa: E402
 
@@ -66,7 +68,7 @@ def test_latents_are_those_of_plain_numpy(tmp_path_factory, made, seed, columns)
 
 NEW = {"architecture": "standard", "metadata": {"hook_name": HOOK}}
 REFUSED = {
-    "architecture": ["transcoder", "skip_transcoder", "jumprelu_transcoder", "crosscoder", "temporal", "abstopk", 3],
+    "architecture": ["crosscoder", "temporal", "abstopk", "matching_pursuit", 3],
     "activation_fn": ["gelu", "identity", ["relu"]],
     "activation_fn_kwargs": [{"k": 3}, {"postact_fn": "identity"}, 3],
     "rescale_acts_by_decoder_norm": [True, "false", 1],
@@ -133,6 +135,8 @@ def test_an_unknown_key_can_be_declared_harmless(tmp_path):
         ("blocks.12.hook_mlp_out", "hook_mlp_out", 12),
         ("blocks.3.hook_attn_out", "hook_attn_out", 3),
         ("blocks.3.attn.hook_z", "attn.hook_z", 3),
+        ("blocks.3.hook_mlp_in", "hook_mlp_in", 3),
+        ("blocks.3.mlp.hook_in", "mlp.hook_in", 3),
         ("blocks.{layer}.mlp.hook_post", "mlp.hook_post", 3),
     ],
 )
@@ -158,6 +162,45 @@ def test_contradictions_are_refused(tmp_path):
     config = {"hook_name": HOOK, "metadata": {"hook_name": "blocks.1.hook_resid_pre"}}
     with pytest.raises(UsageError, match=r"contradicts itself: hook_name.*metadata\.hook_name"):
         load_autoencoder(write_autoencoder(tmp_path, config, weights))
+
+
+SAELENS = Path(__file__).parent / "saelens_latents.npz"
+"""1,000 activations and what SAELens 6.54 encodes them to (`tests/embeddings/record_saelens.py`)."""
+
+
+def saelens_cases():
+    with np.load(SAELENS) as stored:
+        return json.loads(str(stored["cfg"]))
+
+
+@pytest.mark.parametrize("name", saelens_cases())
+def test_latents_are_those_of_saelens(tmp_path, name):
+    with np.load(SAELENS) as stored:
+        arrays = {key.split("/")[1]: stored[key] for key in stored.files if key.startswith(f"{name}/")}
+        x, config = stored["x"], json.loads(str(stored["cfg"]))[name]
+    expected = arrays.pop("latents")
+    got = whole(load_autoencoder(write_autoencoder(tmp_path, config, arrays)), x, 3)
+    assert x.shape == (1000, 6) and 0.2 < (expected > 0).mean() < 0.8
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    checked = check_autoencoder("sae", tmp_path, "hook", x, expected)
+    assert checked.largest < 1e-6 and (checked.explained_variance is None) == ("transcoder" in name)
+
+
+def test_settings_of_transcoders(tmp_path):
+    rng = np.random.default_rng(1)
+    weights = random_weights(rng, 12, 20) | {"W_dec": rng.normal(size=(20, 5)), "b_dec": rng.normal(size=5)}
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    config = {"architecture": "transcoder", "d_in": 12, "d_out": 5, "apply_b_dec_to_input": False}
+    config["metadata"] = {"hook_name": "blocks.2.hook_mlp_in", "hook_name_out": "blocks.2.hook_mlp_out"}
+    loaded = load_autoencoder(write_autoencoder(tmp_path, config, weights))
+    assert loaded.config.predicts == "blocks.2.hook_mlp_out" and loaded.b_dec is None
+    for changed, message in (
+        ({"apply_b_dec_to_input": True}, "apply_b_dec_to_input: true is not supported"),
+        ({"architecture": "skip_transcoder"}, "lacks the weights W_skip"),
+        ({"architecture": "standard"}, "d_out: 5 is not supported .supported: d_in where"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_autoencoder(write_autoencoder(tmp_path, config | changed, weights))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"architecture": "standard", "architecture": "topk"}', '{"k": NaN}'])

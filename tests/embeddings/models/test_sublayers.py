@@ -76,11 +76,13 @@ def outputs(model, **modules):
 def test_every_hook_of_gpt2(gpt2, tmp_path):
     block = gpt2.module.h[1]
     captured = outputs(gpt2, pre_in=block.ln_1, mid_in=block.ln_2, post=block, attn=block.attn, mlp=block.mlp)
-    captured |= outputs(gpt2, neurons_in=block.mlp.c_proj, z_in=block.attn.c_proj)
+    captured |= outputs(gpt2, neurons_in=block.mlp.c_proj, z_in=block.attn.c_proj, mlp_in=block.mlp)
     wanted = {
         "hook_resid_pre": captured["pre_in"],
         "hook_resid_mid": captured["mid_in"],
         "hook_resid_post": captured["post"],
+        "hook_mlp_in": captured["mid_in"],
+        "mlp.hook_in": captured["mlp_in"],
         "hook_attn_out": captured["attn"],
         "hook_mlp_out": captured["mlp"],
         "mlp.hook_post": captured["neurons_in"],
@@ -99,6 +101,12 @@ def test_sums_hold_in_other_families(tmp_path, bpe, name):
     captured = outputs(model, added=block.down)
     got = read(model, autoencoder(tmp_path / "sae", "blocks.1.hook_mlp_out", 32))
     torch.testing.assert_close(got.reshape(-1, 32), captured["added"].reshape(-1, 32))
+
+
+def test_the_stream_in_front_of_an_mlp_beside_the_attention_is_not_that_behind_it(tmp_path, bpe):
+    model = other(tmp_path / "model", bpe, "GPTNeoX")
+    with pytest.raises(UsageError, match=r"hook_mlp_in, which GPTNeoXModel does not offer: no part of its block reads"):
+        Taps(model, (), {"s": autoencoder(tmp_path / "sae", "blocks.1.hook_mlp_in", 32)})
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ def test_a_value_that_was_changed_is_found(name):
     assert 1e-6 < check(state, again(windows, selected), selected).largest < 1e-5
 
 
+def test_a_decision_that_falls_otherwise_is_counted_in_a_few_windows():
+    windows, state = scanned()
+    state.top.value[3, 1] *= 1.5
+    selected = state.used_windows()
+    decided = np.arange(ROWS) == 3
+    result = check(state, again(windows, selected), selected, decided)
+    assert (result.flipped, result.flipped_windows) == (1, 1) and result.largest < 1e-6
+    with pytest.raises(AuditError, match="are not reproduced"):
+        check(state, again(windows, selected), selected, ~decided)
+    state.top.value[3] *= np.float32(1.5)  # in more windows than near ties explain
+    with pytest.raises(AuditError, match="are not reproduced"):
+        check(state, again(windows, selected), selected, decided)
+
+
 def test_an_example_that_is_none_is_found():
     windows, state = scanned()
     state.top.value[0, -1], state.top.context[0, -1] = 2 * state.top.value[0, 0], 77
