@@ -49,7 +49,8 @@ def units(
     """List units that match PATTERN, such as 'mlp.3:*'; by default all units.
 
     Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
-    PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.
+    PATTERN; the order is by how large a difference is at least, in standard deviations of the activation. Either side
+    needs 30 documents.
 
     An expert's load is the share of tokens that its router sends to it; a layer's imbalance is the largest load over
     the mean, and the loads' coefficient of variation (CV).
@@ -152,7 +153,9 @@ def _compared(
                             "of": len(comparison.rows), "count": len(order), "units": listed})  # fmt: skip
         return
     if not np.isfinite(difference.t).any():
-        write_out("not enough data: a side has too few documents to compare units")
+        from corpus_audit.embeddings.index.rates import LEAST_DOCUMENTS
+
+        write_out(f"not enough data: to compare units, either side needs {LEAST_DOCUMENTS} documents")
         return
     is_or_are = "is" if len(order) == 1 else "are"
     result = f"{is_or_are} more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"

@@ -114,6 +114,7 @@ def write_small_index(
     windows, keys = windows_from(texts)
     of_document = [i % 2 for i in range(documents)]
     state = state_of(windows, rows, ["books", "web"], of_document)
+    np.add.at(state.documents, state.positions_of([("books", "web")[d] for d in of_document]), 1)
     raw = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
     table = windows.table(np.arange(len(windows)), raw)
     table = table.sort_by("window").combine_chunks()
