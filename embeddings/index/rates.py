@@ -1,10 +1,10 @@
 """How often and how strongly units fire, by domain, with intervals that take documents as clusters of tokens.
 
-Documents are dealt into groups by hash, and a group's tokens and sums are all that is known of it. A ratio of sums is
-held against what it is without each group in turn (delete-a-group jackknife; CR3 of MacKinnon and White 1985): a group
-with a large part of the tokens, such as that of one very long document, pulls the ratio towards itself, and its residual
-is divided by one less its share of tokens to make up for that. Degrees of freedom are those of Bell and McCaffrey (2002),
-for which groups count by their tokens, so that few or unequal groups make a wider interval.
+Documents are dealt into groups by hash, and a group's tokens and sums are all that is known of it. The variance of a
+ratio of sums is that of the ratios without each group in turn (delete-a-group jackknife; CR3 of MacKinnon and White
+1985): a group with many of the tokens, such as that of one very long document, pulls the ratio towards itself, and its
+residual is divided by one less its share of tokens to make up for that. Degrees of freedom are those of Bell and
+McCaffrey (2002): groups count by their tokens, so that few or unequal groups make a wider interval.
 """
 
 from __future__ import annotations
