@@ -4,7 +4,8 @@
 
 A domain's documents are drawn as all others are. A unit's mean in a document is normal, exponential, or 0 but in one
 document of ten; tokens of a document scatter about that mean, and lengths are log-normal. In some cases one document
-has a part of the domain's tokens. Of every case: the share of units whose p is below 5 % upwards and downwards (2.5 % each is
+has a part of the domain's tokens. Of every case: the share of units whose p is below 5 % upwards and downwards (2.5 %
+each is
 exact), and the share of draws in which a unit has a q of 5 % or less (5 % is exact). Exits 1 if a case with at least 30
 documents exceeds `MOST_FOUND` by more than chance explains, or normal units are rejected above `MOST_REJECTED`.
 """
