@@ -125,7 +125,7 @@ def load_model(
         causal=_is_causal(module, tokenizer.get_vocab_size(), torch_device),
         prefix=prefix,
         suffix=suffix,
-        special=tuple(sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)),
+        special=_special(tokenizer, (*prefix, *suffix)),
     )
     blocks = find_blocks(module, count)
     return LanguageModel(
@@ -195,6 +195,13 @@ def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
         if encoded[start : start + len(inner)] == inner:
             return tuple(encoded[:start]), tuple(encoded[start + len(inner) :])
     raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
+
+
+def _special(tokenizer: Tokenizer, around: tuple[int, ...]) -> tuple[int, ...]:
+    """Ids of special tokens; the one for unknown text is none, unless it stands around texts: it stands for text."""
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    tokens = tokenizer.get_added_tokens_decoder().items()
+    return tuple(sorted(i for i, token in tokens if token.special and (token.content != unknown or i in around)))
 
 
 def _is_causal(module: nn.Module, vocabulary: int, device: torch.device) -> bool:

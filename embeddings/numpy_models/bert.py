@@ -1,6 +1,6 @@
 """BERT-like encoders in numpy: MiniLM, BERT, RoBERTa, XLM-R, from safetensors.
 
-Importing torch and transformers takes seconds of processor time, and a query or ten windows take a tenth of one. What is
+Importing torch and transformers takes seconds of processor time, and a query takes a tenth of one. What is
 computed is what `transformers` computes in float32, within 1e-5 (rounding differs): post-norm blocks of self-attention
 and an MLP with the exact GELU, over rows of equal length, so that there is no mask.
 """

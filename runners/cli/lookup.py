@@ -52,8 +52,11 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
     help="Show samples whose peak is between LOW and HIGH, spread over that range, lowest first.",
 )
 @click.option("--per-document", type=click.IntRange(min=1), help="Maximum number shown from one document.")
+@click.option("--heat/--no-heat", default=None,
+              help="Compute the activation of every token of what is shown (the model runs once; the result is kept). By "
+              "default where it is shown, if the model needs no torch for it.")  # fmt: skip
 @click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
-@click.option("--model", help="With --context: path of the model, if it has moved since indexing.")
+@click.option("--model", help="Path of the model, if it has moved since indexing.")
 @json_option
 def lookup(
     unit: str,
@@ -64,6 +67,7 @@ def lookup(
     lowest: bool,
     between: tuple[float, float] | None,
     per_document: int | None,
+    heat: bool | None,
     context: bool,
     model: str | None,
     as_json: bool,
@@ -82,6 +86,9 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
+    colour = terminal_has_colours(colour_on_stdout())
+    if heat or (heat is None and (colour or as_json)):
+        examples = _heated(index, unit, examples, lowest, model, quick=not heat)
     fields = _receptive(index, unit, examples, lowest, model) if context else []
     if as_json:
         rows = [example_json(example) for example in examples]
@@ -91,9 +98,25 @@ def lookup(
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
                              "histogram": histogram_json(index, unit)})  # fmt: skip
         return
-    view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
+    view = View(width_on_stdout(), colour)
     for line in summary_lines(index, unit, examples, which, view, fields):
         write_out(line)
+
+
+def _heated(
+    index: Index, unit: str, examples: list[Example], lowest: bool, model: str | None, quick: bool
+) -> list[Example]:
+    """The examples with heat maps; as they are if these take more than a moment, and ``quick`` is set."""
+    from corpus_audit.embeddings.lookup.heat import with_heat
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.units import parse_unit
+
+    if lowest or not examples:
+        return examples
+    try:
+        return with_heat(index, parse_unit(unit), examples, model, quick)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
 
 
 def _receptive(

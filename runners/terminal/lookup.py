@@ -76,7 +76,7 @@ def _key(examples: Sequence[Example], which: Which, scale: float, colour: bool) 
     if which == "minima":
         yield "Values are before the activation function; only the peak's is stored."
     elif len(heats) < len(examples):
-        yield "Where only the peak is coloured, activations of other tokens are not stored."
+        yield "Where only the peak is coloured, activations of other tokens are not stored; --heat computes them."
 
 
 def example_lines(
@@ -176,13 +176,21 @@ def example_json(example: Example) -> dict[str, Any]:
         "peak": [example.text_start + start, example.text_start + end],
         "text": example.text,
         "text_start": example.text_start,
-        "heat": None if example.heat is None else [round(float(value), 5) for value in example.heat],
+        "heat": None if example.heat is None else _numbers(example.heat),
         "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
+        "token_ids": example.tokens.tolist(),
+        "token_texts": example.token_texts,
+        "counted": example.counted.tolist(),
         "places": [
             {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
             for p in example.locations
         ],
     }
+
+
+def _numbers(heat: np.ndarray) -> list[float | None]:
+    """Activations with the digits of a float32, as JSON, which has no NaN."""
+    return [None if np.isnan(value) else float(f"{value:.7g}") for value in heat]
 
 
 def histogram_json(index: Index, unit: str) -> dict[str, Any]:

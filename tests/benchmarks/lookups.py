@@ -29,7 +29,7 @@ import pyarrow as pa
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS
 from corpus_audit.embeddings.index.files import FORMAT, LATEST, IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode, nearest
-from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, WINDOWS
 from tests.benchmarks.measuring import WORKERS, measure, middle
 from tests.corpora import real_texts
 
@@ -116,8 +116,6 @@ def invented_index(cache: Path, units: int) -> Path:
     tables = {
         "windows": windows,
         "documents": documents,
-        "records": RECORDS.empty_table(),
-        "unit_domains": UNIT_DOMAINS.empty_table(),
     }
     write_index(output, datetime(2026, 1, 1, tzinfo=UTC), facts, arrays, indices, tables)
     return output

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.build.tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.build.tables import documents_table
 from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
@@ -146,8 +146,6 @@ def write_small_index(
     tables = {
         "windows": table,
         "documents": documents_table(members, facts.snapshot),
-        "records": records_table(state, indices),
-        "unit_domains": unit_domains_table(state, indices),
     }
     parts = output / ".vectors"
     parts.mkdir(parents=True)
