@@ -52,9 +52,12 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
     help="Show samples whose peak is between LOW and HIGH, spread over that range, lowest first.",
 )
 @click.option("--per-document", type=click.IntRange(min=1), help="Maximum number shown from one document.")
-@click.option("--heat/--no-heat", default=None,
-              help="Compute the activation of every token of what is shown (the model runs once; the result is kept). By "
-              "default where it is shown, if the model needs no torch for it.")  # fmt: skip
+@click.option(
+    "--heat/--no-heat",
+    default=None,
+    help="Compute the activation of every token that is shown; the model runs once, and the result is kept. Without "
+    "the option, where it is shown and the model needs no torch.",
+)
 @click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
 @click.option("--model", help="Path of the model, if it has moved since indexing.")
 @json_option
