@@ -59,6 +59,12 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
     "the option, where it is shown and the model needs no torch.",
 )
 @click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
+@click.option("--tokens", is_flag=True,
+              help="Also list the tokens and n-grams with the highest mean activation (runs the model over windows of "
+              "the corpus).")  # fmt: skip
+@click.option("--windows", type=click.IntRange(min=1), default=2000, show_default=True,
+              help="With --tokens: windows that are read at most, chosen by hash.")  # fmt: skip
+@click.option("--logits", is_flag=True, help="Also list the tokens whose logits the unit raises and lowers most.")
 @click.option("--model", help="Path of the model, if it has moved since indexing.")
 @json_option
 def lookup(
@@ -72,6 +78,9 @@ def lookup(
     per_document: int | None,
     heat: bool | None,
     context: bool,
+    tokens: bool,
+    windows: int,
+    logits: bool,
     model: str | None,
     as_json: bool,
 ) -> None:
@@ -81,7 +90,7 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
-    from corpus_audit.runners.terminal.lookup import View, example_json, histogram_json, summary_lines
+    from corpus_audit.runners.terminal.lookup import View, density_json, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
 
     if lowest + (between is not None) + (domain is not None) > 1:
@@ -93,17 +102,43 @@ def lookup(
     if heat or (heat is None and (colour or as_json)):
         examples = _heated(index, unit, examples, lowest, model, quick=not heat)
     fields = _receptive(index, unit, examples, lowest, model) if context else []
+    more = _from_the_model(index, unit, k, windows, model, tokens, logits)
     if as_json:
         rows = [example_json(example) for example in examples]
         for shown, field in zip(rows, fields, strict=bool(fields)):
             shown["receptive_field"] = asdict(field)
         rates = [_rate(rate) for rate in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
-                             "histogram": histogram_json(index, unit)})  # fmt: skip
+                             "histogram": histogram_json(index, unit), "density": density_json(index, unit),
+                             **more})  # fmt: skip
         return
     view = View(width_on_stdout(), colour)
     for line in summary_lines(index, unit, examples, which, view, fields):
         write_out(line)
+    if tokens or logits:
+        from corpus_audit.runners.terminal.unit_tokens import logit_lines, token_lines
+
+        for name, lines in (("tokens", token_lines), ("logits", logit_lines)):
+            if name in more:
+                write_out("")
+                for line in lines(more[name]):
+                    write_out(line)
+
+
+def _from_the_model(
+    index: Index, unit: str, k: int, windows: int, model: str | None, tokens: bool, logits: bool
+) -> dict[str, Any]:
+    """What is asked for and takes the model, as plain values by name."""
+    from corpus_audit.schemas.errors import UsageError
+
+    if not tokens and not logits:
+        return {}
+    try:
+        from corpus_audit.runners.terminal.unit_tokens import logits_json, tokens_json
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    more = {"tokens": tokens_json(index, unit, k, windows, model)} if tokens else {}
+    return more | ({"logits": logits_json(index, unit, k, model)} if logits else {})
 
 
 def _heated(

@@ -13,6 +13,7 @@ from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.embeddings.index.bins import HISTOGRAM_ONE_IN, histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
+from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
 from corpus_audit.runners.terminal.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
 
 if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
@@ -47,6 +48,7 @@ def summary_lines(
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
     yield from _autoencoder(index, unit, view.width)
+    yield _density(index, unit)
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if examples:
@@ -134,6 +136,14 @@ def _autoencoder(index: Index, unit: str, width: int) -> Iterator[str]:
         yield fit(f"warning: the autoencoder explains {explained:.1%} of the variance of its input", width).rstrip()
 
 
+def _density(index: Index, unit: str) -> str:
+    density = density_json(index, unit)
+    if density["dead"]:
+        return f"dead: it fires on none of {numbers.plural(density['tokens'], 'token')}"
+    dense = ", dense" if density["dense"] and not unit.startswith("head.") else ""
+    return f"fires on {density['share']:.3%} of {numbers.plural(density['tokens'], 'token')}{dense}"
+
+
 def _histogram(counts: np.ndarray, width: int) -> Iterator[str]:
     """Tokens by activation as a row of bars, from the first bin that holds one to the last."""
     filled = np.flatnonzero(counts)
@@ -191,6 +201,12 @@ def example_json(example: Example) -> dict[str, Any]:
 def _numbers(heat: np.ndarray) -> list[float | None]:
     """Activations with the digits of a float32, as JSON, which has no NaN."""
     return [None if np.isnan(value) else float(f"{value:.7g}") for value in heat]
+
+
+def density_json(index: Index, unit: str) -> dict[str, Any]:
+    """On how many tokens of the corpus a unit fires; dead: on none; dense: on more than half."""
+    share, tokens = firing(index, np.array([index.row_of(unit)]))
+    return {"share": float(share[0]), "tokens": tokens, "dead": bool(share[0] == 0), "dense": bool(share[0] > DENSE)}
 
 
 def histogram_json(index: Index, unit: str) -> dict[str, Any]:
