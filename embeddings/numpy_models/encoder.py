@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from corpus_audit.embeddings.index.files import IndexFacts
-from corpus_audit.embeddings.index.vectors import document_means, unit
 from corpus_audit.embeddings.numpy_models.bert import NumpyBert, UnknownModelError
-from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key
 from corpus_audit.schemas.errors import UsageError
+
+if TYPE_CHECKING:  # it compiles kernels, and a model that is none of these needs none
+    from corpus_audit.embeddings.scan.windows import WindowPlan, Windows
 
 BATCH_TOKENS = 2048
 
@@ -29,6 +30,8 @@ class NumpyModel:
 
     def windows(self, texts: Sequence[str]) -> Windows:
         """The windows of texts, which are numbered so that equal texts stay apart."""
+        from corpus_audit.embeddings.scan.windows import cut, document_key
+
         return cut(texts, [document_key(str(i), text) for i, text in enumerate(texts)], self.tokenizer, self.plan)
 
     def means(self, texts: Sequence[str], block: int) -> np.ndarray:
@@ -38,6 +41,8 @@ class NumpyModel:
             texts: to encode.
             block: whose output is pooled.
         """
+        from corpus_audit.embeddings.index.vectors import document_means, unit
+
         windows = self.windows(texts)
         pooled = np.zeros((len(windows), self.network.hidden), np.float32)
         for rows, indices in batches(windows):
@@ -90,6 +95,8 @@ def open_numpy_model(facts: IndexFacts, folder: Path, model: str | None = None) 
     digests = weights_digest(path), hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
     if digests != (facts.model["digest"], facts.model["tokenizer"]):
         raise UsageError(f"{name} is not the model of the index: its weights or its tokenizer differ")
+    from corpus_audit.embeddings.scan.windows import WindowPlan
+
     card = facts.model
     prefix, suffix, special = (tuple(card[part]) for part in ("prefix", "suffix", "special"))
     return NumpyModel(network, tokenizer, WindowPlan(facts.window, 0, False, prefix, suffix, special, digests[1]))

@@ -48,7 +48,6 @@ def summary_lines(
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
     yield from _autoencoder(index, unit, view.width)
-    yield _density(index, unit)
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if examples:
@@ -57,6 +56,7 @@ def summary_lines(
     else:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
     yield ""
+    yield _density(index, unit)
     yield from _histogram(index.histogram(unit), view.width)
     yield ""
     yield from _domains(index.domain_rates(unit), view.width)
@@ -78,7 +78,7 @@ def _key(examples: Sequence[Example], which: Which, scale: float, colour: bool) 
     if which == "minima":
         yield "Values are before the activation function; only the peak's is stored."
     elif len(heats) < len(examples):
-        yield "Where only the peak is coloured, activations of other tokens are not stored; --heat computes them."
+        yield "Where only the peak is coloured, --heat computes the other tokens' activations."
 
 
 def example_lines(
@@ -139,9 +139,9 @@ def _autoencoder(index: Index, unit: str, width: int) -> Iterator[str]:
 def _density(index: Index, unit: str) -> str:
     density = density_json(index, unit)
     if density["dead"]:
-        return f"dead: it fires on none of {numbers.plural(density['tokens'], 'token')}"
+        return f"Dead: it fires on none of {numbers.plural(density['tokens'], 'token')}"
     dense = ", dense" if density["dense"] and not unit.startswith("head.") else ""
-    return f"fires on {density['share']:.3%} of {numbers.plural(density['tokens'], 'token')}{dense}"
+    return f"Fires on {density['share']:.3%} of {numbers.plural(density['tokens'], 'token')}{dense}"
 
 
 def _histogram(counts: np.ndarray, width: int) -> Iterator[str]:

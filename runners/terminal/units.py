@@ -14,14 +14,14 @@ from corpus_audit.embeddings.lookup.text_units import TextUnit
 def text_unit_lines(found: Sequence[TextUnit], compared: int) -> Iterator[str]:
     """Units on a text as a table; everything from the text made safe."""
     yield f"Of {numbers.plural(compared, 'unit')}, those whose activation on the text is rarest in the corpus"
-    yield f"{'Unit':17} {'activation':>10} {'of highest':>10} {'rank':>6} {'tokens as high':>15}  token"
+    yield f"{'Unit':17} {'activation':>10} {'of highest':>10} {'rank':>6} {'tokens as high':>14}  token"
     for unit in found:
         share = numbers.NONE if unit.share_of_highest != unit.share_of_highest else f"{unit.share_of_highest:.0%}"
         rank = numbers.NONE if unit.rank is None else f"{unit.rank + 1:,}"
         token = fit(safe_text(unit.token), 16).rstrip()
-        yield f"{unit.unit!s:17} {unit.value:10.3f} {share:>10} {rank:>6} {_tail(unit):>15}  {token}"
-    yield "(rank: where it would stand in the unit's list of highest; tokens as high: share of the corpus's tokens in"
-    yield " the same bin of the unit's histogram or a higher one, of one window in sixteen)"
+        yield f"{unit.unit!s:17} {unit.value:10.3f} {share:>10} {rank:>6} {_tail(unit):>14}  {token}"
+    yield "(rank: where it would stand in the unit's top list; tokens as high: share of the"
+    yield " corpus's tokens in the same bin of the unit's histogram or a higher one)"
 
 
 def _tail(unit: TextUnit) -> str:

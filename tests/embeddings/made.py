@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +103,15 @@ def vectors_of(windows, width=8):
     return WindowVectors.of(
         windows.ids[:, 0].copy(), np.stack(mean), np.stack(peak), np.array(position).astype(np.uint16)
     )
+
+
+def replace_array(folder: Path, name: str, array: np.ndarray) -> None:
+    """Put another array into an index, with its size in index.json, which a reader checks."""
+    path = folder / "arrays" / f"{name}.npy"
+    np.save(path, array)
+    facts = json.loads((folder / "index.json").read_text())
+    facts["files"][f"arrays/{name}.npy"]["bytes"] = path.stat().st_size
+    (folder / "index.json").write_text(json.dumps(facts))
 
 
 def write_small_index(

@@ -291,7 +291,7 @@ def test_the_commands(corpus, capsys, monkeypatch):
     audit(corpus)
     assert run_command(["index", "audit.yaml", "-q"], Session()) == 0
     out = capsys.readouterr().out
-    assert out.startswith("library: 432 units of model over ") and "3 splits scanned, 0 kept" in out
+    assert out.startswith("library: 432 units of model over ") and "3 splits scanned, 0 reused" in out
     assert run_command(["index", "verify"], Session()) == 0
     assert run_command(["lookup", "resid.1:3", "--k", "2"], Session()) == 0
     assert run_command(["index", "none.yaml"], Session()) == 2

@@ -1,4 +1,4 @@
-"""Units on a text, units that fire together, tokens by mean activation: each against plain loops, in numpy and torch."""
+"""Units on a text, units that fire together, tokens by mean activation: each against plain loops."""
 
 import json
 from collections import defaultdict

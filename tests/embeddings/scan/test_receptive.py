@@ -158,11 +158,13 @@ def test_what_has_none_is_refused(decoder, encoder):
             open_unit(decoder.facts, decoder.folder, parse_unit(unit))
     other = open_model(encoder.facts, encoder.folder)
 
+    reader = UnitReader(other, parse_unit("mlp.0:1"))
+
     class Maskless:
         token_to_id = staticmethod(lambda text: None)
 
     object.__setattr__(other, "tokenizer", Maskless())
     with pytest.raises(UsageError, match="encoder without a mask token"):
-        ReceptiveFields(UnitReader(other, parse_unit("mlp.0:1")))
+        ReceptiveFields(reader)
     with pytest.raises(UsageError, match="is not the model of the index"):
         open_model(encoder.facts, encoder.folder, str(decoder.folder.parents[1] / "model"))
