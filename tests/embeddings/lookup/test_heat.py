@@ -22,8 +22,8 @@ UNITS = ("mlp.1:7", "resid.2:3", "head.0:2", "dir.probe:1")
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_computed_heat_maps_are_those_that_a_build_stores(indexes, unit, monkeypatch):
-    stored, without = indexes
+def test_computed_heat_maps_are_those_that_a_build_stores(encoder_indexes, unit, monkeypatch):
+    stored, without = encoder_indexes
     expected = stored.lookup(unit)
     bare = without.lookup(unit)
     assert all(example.heat is None for example in bare)
@@ -39,8 +39,8 @@ def test_computed_heat_maps_are_those_that_a_build_stores(indexes, unit, monkeyp
     assert all(example.heat is not None for example in again)
 
 
-def test_torch_and_numpy_read_the_same(indexes, monkeypatch):
-    index = indexes[1]
+def test_torch_and_numpy_read_the_same(encoder_indexes, monkeypatch):
+    index = encoder_indexes[1]
     examples = index.lookup("mlp.1:11")
     mine = with_heat(index, parse_unit("mlp.1:11"), examples)
     (index.folder.parent / ".heat-maps" / index.folder.name / "mlp.1_11.npz").write_bytes(b"damaged")
@@ -49,22 +49,22 @@ def test_torch_and_numpy_read_the_same(indexes, monkeypatch):
         np.testing.assert_allclose(example.heat, other.heat, rtol=0, atol=1e-5)
 
 
-def test_an_activation_that_does_not_come_out_again_is_said(indexes, monkeypatch):
-    index = indexes[1]
+def test_an_activation_that_does_not_come_out_again_is_said(encoder_indexes, monkeypatch):
+    index = encoder_indexes[1]
     examples = index.lookup("mlp.1:12")
     monkeypatch.setattr(heat, "_reader", lambda *_: lambda ids: np.zeros(ids.shape, np.float32))
     with pytest.raises(StoreError, match="make the index again"):
         with_heat(index, parse_unit("mlp.1:12"), examples)
 
 
-def test_the_unknown_token_counts(indexes):
-    windows = indexes[0].windows
+def test_the_unknown_token_counts(encoder_indexes):
+    windows = encoder_indexes[0].windows
     row = windows["text"].to_pylist().index("what w1 unknown w2")
     assert windows["tokens"][row].as_py()[1] == 1 and windows["counted"][row].as_py() == [False, *[True] * 4, False]
 
 
-def test_the_command_shows_tokens_and_their_activations(indexes, capsys):
-    where = ["--index", str(indexes[1].folder), "--k", "2", "--json"]
+def test_the_command_shows_tokens_and_their_activations(encoder_indexes, capsys):
+    where = ["--index", str(encoder_indexes[1].folder), "--k", "2", "--json"]
     assert run_command(["lookup", "mlp.1:20", *where, "--no-heat"], Session()) == 0
     assert all(example["heat"] is None for example in json.loads(capsys.readouterr().out)["examples"])
     assert run_command(["lookup", "mlp.1:20", *where], Session()) == 0

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("way", ["numpy", "torch"])
-def test_a_text_of_the_corpus_fires_what_the_corpus_says(indexes, way, monkeypatch):
-    index = indexes[1]
+def test_a_text_of_the_corpus_fires_what_the_corpus_says(encoder_indexes, way, monkeypatch):
+    index = encoder_indexes[1]
     if way == "torch":
         monkeypatch.setattr(text_units, "open_numpy_model", lambda *_: None)
     rows = select_rows(index, "mlp.1:*")
@@ -50,13 +50,13 @@ def test_a_text_of_the_corpus_fires_what_the_corpus_says(indexes, way, monkeypat
         units_on_text(index, "", 5, rows)
 
 
-def test_all_units_of_an_index_with_directions(indexes):
-    found = units_on_text(indexes[1], "w1 w2 w3", 1000)
+def test_all_units_of_an_index_with_directions(encoder_indexes):
+    found = units_on_text(encoder_indexes[1], "w1 w2 w3", 1000)
     assert len(found) == 48 + 32 + 4 + 2 and all(np.isfinite(unit.value) for unit in found)
 
 
-def test_units_that_fire_together_by_hand(indexes):
-    index = indexes[1]
+def test_units_that_fire_together_by_hand(encoder_indexes):
+    index = encoder_indexes[1]
     units = list(index.units())
     mine = {(example.window, example.position) for example in index.lookup("mlp.1:5", k=100)}
     found = {str(unit.unit): unit for unit in related_units(index, "mlp.1:5", 1000)}
@@ -72,8 +72,8 @@ def test_units_that_fire_together_by_hand(indexes):
     assert ordered == sorted(ordered, reverse=True)
 
 
-def test_means_of_tokens_and_ngrams_by_hand(indexes, monkeypatch):
-    index = indexes[1]
+def test_means_of_tokens_and_ngrams_by_hand(encoder_indexes, monkeypatch):
+    index = encoder_indexes[1]
     units = [parse_unit("mlp.1:3"), parse_unit("resid.2:1")]
     result = corpus_values(index, units, 10**6)
     assert result.of_corpus == 1.0
@@ -97,8 +97,8 @@ def test_means_of_tokens_and_ngrams_by_hand(indexes, monkeypatch):
     assert 0 < corpus_values(index, units, 5).of_corpus < 1
 
 
-def test_the_commands(indexes, capsys):
-    where = ["--index", str(indexes[1].folder), "--k", "4"]
+def test_the_commands(encoder_indexes, capsys):
+    where = ["--index", str(encoder_indexes[1].folder), "--k", "4"]
     for arguments, kind in ((["--fires-on", "w1 w2"], "text"), (["--with", "mlp.1:5"], "together")):
         assert run_command(["units", "mlp.1:*", *arguments, *where, "--json"], Session()) == 0
         payload = json.loads(capsys.readouterr().out)
