@@ -21,8 +21,8 @@ from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
 from corpus_audit.embeddings.scan.partials import ScanPartial
 from corpus_audit.embeddings.scan.scanner import ActivationScanner
-from corpus_audit.embeddings.scan.unit_reader import source_digest
 from corpus_audit.embeddings.scan.verification import RescanResult
+from corpus_audit.embeddings.unit_reading.unit_reader import source_digest
 from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.progress.timings import Timings

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
 from corpus_audit.embeddings.index.rates import Rates, firing_rates, rates
@@ -57,6 +59,33 @@ class Example:
         """The text of each token, [T]; None for special tokens around the text."""
         spans = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [self.text[start:end] if start >= 0 else None for start, end in spans]
+
+
+def examples_table(examples: Sequence[Example]) -> pa.Table:
+    """Examples as an Arrow table, one a row, for notebooks: ``examples_table(index.lookup(unit)).to_pandas()``.
+
+    Columns: rank, value, window, position, token (at the peak), text, document, domain, shard, row, token_ids,
+    token_texts (null for special tokens), and heat (null where it was not stored or computed).
+    """
+    firsts = [example.locations[0] if example.locations else None for example in examples]
+    columns: dict[str, pa.Array] = {
+        "rank": pa.array([example.rank for example in examples], pa.int32()),
+        "value": pa.array([example.value for example in examples], pa.float64()),
+        "window": pa.array([example.window for example in examples], pa.uint64()),
+        "position": pa.array([example.position for example in examples], pa.int32()),
+        "token": pa.array([example.text[slice(*example.peak)] for example in examples], pa.string()),
+        "text": pa.array([example.text for example in examples], pa.string()),
+        "document": pa.array([first and first.id for first in firsts], pa.string()),
+        "domain": pa.array([first and first.domain for first in firsts], pa.string()),
+        "shard": pa.array([first and first.shard for first in firsts], pa.string()),
+        "row": pa.array([first and first.row for first in firsts], pa.int64()),
+        "token_ids": pa.array([example.tokens.tolist() for example in examples], pa.list_(pa.int32())),
+        "token_texts": pa.array([example.token_texts for example in examples], pa.list_(pa.string())),
+        "heat": pa.array(
+            [None if example.heat is None else example.heat.tolist() for example in examples], pa.list_(pa.float32())
+        ),
+    }
+    return pa.table(columns)
 
 
 @dataclass(frozen=True, slots=True)

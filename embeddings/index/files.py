@@ -1,4 +1,4 @@
-"""Writes, finds and verifies the files of an activation index; `embeddings/README.md` specifies them.
+"""Writes, finds and verifies the files of an activation index; `FORMAT.md` in this folder specifies them.
 
 An index is written once, with the digest of every file, and published by one rename.
 """

@@ -62,7 +62,7 @@ def corpus_values(index: Index, units: Sequence[Unit], most: int, model: str | N
         or not all(unit.point.kind in IN_NUMPY for unit in units)
         or not _in_numpy(light, windows, units, values)
     ):
-        from corpus_audit.embeddings.scan.unit_reader import open_unit
+        from corpus_audit.embeddings.unit_reading.unit_reader import open_unit
 
         for column, unit in enumerate(units):
             reader = open_unit(index.facts, index.folder, unit, model)

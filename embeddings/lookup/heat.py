@@ -75,7 +75,7 @@ def _reader(index: Index, unit: Unit, model: str | None, quick: bool) -> Read | 
         return _numpy_reader(light, unit)
     if quick:
         return None
-    from corpus_audit.embeddings.scan.unit_reader import open_unit
+    from corpus_audit.embeddings.unit_reading.unit_reader import open_unit
 
     return open_unit(index.facts, index.folder, unit, model).activations
 

@@ -117,7 +117,7 @@ def _activations(
             return
         except UnknownModelError:
             pass
-    from corpus_audit.embeddings.scan.unit_reader import text_activations
+    from corpus_audit.embeddings.unit_reading.unit_reader import text_activations
 
     yield from text_activations(index, text, needed, model)
 

@@ -14,7 +14,7 @@ from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
-    from corpus_audit.embeddings.scan.receptive import ReceptiveField
+    from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField
 
 
 class RangeParameter(click.ParamType[tuple[float, float]]):
@@ -89,6 +89,7 @@ def lookup(
     UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
     """
     from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.lookup.explanations import explanations_of
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, density_json, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
@@ -110,6 +111,7 @@ def lookup(
         rates = [_rate(rate) for rate in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
                              "histogram": histogram_json(index, unit), "density": density_json(index, unit),
+                             "explanations": [asdict(each) for each in explanations_of(index, unit)],
                              **more})  # fmt: skip
         return
     view = View(width_on_stdout(), colour)
@@ -164,7 +166,7 @@ def _receptive(
     from corpus_audit.schemas.units import parse_unit
 
     try:
-        from corpus_audit.embeddings.scan.receptive_cache import receptive_fields
+        from corpus_audit.embeddings.unit_reading.receptive_cache import receptive_fields
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     return receptive_fields(index, parse_unit(unit), examples, lowest, model)

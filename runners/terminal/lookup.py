@@ -14,16 +14,20 @@ from corpus_audit.embeddings.index.bins import HISTOGRAM_ONE_IN, histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
 from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
+from corpus_audit.embeddings.lookup.explanations import explanations_of
 from corpus_audit.runners.terminal.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
 
 if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
-    from corpus_audit.embeddings.scan.receptive import ReceptiveField
+    from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField
 
 LINES = 3
 """Lines of text of an example."""
 
 DOMAINS = 6
 """Domains that are named."""
+
+EXPLANATIONS = 3
+"""Explanations that are shown."""
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -48,6 +52,8 @@ def summary_lines(
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
     yield from _autoencoder(index, unit, view.width)
+    for explanation in explanations_of(index, unit)[:EXPLANATIONS]:
+        yield fit(f"said to be: {safe_text(' '.join(explanation.text.split()))}", view.width).rstrip()
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if examples:

@@ -13,7 +13,7 @@ from corpus_audit.embeddings.lookup.token_means import LEAST, TokenMean, token_m
 from corpus_audit.schemas.units import parse_unit
 
 if TYPE_CHECKING:  # torch comes with it
-    from corpus_audit.embeddings.scan.logits import LogitEffect
+    from corpus_audit.embeddings.unit_reading.logits import LogitEffect
 
 LENGTHS = (1, 2, 3)
 """Tokens of the n-grams that are listed."""
@@ -51,8 +51,8 @@ def token_lines(tokens: dict[str, Any]) -> Iterator[str]:
 def logits_json(index: Index, unit: str, k: int, model: str | None) -> dict[str, Any]:
     """Tokens whose logits a unit raises and lowers most, as plain values."""
     from corpus_audit.embeddings.scan.encoder import open_model
-    from corpus_audit.embeddings.scan.logits import written_logits
-    from corpus_audit.embeddings.scan.unit_reader import source_vector
+    from corpus_audit.embeddings.unit_reading.logits import written_logits
+    from corpus_audit.embeddings.unit_reading.unit_reader import source_vector
 
     address = parse_unit(unit)
     index.row_of(address)

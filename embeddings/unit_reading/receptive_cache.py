@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from corpus_audit.embeddings.index.reader import Example, Index
-from corpus_audit.embeddings.scan.receptive import ReceptiveField, ReceptiveFields
-from corpus_audit.embeddings.scan.unit_reader import open_unit
+from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField, ReceptiveFields
+from corpus_audit.embeddings.unit_reading.unit_reader import open_unit
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.units import Unit

@@ -13,10 +13,10 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
-from corpus_audit.embeddings.scan import receptive_cache  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_model  # noqa: E402
-from corpus_audit.embeddings.scan.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
-from corpus_audit.embeddings.scan.unit_reader import UnitReader, open_unit  # noqa: E402
+from corpus_audit.embeddings.unit_reading import receptive_cache  # noqa: E402
+from corpus_audit.embeddings.unit_reading.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
+from corpus_audit.embeddings.unit_reading.unit_reader import UnitReader, open_unit  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.scan.unit_reader import UnitReader
+from corpus_audit.embeddings.unit_reading.unit_reader import UnitReader
 from corpus_audit.schemas.errors import UsageError
 
 KEPT = 0.9

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.models.models import load_model  # noqa: E402
-from corpus_audit.embeddings.scan.logits import written_logits  # noqa: E402
+from corpus_audit.embeddings.unit_reading.logits import written_logits  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.units import parse_unit  # noqa: E402
 from tests.embeddings.tiny import write_tiny_gpt2  # noqa: E402
