@@ -55,8 +55,6 @@ class NumpyBert:
         Raises:
             UnknownModelError: it is of another architecture, or has a setting or a format that is not known here.
         """
-        from safetensors import safe_open
-
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -71,7 +69,7 @@ class NumpyBert:
         # RoBERTa's positions begin behind that of padding.
         self._first_position = 0 if family == "bert." else int(config.get("pad_token_id", 1)) + 1
         self._padding = None if family == "bert." else int(config.get("pad_token_id", 1))
-        self._file: Any = safe_open(files[0], framework="np")
+        self._file = _opened(files[0])
         names = set(self._file.keys())
         self._prefix = family if f"{family}embeddings.word_embeddings.weight" in names else ""
         words = f"{self._prefix}embeddings.word_embeddings.weight"
@@ -133,7 +131,8 @@ class NumpyBert:
         scores = (query @ key.transpose(0, 1, 3, 2)) * np.float32(size**-0.5)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         shares = scores / scores.sum(axis=-1, keepdims=True)
-        return (shares @ value).transpose(0, 2, 1, 3).reshape(batch, length, self.hidden)
+        mixed: np.ndarray = (shares @ value).transpose(0, 2, 1, 3).reshape(batch, length, self.hidden)
+        return mixed
 
     def _head_norms(self, context: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """||z_h W_O|| of every head, float32 [B, L, heads]."""
@@ -165,6 +164,13 @@ class NumpyBert:
             raise UnknownModelError(f"{name}: {error}") from None
 
 
+def _opened(path: Path) -> Any:
+    """A safetensors file; its library has no types for what it returns."""
+    from safetensors import safe_open
+
+    return safe_open(path, framework="np")
+
+
 def _is_plain(config: dict[str, Any]) -> bool:
     """Whether all settings that change what a block computes are those that are computed here."""
     return (
@@ -181,7 +187,8 @@ def _dense(values: np.ndarray, layer: tuple[np.ndarray, np.ndarray]) -> np.ndarr
     # Two dimensions: numpy would otherwise multiply batch by batch.
     product = values.reshape(-1, values.shape[-1]) @ weight.T
     product += bias
-    return product.reshape(*values.shape[:-1], len(weight))
+    shaped: np.ndarray = product.reshape(*values.shape[:-1], len(weight))
+    return shaped
 
 
 def _normed(values: np.ndarray, layer: tuple[np.ndarray, np.ndarray], epsilon: float) -> np.ndarray:

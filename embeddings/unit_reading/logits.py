@@ -146,4 +146,4 @@ def _final_norm(model: LanguageModel) -> nn.Module:
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+    return one.shape == other.shape and bool(torch.equal(one, other))
