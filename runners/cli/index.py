@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,10 @@ def perform_index(
     Raises:
         UsageError: as `index_corpus`.
     """
+    if (
+        session.own_process
+    ):  # before torch is loaded: its threads would spin between operations, a third of all CPU time
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.runners.indexing.build import index_corpus
     from corpus_audit.runners.process.progress import ProgressReporter
