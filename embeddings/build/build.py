@@ -13,7 +13,7 @@ The steps of `build_index`, with what goes from one to the next::
                     v
     one ScanPartial --5 verify: windows of the lists run once more, in float32
                     |
-                    6 publish: heat maps, tables, drift from a baseline, projection, benchmarks; one rename
+                    6 publish (`publish.py`): tables, drift from a baseline, benchmarks; one rename
                     v
     index folder
 
@@ -33,39 +33,30 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from corpus_audit.embeddings.build.drift import embedding_drift
-from corpus_audit.embeddings.build.projection import project
-from corpus_audit.embeddings.build.semantic import semantic_contamination
-from corpus_audit.embeddings.build.tables import documents_table, records_table, unit_domains_table
-from corpus_audit.embeddings.index.files import IndexFacts, write_index
+from corpus_audit.embeddings.build.publish import BuildStages, Publication
+from corpus_audit.embeddings.index.files import IndexFacts
 from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.reader import Index, open_index
 from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
-from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
-from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
 from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, read_partial, retained_windows
 from corpus_audit.embeddings.scan.scanner import ActivationScanner, ScanTask, ScanWorker, open_scanner
 from corpus_audit.embeddings.scan.verification import ONE_IN, RescanResult, check, correct, members
-from corpus_audit.pipelines.contamination.benchmarks.items import read_benchmark
 from corpus_audit.pipelines.progress.board import process_board
-from corpus_audit.pipelines.progress.timings import Timings
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.reading.snapshot.listing import list_files
 from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
-from corpus_audit.schemas.run.snapshot import ShardPlan, snapshot_digest
+from corpus_audit.schemas.run.snapshot import ShardPlan
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 
@@ -113,22 +104,11 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
         UsageError: there is no such section, or model, units or windows are wrong.
         NoVerdictError: a shard cannot be read, or there is nothing to scan.
     """
-    stages = _Stages()
+    stages = BuildStages()
     with ExitStack() as stack:
         with stages.stage("model"):
             scanner = stack.enter_context(open_scanner(loaded))
         return _IndexBuild(loaded, scanner, stages, _open_baseline(loaded, scanner)).run(perform, workers)
-
-
-class _Stages(Timings):
-    """Times the stages of a build, in wall-clock seconds."""
-
-    @contextmanager
-    def stage(self, name: str, size: int = 0) -> Iterator[None]:
-        """Time a block of code, and show it on the progress board as a stage of ``size`` bytes."""
-        process_board().begin_stage(name, total_bytes=size)
-        with super().stage(name):
-            yield
 
 
 @dataclass
@@ -137,7 +117,7 @@ class _IndexBuild:
 
     loaded: LoadedAudit
     scanner: ActivationScanner
-    stages: _Stages
+    stages: BuildStages
     baseline: Index | None
 
     def run(self, perform: Perform, workers: int) -> BuiltIndex:
@@ -173,7 +153,9 @@ class _IndexBuild:
             with stages.stage("verifying"):
                 merged, verified = self._verify(merged)
                 saes = self.scanner.checked_saes(merged.windows, loaded.base)
-            published, facts = self._publish(plans, merged, verified, saes, folder)
+            published, facts = Publication(loaded, scanner, stages, self.baseline).write(
+                plans, merged, verified, saes, folder
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return BuiltIndex(published, facts, len(todo), len(tasks) - len(todo), stages.stages, scanner.batch_tokens)
@@ -251,77 +233,6 @@ class _IndexBuild:
             merged, state=state, windows=retained, documents=documents_of(retained, [merged.documents])
         ), verified
 
-    def _publish(
-        self,
-        plans: Sequence[ShardPlan],
-        merged: ScanPartial,
-        verified: RescanResult,
-        saes: dict[str, CheckedSae],
-        folder: Path,
-    ) -> tuple[Path, IndexFacts]:
-        """Step 6: write the index; returns its folder and the content of its index.json."""
-        scanner = self.scanner
-        notes = scanner.sae_notes()
-        checked = {name: sae.as_json() | {"notes": notes[name]} for name, sae in saes.items()} or None
-        facts = replace(self._facts(plans, merged), verified=verified.as_json(), autoencoders=checked)
-        indices = {str(point): units for point, units in scanner.taps.selection.indices.items()}
-        arrays = merged.state.arrays()
-        if scanner.spec.heatmaps and scanner.sizes.top:
-            with self.stages.stage("heat maps"):
-                arrays["heat"] = scanner.heat(*_example_positions(merged), merged.windows)
-        tables = {
-            "windows": merged.windows,
-            "documents": documents_table(merged.documents, facts.snapshot),
-            "records": records_table(merged.state, indices),
-            "unit_domains": unit_domains_table(merged.state, indices),
-        }
-        output = self.loaded.base / scanner.spec.output
-        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._snapshot_tables)
-
-    def _snapshot_tables(self, folder: Path) -> dict[str, pa.Table]:
-        """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
-        tables: dict[str, pa.Table] = {}
-        spec, index = self.scanner.spec, Index(folder)
-        if self.baseline is not None:
-            with self.stages.stage("drift"):
-                tables["embedding_drift"] = embedding_drift(self.baseline, index)
-        if spec.vectors is None:
-            return tables
-        search = WindowSearch(index)
-        if spec.vectors.projection:
-            with self.stages.stage("projection"):
-                tables["projection"] = project(search, spec.vectors.projection)
-        if self.loaded.spec.benchmarks:
-            with self.stages.stage("benchmarks"):
-                benchmarks = [read_benchmark(entry, self.loaded.base) for entry in self.loaded.spec.benchmarks]
-                tables |= semantic_contamination(search, self.scanner.encoder(), benchmarks)
-        return tables
-
-    def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
-        scanner, vectors = self.scanner, None
-        if merged.vectors is not None and scanner.spec.vectors is not None and scanner.block is not None:
-            vectors = {
-                "block": scanner.block,
-                "one_in": scanner.spec.vectors.one_in,
-                "width": scanner.taps.hidden,
-                "windows": len(merged.vectors),
-            }
-        model: dict[str, Any] = scanner.model.card.as_json()
-        sizes = scanner.sizes
-        return IndexFacts(
-            name=scanner.audit.name,
-            snapshot=snapshot_digest([(plan.shard.name, plan.sha256) for plan in plans]),
-            model=model,
-            windows=scanner.plan.digest,
-            window=scanner.spec.window,
-            sizes={"k": sizes.top, "domain_k": sizes.domain, "minima": sizes.minima, "samples": sizes.samples},
-            scan=scanner.key,
-            counts=merged.counts,
-            domains=tuple(merged.state.domains),
-            vectors=vectors,
-            not_offered=scanner.not_offered(),
-        )
-
 
 def _open_baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
     """The baseline index of drift, opened before the scan so that one that cannot be compared costs no scan.
@@ -349,10 +260,3 @@ def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:
     window = table["window"].to_numpy()
     _, first = np.unique(window, return_index=True)
     return table.take(first[np.isin(window[first], used)]).combine_chunks()
-
-
-def _example_positions(merged: ScanPartial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit's row, slot and window's position of every example of the top lists, int64 [P] each."""
-    rows, slots = np.nonzero(merged.state.top.filled)
-    positions = np.searchsorted(merged.windows["window"].to_numpy(), merged.state.top.window[rows, slots])
-    return rows, slots, positions

@@ -1,4 +1,4 @@
-"""Writes, finds and verifies the files of an activation index; `embeddings/README.md` specifies them.
+"""Writes, finds and verifies the files of an activation index; `FORMAT.md` in this folder specifies them.
 
 An index is written once, with the digest of every file, and published by one rename.
 """
@@ -17,13 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus_audit.embeddings.index.compact import compact
 from corpus_audit.pipelines.storage.atomic import atomic_write, publish_folder
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.run import strict_json
-from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, WINDOWS
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 
-FORMAT = "corpus-audit/activation-index/2"
+FORMAT = "corpus-audit/activation-index/3"
 INDEX_FILE, LATEST = "index.json", "LATEST"
 ALL = "(all)"
 """Name of the row of the whole corpus among domains."""
@@ -49,6 +50,8 @@ class IndexFacts:
             differs from this index (``notes``); None where there are none.
         not_offered: units that the model has, or may be expected to have, and that are not offered, with reasons
             (`not_offered.NotOffered`); None in an index that does not say it.
+        sources: by point (sae.NAME, dir.NAME), the file or folder that its units are read from: path, SHA-256, and what
+            else the audit says of it; None where there are none.
         points: the points of the units, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -66,6 +69,7 @@ class IndexFacts:
     verified: dict[str, Any] | None = None
     autoencoders: dict[str, dict[str, Any]] | None = None
     not_offered: list[dict[str, Any]] | None = None
+    sources: dict[str, dict[str, Any]] | None = None
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -86,9 +90,9 @@ def write_index(
         output: the folder of indexes.
         moment: now; names the folder.
         facts: the content of index.json, without points and files.
-        arrays: by name, as `embeddings/README.md` lists them.
+        arrays: by name, as a scan has them; what is stored of them is said by `compact`.
         indices: point -> int64 indices of its units, in order of the rows.
-        tables: windows, documents, records and unit_domains, in their schemas.
+        tables: windows and documents, in their schemas.
         vectors: a folder on the same disk whose .npy files become arrays of the index too, by moving them.
         more: computes the tables of `schemas.tables.embedding_tables` from the staged index, which lacks only these.
     """
@@ -100,14 +104,13 @@ def write_index(
     staged = output / ".staging" / name
     shutil.rmtree(staged, ignore_errors=True)
     (staged / "arrays").mkdir(parents=True)
-    for key, array in {"indices": np.concatenate(list(indices.values())), **arrays}.items():
+    stored = compact(arrays, tables["windows"]["window"].combine_chunks().to_numpy())
+    for key, array in {"indices": np.concatenate(list(indices.values())), **stored}.items():
         np.save(staged / "arrays" / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
     for path in sorted(vectors.glob("*.npy")) if vectors is not None else ():
         path.rename(staged / "arrays" / path.name)
     for key, schema in (("windows", WINDOWS), ("documents", DOCUMENTS)):
         _write_arrow(staged / f"{key}.arrow", tables[key], schema)
-    for key, schema in (("records", RECORDS), ("unit_domains", UNIT_DOMAINS)):
-        _write_parquet(staged / f"{key}.parquet", tables[key], schema)
     facts = replace(facts, points=tuple((point, len(indices_of_point)) for point, indices_of_point in indices.items()))
     complete = _list_files(staged, facts)
     if more is not None:

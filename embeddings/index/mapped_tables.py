@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,22 +32,43 @@ class DocumentLocation:
 
 
 class StoredWindow(NamedTuple):
-    """A stored window: key of its document, number there, text, and int32 [T], the starts and ends of its tokens."""
+    """A stored window.
 
+    Attributes:
+        name: the window; document: key of its document; number: which window of it.
+        text: of its tokens; text_start: code points of the document before it.
+        starts, ends: int32 [T], where tokens start and end in the text; tokens: int32 [T], ids.
+        counted: bool [T], whether a token may be an example.
+    """
+
+    name: int
     document: bytes
     number: int
     text: str
     text_start: int
     starts: np.ndarray
     ends: np.ndarray
+    tokens: np.ndarray
+    counted: np.ndarray
 
 
 class WindowTable:
-    """The windows of an index, by name."""
+    """The windows of an index, by name and by row."""
 
     def __init__(self, path: Path) -> None:
         self._batches = [_WindowBatch(batch) for batch in _mapped(path)]
         self._first = [int(batch.names[0]) for batch in self._batches]
+        self._starts = [0, *accumulate(len(batch.names) for batch in self._batches)]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def at(self, row: int) -> StoredWindow | None:
+        """The window of a row, or None."""
+        if not 0 <= row < len(self):
+            return None
+        batch_index = bisect_right(self._starts, row) - 1
+        return self._batches[batch_index].window(row - self._starts[batch_index])
 
     def find(self, name: int) -> StoredWindow | None:
         """The window of this name, or None."""
@@ -75,7 +97,7 @@ class DocumentTable:
 
 
 class _WindowBatch:
-    __slots__ = ("document", "ends", "names", "number", "offsets", "starts", "text", "text_start")
+    __slots__ = ("counted", "document", "ends", "names", "number", "offsets", "starts", "text", "text_start", "tokens")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         starts, ends = batch.column("starts"), batch.column("ends")
@@ -84,20 +106,27 @@ class _WindowBatch:
         self.starts, self.ends = _numbers(starts.values, np.int32), _numbers(ends.values, np.int32)
         self.document, self.number = batch.column("document"), _numbers(batch.column("number"), np.int32)
         self.text, self.text_start = batch.column("text"), _numbers(batch.column("text_start"), np.int64)
+        self.tokens, self.counted = _numbers(batch.column("tokens").values, np.int32), batch.column("counted").values
 
     def find(self, name: int) -> StoredWindow | None:
         key = np.uint64(name)
         i = int(self.names.searchsorted(key))
         if i == len(self.names) or self.names[i] != key:
             return None
-        begin, end = self.offsets[i], self.offsets[i + 1]
+        return self.window(i)
+
+    def window(self, i: int) -> StoredWindow:
+        begin, end = int(self.offsets[i]), int(self.offsets[i + 1])
         return StoredWindow(
+            int(self.names[i]),
             self.document[i].as_py(),
             int(self.number[i]),
             self.text[i].as_py(),
             int(self.text_start[i]),
             self.starts[begin:end],
             self.ends[begin:end],
+            self.tokens[begin:end],
+            _bits(self.counted, begin, end),
         )
 
 
@@ -141,6 +170,14 @@ def _numbers(array: pa.Array, kind: Any) -> np.ndarray:
     if not len(array):
         return np.empty(0, kind)
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * size)
+
+
+def _bits(array: pa.Array, begin: int, end: int) -> np.ndarray:
+    """Values from ``begin`` to before ``end`` of an array of booleans without nulls."""
+    first = array.offset + begin
+    bits = np.frombuffer(array.buffers()[1], np.uint8)[first // 8 : -(-(array.offset + end) // 8)]
+    values = np.unpackbits(bits, bitorder="little")[first % 8 :][: end - begin]
+    return values.view(np.bool_)
 
 
 def _mapped(path: Path) -> list[pa.RecordBatch]:

@@ -7,70 +7,20 @@ file kills the process), digests by `damaged_files`. Nothing here needs torch, n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.embeddings.index.compact import LISTS
+from corpus_audit.embeddings.index.examples import EMPTY, DomainRate, Example, Which, domain_rate
 from corpus_audit.embeddings.index.files import IndexFacts, check_size, find_index, read_facts
-from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, WindowTable
-from corpus_audit.embeddings.index.rates import Rates, firing_rates, rates
+from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, StoredWindow, WindowTable
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
 
-EMPTY = 2**64 - 1
-"""The window of an empty slot."""
-
-Which = Literal["top", "minima", "samples"]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A window in which a unit fires.
-
-    Attributes:
-        rank: its rank in the list, from 0; of a sample, the bin of its value.
-        value: the activation at the peak; of a minimum, the lowest.
-        window, number: name of the window, and which of its document it is.
-        position: the peak's token within the window as the model sees it.
-        text: from the window's first to its last token; text_start: code points of the document before it.
-        starts, ends: int32 [T], code points of the text where each token starts and ends; -1 for special tokens.
-        heat: float32 [T], activation of every token; None where it was not stored.
-        locations: where the document is in the corpus; several if it is there several times.
-    """
-
-    rank: int
-    value: float
-    window: int
-    number: int
-    position: int
-    text: str
-    text_start: int
-    starts: np.ndarray
-    ends: np.ndarray
-    heat: np.ndarray | None
-    locations: tuple[DocumentLocation, ...]
-
-    @property
-    def peak(self) -> tuple[int, int]:
-        """Code points of the text where the peak's token starts and ends."""
-        return int(self.starts[self.position]), int(self.ends[self.position])
-
-
-@dataclass(frozen=True, slots=True)
-class DomainRate:
-    """How often and how strongly a unit fires in a domain; None where there are too few documents for an interval."""
-
-    domain: str
-    tokens: int
-    fired: int
-    rate: float
-    rate_interval: tuple[float, float] | None
-    mean: float
-    mean_interval: tuple[float, float] | None
+__all__ = ["EMPTY", "DomainRate", "Example", "Index", "Which", "open_index"]
 
 
 class Index:
@@ -131,12 +81,13 @@ class Index:
         examples: list[Example] = []
         of_document: dict[bytes, int] = {}
         heats = self._heats(row) if which != "minima" else {}
-        for rank, value, window, position in self._slots(row, which, domain):
+        for rank, value, window_row, position in self._slots(row, which, domain):
             if len(examples) == k and which != "samples":
                 break
             if between is not None and not between[0] <= value <= between[1]:
                 continue
-            example, document = self._example(rank, value, window, position, heats.get(window))
+            stored = self._windows.at(window_row)
+            example, document = self._example(rank, value, stored, position, heats.get(window_row))
             of_document[document] = of_document.get(document, 0) + 1
             if per_document is None or of_document[document] <= per_document:
                 examples.append(example)
@@ -145,10 +96,10 @@ class Index:
         return [examples[i] for i in np.linspace(0, len(examples) - 1, k).round().astype(int).tolist()]
 
     def _heats(self, row: int) -> dict[int, tuple[int, int]]:
-        """Row and slot in the array ``heat`` by window; only windows of the top list have token activations."""
+        """Row and slot in the array ``heat`` by the window's row; only windows of the top list have heat maps."""
         if "arrays/heat.npy" not in self.facts.files:
             return {}
-        return {window: (row, slot) for slot, window in enumerate(self.array("top.window")[row].tolist())}
+        return {window_row: (row, slot) for slot, window_row in enumerate(self.array("top.row")[row].tolist())}
 
     def row_of(self, unit: str | Unit) -> int:
         """The row of a unit in the arrays.
@@ -179,29 +130,18 @@ class Index:
 
     def histogram(self, unit: str | Unit) -> np.ndarray:
         """Tokens by activation, int64 [bins], of one window in sixteen; edges by `histogram_edges`."""
-        return np.array(self.array("histogram")[self.row_of(unit)])
+        return np.array(self.array("histogram")[self.row_of(unit)], np.int64)
 
     def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
         """The unit's rates in every domain with tokens, by mean activation descending."""
         row = self.row_of(unit)
         fired, total, tokens, documents = (self.array(name) for name in ("fired", "total", "tokens", "documents"))
-        rates_by_domain = []
-        for d, name in enumerate(self.domains):
-            rate = firing_rates(fired[d, :, row : row + 1], tokens[d], int(documents[d]))
-            mean = rates(np.asarray(total[d, :, row : row + 1]), np.asarray(tokens[d], np.float64))
-            if tokens[d].sum():
-                rates_by_domain.append(
-                    DomainRate(
-                        name,
-                        int(tokens[d].sum()),
-                        int(fired[d, :, row].sum()),
-                        float(rate.value[0]),
-                        _interval(rate),
-                        float(mean.value[0]),
-                        _interval(mean),
-                    )
-                )
-        return sorted(rates_by_domain, key=lambda rate: -rate.mean)
+        by_domain = [
+            domain_rate(name, fired[d, :, row], total[d, :, row], tokens[d], int(documents[d]))
+            for d, name in enumerate(self.domains)
+            if tokens[d].sum()
+        ]
+        return sorted(by_domain, key=lambda rate: -rate.mean)
 
     def _slots(self, row: int, which: Which, domain: str | None) -> Iterator[tuple[int, float, int, int]]:
         if domain is not None and which != "top":
@@ -215,23 +155,22 @@ class Index:
             if not self.facts.sizes["domain_k"]:
                 raise UsageError("the index was made without lists by domain (embedding.domain_k)")
             name, at = "domain", (self.domains.index(domain), row)
-        value, window, position = (self.array(f"{name}.{part}")[at] for part in ("value", "window", "position"))
+        value, rows, position = (self.array(f"{name}.{part}")[at] for part in ("value", "row", "position"))
         if which == "samples":
             ranks = np.repeat(np.arange(value.shape[0]), value.shape[1])
         else:
             ranks = np.arange(value.shape[-1])
         sign = -1.0 if which == "minima" else 1.0
-        flat = zip(
-            ranks.tolist(), value.ravel().tolist(), window.ravel().tolist(), position.ravel().tolist(), strict=True
-        )
-        for rank, number, window_name, peak in flat:
-            if window_name != int(EMPTY):
-                yield rank, sign * number, window_name, peak
+        empty = len(self._windows)
+        for rank, number, window_row, peak in zip(
+            ranks.tolist(), value.ravel().tolist(), rows.ravel().tolist(), position.ravel().tolist(), strict=True
+        ):
+            if window_row != empty:
+                yield rank, sign * number, window_row, peak
 
     def _example(
-        self, rank: int, value: float, window: int, position: int, heat: tuple[int, int] | None
+        self, rank: int, value: float, stored: StoredWindow | None, position: int, heat: tuple[int, int] | None
     ) -> tuple[Example, bytes]:
-        stored = self._windows.find(window)
         if stored is None:
             raise StoreError(f"{self.folder} lacks a window of an example: the index is damaged")
         heat_values = None
@@ -240,7 +179,7 @@ class Index:
         example = Example(
             rank=rank,
             value=value,
-            window=window,
+            window=stored.name,
             number=stored.number,
             position=position,
             text=stored.text,
@@ -249,6 +188,8 @@ class Index:
             ends=stored.ends,
             heat=heat_values,
             locations=self._documents.locations(stored.document),
+            tokens=stored.tokens,
+            counted=stored.counted,
         )
         return example, stored.document
 
@@ -258,7 +199,7 @@ class Index:
         Raises:
             StoreError: the window is not stored.
         """
-        return self._example(rank, value, window, position, None)
+        return self._example(rank, value, self._windows.find(window), position, None)
 
     @cached_property
     def windows(self) -> pa.Table:
@@ -298,9 +239,14 @@ class Index:
     def array(self, name: str) -> np.ndarray:
         """An array of the index, mapped; `embeddings/README.md` lists their names.
 
+        ``LIST.window`` too: names of the windows of a list, uint64, `EMPTY` in empty slots, made from their rows.
+
         Raises:
             StoreError: it is not there, or damaged.
         """
+        if name not in self._arrays and name.removesuffix(".window") in LISTS:
+            names = np.append(self.window_names, np.uint64(EMPTY))
+            self._arrays[name] = names[self.array(name.removesuffix("window") + "row")]
         if name not in self._arrays:
             path = check_size(self.folder, self.facts, f"arrays/{name}.npy")
             try:
@@ -323,8 +269,3 @@ def open_index(path: str | Path, snapshot: str | None = None) -> Index:
         StoreError: it is damaged, or of another version.
     """
     return Index(find_index(Path(path), snapshot))
-
-
-def _interval(rate: Rates) -> tuple[float, float] | None:
-    low, high = float(rate.low[0]), float(rate.high[0])
-    return None if np.isnan(low) else (low, high)

@@ -84,7 +84,8 @@ def preferences(index: Index, domain: str, rows: np.ndarray) -> Comparison:
     others = [i for i in range(len(index.domains)) if i != d]
     if not others:
         raise UsageError(f"{domain!r} is the only domain of the index: there is nothing to compare it with")
-    return _compared(index, rows, _sums(index, rows, others), _sums(index, rows, [d]))
+    documents = _documents(index, others), _documents(index, [d])
+    return _compared(index, rows, _sums(index, rows, others), _sums(index, rows, [d]), documents)
 
 
 def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None = None) -> Comparison:
@@ -109,7 +110,9 @@ def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None 
             raise UsageError(f"{index.folder} has no domain {domain!r}; it has {', '.join(index.domains)}")
         return [index.domains.index(domain)]
 
-    return _compared(after, rows, _sums(before, old, domain_indices(before)), _sums(after, rows, domain_indices(after)))
+    domains = domain_indices(before), domain_indices(after)
+    documents = _documents(before, domains[0]), _documents(after, domains[1])
+    return _compared(after, rows, _sums(before, old, domains[0]), _sums(after, rows, domains[1]), documents)
 
 
 def check_comparable(before: Index, after: Index) -> None:
@@ -138,17 +141,23 @@ def _sums(index: Index, rows: np.ndarray, domains: list[int]) -> tuple[np.ndarra
     return total, fired, tokens
 
 
+def _documents(index: Index, domains: list[int]) -> int:
+    """Documents of some domains."""
+    return int(index.array("documents")[domains].sum())
+
+
 def _compared(
     index: Index,
     rows: np.ndarray,
     first: tuple[np.ndarray, np.ndarray, np.ndarray],
     second: tuple[np.ndarray, np.ndarray, np.ndarray],
+    documents: tuple[int, int],
 ) -> Comparison:
     from scipy.special import stdtr
 
     from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 
-    difference = differences((first[0], first[2]), (second[0], second[2]))
+    difference = differences((first[0], first[2]), (second[0], second[2]), documents)
     q = np.full(len(rows), np.nan)
     known = np.isfinite(difference.t)
     if known.any():

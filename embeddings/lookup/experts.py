@@ -5,7 +5,7 @@ An expert's load is the share of tokens that its router sends to it. A layer's i
 load over the mean one; balanced they are 0 and 1. Everything is computed from sums that an index stores by domain and
 hash group of documents.
 
-Intervals are of 95 % and have documents as clusters. Those of loads are the random-groups ones of `rates`. That of the
+Intervals are of 95 % and have documents as clusters. Those of loads are the jackknife ones of `rates`. That of the
 largest over the mean is from the highest lower to the highest upper bound among intervals that cover all experts at
 once (Bonferroni), as which expert is the largest was not known before. That of the coefficient of variation is the
 delete-a-group jackknife (Wolter 2007, chapter 4); sampling alone makes the coefficient of a balanced layer a little
@@ -19,7 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.index.rates import LEAST_GROUPS, QUANTILES, Rates, dead_bound, firing_rates, rates
+from corpus_audit.embeddings.index.rates import (
+    LEAST_GROUPS,
+    QUANTILES,
+    Rates,
+    dead_bound,
+    firing_rates,
+    quantile,
+    rates,
+)
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit
@@ -189,7 +197,7 @@ def _largest(load: Rates, groups: int, chosen: int) -> LoadEstimate:
         return LoadEstimate(float(load.value.max()) / mean, np.nan, np.nan)
     from scipy.special import stdtrit
 
-    wider = float(stdtrit(groups - 1, 1 - 0.025 / experts)) / QUANTILES[groups - 1]
+    wider = float(stdtrit(load.degrees, 1 - 0.025 / experts)) / quantile(load.degrees)
     reach = wider * (load.high - load.value)
     low, high = float((load.value - reach).max()) / mean, float((load.value + reach).max()) / mean
     return LoadEstimate(float(load.value.max()) / mean, max(low, 1.0), min(high, 1 / mean))

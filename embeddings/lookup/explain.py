@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from corpus_audit.embeddings.index.reader import EMPTY, Index
+from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Unit
 
@@ -86,13 +86,19 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
             overlaps[part] |= (starts[part] < end) & (ends[part] > begin)
         occurrences += len(spans)
         windows += bool(spans)
+    seen = bool(overlaps.any())
     overlaps &= counted
     if not overlaps.any():
+        if seen:
+            raise UsageError(
+                f"stored windows contain {token!r} {occurrences:,} times, but only where tokens do not count: the "
+                "model's tokenizer makes a special token of it, or it is context or the first token of a causal model"
+            )
         raise UsageError(f"no stored window contains the token {token!r}")
     base = float(overlaps.sum() / counted.sum())
-    value, window, position = (np.asarray(index.array(f"top.{part}")) for part in ("value", "window", "position"))
-    filled = window != np.uint64(EMPTY)
-    rows = np.searchsorted(index.window_names, np.where(filled, window, 0)).clip(max=len(offsets) - 2)
+    value, rows, position = (np.asarray(index.array(f"top.{part}")) for part in ("value", "row", "position"))
+    filled = rows < len(table)
+    rows = np.where(filled, rows, 0)
     hit = filled & overlaps[np.minimum(offsets[rows] + position, len(overlaps) - 1)]
     hits, examples = hit.sum(axis=1), filled.sum(axis=1)
     highest = np.where(hit, value, -np.inf).max(axis=1)

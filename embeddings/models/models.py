@@ -100,7 +100,7 @@ def assemble(
         causal=_is_causal(module, ids),
         prefix=prefix,
         suffix=suffix,
-        special=special,
+        special=_special(tokenizer, (*prefix, *suffix)),
     )
     return LanguageModel(
         card,
@@ -215,6 +215,13 @@ def _surroundings(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
         if encoded[start : start + len(inner)] == inner:
             return tuple(encoded[:start]), tuple(encoded[start + len(inner) :])
     raise UsageError("the tokenizer changes a text's tokens when it adds special ones: not supported")
+
+
+def _special(tokenizer: Tokenizer, around: tuple[int, ...]) -> tuple[int, ...]:
+    """Ids of special tokens; the one for unknown text is none, unless it stands around texts: it stands for text."""
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    tokens = tokenizer.get_added_tokens_decoder().items()
+    return tuple(sorted(i for i, token in tokens if token.special and (token.content != unknown or i in around)))
 
 
 def _is_causal(module: nn.Module, ids: torch.Tensor) -> bool:

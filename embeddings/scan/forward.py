@@ -114,7 +114,11 @@ def _store_heat(
         device = activations.values.device
         columns = torch.from_numpy(row[first:last] - activations.row).to(device)
         values = as_array(activations.values[torch.from_numpy(in_batch[first:last]).to(device), :, columns])
-        into[row[first:last], slot[first:last], : values.shape[1]] = values.clip(-_MOST_HEAT, _MOST_HEAT)
+        exact = values.clip(-_MOST_HEAT, _MOST_HEAT)
+        halves = exact.astype(np.float16)
+        # Rounded down: no token's activation may be above that of the peak, which is kept in float32.
+        halves = np.where(halves > exact, np.nextafter(halves, np.float16(-np.inf)), halves)
+        into[row[first:last], slot[first:last], : values.shape[1]] = halves
 
 
 def _in_batches(taps: Taps, windows: Windows, batch_tokens: int, run_batch: Callable[[np.ndarray], None]) -> None:

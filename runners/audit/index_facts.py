@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,11 @@ def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) ->
         if f"{name}.parquet" in known.files:
             tables[name] = _read(folder / f"{name}.parquet", known.files[f"{name}.parquet"]["sha256"], schema)
     index = _record(folder, known)
+    if known.vectors and spec.embedding.vectors and spec.embedding.vectors.projection:
+        with suppress(ModuleNotFoundError):  # without the extra, the report has no drawing of the windows
+            from corpus_audit.embeddings.build.projection import stored_projection
+
+            tables["projection"] = stored_projection(folder, spec.embedding.vectors.projection)
     for name, table in tables.items():
         staged.add_table(name, [table])
     add_metrics(staged, [embedding_metrics(tables)])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
+from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.runners.cli.shared.usage_errors import nearest
@@ -100,6 +102,10 @@ def perform_index(
     Raises:
         UsageError: as `index_corpus`.
     """
+    if (
+        session.own_process
+    ):  # before torch is loaded: its threads would spin between operations, a third of all CPU time
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.runners.indexing.build import index_corpus
     from corpus_audit.runners.process.progress import ProgressReporter
@@ -213,3 +219,58 @@ def verify(path: Path, as_json: bool) -> int:
     if not damaged:
         write_out(f"all files of {folder} are unchanged")
     return int(code)
+
+
+@index.command(short_help="Write units for other tools.")
+@click.argument("pattern")
+@click.argument("folder", type=click.Path(path_type=Path))
+@index_option
+@snapshot_option
+@click.option("--format", "form", type=click.Choice(["neuronpedia", "delphi", "parquet"]), required=True,
+              help="Neuronpedia's features and activations, delphi's cache, or tables of the whole index.")  # fmt: skip
+@click.option("--windows", type=click.IntRange(min=1), default=2000, show_default=True,
+              help="With delphi: windows at most, chosen by hash.")  # fmt: skip
+@click.option("--model", help="Path of the model, if it has moved since indexing.")
+def export(
+    pattern: str, folder: Path, path: Path, snapshot: str | None, form: str, windows: int, model: str | None
+) -> None:
+    """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
+
+    The activations of all tokens of a unit's examples are computed, so that the model runs once a unit.
+    """
+    from corpus_audit.checks.text.numbers import plural
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.lookup.compare_units import select_rows
+    from corpus_audit.embeddings.lookup.export import export as write_units
+
+    opened = open_index(path, snapshot)
+    rows = select_rows(opened, pattern)
+    written = _with_extra(lambda: write_units(opened, rows, folder, form, windows, model))  # type: ignore[arg-type]
+    write_out(f"{plural(written, 'unit')} written to {folder}")
+
+
+@index.command(short_help="Read explanations of units that other tools have made.")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@index_option
+@snapshot_option
+@click.option("--point", help="The point whose units they are of, such as sae.NAME; needed for delphi's.")
+def annotate(source: Path, path: Path, snapshot: str | None, point: str | None) -> None:
+    """Keep the explanations of SOURCE beside the index, for lookup to show.
+
+    SOURCE is a file of Neuronpedia's explanations (.jsonl, .jsonl.gz), or a folder of delphi's (NAME_latentN.txt).
+    """
+    from corpus_audit.checks.text.numbers import plural
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.lookup.explanations import import_explanations
+
+    units, others = import_explanations(open_index(path, snapshot), source, point)
+    write_out(f"explanations of {plural(units, 'unit')} of the index; {others:,} of other units left out")
+
+
+def _with_extra(work: Callable[[], int]) -> int:
+    from corpus_audit.schemas.errors import UsageError
+
+    try:
+        return work()
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None

@@ -14,7 +14,7 @@ from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
-    from corpus_audit.embeddings.scan.receptive import ReceptiveField
+    from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField
 
 
 class RangeParameter(click.ParamType[tuple[float, float]]):
@@ -52,8 +52,20 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
     help="Show samples whose peak is between LOW and HIGH, spread over that range, lowest first.",
 )
 @click.option("--per-document", type=click.IntRange(min=1), help="Maximum number shown from one document.")
+@click.option(
+    "--heat/--no-heat",
+    default=None,
+    help="Compute the activation of every token that is shown; the model runs once, and the result is kept. Without "
+    "the option, where it is shown and the model needs no torch.",
+)
 @click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
-@click.option("--model", help="With --context: path of the model, if it has moved since indexing.")
+@click.option("--tokens", is_flag=True,
+              help="Also list the tokens and n-grams with the highest mean activation (runs the model over windows of "
+              "the corpus).")  # fmt: skip
+@click.option("--windows", type=click.IntRange(min=1), default=2000, show_default=True,
+              help="With --tokens: windows that are read at most, chosen by hash.")  # fmt: skip
+@click.option("--logits", is_flag=True, help="Also list the tokens whose logits the unit raises and lowers most.")
+@click.option("--model", help="Path of the model, if it has moved since indexing.")
 @json_option
 def lookup(
     unit: str,
@@ -64,7 +76,11 @@ def lookup(
     lowest: bool,
     between: tuple[float, float] | None,
     per_document: int | None,
+    heat: bool | None,
     context: bool,
+    tokens: bool,
+    windows: int,
+    logits: bool,
     model: str | None,
     as_json: bool,
 ) -> None:
@@ -74,8 +90,9 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares
+    from corpus_audit.embeddings.lookup.explanations import explanations_of
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
-    from corpus_audit.runners.terminal.lookup import View, example_json, histogram_json, summary_lines
+    from corpus_audit.runners.terminal.lookup import View, density_json, example_json, histogram_json, summary_lines
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.units import parse_unit
 
@@ -84,8 +101,12 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
+    colour = terminal_has_colours(colour_on_stdout())
+    if heat or (heat is None and (colour or as_json)):
+        examples = _heated(index, unit, examples, lowest, model, quick=not heat)
     fields = _receptive(index, unit, examples, lowest, model) if context else []
     shares = stored_shares(index, parse_unit(unit), examples)
+    more = _from_the_model(index, unit, k, windows, model, tokens, logits)
     if as_json:
         rows = [example_json(example) for example in examples]
         for shown, field in zip(rows, fields, strict=bool(fields)):
@@ -95,11 +116,53 @@ def lookup(
                 shown["attribution"] = asdict(attributed)
         rates = [_rate(rate) for rate in index.domain_rates(unit)]
         emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
-                             "histogram": histogram_json(index, unit)})  # fmt: skip
+                             "histogram": histogram_json(index, unit), "density": density_json(index, unit),
+                             "explanations": [asdict(each) for each in explanations_of(index, unit)],
+                             **more})  # fmt: skip
         return
-    view = View(width_on_stdout(), terminal_has_colours(colour_on_stdout()))
+    view = View(width_on_stdout(), colour)
     for line in summary_lines(index, unit, examples, which, view, fields, shares):
         write_out(line)
+    if tokens or logits:
+        from corpus_audit.runners.terminal.unit_tokens import logit_lines, token_lines
+
+        for name, lines in (("tokens", token_lines), ("logits", logit_lines)):
+            if name in more:
+                write_out("")
+                for line in lines(more[name]):
+                    write_out(line)
+
+
+def _from_the_model(
+    index: Index, unit: str, k: int, windows: int, model: str | None, tokens: bool, logits: bool
+) -> dict[str, Any]:
+    """What is asked for and takes the model, as plain values by name."""
+    from corpus_audit.schemas.errors import UsageError
+
+    if not tokens and not logits:
+        return {}
+    try:
+        from corpus_audit.runners.terminal.unit_tokens import logits_json, tokens_json
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    more = {"tokens": tokens_json(index, unit, k, windows, model)} if tokens else {}
+    return more | ({"logits": logits_json(index, unit, k, model)} if logits else {})
+
+
+def _heated(
+    index: Index, unit: str, examples: list[Example], lowest: bool, model: str | None, quick: bool
+) -> list[Example]:
+    """The examples with heat maps; as they are if these take more than a moment, and ``quick`` is set."""
+    from corpus_audit.embeddings.lookup.heat import with_heat
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.units import parse_unit
+
+    if lowest or not examples:
+        return examples
+    try:
+        return with_heat(index, parse_unit(unit), examples, model, quick)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
 
 
 def _receptive(
@@ -109,7 +172,7 @@ def _receptive(
     from corpus_audit.schemas.units import parse_unit
 
     try:
-        from corpus_audit.embeddings.scan.receptive_cache import receptive_fields
+        from corpus_audit.embeddings.unit_reading.receptive_cache import receptive_fields
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     return receptive_fields(index, parse_unit(unit), examples, lowest, model)

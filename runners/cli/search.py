@@ -68,12 +68,12 @@ def search(
         query, keys = windows.like(document)
         nearest = windows.nearest(query, k, domain=domain, per_document=per_document, without=keys)
     else:
+        from corpus_audit.embeddings.lookup.queries import query_vector
+
         try:
-            from corpus_audit.embeddings.scan.encoder import open_encoder
+            query = query_vector(index, text or "", model)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
-        with open_encoder(index.facts, index.folder, model) as encoder:
-            query = encoder.means([text or ""])[0]
         if not query.any():
             raise UsageError("the text has no token that the model counts")
         nearest = windows.nearest(query, k, domain=domain, per_document=per_document)

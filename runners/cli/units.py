@@ -1,4 +1,4 @@
-"""``corpus-audit units``: list units that prefer a domain, moved between snapshots, are dead or dense; and experts."""
+"""``corpus-audit units``: list units by domain, moved, dead, dense, firing on a text or together; and experts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.lookup.compare_units import Comparison
 
 
-@click.command(short_help="List units: by domain, moved, dead, dense, experts.")
+@click.command(short_help="List units: by domain, by text, moved, together, dead, dense, experts.")
 @click.argument("pattern", required=False)
 @index_option
 @snapshot_option
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.option("--moved-from", "before", type=click.Path(path_type=Path), metavar="INDEX",
               help="Units that changed most since this index of an earlier snapshot.")  # fmt: skip
 @click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
+@click.option("--fires-on", "text", metavar="TEXT", help="Units whose activation on this text is rarest in the corpus.")
+@click.option("--model", help="With --fires-on: path of the model, if it has moved since indexing.")
+@click.option("--with", "other", metavar="UNIT", help="Units whose strongest examples are those of UNIT.")
 @click.option("--dead", is_flag=True, help="Units that fire on no token.")
 @click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
 @click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and its dead experts.")
@@ -39,6 +42,9 @@ def units(
     domain: str | None,
     before: Path | None,
     within: str | None,
+    text: str | None,
+    model: str | None,
+    other: str | None,
     dead: bool,
     dense: bool,
     experts: bool,
@@ -49,7 +55,8 @@ def units(
     """List units that match PATTERN, such as 'mlp.3:*'; by default all units.
 
     Differences of mean activation come with 95 % intervals, documents as clusters, and with q values over all units of
-    PATTERN; the order is by how large a difference is at least, in standard deviations of the activation.
+    PATTERN; the order is by how large a difference is at least, in standard deviations of the activation. Either side
+    needs 30 documents.
 
     An expert's load is the share of tokens that its router sends to it; a layer's imbalance is the largest load over
     the mean, and the loads' coefficient of variation (CV).
@@ -59,8 +66,10 @@ def units(
     from corpus_audit.embeddings.lookup.compare_units import movements, preferences, select_rows
     from corpus_audit.schemas.errors import UsageError
 
-    if (domain is not None) + (before is not None) + dead + dense + experts != 1:
-        raise UsageError("give one of --prefer, --moved-from, --dead, --dense and --experts")
+    if sum(choice is not None for choice in (domain, before, text, other)) + dead + dense + experts != 1:
+        raise UsageError("give one of --prefer, --moved-from, --fires-on, --with, --dead, --dense and --experts")
+    if model is not None and text is None:
+        raise UsageError("--model goes with --fires-on")
     if only is not None and not experts:
         raise UsageError("--domain goes with --experts; --prefer and --within take a domain too")
     if within is not None and before is None:
@@ -69,7 +78,11 @@ def units(
     for line in reasons_for(index.facts.not_offered, pattern):
         note(line)
     rows = select_rows(index, pattern)
-    if experts:
+    if text is not None:
+        _on_text(index, text, rows, k, model, as_json)
+    elif other is not None:
+        _related(index, other, rows, k, as_json)
+    elif experts:
         _experts(index, rows, only, k, as_json)
     elif dead or dense:
         _firing(index, rows, dead, k, as_json)
@@ -78,6 +91,36 @@ def units(
     elif before is not None:
         comparison = movements(open_index(before), index, rows, within)
         _compared(index, comparison, ("before", "after"), False, k, as_json)
+
+
+def _on_text(index: Index, text: str, rows: Any, k: int, model: str | None, as_json: bool) -> None:
+    from corpus_audit.embeddings.lookup.text_units import units_on_text
+    from corpus_audit.runners.terminal.units import text_unit_json, text_unit_lines
+    from corpus_audit.schemas.errors import UsageError
+
+    try:
+        found = units_on_text(index, text, k, rows, model)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    if as_json:
+        listed = [text_unit_json(unit) for unit in found]
+        emit_json("units", {"index": str(index.folder), "kind": "text", "of": len(rows), "units": listed})
+        return
+    for line in text_unit_lines(found, len(rows)):
+        write_out(line)
+
+
+def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None:
+    from corpus_audit.embeddings.lookup.related import related_units
+    from corpus_audit.runners.terminal.units import related_json, related_lines
+
+    found = related_units(index, other, k, rows)
+    if as_json:
+        listed = [related_json(unit) for unit in found]
+        emit_json("units", {"index": str(index.folder), "kind": "together", "of": len(rows), "units": listed})
+        return
+    for line in related_lines(other, found):
+        write_out(line)
 
 
 def _experts(index: Index, rows: Any, domain: str | None, k: int, as_json: bool) -> None:
@@ -155,7 +198,9 @@ def _compared(
                             "of": len(comparison.rows), "count": len(order), "units": listed})  # fmt: skip
         return
     if not np.isfinite(difference.t).any():
-        write_out("not enough data: a side has too few documents to compare units")
+        from corpus_audit.embeddings.index.rates import LEAST_DOCUMENTS
+
+        write_out(f"not enough data: to compare units, either side needs {LEAST_DOCUMENTS} documents")
         return
     is_or_are = "is" if len(order) == 1 else "are"
     result = f"{is_or_are} more active in {safe_text(sides[1], 30)} than elsewhere" if only_up else "moved"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PART_BYTES = 400_000
 """Text of the part: about 120,000 tokens of the model, which two cores take most of a minute for."""
 
-LONGEST = 4_000
-"""Bytes of a document of the part, so that every domain has many: intervals are over documents."""
+LONGEST = 2_000
+"""Bytes of a document of the part, so that most domains have the 30 that a comparison needs."""
 
 MODEL = "all-MiniLM-L6-v2"
 """What the demo's folder calls the model, as in part.yaml; a link to where it is installed."""

@@ -13,17 +13,22 @@ from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.embeddings.index.bins import HISTOGRAM_ONE_IN, histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
+from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
+from corpus_audit.embeddings.lookup.explanations import explanations_of
 from corpus_audit.runners.terminal.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
 
 if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
     from corpus_audit.embeddings.attribution.stored import StoredShares
-    from corpus_audit.embeddings.scan.receptive import ReceptiveField
+    from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField
 
 LINES = 3
 """Lines of text of an example."""
 
 DOMAINS = 6
 """Domains that are named."""
+
+EXPLANATIONS = 3
+"""Explanations that are shown."""
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -49,6 +54,8 @@ def summary_lines(
     yield fit(f"{unit}  {safe_text(facts_text(index.facts))}", view.width).rstrip()
     yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
     yield from _autoencoder(index, unit, view.width)
+    for explanation in explanations_of(index, unit)[:EXPLANATIONS]:
+        yield fit(f"said to be: {safe_text(' '.join(explanation.text.split()))}", view.width).rstrip()
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if examples:
@@ -57,6 +64,7 @@ def summary_lines(
     else:
         yield "No example: the unit never fires above its floor there, or no value is in that range."
     yield ""
+    yield _density(index, unit)
     yield from _histogram(index.histogram(unit), view.width)
     yield ""
     yield from _domains(index.domain_rates(unit), view.width)
@@ -78,7 +86,7 @@ def _key(examples: Sequence[Example], which: Which, scale: float, colour: bool) 
     if which == "minima":
         yield "Values are before the activation function; only the peak's is stored."
     elif len(heats) < len(examples):
-        yield "Where only the peak is coloured, activations of other tokens are not stored."
+        yield "Where only the peak is coloured, --heat computes the other tokens' activations."
 
 
 def example_lines(
@@ -151,6 +159,14 @@ def _autoencoder(index: Index, unit: str, width: int) -> Iterator[str]:
         yield fit(f"warning: the autoencoder explains {explained:.1%} of the variance of its input", width).rstrip()
 
 
+def _density(index: Index, unit: str) -> str:
+    density = density_json(index, unit)
+    if density["dead"]:
+        return f"Dead: it fires on none of {numbers.plural(density['tokens'], 'token')}"
+    dense = ", dense" if density["dense"] and not unit.startswith("head.") else ""
+    return f"Fires on {density['share']:.3%} of {numbers.plural(density['tokens'], 'token')}{dense}"
+
+
 def _histogram(counts: np.ndarray, width: int) -> Iterator[str]:
     """Tokens by activation as a row of bars, from the first bin that holds one to the last."""
     filled = np.flatnonzero(counts)
@@ -193,13 +209,27 @@ def example_json(example: Example) -> dict[str, Any]:
         "peak": [example.text_start + start, example.text_start + end],
         "text": example.text,
         "text_start": example.text_start,
-        "heat": None if example.heat is None else [round(float(value), 5) for value in example.heat],
+        "heat": None if example.heat is None else _numbers(example.heat),
         "tokens": [[int(start), int(end)] for start, end in zip(example.starts, example.ends, strict=True)],
+        "token_ids": example.tokens.tolist(),
+        "token_texts": example.token_texts,
+        "counted": example.counted.tolist(),
         "places": [
             {"snapshot": p.snapshot, "shard": p.shard, "split": p.split, "row": p.row, "domain": p.domain, "id": p.id}
             for p in example.locations
         ],
     }
+
+
+def _numbers(heat: np.ndarray) -> list[float | None]:
+    """Activations with the digits of a float32, as JSON, which has no NaN."""
+    return [None if np.isnan(value) else float(f"{value:.7g}") for value in heat]
+
+
+def density_json(index: Index, unit: str) -> dict[str, Any]:
+    """On how many tokens of the corpus a unit fires; dead: on none; dense: on more than half."""
+    share, tokens = firing(index, np.array([index.row_of(unit)]))
+    return {"share": float(share[0]), "tokens": tokens, "dead": bool(share[0] == 0), "dense": bool(share[0] > DENSE)}
 
 
 def histogram_json(index: Index, unit: str) -> dict[str, Any]:

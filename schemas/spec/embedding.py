@@ -57,7 +57,8 @@ class VectorsSpec(EmbeddingModel):
         default=1, description="Of how many windows one has vectors, chosen by hash: 3 kB a window at 384 dimensions."
     )
     projection: Annotated[int, Field(ge=0, le=20_000)] = Field(
-        default=2000, description="Windows that are drawn in two dimensions (t-SNE), chosen by hash; 0: none."
+        default=2000,
+        description="Windows that the report of a run draws in two dimensions (t-SNE), chosen by hash; 0: none.",
     )
 
 
@@ -102,7 +103,9 @@ class EmbeddingSpec(EmbeddingModel):
         description="Tokens of a batch, about; halved when CUDA runs out of memory. GPUs want more: 65536.",
     )
     heatmaps: bool = Field(
-        default=True, description="Store every token's activation in the windows of top examples (one more pass)."
+        default=False,
+        description="Store every token's activation in the windows of top examples: one more pass, and most of the "
+        "index's bytes. Without it, lookup computes those that it shows, and keeps them.",
     )
     vectors: VectorsSpec | None = Field(
         default=VectorsSpec(), description="Vectors of windows, for search; null: none."

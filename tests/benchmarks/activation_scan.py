@@ -206,11 +206,20 @@ class Verification:
         return check(self.stored, anew, self.chosen) if self.exact else correct(self.stored, anew, self.chosen)[1]
 
 
-def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of every way in every round, by the processor's clock and by the wall's; a first round is not kept."""
+def timed(ways: dict[str, Callable[[], Any]], rounds: int, minutes: float) -> dict[str, dict[str, list[float]]]:
+    """Seconds of every way in every round, by the processor's clock and by the wall's; a first round is not kept.
+
+    No round begins that would end after so many minutes, as the last one took, but for the first that is kept; what a
+    round took is printed when it ends.
+    """
+    began, took = time.monotonic(), 0.0
     seconds: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": []} for name in ways}
     order = list(ways)
     for number in range(rounds + 1):
+        if number > 1 and time.monotonic() - began + took > 60 * minutes:
+            print(f"  no time for more than {number - 1} of {rounds} rounds (--minutes)", flush=True)
+            break
+        start = time.monotonic()
         for name in order:
             _settle()
             cpu, wall = time.process_time(), time.perf_counter()
@@ -221,6 +230,8 @@ def timed(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str
                 seconds[name]["cpu"].append(cpu)
                 seconds[name]["wall"].append(wall)
         order.reverse()
+        took = time.monotonic() - start
+        print(f"  round {number} of {rounds} took {took:.0f} s", flush=True)
     return seconds
 
 
@@ -283,11 +294,13 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of a model."""
     device, rounds = options.device, options.rounds
     windows = options.windows or LEAST_WINDOWS[device][name]
+    print(f"{name}: {windows:,} windows", flush=True)
     work = Work(MODELS[name](options.cache, device), windows, options.batch_tokens or TOKENS[device], options.dtype)
     there = ways(work)
     state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
     same = all(torch.equal(a[0], b[0]) for a, b in zip(peer(work, plain), peer(work, buffered), strict=True))
-    seconds = timed(there, rounds)
+    seconds = timed(there, rounds, options.minutes / len(options.models))
+    kept = len(seconds[BARE]["cpu"])
     heat, verification = there[HEAT], there[VERIFY]
     assert isinstance(heat, HeatMaps) and isinstance(verification, Verification)
     return {
@@ -297,7 +310,7 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "batch_tokens": work.batch_tokens,
         "windows": len(work.windows),
         "tokens": int(work.windows.lengths.sum()),
-        "rounds": rounds,
+        "rounds": kept,
         "threads": torch.get_num_threads(),
         "seconds": seconds,
         "over_forward": {
@@ -362,6 +375,7 @@ def main() -> int:
     parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--windows", type=int, help="about how many are scanned, at least 20")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--minutes", type=float, default=8.0, help="for the rounds of all models; one is always kept")
     parser.add_argument("--device", choices=LEAST_WINDOWS, default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of forward pass and scan")
     parser.add_argument("--batch-tokens", type=int, help=f"{TOKENS['cpu']:,} on the CPU, {TOKENS['cuda']:,} on a GPU")

@@ -29,12 +29,14 @@ import pyarrow as pa
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS
 from corpus_audit.embeddings.index.files import FORMAT, LATEST, IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode, nearest
-from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, RECORDS, UNIT_DOMAINS, WINDOWS
+from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, WINDOWS
 from tests.benchmarks.measuring import WORKERS, measure, middle
 from tests.corpora import real_texts
 
 UNITS, VECTORS, WIDTH = 100_000, 1_000_000, 384
-P99_SECONDS, COLD_SECONDS, NEAREST_SECONDS = 0.001, 0.5, 0.050
+WARM_RATIO, COLD_RATIO, NEAREST_RATIO = 2.0, 1.5, 0.6
+"""Most that a lookup may take over reading the same windows' text and tokens with pyarrow alone, a lookup from the
+command line over importing numpy, pyarrow and click, and an exact search over plain numpy."""
 K, WINDOW, WINDOWS_A_UNIT = 20, 64, 2
 POINTS = DOMAINS = 10
 LOOKUPS, COLD_RUNS, QUERIES = 5000, 9, 30
@@ -53,16 +55,23 @@ index.lookup("mlp.0:0")
 opened = time.perf_counter() - began
 units = [str(unit) for unit in index.units()]
 chosen = np.random.default_rng(1).permutation(len(units))
-seconds, processor, characters = [], [], 0
+seconds, processor, bare, characters = [], [], [], 0
+table = index.windows.combine_chunks()
 for at in chosen[: int(sys.argv[2]) + 500]:
     began, used = time.perf_counter(), time.thread_time()
     found = index.lookup(units[at], k=20)
     processor.append(time.thread_time() - used)
     seconds.append(time.perf_counter() - began)
+    began = time.thread_time()
+    read = []
+    for row in index.array("top.row")[at].tolist():
+        read.append([table[name][row].as_py() for name in ("text", "document")])
+        read.append([table[name][row].values.to_numpy() for name in ("starts", "ends", "tokens")])
+    bare.append(time.thread_time() - began)
     assert len(found) == 20 and all(one.locations and one.heat is not None for one in found)
     characters += sum(len(one.text[slice(*one.peak)]) for one in found)
 assert characters > 0
-print(json.dumps({"open": opened, "seconds": seconds[500:], "processor": processor[500:]}))
+print(json.dumps({"open": opened, "seconds": seconds[500:], "processor": processor[500:], "bare": bare[500:]}))
 """
 
 BARE = "import numpy, pyarrow, pyarrow.parquet, click"
@@ -116,8 +125,6 @@ def invented_index(cache: Path, units: int) -> Path:
     tables = {
         "windows": windows,
         "documents": documents,
-        "records": RECORDS.empty_table(),
-        "unit_domains": UNIT_DOMAINS.empty_table(),
     }
     write_index(output, datetime(2026, 1, 1, tzinfo=UTC), facts, arrays, indices, tables)
     return output
@@ -188,6 +195,7 @@ def warm(index: Path) -> dict[str, Any]:
         "p99_seconds": float(np.quantile(seconds, 0.99)),
         "p99_processor_seconds": float(np.quantile(found["processor"], 0.99)),
         "most_seconds": float(seconds.max()),
+        "ratio_to_bare": float(np.median(np.array(found["processor"]) / np.maximum(np.array(found["bare"]), 1e-9))),
         "peak_bytes": done.peak_bytes,
     }
 
@@ -281,6 +289,7 @@ def main() -> int:
         f"processor {one['p99_processor_seconds'] * 1e6:.0f} us), most {one['most_seconds'] * 1e3:.1f} ms of "
         f"{one['lookups']:,}; opening and the first {one['open_and_first_seconds'] * 1e3:.1f} ms"
     )
+    print(f"  a lookup over reading the same windows with pyarrow alone: {one['ratio_to_bare']:.2f} times")
     print(
         f"  lookup, command line: {two['seconds']:.3f} s, {two['ratio_to_bare']:.2f} times importing numpy, pyarrow "
         f"and click ({two['bare_seconds']:.3f} s); slow packages imported: {', '.join(two['heavy']) or 'none'}"
@@ -293,11 +302,11 @@ def main() -> int:
         f"{three['encoding_seconds']:.1f} s"
     )
     limits = (
-        ("p99 of lookups", one["p99_seconds"], P99_SECONDS),
-        ("lookup by command line", two["seconds"], COLD_SECONDS),
-        ("nearest vectors", three["seconds"], NEAREST_SECONDS),
+        ("lookup over pyarrow alone", one["ratio_to_bare"], WARM_RATIO),
+        ("lookup by command line over its imports", two["ratio_to_bare"], COLD_RATIO),
+        ("nearest vectors over plain numpy", three["ratio_to_plain"], NEAREST_RATIO),
     )
-    missed = [f"{name} {took:.4f} s, limit {limit:g} s" for name, took, limit in limits if took >= limit]
+    missed = [f"{name}: {ratio:.2f} times, limit {limit:g}" for name, ratio, limit in limits if ratio >= limit]
     missed += [f"a lookup imports {', '.join(two['heavy'])}"] if two["heavy"] or not two["imported"] else []
     missed += [f"recall {three['least_recall']:.3f}"] if three["least_recall"] < 1 else []
     if arguments.out is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.build.tables import documents_table, records_table, unit_domains_table
+from corpus_audit.embeddings.build.tables import documents_table
 from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
@@ -104,6 +105,15 @@ def vectors_of(windows, width=8):
     )
 
 
+def replace_array(folder: Path, name: str, array: np.ndarray) -> None:
+    """Put another array into an index, with its size in index.json, which a reader checks."""
+    path = folder / "arrays" / f"{name}.npy"
+    np.save(path, array)
+    facts = json.loads((folder / "index.json").read_text())
+    facts["files"][f"arrays/{name}.npy"]["bytes"] = path.stat().st_size
+    (folder / "index.json").write_text(json.dumps(facts))
+
+
 def write_small_index(
     output: Path, documents: int = 60, rows: int = 12, moment=MOMENT, seed=5, snapshot="cd" * 32, points=POINTS
 ):
@@ -114,6 +124,7 @@ def write_small_index(
     windows, keys = windows_from(texts)
     of_document = [i % 2 for i in range(documents)]
     state = state_of(windows, rows, ["books", "web"], of_document)
+    np.add.at(state.documents, state.positions_of([("books", "web")[d] for d in of_document]), 1)
     raw = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
     table = windows.table(np.arange(len(windows)), raw)
     table = table.sort_by("window").combine_chunks()
@@ -145,8 +156,6 @@ def write_small_index(
     tables = {
         "windows": table,
         "documents": documents_table(members, facts.snapshot),
-        "records": records_table(state, indices),
-        "unit_domains": unit_domains_table(state, indices),
     }
     parts = output / ".vectors"
     parts.mkdir(parents=True)

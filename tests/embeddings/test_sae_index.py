@@ -80,6 +80,17 @@ def test_top_lists_and_what_is_measured(corpus, capsys):
     assert "warning: sae.s explains less than 30%" in shown.out and "computed again in float64" in shown.out
     assert run_command(["lookup", "sae.s:3", "--index", str(opened.folder)], Session()) == 0
     assert "warning: the autoencoder explains" in capsys.readouterr().out
+    # The index knows where the autoencoder is, so that its latents can be computed again.
+    latent, other = [latent for latent in range(60) if opened.lookup(f"sae.s:{latent}", k=1)][:2]
+    where = ["--index", str(opened.folder), "--heat", "--context", "--json"]
+    assert run_command(["lookup", f"sae.s:{latent}", *where], Session()) == 0
+    (example, *_) = json.loads(capsys.readouterr().out)["examples"]
+    assert example["heat"][example["position"]] == pytest.approx(example["value"], rel=1e-4)
+    field = example["receptive_field"]
+    assert field["whole"] == pytest.approx(example["value"], rel=1e-4) and field["end"] == example["position"] + 1
+    write_autoencoder(corpus / "sae", CONFIG, random_weights(np.random.default_rng(2), 48, 60))
+    assert run_command(["lookup", f"sae.s:{other}", *where], Session()) == 2
+    assert "its content differs" in capsys.readouterr().err
 
 
 def test_an_autoencoder_that_fits_explains_its_input(corpus, capsys):

