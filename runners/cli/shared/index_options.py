@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import click
+
+from corpus_audit.schemas.errors import UsageError
 
 index_option = click.option(
     "--index", "path", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
@@ -14,3 +18,15 @@ index_option = click.option(
 snapshot_option = click.option(
     "--snapshot", help="Use the newest index of this snapshot: the beginning of its digest or name."
 )
+
+
+def extra(module: str) -> Any:
+    """Import a module of `embeddings` that needs the extra.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    try:
+        return importlib.import_module(f"corpus_audit.embeddings.{module}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
