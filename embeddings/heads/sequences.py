@@ -28,14 +28,14 @@ def repeated_sequences(
         the model has too few or cannot read as many.
 
     Raises:
-        UsageError: the model has fewer than four usable tokens, or reads fewer than sixteen.
+        UsageError: the model has a single usable token, or reads fewer than eight.
     """
     card = model.card
     front = (model.bos,) if card.causal and model.bos is not None else card.prefix
     special = {*card.special, *front, *card.suffix}
     usable = np.array([i for i in range(model.tokenizer.get_vocab_size()) if i not in special])
     room = (min(model.longest, 2**20) - len(front) - len(card.suffix)) // ROUNDS
-    period = min(PERIOD, room, len(usable) // 2)
+    period = min(PERIOD, room, len(usable))
     if period < 2:
         raise UsageError(f"{card.name} has too few tokens, or reads too few, for a sequence that repeats")
     rng = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import Index
 
 SORTS = ("prefix", "copying", "eigenvalues", "previous", "duplicate", "first", "entropy")
+MEASURES = ("completing", "induction", "duplicate", "previous", "first", "entropy")
 
 
 @click.command(short_help="Score every attention head; find induction heads.")
@@ -28,6 +29,9 @@ SORTS = ("prefix", "copying", "eigenvalues", "previous", "duplicate", "first", "
     "--windows", type=click.IntRange(min=0), default=100, show_default=True, help="Windows of the corpus that are read."
 )
 @click.option("--sort", type=click.Choice(SORTS), default="prefix", show_default=True, help="Order by this score.")
+@click.option(
+    "--measure", type=click.Choice(MEASURES), default="completing", show_default=True, help="What to show by domain."
+)
 @click.option(
     "--k", "k", type=click.IntRange(1, 100_000), default=10, show_default=True, help="Maximum number of heads."
 )
@@ -45,6 +49,7 @@ def heads(
     model: str | None,
     windows: int,
     sort: str,
+    measure: str,
     k: int,
     ablate: str | None,
     together: bool,
@@ -73,7 +78,7 @@ def heads(
     results = _results(index, model, windows)
     rows = _matching(results.tables["head_scores"], pattern)
     rows = sorted(rows, key=lambda row: (row[sort] is None, -(row[sort] or 0.0)))
-    _show(index, results, rows, k, as_json)
+    _show(index, results, rows, measure, k, as_json)
 
 
 def _results(index: Index | None, model: str | None, windows: int) -> Results:
@@ -106,7 +111,7 @@ def _matching(rows: Rows, pattern: str | None) -> Rows:
     return [row for row, unit in pairs if unit.point in selected and unit.index in selected[unit.point]]
 
 
-def _show(index: Index | None, results: Results, rows: Rows, k: int, as_json: bool) -> None:
+def _show(index: Index | None, results: Results, rows: Rows, measure: str, k: int, as_json: bool) -> None:
     from corpus_audit.checks.text.safe_text import fit, safe_text
     from corpus_audit.embeddings.heads.results import INDUCTION
     from corpus_audit.embeddings.index.files import facts_text
@@ -143,9 +148,9 @@ def _show(index: Index | None, results: Results, rows: Rows, k: int, as_json: bo
     induction = [row["head"] for row in listed if row["prefix"] >= INDUCTION]
     if not induction:
         write_out(f"No listed head has a prefix matching of {INDUCTION} or more: no induction heads.")
-    elif index is not None and "head_domains" in results.tables:
-        best = max((row for row in listed if row["head"] in induction), key=lambda row: row["prefix"])["head"]
-        for line in domain_lines(more["head_domains"], best, view):
+    if index is not None and "head_domains" in results.tables and listed:
+        best = max(listed, key=lambda row: row["prefix"])["head"] if induction else listed[0]["head"]
+        for line in domain_lines(more["head_domains"], best, measure):
             write_out(line)
         for line in evidence_lines(index, more["induction_evidence"], best, view):
             write_out(line)

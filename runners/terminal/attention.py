@@ -113,17 +113,19 @@ def pattern_lines(pattern: np.ndarray, labels: Sequence[str], position: int, vie
 def _cell(weight: float, colour: bool) -> str:
     bar = BARS[min(len(BARS) - 1, ceil(weight * (len(BARS) - 1) - 0.2))] if weight > 0 else " "
     level = sum(weight >= edge for edge in LEVELS)
-    return paint(bar, level) if colour and level else bar
+    if not colour or not level:
+        return bar
+    return paint(bar if level == 1 else " ", level)  # from the second level on the background says it
 
 
 def lens_lines(rows: Sequence[Mapping[str, Any]], view: View) -> Iterator[str]:
     """What the logit lens reads at every token: the prediction, and how probable the token is that comes next."""
-    yield f"  {'token':14} {'would predict':22} {'next token':14} {'its chance':>10} {'rank':>6}   KL, nats"
+    yield f"  {'token':12} {'would predict':22} {'next token':12} {'its chance':>10} {'rank':>6} {'KL, nats':>9}"
     for row in rows:
         best = f"{quoted(row['best'][0]['token'])} {row['best'][0]['probability']:.0%}"
         target = "" if row["target"] is None else quoted(row["target"])
         chance = "" if row["probability"] is None else f"{row['probability']:.1%}"
         rank = "" if row["rank"] is None else f"{row['rank'] + 1:,}"
-        front = f"  {fit(quoted(row['token']), 14)} {fit(best, 22)} {fit(target, 14)}"
-        line = f"{front} {chance:>10} {rank:>6} {row['divergence']:10.3f}"
+        front = f"  {fit(quoted(row['token']), 12)} {fit(best, 22)} {fit(target, 12)}"
+        line = f"{front} {chance:>10} {rank:>6} {row['divergence']:9.3f}"
         yield line if cell_width(line) <= view.width else fit(line, view.width)

@@ -63,28 +63,35 @@ def circuit_lines(rows: Sequence[Row]) -> Iterator[str]:
         yield f"and {len(heads) - CIRCUITS} more induction heads"
 
 
-def domain_lines(rows: Sequence[Row], head: str, view: View) -> Iterator[str]:
-    """A head by domain: where a pair of tokens repeats, how much it attends to what came next."""
-    mine = [row for row in rows if row["head"] == head]
-    by_measure = {name: {row["domain"]: row for row in mine if row["measure"] == name} for name in
-                  ("completing", "previous")}  # fmt: skip
-    domains = list(by_measure["completing"])
-    if not domains:
+_QUERIES = {
+    "previous": ("attention to the token before", "queries"),
+    "duplicate": ("attention to earlier copies of a token", "copies"),
+    "induction": ("attention to what followed earlier copies of a token", "copies"),
+    "completing": ("attention to what comes next, where a pair repeats", "repeats"),
+    "first": ("attention to the first position", "queries"),
+    "entropy": ("entropy of the attention weights, in nats", "queries"),
+}
+
+
+def domain_lines(rows: Sequence[Row], head: str, measure: str = "completing") -> Iterator[str]:
+    """A measure of a head by domain."""
+    mine = [row for row in rows if row["head"] == head and row["measure"] == measure]
+    if not mine:
         return
+    what, queries = _QUERIES[measure]
     yield ""
-    yield f"{head} in the corpus, by domain: attention to the token that comes next, where a pair repeats"
-    yield f"  {'Domain':20} {'repeats, % of tokens':>20} {'attention':>10} {'95 % interval':15} {'even':>6}"
-    for domain in domains[: DOMAINS + 1]:
-        row = by_measure["completing"][domain]
+    yield f"{head} in the corpus: {what}"
+    yield f"  {'Domain':20} {f'{queries}, % of tokens':>20} {'mean':>10} {'95 % interval':15} {'even':>6}"
+    for row in mine[: DOMAINS + 1]:
         share = row["queries"] / row["tokens"] if row["tokens"] else 0.0
         value = numbers.NONE if row["value"] is None else f"{row['value']:.3f}"
         reach = numbers.NONE if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]"
         even = numbers.NONE if row["chance"] is None else f"{row['chance']:.3f}"
-        name = "all" if domain == _ALL else safe_text(domain)
-        line = f"  {fit(name, 20)} {numbers.percent_figure(share):>20} {value:>10} {reach:15} {even:>6}"
-        yield line.rstrip()
-    if len(domains) > DOMAINS + 1:
-        yield f"  and {len(domains) - DOMAINS - 1} more with fewer tokens"
+        name = "all" if row["domain"] == _ALL else safe_text(row["domain"])
+        yield f"  {fit(name, 20)} {numbers.percent_figure(share):>20} {value:>10} {reach:15} {even:>6}".rstrip()
+    if len(mine) > DOMAINS + 1:
+        yield f"  and {len(mine) - DOMAINS - 1} more with fewer tokens"
+    yield "  (even: of a head that attends evenly)"
 
 
 def evidence_lines(index: Index, rows: Sequence[Row], head: str, view: View, count: int = EVIDENCE) -> Iterator[str]:
@@ -124,11 +131,10 @@ def ablation_lines(rows: Sequence[Row]) -> Iterator[str]:
     first = rows[0]
     if first["loss"] is not None:
         yield (
-            f"Loss of {numbers.plural(first['tokens'], 'token')} in {numbers.plural(first['documents'], 'document')}: "
-            f"{first['loss']:.3f} nats; on repeats of random tokens: {first['repeat_loss']:.3f}"
+            f"Loss, of {numbers.plural(first['tokens'], 'token')} in {numbers.plural(first['documents'], 'document')}: "
+            f"{first['loss']:.3f} nats"
         )
-    else:
-        yield f"Loss on repeats of random tokens: {first['repeat_loss']:.3f} nats"
+    yield f"Loss, of repeats of random tokens: {first['repeat_loss']:.3f} nats"
     corpus = first["loss"] is not None
     yield (
         f"{'Without':22}"
