@@ -1,6 +1,6 @@
 """Trains a small byte-level decoder on the spot, in which induction heads form within a minute.
 
-Half of what it reads is text, half random bytes that repeat with a random period. Induction heads form on both in the
+A quarter of what it reads is text, the rest random bytes that repeat with a random period. Induction heads form on both in the
 end (Olsson et al. 2022); the repeats bring that forward. It is an example to look into, and no useful language model.
 """
 
@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
-LENGTH, BATCH = 96, 16
+LENGTH = 80
+TEXTS, REPEATS = 8, 24
+"""Rows of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def train_byte_decoder(
     seconds: float = 60.0,
     progress: Callable[[float, float], None] = lambda _share, _loss: None,
 ) -> Trained:
-    """Train a decoder of two blocks with four heads each, and save it as `transformers` does.
+    """Train a decoder of two blocks with two heads each, and save it as `transformers` does.
 
     Args:
         text: is read from random positions on.
@@ -61,7 +63,9 @@ def train_byte_decoder(
         progress: called with the share of the time that has passed, and the loss.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -70,8 +74,8 @@ def train_byte_decoder(
         tokenizer = byte_tokenizer()
         ids = torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)
         config = LlamaConfig(
-            vocab_size=257, hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=4, max_position_embeddings=256, bos_token_id=0, eos_token_id=None, pad_token_id=None,
+            vocab_size=257, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, max_position_embeddings=256, bos_token_id=0, eos_token_id=None, pad_token_id=None,
             tie_word_embeddings=False,
         )  # fmt: skip
         model = LlamaForCausalLM(config)
@@ -87,18 +91,18 @@ def train_byte_decoder(
 def _train(
     model: Any, ids: torch.Tensor, generator: torch.Generator, seconds: float, progress: Callable[[float, float], None]
 ) -> Trained:
-    rate, began, steps = 4e-3, time.process_time(), 0
+    rate, began, steps = 5e-3, time.process_time(), 0
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
-    losses = torch.zeros(2)
+    losses, known = torch.zeros(2), torch.unique(ids)
     share = 0.0
     while share < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (steps + 1) / 50, (1.0 - share) / 0.4)
-        repeats, period = _repeats(ids, generator)
+        repeats, period = _repeats(known, generator)
         batch = torch.cat([_excerpts(ids, generator), repeats])
         logits = model(input_ids=batch).logits[:, :-1]
         loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none")
-        parts = loss[:BATCH].mean(), loss[BATCH:, period:].mean()
+        parts = loss[:TEXTS].mean(), loss[TEXTS:, period:].mean()
         optimizer.zero_grad()
         (parts[0] + parts[1]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -112,18 +116,15 @@ def _train(
 
 
 def _excerpts(ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Excerpts of the text behind the token that begins one, int64 [BATCH, LENGTH + 1]."""
-    begins = torch.randint(0, max(1, len(ids) - LENGTH), (BATCH, 1), generator=generator)
+    """Excerpts of the text behind the token that begins one, int64 [TEXTS, LENGTH + 1]."""
+    begins = torch.randint(0, max(1, len(ids) - LENGTH), (TEXTS, 1), generator=generator)
     return _begun(ids[(begins + torch.arange(LENGTH)) % len(ids)])
 
 
-def _repeats(ids: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, int]:
-    """Random bytes of the text that repeat, as `_excerpts`, and their period."""
-    period = int(torch.randint(8, 40, (1,), generator=generator))
-    once = ids[torch.randint(0, len(ids), (BATCH, period), generator=generator)]
-    known = torch.unique(ids)
-    uniform = known[torch.randint(0, len(known), (BATCH, period), generator=generator)]
-    once = torch.where(torch.rand(BATCH, 1, generator=generator) < 0.5, once, uniform)
+def _repeats(known: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, int]:
+    """Random bytes of the text's that repeat, int64 [REPEATS, LENGTH + 1], and their period."""
+    period = int(torch.randint(8, 30, (1,), generator=generator))
+    once = known[torch.randint(0, len(known), (REPEATS, period), generator=generator)]
     return _begun(once.repeat(1, LENGTH // period + 1)[:, :LENGTH]), period
 
 

@@ -137,12 +137,12 @@ def ablation_lines(rows: Sequence[Row]) -> Iterator[str]:
     yield f"Loss, of repeats of random tokens: {first['repeat_loss']:.3f} nats"
     corpus = first["loss"] is not None
     yield (
-        f"{'Without':22}"
+        f"{'Without':19}"
         + (f"{'corpus':>10} {'95 % interval':20}" if corpus else "")
         + f"{'repeats':>10} 95 % interval"
     )
     for row in rows:
-        heads = fit(row["heads"], 22)
+        heads = fit(row["heads"], 19)
         own = f"{_difference(row['difference']):>10} {_reach(row['low'], row['high']):20}" if corpus else ""
         repeats = f"{_difference(row['repeat_difference']):>10} {_reach(row['repeat_low'], row['repeat_high'])}"
         yield f"{heads}{own}{repeats}".rstrip()

@@ -1,4 +1,4 @@
-"""Arrow schemas of the results of ``heads`` and ``attention``; `embeddings/attention/README.md` is their page."""
+"""Arrow schemas of the results of ``heads`` and ``attention``; `embeddings/heads/README.md` is their page."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from corpus_audit.embeddings.heads.samples import sample_windows  # noqa: E402
 from corpus_audit.runners.cli import attention, heads  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
+from corpus_audit.runners.demo import induction  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -190,3 +191,16 @@ def test_wrong_uses_say_what_is_right(run):
     assert "no unit matches 'head.7:*'" in run("heads", "head.7:*", "--ablate", "zero", code=2)
     assert "give one of --text and --unit" in run("lens", "0", code=2)
     assert analysis.EVIDENCE == 20
+
+
+def test_the_demo_trains_a_decoder_and_shows_its_heads(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(induction, "KILOBYTES", 300)
+    monkeypatch.setattr(induction, "DOCUMENTS", 24)
+    folder = tmp_path / "demo"
+    assert run_command(["demo", "--folder", str(folder), "--heads", "1", "-q", "--json"], Session()) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["schema"] == "corpus-audit/heads/1" and result["count"] == 8
+    assert result["provenance"]["settings"] == {"windows": 300}
+    # After a second nothing is learnt: heads attend about evenly.
+    assert all(abs(row["prefix"] - row["chance"]) < 0.02 for row in result["heads"])
+    assert len({row["domain"] for row in result["domains"]}) > 2 and not result["evidence"]
