@@ -121,7 +121,8 @@ class Ablations:
         for batch in batches:
             if divide is not None:
                 divide(batch.counted)
-            logits = self._model.run(batch.ids).logits[:, :-1]
+            output = self._model.run(batch.ids)
+            logits = getattr(output, "logits", output)[:, :-1]
             losses = nn.functional.cross_entropy(logits.flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none")
             predicted = batch.counted[:, 1:]
             losses = losses.view(predicted.shape).double() * predicted

@@ -1,7 +1,8 @@
 """Trains a small byte-level decoder on the spot, in which induction heads form within a minute.
 
-A quarter of what it reads is text, the rest random bytes that repeat with a random period. Induction heads form on both in the
-end (Olsson et al. 2022); the repeats bring that forward. It is an example to look into, and no useful language model.
+A quarter of what it reads is text, the rest random bytes that repeat with a random period. Induction heads form on both
+in the end (Olsson et al. 2022); the repeats bring that forward. It is an example to look into, and no useful language
+model.
 """
 
 from __future__ import annotations

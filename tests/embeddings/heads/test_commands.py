@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import shlex
 import shutil
 
 import numpy as np
@@ -22,6 +24,7 @@ from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from corpus_audit.runners.demo import induction  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
+from tests.pages import blocks  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +183,18 @@ def test_a_sample_is_of_windows_with_vectors(folder):
         row = index.window_names.tolist().index(name)
         assert sample.tokens(i).tolist() == index.windows["tokens"][row].as_py()
         assert sample.locations[sample.document[i]] == index.locations(index.windows["document"][row].as_py())[0]
+
+
+@pytest.mark.parametrize("page", ["embeddings/attention/README.md", "embeddings/heads/README.md"])
+def test_the_examples_of_the_pages_run(page, run, capsys):
+    text = "".join(block.text for block in blocks(page))
+    lines = re.findall(r"^corpus-audit (?!demo).*", text, flags=re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        assert len(run(*shlex.split(line)[1:]).splitlines()) > 1, line
+    (example,) = blocks(page, language="python")
+    exec(example.text, {})
+    assert capsys.readouterr().out.strip()
 
 
 def test_wrong_uses_say_what_is_right(run):
