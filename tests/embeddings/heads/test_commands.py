@@ -214,8 +214,8 @@ def test_the_demo_trains_a_decoder_and_shows_its_heads(tmp_path, capsys, monkeyp
     folder = tmp_path / "demo"
     assert run_command(["demo", "--folder", str(folder), "--heads", "1", "-q", "--json"], Session()) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["schema"] == "corpus-audit/heads/1" and result["count"] == 8
+    assert result["schema"] == "corpus-audit/heads/1" and result["count"] == 4
     assert result["provenance"]["settings"] == {"windows": 300}
     # After a second nothing is learnt: heads attend about evenly.
-    assert all(abs(row["prefix"] - row["chance"]) < 0.02 for row in result["heads"])
+    assert all(abs(row["prefix"] - row["chance"]) < 0.1 for row in result["heads"])
     assert len({row["domain"] for row in result["domains"]}) > 2 and not result["evidence"]
