@@ -10,12 +10,13 @@ from corpus_audit.embeddings.attention.matrices import head_matrices  # noqa: E4
 from corpus_audit.embeddings.attention.reader import AttentionReader  # noqa: E402
 from corpus_audit.embeddings.attention.readout import direct_readout  # noqa: E402
 from corpus_audit.embeddings.heads.ablation import Ablations  # noqa: E402
+from corpus_audit.embeddings.heads.analysis import head_results  # noqa: E402
 from corpus_audit.embeddings.heads.circuits import k_composition  # noqa: E402
 from corpus_audit.embeddings.heads.scores import score_heads  # noqa: E402
 from corpus_audit.embeddings.heads.sequences import repeated_sequences  # noqa: E402
 from corpus_audit.embeddings.heads.two_layers import read_circuits  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
-from tests.embeddings.attention.small_models import ARCHITECTURES, random_model  # noqa: E402
+from tests.embeddings.attention.small_models import ARCHITECTURES, IDS, random_model, tokenizer  # noqa: E402
 
 
 def scored(model):
@@ -126,3 +127,19 @@ def test_a_trained_model_has_induction_heads_that_need_a_previous_token_head(tra
     ablations = Ablations(trained, None, "zero")
     assert ablations.remove([(0, previous.head)]).repeat_difference.low > 1
     assert max(ablations.remove([(1, score.head)]).repeat_difference.value for score in second) < 1  # redundant
+
+
+def test_an_encoder_without_an_output_layer_is_scored(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=IDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
+    )
+    BertModel(config).save_pretrained(tmp_path / "model", safe_serialization=True)
+    tokenizer().save(str(tmp_path / "model" / "tokenizer.json"))
+    results = head_results(None, str(tmp_path / "model"), 10)
+    scores = results.tables["head_scores"]
+    assert len(scores) == 8 and results.tables["head_circuits"] == [] and results.folder is None
+    assert all(row["copying"] is None and row["eigenvalues"] is None and row["prefix"] < 0.1 for row in scores)
+    with pytest.raises(UsageError, match="no model at"):
+        head_results(None, str(tmp_path / "nothing"), 0)
