@@ -54,13 +54,16 @@ class Ablation:
 class Ablations:
     """Removes heads of a causal model, one set after the other, over the same tokens."""
 
-    def __init__(self, model: LanguageModel, sample: WindowSample | None, kind: Kind) -> None:
+    def __init__(
+        self, model: LanguageModel, sample: WindowSample | None, kind: Kind, tokens: np.ndarray | None = None
+    ) -> None:
         """Measure the losses with all heads.
 
         Args:
             model: loaded with its output layer.
             sample: windows of the corpus; None for random repeats alone.
             kind: what replaces a head's output.
+            tokens: that random ones are drawn from, as of `repeated_sequences`.
 
         Raises:
             UsageError: the model is no causal language model.
@@ -69,7 +72,7 @@ class Ablations:
             raise UsageError(f"{model.card.name} is no causal language model: there is no loss of next tokens")
         self._model, self._sample, self.kind = model, sample, kind
         self._vocabulary = int(model.head.weight.shape[0])
-        ids, random, period = repeated_sequences(model, REPEATS)
+        ids, random, period = repeated_sequences(model, REPEATS, tokens=tokens)
         late = random.clone()
         late[: int(random.nonzero()[0]) + period] = False
         self._repeats = SampleBatch(np.arange(REPEATS), ids, late.expand(ids.shape))

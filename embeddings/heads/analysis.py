@@ -26,7 +26,7 @@ from corpus_audit.embeddings.heads.results import (
     results_folder,
     write_results,
 )
-from corpus_audit.embeddings.heads.samples import sample_windows
+from corpus_audit.embeddings.heads.samples import corpus_tokens, sample_windows
 from corpus_audit.embeddings.heads.scores import HeadScores, score_heads
 from corpus_audit.embeddings.heads.two_layers import Source, read_circuits
 from corpus_audit.embeddings.index.reader import Example, Index
@@ -63,10 +63,11 @@ def head_results(index: Index | None, model: str | None, windows: int) -> Result
     reader = AttentionReader(loaded)
     readout, _ = direct_readout(loaded, reader.trace)
     matrices = head_matrices(reader)
-    scores = score_heads(reader, matrices, readout)
+    tokens = None if index is None else corpus_tokens(index)
+    scores = score_heads(reader, matrices, readout, tokens)
     tables: dict[str, Rows] = {
         "head_scores": [score_row(each) for each in scores],
-        "head_circuits": [_circuit_row(each) for each in read_circuits(reader, matrices, scores)],
+        "head_circuits": [_circuit_row(each) for each in read_circuits(reader, matrices, scores, tokens)],
     }
     if index is not None and windows:
         sample = sample_windows(index, windows, len(loaded.card.prefix))
@@ -106,7 +107,7 @@ def ablation_results(
     loaded = load_attention_model(index, model)
     heads = _heads_of(loaded, pattern)
     sample = sample_windows(index, windows, len(loaded.card.prefix)) if index is not None and windows else None
-    ablations = Ablations(loaded, sample, kind)
+    ablations = Ablations(loaded, sample, kind, None if index is None else corpus_tokens(index))
     rows = [_ablation_row(ablations.remove(group)) for group in ([heads] if together else [[h] for h in heads])]
     if folder is None or provenance is None:
         return Results(None, provenance_of("ablation", settings, model_source(loaded)), {"head_ablations": rows})

@@ -24,7 +24,7 @@ from corpus_audit.schemas.tables.attention_tables import ATTENTION_TABLES
 from corpus_audit.schemas.units import Unit
 
 FORMAT = "corpus-audit/attention/1"
-VERSION = 1
+VERSION = 2
 """Part of every digest: how results are computed."""
 
 INDUCTION = 0.3

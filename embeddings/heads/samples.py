@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
@@ -21,6 +22,9 @@ _WEIGHTS = 1 << 25
 """Attention weights of one block that are in memory at once, 128 MiB: batches are made smaller for it."""
 
 _LOGITS = 1 << 25
+
+VOCABULARY_WINDOWS = 20_000
+"""Windows whose tokens count as those that the model may know."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,13 @@ def sample_windows(index: Index, count: int, skipped: int) -> WindowSample:
     keys, document = np.unique(np.array(table["document"].to_pylist(), "S16"), return_inverse=True)
     locations = tuple(index.locations(bytes(key).ljust(16, b"\0"))[0] for key in keys)
     return WindowSample(windows_of(table, skipped), chosen, document.astype(np.int64), locations, is_random, len(names))
+
+
+def corpus_tokens(index: Index) -> np.ndarray:
+    """The token ids of the windows of lowest name of an index, at most `VOCABULARY_WINDOWS`, int64 ascending."""
+    windows = index.windows.slice(0, VOCABULARY_WINDOWS)
+    tokens: np.ndarray = np.unique(pc.list_flatten(windows["tokens"]).to_numpy())
+    return tokens.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.matrices import HeadMatrices
@@ -62,7 +63,10 @@ class HeadScores:
 
 
 def score_heads(
-    reader: AttentionReader, matrices: dict[int, HeadMatrices], readout: Readout | None, seed: int = 0
+    reader: AttentionReader,
+    matrices: dict[int, HeadMatrices],
+    readout: Readout | None,
+    tokens: np.ndarray | None = None,
 ) -> list[HeadScores]:
     """Scores of every head, in the order of blocks and heads.
 
@@ -70,13 +74,13 @@ def score_heads(
         reader: of the model.
         matrices: its heads' weights.
         readout: for copying scores; None if the model offers no direct logits.
-        seed: of the random tokens.
+        tokens: that random ones are drawn from, as of `repeated_sequences`.
     """
     model = reader.model
-    ids, random, period = repeated_sequences(model, seed=seed)
+    ids, random, period = repeated_sequences(model, tokens=tokens)
     targets = targets_of(ids, random.expand(ids.shape))
     begin = int(random.nonzero()[0])
-    tokens = ids[:, begin : begin + period]
+    once = ids[:, begin : begin + period]
     writing = {b for b in reader.heads if readout is not None and writes_to_stream(model, reader.trace, b)}
     means: dict[int, dict[str, torch.Tensor]] = {}
     copying: dict[int, torch.Tensor] = {}
@@ -90,7 +94,7 @@ def score_heads(
         if attention.block in writing:
             assert readout is not None
             values = attention.value[:, :, begin : begin + period].float()
-            copying[attention.block] = copying_scores(values, reader.output_weights(attention.block), tokens, readout)
+            copying[attention.block] = copying_scores(values, reader.output_weights(attention.block), once, readout)
 
     with reader.reading():
         reader.run(ids, sink)

@@ -16,12 +16,19 @@ PERIOD, ROUNDS, SAMPLES = 25, 4, 10
 
 
 def repeated_sequences(
-    model: LanguageModel, samples: int = SAMPLES, seed: int = 0
+    model: LanguageModel, samples: int = SAMPLES, seed: int = 0, tokens: np.ndarray | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Sequences of random tokens that repeat.
 
     The random tokens of a sequence are different ones and no special ones. In front stands the token that begins a
     text, if the model has one (of an encoder, what its tokenizer puts in front; behind, what it puts behind).
+
+    Args:
+        model: that reads them.
+        samples: how many.
+        seed: of the random tokens.
+        tokens: ids to draw from, such as those of the corpus; None: all. A token that a model never saw in training has
+            a random embedding, and says nothing of what its heads have learnt.
 
     Returns:
         Ids, int64 [samples, L]; bool [L], the positions of random tokens; and the period: `PERIOD`, or fewer tokens if
@@ -33,7 +40,8 @@ def repeated_sequences(
     card = model.card
     front = (model.bos,) if card.causal and model.bos is not None else card.prefix
     special = {*card.special, *front, *card.suffix}
-    usable = np.array([i for i in range(model.tokenizer.get_vocab_size()) if i not in special])
+    known = range(model.tokenizer.get_vocab_size()) if tokens is None else tokens.tolist()
+    usable = np.array([i for i in known if i not in special])
     room = (min(model.longest, 2**20) - len(front) - len(card.suffix)) // ROUNDS
     period = min(PERIOD, room, len(usable))
     if period < 2:

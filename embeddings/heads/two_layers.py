@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.interventions import replaced_outputs, summed_outputs
@@ -53,7 +54,10 @@ class Source:
 
 
 def read_circuits(
-    reader: AttentionReader, matrices: Mapping[int, HeadMatrices], scores: Sequence[HeadScores], seed: int = 0
+    reader: AttentionReader,
+    matrices: Mapping[int, HeadMatrices],
+    scores: Sequence[HeadScores],
+    tokens: np.ndarray | None = None,
 ) -> list[Source]:
     """The sources of a model's induction heads, by induction head, the one that matters most first.
 
@@ -70,7 +74,7 @@ def read_circuits(
         earlier = sorted((h for h in previous if h[0] < each.block), key=lambda h: -previous[h])
         chosen = [*(composition.source for composition in compositions[:SOURCES]), *earlier[:SOURCES]]
         tried[each.block, each.head] = {source: by_source.get(source) for source in dict.fromkeys(chosen)}
-    without = _prefix_without(reader, sorted({source for sources in tried.values() for source in sources}), seed)
+    without = _prefix_without(reader, sorted({source for sources in tried.values() for source in sources}), tokens)
     result: list[Source] = []
     for each in readers:
         head = (each.block, each.head)
@@ -90,9 +94,11 @@ def read_circuits(
     return result
 
 
-def _prefix_without(reader: AttentionReader, sources: Sequence[Head], seed: int) -> dict[Head, dict[int, torch.Tensor]]:
+def _prefix_without(
+    reader: AttentionReader, sources: Sequence[Head], tokens: np.ndarray | None
+) -> dict[Head, dict[int, torch.Tensor]]:
     """Prefix matching of all heads, float [H] by block, with each source replaced by its mean output."""
-    ids, random, _ = repeated_sequences(reader.model, seed=seed)
+    ids, random, _ = repeated_sequences(reader.model, tokens=tokens)
     counted = random.expand(ids.shape)
     targets = targets_of(ids, counted)
     valid = targets.valid["induction"]

@@ -36,7 +36,7 @@ def score_lines(rows: Sequence[Row], total: int) -> Iterator[str]:
     if total > len(rows):
         yield f"and {total - len(rows):,} more"
     if rows:
-        yield f"(repeated random tokens; prefix matching of even attention: {rows[0]['chance']:.3f})"
+        yield f"(random tokens that repeat; prefix matching of even attention: {rows[0]['chance']:.3f})"
 
 
 def _signed(value: float | None) -> str:

@@ -32,6 +32,9 @@ def test_sequences_repeat_behind_the_token_that_begins_a_text(circuit):
     assert bool((ids[:, 0] == 0).all()) and bool((ids[:, 1:76] == ids[:, 26:]).all())
     assert all(len(set(row.tolist())) == 25 and 0 not in row for row in ids[:, 1:26])
     assert bool((repeated_sequences(circuit, seed=1)[0] != ids).any())
+    few = np.array([0, 3, 4, 5, 9, 11])  # those of a corpus; the first is special
+    ids, _, period = repeated_sequences(circuit, tokens=few)
+    assert period == 5 and set(ids[:, 1:].flatten().tolist()) == {3, 4, 5, 9, 11}
 
 
 def test_a_circuit_built_by_hand_is_found(circuit):

@@ -111,7 +111,9 @@ def test_results_are_parquet_with_provenance_and_are_used_again(run, folder, mon
 
 def test_heads_in_a_terminal(run):
     out = run("heads")
-    assert "Induction head  earlier head" in out and "(repeated random tokens; prefix matching of even attention" in out
+    assert (
+        "Induction head  earlier head" in out and "(random tokens that repeat; prefix matching of even attention" in out
+    )
     assert "attention to what comes next, where a pair repeats" in out
     assert "completes sequences of these training documents:" in out and " repeated\n" in out
     assert "attention to the token before" in run("heads", "head.0:*", "--measure", "previous", "--sort", "previous")
