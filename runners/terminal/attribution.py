@@ -95,6 +95,8 @@ def _as_example(example: Attributed) -> Example:
         ends=example.ends,
         heat=example.attribution,
         locations=at,
+        tokens=example.tokens,
+        counted=example.starts >= 0,
     )
 
 

@@ -99,7 +99,7 @@ def example_lines(
     """Where each example is, and its text: around its peak, coloured by shares of ``scale``; plain if that is None."""
     for number, example in enumerate(examples):
         yield ""
-        yield _head(example, view.width)
+        yield head_line(example, view.width)
         if scale is None:
             values, peak = np.zeros(len(example.text)), (0, 0)
         else:
@@ -131,7 +131,8 @@ def _field_line(example: Example, field: ReceptiveField, width: int) -> str:
     return fit(needs + safe_text(" ".join(text.split())), width).rstrip()
 
 
-def _head(example: Example, width: int) -> str:
+def head_line(example: Example, width: int) -> str:
+    """An example's activation, domain, document and character."""
     origin = example.locations[0] if example.locations else None
     if origin is None:
         return f"{example.value:8.3f}"

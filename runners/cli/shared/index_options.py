@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import click
+
+from corpus_audit.schemas.errors import UsageError
 
 index_option = click.option(
     "--index", "path", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
@@ -21,3 +25,14 @@ audit_option = click.option(
 )  # fmt: skip
 
 model_option = click.option("--model", help="Path of the model, if it has moved since indexing.")
+
+def extra(module: str) -> Any:
+    """Import a module of `embeddings` that needs the extra.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    try:
+        return importlib.import_module(f"corpus_audit.embeddings.{module}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None

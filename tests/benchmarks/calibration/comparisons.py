@@ -28,9 +28,9 @@ from scipy import special
 
 from corpus_audit.pipelines.drift import rows
 from corpus_audit.pipelines.drift.conclusion import Conclusion, conclude
-from corpus_audit.pipelines.drift.lenses import LEVEL
 from corpus_audit.pipelines.drift.edited_documents import edits_alone
 from corpus_audit.pipelines.drift.lengths import UNITS, slice_rows
+from corpus_audit.pipelines.drift.lenses import LEVEL
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.kernels.text.ngrams import BUCKETS, feature_vectors
 from corpus_audit.pipelines.statistics.classifier.hashed_documents import HashedDocuments
