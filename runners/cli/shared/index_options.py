@@ -26,6 +26,7 @@ audit_option = click.option(
 
 model_option = click.option("--model", help="Path of the model, if it has moved since indexing.")
 
+
 def extra(module: str) -> Any:
     """Import a module of `embeddings` that needs the extra.
 
