@@ -108,12 +108,12 @@ SLOW_TO_IMPORT = (
 
 
 def test_an_audit_of_little_imports_nothing_slow(tmp_path: Path, shards: list[Path], bpe: Path) -> None:
-    code = "import sys; from pathlib import Path; from tests.engine.runs import run; run(Path(sys.argv[1]))\n"
-    code += f"print([name for name in {SLOW_TO_IMPORT} if name in sys.modules])"
+    code = "import sys; from corpus_audit.runners.cli.main import main\ntry: main()\n"
+    code += f"finally: print([name for name in {SLOW_TO_IMPORT} if name in sys.modules])"
     root = Path(__file__).parents[2]
     for name in ("compiles kernels, if no run has done so yet", "loads them"):
         spec = write_audit(tmp_path / name, shards[:1], bpe)
-        command = [sys.executable, "-c", code, str(spec)]
+        command = [sys.executable, "-c", code, "run", str(spec), "--quiet"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
