@@ -172,8 +172,8 @@ def drift_summary(
     by_chance = float(null["jsd"].var(ddof=1)) / (1 - carried) ** 2
     variance, jackknife = excess_variance(contrast, exchange, draws, noise, by_chance, workers)
     low = excess - NORMAL_QUANTILE * float(np.sqrt(variance))
-    # Chance gives less between sides that differ much, so the excess is a low estimate of a strong drift: where drift is
-    # shown, the upper bound takes the larger error of the jackknife alone.
+    # Chance gives less between sides that differ much, so the excess is a low estimate of a strong drift: where drift
+    # is shown, the upper bound takes the larger error of the jackknife alone.
     high = excess + NORMAL_QUANTILE * float(np.sqrt(max(variance, jackknife) if low > 0 else variance))
     return DriftSummary(distances, permutations, low, high, None, note)
 
