@@ -82,8 +82,8 @@ class Arrangement:
 
 def excess_variance(
     contrast: TokenContrast, exchange: Exchange, draws: Floats, noise: float, by_chance: float, workers: int = 1
-) -> float:
-    """Variance of the excess divergence in squared bits; see the module's docstring.
+) -> tuple[float, float]:
+    """Variance of the excess divergence in squared bits, see the module's docstring; and that of the jackknife alone.
 
     Args:
         contrast: the slice's documents.
@@ -98,7 +98,7 @@ def excess_variance(
         jackknife_variance(contrast, exchange, noise, draw, workers)
         for draw in draws.T[: min(PSEUDO_SIDES, len(draws.T))]
     ]
-    return by_chance + max(observed - float(np.mean(pseudo)), 0.0)
+    return by_chance + max(observed - float(np.mean(pseudo)), 0.0), observed
 
 
 def jackknife_variance(

@@ -61,6 +61,9 @@ FEWEST_PAIRED_GROUPS = 8.0
 EXACT = 0.005
 """Share of its tokens that the smaller pseudo-side may have more or less of than the smaller side."""
 
+MOST_CARRIED = 0.75
+"""Of a drift by edits that draws are taken to carry: sides of more unlike size show too little of it."""
+
 NEGLIGIBLE = 1 / 32
 """Unshared documents of one side with at most this share of the other's unshared tokens count as shared."""
 
@@ -253,12 +256,16 @@ class Exchange:
         average, only a change of scale.
 
         Edits of one direction are carried by the groups whose versions happen not to be exchanged evenly: of groups of
-        w tokens, sum w^2 / (sum w)^2, 1 / 64 of equal ones. Where documents and versions are exchanged at once, a drift
-        may be of either kind, and the smaller of the two is taken: the excess is then at most too small.
+        w tokens, sum w^2 / (sum w)^2, 1 / 64 of equal ones. Between sides of T_1 and T_2 tokens an edit e makes a
+        difference of e / T_2, and -e / T_1 after the exchange; every draw has the mean of the two, (1 - T_2 / T_1) / 2
+        of what the edit makes. Where documents and versions are exchanged at once, a drift may be of either kind, and
+        the smaller of the two is taken: the excess is then at most too small.
         """
         parts = []
         if self.pairs is not None:
-            parts.append(1 / _effective((self.pairs.before.groups + self.pairs.current.groups).sum(axis=1)))
+            uneven = 1 / _effective((self.pairs.before.groups + self.pairs.current.groups).sum(axis=1))
+            first, second = (float(total[0]) for total in self._totals(self.observed()))
+            parts.append(min(uneven + ((1 - second / first) / 2) ** 2, MOST_CARRIED))
         if self.moves_documents:
             documents = selection[: 2 * GROUPS]
             observed = self.observed()[: 2 * GROUPS]

@@ -110,9 +110,9 @@ def test_never_less_than_chance_alone_and_more_under_drift() -> None:
         draws = exchange.draws(99, 1)
         null = exchange.permuted(draws)["jsd"]
         noise, chance = float(null.mean()), float(null.var(ddof=1))
-        variance = excess_variance(made, exchange, draws, noise, chance)
+        variance, jackknife = excess_variance(made, exchange, draws, noise, chance)
         assert variance >= chance
-        jackknife = jackknife_variance(made, exchange, noise)
+        assert jackknife == jackknife_variance(made, exchange, noise)
         assert jackknife > chance
         if drifts:  # what drift adds is nearly all of it
             assert variance == pytest.approx(jackknife, rel=0.3) and variance > 3 * chance
