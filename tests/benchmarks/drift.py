@@ -132,7 +132,7 @@ def benchmark(cache: Path, documents: int, vocabulary: int) -> dict[str, Any]:
         "permutations": tested["permutations"],
         "slices_tested": sum(row["statistic"] == "jsd" and row["permutations"] > 0 for row in outcome["drift"]),
         "classifiers": sum(row["auc"] is not None for row in outcome["drift_classifier"]),
-        "reading": outcome["reading"],
+        "status": outcome["drift_conclusion"][0]["status"],
         "seconds": done.seconds,
         "cpu_seconds": done.cpu_seconds,
         "peak_bytes": done.peak_bytes,
