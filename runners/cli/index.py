@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
-from corpus_audit.runners.cli.shared.index_options import index_option, snapshot_option
+from corpus_audit.runners.cli.shared.index_options import index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.runners.cli.shared.usage_errors import nearest
@@ -230,9 +230,17 @@ def verify(path: Path, as_json: bool) -> int:
               help="Neuronpedia's features and activations, delphi's cache, or tables of the whole index.")  # fmt: skip
 @click.option("--windows", type=click.IntRange(min=1), default=2000, show_default=True,
               help="With delphi: windows at most, chosen by hash.")  # fmt: skip
-@click.option("--model", help="Path of the model, if it has moved since indexing.")
+@model_option
+@json_option
 def export(
-    pattern: str, folder: Path, path: Path, snapshot: str | None, form: str, windows: int, model: str | None
+    pattern: str,
+    folder: Path,
+    path: Path,
+    snapshot: str | None,
+    form: str,
+    windows: int,
+    model: str | None,
+    as_json: bool,
 ) -> None:
     """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
 
@@ -246,7 +254,10 @@ def export(
     opened = open_index(path, snapshot)
     rows = select_rows(opened, pattern)
     written = _with_extra(lambda: write_units(opened, rows, folder, form, windows, model))  # type: ignore[arg-type]
-    write_out(f"{plural(written, 'unit')} written to {folder}")
+    if as_json:
+        emit_json("index-export", {"index": str(opened.folder), "format": form, "units": written, "folder": str(folder)})
+    else:
+        write_out(f"{plural(written, 'unit')} written to {folder}")
 
 
 @index.command(short_help="Read explanations of units that other tools have made.")
@@ -254,7 +265,8 @@ def export(
 @index_option
 @snapshot_option
 @click.option("--point", help="The point whose units they are of, such as sae.NAME; needed for delphi's.")
-def annotate(source: Path, path: Path, snapshot: str | None, point: str | None) -> None:
+@json_option
+def annotate(source: Path, path: Path, snapshot: str | None, point: str | None, as_json: bool) -> None:
     """Keep the explanations of SOURCE beside the index, for lookup to show.
 
     SOURCE is a file of Neuronpedia's explanations (.jsonl, .jsonl.gz), or a folder of delphi's (NAME_latentN.txt).
@@ -263,8 +275,12 @@ def annotate(source: Path, path: Path, snapshot: str | None, point: str | None) 
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.lookup.explanations import import_explanations
 
-    units, others = import_explanations(open_index(path, snapshot), source, point)
-    write_out(f"explanations of {plural(units, 'unit')} of the index; {others:,} of other units left out")
+    opened = open_index(path, snapshot)
+    units, others = import_explanations(opened, source, point)
+    if as_json:
+        emit_json("index-annotate", {"index": str(opened.folder), "units": units, "others": others})
+    else:
+        write_out(f"explanations of {plural(units, 'unit')} of the index; {others:,} of other units left out")
 
 
 def _with_extra(work: Callable[[], int]) -> int:
