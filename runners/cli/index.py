@@ -255,7 +255,9 @@ def export(
     rows = select_rows(opened, pattern)
     written = _with_extra(lambda: write_units(opened, rows, folder, form, windows, model))  # type: ignore[arg-type]
     if as_json:
-        emit_json("index-export", {"index": str(opened.folder), "format": form, "units": written, "folder": str(folder)})
+        emit_json(
+            "index-export", {"index": str(opened.folder), "format": form, "units": written, "folder": str(folder)}
+        )
     else:
         write_out(f"{plural(written, 'unit')} written to {folder}")
 
