@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -251,8 +251,13 @@ def exchange_sums(
         )
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for rows in _blocks(groups, *fixed):
-            list(pool.map(add, range(len(tiles)), [rows] * len(tiles)))
+        pending: list[Future[None]] = []
+        for rows in _blocks(groups, *fixed):  # the next block is made while the last one is added
+            for future in pending:
+                future.result()
+            pending = [pool.submit(add, tile, rows) for tile in range(len(tiles))]
+        for future in pending:
+            future.result()
     return np.concatenate(sums, axis=1)
 
 
@@ -275,11 +280,14 @@ def _blocks(groups: Integers | Floats, first: Integers | Floats, second: Integer
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):
             block = tokens[start : start + _TOKENS_A_BLOCK]
             table = np.ascontiguousarray(groups[:, block].T)
-            token, group = np.nonzero(table)
-            stops = np.cumsum(np.bincount(token, minlength=len(block)))
+            held = table != 0  # cells of truth values are looked through several times as fast as numbers
+            cells = np.flatnonzero(held)
+            number = np.count_nonzero(held, axis=1)
+            group = cells - np.repeat(np.arange(len(block)) * table.shape[1], number)
+            stops = np.cumsum(number)
             half = np.full(len(block), 0.5)
             yield _Rows(
-                cast("npt.NDArray[np.float64]", table[token, group].astype(dtype)),
+                cast("npt.NDArray[np.float64]", table.ravel()[cells].astype(dtype)),
                 group.astype(np.uint8),
                 stops,
                 first[block].astype(np.float64),
