@@ -50,12 +50,12 @@ class Part:
     exists: bool = True
 
 
-def find_attention(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+def find_attention(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
     """The attention's output projection: the last of its linear maps whose output is as wide as the stream."""
-    inside = [each for each in found if each.kind == "attention"]
+    inside = [each for each in candidates if each.kind == "attention"]
     owners = {each.owner for each in inside}
     if not inside:
-        mixers = sorted({_class(trace, each.owner) for each in found if each.kind == "mixer"})
+        mixers = sorted({_class(trace, each.owner) for each in candidates if each.kind == "mixer"})
         if mixers:
             return Part(reason=f"{' and '.join(mixers)} mixes tokens in place of softmax attention", exists=False)
         has = [type(call.module).__name__ for call in steps if ATTENTION.search(class_name(call.module))]
@@ -78,14 +78,14 @@ def find_attention(trace: Trace, found: Sequence[Projection], steps: Sequence[Ca
     return Part(last)
 
 
-def find_mlp(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+def find_mlp(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
     """The MLP's down projection: the last linear map of the one MLP in the block that runs on every token."""
-    owners = list(dict.fromkeys(each.owner for each in found if each.kind == "mlp" and each.outputs == width))
+    owners = list(dict.fromkeys(each.owner for each in candidates if each.kind == "mlp" and each.outputs == width))
     routed = [call.name for call in steps if EXPERTS.search(f".{call.name}") and not SHARED.search(call.name)]
     if not owners:
-        own = [each for each in found if not each.kind]
+        own = [each for each in candidates if not each.kind]
         down = next((each for each in reversed(own) if each.outputs == width), None)
-        if down is not None and _is_after_activation(down, found, steps):
+        if down is not None and _is_after_activation(down, candidates, steps):
             return _mlp(trace, down, own)
         if routed or any(MIXTURE.search(class_name(call.module)) for call in steps[:-1]):
             return Part(reason=ROUTED)
@@ -96,13 +96,13 @@ def find_mlp(trace: Trace, found: Sequence[Projection], steps: Sequence[Call], w
                 "that a trial pass shows"
             )
         if any(isinstance(call.module, nn.Conv1d) for call in steps) and not any(
-            each.kind == "mixer" for each in found
+            each.kind == "mixer" for each in candidates
         ):
             return Part(reason="its layers are convolutions, and no linear maps")
         return Part(reason="no MLP", exists=False)
     if len(owners) > 1:
         return Part(reason=f"the block has {len(owners)} MLPs that run on every token: {_listed(owners)}")
-    inside = [each for each in found if each.owner == owners[0]]
+    inside = [each for each in candidates if each.owner == owners[0]]
     writing = [each for each in inside if each.outputs == width]
     # RWKV multiplies what the MLP writes by a gate, which is computed last: what reads an activation comes first.
     activated = [each for each in writing if len(writing) > 1 and _reads_activation(each, inside)]
@@ -164,7 +164,7 @@ def _functions() -> tuple[nn.Module, ...]:
     return tuple(ACT2FN[name] for name in ACT2CLS if name not in _PARAMETRIC)
 
 
-def _is_after_activation(down: Projection, found: Sequence[Projection], steps: Sequence[Call]) -> bool:
+def _is_after_activation(down: Projection, candidates: Sequence[Projection], steps: Sequence[Call]) -> bool:
     """Whether a projection reads no linear map's or norm's output, and one of the former is as wide as its input."""
     given = down.call.given
     assert given is not None
@@ -174,7 +174,7 @@ def _is_after_activation(down: Projection, found: Sequence[Projection], steps: S
         return False
     return any(
         each.call.end < down.call.start and each.outputs in (down.inputs, 2 * down.inputs) and each.kind in ("", "mlp")
-        for each in found
+        for each in candidates
     )
 
 

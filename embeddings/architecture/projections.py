@@ -64,13 +64,13 @@ _NO_ATTENTION = ("RwkvSelfAttention",)
 
 def projections(trace: Trace, steps: Sequence[Call], block: str) -> list[Projection]:
     """The linear maps of a block's calls, in order; ``block`` is the block's name, or that of what stands for it."""
-    found = []
+    results = []
     for call in steps:
         weight = linear_weight(call)
         if weight is not None:
             kind, owner = _owner(trace, call.name, block)
-            found.append(Projection(call, weight, owner, kind))
-    return found
+            results.append(Projection(call, weight, owner, kind))
+    return results
 
 
 def linear_weight(call: Call) -> torch.Tensor | None:

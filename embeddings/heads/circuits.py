@@ -64,15 +64,15 @@ def k_composition(matrices: Mapping[int, HeadMatrices], reader: tuple[int, int])
     if later.query is None or later.key is None:
         return []
     query, key = later.query[head].double(), later.key[head].double()
-    found: list[Composition] = []
+    compositions: list[Composition] = []
     for earlier in sorted(matrices):
         if earlier >= block or (value := matrices[earlier].value) is None:
             continue
         output = matrices[earlier].output.double()
         scores = _composed(query, key, value.double(), output)
         random = _random_score(query.shape, value.shape[1:])
-        found += [Composition((earlier, h), reader, s - random, random) for h, s in enumerate(scores.tolist())]
-    return sorted(found, key=lambda composition: -composition.score)
+        compositions += [Composition((earlier, h), reader, s - random, random) for h, s in enumerate(scores.tolist())]
+    return sorted(compositions, key=lambda composition: -composition.score)
 
 
 def _random_score(query: Sequence[int], value: Sequence[int]) -> float:

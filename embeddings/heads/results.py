@@ -57,13 +57,13 @@ def known_results(index: Index, kind: str, settings: Mapping[str, Any], names: S
 
 def versions() -> dict[str, str | None]:
     """Versions of what computes the results; None for what is not installed."""
-    found: dict[str, str | None] = {}
+    installed: dict[str, str | None] = {}
     for name in ("corpus-audit", "torch", "transformers"):
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            installed[name] = None
+    return installed
 
 
 def index_provenance(index: Index) -> dict[str, Any]:

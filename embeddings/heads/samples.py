@@ -74,11 +74,13 @@ def sample_windows(index: Index, count: int, skipped: int) -> WindowSample:
     names = index.array("vector.window") if is_random else index.window_names
     if not len(names):
         raise UsageError(f"{index.folder} holds no windows")
-    chosen = np.asarray(names[:count])
-    table = index.windows.take(np.searchsorted(index.window_names, chosen))
+    selected = np.asarray(names[:count])
+    table = index.windows.take(np.searchsorted(index.window_names, selected))
     keys, document = np.unique(np.array(table["document"].to_pylist(), "S16"), return_inverse=True)
     locations = tuple(index.locations(bytes(key).ljust(16, b"\0"))[0] for key in keys)
-    return WindowSample(windows_of(table, skipped), chosen, document.astype(np.int64), locations, is_random, len(names))
+    return WindowSample(
+        windows_of(table, skipped), selected, document.astype(np.int64), locations, is_random, len(names)
+    )
 
 
 def corpus_tokens(index: Index) -> np.ndarray:

@@ -72,8 +72,8 @@ def read_circuits(
         compositions = k_composition(matrices, (each.block, each.head))
         by_source = {composition.source: composition for composition in compositions}
         earlier = sorted((h for h in previous if h[0] < each.block), key=lambda h: -previous[h])
-        chosen = [*(composition.source for composition in compositions[:SOURCES]), *earlier[:SOURCES]]
-        tried[each.block, each.head] = {source: by_source.get(source) for source in dict.fromkeys(chosen)}
+        selected = [*(composition.source for composition in compositions[:SOURCES]), *earlier[:SOURCES]]
+        tried[each.block, each.head] = {source: by_source.get(source) for source in dict.fromkeys(selected)}
     without = _prefix_without(reader, sorted({source for sources in tried.values() for source in sources}), tokens)
     result: list[Source] = []
     for each in readers:

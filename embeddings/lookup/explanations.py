@@ -48,7 +48,7 @@ def import_explanations(index: Index, path: Path, point: str | None = None) -> t
         UsageError: the path is neither, or a line is not as above.
     """
     known = _read(_path(index))
-    found: dict[str, list[Explanation]] = {}
+    by_unit: dict[str, list[Explanation]] = {}
     others = 0
     for unit, explanation in _delphi(path, point) if path.is_dir() else _neuronpedia(path, point):
         try:
@@ -56,15 +56,15 @@ def import_explanations(index: Index, path: Path, point: str | None = None) -> t
         except (UnitError, UsageError):
             others += 1
             continue
-        found.setdefault(str(unit), []).append(explanation)
-    for name, explanations in found.items():
+        by_unit.setdefault(str(unit), []).append(explanation)
+    for name, explanations in by_unit.items():
         kept = [each for each in known.get(name, []) if each.source != path.name]
         known[name] = kept + explanations
-    if found:
+    if by_unit:
         _path(index).parent.mkdir(exist_ok=True)
         payload = {name: [asdict(each) for each in explanations] for name, explanations in sorted(known.items())}
         atomic_write(_path(index), strict_json.dumps(payload))
-    return len(found), others
+    return len(by_unit), others
 
 
 def explanations_of(index: Index, unit: str | Unit) -> list[Explanation]:

@@ -135,14 +135,14 @@ def _delphi(index: Index, units: Sequence[Unit], folder: Path, most: int, model:
         first, last = int(indices.min()), int(indices.max())
         locations = np.stack([number[at], within[at], indices[column] - first], axis=1)
         small = np.uint16 if locations.max(initial=0) < 2**16 else np.uint32
-        place = folder / str(point)
-        place.mkdir(parents=True, exist_ok=True)
+        target = folder / str(point)
+        target.mkdir(parents=True, exist_ok=True)
         arrays = {
             "locations": locations.astype(small),
             "activations": result.values[at, column].astype(np.float16),
             "tokens": tokens,
         }
-        save_file(arrays, str(place / f"{first}_{last}.safetensors"))
+        save_file(arrays, str(target / f"{first}_{last}.safetensors"))
         config = {"model_name": str(index.facts.model["name"]), "cache_ctx_len": tokens.shape[1],
                   "n_tokens": len(windows.tokens)}  # fmt: skip
-        (place / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
+        (target / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")

@@ -74,17 +74,17 @@ def units_on_text(
         shares = np.where(top[:, 0] > 0, peaks / top[:, 0], np.nan)
     order = np.lexsort((-np.nan_to_num(shares, nan=-np.inf), tails))[:k]
     units = list(index.units())
-    found = []
+    results = []
     for at in order.tolist():
         start, end = (int(edge) for edge in spans[at])
         better = int((top[at] > peaks[at]).sum())
-        found.append(
+        results.append(
             TextUnit(
                 units[wanted[at]], float(peaks[at]), start, end, text[start:end], float(shares[at]),
                 better if better < top.shape[1] else None, float(tails[at]), int(totals[at]),
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 def _peaks(index: Index, text: str, rows: np.ndarray, model: str | None) -> tuple[np.ndarray, np.ndarray]:

@@ -132,9 +132,9 @@ def find_blocks(trace: Trace, architecture: str, heads: int, count: int | None =
         name = (
             output.name if any(call is not output for call in steps if call.name.startswith(f"{output.name}.")) else ""
         )
-        found = projections(trace, steps, name)
-        mlp = find_mlp(trace, found, steps, hidden)
-        attention = find_attention(trace, found, steps, hidden)
+        linear = projections(trace, steps, name)
+        mlp = find_mlp(trace, linear, steps, hidden)
+        attention = find_attention(trace, linear, steps, hidden)
         attention, of_block = _heads(trace, attention, heads)
         router, reason = _router(trace, steps, name)
         for kind, part in ((Kind.MLP, mlp), (Kind.HEAD, attention)):

@@ -87,9 +87,9 @@ def assemble(
     ids = probe_ids(tokenizer.get_vocab_size(), avoided, torch_device)
     architecture = type(module).__name__
     traced = _traced(module, ids, name)
-    found = find_blocks(traced, architecture, parts.heads, count)
+    traced_blocks = find_blocks(traced, architecture, parts.heads, count)
     logits = _logits(module, parts.head, traced) if with_head or parts.head is not None else None
-    not_offered = found.not_offered
+    not_offered = traced_blocks.not_offered
     if with_head and logits is None:
         not_offered += (NotOffered(Kind.LOGIT, (), f"{architecture} returns no logits of the tokens"),)
     card = ModelCard(
@@ -106,13 +106,13 @@ def assemble(
         card,
         module,
         tokenizer,
-        found.blocks,
+        traced_blocks.blocks,
         parts.heads,
         parts.head,
         torch_device,
         parts.longest,
         parts.bos,
-        found.hidden,
+        traced_blocks.hidden,
         logits,
         not_offered,
         avoided,

@@ -48,8 +48,8 @@ def drift(
     with presentation(session, f"the runs were compared: {conclusion['status']}"):
         if as_json:
             named = {name: table.to_pylist() for name, table in tables.items() if name not in LONG}
-            said = {"status": conclusion["status"], "headline": conclusion["headline"]}
-            emit_json("drift", {"baseline": str(before), "current": str(now), **said, **named})
+            shown = {"status": conclusion["status"], "headline": conclusion["headline"]}
+            emit_json("drift", {"baseline": str(before), "current": str(now), **shown, **named})
         else:
             write_out(drift_summary_text(tables))
     if out is not None:

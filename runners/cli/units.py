@@ -99,14 +99,14 @@ def _on_text(index: Index, text: str, rows: Any, k: int, model: str | None, as_j
     from corpus_audit.schemas.errors import UsageError
 
     try:
-        found = units_on_text(index, text, k, rows, model)
+        results = units_on_text(index, text, k, rows, model)
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     if as_json:
-        listed = [text_unit_json(unit) for unit in found]
+        listed = [text_unit_json(unit) for unit in results]
         emit_json("units", {"index": str(index.folder), "kind": "text", "of": len(rows), "units": listed})
         return
-    for line in text_unit_lines(found, len(rows)):
+    for line in text_unit_lines(results, len(rows)):
         write_out(line)
 
 
@@ -114,12 +114,12 @@ def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None
     from corpus_audit.embeddings.lookup.related import related_units
     from corpus_audit.runners.terminal.units import related_json, related_lines
 
-    found = related_units(index, other, k, rows)
+    results = related_units(index, other, k, rows)
     if as_json:
-        listed = [related_json(unit) for unit in found]
+        listed = [related_json(unit) for unit in results]
         emit_json("units", {"index": str(index.folder), "kind": "together", "of": len(rows), "units": listed})
         return
-    for line in related_lines(other, found):
+    for line in related_lines(other, results):
         write_out(line)
 
 

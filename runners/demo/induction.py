@@ -36,8 +36,8 @@ def build_induction_demo(folder: Path, seconds: float, say: Callable[[str], None
         from corpus_audit.embeddings.heads.byte_decoder import train_byte_decoder
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
-    chosen = choose(find_sources(), KILOBYTES * 1000)
-    texts = {source: text for source in sorted(chosen, key=lambda each: each.name) if (text := source.read())}
+    selected = choose(find_sources(), KILOBYTES * 1000)
+    texts = {source: text for source in sorted(selected, key=lambda each: each.name) if (text := source.read())}
     (folder / "data").mkdir(parents=True, exist_ok=True)
     # Evenly spaced in the order of names, so that all domains are there.
     step = max(1, len(texts) // DOCUMENTS)

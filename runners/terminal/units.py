@@ -11,11 +11,11 @@ from corpus_audit.embeddings.lookup.related import RelatedUnit
 from corpus_audit.embeddings.lookup.text_units import TextUnit
 
 
-def text_unit_lines(found: Sequence[TextUnit], compared: int) -> Iterator[str]:
+def text_unit_lines(listed: Sequence[TextUnit], compared: int) -> Iterator[str]:
     """Units on a text as a table; everything from the text made safe."""
     yield f"Of {numbers.plural(compared, 'unit')}, those whose activation on the text is rarest in the corpus"
     yield f"{'Unit':17} {'activation':>10} {'of highest':>10} {'rank':>6} {'tokens as high':>14}  token"
-    for unit in found:
+    for unit in listed:
         share = numbers.NONE if unit.share_of_highest != unit.share_of_highest else f"{unit.share_of_highest:.0%}"
         rank = numbers.NONE if unit.rank is None else f"{unit.rank + 1:,}"
         token = fit(safe_text(unit.token), 16).rstrip()
@@ -45,14 +45,14 @@ def text_unit_json(unit: TextUnit) -> dict[str, Any]:
     }
 
 
-def related_lines(unit: str, found: Sequence[RelatedUnit]) -> Iterator[str]:
+def related_lines(unit: str, listed: Sequence[RelatedUnit]) -> Iterator[str]:
     """Units that fire together with another as a table."""
-    if not found:
+    if not listed:
         yield f"no other unit's strongest examples are in the windows of {unit}'s"
         return
-    yield f"Units whose strongest examples are those of {unit}, which has {found[0].examples}"
+    yield f"Units whose strongest examples are those of {unit}, which has {listed[0].examples}"
     yield f"{'Unit':17} {'same token':>10} {'same window':>12}"
-    for other in found:
+    for other in listed:
         yield f"{other.unit!s:17} {other.tokens:10} {other.windows:12}"
     yield "(of the lists of highest activations alone)"
 

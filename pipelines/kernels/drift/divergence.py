@@ -280,9 +280,9 @@ def _blocks(groups: Integers | Floats, first: Integers | Floats, second: Integer
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):
             block = tokens[start : start + _TOKENS_A_BLOCK]
             table = np.ascontiguousarray(groups[:, block].T)
-            held = table != 0  # cells of truth values are looked through several times as fast as numbers
-            cells = np.flatnonzero(held)
-            number = np.count_nonzero(held, axis=1)
+            occurs = table != 0  # cells of truth values are looked through several times as fast as numbers
+            cells = np.flatnonzero(occurs)
+            number = np.count_nonzero(occurs, axis=1)
             group = cells - np.repeat(np.arange(len(block)) * table.shape[1], number)
             stops = np.cumsum(number)
             half = np.full(len(block), 0.5)

@@ -115,8 +115,8 @@ def domain_drift(
     pool = DocumentClusters(sum(counts), sum(squares), sum(int(part.documents.sum()) for part in sets))
     unshared = 1 / size1 + 1 / size2 - 2 * sizes[2] / (float(size1) * size2)
     variance = pool.variance() * sum(sizes) * max(unshared, 0.0)
-    held = pool.counts.astype(np.float64) ** 2 / np.maximum(pool.squares.astype(np.float64), 1.0)
-    freedom = np.minimum(pool.degrees_of_freedom, held + 1)
+    effective_documents = pool.counts.astype(np.float64) ** 2 / np.maximum(pool.squares.astype(np.float64), 1.0)
+    freedom = np.minimum(pool.degrees_of_freedom, effective_documents + 1)
     if all(group is not None for group in groups):
         by_group = _group_variance(groups, pool.counts / sum(sizes), size1, size2)
         variance, freedom = np.fmax(variance, by_group), np.minimum(freedom, len(groups[0]) - 1)

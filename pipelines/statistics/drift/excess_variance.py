@@ -65,8 +65,8 @@ class Arrangement:
         baseline, current, sets, versions = exchange.fixed_first, exchange.fixed_second, None, None
         if exchange.moves_documents:
             pool = np.concatenate([exchange.first.groups, exchange.second.groups])
-            drawn, held = draw[: 2 * GROUPS] > 0, pool.any(axis=1)
-            first, second = pool[drawn & held], pool[~drawn & held]
+            drawn, occupied = draw[: 2 * GROUPS] > 0, pool.any(axis=1)
+            first, second = pool[drawn & occupied], pool[~drawn & occupied]
             moved = first.sum(axis=0)
             baseline = baseline + exchange.sign_first * moved
             current = current + exchange.sign_second * moved

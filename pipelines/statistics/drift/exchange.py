@@ -191,14 +191,14 @@ class Exchange:
         sizes = self.sizes
         first, second = sizes[:GROUPS].sum(), sizes[GROUPS:].sum()
         smaller = min(first, second)
-        held = np.flatnonzero(sizes)
-        order = np.random.default_rng(seed).random((permutations, len(held))).argsort(axis=1)
-        around = np.tile(sizes[held][order], 2).cumsum(axis=1)
+        occupied = np.flatnonzero(sizes)
+        order = np.random.default_rng(seed).random((permutations, len(occupied))).argsort(axis=1)
+        around = np.tile(sizes[occupied][order], 2).cumsum(axis=1)
         start, last = np.zeros((2, permutations), np.int64)
         gap = np.full(permutations, np.inf)
         rows = np.arange(permutations)
-        for at in range(len(held)):
-            filled = around[rows, at : at + len(held)] - (around[rows, at - 1, None] if at else 0.0)
+        for at in range(len(occupied)):
+            filled = around[rows, at : at + len(occupied)] - (around[rows, at - 1, None] if at else 0.0)
             miss = np.abs(filled - smaller)
             nearest = miss.argmin(axis=1)
             miss = np.take_along_axis(miss, nearest[:, None], axis=1)[:, 0]
@@ -209,9 +209,9 @@ class Exchange:
             if not len(rows):
                 break
         position = np.empty_like(order)
-        np.put_along_axis(position, order, np.arange(len(held))[None, :], axis=1)
+        np.put_along_axis(position, order, np.arange(len(occupied))[None, :], axis=1)
         selection = np.zeros((2 * GROUPS, permutations))
-        selection[held] = ((position - start[:, None]) % len(held) <= last[:, None]).T
+        selection[occupied] = ((position - start[:, None]) % len(occupied) <= last[:, None]).T
         return selection if first <= second else 1.0 - selection
 
     def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats], paired: Floats) -> Floats:

@@ -110,8 +110,8 @@ def length_drift(baseline: LengthHistogram, current: LengthHistogram, shared: in
 def _quantiles(side: LengthHistogram) -> Floats:
     """Values, lower and upper bounds of the `PERCENTS`, [3, Q]."""
     one = np.zeros(len(side.documents), dtype=np.int64)
-    found = histogram_quantiles(one, side.low, side.high, side.documents, 1, PERCENTS)
-    return np.stack([found.value[0], found.low[0], found.high[0]])
+    quantiles = histogram_quantiles(one, side.low, side.high, side.documents, 1, PERCENTS)
+    return np.stack([quantiles.value[0], quantiles.low[0], quantiles.high[0]])
 
 
 def _mean(side: LengthHistogram) -> tuple[float, float]:
