@@ -33,7 +33,7 @@ ROUTED = "neurons of routed experts exist only for the tokens that are sent to t
 
 
 @dataclass(frozen=True)
-class Part:
+class BlockPart:
     """A part of a block, or why it has no units: ``reason`` is empty exactly where ``projection`` is set.
 
     Attributes:
@@ -50,35 +50,35 @@ class Part:
     exists: bool = True
 
 
-def find_attention(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+def find_attention(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> BlockPart:
     """The attention's output projection: the last of its linear maps whose output is as wide as the stream."""
     inside = [each for each in candidates if each.kind == "attention"]
     owners = {each.owner for each in inside}
     if not inside:
         mixers = sorted({_class(trace, each.owner) for each in candidates if each.kind == "mixer"})
         if mixers:
-            return Part(reason=f"{' and '.join(mixers)} mixes tokens in place of softmax attention", exists=False)
+            return BlockPart(reason=f"{' and '.join(mixers)} mixes tokens in place of softmax attention", exists=False)
         has = [type(call.module).__name__ for call in steps if ATTENTION.search(class_name(call.module))]
         if has:
-            return Part(reason=f"{has[-1]} has no linear output projection that a trial pass shows")
-        return Part(reason="no attention", exists=False)
+            return BlockPart(reason=f"{has[-1]} has no linear output projection that a trial pass shows")
+        return BlockPart(reason="no attention", exists=False)
     if len(owners) > 1:
-        return Part(reason=f"the block has {len(owners)} attentions: {_listed(owners)}")
+        return BlockPart(reason=f"the block has {len(owners)} attentions: {_listed(owners)}")
     writing = [each for each in inside if each.outputs == width]
     owner = next(iter(owners))
     if not writing:
-        return Part(reason=f"{_class(trace, owner)} has no linear map to the {width} dimensions of the stream")
+        return BlockPart(reason=f"{_class(trace, owner)} has no linear map to the {width} dimensions of the stream")
     last = writing[-1]
     if any(each.call.start > last.call.end for each in inside):
-        return Part(reason=f"in {_class(trace, owner)}, the last linear map does not write to the stream")
+        return BlockPart(reason=f"in {_class(trace, owner)}, the last linear map does not write to the stream")
     if trace.layout(last.call, is_input=True) is None:
-        return Part(reason=_shapeless(last))
+        return BlockPart(reason=_shapeless(last))
     if last.call.given is not None and not bool(last.call.given.any()):
-        return Part(reason=f"{_class(trace, owner)} computes nothing but zeros on this machine")
-    return Part(last)
+        return BlockPart(reason=f"{_class(trace, owner)} computes nothing but zeros on this machine")
+    return BlockPart(last)
 
 
-def find_mlp(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> Part:
+def find_mlp(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Call], width: int) -> BlockPart:
     """The MLP's down projection: the last linear map of the one MLP in the block that runs on every token."""
     owners = list(dict.fromkeys(each.owner for each in candidates if each.kind == "mlp" and each.outputs == width))
     routed = [call.name for call in steps if EXPERTS.search(f".{call.name}") and not SHARED.search(call.name)]
@@ -88,20 +88,20 @@ def find_mlp(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Cal
         if down is not None and _is_after_activation(down, candidates, steps):
             return _mlp(trace, down, own)
         if routed or any(MIXTURE.search(class_name(call.module)) for call in steps[:-1]):
-            return Part(reason=ROUTED)
+            return BlockPart(reason=ROUTED)
         named = [call for call in steps if MLP.search(class_name(call.module)) and call.module is not steps[-1].module]
         if named:
-            return Part(
+            return BlockPart(
                 reason=f"{class_name(named[-1].module)} has no linear map to the {width} dimensions of the stream "
                 "that a trial pass shows"
             )
         if any(isinstance(call.module, nn.Conv1d) for call in steps) and not any(
             each.kind == "mixer" for each in candidates
         ):
-            return Part(reason="its layers are convolutions, and no linear maps")
-        return Part(reason="no MLP", exists=False)
+            return BlockPart(reason="its layers are convolutions, and no linear maps")
+        return BlockPart(reason="no MLP", exists=False)
     if len(owners) > 1:
-        return Part(reason=f"the block has {len(owners)} MLPs that run on every token: {_listed(owners)}")
+        return BlockPart(reason=f"the block has {len(owners)} MLPs that run on every token: {_listed(owners)}")
     inside = [each for each in candidates if each.owner == owners[0]]
     writing = [each for each in inside if each.outputs == width]
     # RWKV multiplies what the MLP writes by a gate, which is computed last: what reads an activation comes first.
@@ -109,10 +109,10 @@ def find_mlp(trace: Trace, candidates: Sequence[Projection], steps: Sequence[Cal
     return _mlp(trace, (activated or writing)[-1], inside)
 
 
-def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
+def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> BlockPart:
     layout = trace.layout(down.call, is_input=True)
     if layout is None:
-        return Part(reason=_shapeless(down))
+        return BlockPart(reason=_shapeless(down))
     before = [each for each in inside if each.outputs == down.inputs and each.call.end < down.call.start]
     up = before[-1] if len(before) == 1 and _is_activated(before[0].call, down.call) else None
     if up is not None and trace.layout(up.call, is_input=False) is None:
@@ -120,7 +120,7 @@ def _mlp(trace: Trace, down: Projection, inside: Sequence[Projection]) -> Part:
     widths = (down.inputs, 2 * down.inputs)
     reading = [each for each in inside if each.outputs in widths and each.call.end < down.call.start]
     first = reading[0] if reading and reading[0].inputs == down.outputs else None
-    return Part(down, up, first)
+    return BlockPart(down, up, first)
 
 
 def _reads_activation(down: Projection, inside: Sequence[Projection]) -> bool:

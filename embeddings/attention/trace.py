@@ -26,7 +26,7 @@ SAME = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ModuleCall:
     """A module that ran: its first input and its output, [1, TOKENS, width] each."""
 
     module: nn.Module
@@ -45,7 +45,7 @@ class BlockTrace:
 
     input: torch.Tensor | None = None
     output: torch.Tensor | None = None
-    calls: list[Call] = field(default_factory=list)
+    calls: list[ModuleCall] = field(default_factory=list)
 
     def input_of(self, module: nn.Module | None) -> torch.Tensor | None:
         """What a part of the block read; None if it did not run."""
@@ -61,7 +61,7 @@ class ModelTrace:
     """A trial pass: its blocks, and the modules outside of them."""
 
     blocks: tuple[BlockTrace, ...]
-    outside: tuple[Call, ...]
+    outside: tuple[ModuleCall, ...]
 
 
 def first_tensor(inputs: tuple[Any, ...], named: dict[str, Any]) -> torch.Tensor | None:
@@ -90,14 +90,16 @@ def _removing(handles: list[Any]) -> Iterator[None]:
 def trace_model(model: LanguageModel) -> ModelTrace:
     """Run a few tokens through a model and return what its modules read and wrote."""
     blocks = tuple(BlockTrace() for _ in model.blocks)
-    outside: list[Call] = []
+    outside: list[ModuleCall] = []
     inside = {id(part): b for b, block in enumerate(model.blocks) for part in block.module.modules()}
 
-    def use(calls: list[Call], module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+    def use(
+        calls: list[ModuleCall], module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> None:
         given = first_tensor(inputs, named)
         written = output[0] if isinstance(output, tuple) and output else output
         if given is not None and isinstance(written, torch.Tensor):
-            calls.append(Call(module, given.detach().clone(), written.detach().clone()))
+            calls.append(ModuleCall(module, given.detach().clone(), written.detach().clone()))
 
     def use_block(
         trace: BlockTrace, _module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any

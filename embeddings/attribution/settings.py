@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from corpus_audit.embeddings.attribution.methods.names import Baseline, Method
+from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method
 from corpus_audit.embeddings.attribution.sources import UnitSource
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.schemas.errors import UsageError
@@ -34,7 +34,7 @@ class AttributionSettings:
     """
 
     method: Method = Method.INTEGRATED_GRADIENTS
-    baseline: Baseline = Baseline.AUTO
+    baseline: BaselineToken = BaselineToken.AUTO
     tolerance: float = 1e-3
     steps: int = 16
     most_steps: int = 512
@@ -84,4 +84,4 @@ def provenance_of(
 def plain(settings: AttributionSettings) -> dict[str, Any]:
     """The settings but for the method, as plain values."""
     values = asdict(settings)
-    return {name: str(v) if isinstance(v, Baseline) else v for name, v in values.items() if name != "method"}
+    return {name: str(v) if isinstance(v, BaselineToken) else v for name, v in values.items() if name != "method"}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.attribution.methods.names import Baseline
+from corpus_audit.embeddings.attribution.methods.names import BaselineToken
 from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 from corpus_audit.embeddings.models.autoencoders import Autoencoder
 from corpus_audit.embeddings.models.hooks import Activations, Directions, Taps
@@ -107,7 +107,7 @@ class UnitFunction:
             raise UsageError(f"{self.model.card.name} gives word embeddings of the shape {list(output.shape)}")
         return replacement.to(output.dtype)
 
-    def baseline_embedding(self, kind: Baseline) -> tuple[str, torch.Tensor]:
+    def baseline_embedding(self, kind: BaselineToken) -> tuple[str, torch.Tensor]:
         """The embedding [d] of a token that says nothing, and what it is called.
 
         Raises:
@@ -115,11 +115,13 @@ class UnitFunction:
         """
         tokenizer, device = self.model.tokenizer, self.model.device
         mask = next((i for i in map(tokenizer.token_to_id, _MASKS) if i is not None), None)
-        if kind is Baseline.MASK and mask is None:
+        if kind is BaselineToken.MASK and mask is None:
             raise UsageError(f"{self.model.card.name} has no mask token: use the baseline mean or zero")
-        if mask is not None and (kind is Baseline.MASK or (kind is Baseline.AUTO and not self.model.card.causal)):
+        if mask is not None and (
+            kind is BaselineToken.MASK or (kind is BaselineToken.AUTO and not self.model.card.causal)
+        ):
             return "mask", self.embed(torch.tensor([mask], device=device))[0]
-        if kind is Baseline.ZERO:
+        if kind is BaselineToken.ZERO:
             return "zero", torch.zeros_like(self.embed(torch.tensor([0], device=device))[0])
         total = torch.zeros_like(self.embed(torch.tensor([0], device=device))[0], dtype=torch.float64)
         size = tokenizer.get_vocab_size()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from corpus_audit.embeddings.attention.interventions import replaced_outputs, summed_outputs
-from corpus_audit.embeddings.heads.clusters import Estimate, ratio
+from corpus_audit.embeddings.heads.clusters import RatioEstimate, ratio
 from corpus_audit.embeddings.heads.samples import SampleBatch, WindowSample, sample_batches
 from corpus_audit.embeddings.heads.sequences import repeated_sequences
 from corpus_audit.embeddings.models.models import LanguageModel
@@ -44,9 +44,9 @@ class Ablation:
     heads: tuple[Head, ...]
     kind: Kind
     loss: float | None
-    difference: Estimate
+    difference: RatioEstimate
     repeat_loss: float
-    repeat_difference: Estimate
+    repeat_difference: RatioEstimate
     documents: int
     tokens: int
 

@@ -16,7 +16,7 @@ from corpus_audit.embeddings.heads.corpus import CorpusMeasures, domain_rows, me
 from corpus_audit.embeddings.heads.results import (
     ABLATIONS,
     EXAMPLES,
-    Results,
+    HeadResults,
     Rows,
     example_settings,
     head_tables,
@@ -28,7 +28,7 @@ from corpus_audit.embeddings.heads.results import (
 )
 from corpus_audit.embeddings.heads.samples import corpus_tokens, sample_windows
 from corpus_audit.embeddings.heads.scores import HeadScores, score_heads
-from corpus_audit.embeddings.heads.two_layers import Source, read_circuits
+from corpus_audit.embeddings.heads.two_layers import FeedingHead, read_circuits
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.schemas.units import Kind, Point, Unit, parse_pattern, select
@@ -40,7 +40,7 @@ EVIDENCE_HEADS = 16
 """Induction heads whose evidence is collected, those of highest prefix matching."""
 
 
-def head_results(index: Index | None, model: str | None, windows: int) -> Results:
+def head_results(index: Index | None, model: str | None, windows: int) -> HeadResults:
     """Scores of every head, the circuits of induction heads, and over an index measures by domain and evidence.
 
     Args:
@@ -78,13 +78,13 @@ def head_results(index: Index | None, model: str | None, windows: int) -> Result
             row for s in induction for row in _evidence_rows(measures, (s.block, s.head), s.unit)
         ]
     if folder is None or provenance is None:
-        return Results(None, provenance_of("heads", settings, model_source(loaded)), tables)
+        return HeadResults(None, provenance_of("heads", settings, model_source(loaded)), tables)
     return write_results(folder, provenance, tables)
 
 
 def ablation_results(
     index: Index | None, model: str | None, pattern: str, kind: Replacement, windows: int, together: bool
-) -> Results:
+) -> HeadResults:
     """What the loss is without heads, one at a time or all of them together.
 
     Args:
@@ -110,7 +110,7 @@ def ablation_results(
     ablations = Ablations(loaded, sample, kind, None if index is None else corpus_tokens(index))
     rows = [_ablation_row(ablations.remove(group)) for group in ([heads] if together else [[h] for h in heads])]
     if folder is None or provenance is None:
-        return Results(None, provenance_of("ablation", settings, model_source(loaded)), {"head_ablations": rows})
+        return HeadResults(None, provenance_of("ablation", settings, model_source(loaded)), {"head_ablations": rows})
     return write_results(folder, provenance, {"head_ablations": rows})
 
 
@@ -125,7 +125,7 @@ def _heads_of(model: LanguageModel, pattern: str) -> list[tuple[int, int]]:
     return [(point.block or 0, head) for point, indices in selected.items() for head in indices.tolist()]
 
 
-def example_results(index: Index, unit: Unit, examples: Sequence[Example], model: str | None) -> Results:
+def example_results(index: Index, unit: Unit, examples: Sequence[Example], model: str | None) -> HeadResults:
     """What a head attends to and writes at the peaks of its examples.
 
     Raises:
@@ -155,7 +155,7 @@ def score_row(scores: HeadScores) -> dict[str, Any]:
     return {"head": scores.unit, **{name: getattr(scores, name) for name in names}}
 
 
-def _circuit_row(source: Source) -> dict[str, Any]:
+def _circuit_row(source: FeedingHead) -> dict[str, Any]:
     names = ("composition", "random", "previous", "prefix", "without")
     (block, head), (earlier, other) = source.reader, source.source
     row = {"head": f"head.{block}:{head}", "source": f"head.{earlier}:{other}"}

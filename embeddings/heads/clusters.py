@@ -13,7 +13,7 @@ LEAST_DOCUMENTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RatioEstimate:
     """A ratio, and its 95 % interval; None where there are too few documents, or nothing to divide by."""
 
     value: float | None
@@ -21,7 +21,7 @@ class Estimate:
     high: float | None
 
 
-def ratio(sums: np.ndarray, counts: np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[Estimate]:
+def ratio(sums: np.ndarray, counts: np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[RatioEstimate]:
     """Sums over counts, by the ratio estimator with documents as clusters (Cochran 1977, section 6.3).
 
     With residuals e_d = sum_d - ratio * count_d of n documents, the variance is n / (n - 1) * sum e_d^2 / count^2. The
@@ -38,14 +38,14 @@ def ratio(sums: np.ndarray, counts: np.ndarray, bounds: tuple[float, float] = (-
     """
     total = float(counts.sum())
     if total <= 0:
-        return [Estimate(None, None, None)] * sums.shape[1]
+        return [RatioEstimate(None, None, None)] * sums.shape[1]
     value = sums.sum(0) / total
     used = counts > 0
     documents, effective = int(used.sum()), total**2 / float((counts**2).sum())
     if effective < LEAST_DOCUMENTS:
-        return [Estimate(float(v), None, None) for v in value]
+        return [RatioEstimate(float(v), None, None) for v in value]
     residuals = sums[used] - value * counts[used, None]
     deviation = np.sqrt(documents / (documents - 1) * (residuals**2).sum(0)) / total
     reach = float(student_quantile(0.975, effective - 1)) * deviation
     low, high = np.maximum(value - reach, bounds[0]), np.minimum(value + reach, bounds[1])
-    return [Estimate(*map(float, row)) for row in zip(value, low, high, strict=True)]
+    return [RatioEstimate(*map(float, row)) for row in zip(value, low, high, strict=True)]

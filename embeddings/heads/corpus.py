@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.reader import AttentionReader, BlockAttention
-from corpus_audit.embeddings.heads.clusters import Estimate, ratio
+from corpus_audit.embeddings.heads.clusters import RatioEstimate, ratio
 from corpus_audit.embeddings.heads.measures import MASSES, MEASURES, measured, targets_of
 from corpus_audit.embeddings.heads.samples import WindowSample, sample_batches
 from corpus_audit.embeddings.index.files import ALL
@@ -68,7 +68,7 @@ class CorpusMeasures:
         names = sorted(set(self.sample.domains), key=lambda name: (-self.tokens[self.documents_of(name)].sum(), name))
         return [ALL, *names]
 
-    def estimates(self, measure: str, domain: str = ALL) -> list[Estimate]:
+    def estimates(self, measure: str, domain: str = ALL) -> list[RatioEstimate]:
         """The mean of a measure over the queries of a domain, of every head, with documents as clusters."""
         rows = self.documents_of(domain)
         bounds = (0.0, 1.0) if measure in MASSES else (0.0, np.inf)

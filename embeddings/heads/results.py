@@ -49,7 +49,7 @@ def example_settings(unit: Unit, examples: Sequence[Example]) -> dict[str, Any]:
     return {"unit": str(unit), "examples": [[f"{each.window:016x}", each.position] for each in examples]}
 
 
-def known_results(index: Index, kind: str, settings: Mapping[str, Any], names: Sequence[str]) -> Results | None:
+def known_results(index: Index, kind: str, settings: Mapping[str, Any], names: Sequence[str]) -> HeadResults | None:
     """The results of a computation over an index that was made before; None if there are none."""
     provenance = provenance_of(kind, settings, index_provenance(index))
     return read_results(results_folder(index, provenance), provenance, names)
@@ -81,7 +81,7 @@ def index_provenance(index: Index) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Results:
+class HeadResults:
     """Tables of one computation.
 
     Attributes:
@@ -113,7 +113,7 @@ def results_folder(index: Index, provenance: Mapping[str, Any]) -> Path:
     return index.folder.parent / ".attention" / index.folder.name / f"{provenance['kind']}-{digest[:16]}"
 
 
-def read_results(folder: Path, provenance: Mapping[str, Any], names: Sequence[str]) -> Results | None:
+def read_results(folder: Path, provenance: Mapping[str, Any], names: Sequence[str]) -> HeadResults | None:
     """The tables of a computation that was made before; None if one is missing, damaged, or of something else."""
     tables = {}
     expected = strict_json.dumps(dict(provenance))
@@ -125,10 +125,10 @@ def read_results(folder: Path, provenance: Mapping[str, Any], names: Sequence[st
         if (table.schema.metadata or {}).get(_KEY) != expected or not table.schema.equals(ATTENTION_TABLES[name]):
             return None
         tables[name] = table.to_pylist()
-    return Results(folder, dict(provenance), tables)
+    return HeadResults(folder, dict(provenance), tables)
 
 
-def write_results(folder: Path, provenance: Mapping[str, Any], tables: Mapping[str, Rows]) -> Results:
+def write_results(folder: Path, provenance: Mapping[str, Any], tables: Mapping[str, Rows]) -> HeadResults:
     """Write the tables of a computation, each in one step, and return them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
@@ -138,4 +138,4 @@ def write_results(folder: Path, provenance: Mapping[str, Any], tables: Mapping[s
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         atomic_write(folder / f"{name}.parquet", buffer.getvalue())
-    return Results(folder, dict(provenance), {name: list(rows) for name, rows in tables.items()})
+    return HeadResults(folder, dict(provenance), {name: list(rows) for name, rows in tables.items()})

@@ -32,7 +32,7 @@ READERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FeedingHead:
     """An earlier head and an induction head.
 
     Attributes:
@@ -58,7 +58,7 @@ def read_circuits(
     matrices: Mapping[int, HeadMatrices],
     scores: Sequence[HeadScores],
     tokens: np.ndarray | None = None,
-) -> list[Source]:
+) -> list[FeedingHead]:
     """The sources of a model's induction heads, by induction head, the one that matters most first.
 
     Empty for an encoder, or if there are no induction heads behind the first block.
@@ -75,11 +75,11 @@ def read_circuits(
         selected = [*(composition.source for composition in compositions[:SOURCES]), *earlier[:SOURCES]]
         tried[each.block, each.head] = {source: by_source.get(source) for source in dict.fromkeys(selected)}
     without = _prefix_without(reader, sorted({source for sources in tried.values() for source in sources}), tokens)
-    result: list[Source] = []
+    result: list[FeedingHead] = []
     for each in readers:
         head = (each.block, each.head)
         sources = [
-            Source(
+            FeedingHead(
                 head,
                 source,
                 None if composition is None else composition.score,

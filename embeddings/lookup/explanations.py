@@ -19,7 +19,7 @@ _LATENT = re.compile(r".*_latent(\d+)\.(?:txt|json)")
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class UnitExplanation:
     """What a tool or a person says of a unit.
 
     Attributes:
@@ -48,7 +48,7 @@ def import_explanations(index: Index, path: Path, point: str | None = None) -> t
         UsageError: the path is neither, or a line is not as above.
     """
     known = _read(_path(index))
-    by_unit: dict[str, list[Explanation]] = {}
+    by_unit: dict[str, list[UnitExplanation]] = {}
     others = 0
     for unit, explanation in _delphi(path, point) if path.is_dir() else _neuronpedia(path, point):
         try:
@@ -67,7 +67,7 @@ def import_explanations(index: Index, path: Path, point: str | None = None) -> t
     return len(by_unit), others
 
 
-def explanations_of(index: Index, unit: str | Unit) -> list[Explanation]:
+def explanations_of(index: Index, unit: str | Unit) -> list[UnitExplanation]:
     """The explanations of a unit, in the order in which they were imported."""
     return _read(_path(index)).get(str(unit), [])
 
@@ -76,15 +76,15 @@ def _path(index: Index) -> Path:
     return index.folder.parent / ".explanations" / f"{index.folder.name}.json"
 
 
-def _read(path: Path) -> dict[str, list[Explanation]]:
+def _read(path: Path) -> dict[str, list[UnitExplanation]]:
     try:
         payload = strict_json.loads(path.read_bytes())
-        return {str(name): [Explanation(**each) for each in rows] for name, rows in payload.items()}
+        return {str(name): [UnitExplanation(**each) for each in rows] for name, rows in payload.items()}
     except (OSError, strict_json.StrictJsonError, TypeError, AttributeError):
         return {}
 
 
-def _neuronpedia(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanation]]:
+def _neuronpedia(path: Path, point: str | None) -> Iterator[tuple[Unit, UnitExplanation]]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
@@ -98,7 +98,7 @@ def _neuronpedia(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanat
             own = parse_point(point) if point else _point_of(str(row["layer"]))
             unit = Unit(own, int(row["index"]))
             made_by = row.get("explanationModelName")
-            yield unit, Explanation(str(row["description"]), path.name, None if made_by is None else str(made_by))
+            yield unit, UnitExplanation(str(row["description"]), path.name, None if made_by is None else str(made_by))
         except (ValueError, KeyError, TypeError, AttributeError, UnitError) as error:
             raise UsageError(
                 f"{path}, line {number} is no explanation with layer, index and description: {error}"
@@ -113,7 +113,7 @@ def _point_of(layer: str) -> Point:
     return Point(Kind.SAE, name=name)
 
 
-def _delphi(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanation]]:
+def _delphi(path: Path, point: str | None) -> Iterator[tuple[Unit, UnitExplanation]]:
     files = sorted((int(match.group(1)), file) for file in path.iterdir() if (match := _LATENT.fullmatch(file.name)))
     if not files:
         raise UsageError(f"{path} holds no explanations NAME_latentN.txt")
@@ -125,4 +125,4 @@ def _delphi(path: Path, point: str | None) -> Iterator[tuple[Unit, Explanation]]
             text = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} is no explanation: {error}") from None
-        yield Unit(own, number), Explanation(str(text), path.name)
+        yield Unit(own, number), UnitExplanation(str(text), path.name)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from corpus_audit.embeddings.architecture.layouts import Layout
-from corpus_audit.embeddings.architecture.parts import ROUTED, Part, find_attention, find_mlp
+from corpus_audit.embeddings.architecture.parts import ROUTED, BlockPart, find_attention, find_mlp
 from corpus_audit.embeddings.architecture.projections import (
     ATTENTION,
     Projection,
@@ -192,7 +192,7 @@ def _reading(trace: Trace, call: Call, is_input: bool, width: int) -> Reading | 
 _HEAD_COUNTS = ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_attn_heads")
 
 
-def _heads(trace: Trace, attention: Part, configured: int) -> tuple[Part, int]:
+def _heads(trace: Trace, attention: BlockPart, configured: int) -> tuple[BlockPart, int]:
     """The attention and how many heads its values have, as the attention or its configuration says."""
     if attention.projection is None:
         return attention, 0
@@ -201,10 +201,10 @@ def _heads(trace: Trace, attention: Part, configured: int) -> tuple[Part, int]:
     heads = own[0] if own else configured
     name = type(trace.modules[attention.projection.owner]).__name__
     if "DiffLlama" in name or "DiffAttention" in name:
-        return Part(reason=f"the heads of {name} are differences of pairs, normalised together"), 0
+        return BlockPart(reason=f"the heads of {name} are differences of pairs, normalised together"), 0
     if not heads or attention.projection.inputs % heads:
         width = attention.projection.inputs
-        return Part(reason=f"{width} values of {name} cannot be divided into {heads} heads"), 0
+        return BlockPart(reason=f"{width} values of {name} cannot be divided into {heads} heads"), 0
     return attention, heads
 
 

@@ -57,7 +57,7 @@ def attribute(
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.attribute import attribute as attributed
     from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples
-    from corpus_audit.embeddings.attribution.methods.names import FACTS, Baseline, Method
+    from corpus_audit.embeddings.attribution.methods.names import FACTS, BaselineToken, Method
     from corpus_audit.embeddings.attribution.results import attributed_json
     from corpus_audit.embeddings.attribution.settings import AttributionSettings
     from corpus_audit.runners.terminal.attribution import attribution_lines
@@ -81,7 +81,7 @@ def attribute(
         raise UsageError(f"{unit} has no example there: it never fires above its floor")
     settings = AttributionSettings(
         method=Method(method),
-        baseline=Baseline(baseline),
+        baseline=BaselineToken(baseline),
         checked=checked if checked is not None else 3 if domains else 1,
         seed=seed,
     )

@@ -13,7 +13,7 @@ from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, 
 from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.heads.results import Results, Rows
+    from corpus_audit.embeddings.heads.results import HeadResults, Rows
     from corpus_audit.embeddings.index.reader import Index
 
 SORTS = ("prefix", "copying", "eigenvalues", "previous", "duplicate", "first", "entropy")
@@ -81,14 +81,14 @@ def heads(
     _show(index, results, rows, measure, k, as_json)
 
 
-def _results(index: Index | None, model: str | None, windows: int) -> Results:
+def _results(index: Index | None, model: str | None, windows: int) -> HeadResults:
     """Results that are known, without torch; else computed."""
     from corpus_audit.embeddings.heads.results import head_tables, known_results
 
     known = None if index is None else known_results(index, "heads", {"windows": windows}, head_tables(windows))
     if known is not None:
         return known
-    computed: Results = extra("heads.analysis").head_results(index, model, windows)
+    computed: HeadResults = extra("heads.analysis").head_results(index, model, windows)
     return computed
 
 
@@ -111,7 +111,7 @@ def _matching(rows: Rows, pattern: str | None) -> Rows:
     return [row for row, unit in pairs if unit.point in selected and unit.index in selected[unit.point]]
 
 
-def _show(index: Index | None, results: Results, rows: Rows, measure: str, k: int, as_json: bool) -> None:
+def _show(index: Index | None, results: HeadResults, rows: Rows, measure: str, k: int, as_json: bool) -> None:
     from corpus_audit.checks.text.safe_text import fit, safe_text
     from corpus_audit.embeddings.heads.results import INDUCTION
     from corpus_audit.embeddings.index.files import facts_text
@@ -164,7 +164,7 @@ def _ablated(
 ) -> None:
     from corpus_audit.runners.terminal.heads import ablation_lines
 
-    results: Results = extra("heads.analysis").ablation_results(index, model, pattern, kind, windows, together)
+    results: HeadResults = extra("heads.analysis").ablation_results(index, model, pattern, kind, windows, together)
     rows = results.tables["head_ablations"]
     if as_json:
         emit_json("heads", {"index": None if index is None else str(index.folder),

@@ -39,7 +39,7 @@ def measured(examples: int, tokens: int, unit: str) -> dict[str, Any]:
     import torch
 
     from corpus_audit.embeddings.attribution.methods.gradients import integrated_gradients
-    from corpus_audit.embeddings.attribution.methods.names import Baseline
+    from corpus_audit.embeddings.attribution.methods.names import BaselineToken
     from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
     from corpus_audit.embeddings.attribution.unit_function import UnitFiles, open_unit, peak
     from corpus_audit.embeddings.models.models import load_model
@@ -63,7 +63,7 @@ def measured(examples: int, tokens: int, unit: str) -> dict[str, Any]:
 
     own, baseline, steps, errors, gradients = [], [], [], [], 0
     with open_unit(model, parse_unit(unit), UnitFiles()) as function:
-        _, embedding = function.baseline_embedding(Baseline.AUTO)
+        _, embedding = function.baseline_embedding(BaselineToken.AUTO)
         for number, window in enumerate([ids[0], *ids]):  # the first one twice: its first pass warms up
             counted = np.zeros(len(window), bool)
             counted[1:-1] = True

@@ -15,7 +15,7 @@ class Method(StrEnum):
     SALIENCY = "saliency"
 
 
-class Baseline(StrEnum):
+class BaselineToken(StrEnum):
     """What stands for a token that says nothing."""
 
     AUTO = "auto"

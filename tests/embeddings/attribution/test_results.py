@@ -14,7 +14,7 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.attribution import compute  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
 from corpus_audit.embeddings.attribution.domains import by_domain  # noqa: E402
-from corpus_audit.embeddings.attribution.methods.names import Baseline, Method  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method  # noqa: E402
 from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, read_attributions  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.sources import unit_source  # noqa: E402
@@ -68,7 +68,11 @@ class TestOfAnIndex:
         assert run_command(["index", "verify", str(planted.folder)], Session()) == 0, "results are no part of the index"
         capsys.readouterr()
         # All that decides a result is in its name.
-        others = (replace(settings, seed=1), replace(settings, baseline=Baseline.ZERO), replace(settings, orders=21))
+        others = (
+            replace(settings, seed=1),
+            replace(settings, baseline=BaselineToken.ZERO),
+            replace(settings, orders=21),
+        )
         monkeypatch.undo()
         assert len({attribute(planted, UNIT, [example], settings=other).path for other in others} | {first.path}) == 4
 

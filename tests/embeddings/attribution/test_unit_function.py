@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.attribution.methods.gradients import gradient_x_input, integrated_gradients  # noqa: E402
-from corpus_audit.embeddings.attribution.methods.names import Baseline  # noqa: E402
+from corpus_audit.embeddings.attribution.methods.names import BaselineToken  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.occlusion import effects, occlusion  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.target import ScalarTarget  # noqa: E402
 from corpus_audit.embeddings.attribution.unit_function import UnitFiles, open_unit, peak  # noqa: E402
@@ -80,7 +80,7 @@ def test_every_kind_of_unit_is_what_the_scan_reads_and_integrates_to_its_change(
     with open_unit(decoder, unit, files) as function:
         values = function.activations(torch.tensor([IDS]))[0].numpy()
         assert np.allclose(values, expected, rtol=1e-5, atol=1e-5)
-        name, baseline = function.baseline_embedding(Baseline.AUTO)
+        name, baseline = function.baseline_embedding(BaselineToken.AUTO)
         target = function.target(IDS, position, baseline)
         assert name == "mean" and target.value == pytest.approx(expected[position], rel=1e-4, abs=1e-5)
         if kind == "sae.some:4":
@@ -99,7 +99,7 @@ def test_a_routers_logit_is_a_unit_too(tmp_path, bpe):
         assert np.allclose(
             function.activations(torch.tensor([IDS]))[0].numpy(), in_scan(model, unit, UnitFiles(), IDS), atol=1e-5
         )
-        _, baseline = function.baseline_embedding(Baseline.AUTO)
+        _, baseline = function.baseline_embedding(BaselineToken.AUTO)
         target = function.target(IDS, POSITION, baseline)
         assert integrated_gradients(target, 5e-2).values.any() and occlusion(target).any()
 
@@ -118,7 +118,7 @@ def test_tokens_after_the_peak_have_no_part_and_earlier_ones_have_that_of_the_wh
     (gradient,) = torch.autograd.grad(seen[0][0, POSITION, 7], embeddings)
     assert not gradient[0, POSITION + 1 :].any() and gradient[0, : POSITION + 1].any(dim=1).all()
     with open_unit(decoder, unit, UnitFiles()) as function:
-        _, baseline = function.baseline_embedding(Baseline.MEAN)
+        _, baseline = function.baseline_embedding(BaselineToken.MEAN)
         target = function.target(IDS, POSITION, baseline)
         assert target.positions == (POSITION + 1,)
         plain = (gradient * embeddings).sum(dim=2)[0, : POSITION + 1].detach().double().numpy()
@@ -135,7 +135,7 @@ def test_tokens_after_the_peak_have_no_part_and_earlier_ones_have_that_of_the_wh
 def test_of_an_encoder_special_tokens_stay_and_masks_stand_for_words(encoder):
     ids = [1, *IDS, 2]
     with open_unit(encoder, parse_unit("mlp.1:7"), UnitFiles()) as function:
-        name, baseline = function.baseline_embedding(Baseline.AUTO)
+        name, baseline = function.baseline_embedding(BaselineToken.AUTO)
         assert name == "mask" and torch.equal(baseline, function.embed(torch.tensor(3)))
         position, value = peak(function, ids, np.arange(len(ids)) == 5)
         target = function.target(ids, position, baseline)
@@ -175,8 +175,8 @@ def test_what_cannot_be_attributed_is_refused(decoder, monkeypatch):
     ):
         pass
     with open_unit(decoder, parse_unit("mlp.0:3"), UnitFiles()) as function:
-        assert function.baseline_embedding(Baseline.MASK)[0] == "mask"
-        assert function.baseline_embedding(Baseline.ZERO)[0] == "zero"
+        assert function.baseline_embedding(BaselineToken.MASK)[0] == "mask"
+        assert function.baseline_embedding(BaselineToken.ZERO)[0] == "zero"
     monkeypatch.setattr(type(decoder.module), "get_input_embeddings", lambda self: None)
     with (
         pytest.raises(UsageError, match="has no word embeddings"),
