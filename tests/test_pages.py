@@ -192,7 +192,12 @@ def test_python_examples_import_what_exists(page: str) -> None:
     for part in blocks(page, language="python"):
         for node in ast.parse(part.text).body:
             if isinstance(node, ast.ImportFrom):
-                module = importlib.import_module(str(node.module))
+                try:
+                    module = importlib.import_module(str(node.module))
+                except ModuleNotFoundError as error:
+                    if error.name not in {"torch", "transformers", "safetensors"}:
+                        raise
+                    pytest.skip(f"{error.name} is not installed (extra: embeddings)")
                 assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
