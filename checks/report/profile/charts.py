@@ -81,10 +81,10 @@ def lengths(panel: LengthPanel) -> Markup:
 
 def duplicates(rows: Sequence[DuplicateRow], decimals: int) -> Markup:
     """Two bars a domain: documents that repeat one of the same domain (filled), or of another domain (outlined)."""
-    pitch, top = 28, 4
+    pitch, top = 32, 4
     bottom = top + pitch * len(rows)
     title = "Exact duplicates by domain, as shares of documents; the figures are in the table below."
-    chart = Chart("chart-duplicates", title, bottom + 24, 22.0)
+    chart = Chart("chart-duplicates", title, bottom + 24, 12.0)
     rates = [
         (
             row.duplicate_documents / row.documents if row.documents else 0.0,
@@ -102,8 +102,8 @@ def duplicates(rows: Sequence[DuplicateRow], decimals: int) -> Markup:
         element(chart.plot, "rect", x="0", y=y + 5, width=percent(100 * within / end), height=9, class_=bar)
         chart.whisker(row.documents_low, row.documents_high, end, y + 9.5)
         element(chart.plot, "rect", x="0", y=y + 16, width=percent(100 * across / end), height=7, class_="bar hollow")
-        chart.figure(numbers.percent(within, decimals), y + pitch / 2 + 4, 89.0)
-        chart.figure(numbers.percent(across, decimals), y + pitch / 2 + 4, kind="figure quiet")
+        chart.figure(numbers.percent(within, decimals), y + 13)  # each beside its bar: on a phone two columns would touch
+        chart.figure(numbers.percent(across, decimals), y + 27, kind="figure quiet")
     return chart.markup()
 
 
