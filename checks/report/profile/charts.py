@@ -102,7 +102,7 @@ def duplicates(rows: Sequence[DuplicateRow], decimals: int) -> Markup:
         element(chart.plot, "rect", x="0", y=y + 5, width=percent(100 * within / end), height=9, class_=bar)
         chart.whisker(row.documents_low, row.documents_high, end, y + 9.5)
         element(chart.plot, "rect", x="0", y=y + 16, width=percent(100 * across / end), height=7, class_="bar hollow")
-        chart.figure(numbers.percent(within, decimals), y + 13)  # each beside its bar: on a phone two columns would touch
+        chart.figure(numbers.percent(within, decimals), y + 13)  # beside its bar: on a phone, columns would touch
         chart.figure(numbers.percent(across, decimals), y + 27, kind="figure quiet")
     return chart.markup()
 
