@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -77,3 +79,18 @@ class VerificationError(AuditError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Say which extra of the package to install, if what is imported within is missing.
+
+    Raises:
+        UsageError: another package is not installed. A missing module of this package is a fault of its own.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "corpus_audit":
+            raise
+        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[{extra}]'") from None

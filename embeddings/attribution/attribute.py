@@ -18,7 +18,7 @@ from corpus_audit.embeddings.attribution.results import (
 from corpus_audit.embeddings.attribution.settings import AttributionSettings, plain, provenance_of
 from corpus_audit.embeddings.attribution.sources import unit_source
 from corpus_audit.embeddings.index.reader import Example, Index
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import UsageError, needs_extra
 from corpus_audit.schemas.units import Unit, parse_unit
 
 
@@ -60,10 +60,8 @@ def attribute(
     stored = read_attributions(path)
     if stored is not None:
         return AttributionResult(stored[0], stored[1], path, cached=True)
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.embeddings.attribution.compute import computed
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     say(f"running {index.facts.model['name']} to attribute {address}")
     attributed, measured = computed(index, address, examples, text, settings, source, model)
     write_attributions(path, attributed, provenance | measured)

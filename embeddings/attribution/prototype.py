@@ -14,7 +14,7 @@ from corpus_audit.embeddings.attribution.results import read_table, result_path,
 from corpus_audit.embeddings.attribution.settings import provenance_of
 from corpus_audit.embeddings.attribution.sources import unit_source
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import UsageError, needs_extra
 from corpus_audit.schemas.tables.attribution_tables import PROTOTYPES
 from corpus_audit.schemas.units import Kind, Unit, parse_unit
 
@@ -66,13 +66,11 @@ def prototype(
     stored = read_table(path, PROTOTYPES)
     if stored is not None:
         return PrototypeResult(stored[0].to_pylist(), stored[1], path, cached=True)
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.embeddings.attribution.compute import unit_files
         from corpus_audit.embeddings.attribution.prototype_search import PrototypeSearch, PrototypeSettings
         from corpus_audit.embeddings.attribution.unit_function import open_unit
         from corpus_audit.embeddings.scan.encoder import open_model
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     say(f"running {index.facts.model['name']} to search sequences for {address}")
     loaded = open_model(index.facts, index.folder, model, with_head=address.point.kind is Kind.LOGIT)
     around = len(loaded.card.prefix) + len(loaded.card.suffix)

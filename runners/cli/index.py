@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,10 +250,12 @@ def export(
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.lookup.compare_units import select_rows
     from corpus_audit.embeddings.lookup.export import export as write_units
+    from corpus_audit.schemas.errors import needs_extra
 
     opened = open_index(path, snapshot)
     rows = select_rows(opened, pattern)
-    written = _with_extra(lambda: write_units(opened, rows, folder, form, windows, model))  # type: ignore[arg-type]
+    with needs_extra("embeddings"):
+        written = write_units(opened, rows, folder, form, windows, model)  # type: ignore[arg-type]
     if as_json:
         emit_json(
             "index-export", {"index": str(opened.folder), "format": form, "units": written, "folder": str(folder)}
@@ -283,12 +285,3 @@ def annotate(source: Path, path: Path, snapshot: str | None, point: str | None, 
         emit_json("index-annotate", {"index": str(opened.folder), "units": units, "others": others})
     else:
         write_out(f"explanations of {plural(units, 'unit')} of the index; {others:,} of other units left out")
-
-
-def _with_extra(work: Callable[[], int]) -> int:
-    from corpus_audit.schemas.errors import UsageError
-
-    try:
-        return work()
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None

@@ -137,14 +137,12 @@ def _from_the_model(
     index: Index, unit: str, k: int, windows: int, model: str | None, tokens: bool, logits: bool
 ) -> dict[str, Any]:
     """What is asked for and takes the model, as plain values by name."""
-    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.errors import needs_extra
 
     if not tokens and not logits:
         return {}
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.runners.terminal.unit_tokens import logits_json, tokens_json
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     more = {"tokens": tokens_json(index, unit, k, windows, model)} if tokens else {}
     return more | ({"logits": logits_json(index, unit, k, model)} if logits else {})
 
@@ -154,27 +152,23 @@ def _heated(
 ) -> list[Example]:
     """The examples with heat maps; as they are if these take more than a moment, and ``quick`` is set."""
     from corpus_audit.embeddings.lookup.heat import with_heat
-    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.errors import needs_extra
     from corpus_audit.schemas.units import parse_unit
 
     if lowest or not examples:
         return examples
-    try:
+    with needs_extra("embeddings"):
         return with_heat(index, parse_unit(unit), examples, model, quick)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
 
 
 def _receptive(
     index: Index, unit: str, examples: list[Example], lowest: bool, model: str | None
 ) -> list[ReceptiveField]:
-    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.errors import needs_extra
     from corpus_audit.schemas.units import parse_unit
 
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.embeddings.unit_reading.receptive_cache import receptive_fields
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     return receptive_fields(index, parse_unit(unit), examples, lowest, model)
 
 

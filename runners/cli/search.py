@@ -51,7 +51,7 @@ def search(
     from corpus_audit.embeddings.lookup.search import WindowSearch
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, example_json, example_lines
-    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.errors import UsageError, needs_extra
 
     if (text is not None) + (document is not None) + (direction is not None) != 1:
         raise UsageError("give one of TEXT, --like and --direction")
@@ -70,10 +70,8 @@ def search(
     else:
         from corpus_audit.embeddings.lookup.queries import query_vector
 
-        try:
+        with needs_extra("embeddings"):
             query = query_vector(index, text or "", model)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
         if not query.any():
             raise UsageError("the text has no token that the model counts")
         nearest = windows.nearest(query, k, domain=domain, per_document=per_document)

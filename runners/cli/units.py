@@ -96,12 +96,10 @@ def units(
 def _on_text(index: Index, text: str, rows: Any, k: int, model: str | None, as_json: bool) -> None:
     from corpus_audit.embeddings.lookup.text_units import units_on_text
     from corpus_audit.runners.terminal.units import text_unit_json, text_unit_lines
-    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.errors import needs_extra
 
-    try:
+    with needs_extra("embeddings"):
         results = units_on_text(index, text, k, rows, model)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     if as_json:
         listed = [text_unit_json(unit) for unit in results]
         emit_json("units", {"index": str(index.folder), "kind": "text", "of": len(rows), "units": listed})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from corpus_audit.runners.demo.sources import choose, find_sources
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import needs_extra
 
 KILOBYTES = 3000
 """Of text that the decoder is trained on."""
@@ -32,10 +32,8 @@ def build_induction_demo(folder: Path, seconds: float, say: Callable[[str], None
     Raises:
         UsageError: the extra is not installed.
     """
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.embeddings.heads.byte_decoder import train_byte_decoder
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     selected = choose(find_sources(), KILOBYTES * 1000)
     texts = {source: text for source in sorted(selected, key=lambda each: each.name) if (text := source.read())}
     (folder / "data").mkdir(parents=True, exist_ok=True)

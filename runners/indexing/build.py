@@ -15,7 +15,7 @@ from corpus_audit.runners.audit.baselines import default_workers
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import UsageError, needs_extra
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import DirectionsSpec
 
@@ -38,10 +38,8 @@ def index_corpus(
         UsageError: the extra is not installed, or as `build_index`.
     """
     quiet_engine_logs()
-    try:
+    with needs_extra("embeddings"):
         from corpus_audit.embeddings.build.build import build_index
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None
     from corpus_audit.runners.engines.launch.engines import open_engine
 
     output = (loaded.base / (loaded.spec.embedding.output if loaded.spec.embedding else loaded.spec.output)).resolve()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.errors import needs_extra
 
 index_option = click.option(
     "--index", "path", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
@@ -33,7 +33,5 @@ def extra(module: str) -> Any:
     Raises:
         UsageError: the extra is not installed.
     """
-    try:
+    with needs_extra("embeddings"):
         return importlib.import_module(f"corpus_audit.embeddings.{module}")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'corpus-audit[embeddings]'") from None

@@ -230,13 +230,13 @@ def classified(
         hashed([version[d] for d in documents], domain[documents], rng)
         for version, documents in zip(versions, own, strict=True)
     ]
-    found = [rows.classifier_row(LABEL, ALL_DOMAINS, classifier_test(*sides, BUCKETS), {}, ([], []))]
+    conclusions = [rows.classifier_row(LABEL, ALL_DOMAINS, classifier_test(*sides, BUCKETS), {}, ([], []))]
     for g, name in enumerate(DOMAINS):
-        chosen = [np.flatnonzero(side.domain == g) for side in sides]
-        if min(map(len, chosen)) >= LEAST:
-            test = classifier_test(*(side.take(at) for side, at in zip(sides, chosen, strict=True)), BUCKETS)
-            found.append(rows.classifier_row(LABEL, name, test, {}, ([], [])))
-    return pa.Table.from_pylist(found, schema=drift_tables.DRIFT_CLASSIFIER)
+        members = [np.flatnonzero(side.domain == g) for side in sides]
+        if min(map(len, members)) >= LEAST:
+            test = classifier_test(*(side.take(at) for side, at in zip(sides, members, strict=True)), BUCKETS)
+            conclusions.append(rows.classifier_row(LABEL, name, test, {}, ([], [])))
+    return pa.Table.from_pylist(conclusions, schema=drift_tables.DRIFT_CLASSIFIER)
 
 
 def hashed(ids: Sequence[Integers], domain: Integers, rng: np.random.Generator) -> HashedDocuments:
@@ -287,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     step = 10
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    found: dict[str, list[dict[str, float]]] = {plan.name: [] for plan in NULL_PLANS}
+    conclusions: dict[str, list[dict[str, float]]] = {plan.name: [] for plan in NULL_PLANS}
     with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
         futures = [
             (plan.name, pool.submit(outcomes, plan.name, options.seed, at, min(at + step, each)))
@@ -295,22 +295,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for plan in NULL_PLANS
         ]
         for done, (name, future) in enumerate(futures, 1):
-            found[name] += future.result()
+            conclusions[name] += future.result()
             print(f"{done} of {len(futures)}", file=sys.stderr, flush=True)
-    lines, record, missed = report(found)
-    made, seconds = sum(map(len, found.values())), time.monotonic() - begin
+    lines, record, missed = report(conclusions)
+    made, seconds = sum(map(len, conclusions.values())), time.monotonic() - begin
     print(f"{made} comparisons without drift, seed {options.seed}, {seconds:.0f} s on {options.workers} processes")
     print("\n".join(lines))
-    content = {"seed": options.seed, "level": LEVEL, "summary": record, "adjusted_p": found}
+    content = {"seed": options.seed, "level": LEVEL, "summary": record, "adjusted_p": conclusions}
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 1 if missed else 0
 
 
-def report(found: dict[str, list[dict[str, float]]]) -> tuple[list[str], dict[str, dict[str, float]], bool]:
+def report(conclusions: dict[str, list[dict[str, float]]]) -> tuple[list[str], dict[str, dict[str, float]], bool]:
     """Lines, the same as figures, and whether the error is above `LEVEL` by more than chance."""
     lines, record = [], {}
-    everything = [one for some in found.values() for one in some]
-    for name, some in (*found.items(), ("all", everything)):
+    everything = [one for some in conclusions.values() for one in some]
+    for name, some in (*conclusions.items(), ("all", everything)):
         shown = sum(_any(one.values()) for one in some)
         low, high = clopper_pearson(shown, len(some))
         lenses = {lens: sum(_any([one[lens]]) for one in some) for lens in (some[0] if some else {})}
