@@ -82,7 +82,7 @@ def separation(row: Row) -> Separation:
 def bounds_agree(shown: bool, low: float | None, high: float | None, null: float = 0.0) -> bool:
     """Whether an interval says what the test says: it leaves out ``null`` if, and only if, the test rejects.
 
-    The interval is of the size: it can reach to 0 where the test shows drift, and is not adjusted for the number of tests.
+    The interval is of the size: it can reach to 0 where the test shows drift, and is not adjusted for many tests.
     """
     if low is None or high is None:
         return False
