@@ -33,8 +33,8 @@ CLUSTERED = (
 """Reason of DRIFT_EDITS where a cluster field is set."""
 
 TANGLED_COPIES = (
-    "one side has more copies of some texts, which count as shared, so the edited documents cannot be set apart from "
-    "them: edited documents count as removed and added"
+    "a run of an earlier version counted more copies of some texts as shared than both sides have, so the edited "
+    "documents cannot be set apart from them: edited documents count as removed and added"
 )
 """Reason of DRIFT_EDITS where the counters of shared documents hold more than the baseline has."""
 
@@ -71,7 +71,7 @@ class EditedDocuments:
         """The edited documents of two runs that both samples hold.
 
         A pair of which a version has the bytes of some document of the other side is left out: copies of one text count
-        as shared (`../measures/shared.py`), whichever document they are.
+        as shared (`../measures/overlap/shared.py`), whichever document they are.
         """
         pairs, sides = followed.matches.edited, (followed.baseline, followed.current)
         rows = pairs.baseline, pairs.current
@@ -111,8 +111,8 @@ class EditedDocuments:
     def apart(self, name: str, contrast: TokenContrast) -> TokenContrast:
         """The contrast of a slice with its pairs set apart from the documents of one side alone.
 
-        As it is where there are no pairs, or where a side seems to lack them: every copy of a shared text counts as
-        shared (`../measures/shared.py`), so shared counters can hold more than was kept.
+        As it is where there are no pairs, or where a side seems to lack them: runs of earlier versions counted every
+        copy of a shared text as shared, so that their shared counters can hold more than was kept.
         """
         pairs = self.pairs(name, contrast.tokens)
         if pairs is None:

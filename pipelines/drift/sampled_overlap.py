@@ -1,8 +1,8 @@
 """Token counters of the documents that two runs share, from the current run's sample of documents.
 
-A run that was audited with its baseline has measured them (`../measures/shared.py`). Where it was not, its sample still
-has the tokens of up to 1,000 documents a domain: of a small corpus, of all. If every shared document is among them,
-their counters are made here, and are what the measure would have counted.
+A run that was audited with its baseline has measured them (`../measures/overlap/shared.py`). Where it was not, its
+sample still has the tokens of up to 1,000 documents a domain: of a small corpus, of all. If every shared document is
+among them, their counters are made here, and are what the audit would have counted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SampledOverlap:
 
 
 def sampled_overlap(current: RunDirectory, followed: FollowedDocuments) -> SampledOverlap | None:
-    """The counters of documents whose text the baseline has in the same domain.
+    """The counters of texts that both have in one domain, as many copies of each as both have.
 
     None where the sample lacks one of them (a large domain, a very long document, `excerpts: false`), and where hash
     groups are of clusters or are kept overall only.
@@ -52,25 +52,39 @@ def sampled_overlap(current: RunDirectory, followed: FollowedDocuments) -> Sampl
     if sample is None:
         return None
     table = followed.current
-    shared = np.flatnonzero(_is_shared(followed))
-    rows = sample.rows_of(table)[shared]
+    shared, copies, rows = _shared_texts(followed, sample.rows_of(table))
     if (rows < 0).any():
         return None
     domain = table.domain[shared]
     pieces = []
     for code in np.unique(domain).tolist():
         mine = domain == code
-        counts, groups = _counters(sample, rows[mine], table.documents[shared[mine]], table.high[shared[mine]])
+        counts, groups = _counters(sample, rows[mine], copies[mine], table.high[shared[mine]])
         pieces.append((followed.names[code], counts, groups))
     return SampledOverlap(tuple(sorted(pieces, key=lambda piece: piece[0].encode())))
 
 
-def _is_shared(followed: FollowedDocuments) -> npt.NDArray[np.bool_]:
-    """Whether the baseline has the text of each current row in the same domain."""
+def _shared_texts(followed: FollowedDocuments, sampled: Integers) -> tuple[Integers, Integers, Integers]:
+    """Texts that both sides have in one domain: a current row, the copies that both have, a row of the sample or -1.
+
+    Args:
+        followed: the documents of both sides.
+        sampled: int64 [current rows], the row of each in the sample, -1 where it is not there.
+    """
     sides = followed.baseline, followed.current
     columns = [np.concatenate([getattr(side, name).astype(np.uint64) for side in sides]) for name in _TEXT]
     codes = codes_of(columns)
-    return np.isin(codes[len(sides[0]) :], codes[: len(sides[0])])
+    before, now = codes[: len(sides[0])], codes[len(sides[0]) :]
+    copies = np.zeros((2, int(codes.max(initial=-1)) + 1), np.int64)
+    for count, side, code in zip(copies, sides, (before, now), strict=True):
+        np.add.at(count, code, side.documents)
+    both = copies.min(axis=0)
+    text, first = np.unique(now, return_index=True)
+    best = np.full(copies.shape[1], -1, np.int64)
+    np.maximum.at(best, now, sampled)
+    is_shared = both[text] > 0
+    text = text[is_shared]
+    return first[is_shared], both[text], best[text]
 
 
 _TEXT = ("high", "low", "domain")

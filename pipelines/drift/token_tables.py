@@ -265,8 +265,8 @@ def _columns(sample: TokenSample, tokens: npt.NDArray[np.int32]) -> TokenSample:
 def _contrast(tokens: npt.NDArray[np.int32], sides: Sequence[TokenSample], clustered: bool) -> TokenContrast:
     """Three disjoint sets from two sides and what they share.
 
-    Where the current snapshot has more copies of a text than the baseline, all of them were counted as shared; what
-    that is more than the baseline has is taken from the shared part, so that the sides stay what they are.
+    Runs of earlier versions counted all copies of a text as shared, also those that the baseline lacks; what that is
+    more than the baseline has is taken from the shared part, so that the sides stay what they are.
     """
     baseline, current, shared = sides
     for both, mine in (

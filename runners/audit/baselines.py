@@ -14,8 +14,8 @@ from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
 from corpus_audit.pipelines.drift.token_tables import TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
-from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys, documents_digest
-from corpus_audit.pipelines.measures.shared import Shared
+from corpus_audit.pipelines.measures.overlap.baseline_keys import BaselineKeys, documents_digest
+from corpus_audit.pipelines.measures.overlap.shared import Shared
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun, open_run
 from corpus_audit.pipelines.tokens.tokenization import TokenizerFile
 from corpus_audit.schemas.errors import StoreError, UsageError

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +18,13 @@ from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, se
 from corpus_audit.pipelines.contamination.index import build_decoy_index
 from corpus_audit.pipelines.contamination.measure import Decoys
 from corpus_audit.pipelines.contamination.selfcheck import DecoyEvidence
-from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitTask
+from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.runners.audit.benchmarks import Benchmarks
+from corpus_audit.runners.audit.counting.second_pass import count_again
 from corpus_audit.runners.audit.counting.shard_states import ShardState
-from corpus_audit.schemas.errors import NoVerdictError
 from corpus_audit.schemas.run.snapshot import Split
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def search_decoys(
         return NO_DECOYS
     index = build_decoy_index(benchmarks.read, decoys, job.tokenization, job.scratch)
     measure = Decoys(index, digest)
-    sources = _count_decoys(replace(job, extra=(measure,), verify_lowest=0), measure.name, engine, sample, board)
+    sources = count_again(job, measure, engine, sample, board, "looking for decoys")
     size = sum(split.weight for _, split in pairs)
     share = sum(split.weight for _, split in sample) / size if size and len(sample) < len(pairs) else 1.0
     return DecoySearch(decoys, measure, sources, share)
@@ -119,34 +118,3 @@ def _choose(
     content = {"inputs": inputs, "decoys": rows}
     atomic_write(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
     return decoys
-
-
-def _count_decoys(
-    job: Job, name: str, engine: Engine | LocalEngine, sample: Sequence[tuple[ShardState, Split]], board: Board
-) -> tuple[Path, ...]:
-    """Count the splits that the store lacks; returns the partials of the shards, in their order."""
-    splits: dict[int, list[Split]] = defaultdict(list)
-    state_of: dict[int, ShardState] = {}
-    for state, split in sample:
-        splits[id(state)].append(split)
-        state_of[id(state)] = state
-    sources = [job.path_of(name, state.shard, state.sha256) for state in state_of.values()]
-    planned: dict[int, PlannedShard] = {}
-    tasks: list[SplitTask] = []
-    done: set[Path] = set()
-    for i, (key, path) in enumerate(zip(state_of, sources, strict=True)):
-        state, own = state_of[key], tuple(splits[key])
-        if path in done or job.store.has(name, path.name):
-            continue
-        done.add(path)
-        lacking = [s for s in own if not job.store.has(name, job.path_of(name, state.shard, state.sha256, s).name)]
-        planned[i] = PlannedShard(state.planned.plan, own, (name,), tuple((split, (name,)) for split in lacking))
-        if not lacking:  # all were counted before a kill
-            job.compact(planned[i])
-        tasks += [SplitTask(i, state.shard, state.sha256, split, (name,)) for split in lacking]
-    board.begin_stage("looking for decoys", total_bytes=sum(task.split.weight for task in tasks))
-    for result in engine.count(job, tasks, planned):
-        if result.error is not None:
-            raise NoVerdictError(f"a shard that was counted can no longer be read: {result.error}")
-    job.tokenization.release()
-    return tuple(sources)

@@ -32,6 +32,7 @@ from corpus_audit.runners.audit.counting.shard_loss import nothing_counted
 from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.runners.audit.decoys import NO_DECOYS, search_decoys
 from corpus_audit.runners.audit.outcome import AuditOutcome
+from corpus_audit.runners.audit.surplus import take_out_surplus
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
 from corpus_audit.runners.engines.launch.local import open_engine
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
@@ -153,6 +154,7 @@ class _Run:
             tokenizers=tokenizers,
         )
         self.decoys = NO_DECOYS
+        self.surplus: tuple[Path, ...] = ()
         self.inputs: str | None = None
         self.export: GreatExpectationsExport | None = None
 
@@ -166,7 +168,8 @@ class _Run:
            reference. Without a single document there is nothing to publish.
         3. Decoys come from the texts themselves, so they are selected once everything is counted, and searched for by
            reading the same splits again.
-        4. Merge the shards' partials into one profile. From here on the text is not needed.
+        4. Merge the shards' partials into one profile. Only now it is known which texts have more copies than in a
+           baseline; these are read once more. From here on the text is not needed.
         5. Write the tables, then the comparisons, which extend the facts (run.json) and the metrics.
         6. Judge what was written: the policy reads the staged table of metrics, as anyone who judges the finished run
            will.
@@ -223,7 +226,11 @@ class _Run:
         self.board.begin_stage("merging")
         decoys = self.decoys
         further: dict[Measure, Sequence[Path]] = {} if decoys.measure is None else {decoys.measure: decoys.sources}
-        return merge_counts(self.engine, self.spec, self.counter.job, states, further)
+        profile = merge_counts(self.engine, self.spec, self.counter.job, states, further)
+        profile, self.surplus = take_out_surplus(
+            profile, self.comparisons.baselines, self.counter.job, self.engine, states, self.board
+        )
+        return profile
 
     def _compare(self, facts: RunFile, profile: Profile) -> RunFile:
         self.board.begin_stage("comparing")
@@ -274,7 +281,7 @@ class _Run:
         if self.store_is_own:
             counted = [state for state in states if state.error is None]
             partials = (p for s in counted for p in self.counter.job.partials_of(s.shard, s.sha256))
-            used.record(self.staged.name, (*partials, *self.decoys.sources))
+            used.record(self.staged.name, (*partials, *self.decoys.sources, *self.surplus))
         else:
             used.share()
         run_dir = self.staged.publish()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from corpus_audit.pipelines.counting.job import Job
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.measures.base import Measure
-from corpus_audit.pipelines.measures.shared import Shared
+from corpus_audit.pipelines.measures.overlap.shared import Shared
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.runners.audit.counting.shard_states import ShardState
 from corpus_audit.schemas.spec.audit import AuditSpec

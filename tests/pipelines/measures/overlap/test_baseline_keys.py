@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys, document_keys, documents_digest, domain_hashes
-from corpus_audit.pipelines.measures.shared import Shared, domain_from_path
+from corpus_audit.pipelines.measures.overlap.baseline_keys import BaselineKeys, documents_digest
+from corpus_audit.pipelines.measures.overlap.document_keys import document_keys, domain_hashes, key_positions
+from corpus_audit.pipelines.measures.overlap.shared import Shared, domain_from_path
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.pipelines.storage.count_tables import split_cells
 from corpus_audit.pipelines.storage.partials import Partial
@@ -72,6 +73,18 @@ def test_a_document_is_held_with_its_domain(
     high, low = halves([hash_ for hash_, _ in asked])
     domains = np.array([DOMAINS.index(domain) for _, domain in asked], np.int64)
     assert keys.holds(high, low, domains, DOMAINS).tolist() == [pair in held for pair in asked]
+
+
+KEYS = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(KEYS, max_size=12), st.lists(KEYS, max_size=12))
+def test_positions_of_keys_that_share_a_half(stored: set[tuple[int, int]], wanted: list[tuple[int, int]]) -> None:
+    in_order = sorted(stored)
+    columns = [np.array([key[half] for key in keys], np.uint64) for keys in (wanted, in_order) for half in (0, 1)]
+    expected = [in_order.index(key) if key in stored else -1 for key in wanted]
+    assert key_positions(*columns).tolist() == expected
 
 
 def test_keys_do_not_depend_on_the_order_of_names() -> None:

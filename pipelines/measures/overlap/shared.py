@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from corpus_audit.pipelines.measures.base import Block
-from corpus_audit.pipelines.measures.baseline_keys import BaselineKeys
+from corpus_audit.pipelines.measures.overlap.baseline_keys import BaselineKeys
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -17,7 +17,8 @@ class Shared(Tokens):
     """`Tokens` of those documents whose text the baseline has in the same domain.
 
     A shard that both snapshots hold is shared as it stands: its partial of `Tokens` serves, and nothing is read. In the
-    other shards every copy of a text that the baseline has counts as shared, even where the baseline has fewer copies.
+    other shards every copy of a text that the baseline has counts as shared; those beyond the baseline's number are
+    taken out once everything is counted (`pipelines.counting.surplus`).
     """
 
     def __init__(self, keys: BaselineKeys) -> None:

@@ -1,0 +1,1 @@
+"""What a snapshot shares with a baseline."""
