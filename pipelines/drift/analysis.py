@@ -18,8 +18,9 @@ Comes in: the tables of two runs, and the token counters of the documents that b
 
 Goes out: one table a subject.
 
-Why so: a domain's token counters [64 groups, vocabulary] are the large part; they are streamed, one domain at a
-time, and the dense counts that the decomposition needs are made before, so that the corpus's can be let go.
+Why so: a domain's token counters [64 groups, vocabulary] are the large part; they are streamed, as many domains as
+there are workers at a time, and the dense counts that the decomposition needs are made before, so that the corpus's can
+be let go.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class SliceTests:
 
 def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
     """The six distances without nulls, and why there are none."""
-    baseline, current = contrast.baseline.count, contrast.current.count
+    baseline, current = contrast.counts
     before, now = bool(baseline.any()), bool(current.any())
     comparable = before and now
     distances = {

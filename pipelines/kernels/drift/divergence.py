@@ -32,8 +32,10 @@ from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 from corpus_audit.pipelines.kernels.drift.group_rows import (
     Floats,
     Integers,
+    Tables,
     TokenRows,
     TokenTotals,
+    groups_above,
     token_rows,
     token_totals,
 )
@@ -242,7 +244,7 @@ def _tiles(selection: Floats, scales: Floats) -> list[_Tile]:
 
 
 def exchange_sums(
-    groups: Integers | Floats,
+    tables: Tables,
     fixed: tuple[Integers, Integers],
     signs: tuple[int, int],
     selection: Floats,
@@ -267,8 +269,9 @@ def exchange_sums(
     Tokens that no side holds are left out.
 
     Args:
-        groups: int64 or float64 [G, K], the tokens' occurrences by group, G <= 256; multiples of 1/2, whose absolute
-            values add up to less than 2^52 over the groups; below 0 from ``swapped`` on alone.
+        tables: int64 or float64 [., K] each and of one type, the tokens' occurrences by group, the groups of one below
+            those of the other, G <= 256 in all; multiples of 1/2, whose absolute values add up to less than 2^52 over
+            the groups; below 0 from ``swapped`` on alone.
         fixed: int64 [K] each.
         signs: -1, 0 or 1 each; a and b must not become negative.
         selection: float64 [G, P], 0 or 1.
@@ -280,13 +283,13 @@ def exchange_sums(
         float64 [SUMS, P].
     """
     tiles = _tiles(selection, scales)
-    swapped = groups.shape[0] if swapped is None else swapped
+    swapped = len(selection) if swapped is None else swapped
     sign_first, sign_second = float(signs[0]), float(signs[1])
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        totals = token_totals(groups)
-        classes, left = _classes(groups, fixed, swapped, totals)
+        totals = token_totals(tables)
+        classes, left = _classes(tables, fixed, swapped, totals)
         pending = [pool.submit(tile.add_classes, classes, sign_first, sign_second) for tile in tiles]
-        for rows in token_rows(groups, *fixed, totals, left):  # the next block is made while the last one is added
+        for rows in token_rows(tables, *fixed, totals, left):  # the next block is made while the last one is added
             for future in pending:
                 future.result()
             pending = [pool.submit(tile.add, rows, swapped, sign_first, sign_second) for tile in tiles]
@@ -296,10 +299,11 @@ def exchange_sums(
 
 
 def _classes(
-    groups: Integers | Floats, fixed: tuple[Integers, Integers], swapped: int, totals: TokenTotals
+    tables: Tables, fixed: tuple[Integers, Integers], swapped: int, totals: TokenTotals
 ) -> tuple[TokenClasses, npt.NDArray[np.bool_]]:
     """Classes of the tokens that are in none of the groups from ``swapped`` on, and which tokens are left."""
-    whole = groups.dtype.kind == "i"
-    usable = whole & ~groups[swapped:].any(axis=0)
-    largest = np.where(usable, totals.absolute, -1).astype(np.int64)
-    return token_classes(groups, *fixed, largest, totals.occupied)
+    usable = np.full(len(fixed[0]), tables[0].dtype.kind == "i")
+    for groups, above in zip(tables, groups_above(tables), strict=True):
+        if above + len(groups) > swapped:
+            usable &= ~groups[max(swapped - above, 0) :].any(axis=0)
+    return token_classes(tables, *fixed, np.where(usable, totals.absolute, -1).astype(np.int64), totals.occupied)

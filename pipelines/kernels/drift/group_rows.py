@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,10 @@ Integers = npt.NDArray[np.int64]
 
 _TOKENS_A_BLOCK = 1 << 14
 _EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here; every multiple of 1/2 up to half of it
+
+
+Tables = Sequence[Integers] | Sequence[Floats]
+"""Tables of hash groups [G, K] over the same tokens, the groups of one below those of the one before."""
 
 
 class TokenRows(NamedTuple):
@@ -61,29 +65,35 @@ def _add_totals(groups, absolute, largest, occupied):
             occupied[k] += value != 0
 
 
-def token_totals(groups: Integers | Floats) -> TokenTotals:
-    """Totals of the tokens of a table, int64 or float64 [G, K]."""
-    size = groups.shape[1]
-    totals = TokenTotals(np.zeros(size, groups.dtype), np.zeros(size, groups.dtype), np.zeros(size, np.int64))
-    _add_totals(groups, *totals)
+def token_totals(tables: Tables) -> TokenTotals:
+    """Totals of the tokens of some tables, int64 or float64 [G, K] each, over all of their groups."""
+    size, dtype = tables[0].shape[1], tables[0].dtype
+    totals = TokenTotals(np.zeros(size, dtype), np.zeros(size, dtype), np.zeros(size, np.int64))
+    for groups in tables:
+        _add_totals(groups, *totals)
     return totals
 
 
 @kernel
-def _fill_rows(groups, tokens, position, out_counts, out_groups):
-    """``position`` [R], where each token's row begins, is advanced to its end."""
+def _fill_rows(groups, above, tokens, position, out_counts, out_groups):
+    """``position`` [R], where each token's cells of this table begin, is advanced; ``above``: groups before them."""
     for g in range(groups.shape[0]):
         for r in range(len(tokens)):
             value = groups[g, tokens[r]]
             if value != 0:
                 at = position[r]
                 out_counts[at] = value
-                out_groups[at] = g
+                out_groups[at] = above + g
                 position[r] = at + 1
 
 
+def groups_above(tables: Tables) -> list[int]:
+    """The number of the first group of each table."""
+    return [sum(len(table) for table in tables[:i]) for i in range(len(tables))]
+
+
 def token_rows(
-    groups: Integers | Floats,
+    tables: Tables,
     first: Integers | Floats,
     second: Integers | Floats,
     totals: TokenTotals,
@@ -98,9 +108,10 @@ def token_rows(
     every term that is linear in shares of one ratio is, of the sum, the sum of the terms.
 
     Args:
-        groups: int64 or float64 [G, K], occurrences by group, G <= 256; multiples of 1/2.
+        tables: int64 or float64 [G, K] each and of one type, occurrences by group, the groups of one below those of the
+            other, up to 256; multiples of 1/2.
         first, second: [K], what the two sides hold whatever is exchanged.
-        totals: those of ``groups``.
+        totals: those of ``tables``.
         wanted: bool [K], the tokens.
     """
     alike = wanted & (totals.occupied == 0) & (first == second)
@@ -109,7 +120,7 @@ def token_rows(
         empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
         total = np.array([fixed.sum()], np.float64)
         yield TokenRows(*empty, total, total, np.array([np.count_nonzero(fixed) / 2]))
-    single = totals.absolute <= (_EXACT_SINGLE if groups.dtype.kind == "i" else _EXACT_SINGLE // 2)
+    single = totals.absolute <= (_EXACT_SINGLE if tables[0].dtype.kind == "i" else _EXACT_SINGLE // 2)
     for exact, dtype in ((single, np.float32), (~single, np.float64)):
         tokens = np.flatnonzero(exact & wanted & ~alike)
         for start in range(0, len(tokens), _TOKENS_A_BLOCK):
@@ -117,7 +128,9 @@ def token_rows(
             number = totals.occupied[block]
             stops = np.cumsum(number)
             counts, group = np.empty(stops[-1], dtype), np.empty(stops[-1], np.uint8)
-            _fill_rows(groups, block, stops - number, counts, group)
+            position = stops - number
+            for groups, above in zip(tables, groups_above(tables), strict=True):
+                _fill_rows(groups, above, block, position, counts, group)
             yield TokenRows(
                 counts,
                 group,

@@ -98,13 +98,13 @@ def left_out_sums(
     """
     sums, x = np.zeros((2, len(groups)))
     sign_first, sign_second = float(signs[0]), float(signs[1])
-    totals = token_totals(groups)
+    totals = token_totals([groups])
     left = np.ones(groups.shape[1], bool)
     if groups.dtype.kind == "i":
         largest = _STATE_LIMIT[np.minimum(totals.largest, _STATES)]
-        classes, left = token_classes(groups, *fixed, largest, totals.occupied)
+        classes, left = token_classes([groups], *fixed, largest, totals.occupied)
         number = np.empty((_STATES, len(groups)))
         _add_classes(*classes, sign_first, sign_second, scales, number, sums)
-    for rows in token_rows(groups, *fixed, totals, left):
+    for rows in token_rows([groups], *fixed, totals, left):
         _add_left_out(*rows[:5], sign_first, sign_second, scales, x, sums)
     return sums

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
-from corpus_audit.pipelines.kernels.drift.group_rows import Floats, Integers
+from corpus_audit.pipelines.kernels.drift.group_rows import Floats, Integers, Tables, groups_above
 
 MOST_MOVED = 255
 """Occurrences that a token of a class can move: they are counted in bytes."""
@@ -45,23 +45,26 @@ class TokenClasses(NamedTuple):
 
 
 @kernel
-def _fill_cells(groups, position, out_counts, out_groups):
-    """Cells of every token with a ``position`` [K] of 0 or more, where they begin; it is advanced."""
+def _fill_cells(groups, above, position, out_counts, out_groups):
+    """Cells of every token with a ``position`` [K] of 0 or more, where they begin; it is advanced.
+
+    ``above``: groups of the tables before.
+    """
     for g in range(groups.shape[0]):
         for k in range(groups.shape[1]):
             if groups[g, k] != 0 and position[k] >= 0:
                 out_counts[position[k]] = groups[g, k]
-                out_groups[position[k]] = g
+                out_groups[position[k]] = above + g
                 position[k] += 1
 
 
 def token_classes(
-    groups: Integers | Floats, first: Integers, second: Integers, largest: Integers, occupied: Integers
+    tables: Tables, first: Integers, second: Integers, largest: Integers, occupied: Integers
 ) -> tuple[TokenClasses, npt.NDArray[np.bool_]]:
     """Classes of tokens with equal ``first``, ``second`` and ``largest`` that are worth it, and which tokens are left.
 
     Args:
-        groups: int64 [G, K], occurrences by group, G <= 256; of tokens that may be in a class, whole and not below 0.
+        tables: [G, K] each, occurrences by up to 256 groups; whole and not below 0 of tokens that may be in a class.
         first, second: int64 [K], what the two sides hold before anything is exchanged.
         largest: int64 [K], the most occurrences that an exchange can move; tokens of more than `MOST_MOVED`, and those
             of less than 0, are left.
@@ -86,7 +89,9 @@ def token_classes(
     number = np.where(left, 0, occupied)
     stops = np.cumsum(number)
     counts, group = np.empty((2, stops[-1] if len(stops) else 0), np.uint8)
-    _fill_cells(groups, np.where(left, -1, stops - number), counts, group)
+    position = np.where(left, -1, stops - number)
+    for groups, above in zip(tables, groups_above(tables), strict=True):
+        _fill_cells(groups, above, position, counts, group)
     classes = TokenClasses(
         counts,
         group,

@@ -63,16 +63,19 @@ class Arrangement:
         """The pseudo-sides of one draw [2 or 3 GROUPS] of the exchange."""
         baseline, current, sets, versions = exchange.fixed_first, exchange.fixed_second, None, None
         if exchange.moves_documents:
-            pool, occupied = exchange.pool, exchange.sizes > 0
-            drawn = draw[: 2 * GROUPS] > 0
-            first, second = pool[drawn & occupied], pool[~drawn & occupied]
+            pool = exchange.first.groups, exchange.second.groups
+            drawn, occupied = (mask.reshape(2, GROUPS) for mask in (draw[: 2 * GROUPS] > 0, exchange.sizes > 0))
+            first, second = (
+                np.concatenate([groups[rows] for groups, rows in zip(pool, side, strict=True)])
+                for side in (drawn & occupied, ~drawn & occupied)
+            )
             moved = first.sum(axis=0)
             baseline = baseline + exchange.sign_first * moved
             current = current + exchange.sign_second * moved
             if exchange.sign_first and exchange.sign_second:
                 sets = first, second, contrast.shared.groups
             else:  # the larger side is everything, and the other what was drawn or what was left of it
-                sets = (pool[:0], second, first) if exchange.sign_first else (first, pool[:0], second)
+                sets = (first[:0], second, first) if exchange.sign_first else (first, first[:0], second)
         if exchange.pairs is not None:
             swapped = draw[2 * GROUPS :, None] > 0
             before, now = exchange.pairs.before.groups, exchange.pairs.current.groups

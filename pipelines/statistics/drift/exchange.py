@@ -138,11 +138,6 @@ class Exchange:
         )
 
     @cached_property
-    def pool(self) -> Integers:
-        """The groups that may change sides, int64 [2 GROUPS, K]: the first side's, then the second's."""
-        return np.concatenate([self.first.groups, self.second.groups])
-
-    @cached_property
     def sizes(self) -> Floats:
         """Tokens of the groups, [2 GROUPS]: the first side's, then the second's."""
         return np.concatenate([self.first.groups.sum(axis=1), self.second.groups.sum(axis=1)]).astype(np.float64)
@@ -299,11 +294,12 @@ class Exchange:
         tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
         first, second = self._totals(selection)
         scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
-        if self.moves_documents:
-            moved = self.pool if self.pairs is None else np.concatenate([self.pool, self.paired_difference])
-            swapped = 2 * GROUPS
-        else:
-            moved, swapped, selection = self.paired_difference, 0, selection[2 * GROUPS :]
+        moved = [self.first.groups, self.second.groups] if self.moves_documents else []
+        swapped = len(moved) * GROUPS
+        if not moved:
+            selection = selection[2 * GROUPS :]
+        if self.pairs is not None:
+            moved.append(self.paired_difference)
         return statistics_of(
             exchange_sums(
                 moved,

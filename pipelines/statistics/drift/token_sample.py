@@ -158,6 +158,12 @@ class TokenContrast:
             raise ValueError("edited pairs are independent of each other, which documents of one cluster are not")
 
     @property
+    def parts(self) -> tuple[tuple[TokenSample, ...], tuple[TokenSample, ...]]:
+        """The disjoint sets of documents that make the baseline, and those that make the current snapshot."""
+        before, now = (self.only_baseline, self.shared), (self.only_current, self.shared)
+        return (before, now) if self.edited is None else ((*before, self.edited.before), (*now, self.edited.current))
+
+    @property
     def baseline(self) -> TokenSample:
         """All documents of the baseline."""
         unedited = self.only_baseline + self.shared
