@@ -100,7 +100,7 @@ class SliceTests:
     def each(
         self, domains: Iterable[tuple[str, TokenContrast]], reason: str | None, workers: int
     ) -> Iterator[tuple[str, TokenContrast, SliceRows]]:
-        """Name, contrast with its edits apart, and rows of every domain in the order given.
+        """Name, contrast with its edits apart (`TokenContrast.without_groups`), and rows of every domain, in order.
 
         Domains are computed at once, as many as there are workers: that the next one is read by this thread counts as
         one of them, so no more contrasts than that are in memory.
@@ -117,7 +117,8 @@ class SliceTests:
 
     def _one(self, name: str, contrast: TokenContrast, reason: str | None) -> tuple[str, TokenContrast, SliceRows]:
         apart = self.with_edits(name, contrast, reason)
-        return name, apart, self.rows(name, apart, reason, workers=1)[0]
+        of_domain, _ = self.rows(name, apart, reason, workers=1)
+        return name, apart.without_groups(), of_domain
 
 
 def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
