@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.counters.bits import lowest_bit
 
 Floats = npt.NDArray[np.float64]
 
@@ -146,14 +147,11 @@ def _add_masked(groups, columns, masks, counts):
     at = 0
     for row in range(len(masks)):
         column = columns[row]
-        left = masks[row]
-        group = 0
-        while left:
-            if left & np.uint64(1):
-                groups[group, column] += counts[at]
-                at += 1
-            left >>= np.uint64(1)
-            group += 1
+        mask = masks[row]
+        while mask != 0:
+            groups[lowest_bit(mask), column] += counts[at]
+            at += 1
+            mask &= mask - np.uint64(1)
 
 
 def add_masked(
