@@ -1,9 +1,31 @@
-"""Drift between two finished runs: every analysis of it, in order, as tables."""
+"""Drift between two finished runs: every analysis of it, in order, as tables.
+
+Comes in: the tables of two runs, and the token counters of the documents that both hold (their overlap).
+
+1. Refuse runs whose figures mean something else (another tokenizer, other text, other domains).
+2. Turnover: which documents were kept, edited, added and removed (`matching.py`). Everything else needs to know it.
+3. Overlap. Statistics need disjoint sets: only baseline, only current, shared, edited. A run that was audited with
+   this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
+   (`_implied_overlap`), where the current run's sample has all of it (`sampled_overlap.py`), or where nothing is
+   shared. Where it is not known, distances are shown and nothing is tested.
+   Both versions of edited documents come from the runs' samples (`edited_documents.py`).
+4. The corpus as one slice (`SliceTests`): six distances against their null, and which tokens moved.
+5. Each domain as a slice, as many at once as there are workers, in one pass over the token tables, which also feeds the
+   decomposition of the corpus's change into mixture (domains became larger or smaller) and content (their text changed:
+   by edits, by documents that came, by documents that went).
+6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
+7. One conclusion from all of them (`conclusion.py`), and the p of every test adjusted to it (`lenses.py`).
+
+Goes out: one table a subject.
+
+Why so: a domain's token counters [64 groups, vocabulary] are the large part; they are streamed, as many domains as
+there are workers at a time, and the dense counts that the decomposition needs are made before, so that the corpus's can
+be let go.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,42 +48,25 @@ from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_pattern
 from corpus_audit.pipelines.drift.edited_documents import (
     CLUSTERED,
     NOT_SAMPLED,
-    TANGLED_COPIES,
     EditedDocuments,
-    edits_alone,
 )
 from corpus_audit.pipelines.drift.lengths import length_rows
 from corpus_audit.pipelines.drift.lenses import with_adjusted_p
 from corpus_audit.pipelines.drift.sampled_overlap import sampled_overlap
+from corpus_audit.pipelines.drift.slices import SliceTests
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.drift.token_tables import Contrasts, TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.statistics.drift.decomposition import decompose
 from corpus_audit.pipelines.statistics.drift.domain_drift import UNITS, domain_drift, shares_alone
-from corpus_audit.pipelines.statistics.drift.permutation import (
-    PERMUTATIONS,
-    STATISTICS,
-    Distance,
-    DriftSummary,
-    drift_summary,
-    without_tokens,
-)
-from corpus_audit.pipelines.statistics.drift.token_drift import FALLER, OTHER, RISER, TokenDrift, token_drift
+from corpus_audit.pipelines.statistics.drift.permutation import without_tokens
+from corpus_audit.pipelines.statistics.drift.token_drift import TokenDrift
 from corpus_audit.pipelines.statistics.drift.token_sample import Integers, TokenContrast
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 _NO_GROUPS = "hash groups are kept overall only, as there are too many domains for this vocabulary"
-
-
-@dataclass
-class _Rows:
-    """Tables DRIFT, DRIFT_TOKENS and DRIFT_EDITS, a piece for each slice that has been computed."""
-
-    summaries: list[pa.Table] = field(default_factory=list)
-    tokens: list[pa.Table] = field(default_factory=list)
-    edits: list[pa.Table] = field(default_factory=list)
 
 
 def drift(
@@ -74,27 +79,6 @@ def drift(
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, pa.Table]:
     """Compare two finished runs; no shard is read.
-
-    Comes in: the tables of two runs, and the token counters of the documents that both hold (their overlap).
-
-    1. Refuse runs whose figures mean something else (another tokenizer, other text, other domains).
-    2. Turnover: which documents were kept, edited, added and removed (`matching.py`). Everything else needs to know it.
-    3. Overlap. Statistics need disjoint sets: only baseline, only current, shared, edited. A run that was audited with
-       this baseline has measured the shared part. Else it is known only where one run holds nothing but what is shared
-       (`_implied_overlap`), where the current run's sample has all of it (`sampled_overlap.py`), or where nothing is
-       shared. Where it is not known, distances are shown and nothing is tested.
-       Both versions of edited documents come from the runs' samples (`edited_documents.py`).
-    4. The corpus as one slice (`_add_slice`): six distances against their null, and which tokens moved.
-    5. Each domain as a slice, in one pass over the token tables, which also feeds the decomposition of the corpus's
-       change into mixture (domains became larger or smaller) and content (their text changed: by edits, by documents
-       that came, by documents that went).
-    6. Domain shares, lengths, the classifier's test on document samples, near-duplicates.
-    7. One conclusion from all of them (`conclusion.py`), and the p of every test adjusted to it (`lenses.py`).
-
-    Goes out: one table a subject.
-
-    Why so: a domain's token counters [64 groups, vocabulary] are the large part; they are streamed, one domain at a
-    time, and the dense counts that the decomposition needs are made before, so that the corpus's can be let go.
 
     Args:
         label: what the tables call the baseline.
@@ -116,76 +100,102 @@ def drift(
     followed = follow_documents(baseline, current)
     changes, unlisted = document_changes(label, followed)
     documents = turnover(label, followed, unlisted)
-    sizes = edit_sizes(label, followed)
+    tables = {
+        "turnover": documents,
+        "edit_sizes": edit_sizes(label, followed),
+        "document_changes": changes,
+    }
     samples = DomainSamples.of(baseline, current, documents)
-    # Step 3. The totals of shared documents come from the turnover, but without their tokens they are of no use.
+    # Step 3.
+    contrasts, reason = _contrasts(baseline, current, shared, followed, documents, samples)
+    examples = Examples.of(baseline, contrasts.vocabulary), Examples.of(current, contrasts.vocabulary)
+    progress("edits")
+    texts = edited_texts(baseline, current, followed)
+    tables["edit_patterns"] = edit_patterns(label, followed, texts, examples)
+    slices = SliceTests(label, examples, _edited_documents(followed, texts, contrasts.clustered))
+    del followed, texts
+    # Steps 4 and 5.
+    of_slices, moved = _slice_tables(slices, contrasts, reason, workers, progress)
+    # Step 6.
+    progress("classifier")
+    tables |= of_slices | {
+        "drift_domains": _domain_rows(label, samples),
+        "drift_lengths": length_rows(label, baseline, current, documents),
+        "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples, workers),
+        "near_duplicates": near_duplicate_rates(current, label, baseline),
+    }
+    # Step 7.
+    conclusion = conclude(tables)
+    return tables | with_adjusted_p(tables, conclusion.lenses) | conclusion_tables(label, conclusion)
+
+
+def _contrasts(
+    baseline: RunDirectory,
+    current: RunDirectory,
+    shared: TokenTables | None,
+    followed: FollowedDocuments,
+    documents: pa.Table,
+    samples: DomainSamples,
+) -> tuple[Contrasts, str | None]:
+    """The token tables of both runs and of their overlap; why nothing can be tested, None where the overlap is known.
+
+    The totals of shared documents come from the turnover, but without their tokens they are of no use.
+    """
     kept = int(documents["kept"][0].as_py())
     overlap = shared or _implied_overlap(baseline, current, documents) or sampled_overlap(current, followed)
     known = overlap is not None or kept == 0
-    reason = None if known else unknown_overlap(kept)
-    vocabulary = max(run.facts.tokenizer.vocabulary for run in (baseline, current))
     contrasts = Contrasts(
         _tables(baseline),
         _tables(current),
         overlap,
         samples.totals if known else (*samples.totals[:2], {}),
-        vocabulary,
+        max(run.facts.tokenizer.vocabulary for run in (baseline, current)),
         current.facts.cluster is not None,
         all(run.facts.token_groups == "domain" for run in (baseline, current)),
     )
-    examples = Examples.of(baseline, vocabulary), Examples.of(current, vocabulary)
-    progress("edits")
-    texts = edited_texts(baseline, current, followed)
-    patterns = edit_patterns(label, followed, texts, examples)
-    edited = _edited_documents(followed, texts, current.facts.cluster is not None)
-    del followed, texts
-    computed = _Rows()
-    # Step 4.
-    progress(ALL_DOMAINS)
-    overall = _with_edits(contrasts.overall(), ALL_DOMAINS, edited, reason)
-    moved = _add_slice(computed, label, ALL_DOMAINS, overall, examples, reason, edited, workers)
-    counts = overall.counts
-    dense = [_dense(count, overall, vocabulary) for count in counts]
-    del overall, counts
+    return contrasts, None if known else unknown_overlap(kept)
 
-    # Step 5.
-    def each_domain() -> Iterator[tuple[str, TokenContrast]]:
+
+def _slice_tables(
+    slices: SliceTests, contrasts: Contrasts, reason: str | None, workers: int, progress: Callable[[str], None]
+) -> tuple[dict[str, pa.Table], TokenDrift]:
+    """Tables DRIFT, DRIFT_TOKENS, DRIFT_EDITS and DRIFT_PARTS; and the tokens of the corpus as they were tested."""
+    progress(ALL_DOMAINS)
+    overall = slices.with_edits(ALL_DOMAINS, contrasts.overall(), reason)
+    first, moved = slices.rows(ALL_DOMAINS, overall, reason, workers)
+    made = [first]
+    dense = [_dense(count, overall, contrasts.vocabulary) for count in overall.counts]
+    del overall
+    why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
+
+    def read() -> Iterator[tuple[str, TokenContrast]]:
         for name, contrast in contrasts.domains():
             progress(name)
-            why = reason if contrasts.groups_by_domain or reason else _NO_GROUPS
-            apart = _with_edits(contrast, name, edited, why)
-            _add_slice(computed, label, name, apart, examples, why, edited, workers)
-            yield name, apart
+            yield name, contrast
 
-    parts = _part_rows(label, dense, each_domain(), examples, known)
-    # Step 6.
-    progress("classifier")
+    def computed() -> Iterator[tuple[str, TokenContrast]]:
+        for name, contrast, of_domain in slices.each(read(), why, workers):
+            made.append(of_domain)
+            yield name, contrast
+
+    parts = _part_rows(slices.label, dense, computed(), slices.examples, reason is None)
+    edits = [each.edits for each in made if each.edits is not None]
     tables = {
-        "drift": pa.concat_tables(computed.summaries),
-        "drift_tokens": pa.concat_tables(computed.tokens),
+        "drift": pa.concat_tables(each.summary for each in made),
+        "drift_tokens": pa.concat_tables(each.tokens for each in made),
         "drift_parts": pa.Table.from_pylist(parts, schema=drift_tables.DRIFT_PARTS),
-        "drift_domains": pa.concat_tables(
-            rows.domain_rows(
-                label,
-                samples.names,
-                unit,
-                shares_alone(samples.only_baseline, samples.only_current, samples.shared, unit)
-                or domain_drift(samples.only_baseline, samples.only_current, samples.shared, unit),
-            )
-            for unit in UNITS
-        ),
-        "drift_lengths": length_rows(label, baseline, current, documents),
-        "turnover": documents,
-        "edit_sizes": sizes,
-        "document_changes": changes,
-        "edit_patterns": patterns,
-        "drift_classifier": classifier_rows(label, baseline, current, documents, moved, examples),
-        "near_duplicates": near_duplicate_rates(current, label, baseline),
-        "drift_edits": pa.concat_tables([drift_tables.DRIFT_EDITS.empty_table(), *computed.edits]),
+        "drift_edits": pa.concat_tables([drift_tables.DRIFT_EDITS.empty_table(), *edits]),
     }
-    # Step 7.
-    conclusion = conclude(tables)
-    return tables | with_adjusted_p(tables, conclusion.lenses) | conclusion_tables(label, conclusion)
+    return tables, moved
+
+
+def _domain_rows(label: str, samples: DomainSamples) -> pa.Table:
+    """Table DRIFT_DOMAINS."""
+    sets = samples.only_baseline, samples.only_current, samples.shared
+    return pa.concat_tables(
+        rows.domain_rows(label, samples.names, unit, shares_alone(*sets, unit) or domain_drift(*sets, unit))
+        for unit in UNITS
+    )
 
 
 def _edited_documents(
@@ -200,13 +210,6 @@ def _edited_documents(
         return NOT_SAMPLED
     edited = EditedDocuments.of(followed, texts.samples)
     return edited if len(edited.groups) else NOT_SAMPLED
-
-
-def _with_edits(
-    contrast: TokenContrast, name: str, edited: EditedDocuments | str | None, reason: str | None
-) -> TokenContrast:
-    """The contrast of a slice with its edited documents apart, as far as they and the hash groups are known."""
-    return edited.apart(name, contrast) if isinstance(edited, EditedDocuments) and reason is None else contrast
 
 
 def _part_rows(
@@ -243,55 +246,6 @@ def _part_rows(
         for name, changes in zip(names, split.domains, strict=True):
             parts += rows.part_rows(label, name, changes, examples)
     return parts if known else [row | {"tvd_null_mean": None, "tvd_excess": None} for row in parts]
-
-
-def _add_slice(
-    computed: _Rows,
-    label: str,
-    name: str,
-    contrast: TokenContrast,
-    examples: tuple[Examples, Examples],
-    reason: str | None,
-    edited: EditedDocuments | str | None,
-    workers: int,
-) -> TokenDrift:
-    """Add the rows of one slice: its distances, those of its edited documents' two versions from each other, and the
-    tokens that moved, which are returned as they were tested.
-
-    Where there is a ``reason`` why no test would be right (the overlap, or how documents cluster, is not known), the
-    rows have values alone.
-    """
-    summary = (
-        drift_summary(contrast, PERMUTATIONS, workers=workers) if reason is None else _values_only(contrast, reason)
-    )
-    computed.summaries.append(rows.summary_rows(label, name, contrast, summary))
-    if contrast.edited is not None and isinstance(edited, EditedDocuments):
-        versions = edits_alone(contrast.tokens, contrast.edited)
-        alone = drift_summary(versions, PERMUTATIONS, workers=workers)
-        computed.edits.append(rows.edit_rows(label, name, edited.used(name), versions, alone))
-    elif name == ALL_DOMAINS and edited is not None:
-        why = edited if isinstance(edited, str) else reason or TANGLED_COPIES
-        computed.edits.append(rows.untested_edit_rows(label, why))
-    moved = shown = token_drift(contrast)
-    if reason is not None:
-        nothing = np.full(len(moved.tokens), np.nan)
-        kind = np.where(np.isin(moved.kind, (RISER, FALLER)), OTHER, moved.kind).astype(np.uint8)
-        shown = replace(moved, kind=kind, z=nothing, log_odds_z=nothing, p=nothing, q=nothing)
-        shown = replace(shown, low=nothing, high=nothing, design_effect=nothing)
-    computed.tokens.append(rows.token_rows(label, name, shown, examples, everything=name == ALL_DOMAINS))
-    return moved
-
-
-def _values_only(contrast: TokenContrast, reason: str) -> DriftSummary:
-    """The six distances without nulls, and why there are none."""
-    baseline, current = contrast.baseline.count, contrast.current.count
-    before, now = bool(baseline.any()), bool(current.any())
-    comparable = before and now
-    distances = {
-        name: Distance(name, float(function(baseline, current)) if comparable else None)
-        for name, function in STATISTICS.items()
-    }
-    return DriftSummary(distances, 0, None, None, reason if comparable else without_tokens(before, now))
 
 
 def unknown_overlap(kept: int) -> str:

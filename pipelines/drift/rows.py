@@ -28,7 +28,8 @@ LISTED_UNTESTED = 200
 
 def summary_rows(label: str, domain: str, contrast: TokenContrast, summary: DriftSummary) -> pa.Table:
     """Rows of table DRIFT for one slice, by statistic."""
-    baseline, current, shared = contrast.baseline, contrast.current, contrast.shared
+    tokens = contrast.token_totals
+    documents = [sum(part.total_documents for part in parts) for parts in contrast.parts]
     rows = []
     for name, distance in sorted(summary.distances.items()):
         judged = name == "jsd"
@@ -47,12 +48,12 @@ def summary_rows(label: str, domain: str, contrast: TokenContrast, summary: Drif
                 "excess": distance.excess,
                 "low": summary.low if judged else None,
                 "high": summary.high if judged else None,
-                "tokens_baseline": baseline.total_tokens,
-                "tokens_current": current.total_tokens,
-                "tokens_shared": shared.total_tokens,
-                "documents_baseline": baseline.total_documents,
-                "documents_current": current.total_documents,
-                "documents_shared": shared.total_documents,
+                "tokens_baseline": tokens[0],
+                "tokens_current": tokens[1],
+                "tokens_shared": contrast.shared.total_tokens,
+                "documents_baseline": documents[0],
+                "documents_current": documents[1],
+                "documents_shared": contrast.shared.total_documents,
                 "documents_edited": 0 if contrast.edited is None else contrast.edited.before.total_documents,
                 "reason": summary.reason,
                 "note": summary.note,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.drift.sampled_overlap import SampledOverlap
+from corpus_audit.pipelines.kernels.drift.group_rows import add_masked
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -73,7 +74,7 @@ class Counters:
             out[columns] = values
             return out
 
-        add_groups(groups, columns, self.masks, self.group_counts)
+        add_masked(groups, columns, self.masks, self.group_counts)
         return TokenSample(
             spread(self.count),  # type: ignore[arg-type]
             spread(self.documents),  # type: ignore[arg-type]
@@ -84,21 +85,6 @@ class Counters:
             int(self.count.sum()),
             totals.squared,
         )
-
-
-def add_groups(
-    groups: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    masks: npt.NDArray[np.uint64],
-    counts: npt.NDArray[np.int64],
-) -> None:
-    """Add the counts of set mask bits, row by row, to ``groups`` [GROUPS, K] at columns ``columns``."""
-    for start in range(0, len(masks), BATCH_ROWS):
-        some = masks[start : start + BATCH_ROWS]
-        bits = np.unpackbits(np.ascontiguousarray(some).view(np.uint8), bitorder="little").reshape(-1, GROUPS)
-        rows, group = np.nonzero(bits)
-        groups[group, columns[start : start + BATCH_ROWS][rows]] += counts[: len(rows)]
-        counts = counts[len(rows) :]
 
 
 @dataclass(frozen=True)
@@ -234,7 +220,7 @@ class Contrasts:
             ):
                 target[rows.tokens] += values
             where = (rows.tokens if groups is None else groups["token"].to_numpy()).astype(np.int64)
-            add_groups(whole.groups, where, rows.masks, rows.group_counts)
+            add_masked(whole.groups, where, rows.masks, rows.group_counts)
         return TokenSample(
             whole.count,
             whole.documents,

@@ -1,84 +1,52 @@
-"""Divergences of two token distributions under many exchanges of document groups at once: most of drift's time."""
+"""Divergences of two token distributions under many exchanges of document groups at once: most of drift's time.
+
+The occurrences that P exchanges of G groups move are a product of matrices, [K, G] times [G, P]. K is the vocabulary
+and P thousands, so it would fill a gigabyte or more. It is never made as a whole, but in tiles that are added up while
+they are in the cache::
+
+                      P exchanges
+                128    128    128   ...
+              +------+------+------+---
+     16,384   | tile | tile | tile |        the tiles of a row are computed at once, one a thread;
+     tokens   +------+------+------+---     each thread adds to its own columns of the sums [SUMS, P]
+     16,384   |      |      |      |
+              +------+------+------+---
+
+1. Rare tokens that are alike are taken together, a term for each state that they can be in (`token_classes`).
+2. `group_rows.token_rows` cuts the others and makes sparse rows of them. Tokens that both sides hold in full whatever
+   is selected (shared documents alone have them) come as one row together. Counts are float32 while a token's total is
+   exact in it (half the memory traffic), else float64.
+3. `_add_classes` and `_add_exchanges` compute a tile. A column of sums is added up by one thread, in one order, so the
+   sums are the same for any number of workers, and, but for the last bits, on any processor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, cast
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
-
-Floats = npt.NDArray[np.float64]
-
-Integers = npt.NDArray[np.int64]
+from corpus_audit.pipelines.kernels.drift.group_rows import (
+    Floats,
+    Integers,
+    Tables,
+    TokenRows,
+    TokenTotals,
+    groups_above,
+    token_rows,
+    token_totals,
+)
+from corpus_audit.pipelines.kernels.drift.logarithm import log
+from corpus_audit.pipelines.kernels.drift.token_classes import TokenClasses, token_classes
 
 SUMS = 5
 """Sums that `exchange_sums` returns for each exchange."""
 
 _TILE = 128  # exchanges of one kernel call
-_TOKENS_A_BLOCK = 1 << 14
-_EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here; every multiple of 1/2 up to half of it
-
-_MANTISSA = np.uint64(52)
-_ONE = np.uint64(0x3FF0000000000000)
-_SHIFT = np.uint64(0x3FF0000000000000 - 0x3FE5555555555555)  # mantissas fall into [2/3, 4/3)
-_MAGIC = np.uint64(0x4330000000000000)
-_MAGIC_VALUE = 2.0**52 + 1023.0
-_LN2 = 0.6931471805599453
 _TINY = 1e-300
-
-
-@intrinsic
-def _bits(typing_context, value):
-    """The bit pattern of a double."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.uint64(types.float64), generate
-
-
-@intrinsic
-def _double(typing_context, pattern):
-    """The double of a bit pattern."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.uint64), generate
-
-
-@inlined
-def _log(x):
-    """ln x of a normal positive double within 4e-13, without a branch or a division: math.log does not vectorise.
-
-    x = 2^k (1 + f) with |f| <= 1/3, and ln(1 + f) = f + f^2 q(f) with a Chebyshev fit q of degree 13.
-    """
-    pattern = _bits(x)
-    exponent = (pattern + _SHIFT) >> _MANTISSA
-    f = _double(pattern - (exponent << _MANTISSA) + _ONE) - 1.0
-    k = _double(exponent | _MAGIC) - _MAGIC_VALUE
-    q = 0.09786893051711665
-    q = q * f - 0.10190464932967039
-    q = q * f + 0.07131510561937401
-    q = q * f - 0.0783343312638656
-    q = q * f + 0.09140334493644087
-    q = q * f - 0.10039239585611298
-    q = q * f + 0.1110881282903986
-    q = q * f - 0.1249844096061996
-    q = q * f + 0.14285768737458307
-    q = q * f - 0.16666695956118452
-    q = q * f + 0.19999999433608903
-    q = q * f - 0.24999999794486744
-    q = q * f + 0.33333333335033066
-    q = q * f - 0.5000000000023486
-    return f + f * f * q + k * _LN2
 
 
 @inlined
@@ -104,6 +72,33 @@ def _add_selected(counts, groups, start, stop, selection, x):
         i += 1
 
 
+@inlined
+def _terms(a, b, half, scale_first, scale_second, smooth_first, smooth_second):
+    """The five terms of `exchange_sums` for a token that the sides hold a and b times, with a logarithm each.
+
+    With t = (p - q) / (p + q) the terms 0 and 2 need no division by a share that may be 0:
+    p ln(2 p / (p + q)) + q ln(2 q / (p + q)) = (p + q) / 2 ((1 + t) ln(1 + t) + (1 - t) ln(1 - t)), and
+    (sqrt p - sqrt q)^2 = (p + q) (1 - sqrt((1 + t) (1 - t))).
+    """
+    p = a * scale_first
+    q = b * scale_second
+    both = p + q
+    t = np.divide(p - q, max(both, _TINY))
+    up = 1.0 + t
+    down = 1.0 - t
+    gap = up * log(max(up, _TINY)) + down * log(max(down, _TINY))
+    smooth_p = (a + half) * smooth_first
+    smooth_q = (b + half) * smooth_second
+    ratio = log(np.divide(smooth_q, smooth_p))
+    return (
+        0.5 * both * gap,
+        abs(p - q),
+        both * (1.0 - np.sqrt(up * down)),
+        (smooth_q - smooth_p) * ratio,
+        smooth_q * ratio,
+    )
+
+
 @kernel
 def _add_exchanges(
     counts, groups, stops, selection, swapped, fixed_first, fixed_second, sign_first, sign_second, half, scales, sums
@@ -115,10 +110,7 @@ def _add_exchanges(
     1. x [W], its occurrences in the groups that each exchange selects: a sparse row (``counts`` [C] in ``groups``
        uint8 [C], ascending, which end at ``stops`` [R]) times the 0/1 matrix ``selection`` [G, W], of the type of
        ``counts``; and y [W], the same over the groups from ``swapped`` on, whose counts are differences of two sides.
-    2. a and b, the two pseudo-sides' occurrences, and from them the five terms with a logarithm each that is needed,
-       added to ``sums``. With t = (p - q) / (p + q) the terms 0 and 2 need no division by a share that may be 0:
-       p ln(2 p / (p + q)) + q ln(2 q / (p + q)) = (p + q) / 2 ((1 + t) ln(1 + t) + (1 - t) ln(1 - t)), and
-       (sqrt p - sqrt q)^2 = (p + q) (1 - sqrt((1 + t) (1 - t))).
+    2. a and b, the two pseudo-sides' occurrences, and from them the five terms, which are added to ``sums``.
 
     ``half`` [R] is above 0; ``scales`` are [4, W]. The innermost loops run over the exchanges, so that they vectorise
     without a change to the order of any sum.
@@ -145,37 +137,115 @@ def _add_exchanges(
         for w in range(width):
             a = first + sign_first * np.float64(x[w]) + np.float64(y[w])
             b = second + sign_second * np.float64(x[w]) - np.float64(y[w])
-            p = a * scales[0, w]
-            q = b * scales[1, w]
-            both = p + q
-            t = np.divide(p - q, max(both, _TINY))
-            up = 1.0 + t
-            down = 1.0 - t
-            gap = up * _log(max(up, _TINY)) + down * _log(max(down, _TINY))
-            sums[0, w] += 0.5 * both * gap
-            sums[1, w] += abs(p - q)
-            sums[2, w] += both * (1.0 - np.sqrt(up * down))
-            smooth_p = (a + h) * scales[2, w]
-            smooth_q = (b + h) * scales[3, w]
-            ratio = _log(np.divide(smooth_q, smooth_p))
-            sums[3, w] += (smooth_q - smooth_p) * ratio
-            sums[4, w] += smooth_q * ratio
+            gap, absolute, root, jeffreys, kullback = _terms(
+                a, b, h, scales[0, w], scales[1, w], scales[2, w], scales[3, w]
+            )
+            sums[0, w] += gap
+            sums[1, w] += absolute
+            sums[2, w] += root
+            sums[3, w] += jeffreys
+            sums[4, w] += kullback
 
 
-class _Rows(NamedTuple):
-    """A block of R tokens as sparse rows; see `_add_exchanges`."""
+@kernel
+def _add_classes(
+    counts,
+    groups,
+    starts,
+    stops,
+    ends,
+    first,
+    second,
+    largest,
+    selection,
+    sign_first,
+    sign_second,
+    scales,
+    x,
+    number,
+    sums,
+):
+    """Add the terms of the tokens of some classes to ``sums`` [SUMS, W]; see `token_classes`.
 
-    counts: npt.NDArray[np.float32] | Floats
-    groups: npt.NDArray[np.uint8]
-    stops: Integers
-    first: Floats
-    second: Floats
-    half: Floats
+    ``selection`` uint8 [G, W]; ``x`` uint8 [W] and ``number`` float64 [states, W] are room for what a token has moved,
+    and for how many tokens of a class have moved how much.
+    """
+    width = selection.shape[1]
+    token = np.int64(0)
+    for m in range(len(ends)):
+        for state in range(largest[m] + 1):
+            for w in range(width):
+                number[state, w] = 0
+        while token < ends[m]:
+            for w in range(width):
+                x[w] = 0
+            for i in range(starts[token], stops[token]):
+                row = selection[groups[i]]
+                for w in range(width):
+                    x[w] += counts[i] * row[w]
+            for w in range(width):
+                number[x[w], w] += 1
+            token += 1
+        for state in range(largest[m] + 1):
+            a = first[m] + sign_first * state
+            b = second[m] + sign_second * state
+            for w in range(width):
+                gap, absolute, root, jeffreys, kullback = _terms(
+                    a, b, 0.5, scales[0, w], scales[1, w], scales[2, w], scales[3, w]
+                )
+                sums[0, w] += number[state, w] * gap
+                sums[1, w] += number[state, w] * absolute
+                sums[2, w] += number[state, w] * root
+                sums[3, w] += number[state, w] * jeffreys
+                sums[4, w] += number[state, w] * kullback
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Some of the exchanges, W, and what is added up for them.
+
+    Attributes:
+        byte, single, double: the selections [G, W] in uint8, float32 and float64.
+        scales: float64 [4, W].
+        sums: float64 [SUMS, W].
+    """
+
+    byte: npt.NDArray[np.uint8]
+    single: npt.NDArray[np.float32]
+    double: Floats
+    scales: Floats
+    sums: Floats
+
+    def add_classes(self, classes: TokenClasses, sign_first: float, sign_second: float) -> None:
+        """Add the tokens of some classes."""
+        width = self.byte.shape[1]
+        room = np.empty(width, np.uint8), np.empty((int(classes.largest.max(initial=0)) + 1, width))
+        _add_classes(*classes, self.byte, sign_first, sign_second, self.scales, *room, self.sums)
+
+    def add(self, rows: TokenRows, swapped: int, sign_first: float, sign_second: float) -> None:
+        """Add a block of tokens."""
+        selection = self.single if rows.counts.dtype == np.float32 else self.double
+        sides = rows.first, rows.second, sign_first, sign_second
+        _add_exchanges(*rows[:3], selection, swapped, *sides, rows.half, self.scales, self.sums)
+
+
+def _tiles(selection: Floats, scales: Floats) -> list[_Tile]:
+    """Selections [G, P] and scales [4, P] cut into tiles."""
+    return [
+        _Tile(
+            np.ascontiguousarray(selection[:, start : start + _TILE], dtype=np.uint8),
+            np.ascontiguousarray(selection[:, start : start + _TILE], dtype=np.float32),
+            np.ascontiguousarray(selection[:, start : start + _TILE]),
+            np.ascontiguousarray(scales[:, start : start + _TILE]),
+            np.zeros((SUMS, min(_TILE, selection.shape[1] - start))),
+        )
+        for start in range(0, selection.shape[1], _TILE)
+    ]
 
 
 def exchange_sums(
-    groups: Integers | Floats,
-    fixed: tuple[Integers | Floats, Integers | Floats],
+    tables: Tables,
+    fixed: tuple[Integers, Integers],
     signs: tuple[int, int],
     selection: Floats,
     scales: Floats,
@@ -196,28 +266,12 @@ def exchange_sums(
         3: (Q - P) ln(Q / P)
         4: Q ln(Q / P)
 
-    The occurrences x are a product of matrices, [K, G] times [G, P]. K is the vocabulary and P thousands, so x would
-    fill a gigabyte or more. It is never made as a whole, but in tiles that are added up while they are in the cache::
-
-                          P exchanges
-                    128    128    128   ...
-                  +------+------+------+---
-         16,384   | tile | tile | tile |        the tiles of a row are computed at once, one a thread;
-         tokens   +------+------+------+---     each thread adds to its own columns of the sums [SUMS, P]
-         16,384   |      |      |      |
-                  +------+------+------+---
-
-    1. `_blocks` cuts the tokens and makes sparse rows of them. Tokens that both sides hold in full whatever is
-       selected (shared documents alone have them) come as one row together.
-    2. Counts are float32 while a token's total is exact in it (half the memory traffic), else float64.
-    3. `_add_exchanges` computes a tile. A column of sums is added up by one thread, token by token in one order, so the
-       sums are the same for any number of workers, and, but for the last bits, on any processor.
-
     Tokens that no side holds are left out.
 
     Args:
-        groups: int64 or float64 [G, K], the tokens' occurrences by group, G <= 256; multiples of 1/2, whose absolute
-            values add up to less than 2^52 over the groups.
+        tables: int64 or float64 [., K] each and of one type, the tokens' occurrences by group, the groups of one below
+            those of the other, G <= 256 in all; multiples of 1/2, whose absolute values add up to less than 2^52 over
+            the groups; below 0 from ``swapped`` on alone.
         fixed: int64 [K] each.
         signs: -1, 0 or 1 each; a and b must not become negative.
         selection: float64 [G, P], 0 or 1.
@@ -228,69 +282,28 @@ def exchange_sums(
     Returns:
         float64 [SUMS, P].
     """
-    tiles = [slice(start, start + _TILE) for start in range(0, selection.shape[1], _TILE)]
-    sums = [np.zeros((SUMS, selection[:, tile].shape[1])) for tile in tiles]
-    scale = [np.ascontiguousarray(scales[:, tile]) for tile in tiles]
-    single = [np.ascontiguousarray(selection[:, tile], dtype=np.float32) for tile in tiles]
-    double = [np.ascontiguousarray(selection[:, tile]) for tile in tiles]
-    sign_first, sign_second = map(float, signs)
-
-    def add(tile: int, rows: _Rows) -> None:
-        matrix = single if rows.counts.dtype == np.float32 else double
-        first_swapped = groups.shape[0] if swapped is None else swapped
-        _add_exchanges(
-            *rows[:3],
-            matrix[tile],
-            first_swapped,
-            *rows[3:5],
-            sign_first,
-            sign_second,
-            rows.half,
-            scale[tile],
-            sums[tile],
-        )
-
+    tiles = _tiles(selection, scales)
+    swapped = len(selection) if swapped is None else swapped
+    sign_first, sign_second = float(signs[0]), float(signs[1])
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        pending: list[Future[None]] = []
-        for rows in _blocks(groups, *fixed):  # the next block is made while the last one is added
+        totals = token_totals(tables)
+        classes, left = _classes(tables, fixed, swapped, totals)
+        pending = [pool.submit(tile.add_classes, classes, sign_first, sign_second) for tile in tiles]
+        for rows in token_rows(tables, *fixed, totals, left):  # the next block is made while the last one is added
             for future in pending:
                 future.result()
-            pending = [pool.submit(add, tile, rows) for tile in range(len(tiles))]
+            pending = [pool.submit(tile.add, rows, swapped, sign_first, sign_second) for tile in tiles]
         for future in pending:
             future.result()
-    return np.concatenate(sums, axis=1)
+    return np.concatenate([tile.sums for tile in tiles], axis=1)
 
 
-def _blocks(groups: Integers | Floats, first: Integers | Floats, second: Integers | Floats) -> Iterator[_Rows]:
-    """Tokens in blocks, with counts of a type that is exact for them; those in no group make one row in front.
-
-    Both sides hold the same of these, so their shares p and q are in one ratio whatever is selected. Every term is
-    linear in shares of one ratio, so that the term of the sum is the sum of the terms.
-    """
-    totals = np.abs(groups).sum(axis=0)
-    alike = (totals == 0) & (first == second)
-    fixed = first[alike]
-    if fixed.any():
-        empty = np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(1, np.int64)
-        total = np.array([fixed.sum()], np.float64)
-        yield _Rows(*empty, total, total, np.array([np.count_nonzero(fixed) / 2]))
-    single = totals <= (_EXACT_SINGLE if groups.dtype.kind == "i" else _EXACT_SINGLE // 2)
-    for exact, dtype in ((single, np.float32), (~single, np.float64)):
-        tokens = np.flatnonzero(exact & ~alike)
-        for start in range(0, len(tokens), _TOKENS_A_BLOCK):
-            block = tokens[start : start + _TOKENS_A_BLOCK]
-            table = np.ascontiguousarray(groups[:, block].T)
-            occurs = table != 0  # cells of truth values are looked through several times as fast as numbers
-            cells = np.flatnonzero(occurs)
-            number = np.count_nonzero(occurs, axis=1)
-            group = cells - np.repeat(np.arange(len(block)) * table.shape[1], number)
-            stops = np.cumsum(number)
-            half = np.full(len(block), 0.5)
-            yield _Rows(
-                cast("npt.NDArray[np.float64]", table.ravel()[cells].astype(dtype)),
-                group.astype(np.uint8),
-                stops,
-                first[block].astype(np.float64),
-                second[block].astype(np.float64),
-                half,
-            )
+def _classes(
+    tables: Tables, fixed: tuple[Integers, Integers], swapped: int, totals: TokenTotals
+) -> tuple[TokenClasses, npt.NDArray[np.bool_]]:
+    """Classes of the tokens that are in none of the groups from ``swapped`` on, and which tokens are left."""
+    usable = np.full(len(fixed[0]), tables[0].dtype.kind == "i")
+    for groups, above in zip(tables, groups_above(tables), strict=True):
+        if above + len(groups) > swapped:
+            usable &= ~groups[max(swapped - above, 0) :].any(axis=0)
+    return token_classes(tables, *fixed, np.where(usable, totals.absolute, -1).astype(np.int64), totals.occupied)

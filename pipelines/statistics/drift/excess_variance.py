@@ -23,15 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
-from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
+from corpus_audit.pipelines.kernels.drift.group_rows import weighted_moments
+from corpus_audit.pipelines.kernels.drift.leave_one_out import left_out_sums
+from corpus_audit.pipelines.statistics.drift.divergence import LN2
+from corpus_audit.pipelines.statistics.drift.exchange import Exchange
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, Integers, TokenContrast
 
 PSEUDO_SIDES = 2
 """Pairs of pseudo-sides whose jackknives are averaged; each takes as long as 100 to 250 permutations."""
-
-_TOKENS_A_BLOCK = 4096
-"""Tokens whose counts are converted at a time: 64 to 128 groups of them stay in a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +63,19 @@ class Arrangement:
         """The pseudo-sides of one draw [2 or 3 GROUPS] of the exchange."""
         baseline, current, sets, versions = exchange.fixed_first, exchange.fixed_second, None, None
         if exchange.moves_documents:
-            pool = np.concatenate([exchange.first.groups, exchange.second.groups])
-            drawn, occupied = draw[: 2 * GROUPS] > 0, pool.any(axis=1)
-            first, second = pool[drawn & occupied], pool[~drawn & occupied]
+            pool = exchange.first.groups, exchange.second.groups
+            drawn, occupied = (mask.reshape(2, GROUPS) for mask in (draw[: 2 * GROUPS] > 0, exchange.sizes > 0))
+            first, second = (
+                np.concatenate([groups[rows] for groups, rows in zip(pool, side, strict=True)])
+                for side in (drawn & occupied, ~drawn & occupied)
+            )
             moved = first.sum(axis=0)
             baseline = baseline + exchange.sign_first * moved
             current = current + exchange.sign_second * moved
             if exchange.sign_first and exchange.sign_second:
                 sets = first, second, contrast.shared.groups
             else:  # the larger side is everything, and the other what was drawn or what was left of it
-                sets = (pool[:0], second, first) if exchange.sign_first else (first, pool[:0], second)
+                sets = (first[:0], second, first) if exchange.sign_first else (first, first[:0], second)
         if exchange.pairs is not None:
             swapped = draw[2 * GROUPS :, None] > 0
             before, now = exchange.pairs.before.groups, exchange.pairs.current.groups
@@ -137,13 +139,10 @@ def jackknife_variance(
     whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals, paired.sum() + stays)
 
     def variance_without(
-        groups: Floats | Integers, signs: tuple[int, int], left: tuple[Floats, Floats], noises: Floats, swapped: int
+        groups: Floats | Integers, signs: tuple[int, int], left: tuple[Floats, Floats], noises: Floats
     ) -> float:
         """The jackknife's variance where groups leave; the tokens of the sides and the noise without each [G]."""
-        scales = np.stack([1 / left[0], 1 / left[1], 1 / left[0], 1 / left[1]])
-        fixed = sides.baseline, sides.current
-        without = statistics_of(exchange_sums(groups, fixed, signs, np.eye(len(groups)), scales, workers, swapped))
-        values = without["jsd"] - noise * noises / whole
+        values = _without_each(groups, (sides.baseline, sides.current), signs, left) - noise * noises / whole
         return (len(groups) - 1) / len(groups) * float(((values - values.mean()) ** 2).sum())
 
     variance = 0.0
@@ -158,14 +157,14 @@ def jackknife_variance(
             [total - size if i == which else total for i, total in enumerate(totals)],
             (paired.sum() + stays) * smaller,
         )
-        variance += variance_without(groups, (-in_first, -in_second), left, noises, len(groups))
+        variance += variance_without(groups, (-in_first, -in_second), left, noises)
     if sides.versions is not None:
         halves = (sides.versions[1] - sides.versions[0]) / 2
         gained = halves.sum(axis=1)
         noises = exchange.first_order_noise(
             [scatter.sum() for scatter in scatters], totals, paired.sum() - paired + stays
         )
-        variance += variance_without(halves, (0, 0), (t1 + gained, t2 - gained), noises, 0)
+        variance += variance_without(halves, (1, -1), (t1 + gained, t2 - gained), noises)
         if sides.sets is None:
             variance += _cross_variance(contrast, sides, workers)
     return variance
@@ -191,12 +190,17 @@ def _cross_variance(contrast: TokenContrast, sides: Arrangement, workers: int) -
             first, second = (
                 float(side.sum()) - part * size for side, part in zip(fixed, (in_first, in_second), strict=True)
             )
-            scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
-            selection = np.eye(len(size))
-            sums = exchange_sums(sample.groups, fixed, (-in_first, -in_second), selection, scales, workers, len(size))
-            cross += sign * statistics_of(sums)["jsd"]
+            cross += sign * _without_each(sample.groups, fixed, (-in_first, -in_second), (first, second))
         variance += (len(size) - 1) / len(size) * float(((cross - cross.mean()) ** 2).sum())
     return variance
+
+
+def _without_each(
+    groups: Floats | Integers, fixed: tuple[Integers, Integers], signs: tuple[int, int], left: tuple[Floats, Floats]
+) -> Floats:
+    """The divergence without each group, bits [G]; ``left``: tokens of the two sides without it, [G] each."""
+    sums = left_out_sums(groups, fixed, signs, np.stack([1 / left[0], 1 / left[1]]))
+    return np.maximum(sums, 0.0) / (2 * LN2)
 
 
 def _difference_that_stays(contrast: TokenContrast, exchange: Exchange, sides: Arrangement, middle: Floats) -> Floats:
@@ -223,13 +227,8 @@ def _scatter(groups: Integers, weights: Floats) -> Floats:
     count = groups.sum(axis=0).astype(np.float64)
     share = count / max(count.sum(), 1.0)
     sizes = groups.sum(axis=1).astype(np.float64)
-    products = np.zeros((2, len(groups)))
-    for start in range(0, len(share), _TOKENS_A_BLOCK):  # a block at a time, so that no second table of groups is made
-        block = slice(start, start + _TOKENS_A_BLOCK)
-        counts = groups[:, block].astype(np.float64)
-        products[1] += counts @ (share[block] * weights[block])
-        products[0] += np.square(counts, out=counts) @ weights[block]
-    return np.asarray(np.maximum(products[0] - 2 * sizes * products[1] + sizes**2 * (share**2 @ weights), 0.0))
+    products, squares = weighted_moments(groups, share * weights, weights)
+    return np.asarray(np.maximum(squares - 2 * sizes * products + sizes**2 * (share**2 * weights).sum(), 0.0))
 
 
 def _paired_noise(

@@ -302,7 +302,7 @@ class Exchange:
             moved.append(self.paired_difference)
         return statistics_of(
             exchange_sums(
-                np.concatenate(moved),
+                moved,
                 (self.fixed_first, self.fixed_second),
                 (self.sign_first, self.sign_second),
                 selection,

@@ -155,8 +155,8 @@ def drift_summary(
     # Step 5. What was observed is computed once more in the kernel's arithmetic, so that a draw of the very same groups
     # is a tie and counts against drift, whatever the last bits are.
     draws = exchange.draws(permutations, seed)
-    null = exchange.permuted(draws, workers)
-    observed = exchange.permuted(exchange.observed(), workers)
+    together = exchange.permuted(np.concatenate([draws, exchange.observed()], axis=1), workers)
+    null, observed = ({name: part[which] for name, part in together.items()} for which in (np.s_[:-1], np.s_[-1:]))
     # Step 6.
     distances = {}
     for name, value in values.items():

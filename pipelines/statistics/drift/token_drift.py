@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.statistics.drift.score_tests import run_tests
-from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast, TokenSample
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 
@@ -101,10 +102,10 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
     if interval_null < 0:
         raise ValueError(f"the interval null is {interval_null} bits, below 0")
     # Step 1. Where a side holds no tokens the shares are NaN, and so is what follows from them.
-    baseline, current = contrast.baseline, contrast.current
-    y1, y2 = baseline.count, current.count
-    df1, df2 = baseline.documents, current.documents
-    t1, t2 = baseline.total_tokens, current.total_tokens
+    y1, y2 = contrast.counts
+    t1, t2 = contrast.token_totals
+    baseline, current = contrast.parts
+    df1, df2 = (sum((part.documents for part in parts), np.zeros_like(y1)) for parts in (baseline, current))
     with np.errstate(divide="ignore", invalid="ignore"):
         share1, share2 = y1 / np.float64(t1), y2 / np.float64(t2)
         log2_ratio = np.log2((y2 + 0.5) / (t2 + 0.5)) - np.log2((y1 + 0.5) / (t1 + 0.5))
@@ -141,19 +142,24 @@ def token_drift(contrast: TokenContrast, interval_null: float = INTERVAL_NULL) -
         design_effect=tests.design_effect,
         burstiness_baseline=burstiness[0],
         burstiness_current=burstiness[1],
-        dispersion_baseline=_dispersion(baseline),  # step 6
-        dispersion_current=_dispersion(current),
+        dispersion_baseline=_dispersion(y1, baseline),  # step 6
+        dispersion_current=_dispersion(y2, current),
         tested=tests.tested,
     )
 
 
-def _dispersion(side: TokenSample) -> Floats:
-    """Normalised DP of one side, [K]: half of sum_g |y_g / Y - n_g / T|, over 1 - the smallest n_g / T."""
-    count = side.count.astype(np.float64)
-    sizes = side.groups.sum(axis=1).astype(np.float64)
+def _dispersion(count: Integers, parts: Sequence[TokenSample]) -> Floats:
+    """Normalised DP of one side, [K]: half of sum_g |y_g / Y - n_g / T|, over 1 - the smallest n_g / T.
+
+    Args:
+        count: Y, [K].
+        parts: the disjoint sets of documents that make the side.
+    """
+    whole = count.astype(np.float64)
+    sizes = sum((part.groups.sum(axis=1) for part in parts), np.zeros(GROUPS, np.int64)).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        part = sizes / sizes.sum()
-        gap = np.zeros(len(count))
-        for group, share in zip(side.groups, part, strict=True):
-            gap += np.abs(group / count - share)
-        return np.asarray(np.clip(gap / 2 / (1 - part.min()), 0.0, 1.0))
+        share = sizes / sizes.sum()
+        gap = np.zeros(len(whole))
+        for g in range(GROUPS):
+            gap += np.abs(sum(part.groups[g] for part in parts) / whole - share[g])
+        return np.asarray(np.clip(gap / 2 / (1 - share.min()), 0.0, 1.0))

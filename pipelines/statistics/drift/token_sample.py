@@ -51,6 +51,10 @@ class TokenSample:
             groups=self.groups[:, tokens],
         )
 
+    def without_groups(self) -> TokenSample:
+        """The same without its hash groups, which take most of the memory."""
+        return replace(self, groups=self.groups[:, :0].copy())
+
     def __add__(self, other: TokenSample) -> TokenSample:
         return TokenSample(
             self.count + other.count,
@@ -156,6 +160,27 @@ class TokenContrast:
     def __post_init__(self) -> None:
         if self.clustered and self.edited is not None:
             raise ValueError("edited pairs are independent of each other, which documents of one cluster are not")
+
+    def without_groups(self) -> TokenContrast:
+        """The same without hash groups, for what does not need them; as it is where it is clustered, as spreads do."""
+        if self.clustered:
+            return self
+        edited = self.edited
+        if edited is not None:
+            edited = replace(edited, before=edited.before.without_groups(), current=edited.current.without_groups())
+        return replace(
+            self,
+            only_baseline=self.only_baseline.without_groups(),
+            only_current=self.only_current.without_groups(),
+            shared=self.shared.without_groups(),
+            edited=edited,
+        )
+
+    @property
+    def parts(self) -> tuple[tuple[TokenSample, ...], tuple[TokenSample, ...]]:
+        """The disjoint sets of documents that make the baseline, and those that make the current snapshot."""
+        before, now = (self.only_baseline, self.shared), (self.only_current, self.shared)
+        return (before, now) if self.edited is None else ((*before, self.edited.before), (*now, self.edited.current))
 
     @property
     def baseline(self) -> TokenSample:

@@ -114,7 +114,7 @@ def test_half_counts_are_exact() -> None:
     halves = np.concatenate([(old + new) / 2, (new - old) / 2])
     first, second = sides[0].sum() - old.sum(axis=1), sides[1].sum() - new.sum(axis=1)
     scales = np.stack([1 / first, 1 / second, 1 / first, 1 / second])
-    sums = exchange_sums(halves, sides, (-1, -1), np.tile(np.eye(GROUPS), (2, 1)), scales, 1, GROUPS)
+    sums = exchange_sums([halves], sides, (-1, -1), np.tile(np.eye(GROUPS), (2, 1)), scales, 1, GROUPS)
     p = (sides[0] - old) / first[:, None]
     q = (sides[1] - new) / second[:, None]
     assert statistics_of(sums)["tvd"] == pytest.approx(np.abs(p - q).sum(axis=1) / 2, rel=1e-9)
