@@ -271,7 +271,7 @@ def export(
 @click.option("--point", help="The point whose units they are of, such as sae.NAME; needed for delphi's.")
 @json_option
 def annotate(source: Path, path: Path, snapshot: str | None, point: str | None, as_json: bool) -> None:
-    """Keep the explanations of SOURCE beside the index, for lookup to show.
+    """Store the explanations of SOURCE beside the index, for lookup to show.
 
     SOURCE is a file of Neuronpedia's explanations (.jsonl, .jsonl.gz), or a folder of delphi's (NAME_latentN.txt).
     """

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--date",
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The {date} in the snapshot's paths, and the latest {latest}; by default today (UTC).",
+    help="The date of {date} in the snapshot's paths, and the last one that {latest} may be; by default today (UTC).",
 )
 @click.option("--per-document", is_flag=True, help="Also write a table with the counts of every document.")
 @fail_on_option

@@ -42,12 +42,12 @@ from pathlib import Path
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.runners.audit.baselines import compare
 seconds, last = {}, ["turnover", time.perf_counter()]
-def told(stage):
+def stage_begins(stage):
     now = time.perf_counter()
     seconds[last[0]] = seconds.get(last[0], 0.0) + now - last[1]
     last[:] = ["overall" if stage == "(all)" else "domains" if stage.startswith("domain-") else stage, now]
-compare(RunDirectory(Path(sys.argv[1])), RunDirectory(Path(sys.argv[2])), "baseline", int(sys.argv[3]), told)
-told("end")
+compare(RunDirectory(Path(sys.argv[1])), RunDirectory(Path(sys.argv[2])), "baseline", int(sys.argv[3]), stage_begins)
+stage_begins("end")
 print(json.dumps(seconds))
 """
 

@@ -342,11 +342,11 @@ def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_p
 
 
 def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
-    asked = []
+    calls = []
 
-    def build_demo(folder, megabytes, say):
-        asked.append((folder, megabytes))
-        say("training")
+    def build_demo(folder, megabytes, progress):
+        calls.append((folder, megabytes))
+        progress("training")
         return SimpleNamespace(before=audit, audit=audit, note="less than asked for")
 
     monkeypatch.setattr("corpus_audit.runners.demo.part.find_model", lambda: None)
@@ -355,7 +355,7 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
     corpora.build_demo = build_demo
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo.corpus", corpora)
     assert run_command(["demo", "--folder", str(tmp_path), "--megabytes", "5", "--json"], Session()) == 0
-    assert asked == [(tmp_path, 5)]
+    assert calls == [(tmp_path, 5)]
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert (result["schema"], result["index"]) == ("corpus-audit/demo/1", None)

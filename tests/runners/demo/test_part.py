@@ -20,12 +20,12 @@ from corpus_audit.runners.demo.part import (
     PART_BYTES,
     choose_part,
     find_model,
-    is_indexed,
     link_model,
     most_preferring,
 )
 from corpus_audit.runners.demo.sources import Source
 from corpus_audit.runners.demo.summary import index_summary
+from corpus_audit.runners.indexing.build import is_indexed
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit, load_audit
 from tests.embeddings.made import write_small_index
