@@ -75,8 +75,8 @@ def _documents(first: int, last: int, vocabulary: int) -> Iterator[Row]:
         ranks = np.searchsorted(law, rng.random(size) * law[-1])
         domain = number % DOMAINS
         topical = (ranks + turns[domain, rng.integers(0, TOPICS)]) % vocabulary
-        found = np.where(rng.random(size) < 0.5, topical, ranks)
-        yield str(number), " ".join(words[found]), f"domain-{domain:02d}"
+        actual = np.where(rng.random(size) < 0.5, topical, ranks)
+        yield str(number), " ".join(words[actual]), f"domain-{domain:02d}"
 
 
 def audited(cache: Path, name: str, span: tuple[int, int], vocabulary: int, baseline: Path | None) -> Path:
@@ -101,8 +101,8 @@ def plain_null(vocabulary: int) -> float:
     rng = np.random.default_rng(3)
 
     def entropy(shares: np.ndarray) -> float:
-        held = shares[shares > 0]
-        return float(-(held * np.log2(held)).sum())
+        positive = shares[shares > 0]
+        return float(-(positive * np.log2(positive)).sum())
 
     began = time.perf_counter()
     for _ in range(PLAIN_PERMUTATIONS):

@@ -83,8 +83,8 @@ def test_ignore_names_files_at_any_depth_or_by_their_path(tmp_path: Path) -> Non
         ((str(tmp_path / "data" / "e.csv"),), {"e.csv"}),
         (("data",), set()),
     ]:
-        found = reasons(listed(tmp_path, "data", ignore=ignore)) if ignore != ("data",) else {}
-        assert {name for name, reason in found.items() if reason == "ignored"} == left, ignore
+        result = reasons(listed(tmp_path, "data", ignore=ignore)) if ignore != ("data",) else {}
+        assert {name for name, reason in result.items() if reason == "ignored"} == left, ignore
     with pytest.raises(UsageError, match=r"in snapshot\.paths and in snapshot\.ignore"):
         listed(tmp_path, "data/a.jsonl", ignore=("*.jsonl",))
 

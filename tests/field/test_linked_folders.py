@@ -49,9 +49,9 @@ def test_cycles_of_links_end(tmp_path: Path, path: str) -> None:
     put(tmp_path / "other", "c.jsonl")
     (tmp_path / "other" / "back").symlink_to("../data")
     (tmp_path / "data" / "web").symlink_to("../other")
-    found = listed(tmp_path, path)
-    assert names(found) == ["a.jsonl", "code/b.jsonl", "web/c.jsonl"]
-    assert {file.reason.value for file in found.unread} <= {"same_file", "broken_link"}
+    result = listed(tmp_path, path)
+    assert names(result) == ["a.jsonl", "code/b.jsonl", "web/c.jsonl"]
+    assert {file.reason.value for file in result.unread} <= {"same_file", "broken_link"}
 
 
 def world_of_a_folder(root: Path) -> World:

@@ -25,7 +25,9 @@ def world(original, tmp_path):
     return original.copy(tmp_path / "world")
 
 
-@pytest.mark.parametrize(("code", "attack"), [pytest.param(*one[1:], id=one[0].replace(" ", "-")) for one in ATTACKS])
+@pytest.mark.parametrize(
+    ("code", "attack"), [pytest.param(*item[1:], id=item[0].replace(" ", "-")) for item in ATTACKS]
+)
 def test_attacks_are_refused_each_with_its_code(world, code, attack):
     assert world.verify().approvers == ("bo", "cy")
     attack(world)
@@ -123,8 +125,8 @@ def test_a_sample_says_what_it_would_find(world):
     assert verified.hashed == 1 and verified.detection == pytest.approx(1 / 3)
     assert any("2 of 3 shards" in sentence for sentence in verified.leaves_open)
     flip(world.corpus / "code/a.jsonl")
-    found = sum(1 for _ in range(60) if _refused(world))
-    assert 5 < found < 40
+    result = sum(1 for _ in range(60) if _refused(world))
+    assert 5 < result < 40
     assert refusal(world, sample=3) == "shard_changed"
 
 

@@ -217,10 +217,10 @@ def test_a_choice_keeps_to_the_budget_and_gives_to_every_domain() -> None:
         for domain, total in sizes.items()
         for n in range(total // 100)
     ]
-    chosen = choose(sources, 20_000)
-    spent = {domain: sum(source.size for source in chosen if source.domain == domain) for domain in sizes}
+    selected = choose(sources, 20_000)
+    spent = {domain: sum(source.size for source in selected if source.domain == domain) for domain in sizes}
     # The small domain is taken whole; the rest is shared as sqrt(100,000) : sqrt(10,000).
     assert spent["small"] == 400
     assert spent["big"] / spent["middle"] == pytest.approx(10**0.5, rel=0.05)
     assert 19_700 <= sum(spent.values()) <= 20_000
-    assert choose(sources, 20_000) == chosen and choose(sources, 10**9) == sorted(sources, key=lambda s: s.name)
+    assert choose(sources, 20_000) == selected and choose(sources, 10**9) == sorted(sources, key=lambda s: s.name)

@@ -120,12 +120,12 @@ def test_without_flock_another_hosts_file_is_not_removed(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    held = tmp_path / ".lock.held"
-    held.write_text(_owner(_dead_pid(), host="another-host"))
+    exclusive = tmp_path / ".lock.held"
+    exclusive.write_text(_owner(_dead_pid(), host="another-host"))
     with pytest.raises(LockedError) as caught, OutputLock(tmp_path):
         pytest.fail("held twice")
-    assert "ana on another-host" in str(caught.value) and f"remove {held}" in str(caught.value)
-    assert held.exists()
+    assert "ana on another-host" in str(caught.value) and f"remove {exclusive}" in str(caught.value)
+    assert exclusive.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_wrong_use(tmp_path):

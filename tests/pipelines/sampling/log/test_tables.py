@@ -37,9 +37,9 @@ def draws(seed=1, rows=6000, replace=True, wrong=()):
     number = rng.integers(0, DOCUMENTS, rows)
     if not replace:
         for g in range(3):
-            held = domain == g
-            passes = [rng.permutation(DOCUMENTS) for _ in range(held.sum() // DOCUMENTS + 1)]
-            number[held] = np.concatenate(passes)[: held.sum()]
+            in_domain = domain == g
+            passes = [rng.permutation(DOCUMENTS) for _ in range(in_domain.sum() // DOCUMENTS + 1)]
+            number[in_domain] = np.concatenate(passes)[: in_domain.sum()]
     loss = 2 + np.where(np.isin(step // 30, wrong), 1.0, 0.0) + 0.01 * rng.standard_normal(rows)
     return pa.table(
         {

@@ -33,9 +33,9 @@ class MadeUp(Engine):
 
 
 def probed(folder: Path, **versions: str) -> list[str]:
-    said: list[str] = []
-    probe_workers(MadeUp(3, folder, versions), said.append)
-    return said
+    output: list[str] = []
+    probe_workers(MadeUp(3, folder, versions), output.append)
+    return output
 
 
 def test_workers_with_the_drivers_versions_pass_in_silence(tmp_path: Path) -> None:
