@@ -201,7 +201,7 @@ def test_another_benchmark_reads_for_itself_alone(tmp_path: Path, bpe: Path) -> 
     assert two.integer_tables() == one.integer_tables()
 
 
-def test_a_benchmark_that_is_not_there_is_said_before_anything_is_read(
+def test_a_benchmark_that_is_not_there_is_reported_before_anything_is_read(
     tmp_path: Path, bpe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpora.write_shards(tmp_path / "shards", [corpus(10)], "parquet")

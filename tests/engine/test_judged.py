@@ -68,7 +68,7 @@ def test_what_is_published_says_the_same_again(tmp_path: Path, bpe: Path) -> Non
     assert output == {"size": True, "few": False}
 
 
-def test_a_missing_export_is_said_and_the_verdict_stands(
+def test_a_missing_export_is_reported_and_the_verdict_stands(
     tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("corpus_audit.checks.policy.great_expectations_export.TIMEOUT", 0.001)

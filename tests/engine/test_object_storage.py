@@ -82,7 +82,7 @@ def test_the_tables_are_those_of_local_shards(
     assert tables(here) == tables(there)
 
 
-def test_what_cannot_be_listed_is_told(tmp_path: Path, bucket: Path, server: dict[str, str], bpe: Path) -> None:
+def test_what_cannot_be_listed_is_reported(tmp_path: Path, bucket: Path, server: dict[str, str], bpe: Path) -> None:
     cases = [
         ("s3://corpus/nothing", {}, "no such file or folder"),
         ("s3://no-bucket/data", {}, "no such file or folder"),

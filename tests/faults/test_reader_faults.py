@@ -219,7 +219,7 @@ def test_bad_lines_leave_their_neighbours_alone(tmp_path: Path, suffix: str) -> 
             assert (letter.reason, letter.bytes, letter.excerpt) == (reason, len(bad), None)
 
 
-def test_letters_are_capped_and_excerpts_only_given_when_asked_for(tmp_path: Path) -> None:
+def test_dead_letters_are_capped_and_have_excerpts_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"secret\n" * (LETTERS_PER_REASON + 5) + b"\xff" + b"y" * 500 + b"\n")
     with_excerpts = ReadSettings(DocumentSpec(), limits=LimitsSpec(dead_letter_excerpts=True))

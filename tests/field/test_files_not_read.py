@@ -89,7 +89,7 @@ def test_ignore_names_files_at_any_depth_or_by_their_path(tmp_path: Path) -> Non
         listed(tmp_path, "data/a.jsonl", ignore=("*.jsonl",))
 
 
-def test_a_format_that_is_asked_for_leaves_no_other_out_silently(tmp_path: Path) -> None:
+def test_a_requested_format_leaves_no_other_out_silently(tmp_path: Path) -> None:
     fill(tmp_path / "data", "a.jsonl", "b.jsonl.gz")
     assert reasons(listed(tmp_path, "data", format="jsonl")) == {"b.jsonl.gz": "other_format"}
     assert UnreadReason.OTHER_FORMAT.may_be_data

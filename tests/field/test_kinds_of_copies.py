@@ -73,7 +73,7 @@ def found_by(rule: str, text: Text, page: Page, weights: dict[tuple[object, ...]
 
 
 @pytest.mark.slow
-def test_recall_is_said_by_kind_of_copy(
+def test_recall_is_reported_by_kind_of_copy(
     tokenization: Tokenization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiz = Benchmark("quiz", items(), 14)

@@ -86,7 +86,7 @@ def test_verify_refuses_a_new_link_to_signed_shards(tmp_path: Path) -> None:
     assert refused.value.code == "shard_extra"
 
 
-def test_a_corpus_that_moved_is_asked_for(tmp_path: Path) -> None:
+def test_the_folder_of_a_moved_corpus_is_requested(tmp_path: Path) -> None:
     """`verify` after a move did not mention --corpus."""
     world = sign_world(build_world(tmp_path / "world"))
     world.corpus.rename(tmp_path / "world" / "moved")

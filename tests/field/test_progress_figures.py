@@ -82,7 +82,7 @@ def test_the_rate_is_one_that_was_seen(steps, wait):
         assert rate == pytest.approx(total / took)
 
 
-def test_compiling_is_said_while_it_lasts(clock):
+def test_compiling_is_reported_while_it_lasts(clock):
     board = Board()
     board.begin_stage("reading", total_bytes=100, splits=1)
     board.compiling(2)

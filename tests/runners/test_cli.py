@@ -140,7 +140,7 @@ def test_run_hands_its_options_on_and_prints_the_summary(engine, audit, capsys):
     assert err == "", "no progress line within the first minute"
 
 
-def test_what_a_run_lacks_is_said_in_a_line(engine, audit, capsys):
+def test_what_a_run_lacks_is_reported_in_a_line(engine, audit, capsys):
     engine.behaviour = lambda loaded: Outcome(Path("runs/r1"), notes=("The run has no folder gx.",))
     assert run_command(["run", str(audit), "--json"], Session()) == 0
     assert capsys.readouterr().err == "corpus-audit: The run has no folder gx.\n"

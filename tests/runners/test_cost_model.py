@@ -80,7 +80,7 @@ def test_more_text_takes_more_and_more_cores_less(text: float, domains: int, cor
     assert all(math.isfinite(value) for value in dataclasses.astuple(prediction))
 
 
-def test_domains_beyond_those_measured_are_taken_as_the_most() -> None:
+def test_more_domains_than_measured_count_as_the_most_measured() -> None:
     assert [full_bytes(ONES, domains) for domains in (1, 10, 1000, 10**6)] == [100, 100, 300, 300]
 
 

@@ -36,7 +36,7 @@ def test_a_format_goes_to_standard_output_or_to_a_file(
     assert destination.read_text("utf-8") == text and capsys.readouterr().out == ""
 
 
-def test_sarif_points_where_it_is_told(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sarif_points_to_the_given_path(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["report", run, "--format", "sarif", "--policy-path", "audits/policy.yaml"]
     assert run_command(arguments, Session()) == 0
     (sarif_run,) = json.loads(capsys.readouterr().out)["runs"]

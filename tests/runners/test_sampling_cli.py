@@ -55,7 +55,7 @@ def test_json_and_tables(run_dir, tmp_path):
     assert table.schema.equals(SAMPLING_TABLES["sampling"]) and table.to_pylist() == result["sampling"]
 
 
-def test_a_log_is_told(run_dir, tmp_path):
+def test_a_log_is_reported(run_dir, tmp_path):
     rng = np.random.Generator(np.random.PCG64(1))
     log = {"step": np.arange(4000), "domain": rng.choice(list(DOMAINS), 4000), "tokens": np.full(4000, 100)}
     pq.write_table(pa.table(log), tmp_path / "log.parquet")

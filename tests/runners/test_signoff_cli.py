@@ -116,7 +116,7 @@ def test_a_cut_ledger(run_cli, tmp_path):
         (["ledger", "world/runs"], 7, "ledger_missing"),
     ],
 )
-def test_mistakes_are_told(run_cli, tmp_path, arguments, code, message):
+def test_mistakes_are_reported(run_cli, tmp_path, arguments, code, message):
     prepared(run_cli, tmp_path)
     given, out, err = run_cli(*arguments)
     assert given == code and message in out + err

@@ -24,7 +24,7 @@ def text_of(context: RenderContext, near: bool) -> str:
     return " ".join("".join(p.text if isinstance(p, Name) else p for p in sentence) for sentence in limits(model))
 
 
-def test_near_duplicates_are_said_to_be_estimated_exactly_when_they_are(context: RenderContext) -> None:
+def test_near_duplicates_are_called_estimated_exactly_when_they_are(context: RenderContext) -> None:
     assert "Near-duplicates are estimated from a sample" in text_of(context, True)
     assert "not counted here" not in text_of(context, True)
     assert "Near-duplicates are not counted here" in text_of(context, False)
@@ -51,7 +51,7 @@ def test_every_judgement_has_what_a_signer_asks_for(everything: RenderContext) -
         assert phrase in text
 
 
-def test_charts_have_a_title_and_are_told_in_words(everything: RenderContext) -> None:
+def test_charts_have_a_title_and_are_described_in_words(everything: RenderContext) -> None:
     text = render_html(everything.report)
     charts = re.findall(r'<svg [^>]*role="img"[^>]*>(.*?)</svg>', text, re.DOTALL)
     assert len(charts) > 15

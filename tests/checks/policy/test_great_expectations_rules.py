@@ -96,7 +96,7 @@ def test_slices_are_text_and_nothing_else() -> None:
     assert statuses(evaluate(rules, table, references.figures)) == {"r": judged}
 
 
-def test_the_suite_can_be_taken_elsewhere() -> None:
+def test_the_suite_can_be_moved() -> None:
     rules = policy(rule("b"), rule("a", metric="other", judged="value", warn={"minimum": 0.2}))
     table = metrics(fact(), figure("other", value=0.3))
     first, again = evaluate(rules, table, {}), evaluate(rules, table, {})

@@ -34,7 +34,7 @@ def test_attacks_are_refused_each_with_its_code(world, code, attack):
     assert refusal(world) == code
 
 
-def test_what_the_caller_asks_for_is_held_against_the_sign_off(world, tmp_path):
+def test_what_the_caller_requires_is_compared_with_the_sign_off(world, tmp_path):
     head = world.verify().head
     plan = read_plan(world.signed.with_name("20261125T120000Z.plan.json").read_bytes())
     assert plan.strategy == STRATEGY and world.verify(plan=plan, head=head).leaves_open == ()
@@ -70,7 +70,7 @@ def test_a_waiver_of_somebody_unknown_is_left_open(world):
     assert any("is not in the trust file" in sentence for sentence in world.verify().leaves_open)
 
 
-def test_a_plan_is_asked_for_and_none_was_signed(tmp_path):
+def test_a_plan_is_required_and_none_was_signed(tmp_path):
     world = build_world(tmp_path)
     for name in ("nightly", "bo", "cy"):
         world.sign(name)

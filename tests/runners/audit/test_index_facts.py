@@ -99,7 +99,7 @@ def test_the_index_of_the_snapshot_is_taken_over(tmp_path, staged):
         add_index(staged, facts, spec(), tmp_path)
 
 
-def test_no_index_of_the_snapshot_is_said(tmp_path, staged):
+def test_no_index_of_the_snapshot_is_reported(tmp_path, staged):
     for made in (False, True):
         if made:
             write_small_index(tmp_path / "index")

@@ -160,7 +160,7 @@ def outcome(tmp_path: Path, status: Status | None, complete: bool = True, unchan
         (Status.MISSING, True, "none"), (None, True, "unjudged"), (None, False, "none"),
     ],
 )  # fmt: skip
-def test_what_is_told_is_the_verdict(tmp_path: Path, status: Status | None, complete: bool, event: str) -> None:
+def test_notifications_carry_the_verdict(tmp_path: Path, status: Status | None, complete: bool, event: str) -> None:
     message = message_of(outcome(tmp_path, status, complete), "corpus", 1)
     assert (message.event, message.text) == (event, "# the summary\n")
     every = ("pass", "warn", "fail", "none", "unjudged", "unchanged", "error")

@@ -182,7 +182,7 @@ def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
     assert files(tmp_path) == {"audit.yaml": b"mine"}
 
 
-def test_a_small_installation_is_said_to_be_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_installation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "python"
     (root / "json").mkdir(parents=True)
     for name in ("os.py", "json/decoder.py", "LICENSE.txt", "README.md"):

@@ -103,7 +103,7 @@ def test_the_unit_that_prefers_a_domain_most(small: Path, monkeypatch: pytest.Mo
     assert "Of 12 neurons, resid.1:1 prefers a domain most" in " ".join(output.split())
 
 
-def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_preference_is_certain_none_is_selected(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = open_index(small)
     tokens = np.array(index.array("tokens"))
     tokens[0, 1:] = 0  # the documents of a domain are in one group: no interval

@@ -49,7 +49,7 @@ def _owner(pid, host=None):
     return json.dumps(owner)
 
 
-def test_second_holder_is_told_who_is_the_first(tmp_path, file_system):
+def test_a_second_holder_gets_the_name_of_the_first(tmp_path, file_system):
     with OutputLock(tmp_path), pytest.raises(LockedError) as caught, OutputLock(tmp_path):
         pytest.fail("held twice")
     assert f"process {os.getpid()} of " in str(caught.value)

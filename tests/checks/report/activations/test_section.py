@@ -88,7 +88,7 @@ def test_a_run_without_a_model_has_no_section_and_one_without_an_index_says_so(t
     assert finding.lines == ("no index of it",)
 
 
-def test_what_is_said(view: ModelView) -> None:
+def test_sentences(view: ModelView) -> None:
     text = page(view)
     for phrase in ("AUC of 0.710 [0.660, 0.760]", "31 of 9,216 units moved", "above 0.810", "45.0", "trivia19"):
         assert phrase in text
@@ -98,7 +98,7 @@ def test_what_is_said(view: ModelView) -> None:
     assert finding.anchor == "model" and all(len(line) <= 68 for line in finding.lines) and len(finding.lines) == 3
 
 
-def test_drift_that_was_not_tested_is_said(tmp_path: Path) -> None:
+def test_drift_that_was_not_tested_is_reported(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("auc", "low", "high", "p", "units_moved"))
     result = section.load(write(tmp_path / "run", reason="fewer than 100 unshared documents", **nothing))
     assert result is not None and "could not be tested: fewer than 100 unshared documents" in page(result)
@@ -168,7 +168,7 @@ def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:
             assert all("\x1b" not in line for line in finding.lines)
 
 
-def test_an_autoencoder_that_does_not_explain_what_it_reads_is_said() -> None:
+def test_an_autoencoder_that_does_not_explain_what_it_reads_is_reported() -> None:
     bad = AutoencoderCheck(
         hook="blocks.0.hook_resid_post",
         tokens=256,

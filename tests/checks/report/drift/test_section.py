@@ -102,7 +102,7 @@ def test_tokens_are_shown_with_their_spaces() -> None:
     assert cell_width(token_text("x" * 99, 24)) == 24
 
 
-def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
+def test_drift_is_reported_with_figure_interval_and_chance(view: DriftView) -> None:
     output = sentences(view)
     assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, adjusted p = 0.0005" in output[0]
     assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(output)
@@ -113,7 +113,7 @@ def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
     assert "Changed</p>" in page(view)
 
 
-def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
+def test_without_drift_its_upper_bound_is_reported(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", overall=NONE))
     assert sentences(view)[0].endswith("If there is any, it is at most 0.00400 bits.")
     assert lines(view)[0].startswith("no drift shown, at most 0.00400 bits: 0.00100 bits [−0.00200, 0.00400]")

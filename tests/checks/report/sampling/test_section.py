@@ -73,7 +73,7 @@ def test_curves_pass_through_the_audited_strategies(view: SamplingView) -> None:
         assert row.shares[-1] == pytest.approx(1 / 6)
 
 
-def test_the_trap_is_told_where_weights_are_of_documents(view: SamplingView) -> None:
+def test_the_trap_is_reported_where_weights_are_of_documents(view: SamplingView) -> None:
     (trap,) = view.document_weights
     by_domain = {row.domain: row for row in trap.rows}
     # 2 books of 10,000 tokens at a weight of 0.1: 0.1 x 10,000 / (0.5 x 1,000 + 0.2 x 2,000 + 0.2 x 3,000 + 1,000).

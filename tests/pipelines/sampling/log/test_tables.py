@@ -104,7 +104,7 @@ def test_faults_are_found(run, tmp_path):
     assert by_domain["b"]["drawing"] == "uneven" and by_domain["b"]["repeats_maximum"] > by_domain["b"]["repeats_limit"]
 
 
-def test_drawing_without_replacement_is_told(run, tmp_path):
+def test_drawing_without_replacement_is_reported(run, tmp_path):
     result = audited(run, tmp_path, draws(replace=False))
     by_domain = {row["domain"]: row for row in result["sampling_log_domains"].to_pylist()}
     assert all(by_domain[name]["drawing"] == "without replacement" for name in NAMES)

@@ -49,7 +49,7 @@ def test_a_version_that_computes_otherwise_is_refused(tmp_path: Path) -> None:
         probed(tmp_path, numpy="1.0.0")
 
 
-def test_a_patch_level_of_what_only_carries_tasks_is_said(tmp_path: Path) -> None:
+def test_a_patch_level_of_what_only_carries_tasks_is_reported(tmp_path: Path) -> None:
     ours = ProbeAnswer.of_this_process().versions["python"]
     theirs = f"{ours.rpartition('.')[0]}.99"
     assert probed(tmp_path, python=theirs) == [f"a worker on far has python {theirs}, and this process python {ours}"]
