@@ -39,7 +39,7 @@ _SHOWN = 3
     metavar="SECONDS",
     help="Instead, train a small decoder for SECONDS (90 will do) and show its induction heads.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one per core.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_context

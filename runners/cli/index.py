@@ -52,7 +52,7 @@ def index() -> None:
 @click.option(
     "--directions", multiple=True, metavar="FILE:BLOCK", help="Also index the vectors of FILE as units after BLOCK."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one a core, and one on a GPU.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one per core, and one on a GPU.")
 @engine_options
 @dry_run_option
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
@@ -244,7 +244,7 @@ def export(
 ) -> None:
     """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
 
-    The activations of all tokens of a unit's examples are computed, so that the model runs once a unit.
+    The activations of all tokens of a unit's examples are computed, so that the model runs once per unit.
     """
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.embeddings import open_index

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--at", type=MOMENT, help="Verify as of this time; by default now.")
 @click.option("--corpus", help="Folder or URL of the shards, if they have moved.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of runs and ledger, if the sign-off has moved.")
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel hashing threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel hashing threads; by default one per core.")
 @trust_option
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
