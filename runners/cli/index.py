@@ -52,7 +52,7 @@ def index() -> None:
 @click.option(
     "--directions", multiple=True, metavar="FILE:BLOCK", help="Also index the vectors of FILE as units after BLOCK."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one per core, and one on a GPU.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one per core, one on a GPU.")
 @engine_options
 @dry_run_option
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
