@@ -118,9 +118,9 @@ def with_duplicates(documents: Sequence[Document], seed: int = 2, share: float =
     """The documents and copies of some of them, half in the same domain and half in another one."""
     rng = random.Random(seed)
     domains = sorted({document.facets["domain"] or "" for document in documents})
-    chosen = rng.sample(range(len(documents)), max(2, int(len(documents) * share)))
+    selected = rng.sample(range(len(documents)), max(2, int(len(documents) * share)))
     copies = []
-    for order, at in enumerate(chosen):
+    for order, at in enumerate(selected):
         document = documents[at]
         domain = document.facets["domain"] if order % 2 else rng.choice(domains)
         copies.append(replace(document, id=f"copy-{order}", facets={**document.facets, "domain": domain}))
@@ -158,9 +158,9 @@ def odd_documents(number: int, seed: int = 3) -> list[Document]:
     planes = [(0x20, 0x7F), (0x0, 0x20), (0x80, 0x800), (0x800, 0xD800), (0xE000, 0x10000), (0x10000, 0x110000)]
     texts = list(SPECIMENS)
     while len(texts) < number:
-        chosen = rng.sample(planes, rng.randint(1, len(planes)))
+        selected = rng.sample(planes, rng.randint(1, len(planes)))
         length = int(rng.paretovariate(0.7)) % 4000
-        texts.append("".join(chr(rng.randrange(*rng.choice(chosen))) for _ in range(length)))
+        texts.append("".join(chr(rng.randrange(*rng.choice(selected))) for _ in range(length)))
     return [
         Document(
             text=text,

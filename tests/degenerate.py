@@ -22,12 +22,12 @@ def document(number: int, text: str, domain: str | None, cluster: str | None = N
 
 def made(number: int, words: tuple[str, ...] = WORDS, start: int = 0, joint: str = " ") -> list[Document]:
     """Documents of random words, dealt to the 12 domains; the same for the same numbers."""
-    found = []
+    result = []
     for n in range(start, start + number):
         rng = random.Random(n)
         text = joint.join([str(n % 97) if words is WORDS else "", *rng.choices(words, k=rng.randint(8, 30))])
-        found.append(document(n, text, DOMAINS[n % len(DOMAINS)], f"host-{n % 40}"))
-    return found
+        result.append(document(n, text, DOMAINS[n % len(DOMAINS)], f"host-{n % 40}"))
+    return result
 
 
 BASE = made(240)
@@ -40,23 +40,23 @@ def _permuted() -> list[Document]:
 
 
 def _zero_tokens_in_one_domain() -> list[Document]:
-    return [replace(one, text="") if one.facets["domain"] == DOMAINS[0] else one for one in BASE]
+    return [replace(entry, text="") if entry.facets["domain"] == DOMAINS[0] else entry for entry in BASE]
 
 
 SNAPSHOTS: dict[str, Callable[[], list[Document]]] = {
     "base": lambda: BASE,
     "permuted": _permuted,
-    "relabelled": lambda: [replace(one, id=f"other-{one.id}") for one in BASE],
-    "doubled": lambda: [*BASE, *(replace(one, id=f"copy-{one.id}") for one in BASE)],
+    "relabelled": lambda: [replace(entry, id=f"other-{entry.id}") for entry in BASE],
+    "doubled": lambda: [*BASE, *(replace(entry, id=f"copy-{entry.id}") for entry in BASE)],
     "subset": lambda: BASE[:100],
     "superset": lambda: [*BASE, *made(9, start=1000)],
     "one document": lambda: BASE[:1],
     "two documents": lambda: made(2, start=5000),
     "all empty": lambda: [document(n, "", "d00") for n in range(5)],
     "empty in every domain": lambda: [document(n, "", DOMAINS[n % 12]) for n in range(60)],
-    "one domain": lambda: [replace(one, facets=one.facets | {"domain": "d03"}) for one in made(60, start=2000)],
-    "in one of 12 domains": lambda: [one for one in BASE if one.facets["domain"] == "d00"],
-    "domain gone": lambda: [one for one in BASE if one.facets["domain"] != "d11"],
+    "one domain": lambda: [replace(entry, facets=entry.facets | {"domain": "d03"}) for entry in made(60, start=2000)],
+    "in one of 12 domains": lambda: [entry for entry in BASE if entry.facets["domain"] == "d00"],
+    "domain gone": lambda: [entry for entry in BASE if entry.facets["domain"] != "d11"],
     "domain new": lambda: [*BASE, *(document(n, f"{n} {WORDS[n % 12]}", "d99") for n in range(6000, 6040))],
     "one token type": lambda: [document(n, "a" * (1 + n % 3), DOMAINS[n % 12]) for n in range(60)],
     "one text": lambda: [document(n, "the same text", DOMAINS[n % 2]) for n in range(60)],
@@ -64,14 +64,14 @@ SNAPSHOTS: dict[str, Callable[[], list[Document]]] = {
     "one huge": lambda: [document(0, BASE[0].text * 2000, "d00"), *(document(n, "x", "d01") for n in range(1, 60))],
     "single characters": lambda: [document(n, chr(97 + n % 26), DOMAINS[n % 12]) for n in range(60)],
     "zero tokens in one domain": _zero_tokens_in_one_domain,
-    "null domain": lambda: [replace(one, facets=one.facets | {"domain": None}) for one in BASE[:40]],
+    "null domain": lambda: [replace(entry, facets=entry.facets | {"domain": None}) for entry in BASE[:40]],
     "small": lambda: made(7, start=300),
 }
 
 CLUSTERED: dict[str, Callable[[], list[Document]]] = {
     "base": lambda: BASE,
-    "null clusters": lambda: [replace(one, cluster=None) for one in BASE],
-    "one cluster": lambda: [replace(one, cluster="host") for one in BASE],
+    "null clusters": lambda: [replace(entry, cluster=None) for entry in BASE],
+    "one cluster": lambda: [replace(entry, cluster="host") for entry in BASE],
     "subset": lambda: BASE[:100],
     "all empty": lambda: [document(n, "", "d00") for n in range(5)],
     "one document": lambda: BASE[:1],

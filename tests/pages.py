@@ -53,10 +53,10 @@ def block(page: str, heading: str, language: str) -> str:
     Raises:
         LookupError: there is none, or more than one.
     """
-    found = blocks(page, heading, language)
-    if len(found) != 1:
-        raise LookupError(f"{page} has {len(found)} blocks of {language!r} under {heading!r}")
-    return found[0].text
+    actual = blocks(page, heading, language)
+    if len(actual) != 1:
+        raise LookupError(f"{page} has {len(actual)} blocks of {language!r} under {heading!r}")
+    return actual[0].text
 
 
 def parse(text: str) -> list[Block]:

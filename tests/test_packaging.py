@@ -76,7 +76,7 @@ def test_a_wheel_holds_every_module_and_template_and_no_tests(tmp_path):
     )
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
-    held = {name.removeprefix("corpus_audit/") for name in names}
+    packaged = {name.removeprefix("corpus_audit/") for name in names}
     suffixes = {".py", ".md", ".html", ".css", ".yaml", ".json", ".cron", ".service", ".timer", ".example", ".xml"}
     wanted = {
         path.relative_to(source).as_posix()
@@ -84,4 +84,4 @@ def test_a_wheel_holds_every_module_and_template_and_no_tests(tmp_path):
         for path in (source / package).rglob("*")
         if path.suffix in suffixes or path.name == "Dockerfile"
     }
-    assert held == wanted
+    assert packaged == wanted

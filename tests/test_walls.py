@@ -84,26 +84,26 @@ def private_names_of_other_modules(tree):
                 yield node.lineno, node.attr
 
 
-def violations(place, source):
+def violations(module, source):
     """What a module at ``place`` (a path from the root, with slashes) may not do and does, as messages."""
     tree = ast.parse(source)
-    package = place.split("/")[0]
+    package = module.split("/")[0]
     for name in imported(tree):
         parts = name.split(".")
         if name.startswith("."):
-            yield f"{place}: relative import {name}"
+            yield f"{module}: relative import {name}"
         elif parts[0] == "tests" or (parts[0] == "corpus_audit" and len(parts) < 2):
-            yield f"{place}: imports {name}"
+            yield f"{module}: imports {name}"
         elif parts[0] == "corpus_audit" and parts[1] != package and parts[1] not in BELOW[package]:
-            yield f"{place}: {package} may not import {parts[1]}"
-        elif parts[0] in BEHIND_WALLS and not BEHIND_WALLS[parts[0]].fullmatch(place):
-            yield f"{place}: imports {parts[0]}"
+            yield f"{module}: {package} may not import {parts[1]}"
+        elif parts[0] in BEHIND_WALLS and not BEHIND_WALLS[parts[0]].fullmatch(module):
+            yield f"{module}: imports {parts[0]}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            yield f"{place}:{node.lineno}: print() (it can deadlock a worker, and results are the command line's)"
-    yield from (f"{place}:{line}: {name} is another module's" for line, name in private_names_of_other_modules(tree))
+            yield f"{module}:{node.lineno}: print() (it can deadlock a worker, and results are the command line's)"
+    yield from (f"{module}:{line}: {name} is another module's" for line, name in private_names_of_other_modules(tree))
     if "Direct" + "Runner" in source:
-        yield f"{place}: names the runner that changes engine by itself"
+        yield f"{module}: names the runner that changes engine by itself"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -112,7 +112,7 @@ def test_module_keeps_the_walls(path):
 
 
 @pytest.mark.parametrize(
-    ("place", "source"),
+    ("module", "source"),
     [
         ("schemas/a.py", "from corpus_audit.pipelines.progress.board import Board"),
         ("pipelines/a.py", "import corpus_audit.checks.report"),
@@ -135,12 +135,12 @@ def test_module_keeps_the_walls(path):
         ("runners/engines/launch/engines.py", "runner = 'Direct' 'Runner'; x = 'Direct" + "Runner'"),
     ],
 )
-def test_planted_violations_are_found(place, source):
-    assert len(list(violations(place, source))) == 1
+def test_planted_violations_are_found(module, source):
+    assert len(list(violations(module, source))) == 1
 
 
 @pytest.mark.parametrize(
-    ("place", "source"),
+    ("module", "source"),
     [
         ("pipelines/beam/a.py", "import apache_beam"),
         ("embeddings/a.py", "import torch.nn"),
@@ -151,8 +151,8 @@ def test_planted_violations_are_found(place, source):
         ("schemas/a.py", "class A:\n    def f(self, other):\n        return self._x + other._x"),
     ],
 )
-def test_what_is_allowed_is_not_found(place, source):
-    assert list(violations(place, source)) == []
+def test_what_is_allowed_is_not_found(module, source):
+    assert list(violations(module, source)) == []
 
 
 COMES_WITH = {"triton": ["torch"]}
@@ -172,7 +172,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
             top = name.split(".")[0]
             if top in sys.stdlib_module_names or top in ("corpus_audit", ""):
                 continue
-            distributions = {_normal(found) for found in COMES_WITH.get(top) or providers.get(top, [top])}
+            distributions = {_normal(result) for result in COMES_WITH.get(top) or providers.get(top, [top])}
             if not distributions & declared:
                 undeclared.add(f"{path.relative_to(ROOT)}: {top} ({', '.join(sorted(distributions))})")
     assert undeclared == set()

@@ -121,6 +121,7 @@ def append(path: Path, ledger: Ledger, entry: LedgerEntry) -> Ledger:
 
     The caller must have held the output folder's lock since it read the ledger.
     """
+    # The whole file is replaced, no line appended: a kill in mid-write would leave half a line, which breaks the chain.
     extended = Ledger((*ledger.entries, entry))
     atomic_write(path, b"".join(entry.line() for entry in extended.entries))
     return extended
@@ -173,6 +174,7 @@ def _parse_entry(line: bytes, location: str) -> LedgerEntry:
         moment_of(entry.time)
     except (strict_json.StrictJsonError, ValidationError, ValueError):
         raise VerificationError(Refusal.LEDGER_FORMAT, f"{location}: this is not a ledger entry") from None
+    # Canonical bytes only: the digest of a line would else depend on how a tool spaces its JSON.
     if entry.line() != line:
         raise VerificationError(Refusal.LEDGER_FORMAT, f"{location}: the entry is not written as this tool writes it")
     if _self_digest({key: field for key, field in value.items() if key != "self"}) != entry.self_:

@@ -48,6 +48,7 @@ def read_manifest(data: bytes) -> list[tuple[str, str]]:
         raise _refused(problem)
     if len({name for name, _ in entries}) != len(entries):
         raise _refused("two lines have the same name")
+    # Written back and compared: one set of shards has one manifest, whose digest is then the snapshot's name.
     if manifest_text(entries) != text:
         raise _refused("its lines are not sorted by the bytes of the names, or the last one has no line end")
     return entries

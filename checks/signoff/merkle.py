@@ -10,11 +10,13 @@ from corpus_audit.schemas.run import strict_json
 
 def shard_leaf(name: str, size: int, sha256: str) -> bytes:
     """The tree's entry of a shard: JSON of name, size (in decimal) and SHA-256 (in hex)."""
+    # The size is text, as in all signed JSON here: parsers read numbers beyond 2^53 in different ways.
     return strict_json.dumps([name, str(size), sha256])
 
 
 def leaf_hash(entry: bytes) -> bytes:
     """The hash of a leaf: SHA-256 of 0x00 and the entry."""
+    # Leaves and nodes begin with different bytes: else an entry could be made that is an inner node of another tree.
     return hashlib.sha256(b"\x00" + entry).digest()
 
 

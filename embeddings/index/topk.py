@@ -7,7 +7,7 @@
    an example that is among the first k of all is among the first k of its own shard as well, as fewer compete there,
    and so no shard's list has lost it. Shards can be scanned in any order, on any machine, and twice.
 
-How a slot is inserted is drawn in `pipelines.kernels.activations.examples`.
+How a slot is inserted is drawn in `pipelines.kernels.activations.topk_lists`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.activations.examples import EMPTY, merge_bins, merge_lists
+from corpus_audit.pipelines.kernels.activations.topk_lists import EMPTY, merge_bins, merge_lists
 
 
 @dataclass(frozen=True)

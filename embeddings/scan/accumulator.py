@@ -14,7 +14,7 @@ import numpy as np
 
 from corpus_audit.embeddings.index.bins import HISTOGRAM_BINS, HISTOGRAM_ONE_IN
 from corpus_audit.embeddings.index.topk import SlotLists, merge_samples
-from corpus_audit.pipelines.kernels.activations.examples import insert_lowest, insert_peaks, insert_samples
+from corpus_audit.pipelines.kernels.activations.topk_lists import insert_lowest, insert_peaks, insert_samples
 from corpus_audit.pipelines.kernels.activations.windows import (
     SAMPLE_BINS,
     add_sums,

@@ -27,7 +27,7 @@ from corpus_audit.embeddings.index.vectors import WindowVectors
 from corpus_audit.embeddings.models.models import ModelCard
 from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.windows import WindowPlan
-from corpus_audit.pipelines.kernels.activations.examples import EMPTY
+from corpus_audit.pipelines.kernels.activations.topk_lists import EMPTY
 from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
 from corpus_audit.pipelines.reading.formats.reader import READER_VERSION
 from corpus_audit.pipelines.storage.atomic import publish_folder

@@ -114,9 +114,8 @@ def select_decoy_splits(splits: Sequence[tuple[str, int, int, int]]) -> list[int
     selected: list[int] = []
     size = 0
     for position in sorted(range(len(splits)), key=lambda i: keys[i]):
-        is_repeated = (
-            bool(selected) and keys[selected[-1]] == keys[position]
-        )  # a shard that is listed twice is selected twice
+        # A shard that is listed twice is selected twice: else which of the two is would depend on their order.
+        is_repeated = bool(selected) and keys[selected[-1]] == keys[position]
         if not is_repeated and len(selected) >= LEAST_SPLITS and size >= LEAST_BYTES:
             break
         selected.append(position)

@@ -39,6 +39,7 @@ class Posting:
 
 def build_lookup(keys: np.ndarray, starts: np.ndarray, posted: np.ndarray) -> Grams:
     """The look-up of sorted distinct hashes, with their directory and Bloom filter."""
+    # About one n-gram an entry of the directory, so that a look-up compares one or two hashes.
     directory_bits = max(1, len(keys).bit_length() - 1)
     words = max(1, len(keys) * _FILTER_BITS // 64)
     filter_bits = max(1, (words - 1).bit_length())

@@ -34,6 +34,7 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 _COUNTING_VERSION = 1
 """Part of every key that tokens go into: how text becomes counted ids."""
 
+# Of the process, not of the job: every pipeline step unpickles a job of its own, and tokenizers are slow to make.
 _tokenizations: dict[TokenizerFile, Tokenization] = {}
 _tokenizations_lock = threading.Lock()
 
@@ -141,6 +142,7 @@ class Job:
         scanning = (m.scanner for m in self.extra if isinstance(m, Contamination) and m.name in measures)
         return next(scanning, None)
 
+    # Without what `cached_property` has stored, which workers compute from the fields: the job is part of every step.
     def __getstate__(self) -> dict[str, object]:
         return {
             name: getattr(self, name) for name in ("spec", "tokenizer", "store", "scratch", "verify_lowest", "extra")
@@ -162,9 +164,8 @@ class Job:
         if plan is None:
             plan = plan_shard(shard, None, progress)
         elif shard.expected_sha256 not in (None, plan.sha256):
-            plan = plan_shard(
-                shard, plan.sha256, progress
-            )  # computes the digest, and reports that it is not the manifest's
+            # Computes the digest, and reports that it is not the manifest's: a remembered digest is no evidence.
+            plan = plan_shard(shard, plan.sha256, progress)
         else:
             progress(shard.size)
         if plan.error is not None:
@@ -228,6 +229,7 @@ class Job:
                         release_memory()  # blocks of many documents or domains leave much freed memory in the heap
                 self._count_block(builder, accumulators, Path(folder))
                 verifier.finish()
+                # Totals are sums of weights, which are estimates: what is missing is added, so that the bar fills.
                 board.advance(
                     bytes=max(0, task.split.weight - text_bytes), dead_letters=tally.dead.total() - dead_letters
                 )
@@ -237,6 +239,7 @@ class Job:
             return SplitResult(task.index, task.split.index, error=error.problem)
         finally:
             board.shard_finished(task.shard.name)
+        # Last, and never after an error: a split with coverage is one that was read to its end.
         for name, partial in (
             ("coverage", coverage_partial(task.split.index, tally, builder.nul_documents)),
             ("verification", verification_partial(verifier.documents)),

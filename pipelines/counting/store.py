@@ -116,6 +116,8 @@ class KeyMaker:
     def key(self, measure: str, sha256: str, path_values: Mapping[str, str], split: Split | None = None) -> str:
         """Key of a shard's partial, or of one split's."""
         version, settings, uses_tokens = self.settings[measure]
+        # Only what the content depends on: a setting that one measure reads leaves the partials of the others valid.
+        # The shard's name is not in the key: a renamed shard is read again only if values come from its path.
         return _digest(
             {
                 "shard": sha256,
@@ -149,6 +151,7 @@ class PlanCache:
             )
 
     def _connect(self) -> sqlite3.Connection:
+        # Audits that share a store wait for each other's plans to be recorded instead of failing.
         return sqlite3.connect(self._path, timeout=30)
 
     def known(self, shards: Iterable[Shard]) -> dict[str, ShardPlan]:

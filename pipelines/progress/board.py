@@ -132,6 +132,7 @@ class Board:
         Raises:
             RunCancelledError: if `cancel` was called.
         """
+        # Outside the lock: reading a bool is atomic, and every worker comes through here with each batch.
         if self._cancelled:
             raise RunCancelledError("the run was cancelled")
         now = time.monotonic()
@@ -140,6 +141,8 @@ class Board:
             if self._counting:
                 self._documents += documents
                 self._dead_letters += dead_letters
+            # Only where there was progress: through a long document the last sample stays, and the rate falls slowly
+            # instead of becoming 0.
             if now - self._samples[-1][0] >= _SAMPLE_EVERY and self._bytes_done > self._samples[-1][1]:
                 self._samples.append((now, self._bytes_done))
                 while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW:

@@ -48,6 +48,7 @@ def report_board() -> None:
     folder = os.environ.get(PROGRESS_VARIABLE)
     if folder is None:
         return
+    # Process ids are only unique on one machine, and the folder may be shared by several.
     path = Path(folder) / f"{socket.gethostname()}-{os.getpid()}.json"
 
     def report() -> None:
@@ -101,6 +102,7 @@ class RemoteBoard:
                 report = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue
+            # Reports are totals of a worker, so that one that was not read, or read twice, makes no difference.
             previous = self._reports.get(path.name, _NOTHING)
             self._reports[path.name] = report
             board = process_board()

@@ -26,6 +26,8 @@ class AtomicFile:
     def __init__(self, path: Path, durable: bool = False) -> None:
         self._path = path
         self._durable = durable
+        # In the same folder, because a rename is atomic within one file system only. Process and random digits, because
+        # two runs that share a store may write the same content-addressed file at once.
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         self._file: Any = None
 
@@ -65,6 +67,7 @@ def publish_folder(staged: Path, destination: Path) -> None:
     Raises:
         FileExistsError: the destination exists.
     """
+    # Files, then the folders that list them, then the rename: after a power failure the folder is there whole or not.
     for folder, _, files in os.walk(staged):
         for name in files:
             descriptor = os.open(Path(folder) / name, os.O_RDONLY)
@@ -73,7 +76,7 @@ def publish_folder(staged: Path, destination: Path) -> None:
             finally:
                 os.close(descriptor)
         fsync_folder(Path(folder))
-    if destination.exists():
+    if destination.exists():  # rename() replaces an empty folder without an error
         raise FileExistsError(destination)
     staged.rename(destination)
     fsync_folder(destination.parent)

@@ -125,6 +125,7 @@ def _merge_dense(tables: Sequence[CountTable]) -> CountTable | None:
     if len(tables) < 2:
         return None
     cells_of = [table.columns[spec.keys[0]] for table in tables]
+    # The counts of groups are read in step with the rows, so each table must list a cell once, and in order.
     if any((cells[1:] <= cells[:-1]).any() for cells in cells_of) or not DenseMerge.is_cheaper(cells_of):
         return None
     for name, kind in spec.columns:
@@ -182,6 +183,8 @@ def _without_higher(tables: Sequence[CountTable]) -> list[CountTable]:
     first = np.concatenate([table.columns[hash_name] for table in tables])
     order = np.lexsort((first, domain))
     domain, first = domain[order], first[order]
+    # Ranks count distinct hashes, not rows: rows of one hash become one when they are merged, and a rank by rows would
+    # drop rows that belong to the lowest after that.
     new = np.ones(len(order), bool)
     new[1:] = (first[1:] != first[:-1]) | (domain[1:] != domain[:-1])
     distinct = np.cumsum(new)

@@ -123,12 +123,13 @@ class PartialWriter:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
             self._flush()
+            # The footer comes last, because it has the offsets of chunks whose number is not known before; sorted keys
+            # and no spaces, so that equal content is equal bytes.
             footer = json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode()
-            footer = self._codec.compress(footer, asbytes=True)
+            packed = self._codec.compress(footer, asbytes=True)
+            self._write(packed)
             # pyarrow's decompress() needs the size, which compress() does not store.
-            size = len(json.dumps(self._footer, sort_keys=True, separators=(",", ":")).encode())
-            self._write(footer)
-            self._write(len(footer).to_bytes(8, "little") + size.to_bytes(8, "little"))
+            self._write(len(packed).to_bytes(8, "little") + len(footer).to_bytes(8, "little"))
             self._file.write(self._digest.digest())
         self._file.__exit__(kind, error, trace)
 
@@ -226,6 +227,7 @@ class PartialReader:
     def _read(self, offset: int, size: int) -> bytes:
         if self._content is not None:
             return self._content[offset : offset + size]
+        # pread has no position in the file, so that the chunks of several tables can be read in turn.
         data = os.pread(self._file.fileno(), size, offset)
         if len(data) < size:
             raise StoreError(f"the partial profile {self.path} was truncated while it was read")

@@ -104,6 +104,7 @@ class Remote:
 
     def move_partial(self, old: str, new: str) -> None:
         """Rename a partial."""
+        # Copy, then remove: an interruption leaves both, which is harmless, as each name says what its content is.
         with self._store_errors(), suppress(FileNotFoundError):
             fs = remote_filesystem(self.url)
             fs.cp_file(f"{self.url}/partials/{old}", f"{self.url}/partials/{new}")
@@ -151,6 +152,7 @@ class Remote:
         except FileExistsError:
             if self._read(f"{prefix}/{CLAIM}") != digest:
                 raise StoreError(f"{self.url} has another run named {folder.name}") from None
+            # The claim is of this very run: an earlier upload ended before run.json, and is done again from the start.
             if folder.name in self.runs():
                 return False
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RUN_FILE):
@@ -173,6 +175,7 @@ class Remote:
             files = parse_run_file(record).files
         except StoreError as error:
             raise StoreError(f"{self.url}/runs/{name}/{RUN_FILE} is damaged: {error}") from error
+        # Whoever can write to the bucket decides these names: ``../`` would write outside the output folder.
         problem = name_problem([name, *files])
         if problem is not None:
             raise StoreError(f"{self.url}/runs/{name}/{RUN_FILE} names unsafe files: {problem}")

@@ -137,6 +137,7 @@ class Verifier:
 
 def _slice(data: np.ndarray, source: str) -> _Case:
     """A slice of a document (its bytes, uint8) at an offset computed from them, moved to character boundaries."""
+    # Spread by Knuth's multiplier and no random number: a rerun checks the same bytes, and its errors can be repeated.
     start = (len(data) * 2654435761 + int(data[0])) % (len(data) - SLICE_BYTES)
     stop = start + SLICE_BYTES
     while start > 0 and data[start] & 0xC0 == 0x80:

@@ -22,7 +22,7 @@ _METHODS = ("integrated_gradients", "occlusion", "gradient_x_input", "saliency")
               help="Sum over the strongest examples of this domain; may be given several times.")  # fmt: skip
 @click.option("--method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help="The method.")
 @click.option("--baseline", type=click.Choice(("auto", "mask", "mean", "zero")), default="auto", show_default=True,
-              help="What stands for a token that says nothing.")  # fmt: skip
+              help="What replaces the tokens' embeddings: text without content.")  # fmt: skip
 @click.option("--k", "k", type=click.IntRange(1, 1000), default=20, show_default=True,
               help="With --domain: maximum number of examples of each domain.")  # fmt: skip
 @click.option("--checked", type=click.IntRange(min=0),

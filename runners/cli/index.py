@@ -52,7 +52,7 @@ def index() -> None:
 @click.option(
     "--directions", multiple=True, metavar="FILE:BLOCK", help="Also index the vectors of FILE as units after BLOCK."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one a core, and one on a GPU.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel splits; by default one per core, one on a GPU.")
 @engine_options
 @dry_run_option
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
@@ -244,7 +244,7 @@ def export(
 ) -> None:
     """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
 
-    The activations of all tokens of a unit's examples are computed, so that the model runs once a unit.
+    The activations of all tokens of a unit's examples are computed, so that the model runs once per unit.
     """
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.embeddings import open_index
@@ -271,7 +271,7 @@ def export(
 @click.option("--point", help="The point whose units they are of, such as sae.NAME; needed for delphi's.")
 @json_option
 def annotate(source: Path, path: Path, snapshot: str | None, point: str | None, as_json: bool) -> None:
-    """Keep the explanations of SOURCE beside the index, for lookup to show.
+    """Store the explanations of SOURCE beside the index, for lookup to show.
 
     SOURCE is a file of Neuronpedia's explanations (.jsonl, .jsonl.gz), or a folder of delphi's (NAME_latentN.txt).
     """

@@ -127,7 +127,8 @@ def list_(trust_file: Path, as_json: bool) -> None:
     "--why",
     type=click.Choice(["retired", "compromised"]),
     required=True,
-    help="retired: earlier signatures stay valid. compromised: only those that a published ledger head proves do.",
+    help="retired: earlier signatures stay valid. compromised: only those that a published ledger head proves to be "
+    "earlier.",
 )
 @click.option("--when", type=MOMENT, help="Time of the revocation; by default now.")
 @trust_option

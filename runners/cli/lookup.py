@@ -55,8 +55,8 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
 @click.option(
     "--heat/--no-heat",
     default=None,
-    help="Compute the activation of every token that is shown; the model runs once, and the result is kept. Without "
-    "the option, where it is shown and the model needs no torch.",
+    help="Compute the activation of every token that is shown; the model runs once, and the result is stored. By "
+    "default with --json and on terminals with colours, if it is stored already or the model runs without torch.",
 )
 @click.option("--context", is_flag=True, help="Show how much of each example the unit needs (runs the model once).")
 @click.option("--tokens", is_flag=True,

@@ -76,14 +76,14 @@ def check(file: Path, run: Path | None, as_json: bool) -> None:
 @click.argument("where", type=click.Path(path_type=Path), required=False)
 @click.option("--metric", "names", multiple=True, help="Only this metric; may be repeated.")
 @click.option("--slice", "slice_", default="all", show_default=True, help="The slice: baseline=last.")
-@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many runs.")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of runs.")
 @json_option
 def suggest(where: Path | None, names: tuple[str, ...], slice_: str, last: int, as_json: bool) -> None:
     """Print rules whose bounds are a robust band of past runs, as YAML to paste.
 
     WHERE is an output folder, a run in it or an audit.yaml. The runs are the complete ones that can be compared with
     the newest. A rule warns 3 and fails 6 robust standard deviations (1.4826 MAD) from the median; at least 5 runs are
-    needed. For which figures no bounds can be suggested, and why, is said on standard error.
+    needed. Standard error lists the figures for which no bounds can be suggested, and why.
     """
     from corpus_audit.checks.history.history import History
     from corpus_audit.checks.policy.metric_catalogue import KNOWN

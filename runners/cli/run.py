@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 @click.command(short_help="Audit a corpus and publish a run directory.")
 @click.argument("audit", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value: limits.expansion=100.")
-@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one per core.")
 @click.option("--rehash", is_flag=True, help="Hash every shard again, even if its size and time stamp are unchanged.")
 @click.option("--if-changed", is_flag=True, help="Do nothing if snapshot, spec and policy are those of the last run.")
 @click.option(
     "--date",
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The {date} in the snapshot's paths, and the latest {latest}; by default today (UTC).",
+    help="The date of {date} in the snapshot's paths, and the last one that {latest} may be; by default today (UTC).",
 )
 @click.option("--per-document", is_flag=True, help="Also write a table with the counts of every document.")
 @fail_on_option

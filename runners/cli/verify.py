@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path), help="The sampling plan that the job will follow."
 )
-@click.option("--detached", is_flag=True, help="Verify without the ledger, and report what that leaves open.")
+@click.option("--detached", is_flag=True, help="Verify without the ledger, and list what is then not verified.")
 @click.option("--head", metavar="HEX", help="A ledger head that was published before; the ledger must contain it.")
-@click.option("--at", type=MOMENT, help="Verify for this time; by default now.")
+@click.option("--at", type=MOMENT, help="Verify as of this time; by default now.")
 @click.option("--corpus", help="Folder or URL of the shards, if they have moved.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of runs and ledger, if the sign-off has moved.")
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel hashing threads; by default one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel hashing threads; by default one per core.")
 @trust_option
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option

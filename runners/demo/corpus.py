@@ -84,13 +84,13 @@ class DemoCorpus:
     note: str | None
 
 
-def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = lambda stage: None) -> DemoCorpus:
+def build_demo(folder: Path, megabytes: int = 40, progress: Callable[[str], None] = lambda stage: None) -> DemoCorpus:
     """Build the demo's snapshots, or find them complete from an earlier call.
 
     Args:
         folder: where; made if it is not there. Other files in it (run directories) are left alone.
         megabytes: how much text in both snapshots together, in units of 10^6 bytes; less if there is less.
-        say: told what is being done, in a few words.
+        progress: called with what is being done, in a few words.
 
     Everything is built in a temporary folder beside its place and moved there; ``demo.json``, written last, says that
     the corpus is whole. Files, rows and tokenizer depend on the Python installation and ``megabytes`` alone.
@@ -109,8 +109,8 @@ def build_demo(folder: Path, megabytes: int = 40, say: Callable[[str], None] = l
     folder.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     try:
-        say("looking for text in the Python installation")
-        summary = _build(stage, megabytes, say)
+        progress("looking for text in the Python installation")
+        summary = _build(stage, megabytes, progress)
         marker.write_text("{}")
         for name in _PARTS:
             _remove(folder / name)
@@ -154,7 +154,7 @@ def _remove(path: Path) -> None:
 Documents = list[tuple[Source, str]]
 
 
-def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str, object]:
+def _build(stage: Path, megabytes: int, progress: Callable[[str], None]) -> dict[str, object]:
     sources = choose(find_sources(), megabytes * 1_000_000)
     read = ((source, source.read()) for source in sources)
     documents = [(source, text) for source, text in read if text is not None]
@@ -163,13 +163,13 @@ def _build(stage: Path, megabytes: int, say: Callable[[str], None]) -> dict[str,
     change = choose_change(source for source, _ in documents)
     before = [(source, text) for source, text in documents if change.before(source)]
     now = [(source, text) for source, text in documents if change.now(source)]
-    say(f"writing two snapshots, of {len(before):,} and {len(now):,} documents")
+    progress(f"writing two snapshots, of {len(before):,} and {len(now):,} documents")
     _write_shards(stage / "data", {"before": before, "now": now})
     (stage / "part").mkdir()
     _write_shard(stage / "part" / "part-00.parquet", choose_part(now))
-    say(f"training a tokenizer of {VOCABULARY:,} tokens")
+    progress(f"training a tokenizer of {VOCABULARY:,} tokens")
     _train_tokenizer(documents, stage / "tokenizer.json")
-    say("planting passages in a benchmark")
+    progress("planting passages in a benchmark")
     items = (orjson.dumps(item) + b"\n" for item in benchmark_items(now))
     (stage / "benchmark.jsonl").write_bytes(b"".join(items))
     domains = dict(Counter(source.domain for source, _ in now).most_common())

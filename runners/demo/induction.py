@@ -21,13 +21,13 @@ WINDOWS = 300
 """Windows of the corpus that heads are measured on."""
 
 
-def build_induction_demo(folder: Path, seconds: float, say: Callable[[str], None]) -> Path:
+def build_induction_demo(folder: Path, seconds: float, progress: Callable[[str], None]) -> Path:
     """Write corpus and model, and an audit that indexes the model's heads; returns the path of the audit.
 
     Args:
         folder: where they are written.
         seconds: of processor time that the model is trained.
-        say: called with what is done and what came of it.
+        progress: called with what is done and what came of it.
 
     Raises:
         UsageError: the extra is not installed.
@@ -43,9 +43,9 @@ def build_induction_demo(folder: Path, seconds: float, say: Callable[[str], None
         for source, text in list(texts.items())[::step][:DOCUMENTS]:
             row = {"id": source.name, "domain": source.domain, "text": text[:CHARACTERS]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    say(f"training a byte-level decoder on {sum(map(len, texts.values())) / 1e6:.1f} MB for {seconds:.0f} s")
+    progress(f"training a byte-level decoder on {sum(map(len, texts.values())) / 1e6:.1f} MB for {seconds:.0f} s")
     trained = train_byte_decoder("".join(texts.values()), folder / "model", seconds)
-    say(
+    progress(
         f"{trained.steps:,} steps; loss of the next byte: {trained.text_loss:.2f} nats on text, "
         f"{trained.repeat_loss:.2f} on random bytes that repeat"
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus_audit.runners.demo.sources import Source
-from corpus_audit.schemas.errors import StoreError, UsageError
-from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.reader import Index
@@ -99,21 +98,6 @@ def link_model(folder: Path, model: Path) -> None:
     elif link.exists():
         raise UsageError(f"{link} is not from a demo: choose another folder")
     link.symlink_to(model, target_is_directory=True)
-
-
-def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
-    """Whether the newest index in a folder is of the very snapshot of an audit of local files."""
-    from corpus_audit.embeddings.index.files import find_index, read_facts
-    from corpus_audit.pipelines.reading.snapshot.listing import list_shards
-    from corpus_audit.schemas.run.snapshot import snapshot_digest
-
-    shards = list_shards(loaded.spec.snapshot, loaded.base)
-    hashed = [(shard.name, hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()) for shard in shards]
-    digest = snapshot_digest(hashed)
-    try:
-        return read_facts(find_index(folder)).snapshot == digest
-    except (StoreError, UsageError):
-        return False
 
 
 def most_preferring(index: Index) -> Preference | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from corpus_audit.runners.audit.baselines import default_workers
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
 from corpus_audit.runners.process.locks import OutputLock, make_output
 from corpus_audit.runners.process.logs import quiet_engine_logs
-from corpus_audit.schemas.errors import UsageError, needs_extra
+from corpus_audit.schemas.errors import StoreError, UsageError, needs_extra
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import DirectionsSpec
 
@@ -86,3 +87,18 @@ def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
         raise UsageError("two directions have the same name")
     extended = embedding.model_copy(update={"directions": (*embedding.directions, *added)})
     return replace(loaded, spec=loaded.spec.model_copy(update={"embedding": extended}))
+
+
+def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
+    """Whether the newest index in a folder is of the very snapshot of an audit of local files."""
+    from corpus_audit.embeddings.index.files import find_index, read_facts
+    from corpus_audit.pipelines.reading.snapshot.listing import list_shards
+    from corpus_audit.schemas.run.snapshot import snapshot_digest
+
+    shards = list_shards(loaded.spec.snapshot, loaded.base)
+    hashed = [(shard.name, hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()) for shard in shards]
+    digest = snapshot_digest(hashed)
+    try:
+        return read_facts(find_index(folder)).snapshot == digest
+    except (StoreError, UsageError):
+        return False

@@ -44,7 +44,7 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self
         reader, writer = socket.socketpair()
-        writer.setblocking(False)
+        writer.setblocking(False)  # `set_wakeup_fd` demands it: a signal handler must never wait
         previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         watcher = threading.Thread(target=self._watch, args=(reader,), name="interrupts", daemon=True)
         watcher.start()
@@ -64,6 +64,7 @@ class Interrupts:
         self._restore.clear()
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        # Only the first raises: a second exception would end the clean-up that the first began. The watcher hears both.
         if self.signum is None:
             self.signum = signum
             self._board.cancel()
@@ -85,7 +86,7 @@ class Interrupts:
                     self._leave(first)
                     return
                 first = number
-                self._board.cancel()
+                self._board.cancel()  # here too: the main thread may be in native code and not run its handler
                 reader.settimeout(GRACE)
             if numbers is None and first is not None:
                 self._leave(first)

@@ -118,6 +118,8 @@ class OutputLock:
         handle, self._handle = self._handle, None
         if handle is None:
             return
+        # Emptied and not removed: a process that has opened the file by now would lock a file that no path leads to,
+        # while the next run locks a new one.
         with suppress(OSError):
             os.ftruncate(handle, 0)
         if self._by_file:

@@ -20,6 +20,7 @@ def loads(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        # Python accepts an escape of half a surrogate pair, which UTF-8 cannot encode.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except StrictJsonError:
         raise
@@ -40,6 +41,7 @@ def dumps(value: Any, indent: int | None = None) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of a repeated key Python keeps the last value and other parsers the first: two readers of one signed file.
     value_of: dict[str, Any] = {}
     for key, value in pairs:
         if key in value_of:

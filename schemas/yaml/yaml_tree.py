@@ -158,6 +158,8 @@ def parse(data: bytes, source: str) -> tuple[Tree, list[Problem]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)
+            # Nodes, not values: only nodes have positions. ``pure``, as the C library reads YAML 1.1, where ``no`` is a
+            # boolean and ``012`` is 10.
             root = YAML(typ="safe", pure=True).compose(text)
         if root is None:
             raise spec_error([Problem(Mark(0, 1, 1, source), "the file is empty")])
@@ -247,6 +249,8 @@ class _Builder:
         if len(above) >= MAX_DEPTH:
             raise spec_error([Problem(mark, "nested too deeply")])
         self._nodes += 1
+        # An alias is its anchor's node again, so a node that comes twice is one. Counted with every repetition: a short
+        # file of aliases of aliases stands for billions of values.
         self._aliases += id(node) in self._node_ids
         self._node_ids.add(id(node))
         if self._nodes > MAX_NODES or self._aliases > MAX_ALIASES:
@@ -282,6 +286,7 @@ class _Builder:
 
     def _scalar(self, node: ScalarNode, mark: Mark) -> Scalar:
         text, kind = node.value, (node.tag or "").removeprefix(_TAG)
+        # A date stays the text that was written, and ``<<`` is a key like others: see the module.
         if kind in ("str", "timestamp", "merge", "value"):
             if not _is_unicode(text):
                 return self._unusable(mark, "the text holds half of a surrogate pair")

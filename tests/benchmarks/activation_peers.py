@@ -57,8 +57,8 @@ def plain(model: LanguageModel, batches: Sequence[tuple[torch.Tensor, int]], k: 
     """
     kept: list[list[torch.Tensor]] = [[] for _ in model.blocks]
     _run(model, batches, lambda block, peaks: kept[block].append(peaks))
-    found = [torch.cat(parts).topk(k, dim=0) for parts in kept]
-    return [(values.t(), index.t()) for values, index in found]
+    result = [torch.cat(parts).topk(k, dim=0) for parts in kept]
+    return [(values.t(), index.t()) for values, index in result]
 
 
 def buffered(model: LanguageModel, batches: Sequence[tuple[torch.Tensor, int]], k: int) -> Found:

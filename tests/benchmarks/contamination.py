@@ -149,12 +149,12 @@ def recalls(run: Path, benchmark: Benchmark) -> tuple[dict[str, float], dict[str
     check = pq.read_table(run / "tables" / "contamination_check.parquet").to_pylist()
     items = pq.read_table(run / "tables" / "contamination_items.parquet").to_pylist()
     names = {benchmark.items[i].id for i in planted_in(benchmark)}
-    found: dict[str, float] = {}
+    actual: dict[str, float] = {}
     for rule in {row["rule"] for row in items} - {"llama3"}:  # which judges nothing without a threshold
         outcomes = [row["outcome"] for row in items if row["rule"] == rule and row["item"] in names]
         judged = [outcome in ("contaminated", "boilerplate") for outcome in outcomes if outcome != "untestable"]
-        found[rule] = sum(judged) / len(judged) if judged else 0.0
-    return {row["rule"]: row["recall"] or 0.0 for row in check}, found
+        actual[rule] = sum(judged) / len(judged) if judged else 0.0
+    return {row["rule"]: row["recall"] or 0.0 for row in check}, actual
 
 
 def index_seconds(benchmark: Benchmark, tokenization: Tokenization, folder: Path) -> tuple[float, float]:
@@ -172,11 +172,11 @@ def rounds(
     arguments: argparse.Namespace, exam: Path, corpora: Sequence[Path]
 ) -> tuple[dict[str, list[Measured]], Path]:
     """What every job took, by ``scan small`` and so on, and the last large run that looked for items."""
-    taken: dict[str, list[Measured]] = {}
+    jobs: dict[str, list[Measured]] = {}
     run = exam
     for number in range(arguments.rounds + 1):
         if number == 1:
-            taken = {}  # the first round compiled kernels
+            jobs = {}  # the first round compiled kernels
         for size, corpus in zip(("small", "large"), corpora, strict=True):
             for name in ("plain", "scan"):
                 folder = arguments.cache / "contamination" / f"{name}-{size}"
@@ -185,29 +185,29 @@ def rounds(
                 extra = {"benchmarks": wanted} if name == "scan" else {}
                 spec = write_spec(folder, corpus, arguments.tokenizer, **extra)
                 done, left = job(spec)
-                taken.setdefault(f"{name} {size}", []).append(done)
+                jobs.setdefault(f"{name} {size}", []).append(done)
                 if name == "scan":
                     run = left
-                    taken.setdefault(f"again {size}", []).append(job(spec)[0])
-    return taken, run
+                    jobs.setdefault(f"again {size}", []).append(job(spec)[0])
+    return jobs, run
 
 
-def figures(taken: dict[str, list[Measured]], megabytes: Sequence[float]) -> dict[str, float]:
+def figures(jobs: dict[str, list[Measured]], megabytes: Sequence[float]) -> dict[str, float]:
     """Rates and CPU time a byte, by slope and plain."""
-    seconds = {name: middle([each.seconds for each in runs]) for name, runs in taken.items()}
-    cpu = {name: middle([each.cpu_seconds for each in runs]) for name, runs in taken.items()}
+    seconds = {name: middle([each.seconds for each in runs]) for name, runs in jobs.items()}
+    cpu = {name: middle([each.cpu_seconds for each in runs]) for name, runs in jobs.items()}
     more = megabytes[1] - megabytes[0]
-    found: dict[str, float] = {}
+    actual: dict[str, float] = {}
     for name in ("scan", "plain"):
-        found[f"{name}_slope_mb_s"] = more / (seconds[f"{name} large"] - seconds[f"{name} small"])
-        found[f"{name}_whole_mb_s"] = megabytes[1] / seconds[f"{name} large"]
-        found[f"{name}_cpu_ns_a_byte"] = 1e3 * (cpu[f"{name} large"] - cpu[f"{name} small"]) / more
-    return found | {
-        "scan_alone_mb_s": 1 / (1 / found["scan_slope_mb_s"] - 1 / found["plain_slope_mb_s"]),
-        "scan_slope_mb_s_by_cpu": 1e3 * WORKERS / found["scan_cpu_ns_a_byte"],
+        actual[f"{name}_slope_mb_s"] = more / (seconds[f"{name} large"] - seconds[f"{name} small"])
+        actual[f"{name}_whole_mb_s"] = megabytes[1] / seconds[f"{name} large"]
+        actual[f"{name}_cpu_ns_a_byte"] = 1e3 * (cpu[f"{name} large"] - cpu[f"{name} small"]) / more
+    return actual | {
+        "scan_alone_mb_s": 1 / (1 / actual["scan_slope_mb_s"] - 1 / actual["plain_slope_mb_s"]),
+        "scan_slope_mb_s_by_cpu": 1e3 * WORKERS / actual["scan_cpu_ns_a_byte"],
         "first_run_seconds": seconds["scan large"],
         "second_run_seconds": seconds["again large"],
-        "peak_bytes": float(max(each.peak_bytes for each in taken["scan large"])),
+        "peak_bytes": float(max(each.peak_bytes for each in jobs["scan large"])),
     }
 
 
@@ -228,17 +228,17 @@ def measured(arguments: argparse.Namespace, case: str) -> dict[str, Any]:
     plain = plain_rule(benchmark, corpora[0])
     for corpus in corpora:
         read_once(corpus)
-    taken, run = rounds(arguments, exam, corpora)
+    jobs, run = rounds(arguments, exam, corpora)
     canaries, planted = recalls(run, benchmark)
-    found = figures(taken, [size_of(corpus)[1] / 1e6 for corpus in corpora])
+    actual = figures(jobs, [size_of(corpus)[1] / 1e6 for corpus in corpora])
     recall = min([*canaries.values(), *planted.values()])
     limits = {
-        "rate": case == "alike" or found["scan_alone_mb_s"] >= MEGABYTES_A_SECOND,
+        "rate": case == "alike" or actual["scan_alone_mb_s"] >= MEGABYTES_A_SECOND,
         "index": built < INDEX_SECONDS,
         "recall": recall == 1.0,
     }
     return {
-        **found,
+        **actual,
         "case": case,
         "recall": recall,
         "python_13_grams_mb_s": plain,
@@ -246,12 +246,12 @@ def measured(arguments: argparse.Namespace, case: str) -> dict[str, Any]:
         "index_load_seconds": loaded,
         "canaries": canaries,
         "planted": planted,
-        "jobs": {name: [[each.seconds, each.cpu_seconds] for each in runs] for name, runs in taken.items()},
+        "jobs": {name: [[each.seconds, each.cpu_seconds] for each in runs] for name, runs in jobs.items()},
         "missed": [f"{case}: {name}" for name, holds in limits.items() if not holds],
     }
 
 
-def say(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     """Print what came out of a case."""
     rate, plain = result["scan_slope_mb_s"], result["python_13_grams_mb_s"]
     limit = " (limit 40)" if result["case"] == "unlike" else ""
@@ -293,7 +293,7 @@ def main() -> int:
     results = []
     for case in arguments.cases:
         results.append(measured(arguments, case))
-        say(results[-1])
+        print_result(results[-1])
     missed = [name for result in results for name in result["missed"]]
     print("limits hold" if not missed else f"MISSED: {', '.join(missed)}")
     if arguments.out is not None:

@@ -220,11 +220,11 @@ def page(constants: Constants) -> Iterator[str]:
     for text, cores in SIZES:
         for domains in (10, 100, 1_000):
             corpus = Corpus(text, STORED_SHARE * text, text / BYTES_A_SHARD, text / BYTES_A_DOCUMENT, domains)
-            found = predict(corpus, constants, cores)
+            result = predict(corpus, constants, cores)
             yield (
-                f"| {text / 1e12:,.0f} TB | {domains:,} | {cores:,} | {found.splits:,} | {found.levels} | "
-                f"{_time(found.plan)} | {_time(found.count)} | {_time(found.merge)} | {_size(found.partials)} | "
-                f"{_size(found.merged)} | {_size(found.shuffle)} | {_size(found.driver)} |"
+                f"| {text / 1e12:,.0f} TB | {domains:,} | {cores:,} | {result.splits:,} | {result.levels} | "
+                f"{_time(result.plan)} | {_time(result.count)} | {_time(result.merge)} | {_size(result.partials)} | "
+                f"{_size(result.merged)} | {_size(result.shuffle)} | {_size(result.driver)} |"
             )
 
 

@@ -48,8 +48,8 @@ class Run:
         spec = write_spec(folder, corpus, tokenizer)
         command = [sys.executable, "-m", "corpus_audit.runners.cli.main", "run", str(spec), "--quiet", "--json"]
         done = measure([*command, "--workers", str(WORKERS)], accept=(0, 4))
-        place = Path(json.loads(done.output)["run"])
-        timings = json.loads((place / "timings.json").read_text(encoding="utf-8"))
+        run_dir = Path(json.loads(done.output)["run"])
+        timings = json.loads((run_dir / "timings.json").read_text(encoding="utf-8"))
         self.seconds, self.peak = done.seconds, done.peak_bytes
         self.count = timings["stages"]["count"]
         partials = folder / "runs" / ".store" / "partials"
@@ -60,7 +60,7 @@ class Run:
         self.never = sum(sizes.get(name, 0) for name in NEVER_FULL)
         self.full = sum(sizes.values()) - self.never
         self.splits = int(timings["splits_read"])
-        shards = pq.read_table(place / "tables" / "shards.parquet", columns=["documents"])
+        shards = pq.read_table(run_dir / "tables" / "shards.parquet", columns=["documents"])
         self.shards, self.documents = len(shards), sum(shards["documents"].to_pylist())
         shutil.rmtree(folder)
 
@@ -89,7 +89,7 @@ def driver_bytes() -> tuple[float, float]:
         held.append((task, SplitResult(number, 0, None, 1, 1, 0.5), paths))
     bytes_a_split = tracemalloc.get_traced_memory()[0] / many
     tracemalloc.stop()
-    sent = sum(len(pickle.dumps(one)) for one in held[0][:2])
+    sent = sum(len(pickle.dumps(entry)) for entry in held[0][:2])
     return bytes_a_split, float(sent)
 
 
@@ -106,11 +106,11 @@ def merging(rows: list[dict[str, float]]) -> tuple[float, float]:
         design.append([1.0, partials, read])
         seconds.append(row["seconds"])
     took = np.array(seconds)
-    found, _ = nnls(np.array(design) / took[:, None], np.ones(len(took)))
-    for row, modelled in zip(rows, np.array(design) @ found, strict=True):
+    actual, _ = nnls(np.array(design) / took[:, None], np.ones(len(took)))
+    for row, modelled in zip(rows, np.array(design) @ actual, strict=True):
         name = f"{row['partials']:,} {row['shape']} {row['measure']}"
         print(f"merge of {name}: {modelled:.1f} s, took {row['seconds']:.1f} s")
-    return float(found[1]), float(found[2])
+    return float(actual[1]), float(actual[2])
 
 
 def main() -> int:
@@ -167,27 +167,27 @@ def main() -> int:
         hash_byte=a_hash_byte,
         task=task,
         message=message,
-        worker=float(max(run.peak for found in runs.values() for run in found)),
+        worker=float(max(run.peak for actual in runs.values() for run in actual)),
     )
 
     def corpus(size: float) -> Corpus:
         return Corpus(sizes[size][1], sizes[size][0], runs[size][0].shards, runs[size][0].documents, 10)
 
-    seconds = {size: middle([run.seconds for run in found]) for size, found in runs.items()}
+    seconds = {size: middle([run.seconds for run in actual]) for size, actual in runs.items()}
     fixed = middle([seconds[size] - predict(corpus(size), constants, WORKERS).seconds for size in FIT])
     constants = Constants(**{**asdict(constants), "full": constants.full, "fixed": fixed})
     print(json.dumps(asdict(constants), indent=1))
     print(f"{'MB':>6} {'predicted':>10} {'measured':>9} {'error':>7}    partials: predicted, measured, error")
     rows = []
     for size in PREDICTED:
-        found = predict(corpus(size), constants, WORKERS)
+        actual = predict(corpus(size), constants, WORKERS)
         kept = float(runs[size][0].full + runs[size][0].never)
-        row = {"megabytes": size, "predicted": found.seconds, "measured": seconds[size]}
-        row |= {"partials_predicted": found.partials, "partials_measured": kept}
+        row = {"megabytes": size, "predicted": actual.seconds, "measured": seconds[size]}
+        row |= {"partials_predicted": actual.partials, "partials_measured": kept}
         rows.append(row)
         print(
-            f"{size:6g} {found.seconds:8.1f} s {seconds[size]:7.1f} s {found.seconds / seconds[size] - 1:+7.1%}    "
-            f"{found.partials / 1e6:6.1f} MB {kept / 1e6:6.1f} MB {found.partials / kept - 1:+7.1%}"
+            f"{size:6g} {actual.seconds:8.1f} s {seconds[size]:7.1f} s {actual.seconds / seconds[size] - 1:+7.1%}    "
+            f"{actual.partials / 1e6:6.1f} MB {kept / 1e6:6.1f} MB {actual.partials / kept - 1:+7.1%}"
         )
     for line in (*constants_page(constants), *page(constants)):
         print(line)

@@ -42,12 +42,12 @@ from pathlib import Path
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.runners.audit.baselines import compare
 seconds, last = {}, ["turnover", time.perf_counter()]
-def told(stage):
+def stage_begins(stage):
     now = time.perf_counter()
     seconds[last[0]] = seconds.get(last[0], 0.0) + now - last[1]
     last[:] = ["overall" if stage == "(all)" else "domains" if stage.startswith("domain-") else stage, now]
-compare(RunDirectory(Path(sys.argv[1])), RunDirectory(Path(sys.argv[2])), "baseline", int(sys.argv[3]), told)
-told("end")
+compare(RunDirectory(Path(sys.argv[1])), RunDirectory(Path(sys.argv[2])), "baseline", int(sys.argv[3]), stage_begins)
+stage_begins("end")
 print(json.dumps(seconds))
 """
 
@@ -75,8 +75,8 @@ def _documents(first: int, last: int, vocabulary: int) -> Iterator[Row]:
         ranks = np.searchsorted(law, rng.random(size) * law[-1])
         domain = number % DOMAINS
         topical = (ranks + turns[domain, rng.integers(0, TOPICS)]) % vocabulary
-        found = np.where(rng.random(size) < 0.5, topical, ranks)
-        yield str(number), " ".join(words[found]), f"domain-{domain:02d}"
+        actual = np.where(rng.random(size) < 0.5, topical, ranks)
+        yield str(number), " ".join(words[actual]), f"domain-{domain:02d}"
 
 
 def audited(cache: Path, name: str, span: tuple[int, int], vocabulary: int, baseline: Path | None) -> Path:
@@ -101,8 +101,8 @@ def plain_null(vocabulary: int) -> float:
     rng = np.random.default_rng(3)
 
     def entropy(shares: np.ndarray) -> float:
-        held = shares[shares > 0]
-        return float(-(held * np.log2(held)).sum())
+        positive = shares[shares > 0]
+        return float(-(positive * np.log2(positive)).sum())
 
     began = time.perf_counter()
     for _ in range(PLAIN_PERMUTATIONS):

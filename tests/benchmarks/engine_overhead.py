@@ -59,7 +59,7 @@ def main() -> int:
     stages: dict[str, dict[float, list[dict[str, float]]]] = {
         engine: {size: [] for size in sizes} for engine in ENGINES
     }
-    with tempfile.TemporaryDirectory() as place, cluster(Path(place) / "cluster") as on_flink:
+    with tempfile.TemporaryDirectory() as temporary, cluster(Path(temporary) / "cluster") as on_flink:
         flags = {"embedded": [], "flink": on_flink}
         for engine in ENGINES:  # kernels are compiled and classes are loaded once
             run_job(
@@ -83,8 +83,8 @@ def main() -> int:
         rate[engine] = 1e-6 / slope / WORKERS
         figures.add(f"{engine}, throughput per core", rate[engine], "MB/s", "text bytes by slope")
         figures.add(f"{engine}, fixed cost", seconds[small] - slope * text[small], "s", "intercept of the line")
-        for name in sorted({name for found in stages[engine][large] for name in found}):
-            seconds_there = middle([found.get(name, 0.0) for found in stages[engine][large]])
+        for name in sorted({name for actual in stages[engine][large] for name in actual}):
+            seconds_there = middle([actual.get(name, 0.0) for actual in stages[engine][large]])
             figures.add(f"{engine}, stage {name}, {large:g} MB", seconds_there, "s")
     ratio = rate["flink"] / rate["embedded"]
     figures.add("throughput per core, flink over embedded", ratio, "ratio", f"at least {LEAST}")

@@ -87,15 +87,15 @@ def invented_index(cache: Path, units: int) -> Path:
     lengths, names = held["lengths"], held["names"]
     # Windows at even steps from a random one, so that no unit has one twice; the order of names is random in itself.
     first, step = rng.integers(len(names), size=(units, 1)), rng.integers(1, len(names) // K, (units, 1))
-    chosen = (first + step * np.arange(K)) % len(names)
+    selected = (first + step * np.arange(K)) % len(names)
     heat = rng.standard_normal((units, K, WINDOW), np.float32).astype(np.float16)
-    heat[np.arange(WINDOW) >= lengths[chosen][..., None]] = np.nan
+    heat[np.arange(WINDOW) >= lengths[selected][..., None]] = np.nan
     tokens = rng.integers(10**5, 10**6, (DOMAINS, 16))
     fired = rng.integers(0, 10**4, (DOMAINS, 16, units))
     arrays = {
         "top.value": -np.sort(-rng.exponential(size=(units, K)).astype(np.float32), axis=1),
-        "top.window": names[chosen],
-        "top.position": (rng.random((units, K)) * lengths[chosen]).astype(np.uint16),
+        "top.window": names[selected],
+        "top.position": (rng.random((units, K)) * lengths[selected]).astype(np.uint16),
         "top.context": rng.integers(2**63, size=(units, K)).astype(np.uint64),
         "heat": heat,
         "tokens": tokens,
@@ -134,13 +134,13 @@ def _tables(size: int) -> tuple[pa.Table, pa.Table, dict[str, np.ndarray]]:
     """``size`` windows of real text, their documents, and names and lengths of the windows in their order."""
     starts, ends, offsets = array("i"), array("i"), [0]
     rows: list[tuple[bytes, bytes, int, str, int]] = []
-    places: list[tuple[bytes, str, int, str]] = []
+    rows_of_windows: list[tuple[bytes, str, int, str]] = []
     for row, (name, text) in enumerate(real_texts(size * WINDOW * 8)):
         if len(rows) == size:
             break
         key = hashlib.blake2b(f"{row} {name}".encode(), digest_size=16).digest()
-        places.append((key, f"shard-{row % 50:03d}.parquet", row // 50, name))
-        spans = [found.span(1) for found in TOKEN.finditer(text)]
+        rows_of_windows.append((key, f"shard-{row % 50:03d}.parquet", row // 50, name))
+        spans = [actual.span(1) for actual in TOKEN.finditer(text)]
         for number, begin in enumerate(range(0, len(spans), WINDOW)):
             part = spans[begin : begin + WINDOW]
             at = part[0][0]
@@ -169,15 +169,17 @@ def _tables(size: int) -> tuple[pa.Table, pa.Table, dict[str, np.ndarray]]:
         "ends": pa.ListArray.from_arrays(begins, pa.array(np.frombuffer(ends, np.int32))),
         "counted": pa.ListArray.from_arrays(begins, pa.array(np.ones(len(starts), np.bool_))),
     }
-    places.sort()
+    rows_of_windows.sort()
     documents = {
-        "document": pa.array([place[0] for place in places], pa.binary(16)),
-        "snapshot": pa.array(["ab" * 32] * len(places)).dictionary_encode(),
-        "shard": pa.array([place[1] for place in places]).dictionary_encode(),
-        "row": pa.array([place[2] for place in places], pa.int64()),
-        "split": pa.array([0] * len(places), pa.int32()),
-        "domain": pa.array([f"domain-{place[0][0] % DOMAINS}" for place in places]).dictionary_encode(),
-        "id": pa.array([place[3] for place in places], pa.string()),
+        "document": pa.array([window_row[0] for window_row in rows_of_windows], pa.binary(16)),
+        "snapshot": pa.array(["ab" * 32] * len(rows_of_windows)).dictionary_encode(),
+        "shard": pa.array([window_row[1] for window_row in rows_of_windows]).dictionary_encode(),
+        "row": pa.array([window_row[2] for window_row in rows_of_windows], pa.int64()),
+        "split": pa.array([0] * len(rows_of_windows), pa.int32()),
+        "domain": pa.array(
+            [f"domain-{window_row[0][0] % DOMAINS}" for window_row in rows_of_windows]
+        ).dictionary_encode(),
+        "id": pa.array([window_row[3] for window_row in rows_of_windows], pa.string()),
     }
     windows = pa.table(columns, schema=WINDOWS).take(pa.array(order))
     return windows, pa.table(documents, schema=DOCUMENTS), {"names": names[order], "lengths": np.diff(offsets)[order]}
@@ -186,16 +188,16 @@ def _tables(size: int) -> tuple[pa.Table, pa.Table, dict[str, np.ndarray]]:
 def warm(index: Path) -> dict[str, Any]:
     """Seconds of lookups in a process that has the index open."""
     done = measure([sys.executable, "-c", WARM, str(index), str(LOOKUPS)])
-    found = json.loads(done.output)
-    seconds = np.array(found["seconds"])
+    actual = json.loads(done.output)
+    seconds = np.array(actual["seconds"])
     return {
         "lookups": len(seconds),
-        "open_and_first_seconds": found["open"],
+        "open_and_first_seconds": actual["open"],
         "p50_seconds": float(np.quantile(seconds, 0.5)),
         "p99_seconds": float(np.quantile(seconds, 0.99)),
-        "p99_processor_seconds": float(np.quantile(found["processor"], 0.99)),
+        "p99_processor_seconds": float(np.quantile(actual["processor"], 0.99)),
         "most_seconds": float(seconds.max()),
-        "ratio_to_bare": float(np.median(np.array(found["processor"]) / np.maximum(np.array(found["bare"]), 1e-9))),
+        "ratio_to_bare": float(np.median(np.array(actual["processor"]) / np.maximum(np.array(actual["bare"]), 1e-9))),
         "peak_bytes": done.peak_bytes,
     }
 
@@ -208,8 +210,8 @@ def cold(index: Path) -> dict[str, Any]:
         seconds.append(measure([sys.executable, *command, f"mlp.{run % POINTS}:{run}"]).seconds)
         bare.append(measure([sys.executable, "-c", BARE]).seconds)
     timed = [sys.executable, "-X", "importtime", *command, "mlp.0:0"]
-    told = subprocess.run(timed, capture_output=True, text=True, check=True).stderr
-    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in told.splitlines() if "import time:" in line}
+    log = subprocess.run(timed, capture_output=True, text=True, check=True).stderr
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in log.splitlines() if "import time:" in line}
     return {
         "seconds": middle(seconds),
         "all_seconds": seconds,
@@ -248,16 +250,16 @@ def search(n: int) -> dict[str, Any]:
     seconds, plain, compared, recall = [], [], [], []
     for query in queries:
         began = time.perf_counter()
-        found = nearest(vectors, codes, query, K, workers=WORKERS)
+        actual = nearest(vectors, codes, query, K, workers=WORKERS)
         seconds.append(time.perf_counter() - began)
-        compared.append(found.compared)
+        compared.append(actual.compared)
         direction = (query / np.linalg.norm(query)).astype(np.float32)
         began = time.perf_counter()
         scores = vectors @ direction
         best = np.argpartition(scores, n - K)[n - K :]
         best = best[np.argsort(-scores[best])]
         plain.append(time.perf_counter() - began)
-        recall.append(len(np.intersect1d(best, found.rows)) / K)
+        recall.append(len(np.intersect1d(best, actual.rows)) / K)
     return {
         "vectors": n,
         "queries": len(queries),

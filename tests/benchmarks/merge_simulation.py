@@ -116,10 +116,10 @@ def merge_here(folder: Path, name: str, shape: str, partials: int) -> dict[str, 
     paths = made(folder, name, shape, partials)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         began = time.perf_counter()
-        found = EmbeddedEngine(WORKERS, Path(scratch)).merge({kind: paths})
+        actual = EmbeddedEngine(WORKERS, Path(scratch)).merge({kind: paths})
         seconds = time.perf_counter() - began
-        merged = sum(path.stat().st_size for path in set(found.values()))
-        rows = sum(1 for _ in _rows(kind, set(found.items())))
+        merged = sum(path.stat().st_size for path in set(actual.values()))
+        rows = sum(1 for _ in _rows(kind, set(actual.items())))
         expected = partials * SHAPES[shape].texts
         if name == "duplicates" and rows != expected:
             raise AssertionError(f"{rows:,} texts instead of {expected:,}")
@@ -132,8 +132,8 @@ def merge_here(folder: Path, name: str, shape: str, partials: int) -> dict[str, 
     }
 
 
-def _rows(kind: Measure, found: set[tuple[tuple[str, str], Path]]) -> Iterator[int]:
-    for (_, table), path in found:
+def _rows(kind: Measure, actual: set[tuple[tuple[str, str], Path]]) -> Iterator[int]:
+    for (_, table), path in actual:
         for chunk in PartialReader(path).chunks(table, kind.tables()[table]):
             yield from range(len(chunk))
 
@@ -157,13 +157,14 @@ def main() -> int:
             made(folder, name, shape, size)  # making them is no part of the figure
             command = [sys.executable, "-m", "tests.benchmarks.merge_simulation", "--cache", str(arguments.cache)]
             done = measure([*command, "--here", name, shape, str(size)])
-            found = json.loads(done.output)
-            row = {"measure": name, "shape": shape, "partials": size, **found}
+            actual = json.loads(done.output)
+            row = {"measure": name, "shape": shape, "partials": size, **actual}
             row |= {"peak_bytes": done.peak_bytes, "cpu": done.cpu_seconds}
             results.append(row)
             print(
-                f"{name:12} {shape:6} {size:9,} {found['partial_bytes'] / 1e6:8.1f} {found['merged_bytes'] / 1e6:9.1f} "
-                f"{found['levels']:6} {found['seconds']:8.1f} {done.peak_bytes / 1e6:8.0f}",
+                f"{name:12} {shape:6} {size:9,} {actual['partial_bytes'] / 1e6:8.1f} "
+                f"{actual['merged_bytes'] / 1e6:9.1f} "
+                f"{actual['levels']:6} {actual['seconds']:8.1f} {done.peak_bytes / 1e6:8.0f}",
                 flush=True,
             )
     if arguments.out is not None:

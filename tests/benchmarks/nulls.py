@@ -47,7 +47,7 @@ class Documents:
     @classmethod
     def of(cls, ids: Sequence[npt.ArrayLike], vocabulary: int, domain: Integers) -> Documents:
         """From token ids, a list a document."""
-        document = np.repeat(np.arange(len(ids)), [len(np.asarray(one)) for one in ids])
+        document = np.repeat(np.arange(len(ids)), [len(np.asarray(entry)) for entry in ids])
         key, count = np.unique(document * vocabulary + np.concatenate([np.asarray(i) for i in ids]), return_counts=True)
         stops = np.cumsum(np.bincount(key // vocabulary, minlength=len(ids)))
         return cls(stops, key % vocabulary, count.astype(np.int64), vocabulary, domain)
@@ -65,15 +65,15 @@ class Documents:
         each = np.repeat(weight, np.diff(np.append(0, self.stops)))
         return np.bincount(self.token, self.count * each, self.vocabulary)
 
-    def sample(self, chosen: Integers, rng: np.random.Generator) -> TokenSample:
+    def sample(self, selected: Integers, rng: np.random.Generator) -> TokenSample:
         """Counters of the chosen documents, which may repeat; each choice falls into a random group."""
-        starts = np.append(0, self.stops[:-1])[chosen]
-        cells = self.stops[chosen] - starts
-        place = np.repeat(np.arange(len(chosen)), cells)
+        starts = np.append(0, self.stops[:-1])[selected]
+        cells = self.stops[selected] - starts
+        place = np.repeat(np.arange(len(selected)), cells)
         cell = np.arange(cells.sum()) + np.repeat(starts - np.cumsum(cells) + cells, cells)
         token, count = self.token[cell], self.count[cell]
-        group = rng.integers(GROUPS, size=len(chosen))
-        length = np.bincount(place, count, len(chosen))
+        group = rng.integers(GROUPS, size=len(selected))
+        length = np.bincount(place, count, len(selected))
         size = self.vocabulary
         table = np.bincount(group[place] * size + token, count, GROUPS * size).astype(np.int64).reshape(GROUPS, size)
         return TokenSample(
@@ -82,7 +82,7 @@ class Documents:
             squared=np.bincount(token, count.astype(np.float64) ** 2, size),
             product=np.bincount(token, count * length[place], size),
             groups=table,
-            total_documents=len(chosen),
+            total_documents=len(selected),
             total_tokens=int(length.sum()),
             total_squared=float((length**2).sum()),
         )
@@ -150,11 +150,11 @@ def installation(documents: int = 4000) -> Installation:
     domain = np.array([largest.index(f) if f in largest else DOMAINS - 1 for f in folders], dtype=np.int64)
     texts = [path.read_text("utf-8", "replace")[:LONGEST_DOCUMENT] for _, path in named]
     ids = [np.array([crc32(word.encode()) % WORD_HASHES for word in WORD.findall(text)], np.uint32) for text in texts]
-    kept = [i for i, one in enumerate(ids) if len(one)]
+    kept = [i for i, entry in enumerate(ids) if len(entry)]
     ids, domain = [ids[i] for i in kept], domain[kept]
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in ids])]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum([len(entry) for entry in ids])]).astype(np.int64)
     buckets, counts, stops = feature_vectors(np.concatenate(ids), offsets, np.arange(len(ids)))
-    hashes = [blake2b(one.tobytes(), digest_size=16).digest() for one in ids]
+    hashes = [blake2b(entry.tobytes(), digest_size=16).digest() for entry in ids]
     high, low = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 2).astype(np.uint64).T
     features = HashedDocuments(
         starts=np.concatenate([[0], stops]).astype(np.int64),
@@ -194,21 +194,21 @@ PLANS = (
 
 def contrast(removed: TokenSample, added: TokenSample, kept: TokenSample) -> TokenContrast:
     """The contrast over the tokens that occur."""
-    held = removed.count + added.count + kept.count > 0
+    nonempty = removed.count + added.count + kept.count > 0
 
     def cut(sample: TokenSample) -> TokenSample:
         return TokenSample(
-            sample.count[held],
-            sample.documents[held],
-            sample.squared[held],
-            sample.product[held],
-            np.ascontiguousarray(sample.groups[:, held]),
+            sample.count[nonempty],
+            sample.documents[nonempty],
+            sample.squared[nonempty],
+            sample.product[nonempty],
+            np.ascontiguousarray(sample.groups[:, nonempty]),
             sample.total_documents,
             sample.total_tokens,
             sample.total_squared,
         )
 
-    return TokenContrast(np.flatnonzero(held).astype(np.int32), cut(removed), cut(added), cut(kept))
+    return TokenContrast(np.flatnonzero(nonempty).astype(np.int32), cut(removed), cut(added), cut(kept))
 
 
 def split(source: Documents, plan: Plan, rng: np.random.Generator, documents: int | None = None) -> TokenContrast:

@@ -33,8 +33,8 @@ def distribution(name: str) -> metadata.Distribution | None:
 @cache
 def size(name: str) -> int:
     """Bytes of a distribution's files; 0 if it is not installed."""
-    found = distribution(name)
-    paths = [] if found is None else [found.locate_file(file) for file in found.files or ()]
+    result = distribution(name)
+    paths = [] if result is None else [result.locate_file(file) for file in result.files or ()]
     return sum(
         path.stat().st_size  # type: ignore[attr-defined]
         for path in paths
@@ -44,9 +44,9 @@ def size(name: str) -> int:
 
 def requirements(name: str, extras: frozenset[str]) -> list[Requirement]:
     """What a distribution with some of its extras requires on this platform."""
-    found = distribution(name)
+    result = distribution(name)
     wanted = []
-    for text in (found.requires if found is not None else None) or ():
+    for text in (result.requires if result is not None else None) or ():
         requirement = Requirement(text)
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):
@@ -90,8 +90,8 @@ def main() -> int:
     arguments = parser.parse_args()
     direct = requirements(NAME, frozenset())
     base = closure(direct)
-    found = distribution(NAME)
-    extras = sorted(found.metadata.get_all("Provides-Extra") or ()) if found is not None else []
+    result = distribution(NAME)
+    extras = sorted(result.metadata.get_all("Provides-Extra") or ()) if result is not None else []
     print("| install | MB | distributions | largest |\n| --- | --- | --- | --- |")
     print(row("the package", base, arguments.top))
     everything = set(base)
@@ -99,7 +99,7 @@ def main() -> int:
         names = closure(requirements(NAME, frozenset({extra}))) - base
         everything |= names
         print(row(f"`[{extra}]` adds", names, arguments.top))
-    for requirement in sorted(direct, key=lambda one: one.name):
+    for requirement in sorted(direct, key=lambda entry: entry.name):
         alone = base - closure(other for other in direct if other is not requirement)
         if megabytes(alone) >= 5:
             print(row(f"without {requirement.name} less", alone, arguments.top))

@@ -67,9 +67,9 @@ def audit(spec: Path, fresh: bool) -> Measured:
 def figures(measured: Sequence[Measured]) -> dict[str, float]:
     """Medians over the rounds."""
     return {
-        "seconds": round(middle([one.seconds for one in measured]), 2),
-        "cpu_seconds": round(middle([one.cpu_seconds for one in measured]), 2),
-        "peak_mb": round(middle([one.peak_bytes for one in measured]) / 2**20),
+        "seconds": round(middle([entry.seconds for entry in measured]), 2),
+        "cpu_seconds": round(middle([entry.cpu_seconds for entry in measured]), 2),
+        "peak_mb": round(middle([entry.peak_bytes for entry in measured]) / 2**20),
     }
 
 
@@ -101,10 +101,10 @@ def cold(spec: Path, rounds: int) -> dict[str, Any]:
     else:
         os.environ["NUMBA_CACHE_DIR"] = before
     return {
-        "empty_cache": figures([one for one, _ in pairs]),
-        "filled_cache": figures([one for _, one in pairs]),
+        "empty_cache": figures([entry for entry, _ in pairs]),
+        "filled_cache": figures([entry for _, entry in pairs]),
         "more_seconds": round(middle(more), 2),
-        "more_cpu_seconds": round(middle([one.cpu_seconds - two.cpu_seconds for one, two in pairs]), 2),
+        "more_cpu_seconds": round(middle([entry.cpu_seconds - two.cpu_seconds for entry, two in pairs]), 2),
         "limit": COLD_SECONDS,
     }
 

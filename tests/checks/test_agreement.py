@@ -58,14 +58,14 @@ def named(pattern: str, slice_: str) -> bool:
 
 def reference(rules: list[dict[str, Any]], table: list[dict[str, Any]]) -> str:
     statuses = []
-    for one in rules:
-        found = [row for row in table if row["metric"] == one["metric"] and named(one["slice"], row["slice"])]
-        statuses += [] if found else ["none"]
-        for row in found:
+    for entry in rules:
+        result = [row for row in table if row["metric"] == entry["metric"] and named(entry["slice"], row["slice"])]
+        statuses += [] if result else ["none"]
+        for row in result:
             numbers = [row[key] for key in ("value", "low", "high")]
             odd = any((number is not None and abs(number) in (float("inf"),)) or number != number for number in numbers)
-            twice = sum(other["slice"] == row["slice"] for other in found) > 1
-            judged = one["judged"]
+            twice = sum(other["slice"] == row["slice"] for other in result) > 1
+            judged = entry["judged"]
             low, high = (row["low"], row["high"]) if judged == "interval" else (row[judged],) * 2
             crossed = None not in (row["low"], row["high"]) and not odd and row["low"] > row["high"]
             crossed &= judged != "value"
@@ -76,13 +76,13 @@ def reference(rules: list[dict[str, Any]], table: list[dict[str, Any]]) -> str:
                 or row["value"] is None
                 or low is None
                 or high is None
-                or row["n"] < one["minimum_n"]
+                or row["n"] < entry["minimum_n"]
             ):
                 statuses.append("none")
             else:
                 beyond = {}
                 for name in ("fail", "warn"):
-                    least, most = one.get(name, {}).get("minimum", -9), one.get(name, {}).get("maximum", 9)
+                    least, most = entry.get(name, {}).get("minimum", -9), entry.get(name, {}).get("maximum", 9)
                     beyond[name] = 2 if low > most or high < least else 1 if high > most or low < least else 0
                 worst = {2: "fail", 1: "none"}.get(beyond["fail"], "warn" if beyond["warn"] else "pass")
                 statuses.append(worst)
@@ -99,9 +99,9 @@ def valid(drafts: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 warn[end] = inner(warn[end], fail[end])
         ranges = {name: range_ for name, range_ in (("fail", fail), ("warn", warn)) if range_}
         rest = {key: value for key, value in draft.items() if key not in ("fail", "warn")}
-        one = rule(f"r{number}", **rest)
-        del one["fail"]
-        rules.append(one | (ranges or {"fail": {"maximum": 0.5}}))
+        entry = rule(f"r{number}", **rest)
+        del entry["fail"]
+        rules.append(entry | (ranges or {"fail": {"maximum": 0.5}}))
     return rules
 
 
@@ -121,7 +121,7 @@ def test_great_expectations_exports_the_same_statuses(
 ) -> None:
     loaded = policy(*valid(drafts))
     judged: dict[str, dict[str, str]] = {}
-    for one in judge(loaded, metrics(*table), facts(), References(), date(2026, 11, 25)).judgements:
-        if one.kind == "rule":
-            judged.setdefault(one.rule, {})[one.slice] = one.status
+    for entry in judge(loaded, metrics(*table), facts(), References(), date(2026, 11, 25)).judgements:
+        if entry.kind == "rule":
+            judged.setdefault(entry.rule, {})[entry.slice] = entry.status
     assert statuses(evaluate(loaded, metrics(*table), {})) == judged

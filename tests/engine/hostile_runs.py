@@ -98,13 +98,13 @@ def _benchmarks(folder: Path, snapshot: Path) -> list[dict[str, Any]]:
 
 def _policy() -> dict[str, Any]:
     """A rule that fails in most domains, and one a payload; the failure of the first domain is waived."""
-    told = [{"owner": payload, "rationale": payload, "next_step": payload} for payload in USED]
+    texts = [{"owner": payload, "rationale": payload, "next_step": payload} for payload in USED]
     rules = [
         {"id": f"r{n}", "title": payload[:100], "metric": "documents", "slice": "all", "fail": {"minimum": 1e9}, **own}
-        for n, (payload, own) in enumerate(zip(USED, told, strict=True))
+        for n, (payload, own) in enumerate(zip(USED, texts, strict=True))
     ]
     share = {"id": "share", "title": "Share", "metric": "domain_share_tokens", "slice": "domain=*"}
-    rules.append(share | {"fail": {"maximum": 1e-9}, **told[0]})
+    rules.append(share | {"fail": {"maximum": 1e-9}, **texts[0]})
     waiver = {"id": "W-1", "rule": "r0", "slice": "all", "holds_while": {"minimum": 1.0}, "reason": TITLE,
               "ticket": USED[40], "owner": USED[9], "approved_by": USED[13],
               "created": "2026-11-01", "expires": "2027-01-20"}  # fmt: skip

@@ -63,8 +63,8 @@ class Run:
 
 def partials_of(output: Path) -> list[Path]:
     """The partial profiles in an output folder's store; what is being written has a name with a dot in front."""
-    found = (output / ".store" / "partials").rglob("*")
-    return sorted(path for path in found if path.is_file() and path.name[0] != ".")
+    result = (output / ".store" / "partials").rglob("*")
+    return sorted(path for path in result if path.is_file() and path.name[0] != ".")
 
 
 def write_audit(folder: Path, paths: Iterable[Path], tokenizer: Path, **spec: object) -> Path:
@@ -108,20 +108,20 @@ def differences(actual: Run, oracle: Oracle, filtered: Counter[str] | None = Non
     Of ``minhash`` and ``samples`` only the choice and the counts of documents are compared: the samples are the
     documents of lowest hash, and both describe documents of the corpus. Any copy of a text will do as an example.
     """
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for table, expected in oracle.tables().items():
         if table == "cluster_groups" and not oracle.clustered:
             if actual.file(table).exists():
-                found[table] = "written although no cluster field is set"
+                result[table] = "written although no cluster field is set"
             continue
         difference = first_difference(actual.rows(table), expected)
         if difference:
-            found[table] = difference
+            result[table] = difference
     outcomes = [("document", "", len(oracle.rows))] if oracle.rows else []
     outcomes += [("filtered", name, rows) for name, rows in sorted((filtered or Counter()).items()) if rows]
     difference = first_difference([tuple(row.values()) for row in actual.rows("outcomes")], outcomes)
     if difference:
-        found["outcomes"] = difference
+        result["outcomes"] = difference
 
     known = {
         (content, domain): (copies, oracle.tokens_of[content]) for (content, domain), copies in oracle.copies.items()
@@ -130,23 +130,23 @@ def differences(actual: Run, oracle: Oracle, filtered: Counter[str] | None = Non
         rows = actual.rows(table)
         for row in rows:
             if known.get((row["hash"], row["domain"])) != (row["documents"], row["tokens"]):
-                found[table] = f"describes no document of the corpus: {row!r:.300}"
+                result[table] = f"describes no document of the corpus: {row!r:.300}"
     examples = actual.rows("token_examples")
     for row in examples:
         if (row["domain"], row["id"]) not in oracle.holders[row["hash"]]:
-            found["token_examples"] = f"not a document of that text: {row!r:.300}"
+            result["token_examples"] = f"not a document of that text: {row!r:.300}"
     difference = first_difference([(row["token"], row["hash"]) for row in examples], oracle.examples())
     if difference:
-        found["token_examples"] = difference
+        result["token_examples"] = difference
     listed = [tuple(v for k, v in row.items() if k != "sketch") for row in actual.rows("document_identities")]
     difference = first_difference(listed, oracle.identities())
     if difference:
-        found["document_identities"] = difference
-    chosen = [(row["domain"], row["hash"]) for row in actual.rows("samples")]
-    difference = first_difference(chosen, oracle.sampled())
+        result["document_identities"] = difference
+    selected = [(row["domain"], row["hash"]) for row in actual.rows("samples")]
+    difference = first_difference(selected, oracle.sampled())
     if difference:
-        found["samples"] = difference
-    return found
+        result["samples"] = difference
+    return result
 
 
 def per_document_difference(actual: Run, oracle: Oracle, parts: Sequence[Sequence[Document]]) -> str | None:
@@ -154,8 +154,8 @@ def per_document_difference(actual: Run, oracle: Oracle, parts: Sequence[Sequenc
 
     Every part is a shard of one split, so that a document's row is its place in the part.
     """
-    places = [(number, row) for number, part in enumerate(parts) for row in range(len(part))]
-    expected = [(number, row, *counts.values()) for (number, row), counts in zip(places, oracle.rows, strict=True)]
+    locations = [(number, row) for number, part in enumerate(parts) for row in range(len(part))]
+    expected = [(number, row, *counts.values()) for (number, row), counts in zip(locations, oracle.rows, strict=True)]
     rows = actual.rows("per_document")
     names = {name: number for number, name in enumerate(sorted({row["shard"] for row in rows}))}
     got = []

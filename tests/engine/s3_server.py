@@ -20,8 +20,8 @@ KEY, SECRET = "auditor", "the-auditors-secret"
 def program() -> Path | None:
     """The server; built if it is not in the cache folder, None if there is no Go to build it with."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "corpus-audit-tests"
-    found = cache / f"versitygw-{VERSION}"
-    if not found.exists():
+    result = cache / f"versitygw-{VERSION}"
+    if not result.exists():
         if shutil.which("go") is None:
             return None
         cache.mkdir(parents=True, exist_ok=True)
@@ -31,14 +31,14 @@ def program() -> Path | None:
                 ["go", "install", f"{MODULE}@{VERSION}"], env=environment, capture_output=True, text=True
             )
             assert done.returncode == 0, f"versitygw cannot be built: {done.stderr[-2000:]}"
-            (Path(folder) / "versitygw").replace(found)
-    return found
+            (Path(folder) / "versitygw").replace(result)
+    return result
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -48,8 +48,8 @@ def audit(folder: Path, parts: Sequence[Sequence[Document]], bpe: Path, **spec: 
     return run(write_audit(folder, [folder / "shards"], bpe, **({"document": FIELDS} | spec)), 2)
 
 
-def shared_counts(found: Run) -> Counter[tuple[str, int]]:
-    return Counter({(row["domain"], row["token"]): row["count"] for row in found.rows("shared_token_counts")})
+def shared_counts(result: Run) -> Counter[tuple[str, int]]:
+    return Counter({(row["domain"], row["token"]): row["count"] for row in result.rows("shared_token_counts")})
 
 
 def expected_counts(bpe: Path, both: Sequence[Document]) -> Counter[tuple[str, int]]:
@@ -61,8 +61,8 @@ def expected_counts(bpe: Path, both: Sequence[Document]) -> Counter[tuple[str, i
     return counts
 
 
-def summary(found: Run) -> dict[str, Any]:
-    rows = found.rows("drift")
+def summary(result: Run) -> dict[str, Any]:
+    rows = result.rows("drift")
     return next(row for row in rows if row["domain"] == ALL_DOMAINS and row["statistic"] == "jsd")
 
 
@@ -70,17 +70,17 @@ def test_shared_documents_are_those_that_both_hold_however_they_are_dealt(tmp_pa
     old, kept, new = documents(150, 1), documents(300, 2, 1000), documents(150, 3, 2000)
     audit(tmp_path / "a", corpora.deal(old + kept, 4), bpe)
     baseline = [{"run": str(tmp_path / "a" / "runs")}]
-    found = audit(tmp_path / "b", corpora.deal(kept + new, 3), bpe, baseline=baseline)
-    assert shared_counts(found) == expected_counts(bpe, kept)
-    overall = found.rows("turnover")[0]
+    result = audit(tmp_path / "b", corpora.deal(kept + new, 3), bpe, baseline=baseline)
+    assert shared_counts(result) == expected_counts(bpe, kept)
+    overall = result.rows("turnover")[0]
     assert (overall["kept"], overall["added"], overall["removed"]) == (300, 150, 150)
-    row = summary(found)
+    row = summary(result)
     assert row["documents_shared"] == 300 and row["p"] is not None and row["low"] <= 0 <= row["high"]
     shuffled = kept + new
     random.Random(5).shuffle(shuffled)
     again = audit(tmp_path / "c", corpora.deal(shuffled, 11), bpe, baseline=baseline)
     for table in ("shared_token_counts", "shared_token_groups", "turnover", "drift", "drift_tokens", "drift_domains"):
-        assert again.rows(table) == found.rows(table), table
+        assert again.rows(table) == result.rows(table), table
 
 
 def test_only_new_shards_are_read_and_the_baseline_may_lose_its_own(tmp_path: Path, bpe: Path) -> None:
@@ -125,22 +125,22 @@ def test_planted_drift_is_shown_and_put_down_to_the_mix(tmp_path: Path, bpe: Pat
     rng = random.Random(9)
 
     def made(number: int, start: int, shares: Sequence[float]) -> list[Document]:
-        found = []
+        result = []
         for n in range(start, start + number):
             domain = rng.choices([0, 1, 2], shares)[0]
             words = WORDS[6 * domain : 6 * domain + 8]
             text = f"{n} " + " ".join(rng.choice(words) for _ in range(60))
-            found.append(Document(text=text, id=f"doc-{n}", facets={"domain": f"d{domain}", "language": "en"}))
-        return found
+            result.append(Document(text=text, id=f"doc-{n}", facets={"domain": f"d{domain}", "language": "en"}))
+        return result
 
     audit(tmp_path / "a", [made(600, 0, (1, 1, 1))], bpe)
-    found = audit(tmp_path / "b", [made(600, 1000, (3, 1, 1))], bpe, baseline=[{"run": str(tmp_path / "a" / "runs")}])
-    assert summary(found)["low"] > 0 and summary(found)["p"] < 0.01
-    parts = {row["part"]: row for row in found.rows("drift_parts") if row["domain"] == ALL_DOMAINS}
+    result = audit(tmp_path / "b", [made(600, 1000, (3, 1, 1))], bpe, baseline=[{"run": str(tmp_path / "a" / "runs")}])
+    assert summary(result)["low"] > 0 and summary(result)["p"] < 0.01
+    parts = {row["part"]: row for row in result.rows("drift_parts") if row["domain"] == ALL_DOMAINS}
     assert parts["mixture"]["attribution"] > 0.9
-    changed = {row["domain"]: row for row in found.rows("drift_domains") if row["unit"] == "tokens"}
+    changed = {row["domain"]: row for row in result.rows("drift_domains") if row["unit"] == "tokens"}
     assert changed["d0"]["low"] > 0
-    assert run_command(["drift", str(tmp_path / "a" / "runs"), str(found.folder)], Session()) == 0
+    assert run_command(["drift", str(tmp_path / "a" / "runs"), str(result.folder)], Session()) == 0
 
 
 def test_two_baselines_and_clusters(tmp_path: Path, bpe: Path) -> None:
@@ -149,11 +149,11 @@ def test_two_baselines_and_clusters(tmp_path: Path, bpe: Path) -> None:
     one = audit(tmp_path / "a", [kept], bpe, document=fields)
     two = audit(tmp_path / "b", [kept[:100] + documents(100, 3, 1000)], bpe, document=fields)
     baseline = [{"run": str(one.folder), "label": "pinned"}, {"run": str(two.folder), "label": "last"}]
-    found = audit(tmp_path / "c", [kept + documents(100, 4, 2000)], bpe, document=fields, baseline=baseline)
-    assert {row["baseline"] for row in found.rows("drift")} == {"pinned", "last"}
-    kept_by = {row["baseline"]: row["kept"] for row in found.rows("turnover") if row["domain"] == ALL_DOMAINS}
+    result = audit(tmp_path / "c", [kept + documents(100, 4, 2000)], bpe, document=fields, baseline=baseline)
+    assert {row["baseline"] for row in result.rows("drift")} == {"pinned", "last"}
+    kept_by = {row["baseline"]: row["kept"] for row in result.rows("turnover") if row["domain"] == ALL_DOMAINS}
     assert kept_by == {"pinned": 200, "last": 100}
-    assert [known["label"] for known in found.record["baselines"]] == ["pinned", "last"]
+    assert [known["label"] for known in result.record["baselines"]] == ["pinned", "last"]
 
 
 @pytest.mark.parametrize("what", ["tokenizer", "text", "nowhere"])

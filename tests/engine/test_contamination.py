@@ -73,43 +73,43 @@ def audit(folder: Path, parts: Sequence[Sequence[Document]], benchmark: Path, bp
     return run(write_audit(folder, [folder / "shards"], bpe, **spec), workers)
 
 
-def tables_of(found: Run) -> dict[str, str]:
-    return {name: hashlib.sha256(found.file(name).read_bytes()).hexdigest() for name in CONTAMINATION_TABLES}
+def tables_of(result: Run) -> dict[str, str]:
+    return {name: hashlib.sha256(result.file(name).read_bytes()).hexdigest() for name in CONTAMINATION_TABLES}
 
 
 def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path, bpe: Path) -> None:
     documents = corpus()
     write_benchmark(tmp_path / "exam.jsonl", documents, held=12, free=18)
-    found = audit(tmp_path / "a", corpora.deal(documents, 3), tmp_path / "exam.jsonl", bpe)
-    assert found.record["complete"]
-    rules = {row["rule"]: row for row in found.rows("contamination")}
+    result = audit(tmp_path / "a", corpora.deal(documents, 3), tmp_path / "exam.jsonl", bpe)
+    assert result.record["complete"]
+    rules = {row["rule"]: row for row in result.rows("contamination")}
     for name in ("gpt3", "palm", "tulu3", "decon_idf", "llama2"):
         row = rules[name]
         assert (row["items"], row["bad_rows"], row["untestable"], row["testable"]) == (31, 1, 1, 30)
         assert row["contaminated"] == 12, name
     assert rules["llama3"]["contaminated"] is None
-    outcomes = {(row["item"], row["rule"]): row["outcome"] for row in found.rows("contamination_items")}
+    outcomes = {(row["item"], row["rule"]): row["outcome"] for row in result.rows("contamination_items")}
     assert {outcomes[f"held-{n}", "gpt3"] for n in range(12)} == {"contaminated"}
     assert {outcomes[f"free-{n}", "gpt3"] for n in range(18)} == {"clean"}
     assert outcomes["short", "palm"] == "untestable"
-    behind = {row["item"]: row for row in found.rows("contamination_matches") if row["item"].startswith("held-")}
+    behind = {row["item"]: row for row in result.rows("contamination_matches") if row["item"].startswith("held-")}
     for number in range(12):
         source = documents[3 * number]
         row = behind[f"held-{number}"]
         assert (row["id"], row["domain"]) == (source.id, source.facets["domain"])
         piece = source.text.encode()[row["offset"] : row["offset"] + row["length"]].decode()
         assert piece.split() == source.text.split()[5:50]
-    checks = {row["rule"]: row for row in found.rows("contamination_check")}
+    checks = {row["rule"]: row for row in result.rows("contamination_check")}
     assert all(row["recall"] == 1.0 and row["canaries"] >= 20 for row in checks.values())
     assert checks["gpt3"]["decoys"] == 20 and checks["gpt3"]["hit"] == 0
     assert checks["gpt3"]["decoy_share"] == 1.0
-    copies = {(row["rule"], row["copy"]): row for row in found.rows("contamination_copies")}
+    copies = {(row["rule"], row["copy"]): row for row in result.rows("contamination_copies")}
     for rule in rules:
         assert (copies[rule, "verbatim"]["canaries"], copies[rule, "verbatim"]["recall"]) == (10, 1.0)
     assert copies["decon_idf", "no_answer"]["recall"] == 0.0  # by its definition
-    metrics = {(row["metric"], row["slice"]): row for row in found.rows("metrics")}
+    metrics = {(row["metric"], row["slice"]): row for row in result.rows("metrics")}
     assert metrics["contamination_share", "benchmark=exam,rule=gpt3"]["value"] == 0.4
-    assert "contamination_self_check" in {rule["check"] for rule in found.record["integrity"]}
+    assert "contamination_self_check" in {rule["check"] for rule in result.record["integrity"]}
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(1, 2), (7, 4), (40, 1)])
@@ -136,11 +136,11 @@ def test_a_scan_that_misses_what_was_planted_has_no_verdict(
     rules = {rule["check"]: rule for rule in sound.record["integrity"]}
     assert rules["contamination_self_check"]["status"] == "pass" and sound.record["complete"]
     monkeypatch.setattr(scan_module, "scan_words", blind)
-    found = audit(tmp_path / "blind", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
-    rules = {rule["check"]: rule for rule in found.record["integrity"]}
+    result = audit(tmp_path / "blind", corpora.deal(documents, 2), tmp_path / "exam.jsonl", bpe)
+    rules = {rule["check"]: rule for rule in result.record["integrity"]}
     assert rules["contamination_self_check"]["status"] != "pass"
     assert "gpt3 found 0 of 6 (verbatim)" in rules["contamination_self_check"]["detail"]
-    assert not found.record["complete"]
+    assert not result.record["complete"]
     assert run_command(["run", str(tmp_path / "blind" / "audit.yaml"), "--quiet"], Session()) == 4
     assert "not all found" in "".join(capsys.readouterr())
     today = date.today()
@@ -150,11 +150,11 @@ def test_a_scan_that_misses_what_was_planted_has_no_verdict(
     rule: dict[str, Any] = {"id": "any", "title": "Any", "metric": "documents", "fail": {"minimum": 1}, "owner": "Ann"}
     rule |= {"rationale": "There is a corpus.", "next_step": "Look for it."}
     answers = [([], 4, "No verdict under policy lenient"), ([waiver], 2, "cannot be waived")]
-    for waivers, code, said in answers:
+    for waivers, code, message in answers:
         policy = {"name": "lenient", "version": "1", "rules": [rule], "waivers": waivers}
         (tmp_path / "policy.yaml").write_text(json.dumps(policy), encoding="utf-8")
-        assert run_command(["check", str(found.folder), "--policy", str(tmp_path / "policy.yaml")], Session()) == code
-        assert said in "".join(capsys.readouterr())
+        assert run_command(["check", str(result.folder), "--policy", str(tmp_path / "policy.yaml")], Session()) == code
+        assert message in "".join(capsys.readouterr())
 
 
 def test_a_new_shard_is_all_that_is_read_again(tmp_path: Path, bpe: Path) -> None:
@@ -180,12 +180,12 @@ def test_decoys_of_a_large_corpus_are_those_of_a_sample(
     whole = audit(tmp_path / "whole", parts, tmp_path / "exam.jsonl", bpe)
     monkeypatch.setattr(decoys_module, "LEAST_BYTES", 1)
     monkeypatch.setattr(decoys_module, "LEAST_SPLITS", 2)
-    found = audit(tmp_path / "sample", parts, tmp_path / "exam.jsonl", bpe)
+    result = audit(tmp_path / "sample", parts, tmp_path / "exam.jsonl", bpe)
     for name in CONTAMINATION_TABLES.keys() - {"contamination_check", "contamination_copies"}:
-        assert found.file(name).read_bytes() == whole.file(name).read_bytes(), name
-    assert {0 < row["decoy_share"] < 1 for row in found.rows("contamination_check")} == {True}
-    assert {row["decoys"] for row in found.rows("contamination_check")} == {20}
-    assert "the rates are lower bounds" in (found.folder / "report.html").read_text(encoding="utf-8")
+        assert result.file(name).read_bytes() == whole.file(name).read_bytes(), name
+    assert {0 < row["decoy_share"] < 1 for row in result.rows("contamination_check")} == {True}
+    assert {row["decoys"] for row in result.rows("contamination_check")} == {20}
+    assert "the rates are lower bounds" in (result.folder / "report.html").read_text(encoding="utf-8")
     assert "the rates are lower bounds" not in (whole.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -201,7 +201,7 @@ def test_another_benchmark_reads_for_itself_alone(tmp_path: Path, bpe: Path) -> 
     assert two.integer_tables() == one.integer_tables()
 
 
-def test_a_benchmark_that_is_not_there_is_said_before_anything_is_read(
+def test_a_benchmark_that_is_not_there_is_reported_before_anything_is_read(
     tmp_path: Path, bpe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpora.write_shards(tmp_path / "shards", [corpus(10)], "parquet")

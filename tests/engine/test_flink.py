@@ -41,12 +41,14 @@ MEASURES = 10
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     documents = corpora.with_duplicates(corpora.real_documents(6))
-    found = corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(documents, SHARDS), "parquet")
-    held = [one.text[1000:1600] for one in documents[:400:10] if len(one.text) > 2000]
-    items = [{"id": str(number), "prompt": prompt} for number, prompt in enumerate([*held, *map(backwards, held)])]
+    result = corpora.write_shards(tmp_path_factory.mktemp("shards"), corpora.deal(documents, SHARDS), "parquet")
+    passages = [one.text[1000:1600] for one in documents[:400:10] if len(one.text) > 2000]
+    items = [
+        {"id": str(number), "prompt": prompt} for number, prompt in enumerate([*passages, *map(backwards, passages)])
+    ]
     lines = "".join(json.dumps(item) + "\n" for item in items)
-    found[0].with_name("exam.jsonl").write_text(lines, encoding="utf-8")
-    return found
+    result[0].with_name("exam.jsonl").write_text(lines, encoding="utf-8")
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -100,23 +102,23 @@ def on_flink(spec: Path, flink: Cluster, name: str = "run") -> list[str]:
 
 def tables(spec: Path) -> dict[str, bytes]:
     """Every table of the last run."""
-    found = sorted(path for path in (spec.parent / "runs").glob("2*") if path.is_dir())
-    return {path.name: path.read_bytes() for path in (found[-1] / "tables").iterdir()}
+    result = sorted(path for path in (spec.parent / "runs").glob("2*") if path.is_dir())
+    return {path.name: path.read_bytes() for path in (result[-1] / "tables").iterdir()}
 
 
-def but_for_shards(found: dict[str, bytes]) -> dict[str, bytes]:
+def but_for_shards(result: dict[str, bytes]) -> dict[str, bytes]:
     """Tables without that of the shards, which says of a resumed run what it had not to read."""
-    return {name: content for name, content in found.items() if name != "shards.parquet"}
+    return {name: content for name, content in result.items() if name != "shards.parquet"}
 
 
 def processes_of(folder: Path) -> list[str]:
     """Command lines of processes that work in a folder, or whose command names it."""
-    found = []
+    result = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         line = " ".join(process.info["cmdline"] or [])
         if str(folder) in line or str(process.info["cwd"]).startswith(str(folder)):
-            found.append(line)
-    return found
+            result.append(line)
+    return result
 
 
 def interrupted(spec: Path, flink: Cluster, accident: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
@@ -135,8 +137,8 @@ def interrupted(spec: Path, flink: Cluster, accident: Callable[[subprocess.Popen
     assert process.poll() is None, process.stderr and process.stderr.read()
     assert len(partials_of(spec.parent / "runs")) < SHARDS * MEASURES
     accident(process)
-    said = process.communicate(timeout=240)[1]
-    return process.returncode, said
+    stderr = process.communicate(timeout=240)[1]
+    return process.returncode, stderr
 
 
 def python_workers(flink: Cluster) -> list[psutil.Process]:
@@ -153,8 +155,8 @@ def test_every_table_is_the_same(tmp_path: Path, shards: list[Path], bpe: Path, 
 
 
 def test_what_is_compared_holds_contamination(embedded: dict[str, bytes]) -> None:
-    found = pq.read_table(pa.BufferReader(embedded["contamination.parquet"])).to_pylist()
-    assert sum(row["contaminated"] or 0 for row in found if row["benchmark"] == "exam") > 20
+    result = pq.read_table(pa.BufferReader(embedded["contamination.parquet"])).to_pylist()
+    assert sum(row["contaminated"] or 0 for row in result if row["benchmark"] == "exam") > 20
 
 
 def test_a_mini_cluster_gives_the_same(tmp_path: Path, shards: list[Path], bpe: Path, embedded) -> None:
@@ -200,9 +202,9 @@ def test_an_index_is_the_same(tmp_path: Path, bpe: Path, flink: Cluster) -> None
 
 def test_ctrl_c_cancels_the_job(tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded) -> None:
     spec = audit(tmp_path, shards, bpe)
-    code, said = interrupted(spec, flink, lambda process: process.send_signal(signal.SIGINT))
+    code, stderr = interrupted(spec, flink, lambda process: process.send_signal(signal.SIGINT))
     assert code == 130
-    assert said.count("\n") == 1 and "run the same command again" in said
+    assert stderr.count("\n") == 1 and "run the same command again" in stderr
     deadline = time.monotonic() + 120
     while (flink.rest.running_jobs("corpus-audit-") or python_workers(flink)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -221,7 +223,7 @@ def doctor(
     flags = [] if worker is None else ["--", f"--environment_config={json.dumps({'command': str(worker)})}"]
     done = command("doctor", "--json", "--engine", "flink", "--flink-master", str(flink.folder), *flags, cwd=cwd)
     assert done.stdout, done.stderr
-    return done.returncode, {found["name"]: found for found in json.loads(done.stdout)["findings"]}
+    return done.returncode, {result["name"]: result for result in json.loads(done.stdout)["findings"]}
 
 
 def worker_program(path: Path, text: str) -> Path:
@@ -231,8 +233,8 @@ def worker_program(path: Path, text: str) -> Path:
 
 
 def test_doctor_finds_nothing_wrong(flink: Cluster) -> None:
-    _, found = doctor(flink)
-    assert {name: one["status"] for name, one in found.items() if name.startswith("flink")} == {
+    _, result = doctor(flink)
+    assert {name: one["status"] for name, one in result.items() if name.startswith("flink")} == {
         f"flink {name}": "ok" for name in ("java", "jars", "cluster", "buffers", "versions", "workers")
     }
 
@@ -249,26 +251,26 @@ sys.meta_path.insert(0, type("Nothing", (), {{
 }}))
 main()
 """
-    code, found = doctor(flink, worker_program(tmp_path / "worker", forgetful))
+    code, result = doctor(flink, worker_program(tmp_path / "worker", forgetful))
     assert code == 1
-    assert found["flink workers"]["status"] == "fail"
-    assert "No module named 'corpus_audit" in found["flink workers"]["found"]
-    assert "install corpus-audit" in found["flink workers"]["advice"]
+    assert result["flink workers"]["status"] == "fail"
+    assert "No module named 'corpus_audit" in result["flink workers"]["found"]
+    assert "install corpus-audit" in result["flink workers"]["advice"]
 
 
 def test_doctor_finds_storage_that_workers_do_not_see(tmp_path: Path, flink: Cluster) -> None:
-    place = tmp_path / "mine"
-    place.mkdir()
-    hide = f'mount -t tmpfs none "{place}"'
+    location = tmp_path / "mine"
+    location.mkdir()
+    hide = f'mount -t tmpfs none "{location}"'
     if subprocess.run(["unshare", "-m", "sh", "-c", hide], capture_output=True).returncode:
         pytest.skip("only who may mount can hide a folder from a worker")
     program = Path(sys.executable).with_name("corpus-audit-worker")
     hidden = f'#!/bin/sh\nexec unshare -m sh -c \'{hide} && exec {program} "$@"\' sh "$@"\n'
-    code, found = doctor(flink, worker_program(tmp_path / "worker", hidden), place)
+    code, result = doctor(flink, worker_program(tmp_path / "worker", hidden), location)
     assert code == 1
-    assert found["flink workers"]["status"] == "fail"
-    assert "does not see" in found["flink workers"]["found"]
-    assert "under the same path" in found["flink workers"]["advice"]
+    assert result["flink workers"]["status"] == "fail"
+    assert "does not see" in result["flink workers"]["found"]
+    assert "under the same path" in result["flink workers"]["advice"]
 
 
 def kill_worker(flink: Cluster) -> None:
@@ -285,9 +287,9 @@ def test_killed_processes(
 ) -> None:
     """The job is tried once more on what is left of the cluster; if that fails, the same command goes on."""
     spec = audit(tmp_path, shards, bpe)
-    code, said = interrupted(spec, flink, lambda process: accident(flink))
+    code, stderr = interrupted(spec, flink, lambda process: accident(flink))
     if code:
-        assert "run the same command again" in said and said.count("\n") == 1
+        assert "run the same command again" in stderr and stderr.count("\n") == 1
         done = command(*on_flink(spec, flink))
         assert done.returncode == 0, done.stderr
     assert but_for_shards(tables(spec)) == but_for_shards(embedded)

@@ -39,7 +39,7 @@ def test_the_payloads_are_in_the_run(attacked: Run) -> None:
     domains = {row["domain"] for row in attacked.rows("samples")}
     assert len(domains & set(USED)) > 40
     results = json.loads((attacked.folder / "results.json").read_bytes())
-    assert {one["owner"] for one in results["judgements"]} >= set(USED)
+    assert {entry["owner"] for entry in results["judgements"]} >= set(USED)
     assert results["waivers"][0]["reason"] == TITLE
     assert {row["benchmark"] for row in attacked.rows("contamination")} & set(USED)
     assert any("<img" in row["shard"] for row in attacked.rows("shards"))
@@ -55,10 +55,10 @@ def test_files_of_the_run_hold_no_control_or_hidden_characters(attacked: Run) ->
 def test_outputs_are_among_the_files_whose_digests_a_run_lists(attacked: Run) -> None:
     run = RunDirectory(attacked.folder)
     assert run.damaged() == []
-    assert {f"outputs/{one.file}" for one in FORMATS.values()} <= run.facts.files.keys()
+    assert {f"outputs/{entry.file}" for entry in FORMATS.values()} <= run.facts.files.keys()
     evidence = load_context(attacked.folder)
-    for one in FORMATS.values():  # and they can be made again from the directory, to the byte
-        assert one.render(evidence).encode() == (attacked.folder / "outputs" / one.file).read_bytes()
+    for entry in FORMATS.values():  # and they can be made again from the directory, to the byte
+        assert entry.render(evidence).encode() == (attacked.folder / "outputs" / entry.file).read_bytes()
 
 
 def test_outputs_parse_and_name_the_audit_as_it_is_escaped(attacked: Run) -> None:
@@ -72,11 +72,11 @@ def test_outputs_parse_and_name_the_audit_as_it_is_escaped(attacked: Run) -> Non
 
 def test_the_page_as_a_browser_parses_it_has_no_foreign_elements(page: str) -> None:
     tree = html5lib.parse(page, namespaceHTMLElements=False)
-    tags = {one.tag.rpartition("}")[2] for one in tree.iter() if isinstance(one.tag, str)}
+    tags = {entry.tag.rpartition("}")[2] for entry in tree.iter() if isinstance(entry.tag, str)}
     assert not tags & {"script", "img", "iframe", "form", "input", "link", "base", "object", "foreignObject", "math"}
-    handlers = [name for one in tree.iter() for name in one.attrib if str(name).startswith("on")]
+    handlers = [name for entry in tree.iter() for name in entry.attrib if str(name).startswith("on")]
     assert handlers == []
-    assert {one.get("href", "#")[0] for one in tree.iter("a")} == {"#"}
+    assert {entry.get("href", "#")[0] for entry in tree.iter("a")} == {"#"}
     shown = "".join(tree.itertext())
     for payload in USED:
         assert safe_text(payload, 400).strip()[:30] in shown
@@ -103,9 +103,9 @@ def test_chromium_runs_nothing_asks_for_nothing_and_shows_the_escaped_text(
     dom, console, requests = in_chromium(attacked.folder / "report.html", tmp_path)
     assert "evil.example" not in requests
     assert "CONSOLE" not in console
-    told, sent = Page(dom), Page(page)
-    assert told.elements == sent.elements
-    assert "".join("".join(told.text).split()) == "".join("".join(sent.text).split())
+    output, sent = Page(dom), Page(page)
+    assert output.elements == sent.elements
+    assert "".join("".join(output.text).split()) == "".join("".join(sent.text).split())
 
 
 @pytest.mark.browser
@@ -188,8 +188,8 @@ def test_a_real_terminal_stays_as_it_is(attacked: Run, tmp_path: Path, command: 
         shown = terminal.ask("capture-pane", "-p", "-S", "-", "-t", pane).splitlines()
     finally:
         terminal.end()
-    expected = [one.rstrip() for one in piped.splitlines()]
-    got = [one.rstrip() for one in shown[: len(expected)]]
+    expected = [entry.rstrip() for entry in piped.splitlines()]
+    got = [entry.rstrip() for entry in shown[: len(expected)]]
     if command == ["report"]:
         expected, got = expected[:-1], got[: len(expected) - 1]  # the path is longer than the terminal
     assert got == expected

@@ -48,8 +48,8 @@ ENOUGH = rule("size", metric="documents", fail={"minimum": 1000})
 def test_a_starter_policy_judges_a_first_run(tmp_path: Path, bpe: Path, name: str) -> None:
     outcome = audited(tmp_path, bpe, starter_text(name, baseline=False, benchmarks=False))
     assert outcome.results is not None and outcome.results.verdict in (Verdict.PASS, Verdict.WARN)
-    held = {status for status in outcome.results.counts if status is not Status.WAIVED}
-    assert held <= {Status.PASS, Status.WARN}
+    statuses = {status for status in outcome.results.counts if status is not Status.WAIVED}
+    assert statuses <= {Status.PASS, Status.WARN}
 
 
 def test_what_is_published_says_the_same_again(tmp_path: Path, bpe: Path) -> None:
@@ -64,11 +64,11 @@ def test_what_is_published_says_the_same_again(tmp_path: Path, bpe: Path) -> Non
         assert files[name]["sha256"] == hashlib.sha256((run / name).read_bytes()).hexdigest()
     assert (run / "policy.yaml").read_bytes() == (tmp_path / "policy.yaml").read_bytes()
     validation = json.loads((run / "gx" / "validation.json").read_bytes())
-    said = {one["expectation_config"]["kwargs"]["policy_id"]: one["success"] for one in validation["results"]}
-    assert said == {"size": True, "few": False}
+    output = {entry["expectation_config"]["kwargs"]["policy_id"]: entry["success"] for entry in validation["results"]}
+    assert output == {"size": True, "few": False}
 
 
-def test_a_missing_export_is_said_and_the_verdict_stands(
+def test_a_missing_export_is_reported_and_the_verdict_stands(
     tmp_path: Path, bpe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("corpus_audit.checks.policy.great_expectations_export.TIMEOUT", 0.001)
@@ -86,8 +86,10 @@ def test_a_failed_integrity_rule_leaves_no_verdict_whatever_the_policy_says(tmp_
     outcome = audited(tmp_path, bpe, policy_of(ENOUGH))
     assert outcome.results is not None and outcome.results.verdict is Verdict.NONE
     assert outcome.exit_code is ExitCode.NO_VERDICT
-    bad = [one for one in outcome.results.judgements if one.kind == "integrity" and one.status is not Status.PASS]
-    assert {one.rule for one in bad} == {"dead_letter_budget", "shard_loss"}
+    bad = [
+        entry for entry in outcome.results.judgements if entry.kind == "integrity" and entry.status is not Status.PASS
+    ]
+    assert {entry.rule for entry in bad} == {"dead_letter_budget", "shard_loss"}
 
 
 def test_a_wrong_policy_stops_before_anything_is_read(tmp_path: Path, bpe: Path) -> None:

@@ -74,12 +74,12 @@ def torn(run_dir: Path) -> list[str]:
     """What is wrong with a run directory: files missing, unlisted, or other than run.json says."""
     record = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
     listed = {name: entry["sha256"] for name, entry in record["files"].items()}
-    found = {
+    result = {
         path.relative_to(run_dir).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in run_dir.rglob("*")
         if path.is_file() and path.name != "run.json"
     }
-    return sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
+    return sorted(name for name in listed.keys() | result.keys() if listed.get(name) != result.get(name))
 
 
 def complete_splits(output: Path) -> int:

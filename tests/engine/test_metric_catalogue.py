@@ -65,7 +65,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> list[Run]:
 
     first = audited("bytes")
     corpora.write_shards(folder / "shards", [documents[:160], documents[160:]], "parquet", row_group_rows=40)
-    lines = [json.dumps({"id": f"more-{i}", "text": one.text, "domain": "d0"}) for i, one in enumerate(documents[:9])]
+    lines = [
+        json.dumps({"id": f"more-{i}", "text": entry.text, "domain": "d0"}) for i, entry in enumerate(documents[:9])
+    ]
     (folder / "shards" / "more.jsonl").write_text("\n".join([*lines, "no JSON"]) + "\n")
     write_benchmark(folder / "exam.jsonl", documents, held=6, free=14)
     log = {"step": range(400), "tokens": [100] * 400, "document": [f"doc-{i % 160}" for i in range(400)]}
@@ -83,14 +85,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, bpe: Path) -> list[Run]:
 
 
 def rows_of(runs: list[Run]) -> Iterator[tuple[MetricDeclaration, dict[str, Any]]]:
-    for one in runs:
-        for row in one.rows("metrics"):
+    for entry in runs:
+        for row in entry.rows("metrics"):
             if row["metric"] in KNOWN:
                 yield KNOWN[row["metric"]], row
 
 
 def test_what_is_produced_is_what_is_declared(runs: list[Run]) -> None:
-    produced = {row["metric"] for one in runs for row in one.rows("metrics")}
+    produced = {row["metric"] for entry in runs for row in entry.rows("metrics")}
     assert produced == set(KNOWN)
 
 

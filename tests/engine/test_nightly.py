@@ -53,12 +53,12 @@ def night(folder: Path, first: tuple[Path, Path], documents: list[Document], pol
 @pytest.mark.parametrize("name", NIGHTS)
 def test_a_night_of_few_changes_has_a_verdict(tmp_path: Path, first: tuple[Path, Path], name: str) -> None:
     code, results = night(tmp_path, first, NIGHTS[name], POLICY)
-    open_ = {one.rule: one for one in results.judgements if one.effect is not Verdict.PASS}
-    assert code == 0 and results.verdict in (Verdict.PASS, Verdict.WARN), [one.reason for one in open_.values()]
-    assert {one.status for one in open_.values()} <= {Status.INSUFFICIENT, Status.WARN}, open_
+    open_ = {entry.rule: entry for entry in results.judgements if entry.effect is not Verdict.PASS}
+    assert code == 0 and results.verdict in (Verdict.PASS, Verdict.WARN), [entry.reason for entry in open_.values()]
+    assert {entry.status for entry in open_.values()} <= {Status.INSUFFICIENT, Status.WARN}, open_
     assert open_.keys() <= {"documents-gone", "size-pinned"}
     assert results.verdict is Verdict.PASS or name == "22 removed"
-    drift = next(one for one in results.judgements if one.rule == "drift")
+    drift = next(entry for entry in results.judgements if entry.rule == "drift")
     if name != "0 added":
         assert (drift.status, drift.effect) == (Status.INSUFFICIENT, Verdict.PASS)
         assert "too few documents" in drift.reason and "are needed" in drift.reason

@@ -82,7 +82,7 @@ def test_the_tables_are_those_of_local_shards(
     assert tables(here) == tables(there)
 
 
-def test_what_cannot_be_listed_is_told(tmp_path: Path, bucket: Path, server: dict[str, str], bpe: Path) -> None:
+def test_what_cannot_be_listed_is_reported(tmp_path: Path, bucket: Path, server: dict[str, str], bpe: Path) -> None:
     cases = [
         ("s3://corpus/nothing", {}, "no such file or folder"),
         ("s3://no-bucket/data", {}, "no such file or folder"),
@@ -157,8 +157,8 @@ def test_the_round_trip(tmp_path: Path, root: Path, server: dict[str, str], bpe:
     run = Path(json.loads(done.stdout)["run"])
     timings = json.loads((run / "timings.json").read_text())
     assert timings["splits_cached"] >= 1 and timings["splits_read"] + timings["splits_cached"] == SHARDS
-    found, expected = tables(two), tables(plain)
-    assert {name for name in expected if found.get(name) != expected[name]} <= {"shards.parquet"}  # says what was kept
+    result, expected = tables(two), tables(plain)
+    assert {name for name in expected if result.get(name) != expected[name]} <= {"shards.parquet"}  # says what was kept
     kept = [path for path in (root / "trip/audits/partials/coverage").rglob("*") if path.is_file()]
     assert len(kept) == SHARDS
 

@@ -87,9 +87,9 @@ class Site:
 
     def command(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         code = run_command([*arguments, "--json"], Session())
-        told = self.capsys.readouterr()
-        assert TOKEN not in told.out + told.err
-        return code, json.loads(told.out.splitlines()[-1])
+        captured = self.capsys.readouterr()
+        assert TOKEN not in captured.out + captured.err
+        return code, json.loads(captured.out.splitlines()[-1])
 
     def run(self) -> tuple[int, dict[str, Any]]:
         return self.command("run", "audit.yaml", "--if-changed", "--quiet", "--workers", "2")
@@ -97,7 +97,7 @@ class Site:
     def verdicts(self) -> list[str]:
         return [run["verdict"] for run in self.command("history")[1]["runs"]]
 
-    def told(self) -> list[str]:
+    def notifications(self) -> list[str]:
         """The event and first line of what the command was told since the last call."""
         path = self.folder / "told"
         lines = path.read_text().splitlines() if path.exists() else []
@@ -126,8 +126,8 @@ def posted() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def not_passed(said: dict[str, Any]) -> set[str]:
-    return {one["rule"] for one in said["not_passed"]}
+def not_passed(output: dict[str, Any]) -> set[str]:
+    return {entry["rule"] for entry in output["not_passed"]}
 
 
 def test_three_days(
@@ -147,10 +147,10 @@ def test_three_days(
     # The first day passes, and is signed.
     site.write_day("2026-03-01", web)
     site.write_audit(ENOUGH)
-    code, said = site.run()
-    assert (code, said["verdict"]) == (0, "pass")
-    assert [line.split()[0] for line in site.told()] == ["pass"] and hooked == []
-    first = Path(said["run"]).name
+    code, output = site.run()
+    assert (code, output["verdict"]) == (0, "pass")
+    assert [line.split()[0] for line in site.notifications()] == ["pass"] and hooked == []
+    first = Path(output["run"]).name
     for key, who in (("ci", ["--pipeline", "nightly"]), ("bo", ["--person", "bo"])):
         assert site.command("keys", "new", key, *who, "--out", f"{key}.pem")[0] == 0
     for key in ("ci", "bo"):
@@ -159,20 +159,20 @@ def test_three_days(
 
     # The second day drifts: web pages are full of other words.
     site.write_day("2026-03-02", texts(WORDS[:6] + OTHERS, 1500, seed=5))
-    code, said = site.run()
-    assert (code, said["verdict"]) == (1, "fail")
-    assert {"drift", "documents-gone"} == not_passed(said)
-    (line,) = site.told()
+    code, output = site.run()
+    assert (code, output["verdict"]) == (1, "fail")
+    assert {"drift", "documents-gone"} == not_passed(output)
+    (line,) = site.notifications()
     assert line.startswith("fail # ✗") and "FAIL" in line.upper()
-    assert [one["event"] for one in hooked] == ["fail"] and hooked[0]["authorized"] and "drift" in hooked[0]["text"]
-    assert hooked[0]["exit_code"] == 1 and hooked[0]["run"] == said["run"]
-    results = read_results((Path(said["run"]) / "results.json").read_bytes())
+    assert [entry["event"] for entry in hooked] == ["fail"] and hooked[0]["authorized"] and "drift" in hooked[0]["text"]
+    assert hooked[0]["exit_code"] == 1 and hooked[0]["run"] == output["run"]
+    results = read_results((Path(output["run"]) / "results.json").read_bytes())
     assert results.last_signed is not None and results.last_signed.run == first
-    second = Path(said["run"])
+    second = Path(output["run"])
 
-    code, said = site.run()
-    assert (code, said["unchanged"], said["verdict"], said["run"]) == (0, True, "fail", str(second))
-    assert site.told() == [] and len(hooked) == 1 and site.verdicts() == ["pass", "fail"]
+    code, output = site.run()
+    assert (code, output["unchanged"], output["verdict"], output["run"]) == (0, True, "fail", str(second))
+    assert site.notifications() == [] and len(hooked) == 1 and site.verdicts() == ["pass", "fail"]
 
     # The third day is like the first, with some books more, and loses a shard: its manifest says which.
     site.write_day("2026-03-03", web, more=200)
@@ -180,33 +180,33 @@ def test_three_days(
     whole, manifest = lost.read_bytes(), lost.parents[1] / "MANIFEST.sha256"
     listed = manifest.read_text()
     lost.unlink()
-    code, said = site.run()
-    assert code == 2 and "listed, but not in the snapshot: web/part-1.jsonl" in said["error"]
-    assert [line.split()[0] for line in site.told()] == ["error"]
+    code, output = site.run()
+    assert code == 2 and "listed, but not in the snapshot: web/part-1.jsonl" in output["error"]
+    assert [line.split()[0] for line in site.notifications()] == ["error"]
     assert hooked[-1]["event"] == "error" and hooked[-1]["run"] is None and "web/part-1" in hooked[-1]["text"]
     assert site.verdicts() == ["pass", "fail"], "nothing was published"
 
     # Where the manifest was made after the loss, the documents that are gone and what people signed tell.
     site.write_manifest("2026-03-03")
-    code, said = site.run()
-    assert (code, said["verdict"]) == (1, "fail") and not_passed(said) == {"documents-gone", "size-signed"}
-    assert [line.split()[0] for line in site.told()] == ["fail"]
+    code, output = site.run()
+    assert (code, output["verdict"]) == (1, "fail") and not_passed(output) == {"documents-gone", "size-signed"}
+    assert [line.split()[0] for line in site.notifications()] == ["fail"]
 
     # The shard comes back cut short: no verdict, whatever the rules say, and a try again is not left out.
     manifest.write_text(listed)
     lost.write_bytes(whole[: len(whole) // 2])
     for _ in range(2):
-        code, said = site.run()
-        assert (code, said["verdict"], said["complete"]) == (4, "none", False)
-        assert any("web/part-1.jsonl" in reason for reason in said["reasons"])
-        assert [line.split()[0] for line in site.told()] == ["none"] and hooked[-1]["event"] == "none"
+        code, output = site.run()
+        assert (code, output["verdict"], output["complete"]) == (4, "none", False)
+        assert any("web/part-1.jsonl" in reason for reason in output["reasons"])
+        assert [line.split()[0] for line in site.notifications()] == ["none"] and hooked[-1]["event"] == "none"
 
     # It comes back whole.
     lost.write_bytes(whole)
-    code, said = site.run()
-    assert (code, said["verdict"], said["unchanged"]) == (0, "pass", False), said
-    assert [line.split()[0] for line in site.told()] == ["pass"]
-    assert [one["event"] for one in hooked] == ["fail", "error", "fail", "none", "none"]
+    code, output = site.run()
+    assert (code, output["verdict"], output["unchanged"]) == (0, "pass", False), output
+    assert [line.split()[0] for line in site.notifications()] == ["pass"]
+    assert [entry["event"] for entry in hooked] == ["fail", "error", "fail", "none", "none"]
 
     runs = site.command("history")[1]["runs"]
     assert [run["verdict"] for run in runs] == ["pass", "fail", "fail", "none", "none", "pass"]
@@ -214,12 +214,16 @@ def test_three_days(
     assert [run["signed"] is not None for run in runs] == [True, False, False, False, False, False]
     points = site.command("history", "documents")[1]["points"]
     assert [point["value"] for point in points][:3] == [3000, 3000, 2450] and points[-1]["value"] == 3200
-    trends = json.loads((Path(said["run"]) / "trends.json").read_bytes())
+    trends = json.loads((Path(output["run"]) / "trends.json").read_bytes())
     assert trends
 
     # A month later only the signed run, which is the baseline too, and the newest are wanted.
-    code, said = site.command("prune", "audit.yaml", "--keep-last", "1", "--apply")
-    assert code == 0 and len(said["runs"]) == 4 and {one["run"] for one in said["kept"]} == {first, runs[-1]["run"]}
+    code, output = site.command("prune", "audit.yaml", "--keep-last", "1", "--apply")
+    assert (
+        code == 0
+        and len(output["runs"]) == 4
+        and {entry["run"] for entry in output["kept"]} == {first, runs[-1]["run"]}
+    )
     assert site.run()[1]["unchanged"] and site.verdicts() == ["pass", "pass"]
     for path in (tmp_path / "runs").rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path

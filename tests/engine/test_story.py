@@ -44,7 +44,7 @@ def test_the_sign_off_of_the_page(tmp_path: Path, bpe: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CORPUS_AUDIT_PASSPHRASE": "correct horse battery",
     }
-    said: list[tuple[str, str]] = []
+    output: list[tuple[str, str]] = []
     for part in blocks(*PAGE):
         text = part.text
         if part.language == "yaml":
@@ -63,18 +63,18 @@ def test_the_sign_off_of_the_page(tmp_path: Path, bpe: Path) -> None:
             )  # fmt: skip
             expected = CODE.search(line)
             assert done.returncode == (int(expected[1]) if expected else 0), (line, done.stdout, done.stderr)
-            said.append((shlex.split(command)[1], done.stdout))
+            output.append((shlex.split(command)[1], done.stdout))
 
-    runs = [out for command, out in said if command == "run"]
+    runs = [out for command, out in output if command == "run"]
     assert "✗ FAIL" in runs[0] and "domain=web" in runs[0] and "! warn" in runs[0]
     assert "waived" in runs[1] and "FAIL" not in runs[1]
-    assert next(out for command, out in said if command == "approve").count("W-1: duplicates-by-domain") == 1
-    verified = [out for command, out in said if command == "verify"]
+    assert next(out for command, out in output if command == "approve").count("W-1: duplicates-by-domain") == 1
+    verified = [out for command, out in output if command == "verify"]
     assert verified[0].startswith("REFUSED signature_threshold: 2 approvals by people other than the author are needed")
     assert verified[1].startswith("VERIFIED ") and "PASSED WITH WAIVERS" in verified[1]
     assert "4 of 4 shards hashed; author nightly, approved by bo, cy" in verified[1]
     assert verified[2].startswith("REFUSED shard_changed: shard web/part-0.jsonl was changed")
-    ledger = next(out for command, out in said if command == "ledger").splitlines()
+    ledger = next(out for command, out in output if command == "ledger").splitlines()
     assert [line.split()[-1] for line in ledger[:3]] == ["nightly", "bo", "cy"]
     (run,) = (
         path

@@ -85,8 +85,8 @@ def test_a_compressed_arrow_bomb(tmp_path: Path) -> None:
 def test_what_expands_as_the_limit_allows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(zstd(json_lines([{"text": "a" * 1_000_000}]) * 100))
-    found = read(path, ReadSettings(DocumentSpec(), limits=LimitsSpec(expansion=1_000_000)))
-    assert len(found.texts) == 100
+    result = read(path, ReadSettings(DocumentSpec(), limits=LimitsSpec(expansion=1_000_000)))
+    assert len(result.texts) == 100
 
 
 _CHILD = """

@@ -116,8 +116,8 @@ def test_a_cut_at_a_line_needs_a_manifest(tmp_path: Path) -> None:
     error, _ = error_and_texts(path, sha256)
     assert error is not None and "manifest" in error and sha256 in error
     path.write_bytes(whole[:-7])
-    found = read(path)
-    assert found.dead == {"not_json": 1} and len(found.texts) == 199
+    result = read(path)
+    assert result.dead == {"not_json": 1} and len(result.texts) == 199
 
 
 def test_single_bit_flips_under_a_manifest_are_never_silent(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_file_of_zero_bytes(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_without_rows_is_fine(tmp_path: Path, suffix: str) -> None:
-    found = read(write(tmp_path / ("a" + suffix), []))
-    assert found.texts == [] and sum(tally.rows for tally in found.tallies) == 0
+    result = read(write(tmp_path / ("a" + suffix), []))
+    assert result.texts == [] and sum(tally.rows for tally in result.tallies) == 0
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -207,27 +207,27 @@ def test_bad_lines_leave_their_neighbours_alone(tmp_path: Path, suffix: str) -> 
     path.write_bytes(pack(data))
     settings = ReadSettings(DocumentSpec(), limits=LimitsSpec(document_bytes=250_000))
     for split_bytes in (2**26, 1000):
-        found = read(path, settings, split_bytes)
-        assert found.texts == [f"good \0 {i}" for i in range(len(BAD_LINES))] + ["last\u2028line"]
+        result = read(path, settings, split_bytes)
+        assert result.texts == [f"good \0 {i}" for i in range(len(BAD_LINES))] + ["last\u2028line"]
         expected: dict[str, int] = {}
         for _, reason in BAD_LINES:
             expected[reason] = expected.get(reason, 0) + 1
-        assert found.dead == expected
-        letters = {letter.sha256: letter for tally in found.tallies for letter in tally.letters}
+        assert result.dead == expected
+        letters = {letter.sha256: letter for tally in result.tallies for letter in tally.letters}
         for bad, reason in BAD_LINES:
             letter = letters[hashlib.sha256(bad).hexdigest()]
             assert (letter.reason, letter.bytes, letter.excerpt) == (reason, len(bad), None)
 
 
-def test_letters_are_capped_and_excerpts_only_given_when_asked_for(tmp_path: Path) -> None:
+def test_dead_letters_are_capped_and_have_excerpts_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"secret\n" * (LETTERS_PER_REASON + 5) + b"\xff" + b"y" * 500 + b"\n")
-    asked = ReadSettings(DocumentSpec(), limits=LimitsSpec(dead_letter_excerpts=True))
-    for settings, excerpts in ((TEXT_ONLY, {None}), (asked, {"secret", "\ufffd" + "y" * 199})):
-        found = read(path, settings)
-        assert found.dead == {"not_json": LETTERS_PER_REASON + 5, "invalid_utf8": 1}
-        assert len(found.tallies[0].letters) == LETTERS_PER_REASON + 1
-        assert {letter.excerpt for letter in found.tallies[0].letters} == excerpts
+    with_excerpts = ReadSettings(DocumentSpec(), limits=LimitsSpec(dead_letter_excerpts=True))
+    for settings, excerpts in ((TEXT_ONLY, {None}), (with_excerpts, {"secret", "\ufffd" + "y" * 199})):
+        result = read(path, settings)
+        assert result.dead == {"not_json": LETTERS_PER_REASON + 5, "invalid_utf8": 1}
+        assert len(result.tallies[0].letters) == LETTERS_PER_REASON + 1
+        assert {letter.excerpt for letter in result.tallies[0].letters} == excerpts
 
 
 def _raw_strings(values: list[bytes | None], type_: pa.DataType) -> pa.Array:
@@ -253,13 +253,13 @@ def test_bad_values_leave_their_neighbours_alone(tmp_path: Path, suffix: str, ty
     else:
         with pa.ipc.new_file(path, table.schema) as sink:
             sink.write_table(table)
-    found = read(path, ReadSettings(DocumentSpec(domain="domain"), limits=LimitsSpec(document_bytes=1000)))
-    assert found.texts == ["good \0", "ä€", "", "last"]
-    assert found.domains == ["a", "b", "ff", "(none)"]
-    assert found.dead == {"invalid_utf8": 2, "missing_text": 1, "too_large": 1}
-    assert sum(tally.row_bytes for tally in found.tallies) == sum(len(value) for value in values if value is not None)
-    assert found.tallies[0].dead_bytes == {"invalid_utf8": 5, "missing_text": 0, "too_large": 2000}
-    assert {(letter.row, letter.sha256) for letter in found.tallies[0].letters} == {
+    result = read(path, ReadSettings(DocumentSpec(domain="domain"), limits=LimitsSpec(document_bytes=1000)))
+    assert result.texts == ["good \0", "ä€", "", "last"]
+    assert result.domains == ["a", "b", "ff", "(none)"]
+    assert result.dead == {"invalid_utf8": 2, "missing_text": 1, "too_large": 1}
+    assert sum(tally.row_bytes for tally in result.tallies) == sum(len(value) for value in values if value is not None)
+    assert result.tallies[0].dead_bytes == {"invalid_utf8": 5, "missing_text": 0, "too_large": 2000}
+    assert {(letter.row, letter.sha256) for letter in result.tallies[0].letters} == {
         (row, hashlib.sha256(values[row] or b"").hexdigest()) for row in (1, 2, 3, 5)
     }
 
@@ -270,9 +270,9 @@ def test_invalid_utf8_in_a_dictionary(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     with pa.ipc.new_file(path, table.schema) as sink:
         sink.write_table(table)
-    found = read(path, TEXT_ONLY)
-    assert found.texts == ["good", "fine", "good"]
-    assert found.dead == {"invalid_utf8": 2, "missing_text": 1}
+    result = read(path, TEXT_ONLY)
+    assert result.texts == ["good", "fine", "good"]
+    assert result.dead == {"invalid_utf8": 2, "missing_text": 1}
 
 
 @pytest.mark.parametrize("moment", ["after planning", "while reading", "removed"])

@@ -57,10 +57,10 @@ def failed_rules(states: Sequence[ShardState], **limits: float) -> dict[str, str
     coverage = run_record(
         coverage={
             "digests_computed": len(states),
-            "rows": sum(one.rows for one in read),
-            "dead_letters": sum(sum(one.dead.values()) for one in read),
-            "row_bytes": sum(one.row_bytes for one in read),
-            "dead_letter_bytes": sum(sum(one.dead_bytes.values()) for one in read),
+            "rows": sum(entry.rows for entry in read),
+            "dead_letters": sum(sum(entry.dead.values()) for entry in read),
+            "row_bytes": sum(entry.row_bytes for entry in read),
+            "dead_letter_bytes": sum(sum(entry.dead_bytes.values()) for entry in read),
         }
     ).coverage
     rules = integrity_rules(spec_of(Path("/data"), limits=limits), list(states), coverage, 0, 0)

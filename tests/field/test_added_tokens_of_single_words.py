@@ -46,7 +46,7 @@ RIGHT: dict[str, list[dict[str, Any]]] = {
 def texts_beside(tokens: list[dict[str, Any]]) -> list[str]:
     names = [token["content"] for token in tokens[:4]] or ["abc"]
     texts = [f"{left}{name}{right}" for name in names for left in SIDES for right in SIDES]
-    texts += [f"{left}{one}{two}{left}{two}" for one in names for two in names for left in SIDES]
+    texts += [f"{left}{entry}{two}{left}{two}" for entry in names for two in names for left in SIDES]
     return [*texts, "", "foobar foo foo. xfoo", "abc bca abcbc  ab c"]
 
 

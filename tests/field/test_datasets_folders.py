@@ -44,9 +44,9 @@ def reasons(listing: Listing) -> dict[str, str]:
 def test_a_cache_folder(tmp_path: Path, path: str) -> None:
     put(tmp_path / "cache", "set-train.arrow", COPY, PART)
     (tmp_path / "cache" / "dataset_info.json").write_text("{}")
-    found = listed(tmp_path, path)
-    assert documents(found) == 6
-    assert reasons(found).items() >= {COPY: "processed_copy", PART: "processed_copy"}.items()
+    result = listed(tmp_path, path)
+    assert documents(result) == 6
+    assert reasons(result).items() >= {COPY: "processed_copy", PART: "processed_copy"}.items()
     assert documents(listed(tmp_path, f"cache/{COPY}")) == 6  # named by itself it is read
 
 
@@ -55,9 +55,9 @@ def test_a_data_set_of_save_to_disk(tmp_path: Path) -> None:
     put(tmp_path / "set", *files, COPY, "indices.arrow")
     state = {"_data_files": [{"filename": name} for name in files], "_split": "train"}
     (tmp_path / "set" / "state.json").write_text(json.dumps(state))
-    found = listed(tmp_path, "set")
-    assert documents(found) == 12 and [shard.name for shard in found.shards] == files
-    assert reasons(found) == {COPY: "processed_copy", "indices.arrow": "not_named", "state.json": "not_data"}
+    result = listed(tmp_path, "set")
+    assert documents(result) == 12 and [shard.name for shard in result.shards] == files
+    assert reasons(result) == {COPY: "processed_copy", "indices.arrow": "not_named", "state.json": "not_data"}
     (tmp_path / "set" / files[1]).unlink()
     with pytest.raises(UsageError, match=rf"state\.json names {files[1]}, which is missing"):
         listed(tmp_path, "set")

@@ -54,10 +54,10 @@ def audit(folder: Path, corpus: Path, bpe: Path, benchmark: Path, store: Path) -
     return run(folder / "audit.yaml")
 
 
-def tables(found: Run) -> dict[str, str]:
+def tables(result: Run) -> dict[str, str]:
     """SHA-256 of every table, without what says that a shard was read or was known."""
     digests = {}
-    for path in sorted((found.folder / "tables").iterdir()):
+    for path in sorted((result.folder / "tables").iterdir()):
         table = pq.read_table(path)
         if path.name == "shards.parquet":
             table = table.drop_columns(["status"])
@@ -70,9 +70,9 @@ def test_a_warm_store_gives_what_an_empty_one_gives(tmp_path: Path, bpe: Path) -
     first = [" ".join(rng.choice(WORDS) for _ in range(rng.randint(80, 150))) for _ in range(90)]
     edited = [text.replace(" ", "  ", 1) + f" extracted anew {i}" for i, text in enumerate(first)]
     benchmark = tmp_path / "exam.jsonl"
-    held = [{"prompt": " ".join(text.split()[10:50]), "answer": " ".join(text.split()[50:53])} for text in first[:4]]
+    leaked = [{"prompt": " ".join(text.split()[10:50]), "answer": " ".join(text.split()[50:53])} for text in first[:4]]
     free = [{"prompt": " ".join(rng.choice(WORDS) for _ in range(40)), "answer": "none"} for _ in range(4)]
-    benchmark.write_text("".join(json.dumps(row) + "\n" for row in [*held, *free]), encoding="utf-8")
+    benchmark.write_text("".join(json.dumps(row) + "\n" for row in [*leaked, *free]), encoding="utf-8")
     snapshots = {
         "first": written(tmp_path / "first", first, 3),
         "edited": written(tmp_path / "edited", edited, 3),

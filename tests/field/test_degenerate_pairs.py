@@ -146,12 +146,12 @@ def checked(known: Snapshots, before: str, now: str, tables: dict[str, pa.Table]
     assert not list(faults(tables, DRIFT_TABLES)), pair
     metrics = pa.concat_tables([drift_metrics(tables), near_duplicate_metrics(tables["near_duplicates"])])
     assert not list(faults({"metrics": metrics}, TABLES)), pair
-    told = shown(tables, folder)
-    assert not re.search(r"\bnan\b|\bNone\b(?!\.</p>)|\binf\b|Traceback", told), pair
+    output = shown(tables, folder)
+    assert not re.search(r"\bnan\b|\bNone\b(?!\.</p>)|\binf\b|Traceback", output), pair
     if {before, now} <= SAME:
         renamed = (before == "relabelled") != (now == "relabelled")
-        assert ("Identical: both hold the same 240 documents." in told) is not renamed, pair
-        assert ("240 of the kept and edited have another id than before" in told) is renamed, pair
+        assert ("Identical: both hold the same 240 documents." in output) is not renamed, pair
+        assert ("240 of the kept and edited have another id than before" in output) is renamed, pair
         assert all(row["value"] is not None for row in drift_metrics(tables).to_pylist())
     one, two = (Counter(document.text for document in known.documents[name]) for name in (before, now))
     row = tables["turnover"].to_pylist()[0]
@@ -215,14 +215,14 @@ def test_a_pair_goes_through_the_whole_audit(plain: Snapshots, tmp_path: Path, n
     outcome = run_audit(loaded, workers=1, board=Board())
     assert outcome.exit_code in (0, 1, 3, 4) and outcome.complete and outcome.results is not None
     assert not [one for one in outcome.results.judgements if one.status is Status.ERROR]
-    found = RunDirectory(outcome.run_dir)
-    tables = {path.stem: found.table(path.stem) for path in (found.folder / "tables").glob("*.parquet")}
+    result = RunDirectory(outcome.run_dir)
+    tables = {path.stem: result.table(path.stem) for path in (result.folder / "tables").glob("*.parquet")}
     assert not list(faults(tables, TABLES))
     for label, name in labels.items():
         mine = {
             table: tables[table].filter(pa.compute.equal(tables[table]["baseline"], label)) for table in DRIFT_TABLES
         }
         checked(plain, name, now, mine, tmp_path / label)
-    page = (found.folder / "report.html").read_text()
+    page = (result.folder / "report.html").read_text()
     assert page.count('<section id="drift') == len(labels) and not re.search(r"\bnan\b|\binf\b", page)
-    assert json.loads((found.folder / "outputs" / "results.sarif").read_text())["version"] == "2.1.0"
+    assert json.loads((result.folder / "outputs" / "results.sarif").read_text())["version"] == "2.1.0"

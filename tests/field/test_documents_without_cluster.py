@@ -51,15 +51,15 @@ def audited(
     assert groups is not None
     table = published.proportions(domains, groups, None, "documents", None)
     facts = run_facts.run_facts(
-        "run", run_facts.Material(job.spec, job, [state_of(job, one) for one in shards], profile, len(rows), 1)
+        "run", run_facts.Material(job.spec, job, [state_of(job, entry) for entry in shards], profile, len(rows), 1)
     )
-    found = {row["value"]: row for row in table.to_pylist() if row["unit"] == "documents"}
-    return found, facts.documents_without_cluster, str(groups.to_pylist()).encode()
+    result = {row["value"]: row for row in table.to_pylist() if row["unit"] == "documents"}
+    return result, facts.documents_without_cluster, str(groups.to_pylist()).encode()
 
 
 def test_documents_without_a_cluster_value_are_clusters_by_themselves(tmp_path: Path) -> None:
-    found, alone, groups = audited(tmp_path / "one", 1, ROWS)
-    web, notes = found["web"], found["notes"]
+    result, alone, groups = audited(tmp_path / "one", 1, ROWS)
+    web, notes = result["web"], result["notes"]
     assert (web["clusters"], notes["clusters"]) == (HOSTS, ALONE)
     assert alone == ALONE
     assert (web["count"], notes["count"], web["share"]) == (HOSTS * EACH, ALONE, 0.5)
@@ -74,12 +74,12 @@ def test_documents_without_a_cluster_value_are_clusters_by_themselves(tmp_path: 
         )  # groups of clusters estimate it within their own error
         assert row["high"] == pytest.approx(0.5 + half, abs=0.006)
     again, alone_again, groups_again = audited(tmp_path / "three", 3, ROWS[::-1])
-    assert (again, alone_again, groups_again) == (found, alone, groups)  # however the corpus is divided
+    assert (again, alone_again, groups_again) == (result, alone, groups)  # however the corpus is divided
 
 
 def test_copies_of_a_text_without_a_cluster_value_are_clusters_each(tmp_path: Path) -> None:
     rows: list[dict[str, str | None]] = [{"text": "same", "url": None, "kind": "notes"} for _ in range(7)]
     rows += [{"text": "same", "url": "https://a.example/", "kind": "notes"} for _ in range(4)]
     rows += [{"text": "same", "url": "https://(none)/", "kind": "web"}, {"text": "b", "url": None, "kind": "web"}]
-    found, alone, _ = audited(tmp_path / "copies", 2, rows)
-    assert (found["notes"]["clusters"], found["web"]["clusters"], alone) == (8, 2, 8)
+    result, alone, _ = audited(tmp_path / "copies", 2, rows)
+    assert (result["notes"]["clusters"], result["web"]["clusters"], alone) == (8, 2, 8)

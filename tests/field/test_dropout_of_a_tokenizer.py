@@ -29,7 +29,7 @@ def test_both_paths_count_as_without_dropout(tmp_path: Path, engine: str, dropou
 
 
 @pytest.mark.parametrize("dropout", [None, 0.0])
-def test_nothing_is_said_of_a_dropout_that_drops_nothing(tmp_path: Path, dropout: float | None) -> None:
+def test_nothing_is_reported_of_a_dropout_that_drops_nothing(tmp_path: Path, dropout: float | None) -> None:
     assert loaded(tmp_path, content(dropout=dropout)).file.switched_off == ()
 
 

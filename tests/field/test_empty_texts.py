@@ -36,7 +36,7 @@ def audit(folder: Path, bpe: Path, texts: list[str], **spec: object) -> int:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said", "headline", "code"),
+    ("before", "now", "wording", "headline", "code"),
     [
         ([""] * 5, [""] * 5, "neither snapshot holds a token", "Identical: both hold the same 5 documents.", 0),
         ([""] * 5, ["some text"] * 5, "the baseline holds no tokens", "Not tested: 5 documents were added;", 4),
@@ -49,7 +49,7 @@ def test_no_tokens_are_not_enough_data(
     capsys: pytest.CaptureFixture[str],
     before: list[str],
     now: list[str],
-    said: str,
+    wording: str,
     headline: str,
     code: int,
 ) -> None:
@@ -59,13 +59,13 @@ def test_no_tokens_are_not_enough_data(
     assert f"Drift {headline}" in " ".join(out.split())
     (run,) = (path.parent for path in (tmp_path / "two" / "runs").glob("*/run.json"))
     for row in pq.read_table(run / "tables" / "drift.parquet").to_pylist():
-        assert row["value"] is None and row["reason"] == said
+        assert row["value"] is None and row["reason"] == wording
     for row in pq.read_table(run / "tables" / "metrics.parquet").to_pylist():
         assert (row["value"] is None) <= bool(row["reason"]), row
     page = (run / "report.html").read_text()
-    assert headline in page and (code == 0 or f"drifted was not tested: {said}" in page)
+    assert headline in page and (code == 0 or f"drifted was not tested: {wording}" in page)
     assert run_command(["drift", str(tmp_path / "one" / "runs"), str(run)], Session()) == code
-    assert (f"{said}." if code else headline) in " ".join(capsys.readouterr().out.split())
+    assert (f"{wording}." if code else headline) in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_sampling_section_of_no_tokens_says_what_is_wrong(

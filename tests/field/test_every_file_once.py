@@ -37,19 +37,19 @@ def build(root: Path, files: list, links: list, hard: list) -> None:
     (outside / "more").mkdir(parents=True)
     (outside / "more" / "o.jsonl").write_text("o")
     (outside / "p.jsonl").write_text("p")
-    for place, stem, ending in files:
-        (root / place).mkdir(parents=True, exist_ok=True)
-        if not (root / place / (stem + ending)).exists():
-            (root / place / (stem + ending)).write_text(f"{place}/{stem}{ending}")
+    for location, stem, ending in files:
+        (root / location).mkdir(parents=True, exist_ok=True)
+        if not (root / location / (stem + ending)).exists():
+            (root / location / (stem + ending)).write_text(f"{location}/{stem}{ending}")
     targets = [root, outside, outside / "more", outside / "p.jsonl", root / "gone", *sorted(root.rglob("*"))]
-    for place, name, at in hard:
+    for location, name, at in hard:
         plain = [path for path in targets if path.is_file()]
-        new = root / place / name
+        new = root / location / name
         new.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(new):
             os.link(plain[at % len(plain)], new)
-    for place, name, at in links:
-        new = root / place / name
+    for location, name, at in links:
+        new = root / location / name
         new.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(new):
             new.symlink_to(targets[at % len(targets)])
@@ -57,7 +57,7 @@ def build(root: Path, files: list, links: list, hard: list) -> None:
 
 def reachable(root: Path) -> set[tuple[int, int]]:
     """Device and inode of every file with the name of a shard, over names that are not hidden."""
-    found, seen, todo = set(), set(), [root]
+    result, seen, todo = set(), set(), [root]
     while todo:
         folder = todo.pop()
         if folder.resolve() in seen:
@@ -69,8 +69,8 @@ def reachable(root: Path) -> set[tuple[int, int]]:
             if path.is_dir():
                 todo.append(path)
             elif path.is_file() and path.name.endswith(DATA):
-                found.add((path.stat().st_dev, path.stat().st_ino))
-    return found
+                result.add((path.stat().st_dev, path.stat().st_ino))
+    return result
 
 
 def identities(listing: Listing) -> list[tuple[int, int]]:
@@ -81,8 +81,8 @@ def identities(listing: Listing) -> list[tuple[int, int]]:
 @settings(deadline=None, max_examples=60)
 @given(FILES, LINKS, HARD, st.sampled_from(["", "/**", "/*"]))
 def test_every_file_is_a_shard_or_is_unread_for_a_reason(files: list, links: list, hard: list, pattern: str) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place).resolve() / "tree"
+    with tempfile.TemporaryDirectory() as location:
+        root = Path(location).resolve() / "tree"
         root.mkdir()
         build(root, files, links, hard)
         expected = reachable(root)
@@ -100,5 +100,5 @@ def test_every_file_is_a_shard_or_is_unread_for_a_reason(files: list, links: lis
                 below = any(path.startswith(other) for other in unread if other.endswith("/"))
                 assert (path in shards) + (path in unread) + below == 1, path
         facts = listing_facts(len(listing.shards), listing.unread)
-        assert facts.seen == facts.read + sum(one.files for one in facts.unread.values())
-        assert all(sum(one.endings.values()) == one.files for one in facts.unread.values())
+        assert facts.seen == facts.read + sum(entry.files for entry in facts.unread.values())
+        assert all(sum(entry.endings.values()) == entry.files for entry in facts.unread.values())

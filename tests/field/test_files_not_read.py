@@ -83,13 +83,13 @@ def test_ignore_names_files_at_any_depth_or_by_their_path(tmp_path: Path) -> Non
         ((str(tmp_path / "data" / "e.csv"),), {"e.csv"}),
         (("data",), set()),
     ]:
-        found = reasons(listed(tmp_path, "data", ignore=ignore)) if ignore != ("data",) else {}
-        assert {name for name, reason in found.items() if reason == "ignored"} == left, ignore
+        result = reasons(listed(tmp_path, "data", ignore=ignore)) if ignore != ("data",) else {}
+        assert {name for name, reason in result.items() if reason == "ignored"} == left, ignore
     with pytest.raises(UsageError, match=r"in snapshot\.paths and in snapshot\.ignore"):
         listed(tmp_path, "data/a.jsonl", ignore=("*.jsonl",))
 
 
-def test_a_format_that_is_asked_for_leaves_no_other_out_silently(tmp_path: Path) -> None:
+def test_a_requested_format_leaves_no_other_out_silently(tmp_path: Path) -> None:
     fill(tmp_path / "data", "a.jsonl", "b.jsonl.gz")
     assert reasons(listed(tmp_path, "data", format="jsonl")) == {"b.jsonl.gz": "other_format"}
     assert UnreadReason.OTHER_FORMAT.may_be_data

@@ -56,11 +56,11 @@ def by_pyarrow(folder: Path) -> set[str]:
 def test_a_folder_that_spark_wrote(tmp_path: Path, path: str) -> None:
     put(tmp_path / "_out", "part-0.parquet", "lang=en/part-1.parquet", *HIDDEN)
     (tmp_path / "_out" / "_SUCCESS").touch()
-    found = listed(tmp_path, path)
-    assert rows(found) == 4
-    assert {shard.path for shard in found.shards} == by_pyarrow(tmp_path / "_out")
+    result = listed(tmp_path, path)
+    assert rows(result) == 4
+    assert {shard.path for shard in result.shards} == by_pyarrow(tmp_path / "_out")
     expected = {*HIDDEN, "_SUCCESS"} if path != "_out/**/*.parquet" else set(HIDDEN)
-    assert {file.name: file.reason.value for file in found.unread} == dict.fromkeys(expected, "hidden")
+    assert {file.name: file.reason.value for file in result.unread} == dict.fromkeys(expected, "hidden")
 
 
 def test_what_is_named_expressly_is_read(tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_what_is_named_expressly_is_read(tmp_path: Path) -> None:
 
 def test_a_partition_that_only_some_programs_read_is_no_silent_loss(tmp_path: Path) -> None:
     put(tmp_path / "out", "_lang=en/part-0.parquet", "part-1.parquet", "_lang=en/_part.parquet")
-    found = listed(tmp_path, "out")
-    assert {shard.path for shard in found.shards} == by_pyarrow(tmp_path / "out")
-    assert {file.name: file.reason.value for file in found.unread} == {
+    result = listed(tmp_path, "out")
+    assert {shard.path for shard in result.shards} == by_pyarrow(tmp_path / "out")
+    assert {file.name: file.reason.value for file in result.unread} == {
         "_lang=en/_part.parquet": "hidden",
         "_lang=en/part-0.parquet": "hidden_partition",
     }
-    assert [file.name for file in found.unread if file.reason.may_be_data] == ["_lang=en/part-0.parquet"]
+    assert [file.name for file in result.unread if file.reason.may_be_data] == ["_lang=en/part-0.parquet"]
 
 
 @pytest.mark.parametrize("path", ["t", "t/*.parquet", "t/**/*.parquet", "t/day=1", "t/day=*/*.parquet", "."])
@@ -108,9 +108,9 @@ def test_an_object_store_likewise(bucket: MemoryFileSystem, tmp_path: Path) -> N
     for name in ("part-0.parquet", "lang=en/part-1.parquet", *HIDDEN, "b.jsonl.xz"):
         bucket.pipe(f"/bucket/out/{name}", data)
     for path in ("s3://bucket/out", "s3://bucket/out/**"):
-        found = listed(tmp_path, path)
-        assert [shard.name for shard in found.shards] == ["lang=en/part-1.parquet", "part-0.parquet"]
-        unread = {file.name: file.reason.value for file in found.unread}
+        result = listed(tmp_path, path)
+        assert [shard.name for shard in result.shards] == ["lang=en/part-1.parquet", "part-0.parquet"]
+        unread = {file.name: file.reason.value for file in result.unread}
         assert unread == {"b.jsonl.xz": "unknown_format"} | dict.fromkeys(HIDDEN, "hidden")
     bucket.pipe("/bucket/out/_delta_log/0.json", b"{}")
     for path in ("s3://bucket/out", "s3://bucket/out/*.parquet"):

@@ -82,8 +82,8 @@ def test_they_are_the_domains_that_are_counted_and_the_keys_of_what_is_kept(tmp_
     job = job_of(spec, tokenizer, tmp_path)
     shards = count_all(job)
     domains, _ = merged(job, shards, tmp_path / "merged").domains()
-    found = {row["value"]: row["documents"] for row in domains.to_pylist() if row["facet"] == "domain"}
-    assert found == {"C++": 3, NO_VALUE: 2}
+    result = {row["value"]: row["documents"] for row in domains.to_pylist() if row["facet"] == "domain"}
+    assert result == {"C++": 3, NO_VALUE: 2}
     plan = shards[0].plan
     as_is = job.keys.key("coverage", plan.sha256, {"domain": "C%2B%2B"})
     assert job.path_of("coverage", plan.shard, plan.sha256) not in (

@@ -47,7 +47,7 @@ def init(tmp_path, monkeypatch, capsys):
     return run
 
 
-def chosen(tmp_path):
+def selected(tmp_path):
     return load_audit(tmp_path / "audit.yaml").spec.document.text
 
 
@@ -55,7 +55,7 @@ def test_one_integer_among_texts(init, tmp_path):
     rows = [{"id": f"doc-{n:06d}", "text": PROSE + str(n) if n != 77 else 77} for n in range(99)]
     write(tmp_path / "data" / "a.jsonl", rows)
     code, out, _ = init()
-    assert (code, chosen(tmp_path)) == (0, "text")
+    assert (code, selected(tmp_path)) == (0, "text")
     assert "1 of its 99 values is not text: that row will be a dead letter" in out
     assert re.search(r"# text +98 text, 1 integer +100% +\d\d", out)
     assert re.search(r"# id +text +100% +10 +'doc-000000'", out)
@@ -83,7 +83,7 @@ def test_a_chat_corpus_with_its_rendered_text(init, tmp_path):
     rows = [{"messages": CHAT, "text": PROSE + str(n)} for n in range(20)]
     write(tmp_path / "data" / "a.parquet", rows)
     code, out, _ = init()
-    assert (code, chosen(tmp_path)) == (0, "text")
+    assert (code, selected(tmp_path)) == (0, "text")
     assert re.search(r"# messages +messages +100%", out)
 
 
@@ -99,18 +99,20 @@ def test_two_files_that_name_the_text_apart(init, tmp_path):
     assert "1 of 2 files has no column text, but content in b.jsonl" in err
     assert "--text text or --text content" in err
     code, out, _ = init("--text", "content")
-    assert (code, chosen(tmp_path)) == (0, "content")
+    assert (code, selected(tmp_path)) == (0, "content")
     assert "1 of 2 sampled shards has no such column" in out
 
 
 def test_on_a_terminal_a_doubt_is_a_question(init, tmp_path, monkeypatch):
     two_names(tmp_path)
-    asked = []
+    questions = []
     monkeypatch.setattr("corpus_audit.runners.cli.init.is_terminal", lambda stream: True)
-    monkeypatch.setattr("click.prompt", lambda text, **more: asked.append((text, more["type"].choices)) or "content")
+    monkeypatch.setattr(
+        "click.prompt", lambda text, **more: questions.append((text, more["type"].choices)) or "content"
+    )
     code, _, err = init()
-    assert (code, chosen(tmp_path)) == (0, "content")
-    assert [(text, tuple(names)) for text, names in asked] == [("Which column is the text?", ("text", "content"))]
+    assert (code, selected(tmp_path)) == (0, "content")
+    assert [(text, tuple(names)) for text, names in questions] == [("Which column is the text?", ("text", "content"))]
     assert "column" in err and "example" in err and "has no column text" in err
 
 
@@ -165,10 +167,10 @@ def columns():
 
 @settings(deadline=None, max_examples=50)
 @given(*columns(), st.sampled_from(["id", "doc_id", "uuid", "sha256", "blob_id"]))
-def test_an_id_is_never_the_text_and_every_column_is_shown(held, ids, name):
-    held = {**held, name: ids}
-    sample = SnapshotSample({key: Column(key, list(values), {"s"}) for key, values in held.items()}, 20, ["s"])
+def test_an_id_is_never_the_text_and_every_column_is_shown(column_values, ids, name):
+    column_values = {**column_values, name: ids}
+    sample = SnapshotSample({key: Column(key, list(values), {"s"}) for key, values in column_values.items()}, 20, ["s"])
     choice = choose_text(sample)
     assert choice.column is None or choice.column.name != name
     assert name not in choice.candidates
-    assert {line.split()[0] for line in column_table(sample)[1:]} == set(held)
+    assert {line.split()[0] for line in column_table(sample)[1:]} == set(column_values)

@@ -27,9 +27,9 @@ def write(path: Path, numbers: list[str]) -> Path:
 
 def test_ids_of_30_digits_stay_two(tmp_path: Path) -> None:
     numbers = ["123456789012345678901234567890", "123456789012345678901234567891"]
-    found = read(write(tmp_path / "a.jsonl", numbers), LABELS)
-    assert found.ids == found.domains == numbers
-    assert found.batches[0].cluster is not None and found.batches[0].cluster.to_pylist() == numbers
+    result = read(write(tmp_path / "a.jsonl", numbers), LABELS)
+    assert result.ids == result.domains == numbers
+    assert result.batches[0].cluster is not None and result.batches[0].cluster.to_pylist() == numbers
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_ids_of_30_digits_stay_two(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_as_labels(tmp_path: Path, number: str, shown: str) -> None:
-    found = read(write(tmp_path / "a.jsonl", [number, "1"]), LABELS)
-    assert (found.ids, found.dead) == ([shown, "1"], {})
+    result = read(write(tmp_path / "a.jsonl", [number, "1"]), LABELS)
+    assert (result.ids, result.dead) == ([shown, "1"], {})
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,12 +69,12 @@ def test_nan_is_no_json_and_the_reason_says_so(tmp_path: Path) -> None:
     ]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(lines))
-    found = read(path, ReadSettings(DocumentSpec()))
-    assert (found.texts, found.dead) == (["good"], {"nan_in_json": 2, "not_json": 1})
+    result = read(path, ReadSettings(DocumentSpec()))
+    assert (result.texts, result.dead) == (["good"], {"nan_in_json": 2, "not_json": 1})
 
 
 def test_a_lone_surrogate_beside_a_number_beyond_floats_stays_a_dead_letter(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "\\ud800", "x": 1e999}\n{"text": "\\ud83d\\ude00", "x": 1e999}\n')
-    found = read(path, ReadSettings(DocumentSpec()))
-    assert (found.texts, found.dead) == (["\U0001f600"], {"lone_surrogate": 1})
+    result = read(path, ReadSettings(DocumentSpec()))
+    assert (result.texts, result.dead) == (["\U0001f600"], {"lone_surrogate": 1})

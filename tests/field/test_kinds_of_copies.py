@@ -63,17 +63,17 @@ def found_by(rule: str, text: Text, page: Page, weights: dict[tuple[object, ...]
     if rule == "llama2":
         return 5 * oracle.covered_tokens(text, [page], None)[0] >= 4 * len(text.tokens)
     size = 13 if rule == "gpt3" else 8
-    held = [gram in set(oracle.grams(own, size)) for gram in oracle.grams(words, size)]
+    in_text = [gram in set(oracle.grams(own, size)) for gram in oracle.grams(words, size)]
     if rule == "gpt3":
-        return any(held)
+        return any(in_text)
     if rule == "palm":
-        return 10 * sum(held) >= 7 * len(held)
-    covered = oracle.covered(held, 8)
+        return 10 * sum(in_text) >= 7 * len(in_text)
+    covered = oracle.covered(in_text, 8)
     return 2 * covered > len(words) if rule == "tulu3" else covered == len(words)
 
 
 @pytest.mark.slow
-def test_recall_is_said_by_kind_of_copy(
+def test_recall_is_reported_by_kind_of_copy(
     tokenization: Tokenization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiz = Benchmark("quiz", items(), 14)
@@ -100,13 +100,13 @@ def test_recall_is_said_by_kind_of_copy(
         for item, tokens in zip(quiz.items, ids([item.text for item in quiz.items]), strict=True)
     ]
     weights = oracle.idf_weights(texts)
-    for copy, found, pages in zip(COPIES, planted, planted_pages, strict=True):
+    for copy, result, pages in zip(COPIES, planted, planted_pages, strict=True):
         assert len(pages) >= 11, copy.name
         with_tokens = [Page(normalize("NFC", page), tokens) for page, tokens in zip(pages, ids(pages), strict=True)]
         for rule in ALL_RULES:
             outcomes = [
                 found_by(rule, texts[number], page, weights)
-                for number, page in zip(found.texts.tolist(), with_tokens, strict=True)
+                for number, page in zip(result.texts.tolist(), with_tokens, strict=True)
             ]
             row = rows[rule, copy.name]
             assert row["canaries"] == sum(outcome is not None for outcome in outcomes), (rule, copy.name)

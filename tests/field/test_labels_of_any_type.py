@@ -61,29 +61,29 @@ def test_a_digest_is_a_label_in_hexadecimal_digits(tmp_path: Path, suffix: str, 
         labels = pa.array(DIGESTS, type_)
     if suffix == ".parquet" and type_ == pa.binary_view():
         pytest.skip("Parquet has no views")
-    found = read(write(tmp_path / ("a" + suffix), table_of(labels)), EVERYWHERE)
-    assert found.dead == {}
-    assert found.ids == found.domains == [digest.hex() for digest in DIGESTS]
-    assert [key for batch in found.batches for key in batch.cluster.to_pylist()] == found.ids  # type: ignore[union-attr]
-    assert {value for batch in found.batches for value in batch.facets["h"].to_pylist()} == {"(none)"}
+    result = read(write(tmp_path / ("a" + suffix), table_of(labels)), EVERYWHERE)
+    assert result.dead == {}
+    assert result.ids == result.domains == [digest.hex() for digest in DIGESTS]
+    assert [key for batch in result.batches for key in batch.cluster.to_pylist()] == result.ids  # type: ignore[union-attr]
+    assert {value for batch in result.batches for value in batch.facets["h"].to_pylist()} == {"(none)"}
 
 
 def test_text_in_binary_columns_stays_text_and_only_the_other_values_change(tmp_path: Path) -> None:
     values = [b"en", b"\xff\x00", None, b"", "ä".encode(), b"de"]
-    found = read(write(tmp_path / "a.parquet", table_of(pa.array(values, pa.binary()))), EVERYWHERE)
-    assert (found.ids, found.dead) == (["en", "ff00", None, "", "ä", "de"], {})
-    assert found.domains == ["en", "ff00", "(none)", "(none)", "ä", "de"]
+    result = read(write(tmp_path / "a.parquet", table_of(pa.array(values, pa.binary()))), EVERYWHERE)
+    assert (result.ids, result.dead) == (["en", "ff00", None, "", "ä", "de"], {})
+    assert result.domains == ["en", "ff00", "(none)", "(none)", "ä", "de"]
     fixed = [b"en\0\0", b"\x01abc", b"abcd", b"\xff\xff\xff\xff"]
-    found = read(write(tmp_path / "b.parquet", table_of(pa.array(fixed, pa.binary(4)))), EVERYWHERE)
-    assert found.ids == ["en\0\0", "01616263", "abcd", "ffffffff"]
+    result = read(write(tmp_path / "b.parquet", table_of(pa.array(fixed, pa.binary(4)))), EVERYWHERE)
+    assert result.ids == ["en\0\0", "01616263", "abcd", "ffffffff"]
 
 
 def test_a_filter_compares_what_is_shown(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", table_of(pa.array([b"\xff", b"en", None], pa.binary())))
     for value, texts in (("ff", ["document 0"]), ("en", ["document 1"])):
         clause = FilterClause(name="one", column="x", op="==", value=value)
-        found = read(path, ReadSettings(DocumentSpec(), (clause,)))
-        assert (found.texts, found.filtered, found.dead) == (texts, {"one": 2}, {})
+        result = read(path, ReadSettings(DocumentSpec(), (clause,)))
+        assert (result.texts, result.filtered, result.dead) == (texts, {"one": 2}, {})
 
 
 UTC = datetime.UTC
@@ -125,9 +125,9 @@ REFUSED: list[pa.Array] = [
 
 @pytest.mark.parametrize(("labels", "shown"), WRITTEN, ids=[str(labels.type) for labels, _ in WRITTEN])
 def test_types_that_have_a_text(tmp_path: Path, labels: pa.Array, shown: list[str | None]) -> None:
-    found = read(write(tmp_path / "a.arrow", table_of(labels)), EVERYWHERE)
-    assert (found.ids, found.dead, len(found.texts)) == (shown, {}, len(labels))
-    assert found.domains == [value or "(none)" for value in shown]
+    result = read(write(tmp_path / "a.arrow", table_of(labels)), EVERYWHERE)
+    assert (result.ids, result.dead, len(result.texts)) == (shown, {}, len(labels))
+    assert result.domains == [value or "(none)" for value in shown]
 
 
 @pytest.mark.parametrize("labels", REFUSED, ids=[str(labels.type) for labels in REFUSED])
@@ -145,9 +145,9 @@ def test_json_labels_of_any_type_keep_their_documents(tmp_path: Path) -> None:
     labels: list[Any] = [["a", 1], {"b": {"c": None}, "a": 1}, True, None, 1.5, "x", 7, []]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": "t", "x": label}) + "\n" for label in labels))
-    found = read(path, EVERYWHERE)
-    assert (found.dead, len(found.texts)) == ({}, len(labels))
-    assert found.ids == ['["a",1]', '{"a":1,"b":{"c":null}}', "true", None, "1.5", "x", "7", "[]"]
+    result = read(path, EVERYWHERE)
+    assert (result.dead, len(result.texts)) == ({}, len(labels))
+    assert result.ids == ['["a",1]', '{"a":1,"b":{"c":null}}', "true", None, "1.5", "x", "7", "[]"]
 
 
 TYPES = st.sampled_from(
@@ -175,9 +175,9 @@ def test_the_number_of_documents_never_depends_on_a_label(
         indices = pa.array([None if value is None else i for i, value in enumerate(data)], pa.int32())
         labels = pa.DictionaryArray.from_arrays(indices, labels)
     path = write(tmp_path_factory.mktemp("labels") / "a.arrow", table_of(labels))
-    found = read(path, EVERYWHERE)
-    assert (len(found.texts), found.dead) == (len(data), {})
-    for batch in found.batches:
+    result = read(path, EVERYWHERE)
+    assert (len(result.texts), result.dead) == (len(data), {})
+    for batch in result.batches:
         assert batch.ids is not None and batch.cluster is not None
         for column in (batch.ids, batch.cluster, batch.facets["f"].dictionary):
             column.validate(full=True)  # valid UTF-8, whatever came in

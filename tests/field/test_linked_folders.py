@@ -49,9 +49,9 @@ def test_cycles_of_links_end(tmp_path: Path, path: str) -> None:
     put(tmp_path / "other", "c.jsonl")
     (tmp_path / "other" / "back").symlink_to("../data")
     (tmp_path / "data" / "web").symlink_to("../other")
-    found = listed(tmp_path, path)
-    assert names(found) == ["a.jsonl", "code/b.jsonl", "web/c.jsonl"]
-    assert {file.reason.value for file in found.unread} <= {"same_file", "broken_link"}
+    result = listed(tmp_path, path)
+    assert names(result) == ["a.jsonl", "code/b.jsonl", "web/c.jsonl"]
+    assert {file.reason.value for file in result.unread} <= {"same_file", "broken_link"}
 
 
 def world_of_a_folder(root: Path) -> World:
@@ -86,7 +86,7 @@ def test_verify_refuses_a_new_link_to_signed_shards(tmp_path: Path) -> None:
     assert refused.value.code == "shard_extra"
 
 
-def test_a_corpus_that_moved_is_asked_for(tmp_path: Path) -> None:
+def test_the_folder_of_a_moved_corpus_is_requested(tmp_path: Path) -> None:
     """`verify` after a move did not mention --corpus."""
     world = sign_world(build_world(tmp_path / "world"))
     world.corpus.rename(tmp_path / "world" / "moved")

@@ -190,11 +190,11 @@ def test_bytes_are_the_same_however_a_shard_is_divided(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\r\n".join([rows(1)[:-1], b"[1]", b"", b"\xff\xff", rows(1)[:-1], b"x" * 300]) + b"\r\n")
     limits = ReadSettings(DocumentSpec(), limits=LimitsSpec(document_bytes=200))
-    found = []
+    result = []
     for split_bytes in (2**26, 64, 7):
         coverage = state_of(path, limits, split_bytes).coverage
         assert coverage is not None
-        found.append((coverage.rows, coverage.row_bytes, coverage.dead, coverage.dead_bytes))
+        result.append((coverage.rows, coverage.row_bytes, coverage.dead, coverage.dead_bytes))
     dead = {"not_an_object": 3, "invalid_utf8": 2, "too_large": 300}
-    assert found == [(5, 2 * len(rows(1)[:-1]) + 305, dict.fromkeys(dead, 1), dead)] * 3
+    assert result == [(5, 2 * len(rows(1)[:-1]) + 305, dict.fromkeys(dead, 1), dead)] * 3
     assert TEXT_ONLY.limits.document_bytes > 300

@@ -25,10 +25,10 @@ def test_a_run_over_a_lost_shard_has_no_verdict_and_says_why(tmp_path: Path) -> 
     for _ in range(2):  # a second run, whose store holds what the first one counted, says the same
         program = "from corpus_audit.runners.cli.main import main; main()"
         done = subprocess.run([sys.executable, "-c", program, "run", str(spec)], capture_output=True, text=True)
-        said = " ".join((done.stdout + done.stderr).split())
-        assert done.returncode == 4, said
-        assert "z.jsonl: not one document could be read from it" in said
-        assert "is a JSON array on one line; write one document per line" in said
+        output = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == 4, output
+        assert "z.jsonl: not one document could be read from it" in output
+        assert "is a JSON array on one line; write one document per line" in output
     (folder, _) = sorted(path.parent for path in (tmp_path / "runs").glob("*/run.json"))[:2]
     facts = json.loads((folder / "run.json").read_bytes())
     assert not facts["complete"]

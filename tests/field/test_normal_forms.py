@@ -51,21 +51,21 @@ def tables(tokenization: Tokenization, folder: Path, form: str, corpus: str) -> 
     measure = measure_of(tokenization, folder, quiz)
     partial = counted(measure, pages_of(measure, tokenization, pages))
     planted = plant_canaries(measure, [quiz], tokenization, 20)
-    found = contamination_tables(SPEC, measure.scanner.index, partial, planted)
-    return {name: table.to_pylist() for name, table in found.items()} | {"pages": pages, "tables": found}
+    result = contamination_tables(SPEC, measure.scanner.index, partial, planted)
+    return {name: table.to_pylist() for name, table in result.items()} | {"pages": pages, "tables": result}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "corpus"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
 def test_items_in_the_other_form_are_found(tokenization: Tokenization, tmp_path: Path, form: str, corpus: str) -> None:
     assert all(normalize("NFD", p) != normalize("NFC", p) for p, _ in ITEMS)
-    found = tables(tokenization, tmp_path, form, corpus)
-    assert {row["rule"]: row["contaminated"] for row in found["contamination"]} == dict.fromkeys(ALL_RULES, 20)
-    for row in found["contamination_matches"]:  # offsets are in the page as it stands
+    result = tables(tokenization, tmp_path, form, corpus)
+    assert {row["rule"]: row["contaminated"] for row in result["contamination"]} == dict.fromkeys(ALL_RULES, 20)
+    for row in result["contamination_matches"]:  # offsets are in the page as it stands
         number = int(row["item"][1:])
-        data = found["pages"][number].encode()[row["offset"] : row["offset"] + row["length"]]
+        data = result["pages"][number].encode()[row["offset"] : row["offset"] + row["length"]]
         assert data.decode() == normalize(corpus, "\n".join(ITEMS[number]))
-    assert self_check(found["tables"]).holds
+    assert self_check(result["tables"]).holds
 
 
 def test_a_scan_that_tells_the_forms_apart_is_noticed(
@@ -75,8 +75,8 @@ def test_a_scan_that_tells_the_forms_apart_is_noticed(
         return text, normal_form.np.empty(0, normal_form.np.int64)
 
     monkeypatch.setattr(scan, "canonical_texts", as_they_stand)
-    found = tables(tokenization, tmp_path, "NFC", "NFC")
-    check = self_check(found["tables"])
+    result = tables(tokenization, tmp_path, "NFC", "NFC")
+    check = self_check(result["tables"])
     assert not check.holds
     for rule in ALL_RULES:
         assert f"{rule} found 0 of 20 (normal_form)" in check.detail

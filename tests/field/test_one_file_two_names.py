@@ -37,10 +37,10 @@ def test_a_link_to_a_folder_beside_it(tmp_path: Path, path: str, name: str) -> N
     (tmp_path / "data" / "2026-01-01").mkdir(parents=True)
     (tmp_path / "data" / "2026-01-01" / "a.jsonl").write_text(LINES)
     (tmp_path / "data" / name).symlink_to("2026-01-01")
-    found = listed(tmp_path, path)
-    assert documents(found) == 4
-    assert [shard.name for shard in found.shards] == ["2026-01-01/a.jsonl"]
-    assert same(found) in ({f"{name}/": "2026-01-01/"}, {f"{name}/a.jsonl": "2026-01-01/a.jsonl"})
+    result = listed(tmp_path, path)
+    assert documents(result) == 4
+    assert [shard.name for shard in result.shards] == ["2026-01-01/a.jsonl"]
+    assert same(result) in ({f"{name}/": "2026-01-01/"}, {f"{name}/a.jsonl": "2026-01-01/a.jsonl"})
 
 
 def test_hard_links_and_links_to_files(tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_hard_links_and_links_to_files(tmp_path: Path) -> None:
     (tmp_path / "data" / "b.jsonl").write_text(LINES)
     os.link(tmp_path / "data" / "b.jsonl", tmp_path / "data" / "c.jsonl")
     (tmp_path / "data" / "a.jsonl").symlink_to("c.jsonl")
-    found = listed(tmp_path, "data")
-    assert documents(found) == 4 and [shard.name for shard in found.shards] == ["b.jsonl"]
-    assert same(found) == {"a.jsonl": "b.jsonl", "c.jsonl": "b.jsonl"}
+    result = listed(tmp_path, "data")
+    assert documents(result) == 4 and [shard.name for shard in result.shards] == ["b.jsonl"]
+    assert same(result) == {"a.jsonl": "b.jsonl", "c.jsonl": "b.jsonl"}
 
 
 def test_paths_that_overlap(tmp_path: Path) -> None:
@@ -58,16 +58,16 @@ def test_paths_that_overlap(tmp_path: Path) -> None:
     (tmp_path / "data" / "a.jsonl").write_text(LINES)
     (tmp_path / "link").symlink_to("data")
     assert documents(listed(tmp_path, "data", "data/*.jsonl", "data/a.jsonl", "data/../data")) == 4
-    found = listed(tmp_path, "link/*.jsonl", "data")
-    assert documents(found) == 4 and same(found) == {"link/a.jsonl": "data/a.jsonl"}
+    result = listed(tmp_path, "link/*.jsonl", "data")
+    assert documents(result) == 4 and same(result) == {"link/a.jsonl": "data/a.jsonl"}
 
 
 def test_equal_bytes_in_two_files_count_twice(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / "data" / name).write_text(LINES)
-    found = listed(tmp_path, "data")
-    assert documents(found) == 8 and not found.unread
+    result = listed(tmp_path, "data")
+    assert documents(result) == 8 and not result.unread
 
 
 def test_the_hub_cache_keeps_its_names(tmp_path: Path) -> None:
@@ -83,8 +83,10 @@ def test_the_hub_cache_keeps_its_names(tmp_path: Path) -> None:
         for name in ("a.jsonl", "b.jsonl"):
             (cache / "snapshots" / revision / "data" / name).symlink_to("../../../blobs/0a1b")
         (cache / "snapshots" / revision / "README.md").symlink_to("../../blobs/ff00")
-    one = listed(tmp_path, "datasets--x--y/snapshots/r2")
-    assert [shard.name for shard in one.shards] == ["data/a.jsonl", "data/b.jsonl"] and documents(one) == 8
+    first_listing = listed(tmp_path, "datasets--x--y/snapshots/r2")
+    assert [shard.name for shard in first_listing.shards] == ["data/a.jsonl", "data/b.jsonl"] and documents(
+        first_listing
+    ) == 8
     both = listed(tmp_path, "datasets--x--y")
     assert documents(both) == 8
     assert not any(file.reason.may_be_data for file in both.unread), both.unread

@@ -69,9 +69,9 @@ COMMANDS = {
 
 def arguments_of(name, here):
     world = here.world
-    places = {"root": here.root, "judged": here.judged, "index": here.index, "world": world.run,
+    locations = {"root": here.root, "judged": here.judged, "index": here.index, "world": world.run,
               "output": world.output, "signed": world.signed, "trust": world.trust}  # fmt: skip
-    return [part.format(**places) for part in COMMANDS[name].split(" ")]
+    return [part.format(**locations) for part in COMMANDS[name].split(" ")]
 
 
 def perform(arguments, encoding, monkeypatch):
@@ -93,9 +93,9 @@ def test_the_exit_code_is_that_of_utf_8(here, name, monkeypatch):
     assert b"internal error" not in err, err.decode()
     document = name.startswith("format") or name == "schema"
     for encoding in ENCODINGS:
-        found, shown, said = perform(arguments, encoding, monkeypatch)
-        assert found == code, (encoding, said)
-        assert b"Traceback" not in said and b"internal error" not in said
+        result, shown, output = perform(arguments, encoding, monkeypatch)
+        assert result == code, (encoding, output)
+        assert b"Traceback" not in output and b"internal error" not in output
         if document:
             assert shown == out, "a file's content is UTF-8, as in the file that --output writes"
             continue
@@ -112,8 +112,8 @@ def test_json_says_the_same_in_every_encoding(here, name, monkeypatch):
     code, out, _ = perform(arguments, "utf-8", monkeypatch)
     assert json.loads(out)["schema"].startswith("corpus-audit/")
     for encoding in ENCODINGS:
-        found, shown, _ = perform(arguments, encoding, monkeypatch)
-        assert found == code
+        result, shown, _ = perform(arguments, encoding, monkeypatch)
+        assert result == code
         assert json.loads(shown.decode(encoding)) == json.loads(out)
 
 
@@ -164,9 +164,9 @@ def test_a_summary_that_cannot_be_shown_leaves_the_verdict(judged, as_json, tmp_
     assert load_audit(spec).spec.name == "n"
     (tmp_path / "runs").mkdir()
     assert run_command(["run", str(spec), *(["--json"] if as_json else [])], Session()) == judged
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert str(run_dir / "report.html") in said and "could not be shown" in said
-    assert ("TypeError" if as_json else "ZeroDivisionError") in said
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert str(run_dir / "report.html") in output and "could not be shown" in output
+    assert ("TypeError" if as_json else "ZeroDivisionError") in output
 
 
 @pytest.mark.slow

@@ -36,11 +36,11 @@ def listed(base: Path, path: str, **more: object) -> Listing:
 def test_the_audits_own_folders_are_left_out(tmp_path: Path, path: str) -> None:
     put(tmp_path / "data", "a.parquet", "runs/r/tables/t.parquet", "kept/partials/p.parquet", "sub/b.parquet")
     (tmp_path / "data" / "link").symlink_to("runs")
-    found = listed(tmp_path, path, output="data/runs", store="data/kept")
-    assert [shard.name for shard in found.shards] == ["a.parquet", "sub/b.parquet"]
-    own = {file.name for file in found.unread if file.reason.value == "own_output"}
+    result = listed(tmp_path, path, output="data/runs", store="data/kept")
+    assert [shard.name for shard in result.shards] == ["a.parquet", "sub/b.parquet"]
+    own = {file.name for file in result.unread if file.reason.value == "own_output"}
     assert own == {"runs/", "kept/", "link/"}
-    assert not any(file.reason.may_be_data for file in found.unread)
+    assert not any(file.reason.may_be_data for file in result.unread)
 
 
 @pytest.mark.parametrize("path", ["data", "data/**/*.jsonl", "data/../data"])

@@ -107,7 +107,7 @@ def test_head_of_a_long_history(output):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("how", ["full", "closed"])
-def test_output_that_cannot_be_written_is_said_and_a_verdict_stays(name, how, arguments_of, undisturbed):
+def test_output_that_cannot_be_written_is_reported_and_a_verdict_stays(name, how, arguments_of, undisturbed):
     arguments = arguments_of(name)
     right = undisturbed(name).returncode
     if how == "full":

@@ -82,7 +82,7 @@ def test_the_rate_is_one_that_was_seen(steps, wait):
         assert rate == pytest.approx(total / took)
 
 
-def test_compiling_is_said_while_it_lasts(clock):
+def test_compiling_is_reported_while_it_lasts(clock):
     board = Board()
     board.begin_stage("reading", total_bytes=100, splits=1)
     board.compiling(2)
@@ -97,7 +97,7 @@ def test_a_kernel_that_is_compiled_says_so(tmp_path):
     from corpus_audit.pipelines.kernels.compiler.machine_code import MachineCode
     from corpus_audit.pipelines.progress.board import process_board
 
-    said = []
+    output = []
     process_board().reset()
     numba = pytest.importorskip("numba")
 
@@ -107,11 +107,11 @@ def test_a_kernel_that_is_compiled_says_so(tmp_path):
     function = numba.njit(triple)
     code = MachineCode(triple)
     load, save = code.load_overload, code.save_overload
-    code.load_overload = lambda *given: (load(*given), said.append(process_board().state().compiling))[0]
-    code.save_overload = lambda *given: (save(*given), said.append(process_board().state().compiling))[0]
+    code.load_overload = lambda *given: (load(*given), output.append(process_board().state().compiling))[0]
+    code.save_overload = lambda *given: (save(*given), output.append(process_board().state().compiling))[0]
     function._cache = code
     assert function(14) == 42
-    assert said in ([True, False], [False]), "the second where the machine code was kept from before"
+    assert output in ([True, False], [False]), "the second where the machine code was kept from before"
 
 
 class Broken(io.StringIO):

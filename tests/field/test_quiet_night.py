@@ -35,7 +35,7 @@ QUIET: dict[str, tuple[Callable[[], list[Document]], int, str]] = {
     "the same": (lambda: DOCUMENTS, 2, "parquet"),
     "resharded": (lambda: DOCUMENTS, 7, "jsonl.gz"),
     "reshuffled": (lambda: random.Random(3).sample(DOCUMENTS, len(DOCUMENTS)), 2, "parquet"),
-    "relabelled": (lambda: [replace(one, id=f"new-{one.id}") for one in DOCUMENTS], 2, "parquet"),
+    "relabelled": (lambda: [replace(entry, id=f"new-{entry.id}") for entry in DOCUMENTS], 2, "parquet"),
 }
 
 
@@ -126,10 +126,10 @@ def test_nine_new_documents_are_counted_and_nothing_crashes(
     documents = DOCUMENTS + degenerate.made(9, start=8000)
     code, run = again(tmp_path, baseline, documents, 2, "parquet", json.dumps({**HEAD, "rules": POLICY}))
     assert code == 0
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     conclusion = pq.read_table(run / "tables" / "drift_conclusion.parquet").to_pylist()[0]
     headline = "No significant drift: 9 documents were added (d00 1, d01 1, …); 99% unchanged."
-    assert conclusion["headline"] == headline and headline in said
+    assert conclusion["headline"] == headline and headline in output
     assert (tmp_path / "drift.txt").read_text() == headline
     page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text())).replace("\xa0", " ")
     for text in ((run / "outputs" / "summary.md").read_text(), (tmp_path / "note.md").read_text(), page):

@@ -63,9 +63,9 @@ def test_a_renamed_pep_is_the_same_pep(audited: Run) -> None:
 
 
 def test_terminal_and_metrics_say_the_same(audited: Run, domains: dict[str, dict[str, Any]]) -> None:
-    found = RunDirectory(audited.folder)
+    result = RunDirectory(audited.folder)
     tables = ("drift", "drift_parts", "turnover", "drift_classifier", "drift_domains", "drift_tokens")
-    text = " ".join(drift_summary_text({name: found.table(name) for name in tables}).split())
+    text = " ".join(drift_summary_text({name: result.table(name) for name in tables}).split())
     assert "Documents Domain code (12 documents, " in text, "what is new comes first"
     whole = domains[ALL_DOMAINS]
     assert f"1 document was kept, {whole['edited']:,} edited, {whole['added']:,} added" in text

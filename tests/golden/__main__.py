@@ -5,9 +5,11 @@
     python -m tests.golden record .bench/golden-after --corpus .bench/golden-corpus
     python -m tests.golden compare .bench/golden-before .bench/golden-after
 
-A recording holds the demo's two snapshots audited one after the other, a policy, a sign-off, an index (where torch and
-the demo's model are installed) and the output of every command that prints or exports one of them. The corpus is built
-once and given to both recordings, because the demo takes it from the Python installation, which may change.
+A recording holds the demo's two snapshots audited one after the other, a policy, a sign-off, two indexes (where torch
+and the demo's model are installed) and the output of every command that prints or exports one of them. One index is of
+the neurons of the demo's model, the other of the attention heads of a small decoder that has learnt to continue
+repeats. The corpora and the decoder are made once and given to both recordings, because the demo takes its text from
+the Python installation, which may change, and because training may round differently.
 
 The comparison holds every Parquet file to its bytes, every JSON document to its values and every text to its lines,
 after clocks, run names, keys and what follows from them are replaced by words. It exits 1 and names every difference.
@@ -19,7 +21,9 @@ import argparse
 import difflib
 import json
 import os
+import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,10 +70,37 @@ RUNS = (
 
 INDEX_RUNS = (
     ("index", "index part.yaml --workers 2 --quiet"),
-    ("lookup-json", "lookup mlp.3:453 --index index --k 5 --json"),
-    ("units-json", "units --dead --index index --json"),
-    ("search-json", "search time --index index --k 5 --json"),
+    ("index-verify-json", "index verify index --json"),
+    ("lookup", "lookup mlp.3:453 --k 3"),
+    ("lookup-json", "lookup mlp.3:453 --k 5 --tokens --windows 50 --json"),
+    ("units-json", "units --dead --json"),
+    ("units-prefer-json", "units mlp.3:* --prefer licences --json"),
+    ("units-fires-on-json", "units --fires-on 'as is' --json"),
+    ("search-json", "search time --k 5 --json"),
+    ("explain-json", "explain import --json"),
+    ("attribute", "attribute mlp.3:453"),
+    ("attribute-json", "attribute mlp.3:453 --example 2 --method occlusion --json"),
+    ("attribute-domains-json", "attribute mlp.3:453 --domain licences --k 3 --checked 1 --json"),
+    ("prototype-json", "prototype mlp.3:453 --restarts 1 --iterations 5 --candidates 8 --json"),
+    *((f"export-{form}", f"index export mlp.3:0-9 export-{form} --format {form} --windows 50") for form in
+      ("neuronpedia", "delphi", "parquet")),
+)  # fmt: skip
+"""Commands in the recording's folder, over the index of the demo's model."""
+
+HEADS_RUNS = (
+    ("heads-index", "index audit.yaml --workers 2 --quiet"),
+    ("heads", "heads"),
+    ("heads-json", "heads --json"),
+    ("heads-ablate-json", "heads head.1:* --ablate mean --json"),
+    ("attention", "attention head.1:0 --k 2"),
+    ("attention-json", "attention head.1:0 --k 2 --pattern --json"),
+    ("attention-text-json", "attention head.1:0 --text 'w5 w6 w7 w5 w6 w7' --json"),
+    ("lens", "lens 0 --unit head.1:0"),
+    ("lens-json", "lens 0 --text 'w5 w6 w7 w5 w6 w7' --json"),
 )
+"""Commands in its subfolder `HEADS`, over the index of the decoder's heads."""
+
+HEADS = "heads"
 
 UNSTABLE = (
     (re.compile(r"\b\d{8}T\d{6}Z(-\d+)?"), "RUN"),
@@ -83,6 +114,9 @@ UNSTABLE = (
 """What differs between two recordings of the same code. Digests of tables are compared as files, not where they are
 quoted, because some of the quoted digests are of files that name the run."""
 
+INPUTS = frozenset({"data", "part", "model", "all-MiniLM-L6-v2"})
+"""Folders that the commands only read."""
+
 UNSTABLE_FILES = ("timings.json", "*.pem", "trust.yaml", "*.dsse.json", "ledger.jsonl", "history.sqlite*")
 UNSTABLE_KEYS = frozenset({"timings.json", "signature", "sig", "payload", "keyid", "public_key", "head", "seconds"})
 
@@ -91,10 +125,12 @@ def record(out: Path, corpus: Path, megabytes: int) -> None:
     """Run every command over a copy of ``corpus`` in ``out``; outputs of commands go to ``out/commands``."""
     if not (corpus / "audit.yaml").exists():
         corpus.mkdir(parents=True, exist_ok=True)
-        code = "import sys; from pathlib import Path; from corpus_audit.runners.{} import build_demo; "
-        code += "build_demo(Path(sys.argv[1]), int(sys.argv[2]))"
-        module = "demo_corpus" if Path("runners/demo/corpus.py").exists() else "demo.corpus"
-        subprocess.run([sys.executable, "-c", code.format(module), str(corpus), str(megabytes)], check=True)
+        from corpus_audit.runners.demo.corpus import build_demo
+
+        build_demo(corpus, megabytes)
+    model = _model()
+    if model is not None and not (corpus / HEADS).exists():
+        _build_heads(corpus / HEADS)
     shutil.copytree(corpus, out, symlinks=True)
     (out / "signed-policy.yaml").write_text(SIGNABLE_POLICY)
     before = (out / "before.yaml").read_text().replace("output: runs-before", "output: runs-signed")
@@ -103,13 +139,39 @@ def record(out: Path, corpus: Path, megabytes: int) -> None:
     (out / "commands").mkdir()
     for name, line in RUNS:
         _command(out, name, line)
-    model = _model()
     if model is not None:
         link = out / "all-MiniLM-L6-v2"
         if not link.exists():
             link.symlink_to(model)
         for name, line in INDEX_RUNS:
             _command(out, name, line)
+        for name, line in HEADS_RUNS:
+            _command(out, name, line, HEADS)
+
+
+def _build_heads(folder: Path) -> None:
+    """A decoder that continues repeats, a corpus of which two thirds repeat, and the audit that indexes its heads."""
+    from tests.embeddings.attention.small_models import trained_decoder
+
+    (folder / "data").mkdir(parents=True)
+    trained_decoder(folder / "model")
+    rng = random.Random(1)
+    rows = []
+    for i in range(60):
+        kind = ("logs", "prose", "tables")[i % 3]
+        words = [f"w{rng.randrange(1, 64)}" for _ in range(40)]
+        words = words[:12] * 4 if kind == "logs" else words[:20] * 2 if kind == "tables" else words
+        rows.append({"id": f"{kind}-{i}", "text": " ".join(words), "kind": kind})
+    (folder / "data" / "part.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = {
+        "version": 1,
+        "name": "repeats",
+        "snapshot": {"paths": ["data"]},
+        "document": {"text": "text", "id": "id", "domain": "kind"},
+        "tokenizer": "model/tokenizer.json",
+        "embedding": {"model": "model", "units": ["head.*:*"], "window": 64, "k": 4, "vectors": {"projection": 0}},
+    }
+    (folder / "audit.yaml").write_text(json.dumps(spec))
 
 
 def _model() -> Path | None:
@@ -123,12 +185,12 @@ def _model() -> Path | None:
     return next((path.parent for path in Path(spec.origin).parent.rglob("model.safetensors")), None)
 
 
-def _command(out: Path, name: str, line: str) -> None:
+def _command(out: Path, name: str, line: str, folder: str = ".") -> None:
     program = Path(sys.executable).with_name("corpus-audit")
     environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
     result = subprocess.run(
-        [str(program), *line.split()],
-        cwd=out,
+        [str(program), *shlex.split(line)],
+        cwd=out / folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -157,7 +219,9 @@ def _files(root: Path) -> dict[str, Path]:
         relative = path.relative_to(root)
         skipped = any(path.match(pattern) for pattern in UNSTABLE_FILES)
         hidden = any(part.startswith(".") for part in relative.parts)  # the store: its contents are its own business
-        inputs = relative.parts[0] in ("data", "part", "all-MiniLM-L6-v2") or path.suffix == ".stderr"
+        inputs = path.suffix == ".stderr" or bool(
+            {"data", "part", "model", "all-MiniLM-L6-v2"} & set(relative.parts[:-1])
+        )
         if path.is_file() and not path.is_symlink() and not (skipped or hidden or inputs):
             files[_stable(relative.as_posix())] = path
     return files
@@ -169,6 +233,8 @@ def _differences(name: str, before: Path, after: Path, roots: tuple[Path, Path])
         return []
     if before.suffix == ".parquet":
         return [f"{name}: {_table_difference(before, after)}"]
+    if b"\0" in one or b"\0" in two:
+        return [f"{name}: other bytes"]
     texts = [_stable(data.decode("utf-8", errors="surrogateescape"), roots) for data in (one, two)]
     values = [_json(text) for text in texts]
     if values[0] is not None and values[1] is not None:

@@ -29,12 +29,12 @@ def memory_bucket() -> Iterator[Any]:
             return self._tagged(super().info(path, **options))
 
         def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-            found = [self._tagged(info) for info in super().ls(path, detail=True, **options)]
-            return found if detail else [info["name"] for info in found]
+            result = [self._tagged(info) for info in super().ls(path, detail=True, **options)]
+            return result if detail else [info["name"] for info in result]
 
         def find(self, path: str, detail: bool = False, **options: Any) -> Any:
-            found = super().find(path, detail=True, **options)
-            return {name: self._tagged(info) for name, info in found.items()} if detail else sorted(found)
+            result = super().find(path, detail=True, **options)
+            return {name: self._tagged(info) for name, info in result.items()} if detail else sorted(result)
 
         def _tagged(self, info: dict[str, Any]) -> dict[str, Any]:
             if info["type"] == "directory":

@@ -108,9 +108,9 @@ def finished(tmp_path):
 def test_help_imports_nothing_but_click(arguments):
     done = subprocess.run([sys.executable, "-c", HELP % (HEAVY,), *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    said, _, imported = done.stdout.rpartition("IMPORTED")
+    printed, _, imported = done.stdout.rpartition("IMPORTED")
     assert imported.strip() == ""
-    assert "corpus-audit" in said
+    assert "corpus-audit" in printed
 
 
 def parts(command):
@@ -119,8 +119,8 @@ def parts(command):
 
 
 def test_every_command_offers_json(capsys):
-    found = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
-    commands = [[name, *part] for name, command in found.items() for part in parts(command)]
+    actual = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
+    commands = [[name, *part] for name, command in actual.items() for part in parts(command)]
     assert ["policy", "diff"] in commands and ["run"] in commands
     for name in commands:
         assert run_command([*name, "--help"], Session()) == 0
@@ -140,7 +140,7 @@ def test_run_hands_its_options_on_and_prints_the_summary(engine, audit, capsys):
     assert err == "", "no progress line within the first minute"
 
 
-def test_what_a_run_lacks_is_said_in_a_line(engine, audit, capsys):
+def test_what_a_run_lacks_is_reported_in_a_line(engine, audit, capsys):
     engine.behaviour = lambda loaded: Outcome(Path("runs/r1"), notes=("The run has no folder gx.",))
     assert run_command(["run", str(audit), "--json"], Session()) == 0
     assert capsys.readouterr().err == "corpus-audit: The run has no folder gx.\n"
@@ -172,8 +172,8 @@ def test_a_run_with_nothing_to_do_says_so_and_exits_0_whatever_the_last_one_came
         "Nothing to do: snapshot, spec and policy are those of the last run, r1, which was judged fail.\n"
     )
     assert run_command(["run", str(audit), "--if-changed", "--json"], Session()) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["unchanged"], found["verdict"], found["exit_code"]) == (True, "fail", 0)
+    actual = json.loads(capsys.readouterr().out)
+    assert (actual["unchanged"], actual["verdict"], actual["exit_code"]) == (True, "fail", 0)
 
 
 def test_a_date_is_filled_into_the_paths(engine, audit, capsys):
@@ -200,9 +200,9 @@ def test_the_verdict_is_the_exit_code(engine, audit, capsys, status, fail_on, co
     judged = results((judgement("r", status),), None)
     engine.behaviour = lambda loaded: Outcome(Path("r"), results=judged)
     assert run_command(["run", str(audit), "--fail-on", fail_on, "--json"], Session()) == code
-    found = json.loads(capsys.readouterr().out)
-    assert (found["exit_code"], found["verdict"]) == (code, judged.verdict.value)
-    assert [one["rule"] for one in found["not_passed"]] == ([] if status is Status.PASS else ["r"])
+    actual = json.loads(capsys.readouterr().out)
+    assert (actual["exit_code"], actual["verdict"]) == (code, judged.verdict.value)
+    assert [one["rule"] for one in actual["not_passed"]] == ([] if status is Status.PASS else ["r"])
 
 
 def test_a_run_without_a_verdict_says_why_and_exits_4(engine, audit, capsys):
@@ -287,9 +287,9 @@ def test_a_wrong_spec_names_the_place(tmp_path, capsys):
     assert f"{path}:5:1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("place", ["out/run-1", "out", "audit.yaml"])
-def test_report_finds_the_run(engine, audit, finished, capsys, place):
-    assert run_command(["report", str(audit.parent / place)], Session()) == 0
+@pytest.mark.parametrize("argument", ["out/run-1", "out", "audit.yaml"])
+def test_report_finds_the_run(engine, audit, finished, capsys, argument):
+    assert run_command(["report", str(audit.parent / argument)], Session()) == 0
     assert capsys.readouterr().out == f"SUMMARY {finished} {finished / 'report.html'} 80\n"
 
 
@@ -304,9 +304,9 @@ def test_report_writes_html(engine, audit, finished, tmp_path, capsys):
 
 def test_report_as_json_holds_the_metrics(engine, audit, finished, capsys):
     assert run_command(["report", str(audit), "--json"], Session()) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == "corpus-audit/report/1" and found["run"] == str(finished)
-    assert [(row["metric"], row["value"], row["n"]) for row in found["metrics"]] == [
+    actual = json.loads(capsys.readouterr().out)
+    assert actual["schema"] == "corpus-audit/report/1" and actual["run"] == str(finished)
+    assert [(row["metric"], row["value"], row["n"]) for row in actual["metrics"]] == [
         ("documents", 7.0, 7),
         ("mean", None, 7),
     ]
@@ -342,11 +342,11 @@ def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_p
 
 
 def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
-    asked = []
+    calls = []
 
-    def build_demo(folder, megabytes, say):
-        asked.append((folder, megabytes))
-        say("training")
+    def build_demo(folder, megabytes, progress):
+        calls.append((folder, megabytes))
+        progress("training")
         return SimpleNamespace(before=audit, audit=audit, note="less than asked for")
 
     monkeypatch.setattr("corpus_audit.runners.demo.part.find_model", lambda: None)
@@ -355,7 +355,7 @@ def test_demo_builds_and_audits(engine, audit, monkeypatch, tmp_path, capsys):
     corpora.build_demo = build_demo
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.demo.corpus", corpora)
     assert run_command(["demo", "--folder", str(tmp_path), "--megabytes", "5", "--json"], Session()) == 0
-    assert asked == [(tmp_path, 5)]
+    assert calls == [(tmp_path, 5)]
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert (result["schema"], result["index"]) == ("corpus-audit/demo/1", None)

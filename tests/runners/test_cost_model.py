@@ -40,10 +40,10 @@ def test_levels_are_what_the_engine_does(partials: int, fan_in: int) -> None:
 
 def test_each_part_of_a_prediction() -> None:
     corpus = Corpus(text=100 * SPLIT_BYTES, stored=30.0, shards=100, documents=1000, domains=100)
-    found = predict(corpus, ONES, 4)
-    assert (found.splits, found.levels) == (100, 2)
-    assert found.partials == pytest.approx(100 * 200)  # halfway between 10 and 1,000 on a logarithmic scale
-    assert (found.driver, found.shuffle, found.worker, found.seconds) == (700, 600, 5, 1)
+    result = predict(corpus, ONES, 4)
+    assert (result.splits, result.levels) == (100, 2)
+    assert result.partials == pytest.approx(100 * 200)  # halfway between 10 and 1,000 on a logarithmic scale
+    assert (result.driver, result.shuffle, result.worker, result.seconds) == (700, 600, 5, 1)
     assert predict(corpus, dataclasses.replace(ONES, plan=2), 4).plan == 15
     assert predict(corpus, dataclasses.replace(ONES, count=1e-6), 4).count == pytest.approx(25e-6 * SPLIT_BYTES)
     # Hashes are read at every level: by 4 merges on 4 cores, then by one.
@@ -62,23 +62,25 @@ def test_each_part_of_a_prediction() -> None:
 
 def test_what_fills_up_is_bounded_by_the_vocabulary() -> None:
     corpus = Corpus(text=10_000 * SPLIT_BYTES, stored=0, shards=1, documents=0, domains=10, vocabulary=50)
-    found = predict(corpus, dataclasses.replace(ONES, cell=2), 8)
-    assert found.merged == 10 * 50 * 2
+    result = predict(corpus, dataclasses.replace(ONES, cell=2), 8)
+    assert result.merged == 10 * 50 * 2
     many = dataclasses.replace(corpus, domains=10_000_000)
     assert predict(many, dataclasses.replace(ONES, cell=2, bare=0.001), 8).merged == pytest.approx(5e8 * 0.001 + 50 * 2)
 
 
 @given(st.floats(1e6, 1e16), st.integers(1, 10_000), st.integers(1, 10_000))
 def test_more_text_takes_more_and_more_cores_less(text: float, domains: int, cores: int) -> None:
-    one = predict(Corpus(text, text / 3, 10, text / 4000, domains), MEASURED, cores)
+    prediction = predict(Corpus(text, text / 3, 10, text / 4000, domains), MEASURED, cores)
     more = predict(Corpus(2 * text, 2 * text / 3, 10, text / 2000, domains), MEASURED, cores)
     wider = predict(Corpus(text, text / 3, 10, text / 4000, domains), MEASURED, 2 * cores)
-    assert more.seconds >= one.seconds >= wider.seconds > 0
-    assert more.partials >= one.partials and more.driver >= one.driver and more.worker == one.worker
-    assert all(math.isfinite(value) for value in dataclasses.astuple(one))
+    assert more.seconds >= prediction.seconds >= wider.seconds > 0
+    assert (
+        more.partials >= prediction.partials and more.driver >= prediction.driver and more.worker == prediction.worker
+    )
+    assert all(math.isfinite(value) for value in dataclasses.astuple(prediction))
 
 
-def test_domains_beyond_those_measured_are_taken_as_the_most() -> None:
+def test_more_domains_than_measured_count_as_the_most_measured() -> None:
     assert [full_bytes(ONES, domains) for domains in (1, 10, 1000, 10**6)] == [100, 100, 300, 300]
 
 

@@ -30,22 +30,22 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     folder = tmp_path / "corpus-audit-demo"
     arguments = ["demo", "--folder", str(folder), "--megabytes", "2", "-q"]
     assert run_command(arguments, Session()) == 0
-    said = capsys.readouterr().out
-    said = said[said.index("Which documents make a model's neurons fire") :]
+    output = capsys.readouterr().out
+    output = output[output.index("Which documents make a model's neurons fire") :]
     index = open_index(folder / "index")
     assert index.facts.model["name"] == "all-MiniLM-L6-v2" and str(folder) not in index.facts.model["name"]
 
     # What is shown is what the commands say, of the unit that 'units --prefer' has first of all domains.
     rows, names = select_rows(index, None), list(index.units())
     best = max(
-        (float(found.certain[row]), str(names[row]), domain)
+        (float(actual.certain[row]), str(names[row]), domain)
         for domain in index.domains
-        for found in [preferences(index, domain, rows)]
-        for row in [int(found.certain.argmax())]
+        for actual in [preferences(index, domain, rows)]
+        for row in [int(actual.certain.argmax())]
     )
     unit, domain = best[1:]
     # Here: the licences' boilerplate, which a model of English has a neuron for.
-    assert best[0] > 0 and f"{unit} prefers a domain most" in " ".join(said.split())
+    assert best[0] > 0 and f"{unit} prefers a domain most" in " ".join(output.split())
     top = index.lookup(unit, k=3, per_document=1)
     assert len(top) == 3 and domain in {example.locations[0].domain for example in top}
     where = ["--index", str(folder / "index"), "--k", "3", "--per-document", "1"]
@@ -53,16 +53,16 @@ def test_a_neuron_is_found_looked_up_and_something_is_searched_for(
     lines = capsys.readouterr().out.splitlines(keepends=True)
     looked_up = "".join(line for line in lines if not line.startswith("  integrated_gradients: "))
     assert len([line for line in lines if line not in looked_up]) == 1, "the demo attributed the best example"
-    assert looked_up in said and f"{top[0].value:8.3f}  {top[0].locations[0].domain}" in looked_up
+    assert looked_up in output and f"{top[0].value:8.3f}  {top[0].locations[0].domain}" in looked_up
     assert run_command(["attribute", unit, *where[:2], "--json"], Session()) == 0
     attributed = json.loads(capsys.readouterr().out)
     assert attributed["cached"] and attributed["examples"][0]["converged"]
-    assert f"$ corpus-audit attribute {unit}" in said and "of 20 random orders" in " ".join(said.split())
+    assert f"$ corpus-audit attribute {unit}" in output and "of 20 random orders" in " ".join(output.split())
     assert run_command(["search", part.QUERY, *where], Session()) == 0
     nearest = capsys.readouterr().out
-    assert nearest in said and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest
-    commands = [line for line in said.splitlines() if "--index" in line or str(folder) in line]
-    assert max(len(line) for line in said.splitlines() if line not in commands) <= 80
+    assert nearest in output and f"Nearest of {index.facts.vectors['windows']:,} windows" in nearest
+    commands = [line for line in output.splitlines() if "--index" in line or str(folder) in line]
+    assert max(len(line) for line in output.splitlines() if line not in commands) <= 80
 
     # A second time, the index is there.
     assert run_command([*arguments, "--json"], Session()) == 0

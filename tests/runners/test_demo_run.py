@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def said(folder: Path) -> str:
+def output(folder: Path) -> str:
     """What the demo writes to standard output."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -45,20 +45,20 @@ def said(folder: Path) -> str:
     return out.getvalue()
 
 
-def test_the_planted_items_are_found_and_no_other(said: str, folder: Path) -> None:
+def test_the_planted_items_are_found_and_no_other(output: str, folder: Path) -> None:
     run = open_run(folder / "runs")
-    found = item_outcomes(run)
+    actual = item_outcomes(run)
     for rule in ("gpt3", "palm", "llama2", "tulu3"):
-        outcomes = found[rule]
+        outcomes = actual[rule]
         assert set(outcomes["copied"]) == {"contaminated"} and outcomes["copied"].total() >= 6
         assert set(outcomes["shuffled"]) == {"clean"} and outcomes["shuffled"].total() >= 6
-    assert all(set(outcomes["short"]) == {"untestable"} for outcomes in found.values())
-    assert found["decon_idf"]["shuffled"]["contaminated"] == 0
+    assert all(set(outcomes["short"]) == {"untestable"} for outcomes in actual.values())
+    assert actual["decon_idf"]["shuffled"]["contaminated"] == 0
     # Eleven words in a row are enough for an 8-gram and not for a 13-gram.
-    assert set(found["gpt3"]["edited"]) == {"clean"} and set(found["tulu3"]["edited"]) == {"contaminated"}
-    copied = found["gpt3"]["copied"].total()
+    assert set(actual["gpt3"]["edited"]) == {"clean"} and set(actual["tulu3"]["edited"]) == {"contaminated"}
+    copied = actual["gpt3"]["copied"].total()
     assert sources_named(run, folder / "benchmark.jsonl") == (copied, copied)
-    assert re.search(rf"^gpt3 +{copied} +0 +0  untestable$", said, flags=re.MULTILINE)
+    assert re.search(rf"^gpt3 +{copied} +0 +0  untestable$", output, flags=re.MULTILINE)
     leaks = {row["domain"]: row["items"] for row in run.table("contamination_domains").to_pylist()}
     assert (
         sum(leaks.get(domain, 0) for domain in LEAKS)
@@ -67,7 +67,7 @@ def test_the_planted_items_are_found_and_no_other(said: str, folder: Path) -> No
     )
 
 
-def test_turnover_is_what_was_done(said: str, folder: Path) -> None:
+def test_turnover_is_what_was_done(output: str, folder: Path) -> None:
     summary = json.loads((folder / "demo.json").read_text())["summary"]
     run = open_run(folder / "runs")
     row = next(row for row in run.table("turnover").to_pylist() if row["domain"] == ALL_DOMAINS)
@@ -77,19 +77,19 @@ def test_turnover_is_what_was_done(said: str, folder: Path) -> None:
     new = summary["new_domain"]
     shares = {row["domain"]: row for row in run.table("drift_domains").to_pylist() if row["unit"] == "tokens"}
     assert shares[new]["share_baseline"] == 0 < shares[new]["share_current"]
-    assert f"The domain {new} is new." in " ".join(said.split())
+    assert f"The domain {new} is new." in " ".join(output.split())
 
 
-def test_the_output_fits_a_terminal_and_names_what_exists(said: str, folder: Path) -> None:
-    end = said[said.index("What the demo put in") : said.index("More  ")]
+def test_the_output_fits_a_terminal_and_names_what_exists(output: str, folder: Path) -> None:
+    end = output[output.index("What the demo put in") : output.index("More  ")]
     assert max(map(len, end.splitlines())) <= 80
     topics = ["Put in", "Documents", "Drift", "Mix or text", "Domains", "Sampling", "Benchmark"]
     assert [line[:12].strip() for line in end.splitlines() if line[:12].strip() in topics] == topics
-    assert MISSING in said.splitlines() and not (folder / "index").exists()
-    assert str(folder / "runs-before") in said and (folder / "runs-before" / "LATEST").is_file()
+    assert MISSING in output.splitlines() and not (folder / "index").exists()
+    assert str(folder / "runs-before") in output and (folder / "runs-before" / "LATEST").is_file()
 
 
-@pytest.mark.usefixtures("said")
+@pytest.mark.usefixtures("output")
 def test_a_second_time_everything_is_reused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stamp = (folder / "data" / "both" / "part-00.parquet").stat().st_mtime_ns
     arguments = ["demo", "--folder", str(folder), "--megabytes", MEGABYTES, "-q", "--json"]

@@ -38,9 +38,9 @@ def run_options(words: list[str]) -> tuple[str, FlinkOptions]:
     assert command is not None
     given = command.make_context(words[0], words[1:]).params
     names = ("engine", "flink_master", "jar", "job_endpoint", "accelerator", "parallelism", "environment", "beam_flags")
-    chosen = engine_of(**{name: given[name] for name in names})
-    assert isinstance(chosen, FlinkOptions)
-    return str(given["audit"]), chosen
+    selected = engine_of(**{name: given[name] for name in names})
+    assert isinstance(selected, FlinkOptions)
+    return str(given["audit"]), selected
 
 
 def test_the_image(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_the_image(tmp_path: Path) -> None:
 
 
 def test_compose() -> None:
-    (found,) = documents("compose.yaml")
-    services = found["services"]
+    (result,) = documents("compose.yaml")
+    services = result["services"]
     assert set(services) == {"jobmanager", "taskmanager", "audit"}
     assert len({json.dumps(service["volumes"]) for service in services.values()}) == 1
     assert {service["image"] for service in services.values()} == {"corpus-audit-flink"}
@@ -70,7 +70,7 @@ def test_compose() -> None:
     assert services["jobmanager"]["ports"] == ["127.0.0.1:8081:8081"]  # who reaches it can run code there
     build = services["jobmanager"]["build"]
     assert (FOLDER / build["context"]).resolve() == ROOT and (ROOT / build["dockerfile"]) == FOLDER / "Dockerfile"
-    lines = found["x-flink"]["environment"]["FLINK_PROPERTIES"].splitlines()
+    lines = result["x-flink"]["environment"]["FLINK_PROPERTIES"].splitlines()
     properties = dict(line.split(": ") for line in lines)
     assert properties["jobmanager.rpc.address"] == "jobmanager"
     assert bytes_of(properties["taskmanager.memory.network.min"]) >= ENOUGH_NETWORK

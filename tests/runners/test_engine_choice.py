@@ -24,8 +24,8 @@ def test_options_become_an_engine() -> None:
     assert engine_of("embedded", **NOTHING) == EmbeddedOptions()
     assert engine_of("flink", **NOTHING) == FlinkOptions()
     given = {"flink_master": "local", "jar": Path("x.jar"), "parallelism": 3, "environment": "loopback"}
-    chosen = engine_of("flink", **given, beam_flags=("--max_bundle_size=1",))
-    assert chosen == FlinkOptions("local", Path("x.jar"), 3, Environment.LOOPBACK, ("--max_bundle_size=1",))
+    selected = engine_of("flink", **given, beam_flags=("--max_bundle_size=1",))
+    assert selected == FlinkOptions("local", Path("x.jar"), 3, Environment.LOOPBACK, ("--max_bundle_size=1",))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_spark_and_dataflow_take_few_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "flags", "given", "said"),
+    ("engine", "flags", "given", "message"),
     [
         ("spark", (), {}, "needs --job-endpoint"),
         ("spark", (), {"job_endpoint": "h:1", "accelerator": "x"}, "--accelerator is for --engine dataflow"),
@@ -58,9 +58,9 @@ def test_spark_and_dataflow_take_few_options() -> None:
     ],
 )
 def test_what_an_engine_lacks_is_named(
-    engine: str, flags: tuple[str, ...], given: dict[str, object], said: str
+    engine: str, flags: tuple[str, ...], given: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         engine_of(engine, flags, **given)
 
 
@@ -70,7 +70,7 @@ def test_flags_that_exist_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("flag", "message"),
     [
         ("--direct_runner_bundle_repeatt=1", "no flag '--direct_runner_bundle_repeatt=1'"),
         ("--direct_runner_bundle_rep=1", "no flag"),
@@ -81,6 +81,6 @@ def test_flags_that_exist_pass() -> None:
         ("--job_endpoint=embed", "--job_endpoint is set by --engine"),
     ],
 )
-def test_flags_that_are_wrong_are_refused(flag: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_flags_that_are_wrong_are_refused(flag: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         check_flags([flag], [])

@@ -57,8 +57,8 @@ def program(folder: Path, text: str) -> None:
 
 
 def only(findings: Iterator[CheckResult]) -> CheckResult:
-    (found,) = findings
-    return found
+    (result,) = findings
+    return result
 
 
 def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,13 +66,13 @@ def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "there is no java in" in only(flink.check_java(FlinkOptions())).result
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = only(flink.check_java(FlinkOptions()))
-    assert found.status is CheckStatus.FAIL
-    assert "there is no java in PATH" in found.result
+    result = only(flink.check_java(FlinkOptions()))
+    assert result.status is CheckStatus.FAIL
+    assert "there is no java in PATH" in result.result
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "said"),
+    ("text", "status", "message"),
     [
         ("echo 'openjdk version \"17.0.15\" 2025-04-15' >&2", CheckStatus.OK, "Java 17"),
         ("echo 'openjdk version \"11.0.2\"' >&2", CheckStatus.OK, "Java 11"),
@@ -82,11 +82,13 @@ def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("exit 6", CheckStatus.FAIL, "does not run: exit code 6"),
     ],
 )
-def test_which_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: CheckStatus, said: str) -> None:
+def test_which_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: CheckStatus, message: str
+) -> None:
     program(tmp_path, text)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    found = only(flink.check_java(FlinkOptions()))
-    assert (found.status, said in found.result) == (status, True), found
+    result = only(flink.check_java(FlinkOptions()))
+    assert (result.status, message in result.result) == (status, True), result
 
 
 def test_no_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +117,7 @@ def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("name", "cluster", "status", "said"),
+    ("name", "cluster", "status", "message"),
     [
         ("beam-runners-flink-1.19-job-server-2.62.0.jar", "1.19.3", CheckStatus.OK, "job server 2.62 on Flink 1.19"),
         ("beam-runners-flink-1.19-job-server-2.77.0.jar", "1.19.3", CheckStatus.WARN, "was not tested"),
@@ -129,17 +131,17 @@ def test_jars_that_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("server.jar", "1.19.3", CheckStatus.WARN, "is not in its name"),
     ],
 )
-def test_versions(jobmanager, name: str, cluster: str, status: CheckStatus, said: str) -> None:
+def test_versions(jobmanager, name: str, cluster: str, status: CheckStatus, message: str) -> None:
     address, answers = jobmanager
     answers["/overview"]["flink-version"] = cluster
-    found = only(flink.check_versions(FlinkOptions(jar=Path(name)), Rest(address)))
-    assert (found.status, said in found.result) == (status, True), found
+    result = only(flink.check_versions(FlinkOptions(jar=Path(name)), Rest(address)))
+    assert (result.status, message in result.result) == (status, True), result
 
 
 def test_no_jobmanager(jobmanager) -> None:
     address, answers = jobmanager
     fine = list(flink.check_cluster(Rest(address), FlinkOptions(parallelism=4)))
-    assert [found.status for found in fine] == [CheckStatus.OK, CheckStatus.OK]
+    assert [result.status for result in fine] == [CheckStatus.OK, CheckStatus.OK]
     assert "5 are needed" in only(flink.check_cluster(Rest(address), FlinkOptions(parallelism=5))).result
     answers["/overview"] = {"hello": "world"}
     assert "is not a Flink JobManager" in only(flink.check_cluster(Rest(address), FlinkOptions())).result
@@ -159,9 +161,9 @@ def test_few_network_buffers_and_busy_slots(jobmanager) -> None:
 
 def test_no_cluster_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    found = {finding.name: finding for finding in flink.examine(FlinkOptions(master=str(tmp_path)))}
-    assert found["flink cluster"].status is CheckStatus.FAIL
-    assert "flink workers" not in found  # they would fail for the same reason
+    result = {finding.name: finding for finding in flink.examine(FlinkOptions(master=str(tmp_path)))}
+    assert result["flink cluster"].status is CheckStatus.FAIL
+    assert "flink workers" not in result  # they would fail for the same reason
 
 
 def test_what_is_an_address() -> None:

@@ -20,8 +20,8 @@ def output(tmp_path: Path) -> Path:
 
 def history(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = run_command(["history", *arguments], Session())
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_without_a_metric_runs_and_metrics_are_listed(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,9 +36,9 @@ def test_a_metric_is_plotted_and_given_as_json(output: Path, capsys: pytest.Capt
     code, out, _ = history(capsys, "tokens", "-o", str(output / "20261101T060000Z"))
     assert code == 0 and out.count("●") == 4
     code, out, _ = history(capsys, "tokens", "-o", str(output), "--json", "--slice", "domain=web")
-    told = json.loads(out)
-    assert told["schema"] == "corpus-audit/history/1"
-    assert [one["value"] for one in told["points"]] == [1.0] * 4
+    printed = json.loads(out)
+    assert printed["schema"] == "corpus-audit/history/1"
+    assert [entry["value"] for entry in printed["points"]] == [1.0] * 4
 
 
 def test_what_is_unknown_is_wrong_use_and_names_what_there_is(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,15 +48,15 @@ def test_check_says_what_is_doubtful(tmp_path: Path, capsys: pytest.CaptureFixtu
     path = write(tmp_path / "p.yaml", *rules, waivers=[old])
     folder = build_run(tmp_path / "run")
     assert run("policy", "check", path, "--run", folder, "--json") == 0
-    found = json.loads(capsys.readouterr().out)["doubts"]
-    said = (
+    result = json.loads(capsys.readouterr().out)["doubts"]
+    phrases = (
         "drift_jsd has no interval",
         "'domain=*' will name none",
         "the run has no slice 'baseline=*' of drift_jsd_ex",
         "waiver W-1 expired on 2024-11-30",
     )
-    for text in said:
-        assert any(text in line for line in found), (text, found)
+    for text in phrases:
+        assert any(text in line for line in result), (text, result)
 
 
 def test_diff_says_what_is_weaker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,11 +91,11 @@ def test_check_judges_a_finished_run_and_changes_nothing(tmp_path: Path, capsys:
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in folder.rglob("*") if path.is_file()}
     strict = write(tmp_path / "p.yaml", DUPLICATES, coverage={"whole": False})
     code = run("check", folder, "--policy", strict, "--json")
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     # The synthetic run names none of the integrity rules that a real one has, so there is no verdict.
-    statuses = {one["rule"]: one["status"] for one in found["not_passed"]}
-    assert statuses["dup"] == "fail" and found["verdict"] in ("fail", "none")
-    assert code == found["exit_code"] == {"fail": 1, "none": 4}[found["verdict"]]
+    statuses = {entry["rule"]: entry["status"] for entry in result["not_passed"]}
+    assert statuses["dup"] == "fail" and result["verdict"] in ("fail", "none")
+    assert code == result["exit_code"] == {"fail": 1, "none": 4}[result["verdict"]]
     assert run("check", folder, "--policy", strict) == code
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Verdict     ") and all(len(line) <= 80 for line in lines)
@@ -116,10 +116,10 @@ def test_check_with_a_run_proposes_rules_for_what_has_none(tmp_path: Path, capsy
     text = capsys.readouterr().out
     assert "Measured in the run, and no rule judges it:" in text and "  - id: duplicates\n" in text
     assert run("policy", "check", path, "--run", folder, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert "duplicate_share_documents" in {one["metric"] for one in found["not_judged"]}
+    result = json.loads(capsys.readouterr().out)
+    assert "duplicate_share_documents" in {entry["metric"] for entry in result["not_judged"]}
     pasted = tmp_path / "pasted.yaml"
-    pasted.write_text(f"name: p\nversion: 1\nrules:\n{found['proposed_rules']}")
+    pasted.write_text(f"name: p\nversion: 1\nrules:\n{result['proposed_rules']}")
     assert run("policy", "check", pasted, "--run", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["not_judged"] == []
 

@@ -74,8 +74,8 @@ def output(tmp_path: Path) -> Path:
 
 def prune(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
     assert run_command(["prune", *map(str, arguments), "--json"], Session()) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def there(output: Path) -> list[str]:
@@ -92,7 +92,7 @@ def test_it_says_what_it_would_remove_and_removes_it_when_asked(
     before = partials(output)
     planned = prune(capsys, output, "--keep-last", 2)
     assert there(output) == NAMES and partials(output) == before
-    assert [one["run"] for one in planned["runs"]] == NAMES[:3] and not planned["applied"]
+    assert [entry["run"] for entry in planned["runs"]] == NAMES[:3] and not planned["applied"]
     assert planned["partials"] == {"files": 3, "bytes": 300}
     removed_bytes = sum(p.stat().st_size for run in NAMES[:3] for p in (output / run).rglob("*") if p.is_file())
     assert planned["bytes"] == removed_bytes + 300
@@ -104,13 +104,13 @@ def test_it_says_what_it_would_remove_and_removes_it_when_asked(
     again = prune(capsys, output, "--keep-last", 2, "--apply")
     assert (again["runs"], again["bytes"]) == ([], 0)
     assert run_command(["history", "-o", str(output), "--json"], Session()) == 0
-    assert [one["run"] for one in json.loads(capsys.readouterr().out)["runs"]] == NAMES[3:]
+    assert [entry["run"] for entry in json.loads(capsys.readouterr().out)["runs"]] == NAMES[3:]
 
 
 def test_days_and_number_keep_together(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert [one["run"] for one in prune(capsys, output, "--keep-days", 2)["runs"]] == NAMES[:3]
-    assert [one["run"] for one in prune(capsys, output, "--keep-days", 2, "--keep-last", 4)["runs"]] == NAMES[:1]
-    assert [one["run"] for one in prune(capsys, output, "--keep-days", 0)["runs"]] == NAMES[:4], "the newest stays"
+    assert [entry["run"] for entry in prune(capsys, output, "--keep-days", 2)["runs"]] == NAMES[:3]
+    assert [entry["run"] for entry in prune(capsys, output, "--keep-days", 2, "--keep-last", 4)["runs"]] == NAMES[:1]
+    assert [entry["run"] for entry in prune(capsys, output, "--keep-days", 0)["runs"]] == NAMES[:4], "the newest stays"
 
 
 def test_signed_runs_and_those_that_are_named_stay(
@@ -119,8 +119,8 @@ def test_signed_runs_and_those_that_are_named_stay(
     sign(output, NAMES[0])
     set_facts(output, NAMES[-1], baseline=[{"run": f"runs/{NAMES[1]}", "label": "pinned"}])
     planned = prune(capsys, output, "--keep-last", 1)
-    assert [one["run"] for one in planned["runs"]] == [NAMES[2], NAMES[3]]
-    reasons = {one["run"]: one["reason"] for one in planned["kept"]}
+    assert [entry["run"] for entry in planned["runs"]] == [NAMES[2], NAMES[3]]
+    reasons = {entry["run"]: entry["reason"] for entry in planned["kept"]}
     assert reasons[NAMES[0]] == "signed" and "named by" in reasons[NAMES[1]]
 
     rule = {"id": "r", "metric": "tokens", "reference": {"kind": "pinned", "run": NAMES[2], "compare": "ratio"}}
@@ -141,7 +141,7 @@ def test_a_run_in_the_ledger_stays_though_its_sign_off_is_gone(
     assert there(output) == NAMES, "an unreadable ledger says nothing of who signed what"
     monkeypatch.setattr("corpus_audit.runners.audit.prune._signed", lambda output: {NAMES[0]})
     capsys.readouterr()
-    assert [one["run"] for one in prune(capsys, output, "--keep-last", 1)["runs"]] == NAMES[1:4]
+    assert [entry["run"] for entry in prune(capsys, output, "--keep-last", 1)["runs"]] == NAMES[1:4]
 
 
 def test_nothing_is_removed_while_a_run_holds_the_lock(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +210,7 @@ def test_no_kept_run_loses_what_it_names_or_is_made_of(
         assert signed <= kept and NAMES[-1] in kept and {pins[run] for run in kept & pins.keys()} <= kept
         assert last is None or set(NAMES[-last:]) <= kept
         gone = {run for run in NAMES if run not in kept}
-        swept = {one.path.name for one in plan.partials}
+        swept = {entry.path.name for entry in plan.partials}
         assert swept == {f"of-{DAYS - 1 - NAMES.index(run)}" for run in gone}
     finally:
         shutil.rmtree(folder.parent)
@@ -230,5 +230,5 @@ def test_the_newest_run_that_passed_stays_and_can_be_a_baseline(
         make_run(output, run, {"tokens": {"all": 1.0}}, judged=judged.model_copy(update=facts))
     assert last_passed(output).folder.name == NAMES[2]
     planned = prune(capsys, output, "--keep-last", 1)
-    assert [one["run"] for one in planned["runs"]] == [NAMES[0], NAMES[1], NAMES[3]]
-    assert {one["run"]: one["reason"] for one in planned["kept"]}[NAMES[2]] == "the newest that passed"
+    assert [entry["run"] for entry in planned["runs"]] == [NAMES[0], NAMES[1], NAMES[3]]
+    assert {entry["run"]: entry["reason"] for entry in planned["kept"]}[NAMES[2]] == "the newest that passed"

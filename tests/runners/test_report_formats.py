@@ -31,17 +31,17 @@ def test_a_format_goes_to_standard_output_or_to_a_file(
     assert run_command(["report", run, "--format", kind], Session()) == 0
     text = capsys.readouterr().out
     assert text.lstrip().startswith(STARTS[kind])
-    place = tmp_path / "made"
-    assert run_command(["report", run, "-f", kind, "-o", str(place)], Session()) == 0
-    assert place.read_text("utf-8") == text and capsys.readouterr().out == ""
+    destination = tmp_path / "made"
+    assert run_command(["report", run, "-f", kind, "-o", str(destination)], Session()) == 0
+    assert destination.read_text("utf-8") == text and capsys.readouterr().out == ""
 
 
-def test_sarif_points_where_it_is_told(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sarif_points_to_the_given_path(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["report", run, "--format", "sarif", "--policy-path", "audits/policy.yaml"]
     assert run_command(arguments, Session()) == 0
-    (told,) = json.loads(capsys.readouterr().out)["runs"]
-    places = [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in told["results"]]
-    assert set(places) == {"audits/policy.yaml"}
+    (sarif_run,) = json.loads(capsys.readouterr().out)["runs"]
+    uris = [entry["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for entry in sarif_run["results"]]
+    assert set(uris) == {"audits/policy.yaml"}
 
 
 @pytest.mark.parametrize("kind", STARTS)

@@ -48,14 +48,14 @@ def test_summary_is_calm_and_fits(run_dir):
 
 def test_json_and_tables(run_dir, tmp_path):
     code, out = invoke(run_dir, "--budget", "60000", "--strategy", "unimax:4", "--out", tmp_path / "out", "--json")
-    found = json.loads(out)
-    assert code == 0 and found["schema"] == "corpus-audit/sampling/1" and found["run"] == str(run_dir)
-    assert sorted(found["sampling"], key=lambda row: row["drawn"])[0]["drawn"] == 4000
+    result = json.loads(out)
+    assert code == 0 and result["schema"] == "corpus-audit/sampling/1" and result["run"] == str(run_dir)
+    assert sorted(result["sampling"], key=lambda row: row["drawn"])[0]["drawn"] == 4000
     table = pq.read_table(tmp_path / "out" / "sampling.parquet")
-    assert table.schema.equals(SAMPLING_TABLES["sampling"]) and table.to_pylist() == found["sampling"]
+    assert table.schema.equals(SAMPLING_TABLES["sampling"]) and table.to_pylist() == result["sampling"]
 
 
-def test_a_log_is_told(run_dir, tmp_path):
+def test_a_log_is_reported(run_dir, tmp_path):
     rng = np.random.Generator(np.random.PCG64(1))
     log = {"step": np.arange(4000), "domain": rng.choice(list(DOMAINS), 4000), "tokens": np.full(4000, 100)}
     pq.write_table(pa.table(log), tmp_path / "log.parquet")

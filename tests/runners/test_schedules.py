@@ -31,11 +31,11 @@ def site(tmp_path: Path) -> Callable[[int], Path]:
         binaries.mkdir(parents=True, exist_ok=True)
         (tmp_path / "r1" / "outputs").mkdir(parents=True, exist_ok=True)
         (tmp_path / "r1" / "outputs" / "summary.md").write_text("# the summary\n")
-        said: dict[str, Any] = {"run": "r1", "report": "r1/report.html", "unchanged": False, "verdict": "fail"}
+        output: dict[str, Any] = {"run": "r1", "report": "r1/report.html", "unchanged": False, "verdict": "fail"}
         if code in (2, 5, 6):
-            said = {"error": "what was wrong", "exit_code": code}
+            output = {"error": "what was wrong", "exit_code": code}
         program = binaries / "corpus-audit"
-        lines = ["#!/bin/sh", 'echo "$@" >>calls', f"echo '{json.dumps(said | parts)}'", f"exit {code}"]
+        lines = ["#!/bin/sh", 'echo "$@" >>calls', f"echo '{json.dumps(output | parts)}'", f"exit {code}"]
         program.write_text("\n".join(lines))
         program.chmod(0o755)
         return tmp_path
@@ -162,9 +162,9 @@ def load(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: An
         monkeypatch.setitem(sys.modules, module.replace("__", "."), made)
     source = (FOLDER / name).read_text().replace("/srv/corpus", str(folder))
     ast.parse(source, name)
-    found: dict[str, Any] = {"__name__": name}
-    exec(compile(source, name, "exec"), found)
-    return found
+    result: dict[str, Any] = {"__name__": name}
+    exec(compile(source, name, "exec"), result)
+    return result
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
@@ -193,12 +193,12 @@ def test_airflow_tries_again_what_may_be_mended(
     parts = {"airflow": {}, "airflow__sdk__exceptions": exceptions, "airflow__sdk": {"dag": decorator, "task": task}}
     load("airflow_dag.py.example", folder, monkeypatch, **parts)
     (audit,) = tasks
-    ended, said = outcome(lambda: audit(ds="2026-03-01"))
+    ended, output = outcome(lambda: audit(ds="2026-03-01"))
     assert ended == ("done" if code == 0 else "failed" if code in (1, 2, 3, 4) else "retried")
     assert (
-        said == "r1"
+        output == "r1"
         if code == 0
-        else ("what was wrong" if code == 2 else "fail" if ended == "failed" else str(code)) in said
+        else ("what was wrong" if code == 2 else "fail" if ended == "failed" else str(code)) in output
     )
     assert "--date 2026-03-01" in (folder / "calls").read_text()
     site(0, unchanged=True)
@@ -214,12 +214,12 @@ def test_dagster_tries_again_what_may_be_mended(
         asset=decorator, RetryPolicy=dict, MaterializeResult=dict, Failure=Failed,
         ScheduleDefinition=dict, define_asset_job=lambda *_, **__: "job", Definitions=dict,
     )  # fmt: skip
-    found = load("dagster_defs.py.example", folder, monkeypatch, dagster=vars(made))
-    ended, said = outcome(found["corpus_audit"])
+    result = load("dagster_defs.py.example", folder, monkeypatch, dagster=vars(made))
+    ended, output = outcome(result["corpus_audit"])
     assert ended == ("done" if code == 0 else "failed" if code in (1, 2, 3, 4) else "retried")
     if code == 0:
-        assert said == {"metadata": {"run": "r1", "unchanged": False, "verdict": "fail"}}
+        assert output == {"metadata": {"run": "r1", "unchanged": False, "verdict": "fail"}}
     assert all(
         cron_field(field, *bounds)
-        for field, bounds in zip(found["daily"]["cron_schedule"].split(), BOUNDS, strict=True)
+        for field, bounds in zip(result["daily"]["cron_schedule"].split(), BOUNDS, strict=True)
     )

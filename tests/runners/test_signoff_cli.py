@@ -11,7 +11,7 @@ PASSPHRASE = "correct horse battery"
 
 
 @pytest.fixture
-def tell(monkeypatch, capsys, tmp_path):
+def run_cli(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CORPUS_AUDIT_PASSPHRASE", PASSPHRASE)
     for name in ("connect", "connect_ex"):
@@ -19,7 +19,7 @@ def tell(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", _no_socket)
 
     def run(*arguments):
-        code = run_command([str(one) for one in arguments], Session())
+        code = run_command([str(entry) for entry in arguments], Session())
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -30,7 +30,7 @@ def _no_socket(*given, **more):
     raise AssertionError("a socket was opened")
 
 
-def prepared(tell, tmp_path):
+def prepared(run_cli, tmp_path):
     """A judged run, and keys made by the command."""
     world = build_world(tmp_path / "world")
     world.trust.unlink()
@@ -40,61 +40,63 @@ def prepared(tell, tmp_path):
         ("cy", ("--person", "cy", "--email", "cy@example.org")),
         ("ana", ("--person", "ana", "--email", "ana@example.org")),
     ):
-        code, out, _ = tell("keys", "new", name, *more, "--out", f"{name}.pem", "--trust", "trust.yaml")
+        code, out, _ = run_cli("keys", "new", name, *more, "--out", f"{name}.pem", "--trust", "trust.yaml")
         assert code == 0 and "until" in out
     return world
 
 
-def test_from_keys_to_a_refused_shard(tell, tmp_path):
-    world = prepared(tell, tmp_path)
-    assert tell("keys", "allow", world.run / "policy.yaml")[0] == 0
-    code, out, err = tell("keys", "list")
+def test_from_keys_to_a_refused_shard(run_cli, tmp_path):
+    world = prepared(run_cli, tmp_path)
+    assert run_cli("keys", "allow", world.run / "policy.yaml")[0] == 0
+    code, out, err = run_cli("keys", "list")
     assert code == 0 and "bo (research-lead)" in out and "nightly (pipeline)" in out and "policy" in out
-    code, out, _ = tell("approve", world.run, "--key", "ci.pem", "--yes", "--strategy", STRATEGY, "--use", "training")
+    code, out, _ = run_cli(
+        "approve", world.run, "--key", "ci.pem", "--yes", "--strategy", STRATEGY, "--use", "training"
+    )
     assert code == 0 and "Still missing: 2 more approvals with the role research-lead" in out
     assert "W-1: duplicates (all) is 60 %" in out and max(map(len, out.split("\n\n")[0].splitlines())) <= 80
-    code, out, _ = tell("verify", world.run)
+    code, out, _ = run_cli("verify", world.run)
     assert code == 7 and out.startswith("REFUSED signature_threshold: ")
-    assert "1 more approval" in tell("approve", world.output, "--key", "cy.pem", "--yes")[1]
-    code, out, _ = tell("approve", world.run, "--key", "bo.pem", "--yes", "--json")
+    assert "1 more approval" in run_cli("approve", world.output, "--key", "cy.pem", "--yes")[1]
+    code, out, _ = run_cli("approve", world.run, "--key", "bo.pem", "--yes", "--json")
     given = json.loads(out)
     assert given["schema"] == "corpus-audit/approve/1" and given["approvers"] == ["bo", "cy"]
     assert given["approvals_missing"] == 0
-    code, out, err = tell("verify", world.signed)
+    code, out, err = run_cli("verify", world.signed)
     assert code == 0 and out.startswith(f"VERIFIED {RUN}: PASSED WITH WAIVERS by test 1; 3 of 3 shards hashed")
     assert len(out.splitlines()) == 1 and "left open: " in err
-    code, out, err = tell("verify", world.run, "--plan", given["plan"], "--head", given["ledger_head"])
+    code, out, err = run_cli("verify", world.run, "--plan", given["plan"], "--head", given["ledger_head"])
     assert code == 0 and err == ""
-    code, out, _ = tell("verify", world.run, "--sample", "1", "--json")
+    code, out, _ = run_cli("verify", world.run, "--sample", "1", "--json")
     assert json.loads(out)["detection_probability"] == pytest.approx(1 / 3)
-    code, out, _ = tell("ledger", world.output)
+    code, out, _ = run_cli("ledger", world.output)
     assert code == 0 and out.splitlines()[-1] == f"head {given['ledger_head']}" and "approval 2" in out
     path = world.corpus / "web/b.jsonl"
     path.write_bytes(path.read_bytes().replace(b"hello", b"hellp", 1))
-    code, out, _ = tell("verify", world.run)
+    code, out, _ = run_cli("verify", world.run)
     assert code == 7 and out.startswith("REFUSED shard_changed: shard web/b.jsonl") and len(out.splitlines()) == 1
-    code, out, _ = tell("verify", world.run, "--json")
+    code, out, _ = run_cli("verify", world.run, "--json")
     assert code == 7 and json.loads(out)["code"] == "shard_changed" and json.loads(out)["verified"] is False
 
 
-def test_a_revoked_key(tell, tmp_path):
+def test_a_revoked_key(run_cli, tmp_path):
     world = sign_world(build_world(tmp_path / "world"))
-    code, out, _ = tell("keys", "revoke", "bo-1", "--why", "compromised", "--trust", world.trust)
+    code, out, _ = run_cli("keys", "revoke", "bo-1", "--why", "compromised", "--trust", world.trust)
     assert code == 0 and "compromised" in out
-    assert "compromised" in tell("keys", "list", "--trust", world.trust)[1]
-    code, out, _ = tell("verify", world.signed, "--trust", world.trust, "--at", "2026-11-25T13:00:00Z")
+    assert "compromised" in run_cli("keys", "list", "--trust", world.trust)[1]
+    code, out, _ = run_cli("verify", world.signed, "--trust", world.trust, "--at", "2026-11-25T13:00:00Z")
     assert code == 7 and out.startswith("REFUSED key_compromised")
 
 
-def test_a_cut_ledger(tell, tmp_path):
+def test_a_cut_ledger(run_cli, tmp_path):
     world = sign_world(build_world(tmp_path / "world"))
-    head = json.loads(tell("ledger", world.output, "--json")[1])["head"]
+    head = json.loads(run_cli("ledger", world.output, "--json")[1])["head"]
     lines = world.ledger.read_bytes().splitlines(keepends=True)
     world.ledger.write_bytes(b"".join(lines[:2]))
-    code, out, _ = tell("ledger", world.output, "--head", head)
+    code, out, _ = run_cli("ledger", world.output, "--head", head)
     assert code == 7 and out.startswith("REFUSED ledger_head")
     world.ledger.write_bytes(b"".join(reversed(lines)))
-    code, out, _ = tell("ledger", world.output, "--json")
+    code, out, _ = run_cli("ledger", world.output, "--json")
     assert code == 7 and json.loads(out)["code"] == "ledger_chain"
 
 
@@ -114,20 +116,20 @@ def test_a_cut_ledger(tell, tmp_path):
         (["ledger", "world/runs"], 7, "ledger_missing"),
     ],
 )
-def test_mistakes_are_told(tell, tmp_path, arguments, code, message):
-    prepared(tell, tmp_path)
-    given, out, err = tell(*arguments)
+def test_mistakes_are_reported(run_cli, tmp_path, arguments, code, message):
+    prepared(run_cli, tmp_path)
+    given, out, err = run_cli(*arguments)
     assert given == code and message in out + err
     assert not (tmp_path / "x.pem").exists()
 
 
-def test_a_passphrase_from_a_file(tell, tmp_path, monkeypatch):
-    prepared(tell, tmp_path)
+def test_a_passphrase_from_a_file(run_cli, tmp_path, monkeypatch):
+    prepared(run_cli, tmp_path)
     monkeypatch.delenv("CORPUS_AUDIT_PASSPHRASE")
-    code, _, err = tell("approve", "world/runs", "--key", "ci.pem", "--yes")
+    code, _, err = run_cli("approve", "world/runs", "--key", "ci.pem", "--yes")
     assert code == 2 and "no passphrase" in err
     (tmp_path / "word").write_text(PASSPHRASE + "\n")
-    assert tell("approve", "world/runs", "--key", "ci.pem", "--yes", "--passphrase-file", "word")[0] == 0
+    assert run_cli("approve", "world/runs", "--key", "ci.pem", "--yes", "--passphrase-file", "word")[0] == 0
     (tmp_path / "word").write_text("another passphrase\n")
-    code, _, err = tell("approve", "world/runs", "--key", "bo.pem", "--yes", "--passphrase-file", "word")
+    code, _, err = run_cli("approve", "world/runs", "--key", "bo.pem", "--yes", "--passphrase-file", "word")
     assert code == 2 and "passphrase is wrong" in err

@@ -165,11 +165,7 @@ def load_report(run_dir: Path) -> ReportModel:
         mixture=mixture.comparison(rows, unit, metrics) if run.mixture else None,
         domain_source=run.facets.sources.get(run.facets.primary, ""),
         domains=top,
-        facets=tuple(
-            _facet(domains, proportions, name, run.facets.sources.get(name, ""))
-            for name in run.facets.names
-            if name != run.facets.primary
-        ),
+        facets=_further_facets(run, domains, proportions),
         lengths=tuple(
             tables.length_panel(lengths, quantiles, length_unit, names, hidden) for length_unit in LENGTH_UNITS
         ),
@@ -228,6 +224,12 @@ def _dead_letter_budget(run: RunFile) -> float | None:
     limits = run.spec.get("limits")
     budget = limits.get("dead_letter_share") if isinstance(limits, dict) else None
     return float(budget) if isinstance(budget, int | float) else None
+
+
+def _further_facets(run: RunFile, domains: pa.Table, proportions: pa.Table) -> tuple[FacetTable, ...]:
+    """A table of each facet but the primary one, in the run's order."""
+    names = [name for name in run.facets.names if name != run.facets.primary]
+    return tuple(_facet(domains, proportions, name, run.facets.sources.get(name, "")) for name in names)
 
 
 def _facet(domains: pa.Table, proportions: pa.Table, name: str, source: str) -> FacetTable:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import kernel
+from corpus_audit.pipelines.kernels.compiler.jit import inlined, kernel
 from corpus_audit.pipelines.kernels.contamination.scan import (
     SKIP_BUDGET,
     TOKEN_GRAM,
@@ -100,6 +100,62 @@ def match_end(tokens, j, text_tokens, position, stop):
                 break
         i += 1
     return position + last
+
+
+@inlined
+def _first_equal(tokens, j, text_tokens, position, start, end, now, position_marks, position_ends):
+    """Step 5 of `scan_tokens`: the position of the first of the equal tokens that lead to ``tokens[j]``.
+
+    Goes back to the text's ``start``, or to a position whose match in this document already ends as late as ``end``.
+    """
+    back = 1
+    while (
+        j >= back
+        and position - back >= start
+        and tokens[j - back] == text_tokens[position - back]
+        and not (position_marks[position - back] == now and position_ends[position - back] >= end)
+    ):
+        back += 1
+    return position - back + 1
+
+
+@inlined
+def _record_match(first, position, end, now, position_marks, position_ends, best, touched, n_touched):
+    """Step 6 of `scan_tokens`, by position: a match that ends at ``end`` begins at each of ``first`` to ``position``.
+
+    Returns:
+        ``(touched, n_touched)``: with the positions whose ``best`` is no longer 0.
+    """
+    for at in range(first, position + 1):
+        if position_marks[at] != now or position_ends[at] < end:
+            position_marks[at] = now
+            position_ends[at] = end
+        length = end - at
+        if length > TOKEN_GRAM and length > best[at]:
+            if best[at] == 0:
+                touched = with_room(touched, n_touched + 1)
+                touched[n_touched] = at
+                n_touched += 1
+            best[at] = length
+    return touched, n_touched
+
+
+@inlined
+def _record_pair(d, text, length, now, text_marks, text_rows, rows, pairs):
+    """Step 6 of `scan_tokens`, by document and text: keep the longest match of the pair.
+
+    Returns:
+        ``(rows, pairs)``: `TokenMatches.pairs` row after row, and how many there are.
+    """
+    if text_marks[text] != now:
+        text_marks[text] = now
+        text_rows[text] = pairs
+        rows = with_room(rows, 3 * (pairs + 1))
+        rows[3 * pairs], rows[3 * pairs + 1], rows[3 * pairs + 2] = d, text, 0
+        pairs += 1
+    row = 3 * text_rows[text] + 2
+    rows[row] = max(rows[row], length)
+    return rows, pairs
 
 
 @kernel
@@ -222,39 +278,18 @@ def scan_tokens(
                 else:
                     text = _text_of(token_blocks, token_starts, position)
                     end = match_end(tokens, j, text_tokens, position, token_starts[text + 1])
-                    # Step 5, until a position is reached whose match in this document already ends as late.
-                    back = 1
-                    while (
-                        j >= back
-                        and position - back >= token_starts[text]
-                        and tokens[j - back] == text_tokens[position - back]
-                        and not (position_marks[position - back] == now and position_ends[position - back] >= end)
-                    ):
-                        first = position - back
-                        back += 1
+                    # Step 5.
+                    first = _first_equal(
+                        tokens, j, text_tokens, position, token_starts[text], end, now, position_marks, position_ends
+                    )
                 positions[p], ends[p], of_texts[p] = position, end, text
                 if text == own[d] or end - first <= TOKEN_GRAM:
                     continue
-                # Step 6: a match begins at each position from the first equal one to this.
-                for at in range(first, position + 1):
-                    if position_marks[at] != now or position_ends[at] < end:
-                        position_marks[at] = now
-                        position_ends[at] = end
-                    length = end - at
-                    if length > TOKEN_GRAM and length > best[at]:
-                        if best[at] == 0:
-                            touched = with_room(touched, n_touched + 1)
-                            touched[n_touched] = at
-                            n_touched += 1
-                        best[at] = length
-                if text_marks[text] != now:
-                    text_marks[text] = now
-                    text_rows[text] = pairs
-                    rows = with_room(rows, 3 * (pairs + 1))
-                    rows[3 * pairs], rows[3 * pairs + 1], rows[3 * pairs + 2] = d, text, 0
-                    pairs += 1
-                row = 3 * text_rows[text] + 2
-                rows[row] = max(rows[row], end - first)
+                # Step 6.
+                touched, n_touched = _record_match(
+                    first, position, end, now, position_marks, position_ends, best, touched, n_touched
+                )
+                rows, pairs = _record_pair(d, text, end - first, now, text_marks, text_rows, rows, pairs)
             before = posted
             before_positions, positions = positions, before_positions
             before_ends, ends = ends, before_ends

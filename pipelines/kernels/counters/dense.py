@@ -71,6 +71,7 @@ def _add_groups(rows, masks, counts, cursors, at, size, out_masks, out_counts):
     parts = len(at)
     stops = cursors[1:].copy()
     n = 0
+    # Rows ascend within a part, so that a cursor a part finds those of each merged row without a search.
     for row in range(size):
         union = np.uint64(0)
         for part in range(parts):
@@ -120,6 +121,7 @@ class DenseMerge:
     @staticmethod
     def fits(values: Sequence[np.ndarray]) -> bool:
         """Whether sums over the parts certainly fit into int64."""
+        # Half of int64, as in `merging`: larger counts are merged there by sorting, which raises instead of wrapping.
         return max(int(_largest(column)) for column in values) * len(values) < 2**62
 
     def sums(self, values: Sequence[np.ndarray]) -> np.ndarray:

@@ -40,6 +40,7 @@ def take_runs(values: np.ndarray, starts: np.ndarray, offsets: np.ndarray) -> np
 
 def take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """``values[rows]`` of a vector of 64-bit integers and row numbers, int64 [N]."""
+    # As uint64 whatever the type, so that the kernel is compiled once.
     out = np.empty(len(rows), np.uint64)
     _take(read_only(np.ascontiguousarray(values).view(np.uint64)), rows, out)
     return out.view(values.dtype)

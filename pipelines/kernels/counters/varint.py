@@ -29,6 +29,7 @@ def _decode(data, out):
         value = np.uint64(0)
         shift = np.uint64(0)
         while True:
+            # Ten bytes hold 64 bits: without this bound a damaged column would shift by more than a word has.
             if at >= len(data) or shift > np.uint64(63):
                 return -1
             byte = data[at]
@@ -43,6 +44,7 @@ def _decode(data, out):
 
 def encode(values: np.ndarray) -> np.ndarray:
     """LEB128 bytes (uint8) of unsigned integers (uint64)."""
+    # Room for ten bytes each, the most; pages that are not written to take no memory.
     out = np.empty(max(1, len(values)) * 10, np.uint8)
     return out[: _encode(values, out)]
 

@@ -140,7 +140,7 @@ def _hash_documents(data, offsets, block, state, message, counters, finals, docu
             if document[lane] >= 0:
                 start = position[lane]
                 rest = offsets[document[lane] + 1] - start
-                if rest > 128:
+                if rest > 128:  # not >=: a full last block is still the one that is compressed as the last (`finals`)
                     for i in range(16):
                         message[i * LANES + lane] = _word(texts + start + 8 * i)
                     position[lane] = start + 128

@@ -24,6 +24,7 @@ PREFIX = 256
 """Tokens of a document that its feature vector describes."""
 
 _random = np.random.Generator(np.random.PCG64(0x5EED))  # a fixed stream: PCG64 is the same on every platform
+# Odd, so that multiplying modulo 2^32 maps no two hashes to one.
 _MULTIPLIERS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1)).astype(np.uint32)
 _INCREMENTS = _random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)
 

@@ -43,9 +43,10 @@ def hash_words(document, ascii_table, wide_table, out, stops):
     """Write the hash of every word into ``out`` and the byte behind the space that ends it, or the document's end, into
     ``stops``; returns how many there are."""
     n = 0
-    h = _START
+    h = _START  # which also says that no character of the word has come: a word that hashes to it, one in 2^64, is lost
     i = 0
     size = len(document)
+    # Continuation bytes are not checked: readers reject what is not valid UTF-8.
     while i < size:
         byte = document[i]
         if byte < 0x80:

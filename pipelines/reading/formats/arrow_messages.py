@@ -78,6 +78,7 @@ def _walk(shard: Shard, file: BinaryIO) -> MessageLayout:
             break
         if not 0 < length <= _MAX_METADATA:
             raise ShardError(shard, f"has an Arrow message header of {length:,} bytes at {position:,}: corrupt")
+        # Fields of a Message: 0 version, 1 type of the header, 2 header, 3 length of the body.
         message = _Table.root(_exactly(shard, file, length))
         kind = message.scalar(1, "<B")
         body_start, body_length = position + 8 + length, message.scalar(3, "<q")
@@ -117,6 +118,7 @@ def _exactly(shard: Shard, file: BinaryIO, count: int) -> bytes:
 
 def _decoded(file: BinaryIO, body: int, batch: _Table) -> int:
     """Bytes of a record batch's buffers, decompressed: each compressed buffer begins with its decoded length."""
+    # Fields of a RecordBatch: 0 rows, 1 nodes, 2 buffers, 3 compression.
     compressed = batch.table(3) is not None
     total = 0
     for offset, length in batch.structs(2, "<qq"):

@@ -116,6 +116,7 @@ class _Parser:
             if isinstance(line, LongLine):
                 self._assembler.reject_digest(row, DeadLetterReason.TOO_LARGE, line.sha256, line.size, line.head)
                 continue
+            # orjson first, as it is the faster parser; what it rejects is read by the standard library, which says why.
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -237,6 +238,7 @@ def _clause_column(clause: FilterClause, values: list[Any]) -> pa.Array:
         return pa.array(values, pa.large_string())
     if kind == "boolean":
         return pa.array(values, pa.bool_())
+    # A column has one type: with a single float, or an integer that int64 does not hold, all are compared as floats.
     if any(type(value) is float or (value is not None and value.bit_length() > 63) for value in values):
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     return pa.array(values, pa.int64())

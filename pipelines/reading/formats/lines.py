@@ -69,6 +69,7 @@ class _Gatherer:
                 return lines
             lines.append(self._long.finish())
             self._long, chunk = None, chunk[end + 1 :]
+        # An unfinished line is copied again with every chunk; the limit on its length bounds how often.
         data = self._rest + chunk if self._rest else chunk
         pieces = data.split(b"\n")
         self._rest = pieces.pop()

@@ -114,6 +114,7 @@ def _frame(source: _Source, start: int) -> Frame:
     position = start + 5 + (1 - single_segment) + dictionary_bytes
     decoded = None
     if size_bytes:
+        # Section 3.1.1.1.4: two bytes state the size less 256, as sizes below need only one.
         decoded = source.integer(position, size_bytes) + (256 if size_bytes == 2 else 0)
         if single_segment and decoded > _MAX_WINDOW:
             raise _window_error(source, decoded)
@@ -125,7 +126,7 @@ def _frame(source: _Source, start: int) -> Frame:
         kind = header >> 1 & 3
         if kind == 3:
             raise ShardError(source.shard, f"has a reserved zstd block type at byte {position:,}: corrupt")
-        position += 3 + (1 if kind == 1 else header >> 3)
+        position += 3 + (1 if kind == 1 else header >> 3)  # kind 1 repeats the one byte that it stores
     position += 4 if descriptor & 4 else 0
     if position > source.shard.size:
         raise source.truncated()

@@ -227,6 +227,7 @@ def total_variation(design: Design, intended: npt.ArrayLike) -> Estimate:
     kappa = np.sqrt(max(np.log(clusters), 2 * np.log(len(gap)), 1.0))
     near = np.abs(gap) <= kappa * error
     sign = np.sign(gap)
+    # A fixed seed, as equal counts have to give equal tables; in blocks, as draws times domains may not fit in memory.
     rng = np.random.default_rng(_SEED)
     block = max(1, _CELLS_A_BLOCK // len(gap))
     reach = []

@@ -119,7 +119,7 @@ def kish_effective_size(size: npt.ArrayLike, weight: npt.ArrayLike) -> float:
     top = float(weights.max(initial=0.0))
     if top <= 0:
         return 0.0
-    scaled = weights / top
+    scaled = weights / top  # squares of tiny weights would underflow
     return float((units * scaled).sum() ** 2 / (units * scaled**2).sum())
 
 

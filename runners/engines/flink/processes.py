@@ -70,6 +70,7 @@ def end(processes: Sequence[Process]) -> None:
     deadline = time.monotonic() + PATIENCE
     while any(_running(process) for process in running) and time.monotonic() < deadline:
         time.sleep(0.05)
+    # The groups of those that have ended too: what they started may still run.
     for process in running:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -90,6 +91,7 @@ def _started(process: psutil.Process) -> float:
 
 def free_ports(count: int) -> list[int]:
     """Ports of this machine that nobody listens on at the moment."""
+    # All stay open until all ports are known, as the system may give out the port of a closed socket again.
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -56,9 +56,9 @@ class PairedBins:
     rank_test_rejected: int
 
 
-def domain_sample(documents: Documents, chosen: npt.NDArray[np.int64]) -> DomainSample:
+def domain_sample(documents: Documents, selected: npt.NDArray[np.int64]) -> DomainSample:
     """Totals by domain of the chosen documents."""
-    domain, lengths = documents.domain[chosen], documents.lengths[chosen]
+    domain, lengths = documents.domain[selected], documents.lengths[selected]
     tokens = np.zeros(DOMAINS, dtype=np.int64)
     squared = np.zeros(DOMAINS, dtype=np.int64)
     np.add.at(tokens, domain, lengths)
@@ -76,7 +76,7 @@ def domain_shares(plan: str, seed: int, replicates: int) -> DomainShares:
     """
     documents = installation().documents
     truth = np.bincount(documents.domain, documents.lengths, DOMAINS) / documents.lengths.sum()
-    sizes = next(one for one in PLANS if one.name == plan).sizes(len(documents))
+    sizes = next(entry for entry in PLANS if entry.name == plan).sizes(len(documents))
     shares = differences = 0
     for replicate in range(replicates):
         rng = seeded(seed, "domains", plan, replicate)
@@ -85,8 +85,8 @@ def domain_shares(plan: str, seed: int, replicates: int) -> DomainShares:
         differences += int(((drift.low <= 0) & (drift.high >= 0)).sum())
         now = parts[1].tokens + parts[2].tokens, parts[1].squared + parts[2].squared
         held = int(parts[1].documents.sum() + parts[2].documents.sum())
-        found = share_intervals(DocumentClusters(*now, held))
-        shares += int(((found.low <= truth) & (truth <= found.high)).sum())
+        result = share_intervals(DocumentClusters(*now, held))
+        shares += int(((result.low <= truth) & (truth <= result.high)).sum())
     return DomainShares(plan, replicates * DOMAINS, shares, differences)
 
 
@@ -99,7 +99,7 @@ def classifier_nulls(plan: str, seed: int, replicates: int) -> ClassifierNulls:
         replicates: R.
     """
     features = installation().features
-    removed, added, _ = next(one for one in PLANS if one.name == plan).sizes(len(features))
+    removed, added, _ = next(entry for entry in PLANS if entry.name == plan).sizes(len(features))
     told = rejected = covered = 0
     for replicate in range(replicates):
         order = seeded(seed, "classifier", plan, replicate).permutation(len(features))
@@ -128,4 +128,4 @@ def paired_bins(seed: int, replicates: int) -> PairedBins:
         edges = np.histogram_bin_edges(np.concatenate([first, second]), HISTOGRAM)
         p.append(float(stats.ttest_rel(np.histogram(first, edges)[0], np.histogram(second, edges)[0]).pvalue))
         ranks += int(stats.mannwhitneyu(first, second).pvalue <= 0.05)
-    return PairedBins(replicates, sum(one <= 0.05 for one in p), min(p), ranks)
+    return PairedBins(replicates, sum(entry <= 0.05 for entry in p), min(p), ranks)

@@ -132,7 +132,7 @@ def edited_snapshots(plan_name: str, seed: int, replicates: int) -> EditedSnapsh
         discoveries += bool((drift.q[~moved] <= 0.05).any())
         if moved.any():
             power.append(float((drift.q[moved] <= 0.05).mean()))
-    found = float(np.mean(power)) if power else float("nan")
+    result = float(np.mean(power)) if power else float("nan")
     return EditedSnapshots(
         plan.name,
         plan.directed,
@@ -145,7 +145,7 @@ def edited_snapshots(plan_name: str, seed: int, replicates: int) -> EditedSnapsh
         tested,
         rejected,
         discoveries,
-        found,
+        result,
     )
 
 

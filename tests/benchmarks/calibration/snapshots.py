@@ -79,13 +79,13 @@ def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int) ->
         seed: of the whole benchmark.
         replicates: R.
     """
-    chosen = next(one for one in PLANS if one.name == plan)
+    selected = next(entry for entry in PLANS if entry.name == plan)
     counts = np.zeros((5, len(BANDS)), dtype=np.int64)
     p: dict[str, list[float]] = {name: [] for name in STATISTICS}
     bounds: list[tuple[float, float, float]] = []
     psi = psi_filled = 0
     for replicate in range(replicates):
-        drawn = pair(source, chosen, drift, seeded(seed, source, plan, drift, replicate))
+        drawn = pair(source, selected, drift, seeded(seed, source, plan, drift, replicate))
         summary = drift_summary(drawn.contrast, PERMUTATIONS, seed + replicate)
         if summary.low is None or summary.high is None:
             bounds.append((np.nan, np.nan, drawn.truth))
@@ -98,23 +98,23 @@ def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int) ->
         psi_filled += int(filled_psi(drawn.contrast) > MAJOR_SHIFT)
     low, high, truth = (tuple(column) for column in zip(*bounds, strict=True))
     rows = [tuple(row.tolist()) for row in counts]
-    values = {name: tuple(found) for name, found in p.items()}
+    values = {name: tuple(result) for name, result in p.items()}
     return Snapshots(source, plan, drift, *rows, values, low, high, truth, psi, psi_filled)
 
 
 def _token_tests(contrast: TokenContrast) -> npt.NDArray[np.int64]:
     """Tokens tested, and rejected by the four tests, by band, [5, BANDS]."""
-    found = token_drift(contrast)
-    tested = ~np.isnan(found.z)
+    result = token_drift(contrast)
+    tested = ~np.isnan(result.z)
     pool = contrast.only_baseline.documents + contrast.only_current.documents + contrast.shared.documents
     band = np.searchsorted(BANDS, pool[tested], side="right") - 1
     g = likelihood_ratio(contrast)[tested]
     rejections = (
         np.ones(tested.sum(), bool),
-        np.abs(found.z[tested]) > _NORMAL,
-        np.abs(found.log_odds_z[tested]) > _NORMAL,
+        np.abs(result.z[tested]) > _NORMAL,
+        np.abs(result.log_odds_z[tested]) > _NORMAL,
         special.chdtrc(1, g) < 0.05,
-        np.abs(found.log_odds_z[tested]) * np.sqrt(found.design_effect[tested]) > _NORMAL,
+        np.abs(result.log_odds_z[tested]) * np.sqrt(result.design_effect[tested]) > _NORMAL,
     )
     return np.stack([np.bincount(band[hit], minlength=len(BANDS)) for hit in rejections])
 

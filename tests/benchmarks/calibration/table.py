@@ -25,41 +25,41 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
         yield "  ".join([row[0].ljust(widths[0]), *cells]).rstrip()
 
 
-def token_rows(found: Sequence[Snapshots]) -> Iterable[str]:
+def token_rows(result: Sequence[Snapshots]) -> Iterable[str]:
     """Rejections of nulls by band of document frequency."""
-    nulls = [one for one in found if one.drift == "none"]
+    nulls = [entry for entry in result if entry.drift == "none"]
     ends = [f"{low}-{high - 1}" for low, high in pairwise(BANDS)] + [f"{BANDS[-1]}-"]
     for title, name in (("clustered z", "clustered"), ("Monroe / sqrt(deff)", "monroe")):
         rows = [[f"{title} rejects at 5 %, df", *ends, "all", "tests"]]
-        for one in nulls:
-            hits = getattr(one, name)
-            cells = [percent(*pair) for pair in zip(hits, one.tested, strict=True)]
-            total = sum(one.tested)
-            rows.append([f"  {one.source}, {one.plan}", *cells, percent(sum(hits), total), str(total)])
+        for entry in nulls:
+            hits = getattr(entry, name)
+            cells = [percent(*pair) for pair in zip(hits, entry.tested, strict=True)]
+            total = sum(entry.tested)
+            rows.append([f"  {entry.source}, {entry.plan}", *cells, percent(sum(hits), total), str(total)])
         bands = [
-            percent(sum(getattr(one, name)[b] for one in nulls), sum(one.tested[b] for one in nulls))
+            percent(sum(getattr(entry, name)[b] for entry in nulls), sum(entry.tested[b] for entry in nulls))
             for b in range(len(BANDS))
         ]
-        total = sum(sum(one.tested) for one in nulls)
+        total = sum(sum(entry.tested) for entry in nulls)
         rows.append(["  pooled", *bands, percent(sum(sum(getattr(o, name)) for o in nulls), total), str(total)])
         yield from aligned(rows)
         yield ""
 
 
-def summary_rows(found: Sequence[Snapshots]) -> Iterable[str]:
+def summary_rows(result: Sequence[Snapshots]) -> Iterable[str]:
     """p-values and intervals of the divergence."""
     rows = [["JSD", "pairs", "truth, bits", "covers", "low > 0", "p <= 0.05", "smallest KS p"]]
-    for one in found:
-        trials = len(one.low)
-        least = f"{min(uniformity(p) for p in one.p.values()):.3f}" if one.drift == "none" else "-"
+    for entry in result:
+        trials = len(entry.low)
+        least = f"{min(uniformity(p) for p in entry.p.values()):.3f}" if entry.drift == "none" else "-"
         rows.append(
             [
-                f"  {one.source}, {one.plan}, drift {one.drift}",
+                f"  {entry.source}, {entry.plan}, drift {entry.drift}",
                 str(trials),
-                f"{one.truth[0]:.5f}",
-                percent(one.covered, trials),
-                percent(one.failed, trials),
-                percent(one.rejected, trials),
+                f"{entry.truth[0]:.5f}",
+                percent(entry.covered, trials),
+                percent(entry.failed, trials),
+                percent(entry.rejected, trials),
                 least,
             ]
         )
@@ -70,9 +70,9 @@ def summary_rows(found: Sequence[Snapshots]) -> Iterable[str]:
 def domain_rows(shares: Sequence[DomainShares], classifiers: Sequence[ClassifierNulls]) -> Iterable[str]:
     """Domain shares and the classifier."""
     rows = [["Domain shares, documents with replacement", "intervals", "shares covered", "differences covered"]]
-    for one in shares:
-        cells = percent(one.shares, one.intervals), percent(one.differences, one.intervals)
-        rows.append([f"  {one.plan}", str(one.intervals), *cells])
+    for entry in shares:
+        cells = percent(entry.shares, entry.intervals), percent(entry.differences, entry.intervals)
+        rows.append([f"  {entry.plan}", str(entry.intervals), *cells])
     yield from aligned(rows)
     yield ""
     rows = [["Classifier, nulls", "splits", "enough documents", "p <= 0.05", "interval holds 0.5"]]
@@ -83,51 +83,51 @@ def domain_rows(shares: Sequence[DomainShares], classifiers: Sequence[Classifier
     yield ""
 
 
-def planted_rows(found: Sequence[Planted]) -> Iterable[str]:
+def planted_rows(result: Sequence[Planted]) -> Iterable[str]:
     """Power and attribution."""
     rows = [
         ["Planted in one of two halves", "pairs", "p <= 0.05", "low > 0", "domain", "tokens", "false", "mix", "text"]
     ]
-    for one in found:
-        n = one.replicates
+    for entry in result:
+        n = entry.replicates
         rows.append(
             [
-                f"  {one.plant}",
+                f"  {entry.plant}",
                 str(n),
-                percent(one.rejected, n),
-                percent(one.failed, n),
-                percent(one.domain_found, n),
-                percent(one.tokens_found, 20 * n) if "tokens" in one.plant else "-",
-                f"{one.tokens_false / max(n, 1):.1f} a pair",
-                f"{one.mixture:+.4f}",
-                f"{one.content:+.4f}",
+                percent(entry.rejected, n),
+                percent(entry.failed, n),
+                percent(entry.domain_found, n),
+                percent(entry.tokens_found, 20 * n) if "tokens" in entry.plant else "-",
+                f"{entry.tokens_false / max(n, 1):.1f} a pair",
+                f"{entry.mixture:+.4f}",
+                f"{entry.content:+.4f}",
             ]
         )
     yield from aligned(rows)
     yield "  domain: its share moved (q <= 0.05); tokens: of the 20, found; mix, text: TVD less what chance gives"
-    for one in found:
-        if one.plant != "none":
-            mix, text = one.identical_mixture, one.identical_content
-            yield f"  planted on identical documents, {one.plant}: {mix:.1%} mix, {text:.1%} text"
+    for entry in result:
+        if entry.plant != "none":
+            mix, text = entry.identical_mixture, entry.identical_content
+            yield f"  planted on identical documents, {entry.plant}: {mix:.1%} mix, {text:.1%} text"
     yield ""
 
 
-def edit_rows(found: Sequence[EditedSnapshots]) -> Iterable[str]:
+def edit_rows(result: Sequence[EditedSnapshots]) -> Iterable[str]:
     """Snapshots with edited documents."""
     rows = [["Documents edited", "pairs", "truth", "p <= 0.05", "covers", "low > 0", "z rejects", "any token", "power"]]
-    for one in found:
-        n = len(one.p)
+    for entry in result:
+        n = len(entry.p)
         rows.append(
             [
-                f"  {one.plan}",
+                f"  {entry.plan}",
                 str(n),
-                f"{one.truth:.5f}" if one.truth else "0",
-                percent(rejected(one.p), n) if one.bounded else "too few",
-                percent(one.covered, n) if one.bounded else "-",
-                percent(one.above, n) if one.bounded else "-",
-                percent(one.rejected, one.tested),
-                percent(one.discoveries, n),
-                f"{one.power:.0%}" if one.directed else "-",
+                f"{entry.truth:.5f}" if entry.truth else "0",
+                percent(rejected(entry.p), n) if entry.bounded else "too few",
+                percent(entry.covered, n) if entry.bounded else "-",
+                percent(entry.above, n) if entry.bounded else "-",
+                percent(entry.rejected, entry.tested),
+                percent(entry.discoveries, n),
+                f"{entry.power:.0%}" if entry.directed else "-",
             ]
         )
     yield from aligned(rows)
@@ -136,14 +136,14 @@ def edit_rows(found: Sequence[EditedSnapshots]) -> Iterable[str]:
     yield ""
 
 
-def rival_rows(found: Sequence[Snapshots], bins: PairedBins) -> Iterable[str]:
+def rival_rows(result: Sequence[Snapshots], bins: PairedBins) -> Iterable[str]:
     """What tests that ignore documents, and customary limits, make of two samples of one source."""
     rows = [["For contrast, nulls at 1:1", "G-test rejects", "Monroe without deff", "PSI > 0.25", "PSI, zeros filled"]]
-    for one in found:
-        if one.drift == "none" and one.plan == "1:1":
-            total, pairs = sum(one.tested), len(one.low)
-            cells = percent(sum(one.g_test), total), percent(sum(one.monroe_plain), total)
-            rows.append([f"  {one.source}", *cells, percent(one.psi, pairs), percent(one.psi_filled, pairs)])
+    for entry in result:
+        if entry.drift == "none" and entry.plan == "1:1":
+            total, pairs = sum(entry.tested), len(entry.low)
+            cells = percent(sum(entry.g_test), total), percent(sum(entry.monroe_plain), total)
+            rows.append([f"  {entry.source}", *cells, percent(entry.psi, pairs), percent(entry.psi_filled, pairs)])
     yield from aligned(rows)
     yield (
         f"  paired t-test on histogram bins, lengths of two different domains: rejects {bins.rejected} of "
@@ -156,12 +156,12 @@ def limit_rows(limits: Sequence[Limit]) -> Iterable[str]:
     """Limits with what was seen; of a limit on many scenarios the worst one, and all that are missed."""
     rows = [["Limit", "seen", "from", "to", "trials", ""]]
     families: dict[str, list[Limit]] = {}
-    for one in limits:
-        families.setdefault(one.family, []).append(one)
+    for entry in limits:
+        families.setdefault(entry.family, []).append(entry)
     for family, members in families.items():
-        worst = min(members, key=lambda one: (one.holds, one.margin))
-        for one in [worst, *(other for other in members if not other.holds and other is not worst)]:
-            name = one.name if len(members) == 1 or not one.holds else f"{family}, worst of {len(members)}"
-            cells = f"{one.value:.4f}", f"{one.low:.4f}", f"{one.high:.4f}", str(one.trials)
-            rows.append([f"  {name}", *cells, "holds" if one.holds else "MISSED"])
+        worst = min(members, key=lambda entry: (entry.holds, entry.margin))
+        for entry in [worst, *(other for other in members if not other.holds and other is not worst)]:
+            name = entry.name if len(members) == 1 or not entry.holds else f"{family}, worst of {len(members)}"
+            cells = f"{entry.value:.4f}", f"{entry.low:.4f}", f"{entry.high:.4f}", str(entry.trials)
+            rows.append([f"  {name}", *cells, "holds" if entry.holds else "MISSED"])
     yield from aligned(rows)

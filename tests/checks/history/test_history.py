@@ -105,9 +105,9 @@ def test_damaged_runs_are_left_out_and_named(output: Path) -> None:
     results.write_bytes(results.read_bytes().replace(b'"verdict": "fail"', b'"verdict": "pass"'))
     with History.open(output) as history:
         assert [run.run for run in history.runs()] == ["20261110T060000Z"]
-        told = "\n".join(history.problems)
-        assert "20261101T060000Z is left out of the history: tables/metrics.parquet is not the file" in told
-        assert "20261102T060000Z is left out" in told and "results.json is not the file" in told
+        problems = "\n".join(history.problems)
+        assert "20261101T060000Z is left out of the history: tables/metrics.parquet is not the file" in problems
+        assert "20261102T060000Z is left out" in problems and "results.json is not the file" in problems
 
 
 def test_odd_rows_are_kept_as_they_are(tmp_path: Path) -> None:

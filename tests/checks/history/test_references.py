@@ -32,7 +32,7 @@ def facts(output: Path, **more: Any) -> RunFile:
     return run_record(**earlier | {"run": "now"} | more)
 
 
-def found(output: Path, reference: dict[str, Any], run: RunFile | None = None, **more: Any) -> Reference:
+def look_up(output: Path, reference: dict[str, Any], run: RunFile | None = None, **more: Any) -> Reference:
     given = {"facts": run or facts(output), "policy_base": output.parent, "audit_base": output.parent} | more
     loaded = policy(rule(reference=reference))
     return all_of(loaded, EarlierRuns(output, **given)).figures["r", "all"]
@@ -47,9 +47,9 @@ LAST = {"kind": "last_signed", "compare": "difference"}
 
 @pytest.mark.parametrize("run", ["runs/" + DAYS[1], DAYS[1]])
 def test_a_pinned_run_is_found_beside_the_policy_and_in_the_output_folder(output: Path, run: str) -> None:
-    one = found(output, {"kind": "pinned", "compare": "ratio", "run": run})
-    assert (one.kind, one.run, one.value, one.compare) == ("pinned", DAYS[1], 0.11, "ratio")
-    assert (one.low, one.high) == pytest.approx((0.099, 0.121))
+    result = look_up(output, {"kind": "pinned", "compare": "ratio", "run": run})
+    assert (result.kind, result.run, result.value, result.compare) == ("pinned", DAYS[1], 0.11, "ratio")
+    assert (result.low, result.high) == pytest.approx((0.099, 0.121))
 
 
 def test_a_pinned_run_may_be_a_baseline_of_the_audit(output: Path) -> None:
@@ -57,29 +57,29 @@ def test_a_pinned_run_may_be_a_baseline_of_the_audit(output: Path) -> None:
     baseline = {"label": "ref", "run": DAYS[2], "name": "n", "snapshot": digest("s"), "documents": digest("d")}
     run = facts(output, spec=spec, baselines=[baseline])
     for name in ("baseline", "baseline=ref"):
-        one = found(output, {"kind": "pinned", "compare": "ratio", "run": name}, run)
-        assert (one.run, one.value) == (DAYS[2], 0.09)
-    one = found(output, {"kind": "pinned", "compare": "ratio", "run": "baseline=other"}, run)
-    assert one.reason == "The audit has no baseline other."
-    one = found(output, {"kind": "pinned", "compare": "ratio", "run": "baseline"})
-    assert one.reason == "The audit has no baseline." and one.value is None
+        result = look_up(output, {"kind": "pinned", "compare": "ratio", "run": name}, run)
+        assert (result.run, result.value) == (DAYS[2], 0.09)
+    result = look_up(output, {"kind": "pinned", "compare": "ratio", "run": "baseline=other"}, run)
+    assert result.reason == "The audit has no baseline other."
+    result = look_up(output, {"kind": "pinned", "compare": "ratio", "run": "baseline"})
+    assert result.reason == "The audit has no baseline." and result.value is None
 
 
 def test_the_last_signed_run_is_the_newest_before(output: Path) -> None:
-    assert found(output, LAST).reason == "No run before this one is signed."
+    assert look_up(output, LAST).reason == "No run before this one is signed."
     sign_made_run(output, DAYS[0])
     sign_made_run(output, DAYS[3])
-    assert found(output, LAST).run == DAYS[3]
-    assert found(output, LAST, before=DAYS[3]).run == DAYS[0]
+    assert look_up(output, LAST).run == DAYS[3]
+    assert look_up(output, LAST, before=DAYS[3]).run == DAYS[0]
 
 
 def test_a_sign_off_that_waits_for_approvals_is_none_yet(output: Path) -> None:
     sign_made_run(output, DAYS[0])
     sign_made_run(output, DAYS[2], signers=("nightly",))
     sign_made_run(output, DAYS[3], signers=("nightly", "bo"), required=2)
-    assert found(output, LAST).run == DAYS[0]
+    assert look_up(output, LAST).run == DAYS[0]
     sign_made_run(output, DAYS[3], signers=("nightly", "bo", "cy"), required=2)
-    assert found(output, LAST).run == DAYS[3]
+    assert look_up(output, LAST).run == DAYS[3]
 
 
 DAMAGE = {
@@ -116,9 +116,9 @@ def test_a_damaged_signed_run_is_no_reference_and_no_older_one_is(output: Path, 
     elif damage == "no figure":
         make_run(output, "20261104T070000Z", {"other": {"all": 1.0}})
         sign_made_run(output, "20261104T070000Z")
-    one = found(output, LAST)
-    assert one.value is None and one.reason.endswith(".")
-    assert DAMAGE[damage] in one.reason
+    result = look_up(output, LAST)
+    assert result.value is None and result.reason.endswith(".")
+    assert DAMAGE[damage] in result.reason
 
 
 @pytest.mark.parametrize(
@@ -131,22 +131,22 @@ def test_a_damaged_signed_run_is_no_reference_and_no_older_one_is(output: Path, 
 def test_runs_that_were_counted_otherwise_are_not_comparable(output: Path, more: dict[str, Any], reason: str) -> None:
     sign_made_run(output, DAYS[3])
     run = facts(output, **more)
-    assert reason in found(output, LAST, run).reason
-    assert reason in found(output, {"kind": "pinned", "compare": "ratio", "run": DAYS[0]}, run).reason
-    band = found(output, {"kind": "band", "compare": "spread"}, run)
+    assert reason in look_up(output, LAST, run).reason
+    assert reason in look_up(output, {"kind": "pinned", "compare": "ratio", "run": DAYS[0]}, run).reason
+    band = look_up(output, {"kind": "band", "compare": "spread"}, run)
     assert band.value is None and band.reason.startswith("0 comparable earlier runs")
 
 
 def test_a_band_is_the_median_and_robust(output: Path) -> None:
-    one = found(output, {"kind": "band", "compare": "spread", "runs": 7})
+    result = look_up(output, {"kind": "band", "compare": "spread", "runs": 7})
     # Sorted 0.09 0.10 0.10 0.10 0.11 0.12 0.50: the median is 0.10, deviations 0 0 0 0.01 0.01 0.02 0.40.
-    assert (one.value, one.runs) == (0.10, 7)
-    assert one.low is not None and one.high is not None
-    assert (one.low, one.high) == pytest.approx((0.10 - 0.014826, 0.10 + 0.014826))
+    assert (result.value, result.runs) == (0.10, 7)
+    assert result.low is not None and result.high is not None
+    assert (result.low, result.high) == pytest.approx((0.10 - 0.014826, 0.10 + 0.014826))
 
 
 def test_a_band_of_too_few_runs_is_none(output: Path) -> None:
-    one = found(output, {"kind": "band", "compare": "spread", "runs": 20, "minimum_runs": 8})
-    assert one.reason == "7 comparable earlier runs have the figure; the band needs 8."
-    few = found(output, {"kind": "band", "compare": "spread", "runs": 20}, before=DAYS[3])
+    result = look_up(output, {"kind": "band", "compare": "spread", "runs": 20, "minimum_runs": 8})
+    assert result.reason == "7 comparable earlier runs have the figure; the band needs 8."
+    few = look_up(output, {"kind": "band", "compare": "spread", "runs": 20}, before=DAYS[3])
     assert few.reason.startswith("3 comparable earlier runs")

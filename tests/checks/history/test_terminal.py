@@ -36,7 +36,7 @@ def test_values_lie_on_one_axis_in_proportion() -> None:
     assert "3 runs, the newest of 7" in text
 
 
-def test_verdicts_sign_offs_and_runs_that_cannot_be_compared_are_told_without_colour() -> None:
+def test_verdicts_sign_offs_and_runs_that_cannot_be_compared_are_reported_without_colour() -> None:
     points = [point(0.1, verdict=Verdict.PASS, reading="other"), point(0.2, verdict=Verdict.FAIL, signed="ab"),
               point(None, verdict=Verdict.NONE)]  # fmt: skip
     rows = [line for line in render_series("m", "all", points, 0).splitlines() if line.startswith("2026")]

@@ -47,9 +47,9 @@ def attacked(context: RenderContext, payload: str) -> RenderContext:
 def rendered(context: RenderContext, kind: str, payload: str) -> str:
     """An output of the run with every text replaced; what is made once is kept."""
     if (kind, payload) not in _RENDERED:
-        told = attacked(context, payload)
-        _RENDERED.update({(name, payload): one.render(told) for name, one in FORMATS.items()})
-        _RENDERED["html", payload] = render_html(told.report)
+        output = attacked(context, payload)
+        _RENDERED.update({(name, payload): entry.render(output) for name, entry in FORMATS.items()})
+        _RENDERED["html", payload] = render_html(output.report)
     return _RENDERED[kind, payload]
 
 
@@ -66,19 +66,19 @@ def strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from strings(one)
+        for entry in value.values():
+            yield from strings(entry)
     elif isinstance(value, list):
-        for one in value:
-            yield from strings(one)
+        for entry in value:
+            yield from strings(entry)
 
 
 def shape(value: Any) -> Any:
     """A JSON value without what its strings say."""
     if isinstance(value, dict):
-        return {key: shape(one) for key, one in value.items()}
+        return {key: shape(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [shape(one) for one in value]
+        return [shape(entry) for entry in value]
     return "" if isinstance(value, str) else value
 
 
@@ -87,12 +87,12 @@ def shape(value: Any) -> Any:
 def test_json_keeps_its_shape_and_its_strings_are_visible(everything: RenderContext, kind: str, payload: str) -> None:
     text = rendered(everything, kind, payload)
     assert text.isascii()
-    told, honest = json.loads(text), json.loads(rendered(everything, kind, PLAIN))
-    assert shape(told) == shape(honest)
-    found = list(strings(told))
-    assert all(one.isprintable() and safe_text(one, 10**6) == one for one in found)
-    assert max(map(len, found)) < 100_000
-    assert any((message(payload) if kind == "sarif" else plain(payload)) in one for one in found)
+    output, honest = json.loads(text), json.loads(rendered(everything, kind, PLAIN))
+    assert shape(output) == shape(honest)
+    actual = list(strings(output))
+    assert all(entry.isprintable() and safe_text(entry, 10**6) == entry for entry in actual)
+    assert max(map(len, actual)) < 100_000
+    assert any((message(payload) if kind == "sarif" else plain(payload)) in entry for entry in actual)
 
 
 @every_payload
@@ -116,16 +116,16 @@ def test_junit_parses_and_keeps_its_elements(everything: RenderContext, payload:
     text = rendered(everything, "junit", payload)
     assert all(c.isprintable() or c == "\n" for c in text)
     honest = ElementTree.fromstring(rendered(everything, "junit", PLAIN))
-    told = ElementTree.fromstring(text)
-    assert [one.tag for one in told.iter()] == [one.tag for one in honest.iter()]
-    assert [sorted(one.attrib) for one in told.iter()] == [sorted(one.attrib) for one in honest.iter()]
-    assert {one.get("classname") for one in told.iter("testcase")} == {plain(payload)}
+    output = ElementTree.fromstring(text)
+    assert [entry.tag for entry in output.iter()] == [entry.tag for entry in honest.iter()]
+    assert [sorted(entry.attrib) for entry in output.iter()] == [sorted(entry.attrib) for entry in honest.iter()]
+    assert {entry.get("classname") for entry in output.iter("testcase")} == {plain(payload)}
 
 
 @cache
 def parsed(text: str) -> list[Token]:
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    return [one for token in parser.parse(text) for one in (token, *(token.children or ()))]
+    return [entry for token in parser.parse(text) for entry in (token, *(token.children or ()))]
 
 
 SPANS = {"text", "code_inline", "text_special", "softbreak", "html_inline", "strong_open", "strong_close"}
@@ -146,11 +146,13 @@ def test_markdown_keeps_its_blocks_and_makes_no_link_or_markup(
     assert len(text.splitlines()) == len(honest.splitlines())
     front, body = text.split("---\n", 2)[1:] if kind == "card" else ("", text)
     assert front.isascii()
-    told, plainly = parsed(body), parsed(honest.split("---\n", 2)[2] if kind == "card" else honest)
-    assert blocks(told) == blocks(plainly)
-    assert {one.content for one in told if one.type == "html_inline"} <= {"<code>", "</code>"}
-    assert [one.type for one in told].count("strong_open") == [one.type for one in plainly].count("strong_open")
-    assert safe_text(payload, 2000) in {one.content for one in told if one.type == "code_inline"} or re.search(
+    output, plainly = parsed(body), parsed(honest.split("---\n", 2)[2] if kind == "card" else honest)
+    assert blocks(output) == blocks(plainly)
+    assert {entry.content for entry in output if entry.type == "html_inline"} <= {"<code>", "</code>"}
+    assert [entry.type for entry in output].count("strong_open") == [entry.type for entry in plainly].count(
+        "strong_open"
+    )
+    assert safe_text(payload, 2000) in {entry.content for entry in output if entry.type == "code_inline"} or re.search(
         "[`|]|^ | $", payload
     )
 
@@ -172,16 +174,16 @@ def page(text: str) -> Page:
 def test_the_page_keeps_its_elements(everything: RenderContext, payload: str) -> None:
     benign = page(rendered(everything, "html", PLAIN))
     text = rendered(everything, "html", payload)
-    told = Page(text)
-    assert told.elements == benign.elements and told.attributes == benign.attributes
+    output = Page(text)
+    assert output.elements == benign.elements and output.attributes == benign.attributes
     own = {value for _, _, value in benign.values}
-    foreign = {value for _, name, value in told.values if name != "content"} - own
+    foreign = {value for _, name, value in output.values if name != "content"} - own
     assert [value for value in foreign if not PLACE.fullmatch(value)] == []
     assert all(c.isprintable() or c in "\n\u00a0" for c in text)
 
 
 @every_payload
 def test_the_summary_stays_within_its_columns(everything: RenderContext, payload: str) -> None:
-    told = render_summary(with_every_text(everything.report, payload), "report.html")
-    assert all(c.isprintable() or c == "\n" for c in told)
-    assert max(map(cell_width, told.splitlines())) <= 80
+    output = render_summary(with_every_text(everything.report, payload), "report.html")
+    assert all(c.isprintable() or c == "\n" for c in output)
+    assert max(map(cell_width, output.splitlines())) <= 80

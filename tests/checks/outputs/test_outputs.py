@@ -25,7 +25,7 @@ def rendered(context: RenderContext, kind: str) -> str:
 def test_junit_counts_what_the_results_count(context: RenderContext) -> None:
     root = ElementTree.fromstring(rendered(context, "junit"))
     integrity, policy = root
-    statuses = [one.status for one in context.judgements if one.kind == "rule"]
+    statuses = [entry.status for entry in context.judgements if entry.kind == "rule"]
     assert (integrity.get("name"), integrity.get("tests"), integrity.get("errors")) == ("integrity", "1", "0")
     assert policy.get("name") == "policy pretraining 3"
     expected = {
@@ -39,8 +39,13 @@ def test_junit_counts_what_the_results_count(context: RenderContext) -> None:
     assert [root.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["7", "1", "1", "1"]
     failure = policy.find("testcase/failure")
     assert failure is not None and failure.get("message") == "3.1 % is more than 2 %."
-    for told in ("observed: 3.12 %", "fails unless: at most 2 %", "next step: Deduplicate", "owner: data@example.org"):
-        assert told in (failure.text or "")
+    for phrase in (
+        "observed: 3.12 %",
+        "fails unless: at most 2 %",
+        "next step: Deduplicate",
+        "owner: data@example.org",
+    ):
+        assert phrase in (failure.text or "")
 
 
 def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: RenderContext) -> None:
@@ -49,32 +54,32 @@ def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: R
     assert int(suite.get("errors", "0")) > 0 and suite.get("failures") == "0"
     log = json.loads(rendered(unjudged, "sarif"))
     assert log["runs"][0]["properties"]["verdict"] == "not judged"
-    assert log["runs"][0]["results"] and all(one["level"] == "error" for one in log["runs"][0]["results"])
+    assert log["runs"][0]["results"] and all(entry["level"] == "error" for entry in log["runs"][0]["results"])
 
 
 def test_sarif_has_the_shape_of_the_standard_and_points_at_lines_of_the_policy(context: RenderContext) -> None:
     log = json.loads(rendered(replace(context, policy_path="audits/my policy.yaml"), "sarif"))
     jsonschema.validate(log, LOG, format_checker=jsonschema.FormatChecker())
     (run,) = log["runs"]
-    open_ = [one for one in context.judgements if one.status is not Status.PASS]
+    open_ = [entry for entry in context.judgements if entry.status is not Status.PASS]
     assert len(run["results"]) == len(open_)
     rules = run["tool"]["driver"]["rules"]
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        place = result["locations"][0]["physicalLocation"]
-        assert place["artifactLocation"]["uri"] == "audits/my%20policy.yaml"
-        line = next(one.line for one in open_ if one.rule == result["ruleId"])
-        assert place["region"]["startLine"] == (line or 1)
-    assert [one["level"] for one in run["results"] if one["properties"]["status"] == "warn"] == ["warning"]
-    waived = [one for one in run["results"] if one["properties"]["status"] == "waived"]
+        location = result["locations"][0]["physicalLocation"]
+        assert location["artifactLocation"]["uri"] == "audits/my%20policy.yaml"
+        line = next(entry.line for entry in open_ if entry.rule == result["ruleId"])
+        assert location["region"]["startLine"] == (line or 1)
+    assert [entry["level"] for entry in run["results"] if entry["properties"]["status"] == "warn"] == ["warning"]
+    waived = [entry for entry in run["results"] if entry["properties"]["status"] == "waived"]
     assert "bob@example.org until 2026-12-31" in waived[0]["suppressions"][0]["justification"]
-    assert len({json.dumps(one["partialFingerprints"]) for one in run["results"]}) == len(open_)
+    assert len({json.dumps(entry["partialFingerprints"]) for entry in run["results"]}) == len(open_)
 
 
 def test_sarif_lists_the_most_urgent_of_too_many(context: RenderContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("corpus_audit.checks.outputs.sarif.MOST_RESULTS", 2)
     (run,) = json.loads(rendered(context, "sarif"))["runs"]
-    assert [one["properties"]["status"] for one in run["results"]] == ["fail", "insufficient"]
+    assert [entry["properties"]["status"] for entry in run["results"]] == ["fail", "insufficient"]
     assert run["properties"]["resultsLeftOut"] == 2
 
 
@@ -89,9 +94,9 @@ def test_openlineage_has_the_required_parts_and_a_lasting_id(context: RenderCont
     facets = [*event["run"]["facets"].values(), *snapshot["facets"].values(), *snapshot["inputFacets"].values()]
     assert all({"_producer", "_schemaURL"} <= facet.keys() for facet in facets)
     assertions = snapshot["inputFacets"]["dataQualityAssertions"]["assertions"]
-    held = {one["assertion"]: one["success"] for one in assertions}
-    assert held["duplicates [domain=web/common-crawl]"] is False and held["duplicates [domain=books]"] is True
-    assert held["few [domain=papers]"] is False and held["leak [benchmark=exam,rule=gpt3]"] is False
+    successes = {entry["assertion"]: entry["success"] for entry in assertions}
+    assert successes["duplicates [domain=web/common-crawl]"] is False and successes["duplicates [domain=books]"] is True
+    assert successes["few [domain=papers]"] is False and successes["leak [benchmark=exam,rule=gpt3]"] is False
     assert event["run"]["facets"]["corpusAudit_verdict"]["verdict"] == "fail"
     assert json.loads(rendered(context, "openlineage"))["run"] == event["run"]
 
@@ -106,20 +111,20 @@ def test_croissant_is_accepted_by_the_reference_validator(context: RenderContext
     records = list(dataset.records("domains"))
     assert len(records) == len(context.report.domains)
     biggest = context.report.domains[0]
-    assert {one["domains/tokens"] for one in records} >= {biggest.tokens.count}
+    assert {entry["domains/tokens"] for entry in records} >= {biggest.tokens.count}
 
 
 def test_croissant_lists_shards_with_digests_and_says_what_was_measured(context: RenderContext) -> None:
     dataset = json.loads(rendered(context, "croissant"))
     manifest, *shards = dataset["distribution"]
     assert manifest["sha256"] == context.manifest
-    assert [one["sha256"] for one in shards] == [shard.sha256 for shard in context.shards] != []
+    assert [entry["sha256"] for entry in shards] == [shard.sha256 for shard in context.shards] != []
     assert any("exact repeats" in text for text in dataset["rai:dataLimitations"])
     assert "Failed" in dataset["rai:dataReleaseMaintenancePlan"]
     assert "license" not in dataset
     remote = replace(context, shards=(HashedShard("s3://bucket/a b.parquet", "00", 1, "parquet"),
                                        HashedShard("javascript:alert(1)", "00", 1, "jsonl")))  # fmt: skip
-    urls = [one["contentUrl"] for one in json.loads(rendered(remote, "croissant"))["distribution"]]
+    urls = [entry["contentUrl"] for entry in json.loads(rendered(remote, "croissant"))["distribution"]]
     assert urls[1:] == ["s3://bucket/a%20b.parquet", "javascript%3Aalert%281%29"]
 
 
@@ -128,10 +133,10 @@ def test_markdown_says_verdict_and_every_judgement_that_does_not_pass(context: R
     assert text.startswith("# ✗ Failed: `pretraining-mix 2026-11`\n")
     table = text.split("## What does not pass")[1].split("## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
-    open_ = [one for one in context.judgements if one.status is not Status.PASS]
+    open_ = [entry for entry in context.judgements if entry.status is not Status.PASS]
     assert len(rows) == len(open_) == 4
-    for told in ("`domain=web/common-crawl`", "3.12 %", "fails unless at most 2 %", "`data@example.org`"):
-        assert told in rows[0]
+    for phrase in ("`domain=web/common-crawl`", "3.12 %", "fails unless at most 2 %", "`data@example.org`"):
+        assert phrase in rows[0]
     assert "`W-1` | used | `leak` | `benchmark=exam,rule=gpt3` | at most 5 % |" in text
     assert "Last signed: `20261001T000000Z`" in text
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
@@ -159,7 +164,7 @@ def test_every_output_is_the_same_for_the_same_run(judged_run: Path, context: Re
 def test_outputs_are_written_side_by_side(tmp_path: Path, context: RenderContext) -> None:
     write_outputs(tmp_path, context)
     assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == sorted(
-        one.file for one in FORMATS.values()
+        entry.file for entry in FORMATS.values()
     )
 
 

@@ -19,15 +19,15 @@ from tests.checks.report.judged_runs import LAST, judgement, results
 from tests.checks.report.test_report_page import Page, contrast
 
 
-def said(context: RenderContext, near: bool) -> str:
+def text_of(context: RenderContext, near: bool) -> str:
     model = replace(context.report, near_duplicates=near)
     return " ".join("".join(p.text if isinstance(p, Name) else p for p in sentence) for sentence in limits(model))
 
 
-def test_near_duplicates_are_said_to_be_estimated_exactly_when_they_are(context: RenderContext) -> None:
-    assert "Near-duplicates are estimated from a sample" in said(context, True)
-    assert "not counted here" not in said(context, True)
-    assert "Near-duplicates are not counted here" in said(context, False)
+def test_near_duplicates_are_called_estimated_exactly_when_they_are(context: RenderContext) -> None:
+    assert "Near-duplicates are estimated from a sample" in text_of(context, True)
+    assert "not counted here" not in text_of(context, True)
+    assert "Near-duplicates are not counted here" in text_of(context, False)
 
 
 def test_verdict_and_coverage_come_first(everything: RenderContext) -> None:
@@ -47,11 +47,11 @@ def test_every_judgement_has_what_a_signer_asks_for(everything: RenderContext) -
         for figure in (row.title, row.slice, row.observed, row.interval, row.n, row.warns, row.fails, row.reason,
                        row.owner, row.next_step):  # fmt: skip
             assert figure in text
-    for told in ("W-1", "DATA-7", "bob@example.org", "2026-12-31", "20261001T000000Z", "was pass"):
-        assert told in text
+    for phrase in ("W-1", "DATA-7", "bob@example.org", "2026-12-31", "20261001T000000Z", "was pass"):
+        assert phrase in text
 
 
-def test_charts_have_a_title_and_are_told_in_words(everything: RenderContext) -> None:
+def test_charts_have_a_title_and_are_described_in_words(everything: RenderContext) -> None:
     text = render_html(everything.report)
     charts = re.findall(r'<svg [^>]*role="img"[^>]*>(.*?)</svg>', text, re.DOTALL)
     assert len(charts) > 15
@@ -71,19 +71,19 @@ def test_ten_thousand_failures_leave_the_page_small_and_are_counted_on_it(
     long = {"rationale": "because " * 40, "next_step": "do it " * 60, "owner": "o" * 200, "reason": "worse " * 60}
     failing = [judgement("d", Status.FAIL, f"domain=host-{n}.example.org", **long) for n in range(10_000)]
     passing = [judgement("d", Status.PASS, f"domain=good-{n}") for n in range(500)]
-    past = tuple(PastJudgement(rule="d", slice=one.slice, status=Status.PASS) for one in failing)
+    past = tuple(PastJudgement(rule="d", slice=entry.slice, status=Status.PASS) for entry in failing)
     judged = results((*failing, *passing), LAST.model_copy(update={"judgements": past}))
     view = section.view_of(judged, RunDirectory(judged_run))
     text = render_html(replace(context.report, verdict=view))
     assert len(text.encode()) < 2_000_000
-    told = "".join(Page(text).text)
+    phrase = "".join(Page(text).text)
     for count in (
         "10,000 fail",
         "9,300 further judgements do not pass",
         "500 further judgements pass",
         "9,300 further judgements changed",
     ):
-        assert count in told
+        assert count in phrase
 
 
 def _palettes(css: str) -> dict[str, dict[str, str]]:

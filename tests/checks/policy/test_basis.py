@@ -25,7 +25,7 @@ def sampled() -> RunFile:
     return record_of(run)
 
 
-def one(row: dict[str, Any], run: RunFile = WHOLE, **more: Any) -> Judgement:
+def judge_row(row: dict[str, Any], run: RunFile = WHOLE, **more: Any) -> Judgement:
     more = {"metric": row["metric"], "fail": {"maximum": 0.10}} | more
     return judge(policy(rule(**more)), metrics(row), run, References(), TODAY).judgements[-1]
 
@@ -34,7 +34,7 @@ COPIES = figure("duplicate_share_documents", value=739 / 7239, n=7239, low=0.086
 
 
 def test_copies_that_were_all_counted_are_judged_by_their_number() -> None:
-    judged = one(COPIES)
+    judged = judge_row(COPIES)
     assert (judged.status, judged.reason) == (Status.FAIL, "10.2 % is above 10 %.")
     assert (judged.judged, judged.judged_because) == (
         "value",
@@ -42,12 +42,12 @@ def test_copies_that_were_all_counted_are_judged_by_their_number() -> None:
     )
     assert judged.observed == judged.judged_value == judged.value == 739 / 7239
     assert (judged.low, judged.high) == (0.0861, 0.118)
-    within = one(COPIES, fail={"maximum": 0.11})
+    within = judge_row(COPIES, fail={"maximum": 0.11})
     assert (within.status, within.reason) == (Status.PASS, "10.2 % is within the bounds.")
 
 
 def test_the_same_copies_in_a_sample_are_judged_by_their_interval() -> None:
-    judged = one(COPIES, sampled())
+    judged = judge_row(COPIES, sampled())
     assert (judged.status, judged.judged, judged.judged_because) == (
         Status.INSUFFICIENT,
         "interval",
@@ -66,7 +66,7 @@ def test_the_same_copies_in_a_sample_are_judged_by_their_interval() -> None:
     ],
 )
 def test_estimates_and_tests_are_judged_by_their_interval_in_a_census_too(metric: str, because: str) -> None:
-    judged = one(COPIES | {"metric": metric})
+    judged = judge_row(COPIES | {"metric": metric})
     assert (judged.status, judged.judged, judged.judged_because) == (Status.INSUFFICIENT, "interval", because)
 
 
@@ -81,10 +81,10 @@ def test_estimates_and_tests_are_judged_by_their_interval_in_a_census_too(metric
 def test_a_rule_that_names_a_figure_gets_it_and_the_observed_value_stays_the_observed_one(
     which: str, status: Status, judged_value: float, reason: str
 ) -> None:
-    judged = one(COPIES, judged=which)
+    judged = judge_row(COPIES, judged=which)
     assert (judged.status, judged.judged_value, judged.reason) == (status, judged_value, reason)
     assert judged.observed == 739 / 7239 and judged.judged_because == "the rule says so"
-    assert one(COPIES, judged="interval").status is Status.INSUFFICIENT
+    assert judge_row(COPIES, judged="interval").status is Status.INSUFFICIENT
 
 
 def test_a_difference_of_two_facts_is_a_fact() -> None:
@@ -108,7 +108,7 @@ def test_every_metric_says_what_it_is() -> None:
 
 
 def test_a_test_without_any_interval_is_no_verdict_and_names_the_key() -> None:
-    judged = one(figure("drift_jsd", slice_="baseline=a", value=0.2, unit="bits"), slice="baseline=a")
+    judged = judge_row(figure("drift_jsd", slice_="baseline=a", value=0.2, unit="bits"), slice="baseline=a")
     assert judged.status is Status.ERROR
     assert judged.reason == "drift_jsd has no 95 % interval; say 'judged: value' in the rule."
 

@@ -46,7 +46,7 @@ def test_what_comes_and_goes() -> None:
         coverage={"whole": False, "manifest": True},
         approvals={"required": 3, "roles": ["owner"]},
     ).policy
-    assert [(one.direction, one.where) for one in policy_changes(before, after)] == [
+    assert [(entry.direction, entry.where) for entry in policy_changes(before, after)] == [
         ("weaker", "gone"), ("weaker", "waiver W-2"), ("weaker", "coverage"),
         ("stronger", "new"), ("stronger", "waiver W-1"), ("stronger", "coverage"),
         ("stronger", "approvals"), ("stronger", "approvals"),
@@ -57,7 +57,7 @@ def test_what_comes_and_goes() -> None:
 def test_a_longer_or_wider_waiver_is_weaker() -> None:
     before = policy(rule(), waivers=[waiver()]).policy
     after = policy(rule(), waivers=[waiver(expires="2026-12-31", holds_while={"maximum": 0.9})]).policy
-    assert [(one.direction, one.text) for one in policy_changes(before, after)] == [
+    assert [(entry.direction, entry.text) for entry in policy_changes(before, after)] == [
         ("weaker", "expires on 2026-12-31 instead of 2026-11-30"),
         ("weaker", "is void above 0.9 instead of above 0.8"),
     ]

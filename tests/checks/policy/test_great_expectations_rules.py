@@ -49,8 +49,8 @@ def test_what_cannot_be_judged_never_passes(case: str) -> None:
     assert results.verdict is (Verdict.WARN if little else Verdict.NONE)
     evaluation = evaluate(rules, metrics(*rows), {})
     (result,) = evaluation.validation["results"]
-    (said,) = result["result"]["details"]["slices"]
-    assert (said["status"], said["reason"]) == (status, reason)
+    (export_result,) = result["result"]["details"]["slices"]
+    assert (export_result["status"], export_result["reason"]) == (status, reason)
     assert not result["success"] and not evaluation.validation["success"]
 
 
@@ -96,7 +96,7 @@ def test_slices_are_text_and_nothing_else() -> None:
     assert statuses(evaluate(rules, table, references.figures)) == {"r": judged}
 
 
-def test_the_suite_can_be_taken_elsewhere() -> None:
+def test_the_suite_can_be_moved() -> None:
     rules = policy(rule("b"), rule("a", metric="other", judged="value", warn={"minimum": 0.2}))
     table = metrics(fact(), figure("other", value=0.3))
     first, again = evaluate(rules, table, {}), evaluate(rules, table, {})
@@ -129,8 +129,8 @@ def test_a_process_that_fails_or_is_slow_leaves_no_export(
         monkeypatch.setattr(great_expectations_export, "TIMEOUT", 0.2)
         problem = f"it took longer than {great_expectations_export.TIMEOUT:g} s"
     with GreatExpectationsExport() as export:
-        said = export.write(policy(rule()), tmp_path, {})
-    assert said == f"The run has no folder gx, Great Expectations failed: {problem}. Its verdict stands."
+        export_result = export.write(policy(rule()), tmp_path, {})
+    assert export_result == f"The run has no folder gx, Great Expectations failed: {problem}. Its verdict stands."
     assert not (tmp_path / "gx").exists()
     assert export._process is not None and export._process.poll() is not None
 
@@ -142,11 +142,11 @@ def test_a_process_that_cannot_be_started_leaves_no_export(monkeypatch: pytest.M
 
 
 def test_an_answer_is_kept_for_the_same_rules_and_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
     def answer(self: GreatExpectationsExport, request: bytes) -> bytes:
-        asked.append(request)
-        return json.dumps({"suite": {"number": len(asked)}, "validation": {}}).encode()
+        requests.append(request)
+        return json.dumps({"suite": {"number": len(requests)}, "validation": {}}).encode()
 
     monkeypatch.setattr(GreatExpectationsExport, "_answer", answer)
 

@@ -27,8 +27,8 @@ def judged(
 
 
 def of(results: Results, rule_id: str = "r") -> Judgement:
-    (found,) = [one for one in results.judgements if one.rule == rule_id]
-    return found
+    (result,) = [entry for entry in results.judgements if entry.rule == rule_id]
+    return result
 
 
 def test_a_fact_within_its_bounds_passes() -> None:
@@ -55,8 +55,8 @@ def test_a_fact_within_its_bounds_passes() -> None:
     ],
 )  # fmt: skip
 def test_an_interval_has_three_answers(low: float | None, high: float, status: Status, reason: str) -> None:
-    found = of(judged(figure(value=0.15, low=low, high=high), rules=[rule(warn={"maximum": 0.3})]))
-    assert (found.status, found.reason) == (status, reason)
+    result = of(judged(figure(value=0.15, low=low, high=high), rules=[rule(warn={"maximum": 0.3})]))
+    assert (result.status, result.reason) == (status, reason)
 
 
 @pytest.mark.parametrize(("which", "status"), [("value", Status.WARN), ("low", Status.PASS), ("high", Status.FAIL)])
@@ -127,13 +127,13 @@ def test_what_cannot_be_judged_never_passes(case: str) -> None:
 
 def test_rules_that_differ_only_in_id_are_both_judged() -> None:
     results = judged(fact(value=0.9), rules=[rule("a"), rule("b")])
-    assert [one.rule for one in results.judgements if one.status is Status.FAIL] == ["a", "b"]
+    assert [entry.rule for entry in results.judgements if entry.status is Status.FAIL] == ["a", "b"]
 
 
 def test_a_pattern_judges_every_slice_that_it_names() -> None:
     rows = [fact(slice_=f"domain={name}", value=value) for name, value in (("a", 0.1), ("b,domain=c", 0.9))]
     results = judged(fact(), *rows, rules=[rule(slice="domain=*")])
-    assert [(one.slice, one.status.value) for one in results.judgements if one.rule == "r"] == [
+    assert [(entry.slice, entry.status.value) for entry in results.judgements if entry.rule == "r"] == [
         ("domain=a", "pass"),
         ("domain=b,domain=c", "fail"),
     ]
@@ -148,9 +148,9 @@ def test_a_reference_is_compared_with_as_the_rule_says(compare: str, status: Sta
     more["reference"] |= {"run": "first"} if kind == "pinned" else {}
     more["fail"], high = {"maximum": 1.5}, 0.3 if kind == "band" else 0.2
     reference = Reference(kind=kind, run="first", value=0.2, low=0.2, high=high, compare=compare)  # type: ignore[arg-type]
-    found = of(judged(fact(value=0.4), rules=[rule(**more)], references=References({("r", "all"): reference})))
-    assert found.status is status and found.reference == reference
-    assert found.observed == pytest.approx({"difference": 0.2, "ratio": 2.0, "spread": 2.0}[compare])
+    result = of(judged(fact(value=0.4), rules=[rule(**more)], references=References({("r", "all"): reference})))
+    assert result.status is status and result.reference == reference
+    assert result.observed == pytest.approx({"difference": 0.2, "ratio": 2.0, "spread": 2.0}[compare])
 
 
 def test_the_interval_of_a_difference_has_the_uncertainty_of_both() -> None:
@@ -158,8 +158,8 @@ def test_the_interval_of_a_difference_has_the_uncertainty_of_both() -> None:
     rules = [rule(reference={"kind": "pinned", "run": "first", "compare": "difference"}, fail={"maximum": 0.16})]
     row = figure(value=0.3, low=0.26, high=0.33)
     # 0.1 + hypot(0.03, 0.04) = 0.15 above, 0.1 - hypot(0.04, 0.03) = 0.05 below
-    found = of(judged(row, rules=rules, references=References({("r", "all"): reference})))
-    assert found.reason == "10 % [5, 15 %] is within the bounds."
+    result = of(judged(row, rules=rules, references=References({("r", "all"): reference})))
+    assert result.reason == "10 % [5, 15 %] is within the bounds."
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_broken_promise_means_no_verdict(broken: str) -> None:
         run["spec"]["benchmarks"] = [{"name": "exam"}]
     results = judged(fact(), run=record_of(run), **more)
     assert results.verdict is Verdict.NONE
-    (open_,) = [one for one in results.judgements if one.status is not Status.PASS]
+    (open_,) = [entry for entry in results.judgements if entry.status is not Status.PASS]
     assert open_.kind == "integrity" and open_.reason.endswith(".")
 
 

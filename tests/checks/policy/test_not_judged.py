@@ -30,7 +30,7 @@ ROWS = (
 )
 
 
-def said(*rules: dict[str, Any]) -> list[str]:
+def lines_for(*rules: dict[str, Any]) -> list[str]:
     return list(lines(not_judged(policy(*rules).policy, metrics(*ROWS))))
 
 
@@ -44,7 +44,7 @@ ALL = [
 
 
 def test_the_biggest_stands_first_and_nothing_that_is_0_or_not_certain_is_listed() -> None:
-    assert said(SIZE) == ALL
+    assert lines_for(SIZE) == ALL
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_the_biggest_stands_first_and_nothing_that_is_0_or_not_certain_is_listed
     ],
 )
 def test_a_rule_on_the_topic_takes_it_off_the_list(more: dict[str, Any], gone: int | None) -> None:
-    assert said(SIZE, rule("r", **more)) == [line for number, line in enumerate(ALL) if number != gone]
+    assert lines_for(SIZE, rule("r", **more)) == [line for number, line in enumerate(ALL) if number != gone]
 
 
 def test_results_keep_it_and_those_of_earlier_releases_have_none() -> None:
     results = judge(policy(SIZE), metrics(*ROWS), facts(), References(), date(2026, 11, 25))
-    assert [one.metric for one in results.not_judged][:2] == ["contamination_share", "duplicate_share_documents"]
+    assert [entry.metric for entry in results.not_judged][:2] == ["contamination_share", "duplicate_share_documents"]
     assert (results.not_judged[0].count, results.not_judged[0].n) == (39, 160)
     assert read_results(results.to_json()) == results
     old = judge(policy(SIZE), metrics(*ROWS), facts(), References(), date(2026, 11, 25), FORMAT_1)
@@ -87,7 +87,7 @@ def test_proposed_rules_can_be_pasted_and_leave_nothing_without_a_rule() -> None
     entries = not_judged(policy(SIZE).policy, metrics(*ROWS))
     proposed = loaded(proposed_rules(entries, {"drift", "size"}))
     assert mistakes(proposed) == []
-    assert [one.id for one in proposed.policy.rules] == ["contamination", "duplicates", "documents-gone", "drift-2"]
+    assert [entry.id for entry in proposed.policy.rules] == ["contamination", "duplicates", "documents-gone", "drift-2"]
     assert not_judged(proposed.policy, metrics(*ROWS)) == ()
 
 
@@ -120,6 +120,6 @@ def test_suggested_bounds_are_a_robust_band_and_need_five_runs() -> None:
 def test_a_proposed_rule_judges_the_run_that_it_was_proposed_from() -> None:
     entries = not_judged(policy(SIZE).policy, metrics(*ROWS))
     results = judge(loaded(proposed_rules(entries, set())), metrics(*ROWS), facts(), References(), date(2026, 11, 25))
-    statuses = {(one.rule, one.slice): one.status for one in results.judgements if one.kind == "rule"}
+    statuses = {(entry.rule, entry.slice): entry.status for entry in results.judgements if entry.kind == "rule"}
     assert statuses["contamination", "benchmark=exam,rule=gpt3"] is Status.FAIL
     assert statuses["documents-gone", "baseline=last"] is Status.WARN

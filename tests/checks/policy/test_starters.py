@@ -37,9 +37,13 @@ COMPARED = (
 def test_they_are_sound_and_gate_the_pinned_and_the_last_signed_run(name: str) -> None:
     loaded = load_policy(starter_path(name))
     assert mistakes(loaded) == [] and doubts(loaded, datetime.now(UTC).date()) == []
-    kinds = {one.reference.kind for one in loaded.policy.rules if one.reference is not None and one.fail is not None}
+    kinds = {
+        entry.reference.kind for entry in loaded.policy.rules if entry.reference is not None and entry.fail is not None
+    }
     assert kinds == {"pinned", "last_signed"}
-    assert all((len(one.rationale) > 20 and one.next_step) or one.id.endswith("alarms") for one in loaded.policy.rules)
+    assert all(
+        (len(entry.rationale) > 20 and entry.next_step) or entry.id.endswith("alarms") for entry in loaded.policy.rules
+    )
 
 
 @pytest.mark.parametrize("name", STARTERS)
@@ -49,14 +53,14 @@ def test_what_an_audit_cannot_satisfy_yet_is_a_comment(name: str, baseline: bool
     rows = [*SIZES, *COMPARED] if baseline else SIZES
     references = References(
         {
-            (one.id, "all"): Reference(kind="pinned", run="x", value=9.1e6, low=9.1e6, high=9.1e6, compare="ratio")
-            for one in loaded.policy.rules
-            if one.reference is not None and one.reference.kind == "pinned"
+            (entry.id, "all"): Reference(kind="pinned", run="x", value=9.1e6, low=9.1e6, high=9.1e6, compare="ratio")
+            for entry in loaded.policy.rules
+            if entry.reference is not None and entry.reference.kind == "pinned"
         }
     )
     assert bool(references.figures) is baseline
     results = judge(loaded, metrics(*rows), facts(), references, date(2026, 11, 25))
-    assert results.verdict is Verdict.PASS, [one for one in results.judgements if one.status.value != "pass"]
+    assert results.verdict is Verdict.PASS, [entry for entry in results.judgements if entry.status.value != "pass"]
     whole = read_policy(starter_text(name, baseline=True, benchmarks=True, signed=True).encode())
     assert len(whole.policy.rules) == len(load_policy(starter_path(name)).policy.rules) > len(loaded.policy.rules)
 
@@ -75,7 +79,7 @@ def test_a_corpus_that_is_bad_fails() -> None:
 
 
 def test_metrics_are_known_once_and_in_order() -> None:
-    assert list(KNOWN) == sorted(KNOWN) and all(name == one.name for name, one in KNOWN.items())
+    assert list(KNOWN) == sorted(KNOWN) and all(name == entry.name for name, entry in KNOWN.items())
 
 
 @pytest.mark.parametrize(
@@ -91,5 +95,5 @@ def test_metrics_are_known_once_and_in_order() -> None:
     ],
 )
 def test_a_slice_of_another_shape_is_doubted(metric: str, slice_: str, doubted: bool) -> None:
-    found = doubts(policy(rule(metric=metric, slice=slice_)), date(2026, 11, 25))
-    assert [f"slices of {metric} look like" in one.message for one in found] == [True] * doubted
+    result = doubts(policy(rule(metric=metric, slice=slice_)), date(2026, 11, 25))
+    assert [f"slices of {metric} look like" in entry.message for entry in result] == [True] * doubted

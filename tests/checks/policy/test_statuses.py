@@ -75,7 +75,7 @@ def test_statuses_certainty_and_exit_codes(
 
 def test_what_was_too_little_to_test_says_why_and_what_would_be_enough() -> None:
     results = judged([drift("untested"), drift("unsure"), drift("unmeasured")])
-    reasons = {one.rule: (one.status, one.reason) for one in results.judgements if one.kind == "rule"}
+    reasons = {entry.rule: (entry.status, entry.reason) for entry in results.judgements if entry.kind == "rule"}
     assert reasons["untested"] == (Status.INSUFFICIENT, f"Not enough data to test: {FEW}.")
     assert reasons["unsure"] == (
         Status.INSUFFICIENT,

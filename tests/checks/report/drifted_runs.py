@@ -70,14 +70,14 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
     before, now = (0 if state == NEW else 400), 500
     changed = 0 if state == SAME else 50
     sized = {"documents_baseline": before, "documents_current": now}
-    found: list[tuple[str, Row]] = [
+    result: list[tuple[str, Row]] = [
         ("drift", {"statistic": statistic, "unit": "bits", **sized, **_JSD[state]}) for statistic in ("jsd", "tvd")
     ]
     explains = 1.0 if whole else 1 / domains
     for part, share in (("mixture", 0.6), ("content", 0.4), ("total", 1.0)):
         texts = [" the", "\n        ", "x" * 60] if state != SAME else []
         figures = {"attribution": explains * share, "tvd": 0.01, "tvd_null_mean": 0.005, "top_texts": texts}
-        found.append(("drift_parts", {"part": part, **figures}))
+        result.append(("drift_parts", {"part": part, **figures}))
     bounds = {DRIFT: (0.01, 0.03), NONE: (-0.02, 0.02), SAME: (-0.02, 0.02), NEW: (0.1, 0.2)}.get(state, (None, None))
     if not whole:
         for unit in ("tokens", "documents"):
@@ -85,31 +85,31 @@ def _slice(name: str, state: str, domains: int, tokens: int) -> list[tuple[str, 
             reason = "too few documents" if bounds[0] is None else None
             moved = {"low": bounds[0], "high": bounds[1], "q": 0.001 if (bounds[0] or 0) > 0 else 0.5, "reason": reason}
             moved["p"] = None if bounds[0] is None else moved["q"]
-            found.append(("drift_domains", {"unit": unit, **shares, **moved}))
+            result.append(("drift_domains", {"unit": unit, **shares, **moved}))
     for kind in ("riser", "faller", "new", "vanished") if whole else ():
         sign = 1 if kind in ("riser", "new") else -1
         for number in range(tokens):
             tested = kind in ("riser", "faller")
             move = {"log2_ratio": sign * (1.0 + number), "low": sign * (1.0 + number) - 9 if tested else None}
             move |= {"high": sign * (1.0 + number) + 0.5 if tested else None, "q": 1e-9 if tested else None}
-            found.append(("drift_tokens", {"text": f" token {number}", "kind": kind, "token": number, **move}))
+            result.append(("drift_tokens", {"text": f" token {number}", "kind": kind, "token": number, **move}))
     if state != NEW:
         for statistic in ("p05", "p25", "p50", "p75", "p95", "p99", "mean", "ks"):
             size = {"p05": 3.0, "p25": 30.0, "p50": 90.0, "p75": 200.0, "p95": 3000.0}.get(statistic, 400.0)
             row = {"value_baseline": size, "value_current": 1.1 * size, "change": 0.1375, "low": 0.05, "high": 0.2}
             tested = {"p": 0.01 if statistic == "ks" else None}
-            found.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row, **tested}))
+            result.append(("drift_lengths", {"unit": "tokens", "statistic": statistic, **row, **tested}))
     counts = {"kept": before - changed if before else 0, "removed": changed if before else 0}
     counts |= {"edited": changed // 5 if before else 0, "renamed": changed // 10, "replaced": changed // 25}
     counts["kept"] -= counts["edited"]
     counts |= {"added": now - counts["kept"] if changed else 0, "added_tokens": 100, "removed_tokens": 90}
-    found.append(("turnover", counts))
+    result.append(("turnover", counts))
     if whole or state == DRIFT:
-        told = {"auc": 0.9, "low": 0.85, "high": 0.95, "p": 0.01} if _classified(state) else {"reason": "too few"}
+        outcome = {"auc": 0.9, "low": 0.85, "high": 0.95, "p": 0.01} if _classified(state) else {"reason": "too few"}
         words = {"features_baseline": [" import numpy", "np"], "features_current": [" torch"]}
-        found.append(("drift_classifier", {**told, **words, "excerpts_current": ["Once upon"], **sized}))
-    found.append(("near_duplicates", {"scope": "baseline", "documents": 40, "rate": 0.1, "low": 0.02, "high": 0.3}))
-    return found
+        result.append(("drift_classifier", {**outcome, **words, "excerpts_current": ["Once upon"], **sized}))
+    result.append(("near_duplicates", {"scope": "baseline", "documents": 40, "rate": 0.1, "low": 0.02, "high": 0.3}))
+    return result
 
 
 def _classified(state: str) -> bool:

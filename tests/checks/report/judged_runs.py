@@ -98,7 +98,7 @@ UNJUDGED = NotJudged(
 
 
 def results(judgements: tuple[Judgement, ...] = JUDGEMENTS, last: LastSigned | None = LAST) -> Results:
-    counts = Counter(one.status for one in judgements)
+    counts = Counter(entry.status for entry in judgements)
     return Results(
         name="pretraining-mix 2026-11",
         run="20261122-7f3a91c2",

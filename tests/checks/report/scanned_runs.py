@@ -40,7 +40,7 @@ def write_contamination(
     rng = np.random.Generator(np.random.PCG64(seed))
     tables: dict[str, list[Row]] = {name: [] for name in CONTAMINATION_TABLES}
     for b, benchmark in enumerate(benchmarks):
-        found: dict[str, list[str]] = {rule: [] for rule in RULES}
+        result: dict[str, list[str]] = {rule: [] for rule in RULES}
         leaking: dict[str, set[int]] = {domain: set() for domain in domains}
         for i in range(items):
             leak = i % 8 != 0 and rng.random() < rate / (1 + b)
@@ -50,7 +50,7 @@ def write_contamination(
                 outcome = "boilerplate" if outcome == "clean" and i % 13 == 1 and rule.limited else outcome
                 if rule.name == "llama3" and outcome != "untestable":
                     outcome = "unjudged"
-                found[rule.name].append(outcome)
+                result[rule.name].append(outcome)
                 score = None if outcome == "untestable" else 0.9 if leak else 0.05
                 tables["contamination_items"].append(
                     {"benchmark": benchmark, "item": f"{benchmark}-{i}", "rule": rule.name, "outcome": outcome}
@@ -71,7 +71,7 @@ def write_contamination(
                     {"benchmark": benchmark, "domain": domain, "documents": 3 * count, "grams": 9 * count}
                     | {"long_grams": 4 * count, "items": count}
                 )
-        tables["contamination"] += [_summary(benchmark, rule, found[rule], items) for rule in RULES]
+        tables["contamination"] += [_summary(benchmark, rule, result[rule], items) for rule in RULES]
     tables["contamination_check"] = [
         _check(rule, canaries, missed if rule == "palm" else 0, index) for index, rule in enumerate(RULES)
     ]
@@ -109,10 +109,10 @@ def _summary(benchmark: str, rule: str, outcomes: list[str], items: int) -> Row:
 
 def _copy(rule: str, copy: Copy, canaries: int, missed: int) -> Row:
     required = RULES[rule].unit in copy.required  # type: ignore[index]
-    found = canaries - missed if required else canaries // 2
+    result = canaries - missed if required else canaries // 2
     row: Row = {"rule": rule, "rule_version": 1, "copy": copy.name, "about": copy.about, "required": required}
-    row |= {"canaries": canaries, "found": found}
-    return row | ({"recall": found / canaries} if canaries else {"reason": "this changes none of the items"})
+    row |= {"canaries": canaries, "found": result}
+    return row | ({"recall": result / canaries} if canaries else {"reason": "this changes none of the items"})
 
 
 def _check(rule: str, canaries: int, missed: int, index: int) -> Row:

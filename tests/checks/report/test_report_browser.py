@@ -108,11 +108,11 @@ def test_the_section_on_a_model_fits_and_says_nothing_to_the_console(
     file.write_text(FRAMED.format(width=width, page=page), "utf-8")
     scheme = f"--blink-settings=preferredColorScheme={SCHEMES[theme]}"
     done = chromium(tmp_path, file, scheme, "--enable-logging=stderr", "--dump-dom")
-    found = re.search(r'<p id="said">(.*?)</p>', done.stdout)
-    assert found
-    said = json.loads(html.unescape(found[1]))
-    assert said["page"] <= width and said["over"] == []
-    across, high = said["chart"]
-    assert across == pytest.approx(high, abs=1) and (across > 150 or width == 390) and 0 < said["dots"] <= across
-    assert said["ground"] == f"rgb{PAPER[theme]}"
+    result = re.search(r'<p id="said">(.*?)</p>', done.stdout)
+    assert result
+    output = json.loads(html.unescape(result[1]))
+    assert output["page"] <= width and output["over"] == []
+    across, high = output["chart"]
+    assert across == pytest.approx(high, abs=1) and (across > 150 or width == 390) and 0 < output["dots"] <= across
+    assert output["ground"] == f"rgb{PAPER[theme]}"
     assert "CONSOLE" not in done.stderr

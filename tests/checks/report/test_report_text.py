@@ -92,9 +92,9 @@ def test_columns_of_the_table_stand_under_each_other(model: ReportModel) -> None
 
 
 def test_colour_adds_nothing_but_colour(model: ReportModel, incomplete: ReportModel) -> None:
-    for one in (model, incomplete):
-        plain = render_summary(one, REPORT)
-        coloured = render_summary(one, REPORT, colour=True)
+    for entry in (model, incomplete):
+        plain = render_summary(entry, REPORT)
+        coloured = render_summary(entry, REPORT, colour=True)
         assert "\x1b" not in plain
         assert "\x1b" in coloured
         without = [line.rstrip() for line in SGR.sub("", coloured).splitlines()]
@@ -102,8 +102,8 @@ def test_colour_adds_nothing_but_colour(model: ReportModel, incomplete: ReportMo
 
 
 def test_the_summary_tells_the_story(model: ReportModel, incomplete: ReportModel) -> None:
-    told = render_summary(model, REPORT)
-    flat = " ".join(told.split())
+    output = render_summary(model, REPORT)
+    flat = " ".join(output.split())
     for phrase in (
         "✓ COMPLETE",
         "434 M tokens",
@@ -116,7 +116,7 @@ def test_the_summary_tells_the_story(model: ReportModel, incomplete: ReportModel
         "compared with the reference on 12,408 documents",
     ):
         assert phrase in flat
-    assert told.endswith(REPORT + "\n")
+    assert output.endswith(REPORT + "\n")
     failed = render_summary(incomplete, REPORT)
     assert "✗ NO VERDICT" in failed.splitlines()[0]
     assert "2 of 24 shards could not be read" in failed

@@ -111,8 +111,8 @@ def foreign_run_file(world):
 def better_results(world):
     """The waived failure written as a pass: digests, statement and signatures all agree with it."""
     value = json.loads((world.run / "results.json").read_bytes())
-    for one in value["judgements"]:
-        one["status"] = "pass"
+    for entry in value["judgements"]:
+        entry["status"] = "pass"
     value |= {"verdict": "pass", "counts": {"pass": len(value["judgements"])}, "waivers": []}
 
     def change(statement):

@@ -45,9 +45,9 @@ def covered(world):
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_no_flipped_bit_verifies(world, count):
-    told = [(path, verified) for path, verified in flips(world, covered(world), count, detached=False)]
-    assert [path for path, verified in told if verified is not None] == []
-    assert len({path for path, _ in told}) > 10 and world.verify().approvers == ("bo", "cy")
+    verifications = [(path, verified) for path, verified in flips(world, covered(world), count, detached=False)]
+    assert [path for path, verified in verifications if verified is not None] == []
+    assert len({path for path, _ in verifications}) > 10 and world.verify().approvers == ("bo", "cy")
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])

@@ -25,14 +25,16 @@ def world(original, tmp_path):
     return original.copy(tmp_path / "world")
 
 
-@pytest.mark.parametrize(("code", "attack"), [pytest.param(*one[1:], id=one[0].replace(" ", "-")) for one in ATTACKS])
+@pytest.mark.parametrize(
+    ("code", "attack"), [pytest.param(*item[1:], id=item[0].replace(" ", "-")) for item in ATTACKS]
+)
 def test_attacks_are_refused_each_with_its_code(world, code, attack):
     assert world.verify().approvers == ("bo", "cy")
     attack(world)
     assert refusal(world) == code
 
 
-def test_what_the_caller_asks_for_is_held_against_the_sign_off(world, tmp_path):
+def test_what_the_caller_requires_is_compared_with_the_sign_off(world, tmp_path):
     head = world.verify().head
     plan = read_plan(world.signed.with_name("20261125T120000Z.plan.json").read_bytes())
     assert plan.strategy == STRATEGY and world.verify(plan=plan, head=head).leaves_open == ()
@@ -68,7 +70,7 @@ def test_a_waiver_of_somebody_unknown_is_left_open(world):
     assert any("is not in the trust file" in sentence for sentence in world.verify().leaves_open)
 
 
-def test_a_plan_is_asked_for_and_none_was_signed(tmp_path):
+def test_a_plan_is_required_and_none_was_signed(tmp_path):
     world = build_world(tmp_path)
     for name in ("nightly", "bo", "cy"):
         world.sign(name)
@@ -123,8 +125,8 @@ def test_a_sample_says_what_it_would_find(world):
     assert verified.hashed == 1 and verified.detection == pytest.approx(1 / 3)
     assert any("2 of 3 shards" in sentence for sentence in verified.leaves_open)
     flip(world.corpus / "code/a.jsonl")
-    found = sum(1 for _ in range(60) if _refused(world))
-    assert 5 < found < 40
+    result = sum(1 for _ in range(60) if _refused(world))
+    assert 5 < result < 40
     assert refusal(world, sample=3) == "shard_changed"
 
 

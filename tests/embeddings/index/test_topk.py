@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_audit.embeddings.index.topk import SlotLists
-from corpus_audit.pipelines.kernels.activations.examples import EMPTY, insert
+from corpus_audit.pipelines.kernels.activations.topk_lists import EMPTY, insert
 
 PEAKS = [(1, 0), (1, 1), (3, 0), (2, 2), (0, 1), (-1, 3), (2, 3), (3, 4), (1, 4), (0, 2), (-3, 0), (2, 1)]
 WINDOWS = [(float(value), window, window % 5, context) for window, (value, context) in enumerate(PEAKS)]

@@ -18,7 +18,7 @@ def splits_of(count: int, size: int) -> list[Split]:
     return [(f"{i:064x}", 0, size, size) for i in range(count)]
 
 
-def test_a_small_corpus_is_taken_whole() -> None:
+def test_a_small_corpus_is_sampled_whole() -> None:
     """As long as there are not both enough splits and enough bytes."""
     assert select_decoy_splits([]) == []
     assert select_decoy_splits(splits_of(LEAST_SPLITS, LEAST_BYTES)) == list(range(LEAST_SPLITS))

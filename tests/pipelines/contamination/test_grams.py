@@ -146,5 +146,5 @@ def test_words_that_spans_cover(rows: list[list[tuple[int, int]]], data: st.Data
         expected.append(len(words))
     joined = np.array([number for spans in rows for pair in spans for number in pair], np.int32)
     ends = np.cumsum([0, *(2 * len(spans) for spans in rows)]).astype(np.int64)
-    found = covered_words(counts, starts, np.arange(len(rows)), ends, joined, n)
-    assert found.tolist() == expected
+    result = covered_words(counts, starts, np.arange(len(rows)), ends, joined, n)
+    assert result.tolist() == expected

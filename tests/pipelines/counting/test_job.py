@@ -218,7 +218,7 @@ def test_a_path_that_does_not_match_is_the_shards_error(tmp_path: Path, bpe_file
     assert planned.plan.sha256
 
 
-def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: TokenizerFile) -> None:
+def test_a_sample_of_splits_is_selected_by_hash(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     folder = corpus(tmp_path / "data", rows=1)
 
     def sampled_splits(**sample: Any) -> set[int]:
@@ -234,7 +234,7 @@ def test_a_sample_of_splits_is_chosen_by_hash(tmp_path: Path, bpe_file: Tokenize
     assert len(sampled_splits(share=1.0)) == 60
 
 
-def test_only_measures_that_are_asked_for(tmp_path: Path, bpe_file: TokenizerFile) -> None:
+def test_only_requested_measures_are_counted(tmp_path: Path, bpe_file: TokenizerFile) -> None:
     plain = [measure.name for measure in measures_of(spec_of(tmp_path))]
     assert plain == list(EVERYTHING[:8])
     more = [measure.name for measure in measures_of(spec_of(tmp_path, per_document=True, sample={"share": 0.5}))]

@@ -27,8 +27,8 @@ def clustered(documents):
     """Estimate of one domain from counts [D, T]."""
     documents = documents.astype(float)
     lengths = documents.sum(axis=1)
-    held = documents.sum(axis=0) > 0
-    documents = documents[:, held]
+    present = documents.sum(axis=0) > 0
+    documents = documents[:, present]
     return clustered_entropy(
         np.zeros(documents.shape[1], dtype=np.int64),
         documents.sum(axis=0),
@@ -118,11 +118,11 @@ def test_the_clustered_error_is_an_upper_bound_of_the_delta_method(documents):
         return
     computed = clustered(documents)
     share = documents.sum(axis=0) / total
-    held = share > 0
+    present = share > 0
     entropy = stats.entropy(share)
     assert computed.entropy[0] == pytest.approx(entropy, abs=1e-9)
-    surprise = -np.log(share[held]) - entropy
-    delta = np.sqrt(((documents[:, held] @ surprise) ** 2).sum()) / total
+    surprise = -np.log(share[present]) - entropy
+    delta = np.sqrt(((documents[:, present] @ surprise) ** 2).sum()) / total
     assert computed.error[0] >= delta * (1 - 1e-9) - 1e-12
 
 
@@ -173,7 +173,7 @@ def test_effective_vocabulary_covers_under_bursty_documents():
     rng = np.random.default_rng(9)
     share = 1 / np.arange(1, 301)
     share /= share.sum()
-    truth = np.exp(stats.entropy(share))
+    true_value = np.exp(stats.entropy(share))
     by_groups, by_counters = [], []
     for _ in range(120):
         documents = bursty_documents(rng, share, 640, 60)
@@ -181,6 +181,6 @@ def test_effective_vocabulary_covers_under_bursty_documents():
         np.add.at(table.T, rng.integers(0, GROUPS, len(documents)), documents)
         for covered, computed in ((by_groups, grouped(table)), (by_counters, clustered(documents))):
             _, low, high = effective_vocabulary(computed, len(share))
-            covered.append(low[0] <= truth <= high[0])
+            covered.append(low[0] <= true_value <= high[0])
     assert np.mean(by_groups) >= 0.9
     assert np.mean(by_counters) >= 0.95

@@ -105,10 +105,10 @@ def test_nothing_to_count():
 
 def test_median_intervals_cover():
     rng = np.random.default_rng(1)
-    truth = math.exp(6)
+    true_value = math.exp(6)
     samples = [np.floor(rng.lognormal(6, 1, 200)).astype(np.int64) for _ in range(1000)]
     result = quantiles_of(*samples, percents=(50,))
-    covered = np.mean((result.low <= truth) & (truth <= result.high + 1))
+    covered = np.mean((result.low <= true_value) & (true_value <= result.high + 1))
     assert 0.94 <= covered <= 0.985
 
 

@@ -17,14 +17,14 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("durable", [False, True])
 def test_the_old_file_stays_until_the_block_ends(tmp_path: Path, durable: bool) -> None:
-    place = tmp_path / "new folder" / "file"
-    atomic_write(place, b"old")
-    with AtomicFile(place, durable) as file:
+    file_path = tmp_path / "new folder" / "file"
+    atomic_write(file_path, b"old")
+    with AtomicFile(file_path, durable) as file:
         file.write(b"ne")
         file.write(memoryview(b"w"))
-        assert place.read_bytes() == b"old"
-    assert place.read_bytes() == b"new"
-    assert names(place.parent) == ["file"]
+        assert file_path.read_bytes() == b"old"
+    assert file_path.read_bytes() == b"new"
+    assert names(file_path.parent) == ["file"]
 
 
 def test_an_exception_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_streams_merge_as_tables_do(spec: TableSpec, data: st.DataObject, number
         assert all(len(chunk) for chunk in chunks)
 
 
-def test_a_stream_of_many_chunks_is_not_held_whole() -> None:
+def test_a_stream_of_many_chunks_is_never_whole_in_memory() -> None:
     """While the first rows come out, each input has been read no further than a chunk or two."""
     read = [0, 0]
 

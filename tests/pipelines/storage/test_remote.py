@@ -152,9 +152,9 @@ def test_what_is_damaged_or_unsafe_does_not_come_back(bucket: Any, tmp_path: Pat
     write_run(tmp_path / "one")
     remote = Remote.open(PLACE)
     push(remote, tmp_path / "one")
-    place, back = f"{PLACE}/runs/{FIRST}", tmp_path / "back"
+    run_url, back = f"{PLACE}/runs/{FIRST}", tmp_path / "back"
     back.mkdir()
-    record = bucket.cat_file(f"{place}/run.json")
+    record = bucket.cat_file(f"{run_url}/run.json")
     for name, data, message in (
         ("tables/a.parquet", b"countz", "a.parquet is damaged"),
         ("run.json", b"{", "run.json is damaged"),
@@ -162,11 +162,11 @@ def test_what_is_damaged_or_unsafe_does_not_come_back(bucket: Any, tmp_path: Pat
         ("run.json", naming("../../x"), "unsafe"),
         ("run.json", naming("gone"), "gone is missing"),
     ):
-        bucket.pipe_file(f"{place}/{name}", data)
+        bucket.pipe_file(f"{run_url}/{name}", data)
         with pytest.raises(StoreError, match=message):
             fetch(remote, back)
         assert not (back / FIRST).exists() and not (back / "LATEST").exists()
-        bucket.pipe_file(f"{place}/run.json", record)
+        bucket.pipe_file(f"{run_url}/run.json", record)
 
 
 ENTRIES = st.lists(st.sampled_from([b"a\n", b"b\n"]), max_size=4)

@@ -41,11 +41,11 @@ def content(
         if one in vocabulary and two in vocabulary:
             vocabulary.setdefault(one + two, len(vocabulary))
             kept.append(merge)
-    taken = set(vocabulary.values())
+    used_ids = set(vocabulary.values())
     flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
     tokens: list[dict[str, Any]] = []
     for token in added:
-        number = vocabulary.get(token["content"], len(vocabulary) + len({t["id"] for t in tokens} - taken))
+        number = vocabulary.get(token["content"], len(vocabulary) + len({t["id"] for t in tokens} - used_ids))
         tokens.append({"id": number, **dict.fromkeys(flags, False), **token})
     return {
         "version": "1.0",

@@ -90,16 +90,16 @@ def test_the_index_of_the_snapshot_is_taken_over(tmp_path, staged):
     whole = json.loads((folder / "index.json").read_text()) | {"files": pieces.files}
     (folder / "index.json").write_text(json.dumps(whole))
     add_index(staged, facts, spec(), tmp_path)
-    held = staged.table("metrics").to_pylist()
-    assert {row["metric"] for row in held} >= {"semantic_share", "embedding_drift_auc", "units_moved_share"}
-    assert np.all([row["value"] is not None for row in held])
+    metric_rows = staged.table("metrics").to_pylist()
+    assert {row["metric"] for row in metric_rows} >= {"semantic_share", "embedding_drift_auc", "units_moved_share"}
+    assert np.all([row["value"] is not None for row in metric_rows])
     assert staged.table("semantic").to_pylist() == [ROW]
     (folder / "semantic.parquet").write_bytes(b"PAR1")
     with pytest.raises(StoreError, match="changed after"):
         add_index(staged, facts, spec(), tmp_path)
 
 
-def test_no_index_of_the_snapshot_is_said(tmp_path, staged):
+def test_no_index_of_the_snapshot_is_reported(tmp_path, staged):
     for made in (False, True):
         if made:
             write_small_index(tmp_path / "index")

@@ -68,16 +68,16 @@ def hook(**parts: Any) -> NotifySpec:
 
 
 def problem(spec: NotifySpec, base: Path, message: Message = FAILED) -> str | None:
-    (told,) = notify([spec], message, base)
-    return told.problem
+    (delivery,) = notify([spec], message, base)
+    return delivery.problem
 
 
 def test_a_command_gets_the_summary_and_the_facts_and_starts_in_the_audits_folder(tmp_path: Path) -> None:
     assert problem(hook(command=[sys.executable, "-c", KEEP, "$HOME; ls"]), tmp_path) is None
     text, environment, arguments = json.loads((tmp_path / "told").read_text())
     assert text == FAILED.text and arguments == ["$HOME; ls"]
-    said = {name: environment[f"CORPUS_AUDIT_{name}"] for name in ("EVENT", "RUN", "EXIT_CODE", "NAME")}
-    assert said == {"EVENT": "fail", "RUN": "runs/r1", "EXIT_CODE": "1", "NAME": "corpus"}
+    output = {name: environment[f"CORPUS_AUDIT_{name}"] for name in ("EVENT", "RUN", "EXIT_CODE", "NAME")}
+    assert output == {"EVENT": "fail", "RUN": "runs/r1", "EXIT_CODE": "1", "NAME": "corpus"}
 
 
 def test_a_command_that_fails_hangs_or_is_not_there_is_a_problem_and_no_more(
@@ -127,8 +127,8 @@ def test_a_webhook_that_refuses_redirects_or_is_silent_is_a_problem(
     assert "NOT_SET is not set" in str(problem(hook(webhook=server.url, token_env="NOT_SET"), tmp_path))
     for secret in ("http://example.org/s3cret", "https://u:s3cret@example.org", "https://h:s3cret", "s3cret"):
         monkeypatch.setenv("HOOK_URL", secret)
-        (told,) = notify([hook(webhook_env="HOOK_URL")], FAILED, tmp_path)
-        assert told.problem is not None and "s3cret" not in told.problem + told.hook
+        (delivery,) = notify([hook(webhook_env="HOOK_URL")], FAILED, tmp_path)
+        assert delivery.problem is not None and "s3cret" not in delivery.problem + delivery.hook
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ def outcome(tmp_path: Path, status: Status | None, complete: bool = True, unchan
         (Status.MISSING, True, "none"), (None, True, "unjudged"), (None, False, "none"),
     ],
 )  # fmt: skip
-def test_what_is_told_is_the_verdict(tmp_path: Path, status: Status | None, complete: bool, event: str) -> None:
+def test_notifications_carry_the_verdict(tmp_path: Path, status: Status | None, complete: bool, event: str) -> None:
     message = message_of(outcome(tmp_path, status, complete), "corpus", 1)
     assert (message.event, message.text) == (event, "# the summary\n")
     every = ("pass", "warn", "fail", "none", "unjudged", "unchanged", "error")
-    hooks = [hook(command=["true"], when=[one]) for one in every] + [hook(command=["true"])]
+    hooks = [hook(command=["true"], when=[entry]) for entry in every] + [hook(command=["true"])]
     assert len(notify(hooks, message, tmp_path)) == 1 + (event in ("fail", "none"))
 
 
@@ -187,10 +187,10 @@ def audit(tmp_path: Path) -> Path:
 def test_a_run_ends_as_it_would_without_its_hooks(
     audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told() -> list[Any]:
-        found = json.loads((tmp_path / "told").read_text())
+    def delivery() -> list[Any]:
+        result = json.loads((tmp_path / "told").read_text())
         (tmp_path / "told").unlink()
-        return [found[0].splitlines()[0], found[1]["CORPUS_AUDIT_EVENT"], found[1]["CORPUS_AUDIT_EXIT_CODE"]]
+        return [result[0].splitlines()[0], result[1]["CORPUS_AUDIT_EVENT"], result[1]["CORPUS_AUDIT_EXIT_CODE"]]
 
     def ends(what: AuditOutcome | Exception) -> tuple[int, Any, str]:
         def perform(*arguments: Any, **named: Any) -> AuditOutcome:
@@ -203,18 +203,18 @@ def test_a_run_ends_as_it_would_without_its_hooks(
         out, err = capsys.readouterr()
         return code, json.loads(out), err
 
-    code, said, err = ends(outcome(tmp_path, Status.FAIL))
-    assert code == 1 and told() == ["# the summary", "fail", "1"]
-    assert [one["told"] for one in said["notifications"]] == [False, True]
+    code, output, err = ends(outcome(tmp_path, Status.FAIL))
+    assert code == 1 and delivery() == ["# the summary", "fail", "1"]
+    assert [entry["told"] for entry in output["notifications"]] == [False, True]
     assert err.startswith("corpus-audit: could not notify command ./gone: it cannot be started")
 
-    code, said, err = ends(outcome(tmp_path, Status.FAIL, unchanged=True))
-    assert code == 0 and told() == ["# Nothing to do: `corpus`", "unchanged", "0"]
-    assert said["unchanged"] and len(said["notifications"]) == 2
+    code, output, err = ends(outcome(tmp_path, Status.FAIL, unchanged=True))
+    assert code == 0 and delivery() == ["# Nothing to do: `corpus`", "unchanged", "0"]
+    assert output["unchanged"] and len(output["notifications"]) == 2
 
-    code, said, err = ends(NoVerdictError("no shard in data"))
-    assert (code, said["error"]) == (4, "no shard in data") and told() == ["# ✗ No run: `corpus`", "error", "4"]
+    code, output, err = ends(NoVerdictError("no shard in data"))
+    assert (code, output["error"]) == (4, "no shard in data") and delivery() == ["# ✗ No run: `corpus`", "error", "4"]
     assert "could not notify" in err and "no shard in data" in err
 
-    code, said, err = ends(ValueError("a bug"))
-    assert code == 5 and told()[1:] == ["error", "5"]
+    code, output, err = ends(ValueError("a bug"))
+    assert code == 5 and delivery()[1:] == ["error", "5"]

@@ -64,9 +64,9 @@ def lossy(dead: int, dead_bytes: int) -> ShardState:
     ],
 )
 def test_each_integrity_rule_fails_on_its_own(check: str | None, statuses: Callable[[], dict[str, str]]) -> None:
-    found = statuses()
-    assert len(found) == 7
-    assert [name for name, status in found.items() if status != "pass"] == ([check] if check else [])
+    result = statuses()
+    assert len(result) == 7
+    assert [name for name, status in result.items() if status != "pass"] == ([check] if check else [])
 
 
 def test_the_first_shard_that_failed_is_named() -> None:

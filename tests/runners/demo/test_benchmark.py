@@ -36,8 +36,8 @@ BY_NAME = {source.name: content for source, content in DOCUMENTS}
 def test_the_items_are_of_four_kinds_and_have_ids_of_their_own() -> None:
     assert kinds(ITEMS) == {"copied": COPIED, "edited": EDITED, "shuffled": SHUFFLED, "short": SHORT}
     assert len({item["id"] for item in ITEMS}) == len(ITEMS)
-    taken = [item["source"] for item in ITEMS if item["source"]]
-    assert len(set(taken)) == len(taken) and set(taken) <= set(BY_NAME)
+    sources = [item["source"] for item in ITEMS if item["source"]]
+    assert len(set(sources)) == len(sources) and set(sources) <= set(BY_NAME)
 
 
 def test_a_copied_item_stands_in_its_document_as_it_is() -> None:

@@ -182,7 +182,7 @@ def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
     assert files(tmp_path) == {"audit.yaml": b"mine"}
 
 
-def test_a_small_installation_is_said_to_be_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_installation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "python"
     (root / "json").mkdir(parents=True)
     for name in ("os.py", "json/decoder.py", "LICENSE.txt", "README.md"):
@@ -217,10 +217,10 @@ def test_a_choice_keeps_to_the_budget_and_gives_to_every_domain() -> None:
         for domain, total in sizes.items()
         for n in range(total // 100)
     ]
-    chosen = choose(sources, 20_000)
-    spent = {domain: sum(source.size for source in chosen if source.domain == domain) for domain in sizes}
+    selected = choose(sources, 20_000)
+    spent = {domain: sum(source.size for source in selected if source.domain == domain) for domain in sizes}
     # The small domain is taken whole; the rest is shared as sqrt(100,000) : sqrt(10,000).
     assert spent["small"] == 400
     assert spent["big"] / spent["middle"] == pytest.approx(10**0.5, rel=0.05)
     assert 19_700 <= sum(spent.values()) <= 20_000
-    assert choose(sources, 20_000) == chosen and choose(sources, 10**9) == sorted(sources, key=lambda s: s.name)
+    assert choose(sources, 20_000) == selected and choose(sources, 10**9) == sorted(sources, key=lambda s: s.name)

@@ -20,12 +20,12 @@ from corpus_audit.runners.demo.part import (
     PART_BYTES,
     choose_part,
     find_model,
-    is_indexed,
     link_model,
     most_preferring,
 )
 from corpus_audit.runners.demo.sources import Source
 from corpus_audit.runners.demo.summary import index_summary
+from corpus_audit.runners.indexing.build import is_indexed
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.audit_file import LoadedAudit, load_audit
 from tests.embeddings.made import write_small_index
@@ -92,18 +92,18 @@ def changed(folder: Path, monkeypatch: pytest.MonkeyPatch, raised: dict[tuple[in
 def test_the_unit_that_prefers_a_domain_most(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A fall by more than any rise is no preference of that domain, but of the other.
     index = changed(small, monkeypatch, {(4, "web"): 3.0, (7, "books"): 4.0, (2, "web"): -2.0})
-    found = most_preferring(index)
-    assert found is not None and (found.unit, found.domain, found.of) == ("resid.1:1", "books", 12)
+    result = most_preferring(index)
+    assert result is not None and (result.unit, result.domain, result.of) == ("resid.1:1", "books", 12)
     rows = select_rows(index, None)
     for domain in index.domains:
         assert preferences(index, domain, rows).certain.max() <= preferences(index, "books", rows).certain[7]
-    assert found.low < found.mean - found.mean_elsewhere < found.high and found.low > 3
-    said = index_summary(index.facts.counts, "a model", found)
-    assert max(map(len, said.splitlines())) <= 80
-    assert "Of 12 neurons, resid.1:1 prefers a domain most" in " ".join(said.split())
+    assert result.low < result.mean - result.mean_elsewhere < result.high and result.low > 3
+    output = index_summary(index.facts.counts, "a model", result)
+    assert max(map(len, output.splitlines())) <= 80
+    assert "Of 12 neurons, resid.1:1 prefers a domain most" in " ".join(output.split())
 
 
-def test_where_no_preference_is_certain_none_is_chosen(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_preference_is_certain_none_is_selected(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = open_index(small)
     tokens = np.array(index.array("tokens"))
     tokens[0, 1:] = 0  # the documents of a domain are in one group: no interval

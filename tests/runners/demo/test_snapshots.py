@@ -21,7 +21,7 @@ def installation() -> list[Source]:
     return sources + [document(f"p{n % 40}", n, 1_000, ("stubs", "other-packages")[n % 2]) for n in range(400)]
 
 
-def held(sources: list[Source], packages: set[str]) -> float:
+def text_share(sources: list[Source], packages: set[str]) -> float:
     return sum(source.size for source in sources if source.package in packages)
 
 
@@ -32,8 +32,8 @@ def test_each_side_loses_about_a_part_and_a_domain_comes() -> None:
     left, came = set(change.left), set(change.came)
     assert change.new_domain == "small" and "small" in came
     assert not left & came
-    assert PART * whole <= held(sources, left) <= 1.5 * PART * whole
-    assert PART * whole <= held(sources, came - {"small"}) <= 1.5 * PART * whole
+    assert PART * whole <= text_share(sources, left) <= 1.5 * PART * whole
+    assert PART * whole <= text_share(sources, came - {"small"}) <= 1.5 * PART * whole
     # The standard library, the large domain and the package that is too large alone are in both.
     assert (left | came) - {"small"} <= {f"p{n}" for n in range(40)}
 
@@ -42,7 +42,7 @@ def test_the_largest_are_named_first_and_the_order_of_files_does_not_matter() ->
     sources = installation() + [document("p7", n, 3_000) for n in range(400, 403)]
     change = choose_change(sources)
     for packages in (change.left, change.came):
-        sizes = [held(sources, {package}) for package in packages]
+        sizes = [text_share(sources, {package}) for package in packages]
         assert sizes == sorted(sizes, reverse=True)
     assert choose_change(sources[::-1]) == change
 

@@ -93,7 +93,7 @@ def test_arrow_ipc_with_dictionaries(kind: str, tmp_path: Path) -> None:
     assert propose(tmp_path, tmp_path / "a.arrow").document.domain == "source"
 
 
-def test_without_a_known_name_the_longest_text_is_taken(tmp_path: Path) -> None:
+def test_without_a_known_name_the_longest_text_is_selected(tmp_path: Path) -> None:
     data = [{"headline": f"news {n}", "story": PROSE * 4 + str(n), "kind": n % 2} for n in range(20)]
     write_jsonl(tmp_path / "a.jsonl", data)
     assert propose(tmp_path, tmp_path / "a.jsonl").document.text == "story"

@@ -23,11 +23,11 @@ def ended(rest):
 
 
 def test_the_process_ends_after_threads_and_exit_functions_and_takes_nothing_apart():
-    said = ["a thread ends", "other libraries close"]
-    assert ended("end.code = 3; sys.stdout.write('');sys.exit(3)") == (3, said, "")
+    output = ["a thread ends", "other libraries close"]
+    assert ended("end.code = 3; sys.stdout.write('');sys.exit(3)") == (3, output, "")
 
 
 def test_an_error_outside_the_command_has_its_traceback_and_exit_code():
-    code, said, message = ended("raise RuntimeError('unforeseen')")
-    assert (code, said[-1]) == (1, "taken apart")
+    code, output, message = ended("raise RuntimeError('unforeseen')")
+    assert (code, output[-1]) == (1, "taken apart")
     assert message.endswith("RuntimeError: unforeseen\n")

@@ -49,7 +49,7 @@ def _owner(pid, host=None):
     return json.dumps(owner)
 
 
-def test_second_holder_is_told_who_is_the_first(tmp_path, file_system):
+def test_a_second_holder_gets_the_name_of_the_first(tmp_path, file_system):
     with OutputLock(tmp_path), pytest.raises(LockedError) as caught, OutputLock(tmp_path):
         pytest.fail("held twice")
     assert f"process {os.getpid()} of " in str(caught.value)
@@ -120,12 +120,12 @@ def test_without_flock_another_hosts_file_is_not_removed(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    held = tmp_path / ".lock.held"
-    held.write_text(_owner(_dead_pid(), host="another-host"))
+    exclusive = tmp_path / ".lock.held"
+    exclusive.write_text(_owner(_dead_pid(), host="another-host"))
     with pytest.raises(LockedError) as caught, OutputLock(tmp_path):
         pytest.fail("held twice")
-    assert "ana on another-host" in str(caught.value) and f"remove {held}" in str(caught.value)
-    assert held.exists()
+    assert "ana on another-host" in str(caught.value) and f"remove {exclusive}" in str(caught.value)
+    assert exclusive.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_wrong_use(tmp_path):

@@ -27,16 +27,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     return open_index(write_small_index(tmp_path_factory.mktemp("index") / "index")[0])
 
 
-def said(lines: object) -> list[str]:
+def without_colours(lines: object) -> list[str]:
     return [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("which", ["top", "minima", "samples"])
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_summary_fits_and_explains_its_colours(index: Index, which: str, colour: bool) -> None:
-    found = index.lookup(UNIT, which=which, k=3)  # type: ignore[arg-type]
-    lines = list(summary_lines(index, UNIT, found, which, View(80, colour)))  # type: ignore[arg-type]
-    plain = said(lines)
+    result = index.lookup(UNIT, which=which, k=3)  # type: ignore[arg-type]
+    lines = list(summary_lines(index, UNIT, result, which, View(80, colour)))  # type: ignore[arg-type]
+    plain = without_colours(lines)
     assert all(cell_width(line) <= 80 for line in plain)
     assert plain[1] == f"snapshot {'cd' * 6}  index {index.folder.name}"
     if not colour:
@@ -60,13 +60,13 @@ def test_colours_are_shares_of_the_unit_s_highest_in_every_list(index: Index) ->
 
 
 def test_a_key_names_the_other_sign_where_it_occurs(index: Index) -> None:
-    found = index.lookup(UNIT, k=1)
-    value = found[0].value
+    result = index.lookup(UNIT, k=1)
+    value = result[0].value
     for low, named in ((-0.5, True), (-0.01, False)):
-        heat = np.full(len(found[0].starts), low * value, np.float32)
-        heat[found[0].position], heat[0] = value, np.nan
-        key = list(summary_lines(index, UNIT, [replace(found[0], heat=heat)], "top", View(80, True)))[2]
-        assert (paint(" below 0 ", -2) in key) is named and cell_width(said([key])[0]) <= 80
+        heat = np.full(len(result[0].starts), low * value, np.float32)
+        heat[result[0].position], heat[0] = value, np.nan
+        key = list(summary_lines(index, UNIT, [replace(result[0], heat=heat)], "top", View(80, True)))[2]
+        assert (paint(" below 0 ", -2) in key) is named and cell_width(without_colours([key])[0]) <= 80
 
 
 def test_wide_and_hostile_names_keep_a_head_to_one_line(index: Index) -> None:
@@ -93,9 +93,9 @@ def test_the_histogram_is_drawn_from_its_first_bin_to_its_last() -> None:
 
 def test_json_has_the_histogram(index: Index, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["lookup", UNIT, "--index", str(index.folder), "--json"], Session()) == 0
-    found = json.loads(capsys.readouterr().out)["histogram"]
-    assert found["tokens"] == index.histogram(UNIT).tolist() and found["windows_one_in"] == 16
-    assert len(found["edges"]) + 1 == len(found["tokens"])
+    result = json.loads(capsys.readouterr().out)["histogram"]
+    assert result["tokens"] == index.histogram(UNIT).tolist() and result["windows_one_in"] == 16
+    assert len(result["edges"]) + 1 == len(result["tokens"])
 
 
 @pytest.mark.parametrize(

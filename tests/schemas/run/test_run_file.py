@@ -79,7 +79,7 @@ def keys(value: Any, path: Path = ()) -> list[Path]:
     if path == ("spec",):
         return []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [p for key, one in items for p in [(*path, key), *keys(one, (*path, key))]]
+    return [p for key, entry in items for p in [(*path, key), *keys(entry, (*path, key))]]
 
 
 def at(value: Any, path: Path) -> Any:

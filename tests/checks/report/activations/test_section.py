@@ -29,11 +29,11 @@ def write(folder: Path, name: str = "trivia", domains: int = 3, **drift: object)
     """A run with every table of an index; ``name`` stands wherever text from a corpus can."""
     rng = np.random.default_rng(0)
     (folder / "tables").mkdir(parents=True)
-    places = rng.normal(size=(200, 2)).astype(np.float32)
+    coordinates = rng.normal(size=(200, 2)).astype(np.float32)
     labels = [f"{name}-{i % domains}" for i in range(200)]
     tables = {
         "projection": pa.table(
-            [pa.array(np.arange(200, dtype=np.uint64)), labels, places[:, 0], places[:, 1]], schema=PROJECTION
+            [pa.array(np.arange(200, dtype=np.uint64)), labels, coordinates[:, 0], coordinates[:, 1]], schema=PROJECTION
         ),
         "embedding_drift": pa.Table.from_pylist(
             [
@@ -75,33 +75,33 @@ def page(view: ModelView) -> str:
 
 @pytest.fixture
 def view(tmp_path: Path) -> ModelView:
-    found = section.load(write(tmp_path / "run"))
-    assert found is not None
-    return found
+    result = section.load(write(tmp_path / "run"))
+    assert result is not None
+    return result
 
 
 def test_a_run_without_a_model_has_no_section_and_one_without_an_index_says_so(tmp_path: Path) -> None:
     assert section.load(RunDirectory(tmp_path, run_record())) is None
-    found = section.load(RunDirectory(tmp_path, run_record(embedding={"index": None, "reason": "no index of it"})))
-    assert found is not None and "no index of it" in page(found)
-    (finding,) = section.findings(found)
+    result = section.load(RunDirectory(tmp_path, run_record(embedding={"index": None, "reason": "no index of it"})))
+    assert result is not None and "no index of it" in page(result)
+    (finding,) = section.findings(result)
     assert finding.lines == ("no index of it",)
 
 
-def test_what_is_said(view: ModelView) -> None:
+def test_sentences(view: ModelView) -> None:
     text = page(view)
-    for said in ("AUC of 0.710 [0.660, 0.760]", "31 of 9,216 units moved", "above 0.810", "45.0", "trivia19"):
-        assert said in text
+    for phrase in ("AUC of 0.710 [0.660, 0.760]", "31 of 9,216 units moved", "above 0.810", "45.0", "trivia19"):
+        assert phrase in text
     assert view.near == 18 and len(view.items) == 15 and "3 further items" in text
     assert view.items[0]["item"] == "trivia19" and "trivia1<" not in text
     (finding,) = section.findings(view)
     assert finding.anchor == "model" and all(len(line) <= 68 for line in finding.lines) and len(finding.lines) == 3
 
 
-def test_drift_that_was_not_tested_is_said(tmp_path: Path) -> None:
+def test_drift_that_was_not_tested_is_reported(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("auc", "low", "high", "p", "units_moved"))
-    found = section.load(write(tmp_path / "run", reason="fewer than 100 unshared documents", **nothing))
-    assert found is not None and "could not be tested: fewer than 100 unshared documents" in page(found)
+    result = section.load(write(tmp_path / "run", reason="fewer than 100 unshared documents", **nothing))
+    assert result is not None and "could not be tested: fewer than 100 unshared documents" in page(result)
 
 
 def test_every_window_is_drawn_once_in_its_domain(view: ModelView) -> None:
@@ -119,10 +119,10 @@ def test_every_window_is_drawn_once_in_its_domain(view: ModelView) -> None:
 
 
 def test_many_domains_are_folded_and_positions_stay_in_the_picture(tmp_path: Path) -> None:
-    found = section.load(write(tmp_path / "run", domains=20))
-    assert found is not None and len(found.panels) == 8 and found.panels[-1].name == "13 further domains"
-    assert sum(len(panel.positions) for panel in found.panels) == 200
-    for _, _, picture in projection_chart.panel_charts(found.panels):
+    result = section.load(write(tmp_path / "run", domains=20))
+    assert result is not None and len(result.panels) == 8 and result.panels[-1].name == "13 further domains"
+    assert sum(len(panel.positions) for panel in result.panels) == 200
+    for _, _, picture in projection_chart.panel_charts(result.panels):
         for path in ET.fromstring(picture).iter("path"):
             numbers = path.get("d", "").replace("M", " ").replace("h0", " ").replace(",", " ").split()
             assert all(0 <= float(number) <= 200 for number in numbers)
@@ -132,8 +132,8 @@ def test_many_domains_are_folded_and_positions_stay_in_the_picture(tmp_path: Pat
 
 def test_a_ninth_domain_is_folded_and_an_eighth_is_not(tmp_path: Path) -> None:
     for domains, last in ((8, "trivia-7"), (9, "2 further domains")):
-        found = section.load(write(tmp_path / str(domains), domains=domains))
-        assert found is not None and len(found.panels) == 8 and found.panels[-1].name == last
+        result = section.load(write(tmp_path / str(domains), domains=domains))
+        assert result is not None and len(result.panels) == 8 and result.panels[-1].name == last
 
 
 def test_a_sample_is_called_one(view: ModelView) -> None:
@@ -160,15 +160,15 @@ def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:
     ]  # tables are UTF-8
     assert len(written) > 30
     for number, text in enumerate(written):
-        found = section.load(write(tmp_path / str(number), name=text))
-        assert found is not None
-        shown = page(found)
+        result = section.load(write(tmp_path / str(number), name=text))
+        assert result is not None
+        shown = page(result)
         assert "<script" not in shown.lower() and "\x1b" not in shown and "\u202e" not in shown
-        for finding in section.findings(found):
+        for finding in section.findings(result):
             assert all("\x1b" not in line for line in finding.lines)
 
 
-def test_an_autoencoder_that_does_not_explain_what_it_reads_is_said() -> None:
+def test_an_autoencoder_that_does_not_explain_what_it_reads_is_reported() -> None:
     bad = AutoencoderCheck(
         hook="blocks.0.hook_resid_post",
         tokens=256,

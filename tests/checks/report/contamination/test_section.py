@@ -52,13 +52,13 @@ def test_a_run_without_the_tables_has_no_section(tmp_path: Path) -> None:
 def test_counts_are_of_items_and_not_of_rows(view: ContaminationView, run: RunDirectory) -> None:
     rows = run.table("contamination_items").to_pylist()
     items = {(row["benchmark"], row["item"]) for row in rows}
-    held = {(row["benchmark"], row["item"]) for row in rows if row["outcome"] == "contaminated"}
+    contaminated = {(row["benchmark"], row["item"]) for row in rows if row["outcome"] == "contaminated"}
     spared = {(row["benchmark"], row["item"]) for row in rows if row["outcome"] == "boilerplate"}
-    assert (view.items, view.contaminated) == (len(items), len(held)) and held
-    assert view.boilerplate == len(spared - held) > 0
+    assert (view.items, view.contaminated) == (len(items), len(contaminated)) and contaminated
+    assert view.boilerplate == len(spared - contaminated) > 0
     assert view.untestable == len(NAMES) * 10
     for row in view.benchmarks:
-        assert row.contaminated == sum(benchmark == row.name for benchmark, _ in held)
+        assert row.contaminated == sum(benchmark == row.name for benchmark, _ in contaminated)
 
 
 def test_the_same_item_id_in_two_benchmarks_is_two_items(tmp_path: Path) -> None:

@@ -102,18 +102,18 @@ def test_tokens_are_shown_with_their_spaces() -> None:
     assert cell_width(token_text("x" * 99, 24)) == 24
 
 
-def test_drift_is_said_with_figure_interval_and_chance(view: DriftView) -> None:
-    said = sentences(view)
-    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, adjusted p = 0.0005" in said[0]
-    assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(said)
-    assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(said)
+def test_drift_is_reported_with_figure_interval_and_chance(view: DriftView) -> None:
+    output = sentences(view)
+    assert "drifted apart by 0.01000 bits [0.00400, 0.01600] beyond chance, adjusted p = 0.0005" in output[0]
+    assert "recipes +2.00 points [+10.00, +20.00]" in " ".join(output)
+    assert "60.0 % is the mix of domains and 40.0 % is the text" in " ".join(output)
     assert "drift is shown within 1 of 5 domains (web); 1 has not enough data; 1 is new; 1 holds the same" in " ".join(
-        said
+        output
     )
     assert "Changed</p>" in page(view)
 
 
-def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
+def test_without_drift_its_upper_bound_is_reported(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", overall=NONE))
     assert sentences(view)[0].endswith("If there is any, it is at most 0.00400 bits.")
     assert lines(view)[0].startswith("no drift shown, at most 0.00400 bits: 0.00100 bits [−0.00200, 0.00400]")
@@ -122,11 +122,11 @@ def test_without_drift_its_upper_bound_is_said(tmp_path: Path) -> None:
 
 def test_too_little_data_are_never_a_pass(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
-    said, found = " ".join(sentences(view)), page(view)
-    assert "Whether the text drifted was not tested: too few documents" in said
-    assert "Whether domain shares moved was not tested: too few documents" in said
-    assert "The classifier test does not have enough data: too few" in said
-    assert 'class="status bad"' in found and 'class="status good"' not in found
+    output, result = " ".join(sentences(view)), page(view)
+    assert "Whether the text drifted was not tested: too few documents" in output
+    assert "Whether domain shares moved was not tested: too few documents" in output
+    assert "The classifier test does not have enough data: too few" in output
+    assert 'class="status bad"' in result and 'class="status good"' not in result
     assert lines(view)[:2] == ("not enough data: too few documents", "domain shares: not enough data")
 
 
@@ -159,9 +159,9 @@ def test_charts_are_well_formed_and_named(view: DriftView) -> None:
 
 
 def test_every_row_of_a_chart_says_its_reading_in_words(view: DriftView) -> None:
-    said = [text.text for text in next(charts(view)).iter("text")]
+    output = [text.text for text in next(charts(view)).iter("text")]
     for words in ("drift", "no drift shown", "not enough data", "not in the baseline"):
-        assert words in said
+        assert words in output
     shown = [text.text for text in list(charts(view))[1].iter("text")]
     assert {"moved", "no move shown", "not enough data"} <= set(shown)
 
@@ -190,17 +190,17 @@ def test_text_from_the_corpus_does_nothing(view: DriftView, payload: str) -> Non
 
 @pytest.mark.parametrize("payload", ["plain", *EVERY_PAYLOAD])
 def test_lines_of_a_terminal_are_safe(view: DriftView, payload: str) -> None:
-    found = lines(with_every_text(replace(view, baselines=2), payload))
-    assert 1 <= len(found) <= 3
-    assert all(line.isprintable() for line in found)
+    result = lines(with_every_text(replace(view, baselines=2), payload))
+    assert 1 <= len(result) <= 3
+    assert all(line.isprintable() for line in result)
 
 
 def test_many_domains_stay_small_and_are_counted(tmp_path: Path) -> None:
     names = {f"domain-{number:04d}": DRIFT if number % 2 else NONE for number in range(1000)}
     view = only(write_drift(tmp_path / "run", names))
-    found = page(view)
-    assert len(found.encode()) < 300_000
-    assert "970 further domains are in tables/drift.parquet" in found
+    result = page(view)
+    assert len(result.encode()) < 300_000
+    assert "970 further domains are in tables/drift.parquet" in result
     assert "shown within 500 of 1,000" in " ".join(sentences(view))
 
 

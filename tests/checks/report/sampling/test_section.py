@@ -30,9 +30,9 @@ def view(run: RunDirectory) -> SamplingView:
 
 
 def loaded(run: RunDirectory) -> SamplingView:
-    found = section.load(run)
-    assert found is not None
-    return found
+    result = section.load(run)
+    assert result is not None
+    return result
 
 
 def sentences(view: SamplingView) -> list[str]:
@@ -73,7 +73,7 @@ def test_curves_pass_through_the_audited_strategies(view: SamplingView) -> None:
         assert row.shares[-1] == pytest.approx(1 / 6)
 
 
-def test_the_trap_is_told_where_weights_are_of_documents(view: SamplingView) -> None:
+def test_the_trap_is_reported_where_weights_are_of_documents(view: SamplingView) -> None:
     (trap,) = view.document_weights
     by_domain = {row.domain: row for row in trap.rows}
     # 2 books of 10,000 tokens at a weight of 0.1: 0.1 x 10,000 / (0.5 x 1,000 + 0.2 x 2,000 + 0.2 x 3,000 + 1,000).
@@ -98,8 +98,8 @@ def test_windows_that_differ_are_those_that_were_wrong(view: SamplingView) -> No
     assert view.log.windows[7].both
     assert {series.domain for series in view.log.series} == set(SIX)
     assert view.log.series[0].points[7].differs
-    said = " ".join(sentences(view))
-    assert "3 of 20 windows" in said and "350–399" in said
+    output = " ".join(sentences(view))
+    assert "3 of 20 windows" in output and "350–399" in output
     assert view.log.documents[0].document == "web/common-crawl:7" and view.log.unusual == 1
 
 
@@ -107,8 +107,8 @@ def test_a_sampler_that_does_as_intended_is_not_accused(tmp_path: Path) -> None:
     view = loaded(write_sampling(tmp_path / "run", log=sampler_log()))
     assert view.log is not None
     assert not any(window.differs or window.both for window in view.log.windows)
-    said = " ".join(sentences(view))
-    assert "does not differ significantly" in said and "unevenly" not in said and "so often" not in said
+    output = " ".join(sentences(view))
+    assert "does not differ significantly" in output and "unevenly" not in output and "so often" not in output
 
 
 def test_a_log_too_small_to_test_says_so(tmp_path: Path) -> None:
@@ -214,9 +214,9 @@ def test_log_axis() -> None:
     assert [axis.at(value) for value in (0.1, 1, 10, 1000, 1e6)] == pytest.approx([0, 0, 100 / 3, 100, 100])
     assert axis.ticks() == pytest.approx([1, 10, 100, 1000])
     for values in ([], [5.0], [1e-6, 1e12], [0.99, 1.01]):
-        found = LogAxis.around(values)
-        assert 2 <= len(found.ticks()) <= 8
-        assert all(0 <= found.at(value) <= 100 for value in values)
+        result = LogAxis.around(values)
+        assert 2 <= len(result.ticks()) <= 8
+        assert all(0 <= result.at(value) <= 100 for value in values)
 
 
 def test_labels_are_spread_in_order() -> None:

@@ -56,14 +56,14 @@ def test_what_does_not_pass_comes_first(view: VerdictView) -> None:
 
 
 def test_every_judgement_has_all_that_a_signer_asks(view: VerdictView) -> None:
-    said = text_of(view)
+    output = text_of(view)
     for phrase in (
         "Duplicates", "domain=web/common-crawl", "3.12 %", "[3.04, 3.2 %]", "400,000", "at most 2 %",
         "3.1 % is more than 2 %.", "data@example.org", "Deduplicate the domain and run the audit again.",
         "lower bound", "0.000213", "last signed run 20261001T000000Z: 0.0001", "needs 1,000", "Waiver W-1",
         "at least 1,000", "2 approvals", "data-owner", "2026-11-24",
     ):  # fmt: skip
-        assert phrase in said, phrase
+        assert phrase in output, phrase
 
 
 def test_changes_since_the_last_sign_off(view: VerdictView) -> None:
@@ -77,18 +77,18 @@ def test_changes_since_the_last_sign_off(view: VerdictView) -> None:
 
 def test_without_a_sign_off_it_says_so(tmp_path: Path) -> None:
     run = write_results(build_run(tmp_path / "run", ["one"]), results(last=None))
-    found = load_report(run).verdict
-    assert found is not None and found.since is None
-    assert "no comparable signed run" in text_of(found)
+    result = load_report(run).verdict
+    assert result is not None and result.since is None
+    assert "no comparable signed run" in text_of(result)
 
 
 def test_passes_beyond_the_limit_are_counted_and_failures_are_all_shown(tmp_path: Path) -> None:
     many = tuple(judgement("a", Status.PASS, f"domain={n}") for n in range(400))
     many += tuple(judgement("b", Status.FAIL, f"domain={n}") for n in range(350))
-    found = load_report(write_results(build_run(tmp_path / "run", ["one"]), results(many))).verdict
-    assert found is not None
-    assert found.hidden == 400 - section.LISTED_PASSES and len(found.not_passing) == 350
-    assert "100 further judgements pass" in text_of(found)
+    result = load_report(write_results(build_run(tmp_path / "run", ["one"]), results(many))).verdict
+    assert result is not None
+    assert result.hidden == 400 - section.LISTED_PASSES and len(result.not_passing) == 350
+    assert "100 further judgements pass" in text_of(result)
 
 
 def test_the_verdict_stands_first(judged: ReportModel) -> None:
@@ -115,11 +115,11 @@ def test_the_summary_shows_each_verdict(judged: ReportModel, statuses: tuple[Sta
 
 def test_findings_name_what_does_not_pass(view: VerdictView) -> None:
     (finding,) = section.findings(view)
-    said = ["".join(p.text if isinstance(p, Name) else p for p in s) for s in finding.sentences]
-    assert said[0].startswith("Failed under policy pretraining 3. Of 7 judgements, 1 fails, 1 does not have ")
-    assert said[0].endswith("Without a verdict besides: few.")
-    assert said[1] == "Fails: Duplicates of domain=web/common-crawl – 3.1 % is more than 2 %."
-    assert said[-1] == "Since the last signed run, 20261001T000000Z, 1 judgement changed."
+    output = ["".join(p.text if isinstance(p, Name) else p for p in s) for s in finding.sentences]
+    assert output[0].startswith("Failed under policy pretraining 3. Of 7 judgements, 1 fails, 1 does not have ")
+    assert output[0].endswith("Without a verdict besides: few.")
+    assert output[1] == "Fails: Duplicates of domain=web/common-crawl – 3.1 % is more than 2 %."
+    assert output[-1] == "Since the last signed run, 20261001T000000Z, 1 judgement changed."
 
 
 @pytest.mark.parametrize("payload", EVERY_PAYLOAD)

@@ -65,10 +65,10 @@ def test_only_bounds_within_reach_are_drawn(view: TrendView) -> None:
 
 def test_a_figure_with_one_earlier_run_and_one_without_spread(tmp_path: Path) -> None:
     run = write_results(build_run(tmp_path / "run", ["one"]))
-    one = trends(runs=1, figures=1)
-    flat = one.figures[0].model_copy(update={"value": 0.01, "low": 0.01, "high": 0.01, "warn": None, "fail": None})
-    flat = flat.model_copy(update={"points": (one.figures[0].points[0].model_copy(update={"low": None}),)})
-    text = render_html(load_report(write_trends(run, one.model_copy(update={"figures": (flat,)}))))
+    single = trends(runs=1, figures=1)
+    flat = single.figures[0].model_copy(update={"value": 0.01, "low": 0.01, "high": 0.01, "warn": None, "fail": None})
+    flat = flat.model_copy(update={"points": (single.figures[0].points[0].model_copy(update={"low": None}),)})
+    text = render_html(load_report(write_trends(run, single.model_copy(update={"figures": (flat,)}))))
     assert "over 2 runs" in text and "nan" not in text.lower().split("provenance")[0]
 
 

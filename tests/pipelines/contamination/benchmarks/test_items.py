@@ -44,7 +44,7 @@ def test_jsonl_rows_that_are_no_items_are_counted(tmp_path: Path) -> None:
     assert read.remarks == ("1 item has no answer", "1 item has no id")
 
 
-def test_what_is_odd_about_items_is_said(tmp_path: Path) -> None:
+def test_what_is_odd_about_items_is_reported(tmp_path: Path) -> None:
     """Ids and items that occur twice, fields that nothing is read from; a number, a null or nothing is no prompt."""
     rows = [
         {"id": "a", "prompt": "one", "choices": [1]},

@@ -93,7 +93,7 @@ def test_vectors_describe_the_beginning_of_a_long_document() -> None:
     assert vectors([[7] * 2000], [0]) == [plain_vector([7] * 2000)]
 
 
-def test_no_chosen_documents_and_empty_ones() -> None:
+def test_no_selected_documents_and_empty_documents() -> None:
     assert ngrams.signatures(*arrays([[1, 2, 3]]), np.empty(0, np.int64)).shape == (0, ngrams.PERMUTATIONS)
     assert vectors([[1, 2, 3]], []) == []
     assert vectors([[], [1], []], [0, 2]) == [{}, {}]

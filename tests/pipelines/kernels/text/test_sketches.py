@@ -49,10 +49,10 @@ def test_agreement_estimates_the_similarity(changed: int) -> None:
     rows = np.arange(200)
     estimates = similarities(sketches(*arrays(one))[1], sketches(*arrays(two))[1], rows, rows)
     shared = max(996 - changed, 0)
-    truth = shared / (2 * 996 - shared)
-    error = 4 * np.sqrt(truth * (1 - truth) / BINS / 200)
+    true_value = shared / (2 * 996 - shared)
+    error = 4 * np.sqrt(true_value * (1 - true_value) / BINS / 200)
     # An estimate below 0 is cut off at 0, which the mean of unlike pairs shows.
-    assert abs(estimates.mean() - truth) <= error + (0.01 if truth == 0 else 0)
+    assert abs(estimates.mean() - true_value) <= error + (0.01 if true_value == 0 else 0)
 
 
 def test_documents_without_a_bin_in_common_are_unlike() -> None:

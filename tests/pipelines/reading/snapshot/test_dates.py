@@ -48,7 +48,7 @@ def test_paths_without_dates_and_other_braces_stay_as_they_are(tmp_path: Path) -
         ("*/{latest}/{latest}.jsonl", ["a/20260101/20260101.jsonl", "b/20260102/x"], "*/20260102/20260102.jsonl"),
     ],
 )
-def test_the_newest_name_is_taken(tmp_path: Path, pattern: str, names: list[str], expected: str) -> None:
+def test_the_newest_name_is_selected(tmp_path: Path, pattern: str, names: list[str], expected: str) -> None:
     made(tmp_path, *names)
     assert filled(tmp_path, pattern) == (expected,)
 

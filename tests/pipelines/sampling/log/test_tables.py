@@ -37,9 +37,9 @@ def draws(seed=1, rows=6000, replace=True, wrong=()):
     number = rng.integers(0, DOCUMENTS, rows)
     if not replace:
         for g in range(3):
-            held = domain == g
-            passes = [rng.permutation(DOCUMENTS) for _ in range(held.sum() // DOCUMENTS + 1)]
-            number[held] = np.concatenate(passes)[: held.sum()]
+            in_domain = domain == g
+            passes = [rng.permutation(DOCUMENTS) for _ in range(in_domain.sum() // DOCUMENTS + 1)]
+            number[in_domain] = np.concatenate(passes)[: in_domain.sum()]
     loss = 2 + np.where(np.isin(step // 30, wrong), 1.0, 0.0) + 0.01 * rng.standard_normal(rows)
     return pa.table(
         {
@@ -104,7 +104,7 @@ def test_faults_are_found(run, tmp_path):
     assert by_domain["b"]["drawing"] == "uneven" and by_domain["b"]["repeats_maximum"] > by_domain["b"]["repeats_limit"]
 
 
-def test_drawing_without_replacement_is_told(run, tmp_path):
+def test_drawing_without_replacement_is_reported(run, tmp_path):
     result = audited(run, tmp_path, draws(replace=False))
     by_domain = {row["domain"]: row for row in result["sampling_log_domains"].to_pylist()}
     assert all(by_domain[name]["drawing"] == "without replacement" for name in NAMES)

@@ -109,9 +109,9 @@ def test_a_proportional_sample_has_the_corpus_s_mix():
     rng = np.random.Generator(np.random.PCG64(8))
     domain = np.repeat([0, 1, 2], [300, 300, 30])
     sample = hashed(rng.multinomial(5, np.full(BUCKETS, 1 / BUCKETS), 630), rng, domain)
-    chosen = proportional_sample(sample, [30, 10, 1], 400)
-    counts = np.bincount(domain[chosen], minlength=3)
+    selected = proportional_sample(sample, [30, 10, 1], 400)
+    counts = np.bincount(domain[selected], minlength=3)
     assert counts.tolist() == [299, 100, 1]
     lowest = np.sort(sample.high[domain == 1])[:100]
-    assert np.array_equal(np.sort(sample.high[chosen][domain[chosen] == 1]), lowest)
+    assert np.array_equal(np.sort(sample.high[selected][domain[selected] == 1]), lowest)
     assert len(proportional_sample(sample, [0, 0, 0], 400)) == 0

@@ -72,9 +72,9 @@ def test_one_document_has_no_variance():
 def test_a_domain_of_few_documents_has_few_degrees_of_freedom():
     documents = [(0, 90)] * 500 + [(0, 110)] * 497 + [(1, 50), (1, 100), (1, 150)]
     freedom = design_of(documents, 2).degrees_of_freedom
-    held = 300**2 / (50**2 + 100**2 + 150**2)
+    effective = 300**2 / (50**2 + 100**2 + 150**2)
     # Both domains' variances come from the three documents, in which they are the same number.
-    assert freedom == pytest.approx([held + 1, held + 1], rel=0.02)
+    assert freedom == pytest.approx([effective + 1, effective + 1], rel=0.02)
 
 
 def test_satterthwaite_of_one_part_is_that_part():

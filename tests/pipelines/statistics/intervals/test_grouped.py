@@ -101,20 +101,20 @@ def test_sampled_splits_cover_the_shares_of_all_splits():
         # 200 splits of 100 documents, each split with a mixture of its own; 40 are read.
         mixtures = rng.dirichlet([4, 2, 1], 200)
         table = np.stack([rng.multinomial(100, mixture) for mixture in mixtures])
-        truth = np.array([4, 2, 1]) / 7
+        true_value = np.array([4, 2, 1]) / 7
         bounds = share_intervals(two_stage(table[rng.permutation(200)[:40]], 200))
-        covered.append((bounds.low <= truth) & (truth <= bounds.high))
+        covered.append((bounds.low <= true_value) & (true_value <= bounds.high))
     # 900 intervals that are dependent within a run of three: three standard errors are about 3 points.
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
 def test_hosts_as_clusters_cover_where_documents_do_not():
     rng = np.random.default_rng(12)
-    truth = np.array([0.7, 0.2, 0.1])
+    true_value = np.array([0.7, 0.2, 0.1])
     by_host, by_document = [], []
     for _ in range(150):
         hosts = 3000
-        domain = rng.choice(3, hosts, p=truth)
+        domain = rng.choice(3, hosts, p=true_value)
         pages = rng.geometric(0.05, hosts)
         table = np.zeros((1024, 3), dtype=np.int64)
         np.add.at(table, (rng.integers(0, 1024, hosts), domain), pages)
@@ -124,6 +124,6 @@ def test_hosts_as_clusters_cover_where_documents_do_not():
             (by_document, DocumentClusters(counts, counts.astype(object), int(counts.sum()))),
         ):
             bounds = share_intervals(design)
-            result.append((bounds.low <= truth) & (truth <= bounds.high))
+            result.append((bounds.low <= true_value) & (true_value <= bounds.high))
     assert 0.92 <= np.mean(by_host) <= 0.98
     assert np.mean(by_document) < 0.6

@@ -141,13 +141,13 @@ def corpus(rng, size, copies):
 def sampled(documents, share):
     ids, offsets, domains, texts = documents
     hashed = ngrams.rehash(sketches(ids, offsets)[0]) / 2.0**64
-    chosen = np.flatnonzero(hashed < share)
+    selected = np.flatnonzero(hashed < share)
     names = {text: n for n, text in enumerate(dict.fromkeys(texts))}
-    hashes = np.array([[names[texts[c]]] * 2 for c in chosen], dtype=np.uint64).reshape(-1, 2)
+    hashes = np.array([[names[texts[c]]] * 2 for c in selected], dtype=np.uint64).reshape(-1, 2)
     cells, first, counts = np.unique(
-        np.column_stack([hashes[:, 0], domains[chosen]]), axis=0, return_index=True, return_counts=True
+        np.column_stack([hashes[:, 0], domains[selected]]), axis=0, return_index=True, return_counts=True
     )
-    signatures = ngrams.signatures(ids, offsets, chosen[first])
+    signatures = ngrams.signatures(ids, offsets, selected[first])
     return Signatures(hashes[first], cells[:, 1].astype(np.int64), counts.astype(np.int64), signatures)
 
 
@@ -157,10 +157,10 @@ def simulate(share, size, copies, repeats):
     for _ in range(repeats):
         documents = corpus(rng, size, copies)
         truths = near_duplicates(sampled(documents, 1.0), 2, 1.0)
-        for scope, (result, truth) in enumerate(
+        for scope, (result, true_value) in enumerate(
             zip(near_duplicates(sampled(documents, share), 2, share), truths, strict=True)
         ):
-            estimate, value = result.overall, truth.overall.value
+            estimate, value = result.overall, true_value.overall.value
             results.append((scope, estimate.value, value, estimate.low <= value <= estimate.high))
     table = np.array(results, dtype=float)
     return [table[table[:, 0] == scope, 1:] for scope in (0, 1)]

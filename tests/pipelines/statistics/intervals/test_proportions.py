@@ -141,20 +141,20 @@ def population(rng, spread, size=200_000):
 
 
 def drawn(rng, domain, length, documents):
-    chosen = rng.integers(len(domain), size=documents)
-    d, n = domain[chosen], length[chosen]
+    selected = rng.integers(len(domain), size=documents)
+    d, n = domain[selected], length[selected]
     squares = np.bincount(d, n * n, 9).astype(np.int64).astype(object)
     return DocumentClusters(np.bincount(d, n, 9).astype(np.int64), squares, documents)
 
 
 def coverage(seed, spread, documents, repeats):
     rng = np.random.default_rng(seed)
-    domain, length, truth = population(rng, spread)
+    domain, length, true_value = population(rng, spread)
     single, joint = [], []
     for _ in range(repeats):
         bounds = share_intervals(drawn(rng, domain, length, documents))
-        single.append((bounds.low <= truth) & (truth <= bounds.high))
-        joint.append(((bounds.low_simultaneous <= truth) & (truth <= bounds.high_simultaneous)).all())
+        single.append((bounds.low <= true_value) & (true_value <= bounds.high))
+        joint.append(((bounds.low_simultaneous <= true_value) & (true_value <= bounds.high_simultaneous)).all())
     return np.mean(single), np.mean(joint)
 
 
@@ -208,9 +208,9 @@ def test_intended_shares_must_add_up():
 @pytest.mark.parametrize("mixed", [0.0, 0.02, 0.3])
 def test_distance_covers_at_and_away_from_its_target(mixed):
     rng = np.random.default_rng(30)
-    domain, length, truth = population(rng, 0.8)
-    target = (1 - mixed) * truth + mixed / len(truth)
-    distance = 0.5 * np.abs(truth - target).sum()
+    domain, length, true_value = population(rng, 0.8)
+    target = (1 - mixed) * true_value + mixed / len(true_value)
+    distance = 0.5 * np.abs(true_value - target).sum()
     covered = []
     for _ in range(150):
         result = total_variation(drawn(rng, domain, length, 3000), target)

@@ -18,11 +18,11 @@ SIZE = 236
 
 def test_a_share_of_documents_never_seen_has_the_exact_bound():
     counts = np.array([0, SIZE])
-    found = share_intervals(DocumentClusters(counts, counts.astype(object), SIZE))
+    result = share_intervals(DocumentClusters(counts, counts.astype(object), SIZE))
     exact = stats.beta.ppf(0.975, 1, SIZE)
     assert exact == pytest.approx(0.01551, abs=1e-5)
-    assert (found.share[0], found.low[0], found.high[0]) == (0, 0, pytest.approx(exact))
-    assert np.isnan(found.design_effect[0])  # no event says nothing about how events come together
+    assert (result.share[0], result.low[0], result.high[0]) == (0, 0, pytest.approx(exact))
+    assert np.isnan(result.design_effect[0])  # no event says nothing about how events come together
 
 
 @pytest.mark.parametrize("hits", [0, 1, 2, 39, SIZE])
@@ -34,8 +34,8 @@ def test_items_of_a_benchmark_are_counted_one_by_one_with_the_exact_interval(hit
 
 def test_rows_of_equal_shards_of_which_none_is_bad_count_as_many_as_the_shards():
     # Bad rows come together, a broken writer at a time: four clean shards say little about the others.
-    found = ratio_interval(np.zeros(4), np.full(4, 1000))
-    assert (found.value, found.low, found.high) == (0, 0, pytest.approx(stats.beta.ppf(0.975, 1, 4)))
+    result = ratio_interval(np.zeros(4), np.full(4, 1000))
+    assert (result.value, result.low, result.high) == (0, 0, pytest.approx(stats.beta.ppf(0.975, 1, 4)))
 
 
 def test_exact_bounds_are_wrong_in_at_most_one_of_forty_cases_where_wilsons_are_not():
@@ -61,7 +61,7 @@ def test_rare_domains_are_covered_in_documents_and_in_tokens(rate, spread):
         lengths = rng.lognormal(5, spread, SIZE).astype(np.int64) + 1 if spread else np.ones(SIZE, np.int64)
         counts = np.array([lengths[rare].sum(), lengths[~rare].sum()])
         squares = np.array([(lengths[rare] ** 2).sum(), (lengths[~rare] ** 2).sum()], dtype=object)
-        found = share_intervals(DocumentClusters(counts, squares, SIZE))
-        wrong.append((found.low[0] > rate, found.high[0] < rate))
+        result = share_intervals(DocumentClusters(counts, squares, SIZE))
+        wrong.append((result.low[0] > rate, result.high[0] < rate))
     too_high, too_low = np.mean(wrong, axis=0)
     assert too_high <= 0.035 and too_low <= 0.035, (too_high, too_low)

@@ -51,8 +51,8 @@ def test_the_threshold_is_what_gumbel_top_k_selects(corpora):
     shares = []
     for _ in range(100):
         order = np.argsort(-(weight + rng.gumbel(size=len(weight))))
-        chosen = order[np.cumsum(corpus.sample.tokens[order]) <= select]
-        tokens = np.bincount(corpus.sample.domain[chosen], weights=corpus.sample.tokens[chosen], minlength=3)
+        selected = order[np.cumsum(corpus.sample.tokens[order]) <= select]
+        tokens = np.bincount(corpus.sample.domain[selected], weights=corpus.sample.tokens[selected], minlength=3)
         shares.append(tokens / tokens.sum())
     assert result.share == pytest.approx(np.mean(shares, axis=0), abs=0.005)
     assert result.share[2] > corpus.tokens[2] / corpus.tokens.sum() + 0.2
@@ -62,16 +62,16 @@ def test_the_threshold_is_what_gumbel_top_k_selects(corpora):
 def test_a_sample_estimates_the_whole_and_its_bounds_say_how_well(corpora):
     corpus, target = corpora
     select = 0.2 * corpus.tokens.sum()
-    truth = dsir(corpus, target, select, BUCKETS).share
+    true_value = dsir(corpus, target, select, BUCKETS).share
     rng = np.random.Generator(np.random.PCG64(4))
     covered = []
     for _ in range(12):
-        chosen = np.concatenate([rng.choice(np.flatnonzero(corpus.sample.domain == g), 150, False) for g in range(3)])
+        selected = np.concatenate([rng.choice(np.flatnonzero(corpus.sample.domain == g), 150, False) for g in range(3)])
         result = dsir(
-            SampledCorpus(corpus.sample.take(chosen), corpus.documents, corpus.tokens), target, select, BUCKETS
+            SampledCorpus(corpus.sample.take(selected), corpus.documents, corpus.tokens), target, select, BUCKETS
         )
-        assert result.share == pytest.approx(truth, abs=0.12)
-        covered.append((result.low <= truth) & (truth <= result.high))
+        assert result.share == pytest.approx(true_value, abs=0.12)
+        covered.append((result.low <= true_value) & (true_value <= result.high))
     assert np.mean(covered) > 0.8
 
 

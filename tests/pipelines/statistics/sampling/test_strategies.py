@@ -25,11 +25,11 @@ def test_unimax_says_what_its_caps_cannot_give():
 @given(sizes, st.floats(1, 1e13), st.floats(0.5, 100))
 def test_unimax_respects_cap_and_budget(unique, budget, cap):
     result = strategies.unimax(unique, budget, cap)
-    held = np.array(unique, float)
-    assert np.all(result.drawn <= cap * held * (1 + 1e-12))
+    unique_text = np.array(unique, float)
+    assert np.all(result.drawn <= cap * unique_text * (1 + 1e-12))
     assert result.drawn.sum() + result.unallocated.sum() == pytest.approx(budget, rel=1e-9)
     # Whoever is below its cap gets as much as anybody.
-    below = (held > 0) & (result.drawn < cap * held * (1 - 1e-9))
+    below = (unique_text > 0) & (result.drawn < cap * unique_text * (1 - 1e-9))
     assert np.all(result.drawn[below] >= result.drawn.max() * (1 - 1e-9))
 
 

@@ -35,16 +35,16 @@ def audit(tmp_path: Path) -> Path:
 
 
 def steps(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> list[dict[str, object]]:
-    assert run_command([str(one) for one in arguments], Session()) == 0
-    found: list[dict[str, object]] = json.loads(capsys.readouterr().out)["steps"]
-    return found
+    assert run_command([str(entry) for entry in arguments], Session()) == 0
+    result: list[dict[str, object]] = json.loads(capsys.readouterr().out)["steps"]
+    return result
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_stages_of_a_run(audit: Path, capsys: pytest.CaptureFixture[str], engine: str) -> None:
     options, where = ENGINES[engine]
-    found = steps(capsys, "run", audit, "--dry-run", "--json", "--engine", engine, *options)
-    own = [(s["pipeline"], s["stage"], s["name"], s["kind"]) for s in found if "/" not in str(s["name"])]
+    result = steps(capsys, "run", audit, "--dry-run", "--json", "--engine", engine, *options)
+    own = [(s["pipeline"], s["stage"], s["name"], s["kind"]) for s in result if "/" not in str(s["name"])]
     assert own == [
         ("plans", 2, "Plan", "work"),
         ("results", 2, "Count", "work"),
@@ -52,16 +52,16 @@ def test_the_stages_of_a_run(audit: Path, capsys: pytest.CaptureFixture[str], en
         ("results", 3, "Compact", "work"),
         ("merged", 2, "Merge", "work"),
     ]
-    assert {s["environment"] for s in found if s["kind"] == "work"} == {where}
-    assert all(s["hints"] == {} for s in found)
+    assert {s["environment"] for s in result if s["kind"] == "work"} == {where}
+    assert all(s["hints"] == {} for s in result)
     assert list(audit.parent.iterdir()) == [audit]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_only_the_scan_asks_for_an_accelerator(audit: Path, capsys: pytest.CaptureFixture[str], engine: str) -> None:
     options, _ = ENGINES[engine]
-    found = steps(capsys, "index", audit, "--dry-run", "--json", "--engine", engine, *options)
-    hints = {s["name"]: s["hints"] for s in found if s["hints"]}
+    result = steps(capsys, "index", audit, "--dry-run", "--json", "--engine", engine, *options)
+    hints = {s["name"]: s["hints"] for s in result if s["hints"]}
     assert hints == ({"Perform": {"accelerator": HINT}} if engine == "dataflow" else {})
 
 

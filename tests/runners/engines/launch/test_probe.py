@@ -33,9 +33,9 @@ class MadeUp(Engine):
 
 
 def probed(folder: Path, **versions: str) -> list[str]:
-    said: list[str] = []
-    probe_workers(MadeUp(3, folder, versions), said.append)
-    return said
+    output: list[str] = []
+    probe_workers(MadeUp(3, folder, versions), output.append)
+    return output
 
 
 def test_workers_with_the_drivers_versions_pass_in_silence(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_version_that_computes_otherwise_is_refused(tmp_path: Path) -> None:
         probed(tmp_path, numpy="1.0.0")
 
 
-def test_a_patch_level_of_what_only_carries_tasks_is_said(tmp_path: Path) -> None:
+def test_a_patch_level_of_what_only_carries_tasks_is_reported(tmp_path: Path) -> None:
     ours = ProbeAnswer.of_this_process().versions["python"]
     theirs = f"{ours.rpartition('.')[0]}.99"
     assert probed(tmp_path, python=theirs) == [f"a worker on far has python {theirs}, and this process python {ours}"]

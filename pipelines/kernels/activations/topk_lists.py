@@ -31,6 +31,9 @@ from corpus_audit.pipelines.kernels.compiler.jit import kernel
 EMPTY = np.uint64(2**64 - 1)
 """The window of an empty slot."""
 
+_ZERO = np.float32(0)
+"""Added to every value that is stored: it turns -0.0 into 0.0, which is equal and would be stored as other bytes."""
+
 
 @kernel
 def better(v, w, other_v, other_w):
@@ -211,7 +214,7 @@ def insert_peaks(
             if v < value[r, last] or v <= floors[r] or (v == value[r, last] and w >= window[r, last]):
                 continue
             t = at[b, u]
-            insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
+            insert(value, window, position, context, r, v + _ZERO, w, t, contexts[b, t])
 
 
 @kernel
@@ -236,7 +239,7 @@ def insert_lowest(
             if v < value[r, last] or (v == value[r, last] and w >= window[r, last]):
                 continue
             t = at[b, u]
-            insert(value, window, position, context, r, v + np.float32(0), w, t, contexts[b, t])
+            insert(value, window, position, context, r, v + _ZERO, w, t, contexts[b, t])
 
 
 @kernel
@@ -264,4 +267,4 @@ def insert_samples(
             if not belongs_in_sample(window, r, bin_, w):
                 continue
             t = at[b, u]
-            insert_sample(value, window, position, context, r, bin_, v + np.float32(0), w, t, contexts[b, t])
+            insert_sample(value, window, position, context, r, bin_, v + _ZERO, w, t, contexts[b, t])
