@@ -2,11 +2,10 @@
 
 The share of an n-gram is the sum of the attributions of its tokens, over all its occurrences in the examples, over the
 sum of F(x) - F(b) (of methods whose values are no parts of that: of the values of all tokens). An interval takes
-documents as clusters, as several examples may be of one. It is that of a ratio of two sums (Cochran 1977, section 6.4):
-with residuals e_d = carried_d - share * total_d of D documents, the variance of the share is
-D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with D - 1 degrees of freedom. The documents
-are those of a unit's *strongest* examples, no sample of the domain: the interval says how much the share depends on
-which of them are in the list.
+documents as clusters, as several examples may be of one: that of a ratio of sums over D documents
+(`pipelines/statistics/intervals/ratios.py`), with D - 1 degrees of freedom, as a document's part of what shares are of
+may be below 0. The documents are those of a unit's *strongest* examples, no sample of the domain: the interval says how
+much the share depends on which of them are in the list.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import numpy as np
 
 from corpus_audit.embeddings.attribution.methods.names import Method
 from corpus_audit.embeddings.attribution.results import Attributed
-from corpus_audit.embeddings.index.rates import LEAST_GROUPS
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.pipelines.statistics.intervals.ratios import Freedom, RatioEstimate, ratio_estimates
 
 LONGEST = 3
 """Tokens of the longest n-grams."""
@@ -35,7 +34,7 @@ class Carrier:
         occurrences, documents: how often, and in how many documents, it occurs in the examples.
         mean: attribution of an example, in the unit's own scale.
         share: of `Attributed.whole`, summed over the examples; None if that is not above 0.
-        low, high: 95 % interval; None with fewer than `LEAST_GROUPS` documents.
+        low, high: 95 % interval; None with fewer than `LEAST_CLUSTERS` documents.
     """
 
     text: str
@@ -115,10 +114,12 @@ def _together(domain: str, examples: Sequence[Attributed], method: Method) -> Do
         for length, text, value in _ngrams(example):
             sums[length, text][cluster] += value
             occurrences[length, text][cluster] += 1
+    keys = [key for key in sums if key[0] == 1 or int((occurrences[key] > 0).sum()) > 1]
+    carried = np.stack([sums[key] for key in keys], axis=1)
+    shares = ratio_estimates(carried, totals, freedom=Freedom.CLUSTERS)
     carriers = [
-        _carrier(key, sums[key], occurrences[key], totals, len(examples))
-        for key in sums
-        if key[0] == 1 or int((occurrences[key] > 0).sum()) > 1
+        _carrier(key, sums[key], occurrences[key], share, len(examples))
+        for key, share in zip(keys, shares, strict=True)
     ]
     carriers.sort(key=lambda carrier: (-carrier.mean, carrier.length, carrier.text))
     return DomainAttribution(
@@ -144,25 +145,15 @@ def _ngrams(example: Attributed) -> Iterator[tuple[int, str, float]]:
 
 
 def _carrier(
-    key: tuple[int, str], sums: np.ndarray, occurrences: np.ndarray, totals: np.ndarray, examples: int
+    key: tuple[int, str], sums: np.ndarray, occurrences: np.ndarray, share: RatioEstimate, examples: int
 ) -> Carrier:
-    total, documents = float(totals.sum()), len(totals)
-    share = low = high = None
-    if total > 0:
-        share = float(sums.sum()) / total
-        if documents >= LEAST_GROUPS:
-            from scipy.special import stdtrit
-
-            deviation = np.sqrt(documents / (documents - 1) * ((sums - share * totals) ** 2).sum()) / total
-            reach = float(stdtrit(documents - 1, 0.975) * deviation)
-            low, high = share - reach, share + reach
     return Carrier(
         text=key[1],
         length=key[0],
         occurrences=int(occurrences.sum()),
         documents=int((occurrences > 0).sum()),
         mean=float(sums.sum()) / examples,
-        share=share,
-        low=low,
-        high=high,
+        share=share.value,
+        low=share.low,
+        high=share.high,
     )

@@ -15,8 +15,8 @@ from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, 
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
-from corpus_audit.embeddings.index.rates import LEAST_GROUPS
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.pipelines.statistics.intervals.ratios import LEAST_CLUSTERS
 from corpus_audit.runners.terminal.heat_map import LEVELS, paint
 from corpus_audit.runners.terminal.lookup import View, example_lines
 
@@ -120,8 +120,8 @@ def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
         yield from map(_carrier_line, ngrams)
     if domain.tokens and domain.tokens[0].share is None:
         yield "  What shares would be of is not above 0: there are none."
-    elif domain.documents < LEAST_GROUPS:
-        yield f"  There are no intervals with fewer than {LEAST_GROUPS} documents."
+    elif domain.documents < LEAST_CLUSTERS:
+        yield f"  There are no intervals with fewer than {LEAST_CLUSTERS} documents."
 
 
 def _carrier_line(carrier: Carrier) -> str:
