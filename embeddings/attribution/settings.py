@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method
 from corpus_audit.embeddings.attribution.sources import UnitSource
 from corpus_audit.embeddings.index.reader import Index
+from corpus_audit.embeddings.index.stored_results import library_versions
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Unit
 
 FORMAT = "corpus-audit/attribution/1"
-_LIBRARIES = ("corpus-audit", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,10 @@ def provenance_of(
         UsageError: a library that runs the model is not installed.
     """
     model = index.facts.model
-    versions = {}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            raise UsageError(f"{library} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    versions = library_versions()
+    for library, version in versions.items():
+        if version is None:
+            raise UsageError(f"{library} is not installed: pip install 'corpus-audit[embeddings]'")
     return {
         "format": FORMAT,
         "unit": str(unit),

@@ -15,7 +15,7 @@ from corpus_audit.embeddings.attribution import compute  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
 from corpus_audit.embeddings.attribution.domains import by_domain  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method  # noqa: E402
-from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, read_attributions  # noqa: E402
+from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, load_attributions  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.sources import unit_source  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
@@ -76,7 +76,7 @@ class TestOfAnIndex:
         monkeypatch.undo()
         assert len({attribute(planted, UNIT, [example], settings=other).path for other in others} | {first.path}) == 4
 
-    def test_a_damaged_file_is_computed_again(self, planted):
+    def test_a_damaged_file_is_computed_again(self, planted, caplog):
         examples = planted.lookup(UNIT, k=2)[1:]
         settings = AttributionSettings(method=Method.OCCLUSION, checked=0)
         first = attribute(planted, UNIT, examples, settings=settings)
@@ -84,8 +84,10 @@ class TestOfAnIndex:
         for damaged in (content[: len(content) // 2], content[:40] + b"\0\0\0\0" + content[44:], b""):
             first.path.write_bytes(damaged)
             again = attribute(planted, UNIT, examples, settings=settings)
+            assert "is damaged; it is computed again" in caplog.text
+            caplog.clear()
             assert not again.cached and np.array_equal(again.examples[0].attribution, first.examples[0].attribution)
-        assert read_attributions(first.path) is not None
+        assert load_attributions(first.path) is not None
 
     def test_another_activation_than_the_stored_one_is_refused(self, planted):
         (example,) = planted.lookup(UNIT, k=1)

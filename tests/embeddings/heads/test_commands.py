@@ -98,7 +98,7 @@ def test_results_are_parquet_with_provenance_and_are_used_again(run, folder, mon
     index = open_index(folder / "index")
     for name in head_tables(100):
         table = pq.read_table(folder / first["results"] / f"{name}.parquet")
-        provenance = json.loads(table.schema.metadata[b"corpus-audit"])
+        provenance = json.loads(table.schema.metadata[b"provenance"])
         assert provenance == first["provenance"] and provenance["snapshot"] == index.facts.snapshot
         assert provenance["model_digest"] == index.facts.model["digest"] and provenance["versions"]["torch"]
         assert table.schema.field(0).metadata[b"description"] and table.num_rows

@@ -1,4 +1,4 @@
-"""Ratios of sums over clusters, and their intervals, against known cases; `tests/embeddings/index` has the jackknife."""
+"""Ratios of sums over clusters, against known cases; the tests of the index's rates have the jackknife."""
 
 import numpy as np
 import pytest
