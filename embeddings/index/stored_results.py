@@ -45,6 +45,15 @@ def results_folder(index_folder: Path, kind: str) -> Path:
     return index_folder.parent / f".{kind}" / index_folder.name
 
 
+def stored_files(index_folder: Path) -> list[tuple[str, int]]:
+    """Name (relative to the folder of the index) and size of every stored attribution and result on heads, by name."""
+    paths = [
+        *results_folder(index_folder, "attributions").glob("*/*.parquet"),
+        *results_folder(index_folder, "attention").glob("heads-*/*.parquet"),
+    ]
+    return sorted((path.relative_to(index_folder.parent).as_posix(), path.stat().st_size) for path in paths)
+
+
 def digest_of(provenance: Mapping[str, Any]) -> str:
     """The SHA-256 of a provenance, hexadecimal."""
     return hashlib.sha256(strict_json.dumps(dict(provenance))).hexdigest()

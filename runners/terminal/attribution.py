@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
+from corpus_audit.embeddings.attribution.checks import CurveChecks, PermutedWeights, curve_checks, permuted_weights
 from corpus_audit.embeddings.attribution.domains import Carrier, DomainAttribution
 from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, SHORT, Method
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
@@ -153,28 +154,28 @@ def check_lines(
 
 def _checks(examples: Sequence[Attributed], method: Method, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "completeness", _completeness(examples, method, float(parameters["tolerance"]))
-    checked = [example for example in examples if example.random_areas]
-    if checked:
-        yield "deletion", _areas(checked, len(examples), deletion=True)
-        yield "insertion", _areas(checked, len(examples), deletion=False)
+    curves, permuted = curve_checks(examples), permuted_weights(examples)
+    if curves is not None:
+        yield "deletion", _area(curves, curves.deletion, curves.deletion_beaten, "lower") + _of(curves, examples)
+        yield "insertion", _area(curves, curves.insertion, curves.insertion_beaten, "higher") + _of(curves, examples)
     elif parameters["checked"]:
         yield "deletion", "not computed: the baseline has the same activation, or the text is a single token"
-    known = [e for e in examples if e.randomised_block is not None and e.randomised_all is not None]
-    if known:
-        block = float(np.mean([e.randomised_block for e in known if e.randomised_block is not None]))
-        every = float(np.mean([e.randomised_all for e in known if e.randomised_all is not None]))
-        text = f"Spearman {block:.2f} with the permuted weights of the block, {every:.2f} of all blocks up to it"
-        if method is Method.SALIENCY and every > SENSITIVE:
+    if permuted is not None:
+        text = (
+            f"Spearman {permuted.block:.2f} with the permuted weights of the block, {permuted.blocks:.2f} of all "
+            "blocks up to it"
+        )
+        if method is Method.SALIENCY and permuted.blocks > SENSITIVE:
             text += ": the map hardly depends on the weights and shows the text, not the unit"
-        yield "randomisation", text + _of(len(known), len(examples))
+        yield "randomisation", text + _of(permuted, examples)
     elif parameters["checked"]:
         yield "randomisation", "no correlation: an attribution is constant, or there are fewer than three tokens"
     if not parameters["checked"]:
         yield "order, weights", "not checked (--checked 0)"
 
 
-def _of(checked: int, examples: int) -> str:
-    return "" if examples == 1 else f" (mean of {checked} of {examples} examples)"
+def _of(checks: CurveChecks | PermutedWeights, examples: Sequence[Attributed]) -> str:
+    return "" if len(examples) == 1 else f" (mean of {checks.examples} of {len(examples)} examples)"
 
 
 def _completeness(examples: Sequence[Attributed], method: Method, tolerance: float) -> str:
@@ -196,16 +197,9 @@ def _completeness(examples: Sequence[Attributed], method: Method, tolerance: flo
     )
 
 
-def _areas(checked: Sequence[Attributed], examples: int, deletion: bool) -> str:
-    """An area under a curve beside those of random orders, over the examples that have them."""
-    own, random, better = [], [], 0
-    for example in checked:
-        area = example.deletion if deletion else example.insertion
-        assert area is not None and example.random_areas is not None
-        own.append(area)
-        random += example.random_areas
-        better += sum(other < area if deletion else other > area for other in example.random_areas)
+def _area(curves: CurveChecks, area: float, beaten: int, better: str) -> str:
+    """An area under a curve beside those of random orders."""
     return (
-        f"area {np.mean(own):.3f}; of {len(random)} random orders, {better} have a {'lower' if deletion else 'higher'} "
-        f"one (mean {np.mean(random):.3f}, {min(random):.3f} to {max(random):.3f})" + _of(len(checked), examples)
+        f"area {area:.3f}; of {curves.orders} random orders, {beaten} have a {better} one "
+        f"(mean {curves.random_mean:.3f}, {curves.random_low:.3f} to {curves.random_high:.3f})"
     )
