@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.attribution.checks import curve_checks, permuted_weights
 from corpus_audit.embeddings.attribution.domains import by_domain
-from corpus_audit.embeddings.attribution.methods.names import FACTS, Method
+from corpus_audit.embeddings.attribution.methods.names import FACTS, Method, short_baseline
 from corpus_audit.embeddings.attribution.results import Attributed, load_attributions
 from corpus_audit.embeddings.attribution.stored import attribution_files
 from corpus_audit.embeddings.index.mapped_tables import document_name
@@ -122,10 +122,14 @@ def _result_row(index: Index, unit: Unit, result: _Result, excerpts: bool) -> Ro
     strongest = max(examples, key=lambda example: example.value)
     errors = [example.completeness_error for example in examples if example.completeness_error is not None]
     curves, permuted = curve_checks(examples), permuted_weights(examples)
+    caveat = FACTS[result.method].caveat
+    short = short_baseline(float(provenance["baseline_length"]))
+    if result.method is Method.INTEGRATED_GRADIENTS and short is not None:
+        caveat += f" Of the baseline, {short}."
     row: Row = {
         "unit": str(unit),
         "method": str(result.method),
-        "caveat": FACTS[result.method].caveat,
+        "caveat": caveat,
         "examples": len(examples),
         "documents": result.documents,
         "completeness_error": max(errors) if errors else None,
@@ -138,6 +142,7 @@ def _result_row(index: Index, unit: Unit, result: _Result, excerpts: bool) -> Ro
         "document": document_name(strongest.id, strongest.shard, strongest.row),
         "value": strongest.value,
         "baseline_value": strongest.baseline_value,
+        "whole": strongest.whole(result.method),
         "file": _name(index, result.path),
         "provenance": strict_json.dumps(provenance).decode(),
     }

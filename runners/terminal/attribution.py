@@ -12,7 +12,7 @@ from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.attribution.checks import CurveChecks, PermutedWeights, curve_checks, permuted_weights
 from corpus_audit.embeddings.attribution.domains import Carrier, DomainAttribution
-from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, SHORT, Method
+from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, Method, short_baseline
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
@@ -140,12 +140,8 @@ def check_lines(
     """What was checked of the method on these examples, and what the method does not show."""
     parameters = provenance["parameters"]
     yield "Checks"
-    short = float(provenance["baseline_length"])
-    if method is Method.INTEGRATED_GRADIENTS and short < SHORT:
-        text = (
-            f"its embedding has {short:.0%} of a word's length. A layer norm makes the path from it steep at its "
-            "beginning, where parts can go to the wrong tokens: compare with --method occlusion"
-        )
+    text = short_baseline(float(provenance["baseline_length"]))
+    if method is Method.INTEGRATED_GRADIENTS and text is not None:
         yield from textwrap.wrap(f"{'baseline':14}{text}", width, subsequent_indent=" " * 14)
     for label, text in _checks(examples, method, parameters):
         yield from textwrap.wrap(f"{label:14}{text}", width, subsequent_indent=" " * 14)

@@ -13,9 +13,7 @@ from corpus_audit.schemas.tables.fields import field
 _UNIT = field("unit", pa.string(), "the unit's address, such as mlp.4:446")
 _METHOD = field("method", pa.string(), "the attribution method")
 _RANDOM = "areas of random orders, of all checked examples"
-_REASON = field(
-    "reason", pa.string(), "why the result cannot be read; other columns are null then", nullable=True
-)
+_REASON = field("reason", pa.string(), "why the result cannot be read; other columns are null then", nullable=True)
 
 
 def _optional(name: str, type_: pa.DataType, about: str, unit: str = "") -> pa.Field:
@@ -39,13 +37,9 @@ UNIT_ATTRIBUTIONS = pa.schema(
         _optional("random_low", pa.float64(), f"lowest of the {_RANDOM}"),
         _optional("random_high", pa.float64(), f"highest of the {_RANDOM}"),
         _optional("random_orders", pa.int64(), "how many those are", "orders"),
-        _optional(
-            "deletion_beaten", pa.int64(), "random orders with a lower area than the deletion", "orders"
-        ),
+        _optional("deletion_beaten", pa.int64(), "random orders with a lower area than the deletion", "orders"),
         _optional("insertion_beaten", pa.int64(), "random orders with a higher one than the insertion", "orders"),
-        _optional(
-            "randomised_block", pa.float64(), "mean Spearman correlation after permuting the block's weights"
-        ),
+        _optional("randomised_block", pa.float64(), "mean Spearman correlation after permuting the block's weights"),
         _optional("randomised_all", pa.float64(), "likewise, of all blocks up to it"),
         _optional("baseline", pa.string(), "what stood for a token that says nothing: mask, mean or zero"),
         _optional("baseline_length", pa.float64(), "length of its embedding over a word's"),
@@ -53,6 +47,7 @@ UNIT_ATTRIBUTIONS = pa.schema(
         _optional("document", pa.string(), "its document's id, else shard and row"),
         _optional("value", pa.float64(), "F(x), its activation"),
         _optional("baseline_value", pa.float64(), "F(b), that of the baseline"),
+        _optional("whole", pa.float64(), "what shares are of: F(x) - F(b), or the sum of all tokens"),
         _optional("text", pa.string(), "its text; null with `excerpts: false`"),
         _optional("peak", pa.int32(), "which token of the text the activation is of, from 0", "tokens"),
         _optional("starts", pa.list_(pa.int32()), "where each token of the text begins", "characters"),
@@ -78,7 +73,7 @@ UNIT_ATTRIBUTION_TOKENS = pa.schema(
         field("occurrences", pa.int64(), "how often it occurs in the examples"),
         field("documents", pa.int64(), "in how many documents", "documents"),
         field("mean", pa.float64(), "attribution of an example, in the unit's own scale"),
-        field("share", pa.float64(), "of F(x) - F(b), over the examples of the domain", "share", nullable=True),
+        field("share", pa.float64(), "of what shares are of, over the examples of the domain", "share", nullable=True),
         field("low", pa.float64(), "lower 95 % bound, documents as clusters", "share", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", "share", nullable=True),
     ],
