@@ -168,8 +168,10 @@ def _checks(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield "Deletion, insertion", "not computed"
     if row["randomised_block"] is not None:
-        block, every = (
-            f"{round(row[name], 2) + 0.0:.2f}".replace("-", numbers.MINUS)
-            for name in ("randomised_block", "randomised_all")
-        )
+        block, every = (_signed(row[name]) for name in ("randomised_block", "randomised_all"))
         yield "Permuted weights", f"Spearman correlation {block} (its block), {every} (all blocks up to it)"
+
+
+def _signed(value: float) -> str:
+    """A correlation with two decimals; never minus nothing."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", numbers.MINUS)

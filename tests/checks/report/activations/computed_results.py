@@ -35,22 +35,31 @@ def attribution(unit: str, name: str, **other: Any) -> dict[str, Any]:
     } | other  # fmt: skip
 
 
-def write_results(folder: Path, name: str = "email", units: int = 2, **scores: float) -> None:
-    """Write the tables below a run's folder; ``scores`` are prefix matching of heads, by names such as head_1_0."""
+def write_results(folder: Path, *names: str, units: int = 2, **scores: float) -> None:
+    """Write the tables below a run's folder.
+
+    Args:
+        folder: of the run.
+        names: stand wherever text from a corpus can; units and documents of heads take them in turn.
+        units: how many there are.
+        scores: prefix matching of heads, by names such as head_1_0.
+    """
+    names = names or ("email",)
+    unit_names = [(f"mlp.4:{unit}", names[unit % len(names)]) for unit in range(units)]
     tokens = [
         {
-            "unit": f"mlp.4:{unit}", "method": "integrated_gradients", "domain": f"{name}-{domain}", "examples": 10,
+            "unit": unit, "method": "integrated_gradients", "domain": f"{name}-{domain}", "examples": 10,
             "domain_documents": 9, "rank": rank, "text": name, "tokens": 1, "occurrences": 5, "documents": 4,
             "mean": 1.8 - rank, "share": 0.488 - rank / 5, "low": 0.41 - rank / 5, "high": 0.567 - rank / 5,
         }
-        for unit in range(units) for domain in range(2) for rank in range(3)
+        for unit, name in unit_names for domain in range(2) for rank in range(3)
     ]  # fmt: skip
     prefixes = scores or {"head_1_0": 0.925, "head_1_1": 0.798, "head_0_0": 0.004}
     heads = {"head.{1}:{2}".format(*key.split("_")): prefix for key, prefix in prefixes.items()}
     induction = [head for head, prefix in heads.items() if prefix >= 0.3]
     tables: dict[str, list[dict[str, Any]]] = {
         "unit_attributions": [
-            *(attribution(f"mlp.4:{unit}", name) for unit in range(units)),
+            *(attribution(unit, name) for unit, name in unit_names),
             {"unit": "mlp.9:9", "method": "", "file": ".attributions/i/mlp.9/9.parquet", "reason": "is damaged"},
         ],
         "unit_attribution_tokens": tokens,
@@ -72,15 +81,15 @@ def write_results(folder: Path, name: str = "email", units: int = 2, **scores: f
                 "head": head, "domain": domain, "measure": "completing", "value": 0.103, "low": 0.083, "high": 0.122,
                 "chance": 0.054, "queries": 500, "documents": 40, "tokens": 4000,
             }
-            for head in induction for domain in ("(all)", name)
+            for head in induction for domain in ("(all)", *names)
         ],
         "head_evidence": [
             {
-                "head": head, "rank": rank, "mass": 0.997 - rank / 10, "length": 5, "distance": 3, "domain": name,
+                "head": head, "rank": rank, "mass": 0.997 - rank / 100, "length": 5, "distance": 3, "domain": name,
                 "document": name, "text": f"start {name} resources then resources", "query_start": len(name) + 22,
                 "query_end": len(name) + 31, "key_start": len(name) + 7, "key_end": len(name) + 16,
             }
-            for head in induction for rank in range(2)
+            for head in induction for rank, name in enumerate((*names, names[0]))
         ],
     }  # fmt: skip
     for key, rows in tables.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.checks.report.activations import section
+from corpus_audit.checks.report.activations.attributions import UNITS, load_attributions
 from corpus_audit.checks.report.activations.marked_text import Mark, marked_text
 from corpus_audit.checks.report.page.html import REPORT
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
@@ -101,7 +102,6 @@ def test_what_is_too_much_is_counted(tmp_path: Path) -> None:
 def test_texts_that_were_not_kept_and_methods_without_parts() -> None:
     import pyarrow as pa
 
-    from corpus_audit.checks.report.activations.attributions import load_attributions
     from corpus_audit.schemas.tables.index_result_tables import UNIT_ATTRIBUTION_TOKENS, UNIT_ATTRIBUTIONS
 
     nothing = dict.fromkeys(("text", "peak", "starts", "ends", "attribution"))
@@ -123,12 +123,13 @@ def test_texts_that_were_not_kept_and_methods_without_parts() -> None:
 
 def test_text_of_the_corpus_is_inert(tmp_path: Path) -> None:
     written = [text for text in HOSTILE if not any("\ud800" <= letter <= "\udfff" for letter in text)]
-    for number, text in enumerate(written):
+    for number in range(0, len(written), UNITS):
         folder = tmp_path / str(number)
         (folder / "tables").mkdir(parents=True)
-        write_results(folder, text, units=1, head_1_0=0.9)
+        names = written[number : number + UNITS]
+        write_results(folder, *names, units=len(names), head_1_0=0.9)
         view = section.load(RunDirectory(folder, run_record(embedding=KNOWN)))
-        assert view is not None
+        assert view is not None and view.attributions is not None and len(view.attributions.units) == len(names)
         shown = page(view)
         assert "<script" not in shown.lower() and "\x1b" not in shown and "\u202e" not in shown
         assert "<img" not in shown and "<svg onload" not in shown
