@@ -19,6 +19,9 @@ UNITS = 6
 TOKENS = 5
 """Tokens of a domain, and of an example, that are shown."""
 
+TOGETHER = 2
+"""Runs of several tokens of a domain that are shown."""
+
 
 @dataclass(frozen=True)
 class TokenShare:
@@ -36,7 +39,7 @@ class DomainTokens:
     Attributes:
         domain: its name.
         examples, documents: that were attributed.
-        rows: of the table ``unit_attribution_tokens``, largest mean first.
+        rows: of the table ``unit_attribution_tokens``: single tokens, then runs of several, largest mean first.
     """
 
     domain: str
@@ -87,6 +90,11 @@ class UnitAttribution:
     def has_intervals(self) -> bool:
         """Whether a domain has enough documents for intervals."""
         return any(row["low"] is not None for domain in self.domains for row in domain.rows)
+
+    @property
+    def has_together(self) -> bool:
+        """Whether runs of several tokens are among the rows."""
+        return any(row["tokens"] > 1 for domain in self.domains for row in domain.rows)
 
 
 @dataclass(frozen=True)
@@ -147,8 +155,10 @@ def _unit(row: dict[str, Any], tokens: Sequence[dict[str, Any]]) -> UnitAttribut
 def _domains(tokens: Sequence[dict[str, Any]]) -> Iterator[DomainTokens]:
     for domain, group in groupby(tokens, key=lambda row: row["domain"]):
         rows = list(group)
-        shown = [row for row in rows if row["mean"] > 0][:TOKENS]
-        yield DomainTokens(domain, rows[0]["examples"], rows[0]["domain_documents"], tuple(shown))
+        above = [row for row in rows if row["mean"] > 0]
+        single = [row for row in above if row["tokens"] == 1][:TOKENS]
+        together = [row for row in above if row["tokens"] > 1][:TOGETHER]
+        yield DomainTokens(domain, rows[0]["examples"], rows[0]["domain_documents"], (*single, *together))
 
 
 def _checks(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -161,10 +171,11 @@ def _checks(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         error = f"the largest error is {row['completeness_error']:.1e}, at most {row['tolerance']:g} is asked for"
         yield "Completeness", f"{state} {numbers.plural(row['examples'], 'example')}; {error}"
     if row["checked"]:
-        random = f"{row['random_mean']:.3f} ({row['random_low']:.3f} to {row['random_high']:.3f})"
+        mean, low, high = (_signed(row[f"random_{name}"], 3) for name in ("mean", "low", "high"))
+        random = f"{mean} ({low} to {high})"
         orders = numbers.plural(row["random_orders"], "random order")
-        yield "Deletion", f"area {row['deletion']:.3f}; {orders}: {random}, {row['deletion_beaten']} lower"
-        yield "Insertion", f"area {row['insertion']:.3f}; {orders}: {random}, {row['insertion_beaten']} higher"
+        yield "Deletion", f"area {_signed(row['deletion'], 3)}; {orders}: {random}, {row['deletion_beaten']} lower"
+        yield "Insertion", f"area {_signed(row['insertion'], 3)}; {orders}: {random}, {row['insertion_beaten']} higher"
     else:
         yield "Deletion, insertion", "not computed"
     if row["randomised_block"] is not None:
@@ -172,6 +183,11 @@ def _checks(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Permuted weights", f"Spearman correlation {block} (its block), {every} (all blocks up to it)"
 
 
-def _signed(value: float) -> str:
-    """A correlation with two decimals; never minus nothing."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", numbers.MINUS)
+def _signed(value: float, decimals: int = 2) -> str:
+    """A figure with its sign if it is below 0; never minus nothing."""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", numbers.MINUS)
+
+
+def figure(value: float) -> str:
+    """An activation or an attribution in four digits."""
+    return f"{value:.4g}".replace("-", numbers.MINUS)

@@ -16,7 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from corpus_audit.checks.report.activations import projection_chart
-from corpus_audit.checks.report.activations.attributions import AttributionsView, load_attributions
+from corpus_audit.checks.report.activations.attributions import AttributionsView, figure, load_attributions
 from corpus_audit.checks.report.activations.heads import HeadsView, load_heads
 from corpus_audit.checks.report.activations.marked_text import LEVELS, marked_text
 from corpus_audit.checks.report.activations.projection_chart import Panel
@@ -142,7 +142,7 @@ def section(view: ModelView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
     chart = projection_chart.panel_charts(view.panels) if view.panels else ()
     template = environment.get_template("activations/model.html")
-    return Markup(template.render(view=view, chart=chart, marked_text=marked_text, levels=LEVELS))
+    return Markup(template.render(view=view, chart=chart, marked_text=marked_text, levels=LEVELS, figure=figure))
 
 
 def findings(view: ModelView) -> tuple[Finding, ...]:
@@ -179,6 +179,15 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
             bounds = numbers.interval(row["low"], row["high"])
             share = f" {numbers.percent(row['share'])} {bounds} of {numbers.plural(row['items'], 'item')}"
             yield ("Of ", Name(row["benchmark"]), f"{share} are near in meaning to text of the corpus.")
+
+
+def _result_lines(view: ModelView) -> Iterator[str]:
+    if view.attributions is not None and view.attributions.units:
+        count = len(view.attributions.units) + view.attributions.further
+        yield f"tokens of {numbers.plural(count, 'unit')} attributed"
+    if view.heads is not None and view.heads.provenance is not None:
+        count = len(view.heads.induction) + view.heads.further
+        yield f"{numbers.grouped(count)} of {numbers.plural(view.heads.scored, 'head')} for induction"
 
 
 def _result_sentences(view: ModelView) -> Iterator[Sentence]:
@@ -218,6 +227,7 @@ def _lines(view: ModelView) -> Iterator[str]:
         lines = [view.reason]
     else:
         lines = [f"{numbers.plural(view.units, 'unit')} of {safe_text(view.model, 30)} indexed"]
+        lines += _result_lines(view)
         if view.drift is not None and view.drift["auc"] is not None:
             lines.append(
                 f"embedding drift: AUC {view.drift['auc']:.3f} [{view.drift['low']:.3f}, {view.drift['high']:.3f}]"

@@ -16,6 +16,7 @@ from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E40
 from corpus_audit.embeddings.attribution.domains import by_domain  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method  # noqa: E402
 from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, load_attributions  # noqa: E402
+from corpus_audit.embeddings.attribution.run_tables import attribution_tables  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.sources import unit_source  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
@@ -88,6 +89,10 @@ class TestOfAnIndex:
             caplog.clear()
             assert not again.cached and np.array_equal(again.examples[0].attribution, first.examples[0].attribution)
         assert load_attributions(first.path) is not None
+        first.path.write_bytes(b"PAR1")
+        (row,) = (r for r in attribution_tables(planted, True)["unit_attributions"].to_pylist() if r["reason"])
+        assert row["reason"] == "is damaged" and row["file"].endswith(first.path.name) and row["examples"] is None
+        first.path.write_bytes(content)
 
     def test_another_activation_than_the_stored_one_is_refused(self, planted):
         (example,) = planted.lookup(UNIT, k=1)
