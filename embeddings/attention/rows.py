@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.reader import AttentionReader, BlockAttention
-from corpus_audit.embeddings.attention.readout import Readout, stream_after
+from corpus_audit.embeddings.attention.readout import Readout, extremes, stream_after
 from corpus_audit.embeddings.attention.trace import writes_to_stream
 from corpus_audit.embeddings.scan.batches import LEAST_TOKENS
 
@@ -95,7 +95,7 @@ def attention_row(
         lowered: tuple[tuple[int, float], ...] = ()
         if readout is not None and readout.is_linear and writes_to_stream(model, reader.trace, block):
             logits = readout.direct(row @ written, stream[0][0, position].float())
-            raised, lowered = _extremes(logits - logits.mean())
+            raised, lowered = extremes(logits - logits.mean(), LOGITS)
     return AttentionRow(
         block,
         head,
@@ -106,13 +106,4 @@ def attention_row(
         weights.cpu().numpy() if pattern else None,
         raised,
         lowered,
-    )
-
-
-def _extremes(logits: torch.Tensor) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]:
-    count = min(LOGITS, len(logits))
-    high, low = logits.topk(count), (-logits).topk(count)
-    return (
-        tuple(zip(high.indices.tolist(), high.values.tolist(), strict=True)),
-        tuple(zip(low.indices.tolist(), (-low.values).tolist(), strict=True)),
     )
