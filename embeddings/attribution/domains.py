@@ -20,6 +20,7 @@ from corpus_audit.embeddings.attribution.methods.names import Method
 from corpus_audit.embeddings.attribution.results import Attributed
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.pipelines.statistics.intervals.ratios import Freedom, RatioEstimate, ratio_estimates
+from corpus_audit.schemas.errors import UsageError
 
 LONGEST = 3
 """Tokens of the longest n-grams."""
@@ -68,9 +69,10 @@ class DomainAttribution:
     ngrams: list[Carrier]
 
 
-def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> list[Example]:
+def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int, lowest: bool = False) -> list[Example]:
     """The strongest examples of a unit in some domains, at most k of each: from its own list and from the top list.
 
+    With ``lowest`` they are those of the list of its lowest activations, as a domain has no such list of its own.
     A document that is in several domains is located first in the one that it stands for.
 
     Raises:
@@ -78,10 +80,14 @@ def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> 
     """
     result = []
     for domain in domains:
-        listed = index.lookup(unit, domain=domain, k=k)
-        listed += [e for e in index.lookup(unit, k=1000) if any(at.domain == domain for at in e.locations)]
+        if domain not in index.domains:
+            raise UsageError(f"the index has no domain {domain!r}; it has {', '.join(index.domains)}")
+        listed = [] if lowest else index.lookup(unit, domain=domain, k=k)
+        whole = index.lookup(unit, which="minima" if lowest else "top", k=1000)
+        listed += [e for e in whole if any(at.domain == domain for at in e.locations)]
         distinct = {(example.window, example.position): example for example in reversed(listed)}
-        for example in sorted(distinct.values(), key=lambda example: (-example.value, example.window))[:k]:
+        sign = 1 if lowest else -1
+        for example in sorted(distinct.values(), key=lambda example: (sign * example.value, example.window))[:k]:
             locations = tuple(sorted(example.locations, key=lambda at: at.domain != domain))
             result.append(replace(example, locations=locations))
     return result

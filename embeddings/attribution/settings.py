@@ -30,6 +30,8 @@ class AttributionSettings:
         orders: random orders beside the attribution's.
         curve: points of a deletion curve after its first.
         seed: of random orders and permutations.
+        lowest: what is attributed is -F at a unit's lowest activation, so that a token's value is by how much it lowers
+            the activation; of an ungated MLP it is the one before the activation function, as in an index.
     """
 
     method: Method = Method.INTEGRATED_GRADIENTS
@@ -41,6 +43,7 @@ class AttributionSettings:
     orders: int = 20
     curve: int = 10
     seed: int = 0
+    lowest: bool = False
 
 
 def provenance_of(
@@ -79,6 +82,7 @@ def provenance_of(
 
 
 def plain(settings: AttributionSettings) -> dict[str, Any]:
-    """The settings but for the method, as plain values."""
+    """The settings but for the method, as plain values; ``lowest`` only if it is set."""
     values = asdict(settings)
-    return {name: str(v) if isinstance(v, BaselineToken) else v for name, v in values.items() if name != "method"}
+    left_out = {"method"} if settings.lowest else {"method", "lowest"}
+    return {name: str(v) if isinstance(v, BaselineToken) else v for name, v in values.items() if name not in left_out}

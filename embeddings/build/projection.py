@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.index.stored_results import index_provenance, read_table, results_folder, write_table
 from corpus_audit.embeddings.lookup.search import WindowSearch
+from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.tables.embedding_tables import PROJECTION
 
-FORMAT = "corpus-audit/projection/2"
 COMPONENTS = 50
 PERPLEXITY = 30.0
 LEAST = 10
@@ -28,14 +29,18 @@ def stored_projection(folder: Path, most: int) -> pa.Table:
         folder: of the index, which has vectors.
         most: windows at most, as for `project`.
     """
-    index = Index(folder)
-    path = results_folder(folder, "projections") / f"{most}.parquet"
-    provenance = {"format": FORMAT, "most": most, "seed": SEED, **index_provenance(index)}
-    stored = read_table(path, PROJECTION, provenance)
-    if stored is not None:
-        return stored.table.replace_schema_metadata(PROJECTION.metadata)
-    table = project(WindowSearch(index), most)
-    write_table(path, table, provenance)
+    path = folder.parent / ".projections" / f"{folder.name}-{most}.parquet"
+    try:
+        table = pq.read_table(path)
+        if table.schema.equals(PROJECTION):
+            return table
+    except (OSError, pa.ArrowException):
+        pass
+    table = project(WindowSearch(Index(folder)), most)
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    path.parent.mkdir(exist_ok=True)
+    atomic_write(path, file.getvalue())
     return table
 
 

@@ -42,10 +42,17 @@ def attribution_lines(
     baseline = _BASELINES[result.provenance["baseline"]]
     about = f"{method}: {FACTS[method].about}. Baseline: {baseline}; special tokens around the text stay."
     yield from textwrap.wrap(about, view.width)
+    lowest = bool(result.provenance["parameters"].get("lowest"))
+    if lowest:
+        about = "F is the negative of the activation: a token's value is by how much it lowers the unit's lowest one."
+        yield from textwrap.wrap(about, view.width)
     if domains:
         for domain in domains:
             yield ""
-            yield from _domain_lines(domain, view.width)
+            yield from _domain_lines(domain, view.width, lowest)
+            if domain.documents < LEAST_CLUSTERS and domain.tokens and domain.tokens[0].share is not None:
+                why = _why_no_intervals(index, domain, lowest)
+                yield from textwrap.wrap(why, view.width, initial_indent="  ", subsequent_indent="  ")
     else:
         for example in result.examples:
             yield from _example_lines(example, method, view)
@@ -105,11 +112,24 @@ def _shown(text: str) -> str:
     return safe_text(" ".join(text.split()) or repr(text))
 
 
-def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
+def _why_no_intervals(index: Index, domain: DomainAttribution, lowest: bool) -> str:
+    """Why a domain has no intervals, and what gives it some."""
+    few = f"There are no intervals with fewer than {LEAST_CLUSTERS} documents"
+    name, sizes = "minima" if lowest else "domain_k", index.facts.sizes
+    if sizes[name] < LEAST_CLUSTERS:
+        what = "lowest examples of a unit" if lowest else "examples of a unit in a domain"
+        return f"{few}: the index lists {sizes[name]} {what}. Index with {name}: 20 for intervals."
+    if domain.examples < LEAST_CLUSTERS and not lowest:
+        return f"{few}: give --k {max(20, LEAST_CLUSTERS)}, unless the domain has no more examples."
+    return f"{few}, and the list has examples of no more."
+
+
+def _domain_lines(domain: DomainAttribution, width: int, lowest: bool) -> Iterator[str]:
     """A domain: the tokens and n-grams that carry the activation of its strongest examples."""
+    what = "lowest example" if lowest else "strongest example"
     head = (
-        f"{safe_text(domain.domain)}: {numbers.plural(domain.examples, 'strongest example')} of "
-        f"{numbers.plural(domain.documents, 'document')}, mean activation {domain.value:.4g}, "
+        f"{safe_text(domain.domain)}: {numbers.plural(domain.examples, what)} of "
+        f"{numbers.plural(domain.documents, 'document')}, mean {'F' if lowest else 'activation'} {domain.value:.4g}, "
         f"of the baseline {domain.baseline_value:.4g}"
     )
     yield from textwrap.wrap(head, width)
@@ -121,8 +141,6 @@ def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
         yield from map(_carrier_line, ngrams)
     if domain.tokens and domain.tokens[0].share is None:
         yield "  What shares would be of is not above 0: there are none."
-    elif domain.documents < LEAST_CLUSTERS:
-        yield f"  There are no intervals with fewer than {LEAST_CLUSTERS} documents."
 
 
 def _carrier_line(carrier: Carrier) -> str:
