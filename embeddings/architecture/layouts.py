@@ -86,9 +86,9 @@ class Layout(StrEnum):
         return None
 
 
-def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors of one shape are equal but for rounding."""
+def same(one: torch.Tensor, other: torch.Tensor, tolerance: float = _SAME) -> bool:
+    """Whether two tensors of one shape are equal but for rounding: a share of the second's largest number."""
     if one.shape != other.shape or not one.is_floating_point() or not other.is_floating_point():
         return False
     difference = (one.float() - other.float()).abs().max() if one.numel() else torch.zeros(())
-    return bool(difference <= _SAME * other.float().abs().max())
+    return bool(difference <= tolerance * other.float().abs().max())

@@ -141,9 +141,8 @@ def probe_ids(vocabulary: int, avoided: Iterable[int], device: torch.device) -> 
 
 def trace(module: nn.Module, ids: torch.Tensor) -> Trace:
     """Trace a model; ``ids`` are those of `probe_ids`."""
-    names = {part: name for name, part in reversed(list(module.named_modules()))}
-    calls, output = _traced(module, names, ids)
-    alone, single = _traced(module, names, ids[ALONE : ALONE + 1])
+    calls, output = record_calls(module, ids)
+    alone, single = record_calls(module, ids[ALONE : ALONE + 1])
     states = getattr(output, "hidden_states", None)
     tensors = tuple(state for state in states if isinstance(state, torch.Tensor)) if states else ()
     logits = getattr(output, "logits", None), getattr(single, "logits", None)
@@ -152,11 +151,18 @@ def trace(module: nn.Module, ids: torch.Tensor) -> Trace:
         {(call.name, call.number): call for call in alone},
         tensors,
         (logits[0], logits[1]) if all(isinstance(each, torch.Tensor) for each in logits) else None,
-        {name: part for part, name in names.items()},
+        {name: part for part, name in _names(module).items()},
     )
 
 
-def _traced(module: nn.Module, names: dict[nn.Module, str], ids: torch.Tensor) -> tuple[tuple[Call, ...], Any]:
+def _names(module: nn.Module) -> dict[nn.Module, str]:
+    """The name of every module in a model; the first one of a module that has several."""
+    return {part: name for name, part in reversed(list(module.named_modules()))}
+
+
+def record_calls(module: nn.Module, ids: torch.Tensor) -> tuple[tuple[Call, ...], Any]:
+    """Run a model on [B, L] ids, and return the calls of all of its modules, in order of their ends, and its output."""
+    names = _names(module)
     calls: list[Call] = []
     numbers: dict[nn.Module, int] = {}
     running: list[int] = []

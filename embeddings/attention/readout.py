@@ -1,9 +1,17 @@
-"""From the residual stream to logits: the logit lens, and the direct effect of what a head writes.
+"""From the residual stream to logits: the logit lens, and the direct effect of what a unit or a head writes.
 
 The logit lens (nostalgebraist 2020) reads the stream after an earlier block as the model reads it after the last one,
 by its last norm and its output layer. The direct effect of a vector that is added to the stream is what it adds to the
-logits if nothing between reads it, with the scale of the last norm kept as it is in the full stream (Elhage et al.
-2021). Factors and caps that a model applies to its logits afterwards are left out.
+logits if nothing between reads it. The last norm is x -> s * gain * x + bias (x less its mean, in a LayerNorm), with a
+scale s that depends on the whole stream. Which s is meant has to be said:
+
+* `Readout.direct` with a stream: s as it is in that stream (Elhage et al. 2021): what a head adds at a token.
+* `Readout.direct` without one: s = 1, for comparisons of vectors in which it cancels.
+* `Readout.alone`: s as if the vector were all of the stream: what a unit writes, by the weights alone. It depends on
+  the direction of the vector and hardly on its length.
+
+The bias of the norm is no part of any of them. Factors and caps that a model applies to its logits afterwards are left
+out; they change the size of direct effects, and not their order.
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ from corpus_audit.embeddings.attention.norms import Norm, norm_of
 from corpus_audit.embeddings.attention.trace import ModelTrace, same
 from corpus_audit.embeddings.models.blocks import projection
 from corpus_audit.embeddings.models.models import LanguageModel
+from corpus_audit.embeddings.models.sublayers import stream_of
 from corpus_audit.schemas.errors import UsageError
 
 
@@ -67,6 +76,22 @@ class Readout:
                 written = written * self.norm.scale(stream, self.between(stream[None])[0])
         return written @ self.unembedding
 
+    def alone(self, written: torch.Tensor) -> torch.Tensor:
+        """Logits [ids] that a vector [d] adds directly if it is all of the stream, less those of an empty stream."""
+        assert self.is_linear
+        stream = torch.stack([written, torch.zeros_like(written)])[None]
+        read = stream if self.between is None else self.between(stream)
+        logits: torch.Tensor = self.head(read)[0]
+        return logits[0] - logits[1]
+
+
+def extremes(logits: torch.Tensor, k: int) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]:
+    """The k ids [ids] of the highest logits, highest first, and of the lowest, lowest first, each with its logit."""
+    order = torch.argsort(logits, descending=True, stable=True)
+    high, low = (ids[:k].tolist() for ids in (order, order.flip(0)))
+    values = logits.tolist()
+    return tuple((i, values[i]) for i in high), tuple((i, values[i]) for i in low)
+
 
 def find_readout(model: LanguageModel, trace: ModelTrace) -> Readout:
     """The readout of a model that was loaded with its output layer.
@@ -108,6 +133,6 @@ def stream_after(model: LanguageModel, block: int, keep: list[torch.Tensor]) -> 
     """Put the residual stream after a block into ``keep`` whenever the model runs; returns a handle that ends it."""
 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        keep[:] = [output[0] if isinstance(output, tuple) else output]
+        keep[:] = [stream_of(output)]
 
     return model.blocks[block].module.register_forward_hook(hook)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.reader import AttentionReader, BlockAttention
-from corpus_audit.embeddings.attention.readout import Readout, stream_after
+from corpus_audit.embeddings.attention.readout import Readout, extremes, stream_after
 from corpus_audit.embeddings.attention.trace import writes_to_stream
 from corpus_audit.embeddings.scan.batches import LEAST_TOKENS
 
@@ -67,6 +67,38 @@ def attention_row(
     """
     reader.check_head(block, head)
     model = reader.model
+    weights, values, stream = _read_head(reader, tokens, block, head)
+    with torch.inference_mode():
+        written = values @ reader.output_weights(block)[head]
+        lengths = (weights @ written).norm(dim=-1)
+        if position is None:
+            special = set(model.card.special)
+            usable = torch.tensor([token not in special for token in tokens], device=lengths.device)
+            position = int(lengths.masked_fill(~usable, -1.0).argmax()) if usable.any() else len(tokens) - 1
+        row = weights[position]
+        raised: tuple[tuple[int, float], ...] = ()
+        lowered: tuple[tuple[int, float], ...] = ()
+        if readout is not None and readout.is_linear and writes_to_stream(model, reader.trace, block):
+            logits = readout.direct(row @ written, stream[position].float())
+            raised, lowered = extremes(logits - logits.mean(), LOGITS)
+    return AttentionRow(
+        block,
+        head,
+        position,
+        row.cpu().numpy(),
+        (row * written.norm(dim=-1)).cpu().numpy(),
+        float(lengths[position]),
+        weights.cpu().numpy() if pattern else None,
+        raised,
+        lowered,
+    )
+
+
+def _read_head(
+    reader: AttentionReader, tokens: Sequence[int], block: int, head: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Weights [L, L] and values [L, v] of a head on a window, and the stream [L, d] after the last block."""
+    model = reader.model
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def sink(attention: BlockAttention) -> None:
@@ -82,37 +114,4 @@ def attention_row(
             reader.run(ids, sink)
     finally:
         handle.remove()
-    with torch.inference_mode():
-        weights, values = kept[0]
-        written = values @ reader.output_weights(block)[head]
-        lengths = (weights @ written).norm(dim=-1)
-        if position is None:
-            special = set(model.card.special)
-            usable = torch.tensor([token not in special for token in tokens], device=lengths.device)
-            position = int(lengths.masked_fill(~usable, -1.0).argmax()) if usable.any() else len(tokens) - 1
-        row = weights[position]
-        raised: tuple[tuple[int, float], ...] = ()
-        lowered: tuple[tuple[int, float], ...] = ()
-        if readout is not None and readout.is_linear and writes_to_stream(model, reader.trace, block):
-            logits = readout.direct(row @ written, stream[0][0, position].float())
-            raised, lowered = _extremes(logits - logits.mean())
-    return AttentionRow(
-        block,
-        head,
-        position,
-        row.cpu().numpy(),
-        (row * written.norm(dim=-1)).cpu().numpy(),
-        float(lengths[position]),
-        weights.cpu().numpy() if pattern else None,
-        raised,
-        lowered,
-    )
-
-
-def _extremes(logits: torch.Tensor) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]:
-    count = min(LOGITS, len(logits))
-    high, low = logits.topk(count), (-logits).topk(count)
-    return (
-        tuple(zip(high.indices.tolist(), high.values.tolist(), strict=True)),
-        tuple(zip(low.indices.tolist(), (-low.values).tolist(), strict=True)),
-    )
+    return (*kept[0], stream[0][0])

@@ -1,23 +1,21 @@
 """One trial pass of a model with all of its inner tensors: what its parts read and write, found by comparing tensors.
 
 Model families call their norms differently and place them differently. Instead of lists of names, a pass over a few
-tokens shows which module turns the output of the last block into the input of the output layer, which norm stands in
-front of a block's attention, and whether what the attention writes is added to the residual stream as it is.
+tokens (recorded by `architecture/tracing.py`) shows which module turns the output of the last block into the input of
+the output layer, which norm stands in front of a block's attention, and whether what the attention writes is added to
+the residual stream as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
+from corpus_audit.embeddings.architecture import layouts
+from corpus_audit.embeddings.architecture.tracing import record_calls
 from corpus_audit.embeddings.models.models import LanguageModel
-from corpus_audit.embeddings.models.sublayers import stream_of
 
 TOKENS = 8
 
@@ -64,12 +62,6 @@ class ModelTrace:
     outside: tuple[ModuleCall, ...]
 
 
-def first_tensor(inputs: tuple[Any, ...], named: dict[str, Any]) -> torch.Tensor | None:
-    """The vectors that a module is called with, however they are passed."""
-    value = inputs[0] if inputs else named.get("hidden_states")
-    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
-
-
 def trial_ids(model: LanguageModel) -> torch.Tensor:
     """Different token ids without special ones, int64 [1, TOKENS]."""
     special = set(model.card.special)
@@ -78,56 +70,33 @@ def trial_ids(model: LanguageModel) -> torch.Tensor:
     return torch.tensor([ids], device=model.device)
 
 
-@contextmanager
-def _removing(handles: list[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def trace_model(model: LanguageModel) -> ModelTrace:
-    """Run a few tokens through a model and return what its modules read and wrote."""
+    """Run a few tokens through a model and return what its modules read and wrote.
+
+    Of a module that blocks share, it is the last call that counts.
+    """
+    recorded, _ = record_calls(model.module, trial_ids(model))
     blocks = tuple(BlockTrace() for _ in model.blocks)
     outside: list[ModuleCall] = []
     inside = {id(part): b for b, block in enumerate(model.blocks) for part in block.module.modules()}
-
-    def use(
-        calls: list[ModuleCall], module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
-    ) -> None:
-        given = first_tensor(inputs, named)
-        written = output[0] if isinstance(output, tuple) and output else output
-        if given is not None and isinstance(written, torch.Tensor):
-            calls.append(ModuleCall(module, given.detach().clone(), written.detach().clone()))
-
-    def use_block(
-        trace: BlockTrace, _module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
-    ) -> None:
-        given = first_tensor(inputs, named)
-        trace.input = None if given is None else given.detach().clone()
-        trace.output = stream_of(output).detach().clone()
-
     tops = {id(block.module) for block in model.blocks}
-    handles: list[Any] = []
-    with _removing(handles):
-        for part in model.module.modules():
-            if id(part) in tops:
-                continue
-            calls = blocks[inside[id(part)]].calls if id(part) in inside else outside
-            handles.append(part.register_forward_hook(partial(use, calls), with_kwargs=True))
-        for block, trace in zip(model.blocks, blocks, strict=True):
-            handles.append(block.module.register_forward_hook(partial(use_block, trace), with_kwargs=True))
-        model.run(trial_ids(model))
+    for call in recorded:
+        output = call.output
+        if id(call.module) in tops:
+            for block, trace in zip(model.blocks, blocks, strict=True):
+                if block.module is call.module:
+                    trace.input, trace.output = call.given, output
+        elif call.given is not None and call.given.is_floating_point() and output is not None:
+            calls = blocks[inside[id(call.module)]].calls if id(call.module) in inside else outside
+            calls.append(ModuleCall(call.module, call.given, output))
     return ModelTrace(blocks, tuple(outside))
 
 
 def same(first: torch.Tensor | None, second: torch.Tensor | None, tolerance: float = SAME) -> bool:
-    """Whether two tensors hold the same numbers, up to rounding."""
+    """Whether two tensors hold the same numbers, up to rounding, however they are arranged."""
     if first is None or second is None or first.numel() != second.numel():
         return False
-    first, second = first.reshape(-1).float(), second.reshape(-1).float()
-    return float((first - second).abs().max()) <= tolerance * float(second.abs().max())
+    return layouts.same(first.reshape(-1), second.reshape(-1), tolerance)
 
 
 def writes_to_stream(model: LanguageModel, trace: ModelTrace, block: int) -> bool:

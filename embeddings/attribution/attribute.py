@@ -57,7 +57,7 @@ def attribute(
     inputs = {"text": text} if text is not None else [_input(example) for example in examples]
     provenance = provenance_of(index, address, source, plain(settings), inputs, str(settings.method))
     path = result_path(index.folder, address, str(settings.method), provenance)
-    stored = read_attributions(path)
+    stored = read_attributions(path, provenance)
     if stored is not None:
         return AttributionResult(stored[0], stored[1], path, cached=True)
     with needs_extra("embeddings"):

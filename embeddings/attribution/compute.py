@@ -58,7 +58,7 @@ def computed(
     """
     loaded = open_model(index.facts, index.folder, model, with_head=unit.point.kind is Kind.LOGIT)
     files = unit_files(unit, source)
-    with open_unit(loaded, unit, files) as function:
+    with open_unit(loaded, unit, files, settings.lowest) as function:
         if text is not None:
             attributed = [_of_text(index, function, text)]
         else:
@@ -115,9 +115,10 @@ def _of_example(index: Index, function: UnitFunction, example: Example) -> Attri
     tokens = np.array(index.windows["tokens"][row].as_py(), np.int32)
     counted = np.arange(len(tokens)) == example.position
     _, value = peak(function, tokens.tolist(), counted)
-    if not abs(value - example.value) <= SAME * max(abs(example.value), 1.0):
+    stored = -example.value if function.lowest else example.value
+    if not abs(value - stored) <= SAME * max(abs(stored), 1.0):
         raise UsageError(
-            f"the activation of an example is {value:.5g} now, and the index holds {example.value:.5g}: "
+            f"the activation of an example is {value:.5g} now, and the index holds {stored:.5g}: "
             "the model or the unit's files are not those of the index"
         )
     origin = example.locations[0] if example.locations else None
@@ -213,11 +214,14 @@ def _checked(
     areas = faithfulness(target, values, settings.seed, settings.orders, settings.curve)
     if areas is not None:
         example = replace(example, deletion=areas.deletion, insertion=areas.insertion, random_areas=list(areas.random))
-    with open_unit(model, unit, files) as function:
+    with open_unit(model, unit, files, settings.lowest) as function:
         modules = function.at_or_below()
     correlations = []
     for depth in (1, len(modules)):
-        with permuted_weights(modules[:depth], settings.seed), open_unit(model, unit, files) as function:
+        with (
+            permuted_weights(modules[:depth], settings.seed),
+            open_unit(model, unit, files, settings.lowest) as function,
+        ):
             again = function.target(example.tokens.tolist(), example.position, baseline)
             if settings.method is Method.INTEGRATED_GRADIENTS:
                 permuted = integrate(again, min(example.steps or _RANDOMISED_STEPS, _RANDOMISED_STEPS))

@@ -2,11 +2,10 @@
 
 The share of an n-gram is the sum of the attributions of its tokens, over all its occurrences in the examples, over the
 sum of F(x) - F(b) (of methods whose values are no parts of that: of the values of all tokens). An interval takes
-documents as clusters, as several examples may be of one. It is that of a ratio of two sums (Cochran 1977, section 6.4):
-with residuals e_d = carried_d - share * total_d of D documents, the variance of the share is
-D / (D - 1) * sum e_d^2 / total^2, and the quantile is that of Student's t with D - 1 degrees of freedom. The documents
-are those of a unit's *strongest* examples, no sample of the domain: the interval says how much the share depends on
-which of them are in the list.
+documents as clusters, as several examples may be of one: that of a ratio of sums over D documents
+(`pipelines/statistics/intervals/ratios.py`), with D - 1 degrees of freedom, as a document's part of what shares are of
+may be below 0. The documents are those of a unit's *strongest* examples, no sample of the domain: the interval says how
+much the share depends on which of them are in the list.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ import numpy as np
 
 from corpus_audit.embeddings.attribution.methods.names import Method
 from corpus_audit.embeddings.attribution.results import Attributed
-from corpus_audit.embeddings.index.rates import LEAST_GROUPS
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.pipelines.statistics.intervals.ratios import Freedom, RatioEstimate, ratio_estimates
+from corpus_audit.schemas.errors import UsageError
 
 LONGEST = 3
 """Tokens of the longest n-grams."""
@@ -35,7 +35,7 @@ class Carrier:
         occurrences, documents: how often, and in how many documents, it occurs in the examples.
         mean: attribution of an example, in the unit's own scale.
         share: of `Attributed.whole`, summed over the examples; None if that is not above 0.
-        low, high: 95 % interval; None with fewer than `LEAST_GROUPS` documents.
+        low, high: 95 % interval; None with fewer than `LEAST_CLUSTERS` documents.
     """
 
     text: str
@@ -69,9 +69,10 @@ class DomainAttribution:
     ngrams: list[Carrier]
 
 
-def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> list[Example]:
+def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int, lowest: bool = False) -> list[Example]:
     """The strongest examples of a unit in some domains, at most k of each: from its own list and from the top list.
 
+    With ``lowest`` they are those of the list of its lowest activations, as a domain has no such list of its own.
     A document that is in several domains is located first in the one that it stands for.
 
     Raises:
@@ -79,10 +80,14 @@ def domain_examples(index: Index, unit: str, domains: Sequence[str], k: int) -> 
     """
     result = []
     for domain in domains:
-        listed = index.lookup(unit, domain=domain, k=k)
-        listed += [e for e in index.lookup(unit, k=1000) if any(at.domain == domain for at in e.locations)]
+        if domain not in index.domains:
+            raise UsageError(f"the index has no domain {domain!r}; it has {', '.join(index.domains)}")
+        listed = [] if lowest else index.lookup(unit, domain=domain, k=k)
+        whole = index.lookup(unit, which="minima" if lowest else "top", k=1000)
+        listed += [e for e in whole if any(at.domain == domain for at in e.locations)]
         distinct = {(example.window, example.position): example for example in reversed(listed)}
-        for example in sorted(distinct.values(), key=lambda example: (-example.value, example.window))[:k]:
+        sign = 1 if lowest else -1
+        for example in sorted(distinct.values(), key=lambda example: (sign * example.value, example.window))[:k]:
             locations = tuple(sorted(example.locations, key=lambda at: at.domain != domain))
             result.append(replace(example, locations=locations))
     return result
@@ -115,10 +120,12 @@ def _together(domain: str, examples: Sequence[Attributed], method: Method) -> Do
         for length, text, value in _ngrams(example):
             sums[length, text][cluster] += value
             occurrences[length, text][cluster] += 1
+    keys = [key for key in sums if key[0] == 1 or int((occurrences[key] > 0).sum()) > 1]
+    carried = np.stack([sums[key] for key in keys], axis=1)
+    shares = ratio_estimates(carried, totals, freedom=Freedom.CLUSTERS)
     carriers = [
-        _carrier(key, sums[key], occurrences[key], totals, len(examples))
-        for key in sums
-        if key[0] == 1 or int((occurrences[key] > 0).sum()) > 1
+        _carrier(key, sums[key], occurrences[key], share, len(examples))
+        for key, share in zip(keys, shares, strict=True)
     ]
     carriers.sort(key=lambda carrier: (-carrier.mean, carrier.length, carrier.text))
     return DomainAttribution(
@@ -144,25 +151,15 @@ def _ngrams(example: Attributed) -> Iterator[tuple[int, str, float]]:
 
 
 def _carrier(
-    key: tuple[int, str], sums: np.ndarray, occurrences: np.ndarray, totals: np.ndarray, examples: int
+    key: tuple[int, str], sums: np.ndarray, occurrences: np.ndarray, share: RatioEstimate, examples: int
 ) -> Carrier:
-    total, documents = float(totals.sum()), len(totals)
-    share = low = high = None
-    if total > 0:
-        share = float(sums.sum()) / total
-        if documents >= LEAST_GROUPS:
-            from scipy.special import stdtrit
-
-            deviation = np.sqrt(documents / (documents - 1) * ((sums - share * totals) ** 2).sum()) / total
-            reach = float(stdtrit(documents - 1, 0.975) * deviation)
-            low, high = share - reach, share + reach
     return Carrier(
         text=key[1],
         length=key[0],
         occurrences=int(occurrences.sum()),
         documents=int((occurrences > 0).sum()),
         mean=float(sums.sum()) / examples,
-        share=share,
-        low=low,
-        high=high,
+        share=share.value,
+        low=share.low,
+        high=share.high,
     )

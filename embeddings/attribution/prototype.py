@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.embeddings.attribution.results import read_table, result_path, write_table
+from corpus_audit.embeddings.attribution.results import result_path
 from corpus_audit.embeddings.attribution.settings import provenance_of
 from corpus_audit.embeddings.attribution.sources import unit_source
 from corpus_audit.embeddings.index.reader import Index
+from corpus_audit.embeddings.index.stored_results import read_table, write_table
 from corpus_audit.schemas.errors import UsageError, needs_extra
 from corpus_audit.schemas.tables.attribution_tables import PROTOTYPES
 from corpus_audit.schemas.units import Kind, Unit, parse_unit
@@ -63,9 +64,9 @@ def prototype(
     inputs = [[f"{example.window:016x}", example.position] for example in best]
     provenance = provenance_of(index, address, source, settings, inputs, "prototype")
     path = result_path(index.folder, address, "prototype", provenance)
-    stored = read_table(path, PROTOTYPES)
+    stored = read_table(path, PROTOTYPES, provenance)
     if stored is not None:
-        return PrototypeResult(stored[0].to_pylist(), stored[1], path, cached=True)
+        return PrototypeResult(stored.table.to_pylist(), stored.provenance, path, cached=True)
     with needs_extra("embeddings"):
         from corpus_audit.embeddings.attribution.compute import unit_files
         from corpus_audit.embeddings.attribution.prototype_search import PrototypeSearch, PrototypeSettings

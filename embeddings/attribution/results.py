@@ -1,11 +1,7 @@
-"""Files of attributions: Parquet with provenance, named by the digest of everything that decides their content.
-
-They are beside the index, in ``.attributions/INDEX/POINT/``, and no part of it. Nothing here needs torch.
-"""
+"""Files of attributions, beside the index in ``.attributions/INDEX/POINT/``; nothing here needs torch."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpus_audit.embeddings.attribution.methods.names import FACTS, Method
 from corpus_audit.embeddings.attribution.stored import folder_of
-from corpus_audit.pipelines.storage.atomic import AtomicFile
-from corpus_audit.schemas.run import strict_json
+from corpus_audit.embeddings.index.stored_results import digest_of, load_table, read_table, write_table
 from corpus_audit.schemas.tables.attribution_tables import ATTRIBUTIONS
 from corpus_audit.schemas.units import Unit
 
-_PROVENANCE = b"provenance"
 _LISTS = {"tokens": np.int32, "starts": np.int32, "ends": np.int32, "attribution": np.float64}
 
 
@@ -87,36 +80,9 @@ class AttributionResult:
     cached: bool
 
 
-def digest_of(provenance: dict[str, Any]) -> str:
-    """The SHA-256 of the provenance of a result, hexadecimal."""
-    return hashlib.sha256(strict_json.dumps(provenance)).hexdigest()
-
-
 def result_path(index_folder: Path, unit: Unit, what: str, provenance: dict[str, Any]) -> Path:
     """The file of a result: beside the index, by point; its name holds the unit, the method and the digest."""
     return folder_of(index_folder, unit) / f"{unit.index}-{what}-{digest_of(provenance)[:16]}.parquet"
-
-
-def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
-    """Write a result's table with its provenance in the schema's metadata, atomically."""
-    metadata = {**(table.schema.metadata or {}), _PROVENANCE: strict_json.dumps(provenance)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with AtomicFile(path) as file:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", write_page_checksum=True)
-        file.write(sink.getvalue())
-
-
-def read_table(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, Any]] | None:
-    """A result's table and its provenance; None if there is no such file, or it is damaged or of another version."""
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-        provenance = strict_json.loads((table.schema.metadata or {})[_PROVENANCE])
-    except (OSError, pa.ArrowException, KeyError, strict_json.StrictJsonError):
-        return None
-    if not isinstance(provenance, dict) or not table.schema.equals(schema):
-        return None
-    return table, provenance
 
 
 def write_attributions(path: Path, examples: Sequence[Attributed], provenance: dict[str, Any]) -> None:
@@ -127,16 +93,28 @@ def write_attributions(path: Path, examples: Sequence[Attributed], provenance: d
     write_table(path, pa.Table.from_pylist(rows, ATTRIBUTIONS), provenance)
 
 
-def read_attributions(path: Path) -> tuple[list[Attributed], dict[str, Any]] | None:
-    """The attributions of a file and their provenance; None as for `read_table`."""
-    stored = read_table(path, ATTRIBUTIONS)
-    if stored is None:
-        return None
-    table, provenance = stored
-    examples = []
-    for row in table.to_pylist():
-        examples.append(Attributed(**row | {name: np.array(row[name], kind) for name, kind in _LISTS.items()}))
-    return examples, provenance
+def read_attributions(path: Path, provenance: dict[str, Any]) -> tuple[list[Attributed], dict[str, Any]] | None:
+    """The attributions of a file and their provenance; None as for `stored_results.read_table`."""
+    stored = read_table(path, ATTRIBUTIONS, provenance)
+    return None if stored is None else (attributed_rows(stored.table), stored.provenance)
+
+
+def load_attributions(path: Path) -> tuple[list[Attributed], dict[str, Any]] | None:
+    """The attributions of a file, whatever they are of, and their provenance; None if there is no such file.
+
+    Raises:
+        StoreError: it is damaged, or of another version.
+    """
+    stored = load_table(path, ATTRIBUTIONS)
+    return None if stored is None else (attributed_rows(stored.table), stored.provenance)
+
+
+def attributed_rows(table: pa.Table) -> list[Attributed]:
+    """The rows of a table in the schema `ATTRIBUTIONS`."""
+    return [
+        Attributed(**row | {name: np.array(row[name], kind) for name, kind in _LISTS.items()})
+        for row in table.to_pylist()
+    ]
 
 
 def attributed_json(example: Attributed) -> dict[str, Any]:

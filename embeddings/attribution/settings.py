@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method
 from corpus_audit.embeddings.attribution.sources import UnitSource
 from corpus_audit.embeddings.index.reader import Index
+from corpus_audit.embeddings.index.stored_results import library_versions
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Unit
 
 FORMAT = "corpus-audit/attribution/1"
-_LIBRARIES = ("corpus-audit", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class AttributionSettings:
         orders: random orders beside the attribution's.
         curve: points of a deletion curve after its first.
         seed: of random orders and permutations.
+        lowest: what is attributed is -F at a unit's lowest activation, so that a token's value is by how much it lowers
+            the activation; of an ungated MLP it is the one before the activation function, as in an index.
     """
 
     method: Method = Method.INTEGRATED_GRADIENTS
@@ -42,6 +43,7 @@ class AttributionSettings:
     orders: int = 20
     curve: int = 10
     seed: int = 0
+    lowest: bool = False
 
 
 def provenance_of(
@@ -61,12 +63,10 @@ def provenance_of(
         UsageError: a library that runs the model is not installed.
     """
     model = index.facts.model
-    versions = {}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            raise UsageError(f"{library} is not installed: pip install 'corpus-audit[embeddings]'") from None
+    versions = library_versions()
+    for library, version in versions.items():
+        if version is None:
+            raise UsageError(f"{library} is not installed: pip install 'corpus-audit[embeddings]'")
     return {
         "format": FORMAT,
         "unit": str(unit),
@@ -82,6 +82,7 @@ def provenance_of(
 
 
 def plain(settings: AttributionSettings) -> dict[str, Any]:
-    """The settings but for the method, as plain values."""
+    """The settings but for the method, as plain values; ``lowest`` only if it is set."""
     values = asdict(settings)
-    return {name: str(v) if isinstance(v, BaselineToken) else v for name, v in values.items() if name != "method"}
+    left_out = {"method"} if settings.lowest else {"method", "lowest"}
+    return {name: str(v) if isinstance(v, BaselineToken) else v for name, v in values.items() if name not in left_out}

@@ -56,23 +56,32 @@ class UnitFunction:
     Attributes:
         model: the model.
         block: the block at which the unit is read; None: after the last.
+        lowest: whether what is computed is the negative of the activation that minima are taken of.
     """
 
     def __init__(
-        self, model: LanguageModel, taps: Taps, column: int, embedding: nn.Module, block: int | None = None
+        self,
+        model: LanguageModel,
+        taps: Taps,
+        column: int,
+        embedding: nn.Module,
+        block: int | None = None,
+        lowest: bool = False,
     ) -> None:
-        self.model, self.block = model, block
+        self.model, self.block, self.lowest = model, block, lowest
         self._taps, self._column, self._embedding = taps, column, embedding
         self._replacement: torch.Tensor | None = None
 
     def activations(self, ids: torch.Tensor) -> torch.Tensor:
-        """The unit's activations at every token of ids [B, L], float32 [B, L]."""
+        """The unit's activations at every token of ids [B, L], float32 [B, L]; their negatives with ``lowest``."""
         collected: list[torch.Tensor] = []
 
         def sink(activations: Activations) -> None:
             first, width = activations.row, activations.values.shape[-1]
-            if activations.highest and first <= self._column < first + width:
-                collected.append(activations.values[..., self._column - first].float())
+            wanted = activations.lowest if self.lowest else activations.highest
+            if wanted and first <= self._column < first + width:
+                values = activations.values[..., self._column - first].float()
+                collected.append(-values if self.lowest else values)
                 raise _UnitComputedError
 
         with suppress(_UnitComputedError):
@@ -162,8 +171,14 @@ class UnitFunction:
 
 
 @contextmanager
-def open_unit(model: LanguageModel, unit: Unit, files: UnitFiles) -> Iterator[UnitFunction]:
+def open_unit(model: LanguageModel, unit: Unit, files: UnitFiles, lowest: bool = False) -> Iterator[UnitFunction]:
     """Hook a unit of a model; within the block its activations can be computed and differentiated.
+
+    Args:
+        model: the model.
+        unit: its address.
+        files: what it is read from besides the model.
+        lowest: compute the negative of the activation that minima are taken of (`models/hooks.py`).
 
     Raises:
         UnitError: the model has no such unit.
@@ -180,7 +195,7 @@ def open_unit(model: LanguageModel, unit: Unit, files: UnitFiles) -> Iterator[Un
     narrowed, index = _only(unit, files)
     own = () if unit.point.kind in (Kind.SAE, Kind.DIR) else (UnitPattern(str(unit.point), unit.index, unit.index),)
     taps = Taps(differentiable, own, narrowed.saes, narrowed.directions)
-    function = UnitFunction(model, taps, index, embedding, _block(unit, narrowed))
+    function = UnitFunction(model, taps, index, embedding, _block(unit, narrowed), lowest)
     handle = embedding.register_forward_hook(function.replace_embeddings)
     try:
         with taps.hooked():

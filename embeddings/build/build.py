@@ -49,8 +49,9 @@ from corpus_audit.embeddings.index.reader import Index, open_index
 from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
 from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, read_partial, retained_windows
-from corpus_audit.embeddings.scan.scanner import ActivationScanner, ScanTask, ScanWorker, open_scanner
+from corpus_audit.embeddings.scan.scanner import ActivationScanner, open_scanner
 from corpus_audit.embeddings.scan.verification import ONE_IN, RescanResult, check, correct, members
+from corpus_audit.embeddings.scan.worker import ScanTask, ScanWorker
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.reading.formats.splits import plan_shard

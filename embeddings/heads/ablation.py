@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from corpus_audit.embeddings.attention.interventions import replaced_outputs, summed_outputs
-from corpus_audit.embeddings.heads.clusters import RatioEstimate, ratio
 from corpus_audit.embeddings.heads.samples import SampleBatch, WindowSample, sample_batches
 from corpus_audit.embeddings.heads.sequences import repeated_sequences
 from corpus_audit.embeddings.models.models import LanguageModel
+from corpus_audit.pipelines.statistics.intervals.ratios import RatioEstimate, ratio_estimates
 from corpus_audit.schemas.errors import UsageError
 
 Kind = Literal["zero", "mean"]
@@ -103,9 +103,9 @@ class Ablations:
             tuple(heads),
             self.kind,
             float(before.sum()) / total if total else None,
-            ratio((sums - before)[:, None], counts)[0],
+            ratio_estimates((sums - before)[:, None], counts)[0],
             float(self._repeat_losses[0].sum() / repeat_counts.sum()),
-            ratio((repeat_sums - self._repeat_losses[0])[:, None], repeat_counts)[0],
+            ratio_estimates((repeat_sums - self._repeat_losses[0])[:, None], repeat_counts)[0],
             int((counts > 0).sum()),
             int(total),
         )

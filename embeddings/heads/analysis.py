@@ -18,18 +18,18 @@ from corpus_audit.embeddings.heads.results import (
     EXAMPLES,
     HeadResults,
     Rows,
+    computation_folder,
     example_settings,
     head_tables,
-    index_provenance,
     provenance_of,
     read_results,
-    results_folder,
     write_results,
 )
 from corpus_audit.embeddings.heads.samples import corpus_tokens, sample_windows
 from corpus_audit.embeddings.heads.scores import HeadScores, score_heads
 from corpus_audit.embeddings.heads.two_layers import FeedingHead, read_circuits
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.embeddings.index.stored_results import index_provenance
 from corpus_audit.embeddings.models.models import LanguageModel
 from corpus_audit.schemas.units import Kind, Point, Unit, parse_pattern, select
 
@@ -56,7 +56,7 @@ def head_results(index: Index | None, model: str | None, windows: int) -> HeadRe
     folder, provenance = None, None
     if index is not None:
         provenance = provenance_of("heads", settings, index_provenance(index))
-        folder = results_folder(index, provenance)
+        folder = computation_folder(index, provenance)
         if (known := read_results(folder, provenance, head_tables(windows))) is not None:
             return known
     loaded = load_attention_model(index, model)
@@ -101,7 +101,7 @@ def ablation_results(
     folder, provenance = None, None
     if index is not None:
         provenance = provenance_of("ablation", settings, index_provenance(index))
-        folder = results_folder(index, provenance)
+        folder = computation_folder(index, provenance)
         if (known := read_results(folder, provenance, ABLATIONS)) is not None:
             return known
     loaded = load_attention_model(index, model)
@@ -132,7 +132,7 @@ def example_results(index: Index, unit: Unit, examples: Sequence[Example], model
         UsageError: as `head_results`, or the head's attention cannot be read.
     """
     provenance = provenance_of("examples", example_settings(unit, examples), index_provenance(index))
-    folder = results_folder(index, provenance)
+    folder = computation_folder(index, provenance)
     if (known := read_results(folder, provenance, EXAMPLES)) is not None:
         return known
     heads = open_head(index, unit, model)

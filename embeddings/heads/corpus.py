@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.attention.reader import AttentionReader, BlockAttention
-from corpus_audit.embeddings.heads.clusters import RatioEstimate, ratio
 from corpus_audit.embeddings.heads.measures import MASSES, MEASURES, measured, targets_of
 from corpus_audit.embeddings.heads.samples import WindowSample, sample_batches
 from corpus_audit.embeddings.index.files import ALL
+from corpus_audit.pipelines.statistics.intervals.ratios import RatioEstimate, ratio_estimates
 
 Head = tuple[int, int]
 
@@ -72,7 +72,7 @@ class CorpusMeasures:
         """The mean of a measure over the queries of a domain, of every head, with documents as clusters."""
         rows = self.documents_of(domain)
         bounds = (0.0, 1.0) if measure in MASSES else (0.0, np.inf)
-        return ratio(self.sums[measure][rows], self.counts[measure][rows], bounds)
+        return ratio_estimates(self.sums[measure][rows], self.counts[measure][rows], bounds)
 
     def chance(self, measure: str, domain: str = ALL) -> float | None:
         """The mean of a mass for a head that attends evenly; None if no query counts."""

@@ -31,6 +31,11 @@ class DocumentLocation:
     id: str | None
 
 
+def document_name(id_: str | None, shard: str | None, row: int | None) -> str:
+    """How a document is named to people: by its own id, else by its shard and row."""
+    return id_ if id_ is not None else f"{shard} row {row}"
+
+
 class StoredWindow(NamedTuple):
     """A stored window.
 

@@ -1,10 +1,8 @@
 """How often and how strongly units fire, by domain, with intervals that take documents as clusters of tokens.
 
 Documents are dealt into groups by hash, and a group's tokens and sums are all that is known of it. The variance of a
-ratio of sums is that of the ratios without each group in turn (delete-a-group jackknife; CR3 of MacKinnon and White
-1985): a group with many of the tokens, such as that of one very long document, pulls the ratio towards itself, and its
-residual is divided by one less its share of tokens to make up for that. Degrees of freedom are those of Bell and
-McCaffrey (2002): groups count by their tokens, so that few or unequal groups make a wider interval.
+ratio of sums is that of the ratios without each group in turn, with degrees of freedom by which few or unequal groups
+make a wider interval: the delete-a-group jackknife of `pipelines/statistics/intervals/ratios.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAST_GROUPS = 8
+from corpus_audit.pipelines.statistics.intervals.ratios import (
+    LEAST_CLUSTERS,
+    degrees_of_freedom,
+    leave_one_out,
+    working_covariance,
+)
+
+LEAST_GROUPS = LEAST_CLUSTERS
 """Groups that must hold tokens; with fewer there is no interval."""
 
 LEAST_DOCUMENTS = 30
@@ -87,8 +92,8 @@ def differences(
         value = sums.sum(axis=0) / total if total else no_interval
         values.append(value)
         if total:
-            errors.append(_without_each(sums, tokens, value))
-            designs.append(_working_covariance(tokens) / max(count, 1))
+            errors.append(leave_one_out(sums, tokens, value))
+            designs.append(working_covariance(tokens) / max(count, 1))
     difference = values[1] - values[0]
     groups = int(((first[1] > 0) & (second[1] > 0)).sum())
     if groups < LEAST_GROUPS or min(documents) < LEAST_DOCUMENTS:
@@ -126,34 +131,15 @@ def rates(sums: np.ndarray, tokens: np.ndarray) -> Rates:
     value = sums.sum(axis=0) / total
     if int((tokens > 0).sum()) < LEAST_GROUPS:
         return Rates(value, no_interval, no_interval)
-    deviation = np.sqrt((_without_each(sums, tokens, value) ** 2).sum(axis=0))
-    degrees = _degrees(_working_covariance(tokens))
+    deviation = np.sqrt((leave_one_out(sums, tokens, value) ** 2).sum(axis=0))
+    degrees = _degrees(working_covariance(tokens))
     reach = quantile(degrees) * deviation
     return Rates(value, value - reach, value + reach, degrees)
 
 
-def _without_each(sums: np.ndarray, tokens: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """How far the ratio moves when a group is left out, [G, R]; 0 for a group without tokens, or with all of them."""
-    total = float(tokens.sum())
-    rest = total - tokens
-    residuals = sums - value * tokens[:, None]
-    moved: np.ndarray = residuals / np.where(rest > 0, rest, np.inf)[:, None]
-    return moved
-
-
-def _working_covariance(tokens: np.ndarray) -> np.ndarray:
-    """Covariance [G, G] of `_without_each` where a group's sum varies as its tokens, which is what degrees assume."""
-    share = tokens / tokens.sum()
-    left = np.where(share < 1, 1 - share, np.inf)
-    residual = (np.eye(len(share)) - share[:, None]) / left[:, None]
-    covariance: np.ndarray = (residual * share) @ residual.T
-    return covariance
-
-
 def _degrees(covariance: np.ndarray) -> float:
-    """Degrees of freedom of a sum of squares (Satterthwaite 1946): the chi squared of its mean and variance."""
-    degrees = float(np.trace(covariance) ** 2 / (covariance**2).sum())
-    return min(max(degrees, 1.0), float(max(QUANTILES)))
+    """Degrees of freedom, at most those that the table of quantiles has."""
+    return min(degrees_of_freedom(covariance), float(max(QUANTILES)))
 
 
 def firing_rates(fired: np.ndarray, tokens: np.ndarray, documents: int) -> Rates:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.embeddings.index.reader import Index
@@ -72,29 +73,7 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
     if not token:
         raise UsageError("the token is empty")
     table = index.windows
-    starts, ends, counted = (
-        pc.list_flatten(table[name].combine_chunks()).to_numpy(zero_copy_only=False)
-        for name in ("starts", "ends", "counted")
-    )
-    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(table["tokens"]).to_numpy())])
-    overlaps = np.zeros(len(starts), bool)
-    occurrences = windows = 0
-    for row in np.flatnonzero(pc.match_substring(table["text"], token).to_numpy()).tolist():
-        spans = list(_occurrences(table["text"][row].as_py(), token, tokenizer))
-        part = slice(int(offsets[row]), int(offsets[row + 1]))
-        for begin, end in spans:
-            overlaps[part] |= (starts[part] < end) & (ends[part] > begin)
-        occurrences += len(spans)
-        windows += bool(spans)
-    seen = bool(overlaps.any())
-    overlaps &= counted
-    if not overlaps.any():
-        if seen:
-            raise UsageError(
-                f"stored windows contain {token!r} {occurrences:,} times, but only where tokens do not count: the "
-                "model's tokenizer makes a special token of it, or it is context or the first token of a causal model"
-            )
-        raise UsageError(f"no stored window contains the token {token!r}")
+    offsets, overlaps, counted, occurrences, windows = _overlapping(table, token, tokenizer)
     base = float(overlaps.sum() / counted.sum())
     value, rows, position = (np.asarray(index.array(f"top.{part}")) for part in ("value", "row", "position"))
     filled = rows < len(table)
@@ -117,6 +96,41 @@ def explain(index: Index, token: str, k: int, tokenizer: Any = None) -> Explanat
     ]
     vectors = index.facts.vectors
     return Explanation(occurrences, windows, base, vectors is None or vectors["one_in"] > 1, explained)
+
+
+def _overlapping(table: pa.Table, token: str, tokenizer: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """Which of the model's tokens overlap an occurrence of a token, over all stored windows.
+
+    Returns:
+        Where each window's tokens begin, [W + 1]; whether each counts and overlaps one, and whether it counts, bool;
+        occurrences, and windows with any.
+
+    Raises:
+        UsageError: none does.
+    """
+    starts, ends, counted = (
+        pc.list_flatten(table[name].combine_chunks()).to_numpy(zero_copy_only=False)
+        for name in ("starts", "ends", "counted")
+    )
+    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(table["tokens"]).to_numpy())])
+    overlaps = np.zeros(len(starts), bool)
+    occurrences = windows = 0
+    for row in np.flatnonzero(pc.match_substring(table["text"], token).to_numpy()).tolist():
+        spans = list(_occurrences(table["text"][row].as_py(), token, tokenizer))
+        part = slice(int(offsets[row]), int(offsets[row + 1]))
+        for begin, end in spans:
+            overlaps[part] |= (starts[part] < end) & (ends[part] > begin)
+        occurrences += len(spans)
+        windows += bool(spans)
+    counting = overlaps & counted
+    if not counting.any():
+        if overlaps.any():
+            raise UsageError(
+                f"stored windows contain {token!r} {occurrences:,} times, but only where tokens do not count: the "
+                "model's tokenizer makes a special token of it, or it is context or the first token of a causal model"
+            )
+        raise UsageError(f"no stored window contains the token {token!r}")
+    return offsets, counting, counted, occurrences, windows
 
 
 def _occurrences(text: str, token: str, tokenizer: Any) -> Iterator[tuple[int, int]]:

@@ -6,22 +6,29 @@ third of the time to make it, and few of them are ever looked at.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.embeddings.index.stored_results import index_provenance, read_table, results_folder, write_table
 from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import NumpyModel, open_numpy_model
-from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.units import Kind, Unit
 
 TOLERANCE = 1e-3
 """By how much the activation at the peak may differ from the stored one, over the larger of that and 1."""
+
+FORMAT = "corpus-audit/heat-maps/2"
+HEAT_MAPS = pa.schema(
+    [("window", pa.uint64()), ("activations", pa.list_(pa.float32()))],
+    metadata={"title": "Activations of a unit on every token of windows"},
+)
 
 Read = Callable[[np.ndarray], np.ndarray]
 """Activations float32 [B, L] of a unit on ids [B, L]."""
@@ -44,8 +51,13 @@ def with_heat(
         StoreError: the model does not give the stored activations.
         ModuleNotFoundError: the extra is not installed.
     """
-    path = index.folder.parent / ".heat-maps" / index.folder.name / f"{unit}.npz".replace(":", "_")
-    known = _read(path)
+    path = results_folder(index.folder, "heat-maps") / f"{unit}.parquet".replace(":", "_")
+    provenance = {"format": FORMAT, "unit": str(unit), **index_provenance(index)}
+    stored = read_table(path, HEAT_MAPS, provenance)
+    known: dict[int, np.ndarray] = {}
+    if stored is not None:
+        values = (np.array(row.values, np.float32) for row in stored.table["activations"])
+        known = dict(zip(stored.table["window"].to_pylist(), values, strict=True))
     missing = [example for example in examples if example.heat is None and example.window not in known]
     if missing:
         read = _reader(index, unit, model, quick)
@@ -53,9 +65,9 @@ def with_heat(
             return list(examples)
         for length in sorted({len(example.tokens) for example in missing}):
             same = {example.window: example for example in missing if len(example.tokens) == length}
-            values = read(np.stack([example.tokens for example in same.values()]))
-            known |= dict(zip(same, values, strict=True))
-        _write(path, known)
+            read_values = read(np.stack([example.tokens for example in same.values()]))
+            known |= dict(zip(same, read_values, strict=True))
+        _write(path, known, provenance)
     return [example if example.heat is not None else _heated(example, known[example.window]) for example in examples]
 
 
@@ -100,21 +112,7 @@ def _numpy_reader(light: NumpyModel, unit: Unit) -> Read:
     return read
 
 
-def _read(path: Path) -> dict[int, np.ndarray]:
-    """Cached activations by window; a damaged cache counts as empty."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            windows, ends, values = stored["windows"], stored["ends"], stored["values"]
-        return dict(zip(windows.tolist(), np.split(values, ends[:-1]), strict=True)) if len(windows) else {}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
-
-
-def _write(path: Path, known: dict[int, np.ndarray]) -> None:
-    import io
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = io.BytesIO()
-    ends = np.cumsum([len(values) for values in known.values()])
-    np.savez(file, windows=np.array(list(known), np.uint64), ends=ends, values=np.concatenate(list(known.values())))
-    atomic_write(path, file.getvalue())
+def _write(path: Path, known: dict[int, np.ndarray], provenance: dict[str, Any]) -> None:
+    values = pa.array(list(known.values()), pa.list_(pa.float32()))
+    table = pa.table({"window": pa.array(list(known), pa.uint64()), "activations": values}, schema=HEAT_MAPS)
+    write_table(path, table, provenance)

@@ -92,18 +92,8 @@ def assemble(
     not_offered = traced_blocks.not_offered
     if with_head and logits is None:
         not_offered += (NotOffered(Kind.LOGIT, (), f"{architecture} returns no logits of the tokens"),)
-    card = ModelCard(
-        name=name,
-        architecture=architecture,
-        digest=parts.digest,
-        tokenizer=hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        causal=_is_causal(module, ids),
-        prefix=prefix,
-        suffix=suffix,
-        special=_special(tokenizer, (*prefix, *suffix)),
-    )
     return LanguageModel(
-        card,
+        _card(parts, module, name, ids, prefix, suffix),
         module,
         tokenizer,
         traced_blocks.blocks,
@@ -116,6 +106,27 @@ def assemble(
         logits,
         not_offered,
         avoided,
+    )
+
+
+def _card(
+    parts: ModelParts,
+    module: nn.Module,
+    name: str,
+    ids: torch.Tensor,
+    prefix: tuple[int, ...],
+    suffix: tuple[int, ...],
+) -> ModelCard:
+    """The identity of a model in an index; ``ids`` are those of a trial pass."""
+    return ModelCard(
+        name=name,
+        architecture=type(module).__name__,
+        digest=parts.digest,
+        tokenizer=hashlib.sha256(parts.tokenizer.to_str().encode()).hexdigest(),
+        causal=_is_causal(module, ids),
+        prefix=prefix,
+        suffix=suffix,
+        special=_special(parts.tokenizer, (*prefix, *suffix)),
     )
 
 

@@ -1,6 +1,6 @@
 """Scans a split of a corpus with a model: reads documents, cuts windows, runs the model, collects examples.
 
-A `ScanWorker` is what an engine sends to its workers: it is small, and each process loads the model once.
+Each process loads the model once; `worker.py` has what an engine sends to its processes.
 """
 
 from __future__ import annotations
@@ -37,31 +37,19 @@ from corpus_audit.embeddings.scan.partials import (
     documents_of,
     partial_key,
     retained_windows,
-    write_partial,
 )
 from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.verification import doubled
 from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, document_key, windows_of
-from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
-from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.formats.reader import read_split
-from corpus_audit.schemas.errors import NoVerdictError, StoreError, UsageError
+from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.run.snapshot import Shard, Split
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 from corpus_audit.schemas.units import parse_pattern
-
-
-@dataclass(frozen=True, slots=True)
-class ScanTask:
-    """A split to scan, and the folder of its partial."""
-
-    shard: Shard
-    split: Split
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -232,55 +220,23 @@ _process_hooks = ExitStack()
 """The hooks of scanners that stay for the life of the process: without a reference, the stack would be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanWorker:
-    """Scans splits into the store; it is pickled and sent to other processes, each of which loads the model once.
+def process_scanner(loaded: LoadedAudit, key: str) -> ActivationScanner:
+    """The scanner of this process: that of `open_scanner`, else one that stays loaded as long as the process.
 
-    Attributes:
-        key: the driver's scanner key; a worker whose own differs stops.
-        threads: CPU threads for one forward pass; None leaves that to torch.
+    Args:
+        loaded: the audit.
+        key: of the scanner.
+
+    Raises:
+        StoreError: this process would have another scanner.
     """
-
-    loaded: LoadedAudit
-    key: str
-    threads: int | None = None
-
-    def run_task(self, task: ScanTask) -> None:
-        """Scan a split and write its partial to the store.
-
-        Raises:
-            NoVerdictError: the split cannot be read.
-        """
-        board = process_board()
-        if (task.folder / "state.npz").exists():  # an identical shard was scanned meanwhile
-            board.advance(task.split.weight)
-            return
-        scanner = self._scanner()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        done = 0
-
-        def progress(tokens: int) -> None:
-            nonlocal done
-            step = max(min(4 * tokens, task.split.weight - done), 0)  # about four bytes a token: no figure
-            done += step
-            board.advance(step)
-
-        try:
-            partial = scanner.scan(task.shard, task.split, progress)
-        except ShardError as error:
-            raise NoVerdictError(f"shard {task.shard.name}: {error.problem}") from None
-        write_partial(task.folder, partial)
-        board.advance(task.split.weight - done)
-
-    def _scanner(self) -> ActivationScanner:
-        with _loading:
-            if self.key not in _open_scanners:  # a worker process: the model stays loaded as long as the process
-                scanner = _load(self.loaded, _process_hooks)
-                if scanner.key != self.key:
-                    raise StoreError("a worker has another model or another version of torch than the driver")
-                _open_scanners[self.key] = scanner
-            return _open_scanners[self.key]
+    with _loading:
+        if key not in _open_scanners:
+            scanner = _load(loaded, _process_hooks)
+            if scanner.key != key:
+                raise StoreError("a worker has another model or another version of torch than the driver")
+            _open_scanners[key] = scanner
+        return _open_scanners[key]
 
 
 def _precision(model: LanguageModel, spec: EmbeddingSpec) -> torch.autocast:

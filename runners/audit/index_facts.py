@@ -52,10 +52,20 @@ def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) ->
             from corpus_audit.embeddings.build.projection import stored_projection
 
             tables["projection"] = stored_projection(folder, spec.embedding.vectors.projection)
-    for name, table in tables.items():
+    for name, table in (tables | _results(folder, spec.excerpts)).items():
         staged.add_table(name, [table])
     add_metrics(staged, [embedding_metrics(tables)])
     return facts.model_copy(update={"embedding": index})
+
+
+def _results(folder: Path, excerpts: bool) -> dict[str, pa.Table]:
+    """What is stored beside the index: attributions of its units, and scores of its heads."""
+    from corpus_audit.embeddings.attribution.run_tables import attribution_tables
+    from corpus_audit.embeddings.heads.run_tables import head_result_tables
+    from corpus_audit.embeddings.index.reader import Index
+
+    index = Index(folder)
+    return attribution_tables(index, excerpts) | head_result_tables(index, excerpts)
 
 
 def _record(folder: Path, known: IndexFacts) -> RunIndex:

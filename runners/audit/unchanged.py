@@ -1,10 +1,10 @@
 """``--if-changed``: decide whether a run would repeat the last published run.
 
 A run depends on the snapshot's shards (names, bytes, what their paths say), on the files among them that may be data
-and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot and the
-version of this program. Their digest is in run.json as ``inputs``. Where the shards lie is no part of it: a new folder
-with the same shards is no change. What the run is compared with is none either: a baseline ``runs`` is another one
-after every run.
+and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot with the
+results that are stored beside it, and the version of this program. Their digest is in run.json as ``inputs``. Where the
+shards lie is no part of it: a new folder with the same shards is no change. What the run is compared with is none
+either: a baseline ``runs`` is another one after every run.
 """
 
 from __future__ import annotations
@@ -99,13 +99,16 @@ def unchanged_run(output: Path, inputs: str | None) -> LastRun | None:
 
 
 def _index(spec: AuditSpec, base: Path, snapshot: str) -> str | None:
+    """Digest of the index of the snapshot, and of the files beside it that a run copies results from."""
     if spec.embedding is None:
         return None
     from corpus_audit.embeddings.index.files import INDEX_FILE, find_index
+    from corpus_audit.embeddings.index.stored_results import stored_files
 
     try:
-        return hashlib.sha256(
-            (find_index(base / spec.embedding.output, snapshot) / INDEX_FILE).read_bytes()
-        ).hexdigest()
+        folder = find_index(base / spec.embedding.output, snapshot)
     except UsageError:
         return None
+    digest = hashlib.sha256((folder / INDEX_FILE).read_bytes())
+    digest.update("".join(f"{name} {size}\n" for name, size in stored_files(folder)).encode())
+    return digest.hexdigest()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from corpus_audit.runners.cli.shared.index_options import audit_option, index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
+
+if TYPE_CHECKING:
+    from corpus_audit.embeddings.index.reader import Example, Index
 
 _METHODS = ("integrated_gradients", "occlusion", "gradient_x_input", "saliency")
 
@@ -20,6 +24,7 @@ _METHODS = ("integrated_gradients", "occlusion", "gradient_x_input", "saliency")
 @click.option("--text", help="A text of your own, instead of an example.")
 @click.option("--domain", "domains", multiple=True,
               help="Sum over the strongest examples of this domain; may be given several times.")  # fmt: skip
+@click.option("--min", "lowest", is_flag=True, help="The lowest activations instead of the highest.")
 @click.option("--method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help="The method.")
 @click.option("--baseline", type=click.Choice(("auto", "mask", "mean", "zero")), default="auto", show_default=True,
               help="What replaces the tokens' embeddings: text without content.")  # fmt: skip
@@ -38,6 +43,7 @@ def attribute(
     example: int | None,
     text: str | None,
     domains: tuple[str, ...],
+    lowest: bool,
     method: str,
     baseline: str,
     k: int,
@@ -56,7 +62,7 @@ def attribute(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.attribute import attribute as attributed
-    from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples
+    from corpus_audit.embeddings.attribution.domains import by_domain
     from corpus_audit.embeddings.attribution.methods.names import FACTS, BaselineToken, Method
     from corpus_audit.embeddings.attribution.results import attributed_json
     from corpus_audit.embeddings.attribution.settings import AttributionSettings
@@ -68,27 +74,14 @@ def attribute(
     if (example is not None) + (text is not None) + bool(domains) > 1:
         raise UsageError("--example, --text and --domain exclude each other")
     index = open_index(path, snapshot)
-    if domains:
-        examples = domain_examples(index, unit, tuple(dict.fromkeys(domains)), k)
-    elif text is None:
-        number = example or 1
-        examples = index.lookup(unit, k=number)[number - 1 :]
-        if not examples and number > 1:
-            raise UsageError(f"the list of {unit} has fewer than {number} examples")
-    else:
-        examples = []
-    if text is None and not examples:
-        raise UsageError(f"{unit} has no example there: it never fires above its floor")
-    settings = AttributionSettings(
-        method=Method(method),
-        baseline=BaselineToken(baseline),
-        checked=checked if checked is not None else 3 if domains else 1,
-        seed=seed,
-    )
+    domains = tuple(dict.fromkeys(domains))
+    examples = [] if text is not None else _examples(index, unit, example or 1, domains, k, lowest)
+    most = checked if checked is not None else 3 if domains else 1
+    settings = AttributionSettings(Method(method), BaselineToken(baseline), checked=most, seed=seed, lowest=lowest)
     result = attributed(
         index, unit, examples, text, settings, audit, model, say=lambda line: note(f"corpus-audit: {line}")
     )
-    together = by_domain(result.examples, tuple(dict.fromkeys(domains)), Method(method))
+    together = by_domain(result.examples, domains, Method(method))
     if as_json:
         emit_json("attribution", {
             "unit": unit, "index": str(index.folder), "method": method, "caveat": FACTS[Method(method)].caveat,
@@ -101,3 +94,25 @@ def attribute(
     for line in attribution_lines(index, unit, result, together, view):
         write_out(line)
     write_out(f"{'File':14}{result.path}{' (computed before)' if result.cached else ''}")
+
+
+def _examples(index: Index, unit: str, number: int, domains: tuple[str, ...], k: int, lowest: bool) -> list[Example]:
+    """The examples that are attributed: the strongest of some domains, or one of the unit's list.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from corpus_audit.embeddings.attribution.domains import domain_examples
+    from corpus_audit.schemas.errors import UsageError
+
+    if domains:
+        examples = domain_examples(index, unit, domains, k, lowest)
+    else:
+        examples = index.lookup(unit, which="minima" if lowest else "top", k=number)[number - 1 :]
+        if not examples and number > 1:
+            raise UsageError(f"the list of {unit} has fewer than {number} examples")
+    if not examples and lowest:
+        raise UsageError(f"{unit} has no example there: the index lists none of its lowest activations")
+    if not examples:
+        raise UsageError(f"{unit} has no example there: it never fires above its floor")
+    return examples

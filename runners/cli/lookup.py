@@ -13,6 +13,7 @@ from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, 
 from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
+    from corpus_audit.embeddings.attribution.stored import StoredShares
     from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
     from corpus_audit.embeddings.unit_reading.receptive import ReceptiveField
 
@@ -90,9 +91,8 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares
-    from corpus_audit.embeddings.lookup.explanations import explanations_of
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
-    from corpus_audit.runners.terminal.lookup import View, density_json, example_json, histogram_json, summary_lines
+    from corpus_audit.runners.terminal.lookup import View, summary_lines
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.units import parse_unit
 
@@ -108,17 +108,8 @@ def lookup(
     shares = stored_shares(index, parse_unit(unit), examples)
     more = _from_the_model(index, unit, k, windows, model, tokens, logits)
     if as_json:
-        rows = [example_json(example) for example in examples]
-        for shown, field in zip(rows, fields, strict=bool(fields)):
-            shown["receptive_field"] = asdict(field)
-        for shown, attributed in zip(rows, shares, strict=True):
-            if attributed is not None:
-                shown["attribution"] = asdict(attributed)
-        rates = [_rate(rate) for rate in index.domain_rates(unit)]
-        emit_json("lookup", {"unit": unit, "index": str(index.folder), "examples": rows, "domains": rates,
-                             "histogram": histogram_json(index, unit), "density": density_json(index, unit),
-                             "explanations": [asdict(each) for each in explanations_of(index, unit)],
-                             **more})  # fmt: skip
+        own = _as_json(index, unit, examples, fields, shares)
+        emit_json("lookup", {"unit": unit, "index": str(index.folder), **own, **more})
         return
     view = View(width_on_stdout(), colour)
     for line in summary_lines(index, unit, examples, which, view, fields, shares):
@@ -131,6 +122,30 @@ def lookup(
                 write_out("")
                 for line in lines(more[name]):
                     write_out(line)
+
+
+def _as_json(
+    index: Index,
+    unit: str,
+    examples: list[Example],
+    fields: list[ReceptiveField],
+    shares: list[StoredShares | None],
+) -> dict[str, Any]:
+    """What the index holds of a unit, as plain values by name."""
+    from corpus_audit.embeddings.lookup.explanations import explanations_of
+    from corpus_audit.runners.terminal.lookup import density_json, example_json, histogram_json
+
+    rows = [example_json(example) for example in examples]
+    for shown, field in zip(rows, fields, strict=bool(fields)):
+        shown["receptive_field"] = asdict(field)
+    for shown, attributed in zip(rows, shares, strict=True):
+        if attributed is not None:
+            shown["attribution"] = asdict(attributed)
+    return {
+        "examples": rows, "domains": [_rate(rate) for rate in index.domain_rates(unit)],
+        "histogram": histogram_json(index, unit), "density": density_json(index, unit),
+        "explanations": [asdict(each) for each in explanations_of(index, unit)],
+    }  # fmt: skip
 
 
 def _from_the_model(

@@ -14,7 +14,8 @@ from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, 
 from corpus_audit.runners.cli.shared.streams import note, write_out
 
 if TYPE_CHECKING:
-    from corpus_audit.embeddings.lookup.search import Overlap
+    from corpus_audit.embeddings.index.reader import Example, Index
+    from corpus_audit.embeddings.lookup.search import Overlap, WindowSearch
 
 
 @click.command(short_help="Find windows near a text, a document or a direction.")
@@ -51,30 +52,14 @@ def search(
     from corpus_audit.embeddings.lookup.search import WindowSearch
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, example_json, example_lines
-    from corpus_audit.schemas.errors import UsageError, needs_extra
+    from corpus_audit.schemas.errors import UsageError
 
     if (text is not None) + (document is not None) + (direction is not None) != 1:
         raise UsageError("give one of TEXT, --like and --direction")
     index = open_index(path, snapshot)
     windows = WindowSearch(index)
-    overlap = None
-    if direction is not None:
-        from corpus_audit.embeddings.models.directions import read_direction
-
-        query = read_direction(direction)
-        nearest = windows.nearest(query, k, kind="peak", domain=domain, per_document=per_document)
-        overlap = windows.overlap()
-    elif document is not None:
-        query, keys = windows.like(document)
-        nearest = windows.nearest(query, k, domain=domain, per_document=per_document, without=keys)
-    else:
-        from corpus_audit.embeddings.lookup.queries import query_vector
-
-        with needs_extra("embeddings"):
-            query = query_vector(index, text or "", model)
-        if not query.any():
-            raise UsageError("the text has no token that the model counts")
-        nearest = windows.nearest(query, k, domain=domain, per_document=per_document)
+    nearest = _nearest(index, windows, text, document, direction, model, k, domain, per_document)
+    overlap = windows.overlap() if direction is not None else None
     if as_json:
         shown = None if overlap is None else {
             "dimensions": overlap.dimensions, "k": overlap.k, "share": overlap.share,
@@ -92,6 +77,37 @@ def search(
         write_out(_label(overlap, windows.block, direction, view.width))
     for line in example_lines(nearest, view, 1.0 if direction is not None else None):
         write_out(line)
+
+
+def _nearest(
+    index: Index,
+    windows: WindowSearch,
+    text: str | None,
+    document: str | None,
+    direction: str | None,
+    model: str | None,
+    k: int,
+    domain: str | None,
+    per_document: int | None,
+) -> list[Example]:
+    """The windows nearest to a text, a document or a direction, whichever is given."""
+    from corpus_audit.schemas.errors import UsageError, needs_extra
+
+    if direction is not None:
+        from corpus_audit.embeddings.models.directions import read_direction
+
+        query = read_direction(direction)
+        return windows.nearest(query, k, kind="peak", domain=domain, per_document=per_document)
+    if document is not None:
+        query, keys = windows.like(document)
+        return windows.nearest(query, k, domain=domain, per_document=per_document, without=keys)
+    from corpus_audit.embeddings.lookup.queries import query_vector
+
+    with needs_extra("embeddings"):
+        query = query_vector(index, text or "", model)
+    if not query.any():
+        raise UsageError("the text has no token that the model counts")
+    return windows.nearest(query, k, domain=domain, per_document=per_document)
 
 
 def _label(overlap: Overlap | None, block: int, direction: str, width: int) -> str:

@@ -22,7 +22,7 @@ from corpus_audit.schemas.spec.embedding import DirectionsSpec
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.build.build import BuiltIndex
-    from corpus_audit.embeddings.scan.scanner import ScanTask, ScanWorker
+    from corpus_audit.embeddings.scan.worker import ScanTask, ScanWorker
 
 
 def index_corpus(

@@ -10,13 +10,14 @@ import numpy as np
 
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
+from corpus_audit.embeddings.attribution.checks import CurveChecks, PermutedWeights, curve_checks, permuted_weights
 from corpus_audit.embeddings.attribution.domains import Carrier, DomainAttribution
-from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, SHORT, Method
+from corpus_audit.embeddings.attribution.methods.names import FACTS, SENSITIVE, Method, short_baseline
 from corpus_audit.embeddings.attribution.results import Attributed, AttributionResult
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation
-from corpus_audit.embeddings.index.rates import LEAST_GROUPS
 from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.pipelines.statistics.intervals.ratios import LEAST_CLUSTERS
 from corpus_audit.runners.terminal.heat_map import LEVELS, paint
 from corpus_audit.runners.terminal.lookup import View, example_lines
 
@@ -41,10 +42,17 @@ def attribution_lines(
     baseline = _BASELINES[result.provenance["baseline"]]
     about = f"{method}: {FACTS[method].about}. Baseline: {baseline}; special tokens around the text stay."
     yield from textwrap.wrap(about, view.width)
+    lowest = bool(result.provenance["parameters"].get("lowest"))
+    if lowest:
+        about = "F is the negative of the activation: a token's value is by how much it lowers the unit's lowest one."
+        yield from textwrap.wrap(about, view.width)
     if domains:
         for domain in domains:
             yield ""
-            yield from _domain_lines(domain, view.width)
+            yield from _domain_lines(domain, view.width, lowest)
+            if domain.documents < LEAST_CLUSTERS and domain.tokens and domain.tokens[0].share is not None:
+                why = _why_no_intervals(index, domain, lowest)
+                yield from textwrap.wrap(why, view.width, initial_indent="  ", subsequent_indent="  ")
     else:
         for example in result.examples:
             yield from _example_lines(example, method, view)
@@ -104,11 +112,24 @@ def _shown(text: str) -> str:
     return safe_text(" ".join(text.split()) or repr(text))
 
 
-def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
+def _why_no_intervals(index: Index, domain: DomainAttribution, lowest: bool) -> str:
+    """Why a domain has no intervals, and what gives it some."""
+    few = f"There are no intervals with fewer than {LEAST_CLUSTERS} documents"
+    name, sizes = "minima" if lowest else "domain_k", index.facts.sizes
+    if sizes[name] < LEAST_CLUSTERS:
+        what = "lowest examples of a unit" if lowest else "examples of a unit in a domain"
+        return f"{few}: the index lists {sizes[name]} {what}. Index with {name}: 20 for intervals."
+    if domain.examples < LEAST_CLUSTERS and not lowest:
+        return f"{few}: give --k {max(20, LEAST_CLUSTERS)}, unless the domain has no more examples."
+    return f"{few}, and the list has examples of no more."
+
+
+def _domain_lines(domain: DomainAttribution, width: int, lowest: bool) -> Iterator[str]:
     """A domain: the tokens and n-grams that carry the activation of its strongest examples."""
+    what = "lowest example" if lowest else "strongest example"
     head = (
-        f"{safe_text(domain.domain)}: {numbers.plural(domain.examples, 'strongest example')} of "
-        f"{numbers.plural(domain.documents, 'document')}, mean activation {domain.value:.4g}, "
+        f"{safe_text(domain.domain)}: {numbers.plural(domain.examples, what)} of "
+        f"{numbers.plural(domain.documents, 'document')}, mean {'F' if lowest else 'activation'} {domain.value:.4g}, "
         f"of the baseline {domain.baseline_value:.4g}"
     )
     yield from textwrap.wrap(head, width)
@@ -120,8 +141,6 @@ def _domain_lines(domain: DomainAttribution, width: int) -> Iterator[str]:
         yield from map(_carrier_line, ngrams)
     if domain.tokens and domain.tokens[0].share is None:
         yield "  What shares would be of is not above 0: there are none."
-    elif domain.documents < LEAST_GROUPS:
-        yield f"  There are no intervals with fewer than {LEAST_GROUPS} documents."
 
 
 def _carrier_line(carrier: Carrier) -> str:
@@ -139,12 +158,8 @@ def check_lines(
     """What was checked of the method on these examples, and what the method does not show."""
     parameters = provenance["parameters"]
     yield "Checks"
-    short = float(provenance["baseline_length"])
-    if method is Method.INTEGRATED_GRADIENTS and short < SHORT:
-        text = (
-            f"its embedding has {short:.0%} of a word's length. A layer norm makes the path from it steep at its "
-            "beginning, where parts can go to the wrong tokens: compare with --method occlusion"
-        )
+    text = short_baseline(float(provenance["baseline_length"]))
+    if method is Method.INTEGRATED_GRADIENTS and text is not None:
         yield from textwrap.wrap(f"{'baseline':14}{text}", width, subsequent_indent=" " * 14)
     for label, text in _checks(examples, method, parameters):
         yield from textwrap.wrap(f"{label:14}{text}", width, subsequent_indent=" " * 14)
@@ -153,28 +168,28 @@ def check_lines(
 
 def _checks(examples: Sequence[Attributed], method: Method, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "completeness", _completeness(examples, method, float(parameters["tolerance"]))
-    checked = [example for example in examples if example.random_areas]
-    if checked:
-        yield "deletion", _areas(checked, len(examples), deletion=True)
-        yield "insertion", _areas(checked, len(examples), deletion=False)
+    curves, permuted = curve_checks(examples), permuted_weights(examples)
+    if curves is not None:
+        yield "deletion", _area(curves, curves.deletion, curves.deletion_beaten, "lower") + _of(curves, examples)
+        yield "insertion", _area(curves, curves.insertion, curves.insertion_beaten, "higher") + _of(curves, examples)
     elif parameters["checked"]:
         yield "deletion", "not computed: the baseline has the same activation, or the text is a single token"
-    known = [e for e in examples if e.randomised_block is not None and e.randomised_all is not None]
-    if known:
-        block = float(np.mean([e.randomised_block for e in known if e.randomised_block is not None]))
-        every = float(np.mean([e.randomised_all for e in known if e.randomised_all is not None]))
-        text = f"Spearman {block:.2f} with the permuted weights of the block, {every:.2f} of all blocks up to it"
-        if method is Method.SALIENCY and every > SENSITIVE:
+    if permuted is not None:
+        text = (
+            f"Spearman {permuted.block:.2f} with the permuted weights of the block, {permuted.blocks:.2f} of all "
+            "blocks up to it"
+        )
+        if method is Method.SALIENCY and permuted.blocks > SENSITIVE:
             text += ": the map hardly depends on the weights and shows the text, not the unit"
-        yield "randomisation", text + _of(len(known), len(examples))
+        yield "randomisation", text + _of(permuted, examples)
     elif parameters["checked"]:
         yield "randomisation", "no correlation: an attribution is constant, or there are fewer than three tokens"
     if not parameters["checked"]:
         yield "order, weights", "not checked (--checked 0)"
 
 
-def _of(checked: int, examples: int) -> str:
-    return "" if examples == 1 else f" (mean of {checked} of {examples} examples)"
+def _of(checks: CurveChecks | PermutedWeights, examples: Sequence[Attributed]) -> str:
+    return "" if len(examples) == 1 else f" (mean of {checks.examples} of {len(examples)} examples)"
 
 
 def _completeness(examples: Sequence[Attributed], method: Method, tolerance: float) -> str:
@@ -196,16 +211,9 @@ def _completeness(examples: Sequence[Attributed], method: Method, tolerance: flo
     )
 
 
-def _areas(checked: Sequence[Attributed], examples: int, deletion: bool) -> str:
-    """An area under a curve beside those of random orders, over the examples that have them."""
-    own, random, better = [], [], 0
-    for example in checked:
-        area = example.deletion if deletion else example.insertion
-        assert area is not None and example.random_areas is not None
-        own.append(area)
-        random += example.random_areas
-        better += sum(other < area if deletion else other > area for other in example.random_areas)
+def _area(curves: CurveChecks, area: float, beaten: int, better: str) -> str:
+    """An area under a curve beside those of random orders."""
     return (
-        f"area {np.mean(own):.3f}; of {len(random)} random orders, {better} have a {'lower' if deletion else 'higher'} "
-        f"one (mean {np.mean(random):.3f}, {min(random):.3f} to {max(random):.3f})" + _of(len(checked), examples)
+        f"area {area:.3f}; of {curves.orders} random orders, {beaten} have a {better} one "
+        f"(mean {curves.random_mean:.3f}, {curves.random_low:.3f} to {curves.random_high:.3f})"
     )

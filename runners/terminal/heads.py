@@ -9,6 +9,7 @@ import numpy as np
 
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
+from corpus_audit.embeddings.index.mapped_tables import document_name
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.runners.terminal.attention import token_label
 from corpus_audit.runners.terminal.heat_map import character_values, heat_lines
@@ -104,7 +105,7 @@ def evidence_lines(index: Index, rows: Sequence[Row], head: str, view: View, cou
     for row in mine:
         example, _ = index.example_at(row["mass"], row["window"], row["query"], row["rank"])
         starts, ends, text = example.starts, example.ends, example.text
-        name = row["id"] if row["id"] is not None else f"{row['shard']} row {row['row']}"
+        name = document_name(row["id"], row["shard"], row["row"])
         front = f"{row['mass']:8.1%}  {fit(safe_text(row['domain']), 20).rstrip()}  "
         at = f"  character {example.text_start + max(example.peak[0], 0):,}"
         room = max(8, view.width - cell_width(front) - len(at))

@@ -12,6 +12,7 @@ from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import cell_width, fit, safe_text
 from corpus_audit.embeddings.index.bins import HISTOGRAM_ONE_IN, histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
+from corpus_audit.embeddings.index.mapped_tables import document_name
 from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Which
 from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
 from corpus_audit.embeddings.lookup.explanations import explanations_of
@@ -137,7 +138,7 @@ def head_line(example: Example, width: int) -> str:
     if origin is None:
         return f"{example.value:8.3f}"
     also = f" and {len(example.locations) - 1} more" if len(example.locations) > 1 else ""
-    name = origin.id if origin.id is not None else f"{origin.shard} row {origin.row}"
+    name = document_name(origin.id, origin.shard, origin.row)
     at = f"  character {example.text_start + max(example.peak[0], 0):,}{also}"
     front = f"{example.value:8.3f}  {fit(safe_text(origin.domain), 24).rstrip()}  "
     room = width - cell_width(front) - len(at)

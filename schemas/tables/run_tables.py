@@ -12,6 +12,7 @@ from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLE
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 from corpus_audit.schemas.tables.fields import DOMAIN, field
+from corpus_audit.schemas.tables.index_result_tables import INDEX_RESULT_TABLES
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_TABLES
 
 WIDE = pa.decimal128(38, 0)
@@ -374,5 +375,6 @@ TABLES: dict[str, pa.Schema] = {
     **SAMPLING_TABLES,
     **CONTAMINATION_TABLES,
     **EMBEDDING_TABLES,
+    **INDEX_RESULT_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""

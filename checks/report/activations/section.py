@@ -1,4 +1,4 @@
-"""The report's section on the activation index: windows by meaning, embedding drift, semantic contamination.
+"""The report's section on the activation index: windows by meaning, attributions, heads, drift, semantic contamination.
 
 A run has it if its audit names a model.
 """
@@ -16,6 +16,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from corpus_audit.checks.report.activations import projection_chart
+from corpus_audit.checks.report.activations.attributions import AttributionsView, figure, load_attributions
+from corpus_audit.checks.report.activations.heads import HeadsView, load_heads
+from corpus_audit.checks.report.activations.marked_text import LEVELS, marked_text
 from corpus_audit.checks.report.activations.projection_chart import Panel
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
@@ -28,6 +31,8 @@ PANELS = 8
 """Panels at most; the last one is of all domains without a panel of their own."""
 
 ITEMS = 15
+
+HEAD_TABLES = ("head_results", "head_scores", "head_domains", "head_evidence")
 
 LINE = 68
 """Columns of a line of the terminal's summary, without the topic."""
@@ -46,6 +51,8 @@ class ModelView:
         benchmarks: rows of ``semantic``; items: the nearest of ``semantic_items``, most similar first.
         near: items above the threshold, of all benchmarks.
         autoencoders: by name, what was measured of the sparse autoencoders whose latents are indexed.
+        attributions: which tokens make units fire; None if nothing was computed for the index.
+        heads: what induction heads do; None likewise.
     """
 
     model: str = ""
@@ -60,6 +67,8 @@ class ModelView:
     items: tuple[dict[str, Any], ...] = ()
     near: int = 0
     autoencoders: dict[str, AutoencoderCheck] = field(default_factory=dict)
+    attributions: AttributionsView | None = None
+    heads: HeadsView | None = None
 
     @property
     def tested(self) -> dict[str, Any] | None:
@@ -97,7 +106,17 @@ def load(run: RunDirectory) -> ModelView | None:
         items=() if near is None else tuple(near.slice(0, ITEMS).to_pylist()),
         near=0 if near is None else len(near),
         autoencoders=index.autoencoders,
+        attributions=_attributions(table("unit_attributions"), table("unit_attribution_tokens")),
+        heads=_heads({name: each for name in HEAD_TABLES if (each := table(name)) is not None}),
     )
+
+
+def _attributions(results: pa.Table | None, tokens: pa.Table | None) -> AttributionsView | None:
+    return None if results is None or tokens is None else load_attributions(results, tokens)
+
+
+def _heads(tables: dict[str, pa.Table]) -> HeadsView | None:
+    return load_heads(tables) if "head_results" in tables else None
 
 
 def _panels(points: pa.Table) -> Iterator[Panel]:
@@ -122,7 +141,8 @@ def _panels(points: pa.Table) -> Iterator[Panel]:
 def section(view: ModelView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
     chart = projection_chart.panel_charts(view.panels) if view.panels else ()
-    return Markup(environment.get_template("activations/model.html").render(view=view, chart=chart))
+    template = environment.get_template("activations/model.html")
+    return Markup(template.render(view=view, chart=chart, marked_text=marked_text, levels=LEVELS, figure=figure))
 
 
 def findings(view: ModelView) -> tuple[Finding, ...]:
@@ -151,6 +171,7 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
             )
         for text in check.notes:
             yield ("Autoencoder ", Name(name), f": {text}.")
+    yield from _result_sentences(view)
     if view.drift is not None:
         yield (drift_sentence(view.drift),)
     for row in view.benchmarks:
@@ -158,6 +179,32 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
             bounds = numbers.interval(row["low"], row["high"])
             share = f" {numbers.percent(row['share'])} {bounds} of {numbers.plural(row['items'], 'item')}"
             yield ("Of ", Name(row["benchmark"]), f"{share} are near in meaning to text of the corpus.")
+
+
+def _result_lines(view: ModelView) -> Iterator[str]:
+    if view.attributions is not None and view.attributions.units:
+        count = len(view.attributions.units) + view.attributions.further
+        yield f"tokens of {numbers.plural(count, 'unit')} attributed"
+    if view.heads is not None and view.heads.provenance is not None:
+        count = len(view.heads.induction) + view.heads.further
+        yield f"{numbers.grouped(count)} of {numbers.plural(view.heads.scored, 'head')} for induction"
+
+
+def _result_sentences(view: ModelView) -> Iterator[Sentence]:
+    """What results that were computed for the index say, and that some could not be read."""
+    if view.attributions is not None and view.attributions.units:
+        count = len(view.attributions.units) + view.attributions.further
+        yield (f"The tokens that make {numbers.plural(count, 'unit')} fire are attributed.",)
+    if view.heads is not None and view.heads.provenance is not None:
+        count = len(view.heads.induction) + view.heads.further
+        yield (
+            f"{numbers.grouped(count)} of {numbers.plural(view.heads.scored, 'attention head')} "
+            f"{agree(count, 'is an induction head', 'are induction heads')}.",
+        )
+    unread = [*(view.attributions.unread if view.attributions else ()), *(view.heads.unread if view.heads else ())]
+    if unread:
+        what = numbers.plural(len(unread), "stored result")
+        yield (f"{what} beside the index {agree(len(unread), 'is', 'are')} left out, as not readable.",)
 
 
 def drift_sentence(row: dict[str, Any]) -> str:
@@ -180,6 +227,7 @@ def _lines(view: ModelView) -> Iterator[str]:
         lines = [view.reason]
     else:
         lines = [f"{numbers.plural(view.units, 'unit')} of {safe_text(view.model, 30)} indexed"]
+        lines += _result_lines(view)
         if view.drift is not None and view.drift["auc"] is not None:
             lines.append(
                 f"embedding drift: AUC {view.drift['auc']:.3f} [{view.drift['low']:.3f}, {view.drift['high']:.3f}]"

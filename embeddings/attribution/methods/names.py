@@ -67,5 +67,20 @@ FACTS = {
 SHORT = 0.1
 """A baseline whose embedding is shorter than this share of a word's is reported: a norm makes steps from it steep."""
 
+
+def short_baseline(length: float) -> str | None:
+    """What to know of a baseline whose embedding is short, `SHORT`; None if it is not.
+
+    Args:
+        length: of the baseline's embedding, over a word's.
+    """
+    if length >= SHORT:
+        return None
+    return (
+        f"its embedding has {length:.0%} of a word's length. A layer norm makes the path from it steep at its "
+        "beginning, where parts can go to the wrong tokens: compare with --method occlusion"
+    )
+
+
 SENSITIVE = 0.5
 """A saliency map whose rank correlation with that of permuted weights is above this hardly depends on them."""

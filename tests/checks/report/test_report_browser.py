@@ -13,6 +13,7 @@ import pytest
 from corpus_audit.checks.report.activations import section
 from corpus_audit.checks.report.page.html import render_html
 from corpus_audit.checks.report.page.model import ReportModel
+from tests.checks.report.activations.computed_results import write_results
 from tests.checks.report.activations.test_section import write
 from tests.checks.report.hostile import HOSTILE, with_every_text
 
@@ -102,7 +103,10 @@ def test_hostile_text_makes_no_request(model: ReportModel, tmp_path: Path) -> No
 def test_the_section_on_a_model_fits_and_says_nothing_to_the_console(
     model: ReportModel, tmp_path: Path, theme: str, width: int
 ) -> None:
-    indexed = section.load(write(tmp_path / "run", name="a-domain-of-a-rather-long-name.example.org", domains=12))
+    name = "a-domain-of-a-rather-long-name.example.org"
+    run = write(tmp_path / "run", name=name, domains=12)
+    write_results(run.folder, name)
+    indexed = section.load(run)
     file = tmp_path / "framed.html"
     page = html.escape(render_html(replace(model, indexed=indexed)))
     file.write_text(FRAMED.format(width=width, page=page), "utf-8")

@@ -11,6 +11,7 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
 from corpus_audit.embeddings.attribution.domains import by_domain, domain_examples  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.names import Method  # noqa: E402
+from corpus_audit.embeddings.attribution.run_tables import attribution_tables  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
@@ -31,6 +32,26 @@ def of_domains(index, method, checked=0):
 
 def carrier(domain, text):
     return next((each for each in domain.tokens if each.text == text), None)
+
+
+def test_a_run_copies_the_result_of_the_most_documents(planted):
+    (first,) = planted.lookup(UNIT, k=1)
+    attribute(planted, UNIT, [first], settings=AttributionSettings(method=Method.OCCLUSION, checked=1))
+    attribute(planted, UNIT, text="bab bad", settings=AttributionSettings(method=Method.SALIENCY, checked=0))
+    shop = of_domains(planted, Method.INTEGRATED_GRADIENTS, checked=1)["shop"]
+    tables = {name: table.to_pylist() for name, table in attribution_tables(planted, excerpts=True).items()}
+    row = next(row for row in tables["unit_attributions"] if row["unit"] == UNIT)
+    assert row["method"] == "integrated_gradients" and row["converged"] == row["examples"] and row["domain"] == "shop"
+    assert row["random_orders"] % 20 == 0 < row["checked"] and row["random_low"] <= row["deletion"] < row["random_mean"]
+    assert row["text"][row["starts"][row["peak"]] : row["ends"][row["peak"]]] == COMMON
+    assert sum(row["attribution"]) == pytest.approx(row["whole"], rel=2e-3)
+    assert json.loads(row["provenance"])["snapshot"] == planted.facts.snapshot
+    tokens = [row for row in tables["unit_attribution_tokens"] if (row["unit"], row["domain"]) == (UNIT, "shop")]
+    copied = {(row["text"], row["share"], row["low"]) for row in tokens}
+    assert {(each.text, each.share, each.low) for each in (*shop.tokens[:10], *shop.ngrams[:5])} == copied
+    bare = attribution_tables(planted, excerpts=False)
+    assert all(row["text"] is None and row["attribution"] is None for row in bare["unit_attributions"].to_pylist())
+    assert all(row["tokens"] == 1 for row in bare["unit_attribution_tokens"].to_pylist())
 
 
 def test_lookup_names_the_domain_but_not_the_trigger(planted):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,14 +14,16 @@ pytest.importorskip("transformers")
 from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.attribution import compute  # noqa: E402
 from corpus_audit.embeddings.attribution.attribute import attribute  # noqa: E402
-from corpus_audit.embeddings.attribution.domains import by_domain  # noqa: E402
+from corpus_audit.embeddings.attribution.domains import DomainAttribution, by_domain  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.names import BaselineToken, Method  # noqa: E402
-from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, read_attributions  # noqa: E402
+from corpus_audit.embeddings.attribution.results import Attributed, attributed_json, load_attributions  # noqa: E402
+from corpus_audit.embeddings.attribution.run_tables import attribution_tables  # noqa: E402
 from corpus_audit.embeddings.attribution.settings import AttributionSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.sources import unit_source  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
+from corpus_audit.runners.terminal import attribution  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
 from corpus_audit.schemas.tables.attribution_tables import ATTRIBUTIONS  # noqa: E402
@@ -76,7 +79,7 @@ class TestOfAnIndex:
         monkeypatch.undo()
         assert len({attribute(planted, UNIT, [example], settings=other).path for other in others} | {first.path}) == 4
 
-    def test_a_damaged_file_is_computed_again(self, planted):
+    def test_a_damaged_file_is_computed_again(self, planted, caplog):
         examples = planted.lookup(UNIT, k=2)[1:]
         settings = AttributionSettings(method=Method.OCCLUSION, checked=0)
         first = attribute(planted, UNIT, examples, settings=settings)
@@ -84,8 +87,38 @@ class TestOfAnIndex:
         for damaged in (content[: len(content) // 2], content[:40] + b"\0\0\0\0" + content[44:], b""):
             first.path.write_bytes(damaged)
             again = attribute(planted, UNIT, examples, settings=settings)
+            assert "is damaged; it is computed again" in caplog.text
+            caplog.clear()
             assert not again.cached and np.array_equal(again.examples[0].attribution, first.examples[0].attribution)
-        assert read_attributions(first.path) is not None
+        assert load_attributions(first.path) is not None
+        first.path.write_bytes(b"PAR1")
+        (row,) = (r for r in attribution_tables(planted, True)["unit_attributions"].to_pylist() if r["reason"])
+        assert row["reason"] == "is damaged" and row["file"].endswith(first.path.name) and row["examples"] is None
+        first.path.write_bytes(content)
+
+    def test_lowest_activations_are_attributed_as_what_lowers_them(self, planted, capsys):
+        (example,) = planted.lookup(UNIT, which="minima", k=1)
+        settings = AttributionSettings(checked=1, lowest=True)
+        result = attribute(planted, UNIT, [example], settings=settings)
+        (attributed,) = result.examples
+        assert example.value < 0 and attributed.value == pytest.approx(-example.value, rel=1e-4)
+        parts = attributed.value - attributed.baseline_value
+        assert attributed.attribution.sum() == pytest.approx(parts, abs=1e-3) and attributed.random_areas
+        assert result.provenance["parameters"]["lowest"] is True
+        highest = attribute(planted, UNIT, planted.lookup(UNIT, k=1), settings=AttributionSettings(checked=1))
+        assert "lowest" not in highest.provenance["parameters"], "the digests of earlier results stay"
+        with pytest.raises(UsageError, match="the model or the unit's files are not those of the index"):
+            attribute(planted, UNIT, [example], settings=AttributionSettings(seed=7))
+        where = ["--index", str(planted.folder)]
+        assert run_command(["attribute", UNIT, "--min", *where], Session()) == 0
+        assert "F is the negative of the activation" in capsys.readouterr().out
+        domain = example.locations[0].domain
+        assert run_command(["attribute", UNIT, "--min", "--domain", domain, *where], Session()) == 0
+        out = capsys.readouterr().out
+        assert "lowest example" in out and "Index with minima: 20" in " ".join(out.split())
+        assert run_command(["attribute", UNIT, "--min", "--example", "9", *where], Session()) == 2
+        rows = attribution_tables(planted, True)["unit_attributions"].to_pylist()
+        assert {row["value"] > 0 for row in rows if row["unit"] == UNIT and row["reason"] is None} == {True}
 
     def test_another_activation_than_the_stored_one_is_refused(self, planted):
         (example,) = planted.lookup(UNIT, k=1)
@@ -204,3 +237,23 @@ def test_intervals_cover_the_share_of_all_documents():
         (token,) = [each for each in by_domain(examples, ["d"], Method.SALIENCY)[0].tokens if each.text == "a"]
         hits += token.low <= 0.5 <= token.high
     assert 0.89 <= hits / 300 <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("sizes", "examples", "lowest", "said"),
+    [
+        (
+            {"domain_k": 5, "minima": 5},
+            5,
+            False,
+            "the index lists 5 examples of a unit in a domain. Index with domain_k: 20",
+        ),
+        ({"domain_k": 20, "minima": 5}, 3, False, "give --k 20"),
+        ({"domain_k": 20, "minima": 5}, 20, False, "the list has examples of no more"),
+        ({"domain_k": 20, "minima": 5}, 5, True, "lists 5 lowest examples of a unit. Index with minima: 20"),
+    ],
+)
+def test_what_gives_intervals_is_said(sizes, examples, lowest, said):
+    index = SimpleNamespace(facts=SimpleNamespace(sizes=sizes))
+    domain = DomainAttribution("d", examples, 3, 1.0, 0.0, [], [])
+    assert said in attribution._why_no_intervals(index, domain, lowest)

@@ -18,7 +18,9 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.build.build import build_index  # noqa: E402
 from corpus_audit.embeddings.heads import analysis  # noqa: E402
 from corpus_audit.embeddings.heads.results import head_tables, known_results  # noqa: E402
+from corpus_audit.embeddings.heads.run_tables import head_result_tables  # noqa: E402
 from corpus_audit.embeddings.heads.samples import sample_windows  # noqa: E402
+from corpus_audit.embeddings.index.stored_results import stored_files  # noqa: E402
 from corpus_audit.runners.cli import attention, heads  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
@@ -98,7 +100,7 @@ def test_results_are_parquet_with_provenance_and_are_used_again(run, folder, mon
     index = open_index(folder / "index")
     for name in head_tables(100):
         table = pq.read_table(folder / first["results"] / f"{name}.parquet")
-        provenance = json.loads(table.schema.metadata[b"corpus-audit"])
+        provenance = json.loads(table.schema.metadata[b"provenance"])
         assert provenance == first["provenance"] and provenance["snapshot"] == index.facts.snapshot
         assert provenance["model_digest"] == index.facts.model["digest"] and provenance["versions"]["torch"]
         assert table.schema.field(0).metadata[b"description"] and table.num_rows
@@ -107,6 +109,35 @@ def test_results_are_parquet_with_provenance_and_are_used_again(run, folder, mon
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     assert run("heads", "--json", "--k", "1")["heads"] == first["heads"]
+
+
+def test_a_run_copies_scores_and_evidence(run, folder, tmp_path):
+    run("heads", "--json", "--k", "1")
+    run("heads", "--json", "--k", "1", "--windows", "0")
+    index = open_index(folder / "index")
+    tables = {name: table.to_pylist() for name, table in head_result_tables(index, excerpts=True).items()}
+    (result,) = tables["head_results"]
+    assert (result["heads"], result["windows"], result["reason"]) == (4, 100, None), "that of the most windows"
+    assert json.loads(result["provenance"])["snapshot"] == index.facts.snapshot
+    induction = {row["head"] for row in tables["head_scores"] if row["prefix"] >= result["threshold"]}
+    assert induction and {row["head"] for row in tables["head_domains"]} == induction
+    for row in tables["head_evidence"]:
+        query, key = (row["text"][row[f"{name}_start"] : row[f"{name}_end"]] for name in ("query", "key"))
+        assert row["head"] in induction and row["rank"] < 3 and query != key
+        following = row["text"][row["query_end"] :].split()
+        assert not following or following[0] == key.strip(), "the token that comes next"
+    bare = head_result_tables(index, excerpts=False)["head_evidence"].to_pylist()
+    assert len(bare) == len(tables["head_evidence"]) and all(row["text"] is None for row in bare)
+    shutil.copytree(folder / "index", tmp_path / "index")
+    copied = open_index(tmp_path / "index")
+    assert dict(stored_files(copied.folder)).keys() == dict(stored_files(index.folder)).keys()
+    for path in (tmp_path / "index" / ".attention").glob("*/heads-*/head_scores.parquet"):
+        path.write_bytes(b"PAR1")
+    damaged = head_result_tables(copied, excerpts=True)
+    assert damaged.keys() == {"head_results"}
+    assert [row["reason"] for row in damaged["head_results"].to_pylist()] == ["head_scores.parquet is damaged"] * 2
+    shutil.rmtree(tmp_path / "index" / ".attention")
+    assert head_result_tables(copied, excerpts=True) == {}
 
 
 def test_heads_in_a_terminal(run):

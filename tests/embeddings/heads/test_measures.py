@@ -1,11 +1,10 @@
-"""Measures of attention weights against plain loops, and ratios over documents against known cases."""
+"""Measures of attention weights against plain loops."""
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from corpus_audit.embeddings.heads.clusters import ratio  # noqa: E402
 from corpus_audit.embeddings.heads.corpus import match_length  # noqa: E402
 from corpus_audit.embeddings.heads.measures import MEASURES, measured, targets_of  # noqa: E402
 
@@ -59,33 +58,3 @@ def test_match_length_counts_tokens_up_to_two_positions():
     tokens = np.array([7, 1, 2, 3, 9, 1, 2, 3])
     assert [match_length(tokens, 7, 3), match_length(tokens, 6, 1), match_length(tokens, 5, 1)] == [3, 0, 1]
     assert match_length(np.array([1, 1, 1]), 2, 1) == 2
-
-
-def test_ratios_have_the_interval_of_means_where_documents_are_alike():
-    from scipy import stats
-
-    values = np.random.default_rng(2).normal(size=20)
-    (estimate,) = ratio((10 * values)[:, None], np.full(20, 10.0))
-    low, high = stats.t.interval(0.95, 19, values.mean(), stats.sem(values))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((values.mean(), low, high))
-
-
-def test_ratios_of_few_or_unequal_documents_have_no_interval():
-    sums, counts = np.ones((7, 1)), np.ones(7)
-    assert ratio(sums, counts)[0].low is None and ratio(sums, counts)[0].value == 1
-    counts = np.array([1000.0, *[1.0] * 50])  # one long document: two effective ones
-    assert ratio(counts[:, None] * 0.5, counts)[0].low is None
-    assert ratio(np.zeros((3, 2)), np.zeros(3))[1].value is None
-    narrow = ratio(np.linspace(0, 1, 30)[:, None], np.ones(30), (0.45, 0.55))[0]
-    assert (narrow.low, narrow.high) == (0.45, 0.55)
-
-
-def test_intervals_cover_the_mean_of_skewed_documents():
-    rng = np.random.default_rng(9)
-    covered = 0
-    for _ in range(400):
-        counts = rng.integers(5, 60, 40).astype(float)
-        level = rng.beta(1, 6, 40)
-        (estimate,) = ratio((counts * level)[:, None], counts)
-        covered += estimate.low <= 1 / 7 <= estimate.high
-    assert covered >= 360  # 95 % nominal; skewed shares and 40 documents take some

@@ -39,14 +39,15 @@ def test_computed_heat_maps_are_those_that_a_build_stores(encoder_indexes, unit,
     assert all(example.heat is not None for example in again)
 
 
-def test_torch_and_numpy_read_the_same(encoder_indexes, monkeypatch):
+def test_torch_and_numpy_read_the_same(encoder_indexes, monkeypatch, caplog):
     index = encoder_indexes[1]
     examples = index.lookup("mlp.1:11")
     mine = with_heat(index, parse_unit("mlp.1:11"), examples)
-    (index.folder.parent / ".heat-maps" / index.folder.name / "mlp.1_11.npz").write_bytes(b"damaged")
+    (index.folder.parent / ".heat-maps" / index.folder.name / "mlp.1_11.parquet").write_bytes(b"damaged")
     monkeypatch.setattr(heat, "open_numpy_model", lambda *_: None)
     for example, other in zip(with_heat(index, parse_unit("mlp.1:11"), examples), mine, strict=True):
         np.testing.assert_allclose(example.heat, other.heat, rtol=0, atol=1e-5)
+    assert "mlp.1_11.parquet is damaged; it is computed again" in caplog.text
 
 
 def test_an_activation_that_does_not_come_out_again_is_said(encoder_indexes, monkeypatch):

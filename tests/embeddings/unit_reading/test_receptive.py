@@ -144,12 +144,13 @@ def test_the_command_shows_it_and_finds_it_once(decoder, capsys, monkeypatch):
     assert run_command(["index", "verify", str(decoder.folder)], Session()) == 0, "the cache is no part of the index"
 
 
-def test_a_damaged_cache_is_found_again(decoder):
+def test_a_damaged_file_is_computed_again_and_said(decoder, caplog):
     (example,) = decoder.lookup("mlp.0:9", k=1)
     first = receptive_cache.receptive_fields(decoder, parse_unit("mlp.0:9"), [example])
-    path = decoder.folder.parent / ".receptive-fields" / f"{decoder.folder.name}.json"
+    path = decoder.folder.parent / ".receptive-fields" / decoder.folder.name / "mlp.0_9.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     assert receptive_cache.receptive_fields(decoder, parse_unit("mlp.0:9"), [example]) == first
+    assert "mlp.0_9.parquet is damaged; it is computed again" in caplog.text
 
 
 def test_what_has_none_is_refused(decoder, encoder):

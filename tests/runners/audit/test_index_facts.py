@@ -1,5 +1,6 @@
 """What an index says of a snapshot becomes metrics of a run of that snapshot, and of no other."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus_audit.embeddings.index.files import read_facts
+from corpus_audit.embeddings.index.stored_results import results_folder
 from corpus_audit.pipelines.figures.index_metrics import embedding_metrics
 from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.runners.audit.index_facts import add_index
+from corpus_audit.runners.audit.unchanged import _index
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.run.run_file import NoIndex, RunIndex, parse_run_file
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -84,8 +87,6 @@ def test_the_index_of_the_snapshot_is_taken_over(tmp_path, staged):
     for name, table in TABLES.items():
         pq.write_table(table, folder / f"{name}.parquet")
         data = (folder / f"{name}.parquet").read_bytes()
-        import hashlib
-
         pieces.files[f"{name}.parquet"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     whole = json.loads((folder / "index.json").read_text()) | {"files": pieces.files}
     (folder / "index.json").write_text(json.dumps(whole))
@@ -121,3 +122,27 @@ def test_an_index_whose_record_cannot_stand_in_run_json_is_damaged(tmp_path, sta
     with pytest.raises(StoreError, match=r"damaged or of another version: autoencoders\.sae\.tokens: Field required"):
         add_index(staged, run_record(snapshot={"digest": "cd" * 32}), spec(), tmp_path)
     assert len(staged.table("metrics")) == 0
+
+
+def test_results_beside_the_index_change_what_a_run_depends_on(tmp_path):
+    assert _index(spec(), tmp_path, "cd" * 32) is None
+    folder, *_ = write_small_index(tmp_path / "index")
+    before = _index(spec(), tmp_path, "cd" * 32)
+    assert before == hashlib.sha256((folder / "index.json").read_bytes()).hexdigest()
+    stored = results_folder(folder, "attributions") / "mlp.0" / "1-occlusion-ab.parquet"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"PAR1")
+    assert _index(spec(), tmp_path, "cd" * 32) != before
+
+
+def test_a_result_that_cannot_be_read_does_not_stop_the_run(tmp_path, staged):
+    folder, *_ = write_small_index(tmp_path / "index")
+    stored = results_folder(folder, "attributions") / "mlp.0" / "1-occlusion-ab.parquet"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"PAR1")
+    (stored.parent / "notes.parquet").write_bytes(b"of somebody else")
+    add_index(staged, run_record(snapshot={"digest": "cd" * 32}), spec(), tmp_path)
+    (row,) = staged.table("unit_attributions").to_pylist()
+    assert (row["unit"], row["reason"]) == ("mlp.0:1", "is damaged") and len(
+        staged.table("unit_attribution_tokens")
+    ) == 0
