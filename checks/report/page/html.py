@@ -18,6 +18,7 @@ from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.page.findings import decimals, findings
 from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.page.template_cache import CompiledTemplates
 from corpus_audit.checks.report.profile import charts, labels
 from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
@@ -55,6 +56,11 @@ def _style() -> str:
     return "".join((REPORT / "page" / name).read_text("utf-8") for name in ("report.css", "sections.css"))
 
 
+def _compiled_from() -> list[Path]:
+    """The modules whose functions Jinja may call while it compiles a template."""
+    return [Path(__file__), *sorted(Path(numbers.__file__).parent.glob("*.py"))]
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -64,6 +70,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=CompiledTemplates(Path(__file__).parent / "__pycache__", _compiled_from()),
     )
     environment.filters.update(
         grouped=numbers.grouped,
