@@ -122,7 +122,9 @@ def _panels(points: pa.Table) -> Iterator[Panel]:
 def section(view: ModelView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
     chart = projection_chart.panel_charts(view.panels) if view.panels else ()
-    return Markup(environment.get_template("activations/model.html").render(view=view, chart=chart))
+    return Markup(
+        environment.get_template("activations/model.html").render(view=view, chart=chart, drift_sentence=drift_sentence)
+    )
 
 
 def findings(view: ModelView) -> tuple[Finding, ...]:
