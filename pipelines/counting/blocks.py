@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.kernels.text.characters import scan_text
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.kernels.text.sketches import sketches
@@ -18,6 +18,9 @@ from corpus_audit.pipelines.measures.samples import EXCERPT_CHARACTERS
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, DocumentBatch
 from corpus_audit.pipelines.tokens.tokenization import TokenBatch, Tokenization, text_buffers
 from corpus_audit.pipelines.tokens.verification import Verifier
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 
 BLOCK_BYTES = 104 * 2**20
 """Text of a block, in bytes: as a rule all of a split, which then needs no merging."""

@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.decoys import DecoyPicker
-from corpus_audit.pipelines.contamination.measure import Contamination
-from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
@@ -30,6 +28,10 @@ from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFi
 from corpus_audit.pipelines.tokens.verification import Verifier
 from corpus_audit.schemas.run.snapshot import Shard, ShardPlan, Split
 from corpus_audit.schemas.spec.audit import AuditSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.contamination.decoys import DecoyPicker
+    from corpus_audit.pipelines.contamination.scan import BenchmarkScanner
 
 _COUNTING_VERSION = 1
 """Part of every key that tokens go into: how text becomes counted ids."""
@@ -139,6 +141,10 @@ class Job:
 
     def _scanner(self, measures: Collection[str]) -> BenchmarkScanner | None:
         """The scanner of the first named measure that has one: a block holds the hits of a single scan."""
+        if not self.extra:
+            return None
+        from corpus_audit.pipelines.contamination.measure import Contamination  # only with benchmarks: 50 ms
+
         scanning = (m.scanner for m in self.extra if isinstance(m, Contamination) and m.name in measures)
         return next(scanning, None)
 

@@ -27,7 +27,7 @@ from corpus_audit.pipelines.statistics.intervals.lengths import bucket_edges
 from corpus_audit.pipelines.storage import count_tables
 from corpus_audit.pipelines.storage.count_tables import CountTable
 from corpus_audit.pipelines.storage.partials import Partial, PartialReader
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import document_tables, run_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Profile:
                     "documents": chunk.columns["documents"],
                     "tokens": chunk.columns["tokens"],
                 },
-                schema=run_tables.DOCUMENT_HASHES,
+                schema=document_tables.DOCUMENT_HASHES,
             )
 
     def document_identities(self) -> Iterator[pa.Table]:
@@ -169,7 +169,7 @@ class Profile:
                     "sketch": chunk.columns["sketch"].cast(pa.binary()).cast(pa.binary(64)),
                     "id": _optional_text(chunk.columns["id"]),
                 },
-                schema=run_tables.DOCUMENT_IDENTITIES,
+                schema=document_tables.DOCUMENT_IDENTITIES,
             )
 
     def token_counts(self, measure: str = "tokens") -> Iterator[pa.Table]:
@@ -235,7 +235,7 @@ class Profile:
                     "tokens": tokens,
                     "token_ids": pc.if_else(left_out, pa.scalar(None, pa.binary()), ids.cast(pa.binary())),
                 },
-                schema=run_tables.DOCUMENT_SAMPLE,
+                schema=document_tables.DOCUMENT_SAMPLE,
             )
 
     def token_examples(self, texts: Callable[[np.ndarray], pa.Array]) -> Iterator[pa.Table]:
@@ -266,7 +266,7 @@ class Profile:
                     "tokens": chunk.columns["tokens"],
                     "signature": chunk.columns["signature"].cast(pa.binary()).cast(pa.binary(512)),
                 },
-                schema=run_tables.MINHASH,
+                schema=document_tables.MINHASH,
             )
 
     def samples(self) -> Iterator[pa.Table]:
@@ -283,7 +283,7 @@ class Profile:
                     "buckets": _lists(chunk.columns["buckets"], "<i2", pa.int16()),
                     "counts": _lists(chunk.columns["counts"], "<u2", pa.int32()),
                 },
-                schema=run_tables.SAMPLES,
+                schema=document_tables.SAMPLES,
             )
 
 

@@ -29,8 +29,8 @@ from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.drift.texts import Examples, texts_of
 from corpus_audit.pipelines.kernels.drift.ngram_changes import LONGEST, ngrams_not_in
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
-from corpus_audit.schemas.tables.drift_tables import EDIT_PATTERNS
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+from corpus_audit.schemas.tables.turnover_tables import EDIT_PATTERNS
 
 MOST_PAIRS = 4_000
 """Edited documents that are looked at, those of lowest key."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import orjson
 
 from corpus_audit.pipelines.storage.atomic import atomic_write
 from corpus_audit.pipelines.tokens.known_mismatches import KnownMismatch, read_known_mismatch, write_known_mismatch
@@ -66,7 +67,8 @@ def load_tokenizer(
     path = find_tokenizer(name, base)
     data = path.read_bytes()
     content, switched_off = switch_off(read_content(path, data))
-    text = json.dumps(content, ensure_ascii=False)
+    used = orjson.dumps(content)
+    text = used.decode()
     problem = f"{path} is not a tokenizer.json that tokenizers can load"
     ids = call_tokenizer(
         lambda: reference_of(text).get_vocab(with_added_tokens=True).values(),
@@ -77,7 +79,6 @@ def load_tokenizer(
     vocabulary = max(ids) + 1
     if vocabulary > LARGEST_VOCABULARY:
         raise UsageError(f"{path} has token ids up to {vocabulary - 1:,}; they must be below {LARGEST_VOCABULARY:,}")
-    used = text.encode()
     copy = folder / f"{hashlib.sha256(used).hexdigest()}.json"
     if not copy.exists():
         atomic_write(copy, used)

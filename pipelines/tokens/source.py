@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from corpus_audit.schemas.errors import UsageError
 
@@ -33,6 +35,9 @@ def find_tokenizer(name: str, base: Path) -> Path:
 def read_content(path: Path, data: bytes) -> dict[str, Any]:
     """The parsed content of a tokenizer.json.
 
+    It is parsed as strictly as `tokenizers` parses it (no NaN, no lone surrogates), except that a byte order mark in
+    front is skipped; with the standard library a vocabulary of 50,000 tokens would take a tenth of a second.
+
     Raises:
         UsageError: the file is something else; the message says what it looks like.
     """
@@ -40,8 +45,8 @@ def read_content(path: Path, data: bytes) -> dict[str, Any]:
     if other:
         raise UsageError(f"{path} is not a tokenizer.json that tokenizers can load: {other}")
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        content = orjson.loads(data.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
         raise UsageError(f"{path} is not a tokenizer.json that tokenizers can load: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise UsageError(f"{path} is not a tokenizer.json that tokenizers can load: {_describe_json(content)}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from corpus_audit.pipelines.tokens.admissions import is_admitted, write_admission
@@ -75,7 +75,7 @@ class Tokenization:
         self._unused: list[Any] = []
         self._encoded_alone = 0
         self._tokenizer = reference_of(self._text)
-        content = json.loads(self._text)
+        content = orjson.loads(self._text)
         self._may_cut = may_cut(content)
         if file.engine == "reference":
             self.path, self.reason = REFERENCE, file.reason or "tokenizer.engine is reference"

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from corpus_audit.pipelines.drift.comparable import RunReading, check_comparable
 from corpus_audit.pipelines.drift.metrics import drift_metrics, near_duplicate_metrics
-from corpus_audit.pipelines.drift.token_tables import TokenTables
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.measures.overlap.baseline_keys import BaselineKeys, documents_digest
 from corpus_audit.pipelines.measures.overlap.shared import Shared
@@ -22,6 +22,9 @@ from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.run.results import RESULTS_FILE, Verdict, read_results
 from corpus_audit.schemas.run.run_file import RunBaseline, RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.drift.token_tables import TokenTables
 
 
 def default_workers() -> int:
@@ -151,5 +154,7 @@ def compare(
 
 
 def _shared_tables(run: RunDirectory, digest: str) -> TokenTables:
+    from corpus_audit.pipelines.drift.token_tables import TokenTables  # as above
+
     folder = run.folder / "tables"
     return TokenTables(folder / "shared_token_counts.parquet", folder / "shared_token_groups.parquet", digest)

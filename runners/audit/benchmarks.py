@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, read_benchmark
+from corpus_audit.pipelines.contamination.benchmarks.items import Benchmark, benchmarks_digest, read_benchmark
 from corpus_audit.pipelines.contamination.canaries import plant_canaries
 from corpus_audit.pipelines.contamination.decoys import Decoy
 from corpus_audit.pipelines.contamination.evaluate import contamination_tables
@@ -37,6 +37,11 @@ class Benchmarks:
             AuditError: a benchmark cannot be read or holds no item.
         """
         return cls(spec, tuple(read_benchmark(each, base) for each in spec.benchmarks), store / "benchmarks")
+
+    @property
+    def digest(self) -> str:
+        """Digest of the benchmarks as read."""
+        return benchmarks_digest(self.read)
 
     @property
     def lengths(self) -> tuple[int, ...]:

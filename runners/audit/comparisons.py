@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.measure import Contamination
-from corpus_audit.pipelines.contamination.metrics import contamination_metrics
 from corpus_audit.pipelines.counting.profile import Profile
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
 from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFile
 from corpus_audit.runners.audit import publish
 from corpus_audit.runners.audit.baselines import Baseline, add_comparisons, open_baselines
-from corpus_audit.runners.audit.benchmarks import Benchmarks, self_check
-from corpus_audit.runners.audit.decoys import DecoySearch
 from corpus_audit.runners.audit.index_facts import add_index
 from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
+
+if TYPE_CHECKING:
+    from corpus_audit.pipelines.contamination.measure import Contamination
+    from corpus_audit.runners.audit.benchmarks import Benchmarks
+    from corpus_audit.runners.audit.decoys import DecoySearch
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ class Comparisons:
             )  # only where it is wanted: 60 ms
 
             check_sampling(spec.sampling, tokenizer.sha256, base)
+        baselines = open_baselines(spec, base, tokenizer, store)
         wanted = spec.contamination_spec
-        return cls(
-            spec,
-            base,
-            open_baselines(spec, base, tokenizer, store),
-            Benchmarks.open(wanted, base, store) if wanted else None,
-        )
+        if not wanted:
+            return cls(spec, base, baselines, None)
+        from corpus_audit.runners.audit.benchmarks import Benchmarks  # with the scan and its kernels: 50 ms
+
+        return cls(spec, base, baselines, Benchmarks.open(wanted, base, store))
 
     def write(
         self,
@@ -55,12 +57,15 @@ class Comparisons:
         facts: RunFile,
         profile: Profile,
         contamination: Contamination | None,
-        decoys: DecoySearch,
+        decoys: DecoySearch | None,
         tokenization: Tokenization,
         workers: int,
     ) -> RunFile:
         """Write the tables of all sections and add their metrics; returns ``facts`` with the self-check."""
-        if self.benchmarks is not None and contamination is not None:
+        if self.benchmarks is not None and contamination is not None and decoys is not None:
+            from corpus_audit.pipelines.contamination.metrics import contamination_metrics
+            from corpus_audit.runners.audit.benchmarks import self_check
+
             tables = self.benchmarks.tables(
                 contamination,
                 profile.merged_partial(contamination),

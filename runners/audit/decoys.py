@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.benchmarks.items import benchmarks_digest
 from corpus_audit.pipelines.contamination.decoys import DECOY_VERSION, Decoy, select_decoy_splits
 from corpus_audit.pipelines.contamination.index import build_decoy_index
 from corpus_audit.pipelines.contamination.measure import Decoys
@@ -100,7 +99,7 @@ def _choose(
     board: Board,
 ) -> tuple[Decoy, ...]:
     """Select decoys, or load the stored selection if it was made from the same inputs."""
-    path = benchmarks.folder / f"{benchmarks_digest(benchmarks.read)}-{benchmarks.spec.decoys}.decoys.json"
+    path = benchmarks.folder / f"{benchmarks.digest}-{benchmarks.spec.decoys}.decoys.json"
     depends = [DECOY_VERSION, digest, job.keys.reading, benchmarks.spec.decoys, list(benchmarks.lengths)]
     inputs = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, damaged, or of an earlier version

@@ -15,11 +15,11 @@ def stage_trends(staged: StagedRun, facts: RunFile) -> None:
 
     A history that cannot be used is no reason to lose a run: then there are no trends, and `record_run` says why.
     """
-    from corpus_audit.checks.history.trends import TRENDS_FILE, trends_of
-
     judged = staged.folder / RESULTS_FILE
     if not judged.exists():
         return
+    from corpus_audit.checks.history.trends import TRENDS_FILE, trends_of
+
     try:
         trends = trends_of(staged.output, read_results(judged.read_bytes()), facts)
     except AuditError:

@@ -32,10 +32,10 @@ def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) ->
     Raises:
         StoreError: the index is damaged.
     """
-    from corpus_audit.embeddings.index.files import find_index, read_facts
-
     if spec.embedding is None:
         return facts
+    from corpus_audit.embeddings.index.files import find_index, read_facts
+
     try:
         folder = find_index(base / spec.embedding.output, facts.snapshot.digest)
     except UsageError:

@@ -22,7 +22,7 @@ from corpus_audit.runners.audit.history import stage_trends
 from corpus_audit.runners.audit.run_facts import Material, copies_of, run_facts, verified_documents
 from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.run.snapshot import UnreadFile, manifest_text
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import coverage_tables, document_tables
 
 if TYPE_CHECKING:
     from corpus_audit.runners.audit.counting.shard_states import ShardState
@@ -162,7 +162,7 @@ def _shards(states: list[ShardState]) -> pa.Table:
                 "error": state.error,
             }
         )
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["shard"])), schema=run_tables.SHARDS)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["shard"])), schema=coverage_tables.SHARDS)
 
 
 def _unread_files(unread: Iterable[UnreadFile]) -> pa.Table:
@@ -176,7 +176,7 @@ def _unread_files(unread: Iterable[UnreadFile]) -> pa.Table:
         }
         for file in unread
     ]
-    return pa.Table.from_pylist(rows, schema=run_tables.UNREAD_FILES)
+    return pa.Table.from_pylist(rows, schema=coverage_tables.UNREAD_FILES)
 
 
 def _outcomes(states: list[ShardState]) -> pa.Table:
@@ -187,7 +187,7 @@ def _outcomes(states: list[ShardState]) -> pa.Table:
             counts.update({("dead_letter", reason): n for reason, n in state.coverage.dead.items()})
             counts.update({("filtered", reason): n for reason, n in state.coverage.filtered.items()})
     rows = [{"outcome": o, "reason": r, "rows": n} for (o, r), n in sorted(counts.items())]
-    return pa.Table.from_pylist(rows, schema=run_tables.OUTCOMES)
+    return pa.Table.from_pylist(rows, schema=coverage_tables.OUTCOMES)
 
 
 def _dead_letters(states: list[ShardState]) -> Iterator[pa.Table]:
@@ -206,7 +206,7 @@ def _dead_letters(states: list[ShardState]) -> Iterator[pa.Table]:
                 "bytes": letters["bytes"],
                 "excerpt": pa.array(excerpts, pa.string()),
             },
-            schema=run_tables.DEAD_LETTERS,
+            schema=coverage_tables.DEAD_LETTERS,
         )
 
 
@@ -232,7 +232,7 @@ def _per_document(material: Material) -> Iterator[pa.Table]:
                     "hash": hash_column(chunk),
                     **{name: columns[name] for name in ("bytes", "characters", "words", "tokens")},
                 },
-                schema=run_tables.PER_DOCUMENT,
+                schema=document_tables.PER_DOCUMENT,
             )
 
 

@@ -30,9 +30,7 @@ from corpus_audit.runners.audit.counting.merging import merge_counts
 from corpus_audit.runners.audit.counting.shard_counter import ShardCounter
 from corpus_audit.runners.audit.counting.shard_loss import nothing_counted
 from corpus_audit.runners.audit.counting.shard_states import ShardState
-from corpus_audit.runners.audit.decoys import NO_DECOYS, search_decoys
 from corpus_audit.runners.audit.outcome import AuditOutcome
-from corpus_audit.runners.audit.surplus import take_out_surplus
 from corpus_audit.runners.audit.unchanged import inputs_digest, unchanged_run
 from corpus_audit.runners.engines.launch.local import open_engine
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
@@ -45,6 +43,7 @@ from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 if TYPE_CHECKING:
     from corpus_audit.checks.policy.great_expectations_export import GreatExpectationsExport
+    from corpus_audit.runners.audit.decoys import DecoySearch
     from corpus_audit.schemas.spec.policy_file import LoadedPolicy
 
 
@@ -153,7 +152,7 @@ class _Run:
             rehash=rehash,
             tokenizers=tokenizers,
         )
-        self.decoys = NO_DECOYS
+        self.decoys: DecoySearch | None = None
         self.surplus: tuple[Path, ...] = ()
         self.inputs: str | None = None
         self.export: GreatExpectationsExport | None = None
@@ -194,6 +193,8 @@ class _Run:
             raise NoVerdictError(nothing_counted(states))
         # Step 3.
         if self.comparisons.benchmarks is not None:
+            from corpus_audit.runners.audit.decoys import search_decoys
+
             with self.timings.stage("decoys"):
                 self.decoys = search_decoys(
                     self.comparisons.benchmarks, self.counter.job, self.engine, states, self.board
@@ -225,11 +226,16 @@ class _Run:
     def _merge(self, states: list[ShardState]) -> Profile:
         self.board.begin_stage("merging")
         decoys = self.decoys
-        further: dict[Measure, Sequence[Path]] = {} if decoys.measure is None else {decoys.measure: decoys.sources}
+        further: dict[Measure, Sequence[Path]] = {}
+        if decoys is not None and decoys.measure is not None:
+            further[decoys.measure] = decoys.sources
         profile = merge_counts(self.engine, self.spec, self.counter.job, states, further)
-        profile, self.surplus = take_out_surplus(
-            profile, self.comparisons.baselines, self.counter.job, self.engine, states, self.board
-        )
+        if self.comparisons.baselines:
+            from corpus_audit.runners.audit.surplus import take_out_surplus
+
+            profile, self.surplus = take_out_surplus(
+                profile, self.comparisons.baselines, self.counter.job, self.engine, states, self.board
+            )
         return profile
 
     def _compare(self, facts: RunFile, profile: Profile) -> RunFile:
@@ -281,7 +287,8 @@ class _Run:
         if self.store_is_own:
             counted = [state for state in states if state.error is None]
             partials = (p for s in counted for p in self.counter.job.partials_of(s.shard, s.sha256))
-            used.record(self.staged.name, (*partials, *self.decoys.sources, *self.surplus))
+            decoys = self.decoys.sources if self.decoys else ()
+            used.record(self.staged.name, (*partials, *decoys, *self.surplus))
         else:
             used.share()
         run_dir = self.staged.publish()

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.benchmarks.items import benchmarks_digest
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.schemas.errors import AuditError, UsageError
@@ -71,7 +70,7 @@ def inputs_digest(
         "spec": content,
         "policy": None if policy is None else policy.sha256,
         "tokenizer": job.tokenization.identity,
-        "benchmarks": None if benchmarks is None else benchmarks_digest(benchmarks.read),
+        "benchmarks": None if benchmarks is None else benchmarks.digest,
         "index": _index(spec, loaded.base, snapshot),
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from corpus_audit.schemas.tables.fields import field
+from corpus_audit.schemas.tables.fields import DOMAIN_OR_ALL, field
 
 _HEAD = field("head", pa.string(), "the head's address, such as head.3:7")
 
@@ -26,7 +26,7 @@ HEAD_SCORES = pa.schema(
 HEAD_DOMAINS = pa.schema(
     [
         _HEAD,
-        field("domain", pa.string(), "value of the primary facet, or (all)"),
+        DOMAIN_OR_ALL,
         field("measure", pa.string(), "previous, duplicate, induction, completing, first or entropy"),
         field("value", pa.float64(), "mean over queries that count; a share, of entropy nats", nullable=True),
         field("low", pa.float64(), "lower 95 % bound, documents as clusters", nullable=True),

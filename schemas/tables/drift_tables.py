@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from corpus_audit.schemas.tables.fields import field
+from corpus_audit.schemas.tables.fields import BASELINE, DOMAIN_OR_ALL, field
+from corpus_audit.schemas.tables.turnover_tables import DOCUMENT_CHANGES, EDIT_PATTERNS, EDIT_SIZES, TURNOVER
 
 FEATURE_JOINT = " | "
 """Between the single tokens that a classifier's bucket is named by; pairs of tokens in the bucket have no name."""
@@ -20,8 +21,6 @@ EVEN_COPIES = (
 )
 """Reason of DRIFT where a slice was repeated as a whole: the distributions are equal, the documents are not."""
 
-_BASELINE = field("baseline", pa.string(), "label of the baseline")
-_DOMAIN = field("domain", pa.string(), "value of the primary facet, or (all)")
 _ADJUSTED = field(
     "p_adjusted",
     pa.float64(),
@@ -33,8 +32,8 @@ _ADJUSTED = field(
 
 DRIFT = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field("statistic", pa.string(), "jsd, jsd_root, tvd, hellinger, psi, kl (of current from baseline)"),
         field("value", pa.float64(), "the distance between the two token distributions", "unit", nullable=True),
         field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
@@ -62,8 +61,8 @@ DRIFT = pa.schema(
 
 DRIFT_EDITS = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field("statistic", pa.string(), "jsd, jsd_root, tvd, hellinger, psi, kl (of the versions now from before)"),
         field("value", pa.float64(), "the distance between the two versions' tokens", "unit", nullable=True),
         field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
@@ -88,8 +87,8 @@ DRIFT_EDITS = pa.schema(
 
 DRIFT_TOKENS = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field("token", pa.int32(), "token id"),
         field("text", pa.string(), "what the token decodes to"),
         field("kind", pa.string(), "riser, faller, new, vanished or other"),
@@ -132,8 +131,8 @@ DRIFT_TOKENS = pa.schema(
 
 DRIFT_PARTS = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field(
             "part",
             pa.string(),
@@ -162,7 +161,7 @@ DRIFT_PARTS = pa.schema(
 
 DRIFT_DOMAINS = pa.schema(
     [
-        _BASELINE,
+        BASELINE,
         field("domain", pa.string(), "value of the primary facet"),
         field("unit", pa.string(), "documents or tokens"),
         field("share_baseline", pa.float64(), "share of the baseline; null if it has nothing", "share", nullable=True),
@@ -180,8 +179,8 @@ DRIFT_DOMAINS = pa.schema(
 
 DRIFT_LENGTHS = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field("unit", pa.string(), "characters or tokens"),
         field("statistic", pa.string(), "p05, p25, p50, p75, p95, p99, mean or ks (largest gap of the distributions)"),
         field("value_baseline", pa.float64(), "in the baseline", "unit", nullable=True),
@@ -196,134 +195,10 @@ DRIFT_LENGTHS = pa.schema(
     metadata={"title": "Document lengths, before and now", "order": "baseline, domain ((all) first), unit, statistic"},
 )
 
-TURNOVER = pa.schema(
-    [
-        _BASELINE,
-        _DOMAIN,
-        field("kept", pa.int64(), "documents that both hold in this domain, byte for byte", "documents"),
-        field(
-            "edited",
-            pa.int64(),
-            "documents that both hold in this domain, with other bytes",
-            "documents",
-            nullable=True,
-        ),
-        field(
-            "renamed",
-            pa.int64(),
-            "of the kept and edited, those under another id than before",
-            "documents",
-            nullable=True,
-        ),
-        field("added", pa.int64(), "current documents that the baseline lacks in this domain", "documents"),
-        field("removed", pa.int64(), "baseline documents that the current lacks in this domain", "documents"),
-        field(
-            "replaced",
-            pa.int64(),
-            "of the removed, those whose id the current has for another text, which is one of the added",
-            "documents",
-            nullable=True,
-        ),
-        field("moved_in", pa.int64(), "of the added, kept and edited ones of other domains", "documents"),
-        field("moved_out", pa.int64(), "of the removed, those that were kept or edited in other domains", "documents"),
-        field("kept_tokens", pa.int64(), "tokens of the kept", "tokens"),
-        field("edited_tokens_baseline", pa.int64(), "tokens of the edited, as they were", "tokens", nullable=True),
-        field("edited_tokens_current", pa.int64(), "tokens of the edited, as they are", "tokens", nullable=True),
-        field("renamed_tokens", pa.int64(), "tokens of the renamed, as they are", "tokens", nullable=True),
-        field(
-            "added_copies",
-            pa.int64(),
-            "of the added, copies of a text that the baseline has",
-            "documents",
-            nullable=True,
-        ),
-        field("added_tokens", pa.int64(), "tokens of the added", "tokens"),
-        field("removed_tokens", pa.int64(), "tokens of the removed", "tokens"),
-        field("kept_squared", pa.float64(), "sum over the kept of tokens^2", "tokens^2"),
-        field("unlisted", pa.int64(), "changed documents that document_changes leaves out", "documents"),
-        field("reason", pa.string(), "why a column is null", nullable=True),
-    ],
-    metadata={
-        "title": "Documents kept, edited, renamed, added, removed and replaced",
-        "order": "baseline, domain ((all) first)",
-    },
-)
-
-EDIT_SIZES = pa.schema(
-    [
-        _BASELINE,
-        field("domain", pa.string(), "the current domain, or (all)"),
-        field("figure", pa.string(), "similarity, tokens_baseline, tokens_change or tokens_current"),
-        field("documents", pa.int64(), "edited documents", "documents"),
-        *(
-            field(name, pa.float64(), f"{name[1:]} % quantile over the documents", "tokens; 1 for similarity")
-            for name in ("p05", "p25", "p50", "p75", "p95")
-        ),
-        field("mean", pa.float64(), "mean over the documents", "tokens; 1 for similarity"),
-    ],
-    metadata={"title": "How much edited documents changed", "order": "baseline, domain ((all) first), figure"},
-)
-
-
-def _changed(name: str, type_: pa.DataType, text: str, unit: str = "") -> list[pa.Field]:
-    """A column for either side of DOCUMENT_CHANGES."""
-    return [
-        field(f"{name}_{side}", type_, f"{text}, {when}", unit, nullable=True)
-        for side, when in (("baseline", "as it was"), ("current", "as it is"))
-    ]
-
-
-_CHANGED = [
-    _changed("domain", pa.string(), "its domain"),
-    _changed("id", pa.string(), "its id"),
-    _changed("hash", pa.string(), "its content hash in hex"),
-    _changed("tokens", pa.int64(), "its tokens", "tokens"),
-]
-
-DOCUMENT_CHANGES = pa.schema(
-    [
-        _BASELINE,
-        field("kind", pa.string(), "kept (if renamed or moved), edited, replaced, removed or added"),
-        field("renamed", pa.bool_(), "whether a kept or edited document has another id than before"),
-        field("moved", pa.bool_(), "whether it is in another domain than before"),
-        field("documents", pa.int64(), "documents with these ids and texts", "documents"),
-        *(before for before, _ in _CHANGED),
-        *(now for _, now in _CHANGED),
-        field("similarity", pa.float64(), "estimated Jaccard similarity of the texts", "share", nullable=True),
-    ],
-    metadata={
-        "title": "Documents that are not as they were, the 100,000 with most tokens",
-        "order": "baseline, tokens of the larger side times documents descending, kind",
-    },
-)
-
-EDIT_PATTERNS = pa.schema(
-    [
-        _BASELINE,
-        field("domain", pa.string(), "the current domain, or (all)"),
-        field("direction", pa.string(), "vanished (only the version before has it) or came (only the version now)"),
-        field("text", pa.string(), "the passage, decoded token by token"),
-        field("tokens", pa.int64(), "its length", "tokens"),
-        field(
-            "documents",
-            pa.int64(),
-            "edited documents that most of it vanished from, or came into",
-            "documents",
-        ),
-        field("edited", pa.int64(), "edited documents of the domain that were looked at, in the sample", "documents"),
-        field("example", pa.string(), "one of them as it is: its id, else its content hash"),
-        field("diff", pa.string(), "lines of it around the passage; null if it is long", nullable=True),
-    ],
-    metadata={
-        "title": "Passages that vanished from, or came into, many edited documents (sampled by id)",
-        "order": "baseline, domain ((all) first), direction (vanished first), documents descending, tokens descending",
-    },
-)
-
 DRIFT_CLASSIFIER = pa.schema(
     [
-        _BASELINE,
-        _DOMAIN,
+        BASELINE,
+        DOMAIN_OR_ALL,
         field("documents_baseline", pa.int64(), "sampled unshared baseline documents", "documents"),
         field("documents_current", pa.int64(), "sampled unshared current documents", "documents"),
         field("auc", pa.float64(), "cross-validated AUC; 0.5 is no difference", nullable=True),
@@ -351,7 +226,7 @@ DRIFT_CLASSIFIER = pa.schema(
 
 DRIFT_CONCLUSION = pa.schema(
     [
-        _BASELINE,
+        BASELINE,
         field("status", pa.string(), "identical, changed, no significant drift, too few to test or not tested"),
         field("headline", pa.string(), "the conclusion in one sentence"),
         field("level", pa.float64(), "family-wise error of the status by its tests", "probability"),
@@ -364,7 +239,7 @@ DRIFT_CONCLUSION = pa.schema(
 
 DRIFT_LENSES = pa.schema(
     [
-        _BASELINE,
+        BASELINE,
         field("lens", pa.string(), "edits, distribution, tokens, classifier, lengths or domain shares"),
         field("reading", pa.string(), "shown, not shown or not tested, at the level of DRIFT_CONCLUSION"),
         field("tests", pa.int64(), "tests that were made"),
@@ -380,7 +255,7 @@ NEAR_DUPLICATES = pa.schema(
     [
         field("baseline", pa.string(), "label of the baseline; empty for the snapshot itself"),
         field("scope", pa.string(), "within (a domain), across (other domains) or baseline"),
-        _DOMAIN,
+        DOMAIN_OR_ALL,
         field("documents", pa.int64(), "sampled documents", "documents"),
         field("near_duplicates", pa.float64(), "weighted documents with a near-duplicate", "documents"),
         field("rate", pa.float64(), "estimated share of documents with a near-duplicate", "share", nullable=True),

@@ -1,4 +1,4 @@
-"""Declares a column of a published table: its type, its description and its unit."""
+"""Declares a column of a published table: its type, its description and its unit; columns that many tables share."""
 
 from __future__ import annotations
 
@@ -11,3 +11,7 @@ def field(name: str, type_: pa.DataType, about: str, unit: str = "", nullable: b
     """A column with its description and unit in the field's metadata; ``unit`` as a unit means the row's own."""
     metadata = {"description": about} | ({"unit": unit} if unit else {})
     return pa.field(name, type_, nullable=nullable, metadata=metadata)
+
+
+BASELINE = field("baseline", pa.string(), "label of the baseline")
+DOMAIN_OR_ALL = field("domain", pa.string(), "value of the primary facet, or (all)")

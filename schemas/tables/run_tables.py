@@ -9,9 +9,18 @@ from __future__ import annotations
 import pyarrow as pa
 
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
+from corpus_audit.schemas.tables.coverage_tables import DEAD_LETTERS, OUTCOMES, SHARDS, UNREAD_FILES
+from corpus_audit.schemas.tables.document_tables import (
+    DOCUMENT_HASHES,
+    DOCUMENT_IDENTITIES,
+    DOCUMENT_SAMPLE,
+    MINHASH,
+    PER_DOCUMENT,
+    SAMPLES,
+)
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
-from corpus_audit.schemas.tables.fields import DOMAIN, field
+from corpus_audit.schemas.tables.fields import DOMAIN, DOMAIN_OR_ALL, field
 from corpus_audit.schemas.tables.index_result_tables import INDEX_RESULT_TABLES
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_TABLES
 
@@ -86,7 +95,7 @@ LENGTHS = pa.schema(
 
 LENGTH_QUANTILES = pa.schema(
     [
-        field("domain", pa.string(), "value of the primary facet, or (all)"),
+        DOMAIN_OR_ALL,
         field("unit", pa.string(), "characters or tokens"),
         field("quantile", pa.float64(), "0.05, 0.25, 0.5, 0.75, 0.95, 0.99"),
         field("value", pa.float64(), "the length, within 1 % of the exact one", "unit"),
@@ -102,7 +111,7 @@ ALL_DOMAINS = "(all)"
 
 DUPLICATES = pa.schema(
     [
-        field("domain", pa.string(), "value of the primary facet, or (all)"),
+        DOMAIN_OR_ALL,
         field("documents", pa.int64(), "documents", "documents"),
         field("distinct", pa.int64(), "distinct texts within the domain", "documents"),
         field("duplicate_documents", pa.int64(), "documents - distinct", "documents"),
@@ -113,37 +122,6 @@ DUPLICATES = pa.schema(
         field("across_tokens", pa.int64(), "tokens of documents whose text occurs in another domain too", "tokens"),
     ],
     metadata={"title": "Exact duplicates", "order": "domain ((all) first)"},
-)
-
-DOCUMENT_HASHES = pa.schema(
-    [
-        field("hash", pa.binary(16), "BLAKE2b-128 of the text's UTF-8 bytes"),
-        field("domain", DOMAIN, "value of the primary facet"),
-        field("documents", pa.int64(), "documents with this text in this domain", "documents"),
-        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
-    ],
-    metadata={"title": "Every distinct text by domain", "order": "hash, domain"},
-)
-
-DOCUMENT_IDENTITIES = pa.schema(
-    [
-        field("hash", pa.binary(16), "BLAKE2b-128 of the text's UTF-8 bytes"),
-        field(
-            "identity",
-            pa.uint64(),
-            "first 64 bits, big-endian as in hash, of BLAKE2b-128 of the id's bytes; null without an id",
-            nullable=True,
-        ),
-        field("domain", DOMAIN, "value of the primary facet"),
-        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
-        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
-        field("sketch", pa.binary(64), "one-permutation MinHash of 5-token shingles: 64 bins, a byte each, 0: empty"),
-        field("id", pa.string(), "the document's id, where the corpus has ids", nullable=True),
-    ],
-    metadata={
-        "title": "Every document by id and text, to be followed by later runs",
-        "order": "hash, identity, domain",
-    },
 )
 
 TOKEN_COUNTS = pa.schema(
@@ -192,56 +170,9 @@ SHARED_TOKEN_GROUPS = pa.schema(
 )
 """Both are written only if the audit has a baseline, so that drift from it needs no shard later."""
 
-MINHASH = pa.schema(
-    [
-        field("hash", pa.binary(16), "content hash"),
-        field("domain", DOMAIN, "value of the primary facet"),
-        field("documents", pa.int64(), "documents with this text in this domain", "documents"),
-        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
-        field("signature", pa.binary(512), "128 MinHash values, uint32 little-endian"),
-    ],
-    metadata={"title": "MinHash signatures of the near-duplicate sample", "order": "hash, domain"},
-)
-
-SAMPLES = pa.schema(
-    [
-        field("domain", DOMAIN, "value of the primary facet"),
-        field("hash", pa.binary(16), "content hash; the lowest of the domain are kept"),
-        field("documents", pa.int64(), "documents with this text in this domain", "documents"),
-        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
-        field("excerpt", pa.string(), "the beginning of the text, if excerpts are on", nullable=True),
-        field("buckets", pa.list_(pa.int16()), "hashed token n-grams, ascending"),
-        field("counts", pa.list_(pa.int32()), "occurrences of each"),
-    ],
-    metadata={"title": "Hashed n-gram vectors of the documents of lowest hash", "order": "domain, hash"},
-)
-
-DOCUMENT_SAMPLE = pa.schema(
-    [
-        field("domain", DOMAIN, "value of the primary facet"),
-        field("key", pa.uint64(), "the identity, else the first 64 bits of the hash; a domain's lowest are kept"),
-        field("hash", pa.binary(16), "content hash"),
-        field("identity", pa.uint64(), "hash of the id, as in document_identities", nullable=True),
-        field("documents", pa.int64(), "documents with this id and text in this domain", "documents"),
-        field("tokens", pa.int64(), "tokens of one of them", "tokens"),
-        field(
-            "token_ids",
-            pa.binary(),
-            "its tokens in order, uint16 or uint32 little-endian as bytes / tokens says; null for more than 32,768",
-            nullable=True,
-        ),
-    ],
-    metadata={
-        "title": "Whole documents, up to 1,000 a domain, chosen by id",
-        "order": "domain, key, hash",
-        "row_group": "8192",
-    },
-)
-"""Written unless `excerpts: false`, as it is text."""
-
 VOCABULARY = pa.schema(
     [
-        field("domain", pa.string(), "value of the primary facet, or (all)"),
+        DOMAIN_OR_ALL,
         field("tokens", pa.int64(), "tokens", "tokens"),
         field("types", pa.int64(), "distinct token ids that occur", "token ids"),
         field("coverage", pa.float64(), "types / vocabulary size", "share"),
@@ -250,81 +181,6 @@ VOCABULARY = pa.schema(
         field("effective_high", pa.float64(), "upper 95 % bound", "token ids", nullable=True),
     ],
     metadata={"title": "Vocabulary use by domain", "order": "domain ((all) first)"},
-)
-
-SHARDS = pa.schema(
-    [
-        field("shard", pa.string(), "name of the shard"),
-        field("sha256", pa.string(), "SHA-256 of its bytes", nullable=True),
-        field("bytes", pa.int64(), "size of the file", "bytes"),
-        field("format", pa.string(), "parquet, jsonl, jsonl.gz, jsonl.zst or arrow"),
-        field("status", pa.string(), "read, cached, not_sampled or error"),
-        field("copies", pa.int64(), "shards of the snapshot with the same bytes, this one included", "shards"),
-        field("splits", pa.int64(), "splits of the shard", "splits"),
-        field("splits_counted", pa.int64(), "splits that were chosen and counted", "splits"),
-        field("rows", pa.int64(), "rows read", "rows"),
-        field("documents", pa.int64(), "rows counted as documents", "documents"),
-        field("dead_letters", pa.int64(), "rows that could not be counted", "rows"),
-        field("row_bytes", pa.int64(), "bytes of all rows' lines (of their texts in columnar formats)", "bytes", True),
-        field("dead_letter_bytes", pa.int64(), "of them, bytes of rows that could not be counted", "bytes", True),
-        field("filtered", pa.int64(), "rows that the filter dropped", "rows"),
-        field("nul_documents", pa.int64(), "counted documents that hold a NUL character", "documents"),
-        field("error", pa.string(), "why the shard could not be read", nullable=True),
-    ],
-    metadata={"title": "Coverage, shard by shard", "order": "shard"},
-)
-
-UNREAD_FILES = pa.schema(
-    [
-        field("file", pa.string(), "name as a shard would be called; a folder that is not listed further ends in /"),
-        field("reason", pa.string(), "why it is no shard; schemas.snapshot.UnreadReason"),
-        field("may_be_data", pa.bool_(), "whether documents may be missing because of it"),
-        field("bytes", pa.int64(), "size of the file", "bytes", nullable=True),
-        field("same_as", pa.string(), "of another name of a file that is read: the name it is read by", nullable=True),
-    ],
-    metadata={"title": "Files that were seen among the shards and not read", "order": "file"},
-)
-"""Written only when there is such a file."""
-
-OUTCOMES = pa.schema(
-    [
-        field("outcome", pa.string(), "document, dead_letter or filtered"),
-        field("reason", pa.string(), "the dead letter's reason or the filter's clause"),
-        field("rows", pa.int64(), "rows", "rows"),
-    ],
-    metadata={"title": "What became of every row, by reason", "order": "outcome, reason"},
-)
-
-DEAD_LETTERS = pa.schema(
-    [
-        field("shard", pa.string(), "name of the shard"),
-        field("split", pa.int64(), "split of the shard"),
-        field("row", pa.int64(), "row within the split"),
-        field("reason", pa.string(), "why it could not be counted"),
-        field("sha256", pa.string(), "SHA-256 of the row's bytes (of its text field in columnar formats)"),
-        field("bytes", pa.int64(), "length of those bytes", "bytes"),
-        field("excerpt", pa.string(), "its first bytes, only if asked for", nullable=True),
-    ],
-    metadata={
-        "title": "Rows that could not be counted (at most 1,000 a reason and split)",
-        "order": "shard, split, row",
-    },
-)
-
-PER_DOCUMENT = pa.schema(
-    [
-        field("shard", pa.string(), "name of the shard"),
-        field("split", pa.int64(), "split of the shard"),
-        field("row", pa.int64(), "row within the split"),
-        field("id", pa.string(), "the document's id, where the corpus has ids", nullable=True),
-        field("domain", pa.string(), "value of the primary facet"),
-        field("hash", pa.binary(16), "content hash"),
-        field("bytes", pa.int64(), "bytes of UTF-8 text", "bytes"),
-        field("characters", pa.int64(), "code points", "characters"),
-        field("words", pa.int64(), "words", "words"),
-        field("tokens", pa.int64(), "tokens", "tokens"),
-    ],
-    metadata={"title": "Every document's counts", "order": "shard, split, row"},
 )
 
 UNKNOWN = "the figure could not be made"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from corpus_audit.checks.report.activations import section as model_section
-from corpus_audit.checks.report.contamination import section as contamination_section
-from corpus_audit.checks.report.drift import section as drift_section
+from corpus_audit.checks.report.page.further_sections import further_findings
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.report.profile.records import ShareRow
-from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
@@ -34,10 +31,7 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
     return (
         *(verdict_section.findings(model.verdict) if model.verdict else ()),
         *(Finding(topic, anchor, sentences) for topic, anchor, sentences in profile if sentences),
-        *drift_section.findings(model.drift),
-        *(sampling_section.findings(model.sampling) if model.sampling else ()),
-        *(contamination_section.findings(model.contamination) if model.contamination else ()),
-        *(model_section.findings(model.indexed) if model.indexed else ()),
+        *further_findings(model),
     )
 
 

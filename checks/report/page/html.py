@@ -11,15 +11,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from corpus_audit.checks.report.activations import section as model_section
 from corpus_audit.checks.report.charts.svg import divided_bar
-from corpus_audit.checks.report.contamination import section as contamination_section
-from corpus_audit.checks.report.drift import section as drift_section
 from corpus_audit.checks.report.page.findings import decimals, findings
+from corpus_audit.checks.report.page.further_sections import further_markup
 from corpus_audit.checks.report.page.limits import limits
 from corpus_audit.checks.report.page.model import ReportModel
+from corpus_audit.checks.report.page.template_cache import CompiledTemplates
 from corpus_audit.checks.report.profile import charts, labels
-from corpus_audit.checks.report.sampling import section as sampling_section
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.report.verdict import trends
 from corpus_audit.checks.text import numbers
@@ -55,6 +53,11 @@ def _style() -> str:
     return "".join((REPORT / "page" / name).read_text("utf-8") for name in ("report.css", "sections.css"))
 
 
+def _compiled_from() -> list[Path]:
+    """The modules whose functions Jinja may call while it compiles a template."""
+    return [Path(__file__), *sorted(Path(numbers.__file__).parent.glob("*.py"))]
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -64,6 +67,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=CompiledTemplates(Path(__file__).parent / "__pycache__", _compiled_from()),
     )
     environment.filters.update(
         grouped=numbers.grouped,
@@ -83,7 +87,6 @@ def _environment() -> Environment:
         share_label=labels.share_label,
         length_label=labels.length_label,
         duplicate_label=labels.duplicate_label,
-        drift_sentence=model_section.drift_sentence,
         NONE=numbers.NONE,
     )
     return environment
@@ -126,11 +129,6 @@ def render_html(model: ReportModel) -> str:
             verdict_headline=verdict_section.headline(model.verdict) if model.verdict else "",
             verdict_section=verdict_section.section(model.verdict, _environment()) if model.verdict else "",
             trend_section=trends.section(model.trends, _environment()) if model.trends else "",
-            drift_sections=[drift_section.section(view, _environment()) for view in model.drift],
-            sampling_section=sampling_section.section(model.sampling, _environment()) if model.sampling else "",
-            contamination_section=contamination_section.section(model.contamination, _environment())
-            if model.contamination
-            else "",
-            model_section=model_section.section(model.indexed, _environment()) if model.indexed else "",
+            **further_markup(model, _environment()),
         )
     )

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.checks.report.activations import section as model_section
-from corpus_audit.checks.report.activations.section import ModelView
-from corpus_audit.checks.report.contamination import section as contamination_section
-from corpus_audit.checks.report.contamination.records import ContaminationView
-from corpus_audit.checks.report.drift import section as drift_section
-from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.page.further_sections import load_contamination, load_drift, load_index, load_sampling
 from corpus_audit.checks.report.profile import mixture, tables
 from corpus_audit.checks.report.profile.records import (
     DuplicateRow,
@@ -28,8 +24,6 @@ from corpus_audit.checks.report.profile.records import (
     Unit,
     VocabularyRow,
 )
-from corpus_audit.checks.report.sampling import section as sampling_section
-from corpus_audit.checks.report.sampling.records import SamplingView
 from corpus_audit.checks.report.verdict import section as verdict_section
 from corpus_audit.checks.report.verdict import trends as trend_section
 from corpus_audit.checks.report.verdict.records import VerdictView
@@ -45,6 +39,12 @@ from corpus_audit.schemas.run.run_file import (
     RunTokenizer,
 )
 from corpus_audit.schemas.tables.run_tables import OTHER_VALUES
+
+if TYPE_CHECKING:
+    from corpus_audit.checks.report.activations.section import ModelView
+    from corpus_audit.checks.report.contamination.records import ContaminationView
+    from corpus_audit.checks.report.drift.records import DriftView
+    from corpus_audit.checks.report.sampling.records import SamplingView
 
 LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
 TOP_DOMAINS = 30
@@ -182,10 +182,10 @@ def load_report(run_dir: Path) -> ReportModel:
         versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
-        drift=drift_section.load(published),
-        sampling=sampling_section.load(published),
-        contamination=contamination_section.load(published),
-        indexed=model_section.load(published),
+        drift=load_drift(published),
+        sampling=load_sampling(published),
+        contamination=load_contamination(published),
+        indexed=load_index(published),
         verdict=verdict,
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,

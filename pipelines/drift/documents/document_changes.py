@@ -10,7 +10,7 @@ from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable
 from corpus_audit.pipelines.drift.documents.matching import Pairs, Rows, moved, renamed
 from corpus_audit.pipelines.drift.documents.turnover import FollowedDocuments
 from corpus_audit.pipelines.kernels.text.hashing import digests
-from corpus_audit.schemas.tables.drift_tables import DOCUMENT_CHANGES
+from corpus_audit.schemas.tables.turnover_tables import DOCUMENT_CHANGES
 
 LISTED = 100_000
 """Rows of the table: those with the most tokens on either side."""

@@ -18,8 +18,8 @@ from corpus_audit.pipelines.drift.documents.document_tables import (
 )
 from corpus_audit.pipelines.drift.documents.matching import Matches, Pairs, match_documents, moved, renamed
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
-from corpus_audit.schemas.tables.drift_tables import EDIT_SIZES, TURNOVER
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+from corpus_audit.schemas.tables.turnover_tables import EDIT_SIZES, TURNOVER
 
 EARLIER_RUN = (
     "a run of an earlier version lists no ids and sketches of its documents, so they were compared by content alone: "

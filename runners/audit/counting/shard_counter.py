@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus_audit.pipelines.contamination.measure import Contamination
 from corpus_audit.pipelines.counting import store
 from corpus_audit.pipelines.counting.blocks import release_buffers
 from corpus_audit.pipelines.counting.job import Job, SplitTask
@@ -29,6 +28,7 @@ from corpus_audit.schemas.run.snapshot import ShardStatus, UnreadFile
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
 if TYPE_CHECKING:
+    from corpus_audit.pipelines.contamination.measure import Contamination
     from corpus_audit.runners.engines.launch.engines import Engine
     from corpus_audit.runners.engines.launch.local import LocalEngine
 

@@ -19,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
 from corpus_audit.pipelines.counting.job import Job, PlannedShard, SplitResult, SplitTask
 from corpus_audit.pipelines.counting.tasks import (
     MergeTask,
@@ -35,6 +34,7 @@ from corpus_audit.runners.engines.options import EmbeddedOptions, EngineOptions
 from corpus_audit.schemas.errors import NoVerdictError
 
 if TYPE_CHECKING:
+    from corpus_audit.pipelines.contamination.decoys import Decoy, DecoyPicker
     from corpus_audit.runners.engines.launch.engines import EmbeddedEngine, Engine
 
 SMALL_BYTES, SMALL_TASKS = 64 * 2**20, 256
@@ -90,6 +90,8 @@ class LocalEngine:
         """
         if not self._small([task.split.weight for task in tasks]):
             return self._beam.pick_decoys(job, tasks, count, lengths)
+        from corpus_audit.pipelines.contamination.decoys import DecoyPicker  # only with benchmarks
+
         own = self._copies(job)
 
         def pick(task: SplitTask) -> DecoyPicker:

@@ -41,7 +41,7 @@ from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTok
 from corpus_audit.pipelines.statistics.drift.permutation import drift_summary
 from corpus_audit.pipelines.statistics.drift.token_drift import token_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast
-from corpus_audit.schemas.tables import drift_tables
+from corpus_audit.schemas.tables import drift_tables, turnover_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 from tests.benchmarks.calibration.pairs import seeded
 from tests.benchmarks.nulls import Documents, dirichlet_multinomial, zipf
@@ -152,7 +152,7 @@ def comparison(plan: NullPlan, seed: int, replicate: int) -> Conclusion:
     return conclude(
         {
             "drift_edits": drift_tables.DRIFT_EDITS.empty_table(),
-            "edit_patterns": drift_tables.EDIT_PATTERNS.empty_table(),
+            "edit_patterns": turnover_tables.EDIT_PATTERNS.empty_table(),
             "drift_lengths": pa.Table.from_pylist(lengths, schema=drift_tables.DRIFT_LENGTHS),
             "turnover": turnover_of(versions, sets, slices),
             "drift_domains": domain_shares(versions, sets, originals.domain),
@@ -189,14 +189,14 @@ def turnover_of(
     """Table TURNOVER."""
     table = []
     for name, inside in slices.items():
-        row = dict.fromkeys(drift_tables.TURNOVER.names, 0) | {"baseline": LABEL, "domain": name, "reason": None}
+        row = dict.fromkeys(turnover_tables.TURNOVER.names, 0) | {"baseline": LABEL, "domain": name, "reason": None}
         for kind, side in (("removed", 0), ("added", 1), ("kept", 1), ("edited", 1)):
             documents = [d for d in sets[kind].tolist() if inside[d]]
             row[kind] = len(documents)
             if kind != "edited":
                 row[f"{kind}_tokens"] = sum(len(versions[side][d]) for d in documents)
         table.append(row | {"kept_squared": 0.0})
-    return pa.Table.from_pylist(table, schema=drift_tables.TURNOVER)
+    return pa.Table.from_pylist(table, schema=turnover_tables.TURNOVER)
 
 
 def domain_shares(versions: Sequence[Sequence[Integers]], sets: dict[str, Integers], domain: Integers) -> pa.Table:

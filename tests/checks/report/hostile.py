@@ -11,6 +11,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
+from corpus_audit.checks.report.activations.section import ModelView
+from corpus_audit.checks.report.contamination.records import ContaminationView
+from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.sampling.records import SamplingView
+
+VIEWS = {view.__name__: view for view in (ModelView, ContaminationView, DriftView, SamplingView)}
+"""Types of the report's model that its module imports for type checkers alone."""
+
 HOSTILE = (
     "<script>alert(1)</script>",
     "</title><script>alert(1)</script>",
@@ -86,7 +94,7 @@ def with_every_text(value: Any, text: str, hint: Any = None) -> Any:
         }
         return value.model_copy(update=fields)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = get_type_hints(type(value))
+        hints = get_type_hints(type(value), localns=VIEWS)
         fields = {
             f.name: with_every_text(getattr(value, f.name), text, hints[f.name]) for f in dataclasses.fields(value)
         }

@@ -16,8 +16,8 @@ from corpus_audit.pipelines.drift.edit_patterns import EditedTexts, edit_pattern
 from corpus_audit.pipelines.drift.texts import Examples
 from corpus_audit.pipelines.kernels.drift.ngram_changes import LONGEST, ngrams_not_in
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
-from corpus_audit.schemas.tables.drift_tables import EDIT_PATTERNS
-from corpus_audit.schemas.tables.run_tables import DOCUMENT_SAMPLE
+from corpus_audit.schemas.tables.document_tables import DOCUMENT_SAMPLE
+from corpus_audit.schemas.tables.turnover_tables import EDIT_PATTERNS
 from tests.pipelines.drift.document_sides import DOMAINS, Made, hash_of, side
 from tests.run_files import run_record
 

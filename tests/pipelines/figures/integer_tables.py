@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from corpus_audit.pipelines.figures import published
 from corpus_audit.pipelines.statistics.intervals.lengths import bucket_edges, bucket_index
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import coverage_tables, run_tables
 
 VOCABULARY_SIZE = 50
 
@@ -140,7 +140,7 @@ class Corpus:
             "error": None,
         }
         # A second shard of half the size, with the same mistakes.
-        return pa.Table.from_pylist([shard, shard | {"shard": "b", "rows": 10, "documents": 0}], run_tables.SHARDS)
+        return pa.Table.from_pylist([shard, shard | {"shard": "b", "rows": 10, "documents": 0}], coverage_tables.SHARDS)
 
     def outcomes(self):
         rows = [
@@ -148,7 +148,7 @@ class Corpus:
             {"outcome": "document", "reason": "", "rows": len(self.domain)},
             {"outcome": "filtered", "reason": "short", "rows": 14},
         ]
-        return pa.Table.from_pylist(rows, run_tables.OUTCOMES)
+        return pa.Table.from_pylist(rows, coverage_tables.OUTCOMES)
 
     def metrics(self, counted=4, intended=None):
         domains = self.domains()

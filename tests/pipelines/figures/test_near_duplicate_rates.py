@@ -13,7 +13,7 @@ from corpus_audit.pipelines.figures import near_duplicate_rates as module
 from corpus_audit.pipelines.figures.near_duplicate_rates import near_duplicate_rates
 from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import document_tables, run_tables
 from corpus_audit.schemas.tables.drift_tables import NEAR_DUPLICATES
 from tests.run_files import run_record
 
@@ -35,7 +35,10 @@ def run_of(folder: Path, sampled: list[Sampled], domains: tuple[str, ...]) -> Ru
     totals = [
         dict.fromkeys(run_tables.DUPLICATES.names, 0) | {"domain": name} for name in (run_tables.ALL_DOMAINS, *domains)
     ]
-    for name, schema, content in (("minhash", run_tables.MINHASH, rows), ("duplicates", run_tables.DUPLICATES, totals)):
+    for name, schema, content in (
+        ("minhash", document_tables.MINHASH, rows),
+        ("duplicates", run_tables.DUPLICATES, totals),
+    ):
         write_table(folder / "tables" / f"{name}.parquet", schema, [pa.Table.from_pylist(content, schema=schema)])
     return RunDirectory(folder, run_record())
 

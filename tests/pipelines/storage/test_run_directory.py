@@ -22,7 +22,7 @@ from corpus_audit.pipelines.storage.run_directory import (
     write_table,
 )
 from corpus_audit.schemas.errors import StoreError
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import coverage_tables, document_tables, run_tables
 from tests.run_files import run_record, write_run_json
 
 
@@ -41,7 +41,7 @@ def samples_table(rows: int, seed: int = 0) -> pa.Table:
             "buckets": pa.array([values.astype(np.int16) for values in lists], pa.list_(pa.int16())),
             "counts": pa.array([values.astype(np.int32) for values in lists], pa.list_(pa.int32())),
         },
-        schema=run_tables.SAMPLES,
+        schema=document_tables.SAMPLES,
     )
 
 
@@ -101,11 +101,11 @@ def test_page_checksums_are_written(tmp_path: Path) -> None:
 
 def test_rows_that_are_not_of_the_schema_are_refused(tmp_path: Path) -> None:
     with pytest.raises((ValueError, pa.ArrowException)):
-        write_table(tmp_path / "t.parquet", run_tables.OUTCOMES, [samples_table(3)])
+        write_table(tmp_path / "t.parquet", coverage_tables.OUTCOMES, [samples_table(3)])
 
 
 def outcomes(rows: int = 1) -> pa.Table:
-    return pa.Table.from_pylist([{"outcome": "document", "reason": "", "rows": rows}], run_tables.OUTCOMES)
+    return pa.Table.from_pylist([{"outcome": "document", "reason": "", "rows": rows}], coverage_tables.OUTCOMES)
 
 
 def staged(output: Path, name: str, rows: int = 1) -> StagedRun:

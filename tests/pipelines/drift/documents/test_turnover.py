@@ -24,8 +24,9 @@ from corpus_audit.pipelines.drift.documents.turnover import (
     turnover,
 )
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
-from corpus_audit.schemas.tables.drift_tables import DOCUMENT_CHANGES, EDIT_SIZES, TURNOVER
-from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, DOCUMENT_HASHES, DUPLICATES
+from corpus_audit.schemas.tables.document_tables import DOCUMENT_HASHES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS, DUPLICATES
+from corpus_audit.schemas.tables.turnover_tables import DOCUMENT_CHANGES, EDIT_SIZES, TURNOVER
 from tests.pipelines.drift.document_sides import DOMAINS, Made, side
 from tests.pipelines.drift.document_sides import text as made_text
 from tests.pipelines.drift.documents.test_matching import DOCUMENTS

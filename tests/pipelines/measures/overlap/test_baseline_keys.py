@@ -20,7 +20,7 @@ from corpus_audit.pipelines.storage.count_tables import split_cells
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.pipelines.storage.run_directory import RunDirectory, write_table
 from corpus_audit.pipelines.tokens.tokenization import Tokenization
-from corpus_audit.schemas.tables import run_tables
+from corpus_audit.schemas.tables import coverage_tables, document_tables
 from tests.oracle import Document
 from tests.pipelines.making import block_of, spec_of
 from tests.run_files import run_record
@@ -36,16 +36,18 @@ def run_of(folder: Path, held: Sequence[Held], shards: Sequence[tuple[str, str]]
     """A run of these (content hash, domain) pairs and (SHA-256, status) shards."""
     rows = [{"hash": hash_, "domain": domain, "documents": 1, "tokens": 1} for hash_, domain in sorted(set(held))]
     path = folder / "tables" / "document_hashes.parquet"
-    write_table(path, run_tables.DOCUMENT_HASHES, [pa.Table.from_pylist(rows, schema=run_tables.DOCUMENT_HASHES)])
+    write_table(
+        path, document_tables.DOCUMENT_HASHES, [pa.Table.from_pylist(rows, schema=document_tables.DOCUMENT_HASHES)]
+    )
     listed = [
-        dict.fromkeys(run_tables.SHARDS.names, 0)
+        dict.fromkeys(coverage_tables.SHARDS.names, 0)
         | {"shard": str(i), "sha256": sha256, "status": status, "format": "parquet", "error": None}
         for i, (sha256, status) in enumerate(shards)
     ]
     write_table(
         folder / "tables" / "shards.parquet",
-        run_tables.SHARDS,
-        [pa.Table.from_pylist(listed, schema=run_tables.SHARDS)],
+        coverage_tables.SHARDS,
+        [pa.Table.from_pylist(listed, schema=coverage_tables.SHARDS)],
     )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return RunDirectory(
