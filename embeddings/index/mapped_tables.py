@@ -103,10 +103,11 @@ class _WindowBatch:
         starts, ends = batch.column("starts"), batch.column("ends")
         self.names = _numbers(batch.column("window"), np.uint64)
         self.offsets = _numbers(starts.offsets, np.int32)
-        self.starts, self.ends = _numbers(starts.values, np.int32), _numbers(ends.values, np.int32)
+        self.starts, self.ends = (_numbers(each.values, str(each.values.type)) for each in (starts, ends))
         self.document, self.number = batch.column("document"), _numbers(batch.column("number"), np.int32)
         self.text, self.text_start = batch.column("text"), _numbers(batch.column("text_start"), np.int64)
-        self.tokens, self.counted = _numbers(batch.column("tokens").values, np.int32), batch.column("counted").values
+        tokens = batch.column("tokens").values
+        self.tokens, self.counted = _numbers(tokens, str(tokens.type)), batch.column("counted").values
 
     def find(self, name: int) -> StoredWindow | None:
         key = np.uint64(name)
@@ -123,9 +124,9 @@ class _WindowBatch:
             int(self.number[i]),
             self.text[i].as_py(),
             int(self.text_start[i]),
-            self.starts[begin:end],
-            self.ends[begin:end],
-            self.tokens[begin:end],
+            self.starts[begin:end].astype(np.int32),
+            self.ends[begin:end].astype(np.int32),
+            self.tokens[begin:end].astype(np.int32),
             _bits(self.counted, begin, end),
         )
 
