@@ -1,8 +1,8 @@
 """Statistics of all units in compressed blocks of units, so that those of one unit are read without the others'.
 
-Most of these numbers are small or zero: a bin that a unit never reached, a group without documents. An array is cut into
-blocks of `UNITS_A_BLOCK` units. A block holds the units along its last axis, as the same statistic of neighbouring units
-is alike, byte plane by byte plane (the exponents of floating-point numbers together), compressed with zstd.
+Most of these numbers are small or zero: a bin that a unit never reached, a group without documents. An array is cut
+into blocks of `UNITS_A_BLOCK` units. A block holds the units along its last axis, as the same statistic of neighbouring
+units is alike, byte plane by byte plane (the exponents of floating-point numbers together), compressed with zstd.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def context_hashes(tokens: np.ndarray, offsets: np.ndarray, skipped: int) -> np.
 
 
 def windows_of(table: pa.Table, skipped: int) -> Windows:
-    """The windows of a table in the schema WINDOWS or of an index, without texts; ``skipped`` as for `context_hashes`."""
+    """The windows of a scan's table or of an index's, without texts; ``skipped`` as for `context_hashes`."""
     combined = table.combine_chunks()
 
     def flat(name: str) -> np.ndarray:
