@@ -26,7 +26,7 @@ from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, docum
 from corpus_audit.schemas.units import parse_pattern
 from tests.corpora import small_bpe, source_files
 
-WINDOW, BATCH_TOKENS, DOMAINS = 128, 4096, 10
+WINDOW, BATCH_TOKENS, DOMAINS = 128, 2048, 10
 MOST_CHARACTERS = 20_000
 
 
