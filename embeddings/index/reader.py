@@ -113,7 +113,7 @@ class Index:
         check_exists(address, self.widths)
         first, size = self._first[address.point], self._sizes[address.point]
         indices = self.array("indices")[first : first + size]
-        at = int(np.searchsorted(indices, address.index))
+        at = int(indices.searchsorted(indices.dtype.type(address.index)))  # of another type, it would copy them all
         if at == size or indices[at] != address.index:
             raise UsageError(f"{address} is not among the {size:,} units of {address.point} that were indexed")
         return first + at
