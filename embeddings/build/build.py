@@ -44,9 +44,8 @@ import torch
 
 from corpus_audit.embeddings.build.publish import BuildStages, Publication
 from corpus_audit.embeddings.index.files import IndexFacts
-from corpus_audit.embeddings.index.nearest import encode
 from corpus_audit.embeddings.index.reader import Index, open_index
-from corpus_audit.embeddings.index.vectors import KINDS, gather, save_codes
+from corpus_audit.embeddings.index.vectors import gather, save_codes
 from corpus_audit.embeddings.scan.accumulator import ActivationAccumulator
 from corpus_audit.embeddings.scan.partials import COUNTS, ScanPartial, documents_of, read_partial, retained_windows
 from corpus_audit.embeddings.scan.scanner import ActivationScanner, open_scanner
@@ -201,8 +200,7 @@ class _IndexBuild:
                 counts[name] += partial.counts[name]
         gathered = None if scanner.block is None else gather(vectors, scanner.taps.hidden, folder)
         if gathered is not None:
-            for kind in KINDS:
-                save_codes(encode(getattr(gathered, kind)), folder, kind)
+            save_codes(gathered, folder)
         # A window that won in its split but not in the corpus is in no list any more.
         retained = _distinct(pa.concat_tables(windows), retained_windows(state, gathered))
         located = documents_of(retained, documents)

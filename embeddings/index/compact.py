@@ -1,7 +1,8 @@
-"""What of a scan's arrays is stored in an index, in as few bytes as its numbers need.
+"""What of a scan's arrays and windows is stored in an index, in as few bytes as its numbers need.
 
 A slot names its window by the row of the table of windows instead of by its 64-bit name, and has no context hash, which
 follows from the window's tokens. Counts take the smallest unsigned type that holds the largest of them, sums float32.
+Token ids and positions within a text take 16 bits where they fit.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 LISTS = ("top", "domain", "minima", "samples")
 """Names of the lists of slots."""
+
+_NARROW = {"tokens": pa.uint16(), "starts": pa.int16(), "ends": pa.int16()}
+"""Types of the lists of a window's tokens where all numbers of the index fit."""
 
 
 def compact(arrays: Mapping[str, np.ndarray], windows: np.ndarray) -> dict[str, np.ndarray]:
@@ -33,6 +39,19 @@ def compact(arrays: Mapping[str, np.ndarray], windows: np.ndarray) -> dict[str, 
         else:
             stored[name] = array.astype(np.float32) if name == "total" else array
     return stored
+
+
+def compact_windows(windows: pa.Table) -> pa.Table:
+    """Windows in the schema WINDOWS as they are stored: lists of 16-bit numbers where every number fits."""
+    for name, narrow in _NARROW.items():
+        limits = np.iinfo(str(narrow))
+        column = windows[name]
+        range_ = pc.min_max(pc.list_flatten(column)).as_py()
+        if range_["min"] is None or (range_["min"] >= limits.min and range_["max"] <= limits.max):
+            at = windows.schema.get_field_index(name)
+            kept = windows.schema.field(at).with_type(pa.list_(narrow))
+            windows = windows.set_column(at, kept, column.cast(kept.type))
+    return windows
 
 
 def _rows(names: np.ndarray, windows: np.ndarray) -> np.ndarray:

@@ -17,14 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.embeddings.index.compact import compact
+from corpus_audit.embeddings.index.compact import compact, compact_windows
+from corpus_audit.embeddings.index.packed import UNIT_AXIS, write_packed
 from corpus_audit.pipelines.storage.atomic import atomic_write, publish_folder
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.tables.activation_tables import DOCUMENTS, WINDOWS
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 
-FORMAT = "corpus-audit/activation-index/3"
+FORMAT = "corpus-audit/activation-index/4"
 INDEX_FILE, LATEST = "index.json", "LATEST"
 ALL = "(all)"
 """Name of the row of the whole corpus among domains."""
@@ -52,6 +53,7 @@ class IndexFacts:
             (`not_offered.NotOffered`); None in an index that does not say it.
         sources: by point (sae.NAME, dir.NAME), the file or folder that its units are read from: path, SHA-256, and what
             else the audit says of it; None where there are none.
+        packed: type and shape of the packed arrays, by name (`packed.write_packed`); set by `write_index`.
         points: the points of the units, in order, each with the number of its units; set by `write_index`.
         files: size and SHA-256 by name; set by `write_index`.
     """
@@ -70,6 +72,7 @@ class IndexFacts:
     autoencoders: dict[str, dict[str, Any]] | None = None
     not_offered: list[dict[str, Any]] | None = None
     sources: dict[str, dict[str, Any]] | None = None
+    packed: dict[str, dict[str, Any]] = field(default_factory=dict)
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -105,13 +108,24 @@ def write_index(
     shutil.rmtree(staged, ignore_errors=True)
     (staged / "arrays").mkdir(parents=True)
     stored = compact(arrays, tables["windows"]["window"].combine_chunks().to_numpy())
-    for key, array in {"indices": np.concatenate(list(indices.values())), **stored}.items():
-        np.save(staged / "arrays" / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    unit_indices = np.concatenate(list(indices.values()))
+    stored["indices"] = unit_indices.astype(np.min_scalar_type(int(unit_indices.max(initial=0))))
+    packed = {}
+    for key, array in stored.items():
+        if key in UNIT_AXIS:
+            packed[key] = write_packed(staged / "arrays", key, array)
+        else:
+            np.save(staged / "arrays" / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
     for path in sorted(vectors.glob("*.npy")) if vectors is not None else ():
         path.rename(staged / "arrays" / path.name)
-    for key, schema in (("windows", WINDOWS), ("documents", DOCUMENTS)):
-        _write_arrow(staged / f"{key}.arrow", tables[key], schema)
-    facts = replace(facts, points=tuple((point, len(indices_of_point)) for point, indices_of_point in indices.items()))
+    assert tables["windows"].schema.equals(WINDOWS) and tables["documents"].schema.equals(DOCUMENTS)
+    _write_arrow(staged / "windows.arrow", compact_windows(tables["windows"]))
+    _write_arrow(staged / "documents.arrow", tables["documents"])
+    facts = replace(
+        facts,
+        packed=packed,
+        points=tuple((point, len(indices_of_point)) for point, indices_of_point in indices.items()),
+    )
     complete = _list_files(staged, facts)
     if more is not None:
         for key, table in more(staged).items():
@@ -140,10 +154,9 @@ def _write_parquet(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
-def _write_arrow(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+def _write_arrow(path: Path, table: pa.Table) -> None:
     """An uncompressed IPC file of batches of `WINDOWS_A_BATCH` rows, to be mapped."""
-    assert table.schema.equals(schema), path.name
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks(), max_chunksize=WINDOWS_A_BATCH)
 
 
@@ -192,7 +205,10 @@ def read_facts(folder: Path) -> IndexFacts:
     try:
         content = strict_json.loads(path.read_bytes())
         if content.pop("format") != FORMAT:
-            raise StoreError(f"{path} was written by another version: make the index again")
+            raise StoreError(
+                f"{path} was written by another version: make the index again "
+                "(splits that were scanned before are not scanned again)"
+            )
         content["domains"] = tuple(map(str, content["domains"]))
         content["points"] = tuple((str(point), int(size)) for point, size in content["points"])
         facts = IndexFacts(**content)

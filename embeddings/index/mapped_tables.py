@@ -7,7 +7,6 @@ Nothing is copied or read ahead, so that opening costs the same for a million ro
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -102,16 +101,22 @@ class DocumentTable:
 
 
 class _WindowBatch:
-    __slots__ = ("counted", "document", "ends", "names", "number", "offsets", "starts", "text", "text_start", "tokens")
+    __slots__ = (
+        "counted", "document", "ends", "first_bit", "names", "number", "offsets", "starts", "text", "text_start",
+        "tokens",
+    )  # fmt: skip
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         starts, ends = batch.column("starts"), batch.column("ends")
         self.names = _numbers(batch.column("window"), np.uint64)
         self.offsets = _numbers(starts.offsets, np.int32)
-        self.starts, self.ends = _numbers(starts.values, np.int32), _numbers(ends.values, np.int32)
+        self.starts, self.ends = (_numbers(each.values, str(each.values.type)) for each in (starts, ends))
         self.document, self.number = batch.column("document"), _numbers(batch.column("number"), np.int32)
         self.text, self.text_start = batch.column("text"), _numbers(batch.column("text_start"), np.int64)
-        self.tokens, self.counted = _numbers(batch.column("tokens").values, np.int32), batch.column("counted").values
+        tokens = batch.column("tokens").values
+        self.tokens = _numbers(tokens, str(tokens.type))
+        counted = batch.column("counted").values
+        self.counted, self.first_bit = np.frombuffer(counted.buffers()[1] or b"", np.uint8), counted.offset
 
     def find(self, name: int) -> StoredWindow | None:
         key = np.uint64(name)
@@ -128,19 +133,20 @@ class _WindowBatch:
             int(self.number[i]),
             self.text[i].as_py(),
             int(self.text_start[i]),
-            self.starts[begin:end],
-            self.ends[begin:end],
-            self.tokens[begin:end],
-            _bits(self.counted, begin, end),
+            self.starts[begin:end].astype(np.int32),
+            self.ends[begin:end].astype(np.int32),
+            self.tokens[begin:end].astype(np.int32),
+            _bits(self.counted, self.first_bit + begin, self.first_bit + end),
         )
 
 
 class _DocumentBatch:
-    __slots__ = ("_columns", "_dictionaries", "_id", "_keys", "_row", "_split", "_words")
+    __slots__ = ("_bytes", "_columns", "_dictionaries", "_id", "_keys", "_row", "_split", "_words")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         # numpy strips trailing zero bytes of S16 values and compares as if they were there: the order is the keys'.
         self._keys = _numbers(batch.column("document"), np.dtype("S16"))
+        self._bytes = memoryview(self._keys.view(np.uint8)).cast("B")
         self._row, self._split = _numbers(batch.column("row"), np.int64), _numbers(batch.column("split"), np.int32)
         self._id = batch.column("id")
         columns = [batch.column(name) for name in ("snapshot", "shard", "domain")]
@@ -150,16 +156,21 @@ class _DocumentBatch:
         self._words: list[dict[int, str]] = [{} for _ in columns]
 
     def key(self, row: int) -> bytes:
-        return bytes(self._keys[row]).ljust(16, b"\0")
+        row %= len(self._keys)
+        return bytes(self._bytes[16 * row : 16 * row + 16])
 
-    def locations(self, document: bytes) -> Iterator[DocumentLocation]:
+    def locations(self, document: bytes) -> list[DocumentLocation]:
+        rows: list[DocumentLocation] = []
         row = int(self._keys.searchsorted(document))
-        while row < len(self._keys) and self.key(row) == document:
+        while self._bytes[16 * row : 16 * row + 16] == document:  # beyond the last row there are no bytes
             snapshot, shard, domain = self._word(0, row), self._word(1, row), self._word(2, row)
-            yield DocumentLocation(
-                snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py()
+            rows.append(
+                DocumentLocation(
+                    snapshot, shard, int(self._split[row]), int(self._row[row]), domain, self._id[row].as_py()
+                )
             )
             row += 1
+        return rows
 
     def _word(self, column: int, row: int) -> str:
         code = int(self._columns[column][row])
@@ -177,12 +188,11 @@ def _numbers(array: pa.Array, kind: Any) -> np.ndarray:
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * size)
 
 
-def _bits(array: pa.Array, begin: int, end: int) -> np.ndarray:
-    """Values from ``begin`` to before ``end`` of an array of booleans without nulls."""
-    first = array.offset + begin
-    bits = np.frombuffer(array.buffers()[1], np.uint8)[first // 8 : -(-(array.offset + end) // 8)]
-    values = np.unpackbits(bits, bitorder="little")[first % 8 :][: end - begin]
-    return values.view(np.bool_)
+def _bits(packed: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """Bits from ``begin`` to before ``end`` of bytes, the lowest of a byte first, as booleans."""
+    skipped = begin % 8
+    values = np.unpackbits(packed[begin // 8 : -(-end // 8)], bitorder="little")
+    return values[skipped : skipped + end - begin].view(np.bool_)
 
 
 def _mapped(path: Path) -> list[pa.RecordBatch]:

@@ -26,6 +26,9 @@ from corpus_audit.pipelines.kernels.activations.vectors import bound_products, p
 LARGEST = 127
 """Largest magnitude of a code."""
 
+LEAST_CODED = 4096
+"""With fewer vectors an index has no codes: comparing all takes a millisecond, and codes a quarter of their bytes."""
+
 ROWS_A_THREAD = 50_000
 """With fewer, another thread costs more than it saves."""
 
@@ -87,13 +90,18 @@ def encode(vectors: np.ndarray) -> Codes:
 
 
 def nearest(
-    vectors: np.ndarray, codes: Codes, query: np.ndarray, k: int, allowed: np.ndarray | None = None, workers: int = 2
+    vectors: np.ndarray,
+    codes: Codes | None,
+    query: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    workers: int = 2,
 ) -> NearestRows:
     """The k vectors with the largest dot products with the query's direction.
 
     Args:
         vectors: float32 [N, D], may be mapped.
-        codes: theirs.
+        codes: theirs; None compares all vectors in full, with the same result.
         query: [D], of any length but 0.
         k: how many.
         allowed: bool [N], which rows may be found; all, if None.
@@ -103,13 +111,32 @@ def nearest(
         ValueError: the query is zero or not finite, k is below 1, or shapes do not fit.
     """
     n, width = vectors.shape
-    if query.shape != (width,) or codes.codes.shape != (n, width) or not len(codes.scale) == len(codes.error) == n:
-        raise ValueError(f"shapes differ: vectors {vectors.shape}, codes {codes.codes.shape}, query {query.shape}")
+    if query.shape != (width,):
+        raise ValueError(f"shapes differ: vectors {vectors.shape}, query {query.shape}")
+    if codes is not None and (codes.codes.shape != (n, width) or not len(codes.scale) == len(codes.error) == n):
+        raise ValueError(f"shapes differ: vectors {vectors.shape}, codes {codes.codes.shape}")
     if allowed is not None and allowed.shape != (n,):
         raise ValueError(f"shapes differ: {n} vectors, allowed {allowed.shape}")
     if k < 1:
         raise ValueError(f"k is {k}")
     direction = _direction(query)
+    if codes is not None:
+        candidates = _candidates(codes, direction, k, allowed, workers)
+    else:
+        candidates = np.arange(n) if allowed is None else np.flatnonzero(allowed)
+    scores = np.empty(len(candidates))
+
+    def compare(thread: int, first: int, last: int) -> None:
+        products(_read_only(vectors), direction, candidates[first:last], scores[first:last])
+
+    _share(compare, len(candidates), max(1, min(workers, len(candidates) // ROWS_A_THREAD)))
+    best = _largest(scores, k)
+    return NearestRows(candidates[best], scores[best], len(candidates))
+
+
+def _candidates(codes: Codes, direction: np.ndarray, k: int, allowed: np.ndarray | None, workers: int) -> np.ndarray:
+    """Rows that may be among the k nearest by the bounds of their codes, int64 ascending; arguments as in `nearest`."""
+    n, width = codes.codes.shape
     z, step, missed = _quantised(direction)
     mask = _read_only(np.empty(0, np.bool_) if allowed is None else allowed)
     upper = np.full(n, np.nan)
@@ -123,15 +150,7 @@ def nearest(
 
     _share(bound, n, threads)
     threshold = np.sort(heaps, axis=None)[-heaps.shape[1]]
-    candidates = np.flatnonzero(upper >= threshold)
-    scores = np.empty(len(candidates))
-
-    def compare(thread: int, first: int, last: int) -> None:
-        products(_read_only(vectors), direction, candidates[first:last], scores[first:last])
-
-    _share(compare, len(candidates), max(1, min(workers, len(candidates) // ROWS_A_THREAD)))
-    best = _largest(scores, k)
-    return NearestRows(candidates[best], scores[best], len(candidates))
+    return np.flatnonzero(upper >= threshold)
 
 
 def _direction(query: np.ndarray) -> np.ndarray:

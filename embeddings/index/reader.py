@@ -17,6 +17,7 @@ from corpus_audit.embeddings.index.compact import LISTS
 from corpus_audit.embeddings.index.examples import EMPTY, DomainRate, Example, Which, domain_rate
 from corpus_audit.embeddings.index.files import IndexFacts, check_size, find_index, read_facts
 from corpus_audit.embeddings.index.mapped_tables import DocumentLocation, DocumentTable, StoredWindow, WindowTable
+from corpus_audit.embeddings.index.packed import UNIT_AXIS, PackedArray, read_packed
 from corpus_audit.schemas.errors import StoreError, UsageError
 from corpus_audit.schemas.units import Point, Unit, check_exists, parse_point, parse_unit
 
@@ -36,6 +37,7 @@ class Index:
         self.folder = folder
         self.facts: IndexFacts = read_facts(folder)
         self._arrays: dict[str, np.ndarray] = {}
+        self._packed: dict[str, PackedArray] = {}
         self._first: dict[Point, int] = {}
         self.widths: dict[Point, int] = {}
         at = 0
@@ -111,7 +113,7 @@ class Index:
         check_exists(address, self.widths)
         first, size = self._first[address.point], self._sizes[address.point]
         indices = self.array("indices")[first : first + size]
-        at = int(np.searchsorted(indices, address.index))
+        at = int(indices.searchsorted(indices.dtype.type(address.index)))  # of another type, it would copy them all
         if at == size or indices[at] != address.index:
             raise UsageError(f"{address} is not among the {size:,} units of {address.point} that were indexed")
         return first + at
@@ -130,14 +132,15 @@ class Index:
 
     def histogram(self, unit: str | Unit) -> np.ndarray:
         """Tokens by activation, int64 [bins], of one window in sixteen; edges by `histogram_edges`."""
-        return np.array(self.array("histogram")[self.row_of(unit)], np.int64)
+        return np.array(self.of_unit("histogram", self.row_of(unit)), np.int64)
 
     def domain_rates(self, unit: str | Unit) -> list[DomainRate]:
         """The unit's rates in every domain with tokens, by mean activation descending."""
         row = self.row_of(unit)
-        fired, total, tokens, documents = (self.array(name) for name in ("fired", "total", "tokens", "documents"))
+        fired, total = (self.of_unit(name, row) for name in ("fired", "total"))
+        tokens, documents = self.array("tokens"), self.array("documents")
         by_domain = [
-            domain_rate(name, fired[d, :, row], total[d, :, row], tokens[d], int(documents[d]))
+            domain_rate(name, fired[d], total[d], tokens[d], int(documents[d]))
             for d, name in enumerate(self.domains)
             if tokens[d].sum()
         ]
@@ -146,16 +149,16 @@ class Index:
     def _slots(self, row: int, which: Which, domain: str | None) -> Iterator[tuple[int, float, int, int]]:
         if domain is not None and which != "top":
             raise UsageError("a domain has a list of its highest activations only")
-        at: tuple[int, ...]
+        parts = "value", "row", "position"
         if domain is None:
-            name, at = str(which), (row,)
+            value, rows, position = (self.of_unit(f"{which}.{part}", row) for part in parts)
         else:
             if domain not in self.domains:
                 raise UsageError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
             if not self.facts.sizes["domain_k"]:
                 raise UsageError("the index was made without lists by domain (embedding.domain_k)")
-            name, at = "domain", (self.domains.index(domain), row)
-        value, rows, position = (self.array(f"{name}.{part}")[at] for part in ("value", "row", "position"))
+            at = self.domains.index(domain), row
+            value, rows, position = (self.array(f"domain.{part}")[at] for part in parts)
         if which == "samples":
             ranks = np.repeat(np.arange(value.shape[0]), value.shape[1])
         else:
@@ -203,7 +206,7 @@ class Index:
 
     @cached_property
     def windows(self) -> pa.Table:
-        """The stored windows, in the schema WINDOWS, mapped."""
+        """The stored windows, mapped; in the schema WINDOWS, but for lists of 16-bit numbers (`compact_windows`)."""
         return self._table("windows")
 
     @cached_property
@@ -236,8 +239,33 @@ class Index:
     def _documents(self) -> DocumentTable:
         return DocumentTable(check_size(self.folder, self.facts, "documents.arrow"))
 
+    def of_unit(self, name: str, row: int) -> np.ndarray:
+        """The part of one unit of an array, without reading the others' if it is packed; ``row``: of the unit.
+
+        Raises:
+            StoreError: it is not there, or damaged.
+        """
+        if name not in UNIT_AXIS:
+            part: np.ndarray = self.array(name)[row]
+            return part
+        try:
+            return self._packed_array(name).of_unit(row)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.folder / 'arrays' / name}.blocks is damaged: {error}") from None
+
+    def _packed_array(self, name: str) -> PackedArray:
+        if name not in self._packed:
+            blocks, starts = (
+                check_size(self.folder, self.facts, f"arrays/{name}.{kind}") for kind in ("blocks", "starts.npy")
+            )
+            try:
+                self._packed[name] = read_packed(blocks, starts, name, self.facts.packed[name])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise StoreError(f"{blocks} is damaged: {error}") from None
+        return self._packed[name]
+
     def array(self, name: str) -> np.ndarray:
-        """An array of the index, mapped; `embeddings/README.md` lists their names.
+        """An array of the index, mapped, or decompressed if it is packed; `FORMAT.md` lists their names.
 
         ``LIST.window`` too: names of the windows of a list, uint64, `EMPTY` in empty slots, made from their rows.
 
@@ -247,6 +275,11 @@ class Index:
         if name not in self._arrays and name.removesuffix(".window") in LISTS:
             names = np.append(self.window_names, np.uint64(EMPTY))
             self._arrays[name] = names[self.array(name.removesuffix("window") + "row")]
+        if name not in self._arrays and name in UNIT_AXIS:
+            try:
+                self._arrays[name] = self._packed_array(name).whole()
+            except (OSError, ValueError) as error:
+                raise StoreError(f"{self.folder / 'arrays' / name}.blocks is damaged: {error}") from None
         if name not in self._arrays:
             path = check_size(self.folder, self.facts, f"arrays/{name}.npy")
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus_audit.embeddings.index.nearest import Codes
+from corpus_audit.embeddings.index.nearest import LEAST_CODED, encode
 from corpus_audit.schemas.errors import StoreError
 
 KINDS = "mean", "peak"
@@ -134,10 +134,14 @@ def gather(parts: Sequence[WindowVectors], width: int, into: Path) -> WindowVect
     return gathered
 
 
-def save_codes(codes: Codes, folder: Path, kind: str) -> None:
-    """Write the codes of one kind of vectors, each array to a file."""
-    for name in ("codes", "scale", "error"):
-        np.save(folder / f"vector.{kind}.{name}.npy", getattr(codes, name), allow_pickle=False)
+def save_codes(vectors: WindowVectors, folder: Path) -> None:
+    """Write the codes of vectors, each array to a file; of fewer than `LEAST_CODED` nothing."""
+    if len(vectors) < LEAST_CODED:
+        return
+    for kind in KINDS:
+        codes = encode(getattr(vectors, kind))
+        for name in ("codes", "scale", "error"):
+            np.save(folder / f"vector.{kind}.{name}.npy", getattr(codes, name), allow_pickle=False)
 
 
 def _starts(parts: Sequence[WindowVectors]) -> Iterator[tuple[WindowVectors, int]]:

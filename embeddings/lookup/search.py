@@ -230,5 +230,7 @@ class WindowSearch:
                     break
         return examples
 
-    def _codes(self, kind: Vectors) -> Codes:
+    def _codes(self, kind: Vectors) -> Codes | None:
+        if f"arrays/vector.{kind}.codes.npy" not in self._index.facts.files:  # few vectors have none
+            return None
         return Codes(*(self._index.array(f"vector.{kind}.{part}") for part in ("codes", "scale", "error")))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,11 +39,24 @@ class Selection:
 
     def point_of(self, row: int) -> str:
         """The point at which the unit of a row is read."""
-        return str(self.unit(row).point)
+        return self._names[self._at(row)]
 
     def unit(self, row: int) -> Unit:
         """The unit of a row."""
-        for point, first in self.first_rows().items():
-            if row < first + len(self.indices[point]):
-                return Unit(point, int(self.indices[point][row - first]))
-        raise IndexError(row)
+        at = self._at(row)
+        point = list(self.indices)[at]
+        return Unit(point, int(self.indices[point][row - self._starts[at]]))
+
+    def _at(self, row: int) -> int:
+        """Which of the points has the unit of a row."""
+        if not 0 <= row < self.rows:
+            raise IndexError(row)
+        return bisect_right(self._starts, row) - 1
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(self.first_rows().values())
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [str(point) for point in self.indices]

@@ -273,8 +273,11 @@ def _load(loaded: LoadedAudit, stack: ExitStack) -> ActivationScanner:
     blocks = [direction.block for direction in spec.directions]
     key = partial_key(audit, spec, card, plan, files, blocks, model.device.type, SAE_VERSION if saes else None)
     stack.enter_context(taps.hooked())
+    # A device may lack the memory for a batch; on a CPU one window shows that the model runs.
+    tried = spec.window if model.device.type == "cpu" else spec.batch_tokens
     with _precision(model, spec):
-        batch_tokens = fitting_batch(taps, spec.window, spec.batch_tokens)
+        fitting = fitting_batch(taps, spec.window, tried)
+    batch_tokens = min(spec.batch_tokens, fitting) if model.device.type != "cpu" else spec.batch_tokens
     sizes = ListSizes.of(spec)
     slots = sizes if spec.dtype == "float32" else doubled(sizes)
     configs = {name: sae.config for name, sae in saes.items()}

@@ -219,12 +219,12 @@ def context_hashes(tokens: np.ndarray, offsets: np.ndarray, skipped: int) -> np.
 
 
 def windows_of(table: pa.Table, skipped: int) -> Windows:
-    """The windows of a table in the schema WINDOWS, without texts; ``skipped`` as for `context_hashes`."""
+    """The windows of a scan's table or of an index's, without texts; ``skipped`` as for `context_hashes`."""
     combined = table.combine_chunks()
 
     def flat(name: str) -> np.ndarray:
         values: np.ndarray = pc.list_flatten(combined[name]).to_numpy()
-        return values
+        return values if values.dtype == np.bool_ else values.astype(np.int32, copy=False)
 
     lengths = pc.list_value_length(combined["tokens"]).to_numpy()
     ids = np.zeros((len(combined), 2), np.uint64)

@@ -99,7 +99,7 @@ class EmbeddingSpec(EmbeddingModel):
         "from twice as many candidates; sums, histograms and vectors stay those of bfloat16.",
     )
     batch_tokens: Annotated[int, Field(ge=64)] = Field(
-        default=4096,
+        default=2048,
         description="Tokens of a batch, about; halved when CUDA runs out of memory. GPUs want more: 65536.",
     )
     heatmaps: bool = Field(

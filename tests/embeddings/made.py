@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.build.tables import documents_table
 from corpus_audit.embeddings.index.files import IndexFacts, write_index
-from corpus_audit.embeddings.index.nearest import encode
-from corpus_audit.embeddings.index.vectors import KINDS, WindowVectors, save_codes
+from corpus_audit.embeddings.index.packed import UNIT_AXIS, write_packed
+from corpus_audit.embeddings.index.vectors import WindowVectors, save_codes
 from corpus_audit.embeddings.scan.accumulator import (
     ActivationAccumulator,
     BatchRows,
@@ -107,10 +107,13 @@ def vectors_of(windows, width=8):
 
 def replace_array(folder: Path, name: str, array: np.ndarray) -> None:
     """Put another array into an index, with its size in index.json, which a reader checks."""
-    path = folder / "arrays" / f"{name}.npy"
-    np.save(path, array)
     facts = json.loads((folder / "index.json").read_text())
-    facts["files"][f"arrays/{name}.npy"]["bytes"] = path.stat().st_size
+    if name in UNIT_AXIS:
+        facts["packed"][name] = write_packed(folder / "arrays", name, array)
+    else:
+        np.save(folder / "arrays" / f"{name}.npy", array)
+    for path in (folder / "arrays").glob(f"{name}.*"):
+        facts["files"][f"arrays/{path.name}"]["bytes"] = path.stat().st_size
     (folder / "index.json").write_text(json.dumps(facts))
 
 
@@ -160,8 +163,7 @@ def write_small_index(
     parts = output / ".vectors"
     parts.mkdir(parents=True)
     vectors.save(parts)
-    for kind in KINDS:
-        save_codes(encode(getattr(vectors, kind)), parts, kind)
+    save_codes(vectors, parts)
     folder, _ = write_index(output, moment, facts, state.arrays(), indices, tables, parts)
     parts.rmdir()
     return folder, windows, values_of(windows, rows), texts

@@ -37,5 +37,5 @@ def content(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("index.json", "total.npy")
+        if path.is_file() and path.name not in ("index.json", "total.blocks", "total.starts.npy")
     }

@@ -152,7 +152,7 @@ def test_what_was_cut_is_refused_before_it_is_mapped(tmp_path):
     text = (folder / "index.json").read_text()
     for change in (
         text[:-20],
-        text.replace("activation-index/3", "activation-index/2"),
+        text.replace("activation-index/4", "activation-index/3"),
         text.replace('"points"', '"pts"'),
     ):
         (folder / "index.json").write_text(change)

@@ -135,7 +135,7 @@ def test_the_command(folder, capsys):
 
 def test_dead_units_are_below_the_same_bound(tmp_path, capsys):
     made, *_ = write_small_index(tmp_path / "out")
-    fired = np.load(made / "arrays/fired.npy")
+    fired = open_index(made).array("fired")
     fired[:, :, 4] = 0
     replace_array(made, "fired", fired)
     replace_array(made, "documents", np.array([30, 30]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from corpus_audit.embeddings import open_index
+from corpus_audit.embeddings.index import vectors
 from corpus_audit.embeddings.lookup.search import WindowSearch
 from corpus_audit.embeddings.models.directions import load_vectors, read_direction
 from corpus_audit.runners.cli.main import run_command
@@ -14,16 +15,21 @@ from corpus_audit.schemas.errors import UsageError
 from tests.embeddings.made import vectors_of, write_small_index
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    folder, windows, _, texts = write_small_index(tmp_path_factory.mktemp("index") / "out", documents=120)
+@pytest.fixture(scope="module", params=["plain", "coded"])
+def small(request, tmp_path_factory):
+    """An index whose vectors have no codes, as they are few, and one whose vectors have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "coded":
+            patch.setattr(vectors, "LEAST_CODED", 1)
+        folder, windows, _, texts = write_small_index(tmp_path_factory.mktemp("index") / "out", documents=120)
+    assert len(list(folder.glob("arrays/vector.*.codes.npy"))) == (2 if request.param == "coded" else 0)
     return open_index(folder), windows, texts
 
 
 def ranked(windows, query, kind, of):
     """Windows by cosine, best first, each text once: (cosine, window, document)."""
-    vectors = getattr(vectors_of(windows), kind).astype(np.float64)
-    scores = vectors @ (query / np.linalg.norm(query))
+    exact = getattr(vectors_of(windows), kind).astype(np.float64)
+    scores = exact @ (query / np.linalg.norm(query))
     order = sorted(range(len(windows)), key=lambda i: (-scores[i], int(windows.ids[i, 0])))
     texts, result = set(), []
     for i in order:
