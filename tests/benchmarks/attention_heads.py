@@ -100,11 +100,7 @@ def main() -> int:
         "peak_over_bare_mb": round(score_peak - bare_peak, 1),
     }
     limits = (("scores", ratios["scores"], SCORES_RATIO), ("all of it", whole / bare, WHOLE_RATIO))
-    missed = [
-        f"{name}: {ratio:.2f} times the forward passes, limit {limit:g}"
-        for name, ratio, limit in limits
-        if ratio > limit
-    ]
+    missed = [f"{name}: {ratio:.2f} times, limit {limit:g}" for name, ratio, limit in limits if ratio > limit]
     print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps({**result, "missed": missed}, indent=1) + "\n", encoding="utf-8")
