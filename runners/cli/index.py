@@ -102,10 +102,12 @@ def perform_index(
     Raises:
         UsageError: as `index_corpus`.
     """
-    if (
-        session.own_process
-    ):  # before torch is loaded: its threads would spin between operations, a third of all CPU time
+    from corpus_audit.runners.process.interpreter import keep_freed_memory
+
+    if session.own_process:
+        # Before torch is loaded: its threads would spin between operations, a third of all CPU time.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        keep_freed_memory()
     from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.runners.indexing.build import index_corpus
     from corpus_audit.runners.process.progress import ProgressReporter

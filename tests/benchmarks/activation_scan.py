@@ -147,14 +147,17 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of a model."""
     device, rounds = options.device, options.rounds
     windows = options.windows or LEAST_WINDOWS[device][name]
-    print(f"{name}: {windows:,} windows", flush=True)
+    print(f"{name}: about {windows:,} windows; loading the model", flush=True)
     work = Work(MODELS[name](options.cache, device), windows, options.batch_tokens or TOKENS[device], options.dtype)
+    print("  a scan for the heat maps, and one for the verification", flush=True)
     there = ways(work)
     print("  checking that the baselines agree", flush=True)
     state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
     same = all(torch.equal(a[0], b[0]) for a, b in zip(peer(work, plain), peer(work, buffered), strict=True))
     seconds = timed(there, rounds, options.all, options.minutes / len(options.models))
     kept = len(seconds[BARE]["cpu"])
+    print("  memory of a scan's state, and padding", flush=True)
+    state_memory, batch_padding = memory(work), padding(work)
     heat, verification = there[HEAT], there[VERIFY]
     assert isinstance(heat, HeatMaps) and isinstance(verification, Verification)
     return {
@@ -174,8 +177,8 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "windows_with_heat": len(heat.windows),
         "verification_over_scan": {clock: ratio(seconds, VERIFY, ALL, clock) for clock in ("cpu", "wall")},
         "windows_verified": len(verification.chosen),
-        "memory": memory(work),
-        "padding": padding(work),
+        "memory": state_memory,
+        "padding": batch_padding,
         "all_windows_seen": int(state.windows.sum()) == len(work.windows) and same,
         "full_lists": float(state.top.filled.mean()),
     }
