@@ -110,10 +110,7 @@ UNSTABLE = (
     (re.compile(r"\b\d+(\.\d+)? ?(s|min|ms|MB/s|kB/s|GB/s)\b"), "SPEED"),
     (re.compile(r'timings\.json</bdi></th><td class="n">\d+'), "timings.json BYTES"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "SHA256"),
-    (
-        re.compile(r"(/(?:heads|ablation|examples)-)[0-9a-f]{16}\b"),
-        r"\1DIGEST",
-    ),  # it covers times
+    (re.compile(r"(/(?:heads|ablation|examples)-)[0-9a-f]{16}\b"), r"\1DIGEST"),  # the digest covers a time
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
 )
 """What differs between two recordings of the same code. Digests of tables are compared as files, not where they are
