@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gzip
 import json
 import os
 import random
@@ -109,6 +110,7 @@ UNSTABLE = (
     (re.compile(r"\b\d+(\.\d+)? ?(s|min|ms|MB/s|kB/s|GB/s)\b"), "SPEED"),
     (re.compile(r'timings\.json</bdi></th><td class="n">\d+'), "timings.json BYTES"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "SHA256"),
+    (re.compile(r"(/(?:heads|ablation|examples)-)[0-9a-f]{16}\b"), r"\1DIGEST"),  # the digest covers a time
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
 )
 """What differs between two recordings of the same code. Digests of tables are compared as files, not where they are
@@ -233,6 +235,8 @@ def _differences(name: str, before: Path, after: Path, roots: tuple[Path, Path])
         return []
     if before.suffix == ".parquet":
         return [f"{name}: {_table_difference(before, after)}"]
+    if before.suffix == ".gz":
+        one, two = gzip.decompress(one), gzip.decompress(two)
     if b"\0" in one or b"\0" in two:
         return [f"{name}: other bytes"]
     texts = [_stable(data.decode("utf-8", errors="surrogateescape"), roots) for data in (one, two)]
