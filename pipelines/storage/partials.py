@@ -171,7 +171,7 @@ class PartialWriter:
         entry["rows"] += len(chunk)
 
     def _write_buffer(self, encoded: np.ndarray, count: int, compressed: bool) -> list[int]:
-        raw = memoryview(np.ascontiguousarray(encoded)).cast("B") if len(encoded) else memoryview(b"")
+        raw = np.ascontiguousarray(encoded).data.cast("B") if len(encoded) else memoryview(b"")
         packed = self._codec.compress(raw, asbytes=True) if raw and compressed else raw
         location = [self._offset, len(packed), raw.nbytes, count] + ([] if compressed else [0])
         self._write(packed)
