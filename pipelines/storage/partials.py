@@ -107,6 +107,7 @@ class PartialWriter:
     """
 
     def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, int] | None = None) -> None:
+        self._path = path
         self._file = AtomicFile(path)
         self._digest = hashlib.sha256()
         self._offset = 0
@@ -132,6 +133,8 @@ class PartialWriter:
             self._write(len(packed).to_bytes(8, "little") + len(footer).to_bytes(8, "little"))
             self._file.write(self._digest.digest())
         self._file.__exit__(kind, error, trace)
+        if kind is None:  # what this process has just digested and written, it need not digest again to read
+            _checked.add(_state(self._path.stat()))
 
     def _write(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
@@ -169,9 +172,9 @@ class PartialWriter:
         entry["rows"] += len(chunk)
 
     def _write_buffer(self, encoded: np.ndarray, count: int, compressed: bool) -> list[int]:
-        raw = encoded.tobytes()
+        raw = np.ascontiguousarray(encoded).data.cast("B") if len(encoded) else memoryview(b"")
         packed = self._codec.compress(raw, asbytes=True) if raw and compressed else raw
-        location = [self._offset, len(packed), len(raw), count] + ([] if compressed else [0])
+        location = [self._offset, len(packed), raw.nbytes, count] + ([] if compressed else [0])
         self._write(packed)
         return location
 
@@ -186,8 +189,13 @@ def write_partial(path: Path, partial: Partial) -> None:
 _READ_BYTES = 2**20
 """Bytes; a smaller partial is read completely when it is opened."""
 
-_checked: set[tuple[str, int, int, int]] = set()
-"""(path, inode, size, time) of files whose digest this process has checked: merges open a file several times."""
+_checked: set[tuple[int, int, int, int]] = set()
+"""`_state` of files whose digest this process has computed: merges open a file several times."""
+
+
+def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes when a file does, but not when it is moved: device, inode, size, time of the last change."""
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class PartialReader:
@@ -211,7 +219,7 @@ class PartialReader:
         body = stat.st_size - 32
         if body < len(MAGIC) + 16 or self._read(0, len(MAGIC)) != MAGIC:
             raise StoreError(f"{path} is not a partial profile of this version")
-        state = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        state = _state(stat)
         if check and state not in _checked:
             if self._digest(body) != self._read(body, 32):
                 raise StoreError(f"the partial profile {path} is damaged: its digest does not match")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ _TOKENS_A_BLOCK = 1 << 14
 _EXACT_SINGLE = 1 << 24  # float32 holds every integer up to here; every multiple of 1/2 up to half of it
 
 
-Tables = Sequence[Integers] | Sequence[Floats]
+Tables = Sequence[Integers | Floats]
 """Tables of hash groups [G, K] over the same tokens, the groups of one below those of the one before."""
 
 
@@ -51,8 +51,8 @@ class TokenTotals(NamedTuple):
         occupied: groups with a value other than 0, int64.
     """
 
-    absolute: Integers | Floats
-    largest: Integers | Floats
+    absolute: npt.NDArray[Any]
+    largest: npt.NDArray[Any]
     occupied: Integers
 
 

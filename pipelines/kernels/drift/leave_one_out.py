@@ -59,7 +59,7 @@ def _add_classes(
             number[0, w] = ends[m] - token
             for state in range(1, largest[m] + 1):
                 number[state, w] = 0
-        seen = 0
+        seen = np.int64(0)
         while token < ends[m]:
             for i in range(starts[token], stops[token]):
                 number[0, groups[i]] -= 1
@@ -76,7 +76,7 @@ def _add_classes(
 
 def left_out_sums(
     groups: Integers | Floats,
-    fixed: tuple[Integers | Floats, Integers | Floats],
+    fixed: tuple[Integers, Integers],
     signs: tuple[int, int],
     scales: Floats,
 ) -> Floats:
