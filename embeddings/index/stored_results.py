@@ -10,7 +10,6 @@ again, and a warning is logged.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ LIBRARIES = ("corpus-audit", "torch", "transformers")
 """Packages whose versions can change a result."""
 
 _LOG = logging.getLogger(__name__)
+_warned: set[tuple[Path, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def digest_of(provenance: Mapping[str, Any]) -> str:
 
 def library_versions() -> dict[str, str | None]:
     """Versions of what computes results; None for what is not installed."""
+    import importlib.metadata  # here, as a lookup needs none of them and would wait for it
+
     installed: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
@@ -133,5 +135,13 @@ def read_table(path: Path, schema: pa.Schema, provenance: Mapping[str, Any]) -> 
         reason = f"{path} is of something else"
     except StoreError as error:
         reason = str(error)
-    _LOG.warning("corpus-audit: %s; it is computed again", reason)
+    _warn(path, reason)
     return None
+
+
+def _warn(path: Path, reason: str) -> None:
+    """Log why a file is not used; once, as a command may look for it before it loads what computes the result."""
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    if (path, changed) not in _warned:
+        _warned.add((path, changed))
+        _LOG.warning("corpus-audit: %s; it is computed again", reason)
