@@ -14,7 +14,12 @@ from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from corpus_audit.embeddings.lookup.shared_units import SharedUnits
+    from corpus_audit.pipelines.tracing.results import Trace
     from corpus_audit.runners.indexing.trace import BuiltTraceIndex
+
+UNITS = 20
+"""Units that are shown with ``--units``."""
 
 trace_index_option = click.option(
     "--index", "path", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
@@ -51,6 +56,11 @@ def trace() -> None:
 @click.option("--documents", type=click.IntRange(min=0), default=5, show_default=True,
               help="Maximum number of documents shown.")  # fmt: skip
 @click.option("--across-sentences", is_flag=True, help="Let spans go beyond the end of a line or sentence.")
+@click.option("--units", "units", is_flag=True,
+              help="Also the units that fire on the same words of the text and of training documents.")  # fmt: skip
+@click.option("--activations", type=click.Path(path_type=Path), default=Path("index"), show_default=True,
+              help="With --units: an activation index of the corpus, or a folder of them.")  # fmt: skip
+@click.option("--model", help="With --units: path of the model, if it has moved since indexing.")
 @click.option("--stretches", type=click.IntRange(0, 10_000), default=100, show_default=True,
               help="Stretches of the corpus traced for reference; 0: none.")  # fmt: skip
 @json_option
@@ -62,6 +72,9 @@ def text(
     spans: int | None,
     documents: int,
     across_sentences: bool,
+    units: bool,
+    activations: Path,
+    model: str | None,
     stretches: int,
     as_json: bool,
 ) -> None:
@@ -77,24 +90,44 @@ def text(
 
     from corpus_audit.pipelines.tracing.index import open_trace_index
     from corpus_audit.pipelines.tracing.trace import TraceSettings, trace_text
+    from corpus_audit.runners.terminal.shared_units import shared_unit_lines, shared_units_json
     from corpus_audit.runners.terminal.trace import trace_lines
 
     if (text is None) == (file is None):
         raise UsageError("give either TEXT or --file")
+    if model is not None and not units:
+        raise UsageError("--model goes with --units")
     content = text if text is not None else _read(file)
+    shared = None
     index = open_trace_index(path)
     settings = TraceSettings(shortest, spans, documents, across_sentences, stretches)
     result = trace_text(index, content, settings)
+    if units:
+        shared = _shared_units(content, result, activations, model)
     if as_json:
         emit_json(
             "trace",
             {"index": str(index.folder), "name": index.facts["name"], "counts": index.facts["counts"]}
             | {"settings": asdict(settings), "coverage": result.coverage}
-            | asdict(result),
+            | asdict(result)
+            | ({} if shared is None else {"units": shared_units_json(shared)}),
         )
         return
     for line in trace_lines(index.facts, result, width_on_stdout()):
         write_out(line)
+    if shared is not None:
+        for line in shared_unit_lines(shared, width_on_stdout()):
+            write_out(line)
+
+
+def _shared_units(text: str, result: Trace, activations: Path, model: str | None) -> SharedUnits:
+    from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.lookup.shared_units import units_on_both
+    from corpus_audit.schemas.errors import needs_extra
+
+    opened = open_index(activations)
+    with needs_extra("embeddings"):
+        return units_on_both(opened, text, [(span.start, span.stop) for span in result.spans], UNITS, model=model)
 
 
 def _read(file: Path | None) -> str:
