@@ -72,7 +72,7 @@ def build_trace_index(
     with OutputLock(output):
         folder = output / "trace"
         (folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        for left in (folder / SEGMENTS).glob(".*"):  # of a build that was killed
+        for left in (*(folder / SEGMENTS).glob(".*"), *output.glob(".work-*")):  # of a build that was killed
             shutil.rmtree(left, ignore_errors=True)
         listing = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders)
         with timings.stage("planning"):

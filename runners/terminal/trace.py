@@ -76,7 +76,7 @@ def _coverage(trace: Trace, width: int) -> Iterator[str]:
     _, low, median, high, most = (numbers.percent(share) for share in reference.quantiles)
     yield from textwrap.wrap(
         f"Reference: {reference.stretches:,} stretches of as many words of the corpus's own documents, each traced to "
-        f"all other documents: median {median}, 10 % to 90 % of them {low} to {high}, the highest {most}; "
+        f"all other documents: median {median}, 10th and 90th percentile {low} and {high}, highest {most}; "
         f"{reference.as_high:,} of {reference.stretches:,} are covered as much as the text or more",
         width,
         subsequent_indent="  ",
