@@ -7,6 +7,7 @@ random, whose own document does not count. Other copies of the document do: the 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,9 @@ def reference_coverage(
     total = int(bounds[-1])
     if total < FEWEST:
         return f"documents with as many words as the text: {total:,}; {FEWEST} are needed"
-    seed = np.frombuffer(bytes.fromhex(index.facts["splits"][0]["segments"][0]["sha256"][:16]), np.uint32)
-    generator = np.random.default_rng(seed)
+    digests = "".join(file["sha256"] for split in index.facts["splits"] for file in split["segments"])
+    seed = hashlib.blake2b(digests.encode(), digest_size=16).digest()
+    generator = np.random.default_rng(np.frombuffer(seed, np.uint32))
     chosen = np.sort(generator.choice(total, min(stretches, total), replace=False))
     results = []
     for number in chosen.tolist():

@@ -98,6 +98,8 @@ def text(
     if model is not None and not units:
         raise UsageError("--model goes with --units")
     content = text if text is not None else _read(file)
+    if any("\ud800" <= character <= "\udfff" for character in content):
+        raise UsageError("TEXT is not UTF-8")
     shared = None
     index = open_trace_index(path)
     settings = TraceSettings(shortest, spans, documents, across_sentences, stretches)

@@ -80,6 +80,11 @@ def test_the_text_may_come_from_a_file_or_a_pipe(
     assert "is not UTF-8: byte 3" in capsys.readouterr().err
 
 
+def test_an_argument_that_is_no_text_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["trace", "some \udcff text", "--index", str(folder)], Session()) == 2
+    assert "TEXT is not UTF-8" in capsys.readouterr().err
+
+
 def test_verify_names_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = tmp_path / "runs" / "trace"
     build(write_corpus(tmp_path, {"a": ["some text"], "b": ["some other text"]}), index)

@@ -155,6 +155,14 @@ def test_rows_that_are_no_documents_are_counted(tmp_path: Path) -> None:
     assert counts["words"] == 5 + 3 + 5 and counts["words_and_marks"] == counts["words"] + 1
 
 
+def test_a_split_without_documents_is_part_of_the_index(tmp_path: Path) -> None:
+    loaded = write_corpus(tmp_path, {"b": [f"text {n} of many" for n in range(25)], "c": []})
+    (tmp_path / "data" / "a.jsonl").write_text('{"text": null}\n')
+    build(loaded, tmp_path / "trace")
+    trace = trace_text(open_trace_index(tmp_path / "trace"), "text 7 of", TraceSettings(shortest=1))
+    assert trace.reference is not None and trace.reference.stretches == 25 and trace.covered == 3
+
+
 def test_a_shard_that_cannot_be_read_ends_the_build(tmp_path: Path) -> None:
     loaded, folder = write_corpus(tmp_path, SHARDS), tmp_path / "trace"
     tasks = tasks_of(loaded, folder)
