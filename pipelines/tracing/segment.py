@@ -92,9 +92,8 @@ def write_segment(path: Path, batches: Sequence[DocumentBatch]) -> str:
     buffers = [text_buffers(batch.text) for batch in batches]
     symbols, documents, vocabulary = _symbols(buffers)
     sorted_suffixes = suffix_array(symbols, len(vocabulary.lengths) - 1)
-    suffixes = sorted_suffixes[vocabulary.lengths[symbols[sorted_suffixes]] > 0]
+    suffixes = sorted_suffixes[(vocabulary.lengths > 0)[symbols][sorted_suffixes]]
     del sorted_suffixes
-    counts = np.concatenate([[0], np.cumsum(vocabulary.counted[symbols], dtype=np.int64)])
     domains = pa.chunked_array([batch.facets[PRIMARY].cast(pa.large_string()) for batch in batches])
     encoded = domains.combine_chunks().dictionary_encode()
     ids = pa.chunked_array(
@@ -113,7 +112,7 @@ def write_segment(path: Path, batches: Sequence[DocumentBatch]) -> str:
         "counted": vocabulary.counted,
         "documents": documents,
         "rows": np.concatenate([batch.rows for batch in batches]).astype(np.int64),
-        "document_words": counts[documents[1:]] - counts[documents[:-1]],
+        "document_words": np.add.reduceat(vocabulary.counted[symbols], documents[:-1], dtype=np.int64),
         "domain_codes": np.asarray(encoded.indices).astype(np.int32),
         "id_text": id_text,
         "id_starts": id_starts,
@@ -159,9 +158,10 @@ def _symbols(buffers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarr
     encoded = array.dictionary_encode()  # symbols of equal bytes have equal words: white space is known by its bytes
     codes = np.asarray(encoded.indices)
     first = np.empty(len(encoded.dictionary), np.int64)
-    first[codes[::-1]] = np.arange(count - 1, -1, -1)
+    first[codes[::-1]] = np.arange(count - 1, -1, -1, dtype=np.int32)
     starts, data = text_buffers(encoded.dictionary.cast(pa.large_binary()))
-    word_lengths = lengths[first]
+    word_lengths, counted = lengths[first], counted[first]
+    del array, text, offsets, lengths, first  # half of the memory that is needed here
     order = _order(data, starts, word_lengths)
     ranks = np.empty(len(order), np.int32)
     ranks[order] = np.arange(1, len(order) + 1)
@@ -177,7 +177,7 @@ def _symbols(buffers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarr
         new_text,
         np.concatenate([[0], new_starts]),
         np.concatenate([[0], word_lengths[order]]).astype(np.int32),
-        np.concatenate([[0], counted[first][order]]).astype(np.uint8),
+        np.concatenate([[0], counted[order]]).astype(np.uint8),
     )
     return symbols, documents, vocabulary
 
