@@ -81,7 +81,7 @@ def text(
     """Show the longest spans of TEXT that occur in the corpus, and the documents that hold them.
 
     A span is verbatim, consists of whole words, stays within a line and sentence, and is part of no longer one. Of the
-    spans of at least --words words, those whose words are rarest are shown. Every count is exact.
+    spans of at least --words words, the least probable are shown. Every count is exact.
 
     The share of the text that these spans cover is compared with that of stretches of the corpus's own documents, each
     traced to all other documents.

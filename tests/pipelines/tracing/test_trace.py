@@ -1,5 +1,6 @@
 """Traces are those of the definition, whatever the documents and however they are divided into segments."""
 
+import re
 import tempfile
 from collections import Counter
 from itertools import pairwise
@@ -16,6 +17,7 @@ from corpus_audit.pipelines.tracing.segment import map_segment, write_segment
 from corpus_audit.pipelines.tracing.trace import TraceSettings, trace_text
 from corpus_audit.pipelines.tracing.words import words_of
 from corpus_audit.schemas.errors import UsageError
+from tests.corpora import real_texts
 from tests.pipelines.tracing import oracle
 from tests.pipelines.tracing.making import batch, index_of
 
@@ -126,3 +128,17 @@ def test_a_segment_holds_the_documents(documents: list[str]) -> None:
         bounds = segment.documents.tolist()
         found = [segment.text_of(start, stop - 1) for start, stop in pairwise(bounds)]
     assert found == documents
+
+
+def test_counts_in_real_text_are_those_of_a_search(tmp_path: Path) -> None:
+    documents = [text for _, text in real_texts(300_000)]
+    index = index_of(tmp_path, [documents[::2], documents[1::2]])
+    longest = sorted(documents, key=len)[-3:]
+    text = "\n".join(document[len(document) // 3 :][:500] for document in longest) + " of the and in this is"
+    trace = trace_text(index, text, TraceSettings(shortest=2, spans=10_000, stretches=0))
+    assert len(trace.spans) > 20
+    for span in trace.spans:
+        whole = re.compile(rf"(?<![\w\u0300-\u036f]){re.escape(span.text)}(?![\w\u0300-\u036f])")
+        counts = [len(whole.findall(document)) if span.text in document else 0 for document in documents]
+        assert span.occurrences == sum(counts), span.text
+        assert span.domains[0].documents == np.count_nonzero(counts)
