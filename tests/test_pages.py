@@ -131,9 +131,10 @@ def unknown_part(line: str) -> str | None:
         return None
     if isinstance(command, click.Group):
         below = next((word for word in words if word in command.commands), None)
-        if below is None and "build" not in command.commands:  # `index` without a subcommand builds
+        default = next((known for known in ("text", "build") if known in command.commands), None)
+        if below is None and default is None:  # `index` without a subcommand builds, `trace` takes a text
             return " ".join(words)
-        command = command.commands[below or "build"]
+        command = command.commands[str(below or default)]
     options = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}
     words = words[: words.index("--")] if "--" in words else words
     given = (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word))

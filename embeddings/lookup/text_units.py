@@ -91,7 +91,7 @@ def _peaks(index: Index, text: str, rows: np.ndarray, model: str | None) -> tupl
     """The highest activation of units on the tokens of a text that count, float32 [n], and where: int64 [n, 2]."""
     peaks = np.full(len(rows), -np.inf, np.float32)
     spans = np.zeros((len(rows), 2), np.int64)
-    for first, values, starts, ends in _activations(index, text, rows, model):
+    for first, values, starts, ends in activations_on_text(index, text, rows, model):
         # float32 [T, columns] of rows from ``first`` on, and where the tokens are in the text
         own = np.flatnonzero((rows >= first) & (rows < first + values.shape[1]))
         columns = values[:, rows[own] - first]
@@ -105,10 +105,24 @@ def _peaks(index: Index, text: str, rows: np.ndarray, model: str | None) -> tupl
     return peaks, spans
 
 
-def _activations(
+def activations_on_text(
     index: Index, text: str, rows: np.ndarray, model: str | None
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Activations of points on a text's tokens that count: the first row, float32 [T, columns], starts and ends [T]."""
+    """Activations on a text's tokens that count, of the points to which some units belong, in any order.
+
+    Args:
+        index: the index.
+        text: cut into windows as a document of the corpus is.
+        rows: of the units; of their points, all units are yielded.
+        model: path of the model, if it has moved since the index was made.
+
+    Yields:
+        The first row, float32 [T, units], and where the tokens start and end in the text, in code points, int64 [T].
+
+    Raises:
+        UsageError: the model is not that of the index.
+        ModuleNotFoundError: the extra is not installed.
+    """
     needed = [point for point in index.widths if len(np.intersect1d(rows, _rows_of(index, point)))]
     light = open_numpy_model(index.facts, index.folder, model)
     if light is not None and all(point.kind in IN_NUMPY for point in needed):

@@ -53,6 +53,7 @@ COMMANDS = {
     "attention": "corpus_audit.runners.cli.attention:attention",
     "heads": "corpus_audit.runners.cli.heads:heads",
     "lens": "corpus_audit.runners.cli.lens:lens",
+    "trace": "corpus_audit.runners.cli.trace:trace",
     "flink": "corpus_audit.runners.cli.flink:flink",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",

@@ -1,0 +1,1 @@
+"""Traces a text to the documents of a corpus that share spans with it."""
