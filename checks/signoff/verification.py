@@ -175,6 +175,24 @@ def verify(
     run, results = _run(output, statement)
     if options.plan is not None:
         _check_plan(signed.plan, options.plan)
+    shards, location, hashed = _check_shards(run, options, starting)
+    try:
+        check_verdict(run, results)
+    except VerificationError:
+        raise
+    except AuditError as error:
+        raise VerificationError(Refusal.VERDICT, f"the run cannot be judged again: {error}") from None
+    return _verified(statement, envelope_digest, signers, ledger, shards, location, hashed, options, trust)
+
+
+def _check_shards(
+    run: RunDirectory, options: VerifyOptions, starting: Callable[[int, int], Callable[[int], None]] | None
+) -> tuple[tuple[SignedShard, ...], ShardLocation, int]:
+    """Check the shards: their sizes, that there are no others, and the digests of all or of a sample.
+
+    Returns:
+        The signed shards, where they are, and how many were hashed.
+    """
     shards = signed_shards(run)
     location = ShardLocation.of(run, options.corpus)
     corpus = location.corpus
@@ -190,13 +208,7 @@ def verify(
     selected = shards if options.sample is None else sample_shards(shards, options.sample)
     progress = starting(len(selected), sum(shard.size for shard in selected)) if starting else lambda _: None
     hash_shards(selected, corpus, options.workers, progress)
-    try:
-        check_verdict(run, results)
-    except VerificationError:
-        raise
-    except AuditError as error:
-        raise VerificationError(Refusal.VERDICT, f"the run cannot be judged again: {error}") from None
-    return _verified(statement, envelope_digest, signers, ledger, shards, location, len(selected), options, trust)
+    return shards, location, len(selected)
 
 
 def _verified(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.counting.table_columns import names_at
 from corpus_audit.pipelines.measures import domains as domains_measure
 from corpus_audit.pipelines.storage import count_tables
 from corpus_audit.pipelines.storage.count_tables import CountTable
@@ -166,8 +166,3 @@ def _count_distinct(columns: tuple[np.ndarray, ...], counts: np.ndarray) -> None
     new = np.ones(len(row), bool)
     new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1]) | (row[1:] != row[:-1])
     np.add.at(counts, row[new], 1)
-
-
-def names_at(names: Sequence[str], positions: np.ndarray) -> pa.Array:
-    """The names at ``positions``, as an Arrow array of strings."""
-    return pa.array(list(names), pa.string()).take(pa.array(positions))

@@ -10,8 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.counting.facet_listing import FacetListing, names_at
-from corpus_audit.pipelines.kernels.text.hashing import digests
+from corpus_audit.pipelines.counting.facet_listing import FacetListing
+from corpus_audit.pipelines.counting.table_columns import (
+    dictionary_column,
+    hash_column,
+    list_column,
+    names_at,
+    optional_text,
+)
 from corpus_audit.pipelines.measures import (
     domains,
     duplicates,
@@ -147,7 +153,7 @@ class Profile:
             yield pa.table(
                 {
                     "hash": hash_column(chunk),
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
                     "documents": chunk.columns["documents"],
                     "tokens": chunk.columns["tokens"],
                 },
@@ -163,11 +169,11 @@ class Profile:
                 {
                     "hash": hash_column(chunk),
                     "identity": pa.array(identity, mask=identity == identities.NO_ID),
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
                     "documents": chunk.columns["documents"],
                     "tokens": chunk.columns["tokens"],
                     "sketch": chunk.columns["sketch"].cast(pa.binary()).cast(pa.binary(64)),
-                    "id": _optional_text(chunk.columns["id"]),
+                    "id": optional_text(chunk.columns["id"]),
                 },
                 schema=document_tables.DOCUMENT_IDENTITIES,
             )
@@ -180,7 +186,7 @@ class Profile:
             columns = chunk.columns
             yield pa.table(
                 {
-                    "domain": _dictionary(reader.names, domain),
+                    "domain": dictionary_column(reader.names, domain),
                     "token": token.astype(np.int32),
                     "count": columns["count"],
                     "documents": columns["documents"],
@@ -227,7 +233,7 @@ class Profile:
             left_out = pc.and_(pc.equal(pc.binary_length(ids), 0), pc.greater(pa.array(tokens), 0))
             yield pa.table(
                 {
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
                     "key": chunk.columns["key"],
                     "hash": hash_column(chunk),
                     "identity": pa.array(identity, mask=identity == identities.NO_ID),
@@ -247,8 +253,8 @@ class Profile:
                 {
                     "token": token,
                     "hash": hash_column(chunk),
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
-                    "id": _optional_text(chunk.columns["id"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
+                    "id": optional_text(chunk.columns["id"]),
                     "text": texts(token),
                 },
                 schema=run_tables.TOKEN_EXAMPLES,
@@ -261,7 +267,7 @@ class Profile:
             yield pa.table(
                 {
                     "hash": hash_column(chunk),
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
                     "documents": chunk.columns["documents"],
                     "tokens": chunk.columns["tokens"],
                     "signature": chunk.columns["signature"].cast(pa.binary()).cast(pa.binary(512)),
@@ -275,44 +281,21 @@ class Profile:
         for chunk in reader.chunks("samples", samples.SAMPLES):
             yield pa.table(
                 {
-                    "domain": _dictionary(reader.names, chunk.columns["domain"]),
+                    "domain": dictionary_column(reader.names, chunk.columns["domain"]),
                     "hash": hash_column(chunk),
                     "documents": chunk.columns["documents"],
                     "tokens": chunk.columns["tokens"],
-                    "excerpt": _optional_text(chunk.columns["excerpt"]),
-                    "buckets": _lists(chunk.columns["buckets"], "<i2", pa.int16()),
-                    "counts": _lists(chunk.columns["counts"], "<u2", pa.int32()),
+                    "excerpt": optional_text(chunk.columns["excerpt"]),
+                    "buckets": list_column(chunk.columns["buckets"], "<i2", pa.int16()),
+                    "counts": list_column(chunk.columns["counts"], "<u2", pa.int32()),
                 },
                 schema=document_tables.SAMPLES,
             )
 
 
-def hash_column(table: CountTable) -> pa.Array:
-    """binary(16) of the content hashes of a table."""
-    raw = digests(table.columns["high"], table.columns["low"])
-    return pa.Array.from_buffers(pa.binary(16), len(table), [None, pa.py_buffer(raw.tobytes())])
-
-
-def _dictionary(names: Sequence[str], positions: np.ndarray) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32)), pa.array(list(names), pa.string()))
-
-
 def _with_baseline(piece: pa.Table, digest: str, schema: pa.Schema) -> pa.Table:
-    column = _dictionary((digest,), np.zeros(len(piece), np.int64))
+    column = dictionary_column((digest,), np.zeros(len(piece), np.int64))
     return pa.table({"baseline": column, **{name: piece[name] for name in piece.column_names}}, schema=schema)
-
-
-def _optional_text(column: pa.Array) -> pa.Array:
-    """Text, null where it is empty."""
-    return pc.if_else(pc.equal(pc.binary_length(column), 0), pa.scalar(None, pa.string()), column.cast(pa.string()))
-
-
-def _lists(column: pa.Array, packed: str, value_type: pa.DataType) -> pa.Array:
-    width = np.dtype(packed).itemsize
-    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
-    values = np.frombuffer(data, packed) if data else np.empty(0, packed)
-    return pa.ListArray.from_arrays(pa.array((offsets // width).astype(np.int32)), pa.array(values, value_type))
 
 
 def _token_groups(names: Sequence[str], domain: np.ndarray, token: np.ndarray, chunk: CountTable) -> pa.Table:
@@ -321,7 +304,7 @@ def _token_groups(names: Sequence[str], domain: np.ndarray, token: np.ndarray, c
     np.cumsum(np.bitwise_count(masks), out=offsets[1:])
     return pa.table(
         {
-            "domain": _dictionary(names, domain),
+            "domain": dictionary_column(names, domain),
             "token": token.astype(np.int32),
             "groups": masks,
             "counts": pa.ListArray.from_arrays(pa.array(offsets), pa.array(chunk.counts)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.counting.profile import hash_column
+from corpus_audit.pipelines.counting.table_columns import hash_column
 from corpus_audit.pipelines.figures import published
 from corpus_audit.pipelines.measures.records import RECORDS, Records
 from corpus_audit.pipelines.statistics.intervals.proportions import Estimate

@@ -103,6 +103,8 @@ def test_a_step_with_more_tasks_or_bytes_than_is_small_goes_through_beam(
 SLOW_TO_IMPORT = (
     "apache_beam", "awkward", "cryptography", "great_expectations", "numba.np.linalg", "numpy.f2py", "pandas",
     "scipy.linalg", "scipy.optimize", "scipy.special", "sklearn", "corpus_audit.checks.history.references",
+    "corpus_audit.checks.report.drift.section", "corpus_audit.embeddings", "corpus_audit.pipelines.contamination.scan",
+    "corpus_audit.pipelines.drift.analysis",
 )  # fmt: skip
 """What a small audit without baselines, benchmarks and policy has no use for, once its kernels are compiled."""
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from corpus_audit.pipelines.contamination.benchmarks.unread_fields import unread_fields
-from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.batches import PRIMARY, DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.reading.snapshot.listing import list_files
 from corpus_audit.pipelines.reading.snapshot.unread import files_by_ending, unread_data
 from corpus_audit.schemas.errors import NoVerdictError
+from corpus_audit.schemas.run.snapshot import Shard
 from corpus_audit.schemas.spec.audit import ConstantSource, DocumentSpec, SnapshotSpec
 from corpus_audit.schemas.spec.benchmarks import BenchmarkSpec
 from corpus_audit.schemas.tables.run_tables import NO_VALUE
@@ -68,12 +69,6 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         NoVerdictError: a file is damaged, lacks a column, or may have items but cannot be read; there are no items; or
             no item has the answer or the id that the spec names.
     """
-    facet = ConstantSource(constant=NO_VALUE) if spec.answer is None else spec.answer
-    document = DocumentSpec(text=spec.prompt, id=spec.id, domain=facet)
-    items: list[Item] = []
-    bad: Counter[str] = Counter()
-    rows = unanswered = unnamed = repeated_ids = 0
-    ids: set[str] = set()
     listing = list_files(SnapshotSpec(paths=spec.paths, format=spec.format), base)
     if unread := unread_data(listing.unread):
         raise NoVerdictError(
@@ -81,50 +76,84 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
             f"read (the first is {unread[0].name}); name the files that are its items under paths"
         )
     shards = list(listing.shards)
+    reading = _Reading(spec)
     for shard in shards:
-        plan = plan_shard(shard, None, lambda _: None)
-        if plan.error is not None:
-            raise NoVerdictError(f"benchmark {spec.name!r}: {shard.name}: {plan.error}")
-        rows_before = 0
-        for split in plan.splits:
-            tally = SplitTally()
-            for batch in read_split(shard, split, ReadSettings(document, plain_labels=True), tally):
-                answers = batch.facets[PRIMARY].to_pylist()
-                names = [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
-                for row, prompt, answer, name in zip(batch.rows, batch.text.to_pylist(), answers, names, strict=True):
-                    location = f"{shard.name}:{rows_before + int(row)}"
-                    answer = "" if answer == NO_VALUE else answer
-                    unanswered += not answer
-                    unnamed += not name
-                    if name in ids:  # tables identify an item by its id
-                        repeated_ids += 1
-                        name = f"{name} ({location})"
-                    ids.add(name or location)
-                    items.append(Item(name or location, prompt, answer))
-            rows_before += tally.rows
-            bad.update(tally.dead)
-        rows += rows_before
-    if not items:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(bad.items())) or "no rows"
-        raise NoVerdictError(
-            f"benchmark {spec.name!r} has no items ({reasons}): check its paths and its prompt field {spec.prompt!r}"
-        )
-    for part, path, missing in (("an answer", spec.answer, unanswered), ("an id", spec.id, unnamed)):
-        if path is not None and missing == len(items):
-            raise NoVerdictError(f"benchmark {spec.name!r}: no item has {part} in field {path!r} (items: {missing:,})")
-    counts = {
-        "an id that occurs before": repeated_ids,
-        "the text of an item before it": len(items) - len({(item.prompt, item.answer) for item in items}),
-        "no answer": unanswered if spec.answer is not None else 0,
-        "no id": unnamed if spec.id is not None else 0,
-    }
-    remarks = [
-        f"{count:,} {'item has' if count == 1 else 'items have'} {part}" for part, count in counts.items() if count
-    ]
+        reading.add(shard)
+    reading.check()
+    remarks = list(reading.remarks())
     if fields := unread_fields(spec, shards):
         more = f" and {len(fields) - _LISTED_FIELDS:,} more" if len(fields) > _LISTED_FIELDS else ""
         remarks.append(f"fields not read: {', '.join(fields[:_LISTED_FIELDS])}{more}")
-    return Benchmark(spec.name, tuple(items), rows, bad, tuple(remarks))
+    return Benchmark(spec.name, tuple(reading.items), reading.rows, reading.bad, tuple(remarks))
+
+
+class _Reading:
+    """The items of a benchmark while its files are read, and what was counted on the way."""
+
+    def __init__(self, spec: BenchmarkSpec) -> None:
+        self.spec = spec
+        facet = ConstantSource(constant=NO_VALUE) if spec.answer is None else spec.answer
+        self._settings = ReadSettings(DocumentSpec(text=spec.prompt, id=spec.id, domain=facet), plain_labels=True)
+        self._ids: set[str] = set()
+        self._unanswered = self._unnamed = self._repeated_ids = 0
+        self.items: list[Item] = []
+        self.bad: Counter[str] = Counter()
+        self.rows = 0
+
+    def add(self, shard: Shard) -> None:
+        """Read the items of a file; their rows are numbered through its splits."""
+        plan = plan_shard(shard, None, lambda _: None)
+        if plan.error is not None:
+            raise NoVerdictError(f"benchmark {self.spec.name!r}: {shard.name}: {plan.error}")
+        rows_before = 0
+        for split in plan.splits:
+            tally = SplitTally()
+            for batch in read_split(shard, split, self._settings, tally):
+                self._add_batch(batch, [f"{shard.name}:{rows_before + int(row)}" for row in batch.rows])
+            rows_before += tally.rows
+            self.bad.update(tally.dead)
+        self.rows += rows_before
+
+    def _add_batch(self, batch: DocumentBatch, locations: Sequence[str]) -> None:
+        """Add the items of a batch; one without an id is called by its location."""
+        answers = batch.facets[PRIMARY].to_pylist()
+        names = [None] * len(batch) if batch.ids is None else batch.ids.to_pylist()
+        for location, prompt, answer, name in zip(locations, batch.text.to_pylist(), answers, names, strict=True):
+            answer = "" if answer == NO_VALUE else answer
+            self._unanswered += not answer
+            self._unnamed += not name
+            if name in self._ids:  # tables identify an item by its id
+                self._repeated_ids += 1
+                name = f"{name} ({location})"
+            self._ids.add(name or location)
+            self.items.append(Item(name or location, prompt, answer))
+
+    def check(self) -> None:
+        """Check that there are items, and that some have the answer and the id that the spec names."""
+        spec, items = self.spec, len(self.items)
+        if not items:
+            reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(self.bad.items())) or "no rows"
+            raise NoVerdictError(
+                f"benchmark {spec.name!r} has no items ({reasons}): check its paths and its prompt field "
+                f"{spec.prompt!r}"
+            )
+        for part, path, missing in (("an answer", spec.answer, self._unanswered), ("an id", spec.id, self._unnamed)):
+            if path is not None and missing == items:
+                raise NoVerdictError(
+                    f"benchmark {spec.name!r}: no item has {part} in field {path!r} (items: {missing:,})"
+                )
+
+    def remarks(self) -> Iterator[str]:
+        """What some items lack or repeat, each with their number."""
+        counts = {
+            "an id that occurs before": self._repeated_ids,
+            "the text of an item before it": len(self.items) - len({(item.prompt, item.answer) for item in self.items}),
+            "no answer": self._unanswered if self.spec.answer is not None else 0,
+            "no id": self._unnamed if self.spec.id is not None else 0,
+        }
+        for part, count in counts.items():
+            if count:
+                yield f"{count:,} {'item has' if count == 1 else 'items have'} {part}"
 
 
 def benchmarks_digest(benchmarks: Iterable[Benchmark]) -> str:
