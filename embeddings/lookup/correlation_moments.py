@@ -1,11 +1,11 @@
 """Correlation of one unit with many others over tokens, with intervals that take documents as clusters.
 
 Sums, squares and products of tokens are kept by group of documents, so that memory is groups by units whatever the
-number of tokens. The variance of Fisher's z = atanh(r) is that of the delete-a-group jackknife, or, where that is larger,
-the variance that two independent units would have: 1/n times the design effect of a product, 1 + (l - 1) rho_x rho_y,
-with l the mean length of a token's document and rho the correlations within documents (Moulton 1986). The second matters
-for units that are rarely active: where they were never seen together the jackknife has nothing that varies, and takes an
-accident for certainty.
+number of tokens. The variance of Fisher's z = atanh(r) is that of the delete-a-group jackknife, or, where that is
+larger, the variance that two independent units would have: 1/n times the design effect of a product, 1 + (l - 1)
+rho_x rho_y, with l the mean length of a token's document and rho the correlations within documents (Moulton 1986).
+The second matters for units that are rarely active: where they were never seen together the jackknife has nothing
+that varies, and takes an accident for certainty.
 
 Degrees of freedom are those of the squares: groups count by the share of the variance that they hold, so that two units
 active in few documents have few degrees and a wide interval.
