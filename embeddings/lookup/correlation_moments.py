@@ -136,7 +136,8 @@ class CorrelationMoments:
             mean = total / tokens
             residuals = sums - self._tokens[:, None] * mean
             effect = (residuals**2).sum(axis=0) / (squares - tokens * mean**2)
-            return np.maximum(effect - 1, 0.0)
+            above: np.ndarray = np.maximum(effect - 1, 0.0)
+            return above
 
         product = excess(self._x[:, None], whole[1], whole[2]) * excess(self._y, whole[3], whole[4])
         variance: np.ndarray = (1 + product / max(self._length - 1, 1.0)) / tokens

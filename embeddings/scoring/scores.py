@@ -58,8 +58,9 @@ def verdict_of(answer: dict[str, Any] | None) -> tuple[bool | None, float | None
     if answer is None:
         return None, None
     said, score = answer.get("answer"), answer.get("score")
-    is_number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
-    number = float(score) if is_number and 0 <= score <= 1 else None
+    number = (
+        float(score) if isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1 else None
+    )
     if score is not None and number is None:
         return None, None
     if isinstance(said, bool) or (isinstance(said, int) and said in (0, 1)):
