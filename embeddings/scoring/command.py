@@ -72,7 +72,7 @@ def answers_of(command: Sequence[str], items: Sequence[Mapping[str, Any]], timeo
             continue
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         name = answer.get("id") if isinstance(answer, dict) else None
         if not isinstance(name, str) or name not in known or name in by_id:

@@ -138,7 +138,8 @@ def _quiet(texts: Sequence[UnitText], without: set[bytes], limit: float, rng: np
 
 
 def _quiet_tokens(text: UnitText, limit: float) -> np.ndarray:
-    return np.isfinite(text.values) & (text.values <= limit)
+    quiet: np.ndarray = np.isfinite(text.values) & (text.values <= limit)
+    return quiet
 
 
 def marked(text: UnitText, marks: np.ndarray) -> tuple[str, list[list[int]]]:
