@@ -105,8 +105,9 @@ def each_batch(
         rows = {point: index.rows_of(point, np.arange(index.widths[point])) for point in points}
         last = max((point.block or 0 for point in points), default=0)
         try:
-            longest = int(windows.lengths.argmax())  # what the network does not compute is seen with the longest text
-            light.network.run(windows.tokens[slice(*windows.offsets[longest : longest + 2])][None], last)
+            # What the network does not compute is seen before anything is handed on: embeddings alone show it.
+            for _, at in batches(windows):
+                light.network.run(windows.tokens[at], -1)
         except UnknownModelError:
             light = None
     if light is None or not all(point.kind in IN_NUMPY for point in points):

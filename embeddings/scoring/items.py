@@ -147,8 +147,9 @@ def marked(text: UnitText, marks: np.ndarray) -> tuple[str, list[list[int]]]:
     spans: list[list[int]] = []
     before = -2
     for at in np.flatnonzero(marks).tolist():
-        if at == before + 1:
-            spans[-1][1] = int(text.ends[at])
+        # Tokens that share a character, as of bytes, are one run.
+        if at == before + 1 or (spans and int(text.starts[at]) < spans[-1][1]):
+            spans[-1][1] = max(spans[-1][1], int(text.ends[at]))
         else:
             spans.append([int(text.starts[at]), int(text.ends[at])])
         before = at

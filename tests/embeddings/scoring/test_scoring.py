@@ -9,7 +9,7 @@ import pytest
 from corpus_audit.embeddings import open_index
 from corpus_audit.embeddings.lookup.explanations import UnitExplanation, add_explanations, explanations_of
 from corpus_audit.embeddings.scoring import score as scoring
-from corpus_audit.embeddings.scoring.items import unit_items
+from corpus_audit.embeddings.scoring.items import marked, unit_items
 from corpus_audit.embeddings.scoring.score import score_units
 from corpus_audit.embeddings.scoring.scores import task_score, verdict_of
 from corpus_audit.embeddings.scoring.texts import UnitText
@@ -120,6 +120,13 @@ def test_items_are_balanced_of_distinct_documents_and_held_out():
     assert unit_items(UNIT, 2.0, made_texts(), spec) == items
     other = unit_items(UNIT, 2.0, made_texts(), spec.model_copy(update={"seed": 1}))
     assert other.questions != items.questions
+
+
+def test_tokens_that_share_a_character_are_marked_once():
+    text = UnitText(b"d", "aé b", np.array([0, 1, 1, 2], np.int32), np.array([1, 2, 2, 4], np.int32), np.zeros(4))
+    assert marked(text, np.array([True, True, False, False])) == ("<<aé>> b", [[0, 2]])
+    assert marked(text, np.array([False, True, True, False])) == ("a<<é>> b", [[1, 2]])
+    assert marked(text, np.array([True, False, True, True])) == ("<<a>><<é b>>", [[0, 1], [1, 4]])
 
 
 def test_a_unit_of_few_documents_is_not_scored():
