@@ -19,7 +19,7 @@ from tests.embeddings.scoring.test_scoring import COIN
 
 pytestmark = pytest.mark.slow
 
-UNIT = "mlp.1:11"
+UNIT = "mlp.1:7"
 
 
 @pytest.mark.parametrize("windows", [10**6, 3])
@@ -43,18 +43,19 @@ def test_texts_have_the_activations_of_the_model(encoder_indexes, windows):
 
 def test_the_command(encoder_indexes, tmp_path, capsys):
     index = encoder_indexes[1]
-    add_explanations(index, {UNIT: UnitExplanation("words", "by hand")})
+    add_explanations(index, {UNIT: UnitExplanation("said by this test", "by hand")})
     (tmp_path / "coin.py").write_text(COIN, encoding="utf-8")
     settings = {"scorer": [sys.executable, str(tmp_path / "coin.py")], "items": 5, "examples": 2, "context": 4}
     settings |= {"active": 0.6, "inactive": 0.59}
     (tmp_path / "scoring.yaml").write_text(json.dumps(settings), encoding="utf-8")
     where = ["--config", str(tmp_path / "scoring.yaml"), "--index", str(index.folder)]
-    assert run_command(["index", "score", "mlp.1:11-12", *where, "--json"], Session()) == 0
+    assert run_command(["index", "score", "mlp.1:7-8", *where, "--json"], Session()) == 0
     payload = json.loads(capsys.readouterr().out)
-    (scored,) = payload["explanations"]
+    # Other tests of the session may have left explanations of the same unit.
+    (scored,) = [each for each in payload["explanations"] if each["explanation"] == "said by this test"]
     assert scored["unit"] == UNIT and scored["scores"][0]["items"] == 10
-    assert payload["unexplained"][0]["unit"] == "mlp.1:12"
-    assert run_command(["index", "score", "mlp.1:11-12", *where], Session()) == 0
+    assert payload["unexplained"][0]["unit"] == "mlp.1:8"
+    assert run_command(["index", "score", "mlp.1:7-8", *where], Session()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and "not explained" in "".join(lines)
     assert run_command(["lookup", UNIT, "--index", str(index.folder), "--no-heat"], Session()) == 0
