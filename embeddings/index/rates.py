@@ -72,7 +72,10 @@ def quantile(degrees: float) -> float:
 
 
 def differences(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], documents: tuple[int, int]
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    documents: tuple[int, int],
+    disjoint: bool = False,
 ) -> RatioDifferences:
     """The second ratio less the first, for parts of a corpus or two snapshots.
 
@@ -81,9 +84,15 @@ def differences(
     its group's share of tokens, the variance is sum (e2_g - e1_g)^2. Where no document is shared the expectation of
     that is the sum of the two variances.
 
+    Of parts that share no document, what is known of one side bounds the other: where a unit is active in few
+    documents, a small side may hold none of them, and its own variance is then that of a unit that is never active. A
+    second ratio below the first is therefore judged with no less variance than the second side would have if its
+    documents were drawn as those of the first (`_borrowed_variance`).
+
     Args:
         first, second: sums [G, R] and tokens [G].
         documents: how many either has; with fewer than `LEAST_DOCUMENTS` there is no interval.
+        disjoint: whether no document is in both.
     """
     no_interval = np.full(first[0].shape[1], np.nan)
     values, errors, designs = [], [], []
@@ -98,12 +107,39 @@ def differences(
     groups = int(((first[1] > 0) & (second[1] > 0)).sum())
     if groups < LEAST_GROUPS or min(documents) < LEAST_DOCUMENTS:
         return RatioDifferences(difference, no_interval, no_interval, no_interval, 0.0)
-    deviation = np.sqrt(((errors[1] - errors[0]) ** 2).sum(axis=0))
+    variance = ((errors[1] - errors[0]) ** 2).sum(axis=0)
+    if disjoint:
+        own, other = ((error**2).sum(axis=0) for error in errors)
+        borrowed = _borrowed_variance(own, (first[1], second[1]), documents)
+        variance = np.where(difference < 0, np.maximum(variance, own + np.maximum(other, borrowed)), variance)
+    deviation = np.sqrt(variance)
     degrees = _degrees(designs[0] + designs[1])
     reach = quantile(degrees) * deviation
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(deviation > 0, difference / deviation, np.where(difference == 0, 0.0, np.nan))
     return RatioDifferences(difference, difference - reach, difference + reach, t, degrees)
+
+
+def _borrowed_variance(
+    variance: np.ndarray, tokens: tuple[np.ndarray, np.ndarray], documents: tuple[int, int]
+) -> np.ndarray:
+    """Variance of the second side's ratio if its documents are drawn as those of the first, [R].
+
+    With documents of their own means the variance of a ratio is proportional to sum l^2 / (sum l)^2 over documents of l
+    tokens. That is at least 1 / documents, and dealing documents into G groups at random gives an unbiased estimate of
+    it, sum (T_g - T / G)^2 / (T^2 (1 - 1 / G)) of the groups' tokens T_g. The larger of the two ratios of it is taken.
+
+    Args:
+        variance: [R], of the first side's ratio.
+        tokens: [G], of either side.
+        documents: how many either has.
+    """
+    unequal = []
+    for own, count in zip(tokens, documents, strict=True):
+        estimate = float(((own - own.mean()) ** 2).sum() / (own.sum() ** 2 * (1 - 1 / len(own))))
+        unequal.append(max(estimate, 1 / count))
+    scaled: np.ndarray = variance * max(documents[0] / documents[1], unequal[1] / unequal[0])
+    return scaled
 
 
 def dead_bound(documents: int) -> float:

@@ -85,7 +85,7 @@ def preferences(index: Index, domain: str, rows: np.ndarray) -> Comparison:
     if not others:
         raise UsageError(f"{domain!r} is the only domain of the index: there is nothing to compare it with")
     documents = _documents(index, others), _documents(index, [d])
-    return _compared(index, rows, _sums(index, rows, others), _sums(index, rows, [d]), documents)
+    return _compared(index, rows, _sums(index, rows, others), _sums(index, rows, [d]), documents, disjoint=True)
 
 
 def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None = None) -> Comparison:
@@ -152,12 +152,13 @@ def _compared(
     first: tuple[np.ndarray, np.ndarray, np.ndarray],
     second: tuple[np.ndarray, np.ndarray, np.ndarray],
     documents: tuple[int, int],
+    disjoint: bool = False,
 ) -> Comparison:
     from scipy.special import stdtr
 
     from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 
-    difference = differences((first[0], first[2]), (second[0], second[2]), documents)
+    difference = differences((first[0], first[2]), (second[0], second[2]), documents, disjoint)
     q = np.full(len(rows), np.nan)
     known = np.isfinite(difference.t)
     if known.any():

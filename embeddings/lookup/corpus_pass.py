@@ -6,7 +6,7 @@ windows that have vectors are all windows of the corpus, or a part that was chos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import NumpyModel, batches, open_numpy_model
 from corpus_audit.embeddings.scan.windows import Windows, windows_of
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Unit
+from corpus_audit.schemas.units import Kind, Point, Unit
 
 IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
 
@@ -50,11 +50,7 @@ def corpus_values(index: Index, units: Sequence[Unit], most: int, model: str | N
         UsageError: the index has no vectors, or the model is not there or not the index's.
         ModuleNotFoundError: the extra is not installed.
     """
-    if index.facts.vectors is None:
-        raise UsageError("the index was made without vectors of windows (embedding.vectors): its windows are no sample")
-    names = index.array("vector.window")[:most]
-    rows = np.searchsorted(index.window_names, names)
-    windows = windows_of(index.windows.take(pa.array(rows)), len(index.facts.model.get("prefix", ())))
+    _, windows = sample_of_windows(index, most)
     values = np.zeros((len(windows.tokens), len(units)), np.float32)
     light = open_numpy_model(index.facts, index.folder, model)
     if (
@@ -69,6 +65,64 @@ def corpus_values(index: Index, units: Sequence[Unit], most: int, model: str | N
             for _, at in batches(windows):
                 values[at, column] = reader.activations(windows.tokens[at])
     return CorpusValues(windows, values, len(windows) / max(index.facts.counts["windows"], 1))
+
+
+def sample_of_windows(index: Index, most: int) -> tuple[np.ndarray, Windows]:
+    """The windows that have vectors, the ``most`` of lowest name, which is a hash: their rows in the table, and they.
+
+    Raises:
+        UsageError: the index has no vectors.
+    """
+    if index.facts.vectors is None:
+        raise UsageError("the index was made without vectors of windows (embedding.vectors): its windows are no sample")
+    rows = np.searchsorted(index.window_names, index.array("vector.window")[:most])
+    return rows, windows_of(index.windows.take(pa.array(rows)), len(index.facts.model.get("prefix", ())))
+
+
+def each_batch(
+    index: Index,
+    windows: Windows,
+    points: Sequence[Point],
+    visit: Callable[[np.ndarray, int, np.ndarray], None],
+    model: str | None = None,
+) -> None:
+    """Run the model over windows once and hand on the activations of all indexed units of some points.
+
+    Args:
+        index: the index.
+        windows: of it.
+        points: whose units are read.
+        visit: called with a batch's windows, int64 [B], all of one length L; the first of consecutive rows of the
+            index; and the activations of these, float32 [B, L, columns].
+        model: path of the model, if it has moved since the index was made.
+
+    Raises:
+        UsageError: the model is not there or not the index's.
+        ModuleNotFoundError: the extra is not installed.
+    """
+    light = open_numpy_model(index.facts, index.folder, model)
+    if light is not None and all(point.kind in IN_NUMPY for point in points):
+        rows = {point: index.rows_of(point, np.arange(index.widths[point])) for point in points}
+        last = max((point.block or 0 for point in points), default=0)
+        try:
+            # What the network does not compute is seen before anything is handed on: embeddings alone show it.
+            for _, at in batches(windows):
+                light.network.run(windows.tokens[at], -1)
+        except UnknownModelError:
+            light = None
+    if light is None or not all(point.kind in IN_NUMPY for point in points):
+        from corpus_audit.embeddings.unit_reading.window_reader import read_windows
+
+        read_windows(index, windows, points, visit, model)
+        return
+    for batch, at in batches(windows):
+
+        def use(kind: Kind, block: int, activations: np.ndarray, batch: np.ndarray = batch) -> None:
+            own = rows.get(Point(kind, block))
+            if own is not None and len(own):
+                visit(batch, int(own[0]), activations[:, :, np.asarray(index.array("indices")[own])])
+
+        light.network.run(windows.tokens[at], last, use)
 
 
 def _in_numpy(light: NumpyModel, windows: Windows, units: Sequence[Unit], values: np.ndarray) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.pipelines.storage.atomic import atomic_write
@@ -24,12 +25,15 @@ class UnitExplanation:
 
     Attributes:
         text: the explanation.
-        source: the file that it is from; model: what made it, if the file says so.
+        source: the file that it is from, or ``command`` if an explainer of `scoring` made it; model: what made it, if
+            that is known.
+        scores: results of `scoring`, the newest of each task and command, with their provenance.
     """
 
     text: str
     source: str
     model: str | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
 
 
 def import_explanations(index: Index, path: Path, point: str | None = None) -> tuple[int, int]:
@@ -58,13 +62,44 @@ def import_explanations(index: Index, path: Path, point: str | None = None) -> t
             continue
         by_unit.setdefault(str(unit), []).append(explanation)
     for name, explanations in by_unit.items():
+        before = {each.text: each.scores for each in known.get(name, []) if each.source == path.name}
         kept = [each for each in known.get(name, []) if each.source != path.name]
-        known[name] = kept + explanations
+        known[name] = kept + [replace(each, scores=before.get(each.text, [])) for each in explanations]
     if by_unit:
-        _path(index).parent.mkdir(exist_ok=True)
-        payload = {name: [asdict(each) for each in explanations] for name, explanations in sorted(known.items())}
-        atomic_write(_path(index), strict_json.dumps(payload))
+        _write(index, known)
     return len(by_unit), others
+
+
+def add_explanations(index: Index, by_unit: Mapping[str, UnitExplanation]) -> None:
+    """Keep an explanation of each unit beside an index, in place of an earlier one of the same source and model."""
+    known = _read(_path(index))
+    for name, new in by_unit.items():
+        kept = [each for each in known.get(name, []) if (each.source, each.model) != (new.source, new.model)]
+        known[name] = [*kept, new]
+    _write(index, known)
+
+
+def add_scores(index: Index, scores: Mapping[tuple[str, str], Sequence[dict[str, Any]]]) -> None:
+    """Keep scores with the explanations that they are of; earlier ones of the same task and command are replaced.
+
+    Args:
+        index: the index.
+        scores: by the unit and the explanation's text; each has the keys ``task`` and ``command``.
+    """
+    known = _read(_path(index))
+    for (name, text), new in scores.items():
+        replaced = {(each["task"], tuple(each["command"])) for each in new}
+        for at, explanation in enumerate(known.get(name, [])):
+            if explanation.text == text:
+                kept = [s for s in explanation.scores if (s["task"], tuple(s["command"])) not in replaced]
+                known[name][at] = replace(explanation, scores=[*kept, *new])
+    _write(index, known)
+
+
+def _write(index: Index, known: Mapping[str, Sequence[UnitExplanation]]) -> None:
+    _path(index).parent.mkdir(exist_ok=True)
+    payload = {name: [asdict(each) for each in explanations] for name, explanations in sorted(known.items())}
+    atomic_write(_path(index), strict_json.dumps(payload))
 
 
 def explanations_of(index: Index, unit: str | Unit) -> list[UnitExplanation]:

@@ -127,6 +127,31 @@ def _find(source: Mapping[str, Any], folder: Path, what: str) -> Path:
     raise UsageError(f"{source['path']}, which {what} is read from, does not exist")
 
 
+def open_points(
+    facts: IndexFacts, folder: Path, points: Sequence[Point], model: str | None = None
+) -> tuple[LanguageModel, Taps]:
+    """Load the model of an index, and taps on all units of some points.
+
+    Raises:
+        UsageError: the model, or what units are read from, is not that of the index.
+    """
+    loaded = open_model(facts, folder, model, with_head=any(point.kind is Kind.LOGIT for point in points))
+    sources = {point: (facts.sources or {})[str(point)] for point in points if point.name}
+    paths = {point: _find(source, folder, str(point)) for point, source in sources.items()}
+    saes = {
+        str(point.name): load_autoencoder(path, tuple(sources[point]["ignore"]))
+        for point, path in paths.items()
+        if point.kind is Kind.SAE
+    }
+    directions = {
+        str(point.name): Directions(int(sources[point]["block"]), torch.from_numpy(load_vectors(path)))
+        for point, path in paths.items()
+        if point.kind is Kind.DIR
+    }
+    patterns = tuple(UnitPattern(str(point)) for point in points if not point.name)
+    return loaded, Taps(loaded, patterns, saes, directions)
+
+
 def text_activations(
     index: Index, text: str, points: Sequence[Point], model: str | None = None
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
@@ -138,22 +163,8 @@ def text_activations(
     Raises:
         UsageError: the model, or what units are read from, is not that of the index.
     """
-    facts, folder = index.facts, index.folder
-    loaded = open_model(facts, folder, model, with_head=any(point.kind is Kind.LOGIT for point in points))
-    named = {point: _find((facts.sources or {})[str(point)], folder, str(point)) for point in points if point.name}
-    sources = {point: (facts.sources or {})[str(point)] for point in named}
-    saes = {
-        str(point.name): load_autoencoder(path, tuple(sources[point]["ignore"]))
-        for point, path in named.items()
-        if point.kind is Kind.SAE
-    }
-    directions = {
-        str(point.name): Directions(int(sources[point]["block"]), torch.from_numpy(load_vectors(path)))
-        for point, path in named.items()
-        if point.kind is Kind.DIR
-    }
-    patterns = tuple(UnitPattern(str(point)) for point in points if not point.name)
-    taps = Taps(loaded, patterns, saes, directions)
+    facts = index.facts
+    loaded, taps = open_points(facts, index.folder, points, model)
     firsts = taps.selection.first_rows()
     card = loaded.card
     plan = WindowPlan(facts.window, 0, card.causal, card.prefix, card.suffix, card.special, card.tokenizer)

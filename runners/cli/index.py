@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from corpus_audit.runners.cli.plot import plot
+from corpus_audit.runners.cli.score import score
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.shared.index_options import index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
@@ -199,6 +201,10 @@ def _autoencoder_lines(name: str, checked: dict[str, Any]) -> Iterator[str]:
         )
     for remark in checked["notes"]:
         yield f"sae.{name}: {remark}"
+
+
+index.add_command(plot)
+index.add_command(score)
 
 
 @index.command(short_help="Check that an index is unchanged.")

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
               help="Units that changed most since this index of an earlier snapshot.")  # fmt: skip
 @click.option("--within", metavar="DOMAIN", help="With --moved-from: only tokens of this domain.")
 @click.option("--fires-on", "text", metavar="TEXT", help="Units whose activation on this text is rarest in the corpus.")
-@click.option("--model", help="With --fires-on: path of the model, if it has moved since indexing.")
+@click.option("--model", help="With --fires-on and --correlated: path of the model, if it has moved since indexing.")
 @click.option("--with", "other", metavar="UNIT", help="Units whose strongest examples are those of UNIT.")
+@click.option("--correlated", is_flag=True, help="With --with: units by their correlation with UNIT over all tokens of "
+              "sampled windows (runs the model over them).")  # fmt: skip
+@click.option("--windows", type=click.IntRange(min=1), default=2000, show_default=True,
+              help="With --correlated: windows at most, chosen by hash.")  # fmt: skip
 @click.option("--dead", is_flag=True, help="Units that fire on no token.")
 @click.option("--dense", is_flag=True, help="Units that fire on more than half of all tokens.")
 @click.option("--experts", is_flag=True, help="Load and imbalance of the experts of a mixture, and its dead experts.")
@@ -45,6 +49,8 @@ def units(
     text: str | None,
     model: str | None,
     other: str | None,
+    correlated: bool,
+    windows: int,
     dead: bool,
     dense: bool,
     experts: bool,
@@ -58,6 +64,9 @@ def units(
     PATTERN; the order is by how large a difference is at least, in standard deviations of the activation. Either side
     needs 30 documents.
 
+    --with compares lists of strongest examples; with --correlated it correlates activations over the tokens of a
+    sample, weak ones included.
+
     An expert's load is the share of tokens that its router sends to it; a layer's imbalance is the largest load over
     the mean, and the loads' coefficient of variation (CV).
     """
@@ -68,8 +77,10 @@ def units(
 
     if sum(choice is not None for choice in (domain, before, text, other)) + dead + dense + experts != 1:
         raise UsageError("give one of --prefer, --moved-from, --fires-on, --with, --dead, --dense and --experts")
-    if model is not None and text is None:
-        raise UsageError("--model goes with --fires-on")
+    if correlated and other is None:
+        raise UsageError("--correlated goes with --with")
+    if model is not None and text is None and not correlated:
+        raise UsageError("--model goes with --fires-on and --correlated")
     if only is not None and not experts:
         raise UsageError("--domain goes with --experts; --prefer and --within take a domain too")
     if within is not None and before is None:
@@ -80,6 +91,8 @@ def units(
     rows = select_rows(index, pattern)
     if text is not None:
         _on_text(index, text, rows, k, model, as_json)
+    elif other is not None and correlated:
+        _correlated(index, other, rows, windows, k, model, as_json)
     elif other is not None:
         _related(index, other, rows, k, as_json)
     elif experts:
@@ -118,6 +131,20 @@ def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None
         emit_json("units", {"index": str(index.folder), "kind": "together", "of": len(rows), "units": listed})
         return
     for line in related_lines(other, results):
+        write_out(line)
+
+
+def _correlated(index: Index, other: str, rows: Any, windows: int, k: int, model: str | None, as_json: bool) -> None:
+    from corpus_audit.embeddings.lookup.correlated_units import correlated_units
+    from corpus_audit.runners.terminal.correlations import correlation_json, correlation_lines
+    from corpus_audit.schemas.errors import needs_extra
+
+    with needs_extra("embeddings"):
+        result = correlated_units(index, other, rows, windows, model)
+    if as_json:
+        emit_json("units", {"index": str(index.folder), "kind": "correlated", **correlation_json(result, k)})
+        return
+    for line in correlation_lines(other, result, k):
         write_out(line)
 
 

@@ -17,6 +17,7 @@ from corpus_audit.embeddings.index.reader import DomainRate, Example, Index, Whi
 from corpus_audit.embeddings.lookup.compare_units import DENSE, firing
 from corpus_audit.embeddings.lookup.explanations import explanations_of
 from corpus_audit.runners.terminal.heat_map import LEVELS, PEAK_MARKS, character_values, heat_lines, paint
+from corpus_audit.runners.terminal.scores import score_line
 
 if TYPE_CHECKING:  # torch comes with it, and a lookup without --context does without
     from corpus_audit.embeddings.attribution.stored import StoredShares
@@ -57,6 +58,8 @@ def summary_lines(
     yield from _autoencoder(index, unit, view.width)
     for explanation in explanations_of(index, unit)[:EXPLANATIONS]:
         yield fit(f"said to be: {safe_text(' '.join(explanation.text.split()))}", view.width).rstrip()
+        for score in explanation.scores:
+            yield fit(f"  scored: {score_line(score)}", view.width).rstrip()
     extreme = index.lookup(unit, which="minima" if which == "minima" else "top", k=1)
     scale = extreme[0].value if extreme else 0.0
     if examples:

@@ -19,6 +19,14 @@ PROJECTION = pa.schema(
     },
 )
 
+WINDOW_PEAKS = pa.schema(
+    [
+        field("window", pa.uint64(), "first 8 bytes of the window's id"),
+        field("value", pa.float32(), "the unit's highest activation on a token of the window that counts"),
+    ],
+    metadata={"title": "Highest activations of a unit in the windows of a projection", "order": "window"},
+)
+
 SEMANTIC_ITEMS = pa.schema(
     [
         field("benchmark", pa.string(), "name of the benchmark"),

@@ -99,7 +99,7 @@ def load(run: RunDirectory) -> ModelView | None:
         units=index.units,
         windows=index.windows,
         tokens=index.tokens,
-        panels=() if points is None else tuple(_panels(points)),
+        panels=() if points is None else tuple(domain_panels(points)),
         drawn=0 if points is None else len(points),
         drift=None if drift is None else drift.to_pylist()[0],
         benchmarks=() if semantic is None else tuple(semantic.to_pylist()),
@@ -119,7 +119,8 @@ def _heads(tables: dict[str, pa.Table]) -> HeadsView | None:
     return load_heads(tables) if "head_results" in tables else None
 
 
-def _panels(points: pa.Table) -> Iterator[Panel]:
+def domain_panels(points: pa.Table) -> Iterator[Panel]:
+    """The domains with the most windows, then all others together; ``points`` has the schema PROJECTION."""
     if not len(points):
         return
     domains = points["domain"].to_pylist()

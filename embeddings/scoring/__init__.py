@@ -1,0 +1,1 @@
+"""Scores explanations of units: does a text say where a unit fires?"""
