@@ -143,16 +143,8 @@ def section(view: ModelView, environment: Environment) -> Markup:
     """The section as markup, rendered with the page's environment."""
     chart = projection_chart.panel_charts(view.panels) if view.panels else ()
     template = environment.get_template("activations/model.html")
-    return Markup(
-        template.render(
-            view=view,
-            chart=chart,
-            drift_sentence=drift_sentence,
-            marked_text=marked_text,
-            levels=LEVELS,
-            figure=figure,
-        )
-    )
+    given = {"drift_sentence": drift_sentence, "marked_text": marked_text, "levels": LEVELS, "figure": figure}
+    return Markup(template.render(view=view, chart=chart, **given))
 
 
 def findings(view: ModelView) -> tuple[Finding, ...]:
