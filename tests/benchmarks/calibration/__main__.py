@@ -48,17 +48,17 @@ def jobs(sizes: Sizes, seed: int, edits_alone: bool = False) -> list[Job]:
     edits: list[Job] = [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
     if edits_alone:
         return edits
-    result: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
+    found: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
     for drift in DRIFTS:
         count = sizes.nulls if drift == "none" else sizes.drifts
-        result += [
+        found += [
             (snapshots, (source, plan.name, drift, seed, count)) for source in reversed(SOURCES) for plan in PLANS
         ]
-    result += edits
-    result += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
-    result += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
-    result.append((paired_bins, (seed, sizes.shares)))
-    return result
+    found += edits
+    found += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
+    found += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
+    found.append((paired_bins, (seed, sizes.shares)))
+    return found
 
 
 def measured(sizes: Sizes, seed: int, workers: int, edits_alone: bool = False) -> dict[str, list[Any]]:
@@ -72,19 +72,19 @@ def measured(sizes: Sizes, seed: int, workers: int, edits_alone: bool = False) -
         futures = [pool.submit(function, *arguments) for function, arguments in todo]
         for done, ((function, arguments), future) in enumerate(zip(todo, futures, strict=True), 1):
             results.setdefault(function.__name__, []).append(future.result())
-            label = ", ".join(str(entry) for entry in arguments[:-2])
+            label = ", ".join(str(one) for one in arguments[:-2])
             print(f"{done} of {len(todo)}: {function.__name__} {label}", file=sys.stderr, flush=True)
     return results
 
 
-def checks(result: dict[str, list[Any]]) -> list[limits.Limit]:
+def checks(found: dict[str, list[Any]]) -> list[limits.Limit]:
     """All limits on what `measured` returned."""
     return [
-        *limits.snapshot_limits(result["snapshots"]),
-        *limits.edit_limits(result["edited_snapshots"]),
-        *limits.domain_limits(result["domain_shares"]),
-        *limits.classifier_limits(result["classifier_nulls"]),
-        *limits.planted_limits(result["planted"]),
+        *limits.snapshot_limits(found["snapshots"]),
+        *limits.edit_limits(found["edited_snapshots"]),
+        *limits.domain_limits(found["domain_shares"]),
+        *limits.classifier_limits(found["classifier_nulls"]),
+        *limits.planted_limits(found["planted"]),
     ]
 
 
@@ -99,25 +99,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sizes = QUICK if options.quick else FULL
     start = time.monotonic()
-    result = measured(sizes, options.seed, options.workers, options.edits)
+    found = measured(sizes, options.seed, options.workers, options.edits)
     seconds = time.monotonic() - start
     corpus = "documents drawn at random"
-    checked = list(limits.edit_limits(result["edited_snapshots"])) if options.edits else checks(result)
-    lines = [*table.edit_rows(result["edited_snapshots"])]
+    checked = list(limits.edit_limits(found["edited_snapshots"])) if options.edits else checks(found)
+    lines = [*table.edit_rows(found["edited_snapshots"])]
     if not options.edits:
         documents = installation().documents
         corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
         lines = [
-            *table.token_rows(result["snapshots"]),
-            *table.summary_rows(result["snapshots"]),
+            *table.token_rows(found["snapshots"]),
+            *table.summary_rows(found["snapshots"]),
             *lines,
-            *table.domain_rows(result["domain_shares"], result["classifier_nulls"]),
-            *table.planted_rows(result["planted"]),
-            *table.rival_rows(result["snapshots"], result["paired_bins"][0]),
+            *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
+            *table.planted_rows(found["planted"]),
+            *table.rival_rows(found["snapshots"], found["paired_bins"][0]),
         ]
     title = f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s on {options.workers} processes"
     lines = [title, "", *lines, *table.limit_rows(checked)]
-    missed = [entry.name for entry in checked if not entry.holds]
+    missed = [one.name for one in checked if not one.holds]
     lines += ["", f"{len(checked) - len(missed)} of {len(checked)} limits hold"]
     lines += [f"MISSED: {name}" for name in missed]
     print("\n".join(lines))
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "replicates": asdict(sizes),
         "corpus": corpus,
         "seconds": round(seconds, 1),
-        "limits": [asdict(entry) | {"holds": entry.holds} for entry in checked],
-        "results": {name: [asdict(entry) for entry in results] for name, results in result.items()},
+        "limits": [asdict(one) | {"holds": one.holds} for one in checked],
+        "results": {name: [asdict(one) for one in results] for name, results in found.items()},
     }
     options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 1 if missed else 0

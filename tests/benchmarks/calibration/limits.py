@@ -63,70 +63,67 @@ def share(hits: int, trials: int) -> float:
     return hits / trials if trials else float("nan")
 
 
-def snapshot_limits(result: Sequence[Snapshots]) -> Iterable[Limit]:
+def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
     """Limits on pairs of snapshots."""
-    nulls = [entry for entry in result if entry.drift == "none"]
-    tested = sum(sum(entry.tested) for entry in nulls)
-    clustered, monroe = (sum(sum(getattr(entry, name)) for entry in nulls) for name in ("clustered", "monroe"))
+    nulls = [one for one in found if one.drift == "none"]
+    tested = sum(sum(one.tested) for one in nulls)
+    clustered, monroe = (sum(sum(getattr(one, name)) for one in nulls) for name in ("clustered", "monroe"))
     yield Limit("clustered z rejects, pooled over tokens", share(clustered, tested), *Z_REJECTS, tested)
-    for entry in nulls:
-        name = f"clustered z rejects in a scenario - {entry.source}, {entry.plan}"
-        yield Limit(name, share(sum(entry.clustered), sum(entry.tested)), *Z_REJECTS, sum(entry.tested))
+    for one in nulls:
+        name = f"clustered z rejects in a scenario - {one.source}, {one.plan}"
+        yield Limit(name, share(sum(one.clustered), sum(one.tested)), *Z_REJECTS, sum(one.tested))
     yield Limit("Monroe rejects, pooled over tokens", share(monroe, tested), 0.0, MONROE_REJECTS, tested)
-    for entry in nulls:
-        name = f"Monroe rejects in a scenario - {entry.source}, {entry.plan}"
-        yield Limit(name, share(sum(entry.monroe), sum(entry.tested)), 0.0, MONROE_REJECTS, sum(entry.tested))
-    for entry in nulls:
-        for statistic, p in entry.p.items():
-            name = f"KS p of p-values - {statistic}, {entry.source}, {entry.plan}"
+    for one in nulls:
+        name = f"Monroe rejects in a scenario - {one.source}, {one.plan}"
+        yield Limit(name, share(sum(one.monroe), sum(one.tested)), 0.0, MONROE_REJECTS, sum(one.tested))
+    for one in nulls:
+        for statistic, p in one.p.items():
+            name = f"KS p of p-values - {statistic}, {one.source}, {one.plan}"
             yield Limit(name, uniformity(p), LEAST_KS, 1.0, len(p))
     for drift in DRIFTS:
-        some = [entry for entry in result if entry.drift == drift]
-        trials = sum(len(entry.low) for entry in some)
-        covered = sum(entry.covered for entry in some)
+        some = [one for one in found if one.drift == drift]
+        trials = sum(len(one.low) for one in some)
+        covered = sum(one.covered for one in some)
         yield Limit(f"JSD interval covers, drift {drift}", share(covered, trials), LEAST_COVERAGE, 1.0, trials)
-    for entry in result:
-        trials = len(entry.low)
+    for one in found:
+        trials = len(one.low)
         least = share(int(stats.binom.ppf(BY_CHANCE, trials, LEAST_COVERAGE)), trials)
-        name = f"JSD interval covers, but for chance - {entry.source}, {entry.plan}, drift {entry.drift}"
-        yield Limit(name, share(entry.covered, trials), least, 1.0, trials)
-    trials = sum(len(entry.low) for entry in nulls)
-    failed = sum(entry.failed for entry in nulls)
+        name = f"JSD interval covers, but for chance - {one.source}, {one.plan}, drift {one.drift}"
+        yield Limit(name, share(one.covered, trials), least, 1.0, trials)
+    trials = sum(len(one.low) for one in nulls)
+    failed = sum(one.failed for one in nulls)
     yield Limit("a zero-drift policy fails nulls", share(failed, trials), 0.0, MOST_FAILED, trials)
-    for entry in nulls:
-        trials = len(entry.low)
+    for one in nulls:
+        trials = len(one.low)
         most = share(int(stats.binom.isf(BY_CHANCE, trials, MOST_FAILED)), trials)
-        name = f"a zero-drift policy fails nulls, but for chance - {entry.source}, {entry.plan}"
-        yield Limit(name, share(entry.failed, trials), 0.0, most, trials)
+        name = f"a zero-drift policy fails nulls, but for chance - {one.source}, {one.plan}"
+        yield Limit(name, share(one.failed, trials), 0.0, most, trials)
 
 
-def edit_limits(result: Sequence[EditedSnapshots]) -> Iterable[Limit]:
+def edit_limits(found: Sequence[EditedSnapshots]) -> Iterable[Limit]:
     """Limits on snapshots with edited documents, each scenario alone and all nulls together."""
-    nulls = [entry for entry in result if not entry.directed and entry.bounded]
-    trials, rejections = sum(len(entry.p) for entry in nulls), sum(rejected(entry.p) for entry in nulls)
+    nulls = [one for one in found if not one.directed and one.bounded]
+    trials, rejections = sum(len(one.p) for one in nulls), sum(rejected(one.p) for one in nulls)
     yield Limit("p <= 0.05 in nulls with edits, pooled", share(rejections, trials), *P_REJECTS, trials)
-    covered = sum(entry.covered for entry in nulls)
+    covered = sum(one.covered for one in nulls)
     yield Limit("JSD interval holds 0 in nulls with edits, pooled", share(covered, trials), *COVERED, trials)
-    for entry in result:
-        trials = len(entry.p)
-        if entry.bounded:
-            name = f"JSD interval holds the truth with edits, but for chance - {entry.plan}"
-            if entry.paired:
-                yield Limit(name, share(entry.covered, trials), *but_for_chance(trials, *COVERED), trials)
-        if entry.directed:
+    for one in found:
+        trials = len(one.p)
+        if one.bounded:
+            name = f"JSD interval holds the truth with edits, but for chance - {one.plan}"
+            if one.paired:
+                yield Limit(name, share(one.covered, trials), *but_for_chance(trials, *COVERED), trials)
+        if one.directed:
             continue
         yield Limit(
-            f"clustered z rejects in a scenario - {entry.plan}",
-            share(entry.rejected, entry.tested),
-            *Z_REJECTS,
-            entry.tested,
+            f"clustered z rejects in a scenario - {one.plan}", share(one.rejected, one.tested), *Z_REJECTS, one.tested
         )
-        if entry.bounded:
-            name = f"p <= 0.05 in nulls with edits, but for chance - {entry.plan}"
-            yield Limit(name, share(rejected(entry.p), trials), *but_for_chance(trials, *P_REJECTS), trials)
+        if one.bounded:
+            name = f"p <= 0.05 in nulls with edits, but for chance - {one.plan}"
+            yield Limit(name, share(rejected(one.p), trials), *but_for_chance(trials, *P_REJECTS), trials)
         most = share(int(stats.binom.isf(BY_CHANCE, trials, 0.05)), trials)
-        name = f"any token discovered in nulls with edits, but for chance - {entry.plan}"
-        yield Limit(name, share(entry.discoveries, trials), 0.0, most, trials)
+        name = f"any token discovered in nulls with edits, but for chance - {one.plan}"
+        yield Limit(name, share(one.discoveries, trials), 0.0, most, trials)
 
 
 def rejected(p: Sequence[float]) -> int:
@@ -147,26 +144,26 @@ def uniformity(p: Sequence[float]) -> float:
     return float("nan") if np.isnan(p).any() else float(stats.kstest(p, "uniform").pvalue)
 
 
-def domain_limits(result: Sequence[DomainShares]) -> Iterable[Limit]:
+def domain_limits(found: Sequence[DomainShares]) -> Iterable[Limit]:
     """Limits on intervals of domain shares."""
-    trials = sum(entry.intervals for entry in result)
+    trials = sum(one.intervals for one in found)
     for name, hits in (
-        ("domain-share intervals cover", sum(entry.shares for entry in result)),
-        ("intervals of domain-share differences cover", sum(entry.differences for entry in result)),
+        ("domain-share intervals cover", sum(one.shares for one in found)),
+        ("intervals of domain-share differences cover", sum(one.differences for one in found)),
     ):
         yield Limit(name, share(hits, trials), *SHARES_COVERED, trials)
 
 
-def classifier_limits(result: Sequence[ClassifierNulls]) -> Iterable[Limit]:
+def classifier_limits(found: Sequence[ClassifierNulls]) -> Iterable[Limit]:
     """Limits on the classifier's nulls."""
-    told = sum(entry.told for entry in result)
-    yield Limit("classifier rejects nulls", share(sum(o.rejected for o in result), told), 0.0, CLASSIFIER_REJECTS, told)
+    told = sum(one.told for one in found)
+    yield Limit("classifier rejects nulls", share(sum(o.rejected for o in found), told), 0.0, CLASSIFIER_REJECTS, told)
 
 
-def planted_limits(result: Sequence[Planted]) -> Iterable[Limit]:
+def planted_limits(found: Sequence[Planted]) -> Iterable[Limit]:
     """Limits on attribution."""
-    for entry in result:
-        if entry.plant == "domain up by a fifth":
-            yield Limit("mix planted: attributed to the mix", entry.identical_mixture, LEAST_ATTRIBUTION, 2.0, 1)
-        if entry.plant == "20 tokens doubled":
-            yield Limit("text planted: attributed to the text", entry.identical_content, LEAST_ATTRIBUTION, 2.0, 1)
+    for one in found:
+        if one.plant == "domain up by a fifth":
+            yield Limit("mix planted: attributed to the mix", one.identical_mixture, LEAST_ATTRIBUTION, 2.0, 1)
+        if one.plant == "20 tokens doubled":
+            yield Limit("text planted: attributed to the text", one.identical_content, LEAST_ATTRIBUTION, 2.0, 1)

@@ -37,46 +37,43 @@ RATES = (
 
 def missed(limits: list[Limit]) -> list[Limit]:
     """Limits that are missed by more than few trials explain: shares of independent trials by their binomial p."""
-    result = []
-    for entry in limits:
+    found = []
+    for one in limits:
         chance = 0.0
-        if entry.name.startswith(RATES) and entry.trials:
-            hits = round(entry.value * entry.trials)
-            below, above = (
-                stats.binom.cdf(hits, entry.trials, entry.low),
-                stats.binom.sf(hits - 1, entry.trials, entry.high),
-            )
-            chance = below if entry.value < entry.low else above
-        if not entry.holds and chance < UNLIKELY:
-            result.append(entry)
-    return result
+        if one.name.startswith(RATES) and one.trials:
+            hits = round(one.value * one.trials)
+            below, above = stats.binom.cdf(hits, one.trials, one.low), stats.binom.sf(hits - 1, one.trials, one.high)
+            chance = below if one.value < one.low else above
+        if not one.holds and chance < UNLIKELY:
+            found.append(one)
+    return found
 
 
 @pytest.mark.slow
 def test_bursty_nulls_hold_the_limits(nulls: list[Snapshots]) -> None:
-    limits = [entry for entry in snapshot_limits(nulls) if "mild" not in entry.name and "strong" not in entry.name]
+    limits = [one for one in snapshot_limits(nulls) if "mild" not in one.name and "strong" not in one.name]
     assert len(limits) > 20
     assert not missed(limits)
-    tested = sum(sum(entry.tested) for entry in nulls)
-    assert 0.03 < sum(sum(entry.clustered) for entry in nulls) / tested < 0.07
+    tested = sum(sum(one.tested) for one in nulls)
+    assert 0.03 < sum(sum(one.clustered) for one in nulls) / tested < 0.07
     assert tested > 10_000
 
 
 @pytest.mark.slow
 def test_strong_drift_is_found_and_covered() -> None:
-    result = snapshots("urn", "50 % kept", "strong", SEED, 6)
-    assert result.rejected == result.failed == 6
-    assert result.covered >= 4  # of 6 at 93 %, fewer have probability 0.006
-    assert result == snapshots("urn", "50 % kept", "strong", SEED, 6), "the same seed gives the same result"
+    found = snapshots("urn", "50 % kept", "strong", SEED, 6)
+    assert found.rejected == found.failed == 6
+    assert found.covered >= 4  # of 6 at 93 %, fewer have probability 0.006
+    assert found == snapshots("urn", "50 % kept", "strong", SEED, 6), "the same seed gives the same result"
 
 
 @pytest.mark.slow
 def test_tests_that_ignore_documents_miss_the_limits(nulls: list[Snapshots]) -> None:
-    wrong = [replace(entry, clustered=entry.g_test, monroe=entry.monroe_plain) for entry in nulls]
-    names = {entry.family for entry in snapshot_limits(wrong) if not entry.holds}
+    wrong = [replace(one, clustered=one.g_test, monroe=one.monroe_plain) for one in nulls]
+    names = {one.family for one in snapshot_limits(wrong) if not one.holds}
     assert {"clustered z rejects, pooled over tokens", "Monroe rejects, pooled over tokens"} <= names
     apart = replace(nulls[0], low=(0.1,) * 6, p=dict.fromkeys(nulls[0].p, (0.01,) * 6))
-    names = {entry.family for entry in snapshot_limits([apart]) if not entry.holds}
+    names = {one.family for one in snapshot_limits([apart]) if not one.holds}
     assert {"a zero-drift policy fails nulls", "JSD interval covers, drift none", "KS p of p-values"} <= names
     assert missed([Limit("classifier rejects nulls", 0.3, 0.0, CLASSIFIER_REJECTS, 60)])
     assert math.isnan(uniformity((0.5, float("nan")))), "a missing p is no pass"
@@ -85,12 +82,12 @@ def test_tests_that_ignore_documents_miss_the_limits(nulls: list[Snapshots]) -> 
 
 @pytest.mark.slow
 def test_a_paired_test_on_bins_cannot_reject() -> None:
-    result = paired_bins(SEED, 5)
-    assert result.rejected == 0 and result.smallest_p == pytest.approx(1.0)
+    found = paired_bins(SEED, 5)
+    assert found.rejected == 0 and found.smallest_p == pytest.approx(1.0)
 
 
 @pytest.mark.slow
 def test_all_scenarios_hold_their_limits() -> None:
-    result = measured(QUICK, SEED, 2)
-    assert [len(results) for results in result.values()] == [3, 30, 11, 4, 5, 1]
-    assert not missed(checks(result))
+    found = measured(QUICK, SEED, 2)
+    assert [len(results) for results in found.values()] == [3, 30, 11, 4, 5, 1]
+    assert not missed(checks(found))
