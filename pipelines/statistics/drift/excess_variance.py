@@ -103,7 +103,7 @@ def excess_variance(
         exchange: what its permutations exchange.
         draws: permutations [2 or 3 GROUPS, P] of it.
         null: divergence of each of them, bits [P].
-        observed: divergence of the snapshots, bits. Which draws are pseudo-sides depends on it, see the module's docstring.
+        observed: divergence of the snapshots, bits, on which depends which draws are pseudo-sides.
         noise: the divergence that chance gives, bits.
         carried: what part of a drift the draws carry (`Exchange.carried`), by which the excess is scaled.
         workers: threads.
