@@ -179,8 +179,8 @@ def drift_summary(
         contrast, exchange, draws, null["jsd"], divergence_now, noise, carried, workers
     )
     low = excess - NORMAL_QUANTILE * float(np.sqrt(variance))
-    # Chance gives less between sides that differ much, so the excess is a low estimate of a strong drift: where drift
-    # is shown, the upper bound takes the larger error of the jackknife alone.
+    # Documents of one side may scatter less than those of the other, so that chance gives less than the pool says and
+    # the excess is a low estimate: where drift is shown, the upper bound takes the larger error of the jackknife alone.
     high = excess + NORMAL_QUANTILE * float(np.sqrt(max(variance, jackknife) if low > 0 else variance))
     return DriftSummary(distances, permutations, low, high, None, note)
 
