@@ -171,7 +171,7 @@ def drift_summary(
     carried = exchange.carried(draws)
     excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - carried)
     if excess > float(null["jsd"].std()):  # of a smaller drift it is a small part of the standard error
-        excess -= noise_under_drift(exchange, excess, contrast.clustered)
+        excess = min(excess - noise_under_drift(exchange, excess, contrast.clustered), values["jsd"])
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     divergence_now = float(observed["jsd"][0])
