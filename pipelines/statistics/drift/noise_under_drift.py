@@ -17,6 +17,11 @@ the Bernstein polynomial of phi. Its noise nu_n(pi) = B_n(pi) - phi(pi) is known
 The correction is the sum over tokens of nu_n(pi) - nu_n(f), f the first side's part of all tokens that are exchanged.
 The pi are what was observed, shrunk until they spread as much as the drift that was measured and no more ("constrained
 empirical Bayes": Louis 1984, JASA 79; Ghosh 1992, JASA 87). Without drift they are all f, and the correction is 0.
+Documents of one side that scatter more than those of the other are no part of it: it takes occurrences for exchangeable.
+
+Simulated excess of the truth (`tests/benchmarks/calibration`, and the tests of this module): bursty documents, strong
+drift, without and with the correction 97 and 99 % at 1:1, 98 and 98 % at 1:3, 94 and 100 % at 3:1; documents of
+independent, mostly rare tokens, a baseline of 150 with 150 appended, 91 and 105 %.
 """
 
 from __future__ import annotations
@@ -37,9 +42,10 @@ MOST_OCCURRENCES = 64
 _LOG_VARIANCES = (-32.0, 4.0)
 """Natural logarithms of the variance of pi between which it is sought; at the upper end nothing is shrunk."""
 
-_BISECTIONS = 16
-_REPEATS = 2
-"""Of the correction, as it changes the drift that it starts from."""
+_BISECTIONS = 12  # the variance to 1 %
+
+MOST_BY_EXCESS = 0.5
+"""Of the excess, the most that the correction takes away or adds before it is made consistent with its result."""
 
 
 def noise_under_drift(exchange: Exchange, excess: float, clustered: bool) -> float:
@@ -57,19 +63,17 @@ def noise_under_drift(exchange: Exchange, excess: float, clustered: bool) -> flo
     tokens = ExchangedTokens.of(exchange, clustered)
     even = np.full(len(tokens.count), tokens.even)
     without = tokens.noise(even)
-    # Tokens that no document holds which is exchanged have a divergence as well, the same one whatever is exchanged.
     most = float(tokens.divergence(tokens.count * tokens.observed).sum())
-    change = 0.0
-    for _ in range(_REPEATS):
-        target = min(excess - change, most)
-        low, high = _LOG_VARIANCES
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            drift = float(tokens.divergence(tokens.count * tokens.shrunk(float(np.exp(middle)))).sum())
-            low, high = (middle, high) if drift < target else (low, middle)
-        pi = tokens.shrunk(float(np.exp((low + high) / 2)))
-        change = float((tokens.noise(pi) - without).sum())
-    return change
+    low, high = _LOG_VARIANCES
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        drift = float(tokens.divergence(tokens.count * tokens.shrunk(float(np.exp(middle)))).sum())
+        low, high = (middle, high) if drift < min(excess, most) else (low, middle)
+    pi = tokens.shrunk(float(np.exp((low + high) / 2)))
+    change = float((tokens.noise(pi) - without).sum()) / excess
+    change = min(max(change, -MOST_BY_EXCESS), MOST_BY_EXCESS)
+    # It is of a drift of ``excess``, and that of the corrected one is wanted, to which it is in proportion.
+    return excess * change / (1 + change)
 
 
 @dataclass(frozen=True)

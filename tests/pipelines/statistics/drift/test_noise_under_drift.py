@@ -98,9 +98,8 @@ def test_the_excess_is_the_drift_that_there_is(sizes: tuple[int, int, int]) -> N
         corrections.append(noise_under_drift(exchange, distance.excess, clustered=False))
         assert noise_under_drift(exchange, -0.001, clustered=False) == 0
         assert abs(noise_under_drift(exchange, 1e-9, clustered=False)) < 1e-7
-    assert np.mean(excess) == pytest.approx(truth, rel=0.04)
-    if sizes[2] == 0:  # without the correction it would be too low
-        assert np.mean(excess) + np.mean(corrections) < 0.95 * truth
+    assert np.mean(excess) == pytest.approx(truth, rel=0.07 if sizes[2] else 0.04)
+    assert np.mean(excess) + np.mean(corrections) < 0.95 * truth  # without the correction it would be too low
 
 
 def test_clusters_count_once() -> None:
