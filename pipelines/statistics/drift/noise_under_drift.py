@@ -17,7 +17,7 @@ the Bernstein polynomial of phi. Its noise nu_n(pi) = B_n(pi) - phi(pi) is known
 The correction is the sum over tokens of nu_n(pi) - nu_n(f), f the first side's part of all tokens that are exchanged.
 The pi are what was observed, shrunk until they spread as much as the drift that was measured and no more ("constrained
 empirical Bayes": Louis 1984, JASA 79; Ghosh 1992, JASA 87). Without drift they are all f, and the correction is 0.
-Documents of one side that scatter more than those of the other are no part of it: it takes occurrences for exchangeable.
+That documents of one side scatter more than those of the other is no part of it: occurrences are exchangeable here.
 
 Simulated excess of the truth (`tests/benchmarks/calibration`, and the tests of this module): bursty documents, strong
 drift, without and with the correction 97 and 99 % at 1:1, 98 and 98 % at 1:3, 94 and 100 % at 3:1; documents of
