@@ -32,6 +32,9 @@ from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats,
 PSEUDO_SIDES = 2
 """Pairs of pseudo-sides whose jackknives are averaged; each takes as long as 100 to 250 permutations."""
 
+REACHED = 0.99
+"""Quantile of the permutations up to which pseudo-sides are those whose divergence is nearest to the snapshots'."""
+
 
 @dataclass(frozen=True)
 class Arrangement:
@@ -86,24 +89,37 @@ class Arrangement:
 
 
 def excess_variance(
-    contrast: TokenContrast, exchange: Exchange, draws: Floats, noise: float, by_chance: float, workers: int = 1
+    contrast: TokenContrast,
+    exchange: Exchange,
+    draws: Floats,
+    null: Floats,
+    observed: float,
+    noise: float,
+    carried: float,
+    workers: int = 1,
 ) -> tuple[float, float]:
     """Variance of the excess divergence in squared bits, see the module's docstring; and that of the jackknife alone.
 
     Args:
         contrast: the slice's documents.
         exchange: what its permutations exchange.
-        draws: permutations [2 or 3 GROUPS, P] of it; the first `PSEUDO_SIDES` are used.
+        draws: permutations [2 or 3 GROUPS, P] of it.
+        null: divergence of each of them, bits [P].
+        observed: divergence of the snapshots, bits, on which depends which draws are pseudo-sides.
         noise: the divergence that chance gives, bits.
-        by_chance: variance of the divergence over permutations.
+        carried: what part of a drift the draws carry (`Exchange.carried`), by which the excess is scaled.
         workers: threads.
     """
-    observed = jackknife_variance(contrast, exchange, noise, workers=workers)
-    pseudo = [
-        jackknife_variance(contrast, exchange, noise, draw, workers)
-        for draw in draws.T[: min(PSEUDO_SIDES, len(draws.T))]
-    ]
-    return by_chance + max(observed - float(np.mean(pseudo)), 0.0), observed
+    by_chance = float(null.var(ddof=1)) / (1 - carried) ** 2
+    own, cross = _jackknife(contrast, exchange, noise, None, workers)
+    alike = np.arange(len(null))  # of a drift that chance does not reach, any draws: the most extreme carry some of it
+    if observed <= np.quantile(null, REACHED):
+        alike = np.argsort(np.abs(null - observed), kind="stable")
+    compared = [_jackknife(contrast, exchange, noise, draws[:, n], workers) for n in alike[:PSEUDO_SIDES]]
+    pseudo = np.mean(compared, axis=0)
+    scale = (1 - carried) ** -2
+    drift = max(own - float(pseudo[0]), 0.0) + scale * max(cross - float(pseudo[1]), 0.0)
+    return by_chance + drift, own + scale * cross
 
 
 def jackknife_variance(
@@ -126,6 +142,13 @@ def jackknife_variance(
         contrast, exchange, noise, workers: as for `excess_variance`.
         draw: the pseudo-sides [2 or 3 GROUPS] of which the jackknife is wanted; None for the snapshots as they are.
     """
+    return sum(_jackknife(contrast, exchange, noise, draw, workers))
+
+
+def _jackknife(
+    contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None, workers: int
+) -> tuple[float, float]:
+    """The two terms of `jackknife_variance`: what each set of documents has, and `_cross_variance`."""
     sides = Arrangement.of(contrast, exchange) if draw is None else Arrangement.drawn(contrast, exchange, draw)
     t1, t2 = float(sides.baseline.sum()), float(sides.current.sum())
     weights = _weights(sides.baseline / t1 + sides.current / t2)
@@ -166,23 +189,30 @@ def jackknife_variance(
         )
         variance += variance_without(halves, (1, -1), (t1 + gained, t2 - gained), noises)
         if sides.sets is None:
-            variance += _cross_variance(contrast, sides, workers)
-    return variance
+            return variance, _cross_variance(contrast, sides, workers)
+    return variance, 0.0
 
 
 def _cross_variance(contrast: TokenContrast, sides: Arrangement, workers: int) -> float:
     """The jackknife's variance of what edits and the documents that stay make together.
 
     With F the difference of shares that the documents which stay make by chance, and v that of the edits, D holds
-    2 F v, which no exchange of versions takes away. It is half of D less D with all versions exchanged.
+    2 F v, which no exchange of versions takes away. It is half of D less D with all versions exchanged. Where the sides
+    are of unlike size, text that an edit leaves as it is has another share on each, so it stays as well: what the two
+    versions of a group have in common.
     """
     assert sides.versions is not None
     change = (sides.versions[1] - sides.versions[0]).sum(axis=0)
     arranged = (sides.baseline, sides.current), (sides.baseline + change, sides.current - change)
     variance = 0.0
-    samples = contrast.only_baseline, contrast.only_current, contrast.shared
-    for sample, in_first, in_second in zip(samples, (1, 0, 1), (0, 1, 1), strict=True):
-        size = sample.groups.sum(axis=1).astype(np.float64)
+    stay = (
+        contrast.only_baseline.groups,
+        contrast.only_current.groups,
+        contrast.shared.groups,
+        np.minimum(*sides.versions),
+    )
+    for groups, in_first, in_second in zip(stay, (1, 0, 1, 1), (0, 1, 1, 1), strict=True):
+        size = groups.sum(axis=1).astype(np.float64)
         if not size.any():
             continue
         cross = np.zeros(len(size))
@@ -190,7 +220,7 @@ def _cross_variance(contrast: TokenContrast, sides: Arrangement, workers: int) -
             first, second = (
                 float(side.sum()) - part * size for side, part in zip(fixed, (in_first, in_second), strict=True)
             )
-            cross += sign * _without_each(sample.groups, fixed, (-in_first, -in_second), (first, second))
+            cross += sign * _without_each(groups, fixed, (-in_first, -in_second), (first, second))
         variance += (len(size) - 1) / len(size) * float(((cross - cross.mean()) ** 2).sum())
     return variance
 

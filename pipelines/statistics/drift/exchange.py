@@ -121,6 +121,12 @@ class Exchange:
         """Whether documents of one side alone are exchanged; versions of edited ones may be in any case."""
         return bool(self.sign_first or self.sign_second)
 
+    @property
+    def token_totals(self) -> tuple[float, float]:
+        """Tokens of the two sides as they are."""
+        first, second = self._totals(self.observed())
+        return float(first[0]), float(second[0])
+
     @cached_property
     def paired_difference(self) -> Integers:
         """What the pseudo-baseline gains where a group of edited documents is exchanged, int64 [GROUPS, K]."""
@@ -264,7 +270,7 @@ class Exchange:
         parts = []
         if self.pairs is not None:
             uneven = 1 / _effective((self.pairs.before.groups + self.pairs.current.groups).sum(axis=1))
-            first, second = (float(total[0]) for total in self._totals(self.observed()))
+            first, second = self.token_totals
             parts.append(min(uneven + ((1 - second / first) / 2) ** 2, MOST_CARRIED))
         if self.moves_documents:
             documents = selection[: 2 * GROUPS]

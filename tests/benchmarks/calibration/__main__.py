@@ -1,4 +1,8 @@
-"""Calibrate the drift statistics: `python -m tests.benchmarks.calibration --out calibration.json [--quick]`."""
+"""Calibrate the drift statistics: `python -m tests.benchmarks.calibration --out calibration.json [--quick]`.
+
+With `--edits` only snapshots with edited documents, with `--divergence` only p and the interval of the divergence of
+the others; `--pairs` sets how many pairs of each scenario are drawn.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +65,27 @@ def jobs(sizes: Sizes, seed: int, edits_alone: bool = False) -> list[Job]:
     return found
 
 
-def measured(sizes: Sizes, seed: int, workers: int, edits_alone: bool = False) -> dict[str, list[Any]]:
-    """Results by the name of the function that gave them, in the order of `jobs`."""
-    todo = jobs(sizes, seed, edits_alone)
+def divergence_jobs(sizes: Sizes, seed: int) -> list[Job]:
+    """Pairs of snapshots whose tokens are not tested."""
+    return [
+        (snapshots, (source, plan.name, drift, seed, sizes.nulls if drift == "none" else sizes.drifts, False))
+        for drift in DRIFTS
+        for source in SOURCES
+        for plan in PLANS
+    ]
+
+
+def measured(todo: Sequence[Job], workers: int) -> dict[str, list[Any]]:
+    """Results by the name of the function that gave them, in the order of the jobs."""
     results: dict[str, list[Any]] = {}
-    if not edits_alone:
+    if any(function is not edited_snapshots for function, _ in todo):
         installation()  # before the processes are forked: they share it
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = [pool.submit(function, *arguments) for function, arguments in todo]
         for done, ((function, arguments), future) in enumerate(zip(todo, futures, strict=True), 1):
             results.setdefault(function.__name__, []).append(future.result())
-            label = ", ".join(str(one) for one in arguments[:-2])
+            label = ", ".join(getattr(one, "name", one) for one in arguments if not isinstance(one, int))
             print(f"{done} of {len(todo)}: {function.__name__} {label}", file=sys.stderr, flush=True)
     return results
 
@@ -94,23 +107,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of everything that was measured")
     parser.add_argument("--quick", action="store_true", help="a first look: few replicates, limits may miss by chance")
     parser.add_argument("--edits", action="store_true", help="only the pairs with edited documents")
+    parser.add_argument("--divergence", action="store_true", help="only p and the interval of the divergence")
+    parser.add_argument("--pairs", type=int, help="pairs of each scenario of snapshots and of edits")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes")
     options = parser.parse_args(arguments)
     sizes = QUICK if options.quick else FULL
+    if options.pairs:
+        sizes = replace(sizes, nulls=options.pairs, drifts=options.pairs)
+    todo = divergence_jobs(sizes, options.seed) if options.divergence else jobs(sizes, options.seed, options.edits)
     start = time.monotonic()
-    found = measured(sizes, options.seed, options.workers, options.edits)
+    found = measured(todo, options.workers)
     seconds = time.monotonic() - start
     corpus = "documents drawn at random"
-    checked = list(limits.edit_limits(found["edited_snapshots"])) if options.edits else checks(found)
-    lines = [*table.edit_rows(found["edited_snapshots"])]
     if not options.edits:
         documents = installation().documents
         corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
+    if options.divergence:
+        checked = list(limits.divergence_limits(found["snapshots"]))
+        lines = [*table.summary_rows(found["snapshots"])]
+    elif options.edits:
+        checked = list(limits.edit_limits(found["edited_snapshots"]))
+        lines = [*table.edit_rows(found["edited_snapshots"])]
+    else:
+        checked = checks(found)
         lines = [
             *table.token_rows(found["snapshots"]),
             *table.summary_rows(found["snapshots"]),
-            *lines,
+            *table.edit_rows(found["edited_snapshots"]),
             *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
             *table.planted_rows(found["planted"]),
             *table.rival_rows(found["snapshots"], found["paired_bins"][0]),

@@ -76,6 +76,12 @@ def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
     for one in nulls:
         name = f"Monroe rejects in a scenario - {one.source}, {one.plan}"
         yield Limit(name, share(sum(one.monroe), sum(one.tested)), 0.0, MONROE_REJECTS, sum(one.tested))
+    yield from divergence_limits(found)
+
+
+def divergence_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
+    """Limits on p and on the interval of the divergence, of pairs of snapshots."""
+    nulls = [one for one in found if one.drift == "none"]
     for one in nulls:
         for statistic, p in one.p.items():
             name = f"KS p of p-values - {statistic}, {one.source}, {one.plan}"

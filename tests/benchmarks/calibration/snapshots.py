@@ -69,7 +69,7 @@ class Snapshots:
         return sum(p <= 0.05 for p in self.p["jsd"])
 
 
-def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int) -> Snapshots:
+def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int, tokens_tested: bool = True) -> Snapshots:
     """Draw pairs and test them.
 
     Args:
@@ -78,6 +78,7 @@ def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int) ->
         drift: one of `pairs.DRIFTS`.
         seed: of the whole benchmark.
         replicates: R.
+        tokens_tested: whether tokens are tested, and rivals; else their counts are 0.
     """
     selected = next(entry for entry in PLANS if entry.name == plan)
     counts = np.zeros((5, len(BANDS)), dtype=np.int64)
@@ -93,6 +94,8 @@ def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int) ->
             bounds.append((summary.low, summary.high, drawn.truth))
         for name, distance in summary.distances.items():
             p[name].append(np.nan if distance.p is None else distance.p)
+        if not tokens_tested:
+            continue
         counts += _token_tests(drawn.contrast)
         psi += int((summary.distances["psi"].value or 0.0) > MAJOR_SHIFT)
         psi_filled += int(filled_psi(drawn.contrast) > MAJOR_SHIFT)

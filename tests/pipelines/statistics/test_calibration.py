@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from tests.benchmarks.calibration.__main__ import QUICK, SEED, checks, measured
+from tests.benchmarks.calibration.__main__ import QUICK, SEED, checks, jobs, measured
 from tests.benchmarks.calibration.domains import paired_bins
 from tests.benchmarks.calibration.limits import (
     CLASSIFIER_REJECTS,
@@ -88,6 +88,6 @@ def test_a_paired_test_on_bins_cannot_reject() -> None:
 
 @pytest.mark.slow
 def test_all_scenarios_hold_their_limits() -> None:
-    found = measured(QUICK, SEED, 2)
+    found = measured(jobs(QUICK, SEED), 2)
     assert [len(results) for results in found.values()] == [3, 30, 11, 4, 5, 1]
     assert not missed(checks(found))

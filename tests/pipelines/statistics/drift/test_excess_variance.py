@@ -92,8 +92,12 @@ def test_what_stays_has_a_part_only_together_with_edits() -> None:
     values = np.array([float(jensen_shannon(b + x, c - x)) for x in half])
     expected = (GROUPS - 1) / GROUPS * ((values - values.mean()) ** 2).sum()
     change = (new - old).sum(axis=0)
-    for counts, first in ((added, 0), (shared, 1)):
-        left = [counts[np.arange(len(counts)) % GROUPS == g].sum(axis=0) for g in range(GROUPS)]
+    parts = [
+        [counts[np.arange(len(counts)) % GROUPS == g].sum(axis=0) for g in range(GROUPS)] for counts in (added, shared)
+    ]
+    versions = [[counts[np.arange(100) % GROUPS == g].sum(axis=0) for g in range(GROUPS)] for counts in (old, new)]
+    parts.append([np.minimum(b, c) for b, c in zip(*versions, strict=True)])  # what edits leave as it is
+    for left, first in zip(parts, (0, 1, 1), strict=True):
         asis = np.array([float(jensen_shannon(b - first * x, c - x)) for x in left])
         swapped = np.array([float(jensen_shannon(b + change - first * x, c - change - x)) for x in left])
         cross = (asis - swapped) / 2
@@ -109,13 +113,36 @@ def test_never_less_than_chance_alone_and_more_under_drift() -> None:
         exchange = Exchange.of(made)
         draws = exchange.draws(99, 1)
         null = exchange.permuted(draws)["jsd"]
+        observed = float(exchange.permuted(exchange.observed())["jsd"][0])
         noise, chance = float(null.mean()), float(null.var(ddof=1))
-        variance, jackknife = excess_variance(made, exchange, draws, noise, chance)
+        variance, jackknife = excess_variance(made, exchange, draws, null, observed, noise, 0.0)
         assert variance >= chance
         assert jackknife == jackknife_variance(made, exchange, noise)
         assert jackknife > chance
         if drifts:  # what drift adds is nearly all of it
             assert variance == pytest.approx(jackknife, rel=0.3) and variance > 3 * chance
+
+
+def test_chance_is_compared_with_chance_of_the_same_size() -> None:
+    """A divergence that chance makes large has a large jackknife, and so have pseudo-sides that are as far apart."""
+    rng = np.random.default_rng(8)
+    made = contrast(*(bursty(rng, size, TOKENS) for size in (100, 100)))
+    exchange = Exchange.of(made)
+    draws = exchange.draws(399, 1)
+    null = exchange.permuted(draws)["jsd"]
+    noise = float(null.mean())
+    by_size = np.argsort(null)
+    small, large = (
+        np.mean([jackknife_variance(made, exchange, noise, draws[:, i]) for i in some])
+        for some in (by_size[:20], by_size[-20:])
+    )
+    assert large > 1.5 * small
+    far = by_size[-8]
+    own = jackknife_variance(made, exchange, noise)
+    pseudo = np.mean([jackknife_variance(made, exchange, noise, draws[:, i]) for i in by_size[[-8, -7]]])
+    between = float((null[far] + null[by_size[-7]]) / 2)
+    expected = null.var(ddof=1) + max(own - pseudo, 0.0)
+    assert excess_variance(made, exchange, draws, null, between, noise, 0.0)[0] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("sizes", [(0, 150, 420), (150, 450, 0), (100, 100, 0)])
