@@ -44,7 +44,7 @@ RATIO, STATE_BYTES, PADDING = 1.15, 24.0, 0.05
 READ = 4_000_000
 """Characters of which a scan makes batches at once, about."""
 
-LEAST_WINDOWS = {"cpu": {"minilm": 160, "gpt2-shape": 48}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
+LEAST_WINDOWS = {"cpu": {"minilm": 100, "gpt2-shape": 32}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
 """About how many windows are scanned by default."""
 
 TOKENS = {"cpu": BATCH_TOKENS, "cuda": 1 << 16}
