@@ -146,7 +146,7 @@ class _DocumentBatch:
     def __init__(self, batch: pa.RecordBatch) -> None:
         # numpy strips trailing zero bytes of S16 values and compares as if they were there: the order is the keys'.
         self._keys = _numbers(batch.column("document"), np.dtype("S16"))
-        self._bytes = memoryview(self._keys.view(np.uint8)).cast("B")
+        self._bytes = self._keys.view(np.uint8).data
         self._row, self._split = _numbers(batch.column("row"), np.int64), _numbers(batch.column("split"), np.int32)
         self._id = batch.column("id")
         columns = [batch.column(name) for name in ("snapshot", "shard", "domain")]

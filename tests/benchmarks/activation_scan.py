@@ -44,7 +44,7 @@ RATIO, STATE_BYTES, PADDING = 1.15, 24.0, 0.05
 READ = 4_000_000
 """Characters of which a scan makes batches at once, about."""
 
-LEAST_WINDOWS = {"cpu": {"minilm": 160, "gpt2-shape": 48}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
+LEAST_WINDOWS = {"cpu": {"minilm": 100, "gpt2-shape": 32}, "cuda": {"minilm": 10_000, "gpt2-shape": 5_000}}
 """About how many windows are scanned by default."""
 
 TOKENS = {"cpu": BATCH_TOKENS, "cuda": 1 << 16}
@@ -154,7 +154,7 @@ def benchmark(name: str, options: argparse.Namespace) -> dict[str, Any]:
     print("  checking that the baselines agree", flush=True)
     state = work.scanned(work.taps("mlp.*:*"), EVERYTHING)
     same = all(torch.equal(a[0], b[0]) for a, b in zip(peer(work, plain), peer(work, buffered), strict=True))
-    seconds = timed(there, rounds, options.all, options.minutes / len(options.models))
+    seconds = timed(there, rounds, max(1, options.all), options.minutes / len(options.models))
     kept = len(seconds[BARE]["cpu"])
     print("  memory of a scan's state, and padding", flush=True)
     state_memory, batch_padding = memory(work), padding(work)
@@ -231,7 +231,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--windows", type=int, help="about how many are scanned, at least 20")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--all", type=int, default=1, help="rounds with all ways, at least 1")
     parser.add_argument("--minutes", type=float, default=6.0, help="for the rounds of all models; one is always kept")
     parser.add_argument("--device", choices=LEAST_WINDOWS, default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of forward pass and scan")
