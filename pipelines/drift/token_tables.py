@@ -19,7 +19,7 @@ from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenCo
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 
 
 @dataclass(frozen=True)
