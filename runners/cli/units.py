@@ -122,7 +122,7 @@ def _on_text(index: Index, text: str, rows: Any, k: int, model: str | None, as_j
 
 
 def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None:
-    from corpus_audit.embeddings.lookup.related import related_units
+    from corpus_audit.embeddings.coactivation.related import related_units
     from corpus_audit.runners.terminal.units import related_json, related_lines
 
     results = related_units(index, other, k, rows)
@@ -135,7 +135,7 @@ def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None
 
 
 def _correlated(index: Index, other: str, rows: Any, windows: int, k: int, model: str | None, as_json: bool) -> None:
-    from corpus_audit.embeddings.lookup.correlated_units import correlated_units
+    from corpus_audit.embeddings.coactivation.correlated_units import correlated_units
     from corpus_audit.runners.terminal.correlations import correlation_json, correlation_lines
     from corpus_audit.schemas.errors import needs_extra
 

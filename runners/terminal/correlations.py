@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from corpus_audit.checks.text import numbers
+from corpus_audit.embeddings.coactivation.correlated_units import CorrelatedUnit, CorrelationResult
 from corpus_audit.embeddings.index.rates import LEAST_DOCUMENTS
-from corpus_audit.embeddings.lookup.correlated_units import CorrelatedUnit, CorrelationResult
 
 
 def correlation_lines(unit: str, result: CorrelationResult, k: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
-from corpus_audit.embeddings.lookup.related import RelatedUnit
+from corpus_audit.embeddings.coactivation.related import RelatedUnit
 from corpus_audit.embeddings.lookup.text_units import TextUnit
 
 

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from corpus_audit.embeddings.coactivation.related import related_units
 from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.lookup import corpus_pass, text_units
 from corpus_audit.embeddings.lookup.compare_units import select_rows
 from corpus_audit.embeddings.lookup.corpus_pass import corpus_values
-from corpus_audit.embeddings.lookup.related import related_units
 from corpus_audit.embeddings.lookup.text_units import units_on_text
 from corpus_audit.embeddings.lookup.token_means import token_means
 from corpus_audit.runners.cli.main import run_command

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.embeddings.coactivation.correlation_moments import GROUPS, CorrelationMoments
 from corpus_audit.embeddings.index.rates import LEAST_DOCUMENTS
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.embeddings.index.stored_results import digest_of, read_table, results_folder, write_table
 from corpus_audit.embeddings.lookup.corpus_pass import corpus_values, each_batch, sample_of_windows
-from corpus_audit.embeddings.lookup.correlation_moments import GROUPS, CorrelationMoments
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.tables.correlation_tables import CORRELATIONS

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from corpus_audit.embeddings.lookup.correlation_moments import GROUPS, CorrelationMoments
+from corpus_audit.embeddings.coactivation.correlation_moments import GROUPS, CorrelationMoments
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 
@@ -96,9 +96,9 @@ def test_documents_beyond_the_groups_share_them():
 @pytest.mark.parametrize("way", ["numpy", "torch"])
 def test_the_index_against_numpy(encoder_indexes, way, monkeypatch):
     pytest.importorskip("torch")
+    from corpus_audit.embeddings.coactivation.correlated_units import correlated_units
     from corpus_audit.embeddings.lookup import corpus_pass
     from corpus_audit.embeddings.lookup.compare_units import select_rows
-    from corpus_audit.embeddings.lookup.correlated_units import correlated_units
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.units import parse_unit
 
