@@ -19,7 +19,6 @@ from corpus_audit.runners.cli.shared.output import Session, emit_json, json_opti
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.runners.cli.shared.usage_errors import nearest
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
-from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.build.build import BuiltIndex
@@ -212,21 +211,11 @@ index.add_command(score)
 @json_option
 def verify(path: Path, as_json: bool) -> int:
     """Check the digest of every file of the index at PATH (an index, or a folder of indexes, whose newest is used)."""
-    from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.embeddings.index.files import damaged_files, find_index, read_facts
+    from corpus_audit.runners.cli.shared.verification import print_damaged
 
     folder = find_index(path)
-    damaged = list(damaged_files(folder, read_facts(folder)))
-    code = ExitCode.VERIFICATION_FAILED if damaged else ExitCode.OK
-    if as_json:
-        shown = [{"file": name, "problem": problem} for name, problem in damaged]
-        emit_json("index-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
-        return int(code)
-    for name, problem in damaged:
-        write_out(f"DAMAGED {safe_text(name, 200)} {problem}")
-    if not damaged:
-        write_out(f"all files of {folder} are unchanged")
-    return int(code)
+    return print_damaged("index-verify", folder, damaged_files(folder, read_facts(folder)), as_json)
 
 
 @index.command(short_help="Write units for other tools.")

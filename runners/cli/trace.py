@@ -11,7 +11,7 @@ import click
 from corpus_audit.runners.cli.shared.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
-from corpus_audit.schemas.errors import ExitCode, UsageError
+from corpus_audit.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.lookup.shared_units import SharedUnits
@@ -227,18 +227,8 @@ def _show_build(built: BuiltTraceIndex, as_json: bool) -> None:
 @json_option
 def verify(path: Path, as_json: bool) -> int:
     """Compare every byte of the index at PATH (an index, or the output folder of its audit) with its digests."""
-    from corpus_audit.checks.text.safe_text import safe_text
     from corpus_audit.pipelines.tracing.index import damaged_segments, find_trace_index, read_facts
+    from corpus_audit.runners.cli.shared.verification import print_damaged
 
     folder = find_trace_index(path)
-    damaged = list(damaged_segments(folder, read_facts(folder)))
-    code = ExitCode.VERIFICATION_FAILED if damaged else ExitCode.OK
-    if as_json:
-        shown = [{"file": name, "problem": problem} for name, problem in damaged]
-        emit_json("trace-verify", {"index": str(folder), "damaged": shown, "exit_code": int(code)})
-        return int(code)
-    for _, problem in damaged:
-        write_out(f"DAMAGED {safe_text(problem, 400)}")
-    if not damaged:
-        write_out(f"all files of {folder} are unchanged")
-    return int(code)
+    return print_damaged("trace-verify", folder, damaged_segments(folder, read_facts(folder)), as_json)
