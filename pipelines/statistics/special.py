@@ -40,7 +40,6 @@ betainc: Any = _functions.betainc
 betaincinv: Any = _functions.betaincinv
 chdtrc: Any = _functions.chdtrc
 entr: Any = _functions.entr
-gammaln: Any = _functions.gammaln
 kolmogi: Any = _functions.kolmogi
 kolmogorov: Any = _functions.kolmogorov
 logit: Any = _functions.logit

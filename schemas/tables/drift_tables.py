@@ -37,7 +37,7 @@ DRIFT = pa.schema(
         field("statistic", pa.string(), "jsd, jsd_root, tvd, hellinger, psi, kl (of current from baseline)"),
         field("value", pa.float64(), "the distance between the two token distributions", "unit", nullable=True),
         field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
-        field("null_mean", pa.float64(), "its mean by chance; of jsd at the drift there is", "unit", nullable=True),
+        field("null_mean", pa.float64(), "its mean when both sides draw from one source", "unit", nullable=True),
         field("null_low", pa.float64(), "2.5 % quantile of the null", "unit", nullable=True),
         field("null_high", pa.float64(), "97.5 % quantile of the null", "unit", nullable=True),
         field("p", pa.float64(), "permutation p over hash groups, never 0", "probability", nullable=True),

@@ -19,8 +19,7 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
    pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
-   for the part of a real drift that draws carry themselves (`Exchange.carried`), and, where the excess is more than
-   the standard deviation of chance, for what chance gives between sides that differ (`noise_under_drift`).
+   for the part of a real drift that draws carry themselves (`Exchange.carried`).
 8. Its interval: +- 1.96 standard errors. The variance is that of the null, which the draws have shown, and what drift
    adds to it by a delete-a-group jackknife (`excess_variance`). A percentile bootstrap would be biased upwards: it adds
    the noise of resampling to the noise that is there.
@@ -37,7 +36,6 @@ import numpy as np
 from corpus_audit.pipelines.statistics.drift import divergence
 from corpus_audit.pipelines.statistics.drift.excess_variance import excess_variance, jackknife_variance
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
-from corpus_audit.pipelines.statistics.drift.noise_under_drift import noise_under_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
@@ -68,8 +66,7 @@ class Distance:
     Attributes:
         name: a key of `STATISTICS`.
         value: the plug-in statistic, in `UNITS`.
-        null_mean: its mean over the permutations; of ``jsd`` less what they carry of a drift, see `Exchange.carried`,
-            and corrected for what chance gives under drift, see `noise_under_drift`.
+        null_mean: its mean over the permutations; of ``jsd`` less what they carry of a drift, see `Exchange.carried`.
         null_low: 2.5 % quantile of the permutations.
         null_high: 97.5 % quantile.
         p: permutation p, a multiple of 1 / (permutations + 1).
@@ -170,8 +167,6 @@ def drift_summary(
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
     carried = exchange.carried(draws)
     excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - carried)
-    if excess > float(null["jsd"].std()):  # of a smaller drift it is a small part of the standard error
-        excess = min(excess - noise_under_drift(exchange, excess, contrast.clustered), values["jsd"])
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     divergence_now = float(observed["jsd"][0])
