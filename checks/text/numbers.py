@@ -65,6 +65,8 @@ def percent_figure(share: float, decimals: int = 1) -> str:
     shown = 100.0 * share
     if ROUNDING < shown < smallest / 2:
         return f"< {smallest:.{decimals}f}"
+    if -smallest / 2 < shown < -ROUNDING:
+        return f"> {MINUS}{smallest:.{decimals}f}"
     if 100.0 - smallest / 2 < shown < 100.0 - ROUNDING:
         return f"> {100.0 - smallest:.{decimals}f}"
     return f"{shown:.{decimals}f}".replace("-", MINUS)

@@ -84,6 +84,7 @@ def test_compact(value: int, text: str) -> None:
         (0.99999, 1, "> 99.9 %"),
         (0.5 + 0.1 + 0.1 + 0.3 - 2e-16, 1, "100.0 %"),
         (-0.02, 1, "−2.0 %"),
+        (-0.00001, 1, "> −0.1 %"),
     ],
 )
 def test_percent(share: float, decimals: int, text: str) -> None:
