@@ -93,11 +93,11 @@ def surplus_copies(
 
 def holds_texts(path: Path, texts: SurplusCopies) -> npt.NDArray[np.bool_]:
     """Which of the T texts a shard has, by its partial of `Duplicates`."""
-    held = np.zeros(len(texts), bool)
+    present = np.zeros(len(texts), bool)
     for high, low, _ in _texts(PartialReader(path)):
         at = key_positions(high, low, texts.high, texts.low)
-        held[at[at >= 0]] = True
-    return held
+        present[at[at >= 0]] = True
+    return present
 
 
 def _texts(reader: PartialReader) -> Iterator[tuple[Keys, Keys, Integers]]:

@@ -108,8 +108,8 @@ def _shards_with(texts: SurplusCopies, job: Job, states: Sequence[ShardState], a
     lacking = np.ones(len(texts), bool)
     shards = []
     for state in states:
-        held = holds_texts(job.path_of(Duplicates.name, state.shard, state.sha256), texts)
-        if (held & lacking).any() or (all_of_them and held.any()):
+        present = holds_texts(job.path_of(Duplicates.name, state.shard, state.sha256), texts)
+        if (present & lacking).any() or (all_of_them and present.any()):
             shards.append(state)
-            lacking &= ~held
+            lacking &= ~present
     return shards

@@ -96,7 +96,6 @@ def excess_variance(
     observed: float,
     noise: float,
     carried: float,
-    workers: int = 1,
 ) -> tuple[float, float]:
     """Variance of the excess divergence in squared bits, see the module's docstring; and that of the jackknife alone.
 
@@ -108,23 +107,20 @@ def excess_variance(
         observed: divergence of the snapshots, bits, on which depends which draws are pseudo-sides.
         noise: the divergence that chance gives, bits.
         carried: what part of a drift the draws carry (`Exchange.carried`), by which the excess is scaled.
-        workers: threads.
     """
     by_chance = float(null.var(ddof=1)) / (1 - carried) ** 2
-    own, cross = _jackknife(contrast, exchange, noise, None, workers)
+    own, cross = _jackknife(contrast, exchange, noise, None)
     alike = np.arange(len(null))  # of a drift that chance does not reach, any draws: the most extreme carry some of it
     if observed <= np.quantile(null, REACHED):
         alike = np.argsort(np.abs(null - observed), kind="stable")
-    compared = [_jackknife(contrast, exchange, noise, draws[:, n], workers) for n in alike[:PSEUDO_SIDES]]
+    compared = [_jackknife(contrast, exchange, noise, draws[:, n]) for n in alike[:PSEUDO_SIDES]]
     pseudo = np.mean(compared, axis=0)
     scale = (1 - carried) ** -2
     drift = max(own - float(pseudo[0]), 0.0) + scale * max(cross - float(pseudo[1]), 0.0)
     return by_chance + drift, own + scale * cross
 
 
-def jackknife_variance(
-    contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None = None, workers: int = 1
-) -> float:
+def jackknife_variance(contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None = None) -> float:
     """Variance of the Jensen-Shannon divergence less its ``noise``, in squared bits, without a hash group at a time.
 
     The removed, the added and the shared documents are independent samples, so each has its own delete-a-group
@@ -139,15 +135,13 @@ def jackknife_variance(
     `Exchange.first_order_noise` without and with it, to which the square of what stays is added.
 
     Args:
-        contrast, exchange, noise, workers: as for `excess_variance`.
+        contrast, exchange, noise: as for `excess_variance`.
         draw: the pseudo-sides [2 or 3 GROUPS] of which the jackknife is wanted; None for the snapshots as they are.
     """
-    return sum(_jackknife(contrast, exchange, noise, draw, workers))
+    return sum(_jackknife(contrast, exchange, noise, draw))
 
 
-def _jackknife(
-    contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None, workers: int
-) -> tuple[float, float]:
+def _jackknife(contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None) -> tuple[float, float]:
     """The two terms of `jackknife_variance`: what each set of documents has, and `_cross_variance`."""
     sides = Arrangement.of(contrast, exchange) if draw is None else Arrangement.drawn(contrast, exchange, draw)
     t1, t2 = float(sides.baseline.sum()), float(sides.current.sum())
@@ -189,11 +183,11 @@ def _jackknife(
         )
         variance += variance_without(halves, (1, -1), (t1 + gained, t2 - gained), noises)
         if sides.sets is None:
-            return variance, _cross_variance(contrast, sides, workers)
+            return variance, _cross_variance(contrast, sides)
     return variance, 0.0
 
 
-def _cross_variance(contrast: TokenContrast, sides: Arrangement, workers: int) -> float:
+def _cross_variance(contrast: TokenContrast, sides: Arrangement) -> float:
     """The jackknife's variance of what edits and the documents that stay make together.
 
     With F the difference of shares that the documents which stay make by chance, and v that of the edits, D holds

@@ -146,7 +146,7 @@ def drift_summary(
     elif coarse is not None:
         exchange = exchange.without_versions()
         distances = {name: Distance(name, value) for name, value in values.items()}
-        error = np.sqrt(jackknife_variance(contrast, exchange, 0.0, workers=workers))
+        error = np.sqrt(jackknife_variance(contrast, exchange, 0.0))
         high = float(values["jsd"] + NORMAL_QUANTILE * error)
         return DriftSummary(distances, 0, 0.0, high, coarse)
     elif edited and few_pairs is not None:
@@ -170,9 +170,7 @@ def drift_summary(
     noise = values["jsd"] - excess
     distances["jsd"] = replace(distances["jsd"], null_mean=noise)
     divergence_now = float(observed["jsd"][0])
-    variance, jackknife = excess_variance(
-        contrast, exchange, draws, null["jsd"], divergence_now, noise, carried, workers
-    )
+    variance, jackknife = excess_variance(contrast, exchange, draws, null["jsd"], divergence_now, noise, carried)
     low = excess - NORMAL_QUANTILE * float(np.sqrt(variance))
     # Documents of one side may scatter less than those of the other, so that chance gives less than the pool says and
     # the excess is a low estimate: where drift is shown, the upper bound takes the larger error of the jackknife alone.
