@@ -241,7 +241,7 @@ def export(
 ) -> None:
     """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
 
-    The activations of all tokens of a unit's examples are computed, so that the model runs once per unit.
+    Neuronpedia's and delphi's files hold the activations of all tokens, for which the model runs once over the windows.
     """
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.embeddings import open_index
