@@ -116,6 +116,7 @@ def each_batch(
     if light is not None and all(point.kind in IN_NUMPY for point in points):
         rows = {point: index.rows_of(point, np.arange(index.widths[point])) for point in points}
         last = max((point.block or 0 for point in points), default=0)
+        wanted = {(point.kind, point.block) for point in points}
         try:
             # What the network does not compute is seen before anything is handed on: embeddings alone show it.
             for _, at in batches(windows):
@@ -130,8 +131,8 @@ def each_batch(
     for batch, at in batches(windows):
 
         def use(kind: Kind, block: int, activations: np.ndarray, batch: np.ndarray = batch) -> None:
-            own = rows.get(Point(kind, block))
-            if own is not None and len(own):
+            own = rows[Point(kind, block)]
+            if len(own):
                 visit(batch, int(own[0]), activations[:, :, np.asarray(index.array("indices")[own])])
 
-        light.network.run(windows.tokens[at], last, use)
+        light.network.run(windows.tokens[at], last, use, wanted)

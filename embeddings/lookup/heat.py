@@ -136,11 +136,10 @@ def _numpy_reader(light: NumpyModel, unit: Unit) -> Read:
         seen: list[np.ndarray] = []
 
         def visit(kind: Kind, number: int, values: np.ndarray) -> None:
-            if kind is unit.point.kind and number == block:
-                seen.append(values[:, :, unit.index])
+            seen.append(values[:, :, unit.index])
 
         try:
-            light.network.run(ids, block, visit)
+            light.network.run(ids, block, visit, {(unit.point.kind, block)})
         except UnknownModelError as error:
             raise StoreError(f"the windows of the index are not the model's: {error}") from None
         return seen[0]
