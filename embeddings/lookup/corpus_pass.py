@@ -13,13 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import batches, open_numpy_model
 from corpus_audit.embeddings.scan.windows import Windows, windows_of
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit
-
-IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
 
 
 @dataclass(frozen=True)

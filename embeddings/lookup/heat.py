@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.embeddings.index.stored_results import index_provenance, read_table, results_folder, write_table
-from corpus_audit.embeddings.lookup.corpus_pass import IN_NUMPY, each_batch, stored_windows
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import NumpyModel, open_numpy_model
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.units import Kind, Unit
@@ -79,6 +78,9 @@ def with_heat_of_units(
     Raises:
         UsageError, StoreError, ModuleNotFoundError: as `with_heat`.
     """
+    # Here, as it imports what cuts windows, whose kernels take longer to import than a lookup.
+    from corpus_audit.embeddings.lookup.corpus_pass import each_batch, stored_windows
+
     known = {unit: _Cache(index, unit).read() for unit in examples}
     missing = {unit: {e.window for e in _missing(own, known[unit])} for unit, own in examples.items()}
     names = np.array(sorted(set().union(*missing.values())), np.uint64)

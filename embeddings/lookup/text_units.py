@@ -9,13 +9,11 @@ import numpy as np
 
 from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import batches, open_numpy_model
 from corpus_audit.embeddings.scan.windows import Windows
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, Unit
-
-IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
+from corpus_audit.schemas.units import Point, Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from corpus_audit.schemas.units import Kind
 Visit = Callable[[Kind, int, np.ndarray], None]
 """Called with a kind of unit, a block, and float32 [B, L, units]: their activations."""
 
+IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
+"""Kinds of units that are computed here."""
+
 _FAMILIES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
 """Model types of config.json that are known, and what their tensors' names begin with in some checkpoints."""
 
