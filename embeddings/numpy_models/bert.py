@@ -82,7 +82,11 @@ class NumpyBert:
         self._threads = _thread_pools()
 
     def run(
-        self, ids: np.ndarray, last: int, visit: Visit | None = None, wanted: Container[tuple[Kind, int]] | None = None
+        self,
+        ids: np.ndarray,
+        last: int,
+        visit: Visit | None = None,
+        wanted: Container[tuple[Kind, int | None]] | None = None,
     ) -> np.ndarray:
         """The residual stream after block ``last`` of [B, L] ids without padding, float32 [B, L, d].
 
@@ -103,7 +107,7 @@ class NumpyBert:
             return self._run(ids, last, visit, wanted)
 
     def _run(
-        self, ids: np.ndarray, last: int, visit: Visit | None, wanted: Container[tuple[Kind, int]] | None
+        self, ids: np.ndarray, last: int, visit: Visit | None, wanted: Container[tuple[Kind, int | None]] | None
     ) -> np.ndarray:
         def is_wanted(kind: Kind, number: int) -> bool:
             return wanted is None or (kind, number) in wanted
@@ -156,7 +160,7 @@ class NumpyBert:
         batch, length, _ = context.shape
         size = self.hidden // self.heads
         by_head = weight.reshape(-1, self.heads, size).transpose(1, 0, 2).astype(np.float64)
-        triangles = np.linalg.qr(by_head, mode="r").astype(np.float32)
+        triangles = np.asarray(np.linalg.qr(by_head, mode="r"), np.float32)
         split = context.reshape(batch * length, self.heads, size).transpose(1, 0, 2)
         norms = np.linalg.norm(split @ triangles.transpose(0, 2, 1), axis=-1)
         by_token: np.ndarray = norms.T.reshape(batch, length, self.heads)
