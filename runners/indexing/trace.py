@@ -88,7 +88,7 @@ def build_trace_index(
             weights = [task.split.weight for task in todo]
             board.begin_stage("indexing", total_bytes=sum(weights))
             if todo:
-                worker = TraceWorker(ReadSettings(loaded.spec.document, loaded.spec.filter, loaded.spec.limits))
+                worker = TraceWorker(ReadSettings.of(loaded.spec))
                 at_once = min(workers or default_workers(), len(todo))
                 with (
                     tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch,
