@@ -302,6 +302,11 @@ class AuditSpec(AuditModel):
         return self.document.text is not None
 
     @property
+    def has_images(self) -> bool:
+        """Whether documents are images."""
+        return self.document.image is not None
+
+    @property
     def image_limits(self) -> ImagesSpec:
         """The limits of images."""
         return self.images or ImagesSpec()

@@ -215,13 +215,18 @@ class Assembler:
             ImageLimits(limits.max_bytes, limits.max_pixels, limits.max_frames),
             [images.names[index] for index in present],
         )
-        reasons |= {present[position]: DeadLetterReason(reason.value) for position, reason in refused.items()}
+        decoded = np.array([reason is None for reason in refused], dtype=bool)
+        reasons |= {
+            index: DeadLetterReason(refusal.reason.value)
+            for index, refusal in zip(present, refused, strict=True)
+            if refusal is not None
+        }
         kept = keep.copy()
         for index in np.flatnonzero(keep):
             if int(index) in reasons:
                 kept[index] = False
                 self.reject_digest(int(rows[index]), reasons[int(index)], *letter(int(index)))
-        return kept, properties
+        return kept, properties if decoded.all() else properties.take(decoded)
 
     def _reject_where(
         self,

@@ -144,7 +144,7 @@ def open_binary(path: str) -> BinaryIO:
     if path.endswith("/"):
         from corpus_audit.pipelines.reading.files import folder_archive
 
-        return cast(BinaryIO, folder_archive.FolderArchive(path))
+        return folder_archive.open_folder(path)
     if not is_url(path):
         return Path(path).open("rb", buffering=0)
     with client_errors():

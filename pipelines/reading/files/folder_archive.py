@@ -1,8 +1,8 @@
 """The images directly in a folder as one shard, whose bytes are those of the tar archive that they make.
 
-A folder of many small files is one shard: a shard costs a file a measure, an image would be smaller than that. Its bytes
-are those of a GNU tar archive without anything but names and contents, so that a folder is hashed, signed and verified as
-any other shard is, and other programs can compute its digest::
+A folder of many small files is one shard: a shard costs a file a measure, which is more than an image. Its bytes are
+those of a GNU tar archive of names and contents alone, so that a folder is hashed, signed and verified as any other
+shard is, and other programs can compute its digest::
 
     tar -b 1 --format=gnu --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=0644 -cf - FILES | sha256sum
 
@@ -17,7 +17,7 @@ import os
 import tarfile
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from corpus_audit.pipelines.images.containers import EXTENSIONS
 from corpus_audit.pipelines.reading.files import filesystems
@@ -102,12 +102,17 @@ def last_changed(path: str) -> float:
     return max(times)
 
 
-class FolderArchive(io.RawIOBase):
-    """The archive of a folder, for reading; one file of the folder is open at a time.
+def open_folder(path: str) -> BinaryIO:
+    """Open the archive of a folder for reading; seekable. Reading raises OSError where a file is gone or cut short.
 
     Raises:
-        OSError: a file is gone, or shorter than it was listed.
+        OSError: the folder cannot be listed.
     """
+    return cast(BinaryIO, _FolderArchive(path))
+
+
+class _FolderArchive(io.RawIOBase):
+    """The archive of a folder, for reading; one file of the folder is open at a time."""
 
     def __init__(self, path: str) -> None:
         super().__init__()

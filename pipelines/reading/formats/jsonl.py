@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.reading.documents.assembly import BATCH_BYTES, Fields
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.json_rows import ObjectRows, parse_object
 from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
-from corpus_audit.pipelines.reading.formats.json_rows import ObjectRows, parse_object
 from corpus_audit.pipelines.reading.formats.lines import LongLine, read_lines
 from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, Split
