@@ -51,8 +51,8 @@ def phashes(grey: np.ndarray) -> np.ndarray:
 
 def variances(grey: np.ndarray) -> np.ndarray:
     """int64 [N], the variance of the grey values of uint8 [N, 32, 32], rounded down."""
-    values = grey.reshape(len(grey), -1).astype(np.int64)
-    count = values.shape[1]
+    values = grey.reshape(len(grey), SIDE * SIDE).astype(np.int64)
+    count = SIDE * SIDE
     variance: np.ndarray = (count * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) // count**2
     return variance
 
