@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -259,11 +260,16 @@ def facet_settings(source: FacetSource | None) -> Any:
 
 def reading_settings(spec: AuditSpec) -> dict[str, Any]:
     """What decides which rows become documents, for every measure."""
-    return {
+    settings = {
         "text": spec.document.text,
         "filter": [clause.model_dump(mode="json") for clause in spec.filter],
         "document_bytes": spec.limits.document_bytes,
     }
+    if spec.document.image is not None:
+        settings["image"] = spec.document.image
+        settings["images"] = spec.image_limits.model_dump(mode="json")
+        settings["decoders"] = f"pillow {importlib.metadata.version('pillow')}"
+    return settings
 
 
 def domain_settings(document: DocumentSpec) -> dict[str, Any]:
