@@ -158,7 +158,10 @@ def test_everything_that_is_commented_out_is_valid_too(tmp_path: Path) -> None:
     without_baseline = everything.replace("baseline:\n  - {run: runs, label: last run}\n", "")
     assert len({everything, without_sample, without_baseline}) == 3
     target.write_text(without_sample, encoding="utf-8")
-    assert set(load_audit(target).spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields) - {"sample"}
+    assert set(load_audit(target).spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields) - {
+        "sample",
+        "images",
+    }
     target.write_text(without_baseline, encoding="utf-8")
     spec = load_audit(target).spec
     assert set(spec.model_dump(exclude_unset=True)) == set(AuditSpec.model_fields) - {"baseline"}
