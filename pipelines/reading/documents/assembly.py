@@ -187,6 +187,8 @@ class Assembler:
             files = None if files is None else files.filter(mask)
             captioned = None if captioned is None else captioned[keep]
         self._tally.documents += kept
+        if captioned is not None and self.fields.text is not None:
+            self._tally.uncaptioned += int((~captioned).sum())
         fields = {*self.fields.facets.values(), *filter(None, [self.fields.cluster])}
         encoded = {field: _encoded(field, columns, kept) for field in fields}
         facets = {field: facet_of(encoded[field]) for field in set(self.fields.facets.values())}

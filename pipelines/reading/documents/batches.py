@@ -88,7 +88,8 @@ class SplitTally:
 
     ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
     without their ends in JSON lines, of the rows' texts and images in columnar formats, of the members of archives.
-    ``members`` counts members of archives that are no part of a document, by their ending.
+    ``members`` counts members of archives that are no part of a document, by their ending, and ``uncaptioned`` images
+    without a caption.
     """
 
     rows: int = 0
@@ -99,6 +100,7 @@ class SplitTally:
     dead_bytes: Counter[str] = field(default_factory=Counter)
     letters: list[DeadLetter] = field(default_factory=list)
     members: Counter[str] = field(default_factory=Counter)
+    uncaptioned: int = 0
 
     def add_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter, and keep it while there are fewer than `LETTERS_PER_REASON` of its reason."""

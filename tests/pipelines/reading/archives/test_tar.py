@@ -75,7 +75,7 @@ def test_a_changed_header_is_damage() -> None:
     for position in (0, 124, 148, 156, 345, 500):
         changed = bytearray(data)
         changed[position] ^= 1
-        with pytest.raises(ShardError, match="damaged|truncated"):
+        with pytest.raises(ShardError, match=r"damaged|truncated"):
             members_of(bytes(changed))
 
 
