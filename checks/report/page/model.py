@@ -70,10 +70,10 @@ class ReportTotals:
 class ReportModel:
     """Everything that the page and the summary show of a run; no clocks, hosts or paths of the machine.
 
-    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (without
-    one, tokens, or documents where they are images), then the exact remainder. ``shards`` has those to look at first. ``near_duplicates`` says whether rates of
-    near-duplicates were estimated; ``images`` whether documents are images, and ``text`` whether they have a text:
-    images without captions have none.
+    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (without one, in
+    tokens, or documents where these are images), then the exact remainder. ``shards`` has those to look at first.
+    ``near_duplicates`` says whether rates of near-duplicates were estimated; ``images`` whether documents are images,
+    and ``text`` whether they have a text: images without captions have none.
     """
 
     name: str
