@@ -260,7 +260,7 @@ def facet_settings(source: FacetSource | None) -> Any:
 
 def reading_settings(spec: AuditSpec) -> dict[str, Any]:
     """What decides which rows become documents, for every measure."""
-    settings = {
+    settings: dict[str, Any] = {
         "text": spec.document.text,
         "filter": [clause.model_dump(mode="json") for clause in spec.filter],
         "document_bytes": spec.limits.document_bytes,

@@ -53,7 +53,7 @@ def image_column(shards: Sequence[Shard]) -> str | None:
             if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
                 values = [value for value in column.to_pylist() if value][:_PROBED]
                 if values and all(_begins_like_an_image(value) for value in values):
-                    return name
+                    return str(name)
     return None
 
 
