@@ -201,8 +201,8 @@ def _benchmarks(run: RunDirectory) -> Iterator[BenchmarkRow]:
             for each in checks
             if each["benchmark"] == row["benchmark"]
         ]
-        counts = (row[name] for name in ("items", "refused", "exact", "near"))
-        yield BenchmarkRow(row["benchmark"], *counts, _part(row), tuple(copies))
+        items, refused, exact, near = (row[name] for name in ("items", "refused", "exact", "near"))
+        yield BenchmarkRow(row["benchmark"], items, refused, exact, near, _part(row), tuple(copies))
 
 
 def _sheets(run: RunDirectory, domains: list[str]) -> Iterator[Sheet]:
