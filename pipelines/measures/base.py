@@ -267,7 +267,7 @@ def reading_settings(spec: AuditSpec) -> dict[str, Any]:
     }
     if spec.document.image is not None:
         settings["image"] = spec.document.image
-        settings["images"] = spec.image_limits.model_dump(mode="json")
+        settings["images"] = spec.image_limits.model_dump(mode="json", exclude={"benchmarks"})
         settings["decoders"] = f"pillow {importlib.metadata.version('pillow')}"
     return settings
 

@@ -180,7 +180,12 @@ def test_a_baseline_of_images_shows_what_changed(tmp_path: Path, bpe: Path) -> N
     audit(tmp_path / "old", "tar", 2, 1, bpe)
     changed = [picture for picture in pictures() if picture.id != "p07"]
     changed[0] = Picture("p00", "a", None, png(999, 16))
-    new = audit(tmp_path / "new", "folder", 2, 1, bpe, changed, baseline={"run": str(tmp_path / "old" / "runs")})
+    (tmp_path / "new" / "exam").mkdir(parents=True)
+    (tmp_path / "new" / "exam" / "a.png").write_bytes(png(700, 16))
+    exam = {"benchmarks": [{"name": "exam", "path": "exam"}]}  # what is looked for is no other way of reading
+    new = audit(
+        tmp_path / "new", "folder", 2, 1, bpe, changed, baseline={"run": str(tmp_path / "old" / "runs")}, images=exam
+    )
     turnover = {row["domain"]: row for row in new.rows("turnover")}["(all)"]
     assert turnover["kept"] == 58
     kinds = {(row["property"], row["value"]): row["difference"] for row in new.rows("image_drift_kinds")}
