@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -246,11 +247,11 @@ def _has(run: RunDirectory, table: str) -> bool:
 
 
 def _size_text(value: float | None) -> str:
-    """A size: whole from 100, two decimals below 10."""
+    """A size in three digits, as it is known to 1 %: 29,600; whole below 1,000."""
     if value is None:
         return numbers.NONE
     if value >= 100:
-        return numbers.grouped(round(value))
+        return numbers.grouped(int(round(value, 2 - int(math.log10(value)))) if value >= 1_000 else round(value))
     return f"{value:.0f}" if value == int(value) and value >= 10 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 

@@ -140,3 +140,9 @@ def test_text_from_the_corpus_does_nothing(view: ImagesView, payload: str) -> No
     for tag in ("<script", "<img", "<iframe", "<a ", "<meta", "<link", "<form", "<base", "<style", "<svg", "<section"):
         assert hostile.count(tag) == plain.count(tag), tag
     assert not any(character in hostile for character in "\x1b\x9b\u202e\u2066\u200b")
+
+
+def test_sizes_have_the_digits_that_are_known() -> None:
+    sizes = [1.2345, 12.0, 12.34, 148.0, 999.4, 1_000.0, 29_643.0, 412_492.0, None]
+    shown = ["1.23", "12", "12.3", "148", "999", "1,000", "29,600", "412,000", "–"]
+    assert [section._size_text(size) for size in sizes] == shown
