@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def copies(result: Run) -> dict[str, tuple[int, int]]:
 
 def image_tables(result: Run) -> dict[str, list[dict[str, Any]]]:
     """Every table about the images themselves."""
-    return {name: result.rows(name) for name in IMAGE_TABLES if "drift" not in name and "cluster" not in name}
+    return {name: result.rows(name) for name in IMAGE_TABLES if not re.search("drift|cluster|benchmark", name)}
 
 
 def test_every_format_workers_and_shards_give_the_same_tables(tmp_path: Path, bpe: Path) -> None:
@@ -143,6 +144,25 @@ def test_images_without_captions_run_without_a_tokenizer(tmp_path: Path) -> None
     outcomes = {row["reason"]: row["rows"] for row in result.rows("outcomes") if row["outcome"] == "dead_letter"}
     assert outcomes == {"not_an_image": 1, "image_truncated": 1}
     assert copies(result) == {"(all)": (2, 3), "a": (0, 0), "b": (0, 1), "c": (1, 2)}
+
+
+def test_benchmark_images_are_looked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "exam"
+    folder.mkdir()
+    for number in (3, 7, 500):
+        (folder / f"{number}.png").write_bytes(png(number, 16))
+    result = audit(tmp_path, "tar", 2, 1, None, images={"benchmarks": [{"name": "exam", "path": "exam"}]})
+    (row,) = result.rows("image_benchmarks")
+    assert (row["items"], row["exact"]) == (3, 2)
+    items = {
+        match["item"]: match["domain"] for match in result.rows("image_benchmark_matches") if match["match"] == "exact"
+    }
+    assert items == {"3.png": "a", "7.png": "b"}
+    shares = {row["slice"]: row for row in result.rows("metrics") if row["metric"] == "image_contamination_share"}
+    assert shares["benchmark=exam"]["n"] == 3 and shares["benchmark=exam"]["value"] >= 2 / 3
+    assert all(
+        check["found"] == check["planted"] for check in result.rows("image_benchmark_check") if check["required"]
+    )
 
 
 def test_a_cut_archive_costs_the_verdict_and_a_new_shard_is_all_that_is_read(tmp_path: Path) -> None:

@@ -110,6 +110,27 @@ class KindChange:
 
 
 @dataclass(frozen=True)
+class BenchmarkRow:
+    """A benchmark of images: items, those that could not be decoded, exact copies and near ones in the corpus.
+
+    ``copies``: (kind of copy, whether all must be found, planted, found) of its planted copies.
+    """
+
+    name: str
+    items: int
+    refused: int
+    exact: int
+    near: int
+    part: Part
+    copies: tuple[tuple[str, bool, int, int], ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the search missed a copy that it must find."""
+        return any(required and found < planted for _, required, planted, found in self.copies)
+
+
+@dataclass(frozen=True)
 class ImagesView:
     """What the section shows.
 
@@ -119,6 +140,7 @@ class ImagesView:
         kinds: of the whole corpus; flat and mislabelled images are among them.
         bits, distance: thresholds of near duplicates; ``chance`` that random pairs pass the first.
         near_reason: why near duplicates have no shares, or empty.
+        benchmarks: benchmarks of images that were looked for.
         sheets: contact sheets of the domains with the most images.
         sizes_then, kinds_then: against each baseline; empty without one.
     """
@@ -130,6 +152,7 @@ class ImagesView:
     distance: int
     chance: float | None
     near_reason: str
+    benchmarks: tuple[BenchmarkRow, ...]
     sheets: tuple[Sheet, ...]
     sizes_then: tuple[SizeChange, ...]
     kinds_then: tuple[KindChange, ...]

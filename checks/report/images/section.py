@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from corpus_audit.checks.report.images.records import (
+    BenchmarkRow,
     DomainRow,
     ImagesView,
     KindChange,
@@ -26,7 +27,7 @@ from corpus_audit.checks.report.images.records import (
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
-from corpus_audit.checks.text.sentences import Finding, Sentence
+from corpus_audit.checks.text.sentences import Finding, Name, Sentence
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
@@ -77,6 +78,7 @@ def load(run: RunDirectory) -> ImagesView | None:
         distance=near[0]["distance"],
         chance=near[0]["chance"],
         near_reason=next((row["reason"] for row in near if row["domain"] == ALL_DOMAINS and row["reason"]), ""),
+        benchmarks=tuple(_benchmarks(run)) if _has(run, "image_benchmarks") else (),
         sheets=tuple(_sheets(run, shown[:SHEETS])) if _has(run, "image_thumbnails") else (),
         sizes_then=tuple(_sizes_then(run.table("image_drift_sizes"))) if _has(run, "image_drift_sizes") else (),
         kinds_then=tuple(_kinds_then(run.table("image_drift_kinds"))) if _has(run, "image_drift_kinds") else (),
@@ -125,6 +127,19 @@ def _sentences(view: ImagesView) -> Iterator[Sentence]:
         yield (
             f"{numbers.percent(whole.near[0].share, 2)} are near another picture of their domain, "
             f"{numbers.percent(whole.near[1].share or 0, 2)} near one of another domain.",
+        )
+    for benchmark in view.benchmarks:
+        if benchmark.failed:
+            yield (
+                "The search for images of ",
+                Name(benchmark.name),
+                " missed planted copies: do not use its figures.",
+            )
+        yield (
+            "Of ",
+            Name(benchmark.name),
+            f", the corpus holds {numbers.grouped(benchmark.exact)} of {numbers.plural(benchmark.items, 'image')} and "
+            f"near duplicates of {numbers.grouped(benchmark.near)} more.",
         )
     wrong = sum(row.images for row in view.kinds if row.property == "mislabelled" and row.value != "no")
     if wrong:
@@ -176,6 +191,18 @@ def _kinds(table: pa.Table) -> Iterator[KindRow]:
         for row in rows:
             if row["property"] == property_:
                 yield KindRow(property_, row["value"], row["images"], _part(row))
+
+
+def _benchmarks(run: RunDirectory) -> Iterator[BenchmarkRow]:
+    checks = run.table("image_benchmark_check").to_pylist()
+    for row in run.table("image_benchmarks").to_pylist():
+        copies = [
+            (each["copy"], each["required"], each["planted"], each["found"])
+            for each in checks
+            if each["benchmark"] == row["benchmark"]
+        ]
+        items, refused, exact, near = (row[name] for name in ("items", "refused", "exact", "near"))
+        yield BenchmarkRow(row["benchmark"], items, refused, exact, near, _part(row), tuple(copies))
 
 
 def _sheets(run: RunDirectory, domains: list[str]) -> Iterator[Sheet]:

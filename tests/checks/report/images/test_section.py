@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from corpus_audit.checks.report.images import section
-from corpus_audit.checks.report.images.records import ImagesView
+from corpus_audit.checks.report.images.records import BenchmarkRow, ImagesView, Part
 from corpus_audit.checks.report.page.html import _environment, render_html
 from corpus_audit.checks.report.page.model import ReportModel
 from corpus_audit.checks.text.sentences import Name
@@ -71,6 +71,24 @@ def test_sentences_say_the_figures(view: ImagesView) -> None:
     assert "are near another picture of their domain" in text
     (finding,) = section.findings(replace(view, near_reason="too many"))
     assert ("Near duplicates have no share: too many.",) in finding.sentences
+
+
+def test_benchmarks_and_their_planted_copies(view: ImagesView) -> None:
+    copies = (("jpeg", False, 20, 19), ("rewritten", True, 20, 20))
+    row = BenchmarkRow("exam", 21, 1, 4, 2, Part(6 / 21, 0.1, 0.5), copies)
+    text = page(replace(view, benchmarks=(row,)))
+    assert "exam: rewritten, must be found" in text and "95.0" in text and "28.57" in text
+    assert "Planted copies" not in page(view)
+    (finding,) = section.findings(replace(view, benchmarks=(row,)))
+    assert (
+        "Of ",
+        Name("exam"),
+        ", the corpus holds 4 of 21 images and near duplicates of 2 more.",
+    ) in finding.sentences
+    missed = replace(row, copies=(("rewritten", True, 20, 19),))
+    assert "broken" in page(replace(view, benchmarks=(missed,)))
+    (finding,) = section.findings(replace(view, benchmarks=(missed,)))
+    assert any("missed planted copies: do not use its figures." in str(words[-1]) for words in finding.sentences)
 
 
 def test_pictures_are_within_the_page_and_say_what_they_are(view: ImagesView) -> None:
