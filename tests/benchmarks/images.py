@@ -89,9 +89,7 @@ def main() -> int:
             pairs.append((slopes[0], slopes[1]))
     decoding, whole = (middle([pair[i] for pair in pairs]) for i in (0, 1))
     ratio = middle([audited / alone for alone, audited in pairs])
-    print(
-        f"decoding alone {1e3 * decoding:.2f} ms an image, audit {1e3 * whole:.2f} ms: {ratio:.2f} times (limit {LIMIT})"
-    )
+    print(f"decoding {1e3 * decoding:.2f} ms an image, audit {1e3 * whole:.2f} ms: {ratio:.2f} times (limit {LIMIT})")
     print(f"peak memory of the audit of {sizes[1]:,} images: {peak / 1e6:,.0f} MB")
     if options.out:
         options.out.write_text(
