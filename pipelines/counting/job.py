@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
+from corpus_audit.pipelines.image_measures.registry import image_measures_of
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
 from corpus_audit.pipelines.measures.registry import READING, measures_of
@@ -102,7 +103,8 @@ class Job:
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """Measures of documents, in order."""
-        return (*measures_of(self.spec), *self.extra)
+        images = image_measures_of(self.spec) if self.spec.has_images else ()
+        return (*measures_of(self.spec), *images, *self.extra)
 
     def measure(self, name: str) -> Measure:
         """The measure of that name, one of documents or of reading."""
@@ -220,7 +222,7 @@ class Job:
         reading = {m.name for m in READING}
         run = str(self.scratch)
         accumulators = {n: Accumulator(self.measure(n).in_run(run)) for n in task.measures if n not in reading}
-        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        settings = ReadSettings.of(self.spec)
         text_bytes = 0
         board.shard_started(task.shard.name)
         try:
@@ -259,7 +261,7 @@ class Job:
 
     def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
         """Add the documents of a split to a picker, or the reason why they cannot be read to its problems."""
-        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        settings = ReadSettings.of(self.spec)
         board = process_board()
         board.shard_started(task.shard.name)
         text_bytes = 0

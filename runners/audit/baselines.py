@@ -54,7 +54,7 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
         StoreError: a baseline is damaged.
     """
     baselines: list[Baseline] = []
-    current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
+    current = RunReading(tokenizer.sha256, tokenizer.name, spec.model_dump(mode="json"), sample_share=1.0)
     for reference in spec.baselines:
         run = last_passed(base / reference.run) if reference.passed else open_run(base / reference.run)
         check_comparable(RunReading.of(run.facts), current, reference.label)
@@ -124,6 +124,11 @@ def add_comparisons(
     rows = [current.table("metrics"), near_duplicate_metrics(drift_tables["near_duplicates"])]
     if parts_by_name:
         rows.append(drift_metrics(drift_tables))
+    if baselines and (current.folder / "tables" / "image_files.parquet").exists():
+        from corpus_audit.pipelines.image_figures.staging import write_image_drift
+
+        of_images = write_image_drift(staged, facts, [(baseline.label, baseline.run) for baseline in baselines])
+        rows += [] if of_images is None else [of_images]
     metrics = pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")])
     staged.add_table("metrics", [metrics])
 

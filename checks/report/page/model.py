@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.checks.report.page.further_sections import load_contamination, load_drift, load_index, load_sampling
+from corpus_audit.checks.report.page.further_sections import (
+    load_contamination,
+    load_drift,
+    load_images,
+    load_index,
+    load_sampling,
+)
 from corpus_audit.checks.report.profile import mixture, tables
 from corpus_audit.checks.report.profile.records import (
     DuplicateRow,
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from corpus_audit.checks.report.activations.section import ModelView
     from corpus_audit.checks.report.contamination.records import ContaminationView
     from corpus_audit.checks.report.drift.records import DriftView
+    from corpus_audit.checks.report.images.records import ImagesView
     from corpus_audit.checks.report.sampling.records import SamplingView
 
 LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
@@ -70,9 +77,10 @@ class ReportTotals:
 class ReportModel:
     """Everything that the page and the summary show of a run; no clocks, hosts or paths of the machine.
 
-    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
-    one), then the exact remainder. ``shards`` has those to look at first. ``near_duplicates`` says whether rates of
-    near-duplicates were estimated.
+    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (without one, in
+    tokens, or documents where these are images), then the exact remainder. ``shards`` has those to look at first.
+    ``near_duplicates`` says whether rates of near-duplicates were estimated; ``images`` whether documents are images,
+    and ``text`` whether they have a text: images without captions have none.
     """
 
     name: str
@@ -102,6 +110,7 @@ class ReportModel:
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str, int], ...]
     spec: str
+    pictures: ImagesView | None = None
     drift: tuple[DriftView, ...] = ()
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
@@ -111,6 +120,8 @@ class ReportModel:
     near_duplicates: bool = False
     documents_without_cluster: int = 0
     listing: FileListing | None = None
+    images: bool = False
+    text: bool = True
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -138,7 +149,9 @@ def load_report(run_dir: Path) -> ReportModel:
 
     domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
     # Steps 2 and 3.
-    unit: Unit = run.mixture.unit if run.mixture else "tokens"
+    document = run.spec.get("document", {})
+    images = document.get("image") is not None
+    unit: Unit = run.mixture.unit if run.mixture else "documents" if images else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
     rows = _primary_rows(run, domains, proportions, unit)
     shown = tables.largest(rows, unit, TOP_DOMAINS)
@@ -182,6 +195,7 @@ def load_report(run_dir: Path) -> ReportModel:
         versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
+        pictures=load_images(published),
         drift=load_drift(published),
         sampling=load_sampling(published),
         contamination=load_contamination(published),
@@ -190,6 +204,8 @@ def load_report(run_dir: Path) -> ReportModel:
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,
         listing=run.listing,
+        images=images,
+        text=not images or document.get("text") is not None,
     )
 
 
