@@ -192,3 +192,92 @@ def test_an_image_model_needs_images(tmp_path):
     (tmp_path / "audit.yaml").write_text(json.dumps(audit), encoding="utf-8")
     with pytest.raises(UsageError, match="the corpus is of texts"):
         build_index(load_audit(tmp_path / "audit.yaml"))
+
+
+def invoke(*arguments):
+    from click.testing import CliRunner
+
+    from corpus_audit.runners.cli.main import cli
+
+    return CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_lookup_shows_images_fields_and_domains_and_draws_a_contact_sheet(built):
+    folder, _ = built
+    index, sheet = folder / "index", folder / "sheet.png"
+    common = ("lookup", "conv.blocks.0.conv2:3", "--index", index, "--k", "3", "--audit", folder / "audit.yaml")
+    shown = invoke(*common, "--sheet", sheet)
+    assert shown.exit_code == 0, shown.output
+    stored = open_index(index).lookup("conv.blocks.0.conv2:3", k=3)
+    lines = shown.output.splitlines()
+    for example in stored:
+        line = next(line for line in lines if f"{example.value:8.3f}  " in line)
+        assert example.locations[0].id in line and f"  {example.locations[0].domain}  " in line
+    assert "173 units" in shown.output and "read after convolution, native_batch_norm" in shown.output
+    found = json.loads(invoke(*common, "--json").output)
+    card = ImageCard.from_json(open_index(index).facts.model)
+    for row, example in zip(found["examples"], stored, strict=True):
+        number = int(row["places"][0]["id"].removeprefix("image-"))
+        pixels = picture(number)
+        assert row["value"] == example.value and row["problem"] is None
+        geometry = card.preprocessing.geometry(*pixels.shape[:2])
+        assert tuple(row["image_box"]) == geometry.to_image(*row["field"])
+    drawn = np.asarray(Image.open(sheet).convert("RGB"))
+    left, top, right, bottom = found["examples"][0]["image_box"]
+    crop = picture(int(found["examples"][0]["places"][0]["id"].removeprefix("image-")))[top:bottom, left:right]
+    tile = drawn[34 : 34 + 160, 10 : 10 + 160]
+    scale = 160 // max(crop.shape[:2])
+    height, width = crop.shape[0] * scale, crop.shape[1] * scale
+    y, x = (160 - height) // 2, (160 - width) // 2
+    np.testing.assert_array_equal(tile[y : y + height : scale, x : x + width : scale], crop)
+
+
+def test_lookup_without_the_audit_tells_the_box_of_the_input_and_needs_no_torch(built):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from corpus_audit.runners.cli.main import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, "lookup", "logit:2", "--index", str(built[0] / "index")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "logit:2 (c)" in done.stdout and "field 0,0 to 32,32 of the input 32 x 32" in done.stdout
+    assert "every position reads the whole image: mean in the model" in done.stdout
+
+
+def test_an_image_that_changed_is_not_shown(built, tmp_path):
+    folder, _ = built
+    (tmp_path / "data").mkdir()
+    write_shard(tmp_path / "data", "0.parquet", range(100, 120))
+    (tmp_path / "data" / "1.parquet").write_bytes((folder / "data" / "1.parquet").read_bytes())
+    write_audit(tmp_path)
+    arguments = (
+        "lookup",
+        "logit:1",
+        "--index",
+        folder / "index",
+        "--k",
+        "30",
+        "--audit",
+        tmp_path / "audit.yaml",
+        "--json",
+    )
+    rows = json.loads(invoke(*arguments).output)["examples"]
+    for row in rows:
+        changed = row["places"][0]["shard"] == "0.parquet"
+        assert (row["image_box"] is None) == changed and bool(row["problem"]) == changed
+    assert {row["places"][0]["shard"] for row in rows} == {"0.parquet", "1.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("--heat", "for language models"), ("--context", "for language models")]
+)
+def test_options_for_language_models_are_refused(built, option, message):
+    from click.testing import CliRunner
+
+    from corpus_audit.runners.cli.main import cli
+
+    shown = CliRunner().invoke(cli, ["lookup", "logit:1", "--index", str(built[0] / "index"), option])
+    assert isinstance(shown.exception, UsageError | SystemExit) and message in f"{shown.exception} {shown.output}"
