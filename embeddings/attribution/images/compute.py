@@ -1,0 +1,208 @@
+"""Attributes a number that a network computes of an image to pixels or cells, and checks the attribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from corpus_audit.embeddings.attribution.images.maps import cam, grad_cam
+from corpus_audit.embeddings.attribution.images.names import ImageMethod
+from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels, patch_masks
+from corpus_audit.embeddings.attribution.images.rules import deconvolution, guided
+from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness
+from corpus_audit.embeddings.attribution.methods.gradients import (
+    gradient_x_input,
+    integrate,
+    integrated_gradients,
+    saliency,
+)
+from corpus_audit.embeddings.attribution.methods.occlusion import occlusion
+from corpus_audit.embeddings.attribution.methods.randomisation import permuted_weights, spearman
+from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
+from corpus_audit.schemas.errors import UsageError
+
+_RANDOMISED_STEPS = 32
+"""Points of integrated gradients of permuted weights: only the order of pixels is used."""
+
+
+@dataclass(frozen=True)
+class ImageUnit:
+    """A unit of a network, as attribution needs it.
+
+    Attributes:
+        function: images [B, C, H, W], as the network takes them, -> activations [B].
+        modules: what the unit is computed by, each with parameters of its own, the last one first.
+        logits: -> [B, classes], where the unit is a class; else None.
+        index: the class.
+        layer: whose feature maps Grad-CAM weighs; None for the last ones.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    modules: Sequence[nn.Module]
+    logits: Callable[[torch.Tensor], torch.Tensor] | None = None
+    index: int = 0
+    layer: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How an activation is attributed to an image, and what is checked.
+
+    Attributes:
+        method: the method.
+        patch, stride: of occlusion, in pixels.
+        tolerance, steps, most_steps: of integrated gradients; a network of ReLUs is not smooth:
+            1e-2.
+        orders, curve: random orders of deletion and insertion, and points of a curve after its first.
+        grid: rows and columns of the cells that deletion and insertion replace.
+        seed: of random orders and permutations.
+    """
+
+    method: ImageMethod = ImageMethod.INTEGRATED_GRADIENTS
+    patch: int = 32
+    stride: int = 16
+    tolerance: float = 1e-2
+    steps: int = 16
+    most_steps: int = 512
+    orders: int = 20
+    curve: int = 10
+    grid: int = 14
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ImageAttribution:
+    """An attribution of one image and its checks.
+
+    Attributes:
+        values: float64 [H, W], or [h, w] of the cells of a feature map (CAM, Grad-CAM); signed but for saliency.
+        value, baseline_value: F(x), F(b).
+        signal: of deconvolution and guided backpropagation float32 [C, H, W], in the input's scale; ``values`` is its
+            sum over colours.
+        steps, completeness_error, converged: of integrated gradients.
+        bias: of CAM: what the logit has besides the mean of ``values``.
+        deletion, insertion, random_areas: see `methods.faithfulness`; None if the baseline has the same activation.
+        randomised_last, randomised_all: Spearman correlation of ``values`` with those after the weights of the last
+            module, or of all, were permuted; None where a map is constant.
+    """
+
+    values: np.ndarray
+    value: float
+    baseline_value: float
+    signal: np.ndarray | None = None
+    steps: int | None = None
+    completeness_error: float | None = None
+    converged: bool | None = None
+    bias: float | None = None
+    deletion: float | None = None
+    insertion: float | None = None
+    random_areas: tuple[float, ...] = ()
+    randomised_last: float | None = None
+    randomised_all: float | None = None
+
+
+def attribute_image(
+    unit: ImageUnit, image: torch.Tensor, baseline: torch.Tensor, settings: ImageSettings, checked: bool = True
+) -> ImageAttribution:
+    """Attribute a unit's activation on an image.
+
+    Args:
+        unit: the unit; its network is in evaluation mode.
+        image: float32 [C, H, W], as the network takes it.
+        baseline: of the same shape: an image without content.
+        settings: the method, its parameters and the checks'.
+        checked: whether deletion, insertion and the correlations with permuted weights are computed: about
+            ``orders * curve`` forward passes and two more attributions.
+
+    Raises:
+        UsageError: the method is not defined for this unit or network; the message has the reason.
+    """
+    target = ScalarTarget(unit.function, image, baseline, features=(0,))
+    result = _by_method(unit, target, settings)
+    if not checked:
+        return result
+    height, width = target.positions
+    pixels = over_pixels(result.values, (height, width))
+    cells = grid_cells((height, width), settings.grid)
+    areas = faithfulness(target, pixels, settings.seed, settings.orders, settings.curve, cells)
+    if areas is not None:
+        result = replace(result, deletion=areas.deletion, insertion=areas.insertion, random_areas=areas.random)
+    last, every = (_randomised(unit, target, settings, result, n) for n in (1, len(unit.modules)))
+    return replace(result, randomised_last=last, randomised_all=every)
+
+
+def _by_method(unit: ImageUnit, target: ScalarTarget, settings: ImageSettings) -> ImageAttribution:
+    result = ImageAttribution(np.empty((0, 0)), target.value, target.baseline_value)
+    match settings.method:
+        case ImageMethod.INTEGRATED_GRADIENTS:
+            integral = integrated_gradients(target, settings.tolerance, settings.steps, settings.most_steps)
+            return replace(
+                result,
+                values=integral.values,
+                steps=integral.steps,
+                completeness_error=integral.error,
+                converged=integral.converged,
+            )
+        case ImageMethod.CAM:
+            if unit.logits is None:
+                raise UsageError("cam explains logits, and this unit is none: use grad_cam")
+            cells = cam(unit.logits, target.input, unit.index)
+            return replace(result, values=cells.values, bias=cells.bias)
+        case ImageMethod.GRAD_CAM:
+            return replace(result, values=grad_cam(target.function, target.input, unit.layer).values)
+        case ImageMethod.DECONVOLUTION | ImageMethod.GUIDED:
+            of = deconvolution if settings.method is ImageMethod.DECONVOLUTION else guided
+            signal = of(target)
+            return replace(result, values=target.over_positions(signal), signal=signal.cpu().numpy())
+    return replace(result, values=_by_pixel(target, settings))
+
+
+def _by_pixel(target: ScalarTarget, settings: ImageSettings) -> np.ndarray:
+    match settings.method:
+        case ImageMethod.OCCLUSION:
+            height, width = target.positions
+            return occlusion(target, patch_masks((height, width), settings.patch, settings.stride))
+        case ImageMethod.GRADIENT_X_INPUT:
+            return gradient_x_input(target)
+    return saliency(target)
+
+
+def _randomised(
+    unit: ImageUnit, target: ScalarTarget, settings: ImageSettings, result: ImageAttribution, modules: int
+) -> float | None:
+    """The rank correlation with the attribution after the weights of so many modules, from the last, were permuted."""
+    with permuted_weights(unit.modules[:modules], settings.seed):
+        again = ScalarTarget(unit.function, target.input, target.baseline, target.features, target.rows)
+        match settings.method:
+            case ImageMethod.INTEGRATED_GRADIENTS:
+                permuted = integrate(again, min(result.steps or _RANDOMISED_STEPS, _RANDOMISED_STEPS))
+            case ImageMethod.DECONVOLUTION:  # of the same projection, wherever the activation is now
+                permuted = again.over_positions(deconvolution(again, start=1.0))
+            case _:
+                permuted = _by_method(unit, again, settings).values
+    return spearman(result.values.ravel(), permuted.ravel())
+
+
+def modules_of(
+    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor
+) -> list[nn.Module]:
+    """Modules with parameters of their own that a function runs, the one that is run last first, each once."""
+    order: dict[nn.Module, None] = {}
+
+    def note(module: nn.Module, _inputs: object, _output: object) -> None:
+        order.pop(module, None)
+        order[module] = None
+
+    own = [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
+    hooks = [module.register_forward_hook(note) for module in own]
+    try:
+        with torch.no_grad():
+            function(image[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(reversed(order))
