@@ -6,7 +6,9 @@
     sae.NAME:123     latent 123 of the sparse autoencoder NAME
     dir.NAME:0       row 0 of the directions NAME
     expert.4:2       expert 2 of block 4's mixture of experts (gate logit before the softmax)
-    logit:198        output logit of token id 198
+    logit:198        output logit of token id 198; of an image model, of class 198
+    conv.layer1.0.conv2:17   channel 17 of an image model's convolution, by its module's name; after the batch norm and
+                             the activation function that follow it; its activation on an image is its highest one
 
 A *point* is the part before the colon, where one tensor of activations is read; a *unit* is one of its columns.
 Patterns use ``*`` for a block, a name or an index, ``NAME*`` for names, ``10-20`` for indices; ``mlp.*:*`` is every
@@ -40,23 +42,24 @@ class Kind(StrEnum):
     DIR = "dir"
     EXPERT = "expert"
     LOGIT = "logit"
+    CONV = "conv"
 
 
 IN_BLOCKS = (Kind.MLP, Kind.RESID, Kind.HEAD, Kind.EXPERT)
 """Kinds whose points are numbered by block."""
 
-NAMED = (Kind.SAE, Kind.DIR)
+NAMED = (Kind.SAE, Kind.DIR, Kind.CONV)
 """Kinds whose points have names."""
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
-"""A name of an SAE or of directions, as a regular expression."""
+"""A name of an SAE, of directions or of a convolution's module, as a regular expression."""
 
 _NUMBER = r"0|[1-9][0-9]*"
 _POINT = re.compile(rf"(?:(?P<kind>[a-z]+)\.(?P<location>{NAME})|(?P<single>[a-z]+))", re.ASCII)
 _UNIT = re.compile(rf"(?P<point>[^:]+):(?P<index>{_NUMBER})", re.ASCII)
 _PATTERN = re.compile(rf"(?P<point>[^:]+):(?P<index>\*|{_NUMBER}|(?P<low>{_NUMBER})-(?P<high>{_NUMBER}))", re.ASCII)
 _GRAMMAR = (
-    "write mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198; "
+    "write mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2, logit:198 or conv.NAME:3; "
     "patterns have * for a part"
 )
 

@@ -87,7 +87,8 @@ def lookup(
 ) -> None:
     """Show the examples that make UNIT fire most, with the document, the domain and the tokens around the peak.
 
-    UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198.
+    UNIT is an address such as mlp.3:417, resid.2:10, head.1:7, sae.NAME:123, dir.NAME:0, expert.4:2 or logit:198;
+    of an image model, conv.layer1.0.conv2:17.
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares

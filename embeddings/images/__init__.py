@@ -1,0 +1,1 @@
+"""Image models as models of an index: loading, units of convolutions, receptive fields, scanning images."""

@@ -1,0 +1,95 @@
+"""Reads points of an image model while it runs: values are taken from the calls of functions that return them.
+
+With gradients enabled outside, the values are part of the graph, so that a unit's activation can be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from corpus_audit.embeddings.images.conv_units import ConvPoint
+from corpus_audit.embeddings.images.model import ImageModel
+from corpus_audit.embeddings.images.trace import CallCounter, Key
+from corpus_audit.schemas.errors import AuditError
+
+MapSink = Callable[[ConvPoint, torch.Tensor], torch.Tensor | None]
+"""Called with a point and its values: [B, channels, height, width], or [B, classes] of logits.
+
+The model goes on with what it returns, or with the values if that is None.
+"""
+
+
+class PointReader(TorchFunctionMode):  # type: ignore[misc]
+    """Within the block, hands the values of points to a function while the model runs once.
+
+    Values are handed on as soon as they exist: a later operation may work in place on them. Each use reads one pass.
+    """
+
+    def __init__(self, points: Iterable[ConvPoint], sink: MapSink) -> None:
+        super().__init__()
+        self._points: dict[Key, ConvPoint] = {point.key: point for point in points}
+        self._sink, self._calls = sink, CallCounter()
+        self._unread = set(self._points)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        key = self._calls.next(func)
+        value = func(*args, **(kwargs or {}))
+        point = self._points.get(key)
+        if point is not None:
+            shape = (point.channels,) if point.point.kind == "logit" else (point.channels, point.height, point.width)
+            if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != shape:
+                raise AuditError(f"the model computes {point.point} in another way than in its trial pass")
+            self._unread.discard(key)
+            replaced = self._sink(point, value)
+            return value if replaced is None else replaced
+        return value
+
+    def check_complete(self) -> None:
+        """Check that every point was read.
+
+        Raises:
+            AuditError: the pass did not reach one.
+        """
+        if self._unread:
+            point = self._points[min(self._unread, key=str)]
+            raise AuditError(f"the model does not compute {point.point} as in its trial pass")
+
+
+def run_reading(model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint], sink: MapSink) -> torch.Tensor:
+    """Run a model on [B, 3, h, w], hand the values of points to a function, and return the model's output.
+
+    Raises:
+        AuditError: a value has another shape than in the trial pass, or a point was not reached.
+    """
+    reader = PointReader(points, sink)
+    with reader:
+        output = model.run(inputs)
+    reader.check_complete()
+    return output
+
+
+def read_maps(model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint]) -> dict[ConvPoint, torch.Tensor]:
+    """The values of points in a pass over [B, 3, h, w]; `run_with_maps` without the output."""
+    return run_with_maps(model, inputs, points)[0]
+
+
+def run_with_maps(
+    model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint]
+) -> tuple[dict[ConvPoint, torch.Tensor], torch.Tensor]:
+    """The values of points in a pass over [B, 3, h, w], and the model's output.
+
+    The model goes on with copies, so that work in place does not change what is returned. With gradients enabled, the
+    output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs.
+    """
+    maps: dict[ConvPoint, torch.Tensor] = {}
+
+    def keep(point: ConvPoint, values: torch.Tensor) -> torch.Tensor:
+        maps[point] = values
+        return values.clone()
+
+    output = run_reading(model, inputs, points, keep)
+    return maps, output
