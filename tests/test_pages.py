@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from corpus_audit.checks.policy.check import mistakes
 from corpus_audit.runners.cli.main import COMMANDS, cli
 from corpus_audit.schemas.errors import ExitCode
-from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.spec.audit import AuditSpec, ImagesSpec
 from corpus_audit.schemas.spec.audit_file import load_audit
 from corpus_audit.schemas.spec.policy_file import load_policy
 from corpus_audit.schemas.tables.run_tables import TABLES
@@ -27,6 +27,8 @@ from tests.pages import PAGES, ROOT, Block, block, blocks, parse, prose, read
 
 AUDIT = ("schemas/spec/README.md", "An audit")
 """The audit that has most sections; each section of another page is tried in it."""
+
+IMAGES = ("pipelines/reading/README.md", "Images")
 
 SECTIONS = {
     ("pipelines/drift/README.md", "Compare with an earlier run"): "baseline",
@@ -76,6 +78,11 @@ def test_the_audit_with_most_sections_is_valid(tmp_path: Path) -> None:
     assert len(spec.filter) == 1 and set(spec.document.facets) == {"language", "host"}
 
 
+def test_the_audit_of_images_is_valid_and_states_the_default_limits(tmp_path: Path) -> None:
+    spec = loaded(tmp_path, block(*IMAGES, "yaml"))
+    assert spec.has_images and spec.images == ImagesSpec()
+
+
 @pytest.mark.parametrize(("page", "heading"), SECTIONS)
 def test_sections_of_an_audit_are_valid(tmp_path: Path, page: str, heading: str) -> None:
     section = block(page, heading, "yaml")
@@ -95,7 +102,7 @@ def test_the_policy_and_the_waiver_are_valid(tmp_path: Path) -> None:
 
 
 def test_no_yaml_block_is_left_out() -> None:
-    tried = {("README.md", "Audit your own corpus"), AUDIT, *SECTIONS, POLICY, WAIVER}
+    tried = {("README.md", "Audit your own corpus"), AUDIT, IMAGES, *SECTIONS, POLICY, WAIVER}
     assert {(page, part.heading) for page in PAGES for part in blocks(page, language="yaml")} == tried
 
 

@@ -41,7 +41,11 @@ def check_sizes(shards: Iterable[SignedShard], corpus: str) -> None:
 
 
 def check_no_extra_files(
-    shards: Sequence[SignedShard], corpus: str, snapshot: SnapshotSpec, unread: Mapping[str, str] | None = None
+    shards: Sequence[SignedShard],
+    corpus: str,
+    snapshot: SnapshotSpec,
+    unread: Mapping[str, str] | None = None,
+    images: bool = False,
 ) -> None:
     """Check that the corpus has no shard, unread data file or further link to a shard that was not there at the audit.
 
@@ -50,6 +54,7 @@ def check_no_extra_files(
         corpus: their folder or URL.
         snapshot: the audit's paths and what they ignore, absolute, and its format.
         unread: the files that the audit listed but did not read: name -> reason.
+        images: whether the documents are images.
 
     Raises:
         VerificationError: there is a file that was neither signed nor listed by the audit.
@@ -57,7 +62,7 @@ def check_no_extra_files(
     known = unread or {}
     own = [Path(corpus, name) for name, reason in known.items() if reason == UnreadReason.OWN_OUTPUT]
     try:
-        listing = list_files(snapshot, Path("/"), own)
+        listing = list_files(snapshot, Path("/"), own, images)
     except AuditError as error:
         raise VerificationError(Refusal.SHARD_EXTRA, f"the shards cannot be listed as in the audit: {error}") from None
     listed = {shard.path for shard in listing.shards}

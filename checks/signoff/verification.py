@@ -204,7 +204,8 @@ def _check_shards(
         hint = f"{error}; if the corpus was moved, give its folder with --corpus"
         raise VerificationError(Refusal.SHARD_MISSING, hint) from None
     if location.snapshot is not None:
-        check_no_extra_files(shards, corpus, location.snapshot, _unread(run))
+        images = run.facts.spec.get("document", {}).get("image") is not None
+        check_no_extra_files(shards, corpus, location.snapshot, _unread(run), images)
     selected = shards if options.sample is None else sample_shards(shards, options.sample)
     progress = starting(len(selected), sum(shard.size for shard in selected)) if starting else lambda _: None
     hash_shards(selected, corpus, options.workers, progress)

@@ -125,7 +125,7 @@ class _IndexBuild:
         loaded, scanner, stages = self.loaded, self.scanner, self.stages
         # Step 2.
         root = loaded.base / loaded.spec.store if loaded.spec.store else loaded.base / loaded.spec.output / ".store"
-        shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders).shards
+        shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders, loaded.spec.has_images).shards
         with stages.stage("planning", sum(shard.size for shard in shards)):
             plans = [plan_shard(shard, None, process_board().advance) for shard in shards]
         for plan in plans:

@@ -167,14 +167,13 @@ def read_preprocessor(config: Mapping[str, Any]) -> Preprocessing:
             raise UsageError(f"preprocessor_config.json: {key} = {value!r} is not applied here")
     settings = _TYPES[kind] | {key: value for key, value in config.items() if value is not None}
     edge, resize = _sizes(kind, settings)
-    if not settings.get("do_resize", True):
-        edge = resize = None
     crop = _pair(settings.get("crop_size", 224)) if settings["do_center_crop"] else None
     if kind == "ConvNext" and edge is not None:
+        square = edge, edge
         if edge < 384:  # resized to more, and the middle of that
-            crop, edge = (edge, edge), int(edge / float(settings.get("crop_pct", 224 / 256)))
+            crop, edge = square, int(edge / float(settings.get("crop_pct", 224 / 256)))
         else:
-            edge, resize = None, (edge, edge)
+            edge, resize = None, square
     scale = float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if settings.get("do_normalize", True):
@@ -183,7 +182,9 @@ def read_preprocessor(config: Mapping[str, Any]) -> Preprocessing:
 
 
 def _sizes(kind: str, settings: Mapping[str, Any]) -> tuple[int | None, tuple[int, int] | None]:
-    """The shortest edge, or height and width, that ``size`` says."""
+    """The shortest edge, or height and width, that ``size`` says; neither without resizing."""
+    if not settings.get("do_resize", True):
+        return None, None
     size = settings["size"]
     if isinstance(size, int):
         return (None, (size, size)) if kind == "ViT" else (size, None)

@@ -82,7 +82,7 @@ class ActivationScanner:
             ShardError: the split cannot be read.
         """
         tally = SplitTally()
-        settings = ReadSettings(self.audit.document, self.audit.filter, self.audit.limits)
+        settings = ReadSettings.of(self.audit)
         state = ActivationAccumulator(self.taps.selection.rows, self.slots, self.taps.selection.floors())
         pooling = self._pooling()
         scanned: list[_ScannedBatch] = []

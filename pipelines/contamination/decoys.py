@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.text.hashing import hash_documents
+from corpus_audit.pipelines.images.content_hash import content_hashes
 from corpus_audit.pipelines.kernels.text.ngrams import rehash
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch
 from corpus_audit.pipelines.tokens.tokenization import text_buffers
@@ -62,7 +62,7 @@ class DecoyPicker:
         if not self._count or not len(batch) or not len(self._lengths):
             return
         offsets, data = text_buffers(batch.text)
-        high, low = hash_documents(data, offsets)
+        high, low = content_hashes(data, offsets, batch.properties)
         limit = max(self._selected) if len(self._selected) >= self._count else (2**64, 0)
         candidates: dict[tuple[int, int], Decoy] = {}
         for row in np.lexsort((low, high)):

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.images.content_hash import content_hashes
+from corpus_audit.pipelines.images.properties import ImageProperties
 from corpus_audit.pipelines.kernels.text.characters import scan_text
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
 from corpus_audit.pipelines.kernels.text.sketches import sketches
@@ -27,6 +29,9 @@ BLOCK_BYTES = 104 * 2**20
 
 BLOCK_DOCUMENTS = 100_000
 """Documents of a block: what is kept for each, such as its sketch, counts where texts are a few bytes long."""
+
+IMAGE_BYTES = 512
+"""Of what is kept for each image, beside its thumbnail: they count as bytes of text in the size of a block."""
 
 MANY_DOMAINS, MANY_DOMAINS_BYTES = 64, 6 * 2**20
 """With many domains a block's token cells approach its tokens; its size is then bounded more tightly."""
@@ -67,16 +72,17 @@ class BlockBuilder:
         self._columns: list[tuple[np.ndarray, ...]] = []
         self._excerpt_parts: list[pa.Array] = []
         self._hits: list[Hits] = []
+        self._images: list[ImageProperties] = []
         self._text_bytes = 0
         self._documents = 0
         self._tokens = 0
         self._domains = 0
 
     def add(self, batch: DocumentBatch) -> int:
-        """Add a batch; returns its bytes of text."""
+        """Add a batch; returns its bytes of text and images."""
         offsets, data = text_buffers(batch.text)
         encoded = self._tokenization.encode(batch.text)
-        high, low = hash_documents(data, offsets)
+        high, low = content_hashes(data, offsets, batch.properties)
         size = len(batch)
         characters, words, has_nul = scan_text(data, offsets)
         self.nul_documents += int(has_nul.sum())
@@ -91,12 +97,17 @@ class BlockBuilder:
             self._excerpt_parts.append(excerpt.cast(pa.large_binary()))
         if self._scanner is not None:
             self._hits.append(self._scanner.scan(batch.text, encoded, high, low, self._tokenization))
-        # The text itself is not kept: blocks hold counts.
+        size_of_images = 0
+        if batch.properties is not None:
+            self._images.append(batch.properties)
+            size_of_images = int(batch.properties.bytes.sum())
+            self._text_bytes += batch.properties.thumbnails.nbytes + size * IMAGE_BYTES
+        # Neither text nor images are kept: blocks hold counts.
         self._batches.append(DocumentBatch(batch.rows, _NO_TEXT, batch.ids, batch.facets, batch.cluster))
         self._text_bytes += len(data)
         self._documents += size
         self._domains = max(self._domains, len(batch.facets[PRIMARY].dictionary))
-        return len(data)
+        return len(data) + size_of_images
 
     def _keep_ids(self, encoded: TokenBatch) -> None:
         """Copy the ids behind those of earlier batches, in a buffer that the thread keeps between blocks."""
@@ -154,6 +165,7 @@ class BlockBuilder:
             excerpts=pa.concat_arrays(self._excerpt_parts) if self._excerpts else None,
             vocabulary=self._tokenization.file.vocabulary,
             hits=Hits.joined(self._hits, [len(batch.rows) for batch in self._batches]) if self._hits else None,
+            images=ImageProperties.joined(self._images) if self._images else None,
         )
         self._start()
         return block

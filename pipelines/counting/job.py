@@ -219,7 +219,7 @@ class Job:
         )
         reading = {m.name for m in READING}
         accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in reading}
-        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        settings = ReadSettings.of(self.spec)
         text_bytes = 0
         board.shard_started(task.shard.name)
         try:
@@ -258,7 +258,7 @@ class Job:
 
     def pick_decoys(self, task: SplitTask, picker: DecoyPicker) -> None:
         """Add the documents of a split to a picker, or the reason why they cannot be read to its problems."""
-        settings = ReadSettings(self.spec.document, self.spec.filter, self.spec.limits)
+        settings = ReadSettings.of(self.spec)
         board = process_board()
         board.shard_started(task.shard.name)
         text_bytes = 0

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus_audit.pipelines.measures.base import Measure, reading_settings
+from corpus_audit.pipelines.reading.files.folder_archive import last_changed
 from corpus_audit.pipelines.reading.formats.reader import READER_VERSION
 from corpus_audit.pipelines.reading.formats.splits import SPLIT_BYTES
 from corpus_audit.pipelines.storage.partials import PartialReader
@@ -188,7 +189,9 @@ def _is_settled(shard: Shard) -> bool:
     if not shard.is_local:
         return True
     try:
-        return time.time() - Path(shard.path).stat().st_mtime >= _SETTLED_SECONDS
+        is_folder = shard.path.endswith("/")
+        changed = last_changed(shard.path) if is_folder else Path(shard.path).stat().st_mtime
+        return time.time() - changed >= _SETTLED_SECONDS
     except OSError:
         return False
 

@@ -17,8 +17,8 @@ from corpus_audit.schemas.errors import EngineError
 SECRET_FILE = "given"
 """The file that the driver writes into the folder and workers read."""
 
-COMPUTING_PACKAGES = ("corpus-audit", "pyarrow", "numpy", "tokenizers", "gigatoken")
-"""Packages that read, tokenise and count: tables may depend on each part of their versions."""
+COMPUTING_PACKAGES = ("corpus-audit", "pyarrow", "numpy", "tokenizers", "gigatoken", "pillow")
+"""Packages that read, decode, tokenise and count: tables may depend on each part of their versions."""
 
 TRANSPORT_PACKAGES = ("python", "apache-beam")
 """Packages that transport tasks to workers: releases with the same first two parts of the version are compatible."""

@@ -16,6 +16,7 @@ _READING = {
     "filter": "the filter",
     "limits.document_bytes": "limits.document_bytes",
 }
+_READING_IMAGES = {"document.image": "the column of images", "images": "the limits of images"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def check_comparable(baseline: RunReading, current: RunReading, name: str) -> No
         )
     differing = [
         f"{what} ({_at(baseline.spec, path)!r} and {_at(current.spec, path)!r})"
-        for path, what in _READING.items()
+        for path, what in (_READING | _READING_IMAGES).items()
         if _at(baseline.spec, path) != _at(current.spec, path)
     ]
     sources = [_domain_source(reading.spec) for reading in (baseline, current)]
@@ -84,6 +85,7 @@ def reading_key(run: RunFile) -> str:
     """
     reading = RunReading.of(run)
     read = {path: _at(reading.spec, path) for path in _READING}
+    read |= {path: value for path in _READING_IMAGES if (value := _at(reading.spec, path)) is not None}
     read |= {
         "tokenizer": reading.tokenizer_sha256,
         "domain": _domain_source(reading.spec),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.images.properties import ImageProperties
 from corpus_audit.pipelines.kernels.counters import gather
 from corpus_audit.pipelines.measures.hits import Hits
 from corpus_audit.pipelines.storage import count_tables, merging, partials
@@ -57,6 +59,7 @@ class Block:
         excerpts: large_binary [D], the beginning of each text, or None if excerpts are off.
         vocabulary: one more than the largest token id that the tokenizer can give.
         hits: what a scan for benchmarks found in the documents, None without one.
+        images: of an image corpus, the properties of the documents' images, D rows; else None.
     """
 
     split: int
@@ -81,6 +84,7 @@ class Block:
     excerpts: pa.LargeBinaryArray | None
     vocabulary: int
     hits: Hits | None = None
+    images: ImageProperties | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,6 +117,7 @@ class Block:
             hits=None,
             document_ids=self.document_ids.take(pa.array(rows)),
             excerpts=None if self.excerpts is None else self.excerpts.take(pa.array(rows)),
+            images=None if self.images is None else self.images.take(rows),
         )
 
 
@@ -255,11 +260,16 @@ def facet_settings(source: FacetSource | None) -> Any:
 
 def reading_settings(spec: AuditSpec) -> dict[str, Any]:
     """What decides which rows become documents, for every measure."""
-    return {
+    settings = {
         "text": spec.document.text,
         "filter": [clause.model_dump(mode="json") for clause in spec.filter],
         "document_bytes": spec.limits.document_bytes,
     }
+    if spec.document.image is not None:
+        settings["image"] = spec.document.image
+        settings["images"] = spec.image_limits.model_dump(mode="json")
+        settings["decoders"] = f"pillow {importlib.metadata.version('pillow')}"
+    return settings
 
 
 def domain_settings(document: DocumentSpec) -> dict[str, Any]:

@@ -33,6 +33,7 @@ LETTERS = TableSpec(
 )
 
 DOCUMENT, DEAD, FILTERED, NUL, VERIFIED = "document", "dead_letter", "filtered", "nul", "verified"
+UNCAPTIONED, MEMBER = "uncaptioned", "member"
 ROW_BYTES, DEAD_BYTES = "row_bytes", "dead_bytes"
 
 
@@ -83,6 +84,8 @@ def coverage_partial(split: int, tally: SplitTally, nul_documents: int) -> Parti
     counts |= {f"{DEAD_BYTES}:{reason}": n for reason, n in tally.dead_bytes.items()}
     counts |= {f"{DEAD}:{reason}": n for reason, n in tally.dead.items()}
     counts |= {f"{FILTERED}:{reason}": n for reason, n in tally.filtered.items()}
+    counts |= {f"{UNCAPTIONED}:": tally.uncaptioned}
+    counts |= {f"{MEMBER}:{ending}": n for ending, n in tally.members.items()}
     names, outcomes = _outcomes(counts)
     letters = sorted(tally.letters, key=lambda letter: letter.row)
     number = {name: i for i, name in enumerate(names)}
@@ -121,6 +124,8 @@ class ShardCoverage:
         row_bytes: bytes of all rows that were read (see `SplitTally`).
         dead, filtered: rows by reason; dead_bytes: bytes of the dead letters by reason.
         letters: the dead letters as a merged table; reasons refer to ``names``.
+        uncaptioned: images without a caption, where captions are read.
+        members: members of archives that are no part of a document, by their ending.
     """
 
     names: tuple[str, ...]
@@ -131,6 +136,8 @@ class ShardCoverage:
     dead: dict[str, int] = field(default_factory=dict)
     dead_bytes: dict[str, int] = field(default_factory=dict)
     filtered: dict[str, int] = field(default_factory=dict)
+    uncaptioned: int = 0
+    members: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, partial: Partial) -> ShardCoverage:
@@ -146,6 +153,10 @@ class ShardCoverage:
                 coverage.row_bytes = rows
             elif outcome == DEAD_BYTES:
                 coverage.dead_bytes[reason] = rows
+            elif outcome == UNCAPTIONED:
+                coverage.uncaptioned = rows
+            elif outcome == MEMBER:
+                coverage.members[reason] = rows
             elif outcome == DEAD:
                 coverage.dead[reason] = rows
             else:

@@ -54,7 +54,7 @@ def open_baselines(spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store:
         StoreError: a baseline is damaged.
     """
     baselines: list[Baseline] = []
-    current = RunReading(tokenizer.sha256, spec.tokenizer_path, spec.model_dump(mode="json"), sample_share=1.0)
+    current = RunReading(tokenizer.sha256, tokenizer.name, spec.model_dump(mode="json"), sample_share=1.0)
     for reference in spec.baselines:
         run = last_passed(base / reference.run) if reference.passed else open_run(base / reference.run)
         check_comparable(RunReading.of(run.facts), current, reference.label)

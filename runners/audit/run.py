@@ -22,7 +22,7 @@ from corpus_audit.pipelines.reading.documents.filters import check_filter
 from corpus_audit.pipelines.reading.snapshot.listing import absolute_ignore, absolute_paths
 from corpus_audit.pipelines.storage.remote import Remote, push
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging
-from corpus_audit.pipelines.tokens.file import load_tokenizer
+from corpus_audit.pipelines.tokens.no_text import load_tokenizer_of
 from corpus_audit.runners.audit import publish, run_facts
 from corpus_audit.runners.audit.baselines import default_workers
 from corpus_audit.runners.audit.comparisons import Comparisons
@@ -133,7 +133,7 @@ class _Run:
         self.store_is_own = root == default_store(output)
         board.begin_stage("loading the tokenizer")
         tokenizers = root / "tokenizers"
-        tokenizer = load_tokenizer(self.spec.tokenizer_path, loaded.base, tokenizers, self.spec.tokenizer_engine)
+        tokenizer = load_tokenizer_of(self.spec, loaded.base, tokenizers)
         check_filter(self.spec.filter)
         board.begin_stage("opening baselines and benchmarks")
         self.comparisons = Comparisons.open(self.spec, loaded.base, tokenizer, root)

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 MOST_NAMES = 20
 """Unread files of a reason that run.json names; the table has all."""
 
-PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pyarrow", "scipy", "tokenizers")
+MOST_ENDINGS = 5
+"""Endings of unread members that the coverage names."""
+
+PACKAGES = ("corpus-audit", "apache-beam", "gigatoken", "numba", "numpy", "pillow", "pyarrow", "scipy", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def run_facts(name: str, material: Material) -> RunFile:
         complete=not reasons,
         reasons=reasons,
         tokenizer=RunTokenizer(
-            name=spec.tokenizer_path,
+            name=tokenizer.name,
             sha256=tokenizer.sha256,
             vocabulary=tokenizer.vocabulary,
             engine=spec.tokenizer_engine,
@@ -223,7 +226,9 @@ def integrity_rules(
             "coverage",
             not failed,
             f"{len(failed)} of {plural(len(states), 'shard')} could not be read{first}",
-            "every shard was read" + (f"; {empty}" if (empty := shards_without_rows(states)) else ""),
+            "every shard was read"
+            + (f"; {empty}" if (empty := shards_without_rows(states)) else "")
+            + _images_read(states),
         ),
         IntegrityRule.of("conservation", coverage.conserved, "rows are unaccounted for", "every row is accounted for"),
         IntegrityRule.of(
@@ -249,6 +254,22 @@ def integrity_rules(
         shard_loss_rule(spec.limits, states),
         unread_rule(unread),
     )
+
+
+def _images_read(states: list[ShardState]) -> str:
+    """What was not read beside the images of an image corpus, as the end of a sentence; empty for text."""
+    members: Counter[str] = Counter()
+    for state in states:
+        if state.coverage:
+            members.update(state.coverage.members)
+    uncaptioned = sum(state.coverage.uncaptioned for state in states if state.coverage)
+    remark = f"; {plural(uncaptioned, 'image')} without a caption" if uncaptioned else ""
+    if members:
+        most = sorted(members.items(), key=lambda item: (-item[1], item[0]))[:MOST_ENDINGS]
+        listed = ", ".join(f"{count:,} with {'' if ' ' in ending else '.'}{ending}" for ending, count in most)
+        more = f" and others, {members.total():,} in all" if len(members) > MOST_ENDINGS else ""
+        remark += f"; members of archives beside the images were not read: {listed}{more}"
+    return remark
 
 
 def _source_text(source: Any) -> str:

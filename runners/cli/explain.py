@@ -73,9 +73,9 @@ def _tokenizer(audit: Path) -> Any:
 
     from tokenizers import Tokenizer
 
-    from corpus_audit.pipelines.tokens.tokenization import load_tokenizer
+    from corpus_audit.pipelines.tokens.no_text import load_tokenizer_of
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     loaded = load_audit(audit)
     with tempfile.TemporaryDirectory() as folder:
-        return Tokenizer.from_file(str(load_tokenizer(loaded.spec.tokenizer_path, loaded.base, Path(folder)).path))
+        return Tokenizer.from_file(str(load_tokenizer_of(loaded.spec, loaded.base, Path(folder)).path))

@@ -92,11 +92,15 @@ def with_directions(loaded: LoadedAudit, options: Sequence[str]) -> LoadedAudit:
 def is_indexed(loaded: LoadedAudit, folder: Path) -> bool:
     """Whether the newest index in a folder is of the very snapshot of an audit of local files."""
     from corpus_audit.embeddings.index.files import find_index, read_facts
+    from corpus_audit.pipelines.reading.files import filesystems
     from corpus_audit.pipelines.reading.snapshot.listing import list_shards
     from corpus_audit.schemas.run.snapshot import snapshot_digest
 
-    shards = list_shards(loaded.spec.snapshot, loaded.base)
-    hashed = [(shard.name, hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()) for shard in shards]
+    shards = list_shards(loaded.spec.snapshot, loaded.base, loaded.spec.has_images)
+    hashed = []
+    for shard in shards:
+        with filesystems.open_binary(shard.path) as file:
+            hashed.append((shard.name, hashlib.sha256(file.read()).hexdigest()))
     digest = snapshot_digest(hashed)
     try:
         return read_facts(find_index(folder)).snapshot == digest

@@ -74,7 +74,7 @@ def build_trace_index(
         (folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
         for left in (*(folder / SEGMENTS).glob(".*"), *output.glob(".work-*")):  # of a build that was killed
             shutil.rmtree(left, ignore_errors=True)
-        listing = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders)
+        listing = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders, loaded.spec.has_images)
         with timings.stage("planning"):
             board.begin_stage("planning", total_bytes=sum(shard.size for shard in listing.shards))
             plans = [plan_shard(shard, None, board.advance) for shard in listing.shards]
@@ -88,7 +88,7 @@ def build_trace_index(
             weights = [task.split.weight for task in todo]
             board.begin_stage("indexing", total_bytes=sum(weights))
             if todo:
-                worker = TraceWorker(ReadSettings(loaded.spec.document, loaded.spec.filter, loaded.spec.limits))
+                worker = TraceWorker(ReadSettings.of(loaded.spec))
                 at_once = min(workers or default_workers(), len(todo))
                 with (
                     tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch,

@@ -16,6 +16,15 @@ class ShardFormat(StrEnum):
     JSONL_GZ = "jsonl.gz"
     JSONL_ZST = "jsonl.zst"
     ARROW = "arrow"
+    TAR = "tar"
+    TAR_GZ = "tar.gz"
+    TAR_ZST = "tar.zst"
+    IMAGE_FOLDER = "imagefolder"
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it holds the members of a tar archive, which are samples of images."""
+        return self in (ShardFormat.TAR, ShardFormat.TAR_GZ, ShardFormat.TAR_ZST, ShardFormat.IMAGE_FOLDER)
 
 
 class ShardStatus(StrEnum):
@@ -99,6 +108,9 @@ class Shard:
     ``path`` opens it (an absolute local path or a URL); ``name`` is its name in reports and manifests: the path
     relative to the folder in the spec. ``stamp`` identifies its version in the file system: while the stamp is the
     same, a digest from an earlier run is still valid.
+
+    The images directly in a folder are one shard: its path and name end with a slash, and its bytes are those of the
+    tar archive that `pipelines.reading.files.folder_archive` makes of them.
     """
 
     path: str

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -81,7 +82,16 @@ FacetSource = Annotated[
 class DocumentSpec(AuditModel):
     """Fields of a row that make up a document."""
 
-    text: str = Field(default="text", description="Column or dotted path of the text.")
+    text: str | None = Field(
+        default=None,
+        description="Column or dotted path of the text; text by default. Beside image, of the caption; without it, "
+        "there are none.",
+    )
+    image: str | None = Field(
+        default=None,
+        description="Column of the images of an image corpus: bytes, or a {bytes, path} struct. In tar archives and "
+        "folders: image, or the ending of one member, such as jpg.",
+    )
     id: str | None = Field(default=None, description="Column or dotted path of the document's id.")
     domain: FacetSource = Field(
         default=ConstantSource(constant="all"), description="The primary facet: the category whose proportions matter."
@@ -90,6 +100,13 @@ class DocumentSpec(AuditModel):
     cluster: FacetSource | None = Field(
         default=None, description="The sampling unit for variances, such as the host; the document itself by default."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_the_default(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("text") is None and values.get("image") is None:
+            return {**values, "text": "text"}
+        return values
 
     @model_validator(mode="after")
     def _no_facet_is_called_domain(self) -> DocumentSpec:
@@ -197,6 +214,20 @@ class LimitsSpec(AuditModel):
     )
 
 
+class ImagesSpec(AuditModel):
+    """Limits of the images of an image corpus; an image beyond one is a dead letter."""
+
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=100_000_000, description="Pixels of an image; more are not decoded (too_many_pixels)."
+    )
+    max_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=64 * 2**20, description="Bytes of an image's file; more are not decoded (image_too_large)."
+    )
+    max_frames: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="Frames of an animated image; more are not decoded (too_many_frames)."
+    )
+
+
 class TokenizerSpec(AuditModel):
     """The tokenizer, and which package counts with it."""
 
@@ -215,9 +246,12 @@ class AuditSpec(AuditModel):
     name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="Name of the corpus in reports.")
     snapshot: SnapshotSpec
     document: DocumentSpec = DocumentSpec()
-    tokenizer: PathText | TokenizerSpec = Field(
-        description="Path of a tokenizer.json, or a hub name (needs the hub extra); or {path:, engine:}."
+    tokenizer: PathText | TokenizerSpec | None = Field(
+        default=None,
+        description="Path of a tokenizer.json, or a hub name (needs the hub extra); or {path:, engine:}. Images "
+        "without captions need none.",
     )
+    images: ImagesSpec | None = Field(default=None, description="Limits of images; needs document.image.")
     mixture: MixtureSpec | None = None
     baseline: BaselineSpec | Annotated[tuple[BaselineSpec, ...], Field(max_length=2)] = Field(
         default=(), description="One or two runs to compare with, such as a pinned reference and the last good run."
@@ -253,14 +287,35 @@ class AuditSpec(AuditModel):
     )
 
     @property
-    def tokenizer_path(self) -> str:
-        """The path or hub name of the tokenizer."""
-        return self.tokenizer if isinstance(self.tokenizer, str) else self.tokenizer.path
+    def tokenizer_path(self) -> str | None:
+        """The path or hub name of the tokenizer; None for images without captions, which have no text."""
+        return self.tokenizer.path if isinstance(self.tokenizer, TokenizerSpec) else self.tokenizer
 
     @property
     def tokenizer_engine(self) -> Literal["auto", "fast", "reference"]:
         """Which package counts."""
-        return "auto" if isinstance(self.tokenizer, str) else self.tokenizer.engine
+        return self.tokenizer.engine if isinstance(self.tokenizer, TokenizerSpec) else "auto"
+
+    @property
+    def has_text(self) -> bool:
+        """Whether documents have a text: false for images without captions."""
+        return self.document.text is not None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether documents are images."""
+        return self.document.image is not None
+
+    @property
+    def image_limits(self) -> ImagesSpec:
+        """The limits of images."""
+        return self.images or ImagesSpec()
+
+    @classmethod
+    def required_here(cls, items: Mapping[str, Any]) -> tuple[str, ...]:
+        """Keys without a default that these keys of an audit file need; values with keys have ``items`` themselves."""
+        document = getattr(items.get("document"), "items", {})
+        return () if "image" in document and "text" not in document else ("tokenizer",)
 
     @property
     def baselines(self) -> tuple[BaselineSpec, ...]:
@@ -273,6 +328,26 @@ class AuditSpec(AuditModel):
         if not self.benchmarks:
             return None
         return ContaminationSpec(benchmarks=self.benchmarks, **dict(self.contamination))
+
+    @model_validator(mode="after")
+    def _sections_fit_the_documents(self) -> AuditSpec:
+        if self.images is not None and self.document.image is None:
+            raise ValueError("images: sets limits for images, but document.image names no column of images")
+        if self.document.image is None and self.snapshot.format != "auto" and self.snapshot.format.is_archive:
+            raise ValueError(f"snapshot.format: {self.snapshot.format} holds images: name them in document.image")
+        if self.has_text:
+            if self.tokenizer is None:
+                raise ValueError("missing key 'tokenizer': only images without captions need none")
+            return self
+        if self.tokenizer is not None:
+            raise ValueError("tokenizer: these images have no captions to count; set document.text, or remove it")
+        without = "images without captions have no tokens: set document.text to the column of the captions, or"
+        if self.mixture is not None and self.mixture.unit != "documents":
+            raise ValueError(f"mixture.unit: {without} set the unit to documents")
+        for name in ("sampling", "benchmarks", "embedding"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: {without} remove the section")
+        return self
 
     @model_validator(mode="after")
     def _benchmark_names_are_distinct(self) -> AuditSpec:

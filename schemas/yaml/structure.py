@@ -133,10 +133,11 @@ def _check_model(tree: Mapping, models: list[type[BaseModel]]) -> Iterator[Probl
             yield Problem(tree.mark, f"expected exactly one of the keys {keys}; {given}")
         return
     model = fitting[0] if fitting else models[0]
+    also_required = model.required_here(tree.items) if hasattr(model, "required_here") else ()
     for name, field in model.model_fields.items():
         if name in tree.items:
             yield from _check(tree.items[name], field.annotation)
-        elif field.is_required() and not (unknown and len(models) > 1):
+        elif (field.is_required() or name in also_required) and not (unknown and len(models) > 1):
             guesses = [key for key in unknown if get_close_matches(key, valid, 1) == [name]]
             if not guesses:
                 yield Problem(tree.mark, f"missing key {name!r} ({_describe(_members(field.annotation))})")

@@ -4,7 +4,8 @@ The order is the same in every format:
 
 1. A row must parse (UTF-8, JSON, not too large); otherwise it is a dead letter, whatever the filter says of it.
 2. The filter drops rows.
-3. Rows whose text is missing or not text are dead letters.
+3. Rows whose text is missing or not text are dead letters. In an image corpus these are rows whose image is missing or
+   cannot be decoded; a text that is missing there is a caption that is missing.
 
 A label (id, facet, cluster) never makes a dead letter: any value is written as text, see `facets`.
 """
@@ -19,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.images.decoding import ImageLimits
+from corpus_audit.pipelines.images.properties import ImageProperties, image_properties
 from corpus_audit.pipelines.reading.documents.batches import DeadLetter, DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.documents.facets import (
     constant_labels,
@@ -53,7 +56,7 @@ class Field:
 class Fields:
     """The fields that a split's reader looks up; facets from the shard's path are constants already."""
 
-    text: str
+    text: str | None
     id: str | None
     facets: dict[str, Field]
     cluster: Field | None
@@ -94,8 +97,26 @@ class Fields:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that is looked up, each once, the text first."""
-        return tuple(dict.fromkeys((self.text, *self.labels, *self.filtered)))
+        """Every column that is looked up, each once, the text first if there is one; without that of the images."""
+        texts = () if self.text is None else (self.text,)
+        return tuple(dict.fromkeys((*texts, *self.labels, *self.filtered)))
+
+
+@dataclass(frozen=True, slots=True)
+class RowImages:
+    """The images of parsed rows, R of them.
+
+    Attributes:
+        values: pa.LargeBinaryArray [R], the images' files; null where a row has none.
+        sizes: int64 [R], bytes of each row as its reader counts them.
+        without: why a row has no image, where that is known better than that it is missing: position -> reason.
+        names: the names of the images' files, [R]; None where they have none.
+    """
+
+    values: pa.LargeBinaryArray
+    sizes: np.ndarray
+    without: Mapping[int, DeadLetterReason]
+    names: Sequence[str | None]
 
 
 class Assembler:
@@ -122,6 +143,7 @@ class Assembler:
         clause_columns: Sequence[pa.Array],
         raw: Callable[[int], bytes],
         mistyped: np.ndarray | None = None,
+        images: RowImages | None = None,
     ) -> DocumentBatch | None:
         """Filter, check and encode parsed rows.
 
@@ -131,6 +153,7 @@ class Assembler:
             clause_columns: each filter clause's column, [R].
             raw: returns the bytes of the i-th row for a dead letter.
             mistyped: bool [R], rows whose text is not text, or whose label has a type that is not allowed.
+            images: the rows' images, in an image corpus; a row without a text is then a document without a caption.
 
         Returns:
             The documents among the rows, or None if there is none.
@@ -140,20 +163,32 @@ class Assembler:
         if self._settings.filter:
             keep, dropped = apply_filter(self._settings.filter, clause_columns, count)
             self._tally.filtered.update(dropped)
-        text = columns[self.fields.text]
+        letter = _letters_of(raw, images)
         if mistyped is not None and mistyped.any():
-            keep = self._reject_where(keep, mistyped, DeadLetterReason.WRONG_TYPE, rows, raw)
-        if text.null_count:
+            keep = self._reject_where(keep, mistyped, DeadLetterReason.WRONG_TYPE, rows, letter)
+        text = pa.nulls(count, pa.large_string()) if self.fields.text is None else columns[self.fields.text]
+        captioned: np.ndarray | None = None
+        properties: ImageProperties | None = None
+        if images is not None:
+            captioned = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
+            text = pc.fill_null(text, "")
+            keep, properties = self._decode(images, keep, rows, letter)
+        elif text.null_count:
             missing = np.asarray(pc.is_null(text).to_numpy(zero_copy_only=False))
-            keep = self._reject_where(keep, missing, DeadLetterReason.MISSING_TEXT, rows, raw)
+            keep = self._reject_where(keep, missing, DeadLetterReason.MISSING_TEXT, rows, letter)
         kept = int(keep.sum())
         if kept == 0:
             return None
+        files = None if images is None else images.values
         if kept < count:
             mask = pa.array(keep)
             columns = {name: column.filter(mask) for name, column in columns.items()}
-            rows, text = rows[keep], columns[self.fields.text]
+            rows, text = rows[keep], text.filter(mask)
+            files = None if files is None else files.filter(mask)
+            captioned = None if captioned is None else captioned[keep]
         self._tally.documents += kept
+        if captioned is not None and self.fields.text is not None:
+            self._tally.uncaptioned += int((~captioned).sum())
         fields = {*self.fields.facets.values(), *filter(None, [self.fields.cluster])}
         encoded = {field: _encoded(field, columns, kept) for field in fields}
         facets = {field: facet_of(encoded[field]) for field in set(self.fields.facets.values())}
@@ -163,7 +198,37 @@ class Assembler:
             ids=None if self.fields.id is None else label_text(columns[self.fields.id]),
             facets={name: facets[field] for name, field in self.fields.facets.items()},
             cluster=None if self.fields.cluster is None else keys_of(encoded[self.fields.cluster]),
+            images=files,
+            properties=properties,
+            captioned=captioned,
         )
+
+    def _decode(
+        self, images: RowImages, keep: np.ndarray, rows: np.ndarray, letter: Callable[[int], _Letter]
+    ) -> tuple[np.ndarray, ImageProperties]:
+        """Which rows have an image that can be decoded, and what was measured of these images, in order."""
+        reasons = dict(images.without)
+        for index in np.flatnonzero(np.asarray(images.values.is_null())):
+            reasons.setdefault(int(index), DeadLetterReason.MISSING_IMAGE)
+        present = [int(index) for index in np.flatnonzero(keep) if int(index) not in reasons]
+        limits = self._settings.images
+        properties, refused = image_properties(
+            [memoryview(images.values[index].as_buffer()) for index in present],
+            ImageLimits(limits.max_bytes, limits.max_pixels, limits.max_frames),
+            [images.names[index] for index in present],
+        )
+        decoded = np.array([reason is None for reason in refused], dtype=bool)
+        reasons |= {
+            index: DeadLetterReason(refusal.reason.value)
+            for index, refusal in zip(present, refused, strict=True)
+            if refusal is not None
+        }
+        kept = keep.copy()
+        for index in np.flatnonzero(keep):
+            if int(index) in reasons:
+                kept[index] = False
+                self.reject_digest(int(rows[index]), reasons[int(index)], *letter(int(index)))
+        return kept, properties if decoded.all() else properties.take(decoded)
 
     def _reject_where(
         self,
@@ -171,12 +236,28 @@ class Assembler:
         bad: np.ndarray,
         reason: DeadLetterReason,
         rows: np.ndarray,
-        raw: Callable[[int], bytes],
+        letter: Callable[[int], _Letter],
     ) -> np.ndarray:
         for index in np.flatnonzero(keep & bad):
-            self.reject(int(rows[index]), reason, raw(int(index)))
+            self.reject_digest(int(rows[index]), reason, *letter(int(index)))
         remaining: np.ndarray = keep & ~bad
         return remaining
+
+
+_Letter = tuple[str, int, bytes]
+"""SHA-256 of a row's bytes, or of its image where it has one; the row's size; its first bytes as text."""
+
+
+def _letters_of(raw: Callable[[int], bytes], images: RowImages | None) -> Callable[[int], _Letter]:
+    def letter(index: int) -> _Letter:
+        data = raw(index)
+        if images is None:
+            return hashlib.sha256(data).hexdigest(), len(data), data[:EXCERPT_BYTES]
+        image = images.values[index]
+        digested = memoryview(image.as_buffer()) if image.is_valid else data
+        return hashlib.sha256(digested).hexdigest(), int(images.sizes[index]), data[:EXCERPT_BYTES]
+
+    return letter
 
 
 def _encoded(field: Field, columns: Mapping[str, pa.Array], rows: int) -> pa.DictionaryArray:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.pipelines.images.properties import ImageProperties
 from corpus_audit.schemas.run.dead_letters import DeadLetterReason
-from corpus_audit.schemas.spec.audit import DocumentSpec, FilterClause, LimitsSpec
+from corpus_audit.schemas.spec.audit import AuditSpec, DocumentSpec, FilterClause, ImagesSpec, LimitsSpec
 
 PRIMARY = "domain"
 """Name of the primary facet among a batch's facets."""
@@ -23,13 +24,20 @@ class ReadSettings:
     """The parts of an audit spec that a reader needs.
 
     ``plain_labels``: whether a JSON row whose label is an object or a list is a dead letter, as it must be where labels
-    are compared (a benchmark's answers); by default the label is the value's JSON.
+    are compared (a benchmark's answers); by default the label is the value's JSON. ``images``: limits of images, where
+    ``document.image`` names them.
     """
 
     document: DocumentSpec
     filter: tuple[FilterClause, ...] = ()
     limits: LimitsSpec = field(default_factory=LimitsSpec)
     plain_labels: bool = False
+    images: ImagesSpec = field(default_factory=ImagesSpec)
+
+    @classmethod
+    def of(cls, spec: AuditSpec) -> ReadSettings:
+        """The settings of an audit."""
+        return cls(spec.document, spec.filter, spec.limits, images=spec.image_limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,10 @@ class DocumentBatch:
             `PRIMARY`. Null and empty values are `schemas.tables.run_tables.NO_VALUE`.
         cluster: pa.LargeStringArray [D], null where a document has no cluster value and is a cluster by itself; None
             when all documents are.
+        images: of an image corpus, pa.LargeBinaryArray [D] without nulls, the images' files; else None, like the next
+            two.
+        properties: what was measured of the decoded images; see `ImageProperties`.
+        captioned: bool [D], whether the document has a caption; the text of one without is empty.
     """
 
     rows: np.ndarray
@@ -51,6 +63,9 @@ class DocumentBatch:
     ids: pa.LargeStringArray | None
     facets: dict[str, pa.DictionaryArray]
     cluster: pa.LargeStringArray | None
+    images: pa.LargeBinaryArray | None = None
+    properties: ImageProperties | None = None
+    captioned: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.text)
@@ -72,7 +87,9 @@ class SplitTally:
     """Outcome of every row of a split; ``rows`` = ``documents`` + dead letters + filtered, always.
 
     ``row_bytes`` and ``dead_bytes`` are of the same kind, so that one bounds the other: bytes of the rows' lines
-    without their ends in JSON lines, of the rows' texts in columnar formats.
+    without their ends in JSON lines, of the rows' texts and images in columnar formats, of the members of archives.
+    ``members`` counts members of archives that are no part of a document, by their ending, and ``uncaptioned`` images
+    without a caption.
     """
 
     rows: int = 0
@@ -82,6 +99,8 @@ class SplitTally:
     dead: Counter[str] = field(default_factory=Counter)
     dead_bytes: Counter[str] = field(default_factory=Counter)
     letters: list[DeadLetter] = field(default_factory=list)
+    members: Counter[str] = field(default_factory=Counter)
+    uncaptioned: int = 0
 
     def add_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter, and keep it while there are fewer than `LETTERS_PER_REASON` of its reason."""

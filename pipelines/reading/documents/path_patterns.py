@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY
 from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.run.snapshot import Shard
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
 from corpus_audit.schemas.spec.audit import DocumentSpec, FacetSource, PathSource
 
 CLUSTER = "(cluster)"
@@ -31,8 +31,10 @@ def path_values(shard: Shard, document: DocumentSpec) -> dict[str, str]:
     The value of a hive partition, ``lang={language}/``, is decoded as pyarrow, Spark and DuckDB write it: ``C%2B%2B``
     is ``C++``, and ``__HIVE_DEFAULT_PARTITION__`` is null, here the empty text.
 
+    Of a folder of images, which is one shard, only the folders of the pattern are matched: ``photos/{domain}/*.png``.
+
     Raises:
-        UsageError: a pattern has no such name.
+        UsageError: a pattern has no such name, or takes it from the names of images.
         ShardError: the shard's path does not match a pattern.
     """
     return {
@@ -51,6 +53,8 @@ def sources(document: DocumentSpec) -> dict[str, FacetSource]:
 
 
 def _value(shard: Shard, facet: str, pattern: str) -> str:
+    if shard.format is ShardFormat.IMAGE_FOLDER:
+        pattern = _of_folders(pattern)
     regex = _compile(pattern)
     if len(regex.groupindex) == 1:
         (group,) = regex.groupindex
@@ -65,6 +69,23 @@ def _value(shard: Shard, facet: str, pattern: str) -> str:
         if match is not None:
             return _decoded(shard, match[group]) if group in _hive_names(pattern) else match[group]
     raise ShardError(shard, f"its path does not match the pattern {pattern!r} that gives {facet!r}")
+
+
+def _of_folders(pattern: str) -> str:
+    """The part of a pattern that matches folders, with the slash at its end.
+
+    Raises:
+        UsageError: the last component, which matches the names of files, holds a name.
+    """
+    folders, _, last = pattern.rpartition("/")
+    if last == "**":
+        return f"{pattern}/"
+    if re.search(r"\{\w+\}", last):
+        raise UsageError(
+            f"path pattern {pattern!r}: the images of a folder are one shard, so that values come from the names of "
+            "folders; use a column of the folder's metadata for values of single images"
+        )
+    return f"{folders}/"
 
 
 @lru_cache(maxsize=256)

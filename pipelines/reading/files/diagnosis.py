@@ -21,6 +21,7 @@ _BEGINNINGS = {
     ShardFormat.ARROW: (b"ARROW1", b"\xff\xff\xff\xff"),
     ShardFormat.JSONL_GZ: (b"\x1f\x8b",),
 }
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _CONTENT_BYTES = 2**16
 _BLOCK = 2**20
 _MAX_DECODED = 2**32  # where a gzip member ends is a detail of a message, not worth decoding a bomb
@@ -35,7 +36,22 @@ def check_beginning(shard: Shard) -> None:
     Raises:
         ShardError: the shard has another format; the message says which, and what to do.
     """
+    if shard.format is ShardFormat.IMAGE_FOLDER:
+        return
     head = _head(shard)
+    if shard.format is ShardFormat.TAR:
+        signature = identify(head)
+        if signature is not None and "tar archive;" not in signature.text:
+            raise ShardError(shard, _of_archive(signature.text))
+        return
+    if shard.format is ShardFormat.TAR_ZST and not head.startswith(_ZSTD):
+        raise ShardError(shard, "does not begin like zstd data: not a .tar.zst file, or damaged")
+    if shard.format is ShardFormat.TAR_ZST:
+        return
+    if shard.format is ShardFormat.TAR_GZ:
+        if not head.startswith(b"\x1f\x8b"):
+            raise ShardError(shard, "does not begin like gzip data: not a .tar.gz file, or damaged")
+        return
     expected = _BEGINNINGS.get(shard.format, ())
     if expected and head.startswith(expected):
         content = _decoded_head(shard, HEAD_BYTES) if shard.format in _CODECS else b""
@@ -75,7 +91,8 @@ def explain_failure(shard: Shard, error: BaseException) -> str:
     if isinstance(error, pa.ArrowNotImplementedError):
         return f"contains data of an unsupported type ({text}); write it without that type"
     try:
-        explanation = _explain_gzip(shard) if shard.format is ShardFormat.JSONL_GZ else None
+        zipped = shard.format in (ShardFormat.JSONL_GZ, ShardFormat.TAR_GZ)
+        explanation = _explain_gzip(shard) if zipped else None
     except OSError:
         explanation = None
     return explanation or f"cannot be decoded ({text}): truncated or corrupt"
@@ -83,7 +100,7 @@ def explain_failure(shard: Shard, error: BaseException) -> str:
 
 def describe_content(shard: Shard) -> str | None:
     """What a shard without any document contains, as a phrase such as "is a JSON array …"; None if that is unclear."""
-    if shard.format in (ShardFormat.PARQUET, ShardFormat.ARROW):
+    if shard.format in (ShardFormat.PARQUET, ShardFormat.ARROW) or shard.format.is_archive:
         return None
     try:
         head = _decoded_head(shard, _CONTENT_BYTES) if shard.format in _CODECS else _head(shard, _CONTENT_BYTES)
@@ -110,6 +127,11 @@ def describe_content(shard: Shard) -> str | None:
             return "is JSON spread over several lines; write one document per line, as jq -c . does"
         return "is one line that begins as a JSON object does; write one document per line"
     return None
+
+
+def _of_archive(text: str) -> str:
+    """What a file is, with the name that a compressed archive has."""
+    return text.replace("name it .jsonl.", "name it .tar.").replace(" if it holds JSON lines", " if it is an archive")
 
 
 def _refuse_binary(shard: Shard, head: bytes, suffix: str = "") -> None:

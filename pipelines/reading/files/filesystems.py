@@ -70,11 +70,15 @@ def is_url(path: str) -> bool:
 
 
 def stat_file(path: str) -> FileStat:
-    """Size and version stamp of a file.
+    """Size and version stamp of a file, or of the archive of a folder's images (a path that ends with a slash).
 
     Raises:
         OSError: there is no such file, or it cannot be reached.
     """
+    if path.endswith("/"):
+        from corpus_audit.pipelines.reading.files import folder_archive  # which lists and opens files with this module
+
+        return folder_archive.folder_stat(path)
     if not is_url(path):
         return local_stat(Path(path).stat())
     with client_errors():
@@ -132,11 +136,15 @@ def kind(path: str) -> str | None:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a file for reading bytes; seekable.
+    """Open a file for reading bytes; seekable. A path that ends with a slash opens the archive of a folder's images.
 
     Raises:
         OSError: it cannot be opened.
     """
+    if path.endswith("/"):
+        from corpus_audit.pipelines.reading.files import folder_archive
+
+        return folder_archive.open_folder(path)
     if not is_url(path):
         return Path(path).open("rb", buffering=0)
     with client_errors():
@@ -145,7 +153,7 @@ def open_binary(path: str) -> BinaryIO:
 
 def open_arrow(path: str) -> pa.NativeFile:
     """Open a file as an Arrow input file, without a memory map: a mapped file that shrinks kills the process."""
-    if not is_url(path):
+    if not is_url(path) and not path.endswith("/"):
         return pa.OSFile(path, "rb")
     return pa.PythonFile(open_binary(path), mode="r")
 

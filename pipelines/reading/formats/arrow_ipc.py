@@ -32,7 +32,7 @@ def read_arrow(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
         opener = pa.ipc.open_file if is_file else pa.ipc.open_stream
         schema = opener(file).schema
         reader = ColumnarReader(shard, schema, settings, tally)
-        column_indices = sorted({schema.get_field_index(parts[0]) for parts in reader.field_paths.values()})
+        column_indices = sorted({schema.get_field_index(parts[0]) for parts in reader.paths})
         reader.guard.check(layout.dictionaries + sum(b.decoded for b in layout.batches[split.start : split.stop]))
         file.seek(0)
         source = opener(file, options=pa.ipc.IpcReadOptions(included_fields=column_indices, use_threads=False))

@@ -8,42 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.reading.documents.assembly import BATCH_BYTES, Assembler, Fields
+from corpus_audit.pipelines.reading.documents.assembly import BATCH_BYTES, EXCERPT_BYTES, Assembler, Fields
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.documents.facets import check_label_type, decoded, is_text, label_text, to_text
+from corpus_audit.pipelines.reading.documents.image_columns import ImageColumn, ImageValues
+from corpus_audit.pipelines.reading.documents.schema_fields import resolve_field
 from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
 from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from corpus_audit.schemas.run.snapshot import Shard
-
-_MAX_SHOWN_COLUMNS = 40
-
-
-def resolve_field(shard: Shard, schema: pa.Schema, path: str) -> tuple[str, ...]:
-    """The components of a dotted path: a column's name as it stands, or a column and nested struct fields.
-
-    Raises:
-        ShardError: there is no such field, or two columns have that name; the message lists the columns.
-    """
-    if schema.names.count(path) > 1:
-        raise ShardError(shard, f"has more than one column named {path!r}")
-    if path in schema.names:
-        return (path,)
-    parts = tuple(path.split("."))
-    type_: pa.DataType = pa.struct(list(schema))
-    for part in parts:
-        if not pa.types.is_struct(type_) or type_.get_field_index(part) < 0:
-            existing = [name for field in schema for name in _leaves(field)]
-            listed = ", ".join(existing[:_MAX_SHOWN_COLUMNS]) + (", …" if len(existing) > _MAX_SHOWN_COLUMNS else "")
-            raise ShardError(shard, f"has no column {path!r}; it has: {listed or 'none'}")
-        type_ = type_.field(part).type
-    return parts
-
-
-def _leaves(field: pa.Field) -> list[str]:
-    if pa.types.is_struct(field.type):
-        return [f"{field.name}.{name}" for child in field.type for name in _leaves(child)]
-    return [field.name]
 
 
 class ColumnarReader:
@@ -55,9 +28,17 @@ class ColumnarReader:
         self.guard = ExpansionGuard(shard, settings.limits)
         self._shard = shard
         self._limit = settings.limits.document_bytes
+        self._images = None
+        if settings.document.image is not None:
+            self._images = ImageColumn(shard, schema, settings.document.image, settings.images.max_bytes)
         self._tally = tally
         self._assembler = Assembler(self.fields, settings, tally)
         self._check_types(schema)
+
+    @property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The components of the paths of all columns that are read."""
+        return [*self.field_paths.values(), *([] if self._images is None else [self._images.parts])]
 
     def documents(self, batch: pa.RecordBatch) -> Iterator[DocumentBatch]:
         """The documents of the next record batch, in slices of about `BATCH_BYTES` of text.
@@ -66,31 +47,54 @@ class ColumnarReader:
             ShardError: the split decodes to more than its bound.
         """
         columns = {path: _flat(_extract(batch, parts)) for path, parts in self.field_paths.items()}
-        for start, stop, size in _slices(columns, len(batch)):
+        images = None if self._images is None else self._images.of(_extract(batch, self._images.parts))
+        sized = columns if images is None else {**columns, "": images.values}
+        for start, stop, size in _slices(sized, len(batch)):
             self.guard.add(size)
             rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
             self._tally.rows += stop - start
-            documents = self._slice({path: column.slice(start, stop - start) for path, column in columns.items()}, rows)
+            part = {path: column.slice(start, stop - start) for path, column in columns.items()}
+            documents = self._slice(part, rows, images and images.slice(start, stop))
             if documents is not None:
                 yield documents
 
-    def _slice(self, columns: dict[str, pa.Array], rows: np.ndarray) -> DocumentBatch | None:
-        columns[self.fields.text] = text = to_text(columns[self.fields.text])
-        self._tally.row_bytes += int(text_lengths(text).sum())
-        bad = self._unparsed(text)
+    def _slice(
+        self, columns: dict[str, pa.Array], rows: np.ndarray, images: ImageValues | None
+    ) -> DocumentBatch | None:
+        if self.fields.text is None:
+            text = pa.nulls(len(rows), pa.large_string())
+        else:
+            columns[self.fields.text] = text = to_text(columns[self.fields.text])
+        sizes = text_lengths(text) + (0 if images is None else images.lengths)
+        self._tally.row_bytes += int(sizes.sum())
+        bad = self._unparsed(text) | ({} if images is None else images.too_large)
         if bad:
             binary = text.cast(pa.large_binary())
             for index, reason in sorted(bad.items()):
-                self._assembler.reject(int(rows[index]), reason, binary[index].as_py() or b"")
+                data = binary[index].as_py() or b""
+                if images is None:
+                    self._assembler.reject(int(rows[index]), reason, data)
+                else:
+                    sha256 = images.sha256(index, data)
+                    self._assembler.reject_digest(
+                        int(rows[index]), reason, sha256, int(sizes[index]), data[:EXCERPT_BYTES]
+                    )
             keep = np.ones(len(rows), dtype=bool)
             keep[list(bad)] = False
-            rows = rows[keep]
+            rows, sizes = rows[keep], sizes[keep]
             columns = {path: _decoded(column).filter(pa.array(keep)) for path, column in columns.items()}
-            text = columns[self.fields.text]
+            text = text.filter(pa.array(keep)) if self.fields.text is None else columns[self.fields.text]
+            images = images and images.filter(keep)
         if not len(rows):
             return None
         clauses = [_comparable(columns[path]) for path in self.fields.filtered]
-        return self._assembler.assemble(rows, columns, clauses, lambda index: _bytes_of(text, index))
+        return self._assembler.assemble(
+            rows,
+            columns,
+            clauses,
+            lambda index: _bytes_of(text, index),
+            images=images and images.of_rows(sizes),
+        )
 
     def _unparsed(self, text: pa.Array) -> dict[int, DeadLetterReason]:
         bad: dict[int, DeadLetterReason] = {}
@@ -122,7 +126,9 @@ class ColumnarReader:
 
 
 def text_lengths(text: pa.Array) -> np.ndarray:
-    """Bytes of each value, int64 [N], of a large_string array (0 for most nulls)."""
+    """Bytes of each value, int64 [N], of a large_string or large_binary array (0 for most nulls)."""
+    if text.buffers()[1] is None:  # an array of nulls alone may have no offsets
+        return np.zeros(len(text), np.int64)
     offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
     return np.diff(offsets)
 
@@ -178,7 +184,8 @@ def _value_bytes(column: pa.Array) -> np.ndarray | int:
         return lengths.take(indices)
     if pa.types.is_fixed_size_binary(column.type):
         return int(column.type.byte_width)
-    return text_lengths(column) if pa.types.is_large_string(column.type) else 8
+    is_long = pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
+    return text_lengths(column) if is_long else 8
 
 
 def _comparable(column: pa.Array) -> pa.Array:

@@ -38,7 +38,7 @@ def read_parquet(shard: Shard, split: Split, settings: ReadSettings, tally: Spli
         if split.stop > parquet.metadata.num_row_groups:
             raise ShardError(shard, "has fewer row groups than when it was planned: the file was replaced")
         reader = ColumnarReader(shard, parquet.schema_arrow, settings, tally)
-        paths = [".".join(parts) for parts in reader.field_paths.values()]
+        paths = [".".join(parts) for parts in reader.paths]
         for row_group in range(split.start, split.stop):
             yield from _row_group(file, parquet, row_group, paths, reader)
 

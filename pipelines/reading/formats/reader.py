@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from corpus_audit.pipelines.reading.archives.image_folder import read_folder
+from corpus_audit.pipelines.reading.archives.tar import read_tar
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.files.diagnosis import explain_failure
 from corpus_audit.pipelines.reading.files.errors import DECODE_ERRORS, ShardError
@@ -33,6 +35,10 @@ def read_split(shard: Shard, split: Split, settings: ReadSettings, tally: SplitT
             yield from read_parquet(shard, split, settings, tally)
         elif shard.format is ShardFormat.ARROW:
             yield from read_arrow(shard, split, settings, tally)
+        elif shard.format is ShardFormat.IMAGE_FOLDER:
+            yield from read_folder(shard, split, settings, tally)
+        elif shard.format.is_archive:
+            yield from read_tar(shard, settings, tally)
         else:
             yield from read_jsonl(shard, split, settings, tally)
     except DECODE_ERRORS as error:

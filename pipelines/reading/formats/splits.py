@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.reading.archives.image_folder import images_of
 from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.pipelines.reading.files.diagnosis import check_beginning
 from corpus_audit.pipelines.reading.files.errors import DECODE_ERRORS, ShardError
+from corpus_audit.pipelines.reading.files.folder_archive import folder_members
 from corpus_audit.pipelines.reading.files.unchanged import check_unchanged
 from corpus_audit.pipelines.reading.formats.arrow_messages import walk_messages
 from corpus_audit.pipelines.reading.formats.zstd_frames import walk_frames
@@ -49,8 +51,8 @@ def plan_shard(
         split_bytes: decoded bytes of a split; tests use small splits. Any other value than the default changes the
             bounds, and with them the cache keys.
 
-    The bounds are a function of the bytes and the format: row groups (Parquet), record batches (Arrow), bytes (JSONL)
-    or compressed bytes (.gz, .zst).
+    The bounds are a function of the bytes and the format: row groups (Parquet), record batches (Arrow), bytes (JSONL,
+    folders of images as archives) or compressed bytes (.gz, .zst). A tar archive is one split.
     """
     sha256 = known_sha256 or ""
     try:
@@ -108,6 +110,12 @@ def _layout(shard: Shard, split_bytes: int) -> _Layout:
             return _Layout((), 0)
         raise ShardError(shard, f"is empty (0 bytes), but a {shard.format} file without rows is longer: truncated")
     check_beginning(shard)
+    if shard.format is ShardFormat.IMAGE_FOLDER:
+        return _folder(shard, split_bytes)
+    if shard.format.is_archive:
+        # One split: where members begin is known only after all headers before them, and images are compressed already,
+        # so that an archive of usual size is no larger than a split of text.
+        return _Layout((Split(0, 0, shard.size, shard.size),), None)
     if shard.format is ShardFormat.PARQUET:
         return _parquet(shard, split_bytes)
     if shard.format is ShardFormat.ARROW:
@@ -142,6 +150,18 @@ def _arrow(shard: Shard, split_bytes: int) -> _Layout:
     bounds = group((batch.decoded for batch in layout.batches), split_bytes if layout.divisible else 2**62)
     splits = tuple(Split(i, *bound) for i, bound in enumerate(bounds))
     return _Layout(splits, sum(batch.rows for batch in layout.batches))
+
+
+def _folder(shard: Shard, split_bytes: int) -> _Layout:
+    members = folder_members(shard.path)
+    images = images_of(members)
+    bounds = group((image.stop - image.offset for image in images), split_bytes)
+    splits = tuple(
+        Split(index, 0 if index == 0 else images[start].offset, images[stop - 1].stop, weight)
+        for index, (start, stop, weight) in enumerate(bounds)
+    )
+    # A row of the metadata without an image is a row as well; how many there are, only reading tells.
+    return _Layout(splits, len(images) if len(images) == len(members) else None)
 
 
 def _zstd(shard: Shard, split_bytes: int) -> _Layout:

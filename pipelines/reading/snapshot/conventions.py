@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.folder_archive import METADATA_NAMES, is_image_name
 from corpus_audit.schemas.run.snapshot import ShardFormat
 
 _LINES = (".jsonl", ".ndjson", ".jsonlines")
@@ -22,6 +23,14 @@ SUFFIXES: dict[str, ShardFormat] = {
     **dict.fromkeys((".arrow", ".feather", ".ipc"), ShardFormat.ARROW),
 }
 """File name endings (in any case) that are read."""
+
+IMAGE_SUFFIXES: dict[str, ShardFormat] = {
+    **{suffix: format_ for suffix, format_ in SUFFIXES.items() if format_ in (ShardFormat.PARQUET, ShardFormat.ARROW)},
+    ".tar": ShardFormat.TAR,
+    **dict.fromkeys((".tar.gz", ".tgz"), ShardFormat.TAR_GZ),
+    **dict.fromkeys((".tar.zst", ".tar.zstd", ".tzst"), ShardFormat.TAR_ZST),
+}
+"""Those of a corpus of images, beside folders of image files."""
 
 TABLE_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 """Names of the folders in which table formats keep their transaction log, and the format of each."""
@@ -46,10 +55,19 @@ _NOT_DATA_NAMES = frozenset(
 _NOT_DATA_STEMS = ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "changes", "citation")
 
 
-def format_of(name: str) -> ShardFormat | None:
-    """The format that a file name's ending stands for; None for an unknown ending."""
+def format_of(name: str, images: bool = False) -> ShardFormat | None:
+    """The format that a file name's ending stands for; None for an unknown ending.
+
+    In a corpus of ``images`` these are the formats that hold images; an image, or the metadata beside images, is part
+    of the shard of its folder.
+    """
     lower = name.lower()
-    return next((format_ for suffix, format_ in SUFFIXES.items() if lower.endswith(suffix)), None)
+    if images:
+        base = name.rpartition("/")[2]
+        if is_image_name(base) or base in METADATA_NAMES:
+            return ShardFormat.IMAGE_FOLDER
+    suffixes = IMAGE_SUFFIXES if images else SUFFIXES
+    return next((format_ for suffix, format_ in suffixes.items() if lower.endswith(suffix)), None)
 
 
 def is_never_data(name: str) -> bool:

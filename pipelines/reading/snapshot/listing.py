@@ -20,10 +20,10 @@ from corpus_audit.pipelines.reading.snapshot.conventions import (
     format_of,
 )
 from corpus_audit.pipelines.reading.snapshot.datasets_folders import arrow_copies
+from corpus_audit.pipelines.reading.snapshot.image_folders import join_folders
 from corpus_audit.pipelines.reading.snapshot.manifest import manifest_folder, read_manifest
 from corpus_audit.pipelines.reading.snapshot.names import name_problem, printable
 from corpus_audit.pipelines.reading.snapshot.path_expansion import (
-    READABLE,
     Expander,
     ListedFile,
     absolute_path,
@@ -52,7 +52,7 @@ class Listing:
     unread: tuple[UnreadFile, ...]
 
 
-def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> Listing:
+def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = (), images: bool = False) -> Listing:
     """The shards that a spec's paths lead to, and every other file that the paths cover.
 
     Args:
@@ -60,6 +60,8 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
             ignored, and the manifest if there is one. A file that is named by itself is always read.
         base: the folder that relative paths start from.
         own: folders that the audit writes into; they are not read.
+        images: whether the documents are images: then archives are read, and the images directly in a folder are one
+            shard, see `image_folders`.
 
     Names are relative to the common folder of everything that the spec lists; one file with several names is listed
     once. Names in a manifest are relative to the manifest's folder or, if that fits none, to the common folder.
@@ -71,7 +73,7 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
     """
     format_ = None if snapshot.format == "auto" else ShardFormat(snapshot.format)
     excluded = frozenset(trees.identity_of(str(folder)) for folder in own if folder.is_dir())
-    lister = Expander(base, format_, IgnorePatterns(snapshot.ignore, base), excluded)
+    lister = Expander(base, format_, IgnorePatterns(snapshot.ignore, base), excluded, images)
     files: dict[str, ListedFile] = {}
     paths_without_shard: list[str] = []
     for path in snapshot.paths:
@@ -86,23 +88,24 @@ def list_files(snapshot: SnapshotSpec, base: Path, own: Iterable[Path] = ()) -> 
         raise UsageError(
             f"no shard in {_some(paths_without_shard)}; remove the path from the spec, or find the missing files"
         )
+    files = join_folders(files)
     _check_table_logs(files.values(), lister.ignore)
     _exclude_copies(files, snapshot)
     same_as = _exclude_other_names(files)
     if not any(file.format for file in files.values()):
         without_shard = paths_without_shard or [_some(list(snapshot.paths)) + _unread_summary(list(files.values()))]
         raise NoVerdictError(
-            f"no shard in {_some(without_shard)}: an empty corpus has no verdict. Supported endings: {READABLE}. To "
-            "read files with other names, set snapshot.format and name each file in snapshot.paths"
+            f"no shard in {_some(without_shard)}: an empty corpus has no verdict. Supported endings: "
+            f"{lister.readable}. To read other names, set snapshot.format and name each file in snapshot.paths"
         )
     listing = _listing(files.values(), _namer({file.root for file in files.values()}), same_as)
     _check_names([shard.name for shard in listing.shards])
     return listing if snapshot.manifest is None else _join_manifest(listing, snapshot.manifest, base)
 
 
-def list_shards(snapshot: SnapshotSpec, base: Path) -> list[Shard]:
+def list_shards(snapshot: SnapshotSpec, base: Path, images: bool = False) -> list[Shard]:
     """The shards of `list_files`; raises what that raises."""
-    return list(list_files(snapshot, base).shards)
+    return list(list_files(snapshot, base, images=images).shards)
 
 
 def common_folder(shards: Sequence[Shard]) -> str | None:

@@ -23,6 +23,7 @@ from corpus_audit.schemas.errors import NoVerdictError, UsageError
 from corpus_audit.schemas.run.snapshot import ShardFormat, UnreadReason
 
 READABLE = ".parquet, .jsonl, .ndjson or .jsonlines (also with .gz or .zst), .arrow, .feather and .ipc"
+READABLE_IMAGES = ".parquet, .arrow, .feather, .ipc, .tar (also with .gz or .zst), and those of image files"
 
 _BY_KIND = {
     EntryKind.EXCLUDED: UnreadReason.OWN_OUTPUT,
@@ -59,12 +60,19 @@ class Expander:
         format: ``snapshot.format``; None if it follows from each name.
         ignore: the patterns of ``snapshot.ignore``.
         excluded: folders that the audit itself writes into.
+        images: whether the corpus is one of images.
     """
 
     base: Path
     format: ShardFormat | None
     ignore: IgnorePatterns
     excluded: frozenset[Identity]
+    images: bool = False
+
+    @property
+    def readable(self) -> str:
+        """Endings that are read, as a phrase."""
+        return READABLE_IMAGES if self.images else READABLE
 
     def expand(self, path: str) -> Iterator[ListedFile]:
         """List the files of one path of the spec.
@@ -113,9 +121,11 @@ class Expander:
     def _file(self, path: str, location: str) -> ListedFile:
         if self.ignore.matches(location.rpartition("/")[0], location):
             raise UsageError(f"{path}: it is in snapshot.paths and in snapshot.ignore; remove it from one of them")
-        format_ = self.format or format_of(location)
+        format_ = self.format or format_of(location, self.images)
         if format_ is None:
-            raise UsageError(f"{path}: the name does not say the format (supported: {READABLE}); set snapshot.format")
+            raise UsageError(
+                f"{path}: the name does not say the format (supported: {self.readable}); set snapshot.format"
+            )
         if filesystems.is_url(location):
             entry = PathEntry(location, EntryKind.FILE, filesystems.stat_file(location))
         else:
@@ -146,7 +156,7 @@ class Expander:
                     yield below if kind is EntryKind.FILE else replace(below, kind=kind)
 
     def _listed(self, entry: PathEntry, root: str, in_folder: bool) -> ListedFile:
-        format_ = self.format if self.format is not None and not in_folder else format_of(entry.path)
+        format_ = self.format if self.format is not None and not in_folder else format_of(entry.path, self.images)
         reason = self._reason(entry, root, format_)
         return ListedFile(entry, root, format_ if reason is None else None, reason)
 

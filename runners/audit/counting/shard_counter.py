@@ -89,7 +89,9 @@ class ShardCounter:
         """List, hash and split the shards, and look up which counts the store has."""
         with self._timings.stage("plan"):
             self._board.begin_stage("listing shards")
-            listing = list_files(self._spec.snapshot, self._loaded.base, self._loaded.own_folders)
+            listing = list_files(
+                self._spec.snapshot, self._loaded.base, self._loaded.own_folders, self._spec.has_images
+            )
             shards, self.unread = listing.shards, listing.unread
             self.corpus = common_folder(shards)
             memory = store.PlanCache(self.job.store.root)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from corpus_audit.schemas.errors import ExitCode, SpecError
-from corpus_audit.schemas.spec.audit import AuditSpec, ColumnSource, PathSource
+from corpus_audit.schemas.spec.audit import AuditSpec, ColumnSource, DocumentSpec, PathSource
 from corpus_audit.schemas.spec.audit_file import SCHEMA_PATH, json_schema, json_schema_text, load_audit
 
 HEAD = "name: corpus\nsnapshot:\n  paths: [data]\ntokenizer: tokenizer.json\n"
@@ -151,7 +151,10 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "not one of the formats": (
         HEAD.replace("[data]", "[data]\n  format: parqet"),
-        ["4:11: expected one of 'parquet', 'jsonl', 'jsonl.gz', 'jsonl.zst', 'arrow', 'auto', found the text 'parqet'"],
+        [
+            "4:11: expected one of 'parquet', 'jsonl', 'jsonl.gz', 'jsonl.zst', 'arrow', 'tar', 'tar.gz', "
+            "'tar.zst', 'imagefolder', 'auto', found the text 'parqet'"
+        ],
     ),
     "missing keys": (
         "name: corpus\n",
@@ -167,6 +170,20 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "misspelt required key": (
         HEAD.replace("tokenizer:", "tokeniser:"),
         ["4:1: unknown key 'tokeniser' (did you mean 'tokenizer'?)"],
+    ),
+    "limits of images without images": (HEAD + "images: {max_pixels: 9}\n", ["1:1: images: sets limits for images"]),
+    "archives without images": (
+        HEAD.replace("[data]", "[data]\n  format: tar"),
+        ["1:1: snapshot.format: tar holds images: name them in document.image"],
+    ),
+    "captions without a tokenizer": (
+        HEAD.replace("tokenizer: tokenizer.json\n", "document: {image: image, text: caption}\n"),
+        ["1:1: missing key 'tokenizer' (text or a mapping with keys such as path, engine)"],
+    ),
+    "a tokenizer without captions": (HEAD + "document: {image: image}\n", ["1:1: tokenizer: these images have no"]),
+    "tokens of images": (
+        HEAD.replace("tokenizer: tokenizer.json\n", "document: {image: image}\nmixture: {weights: {a: 1}}\n"),
+        ["1:1: mixture.unit: images without captions have no tokens"],
     ),
     "above a bound": (HEAD + "limits: {dead_letter_share: 1.5}\n", ["5:29: must be at most 1, found 1.5"]),
     "at a bound": (HEAD + "sample:\n  share: 0\n", ["6:10: must be above 0, found 0"]),
@@ -331,3 +348,18 @@ def test_the_schema_names_every_key() -> None:
     assert schema["$schema"].startswith("https://json-schema.org/") and schema["title"]
     assert set(schema["properties"]) == set(AuditSpec.model_fields)
     assert schema["additionalProperties"] is False
+
+
+def test_images_without_captions_need_no_tokenizer(tmp_path: Path) -> None:
+    path = tmp_path / "audit.yaml"
+    path.write_text("name: a\nsnapshot: {paths: [data]}\ndocument: {image: image}\n", encoding="utf-8")
+    spec = load_audit(path).spec
+    assert (spec.document.text, spec.tokenizer_path, spec.has_text) == (None, None, False)
+    assert spec.image_limits.max_frames == 1000
+    assert AuditSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_the_text_column_is_text_unless_there_are_images() -> None:
+    assert DocumentSpec().text == "text"
+    assert DocumentSpec(image="jpg").text is None
+    assert DocumentSpec(image="jpg", text="txt").text == "txt"

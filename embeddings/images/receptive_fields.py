@@ -1,0 +1,99 @@
+"""Receptive fields: the part of a model's input that a unit's value at a position is computed from, exactly.
+
+From the position back through every operation of a traced pass (`field_rules.py`); where branches meet, the smallest
+box that holds what all of them read; cut off at the image. Padding on one side only, strides, dilation and pooling
+follow from the operations' own numbers. What reads a whole map (squeeze-and-excitation, global pooling, attention)
+makes the field the whole image, and the field says which operation does.
+
+A change of the input outside of the field cannot change the value. Within it some pixels may be skipped (dilation), and
+most count little: the field that matters in practice is smaller (Luo et al. 2016, 1701.04128).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from corpus_audit.embeddings.images.conv_units import ConvPoint
+from corpus_audit.embeddings.images.field_rules import Box, hull, is_global, rule_of, whole
+from corpus_audit.embeddings.images.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptiveField:
+    """A box of a model's input, in pixels of it; right and bottom are excluded.
+
+    Attributes:
+        left, top, right, bottom: the box; all 0 if the value depends on no pixel.
+        whole: whether it is the whole input.
+        reasons: of a field that global operations widen: which, such as ``mean in blocks.3.pool``; and operations that
+            are not known and are taken to read everything.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    whole: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
+def receptive_field(traced: Trace, point: ConvPoint, channel: int, position: int) -> ReceptiveField:
+    """The receptive field of a unit at a position.
+
+    Args:
+        traced: a pass of the model.
+        point: where the unit is read.
+        channel: its index there.
+        position: y * width + x in its map; 0 for a logit.
+
+    Raises:
+        IndexError: the map has no such channel or position.
+    """
+    if not (0 <= channel < point.channels and 0 <= position < point.height * point.width):
+        raise IndexError(f"{point.point} has no channel {channel} with a position {position}")
+    y, x = divmod(position, point.width)
+    end = traced.operations[point.operation]
+    parts = ((0, 0), (channel, channel), (y, y), (x, x))
+    box, reasons = input_box(traced, point.operation, parts[: len(end.shape)])
+    if box is None:
+        return ReceptiveField(0, 0, 0, 0, False, reasons)
+    _, _, (top, bottom), (left, right) = box
+    _, _, height, width = traced.operations[0].shape
+    covers = (top, left, bottom, right) == (0, 0, height - 1, width - 1)
+    return ReceptiveField(left, top, right + 1, bottom + 1, covers, reasons)
+
+
+def input_box(traced: Trace, operation: int, box: Box) -> tuple[Box | None, tuple[str, ...]]:
+    """The box of the input that a box of an operation's result is computed from; None if it reads no pixel.
+
+    Also the reasons for which it may be wide, as `ReceptiveField` says.
+    """
+    read: dict[int, Box | None] = {operation: box}
+    reasons: list[str] = []
+    for index in range(operation, 0, -1):
+        needed = read.pop(index, None)
+        current = traced.operations[index]
+        if needed is None or not any(each is not None for each in current.inputs):
+            continue
+        rule = None if current.aliased else rule_of(current.name)
+        boxes = [whole(shape) for shape in current.shapes] if rule is None else rule(current, needed)
+        if rule is None:
+            reasons.append(f"{current.name} in {current.module or 'the model'} (not known, taken to read everything)")
+        elif is_global(current):
+            reasons.append(f"{current.name} in {current.module or 'the model'}")
+        for source, part in zip(current.inputs, boxes, strict=True):
+            if source is not None:
+                read[source] = hull(read.get(source), part)
+    return read.get(0), tuple(dict.fromkeys(reversed(reasons)))
+
+
+def positions_of(point: ConvPoint) -> Iterator[tuple[int, int, int]]:
+    """(position, y, x) of every position of a point's maps."""
+    for position in range(point.height * point.width):
+        yield (position, *divmod(position, point.width))

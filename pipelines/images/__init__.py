@@ -1,0 +1,1 @@
+"""Images as documents: decoding under limits, and the integers that describe each."""
