@@ -1,8 +1,8 @@
 """Synthetic images that maximise a unit (activation maximisation; Olah et al. 2017).
 
 The image is optimised by Adam, not by its pixels but by its Fourier coefficients, each divided by its frequency, in
-colours that are uncorrelated over photographs (both as in Lucid). Every step sees it moved, scaled and padded at random:
-without that, an image is found that maximises the unit at one position and nothing when it is moved by a pixel.
+colours that are uncorrelated over photographs (both as in Lucid). Every step sees it moved, scaled and padded at
+random: without that, the image that is found loses its effect when it is moved by a few pixels.
 
 What is found is synthetic: no image of a corpus, one local maximum of many, and no proof of what the unit is for.
 """
