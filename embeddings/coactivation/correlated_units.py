@@ -20,7 +20,7 @@ from corpus_audit.embeddings.index.stored_results import digest_of, read_table, 
 from corpus_audit.embeddings.lookup.corpus_pass import corpus_values, each_batch, sample_of_windows
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.tables.correlation_tables import CORRELATIONS
+from corpus_audit.schemas.tables.index_result_tables import CORRELATIONS
 from corpus_audit.schemas.units import Unit, parse_unit
 
 FORMAT = "corpus-audit/correlations/1"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from corpus_audit.pipelines.counting.blocks import BlockBuilder
 from corpus_audit.pipelines.counting.memory import release_memory
 from corpus_audit.pipelines.counting.store import KeyMaker, ProfileStore
+from corpus_audit.pipelines.image_measures.registry import image_measures_of
 from corpus_audit.pipelines.measures.base import Accumulator, Measure, merge_files
 from corpus_audit.pipelines.measures.coverage import coverage_partial, verification_partial
 from corpus_audit.pipelines.measures.registry import READING, measures_of
@@ -102,7 +103,8 @@ class Job:
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """Measures of documents, in order."""
-        return (*measures_of(self.spec), *self.extra)
+        images = image_measures_of(self.spec) if self.spec.has_images else ()
+        return (*measures_of(self.spec), *images, *self.extra)
 
     def measure(self, name: str) -> Measure:
         """The measure of that name, one of documents or of reading."""

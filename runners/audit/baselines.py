@@ -124,6 +124,11 @@ def add_comparisons(
     rows = [current.table("metrics"), near_duplicate_metrics(drift_tables["near_duplicates"])]
     if parts_by_name:
         rows.append(drift_metrics(drift_tables))
+    if baselines and (current.folder / "tables" / "image_files.parquet").exists():
+        from corpus_audit.pipelines.image_figures.staging import write_image_drift
+
+        of_images = write_image_drift(staged, facts, [(baseline.label, baseline.run) for baseline in baselines])
+        rows += [] if of_images is None else [of_images]
     metrics = pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")])
     staged.add_table("metrics", [metrics])
 

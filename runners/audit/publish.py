@@ -70,6 +70,10 @@ def write_tables(staged: StagedRun, material: Material) -> RunFile:
     tables_so_far = _Integers(domains, cluster_groups, lengths, duplicates, shards, outcomes, vocabulary.result())
     for name, table in _figures(material, tables_so_far).items():
         staged.add_table(name, [table])
+    if spec.has_images:
+        from corpus_audit.pipelines.image_figures.staging import write_image_tables
+
+        add_metrics(staged, [write_image_tables(staged, profile.reader, spec)])
     names = [(state.shard.name, state.sha256) for state in states if state.sha256]
     staged.add_text("MANIFEST.sha256", manifest_text(names))
     return run_facts(staged.name, material)

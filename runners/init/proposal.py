@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus_audit.checks.text.numbers import plural
-from corpus_audit.pipelines.reading.snapshot.listing import list_files
+from corpus_audit.pipelines.reading.snapshot.listing import Listing, list_files
 from corpus_audit.pipelines.reading.snapshot.unread import unread_data
 from corpus_audit.runners.init.choices import (
     choose_domain,
     id_column,
     url_column,
+)
+from corpus_audit.runners.init.images import (
+    captions_of,
+    document_lines_of_images,
+    image_sample,
+    is_corpus_of_images,
+    optional_lines_of_images,
 )
 from corpus_audit.runners.init.samples import sample_snapshot
 from corpus_audit.runners.init.spec_sections import (
@@ -64,7 +71,7 @@ def propose_audit(
         tokenizer: path of a ``tokenizer.json`` or a hub name. By default, the nearest ``tokenizer.json`` beside or
             above the data or the target; if there is none, the text has a line to fill in.
         policy: name of the policy file beside the target, if one is going to be there.
-        text: name of the column to audit, if that is known.
+        text: name of the column to audit, if that is known; of images, that of the captions.
         ask: asks a person which of the candidates is the text; it gets the choice and the lines of `column_table`, and
             returns the name of a column. Without it, doubt is an error.
 
@@ -72,10 +79,13 @@ def propose_audit(
         UsageError: there is no file, no shard can be read, no column holds text, or it is in doubt which does.
     """
     base = target.absolute().parent
-    try:
-        listing = list_files(SnapshotSpec(paths=tuple(paths)), Path.cwd())
-    except NoVerdictError as error:
-        raise UsageError(str(error)) from error
+    listing, problem = _listed(paths, images=False)
+    pictures, _ = _listed(paths, images=True)
+    image = is_corpus_of_images(listing, pictures)
+    if image is not None and pictures is not None:
+        return _propose_images(pictures, image, paths, target, tokenizer, policy, text)
+    if listing is None:
+        raise UsageError(problem)
     shards = list(listing.shards)
     sample = sample_snapshot(shards)
     if not sample.rows:
@@ -103,6 +113,46 @@ def propose_audit(
         *tokens,
         *policy_lines(policy),
         *optional_lines(domain, sample, column),
+    ]
+    return Proposal("\n".join(lines), complete)
+
+
+def _listed(paths: Sequence[str], images: bool) -> tuple[Listing | None, str]:
+    try:
+        return list_files(SnapshotSpec(paths=tuple(paths)), Path.cwd(), images=images), ""
+    except NoVerdictError as error:
+        return None, str(error)
+    except UsageError as error:
+        if images:
+            return None, str(error)
+        raise
+
+
+def _propose_images(
+    listing: Listing,
+    image: str,
+    paths: Sequence[str],
+    target: Path,
+    tokenizer: str | None,
+    policy: str | None,
+    text: str | None,
+) -> Proposal:
+    base, shards = target.absolute().parent, list(listing.shards)
+    sample = image_sample(shards, image)
+    captions = captions_of(sample, text)
+    tokens: list[str] = []
+    if captions is not None:
+        tokens = _tokenizer_lines(tokenizer, shards, base)
+    elif tokenizer is not None:
+        raise UsageError("no column holds captions, so that there is no text for a tokenizer; name one with --text")
+    complete = captions is None or any(line.startswith("tokenizer:") for line in tokens)
+    lines = [
+        *head_lines(sample, shards, target.name, complete),
+        *snapshot_lines(paths, shards, base, unread_data(listing.unread)),
+        *document_lines_of_images(sample, image, shards, captions),
+        *tokens,
+        *policy_lines(policy),
+        *optional_lines_of_images(captions),
     ]
     return Proposal("\n".join(lines), complete)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.reading.documents.facets import is_text, to_text
 from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
 
 SHARDS = 8
@@ -26,6 +27,9 @@ VALUE_CHARACTERS = 2_000
 
 _HEAD_BYTES = 8 * 2**20  # of a JSON lines file: `ROWS` rows, unless they are very long
 _DEPTH = 8  # of nested objects that are looked into
+
+Row = list[tuple[str, Any]]
+"""Names and values of one row."""
 
 TEXT, INTEGER, MESSAGES = "text", "integer", "messages"
 """Kinds of values that choices are made by; others are named by their types."""
@@ -151,15 +155,22 @@ class SnapshotSample:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
-def sample_snapshot(shards: list[Shard]) -> SnapshotSample:
-    """Sample up to `SHARDS` shards; one that cannot be read is listed as unreadable, and no error is raised."""
+def sample_snapshot(
+    shards: list[Shard], rows_of: Callable[[Shard], Iterator[Row] | None] = lambda shard: None
+) -> SnapshotSample:
+    """Sample up to `SHARDS` shards; one that cannot be read is listed as unreadable, and no error is raised.
+
+    Args:
+        shards: the shards.
+        rows_of: the rows of a shard of another format than those of texts; None for these.
+    """
     count = min(SHARDS, len(shards))
     selected = [shards[index * len(shards) // count] for index in range(count)]
     sample = SnapshotSample()
     for shard in selected:
         try:
-            rows = list(_rows(shard))
-        except (OSError, pa.ArrowException, EOFError) as error:
+            rows = list(rows_of(shard) or _rows(shard))
+        except (OSError, pa.ArrowException, EOFError, ShardError) as error:
             sample.unreadable.append((shard.name, " ".join(str(error).split())[:200]))
             continue
         if not rows:
@@ -187,9 +198,6 @@ def _shortened(value: Any) -> Any:
 def _cut(text: str) -> str:
     """The beginning of a text; lone surrogates, which JSON can spell, become question marks."""
     return text[:VALUE_CHARACTERS].encode(errors="replace").decode()
-
-
-Row = list[tuple[str, Any]]
 
 
 def _rows(shard: Shard) -> Iterator[Row]:
@@ -267,7 +275,12 @@ def _json_rows(shard: Shard) -> Iterator[Row]:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            yield list(_flat("", value, 0))
+            yield flat_row(value)
+
+
+def flat_row(value: dict[str, Any]) -> Row:
+    """An object as a row: its fields by dotted names."""
+    return list(_flat("", value, 0))
 
 
 def _flat(prefix: str, mapping: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:

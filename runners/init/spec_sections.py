@@ -21,11 +21,17 @@ from corpus_audit.runners.init.choices import (
 )
 from corpus_audit.runners.init.samples import Column, SnapshotSample
 from corpus_audit.runners.init.text_column import column_table
-from corpus_audit.schemas.run.snapshot import Shard, UnreadFile
+from corpus_audit.schemas.run.snapshot import Shard, ShardFormat, UnreadFile
 from corpus_audit.schemas.yaml.yaml_tree import yaml_scalar
 
 _LISTED = 12
 """Values and patterns that a comment lists."""
+
+
+_MANIFEST = (
+    "  # SHA-256 of the shards, as sha256sum writes them: a shard that differs or is missing is then an error.",
+    "  #manifest: MANIFEST.sha256",
+)
 
 
 def head_lines(sample: SnapshotSample, shards: list[Shard], name: str, complete: bool) -> list[str]:
@@ -55,8 +61,7 @@ def snapshot_lines(paths: Sequence[str], shards: list[Shard], base: Path, unread
         "  paths:",
         *(f"    - {yaml_scalar(relative_path(path, base))}" for path in paths),
         *_ignored(unread),
-        "  # SHA-256 of the shards, as sha256sum writes them: a shard that differs or is missing is then an error.",
-        "  #manifest: MANIFEST.sha256",
+        *([] if ShardFormat.IMAGE_FOLDER.value in formats else _MANIFEST),
         "",
     ]
 

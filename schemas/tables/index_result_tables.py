@@ -110,6 +110,18 @@ HEAD_RESULTS = pa.schema(
     metadata={"title": "Results of `heads` for the index", "order": "one row, then a row a result that cannot be read"},
 )
 
+CORRELATIONS = pa.schema(
+    [
+        field("unit", pa.string(), "address of the other unit"),
+        field("r", pa.float64(), "Pearson's correlation over tokens; NaN where the unit does not vary in the sample"),
+        field("low", pa.float64(), "lower end of the 95 % interval, documents as clusters; NaN without one"),
+        field("high", pa.float64(), "its upper end"),
+        field("p", pa.float64(), "two-sided, of no correlation; NaN without an interval"),
+    ],
+    metadata={"title": "Correlations of a unit with others", "order": "row of the index"},
+)
+"""Of a unit, as `lookup` gives them; `embeddings/lookup/README.md` is the page. No run copies them."""
+
 INDEX_RESULT_TABLES: dict[str, pa.Schema] = {
     "unit_attributions": UNIT_ATTRIBUTIONS,
     "unit_attribution_tokens": UNIT_ATTRIBUTION_TOKENS,

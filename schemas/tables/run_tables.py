@@ -21,6 +21,7 @@ from corpus_audit.schemas.tables.document_tables import (
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 from corpus_audit.schemas.tables.fields import DOMAIN, DOMAIN_OR_ALL, field
+from corpus_audit.schemas.tables.image_tables import IMAGE_TABLES
 from corpus_audit.schemas.tables.index_result_tables import INDEX_RESULT_TABLES
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_TABLES
 
@@ -232,5 +233,6 @@ TABLES: dict[str, pa.Schema] = {
     **CONTAMINATION_TABLES,
     **EMBEDDING_TABLES,
     **INDEX_RESULT_TABLES,
+    **IMAGE_TABLES,
 }
 """File name (without .parquet) of every table of a run directory, and its schema."""

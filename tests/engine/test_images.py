@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from corpus_audit.schemas.tables.image_tables import IMAGE_TABLES
 from tests.engine.runs import Run, run, write_audit
 from tests.pipelines.reading.image_shards import png, tar
 
@@ -107,6 +108,11 @@ def copies(result: Run) -> dict[str, tuple[int, int]]:
     return {row["domain"]: (row["duplicate_documents"], row["across_documents"]) for row in rows}
 
 
+def image_tables(result: Run) -> dict[str, list[dict[str, Any]]]:
+    """Every table about the images themselves."""
+    return {name: result.rows(name) for name in IMAGE_TABLES if "drift" not in name and "cluster" not in name}
+
+
 def test_every_format_workers_and_shards_give_the_same_tables(tmp_path: Path, bpe: Path) -> None:
     first = audit(tmp_path / "first", "parquet", 1, 1, bpe)
     tables = first.integer_tables()
@@ -116,8 +122,15 @@ def test_every_format_workers_and_shards_give_the_same_tables(tmp_path: Path, bp
     assert copies(first) == {"(all)": (1, 2), "a": (0, 0), "b": (0, 1), "c": (0, 1)}
     detail = next(rule for rule in first.record["integrity"] if rule["check"] == "coverage")["detail"]
     assert detail.endswith("; 10 images without a caption")
+    images = image_tables(first)
+    assert sum(row["images"] for row in images["image_totals"]) == len(images["image_thumbnails"]) + 1 == 60
+    by_pixels = {row["domain"]: row for row in images["image_duplicates"] if row["by"] == "pixels"}
+    assert by_pixels["(all)"]["duplicate_images"] == 2 and by_pixels["(all)"]["across_images"] == 3
+    metrics = {(row["metric"], row["slice"]): row["value"] for row in first.rows("metrics")}
+    assert metrics["images", "all"] == 60 and metrics["image_domain_share_images", "domain=a"] == 20 / 60
     for kind, shards, workers in (("tar", 1, 2), ("tar", 5, 1), ("folder", 3, 2)):
-        assert audit(tmp_path / f"{kind}{shards}", kind, shards, workers, bpe).integer_tables() == tables, kind
+        other = audit(tmp_path / f"{kind}{shards}", kind, shards, workers, bpe)
+        assert other.integer_tables() == tables and image_tables(other) == images, kind
 
 
 def test_images_without_captions_run_without_a_tokenizer(tmp_path: Path) -> None:
@@ -150,3 +163,6 @@ def test_a_baseline_of_images_shows_what_changed(tmp_path: Path, bpe: Path) -> N
     new = audit(tmp_path / "new", "folder", 2, 1, bpe, changed, baseline={"run": str(tmp_path / "old" / "runs")})
     turnover = {row["domain"]: row for row in new.rows("turnover")}["(all)"]
     assert turnover["kept"] == 58
+    kinds = {(row["property"], row["value"]): row["difference"] for row in new.rows("image_drift_kinds")}
+    assert kinds["format", "PNG"] == 0
+    assert {row["metric"] for row in new.rows("metrics")} >= {"image_size_drift_p", "image_kind_drift_p"}

@@ -22,10 +22,10 @@ def findings(model: ReportModel) -> tuple[Finding, ...]:
     topics = (
         ("Coverage", "coverage", _coverage(model)),
         ("Mixture" if model.mixture else "Domains", "domains", _mixture(model)),
-        ("Lengths", "lengths", _lengths(model)),
+        ("Lengths", "lengths", _lengths(model) if model.text else ()),
         ("Duplicates", "duplicates", _duplicates(model)),
-        ("Vocabulary", "vocabulary", _vocabulary(model)),
-        ("Tokenizer", "tokenizer", _tokenizer(model)),
+        ("Vocabulary", "vocabulary", _vocabulary(model) if model.text else ()),
+        ("Tokenizer", "tokenizer", _tokenizer(model) if model.text else ()),
     )
     profile = ((topic, anchor, tuple(sentences)) for topic, anchor, sentences in topics)
     return (
@@ -125,10 +125,14 @@ def _duplicates(model: ReportModel) -> Iterator[Sentence]:
         f"{numbers.percent(overall.duplicate_tokens / overall.tokens, 2)} of tokens" if overall.tokens else "no tokens"
     )
     across = numbers.percent(overall.across_documents / overall.documents, 2)
-    yield (
-        f"{share} of documents ({tokens}) are exact repeats of another document; {across} have a text that "
-        "also occurs in another domain.",
-    )
+    if model.images:
+        what = "their captions included" if model.text else "byte for byte"
+        yield (f"{share} of images are exact repeats of another one, {what}; {across} also occur in another domain.",)
+    else:
+        yield (
+            f"{share} of documents ({tokens}) are exact repeats of another document; {across} have a text that "
+            "also occurs in another domain.",
+        )
     rates = [(r.duplicate_documents / r.documents, r.name) for r in model.duplicates if r.name and r.documents]
     if len(rates) > 1:
         rate, name = max(rates, key=lambda item: (item[0], item[1]))

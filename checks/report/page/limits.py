@@ -75,7 +75,21 @@ def _limits(model: ReportModel) -> Iterator[Sentence]:
         if model.near_duplicates
         else "Near-duplicates are not counted here."
     )
-    yield (f"Duplicates are exact: texts that differ in one byte are different. {near}",)
+    if model.images:
+        what = (
+            "images that differ in one byte, or in their caption," if model.text else "images that differ in one byte"
+        )
+        captions = f" {near.replace('Near-duplicates', 'Near-duplicate captions')}" if model.text else ""
+        yield (f"Exact duplicates are equal files: {what} are different.{captions}",)
+        yield (
+            "An image is counted when it decodes. Damage that leaves a decodable file, such as changed bytes within a "
+            "JPEG, is only visible with a manifest.",
+        )
+    else:
+        yield (f"Duplicates are exact: texts that differ in one byte are different. {near}",)
+    if not model.text:
+        yield ("An image's domain is what the data says it is; no image was classified.",)
+        return
     yield (
         "Tokens are counted without special tokens, truncation, padding or packing; a training job may see more or "
         "fewer.",

@@ -70,9 +70,10 @@ class ReportTotals:
 class ReportModel:
     """Everything that the page and the summary show of a run; no clocks, hosts or paths of the machine.
 
-    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (tokens without
-    one), then the exact remainder. ``shards`` has those to look at first. ``near_duplicates`` says whether rates of
-    near-duplicates were estimated.
+    ``domains`` holds the `TOP_DOMAINS` largest by share or intended share, in the unit of the mixture (without one, in
+    tokens, or documents where these are images), then the exact remainder. ``shards`` has those to look at first.
+    ``near_duplicates`` says whether rates of near-duplicates were estimated; ``images`` whether documents are images,
+    and ``text`` whether they have a text: images without captions have none.
     """
 
     name: str
@@ -111,6 +112,8 @@ class ReportModel:
     near_duplicates: bool = False
     documents_without_cluster: int = 0
     listing: FileListing | None = None
+    images: bool = False
+    text: bool = True
 
 
 def load_report(run_dir: Path) -> ReportModel:
@@ -138,7 +141,9 @@ def load_report(run_dir: Path) -> ReportModel:
 
     domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
     # Steps 2 and 3.
-    unit: Unit = run.mixture.unit if run.mixture else "tokens"
+    document = run.spec.get("document", {})
+    images = document.get("image") is not None
+    unit: Unit = run.mixture.unit if run.mixture else "documents" if images else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
     rows = _primary_rows(run, domains, proportions, unit)
     shown = tables.largest(rows, unit, TOP_DOMAINS)
@@ -190,6 +195,8 @@ def load_report(run_dir: Path) -> ReportModel:
         trends=trend_section.load(published, verdict.verdict) if verdict else None,
         near_duplicates="tables/near_duplicates.parquet" in run.files,
         listing=run.listing,
+        images=images,
+        text=not images or document.get("text") is not None,
     )
 
 

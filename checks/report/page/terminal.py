@@ -147,10 +147,14 @@ def _totals(model: ReportModel, width: int) -> list[str]:
     shards = numbers.compact(coverage.shards_used)
     if coverage.shards_used != coverage.shards:
         shards += f" of {numbers.compact(coverage.shards)}"
-    parts = (
-        f"{numbers.compact(totals.documents)} {agree(totals.documents, 'document', 'documents')}",
+    documents = ("image", "images") if model.images else ("document", "documents")
+    of_text = (
         f"{numbers.compact(totals.tokens)} {agree(totals.tokens, 'token', 'tokens')}",
-        f"{numbers.byte_size(totals.bytes)} of text",
+        f"{numbers.byte_size(totals.bytes)} of {'captions' if model.images else 'text'}",
+    )
+    parts = (
+        f"{numbers.compact(totals.documents)} {agree(totals.documents, *documents)}",
+        *(of_text if model.text else ()),
         f"{over}{numbers.compact(totals.domains)} {agree(totals.domains, 'domain', 'domains')}",
         f"{shards} {agree(coverage.shards, 'shard', 'shards')}",
     )

@@ -61,6 +61,15 @@ def read_folder(shard: Shard, split: Split, settings: ReadSettings, tally: Split
             yield from reader.finish(sample)
 
 
+def metadata_rows(shard: Shard, members: list[FolderMember]) -> dict[str, dict[str, Any]]:
+    """The columns that the metadata of a folder gives, by name of the image.
+
+    Raises:
+        ShardError: see `read_folder`.
+    """
+    return _metadata(shard, members)[0]
+
+
 def _reading(shard: Shard, member: FolderMember, file: Any) -> Any:
     def take(count: int) -> bytes:
         pieces = []

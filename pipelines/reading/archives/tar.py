@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 
 from corpus_audit.pipelines.reading.archives.samples import Sample, SampleReader, key_and_ending
-from corpus_audit.pipelines.reading.archives.tar_members import MemberKind, read_members
+from corpus_audit.pipelines.reading.archives.tar_members import Content, Member, MemberKind, read_members
 from corpus_audit.pipelines.reading.documents.batches import DocumentBatch, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.pipelines.reading.files.expansion import ExpansionGuard
 from corpus_audit.schemas.run.dead_letters import DeadLetterReason
 from corpus_audit.schemas.run.snapshot import Shard, ShardFormat
+from corpus_audit.schemas.spec.audit import LimitsSpec
 
 _CODECS = {ShardFormat.TAR_GZ: "gzip", ShardFormat.TAR_ZST: "zstd"}
 _BUFFER = 2**20
@@ -35,7 +36,7 @@ def read_tar(shard: Shard, settings: ReadSettings, tally: SplitTally) -> Iterato
     keys: set[int] = set()
     current: Sample | None = None
     with ExitStack() as stack:
-        for member, content in read_members(shard, _source(shard, settings, stack)):
+        for member, content in read_members(shard, _source(shard, settings.limits, stack)):
             if member.kind is MemberKind.FOLDER:
                 continue
             divided = key_and_ending(member.name)
@@ -62,12 +63,24 @@ def read_tar(shard: Shard, settings: ReadSettings, tally: SplitTally) -> Iterato
         yield from reader.flush()
 
 
-def _source(shard: Shard, settings: ReadSettings, stack: ExitStack) -> Callable[[int], bytes]:
+@contextmanager
+def open_members(shard: Shard) -> Iterator[Iterator[tuple[Member, Content]]]:
+    """The members of an archive with their contents, until it is closed.
+
+    Raises:
+        ShardError: the archive is truncated, damaged, or followed by other bytes.
+        pa.ArrowException, OSError: it cannot be decompressed.
+    """
+    with ExitStack() as stack:
+        yield read_members(shard, _source(shard, LimitsSpec(), stack))
+
+
+def _source(shard: Shard, limits: LimitsSpec, stack: ExitStack) -> Callable[[int], bytes]:
     file = stack.enter_context(filesystems.open_arrow(shard.path))
     codec = _CODECS.get(shard.format)
     if codec is None:
         return _whole(pa.BufferedInputStream(file, _BUFFER).read)
-    guard = ExpansionGuard(shard, settings.limits)
+    guard = ExpansionGuard(shard, limits)
     stream = pa.BufferedInputStream(pa.CompressedInputStream(file, codec), _BUFFER)
 
     def read(count: int) -> bytes:

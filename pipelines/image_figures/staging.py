@@ -1,0 +1,57 @@
+"""Writes the tables of an image corpus into a staged run, and computes their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from corpus_audit.pipelines.image_figures.drift import image_drift_metrics, image_drift_tables
+from corpus_audit.pipelines.image_figures.integer_tables import Reader
+from corpus_audit.pipelines.image_figures.metrics import image_metrics
+from corpus_audit.pipelines.image_figures.tables import image_tables
+from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
+from corpus_audit.schemas.run.run_file import RunFile
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+
+JUDGED = (
+    "image_totals",
+    "image_shares",
+    "image_size_quantiles",
+    "image_kinds",
+    "image_duplicates",
+    "image_near_duplicates",
+)
+"""Tables that `image_metrics` is computed from."""
+
+
+def write_image_tables(staged: StagedRun, reader: Reader, spec: AuditSpec) -> pa.Table:
+    """Write all tables of `schemas.tables.image_tables` but those of drift; returns rows of METRICS."""
+    sampled = spec.sample is not None and spec.sample.share < 1
+    tables = image_tables(
+        reader, clustered=spec.document.cluster is not None, thumbnails=spec.excerpts, sampled=sampled
+    )
+    for name, pieces in tables.items():
+        staged.add_table(name, pieces)
+    return image_metrics({name: staged.table(name) for name in JUDGED}, sampled)
+
+
+def write_image_drift(
+    staged: StagedRun, facts: RunFile, baselines: Sequence[tuple[str, RunDirectory]]
+) -> pa.Table | None:
+    """Write both drift tables of images, against all baselines; returns rows of METRICS, None without a baseline.
+
+    Raises:
+        StoreError: a table of a baseline cannot be read.
+    """
+    if not baselines:
+        return None
+    current = RunDirectory(staged.folder, facts)
+    parts = [image_drift_tables(label, run, current) for label, run in baselines]
+    tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
+    for name, table in tables.items():
+        staged.add_table(name, [table])
+    totals = current.table("image_totals")
+    images = dict(zip(totals["domain"].to_pylist(), totals["images"].to_pylist(), strict=True))
+    return image_drift_metrics(tables, images | {ALL_DOMAINS: sum(images.values())})
