@@ -69,7 +69,7 @@ def png(picture: Picture, metadata: str) -> bytes:
     panels = [_enlarged(picture.image), _enlarged(overlay(picture))]
     width, height = panels[0].size
     lines = _lines(picture.caption, (2 * width + _GAP) // 7)
-    canvas = Image.new("RGB", (2 * width + 3 * _GAP, height + 4 * _GAP + _LINE * (len(lines) + 2)), "white")
+    canvas = Image.new("RGB", (2 * width + 3 * _GAP, height + 3 * _GAP + _LINE * (len(lines) + 2)), "white")
     draw = ImageDraw.Draw(canvas)
     for number, panel in enumerate(panels):
         at = _GAP + number * (width + _GAP)
@@ -90,7 +90,7 @@ def png(picture: Picture, metadata: str) -> bytes:
     draw.text((at + width / 2, top + _LINE), middle, fill="black", font=font, anchor="ma")
     draw.text((at + width, top + _LINE), high, fill="black", font=font, anchor="ra")
     for number, line in enumerate(lines):
-        draw.text((_GAP, top + _LINE * (number + 2) + _GAP), line, fill="black", font=font)
+        draw.text((_GAP, top + _LINE * (number + 2)), line, fill="black", font=font)
     info = PngImagePlugin.PngInfo()
     info.add_itxt("corpus-audit", metadata)
     file = io.BytesIO()
@@ -104,7 +104,7 @@ def svg(picture: Picture, metadata: str) -> str:
     side = _SIDE * width / max(height, width)
     tall = side * height / width
     lines = _lines(picture.caption, int((2 * side + _GAP) / 6.5))
-    total = (2 * side + 3 * _GAP, tall + 4 * _GAP + _LINE * (len(lines) + 2))
+    total = (2 * side + 3 * _GAP, tall + 3 * _GAP + _LINE * (len(lines) + 2))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]:.0f} {total[1]:.0f}" role="img" '
         f'width="{total[0]:.0f}" height="{total[1]:.0f}" font-family="system-ui, sans-serif" font-size="13">',
@@ -135,7 +135,7 @@ def svg(picture: Picture, metadata: str) -> str:
     for text, where, anchor in zip(_legend(picture), (0, side / 2, side), ("start", "middle", "end"), strict=True):
         parts.append(_text(at + where, top + _LINE + 12, text, anchor))
     for number, line in enumerate(lines):
-        parts.append(_text(_GAP, top + _LINE * (number + 2) + _GAP + 12, line, "start"))
+        parts.append(_text(_GAP, top + _LINE * (number + 2) + 12, line, "start"))
     return "\n".join([*parts, "</svg>\n"])
 
 

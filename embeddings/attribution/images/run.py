@@ -1,4 +1,4 @@
-"""Attributes a unit of an image model to an image file, and writes the result: the function behind the command.
+"""Attributes a unit of an image model to image files, and writes the results: what the command runs.
 
 A result is named by the digest of its provenance: unit, method, parameters, digests of model and image. A second call
 with the same reads the file.
@@ -46,63 +46,88 @@ class ImageResult:
     cached: bool
 
 
-def attribute_file(
-    model_name: str,
-    unit: str | Unit,
-    image: Path,
-    output: Path,
-    settings: ImageSettings | None = None,
-    baseline: ImageBaseline = ImageBaseline.MEAN,
-    layer: str | None = None,
-    checked: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> ImageResult:
-    """Attribute a unit's activation on an image, and write the result.
+class Attributor:
+    """Attributes a unit of one model to images, and writes the results.
 
     Args:
-        model_name: as `embeddings.images.model.load_image_model` takes it.
+        model: an `embeddings.images.model.ImageModel`.
         unit: its address, ``conv.MODULE:CHANNEL`` or ``logit:CLASS``.
-        image: the file.
         output: a folder for the files; it is made.
         settings: the method and its parameters.
         baseline: the image without content.
         layer: name of the module whose feature maps Grad-CAM weighs.
-        checked: whether the checks are computed.
         say: is called with a line when the model is run.
-
-    Raises:
-        UsageError: the image or the model cannot be read, there is no such unit, or the method is not defined for it.
     """
-    from corpus_audit.embeddings.images.model import load_image_model
 
-    address = parse_unit(unit) if isinstance(unit, str) else unit
-    data = read_bytes(image)
-    model = load_image_model(model_name)
-    settings = (settings or ImageSettings()).of_side(min(model.input_size))
-    provenance = {
-        "format": FORMAT,
-        "unit": str(address),
-        "method": str(settings.method),
-        "parameters": {key: value for key, value in asdict(settings).items() if key != "method"}
-        | {"baseline": str(baseline), "layer": layer, "checked": checked},
-        "image": {"name": image.name, "sha256": hashlib.sha256(data).hexdigest()},
-        "model": {"name": model_name, "digest": model.digest},
-        "versions": library_versions(),
-    }
-    files = _files(output, image, address, settings.method, provenance)
-    try:
-        stored = read_result(files[0], provenance)
-    except StoreError as error:
-        _LOG.warning("corpus-audit: %s; it is computed again", error)
-        stored = None
-    cached = stored is not None
-    if stored is None:
-        say(f"running {model_name} to attribute {address}")
-        stored = _computed(model, address, image, data, settings, baseline, layer, checked, provenance)
-        write_result(files[0], stored)
-    if not (cached and files[1].is_file() and files[2].is_file()):
-        draw(stored, files)
-    return ImageResult(stored, files, cached)
+    def __init__(
+        self,
+        model: Any,
+        unit: str | Unit,
+        output: Path,
+        settings: ImageSettings | None = None,
+        baseline: ImageBaseline = ImageBaseline.MEAN,
+        layer: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.model, self.output = model, output
+        self.unit = parse_unit(unit) if isinstance(unit, str) else unit
+        self._settings = (settings or ImageSettings()).of_side(min(model.input_size))
+        self._baseline, self._layer, self._say = baseline, layer, say
+
+    def attribute(self, name: str, data: bytes, checked: bool = True) -> ImageResult:
+        """Attribute the unit's activation on an image, or read the result of an earlier call.
+
+        Args:
+            name: of the image; the files are named after it.
+            data: its file's bytes.
+            checked: whether the checks are computed.
+
+        Raises:
+            UsageError: the image cannot be used, there is no such unit, or the method is not defined for it.
+        """
+        settings = self._settings
+        provenance = {
+            "format": FORMAT,
+            "unit": str(self.unit),
+            "method": str(settings.method),
+            "parameters": {key: value for key, value in asdict(settings).items() if key != "method"}
+            | {"baseline": str(self._baseline), "layer": self._layer, "checked": checked},
+            "image": {"name": name, "sha256": hashlib.sha256(data).hexdigest()},
+            "model": {"name": self.model.name, "digest": self.model.digest},
+            "versions": library_versions(),
+        }
+        files = _files(self.output, Path(name).stem, self.unit, settings.method, provenance)
+        try:
+            stored = read_result(files[0], provenance)
+        except StoreError as error:
+            _LOG.warning("corpus-audit: %s; it is computed again", error)
+            stored = None
+        cached = stored is not None
+        if stored is None:
+            self._say(f"running {self.model.name} to attribute {self.unit} on {name}")
+            stored = self._computed(name, data, checked, provenance)
+            write_result(files[0], stored)
+        if not (cached and files[1].is_file() and files[2].is_file()):
+            draw(stored, files)
+        return ImageResult(stored, files, cached)
+
+    def _computed(self, name: str, data: bytes, checked: bool, provenance: dict[str, Any]) -> StoredAttribution:
+        from corpus_audit.embeddings.attribution.images.compute import attribute_image
+        from corpus_audit.embeddings.attribution.images.model_unit import as_input, baseline_of, unit_at_peak
+
+        model, pixels = self.model, pixels_of(name, data)
+        inputs = as_input(model, pixels)
+        at = unit_at_peak(model, self.unit, inputs, self._layer)
+        baseline = baseline_of(model, inputs, self._baseline)
+        attribution = attribute_image(at.unit, inputs, baseline, self._settings, checked)
+        names = model.class_names if self.unit.point.kind is Kind.LOGIT else ()
+        found = {
+            "position": None if at.position is None else list(at.position),
+            "field": list(at.field),
+            "class_name": names[self.unit.index] if self.unit.index < len(names) else None,
+            "device": str(model.device),
+        }
+        return StoredAttribution(attribution, model.preprocessing.cropped(pixels), provenance, found)
 
 
 def read_bytes(image: Path) -> bytes:
@@ -119,7 +144,7 @@ def read_bytes(image: Path) -> bytes:
         raise UsageError(f"{image} cannot be read: {error.strerror or error}") from None
 
 
-def pixels_of(image: Path, data: bytes) -> Any:
+def pixels_of(image: str, data: bytes) -> Any:
     """The pixels of an image file, uint8 [H, W, 3].
 
     Raises:
@@ -141,6 +166,14 @@ def caption(stored: StoredAttribution) -> list[str]:
     lines = [what + evidence, f"F(x) {attribution.value:.4g}, F(b) {attribution.baseline_value:.4g}"]
     if attribution.converged is False:
         lines[-1] += ", NOT CONVERGED"
+    if attribution.deletion is not None:
+        low, high = attribution.random_areas[0], attribution.random_areas[-1]
+        lines.append(
+            f"deletion {attribution.deletion:.2f}, insertion {attribution.insertion:.2f}; "
+            f"random orders {low:.2f} to {high:.2f}"
+        )
+    if attribution.randomised_all is not None:
+        lines.append(f"Spearman with the map of permuted weights {attribution.randomised_all:.2f}")
     box = stored.found["field"]
     size = f"{stored.image.shape[1]} x {stored.image.shape[0]}"
     lines.append(
@@ -167,36 +200,8 @@ def draw(stored: StoredAttribution, files: tuple[Path, Path, Path]) -> None:
 
 
 def _files(
-    output: Path, image: Path, unit: Unit, method: ImageMethod, provenance: dict[str, Any]
+    output: Path, image: str, unit: Unit, method: ImageMethod, provenance: dict[str, Any]
 ) -> tuple[Path, Path, Path]:
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in image.stem)[:60] or "image"
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in image)[:60] or "image"
     name = f"{stem}-{str(unit).replace(':', '.')}-{method}-{digest_of(provenance)[:12]}"
     return output / f"{name}.safetensors", output / f"{name}.png", output / f"{name}.svg"
-
-
-def _computed(
-    model: Any,
-    unit: Unit,
-    image: Path,
-    data: bytes,
-    settings: ImageSettings,
-    baseline: ImageBaseline,
-    layer: str | None,
-    checked: bool,
-    provenance: dict[str, Any],
-) -> StoredAttribution:
-    from corpus_audit.embeddings.attribution.images.compute import attribute_image
-    from corpus_audit.embeddings.attribution.images.model_unit import as_input, baseline_of, unit_at_peak
-
-    pixels = pixels_of(image, data)
-    inputs = as_input(model, pixels)
-    at = unit_at_peak(model, unit, inputs, layer)
-    attribution = attribute_image(at.unit, inputs, baseline_of(model, inputs, baseline), settings, checked)
-    names = model.class_names if unit.point.kind is Kind.LOGIT else ()
-    found = {
-        "position": None if at.position is None else list(at.position),
-        "field": list(at.field),
-        "class_name": names[unit.index] if unit.index < len(names) else None,
-        "device": str(model.device),
-    }
-    return StoredAttribution(attribution, model.preprocessing.cropped(pixels), provenance, found)

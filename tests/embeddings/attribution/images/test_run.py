@@ -14,13 +14,19 @@ pytest.importorskip("safetensors")
 from corpus_audit.embeddings.attribution.images import drawing  # noqa: E402
 from corpus_audit.embeddings.attribution.images.names import ImageBaseline, ImageMethod  # noqa: E402
 from corpus_audit.embeddings.attribution.images.results import read_result  # noqa: E402
-from corpus_audit.embeddings.attribution.images.run import attribute_file  # noqa: E402
+from corpus_audit.embeddings.attribution.images.run import Attributor, read_bytes  # noqa: E402
 from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
 from corpus_audit.embeddings.images.model import load_image_model  # noqa: E402
 from corpus_audit.embeddings.images.reading import read_maps  # noqa: E402
 from corpus_audit.schemas.errors import StoreError, UsageError  # noqa: E402
 
 MODEL = "tests.embeddings.attribution.images.small_networks:parts"
+
+
+def attribute_file(model, unit, image, output, settings=None, checked=True, **options):
+    return Attributor(load_image_model(model), unit, output, settings, **options).attribute(
+        image.name, read_bytes(image), checked
+    )
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def test_a_logit_is_attributed_and_the_result_is_read_again(photo, tmp_path):
     assert provenance["model"]["digest"] == model.digest and len(provenance["image"]["sha256"]) == 64
     assert (first.stored.image == model.preprocessing.cropped(np.asarray(Image.open(photo)))).all()
     assert first.stored.found["class_name"] == "ring" and first.stored.found["position"] is None
-    assert said == [f"running {MODEL} to attribute logit:1"] and not first.cached
+    assert said == [f"running {MODEL} to attribute logit:1 on a photo.png"] and not first.cached
     again = attribute_file(MODEL, "logit:1", photo, tmp_path / "out", say=said.append)
     assert again.cached and len(said) == 1 and again.files == first.files
     assert (again.stored.attribution.values == attribution.values).all()
@@ -101,7 +107,7 @@ def test_pictures_show_signs_by_colour_and_carry_the_provenance(photo, tmp_path)
     result = attribute_file(MODEL, "logit:1", photo, tmp_path, checked=False)
     with Image.open(result.files[1]) as picture:
         assert json.loads(picture.text["corpus-audit"]) == result.stored.provenance
-        assert picture.size == (2 * 320 + 48, 320 + 64 + 18 * 5)
+        assert picture.size == (2 * 320 + 48, 320 + 48 + 18 * 5)
         panel = np.asarray(picture.convert("RGB"))[16:336, 352:672].reshape(16, 20, 16, 20, 3)
     assert (panel == panel[:, :1, :, :1]).all(), "every pixel of the input is a square"
     values = result.stored.attribution.values
