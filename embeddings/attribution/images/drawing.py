@@ -56,7 +56,7 @@ def overlay(picture: Picture) -> np.ndarray:
     values = over_pixels(picture.values, (height, width))
     scale = full_scale(picture.values)
     strength = np.clip(np.abs(values) / scale, 0, 1)[..., None] if scale else np.zeros((height, width, 1))
-    grey = 150 + 105 / 255 * (picture.image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    grey = 190 + 65 / 255 * (picture.image @ np.array([0.299, 0.587, 0.114]))[..., None]
     colour = np.where(values[..., None] >= 0, np.array(RAISES), np.array(LOWERS))
     mixed: np.ndarray = np.rint(grey * (1 - strength) + colour * strength).astype(np.uint8)
     return mixed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,12 @@ class FolderAttribution:
 
 
 def attribute_folder(
-    attributor: Attributor, folder: Path, domains: Sequence[str] = (), k: int = 20, checked: int = 1
+    attributor: Attributor,
+    folder: Path,
+    domains: Sequence[str] = (),
+    k: int = 20,
+    checked: int = 1,
+    say: Callable[[str], None] = lambda _: None,
 ) -> FolderAttribution:
     """Attribute a unit on its strongest images of each domain.
 
@@ -67,6 +72,7 @@ def attribute_folder(
         domains: the subfolders that count; none: all.
         k: images of each domain.
         checked: of how many, the strongest of all first, deletion, insertion and randomisation are computed.
+        say: is called with a line when images are run, and when they are attributed.
 
     Raises:
         UsageError: there is no such domain, or no image that can be used.
@@ -74,9 +80,11 @@ def attribute_folder(
     images: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     chosen = _domains(folder, domains)
+    say(f"running {attributor.model.name} on the images of {', '.join(chosen)}")
     ranked = [each for domain in chosen for each in _strongest(attributor, folder, domain, k, images, refused)]
     if not ranked:
         raise UsageError(f"{folder} holds no image that can be used in {', '.join(chosen)}")
+    say(f"attributing {attributor.unit} on {len(ranked):,} of {sum(images.values()):,} images")
     first = {id(each) for each in sorted(ranked, key=lambda each: -each.value)[:checked]}
     results = [attributor.attribute(each.path.name, read_bytes(each.path), id(each) in first) for each in ranked]
     maps = [

@@ -61,8 +61,9 @@ def attribute_images(request: ImageRequest, as_json: bool) -> None:
         raise UsageError(f"--baseline {request.baseline} is of texts; of images there are {', '.join(baselines)}")
     baseline = names.ImageBaseline("mean" if request.baseline == "auto" else request.baseline)
     attributor: Attributor = extra("attribution.images.run").Attributor(
-        _model(request.model), request.unit, request.output, settings, baseline, request.layer, _say
-    )
+        _model(request.model), request.unit, request.output, settings, baseline, request.layer,
+        _say if request.images is None else lambda _: None,
+    )  # fmt: skip
     if request.images is not None:
         _folder(attributor, request, as_json)
         return
@@ -73,7 +74,7 @@ def attribute_images(request: ImageRequest, as_json: bool) -> None:
     if as_json:
         emit_json("image-attribution", result_json(result) | {"caveat": names.FACTS[settings.method].caveat})
         return
-    from corpus_audit.runners.terminal.image_attribution import image_attribution_lines
+    from corpus_audit.runners.terminal.images.attribution import image_attribution_lines
 
     for line in image_attribution_lines(result.stored, width_on_stdout()):
         write_out(line)
@@ -108,7 +109,7 @@ def prototype_of_image_model(
             "files": [str(path) for path in result.files],
         })  # fmt: skip
         return
-    from corpus_audit.runners.terminal.image_attribution import image_prototype_lines
+    from corpus_audit.runners.terminal.images.attribution import image_prototype_lines
 
     for line in image_prototype_lines(result, width_on_stdout()):
         write_out(line)
@@ -129,11 +130,11 @@ def result_json(result: ImageResult) -> dict[str, Any]:
 
 
 def _folder(attributor: Attributor, request: ImageRequest, as_json: bool) -> None:
-    from corpus_audit.runners.terminal.image_attribution import folder_lines
+    from corpus_audit.runners.terminal.images.attribution import folder_lines
 
     assert request.images is not None
     together = extra("attribution.images.folders").attribute_folder(
-        attributor, request.images, request.domains, request.k, request.checked
+        attributor, request.images, request.domains, request.k, request.checked, _say
     )
     if as_json:
         emit_json("image-attribution-domains", {

@@ -1,6 +1,8 @@
 """``attribute`` and ``prototype`` of image models, as commands."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from corpus_audit.embeddings.images.model import load_image_model  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
 from tests.embeddings.attribution.images.planted import MARK  # noqa: E402
+from tests.pages import blocks  # noqa: E402
 
+PAGE = "embeddings/attribution/images/README.md"
 MODEL = "tests.embeddings.attribution.images.small_networks:parts"
 
 
@@ -118,3 +122,13 @@ def test_a_prototype_stands_beside_real_images(photos, capsys):
 )
 def test_wrong_options_are_said(photos, capsys, arguments, message):
     assert message in " ".join(run(capsys, *arguments, code=2).split())
+
+
+def test_the_commands_of_the_page_run(photos, capsys):
+    (photos / "studio" / "0.png").rename("flower.jpg")
+    lines = [line for part in blocks(PAGE) for line in part.text.splitlines() if line.startswith("corpus-audit ")]
+    assert [line.split()[1] for line in lines] == ["attribute", "attribute", "prototype"]
+    for line in lines:
+        ours = re.sub(r"(lite0|drawn):parts", MODEL, line).replace("logit:985", "logit:1")
+        out = run(capsys, *shlex.split(ours)[1:], *(["--steps", "9"] if " prototype " in line else ["--checked", "0"]))
+        assert "logit:" in out and len(out.splitlines()) > 5

@@ -18,6 +18,7 @@ from corpus_audit.embeddings.attribution.images.run import Attributor, read_byte
 from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
 from corpus_audit.embeddings.images.model import load_image_model  # noqa: E402
 from corpus_audit.embeddings.images.reading import read_maps  # noqa: E402
+from corpus_audit.runners.terminal.images.attribution import image_attribution_lines  # noqa: E402
 from corpus_audit.schemas.errors import StoreError, UsageError  # noqa: E402
 
 MODEL = "tests.embeddings.attribution.images.small_networks:parts"
@@ -73,6 +74,17 @@ def test_a_channel_is_attributed_at_its_peak_within_its_receptive_field(photo, t
     layered = ImageSettings(ImageMethod.GRAD_CAM)
     result = attribute_file(MODEL, "conv.convs.1:3", photo, tmp_path, layered, layer="convs.0", checked=False)
     assert result.stored.attribution.values.shape == (16, 16) and result.stored.attribution.deletion is None
+
+
+def test_a_saturated_unit_has_no_gradient_and_that_is_said(photo, tmp_path):
+    model = load_image_model(MODEL)
+    settings = ImageSettings(ImageMethod.SALIENCY)
+    with torch.no_grad():
+        model.module.norms[0].weight.mul_(100)  # the channel reaches the 6 of its ReLU6
+    result = Attributor(model, "conv.convs.0:0", tmp_path, settings).attribute("x.png", read_bytes(photo), False)
+    assert result.stored.attribution.value == 6 and not result.stored.attribution.values.any()
+    lines = " ".join(image_attribution_lines(result.stored, 80))
+    assert "Nothing of the attribution is above 0. It is 0 everywhere" in lines and "saturated (a ReLU6 at 6)" in lines
 
 
 def test_what_cannot_be_used_is_refused_with_the_reason(photo, tmp_path):

@@ -43,7 +43,7 @@ def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[s
         yield f"At row {y}, column {x} of the map"
         yield f"Receptive field: pixels {left} to {right - 1} across, {top} to {bottom - 1} down"
     yield ""
-    yield from _region_lines(attribution)
+    yield from _region_lines(attribution, width)
     yield ""
     yield "Checks"
     for label, text in _checks(attribution, method, provenance["parameters"]):
@@ -51,12 +51,18 @@ def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[s
     yield from textwrap.wrap(f"{'Limits':14}{FACTS[method].caveat}", width, subsequent_indent=" " * 14)
 
 
-def _region_lines(attribution: ImageAttribution) -> Iterator[str]:
+def _region_lines(attribution: ImageAttribution, width: int) -> Iterator[str]:
     """The regions with most of what is above 0."""
     (domain,) = by_domain([AttributedImage("", "", attribution.values)])
     regions = [region for region in domain.regions if region.share]
     if not regions:
         yield "Nothing of the attribution is above 0."
+        if not attribution.values.any() and attribution.value != attribution.baseline_value:
+            yield from textwrap.wrap(
+                "It is 0 everywhere, while the activation is not that of the baseline: the unit is saturated (a ReLU6 at "
+                "6), where no gradient sees it. Use integrated_gradients or occlusion.",
+                width,
+            )
         return
     yield f"{'Region (of 4 x 4)':24} {'share':>8}  {'of the area':>11}"
     for region in sorted(regions, key=lambda region: -(region.share or 0))[:REGIONS]:
@@ -70,7 +76,7 @@ def _checks(
 ) -> Iterator[tuple[str, str]]:
     yield "completeness", _completeness(attribution, method, parameters)
     if not parameters["checked"]:
-        yield "order, weights", "not checked (--checked 0)"
+        yield "not checked", "deletion, insertion and randomisation (--checked 0)"
         return
     random = attribution.random_areas
     if attribution.deletion is None or attribution.insertion is None:
@@ -105,6 +111,8 @@ def _completeness(attribution: ImageAttribution, method: ImageMethod, parameters
         return f"the mean {mean:.4f} and the bias {attribution.bias:.4f} are the logit, {mean + attribution.bias:.4f}"
     if method is ImageMethod.SALIENCY:
         return "none: lengths of gradients do not sum to the activation"
+    if method is ImageMethod.OCCLUSION:
+        return "none: a pixel's value is the effect of whole patches"
     total, fall = float(attribution.values.sum()), attribution.value - attribution.baseline_value
     return f"none to expect: the values sum to {total:.4g}, and F(x) - F(b) is {fall:.4g}"
 
