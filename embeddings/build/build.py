@@ -34,7 +34,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,12 @@ import pyarrow as pa
 import torch
 
 from corpus_audit.embeddings.build.publish import BuildStages, Publication
+from corpus_audit.embeddings.images.scanner import (
+    ImageScanner,
+    ImageScanWorker,
+    open_image_scanner,
+    reads_images,
+)
 from corpus_audit.embeddings.index.files import IndexFacts
 from corpus_audit.embeddings.index.reader import Index, open_index
 from corpus_audit.embeddings.index.vectors import gather, save_codes
@@ -64,6 +70,9 @@ Perform = Callable[[ScanWorker, Sequence[ScanTask], int], None]
 """``perform(worker, tasks, at_once)`` runs a worker on tasks, in any order, on any machine that sees the store."""
 
 
+Scanner = ActivationScanner | ImageScanner
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltIndex:
     """A published index.
@@ -73,7 +82,7 @@ class BuiltIndex:
         facts: the content of its index.json.
         splits_scanned, splits_kept: splits that this build scanned, and those whose partials were in the store.
         seconds: wall-clock seconds by stage.
-        batch_tokens: tokens of a batch; fewer than the spec asks for if the device had no room.
+        batch_tokens: tokens of a batch (of an image model, images); fewer than in the spec if the device had no room.
     """
 
     folder: Path
@@ -107,7 +116,7 @@ def build_index(loaded: LoadedAudit, perform: Perform = in_order, workers: int =
     stages = BuildStages()
     with ExitStack() as stack:
         with stages.stage("model"):
-            scanner = stack.enter_context(open_scanner(loaded))
+            scanner = stack.enter_context(_open(loaded))
         return _IndexBuild(loaded, scanner, stages, _open_baseline(loaded, scanner)).run(perform, workers)
 
 
@@ -116,7 +125,7 @@ class _IndexBuild:
     """One build: steps 2 to 6."""
 
     loaded: LoadedAudit
-    scanner: ActivationScanner
+    scanner: Scanner
     stages: BuildStages
     baseline: Index | None
 
@@ -135,10 +144,11 @@ class _IndexBuild:
         todo = [task for task in tasks if not (task.folder / "state.npz").exists()]
         # Step 3. One process drives a GPU; on a CPU each worker gets its part of the cores.
         with stages.stage("scanning", sum(task.split.weight for task in todo)):
-            at_once = min(workers, len(todo)) if scanner.taps.device.type == "cpu" else 1
+            at_once = min(workers, len(todo)) if scanner.device.type == "cpu" else 1
             if todo:
                 threads = max(1, torch.get_num_threads() // at_once) if at_once > 1 else None
-                perform(ScanWorker(loaded, scanner.key, threads), todo, at_once)
+                worker = ImageScanWorker if isinstance(scanner, ImageScanner) else ScanWorker
+                perform(worker(loaded, scanner.key, threads), todo, at_once)
         # Steps 4 to 6. Vectors may be larger than memory: they are gathered into a folder on the disk of the index, and
         # moved into it.
         staging = (loaded.base / scanner.spec.output).resolve() / ".staging"
@@ -151,7 +161,7 @@ class _IndexBuild:
             if not merged.counts["windows"]:
                 raise NoVerdictError("the corpus has no document with a token that counts: there is nothing to index")
             with stages.stage("verifying"):
-                merged, verified = self._verify(merged)
+                merged, verified = self._verify(merged, plans)
                 saes = self.scanner.checked_saes(merged.windows, loaded.base)
             published, facts = Publication(loaded, scanner, stages, self.baseline).write(
                 plans, merged, verified, saes, folder
@@ -178,7 +188,7 @@ class _IndexBuild:
             StoreError: a partial is damaged; it was removed, so that the next run scans that split again.
         """
         scanner = self.scanner
-        floors = scanner.taps.selection.floors()
+        floors = scanner.selection.floors()
         state = ActivationAccumulator(len(floors), scanner.slots, floors)
         windows, documents, vectors = [WINDOWS.empty_table()], [], []
         counts = dict.fromkeys(COUNTS, 0)
@@ -198,7 +208,7 @@ class _IndexBuild:
             vectors += [] if partial.vectors is None else [partial.vectors]
             for name in COUNTS:
                 counts[name] += partial.counts[name]
-        gathered = None if scanner.block is None else gather(vectors, scanner.taps.hidden, folder)
+        gathered = None if scanner.block is None else gather(vectors, scanner.hidden, folder)
         if gathered is not None:
             save_codes(gathered, folder)
         # A window that won in its split but not in the corpus is in no list any more.
@@ -208,7 +218,7 @@ class _IndexBuild:
             located = located.sort_by([(name, "ascending") for name in ("document", "shard", "split", "row")])
         return ScanPartial(state, retained, located, counts, gathered)
 
-    def _verify(self, merged: ScanPartial) -> tuple[ScanPartial, RescanResult]:
+    def _verify(self, merged: ScanPartial, plans: Sequence[ShardPlan]) -> tuple[ScanPartial, RescanResult]:
         """Step 5: run windows of the lists once more, in float32.
 
         Returns:
@@ -220,9 +230,9 @@ class _IndexBuild:
         selected = used[::ONE_IN] if exact else used
         retained = _distinct(merged.windows, selected)
         rows, domain = members(retained, merged.documents, state.domains)
-        again = scanner.rescan(retained.take(rows), domain, state.domains)
+        again = scanner.rescan(replace(merged, windows=retained), rows, domain, plans)
         if exact:
-            return merged, check(state, again, selected, scanner.taps.decided())
+            return merged, check(state, again, selected, scanner.decided())
         state, verified = correct(state, again, selected)
         used = (
             state.used_windows() if merged.vectors is None else np.union1d(state.used_windows(), merged.vectors.window)
@@ -233,7 +243,15 @@ class _IndexBuild:
         ), verified
 
 
-def _open_baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | None:
+def _open(loaded: LoadedAudit) -> AbstractContextManager[Scanner]:
+    """The scanner of an audit: of images if its model or its units are those of an image model."""
+    spec = loaded.spec.embedding
+    if spec is not None and reads_images(spec, loaded.base):
+        return open_image_scanner(loaded)
+    return open_scanner(loaded)
+
+
+def _open_baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
     """The baseline index of drift, opened before the scan so that one that cannot be compared costs no scan.
 
     Raises:
@@ -242,11 +260,11 @@ def _open_baseline(loaded: LoadedAudit, scanner: ActivationScanner) -> Index | N
     if scanner.spec.baseline is None:
         return None
     index = open_index(loaded.base / scanner.spec.baseline)
-    card, stored = scanner.model.card, index.facts
+    card, stored = scanner.card, index.facts
     for what, old, new in (
         ("model", stored.model["digest"], card.digest),
         ("tokenizer", stored.model["tokenizer"], card.tokenizer),
-        ("window plan", stored.windows, scanner.plan.digest),
+        ("window plan", stored.windows, scanner.windows),
         ("block of vectors", (stored.vectors or {}).get("block"), scanner.block),
     ):
         if old != new:

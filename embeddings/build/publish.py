@@ -15,6 +15,7 @@ import pyarrow as pa
 from corpus_audit.embeddings.build.drift import embedding_drift
 from corpus_audit.embeddings.build.semantic import semantic_contamination
 from corpus_audit.embeddings.build.tables import documents_table
+from corpus_audit.embeddings.images.scanner import ImageScanner
 from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.embeddings.lookup.search import WindowSearch
@@ -53,7 +54,7 @@ class Publication:
     """
 
     loaded: LoadedAudit
-    scanner: ActivationScanner
+    scanner: ActivationScanner | ImageScanner
     stages: BuildStages
     baseline: Index | None
 
@@ -78,9 +79,9 @@ class Publication:
         checked = {name: sae.as_json() | {"notes": notes[name]} for name, sae in saes.items()} or None
         facts = replace(self._facts(plans, merged), verified=verified.as_json(), autoencoders=checked)
         facts = replace(facts, sources=self._sources())
-        indices = {str(point): units for point, units in scanner.taps.selection.indices.items()}
+        indices = {str(point): units for point, units in scanner.selection.indices.items()}
         arrays = merged.state.arrays()
-        if scanner.spec.heatmaps and scanner.sizes.top:
+        if isinstance(scanner, ActivationScanner) and scanner.spec.heatmaps and scanner.sizes.top:
             with self.stages.stage("heat maps"):
                 arrays["heat"] = scanner.heat(*_example_positions(merged), merged.windows)
         tables = {
@@ -93,11 +94,11 @@ class Publication:
     def _snapshot_tables(self, folder: Path) -> dict[str, pa.Table]:
         """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
         tables: dict[str, pa.Table] = {}
-        spec, index = self.scanner.spec, Index(folder)
+        index = Index(folder)
         if self.baseline is not None:
             with self.stages.stage("drift"):
                 tables["embedding_drift"] = embedding_drift(self.baseline, index)
-        if spec.vectors is None:
+        if self.scanner.block is None or isinstance(self.scanner, ImageScanner):
             return tables
         search = WindowSearch(index)
         if self.loaded.spec.benchmarks:
@@ -112,16 +113,16 @@ class Publication:
             vectors = {
                 "block": scanner.block,
                 "one_in": scanner.spec.vectors.one_in,
-                "width": scanner.taps.hidden,
+                "width": scanner.hidden,
                 "windows": len(merged.vectors),
             }
-        model: dict[str, Any] = scanner.model.card.as_json()
+        model: dict[str, Any] = scanner.card.as_json()
         sizes = scanner.sizes
         return IndexFacts(
             name=scanner.audit.name,
             snapshot=snapshot_digest([(plan.shard.name, plan.sha256) for plan in plans]),
             model=model,
-            windows=scanner.plan.digest,
+            windows=scanner.windows,
             window=scanner.spec.window,
             sizes={"k": sizes.top, "domain_k": sizes.domain, "minima": sizes.minima, "samples": sizes.samples},
             scan=scanner.key,

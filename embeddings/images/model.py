@@ -102,7 +102,9 @@ class ImageModel:
         height, width = self.input_size
         generator = torch.Generator().manual_seed(0)
         try:
-            return trace(self.module, torch.randn(2, 3, height, width, generator=generator).to(self.device))
+            with torch.inference_mode(False):
+                noise = torch.randn(2, 3, height, width, generator=generator)
+                return trace(self.module, noise.to(self.device))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise UsageError(f"{self.name} does not run on [2, 3, {height}, {width}]: {first_line(error)}") from error
 

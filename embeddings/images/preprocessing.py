@@ -11,12 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from corpus_audit.schemas.errors import UsageError
+
+if TYPE_CHECKING:  # an index is read, and contact sheets are drawn, without torch
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Preprocessing:
 
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:
         """The model's input, float32 [3, h, w]; pixels: uint8 [H, W, 3], RGB."""
+        import torch
+
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values = (self.cropped(pixels).astype(np.float32) * np.float32(self.scale) - mean) / std
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))

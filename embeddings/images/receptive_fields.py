@@ -11,9 +11,9 @@ most count little: the field that matters in practice is smaller (Luo et al. 201
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from corpus_audit.embeddings.images.card import PointFields
 from corpus_audit.embeddings.images.conv_units import ConvPoint
 from corpus_audit.embeddings.images.field_rules import Box, hull, is_global, rule_of, whole
 from corpus_audit.embeddings.images.trace import Trace
@@ -93,7 +93,17 @@ def input_box(traced: Trace, operation: int, box: Box) -> tuple[Box | None, tupl
     return read.get(0), tuple(dict.fromkeys(reversed(reasons)))
 
 
-def positions_of(point: ConvPoint) -> Iterator[tuple[int, int, int]]:
-    """(position, y, x) of every position of a point's maps."""
-    for position in range(point.height * point.width):
-        yield (position, *divmod(position, point.width))
+def fields_of(traced: Trace, point: ConvPoint) -> PointFields:
+    """The receptive fields of all rows and columns of a point's maps, of all its channels together."""
+    ranges: list[list[tuple[int, int]]] = [[], []]
+    reasons: dict[str, None] = {}
+    dimensions = len(traced.operations[point.operation].shape)
+    for axis, size in enumerate((point.height, point.width)):
+        for at in range(size):
+            spatial = [(0, point.height - 1), (0, point.width - 1)]
+            spatial[axis] = (at, at)
+            parts = ((0, 0), (0, point.channels - 1), *spatial)
+            box, why = input_box(traced, point.operation, parts[:dimensions])
+            reasons |= dict.fromkeys(why)
+            ranges[axis].append((0, -1) if box is None else (box[2 + axis][0], box[2 + axis][1]))
+    return PointFields(point.after, tuple(ranges[0]), tuple(ranges[1]), tuple(reasons))

@@ -95,7 +95,8 @@ def trace(module: nn.Module, pixels: torch.Tensor) -> Trace:
         for name, part in module.named_modules():
             handles.append(part.register_forward_pre_hook(lambda *_, name=name: recorder.running.append(name)))
             handles.append(part.register_forward_hook(lambda *_: recorder.leave(), always_call=True))
-        with torch.no_grad(), _Functions(recorder), _Operations(recorder):
+        # In inference mode, operations would come here before they are broken down to those of the core library.
+        with torch.inference_mode(False), torch.no_grad(), _Functions(recorder), _Operations(recorder):
             returned = first_tensor(module(pixels))
     finally:
         for handle in handles:

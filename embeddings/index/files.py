@@ -256,4 +256,5 @@ def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
 def facts_text(facts: IndexFacts) -> str:
     """One line that describes an index: audit, units, model and tokens."""
     units = sum(size for _, size in facts.points)
-    return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} tokens"
+    read = "images" if facts.model.get("kind") == "image" else "tokens"
+    return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} {read}"

@@ -196,6 +196,14 @@ class Index:
         )
         return example, stored.document
 
+    def document_of(self, example: Example) -> bytes:
+        """The key of an example's document.
+
+        Raises:
+            StoreError: its window is not stored.
+        """
+        return self.example_at(example.value, example.window, example.position, example.rank)[1]
+
     def example_at(self, value: float, window: int, position: int, rank: int) -> tuple[Example, bytes]:
         """An example of a stored window, without a heat map, and the key of its document.
 

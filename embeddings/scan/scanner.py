@@ -21,7 +21,8 @@ from corpus_audit.embeddings.models.autoencoders import VERSION as SAE_VERSION
 from corpus_audit.embeddings.models.autoencoders import load_autoencoder
 from corpus_audit.embeddings.models.directions import load_vectors
 from corpus_audit.embeddings.models.hooks import Directions, Taps
-from corpus_audit.embeddings.models.models import LanguageModel, check_window, load_model
+from corpus_audit.embeddings.models.models import LanguageModel, ModelCard, check_window, load_model
+from corpus_audit.embeddings.models.selection import Selection
 from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.autoencoder_check import (
     CheckedSae,
@@ -44,7 +45,7 @@ from corpus_audit.embeddings.scan.windows import WindowPlan, Windows, cut, docum
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.formats.reader import read_split
 from corpus_audit.schemas.errors import StoreError, UsageError
-from corpus_audit.schemas.run.snapshot import Shard, Split
+from corpus_audit.schemas.run.snapshot import Shard, ShardPlan, Split
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
@@ -135,6 +136,35 @@ class ActivationScanner:
         documents = documents_of(retained, [batch.documents for batch in scanned])
         return ScanPartial(state, retained, documents, counts, vectors)
 
+    @property
+    def selection(self) -> Selection:
+        """The units."""
+        return self.taps.selection
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.taps.device
+
+    @property
+    def hidden(self) -> int:
+        """Width of the vectors."""
+        return self.taps.hidden
+
+    @property
+    def card(self) -> ModelCard:
+        """The identity of the model."""
+        return self.model.card
+
+    @property
+    def windows(self) -> str:
+        """Digest of how documents are cut into windows."""
+        return self.plan.digest
+
+    def decided(self) -> np.ndarray:
+        """Units behind a decision that rounding can turn, bool [R]."""
+        return self.taps.decided()
+
     def _pooling(self) -> Pooling | None:
         vectors = self.spec.vectors
         return None if vectors is None else Pooling(self.taps.hidden, vectors.one_in)
@@ -142,10 +172,19 @@ class ActivationScanner:
     def _domain(self, name: str) -> str:
         return name if not self.spec.domains or name in self.spec.domains else OTHER_DOMAINS
 
-    def rescan(self, windows: pa.Table, domain: np.ndarray, domains: Sequence[str]) -> ActivationAccumulator:
-        """Scan windows in the schema WINDOWS again, in float32; ``domain``: int64 [N], positions in ``domains``."""
+    def rescan(
+        self, partial: ScanPartial, rows: np.ndarray, domain: np.ndarray, plans: Sequence[ShardPlan]
+    ) -> ActivationAccumulator:
+        """Scan windows of a scan again, in float32.
+
+        Args:
+            partial: the scan.
+            rows: int64 [N], of its windows; domain: int64 [N], positions among its domains.
+            plans: of the snapshot's shards; texts are in the scan's windows.
+        """
         selection = self.taps.selection
-        state = ActivationAccumulator(selection.rows, self.sizes, selection.floors(), list(domains))
+        state = ActivationAccumulator(selection.rows, self.sizes, selection.floors(), list(partial.state.domains))
+        windows = partial.windows.take(rows)
         scan(self.taps, self._windows(windows), domain, np.zeros(len(domain), np.int64), state, self.batch_tokens)
         return state
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
-from corpus_audit.embeddings.scan.partials import write_partial
+from corpus_audit.embeddings.scan.partials import ScanPartial, write_partial
 from corpus_audit.embeddings.scan.scanner import process_scanner
 from corpus_audit.pipelines.progress.board import process_board
 from corpus_audit.pipelines.reading.files.errors import ShardError
@@ -25,6 +27,13 @@ class ScanTask:
     folder: Path
 
 
+class SplitScanner(Protocol):
+    """What scans a split."""
+
+    def scan(self, shard: Shard, split: Split, progress: Callable[[int], None]) -> ScanPartial:
+        """Scan a split; ``progress`` is called with about a quarter of the bytes that were read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScanWorker:
     """Scans splits into the store; it is pickled and sent to other processes, each of which loads the model once.
@@ -38,6 +47,10 @@ class ScanWorker:
     key: str
     threads: int | None = None
 
+    def scanner(self) -> SplitScanner:
+        """The scanner of this process, which loads the model once."""
+        return process_scanner(self.loaded, self.key)
+
     def run_task(self, task: ScanTask) -> None:
         """Scan a split and write its partial to the store.
 
@@ -48,7 +61,7 @@ class ScanWorker:
         if (task.folder / "state.npz").exists():  # an identical shard was scanned meanwhile
             board.advance(task.split.weight)
             return
-        scanner = process_scanner(self.loaded, self.key)
+        scanner = self.scanner()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         done = 0

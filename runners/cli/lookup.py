@@ -67,6 +67,14 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
               help="With --tokens: windows that are read at most, chosen by hash.")  # fmt: skip
 @click.option("--logits", is_flag=True, help="Also list the tokens whose logits the unit raises and lowers most.")
 @click.option("--model", help="Path of the model, if it has moved since indexing.")
+@click.option(
+    "--audit", type=click.Path(path_type=Path),
+    help="With an image model: the audit whose corpus is read for the images of the examples.",
+)  # fmt: skip
+@click.option(
+    "--sheet", type=click.Path(path_type=Path),
+    help="With an image model and --audit: write a contact sheet of the examples' crops to this PNG.",
+)  # fmt: skip
 @json_option
 def lookup(
     unit: str,
@@ -83,6 +91,8 @@ def lookup(
     windows: int,
     logits: bool,
     model: str | None,
+    audit: Path | None,
+    sheet: Path | None,
     as_json: bool,
 ) -> None:
     """Show the examples that make UNIT fire most, with the document, the domain and the tokens around the peak.
@@ -92,6 +102,7 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares
+    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, summary_lines
     from corpus_audit.schemas.errors import UsageError
@@ -102,6 +113,14 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
+    if is_of_images(index.facts.model):
+        unsuited = {"--heat": heat, "--context": context, "--tokens": tokens, "--logits": logits}
+        if given := [name for name, value in unsuited.items() if value]:
+            raise UsageError(f"{given[0]} is for language models; this index is of an image model")
+        _show_images(index, unit, examples, audit, sheet, as_json)
+        return
+    if audit is not None or sheet is not None:
+        raise UsageError("--audit and --sheet are for indexes of image models; this one is of a language model")
     colour = terminal_has_colours(colour_on_stdout())
     if heat or (heat is None and (colour or as_json)):
         examples = _heated(index, unit, examples, lowest, model, quick=not heat)
@@ -123,6 +142,34 @@ def lookup(
                 write_out("")
                 for line in lines(more[name]):
                     write_out(line)
+
+
+def _show_images(
+    index: Index, unit: str, examples: list[Example], audit: Path | None, sheet: Path | None, as_json: bool
+) -> None:
+    """Print an image model's unit, and write its contact sheet."""
+    from corpus_audit.embeddings.images.crops import crops_of
+    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
+    from corpus_audit.pipelines.storage.atomic import atomic_write
+    from corpus_audit.runners.terminal.image_lookup import image_json, image_lines, unit_sheet
+    from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.spec.audit_file import load_audit
+    from corpus_audit.schemas.units import parse_unit
+
+    address = parse_unit(unit)
+    if sheet is not None and audit is None:
+        raise UsageError("--sheet needs --audit: an index holds no images, and they are read from the corpus")
+    crops = None if audit is None else crops_of(index, address, examples, fill_dates(load_audit(audit)))
+    if sheet is not None and crops is not None:
+        atomic_write(sheet, unit_sheet(index, address, examples, crops))
+    if as_json:
+        own = image_json(index, address, examples, crops)
+        emit_json("lookup", {"unit": unit, "index": str(index.folder), **own, "sheet": sheet and str(sheet)})
+        return
+    for line in image_lines(index, address, examples, crops, width_on_stdout()):
+        write_out(line)
+    if sheet is not None:
+        write_out(f"contact sheet: {sheet}")
 
 
 def _as_json(

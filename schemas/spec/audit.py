@@ -344,9 +344,11 @@ class AuditSpec(AuditModel):
         without = "images without captions have no tokens: set document.text to the column of the captions, or"
         if self.mixture is not None and self.mixture.unit != "documents":
             raise ValueError(f"mixture.unit: {without} set the unit to documents")
-        for name in ("sampling", "benchmarks", "embedding"):
+        for name in ("sampling", "benchmarks"):
             if getattr(self, name):
                 raise ValueError(f"{name}: {without} remove the section")
+        if self.embedding is not None and not self.embedding.may_be_of_images:
+            raise ValueError(f"embedding: {without} index an image model's units, such as conv.*:*")
         return self
 
     @model_validator(mode="after")

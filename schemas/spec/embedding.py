@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corpus_audit.schemas.spec.local_paths import PathText
-from corpus_audit.schemas.units import NAME, UnitError, parse_pattern
+from corpus_audit.schemas.units import NAME, Kind, UnitError, parse_pattern
 
 OTHER_DOMAINS = "(other domains)"
 """Name under which domains are counted that `EmbeddingSpec.domains` leaves out."""
@@ -66,10 +66,11 @@ class EmbeddingSpec(EmbeddingModel):
     """A model, its units, and how the windows of the corpus are scanned for their strongest examples."""
 
     model: PathText = Field(
-        description="A folder with config.json, tokenizer.json and safetensors, a hub name, or entry-point:NAME."
+        description="A folder with config.json, safetensors and tokenizer.json (of an image model, "
+        "preprocessor_config.json), a hub name, entry-point:NAME, or of an image model package.module:function."
     )
     units: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=("mlp.*:*",), description="Which units, by address or pattern: mlp.*:*, resid.5:*, head.1:7."
+        default=("mlp.*:*",), description="Which units, by address or pattern: mlp.*:*, resid.5:*, head.1:7; conv.*:*."
     )
     saes: tuple[SaeSpec, ...] = Field(default=(), description="Sparse autoencoders whose latents are units too.")
     directions: tuple[DirectionsSpec, ...] = Field(default=(), description="Directions that are units too.")
@@ -101,6 +102,9 @@ class EmbeddingSpec(EmbeddingModel):
     batch_tokens: Annotated[int, Field(ge=64)] = Field(
         default=2048,
         description="Tokens of a batch, about; halved when CUDA runs out of memory. GPUs want more: 65536.",
+    )
+    batch_images: Annotated[int, Field(ge=1, le=4096)] = Field(
+        default=16, description="Images of a batch, of an image model; all batches have the same shape."
     )
     heatmaps: bool = Field(
         default=False,
@@ -141,6 +145,11 @@ class EmbeddingSpec(EmbeddingModel):
         if self.overlap > self.window // 2:
             raise ValueError("overlap: more than half of the window would be computed only as context")
         return self
+
+    @property
+    def may_be_of_images(self) -> bool:
+        """Whether all units are of kinds that image models have: convolutions and logits."""
+        return all(text.startswith((f"{Kind.CONV}.", f"{Kind.LOGIT}:")) for text in self.units)
 
     def scan_settings(self) -> dict[str, Any]:
         """The settings that determine a split's partial, besides the model, the tokenizer and the documents."""

@@ -19,7 +19,7 @@ from corpus_audit.embeddings import open_index  # noqa: E402
 from corpus_audit.embeddings.build import build  # noqa: E402
 from corpus_audit.embeddings.index.files import damaged_files  # noqa: E402
 from corpus_audit.embeddings.lookup.search import WindowSearch  # noqa: E402
-from corpus_audit.embeddings.scan import scanner  # noqa: E402
+from corpus_audit.embeddings.scan import worker  # noqa: E402
 from corpus_audit.embeddings.scan.encoder import open_encoder  # noqa: E402
 from corpus_audit.runners.cli.main import run_command  # noqa: E402
 from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
@@ -70,7 +70,7 @@ def test_a_killed_scan_goes_on_and_comes_to_the_same(corpus, monkeypatch):
     original = content(build.build_index(audit(corpus)).folder)
     shutil.rmtree(corpus / "runs", ignore_errors=True)
     shutil.rmtree(corpus / "index")
-    real, calls = scanner.write_partial, []
+    real, calls = worker.write_partial, []
 
     def killed(location, partial):
         if len(calls) == 1:
@@ -78,7 +78,7 @@ def test_a_killed_scan_goes_on_and_comes_to_the_same(corpus, monkeypatch):
         calls.append(location)
         real(location, partial)
 
-    monkeypatch.setattr(scanner, "write_partial", killed)
+    monkeypatch.setattr(worker, "write_partial", killed)
     with pytest.raises(KeyboardInterrupt):
         build.build_index(audit(corpus))
     assert not (corpus / "index").exists()

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from corpus_audit.embeddings.build import build  # noqa: E402
-from corpus_audit.embeddings.scan import scanner  # noqa: E402
+from corpus_audit.embeddings.scan import worker  # noqa: E402
 from corpus_audit.runners.indexing.build import index_corpus  # noqa: E402
 from corpus_audit.schemas.errors import AuditError, NoVerdictError, StoreError, UsageError  # noqa: E402
 from corpus_audit.schemas.units import UnitError  # noqa: E402
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_worker_that_fails_stops_the_build(corpus, monkeypatch):
-    monkeypatch.setattr(scanner, "write_partial", lambda folder, partial: 1 / 0)
+    monkeypatch.setattr(worker, "write_partial", lambda folder, partial: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         index_corpus(audit(corpus), 2)
     assert not (corpus / "index" / "LATEST").exists()
@@ -109,13 +109,13 @@ def test_unknown_units_are_refused_with_what_exists(corpus):
 
 def test_a_scan_whose_values_do_not_come_out_again_is_refused(corpus, monkeypatch):
     """A planted fault: what a machine with bad memory would store."""
-    real = scanner.write_partial
+    real = worker.write_partial
 
     def flipped(folder, partial):
         partial.state.top.value[:, 0] *= 1.001
         real(folder, partial)
 
-    monkeypatch.setattr(scanner, "write_partial", flipped)
+    monkeypatch.setattr(worker, "write_partial", flipped)
     with pytest.raises(AuditError, match="are not reproduced when their windows are run again"):
         build.build_index(audit(corpus))
     assert not (corpus / "index" / "LATEST").exists()

@@ -120,6 +120,12 @@ def test_logits_are_read_before_a_softmax():
     assert (maps["logit"] < 0).any()
 
 
+def test_inference_mode_outside_changes_nothing():
+    with torch.inference_mode():
+        within = image_model(SmallResNet()).units
+    assert within == image_model(SmallResNet()).units
+
+
 def test_a_model_without_logits_says_so():
     (refused,) = image_model(SqueezeExcite()).units.refused
     assert refused.kind is Kind.LOGIT and "[2, 4, 30, 30]" in refused.reason

@@ -1,0 +1,65 @@
+"""Crops of a unit's examples: the receptive field of the peak, in the pixels of the image; nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus_audit.embeddings.images.card import ImageCard
+from corpus_audit.embeddings.images.sources import ImageSource, Place, decoded
+from corpus_audit.embeddings.index.reader import Example, Index
+from corpus_audit.pipelines.images.decoding import ImageRefused
+from corpus_audit.schemas.spec.audit import AuditSpec
+from corpus_audit.schemas.spec.audit_file import LoadedAudit
+from corpus_audit.schemas.units import Unit
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """The image of an example, and the part of it that the unit's peak is computed from.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], the image.
+        box: left, top, right and bottom (excluded) of the receptive field, in its pixels.
+    """
+
+    pixels: np.ndarray
+    box: tuple[int, int, int, int]
+
+    @property
+    def cropped(self) -> np.ndarray:
+        """The pixels within the box."""
+        left, top, right, bottom = self.box
+        return self.pixels[top:bottom, left:right]
+
+
+def crops_of(index: Index, unit: Unit, examples: Sequence[Example], loaded: LoadedAudit) -> list[Crop | str]:
+    """The crop of every example, or why there is none, as a clause.
+
+    Raises:
+        UsageError: the audit is of no images.
+        ShardError: a shard cannot be read.
+    """
+    card, source = ImageCard.from_json(index.facts.model), ImageSource.of_audit(loaded)
+    crops: list[Crop | str] = ["the corpus of this audit does not hold it any more"] * len(examples)
+    where: dict[Place, list[int]] = {}
+    for number, example in enumerate(examples):
+        for location in example.locations[:1]:
+            where.setdefault((location.shard, location.split, location.row), []).append(number)
+    for place, image in source.read(where):
+        for number in where[place]:
+            if index.document_of(examples[number]) == image.key:
+                crops[number] = _crop(card, unit, examples[number], image.data, loaded.spec)
+    return crops
+
+
+def _crop(card: ImageCard, unit: Unit, example: Example, data: bytes, audit: AuditSpec) -> Crop | str:
+    try:
+        pixels = decoded(data, audit)
+    except ImageRefused as error:  # the limits of this audit are lower than those of the scan
+        return str(error)
+    box = card.fields[str(unit.point)].box(example.position)
+    geometry = card.preprocessing.geometry(*pixels.shape[:2])
+    return Crop(pixels, geometry.to_image(*box))

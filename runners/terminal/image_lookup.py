@@ -1,0 +1,139 @@
+"""What ``lookup`` prints of an image model's unit: its strongest images, their fields, and the unit by domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from corpus_audit.checks.text import numbers
+from corpus_audit.checks.text.safe_text import fit, safe_text
+from corpus_audit.embeddings.images.card import ImageCard
+from corpus_audit.embeddings.images.contact_sheet import Tile, contact_sheet
+from corpus_audit.embeddings.images.crops import Crop
+from corpus_audit.embeddings.index.bins import histogram_edges
+from corpus_audit.embeddings.index.files import facts_text
+from corpus_audit.embeddings.index.mapped_tables import document_name
+from corpus_audit.embeddings.index.reader import DomainRate, Example, Index
+from corpus_audit.schemas.units import Unit
+
+DOMAINS = 6
+"""Domains that are named."""
+
+
+def image_lines(
+    index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str] | None, width: int
+) -> Iterator[str]:
+    """Lines for a terminal; everything from the corpus made safe. ``crops``: None where no audit was given."""
+    card = ImageCard.from_json(index.facts.model)
+    yield fit(f"{named(card, unit)}  {safe_text(facts_text(index.facts))}", width).rstrip()
+    yield f"snapshot {index.facts.snapshot[:12]}  index {index.folder.name}"
+    fields = card.fields[str(unit.point)]
+    yield fit(
+        f"read after {', '.join(fields.after)}; maps of {len(fields.columns)} x {len(fields.rows)}", width
+    ).rstrip()
+    if fields.reasons:
+        yield fit(f"every position reads the whole image: {', '.join(fields.reasons)}", width).rstrip()
+    yield ""
+    if not examples:
+        yield "No example: no image is listed there."
+    for number, example in enumerate(examples):
+        yield from _example(card, unit, example, None if crops is None else crops[number], width)
+    yield ""
+    yield from _rates(index.domain_rates(unit), width)
+
+
+def _example(card: ImageCard, unit: Unit, example: Example, crop: Crop | str | None, width: int) -> Iterator[str]:
+    origin = example.locations[0] if example.locations else None
+    domain = safe_text(origin.domain) if origin else numbers.NONE
+    name = safe_text(document_name(origin.id, origin.shard, origin.row)) if origin else f"{example.window:016x}"
+    more = f" and {len(example.locations) - 1} more" if len(example.locations) > 1 else ""
+    yield fit(f"{example.value:8.3f}  {fit(domain, 24).rstrip()}  {name}{more}", width).rstrip()
+    fields = card.fields[str(unit.point)]
+    y, x = divmod(example.position, len(fields.columns))
+    field, (rows, columns) = _box(fields.box(example.position)), card.input_size
+    box = f"position {x}, {y}; field {field} of the input {columns} x {rows}"
+    if isinstance(crop, Crop):
+        height, across = crop.pixels.shape[:2]
+        box += f", {_box(crop.box)} of the image {across} x {height}"
+    elif crop is not None:
+        box += f"; no image: {crop}"
+    yield fit(f"          {box}", width).rstrip()
+
+
+def _box(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"{left},{top} to {right},{bottom}"
+
+
+def _rates(rates: Sequence[DomainRate], width: int) -> Iterator[str]:
+    yield f"{'Domain':20} {'images':>8} {'mean':>9} {'95 % interval':20} {'fires on, %':>11} 95 % interval"
+    for rate in rates[:DOMAINS]:
+        mean = rate.mean_interval
+        reach = numbers.NONE if mean is None else f"[{mean[0]:.4f}, {mean[1]:.4f}]"
+        share = numbers.interval(*(rate.rate_interval or (None, None)))
+        means = f"{fit(safe_text(rate.domain), 20)} {rate.tokens:>8,} {rate.mean:9.4f} {reach:20}"
+        yield fit(f"{means} {numbers.percent_figure(rate.rate):>11} {share}", width).rstrip()
+    if len(rates) > DOMAINS:
+        yield f"and {len(rates) - DOMAINS} more of a lower mean"
+    yield "(mean: of an image's highest activation; fires on: share of images in which that is above 0;"
+    yield f"{numbers.NONE}: too few images for an interval)"
+
+
+def named(card: ImageCard, unit: Unit) -> str:
+    """A unit's address, with the name of a logit's class."""
+    label = card.label(unit)
+    return str(unit) if label is None else f"{unit} ({safe_text(label)})"
+
+
+def image_json(
+    index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str] | None
+) -> dict[str, Any]:
+    """What the index holds of a unit, as plain values by name."""
+    card = ImageCard.from_json(index.facts.model)
+    fields = card.fields[str(unit.point)]
+    rows = []
+    for number, example in enumerate(examples):
+        y, x = divmod(example.position, len(fields.columns))
+        crop = None if crops is None else crops[number]
+        rows.append(
+            {
+                "rank": example.rank, "value": example.value, "image": f"{example.window:016x}",
+                "position": example.position, "y": y, "x": x, "field": list(fields.box(example.position)),
+                "image_box": list(crop.box) if isinstance(crop, Crop) else None,
+                "problem": crop if isinstance(crop, str) else None,
+                "places": [asdict(location) for location in example.locations],
+            }
+        )  # fmt: skip
+    rates = [
+        {
+            "domain": rate.domain, "images": rate.tokens, "rate": rate.rate, "rate_interval": rate.rate_interval,
+            "mean": rate.mean, "mean_interval": rate.mean_interval,
+        }
+        for rate in index.domain_rates(unit)
+    ]  # fmt: skip
+    histogram = {"edges": histogram_edges().tolist(), "images": index.histogram(unit).tolist()}
+    return {
+        "label": card.label(unit), "examples": rows, "domains": rates, "histogram": histogram,
+        "reads": {"after": list(fields.after), "height": len(fields.rows), "width": len(fields.columns),
+                  "input": list(card.input_size), "whole": list(fields.reasons)},
+    }  # fmt: skip
+
+
+def unit_sheet(index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str]) -> bytes:
+    """A contact sheet of a unit's crops as PNG; where a field is the whole image, the image."""
+    tiles = []
+    for example, crop in zip(examples, crops, strict=True):
+        origin = example.locations[0] if example.locations else None
+        lines = (
+            f"{example.value:.3f}  {origin.domain if origin else ''}",
+            document_name(origin.id, origin.shard, origin.row) if origin else f"{example.window:016x}",
+        )
+        if isinstance(crop, Crop):
+            tiles.append(Tile(crop.cropped, lines))
+        else:
+            tiles.append(Tile(None, (*lines, crop)))
+    title = (
+        f"{named(ImageCard.from_json(index.facts.model), unit)}  {facts_text(index.facts)}  {index.facts.snapshot[:12]}"
+    )
+    return contact_sheet(title, tiles)
