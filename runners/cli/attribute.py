@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corpus_audit.runners.cli.shared.image_options import IMAGE_METHODS, ImageRequest, attribute_images, output_option
+from corpus_audit.runners.cli.shared.image_options import (
+    IMAGE_METHODS,
+    ImageRequest,
+    attribute_images,
+    attribute_indexed,
+    output_option,
+)
 from corpus_audit.runners.cli.shared.index_options import audit_option, index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
@@ -79,30 +85,42 @@ def attribute(
     what its checks mean is on the page of embeddings/attribution.
 
     With --image or --images and --model, UNIT is one of an image model (conv.MODULE:CHANNEL, logit:CLASS) and its
-    activation is attributed to pixels: embeddings/attribution/images.
+    activation is attributed to pixels: embeddings/attribution/images. So it is with an index of images and --audit,
+    whose corpus holds the images of the examples.
     """
+    request = ImageRequest(
+        unit, image, images, tuple(dict.fromkeys(domains)), k, method, baseline, layer, patch, stride,
+        1 if checked is None else checked, seed, output, model,
+    )  # fmt: skip
     if image is not None or images is not None:
         _check_of_images(image, images, example, text, lowest)
-        attribute_images(ImageRequest(
-            unit, image, images, domains, k, method, baseline, layer, patch, stride,
-            1 if checked is None else checked, seed, output, model,
-        ), as_json)  # fmt: skip
+        attribute_images(request, as_json)
         return
-    _check_of_texts(method, baseline, layer, patch, stride)
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.attribute import attribute as attributed
     from corpus_audit.embeddings.attribution.domains import by_domain
     from corpus_audit.embeddings.attribution.methods.names import FACTS, BaselineToken, Method
     from corpus_audit.embeddings.attribution.results import attributed_json
     from corpus_audit.embeddings.attribution.settings import AttributionSettings
+    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.attribution import attribution_lines
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View
     from corpus_audit.schemas.errors import UsageError
 
+    try:
+        index = open_index(path, snapshot)
+    except UsageError:
+        _check_of_texts(request)
+        raise
+    if is_of_images(index.facts.model):
+        if text is not None or lowest or (domains and example is not None):
+            raise UsageError("of an index of images there is --example or --domain, and no --text or --min")
+        attribute_indexed(request, index, example, audit, as_json)
+        return
+    _check_of_texts(request)
     if (example is not None) + (text is not None) + bool(domains) > 1:
         raise UsageError("--example, --text and --domain exclude each other")
-    index = open_index(path, snapshot)
     domains = tuple(dict.fromkeys(domains))
     examples = [] if text is not None else _examples(index, unit, example or 1, domains, k, lowest)
     most = checked if checked is not None else 3 if domains else 1
@@ -136,14 +154,14 @@ def _check_of_images(
         raise UsageError("--example, --text and --min are of texts, not of --image and --images")
 
 
-def _check_of_texts(method: str, baseline: str, layer: str | None, patch: int, stride: int) -> None:
+def _check_of_texts(request: ImageRequest) -> None:
     from corpus_audit.schemas.errors import UsageError
 
-    if method in IMAGE_METHODS:
-        raise UsageError(f"{method} is a method for images: give --image FILE and --model")
-    if baseline in ("black", "white"):
-        raise UsageError(f"--baseline {baseline} is of images; of texts there are auto, mask, mean and zero")
-    if layer is not None or patch or stride:
+    if request.method in IMAGE_METHODS:
+        raise UsageError(f"{request.method} is a method for images: give --image FILE and --model")
+    if request.baseline in ("black", "white"):
+        raise UsageError(f"--baseline {request.baseline} is of images; of texts there are auto, mask, mean and zero")
+    if request.layer is not None or request.patch or request.stride:
         raise UsageError("--layer, --patch and --stride are of images: give --image FILE and --model")
 
 

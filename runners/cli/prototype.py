@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from corpus_audit.runners.cli.shared.image_options import (
+    example_name,
     is_image_model,
     output_option,
     prototype_of_image_model,
@@ -59,21 +60,29 @@ def prototype(
 
     The sequences are synthetic. The search is local: it finds a sequence with a high activation, not the highest one.
 
-    With --model of an image model, a synthetic image is searched for UNIT (conv.MODULE:CHANNEL, logit:CLASS), and its
-    activation stands beside those of the images that --image names.
+    With --model of an image model, or an index of images, a synthetic image is searched for UNIT
+    (conv.MODULE:CHANNEL, logit:CLASS). Its activation stands beside those of real images: of the index's examples,
+    and of those that --image names.
     """
     if is_image_model(model):
         prototype_of_image_model(unit, str(model), steps, seed, images, output, as_json)
         return
-    if images:
-        raise UsageError("--image needs --model: a folder of an image model, or package.module:function")
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.prototype import prototype as searched
+    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, example_json
     from corpus_audit.runners.terminal.prototype import prototype_lines
 
     index = open_index(path, snapshot)
+    if is_of_images(index.facts.model):
+        base = Path() if audit is None else audit.parent
+        known = [(example_name(example), example.value) for example in index.lookup(unit, k=k, per_document=1)]
+        name = model or str(index.facts.model["name"])
+        prototype_of_image_model(unit, name, steps, seed, images, output, as_json, base, known)
+        return
+    if images:
+        raise UsageError("--image needs an index of images, or --model: a folder of an image model, or code")
     examples = index.lookup(unit, k=k, per_document=1)
     settings = {"length": length, "restarts": restarts, "iterations": iterations, "candidates": candidates,
                 "seed": seed}  # fmt: skip

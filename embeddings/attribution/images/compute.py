@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.attribution.images.maps import cam, grad_cam
+from corpus_audit.embeddings.attribution.images.methods.maps import cam, grad_cam
+from corpus_audit.embeddings.attribution.images.methods.patches import grid_cells, over_pixels, patch_masks
+from corpus_audit.embeddings.attribution.images.methods.rules import deconvolution, guided
 from corpus_audit.embeddings.attribution.images.names import ImageMethod
-from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels, patch_masks
-from corpus_audit.embeddings.attribution.images.rules import deconvolution, guided
 from corpus_audit.embeddings.attribution.images.settings import ImageAttribution, ImageSettings
 from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness
 from corpus_audit.embeddings.attribution.methods.gradients import (

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from corpus_audit.embeddings.attribution.images.patches import over_pixels
+from corpus_audit.embeddings.attribution.images.methods.patches import over_pixels
 
 RAISES, LOWERS = (178, 24, 43), (33, 102, 172)
 """Colours of what raises and of what lowers the activation: told apart in all common kinds of colour blindness."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.attribution.images import drawing
-from corpus_audit.embeddings.attribution.images.maximisation import MaximisationSettings, Maximised, maximise
+from corpus_audit.embeddings.attribution.images.methods.maximisation import MaximisationSettings, Maximised, maximise
 from corpus_audit.embeddings.attribution.images.model_unit import as_input, highest, of_colours
 from corpus_audit.embeddings.attribution.images.run import pixels_of, read_bytes
 from corpus_audit.embeddings.images.model import ImageModel
@@ -55,6 +55,7 @@ def prototype_image(
     settings: MaximisationSettings,
     images: Sequence[Path] = (),
     say: Callable[[str], None] = lambda _: None,
+    known: Sequence[tuple[str, float]] = (),
 ) -> ImagePrototype:
     """Search an image that maximises a unit (of a convolution, the highest activation of its map), and write it.
 
@@ -65,6 +66,7 @@ def prototype_image(
         settings: of the search.
         images: real images to compare with.
         say: is called with a line when the search begins.
+        known: names and activations of further real images, such as an index's examples.
 
     Raises:
         UsageError: there is no such unit, or an image cannot be used.
@@ -92,7 +94,7 @@ def prototype_image(
         value,
         float(found.held_out.mean()),
         _of_class(model, address, found),
-        sorted(real, key=lambda each: -each[1]),
+        sorted([*real, *known], key=lambda each: -each[1]),
         provenance,
         (output / f"{stem}.png", output / f"{stem}.safetensors"),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels
+from corpus_audit.embeddings.attribution.images.methods.patches import grid_cells, over_pixels
 from corpus_audit.pipelines.statistics.intervals.ratios import RatioEstimate, ratio_estimates
 
 ROWS = 4

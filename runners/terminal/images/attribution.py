@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.attribution.images.names import FACTS, ImageMethod
-from corpus_audit.embeddings.attribution.images.regions import AttributedImage, Region, by_domain
+from corpus_audit.embeddings.attribution.images.regions import (
+    AttributedImage,
+    DomainRegions,
+    Region,
+    StandsOut,
+    by_domain,
+)
 from corpus_audit.embeddings.attribution.images.results import StoredAttribution
 from corpus_audit.embeddings.attribution.images.settings import ImageAttribution
 from corpus_audit.embeddings.attribution.methods.names import SENSITIVE
@@ -18,6 +24,7 @@ from corpus_audit.pipelines.statistics.intervals.ratios import LEAST_CLUSTERS
 if TYPE_CHECKING:
     from corpus_audit.embeddings.attribution.images.folders import FolderAttribution
     from corpus_audit.embeddings.attribution.images.image_prototype import ImagePrototype
+    from corpus_audit.embeddings.attribution.images.indexed import ExampleAttribution
 
 REGIONS = 4
 """Regions that are listed."""
@@ -59,8 +66,8 @@ def _region_lines(attribution: ImageAttribution, width: int) -> Iterator[str]:
         yield "Nothing of the attribution is above 0."
         if not attribution.values.any() and attribution.value != attribution.baseline_value:
             yield from textwrap.wrap(
-                "It is 0 everywhere, while the activation is not that of the baseline: the unit is saturated (a ReLU6 at "
-                "6), where no gradient sees it. Use integrated_gradients or occlusion.",
+                "It is 0 everywhere, while the activation is not that of the baseline: the unit is saturated (a ReLU6 "
+                "at 6), where no gradient sees it. Use integrated_gradients or occlusion.",
                 width,
             )
         return
@@ -119,37 +126,66 @@ def _completeness(attribution: ImageAttribution, method: ImageMethod, parameters
 
 def folder_lines(together: FolderAttribution, unit: str, method: str, width: int) -> Iterator[str]:
     """Lines for a terminal: the regions of each domain's strongest images, and where one domain stands out."""
-    yield from textwrap.wrap(f"{unit}  {method}: {FACTS[ImageMethod(method)].about}", width)
+    heads = {}
     for domain in together.domains:
         values = [each.value for each in together.ranked if each.domain == domain.domain]
         refused = together.refused[domain.domain]
-        yield ""
-        head = (
-            f"{safe_text(domain.domain)}: the {domain.images} strongest of {together.images[domain.domain]:,} images, "
-            f"activation {max(values):.4g} to {min(values):.4g}"
+        heads[domain.domain] = (
+            f"the {domain.images} strongest of {together.images[domain.domain]:,} images, {_range(values)}"
+            + (f"; {refused} could not be read" if refused else "")
         )
-        yield from textwrap.wrap(head + (f"; {refused} could not be read" if refused else ""), width)
+    yield from _domain_lines(together.domains, together.standing_out, heads, unit, method, width)
+    unread = {domain: count for domain, count in together.refused.items() if not together.images[domain]}
+    for name, count in unread.items():
+        yield f"{safe_text(name)}: none of {count} images could be read"
+
+
+def example_lines(together: ExampleAttribution, unit: str, method: str, width: int) -> Iterator[str]:
+    """Lines for a terminal: the regions of a domain's examples in an index, and where one domain stands out."""
+    heads = {}
+    for domain in together.domains:
+        values = [each.example.value for each in together.examples if each.domain == domain.domain]
+        documents = numbers.plural(domain.documents, "document")
+        heads[domain.domain] = f"{numbers.plural(domain.images, 'example')} of {documents}, {_range(values)}"
+    yield from _domain_lines(together.domains, together.standing_out, heads, unit, method, width)
+    if together.missing:
+        yield f"{together.missing} of the examples are left out: the corpus does not hold their images any more"
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"activation {max(values):.4g} to {min(values):.4g}"
+
+
+def _domain_lines(
+    domains: Sequence[DomainRegions],
+    standing_out: Sequence[StandsOut],
+    heads: Mapping[str, str],
+    unit: str,
+    method: str,
+    width: int,
+) -> Iterator[str]:
+    yield from textwrap.wrap(f"{unit}  {method}: {FACTS[ImageMethod(method)].about}", width)
+    for domain in domains:
+        yield ""
+        yield from textwrap.wrap(f"{safe_text(domain.domain)}: {heads[domain.domain]}", width)
         yield f"  {'Region (of 4 x 4)':24} {'share, %':>8} {'95 % interval':16} {'peaks':>6}"
         for region in sorted(domain.regions, key=lambda region: -(region.share or 0))[:REGIONS]:
             if region.share:
                 yield _region_line(region)
     yield ""
-    for found in together.standing_out:
+    for found in standing_out:
         where = f"row {found.region.row}, column {found.region.column}"
         yield from textwrap.wrap(
             f"{safe_text(found.domain)} stands out in {where}: {_reach(found.region)} % of its attribution above 0 "
             f"lies there, at most {100 * found.others:.1f} % in every other domain",
             width,
         )
-    if len(together.domains) < 2:
+    if len(domains) < 2:
         yield "There is no other domain to compare with."
-    elif not together.standing_out:
+    elif not standing_out:
         yield "No domain stands out in a region."
-    if any(region.low is None and region.share for domain in together.domains for region in domain.regions):
-        yield from textwrap.wrap(f"There are no intervals with fewer than {LEAST_CLUSTERS} images.", width)
-    unread = {domain: count for domain, count in together.refused.items() if not together.images[domain]}
-    for name, count in unread.items():
-        yield f"{safe_text(name)}: none of {count} images could be read"
+    if any(region.low is None and region.share for domain in domains for region in domain.regions):
+        yield from textwrap.wrap(f"There are no intervals with fewer than {LEAST_CLUSTERS} documents.", width)
 
 
 def _region_line(region: Region) -> str:
@@ -175,6 +211,8 @@ def image_prototype_lines(result: ImagePrototype, width: int) -> Iterator[str]:
     yield from textwrap.wrap(held_out, width, initial_indent=" " * 10, subsequent_indent=" " * 10)
     if result.images:
         yield "Real images"
+        if result.value < result.images[0][1]:
+            yield "          The search has not reached the first of them: give more --steps."
     for name, value in result.images:
         yield fit(f"{value:8.3f}  {safe_text(name)}", width).rstrip()
     yield f"File      {result.files[1]}"

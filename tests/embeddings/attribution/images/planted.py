@@ -56,6 +56,62 @@ class Classifier(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
+class Colours(nn.Module):
+    """A classifier that takes images of three colours."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x.mean(dim=1, keepdim=True))
+
+
+def parts():
+    """The network `served`, for `load_image_model` by its import path."""
+    from corpus_audit.embeddings.images.model import ImageParts
+    from corpus_audit.embeddings.images.preprocessing import Preprocessing
+
+    steps = Preprocessing(resize=(SIDE, SIDE))
+    return ImageParts(Colours(served[0]), steps, "planted", ("shirt", "coat", "bag"))
+
+
+served = []
+"""The network that `parts` returns."""
+
+
+def write_corpus(folder, images, domains):
+    """An audit of the images, one Parquet file, with an index section of all logits and the last convolution."""
+    import io
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    rows = []
+    for number, (image, domain) in enumerate(zip(images, domains, strict=True)):
+        sink = io.BytesIO()
+        pixels = (image.expand(3, SIDE, SIDE).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(sink, "PNG")
+        rows.append({"id": f"image-{number}", "domain": domain, "image": {"bytes": sink.getvalue(), "path": None}})
+    (folder / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "0.parquet")
+    audit = {
+        "name": "drawn",
+        "snapshot": {"paths": ["data"]},
+        "document": {"image": "image", "id": "id", "domain": "domain"},
+        "embedding": {
+            "model": f"{__name__}:parts",
+            "units": ["logit:*", "conv.network.convs.2:*"],
+            "k": 40,
+            "domain_k": 12,
+        },
+    }
+    (folder / "audit.yaml").write_text(json.dumps(audit), encoding="utf-8")
+    return folder / "audit.yaml"
+
+
 def trained(marked, epochs, count=3000):
     """A classifier of drawn images, with the mark or without."""
     torch.manual_seed(0)

@@ -83,7 +83,7 @@ def test_domains_of_a_folder(photos, capsys):
     assert shares["studio"]["low"] is not None
     out = " ".join(run(capsys, *arguments, "--domain", "street", "--k", "3").split())
     assert "street: the 3 strongest of 10 images" in out and "1 could not be read" in out and "studio" not in out
-    assert "no other domain to compare with" in out and "no intervals with fewer than 8 images" in out
+    assert "no other domain to compare with" in out and "no intervals with fewer than 8 documents" in out
 
 
 def test_a_prototype_stands_beside_real_images(photos, capsys):
@@ -116,7 +116,6 @@ def test_a_prototype_stands_beside_real_images(photos, capsys):
         (("attribute", "logit:0", "--image", "x.png", "--model", MODEL, "--domain", "a"), "needs --images"),
         (("attribute", "logit:0", "--images", "photos", "--model", MODEL, "--domain", "a"), "has no domain 'a'"),
         (("attribute", "logit:0", "--images", "photos/street/below", "--model", MODEL), "has no subfolders"),
-        (("prototype", "logit:0", "--image", "x.png"), "--image needs --model"),
         (("prototype", "logit:9", "--model", MODEL), "there is no logit:9"),
     ],
 )

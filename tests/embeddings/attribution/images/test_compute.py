@@ -10,8 +10,8 @@ from corpus_audit.embeddings.attribution.images.compute import (  # noqa: E402
     attribute_image,
     modules_of,
 )
+from corpus_audit.embeddings.attribution.images.methods.patches import grid_cells, over_pixels, patch_masks  # noqa: E402
 from corpus_audit.embeddings.attribution.images.names import FACTS, ImageMethod  # noqa: E402
-from corpus_audit.embeddings.attribution.images.patches import grid_cells, over_pixels, patch_masks  # noqa: E402
 from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.faithfulness import faithfulness  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.occlusion import effects, occlusion  # noqa: E402

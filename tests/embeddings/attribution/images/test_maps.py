@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from corpus_audit.embeddings.attribution.images.maps import cam, grad_cam  # noqa: E402
+from corpus_audit.embeddings.attribution.images.methods.maps import cam, grad_cam  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from tests.embeddings.attribution.images.small_networks import Pooled, image, pooled, unit  # noqa: E402
 

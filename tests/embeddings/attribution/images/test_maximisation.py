@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from corpus_audit.embeddings.attribution.images.maximisation import (  # noqa: E402
+from corpus_audit.embeddings.attribution.images.methods.maximisation import (  # noqa: E402
     HELD_OUT,
     MaximisationSettings,
     maximise,

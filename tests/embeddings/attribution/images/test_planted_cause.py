@@ -1,5 +1,7 @@
 """A network that learned a mark which one domain's images carry: attribution, occlusion and domains name it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,12 @@ from corpus_audit.embeddings.attribution.images.compute import (  # noqa: E402
 from corpus_audit.embeddings.attribution.images.names import ImageMethod  # noqa: E402
 from corpus_audit.embeddings.attribution.images.regions import AttributedImage, by_domain, standing_out  # noqa: E402
 from corpus_audit.embeddings.attribution.images.settings import ImageSettings  # noqa: E402
+from corpus_audit.embeddings.build.build import build_index  # noqa: E402
+from corpus_audit.embeddings.index.reader import open_index  # noqa: E402
+from corpus_audit.runners.cli.main import run_command  # noqa: E402
+from corpus_audit.runners.cli.shared.output import Session  # noqa: E402
+from corpus_audit.schemas.spec.audit_file import load_audit  # noqa: E402
+from tests.embeddings.attribution.images import planted  # noqa: E402
 from tests.embeddings.attribution.images.planted import DOMAINS, MARK, draw, trained, without_mark  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -102,6 +110,63 @@ def test_domains_name_where_the_mark_is_and_whose_it_is(with_mark, without):
         assert (found.region.row, found.region.column) != (1, 1) and found.region.share < 0.5
     mark = regions_of(clean, others, names)[0].regions[0]
     assert mark.share < 0.03 and mark.peaks == 0
+
+
+def test_an_index_names_the_domain_and_its_examples_the_mark(with_mark, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("PIL")
+    network, (images, _, domains) = with_mark
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planted, "served", [network])
+    audit = planted.write_corpus(tmp_path, images, domains)
+    build_index(load_audit(audit))
+    top = open_index(tmp_path / "index").lookup("logit:0", k=40)
+    assert len(top) == 40 and {example.locations[0].domain for example in top} == {"studio"}
+    where = ["--index", "index", "--audit", str(audit), "--baseline", "black", "--checked", "0"]
+    by_name = [word for domain in DOMAINS for word in ("--domain", domain)]
+    for method in ("integrated_gradients", "occlusion"):
+        arguments = [
+            "attribute",
+            "logit:0",
+            *by_name,
+            "--k",
+            "12",
+            "--method",
+            method,
+            "--patch",
+            "6",
+            "--stride",
+            "3",
+            *where,
+        ]
+        assert run_command([*arguments, "--json"], Session()) == 0
+        written = json.loads(capsys.readouterr().out)
+        first = written["standing_out"][0]
+        assert first["domain"] == "studio" and (first["region"]["row"], first["region"]["column"]) == (1, 1)
+        assert first["region"]["low"] > 2 * first["others"] and first["region"]["peaks"] == 12
+        assert [(each["domain"], each["images"]) for each in written["domains"]] == [(name, 12) for name in DOMAINS]
+    assert run_command(arguments, Session()) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "studio: 12 examples of 12 documents" in text and "studio stands out in row 1, column 1" in text
+    # One example: the picture is of the image that lookup names, and its activation that of the index.
+    assert run_command(["attribute", "logit:0", "--example", "2", *where, "--json"], Session()) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["provenance"]["image"]["name"] == top[1].locations[0].id and one["domain"] == "studio"
+    assert one["figures"]["value"] == pytest.approx(top[1].value, abs=1e-4)
+    assert run_command(["attribute", "conv.network.convs.2:1", *where, "--json"], Session()) == 0
+    assert json.loads(capsys.readouterr().out)["found"]["position"] is not None
+    assert run_command(["prototype", "logit:0", "--index", "index", "--steps", "600", "--json"], Session()) == 0
+    synthetic = json.loads(capsys.readouterr().out)
+    assert synthetic["images"][0]["name"].endswith(" of studio") and synthetic["images"][0]["value"] == top[0].value
+    assert synthetic["value"] > top[0].value, "above the best example of the index"
+    for wrong, message in ((["--min"], "no --text or --min"), (["--example", "900"], "no such example")):
+        assert run_command(["attribute", "logit:0", *wrong, *where], Session()) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    assert run_command(["attribute", "logit:0", "--index", "index"], Session()) == 2
+    assert "--audit is needed" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(planted, "served", [planted.trained(marked=False, epochs=0)])
+    (tmp_path / "attributions").rename("before")
+    assert run_command(["attribute", "logit:0", *where], Session()) == 2
+    assert "the index holds" in " ".join(capsys.readouterr().err.split()), "other weights behind the same digest"
 
 
 def test_the_checks_of_a_marked_image(with_mark):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from corpus_audit.embeddings.attribution.images.rules import deconvolution, guided  # noqa: E402
+from corpus_audit.embeddings.attribution.images.methods.rules import deconvolution, guided  # noqa: E402
 from corpus_audit.embeddings.attribution.methods.target import ScalarTarget  # noqa: E402
 from corpus_audit.schemas.errors import UsageError  # noqa: E402
 from tests.embeddings.attribution.images.small_networks import (  # noqa: E402

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import torch
 
-from corpus_audit.embeddings.attribution.images.graph import rectifiers
+from corpus_audit.embeddings.attribution.images.methods.graph import rectifiers
 from corpus_audit.embeddings.attribution.methods.target import ScalarTarget
 from corpus_audit.schemas.errors import UsageError
 
