@@ -151,7 +151,7 @@ def _show_images(
     from corpus_audit.embeddings.images.crops import crops_of
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.pipelines.storage.atomic import atomic_write
-    from corpus_audit.runners.terminal.image_lookup import image_json, image_lines, unit_sheet
+    from corpus_audit.runners.terminal.images.lookup import image_json, image_lines, unit_sheet
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.spec.audit_file import load_audit
     from corpus_audit.schemas.units import parse_unit
