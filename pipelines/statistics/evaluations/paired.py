@@ -1,4 +1,4 @@
-"""Difference of two models' mean scores on the same items, with clustered standard error; exact methods for few items."""
+"""Difference of two models' mean scores on the same items: clustered standard error, and exact methods for few items."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def mean_with_error(values: npt.ArrayLike, cluster: npt.ArrayLike | None = None)
 
         SE = sqrt(C / (C - 1) * sum_c (sum_{i in c} (d_i - mean))^2) / n,
 
-    and Student's t with C - 1 degrees of freedom. The factor C / (C - 1), which the paper leaves out, makes it the usual
-    sd / sqrt(n) where every item is its own cluster.
+    and Student's t with C - 1 degrees of freedom. The factor C / (C - 1), which the paper leaves out, makes it the
+    usual sd / sqrt(n) where every item is its own cluster.
 
     Args:
         values: float64 [n], finite.
