@@ -131,7 +131,7 @@ def _influence(gain: Floats, dirty: npt.NDArray[np.bool_]) -> Floats:
     """Influence of every item on mean(dirty) - mean(clean), [n]."""
     dirty_part = (gain - gain[dirty].mean()) / dirty.sum()
     clean_part = (gain - gain[~dirty].mean()) / (~dirty).sum()
-    return np.where(dirty, dirty_part, -clean_part)
+    return np.asarray(np.where(dirty, dirty_part, -clean_part))
 
 
 def _permuted(gain: Floats, dirty: npt.NDArray[np.bool_], strata: Integers, permutations: int) -> float:

@@ -1,4 +1,4 @@
-"""Difference of two models' mean scores on the same items: clustered standard error, and exact methods for few items."""
+"""Difference of two models' mean scores on the same items: clustered standard error, exact methods for few items."""
 
 from __future__ import annotations
 
