@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Intege
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL, student_quantile
 
 _NODES = 512
-_HALVINGS = 60
+_HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, 2 * float(special.betainc(discordant - fewer, fewer + 1, 0.5)))
 
 
+@lru_cache(maxsize=4096)
 def paired_binary_interval(gained: int, lost: int, items: int) -> tuple[float, float]:
     """Bayesian bounds at `LEVEL` of the difference of two paired shares, for items that are right or wrong.
 

@@ -154,9 +154,46 @@ EVALUATION_REMARKS = pa.schema(
     metadata={"title": "What is odd about the files", "order": "side, file"},
 )
 
+EVALUATION_NOISE = pa.schema(
+    [
+        _SIDE,
+        _TASK,
+        _METRIC,
+        _FILTER,
+        field("items", pa.int64(), "items that every seed answered", "items"),
+        field("variance_items", pa.float64(), "variance of items' expected scores", "score^2"),
+        field("variance_epochs", pa.float64(), "mean variance of a score answered again", "score^2", nullable=True),
+        field("variance_seeds", pa.float64(), "variance of seeds' expected means", "score^2", nullable=True),
+        field("error", pa.float64(), "standard error of the mean over all", "score"),
+        field("error_items", pa.float64(), "what items alone would give", "score"),
+        field("error_epochs", pa.float64(), "what answering again alone would give", "score", nullable=True),
+        field("error_seeds", pa.float64(), "what seeds alone would give", "score", nullable=True),
+    ],
+    metadata={"title": "Where the noise of scores comes from", "order": "side, task, metric, filter"},
+)
+
+EVALUATION_PASSES = pa.schema(
+    [
+        _SIDE,
+        _TASK,
+        _METRIC,
+        _FILTER,
+        field("kind", pa.string(), "pass@k: one of k tries passes; pass^k: all of k tries pass"),
+        field("k", pa.int64(), "tries", "tries"),
+        field("items", pa.int64(), "items with k tries or more", "items"),
+        field("rate", pa.float64(), "mean over items", "share"),
+        field("error", pa.float64(), "its standard error, items as sampling units", "share", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound", "share", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound", "share", nullable=True),
+    ],
+    metadata={"title": "Chances to pass in k tries", "order": "side, task, metric, filter, k, kind"},
+)
+
 COMPARISON_TABLES: dict[str, pa.Schema] = {
     "evaluation_differences": EVALUATION_DIFFERENCES,
     "evaluation_leaks": EVALUATION_LEAKS,
+    "evaluation_noise": EVALUATION_NOISE,
+    "evaluation_passes": EVALUATION_PASSES,
     "evaluation_claims": EVALUATION_CLAIMS,
     "evaluation_remarks": EVALUATION_REMARKS,
     "evaluation_files": EVALUATION_FILES,
