@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from corpus_audit.pipelines.evaluations.grouping import Floats, Measured, by_measure
+from corpus_audit.pipelines.evaluations.grouping import Floats, Measured, rows_by, scores_of
 from corpus_audit.pipelines.evaluations.records.items import Claim, Evaluation
 from corpus_audit.pipelines.statistics.evaluations.aggregates import pooled_error, published_error
 from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATION_CLAIMS
@@ -19,6 +18,7 @@ _CLOSE = 1e-6
 _CLOSE_ERROR = 1e-4
 
 _Key = tuple[str, str, Measured]
+_ByMeasure = dict[tuple[str, Measured], dict[str, Floats]]
 
 
 def claims_table(evaluation: Evaluation, side: str) -> pa.Table:
@@ -27,25 +27,24 @@ def claims_table(evaluation: Evaluation, side: str) -> pa.Table:
     A claim is compared with the items of its own file or, where a program writes results and samples apart, with those
     of the files beside it (of the same time stamp, if there are such).
     """
-    scores = _scores_by_file(evaluation.items)
-    rows = [_row(claim, side, scores) for claim in evaluation.claims]
+    scores = _scores_by_file(evaluation.items) if evaluation.claims else {}
+    by_measure: _ByMeasure = {}
+    for (file, model, measured), found in scores.items():
+        by_measure.setdefault((model, measured), {})[file] = found
+    rows = [_row(claim, side, by_measure) for claim in evaluation.claims]
     rows.sort(key=lambda row: (row["file"], row["task"], row["metric"], row["filter"]))
     return pa.Table.from_pylist(rows, schema=EVALUATION_CLAIMS)
 
 
 def _scores_by_file(items: pa.Table) -> dict[_Key, Floats]:
     """Scores of items by file, model and measure."""
-    scores: dict[_Key, Floats] = {}
-    for file in pc.unique(items["file"].cast(pa.string())).to_pylist():
-        of_file = items.filter(pc.equal(items["file"].cast(pa.string()), file))
-        for model in pc.unique(of_file["model"].cast(pa.string())).to_pylist():
-            of_model = of_file.filter(pc.equal(of_file["model"].cast(pa.string()), model))
-            for measured, found in by_measure(of_model):
-                scores[file, model, measured] = found.score
-    return scores
+    return {
+        (file, model, Measured(*names)): scores_of(items, rows).score
+        for (file, model, *names), rows in rows_by(items, ("file", "model", *Measured._fields))
+    }
 
 
-def _row(claim: Claim, side: str, scores: dict[_Key, Floats]) -> dict[str, Any]:
+def _row(claim: Claim, side: str, scores: _ByMeasure) -> dict[str, Any]:
     row = {
         "side": side,
         "file": claim.file,
@@ -93,9 +92,8 @@ def _agrees(claimed: float, value: float) -> bool:
     return 3 <= decimals <= 6 and "e" not in repr(claimed) and abs(claimed - value) <= 0.5000001 * 10.0**-decimals
 
 
-def _items_of(claim: Claim, task: str, scores: dict[_Key, Floats]) -> Floats | None:
-    measured = Measured(task, claim.metric, claim.filter)
-    same = {file: found for (file, model, other), found in scores.items() if other == measured and model == claim.model}
+def _items_of(claim: Claim, task: str, scores: _ByMeasure) -> Floats | None:
+    same = scores.get((claim.model, Measured(task, claim.metric, claim.filter)), {})
     if claim.file in same:
         return same[claim.file]
     folder, stamp = claim.file.rpartition("/")[0], _STAMP.search(claim.file)

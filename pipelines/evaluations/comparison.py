@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.claims import claims_table
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, leak_row
-from corpus_audit.pipelines.evaluations.difference import Difference, aggregate_difference, paired_difference, reading
-from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, by_measure, of_model
+from corpus_audit.pipelines.evaluations.difference import Difference, aggregate_difference, paired_difference
+from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, ScoresByMeasure, of_model
 from corpus_audit.pipelines.evaluations.pairing import Pairs, pair
 from corpus_audit.pipelines.evaluations.records.items import Claim, Evaluation
-from corpus_audit.pipelines.evaluations.repeats import repeats_tables
+from corpus_audit.pipelines.evaluations.repeats import Repeats
+from corpus_audit.pipelines.evaluations.wording import reading, sentence
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 from corpus_audit.schemas.errors import UsageError
@@ -76,33 +77,49 @@ def compare(
         raise UsageError("neither evaluation holds scores of items, and they have no figure in common")
     _check_primary(primary, measures)
     better = {**a.evaluation.higher_is_better, **b.evaluation.higher_is_better}
-    pairs: dict[Measured, Pairs] = {}
-    rows = []
+    before = None if placebo is None else _scores(placebo, "placebo")
+    rows, leaks, remarks, repeats = [], [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
         row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version"), 0)
         row["higher_is_better"] = _direction(measured, better)
-        if measured in scores_a and measured in scores_b:
-            pairs[measured] = pair(scores_a[measured], scores_b[measured])
-            rows.append(row | _paired_row(pairs[measured]))
+        of_a = scores_a[measured] if measured in scores_a else None
+        of_b = scores_b[measured] if measured in scores_b else None
+        for letter, scores in (("a", of_a), ("b", of_b)):
+            if scores is not None:
+                repeats.add(letter, measured, scores)
+                remarks += _shared(letter, measured, scores)
+        if of_a is not None and of_b is not None:
+            pairs = pair(of_a, of_b)
+            rows.append(row | _paired_row(pairs))
+            if contaminated is not None:
+                earlier = pair(before[measured], of_a) if before is not None and measured in before else None
+                leaks.append(leak_row(measured, pairs, contaminated, earlier))
         elif measured in claims_a and measured in claims_b:
             rows.append(row | {"difference_of": _of_claims(claims_a[measured], claims_b[measured])})
         else:
-            rows.append(row | _lone_row(scores_a.get(measured), scores_b.get(measured)))
+            rows.append(row | _lone_row(of_a, of_b))
     differences = _judged(rows)
     tables = {"evaluation_differences": differences}
     if contaminated is not None:
-        placebo_scores = {} if placebo is None else _scores(placebo, "placebo")
-        tables["evaluation_leaks"] = _leaks(pairs, contaminated, placebo_scores, scores_a)
+        tables["evaluation_leaks"] = _leaks(leaks)
     sides = [("a", a), ("b", b)] + ([] if placebo is None else [("placebo", placebo)])
-    tables |= repeats_tables([("a", scores_a), ("b", scores_b)])
-    tables |= _read_tables(sides, {"a": scores_a, "b": scores_b})
+    tables |= repeats.tables() | _read_tables(sides, remarks)
     return Comparison({name: tables[name] for name in COMPARISON_TABLES if name in tables}, sentence(differences))
 
 
-def _scores(side: Side, letter: str) -> dict[Measured, Scores]:
+def _scores(side: Side, letter: str) -> ScoresByMeasure:
     option = f"--model-{letter}"
-    return dict(by_measure(of_model(side.evaluation.items, side.model, option, side.evaluation.name)))
+    return ScoresByMeasure(of_model(side.evaluation.items, side.model, option, side.evaluation.name))
+
+
+def _shared(letter: str, measured: Measured, scores: Scores) -> list[dict[str, Any]]:
+    """A remark on items that are in several files, if there are any."""
+    if not scores.shared:
+        return []
+    text = f"{scores.shared:,} items of {measured.task} ({measured.metric}) are in several files"
+    remark = f"{text}; their scores are averaged, as if the item were answered again"
+    return [{"side": letter, "file": "", "what": "several files", "remark": remark}]
 
 
 def _claims(side: Side) -> dict[Measured, list[Claim]]:
@@ -172,11 +189,9 @@ def _because(difference: Difference, why: str) -> Difference:
 def _lone_row(a: Scores | None, b: Scores | None) -> dict[str, Any]:
     nan = float("nan")
     side, have = ("a", a) if a is not None else ("b", b)
-    items = 0 if have is None else len(have.keys)
-    lacking = f"only {side} has items of it"
-    score_a, score_b = (float(part.score.mean()) if part is not None else nan for part in (a, b))
-    none = Difference(0, 0, score_a, score_b, nan, nan, nan, nan, nan, nan, "", lacking)
-    return {"difference_of": none, f"only_{side}": items}
+    score_a, score_b = (nan if scores is None else float(scores.score.mean()) for scores in (a, b))
+    none = Difference(0, 0, score_a, score_b, nan, nan, nan, nan, nan, nan, "", f"only {side} has items of it")
+    return {"difference_of": none, f"only_{side}": 0 if have is None else len(have.keys)}
 
 
 def _judged(rows: list[dict[str, Any]]) -> pa.Table:
@@ -208,21 +223,8 @@ def _judged(rows: list[dict[str, Any]]) -> pa.Table:
     return table_of("evaluation_differences", rows)
 
 
-def _leaks(
-    pairs: dict[Measured, Pairs],
-    contaminated: ContaminatedItems,
-    placebo: dict[Measured, Scores],
-    scores_a: dict[Measured, Scores],
-) -> pa.Table:
-    rows = [
-        leak_row(
-            measured,
-            paired,
-            contaminated,
-            pair(placebo[measured], scores_a[measured]) if measured in placebo else None,
-        )
-        for measured, paired in pairs.items()
-    ]
+def _leaks(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows with adjusted p and readings, with the schema `EVALUATION_LEAKS`."""
     q = benjamini_hochberg([row.get("p", float("nan")) for row in rows])
     for row, adjusted in zip(rows, q, strict=True):
         row["q"] = float(adjusted)
@@ -241,9 +243,9 @@ def _leaks(
     return table_of("evaluation_leaks", rows)
 
 
-def _read_tables(sides: list[tuple[str, Side]], scores: dict[str, dict[Measured, Scores]]) -> dict[str, pa.Table]:
+def _read_tables(sides: list[tuple[str, Side]], more: list[dict[str, Any]]) -> dict[str, pa.Table]:
     """What was read of every side: files, dead letters, remarks and claims."""
-    files, dead, remarks, claims = [], [], [], []
+    files, dead, remarks, claims = [], [], list(more), []
     for letter, side in sides:
         evaluation = side.evaluation
         for outcome in evaluation.files:
@@ -253,11 +255,6 @@ def _read_tables(sides: list[tuple[str, Side]], scores: dict[str, dict[Measured,
         for one in evaluation.dead_letters:
             dead.append({name: getattr(one, name) for name in ("file", "row", "reason", "detail")} | {"side": letter})
         remarks += [{"side": letter, "file": r.file, "what": r.what, "remark": r.text} for r in evaluation.remarks]
-        for measured, of_measure in scores.get(letter, {}).items():
-            if of_measure.shared:
-                text = f"{of_measure.shared:,} items of {measured.task} ({measured.metric}) are in several files"
-                remark = f"{text}; their scores are averaged, as if the item were answered again"
-                remarks.append({"side": letter, "file": "", "what": "several files", "remark": remark})
         claims.append(claims_table(evaluation, letter))
     return {
         "evaluation_files": table_of("evaluation_files", files),
@@ -275,43 +272,3 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:
         values = [row.get(column.name) for row in rows]
         columns.append(pa.array([None if value != value else value for value in values], column.type))
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def sentence(differences: pa.Table) -> str:
-    """What a comparison says in all, in a sentence or three."""
-    rows = differences.to_pylist()
-    judged = [row for row in rows if row["reading"] != "not enough data"]
-    shown = [row for row in rows if row["reading"] == "shown"]
-    parts = [_counts(rows, judged, shown)]
-    primary = [row for row in rows if row["family"] == "primary"]
-    if primary:
-        lines = [f"{row['task']} ({row['metric']}): {row['reading']}" for row in primary[:5]]
-        parts.append(f"Primary: {'; '.join(lines)}{'; …' if len(primary) > 5 else ''}.")
-    incomparable = sum(row["other_prompt"] + row["other_version"] for row in rows)
-    if incomparable:
-        parts.append(
-            f"{incomparable:,} scores have another prompt or task version and were left out: they are incomparable, "
-            "and say nothing of the models."
-        )
-    return " ".join(parts)
-
-
-def _counts(rows: list[dict[str, Any]], judged: list[dict[str, Any]], shown: list[dict[str, Any]]) -> str:
-    without = len(rows) - len(judged)
-    lack = f" For {without} there are not enough data." if without else ""
-    if not judged:
-        return f"Nothing can be said: there are not enough data for {_comparisons(len(rows))}."
-    if not shown:
-        return f"No difference is shown in {_comparisons(len(judged))}.{lack}"
-    worse = sum(
-        row["higher_is_better"] is not None and (row["difference"] < 0) == row["higher_is_better"] for row in shown
-    )
-    better = sum(row["higher_is_better"] is not None for row in shown) - worse
-    kinds = [f"{count} {word}" for count, word in ((worse, "worse"), (better, "better")) if count]
-    rest = len(shown) - worse - better
-    kinds += [f"{rest} whose direction is not known"] if rest else []
-    return f"b differs from a in {len(shown)} of {_comparisons(len(judged))}: {', '.join(kinds)}.{lack}"
-
-
-def _comparisons(n: int) -> str:
-    return f"{n} comparison" if n == 1 else f"{n} comparisons"

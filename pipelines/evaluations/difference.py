@@ -1,4 +1,4 @@
-"""The difference of two evaluations on one metric of one task: which method applies, and what can be said."""
+"""The difference of two evaluations on one metric of one task, and which method applies."""
 
 from __future__ import annotations
 
@@ -106,19 +106,6 @@ def aggregate_difference(a: Claim, b: Claim) -> Difference:
     return Difference(
         items, items, a.value, b.value, value, value - reach, value + reach, error, p, mde, "aggregates, unpaired", ""
     )
-
-
-def reading(difference: Difference, q: float, higher_is_better: bool | None) -> tuple[str, str]:
-    """The reading (shown, not shown, not enough data), and a clause that says it with its figures."""
-    if difference.lacking:
-        return "not enough data", difference.lacking
-    if q <= 1 - LEVEL:
-        more = difference.value > 0
-        worse = "" if higher_is_better is None else (", better" if more == higher_is_better else ", worse")
-        amount = f"{abs(difference.value):.4g} {'more' if more else 'less'} than a{worse}"
-        return "shown", f"b scores {amount} (95 %: {difference.low:+.4g} to {difference.high:+.4g})"
-    most = max(abs(difference.low), abs(difference.high))
-    return "not shown", f"at most {most:.4g} in either direction (95 %)"
 
 
 def _binary(pairs: Pairs) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,26 +99,51 @@ def _codes(column: pa.ChunkedArray) -> tuple[Integers, list[str]]:
     return codes, array.dictionary.to_pylist()
 
 
-def by_measure(items: pa.Table) -> Iterator[tuple[Measured, Scores]]:
-    """Scores of every task, metric and filter of a table with the schema `EVALUATION_ITEMS`, sorted by these."""
+def rows_by(items: pa.Table, columns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Integers]]:
+    """Rows of a table with equal values in some of its dictionary columns, and these values, sorted by them."""
     if not items.num_rows:
         return
-    (task, tasks), (metric, metrics), (filter_, filters) = (
-        _codes(items[name]) for name in ("task", "metric", "filter")
-    )
-    combined = (task * len(metrics) + metric) * len(filters) + filter_
+    combined = np.zeros(items.num_rows, dtype=np.int64)
+    codes = []
+    for column in columns:
+        of_column, names = _codes(items[column])
+        codes.append((of_column, names))
+        # Renumbered after each column, so that the product of all columns' sizes cannot pass 64 bits.
+        combined = np.unique(combined * (len(names) + 1) + of_column, return_inverse=True)[1].reshape(-1)
     order = np.argsort(combined, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(combined[order]) != 0])
-    ends = np.r_[starts[1:], len(order)]
-    groups = []
-    for start, end in zip(starts, ends, strict=True):
-        row = order[start]
-        groups.append((Measured(tasks[task[row]], metrics[metric[row]], filters[filter_[row]]), order[start:end]))
-    for measured, rows in sorted(groups, key=lambda group: group[0]):
-        yield measured, _scores(items.take(pa.array(rows)))
+    groups = np.split(order, np.flatnonzero(np.diff(combined[order])) + 1)
+    named = [(tuple(names[of_column[rows[0]]] for of_column, names in codes), rows) for rows in groups]
+    yield from sorted(named, key=lambda group: group[0])
 
 
-def _scores(rows: pa.Table) -> Scores:
+class ScoresByMeasure(Mapping[Measured, Scores]):
+    """Scores of every task, metric and filter of an evaluation, made when they are asked for and not kept.
+
+    So that of a million items only those of one measure are in memory twice.
+    """
+
+    def __init__(self, items: pa.Table) -> None:
+        self._items = items
+        self._rows = {Measured(*names): rows for names, rows in rows_by(items, Measured._fields)}
+
+    def __getitem__(self, measured: Measured) -> Scores:
+        return scores_of(self._items, self._rows[measured])
+
+    def __iter__(self) -> Iterator[Measured]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def scores_of(items: pa.Table, taken: Integers) -> Scores:
+    """Scores of one measure.
+
+    Args:
+        items: a table with the schema `EVALUATION_ITEMS`.
+        taken: its rows, int64 [rows].
+    """
+    rows = items.take(pa.array(taken))
     item, items = _codes(rows["item"].dictionary_encode())
     count = len(item)
     score = rows["score"].to_numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,30 @@ from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATI
 _MOST_TRIES = 10
 
 
-def repeats_tables(sides: list[tuple[str, Mapping[Measured, Scores]]]) -> dict[str, pa.Table]:
-    """Tables of noise and of passes, for measures with several answers an item; empty where there are none."""
-    noise, passes = [], []
-    for side, measures in sides:
-        for measured, scores in measures.items():
-            if scores.answers.max() < 2:
-                continue
-            row = {"side": side, **measured._asdict()}
-            noise += _noise(row, scores)
-            if np.isin(scores.rows_score, (0.0, 1.0)).all():
-                passes += _passes(row, scores)
-    return {
-        "evaluation_noise": _table(noise, EVALUATION_NOISE),
-        "evaluation_passes": _table(passes, EVALUATION_PASSES),
-    }
+class Repeats:
+    """Collects what measures with several answers an item tell."""
+
+    def __init__(self) -> None:
+        self._noise: list[dict[str, Any]] = []
+        self._passes: list[dict[str, Any]] = []
+
+    def add(self, side: str, measured: Measured, scores: Scores) -> None:
+        """Take the scores of one measure; those with one answer an item tell nothing."""
+        if scores.answers.max() < 2:
+            return
+        row = {"side": side, **measured._asdict()}
+        self._noise += _noise(row, scores)
+        if np.isin(scores.rows_score, (0.0, 1.0)).all():
+            self._passes += _passes(row, scores)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables of noise and of passes; empty where no item has several answers."""
+        for rows in (self._noise, self._passes):
+            rows.sort(key=lambda row: (row["side"], row["task"], row["metric"], row["filter"]))
+        return {
+            "evaluation_noise": _table(self._noise, EVALUATION_NOISE),
+            "evaluation_passes": _table(self._passes, EVALUATION_PASSES),
+        }
 
 
 def _noise(row: dict[str, Any], scores: Scores) -> list[dict[str, Any]]:

@@ -213,7 +213,7 @@ class ItemCollector:
         tables = self._tables or [EVALUATION_ITEMS.empty_table()]
         return Evaluation(
             name=name,
-            items=pa.concat_tables(tables).unify_dictionaries(),
+            items=pa.concat_tables(tables).unify_dictionaries().combine_chunks(),
             claims=tuple(self._claims),
             files=tuple(sorted(self._files, key=lambda outcome: outcome.file)),
             dead_letters=tuple(self._dead),
