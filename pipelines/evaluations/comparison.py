@@ -76,15 +76,16 @@ def compare(
     if not measures:
         raise UsageError("neither evaluation holds scores of items, and they have no figure in common")
     _check_primary(primary, measures)
+    remarks = _without_cluster(a, b)
     better = {**a.evaluation.higher_is_better, **b.evaluation.higher_is_better}
     before = None if placebo is None else _scores(placebo, "placebo")
-    rows, leaks, remarks, repeats = [], [], [], Repeats()
+    rows, leaks, repeats = [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
         row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version"), 0)
         row["higher_is_better"] = _direction(measured, better)
-        of_a = scores_a[measured] if measured in scores_a else None
-        of_b = scores_b[measured] if measured in scores_b else None
+        of_a = scores_a.get(measured)
+        of_b = scores_b.get(measured)
         for letter, scores in (("a", of_a), ("b", of_b)):
             if scores is not None:
                 repeats.add(letter, measured, scores)
@@ -140,6 +141,33 @@ def _of_claims(a: list[Claim], b: list[Claim]) -> Difference:
                 difference, f"{len(claims)} files of {letter} state different values: name one of them"
             )
     return difference
+
+
+def _without_cluster(a: Side, b: Side) -> list[dict[str, Any]]:
+    """Remarks on items without a value of the cluster field.
+
+    Raises:
+        UsageError: no item has the field.
+    """
+    field = a.evaluation.cluster_field
+    sides = (("a", a), ("b", b))
+    rows = {letter: side.evaluation.items.num_rows for letter, side in sides}
+    without = {letter: side.evaluation.items["cluster"].null_count for letter, side in sides}
+    if field is None or not sum(rows.values()):
+        return []
+    if without == rows:
+        raise UsageError(f"no item has the field {field!r} that --cluster names")
+    return [
+        {
+            "side": letter,
+            "file": "",
+            "what": "items without cluster",
+            "remark": f"{without[letter]:,} of {rows[letter]:,} scores have no {field}: each is a cluster of its own, "
+            "unless the other evaluation has it",
+        }
+        for letter, _ in sides
+        if without[letter]
+    ]
 
 
 def _check_primary(primary: tuple[str, ...], measures: Iterable[Measured]) -> None:

@@ -17,6 +17,10 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+MOST_MEASURES = 20_000
+"""Tasks times metrics times filters of an evaluation."""
+
+
 class Measured(NamedTuple):
     """What is compared: a metric of a task, with the filter that extracted the answers."""
 
@@ -120,11 +124,17 @@ class ScoresByMeasure(Mapping[Measured, Scores]):
     """Scores of every task, metric and filter of an evaluation, made when they are asked for and not kept.
 
     So that of a million items only those of one measure are in memory twice.
+
+    Raises:
+        UsageError: there are more than `MOST_MEASURES`, as in a file that names another metric in every row.
     """
 
     def __init__(self, items: pa.Table) -> None:
         self._items = items
         self._rows = {Measured(*names): rows for names, rows in rows_by(items, Measured._fields)}
+        if len(self._rows) > MOST_MEASURES:
+            most = f"{MOST_MEASURES:,} can be compared"
+            raise UsageError(f"an evaluation holds {len(self._rows):,} tasks, metrics and filters, and at most {most}")
 
     def __getitem__(self, measured: Measured) -> Scores:
         return scores_of(self._items, self._rows[measured])

@@ -29,6 +29,7 @@ def investigate() -> None:
 @click.option("--placebo", type=click.Path(path_type=Path), help="An evaluation before EVAL_A, before the leak.")
 @click.option("--model-a", metavar="NAME", help="The model of EVAL_A, if it holds several.")
 @click.option("--model-b", metavar="NAME", help="The model of EVAL_B, if it holds several.")
+@click.option("--model-placebo", metavar="NAME", help="The model of --placebo, if it holds several.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables to this folder (Parquet)."
 )
@@ -43,6 +44,7 @@ def compare(
     placebo: Path | None,
     model_a: str | None,
     model_b: str | None,
+    model_placebo: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +68,7 @@ def compare(
     listed = None if contaminated is None else read_contaminated(contaminated, rule)
     first = read_evaluation(eval_a, cluster)
     second = first if eval_a == eval_b else read_evaluation(eval_b, cluster)
-    before = None if placebo is None else Side(read_evaluation(placebo, cluster))
+    before = None if placebo is None else Side(read_evaluation(placebo, cluster), model_placebo)
     result = compare_sides(Side(first, model_a), Side(second, model_b), primary, listed, before)
     if out is not None:
         _write(out, result.tables)

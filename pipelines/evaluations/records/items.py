@@ -18,6 +18,7 @@ from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATI
 
 _CHUNK = 1 << 16
 _EXAMPLES = 1_000
+_EXAMPLES_IN_ALL = 20_000
 _DETAIL = 200
 _COLUMNS = EVALUATION_ITEMS.names
 
@@ -91,10 +92,11 @@ class Evaluation:
         items: a table with the schema `EVALUATION_ITEMS`.
         claims: aggregate figures that files state.
         files: every file, sorted by name.
-        dead_letters: examples, at most 1,000 a file and reason; `dead_counts` has all.
+        dead_letters: examples, at most 1,000 a file and reason and 20,000 in all; `dead_counts` has all.
         dead_counts: number of dead letters by (file, reason).
         remarks: what is odd about files.
         higher_is_better: by (task, metric), where a file says so.
+        cluster_field: the field that items' clusters were read from, if one was named.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Evaluation:
     dead_counts: dict[tuple[str, str], int]
     remarks: tuple[Remark, ...]
     higher_is_better: dict[tuple[str, str], bool]
+    cluster_field: str | None = None
 
 
 @dataclass
@@ -195,7 +198,7 @@ class ItemCollector:
         """Report a row, or one score of it, that gives no item."""
         self._file.dead_letters += 1
         self._dead_counts[self._file.file, reason] += 1
-        if self._dead_counts[self._file.file, reason] <= _EXAMPLES:
+        if self._dead_counts[self._file.file, reason] <= _EXAMPLES and len(self._dead) < _EXAMPLES_IN_ALL:
             self._dead.append(DeadLetter(self._file.file, row, reason, str(detail)[:_DETAIL]))
 
     def claim(self, claim: Claim) -> None:
@@ -220,6 +223,7 @@ class ItemCollector:
             dead_counts=dict(self._dead_counts),
             remarks=tuple(self._remarks),
             higher_is_better=dict(self.higher_is_better),
+            cluster_field=self.cluster_field,
         )
 
     def _flush(self) -> None:

@@ -77,6 +77,25 @@ def test_clusters_are_those_of_the_field(tmp_path: Path) -> None:
     assert row["error"] == pytest.approx(expected.error) and row["p"] == pytest.approx(expected.p)
 
 
+def test_a_cluster_field_that_items_lack_is_said(tmp_path: Path) -> None:
+    before = scores(40)
+    making.lm_eval_run(tmp_path / "a", {"t": before})
+    lacking = Side(read_evaluation(tmp_path / "a", "no_such_field"))
+    with pytest.raises(UsageError, match="no item has the field 'no_such_field'"):
+        compare(lacking, lacking)
+    records = [making.lm_eval_sample("t", 0, 1.0), making.lm_eval_sample("t", 1, 1.0, doc={"q": 1})]
+    half = Side(read_evaluation(making.write_lines(tmp_path / "samples_t.jsonl", records), "passage"))
+    remarks = [row["remark"] for row in compare(half, half).tables["evaluation_remarks"].to_pylist()]
+    assert len(remarks) == 2 and remarks[0].startswith("1 of 2 scores have no passage")
+
+
+def test_too_many_metrics_are_refused(tmp_path: Path) -> None:
+    path = making.write_lines(tmp_path / "x.jsonl", [{"id": 1, "metric": f"m{i}", "score": 1} for i in range(20_001)])
+    side = Side(read_evaluation(path))
+    with pytest.raises(UsageError, match="20,001 tasks, metrics and filters"):
+        compare(side, side)
+
+
 def test_another_prompt_or_version_is_incomparable_and_no_regression(tmp_path: Path) -> None:
     before = scores(100)
     worse = flip(before, 50)
