@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus_audit.pipelines.evaluations.formats.head import head_of
-from corpus_audit.pipelines.evaluations.formats.named_columns import ALIASES, table_rows
+from corpus_audit.pipelines.evaluations.formats.named_columns import ALIASES, names_of, table_rows
 from corpus_audit.pipelines.evaluations.grouping import Measured
 from corpus_audit.pipelines.evaluations.pairing import Pairs
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
@@ -74,9 +74,9 @@ def read_contaminated(path: Path, rule: str | None) -> ContaminatedItems:
     limits = ReadLimits()
     try:
         head = head_of(path, path.name, limits)
-        names = {name.lower(): name for name in (head.columns or tuple(head.keys()))}
+        names = {name.lower(): name for name in names_of(head)}
         item = next((names[alias] for alias in ALIASES["item"] if alias in names), None)
-        if item is None or head.kind not in ("parquet", "csv", "lines"):
+        if item is None:
             raise UsageError(f"{path}: a table with a column 'item', 'id' or 'doc_hash' is needed")
         columns = [names[name] for name in ("task", "benchmark", "outcome", "contaminated", "rule") if name in names]
         records = list(table_rows(head, [item, *columns], limits))

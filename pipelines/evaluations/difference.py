@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus_audit.pipelines.evaluations.pairing import Pairs
-from corpus_audit.pipelines.evaluations.records.items import Claim
+from corpus_audit.pipelines.evaluations.records.items import SHARE_METRICS, Claim
 from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.evaluations.paired import mcnemar, mean_with_error, paired_binary_interval
 from corpus_audit.pipelines.statistics.evaluations.power import detectable_from_error
@@ -94,11 +94,12 @@ def aggregate_difference(a: Claim, b: Claim) -> Difference:
     items = min(a.items or 0, b.items or 0)
     if a.version is not None and b.version is not None and a.version != b.version:
         return _lacking(items, items, a.value, b.value, f"incomparable: {a.version} against {b.version}")
-    if not a.error or not b.error:
+    error_a, error_b = _error(a), _error(b)
+    if not error_a or not error_b:
         return _lacking(items, items, a.value, b.value, "no items, and no standard errors")
     if items and items < FEWEST:
         return _lacking(items, items, a.value, b.value, f"{items} items, and {FEWEST} are needed")
-    error = float(np.hypot(a.error, b.error))
+    error = float(np.hypot(error_a, error_b))
     value = b.value - a.value
     reach = float(special.ndtri(0.5 + LEVEL / 2)) * error
     p = 2 * float(special.ndtr(-abs(value) / error))
@@ -106,6 +107,15 @@ def aggregate_difference(a: Claim, b: Claim) -> Difference:
     return Difference(
         items, items, a.value, b.value, value, value - reach, value + reach, error, p, mde, "aggregates, unpaired", ""
     )
+
+
+def _error(claim: Claim) -> float | None:
+    """The standard error that a file states or, where it states none or 0, that of a share of its items."""
+    if claim.error:
+        return claim.error
+    if claim.metric in SHARE_METRICS and claim.items and claim.items > 1 and 0 < claim.value < 1:
+        return float(np.sqrt(claim.value * (1 - claim.value) / (claim.items - 1)))
+    return None
 
 
 def _binary(pairs: Pairs) -> bool:

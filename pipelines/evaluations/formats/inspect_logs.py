@@ -83,10 +83,11 @@ def _read_log(head: Head, header: Any, samples: Iterable[tuple[int, Any]], sink:
         raise UnreadableFileError("the log has no eval section")
     spec = header["eval"]
     task, model = text_of(spec.get("task") or head.stem), text_of(spec.get("model") or "")
-    version = f"version {text_of(spec.get('task_version', ''))}"
-    if isinstance(spec.get("task_args"), dict) and spec["task_args"]:
-        version += " " + " ".join(f"{key}={text_of(value)}" for key, value in sorted(spec["task_args"].items()))
-    names = (model, task, version)
+    parts = [f"version {text_of(spec['task_version'])}"] if spec.get("task_version") is not None else []
+    arguments = spec.get("task_args")
+    if isinstance(arguments, dict):
+        parts += [f"{key}={text_of(value)}" for key, value in sorted(arguments.items())]
+    names = (model, task, " ".join(parts) or None)
     read_samples = 0
     for row, sample in samples:
         sink.row()
@@ -101,7 +102,7 @@ def _read_log(head: Head, header: Any, samples: Iterable[tuple[int, Any]], sink:
     _take_results(head, header, sink, names)
 
 
-def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: tuple[str, str, str]) -> None:
+def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: tuple[str, str, str | None]) -> None:
     scores = sample.get("scores")
     if scores is None and isinstance(sample.get("score"), dict):
         scores = {"score": sample["score"]}
@@ -162,7 +163,7 @@ def _check_header(header: dict[str, Any], samples: int, sink: ItemCollector) -> 
         sink.remark("samples missing", f"the header says {said} samples, the file holds {samples}")
 
 
-def _take_results(head: Head, header: dict[str, Any], sink: ItemCollector, names: tuple[str, str, str]) -> None:
+def _take_results(head: Head, header: dict[str, Any], sink: ItemCollector, names: tuple[str, str, str | None]) -> None:
     results = header.get("results")
     scores = results.get("scores") if isinstance(results, dict) else None
     for score in scores if isinstance(scores, list) else []:

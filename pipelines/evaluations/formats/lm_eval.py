@@ -9,6 +9,7 @@ from typing import Any
 from corpus_audit.pipelines.evaluations.formats.head import Head
 from corpus_audit.pipelines.evaluations.records.bounded_files import lines_of, parse_json
 from corpus_audit.pipelines.evaluations.records.items import (
+    SHARE_METRICS,
     Claim,
     ItemCollector,
     epoch_of,
@@ -25,8 +26,6 @@ _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<stamp>\d{4}-\d\d-\d\dT
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.:\-+]+)$")
 _NO_METRICS = frozenset({"doc_id", "target", "doc_hash", "prompt_hash", "target_hash", "filter", "schema_version"})
 _NO_FIGURES = frozenset({"alias", "name", "sample_len", "sample_count", "prompt_name", "task_name", "dataset_name"})
-_SHARES = ("acc", "acc_norm", "exact_match", "em", "acc_norm_nospace", "pct_stereotype")
-"""Metrics of 0 and 1 an item, whose published error tells the number of items."""
 
 
 def recognise(head: Head) -> str | None:
@@ -114,7 +113,7 @@ def _claims(
             continue
         error = number_of(figures.get(f"{metric}_stderr,{filter_}" if "," in key else f"{metric}_stderr"))
         items = count.get("effective", figures.get("sample_len"))
-        if items is None and metric in _SHARES and error:
+        if items is None and metric in SHARE_METRICS and error:
             derived = items_from_error(value, error)
             items = round(derived) if derived == derived and abs(derived - round(derived)) < 0.01 else None
         size = int(items) if isinstance(items, int) and not isinstance(items, bool) else None

@@ -1,8 +1,8 @@
-"""Tables with named columns: Parquet, CSV, and JSON lines with an item's id and score in each row."""
+"""Tables with named columns: Parquet, CSV, JSON lines and JSON with an item's id and score in each row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,9 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
 )
 from corpus_audit.pipelines.evaluations.records.items import ItemCollector, epoch_of, field_of, text_of
 
-NAMES = ("Parquet with named columns", "CSV with named columns", "JSON lines with named fields")
+NAMES = (
+    "Parquet with named columns", "CSV with named columns", "JSON lines with named fields", "JSON with named fields",
+)  # fmt: skip
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "item": ("doc_hash", "item_hash", "item", "item_id", "id", "doc_id", "question_id", "sample_id", "instance_id"),
@@ -51,10 +53,19 @@ def roles_of(columns: Mapping[str, Any] | tuple[str, ...]) -> dict[str, str]:
 
 def recognise(head: Head) -> str | None:
     """The format's name, or None: at least an item and a score are needed."""
-    roles = roles_of(head.columns if head.kind in ("parquet", "csv") else tuple(head.keys()))
-    if not {"item", "score"} <= roles.keys():
+    if not {"item", "score"} <= roles_of(names_of(head)).keys():
         return None
-    return {"parquet": NAMES[0], "csv": NAMES[1], "lines": NAMES[2]}.get(head.kind)
+    return {"parquet": NAMES[0], "csv": NAMES[1], "lines": NAMES[2], "document": NAMES[3]}.get(head.kind)
+
+
+def names_of(head: Head) -> tuple[str, ...]:
+    """Names of the columns, or keys of the first record."""
+    if head.kind in ("parquet", "csv"):
+        return head.columns
+    first = head.first
+    if head.kind == "document":
+        first = first[0] if isinstance(first, list) and first else None
+    return tuple(first) if isinstance(first, dict) else ()
 
 
 def read(head: Head, name: str, sink: ItemCollector) -> None:
@@ -63,19 +74,25 @@ def read(head: Head, name: str, sink: ItemCollector) -> None:
     Raises:
         UnreadableFileError: the file is damaged.
     """
-    roles = roles_of(head.columns if head.columns else tuple(head.keys()))
+    roles = roles_of(names_of(head))
     wanted = [*dict.fromkeys(roles.values())]
     root = (sink.cluster_field or "").split(".")[0]
     if root in head.columns and root not in wanted:
         wanted.append(root)
+    rows: Iterable[tuple[int, Any]]
     if name == NAMES[0]:
         rows = parquet_rows(head, wanted)
     elif name == NAMES[1]:
         rows = _csv_rows(head, wanted, sink)
-    else:
+    elif name == NAMES[2]:
         rows = _line_rows(head, sink)
+    else:
+        rows = enumerate(head.first, 1)
     for row, record in rows:
         sink.row()
+        if not isinstance(record, dict):
+            sink.dead(row, "not an object")
+            continue
         _take(row, record, roles, head, sink)
 
 
@@ -184,7 +201,7 @@ def _line_rows(head: Head, sink: ItemCollector) -> Iterator[tuple[int, dict[str,
 
 
 def table_rows(head: Head, columns: list[str], limits: ReadLimits) -> Iterator[dict[str, Any]]:
-    """Records of a small table of any of the three kinds, for lists that accompany an evaluation.
+    """Records of a small table of any of the four kinds, for lists that accompany an evaluation.
 
     Raises:
         UnreadableFileError: it is damaged.
@@ -193,5 +210,7 @@ def table_rows(head: Head, columns: list[str], limits: ReadLimits) -> Iterator[d
         yield from (record for _, record in parquet_rows(head, columns))
     elif head.kind == "csv":
         yield from (record for _, record in _csv_rows(head, columns, ItemCollector(limits)))
+    elif head.kind == "document":
+        yield from (record for record in head.first if isinstance(record, dict))
     else:
         yield from (record for _, record in _line_rows(head, ItemCollector(limits)))

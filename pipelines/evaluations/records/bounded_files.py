@@ -117,7 +117,7 @@ def lines_of(path: Path, limits: ReadLimits) -> Iterator[tuple[int, bytes | None
         UnreadableFileError: at the byte where the compressed data end or expand too far.
     """
     with open_bounded(path, limits) as stream:
-        row, first = 0, True
+        row = 0
         while line := stream.readline(limits.line + 1):
             row += 1
             if len(line) > limits.line:
@@ -125,9 +125,6 @@ def lines_of(path: Path, limits: ReadLimits) -> Iterator[tuple[int, bytes | None
                     line = stream.readline(1 << 20)
                 yield row, None
                 continue
-            if first and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
-            first = False
             if not line.isspace():
                 yield row, line
 
@@ -138,6 +135,7 @@ def parse_json(data: bytes) -> Any:
     Raises:
         ValueError: not JSON, or nested too deeply.
     """
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -23,6 +23,10 @@ _DETAIL = 200
 _COLUMNS = EVALUATION_ITEMS.names
 
 
+SHARE_METRICS = ("acc", "acc_norm", "exact_match", "em", "acc_norm_nospace", "pct_stereotype")
+"""Metrics with a score of 0 or 1 an item: error and number of items follow from each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """An aggregate figure that a file states.

@@ -41,6 +41,9 @@ def comparison_summary(a: str, b: str, sentence: str, tables: Mapping[str, pa.Ta
     lines += ["", *_differences(rows, width), *_incomparable(rows, width)]
     if "evaluation_leaks" in tables:
         lines += ["", *_leaks(tables["evaluation_leaks"].to_pylist(), width)]
+    noise = tables["evaluation_noise"].to_pylist()
+    if noise:
+        lines += ["", *_noise(noise, width)]
     passes = tables["evaluation_passes"].to_pylist()
     if passes:
         lines += ["", *_passes(passes)]
@@ -104,6 +107,15 @@ def _leaks(rows: list[Row], width: int) -> Iterator[str]:
         counts = f"{grouped(row['contaminated'])} of {plural(row['items'], 'item')}"
         words = f"{_name(row)} ({counts}): {row['reading']}: {safe_text(row['reason'], 300)}"
         yield from wrap(words, width, initial_indent="  ", subsequent_indent="    ")
+
+
+def _noise(rows: list[Row], width: int) -> Iterator[str]:
+    yield "Standard error of a score, and what each source alone would give:"
+    for row in rows[:TOP]:
+        parts = [("items", row["error_items"]), ("answering again", row["error_epochs"]), ("seeds", row["error_seeds"])]
+        words = ", ".join(f"{what} {_number(error)}" for what, error in parts if error is not None)
+        line = f"{row['side']}  {_name(row)}: {_number(row['error'])}: {words}"
+        yield from wrap(line, width, initial_indent="  ", subsequent_indent="     ")
 
 
 def _passes(rows: list[Row]) -> Iterator[str]:

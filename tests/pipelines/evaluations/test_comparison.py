@@ -210,6 +210,12 @@ def test_aggregates_alone_are_compared_unpaired(tmp_path: Path) -> None:
     assert (row["method"], row["items"], row["reading"]) == ("aggregates, unpaired", 1000, "shown")
     assert row["error"] == pytest.approx(np.sqrt(0.25 / 999 + 0.24 / 999))
     assert rows(compare(a, c))["t"]["reason"] == "incomparable: version 0 against version 1"
+    without = {"results": {"t": {"acc,none": 0.6, "acc_stderr,none": "N/A"}}, "n-samples": {"t": {"effective": 1000}}}
+    shares = [making.write_json(tmp_path / name, without | {"versions": {}}) for name in ("d.json", "e.json")]
+    d, e = (Side(read_evaluation(path)) for path in shares)
+    assert rows(compare(d, e))["t"]["error"] == pytest.approx(np.sqrt(2 * 0.24 / 999))
+    for path in shares:
+        path.unlink()
     both = Side(read_evaluation(tmp_path))
     assert "3 files of b state different values" in rows(compare(a, both))["t"]["reason"]
 

@@ -238,7 +238,7 @@ def test_alpaca_eval(tmp_path: Path) -> None:
     assert reasons(result) == {"preference outside 1 to 2": 1, "score missing": 1}
 
 
-@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "json", "parquet"])
 def test_named_columns(tmp_path: Path, ending: str) -> None:
     records = [
         {"task": "t", "id": f"00{i}", "correct": value, "trial": i, "subject": "law"}
@@ -247,6 +247,8 @@ def test_named_columns(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"items.{ending}"
     if ending == "parquet":
         pq.write_table(pa.Table.from_pylist(records), path)
+    elif ending == "json":
+        path.write_bytes(b"\xef\xbb\xbf" + json.dumps(records, indent=1).encode())
     elif ending == "jsonl":
         making.write_lines(path, records)
     else:
