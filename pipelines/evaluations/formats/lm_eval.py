@@ -68,7 +68,8 @@ def _read_results(head: Head, sink: ItemCollector) -> None:
         for metric, better in _object(metrics).items():
             if isinstance(better, bool):
                 sink.higher_is_better[task, metric] = better
-    groups = {task: parts for task, parts in _object(document.get("group_subtasks")).items() if parts}
+    subtasks = _object(document.get("group_subtasks"))
+    groups = {task: parts for task, parts in subtasks.items() if isinstance(parts, list) and parts}
     for row, (task, figures) in enumerate(document["results"].items(), 1):
         sink.row()
         if not isinstance(figures, dict):

@@ -20,6 +20,7 @@ _CHUNK = 1 << 16
 _EXAMPLES = 1_000
 _EXAMPLES_IN_ALL = 20_000
 _DETAIL = 200
+_LARGEST = 1e100  # squares of differences stay finite
 _COLUMNS = EVALUATION_ITEMS.names
 
 
@@ -184,8 +185,9 @@ class ItemCollector:
             number = float(value)
         elif isinstance(value, int | float):
             number = float(value)
-            if not math.isfinite(number):
-                self.dead(row, "score not finite", f"{metric}: {value}")
+            if not -_LARGEST <= number <= _LARGEST:
+                reason = "score too large" if math.isfinite(number) else "score not finite"
+                self.dead(row, reason, f"{metric}: {value}")
                 return
         else:
             self.dead(row, _reason(value), f"{metric}: {value!r:.{_DETAIL}}")
@@ -289,7 +291,7 @@ def epoch_of(value: Any) -> int:
 
 
 def number_of(value: Any) -> float | None:
-    """A finite number as a float; None for anything else, such as ``"N/A"``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A number as a float, if it is finite and no larger than a score may be; None else, as for ``"N/A"``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
         return None
     return float(value)

@@ -53,6 +53,7 @@ def test_filters_list_metrics_and_bad_rows_of_lm_eval_are_conserved(tmp_path: Pa
         making.lm_eval_sample("t", 3, None),
         making.lm_eval_sample("t", 4, float("nan")),
         making.lm_eval_sample("t", 5, 1.0, metrics=[]),
+        making.lm_eval_sample("t", 6, -1e308),
         {"something": "else"},
     ]
     path = making.write_lines(tmp_path / "samples_t.jsonl", lines)
@@ -62,10 +63,10 @@ def test_filters_list_metrics_and_bad_rows_of_lm_eval_are_conserved(tmp_path: Pa
     assert rows(result, "filter", "score") == [("strict", 1.0), ("flexible", 0.0)]
     assert reasons(result) == {
         "no metrics": 1, "no sample": 1, "not JSON": 1, "score is a list or object": 1, "score is text": 1,
-        "score missing": 1, "score not finite": 1,
+        "score missing": 1, "score not finite": 1, "score too large": 1,
     }  # fmt: skip
     (outcome,) = result.files
-    assert outcome.rows == 9 == outcome.items + outcome.dead_letters
+    assert outcome.rows == 10 == outcome.items + outcome.dead_letters
 
 
 def test_version_0_3_and_its_number_of_items(tmp_path: Path) -> None:
