@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@click.group(short_help="Compare evaluations of language models.")
-def investigate() -> None:
-    """Investigate what is going on with a model, from the files that a team has."""
-
-
-@investigate.command(short_help="Compare two evaluations, item by item.")
+@click.command(short_help="Compare two evaluations, item by item.")
 @click.argument("eval_a", type=click.Path(path_type=Path))
 @click.argument("eval_b", type=click.Path(path_type=Path))
 @click.option("--primary", multiple=True, metavar="TASK[:METRIC]", help="A task that matters most; may be repeated.")
@@ -79,6 +74,14 @@ def compare(
         write_out(
             comparison_summary(str(eval_a), str(eval_b), result.sentence, result.tables, width_on_stdout()), nl=False
         )
+
+
+@click.group(short_help="Compare evaluations of language models.")
+def investigate() -> None:
+    """Investigate what is going on with a model, from the files that a team has."""
+
+
+investigate.add_command(compare)
 
 
 def _write(folder: Path, tables: dict[str, pa.Table]) -> None:

@@ -37,7 +37,7 @@ _EEE = {"schema_version": "1", "evaluation_id": "e", "model_id": "m", "evaluatio
         "sample_hash": "h", "input": {"raw": "q"}, "evaluation": {"score": 0.5}, "evaluation_result_id": "e/acc",
         "metadata": {"topic": "x"}}  # fmt: skip
 _EEE_RESULT = {"evaluation_name": "t", "evaluation_result_id": "e/acc", "metric_config": {"lower_is_better": True},
-               "score_details": {"score": 1, "uncertainty": {"standard_error": {"value": 1}, "num_samples": 3}}}  # fmt: skip
+               "score_details": {"score": 1, "uncertainty": {"standard_error": {"value": 1}}}}  # fmt: skip
 _EVENT = {"run_id": "r", "event_id": 0, "sample_id": "a", "type": "match", "data": {"correct": True}}
 _HELM = {"instance_id": "i", "train_trial_index": 0, "perturbation": {"name": "typos", "computed_on": "x"},
          "stats": [{"name": {"name": "em", "split": "t", "perturbation": {}}, "count": 1, "mean": 1.0}]}  # fmt: skip
@@ -65,8 +65,8 @@ DOCUMENTS: dict[str, Any] = {
     "x.traj": {"trajectory": [{}], "info": {"exit_status": "submitted", "model_stats": {"api_calls": 1}}},
     "report.json": {"resolved_ids": ["a"], "submitted_ids": ["a", "b"], "error_ids": [], "resolved_instances": 1},
     "tau.json": [_TAU, _TAU | {"trial": 1}],
-    "annotations.json": [{"instruction": "i", "generator_1": "a", "generator_2": "b", "annotator": "c", "preference": 1.5}],
-    "named.jsonl": [{"task": "t", "id": i, "score": 1, "metric": "m", "epoch": 1, "seed": 2, "model": "m"} for i in range(2)],
+    "annotations.json": [{"instruction": "i", "generator_1": "a", "generator_2": "b", "preference": 1.5}],
+    "named.jsonl": [{"task": "t", "id": i, "score": 1, "metric": "m", "epoch": 1, "seed": 2} for i in range(2)],
 }  # fmt: skip
 
 
