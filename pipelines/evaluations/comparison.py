@@ -197,7 +197,7 @@ def _paired_row(pairs: Pairs) -> dict[str, Any]:
     if difference.lacking and pairs.versions:
         difference = _because(difference, f"incomparable: {pairs.versions[0]} against {pairs.versions[1]}")
     elif difference.lacking and pairs.other_prompt > len(pairs.before):
-        difference = _because(difference, f"incomparable: {pairs.other_prompt} items have another prompt")
+        difference = _because(difference, f"incomparable: {pairs.other_prompt:,} items have another prompt")
     return {
         "difference_of": difference,
         "only_a": pairs.only_a,
@@ -267,7 +267,9 @@ def _leaks(rows: list[dict[str, Any]]) -> pa.Table:
             most = max(abs(row["low"]), abs(row["high"]))
             row |= {"reading": "not shown", "reason": f"at most {most:.4g} in either direction (95 %)"}
         if row.get("at_ceiling", 0) >= 0.5:
-            row["reason"] += f"; a has {row['at_ceiling']:.0%} of the contaminated items at the highest score already"
+            row["reason"] += (
+                f"; a has {100 * row['at_ceiling']:.0f} % of the contaminated items at the highest score already"
+            )
     return table_of("evaluation_leaks", rows)
 
 

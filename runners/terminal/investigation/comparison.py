@@ -103,10 +103,13 @@ def _incomparable(rows: list[Row], width: int) -> Iterator[str]:
 
 def _leaks(rows: list[Row], width: int) -> Iterator[str]:
     yield "Contaminated items:"
-    for row in sorted(rows, key=lambda row: _READINGS[row["reading"]])[:TOP]:
+    some = [row for row in rows if row["contaminated"]]
+    for row in sorted(some, key=lambda row: _READINGS[row["reading"]])[:TOP]:
         counts = f"{grouped(row['contaminated'])} of {plural(row['items'], 'item')}"
         words = f"{_name(row)} ({counts}): {row['reading']}: {safe_text(row['reason'], 300)}"
         yield from wrap(words, width, initial_indent="  ", subsequent_indent="    ")
+    if len(some) < len(rows):
+        yield f"  {plural(len(rows) - len(some), 'comparison')} without a contaminated item"
 
 
 def _noise(rows: list[Row], width: int) -> Iterator[str]:
