@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.evaluations.grouping import Floats, Measured, rows_by, scores_of
+from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, rows_by, scores_of
 from corpus_audit.pipelines.evaluations.records.items import Claim, Evaluation
 from corpus_audit.pipelines.statistics.evaluations.aggregates import pooled_error, published_error
 from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATION_CLAIMS
@@ -18,7 +18,7 @@ _CLOSE = 1e-6
 _CLOSE_ERROR = 1e-4
 
 _Key = tuple[str, str, Measured]
-_ByMeasure = dict[tuple[str, Measured], dict[str, Floats]]
+_ByMeasure = dict[tuple[str, Measured], dict[str, Scores]]
 
 
 def claims_table(evaluation: Evaluation, side: str) -> pa.Table:
@@ -36,10 +36,10 @@ def claims_table(evaluation: Evaluation, side: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=EVALUATION_CLAIMS)
 
 
-def _scores_by_file(items: pa.Table) -> dict[_Key, Floats]:
+def _scores_by_file(items: pa.Table) -> dict[_Key, Scores]:
     """Scores of items by file, model and measure."""
     return {
-        (file, model, Measured(*names)): scores_of(items, rows).score
+        (file, model, Measured(*names)): scores_of(items, rows)
         for (file, model, *names), rows in rows_by(items, ("file", "model", *Measured._fields))
     }
 
@@ -62,8 +62,10 @@ def _row(claim: Claim, side: str, scores: _ByMeasure) -> dict[str, Any]:
     parts = [_items_of(claim, task, scores) for task in claim.parts or (claim.task,)]
     if any(part is None for part in parts):
         return row | {"reason": "no items of it were read"}
-    values = [part for part in parts if part is not None]
+    values = [part.score for part in parts if part is not None]
     total = sum(map(len, values))
+    # Inspect counts every answer to an item as a sample.
+    counts = {total, sum(int(part.answers.sum()) for part in parts if part is not None)}
     if claim.parts:
         means, sizes = [float(part.mean()) for part in values], [len(part) for part in values]
         candidates = [float(np.average(means, weights=sizes)), float(np.mean(means))]
@@ -74,7 +76,7 @@ def _row(claim: Claim, side: str, scores: _ByMeasure) -> dict[str, Any]:
     reasons = []
     if not _agrees(claim.value, value):
         reasons.append(f"the file states {claim.value:.6g}, its items give {value:.6g}")
-    if claim.items is not None and claim.items != total:
+    if claim.items is not None and claim.items not in counts:
         reasons.append(f"the file states {claim.items:,} items, {total:,} were read")
     elif claim.error is not None and not np.isnan(error) and abs(claim.error - error) > _CLOSE_ERROR * max(error, 1e-9):
         reasons.append(f"the file states a standard error of {claim.error:.4g}, its items give {error:.4g}")
@@ -92,7 +94,7 @@ def _agrees(claimed: float, value: float) -> bool:
     return 3 <= decimals <= 6 and "e" not in repr(claimed) and abs(claimed - value) <= 0.5000001 * 10.0**-decimals
 
 
-def _items_of(claim: Claim, task: str, scores: _ByMeasure) -> Floats | None:
+def _items_of(claim: Claim, task: str, scores: _ByMeasure) -> Scores | None:
     same = scores.get((claim.model, Measured(task, claim.metric, claim.filter)), {})
     if claim.file in same:
         return same[claim.file]

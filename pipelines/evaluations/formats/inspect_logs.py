@@ -173,7 +173,10 @@ def _take_results(head: Head, header: dict[str, Any], sink: ItemCollector, names
         metric = scorer if key in ("", scorer) else f"{scorer}/{key}"
         entries = {name: entry for name, entry in score["metrics"].items() if isinstance(entry, dict)}
         figures = {name: number_of(entry.get("value")) for name, entry in entries.items()}
-        error = figures.get("stderr")
+        # A clustered error is not that of independent items, with which it would be compared.
+        settings = entries.get("stderr", {}).get("params")
+        clustered = isinstance(settings, dict) and settings.get("cluster") is not None
+        error = None if clustered else figures.get("stderr")
         count = score.get("scored_samples", results.get("completed_samples") if isinstance(results, dict) else None)
         for name, value in figures.items():
             if value is None or name in ("stderr", "std", "var"):

@@ -78,12 +78,24 @@ def _read_results(head: Head, sink: ItemCollector) -> None:
         version = _version(versions.get(task), shots.get(task, config.get("num_fewshot")))
         if version is not None:
             sink.versions[head.folder, f"{task}@{stamp[1]}" if stamp else task] = version
-        parts = tuple(part for part in groups.get(task, ()) if isinstance(part, str))
+        parts = _tasks_of(task, groups) if task in groups else ()
         taken = 0
         for dated in _dated(task, figures, sink):
             taken += _claims(head, sink, dated, (model, task, version), _object(counts.get(task)), parts)
         if not taken:
             sink.dead(row, "no figures of the task", task)
+
+
+def _tasks_of(group: str, groups: dict[str, list[Any]]) -> tuple[str, ...]:
+    """Tasks of a group, and of the groups in it; a group in itself is not followed."""
+    tasks, todo, seen = [], [group], {group}
+    while todo:
+        for part in groups.get(todo.pop(), ()):
+            if not isinstance(part, str) or part in seen:
+                continue
+            seen.add(part)
+            (todo if part in groups else tasks).append(part)
+    return tuple(sorted(tasks))
 
 
 def _dated(task: str, figures: dict[str, Any], sink: ItemCollector) -> Iterator[dict[str, Any]]:

@@ -183,6 +183,27 @@ def test_claims_are_recomputed_and_differences_named(tmp_path: Path) -> None:
     assert claims["t"]["outcome"] == "differs" and "its items give" in claims["t"]["reason"]
 
 
+def test_groups_of_groups_are_pooled_over_their_tasks(tmp_path: Path) -> None:
+    tasks = {"t": scores(40), "u": scores(60, 1), "v": scores(100, 2)}
+    making.lm_eval_run(tmp_path, tasks)
+    path = next((tmp_path / "m").glob("results_*.json"))
+    document = json.loads(path.read_text())
+    document["group_subtasks"] = {"all": ["inner", "t", "all"], "inner": ["u", "v"], "t": []}
+    document["results"]["all"] = {"acc,none": sum(map(sum, tasks.values())) / 200}
+    document["results"]["inner"] = {"acc,none": float(np.mean([np.mean(tasks["u"]), np.mean(tasks["v"])]))}
+    making.write_json(path, document)
+    side = Side(read_evaluation(tmp_path))
+    claims = rows(compare(side, side), "claims")
+    assert {row["outcome"] for row in claims.values()} == {"agrees"}
+    assert {name: row["items"] for name, row in claims.items()} == {
+        "all": 200,
+        "inner": 160,
+        "t": 40,
+        "u": 60,
+        "v": 100,
+    }
+
+
 def test_a_false_error_of_zero_and_missing_items_are_named(tmp_path: Path) -> None:
     values = scores(50)
     making.lm_eval_run(tmp_path, {"t": values, "u": values})
