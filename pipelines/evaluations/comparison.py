@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.evaluations.claims import claims_table
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, leak_row
 from corpus_audit.pipelines.evaluations.difference import Difference, aggregate_difference, paired_difference
 from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, ScoresByMeasure, of_model
 from corpus_audit.pipelines.evaluations.pairing import Pairs, pair
+from corpus_audit.pipelines.evaluations.rates import score_row
+from corpus_audit.pipelines.evaluations.read_tables import read_tables, table_of
 from corpus_audit.pipelines.evaluations.records.items import Claim, Evaluation
 from corpus_audit.pipelines.evaluations.repeats import Repeats
 from corpus_audit.pipelines.evaluations.wording import reading, sentence
@@ -79,7 +80,7 @@ def compare(
     remarks = _without_cluster(a, b)
     better = {**a.evaluation.higher_is_better, **b.evaluation.higher_is_better}
     before = None if placebo is None else _scores(placebo, "placebo")
-    rows, leaks, repeats = [], [], Repeats()
+    rows, leaks, alone, repeats = [], [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
         row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version"), 0)
@@ -88,6 +89,7 @@ def compare(
         of_b = scores_b.get(measured)
         for letter, scores in (("a", of_a), ("b", of_b)):
             if scores is not None:
+                alone.append(score_row(letter, measured, scores))
                 repeats.add(letter, measured, scores)
                 remarks += _shared(letter, measured, scores)
         if of_a is not None and of_b is not None:
@@ -105,7 +107,9 @@ def compare(
     if contaminated is not None:
         tables["evaluation_leaks"] = _leaks(leaks)
     sides = [("a", a), ("b", b)] + ([] if placebo is None else [("placebo", placebo)])
-    tables |= repeats.tables() | _read_tables(sides, remarks)
+    alone.sort(key=lambda row: (row["side"], row["task"], row["metric"], row["filter"]))
+    tables["evaluation_scores"] = table_of("evaluation_scores", alone)
+    tables |= repeats.tables() | read_tables([(letter, side.evaluation) for letter, side in sides], remarks)
     return Comparison({name: tables[name] for name in COMPARISON_TABLES if name in tables}, sentence(differences))
 
 
@@ -271,34 +275,3 @@ def _leaks(rows: list[dict[str, Any]]) -> pa.Table:
                 f"; a has {100 * row['at_ceiling']:.0f} % of the contaminated items at the highest score already"
             )
     return table_of("evaluation_leaks", rows)
-
-
-def _read_tables(sides: list[tuple[str, Side]], more: list[dict[str, Any]]) -> dict[str, pa.Table]:
-    """What was read of every side: files, dead letters, remarks and claims."""
-    files, dead, remarks, claims = [], [], list(more), []
-    for letter, side in sides:
-        evaluation = side.evaluation
-        for outcome in evaluation.files:
-            counts = ("file", "format", "rows", "items", "dead_letters", "claims")
-            row = {name: getattr(outcome, name) for name in counts}
-            files.append(row | {"side": letter, "bytes": outcome.size, "reason": outcome.reason})
-        for one in evaluation.dead_letters:
-            dead.append({name: getattr(one, name) for name in ("file", "row", "reason", "detail")} | {"side": letter})
-        remarks += [{"side": letter, "file": r.file, "what": r.what, "remark": r.text} for r in evaluation.remarks]
-        claims.append(claims_table(evaluation, letter))
-    return {
-        "evaluation_files": table_of("evaluation_files", files),
-        "evaluation_dead_letters": table_of("evaluation_dead_letters", dead),
-        "evaluation_remarks": table_of("evaluation_remarks", remarks),
-        "evaluation_claims": pa.concat_tables(claims),
-    }
-
-
-def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as a table of `COMPARISON_TABLES`; a column that may be null has null for NaN and for what is missing."""
-    schema = COMPARISON_TABLES[name]
-    columns = []
-    for column in schema:
-        values = [row.get(column.name) for row in rows]
-        columns.append(pa.array([None if value != value else value for value in values], column.type))
-    return pa.Table.from_arrays(columns, schema=schema)

@@ -210,3 +210,20 @@ def _occurrences(item: Integers, file: Integers, epoch: Integers, seed: Integers
     result = np.empty(len(item), dtype=np.int64)
     result[order] = within
     return result
+
+
+def cluster_labels(label: pa.Array, item: pa.Array, repeated: bool) -> Integers | None:
+    """Codes of the items' clusters, int64 [n]; None if every item is one of its own.
+
+    Args:
+        label: values of the cluster field, null where an item has none: it is then a cluster of its own.
+        item: the items, without their occurrence.
+        repeated: whether items occur more than once, which are one cluster where there is no field.
+    """
+    if label.null_count == len(label):
+        if not repeated:
+            return None
+        label = item
+    codes = pc.dictionary_encode(label).indices
+    alone = pa.array(np.arange(len(label), dtype=np.int64) + len(label))
+    return np.asarray(pc.coalesce(codes.cast(pa.int64()), alone).to_numpy(zero_copy_only=False), dtype=np.int64)

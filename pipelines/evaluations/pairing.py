@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.evaluations.grouping import Floats, Scores
+from corpus_audit.pipelines.evaluations.grouping import Floats, Scores, cluster_labels
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def pair(a: Scores, b: Scores) -> Pairs:
         after=b.score[kept_b],
         item=a.item.take(taken),
         item_id=a.item_id.take(taken),
-        cluster=_clusters(a.cluster.take(taken), b.cluster.take(pa.array(kept_b)), a.item.take(taken), a.repeated),
+        cluster=cluster_labels(
+            pc.coalesce(a.cluster.take(taken), b.cluster.take(pa.array(kept_b))), a.item.take(taken), a.repeated
+        ),
         only_a=len(a.keys) - len(rows_a),
         only_b=len(b.keys) - len(rows_b),
         other_prompt=int(other_prompt.sum()),
@@ -79,14 +81,3 @@ def pair(a: Scores, b: Scores) -> Pairs:
 def _differ(first: pa.Array, second: pa.Array) -> npt.NDArray[np.bool_]:
     """Where two labels are known and differ, bool [n]."""
     return np.asarray(pc.not_equal(first, second).fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
-
-
-def _clusters(a: pa.Array, b: pa.Array, item: pa.Array, repeated: bool) -> npt.NDArray[np.int64] | None:
-    label = pc.coalesce(a, b)
-    if label.null_count == len(label):
-        if not repeated:
-            return None
-        label = item
-    codes = pc.dictionary_encode(label).indices
-    alone = pa.array(np.arange(len(label), dtype=np.int64) + len(label))
-    return np.asarray(pc.coalesce(codes.cast(pa.int64()), alone).to_numpy(zero_copy_only=False), dtype=np.int64)

@@ -88,7 +88,8 @@ def _read_results(head: Head, sink: ItemCollector) -> None:
 
 def _tasks_of(group: str, groups: dict[str, list[Any]]) -> tuple[str, ...]:
     """Tasks of a group, and of the groups in it; a group in itself is not followed."""
-    tasks, todo, seen = [], [group], {group}
+    tasks: list[str] = []
+    todo, seen = [group], {group}
     while todo:
         for part in groups.get(todo.pop(), ()):
             if not isinstance(part, str) or part in seen:

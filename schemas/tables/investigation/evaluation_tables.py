@@ -157,6 +157,23 @@ EVALUATION_REMARKS = pa.schema(
     metadata={"title": "What is odd about the files", "order": "side, file"},
 )
 
+EVALUATION_SCORES = pa.schema(
+    [
+        _SIDE,
+        _TASK,
+        _METRIC,
+        _FILTER,
+        field("items", pa.int64(), "its items, paired or not", "items"),
+        field("clusters", pa.int64(), "clusters of them", "clusters"),
+        field("score", pa.float64(), "mean over them", "score"),
+        field("error", pa.float64(), "its standard error", "score", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound", "score", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound", "score", nullable=True),
+        field("method", pa.string(), "Clopper-Pearson, t, or t with clusters"),
+    ],
+    metadata={"title": "Scores of each evaluation alone", "order": "side, task, metric, filter"},
+)
+
 EVALUATION_NOISE = pa.schema(
     [
         _SIDE,
@@ -195,6 +212,7 @@ EVALUATION_PASSES = pa.schema(
 COMPARISON_TABLES: dict[str, pa.Schema] = {
     "evaluation_differences": EVALUATION_DIFFERENCES,
     "evaluation_leaks": EVALUATION_LEAKS,
+    "evaluation_scores": EVALUATION_SCORES,
     "evaluation_noise": EVALUATION_NOISE,
     "evaluation_passes": EVALUATION_PASSES,
     "evaluation_claims": EVALUATION_CLAIMS,

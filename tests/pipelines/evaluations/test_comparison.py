@@ -156,6 +156,18 @@ def test_answers_to_one_item_are_averaged_and_tell_the_noise(tmp_path: Path) -> 
     assert passes["b", "pass@k", 4] == pytest.approx(answers["b"].any(axis=1).mean())
 
 
+def test_rates_of_one_evaluation_have_exact_bounds(tmp_path: Path) -> None:
+    making.lm_eval_run(tmp_path / "a", {"harm": [0.0] * 30, "graded": [0.0, 0.5, 1.0] * 20})
+    side = Side(read_evaluation(tmp_path / "a"))
+    alone = rows(compare(side, side), "scores")
+    assert (alone["harm"]["method"], alone["harm"]["low"]) == ("Clopper-Pearson", 0.0)
+    assert alone["harm"]["high"] == pytest.approx(0.116, abs=5e-4) and alone["harm"]["error"] is None
+    estimate = mean_with_error([0.0, 0.5, 1.0] * 20)
+    assert (alone["graded"]["low"], alone["graded"]["high"]) == pytest.approx((estimate.low, estimate.high))
+    clustered = Side(read_evaluation(tmp_path / "a", "passage"))
+    assert rows(compare(clustered, clustered), "scores")["graded"]["clusters"] == 15
+
+
 def test_primary_tasks_are_adjusted_by_holm_and_others_by_benjamini_hochberg(tmp_path: Path) -> None:
     before = {name: scores(60, seed) for seed, name in enumerate("pqrstu")}
     after = {name: flip(values, 2 * index, 1) for index, (name, values) in enumerate(before.items())}
