@@ -57,8 +57,8 @@ class Series:
     def rows(self) -> np.ndarray:
         """int64: the rows that count, by increasing step."""
         rows: np.ndarray = np.flatnonzero(~self.superseded)
-        order: np.ndarray = np.argsort(self.step[rows], kind="stable")
-        return np.take(rows, order)
+        ordered: np.ndarray = rows.take(np.argsort(self.step[rows], kind="stable"))
+        return ordered
 
     @property
     def scaled(self) -> np.ndarray:

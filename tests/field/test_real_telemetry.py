@@ -1,7 +1,8 @@
-"""Logs of public runs: what their files hold is what the readers return.
+"""Logs of public runs: what their files hold is what the readers return, and their known spikes are found.
 
 In the folder that the environment variable CORPUS_AUDIT_INVESTIGATION names: test runs of janosh/tensorboard-reducer,
-the log of llm.c in KellerJordan/modded-nanogpt, a log of bigscience-workshop/bigscience, an export of wandb/wandb.
+the log of llm.c in KellerJordan/modded-nanogpt, a log of bigscience-workshop/bigscience, an export of wandb/wandb, and
+golden values of NVIDIA/Megatron-LM, which has losses of one recipe on two kinds of hardware.
 """
 
 from __future__ import annotations
@@ -14,6 +15,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from corpus_audit.pipelines.statistics.telemetry.interruptions import divergence, not_finite
+from corpus_audit.pipelines.statistics.telemetry.level_shifts import windowed_shifts
+from corpus_audit.pipelines.statistics.telemetry.spikes import (
+    LocalScores,
+    SpikeKind,
+    crossings,
+    find_spikes,
+    local_scores,
+)
+from corpus_audit.pipelines.statistics.telemetry.twins import SAME_ORDER, InTwin, compare_twins, in_twin
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import read_telemetry_file
 from corpus_audit.pipelines.telemetry.segments import RunTelemetry, Series, join, main_series
@@ -73,3 +84,66 @@ def test_golden_values_of_megatron_have_nan_as_text() -> None:
     series = main_series(run)["loss"]
     assert len(series) == 4801 and np.isnan(series.value).sum() > 0
     assert series.value[series.step == 3850][0] > 1.5
+
+
+def loss_of(*names: str) -> tuple[np.ndarray, np.ndarray, LocalScores]:
+    """(steps, loss, scores)."""
+    series = main_series(run_of(*names))["loss"]
+    return series.step[series.rows], series.scaled, local_scores(series.scaled)
+
+
+MIXTRAL = "megatron-golden/mixtral__mixtral_8x7b_alltoall_tp2pp4ep4_release__golden_values_{}.json"
+GPT3 = "megatron-golden/gpt__gpt3_15b_8t_release__golden_values_{}.json"
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "expected"),
+    [
+        ("dev_dgx_h100", "lts_dgx_a100", {3800: (15, -0.6), 3850: (42, 0.4), 4260: (24, 0.7)}),
+        ("lts_dgx_a100", "dev_dgx_h100", {4050: (47, -0.9), 4055: (88, -0.4)}),
+    ],
+)
+def test_spikes_of_mixtral_are_those_of_one_of_the_twins(
+    mine: str, other: str, expected: dict[int, tuple[float, float]]
+) -> None:
+    step, loss, scores = loss_of(MIXTRAL.format(mine))
+    twin = loss_of(MIXTRAL.format(other))
+    spikes = find_spikes(scores, loss, 6.0)
+    covered = {int(s) for spike in spikes for s in step[spike.first : spike.last + 1]}
+    for at, (z, z_twin) in expected.items():
+        assert at in covered
+        assert float(scores.z[step == at][0]) == pytest.approx(z, abs=1)
+        assert in_twin(at, 6.0, twin[0], twin[2]) == (InTwin.ABSENT, pytest.approx(z_twin, abs=0.05))
+    comparison = compare_twins(step, loss, scores, *twin)
+    assert comparison is not None and comparison.low > SAME_ORDER
+
+
+def test_losses_of_gpt3_on_two_kinds_of_hardware_move_together() -> None:
+    comparison = compare_twins(*loss_of(GPT3.format("dev_dgx_h100")), *loss_of(GPT3.format("lts_dgx_a100")))
+    assert comparison is not None and 0.982 <= comparison.correlation <= 0.999
+
+
+def test_unrelated_runs_do_not() -> None:
+    comparison = compare_twins(*loss_of(GPT3.format("dev_dgx_h100")), *loss_of(MIXTRAL.format("dev_dgx_h100")))
+    assert comparison is not None and abs(comparison.correlation) < 0.1
+
+
+def test_clean_curves_have_at_most_two_alarms() -> None:
+    for name in ("dev_dgx_h100", "lts_dgx_a100"):
+        step, loss, scores = loss_of(GPT3.format(name))
+        up, down = crossings(scores.z, 6.0)
+        shifts = [window for window in windowed_shifts(step, loss) if window.shift.p < 0.05 / 10]
+        assert up + down + len(shifts) <= 2 and divergence(loss) is None
+
+
+def test_twenty_of_the_spikes_of_llm_c_are_batch_outliers() -> None:
+    run = main_series(run_of("modded/llmc_main.log"))
+    loss = run["loss"].scaled
+    spikes = find_spikes(local_scores(loss), loss, 6.0, local_scores(run["gradient_norm"].scaled).z)
+    assert len(spikes) == 22 and sum(spike.kind is SpikeKind.BATCH_OUTLIER for spike in spikes) == 20
+
+
+def test_mixtral_ends_in_nan() -> None:
+    step, loss, _ = loss_of("megatron-golden/mixtral__mixtral_8x22b*")
+    (stretch,) = not_finite(loss, step)
+    assert int(step[stretch.first]) == 155 and int(step[stretch.last]) == 25_000
