@@ -57,8 +57,8 @@ class Series:
     def rows(self) -> np.ndarray:
         """int64: the rows that count, by increasing step."""
         rows: np.ndarray = np.flatnonzero(~self.superseded)
-        ordered: np.ndarray = rows.take(np.argsort(self.step[rows], kind="stable"))
-        return ordered
+        order: np.ndarray = np.argsort(self.step[rows], kind="stable")
+        return np.asarray(rows[order])
 
     @property
     def scaled(self) -> np.ndarray:

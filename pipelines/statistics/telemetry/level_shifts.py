@@ -1,12 +1,13 @@
 """Level shifts of a series whose points depend on each other.
 
 A shift at an unknown point is tested by the largest of the t statistics of all points (Quandt 1960, Andrews 1993),
-which are cumulative sums of residuals, weighted. Points of a loss depend on their neighbours: a test that takes them as
-independent, or permutes them, rejects in half of all series without a shift. So the series and its trend are prewhitened
-by an autoregression first (Andrews and Monahan 1992), whose order the BIC selects and whose coefficients, which
-estimates from short series make too small, are corrected (Shaman and Stine 1988, for the first order). The null
-distribution is simulated with independent numbers; what estimating the autoregression takes from the largest statistic
-was simulated once (`_SHRUNK`), and `tests/benchmarks/calibration/level_shifts.py` prints the false alarms that result.
+which are cumulative sums of residuals, weighted. Points of a loss depend on their neighbours: a test that takes them
+as independent, or permutes them, rejects in half of all series without a shift. So the series and its trend are
+prewhitened by an autoregression first (Andrews and Monahan 1992), whose order the BIC selects and whose coefficients,
+which estimates from short series make too small, are corrected (Shaman and Stine 1988, for the first order). The null
+distribution is simulated with independent numbers; what estimating the autoregression takes from the largest
+statistic was simulated once (`_SHRUNK`), and `tests/benchmarks/calibration/level_shifts.py` prints the false alarms
+that result.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ LEFT_OUT = 0.1
 
 _WIDE = 10
 """Times the usual distance of points, beyond which there is a gap."""
+
+_NEAR = 5
+"""Points around the most likely position where it is looked for exactly."""
 
 _SIZES = (100, 200, 500, 1000)
 
@@ -102,19 +106,18 @@ def level_shift(
     phi = autoregression(residuals if noise is None else noise, degree + 1)
     white, basis = filtered(values, phi), filtered(trend, phi)
     order, _ = np.linalg.qr(basis)
-    statistics, positions, sizes, errors = _t_statistics(white - order @ (order.T @ white), order)
+    statistics, positions = _t_statistics(white - order @ (order.T @ white), order)
     best = int(np.argmax(np.abs(statistics)))
-    gain = 1.0 - sum(phi)
     size_class = min(_SIZES, key=lambda points: abs(points - n))
     null = _null(size_class, degree)
-    largest = abs(statistics[best]) / float(np.interp(1.0 - gain, _PHI, _SHRUNK[size_class]))
+    largest = abs(statistics[best]) / float(np.interp(sum(phi), _PHI, _SHRUNK[size_class]))
     exceeded = int((null >= largest).sum())
-    size, error = sizes[best] / gain, errors[best] / gain
+    position, size, error = _placed(values, trend, int(positions[best]) + len(phi))
     return LevelShift(
-        position=int(positions[best]) + len(phi),
-        size=float(size),
-        low=float(size - _QUANTILE * error),
-        high=float(size + _QUANTILE * error),
+        position=position,
+        size=size,
+        low=size - _QUANTILE * error,
+        high=size + _QUANTILE * error,
         p=(1 + exceeded) / (1 + len(null)),
         coefficients=tuple(phi),
         n=n,
@@ -201,8 +204,37 @@ def autoregression(residuals: np.ndarray, regressors: int) -> list[float]:
     return best
 
 
-def _t_statistics(residuals: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(t statistics, positions, shifts, standard errors) of a step at every point of the middle; [..., K] each.
+def _placed(values: np.ndarray, trend: np.ndarray, position: int) -> tuple[int, float, float]:
+    """(position, shift, its standard error), by generalised least squares from a first guess of the position.
+
+    The autoregression is that of what trend and shift leave: a shift that is left in would pass for dependence, hide
+    where it is and widen its interval. So the position is looked for again with the one that leaves it out.
+    """
+    for _ in range(2):
+        design = np.column_stack([trend, np.arange(len(values)) >= position])
+        residuals = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        phi = autoregression(residuals, design.shape[1])
+        white = filtered(values, phi)
+        order, _ = np.linalg.qr(filtered(trend, phi))
+        statistics, positions = _t_statistics(white - order @ (order.T @ white), order)
+        position = int(positions[np.argmax(np.abs(statistics))]) + len(phi)
+    fits = {at: _fit(white, trend, phi, at) for at in range(position - _NEAR, position + _NEAR + 1)}
+    best = min(fits, key=lambda at: fits[at][0])
+    return best, fits[best][1], fits[best][2]
+
+
+def _fit(white: np.ndarray, trend: np.ndarray, phi: list[float], position: int) -> tuple[float, float, float]:
+    """(sum of squares left, shift, its standard error) with a shift at a position."""
+    regressors = filtered(np.column_stack([trend, np.arange(len(trend)) >= position]), phi)
+    inverse = np.linalg.inv(regressors.T @ regressors)
+    coefficients = inverse @ (regressors.T @ white)
+    left = float(((white - regressors @ coefficients) ** 2).sum())
+    variance = left / (len(white) - regressors.shape[1])
+    return left, float(coefficients[-1]), float(np.sqrt(variance * inverse[-1, -1]))
+
+
+def _t_statistics(residuals: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(t statistics [..., K], positions [K]) of a step at every point of the middle.
 
     Args:
         residuals: [..., N], orthogonal to the basis.
@@ -216,9 +248,7 @@ def _t_statistics(residuals: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray,
     weight = np.maximum((n - positions) - (trend**2).sum(1), 1e-12)
     total = (residuals**2).sum(-1, keepdims=True)
     variance = np.maximum(total - after**2 / weight, 1e-300) / (n - r - 1)
-    errors = np.sqrt(variance / weight)
-    sizes = after / weight
-    return sizes / errors, positions, sizes, errors
+    return after / np.sqrt(weight * variance), positions
 
 
 @cache
