@@ -58,12 +58,14 @@ class Series:
         """int64: the rows that count, by increasing step."""
         rows: np.ndarray = np.flatnonzero(~self.superseded)
         order: np.ndarray = np.argsort(self.step[rows], kind="stable")
-        return np.asarray(rows[order])
+        by_step: np.ndarray = rows[order]
+        return by_step
 
     @property
     def scaled(self) -> np.ndarray:
         """float64 [rows]: their values in the canonical unit."""
-        return self.value[self.rows] * (self.mapped.scale if self.mapped else 1.0)
+        values: np.ndarray = self.value[self.rows] * (self.mapped.scale if self.mapped else 1.0)
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class TrainingRun(_InvestigationModel):
 
     id: Identity = Field(description="Name of the run in findings: letters, digits, dot, hyphen, underscore.")
     telemetry: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
-        description="Logs of this run: files, folders, globs, relative to this file; mlflow.db#RUN names one of several."
+        description="Logs of this run: files, folders, globs, relative to this file; mlflow.db#RUN is one of several."
     )
     parameters: Amount | None = Field(default=None, description="Parameters of the model.")
     tokens_per_step: Amount | None = Field(default=None, description="Tokens of a batch.")

@@ -66,7 +66,7 @@ class LevelShift:
     Attributes:
         position: of the first point after the shift.
         size: of the shift, in the unit of the series.
-        low, high: its 95 % interval, given the position.
+        low, high: its 95 % interval, given the position; with a first-order coefficient of 0.8 it covered 85 to 94 %.
         p: of the hypothesis that there is none; at least 1 / 4,000.
         coefficients: of the autoregression.
         n: points used.
@@ -82,13 +82,13 @@ class LevelShift:
 
 
 def level_shift(
-    values: np.ndarray, degree: int = 2, time: np.ndarray | None = None, noise: np.ndarray | None = None
+    values: np.ndarray, degree: int = 3, time: np.ndarray | None = None, noise: np.ndarray | None = None
 ) -> LevelShift | None:
     """Test a window for one level shift on top of a polynomial trend.
 
     Args:
         values: float64 [N], finite, equally spaced.
-        degree: of the trend: 0 is a constant level, 2 a curve.
+        degree: of the trend: 0 is a constant level, 3 a curve.
         time: float64 [N], what the trend is a polynomial of; the position by default.
         noise: float64 [N], what the autoregression is estimated from; the residuals of the trend by default.
 
@@ -158,8 +158,9 @@ def windowed_shifts(step: np.ndarray, values: np.ndarray) -> list[WindowShift]:
     for stretch in np.split(np.arange(len(rows)), cuts):
         parts = max(round(len(stretch) / WINDOW), 1)
         for window in np.array_split(stretch, parts):
-            # A loss is close to a power law of the step, and so to a parabola in its logarithm.
-            shift = level_shift(level[window], 2, np.log(np.maximum(step[begins[window]], 0) + 1.0))
+            # A loss is close to a power law of the step, smooth in its logarithm; a parabola leaves enough of the
+            # curves of real runs to be taken for shifts.
+            shift = level_shift(level[window], 3, np.log(np.maximum(step[begins[window]], 0) + 1.0))
             if shift is not None:
                 at = int(begins[window[0] + shift.position])
                 results.append(WindowShift(int(begins[window[0]]), int(rows[window[-1], -1]) + 1, at, shift))

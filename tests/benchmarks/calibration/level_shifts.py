@@ -32,7 +32,7 @@ def main() -> int:
     wrong = 0
     print("points degree  phi  rejected  as independent  covered")
     for n in (200, 1000):
-        for degree in (0, 2):
+        for degree in (0, 3):
             for phi in (0.0, 0.2, 0.5, 0.8):
                 nulls = autoregressive(generator, series, n, phi)
                 tests = [level_shift(row, degree) for row in nulls]

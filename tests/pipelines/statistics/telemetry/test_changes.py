@@ -23,7 +23,7 @@ def autoregressive(generator: np.random.Generator, n: int, phi: float) -> np.nda
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8])
 def test_false_alarms_are_rare_under_autocorrelation(phi: float) -> None:
     generator = np.random.default_rng(5)
-    results = [level_shift(autoregressive(generator, 300, phi), degree) for degree in (0, 2) for _ in range(150)]
+    results = [level_shift(autoregressive(generator, 300, phi), degree) for degree in (0, 3) for _ in range(150)]
     alarms = sum(result is not None and result.p <= 0.05 for result in results)
     assert 3 <= alarms <= 29  # of 300; 15 are expected, and sqrt(14) is their standard deviation
 
@@ -32,11 +32,11 @@ def test_a_shift_is_found_and_its_interval_covers_it() -> None:
     generator = np.random.default_rng(6)
     covered = near = 0
     for _ in range(60):
-        series = autoregressive(generator, 600, 0.4) + 2.0 * (np.arange(600) >= 250) + np.linspace(3, 0, 600)
+        series = autoregressive(generator, 600, 0.4) + 3.0 * (np.arange(600) >= 250) + np.linspace(3, 0, 600)
         result = level_shift(series)
         assert result is not None and result.p < 0.01
         near += abs(result.position - 250) <= 10
-        covered += result.low <= 2.0 <= result.high
+        covered += result.low <= 3.0 <= result.high
     assert near >= 50 and covered >= 50
     assert level_shift(np.ones(500)) is None and level_shift(np.arange(50.0)) is None
 
