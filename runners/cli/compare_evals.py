@@ -76,14 +76,6 @@ def compare(
         )
 
 
-@click.group(short_help="Compare evaluations of language models.")
-def investigate() -> None:
-    """Investigate what is going on with a model, from the files that a team has."""
-
-
-investigate.add_command(compare)
-
-
 def _write(folder: Path, tables: dict[str, pa.Table]) -> None:
     from corpus_audit.pipelines.storage.run_directory import write_table
     from corpus_audit.schemas.errors import UsageError
