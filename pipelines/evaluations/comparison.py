@@ -83,7 +83,7 @@ def compare(
     rows, leaks, alone, repeats = [], [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
-        row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version"), 0)
+        row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version", "unknown_prompt"), 0)
         row["higher_is_better"] = _direction(measured, better)
         of_a = scores_a.get(measured)
         of_b = scores_b.get(measured)
@@ -208,6 +208,7 @@ def _paired_row(pairs: Pairs) -> dict[str, Any]:
         "only_b": pairs.only_b,
         "other_prompt": pairs.other_prompt,
         "other_version": pairs.other_version,
+        "unknown_prompt": pairs.unknown_prompt,
         "epochs_a": pairs.answers[0],
         "epochs_b": pairs.answers[1],
     }

@@ -23,6 +23,7 @@ class Pairs:
         only_a, only_b: items that the other evaluation lacks.
         other_prompt: items whose prompts are known and differ.
         other_version: items whose task versions are known and differ.
+        unknown_prompt: paired items whose prompt is not known on both sides.
         versions: the two versions of the first such item.
         answers: mean number of answers an item in the two.
     """
@@ -36,6 +37,7 @@ class Pairs:
     only_b: int
     other_prompt: int
     other_version: int
+    unknown_prompt: int
     versions: tuple[str, str] | None
     answers: tuple[float, float]
 
@@ -53,7 +55,9 @@ def pair(a: Scores, b: Scores) -> Pairs:
     rows_b = index.drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
     version_a, version_b = a.version.take(pa.array(rows_a)), b.version.take(pa.array(rows_b))
     other_version = _differ(version_a, version_b)
-    other_prompt = _differ(a.prompt.take(pa.array(rows_a)), b.prompt.take(pa.array(rows_b))) & ~other_version
+    prompt_a, prompt_b = a.prompt.take(pa.array(rows_a)), b.prompt.take(pa.array(rows_b))
+    other_prompt = _differ(prompt_a, prompt_b) & ~other_version
+    unknown = pc.or_(pc.is_null(prompt_a), pc.is_null(prompt_b)).to_numpy(zero_copy_only=False)
     versions = None
     if other_version.any():
         first = int(np.flatnonzero(other_version)[0])
@@ -73,6 +77,7 @@ def pair(a: Scores, b: Scores) -> Pairs:
         only_b=len(b.keys) - len(rows_b),
         other_prompt=int(other_prompt.sum()),
         other_version=int(other_version.sum()),
+        unknown_prompt=int((unknown & ~other_version).sum()),
         versions=versions,
         answers=(float(a.answers.mean()), float(b.answers.mean())),
     )

@@ -51,6 +51,7 @@ def compare(
     For every task and metric: the difference with its interval, p, q, the smallest difference that would be detected
     (MDE), and a reading. Items with another prompt or task version are named as incomparable.
     """
+    from corpus_audit.checks.investigation.comparison_findings import comparison_findings
     from corpus_audit.pipelines.evaluations.comparison import Side
     from corpus_audit.pipelines.evaluations.comparison import compare as compare_sides
     from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
@@ -69,7 +70,9 @@ def compare(
         _write(out, result.tables)
     if as_json:
         rows = {name.removeprefix("evaluation_"): table.to_pylist() for name, table in result.tables.items()}
-        emit_json("investigate-compare", {"a": str(eval_a), "b": str(eval_b), "sentence": result.sentence, **rows})
+        findings = [finding.model_dump(mode="json") for finding in comparison_findings(result.tables)]
+        payload = {"a": str(eval_a), "b": str(eval_b), "sentence": result.sentence, "findings": findings}
+        emit_json("investigate-compare", {**payload, **rows})
     else:
         write_out(
             comparison_summary(str(eval_a), str(eval_b), result.sentence, result.tables, width_on_stdout()), nl=False

@@ -1,4 +1,4 @@
-"""``corpus-audit investigate``: what happened to training runs; ``investigate init``, ``run``, ``show`` and ``compare``."""
+"""``corpus-audit investigate``: training runs; ``investigate init``, ``run``, ``show`` and ``compare``."""
 
 from __future__ import annotations
 

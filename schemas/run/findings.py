@@ -87,7 +87,7 @@ class Finding(_Record):
     """
 
     id: str
-    bucket: Literal["training"]
+    bucket: Literal["training", "capabilities"]
     question: str
     claim: str
     reading: Reading

@@ -56,6 +56,24 @@ def test_json_and_tables_hold_the_same_rows(folders: Path, tmp_path: Path, capsy
     assert (leak["task"], leak["contaminated"], leak["reading"]) == ("reading", 50, "shown")
 
 
+def test_findings_say_what_else_could_explain_a_difference(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(folders / "a"), str(folders / "b"), "--contaminated", str(folders / "dirty.jsonl"), "--json"]
+    _, out, _ = called(capsys, *arguments, "--primary", "reading")
+    findings = {finding["id"]: finding for finding in json.loads(out)["findings"]}
+    assert list(findings) == ["evals.reading:acc", "evals.maths:acc", "evals.old:acc"]
+    first = findings["evals.reading:acc"]
+    assert (first["reading"], first["family"], first["n"]) == ("shown", "primary", 400)
+    assert first["effect"]["value"] == pytest.approx(-0.1) and first["q"] == first["p"]
+    states = {explanation["what"]: explanation["state"] for explanation in first["explanations"]}
+    assert states == {
+        "the prompts differ": "ruled out",
+        "items depend on each other, which makes p too small": "untested",
+        "the training data hold some of the items": "not ruled out",
+    }
+    assert findings["evals.old:acc"]["excluded"] == {"only a has them": 30}
+    assert findings["evals.old:acc"]["explanations"] == []
+
+
 def test_names_of_files_cannot_write_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = "t\x1b[31m<b>\u202e"
     records = [{"task": evil, "id": item, "score": item % 2} for item in range(20)]

@@ -93,6 +93,7 @@ EVALUATION_DIFFERENCES = pa.schema(
         field("only_b", pa.int64(), "items of b that a lacks", "items"),
         field("other_prompt", pa.int64(), "items whose prompt differs: incomparable", "items"),
         field("other_version", pa.int64(), "items whose task has another version: incomparable", "items"),
+        field("unknown_prompt", pa.int64(), "paired items whose prompt is not known on both sides", "items"),
         field("score_a", pa.float64(), "mean of a over the paired items", "score", nullable=True),
         field("score_b", pa.float64(), "mean of b over the paired items", "score", nullable=True),
         field("difference", pa.float64(), "score_b - score_a", "score", nullable=True),

@@ -18,7 +18,7 @@ REPLICATES = 3_000
 
 def compared(before: np.ndarray, after: np.ndarray, cluster: np.ndarray | None = None) -> Difference:
     names = pa.nulls(len(before), pa.string())
-    return paired_difference(Pairs(before, after, names, names, cluster, 0, 0, 0, 0, None, (1.0, 1.0)))
+    return paired_difference(Pairs(before, after, names, names, cluster, 0, 0, 0, 0, 0, None, (1.0, 1.0)))
 
 
 def simulated(rng: np.random.Generator, items: int, effect: float, kind: str) -> tuple[Difference, float]:
