@@ -80,9 +80,9 @@ def head_of(path: Path, name: str, limits: ReadLimits) -> Head:
         more = bool(stream.peek(1))
     line = line.removeprefix(b"\xef\xbb\xbf")
     start = line.lstrip()[:1]
-    if start in (b"{", b"["):
+    if start in (b"{", b"[") or (start and _is_lines(name)):
         return _json_head(path, name, limits, line, more)
-    if _is_table(path, name):
+    if _is_table(name):
         return Head(path, name, "csv", columns=csv_columns(line))
     return Head(path, name, "unknown")
 
@@ -123,7 +123,7 @@ def _is_lines(name: str) -> bool:
     return _bare(name).endswith((".jsonl", ".ndjson"))
 
 
-def _is_table(path: Path, name: str) -> bool:
+def _is_table(name: str) -> bool:
     return _bare(name).endswith((".csv", ".tsv"))
 
 

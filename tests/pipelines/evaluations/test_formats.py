@@ -278,6 +278,15 @@ def test_what_is_not_understood_is_listed(tmp_path: Path) -> None:
         read_evaluation(tmp_path / "none")
 
 
+def test_lines_before_the_first_record_are_dead_letters(tmp_path: Path) -> None:
+    (tmp_path / "samples_t.jsonl").write_text(
+        "WARNING: something\n[1]\n" + json.dumps(making.lm_eval_sample("t", 0, 1.0)) + "\n"
+    )
+    result = read_evaluation(tmp_path)
+    assert rows(result, "task", "score", "row") == [("t", 1.0, 3)]
+    assert reasons(result) == {"no sample": 1, "not JSON": 1}
+
+
 def test_a_label_of_any_type_is_text(tmp_path: Path) -> None:
     path = making.write_lines(
         tmp_path / "x.jsonl", [{"id": True, "score": 1}, {"id": 1.5, "score": 0}, {"id": {}, "score": 1}]
