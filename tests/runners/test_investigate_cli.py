@@ -31,7 +31,8 @@ def losses(seed: int) -> np.ndarray:
 def megatron(loss: np.ndarray, gradient: np.ndarray, first: int = 0) -> str:
     return "".join(
         f"0:  iteration {step:8d}/ 3000 | elapsed time per iteration (ms): {1000 + step % 7:.1f} "
-        f"| learning rate: 1.0E-04 | lm loss: {loss[step]:.6E} | grad norm: {gradient[step]:.3f} | number of skipped iterations: 0 |\n"
+        f"| learning rate: 1.0E-04 | lm loss: {loss[step]:.6E} | grad norm: {gradient[step]:.3f} "
+        "| number of skipped iterations: 0 |\n"
         for step in range(first, len(loss))
     )
 
