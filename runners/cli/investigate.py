@@ -84,8 +84,8 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
 def run(session: Session, /, file: Path, output: Path | None, fail_on: str | None, as_json: bool) -> int:
     """Compute the findings of the investigation.yaml FILE, print them and publish them as a directory.
 
-    The directory has findings.json and the tables (Parquet): points, series, files, dead letters, spikes, shifts and
-    twins. It appears by one rename, and LATEST beside it names the newest.
+    The directory has report.html, findings.json and the tables (Parquet): points, series, files, dead letters, spikes,
+    shifts and twins. It appears by one rename, and LATEST beside it names the newest.
     """
     from corpus_audit.runners.investigation.run import run_investigation
     from corpus_audit.runners.terminal.investigation.findings import findings_lines

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
+from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
@@ -21,6 +22,7 @@ from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 
+REPORT_FILE = "report.html"
 FACTS_FILE = "investigation.json"
 
 
@@ -86,6 +88,7 @@ def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investiga
         write_table(staged.folder / "tables" / f"{name}.parquet", TELEMETRY_TABLES[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
+    staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))
     staged.add_text("investigation.yaml", loaded.path.read_text(encoding="utf-8"))
     files = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
     facts = {

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +32,8 @@ def losses(seed: int) -> np.ndarray:
 def megatron(loss: np.ndarray, gradient: np.ndarray, first: int = 0) -> str:
     return "".join(
         f"0:  iteration {step:8d}/ 3000 | elapsed time per iteration (ms): {1000 + step % 7:.1f} "
-        f"| learning rate: 1.0E-04 | lm loss: {loss[step]:.6E} | grad norm: {gradient[step]:.3f} | number of skipped iterations: 0 |\n"
+        f"| learning rate: 1.0E-04 | lm loss: {loss[step]:.6E} | grad norm: {gradient[step]:.3f} "
+        "| number of skipped iterations: 0 |\n"
         for step in range(first, len(loss))
     )
 
@@ -132,8 +134,24 @@ def test_resumes_dead_letters_and_files_are_accounted_for(result: tuple[Path, di
     assert set(facts["files"]) == {
         "findings.json",
         "investigation.yaml",
+        "report.html",
         *(f"tables/{name}.parquet" for name in tables),
     }
+
+
+def test_the_page_runs_and_loads_nothing(result: tuple[Path, dict[str, Any]]) -> None:
+    text = (result[0] / "report.html").read_text(encoding="utf-8")
+    page = html5lib.parse(text, namespaceHTMLElements=False)
+    assert not list(page.iter("script")) and "\x1b" not in text and len(text) < 500_000
+    assert not [
+        name for node in page.iter() for name in node.attrib if name.startswith("on") or name in ("href", "src")
+    ]
+    headings = ["".join(node.itertext()) for node in page.iter("h2")]
+    assert headings[:3] == ["now", "twin", "What is shown"] and headings[-1] == "What could not be asked"
+    titles = [node.text or "" for node in page.iter() if node.tag.endswith("title")]
+    assert any(title.startswith("spike at step 1,201") for title in titles)
+    assert any("node change" in title and "<script>" in title for title in titles)
+    assert any(title.startswith("a segment begins, step 900") for title in titles)
 
 
 def test_output_exit_codes_and_show(
