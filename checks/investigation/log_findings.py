@@ -6,6 +6,7 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.pipelines.telemetry.canonical import Quantity
+from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Effect, Evidence, Finding, FindingWindow, Reading
 
 MOST_EVIDENCE = 10
@@ -44,7 +45,7 @@ def _reading(run: RunAnalysis) -> Finding:
     )
     rows = tuple(
         Evidence(
-            file=str(file.path),
+            file=encodable(str(file.path)),
             offset=letter.offset,
             unit=file.offset_unit,
             series="",

@@ -14,7 +14,7 @@ from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.pipelines.telemetry import recognition
 from corpus_audit.pipelines.telemetry.canonical import Quantity
-from corpus_audit.pipelines.telemetry.points import FileTelemetry
+from corpus_audit.pipelines.telemetry.points import FileTelemetry, encodable
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.segments import join, main_series
 from corpus_audit.schemas.errors import UsageError
@@ -64,6 +64,9 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
         for path, _ in recognition.files_of(Path(), [str(folder.absolute())]):
             result = read_telemetry_file(path)
             name = Path(os.path.relpath(path, base)).as_posix()
+            if encodable(name) != name:
+                unread.append(f"{name}: its name is not UTF-8 and cannot stand in a YAML file")
+                continue
             if isinstance(result, UnreadFile):
                 unread.append(f"{name}: {result.reason}")
                 continue
