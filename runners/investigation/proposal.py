@@ -24,6 +24,9 @@ MOST_RUNS = 100
 
 _TEXT = ("megatron", "olmo", "deepspeed", "torchtitan", "nanogpt", "llm.c", "llm.c terminal", "modded-nanogpt")
 
+_COMMON = ("tb", "logs", "tensorboard", "mlruns", "trainer_state.json", "metrics.jsonl", "history.parquet", "mlflow.db")
+"""Names of files and folders that do not tell runs apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProposedRun:
@@ -105,7 +108,7 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
 
 def _identity(key: str, used: set[str]) -> str:
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-._") for part in re.split(r"[/#]", key)]
-    stem = next((part for part in reversed(parts) if part and part not in ("tb", "logs", "tensorboard")), "run")[:50]
+    stem = next((part for part in reversed(parts) if part and part not in _COMMON), "run")[-50:].lstrip("-._") or "run"
     name, number = stem, 1
     while name in used:
         number += 1
