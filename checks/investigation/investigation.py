@@ -14,6 +14,7 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
+from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Finding, Reading
 from corpus_audit.schemas.spec.investigation import InvestigationSpec
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
@@ -79,21 +80,27 @@ def _file_rows(name: str, run: RunAnalysis, rows: dict[str, list[dict[str, objec
         account = file.account
         rows["telemetry_files"].append(
             {
-                "run": name, "file": str(file.path), "format": file.kind, "entries": account.entries,
+                "run": name, "file": encodable(str(file.path)), "format": file.kind, "entries": account.entries,
                 "used": account.used, "other": account.other, "refused": account.refused, "values": account.values,
                 "values_refused": account.values_refused, "notes": "; ".join(account.notes),
             }
         )  # fmt: skip
         rows["telemetry_dead_letters"] += [
             {
-                "run": name, "file": str(file.path), "offset": letter.offset, "reason": letter.reason.value,
-                "detail": letter.detail.encode("utf-8", "backslashreplace").decode(),
+                "run": name, "file": encodable(str(file.path)), "offset": letter.offset, "reason": letter.reason.value,
+                "detail": letter.detail,
             }
             for letter in account.dead_letters
         ]  # fmt: skip
     counts = ("entries", "used", "other", "refused", "values", "values_refused")
     rows["telemetry_files"] += [
-        {"run": name, "file": str(file.path), "not_read": file.reason, "notes": "", **dict.fromkeys(counts, 0)}
+        {
+            "run": name,
+            "file": encodable(str(file.path)),
+            "not_read": file.reason,
+            "notes": "",
+            **dict.fromkeys(counts, 0),
+        }
         for file in run.unread
     ]
 
@@ -102,7 +109,7 @@ def _series_rows(name: str, run: RunAnalysis) -> list[dict[str, object]]:
     main = {id(curve.series) for curve in run.curves.values()}
     return [
         {
-            "run": name, "series": number, "tag": series.tag.encode("utf-8", "backslashreplace").decode(),
+            "run": name, "series": number, "tag": series.tag,
             "quantity": series.mapped.quantity.value if series.mapped else None,
             "certainty": series.mapped.certainty.value if series.mapped else None,
             "unit": series.mapped.unit if series.mapped else None,
@@ -162,7 +169,9 @@ def _points(investigation: Investigation) -> Iterator[pa.Table]:
     schema = TELEMETRY_TABLES["telemetry_points"]
     # One dictionary for all pieces: Arrow does not merge chunks that have their own.
     names = pa.array(list(investigation.runs), pa.string())
-    paths = pa.array([str(f.path) for run in investigation.runs.values() for f in run.telemetry.files], pa.string())
+    paths = pa.array(
+        [encodable(str(f.path)) for run in investigation.runs.values() for f in run.telemetry.files], pa.string()
+    )
     before = 0
     for position, run in enumerate(investigation.runs.values()):
         for number, series in enumerate(run.telemetry.series):

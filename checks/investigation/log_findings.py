@@ -6,6 +6,7 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.pipelines.telemetry.canonical import Quantity
+from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Effect, Evidence, Finding, FindingWindow, Reading
 
 MOST_EVIDENCE = 10
@@ -31,16 +32,20 @@ def _reading(run: RunAnalysis) -> Finding:
         reasons[f"file {file_reason}"] = sum(unread.reason == file_reason for unread in run.unread)
     letters = [(file, letter) for file in files for letter in file.account.dead_letters][:MOST_EVIDENCE]
     name, wrong = run.spec.id, refused or run.unread
-    lost = "1 entry" if refused == 1 else f"{grouped(refused)} entries"
-    unread_files = f"{plural(len(run.unread), 'file')} {agree(len(run.unread), 'was', 'were')}"
+    parts = []
+    if refused:
+        parts.append(f"{'1 entry' if refused == 1 else f'{grouped(refused)} entries'} could not be read")
+    if run.unread:
+        count = len(run.unread)
+        parts.append(f"{plural(count, 'file')} {agree(count, 'was', 'were')} not recognised or could not be opened")
     claim = (
-        f"{lost} of the logs of {name} could not be read, and {unread_files} not recognised or readable"
+        f"in the logs of {name} {' and '.join(parts)}"
         if wrong
         else f"everything in the {plural(len(files), 'file')} of {name} could be read"
     )
     rows = tuple(
         Evidence(
-            file=str(file.path),
+            file=encodable(str(file.path)),
             offset=letter.offset,
             unit=file.offset_unit,
             series="",
@@ -88,7 +93,7 @@ def _resumes(run: RunAnalysis) -> Finding:
             else f"{name} has one segment, and no step was logged twice"
         ),
         reading=Reading.SHOWN if shown else Reading.NOT_SHOWN,
-        detail="" if shown else f"no step back among {grouped(len(longest))} points",
+        detail="" if shown else f"no step back among {plural(len(longest), 'point')}",
         effect=Effect(value=superseded, unit="points"),
         n=len(longest),
         test="a segment begins with a file and where the step goes back",
@@ -105,7 +110,7 @@ def _numbers(run: RunAnalysis) -> Finding:
     if not lost:
         return Finding(
             id=f"{name}.nan", bucket="training", question=question, claim=f"the loss of {name} is always a number",
-            reading=Reading.NOT_SHOWN, detail=f"0 of {grouped(len(loss.step))} points", n=len(loss.step),
+            reading=Reading.NOT_SHOWN, detail=f"0 of {plural(len(loss.step), 'point')}", n=len(loss.step),
             test="NaN and infinities are counted",
         )  # fmt: skip
     first, last, count = run.no_numbers[0], run.no_numbers[-1], len(run.no_numbers)
@@ -141,6 +146,7 @@ def _skipped(run: RunAnalysis) -> Finding:
         parts.append(f"{grouped(total)} steps are logged as skipped")
     if missing:
         parts.append(f"{grouped(missing)} steps are missing in {plural(len(run.gaps), 'gap')}")
+    every = f", every {plural(run.usual_distance, 'step')}" if run.usual_distance else ""
     evidence = [run.evidence(loss, gap.first) for gap in run.gaps]
     if skipped is not None:
         evidence += [run.evidence(skipped, i) for i in (skipped.value > 0).nonzero()[0][:MOST_EVIDENCE].tolist()]
@@ -150,7 +156,7 @@ def _skipped(run: RunAnalysis) -> Finding:
         question=question,
         claim=f"in {name} {' and '.join(parts)}" if parts else f"{name} has no skipped or missing steps",
         reading=Reading.SHOWN if parts else Reading.NOT_SHOWN,
-        detail="" if parts else f"0 in {grouped(len(loss.step))} points, every {plural(run.usual_distance, 'step')}",
+        detail="" if parts else f"0 in {plural(len(loss.step), 'point')}{every}",
         effect=Effect(value=total + missing, unit="steps"),
         n=len(loss.step),
         test="steps logged as skipped, and distances of more than twice the usual one",

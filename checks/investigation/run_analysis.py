@@ -17,6 +17,7 @@ from corpus_audit.pipelines.statistics.telemetry.spikes import (
     spike_threshold,
 )
 from corpus_audit.pipelines.telemetry.canonical import Quantity
+from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.pipelines.telemetry.reading import UnreadFile
 from corpus_audit.pipelines.telemetry.segments import RunTelemetry, Series, is_summed, main_series
 from corpus_audit.schemas.run.findings import Evidence
@@ -90,7 +91,7 @@ class RunAnalysis:
         file = self.telemetry.files[int(series.file[row])]
         value = float(series.value[row])
         return Evidence(
-            file=str(file.path),
+            file=encodable(str(file.path)),
             offset=int(series.offset[row]),
             unit=file.offset_unit,
             series=series.tag,

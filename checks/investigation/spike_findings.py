@@ -20,6 +20,10 @@ MOST_SPIKES = 50
 """Spikes that are findings of their own, the highest; the table has all."""
 
 _QUANTILE = 1.959964
+
+_FAR = 1.5
+"""Times the largest dip of a run that a spike must reach for chance to be ruled out."""
+
 _TEST = "robust score against the median of 50 points on either side, the point left out"
 
 
@@ -77,7 +81,6 @@ def _finding(
     assert loss is not None and scores is not None
     name, step = run.spec.id, int(loss.step[spike.peak])
     margin = _QUANTILE * float(scores.scale[spike.peak])
-    up, down = crossings(scores.z, run.threshold)
     at = f", after {step * run.spec.tokens_per_step:.3g} tokens" if run.spec.tokens_per_step else ""
     limits = [] if count <= MOST_SPIKES else [f"{count - MOST_SPIKES} further spikes are in the table only"]
     if run.summed:
@@ -97,7 +100,7 @@ def _finding(
         window=FindingWindow(run=name, first=int(loss.step[spike.first]), last=int(loss.step[spike.last])),
         explanations=(
             *_twin_explanations(spike, step, twins),
-            _chance(up, down, run.threshold),
+            _chance(run, spike),
             _gradient(spike),
             _learning_rate(run, step),
             _resume(run, spike),
@@ -160,9 +163,16 @@ def _twin_explanations(spike: Spike, step: int, twins: Sequence[Twin]) -> list[E
     return results
 
 
-def _chance(up: int, down: int, threshold: float) -> Explanation:
-    state = State.RULED_OUT if down == 0 and up >= 1 else State.NOT_RULED_OUT
-    figure = f"{plural(up, 'point')} above {threshold:g} and {grouped(down)} below {-threshold:g} in this run"
+def _chance(run: RunAnalysis, spike: Spike) -> Explanation:
+    """Scatter that is as large upwards as downwards: the largest dip of the run says how large it is."""
+    assert run.scores is not None
+    up, down = crossings(run.scores.z, run.threshold)
+    dip = max(-float(np.nanmin(run.scores.z)), 0.0)
+    state = State.RULED_OUT if down == 0 and spike.z > _FAR * dip else State.NOT_RULED_OUT
+    figure = (
+        f"{plural(up, 'point')} above {run.threshold:g} and {grouped(down)} below {-run.threshold:g} in this run, "
+        f"whose largest dip scores {-dip:.1f}"
+    )
     return Explanation(what="chance", state=state, figure=figure)
 
 

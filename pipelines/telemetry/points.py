@@ -19,6 +19,11 @@ MOST_DEAD_LETTERS = 1_000
 _LARGEST_STEP = 2**62
 
 
+def encodable(text: str) -> str:
+    """A text of a log, or a path, whose lone surrogates are escapes, so that it can be written as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class Refusal(StrEnum):
     """Why an entry of a file, or a value in it, could not be used."""
 
@@ -86,7 +91,7 @@ class Account:
     def _letter(self, offset: int, reason: Refusal, detail: str) -> None:
         self.reasons[reason] += 1
         if len(self.dead_letters) < MOST_DEAD_LETTERS:
-            self.dead_letters.append(DeadLetter(offset, reason, detail[:200]))
+            self.dead_letters.append(DeadLetter(offset, reason, encodable(detail[:200])))
 
     def entry(self, used: bool) -> None:
         """Count an entry that was read, with values that were used or without."""
@@ -166,6 +171,7 @@ class Collector:
 
     def position(self, tag: str) -> int:
         """Position of a tag, or -1 if there are too many."""
+        tag = encodable(tag)
         position = self._positions.get(tag)
         if position is None:
             if len(self._positions) >= MOST_TAGS:

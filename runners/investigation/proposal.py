@@ -14,7 +14,7 @@ from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.pipelines.telemetry import recognition
 from corpus_audit.pipelines.telemetry.canonical import Quantity
-from corpus_audit.pipelines.telemetry.points import FileTelemetry
+from corpus_audit.pipelines.telemetry.points import FileTelemetry, encodable
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.segments import join, main_series
 from corpus_audit.schemas.errors import UsageError
@@ -23,6 +23,9 @@ MOST_RUNS = 100
 """Runs that are proposed; more are counted in a comment."""
 
 _TEXT = ("megatron", "olmo", "deepspeed", "torchtitan", "nanogpt", "llm.c", "llm.c terminal", "modded-nanogpt")
+
+_COMMON = ("tb", "logs", "tensorboard", "mlruns", "trainer_state.json", "metrics.jsonl", "history.parquet", "mlflow.db")
+"""Names of files and folders that do not tell runs apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
         for path, _ in recognition.files_of(Path(), [str(folder.absolute())]):
             result = read_telemetry_file(path)
             name = Path(os.path.relpath(path, base)).as_posix()
+            if encodable(name) != name:
+                unread.append(f"{name}: its name is not UTF-8 and cannot stand in a YAML file")
+                continue
             if isinstance(result, UnreadFile):
                 unread.append(f"{name}: {result.reason}")
                 continue
@@ -102,7 +108,7 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
 
 def _identity(key: str, used: set[str]) -> str:
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-._") for part in re.split(r"[/#]", key)]
-    stem = next((part for part in reversed(parts) if part and part not in ("tb", "logs", "tensorboard")), "run")[:50]
+    stem = next((part for part in reversed(parts) if part and part not in _COMMON), "run")[-50:].lstrip("-._") or "run"
     name, number = stem, 1
     while name in used:
         number += 1

@@ -1,13 +1,12 @@
 """Speed and memory of reading telemetry, and of its analyses.
 
-    python -m tests.benchmarks.telemetry [--points 10000000] [--peers]
+    python -m tests.benchmarks.telemetry [--points 10000000]
 
 Makes an event file of scalars and a text log of Megatron-LM, both with that many values, and reads each in a fresh
 process. The baseline parses a twentieth of the same event file in plain Python (framing, CRC not checked, protobuf by
-hand) and a twentieth of the log with a regular expression a field, in the same session; ``--peers`` adds tbparse where
-it is installed. Then the loss of one series is analysed: spikes and level shifts. Exits 1 over 60 s (event files), 45 s
-(text), 15 s (analyses) of processor time for 10 million points, over 1.5 GB, or under 10 times the plain parse of event
-files.
+hand) and a twentieth of the log with a regular expression a field, in the same session. Then the loss of one series
+is analysed: spikes and level shifts. Exits 1 over 60 s (event files), 45 s (text), 15 s (analyses) of processor time
+for 10 million points, over 1.5 GB, or under 10 times the plain parse of event files.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ from corpus_audit.pipelines.telemetry.reading import read_telemetry_file
 result = read_telemetry_file(Path(sys.argv[1]))
 assert sum(len(run.points) for run in result.runs) == int(sys.argv[2]), result.account
 """
-
-TBPARSE = "import sys; from tbparse import SummaryReader; SummaryReader(sys.argv[1]).scalars"
 
 
 def event_file(path: Path, points: int, tags: int = 20) -> None:
@@ -146,7 +143,6 @@ def plain_text(data: bytes) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=10_000_000)
-    parser.add_argument("--peers", action="store_true")
     options = parser.parse_args()
     scale = options.points / 10_000_000
     failed = False
@@ -172,9 +168,6 @@ def main() -> int:
                 f"a plain parse {baseline:.1f} CPU s: {baseline / cpu:.1f} times"
             )
             failed |= cpu > limit * max(scale, 0.1) or took.peak_bytes > 1.5e9 or baseline / cpu < least * min(scale, 1)
-        if options.peers:
-            took = measure([sys.executable, "-c", TBPARSE, str(warm)])
-            print(f"tbparse, 1,000 scalars: {took.seconds:.1f} s")
         failed |= analyses(options.points) > 15 * max(scale, 0.1)
     return int(failed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,20 @@ def test_output_exit_codes_and_show(
     assert "\x1b" not in text and "ruled out: the batch of this step alone" in text and "Evidence" in text
     one = json.loads(run(["show", "now.spike.1201", "--in", str(result[0]), "--json"], capsys))
     assert one["schema"] == "corpus-audit/finding/1" and one["id"] == "now.spike.1201"
+
+
+def test_names_that_are_not_unicode_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = tmp_path / "logs" / os.fsdecode(b"odd\xff.jsonl")
+    odd.parent.mkdir()
+    rows = "".join(f'{{"step": {step}, "loss": {3 - step / 100}, "\\ud800": 1}}\n' for step in range(60))
+    odd.write_text(rows + '{"step": 60, "loss": 9}\n{"step": "\\udfff"}\n')
+    (tmp_path / "i.yaml").write_text("version: 1\nname: x\nruns: [{id: a, telemetry: [logs]}]\n")
+    payload = json.loads(run([str(tmp_path / "i.yaml"), "--json"], capsys))
+    (spike,) = [finding for finding in payload["findings"] if finding["id"] == "a.spike.60"]
+    assert spike["evidence"][0]["file"].endswith("odd\\udcff.jsonl")
+    series = pq.read_table(Path(payload["folder"]) / "tables" / "telemetry_series.parquet")
+    assert set(series["tag"].to_pylist()) == {"loss", "\\ud800"}
+    assert run_command(["investigate", "init", str(odd.parent), "-o", str(tmp_path / "j.yaml")], Session()) == 2
 
 
 @pytest.mark.parametrize(

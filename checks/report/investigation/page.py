@@ -56,7 +56,9 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
             continue
         figure = element(body, "figure")
         figure.append(chart)
-        caption = "Triangles are spikes, dashed lines segments, and strong dashed lines events that the file names."
+        caption = (
+            "Triangles are spikes, dashed lines begin segments, red ones are events, and grey areas have no numbers."
+        )
         element(figure, "figcaption", caption, class_="note")
     left = MOST_FINDINGS
     for reading, heading in _HEADINGS.items():

@@ -36,7 +36,7 @@ def timeline(run: RunAnalysis, events: Sequence[Event]) -> ET.Element | None:
         return None
     panels = [(quantity, run.curves[quantity]) for quantity in HEIGHTS if quantity in run.curves]
     first, last = int(loss.step[0]), max(int(loss.step[-1]), int(loss.step[0]) + 1)
-    height = _TOP + sum(HEIGHTS[quantity] + _GAP for quantity, _ in panels) + 8
+    height = _TOP + sum(HEIGHTS[quantity] + _GAP for quantity, _ in panels) + 22
     root = ET.Element("svg", {"class": "chart", "width": "100%", "height": str(height), "role": "img"})
     name = f"timeline-{run.spec.id}"
     root.set("aria-labelledby", f"{name}-title")
@@ -48,7 +48,7 @@ def timeline(run: RunAnalysis, events: Sequence[Event]) -> ET.Element | None:
     def at(step: float) -> str:
         return percent(100.0 * (step - first) / (last - first))
 
-    bottom = height - 26
+    bottom = height - 44
     marks = [(event.step, "dashed strong", event.what) for event in events if first <= event.step <= last]
     starts = np.flatnonzero(np.diff(loss.segment)) + 1
     marks += [(int(loss.step[i]), "dashed", "a segment begins") for i in starts.tolist()]
@@ -60,6 +60,11 @@ def timeline(run: RunAnalysis, events: Sequence[Event]) -> ET.Element | None:
         mark = element(root, "svg", x=at(step), y=_TOP - 14, width=1, height=1, class_="plot")
         triangle = element(mark, "path", d="M-5,0L5,0L0,9Z", class_="mark s1")
         element(triangle, "title", f"spike at step {grouped(step)}, score {spike.z:.1f}")
+    for stretch in run.no_numbers[:MOST_MARKS]:
+        begin, end = (int(loss.step[i]) for i in (stretch.first, stretch.last))
+        width = percent(max(100.0 * (end - begin) / (last - first), 0.15))
+        area = element(root, "rect", x=at(begin), y=_TOP, width=width, height=HEIGHTS[Quantity.LOSS], class_="others")
+        element(area, "title", f"no number from step {grouped(begin)} to {grouped(end)}")
     y = _TOP
     for number, (quantity, curve) in enumerate(panels):
         _panel(root, quantity, curve, number, y, (first, last))
@@ -94,10 +99,14 @@ def _panel(
         inside: np.ndarray = np.clip(height - (values - low) / reach * height, 0, height)
         return inside
 
+    # A line across a stretch without numbers would invent them.
+    apart = np.diff(column[begins], prepend=column[begins][0])
+    broken = apart > max(3.0, 4 * float(np.median(apart)))
+    broken[0] = True
     pieces = [
-        f"{'L' if i else 'M'}{x},{a:.1f}L{x},{b:.1f}"
-        for i, (x, a, b) in enumerate(
-            zip(column[begins].tolist(), place(base).tolist(), place(top).tolist(), strict=True)
+        f"{'M' if start else 'L'}{x},{a:.1f}L{x},{b:.1f}"
+        for start, x, a, b in zip(
+            broken.tolist(), column[begins].tolist(), place(base).tolist(), place(top).tolist(), strict=True
         )
     ]
     plot = element(
