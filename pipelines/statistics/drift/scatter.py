@@ -34,7 +34,7 @@ def side_noise(contrast: TokenContrast, exchange: Exchange, selection: Floats) -
         texts = count + (contrast.edited.before.count + contrast.edited.current.count) / 2
     middle = texts / texts.sum()
     weights = token_weights(2 * middle)
-    # A group is part of the shares it is compared with; a large one, as those of the documents that stayed are, more so.
+    # A group is part of the shares it is compared with, and a large one, as those of documents that stayed, more so.
     apart = 1 - exchange.sizes / exchange.sizes.sum()
     scatters = np.concatenate([scatter(groups, weights, share) for groups in pool]) / apart
     first, second = exchange.side_totals(selection)
