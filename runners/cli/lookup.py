@@ -102,7 +102,6 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares
-    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, summary_lines
     from corpus_audit.schemas.errors import UsageError
@@ -113,7 +112,7 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
-    if is_of_images(index.facts.model):
+    if index.facts.of_images:
         unsuited = {"--heat": heat, "--context": context, "--tokens": tokens, "--logits": logits}
         if given := [name for name, value in unsuited.items() if value]:
             raise UsageError(f"{given[0]} is for language models; this index is of an image model")
@@ -151,7 +150,7 @@ def _show_images(
     from corpus_audit.embeddings.images.crops import crops_of
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.pipelines.storage.atomic import atomic_write
-    from corpus_audit.runners.terminal.image_lookup import image_json, image_lines, unit_sheet
+    from corpus_audit.runners.terminal.images.lookup import image_json, image_lines, unit_sheet
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.spec.audit_file import load_audit
     from corpus_audit.schemas.units import parse_unit
