@@ -35,6 +35,7 @@ SECTIONS = {
     ("pipelines/sampling/README.md", "Compare sampling strategies"): "sampling",
     ("pipelines/contamination/README.md", "Look for benchmarks in the corpus"): "benchmarks",
     ("embeddings/README.md", "Make an index"): "embedding",
+    ("embeddings/images/README.md", "Index an image corpus"): "embedding",
     ("runners/schedules/README.md", "Dates in paths"): "snapshot",
     ("runners/schedules/README.md", "Notifications"): "notify",
     ("runners/engines/README.md", "On an object store"): "remote",

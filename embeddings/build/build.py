@@ -82,7 +82,7 @@ class BuiltIndex:
         facts: the content of its index.json.
         splits_scanned, splits_kept: splits that this build scanned, and those whose partials were in the store.
         seconds: wall-clock seconds by stage.
-        batch_tokens: tokens of a batch (of an image model, images); fewer than in the spec if the device had no room.
+        batch_tokens: tokens of a batch; fewer than the spec asks for if the device had no room.
     """
 
     folder: Path

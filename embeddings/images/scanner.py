@@ -63,7 +63,6 @@ class ImageScanner:
         sizes, slots: of the lists; both are the same, as the scan is in float32.
         windows: digest of how an image becomes the model's input.
         key: digest of everything that decides the result of scanning a document.
-        batch_tokens: images of a batch.
         block: None: there are no vectors; hidden: 0.
     """
 
@@ -85,8 +84,8 @@ class ImageScanner:
 
     @property
     def batch_tokens(self) -> int:
-        """Images of a batch."""
-        return self.spec.batch_images
+        """Tokens of a batch, as the spec says: of an image model it has no meaning, and is not lowered."""
+        return self.spec.batch_tokens
 
     @property
     def device(self) -> torch.device:
