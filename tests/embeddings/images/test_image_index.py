@@ -214,17 +214,17 @@ def test_lookup_shows_images_fields_and_domains_and_draws_a_contact_sheet(built)
         line = next(line for line in lines if f"{example.value:8.3f}  " in line)
         assert example.locations[0].id in line and f"  {example.locations[0].domain}  " in line
     assert "173 units" in shown.output and "read after convolution, native_batch_norm" in shown.output
-    found = json.loads(invoke(*common, "--json").output)
+    listed = json.loads(invoke(*common, "--json").output)
     card = ImageCard.from_json(open_index(index).facts.model)
-    for row, example in zip(found["examples"], stored, strict=True):
+    for row, example in zip(listed["examples"], stored, strict=True):
         number = int(row["places"][0]["id"].removeprefix("image-"))
         pixels = picture(number)
         assert row["value"] == example.value and row["problem"] is None
         geometry = card.preprocessing.geometry(*pixels.shape[:2])
         assert tuple(row["image_box"]) == geometry.to_image(*row["field"])
     drawn = np.asarray(Image.open(sheet).convert("RGB"))
-    left, top, right, bottom = found["examples"][0]["image_box"]
-    crop = picture(int(found["examples"][0]["places"][0]["id"].removeprefix("image-")))[top:bottom, left:right]
+    left, top, right, bottom = listed["examples"][0]["image_box"]
+    crop = picture(int(listed["examples"][0]["places"][0]["id"].removeprefix("image-")))[top:bottom, left:right]
     tile = drawn[34 : 34 + 160, 10 : 10 + 160]
     scale = 160 // max(crop.shape[:2])
     height, width = crop.shape[0] * scale, crop.shape[1] * scale
