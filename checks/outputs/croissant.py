@@ -45,6 +45,10 @@ _FORMATS = {
     "jsonl": "application/jsonlines",
     "jsonl.gz": "application/gzip",
     "jsonl.zst": "application/zstd",
+    "tar": "application/x-tar",
+    "tar.gz": "application/gzip",
+    "tar.zst": "application/zstd",
+    "imagefolder": "application/x-tar",
     "arrow": "application/vnd.apache.arrow.file",
 }
 

@@ -6,11 +6,12 @@ from corpus_audit.pipelines.contamination import metrics as contamination
 from corpus_audit.pipelines.drift import metrics as drift
 from corpus_audit.pipelines.figures import index_metrics as index
 from corpus_audit.pipelines.figures import metrics as profile
+from corpus_audit.pipelines.image_figures import benchmark_copies
 from corpus_audit.pipelines.image_figures import drift as image_drift
 from corpus_audit.pipelines.image_figures import metrics as images
 from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration
 
-_OF_IMAGES = (*images.DECLARATIONS, *image_drift.DECLARATIONS)
+_OF_IMAGES = (*images.DECLARATIONS, *image_drift.DECLARATIONS, *benchmark_copies.DECLARATIONS)
 _DECLARED = (*profile.DECLARATIONS, *drift.DECLARATIONS, *contamination.DECLARATIONS, *index.DECLARATIONS, *_OF_IMAGES)
 
 KNOWN: dict[str, MetricDeclaration] = {

@@ -9,6 +9,7 @@ from typing import Any
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run import strict_json
 from corpus_audit.schemas.run.run_file import RunFile
+from corpus_audit.schemas.spec.audit import ImagesSpec
 
 _READING = {
     "document.text": "the text field",
@@ -16,7 +17,8 @@ _READING = {
     "filter": "the filter",
     "limits.document_bytes": "limits.document_bytes",
 }
-_READING_IMAGES = {"document.image": "the column of images", "images": "the limits of images"}
+_LIMITS = {f"images.{name}": f"images.{name}" for name in ImagesSpec.model_fields if name != "benchmarks"}
+_READING_IMAGES = {"document.image": "the column of images", **_LIMITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ def check_comparable(baseline: RunReading, current: RunReading, name: str) -> No
             "current tokenizer"
         )
     differing = [
-        f"{what} ({_at(baseline.spec, path)!r} and {_at(current.spec, path)!r})"
+        f"{what} ({_read(baseline.spec, path)!r} and {_read(current.spec, path)!r})"
         for path, what in (_READING | _READING_IMAGES).items()
-        if _at(baseline.spec, path) != _at(current.spec, path)
+        if _read(baseline.spec, path) != _read(current.spec, path)
     ]
     sources = [_domain_source(reading.spec) for reading in (baseline, current)]
     if sources[0] != sources[1]:
@@ -85,7 +87,7 @@ def reading_key(run: RunFile) -> str:
     """
     reading = RunReading.of(run)
     read = {path: _at(reading.spec, path) for path in _READING}
-    read |= {path: value for path in _READING_IMAGES if (value := _at(reading.spec, path)) is not None}
+    read |= {path: value for path in _READING_IMAGES if (value := _read(reading.spec, path)) is not None}
     read |= {
         "tokenizer": reading.tokenizer_sha256,
         "domain": _domain_source(reading.spec),
@@ -93,6 +95,14 @@ def reading_key(run: RunFile) -> str:
         "format": run.format,
     }
     return hashlib.sha256(strict_json.dumps(read)).hexdigest()
+
+
+def _read(spec: dict[str, Any], path: str) -> Any:
+    """What stands at a path; of an image corpus, the default of a limit that the spec does not set."""
+    value = _at(spec, path)
+    if value is None and path in _LIMITS and _at(spec, "document.image") is not None:
+        return ImagesSpec.model_fields[path.removeprefix("images.")].default
+    return value
 
 
 def _at(spec: dict[str, Any], path: str) -> Any:

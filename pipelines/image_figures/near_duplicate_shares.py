@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus_audit.pipelines.image_measures.copies import rows_from_bytes
 from corpus_audit.pipelines.images import near_duplicates
@@ -36,8 +37,9 @@ def near_duplicate_tables(pictures: pa.Table) -> tuple[pa.Table, pa.Table]:
        as clusters, since a set is near or not as a whole. It takes the sets as drawn from a source; which pictures are
        near each other is exact for the snapshot.
     """
-    names = sorted(set(pictures["domain"].to_pylist()), key=str.encode)
-    domain = np.array([names.index(name) for name in pictures["domain"].to_pylist()], np.int64)
+    labels = pictures["domain"].cast(pa.string())
+    names = sorted(pc.unique(labels).to_pylist(), key=str.encode)
+    domain = pc.index_in(labels, value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
     images = pictures["images"].to_numpy()
     flat = pictures["variance"].to_numpy() < FLAT_VARIANCE
     flat_images = np.bincount(domain[flat], images[flat], len(names)).astype(np.int64)

@@ -85,9 +85,12 @@ def rows_of_bytes(rows: np.ndarray) -> pa.LargeBinaryArray:
 
 
 def rows_from_bytes(column: pa.Array, width: int) -> np.ndarray:
-    """uint8 [N, W] of N byte strings of ``width`` bytes each, read-only."""
-    binary = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if not len(binary):
-        return np.empty((0, width), np.uint8)
-    joined = b"".join(binary.to_pylist())
-    return np.frombuffer(joined, np.uint8).reshape(len(binary), width)
+    """uint8 [N, W] of N byte strings of ``width`` bytes each."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    fixed = [chunk.cast(pa.binary()).cast(pa.binary(width)) for chunk in chunks if len(chunk)]
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+        for chunk in fixed
+    ]
+    rows: np.ndarray = np.concatenate([np.empty(0, np.uint8), *parts]).reshape(-1, width)
+    return rows

@@ -76,6 +76,39 @@ def close_pairs(hashes: np.ndarray, threshold: int = THRESHOLD) -> tuple[np.ndar
     return first[order], second[order]
 
 
+def close_between(left: np.ndarray, right: np.ndarray, threshold: int = THRESHOLD) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of a uint64 [N] hash and a uint64 [M] hash that differ in at most ``threshold`` bits.
+
+    Returns:
+        (positions in ``left``, positions in ``right``), int64 [P], sorted.
+
+    Raises:
+        TooManyPairs: when there are more than `MOST_PAIRS`.
+    """
+    found = [np.empty((0, 2), np.int64)]
+    total = 0
+    for chunk, radius in enumerate(_radii(threshold)):
+        values = _chunk(right, chunk)
+        order = np.argsort(values, kind="stable")
+        counts = np.bincount(values, minlength=2**_CHUNK_BITS)
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        wanted = _chunk(left, chunk)
+        for mask in _masks(radius):
+            sizes = counts[wanted ^ mask]
+            ends = np.cumsum(sizes)
+            for start in range(0, int(ends[-1]) if len(ends) else 0, _SLICE):
+                number = np.arange(start, min(start + _SLICE, int(ends[-1])))
+                first = np.searchsorted(ends, number, side="right")
+                second = order[starts[wanted[first] ^ mask] + number - (ends[first] - sizes[first])]
+                close = hamming(left[first], right[second]) <= threshold
+                total += int(close.sum())  # pairs that several chunks lead to are counted for each
+                if total > _CHUNKS * MOST_PAIRS:
+                    raise TooManyPairs(f"more than {MOST_PAIRS:,} pairs of images are within {threshold} bits")
+                found.append(np.stack([first[close], second[close]], axis=1))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
 def verified_pairs(
     hashes: np.ndarray,
     patches: np.ndarray,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 SIDE = 32
@@ -26,11 +28,11 @@ FLAT_VARIANCE = 64
 """Images whose 32 x 32 grey image varies less (a standard deviation of 8 of 255) are flat: hashes of noise."""
 
 
-def grey_images(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [32, 32], the grey image of uint8 [height, width, 3] pixels: ITU-R 601, then Lanczos."""
+def grey_images(image: Any) -> np.ndarray:
+    """uint8 [32, 32], the grey image of a Pillow image in RGB: ITU-R 601, then Lanczos, as imagehash does."""
     from PIL import Image
 
-    grey = Image.fromarray(pixels).convert("L")
+    grey = image.convert("L")
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
@@ -57,11 +59,11 @@ def variances(grey: np.ndarray) -> np.ndarray:
     return variance
 
 
-def patch(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [192]: mean colours of 8 x 8 equal fields of uint8 [height, width, 3] pixels."""
+def patch(image: Any) -> np.ndarray:
+    """uint8 [192]: mean colours of 8 x 8 equal fields of a Pillow image in RGB."""
     from PIL import Image
 
-    small = Image.fromarray(pixels).resize((PATCH_SIDE, PATCH_SIDE), Image.Resampling.BOX)
+    small = image.resize((PATCH_SIDE, PATCH_SIDE), Image.Resampling.BOX)
     return np.asarray(small).reshape(PATCH_BYTES)
 
 

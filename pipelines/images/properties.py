@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -149,9 +150,15 @@ def image_properties(
             rows.declared[i] = declared_format(names[i])
         try:
             image = decode_image(value, limits)
-            _describe(rows, i, image, grey)
+            picture = pillow().fromarray(image.pixels)
+            # Once for patch and thumbnail, each of which would resize the large picture. The hash is of the whole one.
+            factor = min(picture.size) // THUMBNAIL_SIDE
+            reduced = picture.reduce(factor) if factor > 1 else picture
+            _describe(rows, i, image)
+            grey[i] = perceptual.grey_images(picture)
+            rows.patches[i] = perceptual.patch(reduced)
             if thumbnails:
-                small[i] = thumbnail(image.pixels)
+                small[i] = thumbnail(reduced)
         except ImageRefused as refusal:
             reasons[i] = refusal.with_traceback(None)
         except MemoryError:
@@ -163,10 +170,8 @@ def image_properties(
     return ImageProperties(**{**columns, "thumbnails": pa.array(small, pa.large_binary())}), reasons
 
 
-def _describe(rows: ImageProperties, i: int, image: DecodedImage, grey: np.ndarray) -> None:
+def _describe(rows: ImageProperties, i: int, image: DecodedImage) -> None:
     rows.pixel_high[i], rows.pixel_low[i] = pixel_hash(image)
-    grey[i] = perceptual.grey_images(image.pixels)
-    rows.patches[i] = perceptual.patch(image.pixels)
     rows.width[i], rows.height[i], rows.frames[i] = image.width, image.height, image.frames
     rows.format[i], rows.orientation[i] = ImageFormat[image.format], image.orientation
     rows.mode[i] = MODES.index(image.mode) if image.mode in MODES else 0
@@ -187,9 +192,8 @@ def _halves(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
 
-def thumbnail(pixels: np.ndarray) -> bytes:
-    """A JPEG of uint8 [height, width, 3] pixels, at most 128 a side; smaller images keep their size."""
-    image = pillow().fromarray(pixels)
+def thumbnail(image: Any) -> bytes:
+    """A JPEG of a Pillow image in RGB, at most 128 pixels a side; smaller images keep their size. Changes the image."""
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=2.0)
     target = io.BytesIO()
     image.save(target, "JPEG", quality=_THUMBNAIL_QUALITY)

@@ -260,14 +260,14 @@ def facet_settings(source: FacetSource | None) -> Any:
 
 def reading_settings(spec: AuditSpec) -> dict[str, Any]:
     """What decides which rows become documents, for every measure."""
-    settings = {
+    settings: dict[str, Any] = {
         "text": spec.document.text,
         "filter": [clause.model_dump(mode="json") for clause in spec.filter],
         "document_bytes": spec.limits.document_bytes,
     }
     if spec.document.image is not None:
         settings["image"] = spec.document.image
-        settings["images"] = spec.image_limits.model_dump(mode="json")
+        settings["images"] = spec.image_limits.model_dump(mode="json", exclude={"benchmarks"})
         settings["decoders"] = f"pillow {importlib.metadata.version('pillow')}"
     return settings
 

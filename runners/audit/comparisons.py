@@ -44,6 +44,10 @@ class Comparisons:
 
             check_sampling(spec.sampling, tokenizer.sha256, base)
         baselines = open_baselines(spec, base, tokenizer, store)
+        for benchmark in spec.image_limits.benchmarks:
+            from corpus_audit.pipelines.images.benchmarks import benchmark_files
+
+            benchmark_files(benchmark.name, base / benchmark.path)
         wanted = spec.contamination_spec
         if not wanted:
             return cls(spec, base, baselines, None)
@@ -77,6 +81,10 @@ class Comparisons:
                 staged.add_table(name, [table])
             facts = facts.with_rule(self_check(tables))
             publish.add_metrics(staged, [contamination_metrics(tables)])
+        if self.spec.image_limits.benchmarks:
+            from corpus_audit.pipelines.image_figures.staging import write_image_benchmarks
+
+            publish.add_metrics(staged, [write_image_benchmarks(staged, self.spec, self.base)])
         facts = add_index(staged, facts, self.spec, self.base)
         current = RunDirectory(staged.folder, facts.with_files(staged.digests()))
         add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corpus_audit.pipelines.images.benchmarks import benchmark_digest
 from corpus_audit.pipelines.reading.documents.path_patterns import path_values
 from corpus_audit.pipelines.storage.run_directory import open_run
 from corpus_audit.schemas.errors import AuditError, UsageError
@@ -71,6 +72,7 @@ def inputs_digest(
         "policy": None if policy is None else policy.sha256,
         "tokenizer": job.tokenization.identity,
         "benchmarks": None if benchmarks is None else benchmarks.digest,
+        "image_benchmarks": [benchmark_digest(b.name, loaded.base / b.path) for b in spec.image_limits.benchmarks],
         "index": _index(spec, loaded.base, snapshot),
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -16,6 +16,7 @@ from corpus_audit.pipelines.reading.archives.samples import ANY_IMAGE, KEY, key_
 from corpus_audit.pipelines.reading.archives.tar import open_members
 from corpus_audit.pipelines.reading.archives.tar_members import MemberKind
 from corpus_audit.pipelines.reading.files import filesystems
+from corpus_audit.pipelines.reading.files.errors import ShardError
 from corpus_audit.pipelines.reading.files.folder_archive import IMAGE_ENDINGS, folder_members, is_image_name
 from corpus_audit.pipelines.reading.snapshot.listing import Listing
 from corpus_audit.runners.init.choices import choose_domain, id_column, named_like, url_column
@@ -35,11 +36,11 @@ _PROBED = 8  # values of a column of bytes that are looked at
 def image_column(shards: Sequence[Shard]) -> str | None:
     """The column of images of a corpus; None for one of texts.
 
-    Archives and folders hold images; of columnar shards the first is looked at: a column of bytes, or of structs with
-    bytes, that begin as images do.
+    Folders are listed for their images; of archives and columnar shards the first is looked at: for a member that is an
+    image by its ending, and for a column of bytes, or of structs with bytes, that begin as images do.
     """
     if any(shard.format.is_archive for shard in shards):
-        return ANY_IMAGE if all(shard.format.is_archive for shard in shards) else None
+        return ANY_IMAGE if all(shard.format.is_archive for shard in shards) and _holds_images(shards[0]) else None
     for shard in shards[:1]:
         try:
             batch = _first_batch(shard)
@@ -53,7 +54,7 @@ def image_column(shards: Sequence[Shard]) -> str | None:
             if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
                 values = [value for value in column.to_pylist() if value][:_PROBED]
                 if values and all(_begins_like_an_image(value) for value in values):
-                    return name
+                    return str(name)
     return None
 
 
@@ -202,6 +203,17 @@ def _columns(ending: str, size: int, read: Callable[[], bytes]) -> dict[str, Any
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _holds_images(shard: Shard) -> bool:
+    """Whether an archive has an image among its first members; folders are listed for their images."""
+    if shard.format is ShardFormat.IMAGE_FOLDER:
+        return True
+    try:
+        with open_members(shard) as members:
+            return any(is_image_name(member.name) for member, _ in islice(members, ROWS))
+    except (OSError, pa.ArrowException, ShardError):
+        return False
 
 
 def _first_batch(shard: Shard) -> pa.RecordBatch | None:

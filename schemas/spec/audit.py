@@ -214,8 +214,15 @@ class LimitsSpec(AuditModel):
     )
 
 
+class ImageBenchmarkSpec(AuditModel):
+    """A test set of images, of which the corpus should hold no copies."""
+
+    name: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="Name of the benchmark in reports.")
+    path: PathText = Field(description="Folder of the images, with the folders in it, relative to the audit file.")
+
+
 class ImagesSpec(AuditModel):
-    """Limits of the images of an image corpus; an image beyond one is a dead letter."""
+    """Limits of the images of an image corpus, beyond which an image is a dead letter; benchmarks of images."""
 
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         default=100_000_000, description="Pixels of an image; more are not decoded (too_many_pixels)."
@@ -226,6 +233,16 @@ class ImagesSpec(AuditModel):
     max_frames: Annotated[int, Field(ge=1)] = Field(
         default=1000, description="Frames of an animated image; more are not decoded (too_many_frames)."
     )
+    benchmarks: tuple[ImageBenchmarkSpec, ...] = Field(
+        default=(), description="Test sets of images that are looked for: exact copies, and near duplicates."
+    )
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> ImagesSpec:
+        names = [benchmark.name for benchmark in self.benchmarks]
+        if len(set(names)) < len(names):
+            raise ValueError("two image benchmarks have the same name")
+        return self
 
 
 class TokenizerSpec(AuditModel):

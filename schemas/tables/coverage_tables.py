@@ -11,7 +11,11 @@ SHARDS = pa.schema(
         field("shard", pa.string(), "name of the shard"),
         field("sha256", pa.string(), "SHA-256 of its bytes", nullable=True),
         field("bytes", pa.int64(), "size of the file", "bytes"),
-        field("format", pa.string(), "parquet, jsonl, jsonl.gz, jsonl.zst or arrow"),
+        field(
+            "format",
+            pa.string(),
+            "its format, such as parquet, jsonl.gz or tar; imagefolder for the images of a folder",
+        ),
         field("status", pa.string(), "read, cached, not_sampled or error"),
         field("copies", pa.int64(), "shards of the snapshot with the same bytes, this one included", "shards"),
         field("splits", pa.int64(), "splits of the shard", "splits"),
@@ -19,7 +23,13 @@ SHARDS = pa.schema(
         field("rows", pa.int64(), "rows read", "rows"),
         field("documents", pa.int64(), "rows counted as documents", "documents"),
         field("dead_letters", pa.int64(), "rows that could not be counted", "rows"),
-        field("row_bytes", pa.int64(), "bytes of all rows' lines (of their texts in columnar formats)", "bytes", True),
+        field(
+            "row_bytes",
+            pa.int64(),
+            "bytes of all rows' lines (of their texts and images in columnar formats)",
+            "bytes",
+            True,
+        ),
         field("dead_letter_bytes", pa.int64(), "of them, bytes of rows that could not be counted", "bytes", True),
         field("filtered", pa.int64(), "rows that the filter dropped", "rows"),
         field("nul_documents", pa.int64(), "counted documents that hold a NUL character", "documents"),
@@ -55,7 +65,9 @@ DEAD_LETTERS = pa.schema(
         field("split", pa.int64(), "split of the shard"),
         field("row", pa.int64(), "row within the split"),
         field("reason", pa.string(), "why it could not be counted"),
-        field("sha256", pa.string(), "SHA-256 of the row's bytes (of its text field in columnar formats)"),
+        field(
+            "sha256", pa.string(), "SHA-256 of the row's bytes (of its text field in columnar formats, of its image)"
+        ),
         field("bytes", pa.int64(), "length of those bytes", "bytes"),
         field("excerpt", pa.string(), "its first bytes, only if asked for", nullable=True),
     ],

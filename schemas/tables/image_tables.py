@@ -173,6 +173,47 @@ IMAGE_NEAR_PAIRS = pa.schema(
     metadata={"title": "The nearest pairs of pictures that are not equal", "order": "bits, distance, hash, near_hash"},
 )
 
+IMAGE_BENCHMARKS = pa.schema(
+    [
+        field("benchmark", pa.string(), "name of the benchmark"),
+        field("items", pa.int64(), "its images that could be decoded", "images"),
+        field("refused", pa.int64(), "images that could not: nobody searched for them", "images"),
+        field("flat", pa.int64(), "items of nearly one grey, of which only exact copies are found", "images"),
+        field("exact", pa.int64(), "items whose picture the corpus holds", "images"),
+        field("near", pa.int64(), "further items of which it holds a near duplicate", "images"),
+        field("share", pa.float64(), "(exact + near) / items", "share"),
+        field("low", pa.float64(), "lower 95 % bound", "share"),
+        field("high", pa.float64(), "upper 95 % bound", "share"),
+    ],
+    metadata={"title": "Benchmark images in the corpus", "order": "benchmark"},
+)
+
+IMAGE_BENCHMARK_MATCHES = pa.schema(
+    [
+        field("benchmark", pa.string(), "name of the benchmark"),
+        field("item", pa.string(), "path of the item below the benchmark's folder"),
+        field("match", pa.string(), "exact or near"),
+        _DOMAIN,
+        _HASH,
+        field("images", pa.int64(), "images of the domain that show the picture", "images"),
+        field("bits", pa.int64(), "bits of the perceptual hashes that differ", "bits"),
+        field("distance", pa.int64(), "mean squared difference of the patches", "levels^2"),
+    ],
+    metadata={"title": "Which pictures are like benchmark images", "order": "benchmark, item, match, domain, hash"},
+)
+
+IMAGE_BENCHMARK_CHECK = pa.schema(
+    [
+        field("benchmark", pa.string(), "name of the benchmark"),
+        field("copy", pa.string(), "kind of copy"),
+        field("about", pa.string(), "what was done to the item"),
+        field("required", pa.bool_(), "whether the search must find all"),
+        field("planted", pa.int64(), "copies that were planted", "images"),
+        field("found", pa.int64(), "of these, copies that the search matched with their item", "images"),
+    ],
+    metadata={"title": "Planted copies of benchmark images that the search finds", "order": "benchmark, copy"},
+)
+
 IMAGE_THUMBNAILS = pa.schema(
     [
         _DOMAIN,
@@ -235,6 +276,9 @@ IMAGE_TABLES: dict[str, pa.Schema] = {
     "image_pictures": IMAGE_PICTURES,
     "image_near_duplicates": IMAGE_NEAR_DUPLICATES,
     "image_near_pairs": IMAGE_NEAR_PAIRS,
+    "image_benchmarks": IMAGE_BENCHMARKS,
+    "image_benchmark_matches": IMAGE_BENCHMARK_MATCHES,
+    "image_benchmark_check": IMAGE_BENCHMARK_CHECK,
     "image_thumbnails": IMAGE_THUMBNAILS,
     "image_drift_sizes": IMAGE_DRIFT_SIZES,
     "image_drift_kinds": IMAGE_DRIFT_KINDS,

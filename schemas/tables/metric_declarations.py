@@ -19,6 +19,7 @@ Slices = Literal[
     "whole benchmarks",
     "rules",
     "copies",
+    "image copies",
 ]
 """The slices that a metric is computed for: everything, every domain, and so on."""
 
@@ -33,6 +34,7 @@ SLICE_EXAMPLES: dict[Slices, str] = {
     "whole benchmarks": "benchmark=<name>",
     "rules": "rule=<rule>",
     "copies": "copy=<kind of copy>,rule=<rule>",
+    "image copies": "copy=<kind of copy>,benchmark=<name>",
 }
 """Examples of slices in the table of metrics, for people."""
 
@@ -46,6 +48,7 @@ SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
     "whole benchmarks": (("benchmark",),),
     "rules": (("rule",),),
     "copies": (("copy",),),
+    "image copies": (("copy",),),
 }
 """The keys that a slice can have, as `schemas.spec.slices.parts` reads them; not of facets: audits name those."""
 

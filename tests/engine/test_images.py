@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def copies(result: Run) -> dict[str, tuple[int, int]]:
 
 def image_tables(result: Run) -> dict[str, list[dict[str, Any]]]:
     """Every table about the images themselves."""
-    return {name: result.rows(name) for name in IMAGE_TABLES if "drift" not in name and "cluster" not in name}
+    return {name: result.rows(name) for name in IMAGE_TABLES if not re.search("drift|cluster|benchmark", name)}
 
 
 def test_every_format_workers_and_shards_give_the_same_tables(tmp_path: Path, bpe: Path) -> None:
@@ -145,6 +146,25 @@ def test_images_without_captions_run_without_a_tokenizer(tmp_path: Path) -> None
     assert copies(result) == {"(all)": (2, 3), "a": (0, 0), "b": (0, 1), "c": (1, 2)}
 
 
+def test_benchmark_images_are_looked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "exam"
+    folder.mkdir()
+    for number in (3, 7, 500):
+        (folder / f"{number}.png").write_bytes(png(number, 16))
+    result = audit(tmp_path, "tar", 2, 1, None, images={"benchmarks": [{"name": "exam", "path": "exam"}]})
+    (row,) = result.rows("image_benchmarks")
+    assert (row["items"], row["exact"]) == (3, 2)
+    items = {
+        match["item"]: match["domain"] for match in result.rows("image_benchmark_matches") if match["match"] == "exact"
+    }
+    assert items == {"3.png": "a", "7.png": "b"}
+    shares = {row["slice"]: row for row in result.rows("metrics") if row["metric"] == "image_contamination_share"}
+    assert shares["benchmark=exam"]["n"] == 3 and shares["benchmark=exam"]["value"] >= 2 / 3
+    assert all(
+        check["found"] == check["planted"] for check in result.rows("image_benchmark_check") if check["required"]
+    )
+
+
 def test_a_cut_archive_costs_the_verdict_and_a_new_shard_is_all_that_is_read(tmp_path: Path) -> None:
     first = audit(tmp_path, "tar", 3, 1, None)
     assert (first.splits_read, first.record["complete"]) == (3, True)
@@ -160,7 +180,12 @@ def test_a_baseline_of_images_shows_what_changed(tmp_path: Path, bpe: Path) -> N
     audit(tmp_path / "old", "tar", 2, 1, bpe)
     changed = [picture for picture in pictures() if picture.id != "p07"]
     changed[0] = Picture("p00", "a", None, png(999, 16))
-    new = audit(tmp_path / "new", "folder", 2, 1, bpe, changed, baseline={"run": str(tmp_path / "old" / "runs")})
+    (tmp_path / "new" / "exam").mkdir(parents=True)
+    (tmp_path / "new" / "exam" / "a.png").write_bytes(png(700, 16))
+    exam = {"benchmarks": [{"name": "exam", "path": "exam"}]}  # what is looked for is no other way of reading
+    new = audit(
+        tmp_path / "new", "folder", 2, 1, bpe, changed, baseline={"run": str(tmp_path / "old" / "runs")}, images=exam
+    )
     turnover = {row["domain"]: row for row in new.rows("turnover")}["(all)"]
     assert turnover["kept"] == 58
     kinds = {(row["property"], row["value"]): row["difference"] for row in new.rows("image_drift_kinds")}

@@ -1,4 +1,4 @@
-"""The sections that only some runs have: drift, sampling, contamination and the activation index.
+"""The sections that only some runs have: images, drift, sampling, contamination and the activation index.
 
 Their modules are imported for a run that has them, and for no other: with their records, charts and sentences, and what
 they import of the pipelines, they would take an audit of a megabyte a twentieth of its processor time.
@@ -20,8 +20,18 @@ if TYPE_CHECKING:
     from corpus_audit.checks.report.activations.section import ModelView
     from corpus_audit.checks.report.contamination.records import ContaminationView
     from corpus_audit.checks.report.drift.records import DriftView
+    from corpus_audit.checks.report.images.records import ImagesView
     from corpus_audit.checks.report.page.model import ReportModel
     from corpus_audit.checks.report.sampling.records import SamplingView
+
+
+def load_images(run: RunDirectory) -> ImagesView | None:
+    """What the section of images shows; None without tables of images."""
+    if not _has(run, "image_totals"):
+        return None
+    from corpus_audit.checks.report.images import section
+
+    return section.load(run)
 
 
 def load_drift(run: RunDirectory) -> tuple[DriftView, ...]:
@@ -66,6 +76,10 @@ def _has(run: RunDirectory, table: str) -> bool:
 
 def further_findings(model: ReportModel) -> Iterator[Finding]:
     """The findings of these sections, in the order of the page."""
+    if model.pictures:
+        from corpus_audit.checks.report.images import section as images_section
+
+        yield from images_section.findings(model.pictures)
     if model.drift:
         from corpus_audit.checks.report.drift import section as drift_section
 
@@ -87,11 +101,16 @@ def further_findings(model: ReportModel) -> Iterator[Finding]:
 def further_markup(model: ReportModel, environment: Environment) -> dict[str, Markup | list[Markup] | str]:
     """The sections as markup by their names in the page's template; empty for those that the run does not have."""
     sections: dict[str, Markup | list[Markup] | str] = {
+        "images_section": "",
         "drift_sections": [],
         "sampling_section": "",
         "contamination_section": "",
         "model_section": "",
     }
+    if model.pictures:
+        from corpus_audit.checks.report.images import section as images_section
+
+        sections["images_section"] = images_section.section(model.pictures, environment)
     if model.drift:
         from corpus_audit.checks.report.drift import section as drift_section
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.checks.report.page.further_sections import load_contamination, load_drift, load_index, load_sampling
+from corpus_audit.checks.report.page.further_sections import (
+    load_contamination,
+    load_drift,
+    load_images,
+    load_index,
+    load_sampling,
+)
 from corpus_audit.checks.report.profile import mixture, tables
 from corpus_audit.checks.report.profile.records import (
     DuplicateRow,
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from corpus_audit.checks.report.activations.section import ModelView
     from corpus_audit.checks.report.contamination.records import ContaminationView
     from corpus_audit.checks.report.drift.records import DriftView
+    from corpus_audit.checks.report.images.records import ImagesView
     from corpus_audit.checks.report.sampling.records import SamplingView
 
 LENGTH_UNITS: tuple[LengthUnit, ...] = ("tokens", "characters")
@@ -103,6 +110,7 @@ class ReportModel:
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str, int], ...]
     spec: str
+    pictures: ImagesView | None = None
     drift: tuple[DriftView, ...] = ()
     sampling: SamplingView | None = None
     contamination: ContaminationView | None = None
@@ -187,6 +195,7 @@ def load_report(run_dir: Path) -> ReportModel:
         versions=tuple(sorted(run.versions.items())),
         files=tuple((name, file.sha256, file.bytes) for name, file in sorted(run.files.items())),
         spec=json.dumps(run.spec, indent=2, ensure_ascii=False, sort_keys=True),
+        pictures=load_images(published),
         drift=load_drift(published),
         sampling=load_sampling(published),
         contamination=load_contamination(published),

@@ -114,7 +114,7 @@ def _texts(values: list[Any], mistyped: np.ndarray) -> pa.Array:
     return pa.array(values, pa.large_string())
 
 
-def _labels(values: list[Any], sources: list[bytes], get: Callable[[dict[str, Any]], Any]) -> pa.Array:
+def _labels(values: list[Any], sources: Sequence[bytes], get: Callable[[dict[str, Any]], Any]) -> pa.Array:
     """Values as text, as Arrow writes numbers and booleans; objects and lists as JSON.
 
     Args:

@@ -54,7 +54,7 @@ class ColumnarReader:
             rows = np.arange(self._tally.rows, self._tally.rows + stop - start, dtype=np.int64)
             self._tally.rows += stop - start
             part = {path: column.slice(start, stop - start) for path, column in columns.items()}
-            documents = self._slice(part, rows, images and images.slice(start, stop))
+            documents = self._slice(part, rows, None if images is None else images.slice(start, stop))
             if documents is not None:
                 yield documents
 
@@ -84,7 +84,7 @@ class ColumnarReader:
             rows, sizes = rows[keep], sizes[keep]
             columns = {path: _decoded(column).filter(pa.array(keep)) for path, column in columns.items()}
             text = text.filter(pa.array(keep)) if self.fields.text is None else columns[self.fields.text]
-            images = images and images.filter(keep)
+            images = None if images is None else images.filter(keep)
         if not len(rows):
             return None
         clauses = [_comparable(columns[path]) for path in self.fields.filtered]
@@ -93,7 +93,7 @@ class ColumnarReader:
             columns,
             clauses,
             lambda index: _bytes_of(text, index),
-            images=images and images.of_rows(sizes),
+            images=None if images is None else images.of_rows(sizes),
         )
 
     def _unparsed(self, text: pa.Array) -> dict[int, DeadLetterReason]:

@@ -14,9 +14,10 @@ from pydantic import BaseModel
 from corpus_audit.checks.report.activations.section import ModelView
 from corpus_audit.checks.report.contamination.records import ContaminationView
 from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.images.records import ImagesView
 from corpus_audit.checks.report.sampling.records import SamplingView
 
-VIEWS = {view.__name__: view for view in (ModelView, ContaminationView, DriftView, SamplingView)}
+VIEWS = {view.__name__: view for view in (ModelView, ContaminationView, DriftView, ImagesView, SamplingView)}
 """Types of the report's model that its module imports for type checkers alone."""
 
 HOSTILE = (

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from corpus_audit.checks.signoff import open_verified
 from corpus_audit.checks.signoff import shards as shards_module
 from corpus_audit.checks.signoff.manifest import SignedShard
+from corpus_audit.checks.signoff.shards import check_no_extra_files, check_sizes, hash_shards
+from corpus_audit.pipelines.reading.files import filesystems
 from corpus_audit.schemas.errors import VerificationError
+from corpus_audit.schemas.spec.audit import SnapshotSpec
 from tests.checks.signoff.world import SHARDS, build_world, sign_world
 
 
@@ -91,3 +94,26 @@ def test_detection_probability_is_hypergeometric(shards, sampled, changed):
 
     expected = hypergeom.sf(0, shards, changed, sampled)
     assert shards_module.detection_probability(shards, sampled, changed) == pytest.approx(expected)
+
+
+def test_a_folder_of_images_is_verified_as_the_archive_of_its_files(tmp_path):
+    folder = tmp_path / "cat"
+    folder.mkdir()
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(name.encode() * 300)
+    with filesystems.open_binary(f"{folder}/") as file:
+        shard = signed(file.read(), "cat/")
+    check_sizes([shard], str(tmp_path))
+    hash_shards([shard], str(tmp_path), 1, lambda count: None)
+    snapshot = SnapshotSpec(paths=(str(folder),))
+    check_no_extra_files([shard], str(tmp_path), snapshot, images=True)
+    (folder / "1.png").write_bytes(b"1.pnG" * 300)
+    with pytest.raises(VerificationError, match="not those that were signed"):
+        hash_shards([shard], str(tmp_path), 1, lambda count: None)
+    (folder / "3.png").write_bytes(b"")
+    with pytest.raises(VerificationError, match="were signed"):
+        check_sizes([shard], str(tmp_path))
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "1.png").write_bytes(b"")
+    with pytest.raises(VerificationError, match="dog/ is among the shards and was not signed"):
+        check_no_extra_files([shard], str(tmp_path), SnapshotSpec(paths=(str(tmp_path),)), images=True)

@@ -84,3 +84,13 @@ def test_all_differences_are_said_at_once() -> None:
     other["spec"]["filter"] = [{"field": "x"}]
     with pytest.raises(UsageError, match=r"the text field.*the filter.*differ"):
         check(FACTS, other)
+
+
+def test_limits_of_images_matter_and_their_benchmarks_do_not() -> None:
+    def with_images(images: Any) -> dict[str, Any]:
+        return changed("spec", FACTS["spec"] | {"document": {"image": "image", "domain": "source"}, "images": images})
+
+    limits = {"max_pixels": 100_000_000, "max_bytes": 64 * 2**20, "max_frames": 1000}
+    check(with_images(None), with_images(limits | {"benchmarks": [{"name": "exam", "path": "exam"}]}))
+    with pytest.raises(UsageError, match=r"images.max_frames \(1000 and 3\) differ"):
+        check(with_images(None), with_images(limits | {"max_frames": 3}))

@@ -18,6 +18,7 @@ from corpus_audit.schemas.run.snapshot import ShardStatus, snapshot_digest
 from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_TABLES
 from corpus_audit.schemas.tables.drift_tables import DRIFT_TABLES
 from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
+from corpus_audit.schemas.tables.image_tables import IMAGE_TABLES
 from corpus_audit.schemas.tables.index_result_tables import INDEX_RESULT_TABLES
 from corpus_audit.schemas.tables.run_tables import TABLES
 from corpus_audit.schemas.tables.sampling_tables import SAMPLING_TABLES
@@ -58,7 +59,7 @@ def test_tables_and_facts_of_a_sound_corpus(tmp_path: Path, bpe_file: TokenizerF
     staged, facts = publish(tmp_path, bpe_file, per_document=True, mixture={"weights": {"d0": 3, "d1": 1}})
     written = {path.stem: pq.read_schema(path) for path in (staged.folder / "tables").iterdir()}
     optional = DRIFT_TABLES.keys() | SAMPLING_TABLES.keys() | CONTAMINATION_TABLES.keys() | EMBEDDING_TABLES.keys()
-    optional |= INDEX_RESULT_TABLES.keys()
+    optional |= INDEX_RESULT_TABLES.keys() | IMAGE_TABLES.keys()
     assert set(written) == TABLES.keys() - optional - {"shared_token_counts", "shared_token_groups", "unread_files"}
     assert all(schema.equals(TABLES[name]) for name, schema in written.items())
     assert (facts.complete, facts.reasons) == (True, ())

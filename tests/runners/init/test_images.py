@@ -65,6 +65,14 @@ def test_archives_with_captions(tmp_path: Path) -> None:
     assert spec.tokenizer == "tokenizer.json"
 
 
+@pytest.mark.parametrize("data", [tar([("a.txt", b"words")]), b"no archive"])
+def test_an_archive_without_images_is_no_corpus_of_images(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "0.tar").write_bytes(data)
+    with pytest.raises(UsageError, match=r"no shard in .*\.tar"):
+        propose_audit([str(tmp_path / "data")], tmp_path / "audit.yaml")
+
+
 @pytest.mark.parametrize("kind", ["struct", "bytes"])
 def test_a_column_of_images(tmp_path: Path, kind: str) -> None:
     (tmp_path / "data").mkdir()

@@ -212,3 +212,13 @@ def test_content_is_digested_in_pieces() -> None:
     content = Content(source.read, 3_000_000)
     digest, head = content.digest(5)
     assert head == b"abcab" and content.remaining == 0 and len(digest) == 64
+
+
+def test_every_byte_of_a_header_counts() -> None:
+    """Contents have no checksum in a tar archive; those of images show damage when they are decoded."""
+    data = tar([("a.png", b"12345")])
+    for position in range(512):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        with pytest.raises(ShardError):
+            members_of(bytes(changed))

@@ -1,0 +1,1 @@
+"""The section on images of an image corpus."""
