@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus_audit.embeddings.images.card import ImageCard
-from corpus_audit.embeddings.images.sources import ImageSource, Place, decoded
+from corpus_audit.embeddings.images.sources import ImageSource, SplitRow, decoded
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.pipelines.images.decoding import ImageRefused
 from corpus_audit.schemas.spec.audit import AuditSpec
@@ -44,12 +44,12 @@ def crops_of(index: Index, unit: Unit, examples: Sequence[Example], loaded: Load
     """
     card, source = ImageCard.from_json(index.facts.model), ImageSource.of_audit(loaded)
     crops: list[Crop | str] = ["the corpus of this audit does not hold it any more"] * len(examples)
-    where: dict[Place, list[int]] = {}
+    where: dict[SplitRow, list[int]] = {}
     for number, example in enumerate(examples):
         for location in example.locations[:1]:
             where.setdefault((location.shard, location.split, location.row), []).append(number)
-    for place, image in source.read(where):
-        for number in where[place]:
+    for row, image in source.read(where):
+        for number in where[row]:
             if index.document_of(examples[number]) == image.key:
                 crops[number] = _crop(card, unit, examples[number], image.data, loaded.spec)
     return crops

@@ -10,15 +10,13 @@ is used, as these operations do. An operation without a rule is taken to read ev
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from corpus_audit.embeddings.images.boxes import Box, Range, clipped, regrouped, whole
 from corpus_audit.embeddings.images.conv_units import ACTIVATIONS, NORMS
 from corpus_audit.embeddings.images.trace import Operation
 
-Range = tuple[int, int]
-Box = tuple[Range, ...]
 Boxes = list[Box | None]
 """By input of an operation: the box that is read; None: nothing is."""
 
@@ -39,51 +37,9 @@ _POINTWISE = (
 )
 
 
-def whole(shape: Sequence[int]) -> Box:
-    """All of a tensor."""
-    return tuple((0, size - 1) for size in shape)
-
-
-class Merged(tuple[int, int]):
-    """The range of a dimension that several were merged into: the hull in memory, and their sizes and ranges."""
-
-    parts: tuple[tuple[int, Range], ...]
-
-    def __new__(cls, parts: Sequence[tuple[int, Range]]) -> Merged:
-        """The merged range of (size, range) by dimension, outermost first."""
-        low = high = 0
-        for size, (first, last) in parts:
-            low, high = low * size + first, high * size + last
-        merged = super().__new__(cls, (low, high))
-        merged.parts = tuple(parts)
-        return merged
-
-
-def hull(first: Box | None, second: Box | None) -> Box | None:
-    """The smallest box that holds both."""
-    if first is None or second is None:
-        return second if first is None else first
-    return tuple(map(_joined, first, second))
-
-
-def _joined(first: Range, second: Range) -> Range:
-    if isinstance(first, Merged) and isinstance(second, Merged):
-        sizes = [size for size, _ in first.parts]
-        if sizes == [size for size, _ in second.parts]:
-            ranges = map(_joined, (each for _, each in first.parts), (each for _, each in second.parts))
-            return Merged(list(zip(sizes, ranges, strict=True)))
-    return min(first[0], second[0]), max(first[1], second[1])
-
-
 def rule_of(name: str) -> Rule | None:
     """The rule of an operation; None if there is none."""
     return _pointwise if name in _POINTWISE else _RULES.get(name)
-
-
-def _clipped(ranges: Sequence[Range], shape: Sequence[int]) -> Box | None:
-    """The part of ranges that is within a tensor; None if one of them lies outside."""
-    box = tuple((max(low, 0), min(high, size - 1)) for (low, high), size in zip(ranges, shape, strict=True))
-    return None if any(low > high for low, high in box) else box
 
 
 def _pointwise(operation: Operation, box: Box) -> Boxes:
@@ -132,7 +88,7 @@ def _convolution(operation: Operation, box: Box) -> Boxes:
         spatial = _windows(box[2:], weight[2:], stride, padding, dilation)
     channels = _grouped(box[1], operation.shape[1] // int(groups), source[1] // int(groups))
     others: Boxes = [whole(shape) for shape in operation.shapes[1:]]
-    return [_clipped([box[0], channels, *spatial], source), *others]
+    return [clipped([box[0], channels, *spatial], source), *others]
 
 
 def _grouped(outputs: Range, each: int, read: int) -> Range:
@@ -148,7 +104,7 @@ def _pool(operation: Operation, box: Box) -> Boxes:
     stride = _pair(stride, n) if stride not in ((), None) else kernel
     dilation = _pair(operation.arguments[4], n) if is_max else [1] * n
     spatial = _windows(box[-n:], kernel, stride, _pair(padding, n), dilation)
-    return [_clipped([*box[:-n], *spatial], operation.shapes[0])]
+    return [clipped([*box[:-n], *spatial], operation.shapes[0])]
 
 
 def _adaptive_pool(operation: Operation, box: Box) -> Boxes:
@@ -174,7 +130,7 @@ def _pad(operation: Operation, box: Box) -> Boxes:
         elif operation.name.startswith("replication"):
             low, high = min(max(low, 0), size - 1), min(max(high, 0), size - 1)
         ranges[axis] = (low, high)
-    return [_clipped(ranges, source)]
+    return [clipped(ranges, source)]
 
 
 def _reduced(operation: Operation, box: Box) -> Boxes:
@@ -223,7 +179,7 @@ def _concatenated(operation: Operation, box: Box) -> Boxes:
     for shape in operation.shapes:
         ranges = list(box)
         ranges[axis] = (box[axis][0] - start, box[axis][1] - start)
-        boxes.append(_clipped(ranges, shape))
+        boxes.append(clipped(ranges, shape))
         start += shape[axis]
     return boxes
 
@@ -258,40 +214,9 @@ def _reshaped(operation: Operation, box: Box) -> Boxes:
                 given, i = given * source[i], i + 1
             else:
                 made, j = made * result[j][0], j + 1
-        ranges += _regrouped(source[first_i:i], result[first_j:j])
+        ranges += regrouped(source[first_i:i], result[first_j:j])
     others = iter(ranges)
     return [tuple((0, 0) if size == 1 else next(others) for size in operation.shapes[0])]
-
-
-def _regrouped(source: Sequence[int], result: Sequence[tuple[int, Range]]) -> list[Range]:
-    """A box in dimensions of a result in terms of dimensions ``source`` of the same elements.
-
-    Dimensions that are merged are remembered, so that a map that is flattened and unflattened keeps its rectangle.
-    Where they do not come out again as they went in, it is the hull in memory.
-    """
-    parts = [part for size, each in result for part in (each.parts if isinstance(each, Merged) else ((size, each),))]
-    ranges: list[Range] = []
-    rest = list(parts)
-    for size in source:
-        taken: list[tuple[int, Range]] = []
-        while rest and math.prod(each for each, _ in taken) < size:
-            taken.append(rest.pop(0))
-        if math.prod(each for each, _ in taken) != size:
-            return _hull_in_memory(source, parts)
-        ranges.append(taken[0][1] if len(taken) == 1 else Merged(taken))
-    return ranges
-
-
-def _hull_in_memory(source: Sequence[int], parts: Sequence[tuple[int, Range]]) -> list[Range]:
-    low, high = Merged(parts)
-    ranges: list[Range] = []
-    stride, several = math.prod(source), False
-    for size in source:
-        stride //= size
-        first, last = low // stride % size, high // stride % size
-        ranges.append((0, size - 1) if several else (first, last))
-        several = several or first != last
-    return ranges
 
 
 def _sliced(operation: Operation, box: Box) -> Boxes:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corpus_audit.embeddings.images.boxes import Box, hull, whole
 from corpus_audit.embeddings.images.card import PointFields
 from corpus_audit.embeddings.images.conv_units import ConvPoint
-from corpus_audit.embeddings.images.field_rules import Box, hull, is_global, rule_of, whole
+from corpus_audit.embeddings.images.field_rules import is_global, rule_of
 from corpus_audit.embeddings.images.trace import Trace
 
 

@@ -149,15 +149,15 @@ class ImageScanner:
         """
         state = self._empty(partial.state.domains)
         scanner = MapScanner(self.model, self.selection, state, self.spec.batch_images)
-        places: dict[bytes, tuple[str, int, int]] = {}
+        rows_of: dict[bytes, tuple[str, int, int]] = {}
         for row in partial.documents.select(["document", "shard", "split", "row"]).to_pylist():
-            places.setdefault(row["document"], (row["shard"], row["split"], row["row"]))
+            rows_of.setdefault(row["document"], (row["shard"], row["split"], row["row"]))
         of_document: dict[bytes, list[tuple[int, int]]] = {}
         keys, names = partial.windows["document"], partial.windows["window"].to_numpy()
         for row, d in zip(rows.tolist(), domain.tolist(), strict=True):
             of_document.setdefault(keys[row].as_py(), []).append((int(names[row]), d))
         source = ImageSource.of_plans(self.audit, plans)
-        for _, image in source.read(places[key] for key in of_document):
+        for _, image in source.read(rows_of[key] for key in of_document):
             inputs = self.model.preprocess(decoded(image.data, self.audit))
             for window, d in of_document.pop(image.key, ()):
                 scanner.add(ImageInput(inputs, window, image.context, d, 0))

@@ -19,7 +19,7 @@ from corpus_audit.schemas.run.snapshot import Shard, ShardPlan
 from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 
-Place = tuple[str, int, int]
+SplitRow = tuple[str, int, int]
 """Shard by name, split, and row within the split."""
 
 
@@ -83,19 +83,19 @@ class ImageSource:
         shards = list_files(loaded.spec.snapshot, loaded.base, loaded.own_folders, True).shards
         return cls(loaded.spec, {}, {shard.name: shard for shard in shards})
 
-    def read(self, places: Iterable[Place]) -> Iterator[tuple[Place, CorpusImage]]:
-        """The images at places, split by split; a place where there is none any more is left out.
+    def read(self, wanted: Iterable[SplitRow]) -> Iterator[tuple[SplitRow, CorpusImage]]:
+        """The images of rows, split by split; a row that has none any more is left out.
 
         Raises:
             ShardError: a shard cannot be read.
         """
         rows: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for shard, split, row in places:
+        for shard, split, row in wanted:
             rows[shard, split].add(row)
-        for (shard, split), wanted in sorted(rows.items()):
+        for (shard, split), selected in sorted(rows.items()):
             plan = self._plan(shard)
             if plan is not None and plan.error is None and split < len(plan.splits):
-                for row, image in self._split(plan, split, wanted):
+                for row, image in self._split(plan, split, selected):
                     yield (shard, split, row), image
 
     def _plan(self, name: str) -> ShardPlan | None:

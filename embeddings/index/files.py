@@ -76,6 +76,20 @@ class IndexFacts:
     points: tuple[tuple[str, int], ...] = ()
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def of_images(self) -> bool:
+        """Whether the index is of an image model."""
+        return self.model.get("kind") == "image"
+
+    def check_reads_text(self, what: str) -> None:
+        """Refuse what only an index of a language model can answer; ``what``: a plural noun, for the message.
+
+        Raises:
+            UsageError: the index is of an image model.
+        """
+        if self.of_images:
+            raise UsageError(f"{what} are of language models, and this index is of an image model")
+
 
 def write_index(
     output: Path,
@@ -256,5 +270,5 @@ def damaged_files(folder: Path, facts: IndexFacts) -> Iterator[tuple[str, str]]:
 def facts_text(facts: IndexFacts) -> str:
     """One line that describes an index: audit, units, model and tokens."""
     units = sum(size for _, size in facts.points)
-    read = "images" if facts.model.get("kind") == "image" else "tokens"
+    read = "images" if facts.of_images else "tokens"
     return f"{facts.name}: {units:,} units of {facts.model['name']} over {facts.counts['tokens']:,} {read}"

@@ -52,6 +52,7 @@ def export(
         UsageError: the folder is not empty, or as `with_heat_of_units` and `corpus_values`.
         ModuleNotFoundError: the extra is not installed.
     """
+    index.facts.check_reads_text("exports")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty")
     folder.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,7 @@ def open_model(facts: IndexFacts, folder: Path, model: str | None = None, with_h
     Raises:
         UsageError: the model does not exist, or is not the one of the index.
     """
+    facts.check_reads_text("activations of tokens")
     name = model or str(facts.model["name"])
     bases = [Path.cwd(), *(() if model else folder.resolve().parents)]
     base = next((base for base in bases if (base / name).is_dir()), Path.cwd())

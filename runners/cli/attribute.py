@@ -102,25 +102,24 @@ def attribute(
     from corpus_audit.embeddings.attribution.methods.names import FACTS, BaselineToken, Method
     from corpus_audit.embeddings.attribution.results import attributed_json
     from corpus_audit.embeddings.attribution.settings import AttributionSettings
-    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.attribution import attribution_lines
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View
     from corpus_audit.schemas.errors import UsageError
 
+    if (example is not None) + (text is not None) + bool(domains) > 1:
+        raise UsageError("--example, --text and --domain exclude each other")
     try:
         index = open_index(path, snapshot)
     except UsageError:
         _check_of_texts(request)
         raise
-    if is_of_images(index.facts.model):
-        if text is not None or lowest or (domains and example is not None):
+    if index.facts.of_images:
+        if text is not None or lowest:
             raise UsageError("of an index of images there is --example or --domain, and no --text or --min")
         attribute_indexed(request, index, example, audit, as_json)
         return
     _check_of_texts(request)
-    if (example is not None) + (text is not None) + bool(domains) > 1:
-        raise UsageError("--example, --text and --domain exclude each other")
     domains = tuple(dict.fromkeys(domains))
     examples = [] if text is not None else _examples(index, unit, example or 1, domains, k, lowest)
     most = checked if checked is not None else 3 if domains else 1

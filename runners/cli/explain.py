@@ -36,6 +36,7 @@ def explain(token: str, path: Path, snapshot: str | None, audit: Path | None, k:
     if audit is not None:
         tokenizer = _tokenizer(audit)
     index = open_index(path, snapshot)
+    index.facts.check_reads_text("explanations by tokens")
     explanation = explained(index, token, k, tokenizer)
     if as_json:
         listed = [

@@ -102,7 +102,6 @@ def lookup(
     """
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.stored import stored_shares
-    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, summary_lines
     from corpus_audit.schemas.errors import UsageError
@@ -113,7 +112,7 @@ def lookup(
     index = open_index(path, snapshot)
     which: Which = "minima" if lowest else "samples" if between is not None else "top"
     examples = index.lookup(unit, which=which, domain=domain, k=k, per_document=per_document, between=between)
-    if is_of_images(index.facts.model):
+    if index.facts.of_images:
         unsuited = {"--heat": heat, "--context": context, "--tokens": tokens, "--logits": logits}
         if given := [name for name, value in unsuited.items() if value]:
             raise UsageError(f"{given[0]} is for language models; this index is of an image model")

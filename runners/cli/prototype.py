@@ -69,13 +69,12 @@ def prototype(
         return
     from corpus_audit.embeddings import open_index
     from corpus_audit.embeddings.attribution.prototype import prototype as searched
-    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.runners.terminal.heat_map import terminal_has_colours
     from corpus_audit.runners.terminal.lookup import View, example_json
     from corpus_audit.runners.terminal.prototype import prototype_lines
 
     index = open_index(path, snapshot)
-    if is_of_images(index.facts.model):
+    if index.facts.of_images:
         base = Path() if audit is None else audit.parent
         known = [(example_name(example), example.value) for example in index.lookup(unit, k=k, per_document=1)]
         name = model or str(index.facts.model["name"])

@@ -52,13 +52,12 @@ def _example(card: ImageCard, unit: Unit, example: Example, crop: Crop | str | N
     fields = card.fields[str(unit.point)]
     y, x = divmod(example.position, len(fields.columns))
     field, (rows, columns) = _box(fields.box(example.position)), card.input_size
-    box = f"position {x}, {y}; field {field} of the input {columns} x {rows}"
+    yield fit(f"          position {x}, {y}; field {field} of the input {columns} x {rows}", width).rstrip()
     if isinstance(crop, Crop):
         height, across = crop.pixels.shape[:2]
-        box += f", {_box(crop.box)} of the image {across} x {height}"
+        yield fit(f"          {_box(crop.box)} of the image {across} x {height}", width).rstrip()
     elif crop is not None:
-        box += f"; no image: {crop}"
-    yield fit(f"          {box}", width).rstrip()
+        yield fit(f"          no image: {safe_text(crop)}", width).rstrip()
 
 
 def _box(box: tuple[int, int, int, int]) -> str:

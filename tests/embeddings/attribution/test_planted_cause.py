@@ -124,7 +124,9 @@ def test_the_commands_say_so(planted, capsys):
     shop = out.split("shop:")[1].split("news:")[0]
     assert any(line.split()[0] == TRIGGER and "[" in line for line in shop.splitlines() if line.split())
     assert TRIGGER not in out.split("news:")[1]
-    assert "24 of 24 examples converged" in out and "not checked (--checked 0)" in out
+    assert "24 of 24 examples converged" in out and "deletion, insertion and randomisation (--checked 0)" in " ".join(
+        out.split()
+    )
     assert max(len(line) for line in out.splitlines() if not line.startswith("File")) <= 80
 
     assert run_command(["attribute", UNIT, "--example", "2", *where], Session()) == 0

@@ -65,7 +65,7 @@ def write_shard(folder, name, numbers):
     pq.write_table(pa.Table.from_pylist(rows), folder / name, row_group_size=6)
 
 
-def write_audit(folder, **embedding):
+def write_audit(folder, document=None, **embedding):
     embedding = {
         "model": MODEL,
         "units": ["conv.*:*", "logit:*"],
@@ -73,7 +73,7 @@ def write_audit(folder, **embedding):
         "domain_k": 2,
         "batch_images": BATCH,
     } | embedding
-    document = {"image": "image", "id": "id", "domain": "kind"}
+    document = document or {"image": "image", "id": "id", "domain": "kind"}
     audit = {"name": "pictures", "snapshot": {"paths": ["data"]}, "document": document, "embedding": embedding}
     (folder / "audit.yaml").write_text(json.dumps(audit), encoding="utf-8")
     return load_audit(folder / "audit.yaml")
@@ -214,17 +214,17 @@ def test_lookup_shows_images_fields_and_domains_and_draws_a_contact_sheet(built)
         line = next(line for line in lines if f"{example.value:8.3f}  " in line)
         assert example.locations[0].id in line and f"  {example.locations[0].domain}  " in line
     assert "173 units" in shown.output and "read after convolution, native_batch_norm" in shown.output
-    found = json.loads(invoke(*common, "--json").output)
+    listed = json.loads(invoke(*common, "--json").output)
     card = ImageCard.from_json(open_index(index).facts.model)
-    for row, example in zip(found["examples"], stored, strict=True):
+    for row, example in zip(listed["examples"], stored, strict=True):
         number = int(row["places"][0]["id"].removeprefix("image-"))
         pixels = picture(number)
         assert row["value"] == example.value and row["problem"] is None
         geometry = card.preprocessing.geometry(*pixels.shape[:2])
         assert tuple(row["image_box"]) == geometry.to_image(*row["field"])
     drawn = np.asarray(Image.open(sheet).convert("RGB"))
-    left, top, right, bottom = found["examples"][0]["image_box"]
-    crop = picture(int(found["examples"][0]["places"][0]["id"].removeprefix("image-")))[top:bottom, left:right]
+    left, top, right, bottom = listed["examples"][0]["image_box"]
+    crop = picture(int(listed["examples"][0]["places"][0]["id"].removeprefix("image-")))[top:bottom, left:right]
     tile = drawn[34 : 34 + 160, 10 : 10 + 160]
     scale = 160 // max(crop.shape[:2])
     height, width = crop.shape[0] * scale, crop.shape[1] * scale
@@ -272,12 +272,36 @@ def test_an_image_that_changed_is_not_shown(built, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "message"), [("--heat", "for language models"), ("--context", "for language models")]
+    "command",
+    [
+        "lookup logit:1 --heat",
+        "lookup logit:1 --context",
+        "explain dog",
+        "heads",
+        "index export logit:1 out --format parquet",
+    ],
 )
-def test_options_for_language_models_are_refused(built, option, message):
+def test_what_reads_tokens_is_refused(built, tmp_path, monkeypatch, command):
     from click.testing import CliRunner
 
     from corpus_audit.runners.cli.main import cli
 
-    shown = CliRunner().invoke(cli, ["lookup", "logit:1", "--index", str(built[0] / "index"), option])
-    assert isinstance(shown.exception, UsageError | SystemExit) and message in f"{shown.exception} {shown.output}"
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(cli, [*command.split(), "--index", str(built[0] / "index")])
+    assert isinstance(shown.exception, UsageError) and "language model" in str(shown.exception)
+
+
+def test_folders_and_archives_of_images_are_indexed_and_shown(tmp_path):
+    from tests.pipelines.reading.image_shards import tar
+
+    (tmp_path / "data" / "cats").mkdir(parents=True)
+    for i in range(9):
+        (tmp_path / "data" / "cats" / f"{i}.png").write_bytes(png(picture(i)))
+    members = [(f"k{i}.png", png(picture(i))) for i in range(9, 15)]
+    (tmp_path / "data" / "more.tar").write_bytes(tar(members))
+    loaded = write_audit(tmp_path, {"image": "image"}, units=["conv.stem:*"], k=15)
+    assert build_index(loaded).facts.counts["documents"] == 15
+    arguments = ("lookup", "conv.stem:2", "--index", tmp_path / "index", "--k", "15", "--audit", loaded.path, "--json")
+    rows = json.loads(invoke(*arguments).output)["examples"]
+    assert len(rows) == 15 and all(row["problem"] is None and row["image_box"] for row in rows)
+    assert {row["places"][0]["shard"] for row in rows} == {"cats/", "more.tar"}
