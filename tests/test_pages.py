@@ -139,8 +139,8 @@ def unknown_part(line: str) -> str | None:
         return None
     if isinstance(command, click.Group):
         below = next((word for word in words if word in command.commands), None)
-        default = next((known for known in ("text", "build") if known in command.commands), None)
-        if below is None and default is None:  # `index` without a subcommand builds, `trace` takes a text
+        default = next((known for known in ("text", "build", "run") if known in command.commands), None)
+        if below is None and default is None:  # `index` builds, `trace` takes a text, `investigate` runs
             return " ".join(words)
         command = command.commands[str(below or default)]
     options = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}

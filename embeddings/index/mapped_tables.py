@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.schemas.errors import StoreError
+
+REMEMBERED = 1 << 14
+"""Documents whose locations are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,14 @@ class DocumentTable:
         self._batches = [_DocumentBatch(batch) for batch in _mapped(path)]
         self._first = [batch.key(0) for batch in self._batches]
         self._last = [batch.key(-1) for batch in self._batches]
+        # Windows of few documents stand in the lists of many units.
+        self._remembered = lru_cache(REMEMBERED)(self._find)
 
     def locations(self, document: bytes) -> tuple[DocumentLocation, ...]:
         """Locations of a document, in the order of the table."""
+        return self._remembered(document)
+
+    def _find(self, document: bytes) -> tuple[DocumentLocation, ...]:
         rows: list[DocumentLocation] = []
         # A document's rows may begin in the middle of a batch and go on into the next ones.
         for batch_index in range(max(0, bisect_left(self._first, document) - 1), len(self._batches)):

@@ -84,10 +84,12 @@ def differences(
     its group's share of tokens, the variance is sum (e2_g - e1_g)^2. Where no document is shared the expectation of
     that is the sum of the two variances.
 
-    Of parts that share no document, what is known of one side bounds the other: where a unit is active in few
-    documents, a small side may hold none of them, and its own variance is then that of a unit that is never active. A
-    second ratio below the first is therefore judged with no less variance than the second side would have if its
-    documents were drawn as those of the first (`_borrowed_variance`).
+    Where a unit is active in few documents, those in which two parts differ may hold none of them: the sums then vary
+    less than they would with other documents of the same kind, and a difference looks larger than it is. It is
+    therefore judged with no less variance than it would have if documents of both were drawn alike: of parts that share
+    no document, if those of the part with the lower ratio were drawn as those of the other (`_borrowed_variance`); of
+    snapshots, which differ by documents that came and by documents that went, if those of both were drawn as those of
+    the larger one (`_variance_if_alike`).
 
     Args:
         first, second: sums [G, R] and tokens [G].
@@ -109,9 +111,14 @@ def differences(
         return RatioDifferences(difference, no_interval, no_interval, no_interval, 0.0)
     variance = ((errors[1] - errors[0]) ** 2).sum(axis=0)
     if disjoint:
-        own, other = ((error**2).sum(axis=0) for error in errors)
-        borrowed = _borrowed_variance(own, (first[1], second[1]), documents)
-        variance = np.where(difference < 0, np.maximum(variance, own + np.maximum(other, borrowed)), variance)
+        one, other = ((error**2).sum(axis=0) for error in errors)
+        below = one + np.maximum(other, _borrowed_variance(one, (first[1], second[1]), documents))
+        above = other + np.maximum(one, _borrowed_variance(other, (second[1], first[1]), documents[::-1]))
+        variance = np.maximum(variance, np.where(difference < 0, below, above))
+    else:
+        larger = int(documents[1] > documents[0])
+        known = (errors[larger] ** 2).sum(axis=0)
+        variance = np.maximum(variance, _variance_if_alike(known, (first[1], second[1]), documents, larger))
     deviation = np.sqrt(variance)
     degrees = _degrees(designs[0] + designs[1])
     reach = quantile(degrees) * deviation
@@ -139,6 +146,30 @@ def _borrowed_variance(
         estimate = float(((own - own.mean()) ** 2).sum() / (own.sum() ** 2 * (1 - 1 / len(own))))
         unequal.append(max(estimate, 1 / count))
     scaled: np.ndarray = variance * max(documents[0] / documents[1], unequal[1] / unequal[0])
+    return scaled
+
+
+def _variance_if_alike(
+    variance: np.ndarray, tokens: tuple[np.ndarray, np.ndarray], documents: tuple[int, int], larger: int
+) -> np.ndarray:
+    """Variance of a difference of ratios of two snapshots if all documents are drawn as those of the larger one, [R].
+
+    With documents of their own means the variance of a difference is proportional to sum (l2 / T2 - l1 / T1)^2 over
+    documents of l1 tokens in one and l2 in the other snapshot, and that of the one ratio to sum l^2 / T^2. As documents
+    are dealt into G groups at random, sum (T2_g / T2 - T1_g / T1)^2 / (1 - 1 / G) over groups estimates the former
+    without bias, and sum (T_g / T - 1 / G)^2 / (1 - 1 / G), which is taken to be at least 1 / documents, the latter.
+
+    Args:
+        variance: [R], of the larger snapshot's ratio.
+        tokens: [G], of either snapshot.
+        documents: how many either has.
+        larger: 0 or 1, the snapshot of more documents.
+    """
+    shares = [own / own.sum() for own in tokens]
+    lost = 1 - 1 / len(shares[0])
+    difference = float(((shares[1] - shares[0]) ** 2).sum()) / lost
+    own = float(((shares[larger] - 1 / len(shares[larger])) ** 2).sum()) / lost
+    scaled: np.ndarray = variance * difference / max(own, 1 / documents[larger])
     return scaled
 
 

@@ -13,13 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
-from corpus_audit.embeddings.numpy_models.encoder import NumpyModel, batches, open_numpy_model
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
+from corpus_audit.embeddings.numpy_models.encoder import batches, open_numpy_model
 from corpus_audit.embeddings.scan.windows import Windows, windows_of
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Kind, Point, Unit
-
-IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,32 @@ def corpus_values(index: Index, units: Sequence[Unit], most: int, model: str | N
         ModuleNotFoundError: the extra is not installed.
     """
     _, windows = sample_of_windows(index, most)
-    values = np.zeros((len(windows.tokens), len(units)), np.float32)
-    light = open_numpy_model(index.facts, index.folder, model)
-    if (
-        light is None
-        or not all(unit.point.kind in IN_NUMPY for unit in units)
-        or not _in_numpy(light, windows, units, values)
-    ):
-        from corpus_audit.embeddings.unit_reading.unit_reader import open_unit
-
-        for column, unit in enumerate(units):
-            reader = open_unit(index.facts, index.folder, unit, model)
-            for _, at in batches(windows):
-                values[at, column] = reader.activations(windows.tokens[at])
+    values = unit_values(index, windows, units, model)
     return CorpusValues(windows, values, len(windows) / max(index.facts.counts["windows"], 1))
+
+
+def unit_values(index: Index, windows: Windows, units: Sequence[Unit], model: str | None = None) -> np.ndarray:
+    """Activations of n units on all T tokens of some windows, float32 [T, n]; the model runs once over the windows.
+
+    Raises:
+        UsageError: the model is not there or not the index's.
+        ModuleNotFoundError: the extra is not installed.
+    """
+    values = np.zeros((len(windows.tokens), len(units)), np.float32)
+    columns = {index.row_of(unit): column for column, unit in enumerate(units)}
+
+    def visit(batch: np.ndarray, first: int, activations: np.ndarray) -> None:
+        at = windows.offsets[batch][:, None] + np.arange(activations.shape[1])
+        for row in columns.keys() & set(range(first, first + activations.shape[-1])):
+            values[at, columns[row]] = activations[..., row - first]
+
+    each_batch(index, windows, list(dict.fromkeys(unit.point for unit in units)), visit, model)
+    return values
+
+
+def stored_windows(index: Index, rows: np.ndarray) -> Windows:
+    """Windows of an index, by their rows in its table of windows."""
+    return windows_of(index.windows.take(pa.array(rows)), len(index.facts.model.get("prefix", ())))
 
 
 def sample_of_windows(index: Index, most: int) -> tuple[np.ndarray, Windows]:
@@ -76,7 +86,7 @@ def sample_of_windows(index: Index, most: int) -> tuple[np.ndarray, Windows]:
     if index.facts.vectors is None:
         raise UsageError("the index was made without vectors of windows (embedding.vectors): its windows are no sample")
     rows = np.searchsorted(index.window_names, index.array("vector.window")[:most])
-    return rows, windows_of(index.windows.take(pa.array(rows)), len(index.facts.model.get("prefix", ())))
+    return rows, stored_windows(index, rows)
 
 
 def each_batch(
@@ -104,6 +114,7 @@ def each_batch(
     if light is not None and all(point.kind in IN_NUMPY for point in points):
         rows = {point: index.rows_of(point, np.arange(index.widths[point])) for point in points}
         last = max((point.block or 0 for point in points), default=0)
+        wanted = {(point.kind, point.block) for point in points}
         try:
             # What the network does not compute is seen before anything is handed on: embeddings alone show it.
             for _, at in batches(windows):
@@ -118,26 +129,8 @@ def each_batch(
     for batch, at in batches(windows):
 
         def use(kind: Kind, block: int, activations: np.ndarray, batch: np.ndarray = batch) -> None:
-            own = rows.get(Point(kind, block))
-            if own is not None and len(own):
+            own = rows[Point(kind, block)]
+            if len(own):
                 visit(batch, int(own[0]), activations[:, :, np.asarray(index.array("indices")[own])])
 
-        light.network.run(windows.tokens[at], last, use)
-
-
-def _in_numpy(light: NumpyModel, windows: Windows, units: Sequence[Unit], values: np.ndarray) -> bool:
-    """Fill in the values; returns False where a window needs what is not computed there."""
-    wanted = [(column, unit.point.kind, unit.point.block, unit.index) for column, unit in enumerate(units)]
-    last = max(block or 0 for _, _, block, _ in wanted)
-    try:
-        for _, at in batches(windows):
-
-            def visit(kind: Kind, block: int, activations: np.ndarray, at: np.ndarray = at) -> None:
-                for column, of_kind, of_block, number in wanted:
-                    if (of_kind, of_block) == (kind, block):
-                        values[at, column] = activations[:, :, number]
-
-            light.network.run(windows.tokens[at], last, visit)
-    except UnknownModelError:
-        return False
-    return True
+        light.network.run(windows.tokens[at], last, use, wanted)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.embeddings.lookup.compare_units import firing
 from corpus_audit.embeddings.lookup.corpus_pass import corpus_values
-from corpus_audit.embeddings.lookup.heat import with_heat
+from corpus_audit.embeddings.lookup.heat import with_heat_of_units
 from corpus_audit.embeddings.lookup.unit_tables import records_table, unit_domains_table
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.units import Point, Unit
@@ -49,7 +49,7 @@ def export(
         model: path of the model, if it has moved since the index was made.
 
     Raises:
-        UsageError: the folder is not empty, or as `with_heat` and `corpus_values`.
+        UsageError: the folder is not empty, or as `with_heat_of_units` and `corpus_values`.
         ModuleNotFoundError: the extra is not installed.
     """
     index.facts.check_reads_text("exports")
@@ -84,8 +84,9 @@ def _neuronpedia(index: Index, rows: np.ndarray, units: Sequence[Unit], folder: 
     name = Path(str(index.facts.model["name"])).name
     for number, begin in enumerate(range(0, len(units), BATCH)):
         features, activations = [], []
-        for at, unit in enumerate(units[begin : begin + BATCH], begin):
-            examples = with_heat(index, unit, index.lookup(unit, k=index.facts.sizes["k"]), model)
+        some = units[begin : begin + BATCH]
+        heated = with_heat_of_units(index, {unit: index.lookup(unit, k=index.facts.sizes["k"]) for unit in some}, model)
+        for at, (unit, examples) in enumerate(heated.items(), begin):
             layer = layer_name(index, unit.point)
             identity = {"modelId": name, "layer": layer, "index": unit.index, "createdAt": created}
             highest = examples[0].value if examples else 0.0

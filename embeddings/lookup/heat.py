@@ -6,9 +6,8 @@ third of the time to make it, and few of them are ever looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.embeddings.index.stored_results import index_provenance, read_table, results_folder, write_table
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import NumpyModel, open_numpy_model
 from corpus_audit.schemas.errors import StoreError
 from corpus_audit.schemas.units import Kind, Unit
@@ -51,14 +50,9 @@ def with_heat(
         StoreError: the model does not give the stored activations.
         ModuleNotFoundError: the extra is not installed.
     """
-    path = results_folder(index.folder, "heat-maps") / f"{unit}.parquet".replace(":", "_")
-    provenance = {"format": FORMAT, "unit": str(unit), **index_provenance(index)}
-    stored = read_table(path, HEAT_MAPS, provenance)
-    known: dict[int, np.ndarray] = {}
-    if stored is not None:
-        values = (np.array(row.values, np.float32) for row in stored.table["activations"])
-        known = dict(zip(stored.table["window"].to_pylist(), values, strict=True))
-    missing = [example for example in examples if example.heat is None and example.window not in known]
+    cache = _Cache(index, unit)
+    known = cache.read()
+    missing = _missing(examples, known)
     if missing:
         read = _reader(index, unit, model, quick)
         if read is None:
@@ -67,7 +61,51 @@ def with_heat(
             same = {example.window: example for example in missing if len(example.tokens) == length}
             read_values = read(np.stack([example.tokens for example in same.values()]))
             known |= dict(zip(same, read_values, strict=True))
-        _write(path, known, provenance)
+        cache.write(known)
+    return _all_heated(examples, known)
+
+
+def with_heat_of_units(
+    index: Index, examples: Mapping[Unit, Sequence[Example]], model: str | None = None
+) -> dict[Unit, list[Example]]:
+    """Examples of many units with heat maps, as `with_heat`; the model is loaded once, and runs once over a window.
+
+    Args:
+        index: the index.
+        examples: by unit.
+        model: path of the model, if it has moved since the index was made.
+
+    Raises:
+        UsageError, StoreError, ModuleNotFoundError: as `with_heat`.
+    """
+    # Here, as it imports what cuts windows, whose kernels take longer to import than a lookup.
+    from corpus_audit.embeddings.lookup.corpus_pass import each_batch, stored_windows
+
+    known = {unit: _Cache(index, unit).read() for unit in examples}
+    missing = {unit: {e.window for e in _missing(own, known[unit])} for unit, own in examples.items()}
+    names = np.array(sorted(set().union(*missing.values())), np.uint64)
+    if len(names):
+        units_of_row = {index.row_of(unit): unit for unit, windows in missing.items() if windows}
+        windows = stored_windows(index, np.searchsorted(index.window_names, names))
+
+        def visit(batch: np.ndarray, first: int, activations: np.ndarray) -> None:
+            for row in units_of_row.keys() & set(range(first, first + activations.shape[-1])):
+                unit = units_of_row[row]
+                for number, name in enumerate(names[batch].tolist()):
+                    if name in missing[unit]:
+                        known[unit][name] = activations[number, :, row - first].copy()
+
+        each_batch(index, windows, list(dict.fromkeys(unit.point for unit in units_of_row.values())), visit, model)
+        for unit in units_of_row.values():
+            _Cache(index, unit).write(known[unit])
+    return {unit: _all_heated(own, known[unit]) for unit, own in examples.items()}
+
+
+def _missing(examples: Sequence[Example], known: Mapping[int, np.ndarray]) -> list[Example]:
+    return [example for example in examples if example.heat is None and example.window not in known]
+
+
+def _all_heated(examples: Sequence[Example], known: Mapping[int, np.ndarray]) -> list[Example]:
     return [example if example.heat is not None else _heated(example, known[example.window]) for example in examples]
 
 
@@ -83,7 +121,7 @@ def _heated(example: Example, values: np.ndarray) -> Example:
 
 def _reader(index: Index, unit: Unit, model: str | None, quick: bool) -> Read | None:
     light = open_numpy_model(index.facts, index.folder, model)
-    if light is not None and unit.point.kind in (Kind.MLP, Kind.RESID, Kind.HEAD):
+    if light is not None and unit.point.kind in IN_NUMPY:
         return _numpy_reader(light, unit)
     if quick:
         return None
@@ -100,11 +138,10 @@ def _numpy_reader(light: NumpyModel, unit: Unit) -> Read:
         seen: list[np.ndarray] = []
 
         def visit(kind: Kind, number: int, values: np.ndarray) -> None:
-            if kind is unit.point.kind and number == block:
-                seen.append(values[:, :, unit.index])
+            seen.append(values[:, :, unit.index])
 
         try:
-            light.network.run(ids, block, visit)
+            light.network.run(ids, block, visit, {(unit.point.kind, block)})
         except UnknownModelError as error:
             raise StoreError(f"the windows of the index are not the model's: {error}") from None
         return seen[0]
@@ -112,7 +149,23 @@ def _numpy_reader(light: NumpyModel, unit: Unit) -> Read:
     return read
 
 
-def _write(path: Path, known: dict[int, np.ndarray], provenance: dict[str, Any]) -> None:
-    values = pa.array(list(known.values()), pa.list_(pa.float32()))
-    table = pa.table({"window": pa.array(list(known), pa.uint64()), "activations": values}, schema=HEAT_MAPS)
-    write_table(path, table, provenance)
+class _Cache:
+    """The file beside an index in which the heat maps of a unit are kept."""
+
+    def __init__(self, index: Index, unit: Unit) -> None:
+        self.path = results_folder(index.folder, "heat-maps") / f"{unit}.parquet".replace(":", "_")
+        self.provenance: dict[str, Any] = {"format": FORMAT, "unit": str(unit), **index_provenance(index)}
+
+    def read(self) -> dict[int, np.ndarray]:
+        """Activations float32 [L] by window; none if there is no file, or it is damaged or of something else."""
+        stored = read_table(self.path, HEAT_MAPS, self.provenance)
+        if stored is None:
+            return {}
+        values = (np.array(row.values, np.float32) for row in stored.table["activations"])
+        return dict(zip(stored.table["window"].to_pylist(), values, strict=True))
+
+    def write(self, known: Mapping[int, np.ndarray]) -> None:
+        """Replace the file."""
+        values = pa.array(list(known.values()), pa.list_(pa.float32()))
+        table = pa.table({"window": pa.array(list(known), pa.uint64()), "activations": values}, schema=HEAT_MAPS)
+        write_table(self.path, table, self.provenance)

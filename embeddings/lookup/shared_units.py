@@ -109,9 +109,9 @@ def units_on_both(
         UsageError: no token of the text counts; or the model is not that of the index.
         ModuleNotFoundError: the extra is not installed.
     """
-    held, peaks = _peaks(index, text, spans, rows)
+    windows, peaks = _peaks(index, text, spans, rows)
     if not peaks:
-        return SharedUnits((), 0, 0, held)
+        return SharedUnits((), 0, 0, windows)
     of_row: dict[int, list[_Peak]] = {}
     for peak in peaks:
         of_row.setdefault(peak.row, []).append(peak)
@@ -124,15 +124,15 @@ def units_on_both(
                 if at.any():
                     values[peak] = max(values[peak], float(activations[at, row - first].max()))
     edges, names = histogram_edges(), list(index.units())
-    found = []
+    firing = []
     for row, candidates in of_row.items():
         best = max(candidates, key=lambda peak: (values[peak], -peak.slot))
         histogram = np.asarray(index.array("histogram")[row], np.int64)
         above = histogram[int(np.searchsorted(edges, values[best], side="right")) :].sum()
         tail = float(above / max(int(histogram.sum()), 1))
         if values[best] > 0 and tail <= RARE:
-            found.append((tail, best))
-    found.sort(key=lambda entry: (entry[0], entry[1].slot, entry[1].row))
+            firing.append((tail, best))
+    firing.sort(key=lambda entry: (entry[0], entry[1].slot, entry[1].row))
     units = [
         SharedUnit(
             unit=names[peak.row], span=peak.span, token=peak.token, start=peak.start, end=peak.end,
@@ -141,9 +141,9 @@ def units_on_both(
             example=float(index.array("top.value")[peak.row, peak.slot]), rank=peak.slot,
             locations=index.locations(index.windows["document"][peak.window].as_py()),
         )
-        for tail, peak in found[:k]
+        for tail, peak in firing[:k]
     ]  # fmt: skip
-    return SharedUnits(tuple(units), len(found), len(of_row), held)
+    return SharedUnits(tuple(units), len(firing), len(of_row), windows)
 
 
 def _peaks(
@@ -176,14 +176,14 @@ def _peaks(
 
 def _occurrences(text: str, span: str) -> list[int]:
     """Where a span occurs in a text, but not where it begins or ends within a word."""
-    found = []
+    starts = []
     at = text.find(span)
     while at >= 0:
         before, after = text[at - 1 : at] if at else "", text[at + len(span) : at + len(span) + 1]
         if not (_in_word(before) and _in_word(span[0])) and not (_in_word(after) and _in_word(span[-1])):
-            found.append(at)
+            starts.append(at)
         at = text.find(span, at + 1)
-    return found
+    return starts
 
 
 def _in_word(character: str) -> bool:

@@ -9,13 +9,11 @@ import numpy as np
 
 from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.index.reader import Index
-from corpus_audit.embeddings.numpy_models.bert import UnknownModelError
+from corpus_audit.embeddings.numpy_models.bert import IN_NUMPY, UnknownModelError
 from corpus_audit.embeddings.numpy_models.encoder import batches, open_numpy_model
 from corpus_audit.embeddings.scan.windows import Windows
 from corpus_audit.schemas.errors import UsageError
-from corpus_audit.schemas.units import Kind, Point, Unit
-
-IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
+from corpus_audit.schemas.units import Point, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +141,21 @@ def _in_numpy(
 
     assert isinstance(network, NumpyBert)
     last = max((point.block or 0 for point in points), default=0)
+    wanted = {(point.kind, point.block) for point in points}
     for numbers, at in batches(windows):
         seen: list[tuple[Point, np.ndarray]] = []
-        network.run(windows.tokens[at], last, lambda kind, block, values: seen.append((Point(kind, block), values)))  # noqa: B023
+        network.run(
+            windows.tokens[at],
+            last,
+            lambda kind, block, values: seen.append((Point(kind, block), values)),  # noqa: B023
+            wanted,
+        )
         counted = windows.counted[at]
         offset = windows.text_starts[numbers][:, None]
         starts, ends = (windows.starts[at] + offset)[counted], (windows.ends[at] + offset)[counted]
         for point, values in seen:
-            if point in points:
-                own = _rows_of(index, point)
-                yield int(own[0]), values[counted][:, index.array("indices")[own]], starts, ends
+            own = _rows_of(index, point)
+            yield int(own[0]), values[counted][:, index.array("indices")[own]], starts, ends
 
 
 def _rows_of(index: Index, point: Point) -> np.ndarray:

@@ -275,6 +275,11 @@ class _ConfigReader:
         more = ""
         if (value is True and name.endswith("normalize_activations")) or value == "expected_average_only_in":
             more = ". Its scaling factor is in no file: fold it in with fold_activation_norm_scaling_factor, and save"
+        elif name.endswith("architecture") and "crosscoder" in str(value):
+            more = (
+                ". A crosscoder reads several points of a model, or several models: SAELens has no format for them, "
+                "and a unit of an index is read at one point"
+            )
         return UsageError(f"{self.path}: {name}: {_shown(value)} is not supported (supported: {supported}){more}")
 
 

@@ -8,7 +8,7 @@ and an MLP with the exact GELU, over rows of equal length, so that there is no m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from corpus_audit.schemas.units import Kind
 
 Visit = Callable[[Kind, int, np.ndarray], None]
 """Called with a kind of unit, a block, and float32 [B, L, units]: their activations."""
+
+IN_NUMPY = (Kind.MLP, Kind.RESID, Kind.HEAD)
+"""Kinds of units that are computed here."""
 
 _FAMILIES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
 """Model types of config.json that are known, and what their tensors' names begin with in some checkpoints."""
@@ -76,33 +79,51 @@ class NumpyBert:
         if words not in names or self._file.get_slice(words).get_dtype() not in ("F32", "F16"):
             raise UnknownModelError(f"{files[0]} has no word embeddings, or of a type that numpy does not have")
         self._loaded: dict[int, _Block] = {}
+        self._threads = _thread_pools()
 
-    def run(self, ids: np.ndarray, last: int, visit: Visit | None = None) -> np.ndarray:
+    def run(
+        self,
+        ids: np.ndarray,
+        last: int,
+        visit: Visit | None = None,
+        wanted: Container[tuple[Kind, int | None]] | None = None,
+    ) -> np.ndarray:
         """The residual stream after block ``last`` of [B, L] ids without padding, float32 [B, L, d].
 
         Args:
             ids: token ids; special tokens included.
             last: the block after which to stop.
             visit: called with the activations of MLP neurons, heads and residual dimensions of every block, as
-                `models.hooks` defines them; they are only computed for it.
+                `models.hooks` defines them.
+            wanted: kinds and blocks for which it is called; of all, if not given.
 
         Raises:
             UnknownModelError: the ids need what is not computed here.
         """
         if self._padding is not None and (ids == self._padding).any():
             raise UnknownModelError("padding tokens within a text")
+        # Most products are small, and threads of BLAS that wait for the next one take several times the work's time.
+        with self._threads.limit(limits=1, user_api="blas"):
+            return self._run(ids, last, visit, wanted)
+
+    def _run(
+        self, ids: np.ndarray, last: int, visit: Visit | None, wanted: Container[tuple[Kind, int | None]] | None
+    ) -> np.ndarray:
+        def is_wanted(kind: Kind, number: int) -> bool:
+            return wanted is None or (kind, number) in wanted
+
         stream = self._embedded(ids)
         for number in range(last + 1):
             block = self._block(number)
             context = self._attention(stream, block)
-            if visit is not None:
+            if visit is not None and is_wanted(Kind.HEAD, number):
                 visit(Kind.HEAD, number, self._head_norms(context, block.out[0]))
             stream = _normed(_dense(context, block.out) + stream, block.after_attention, self._epsilon)
             neurons = _gelu(_dense(stream, block.up))
-            if visit is not None:
+            if visit is not None and is_wanted(Kind.MLP, number):
                 visit(Kind.MLP, number, neurons)
             stream = _normed(_dense(neurons, block.down) + stream, block.after_mlp, self._epsilon)
-            if visit is not None:
+            if visit is not None and is_wanted(Kind.RESID, number):
                 visit(Kind.RESID, number, stream)
         return stream
 
@@ -135,14 +156,15 @@ class NumpyBert:
         return mixed
 
     def _head_norms(self, context: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """||z_h W_O|| of every head, float32 [B, L, heads]."""
-        split = context.reshape(*context.shape[:2], self.heads, -1)
-        size = split.shape[-1]
-        norms = np.empty(split.shape[:3], np.float32)
-        for head in range(self.heads):
-            written = split[:, :, head] @ weight[:, head * size : (head + 1) * size].T
-            norms[:, :, head] = np.linalg.norm(written, axis=-1)
-        return norms
+        """||z_h W_O|| of every head, float32 [B, L, heads]: of W_O = Q R with orthonormal Q it is ||R z_h||."""
+        batch, length, _ = context.shape
+        size = self.hidden // self.heads
+        by_head = weight.reshape(-1, self.heads, size).transpose(1, 0, 2).astype(np.float64)
+        triangles = np.asarray(np.linalg.qr(by_head, mode="r"), np.float32)
+        split = context.reshape(batch * length, self.heads, size).transpose(1, 0, 2)
+        norms = np.linalg.norm(split @ triangles.transpose(0, 2, 1), axis=-1)
+        by_token: np.ndarray = norms.T.reshape(batch, length, self.heads)
+        return by_token
 
     def _block(self, number: int) -> _Block:
         if number not in self._loaded:
@@ -169,6 +191,13 @@ def _opened(path: Path) -> Any:
     from safetensors import safe_open
 
     return safe_open(path, framework="np")
+
+
+def _thread_pools() -> Any:
+    """The thread pools of the libraries that are loaded; the package that controls them has no types."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _is_plain(config: dict[str, Any]) -> bool:

@@ -94,8 +94,8 @@ def score_units(
         for unit, highest, texts in unit_texts(index, units, spec.windows, needed, spec.active, model)
     ]
     explained, unexplained = _explanations(index, drawn, spec)
-    asked = [(each, text, question) for each, text in explained for question in each.questions]
-    items, questions = _numbered(asked, spec.seed)
+    questions = [(each, text, question) for each, text in explained for question in each.questions]
+    items, question_by_id = _numbered(questions, spec.seed)
     if items_file is not None:
         items_file.write_bytes(lines_of(items))
     held_out = spec.explainer is not None
@@ -111,7 +111,7 @@ def score_units(
         for task in ("detection", "fuzzing"):
             own = [
                 (question.truth, answers.by_id.get(name))
-                for name, (of, of_text, question) in questions.items()
+                for name, (of, of_text, question) in question_by_id.items()
                 if of is each and of_text == text and question.task == task
             ]
             if own:
@@ -160,18 +160,18 @@ def _explanations(
 
 
 def _numbered(
-    asked: Sequence[tuple[UnitItems, str, Question]], seed: int
+    questions: Sequence[tuple[UnitItems, str, Question]], seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, tuple[UnitItems, str, Question]]]:
     """Items in random order, so that neither order nor id says anything, and by id what they are."""
-    order = np.random.default_rng([seed, 1]).permutation(len(asked)).tolist()
-    items, questions = [], {}
+    order = np.random.default_rng([seed, 1]).permutation(len(questions)).tolist()
+    items, by_id = [], {}
     for number, at in enumerate(order):
-        each, text, question = asked[at]
+        each, text, question = questions[at]
         name = f"{number:06d}"
         head = {"id": name, "task": question.task, "unit": str(each.unit), "explanation": text}
         items.append(head | question.content)
-        questions[name] = asked[at]
-    return items, questions
+        by_id[name] = questions[at]
+    return items, by_id
 
 
 def _check_readable(answers: Answers, names: Sequence[str], program: str) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.embeddings.index.reader import Example, Index
-from corpus_audit.embeddings.lookup.corpus_pass import each_batch, sample_of_windows
-from corpus_audit.embeddings.lookup.heat import with_heat
+from corpus_audit.embeddings.lookup.corpus_pass import sample_of_windows, unit_values
+from corpus_audit.embeddings.lookup.heat import with_heat_of_units
 from corpus_audit.schemas.units import Unit
 
 AT_ONCE = 200
@@ -83,21 +83,18 @@ def unit_texts(
     names = set(sampled.ids[:, 0].tolist())
     for begin in range(0, len(units), AT_ONCE):
         some = units[begin : begin + AT_ONCE]
-        column = {index.row_of(unit): at for at, unit in enumerate(some)}
-        values = np.full((len(sampled.tokens), len(some)), -np.inf, np.float32)
-
-        def visit(
-            batch: np.ndarray, first: int, activations: np.ndarray, column: dict[int, int] = column,
-            values: np.ndarray = values,
-        ) -> None:  # fmt: skip
-            at = sampled.offsets[batch][:, None] + np.arange(activations.shape[1])
-            for row in column.keys() & set(range(first, first + activations.shape[-1])):
-                values[at, column[row]] = np.where(sampled.counted[at], activations[..., row - first], -np.inf)
-
-        each_batch(index, sampled, list(dict.fromkeys(unit.point for unit in some)), visit, model)
+        values = np.where(sampled.counted[:, None], unit_values(index, sampled, some, model), -np.inf)
+        top = [index.lookup(unit, k=1) for unit in some]
+        highest = np.array([examples[0].value if examples else 0.0 for examples in top])
+        documents = table["document"].combine_chunks().dictionary_encode().indices.to_numpy()
+        strong = np.maximum.reduceat(values, sampled.offsets[:-1], axis=0) >= active * highest
+        few = [
+            unit
+            for at, unit in enumerate(some)
+            if highest[at] > 0 and len(np.unique(documents[strong[:, at]])) < needed
+        ]
+        stored = _stored(index, few, names, model)
         for at, unit in enumerate(some):
-            top = index.lookup(unit, k=1)
-            highest = top[0].value if top else 0.0
             texts = []
             for number, (document, text) in enumerate(zip(table["document"], table["text"], strict=True)):
                 part = slice(int(sampled.offsets[number]), int(sampled.offsets[number + 1]))
@@ -109,23 +106,27 @@ def unit_texts(
                     )
                 )  # fmt: skip
             texts = [text for text in texts if np.isfinite(text.values).any()]
-            if highest > 0 and len({text.document for text in texts if text.highest >= active * highest}) < needed:
-                texts += _stored(index, unit, names, model)
-            yield unit, highest, texts
+            yield unit, float(highest[at]), texts + stored.get(unit, [])
 
 
-def _stored(index: Index, unit: Unit, names: set[int], model: str | None) -> list[UnitText]:
-    """The unit's stored examples that are not among windows of these names."""
-    examples: dict[int, Example] = {}
-    for example in (*index.lookup(unit, k=10**6), *index.lookup(unit, which="samples", k=10**6)):
-        if example.window not in names:
-            examples.setdefault(example.window, example)
+def _stored(index: Index, units: Sequence[Unit], names: set[int], model: str | None) -> dict[Unit, list[UnitText]]:
+    """Texts of the units' stored examples that are not among windows of these names."""
+    examples: dict[Unit, list[Example]] = {}
+    for unit in units:
+        by_window: dict[int, Example] = {}
+        for example in (*index.lookup(unit, k=10**6), *index.lookup(unit, which="samples", k=10**6)):
+            if example.window not in names:
+                by_window.setdefault(example.window, example)
+        examples[unit] = list(by_window.values())
     keys = dict(zip(index.window_names.tolist(), range(len(index.window_names)), strict=True))
-    texts = []
-    for example in with_heat(index, unit, list(examples.values()), model):
-        assert example.heat is not None
-        shown = example.starts >= 0
-        values = np.where(example.counted, example.heat, -np.inf).astype(np.float32)[shown]
-        document = index.windows["document"][keys[example.window]].as_py()
-        texts.append(UnitText(document, example.text, example.starts[shown], example.ends[shown], values))
+    texts: dict[Unit, list[UnitText]] = {}
+    for unit, heated in with_heat_of_units(index, examples, model).items():
+        for example in heated:
+            assert example.heat is not None
+            shown = example.starts >= 0
+            values = np.where(example.counted, example.heat, -np.inf).astype(np.float32)[shown]
+            document = index.windows["document"][keys[example.window]].as_py()
+            texts.setdefault(unit, []).append(
+                UnitText(document, example.text, example.starts[shown], example.ends[shown], values)
+            )
     return texts

@@ -220,7 +220,8 @@ class Job:
             self._scanner(task.measures),
         )
         reading = {m.name for m in READING}
-        accumulators = {name: Accumulator(self.measure(name)) for name in task.measures if name not in reading}
+        run = str(self.scratch)
+        accumulators = {n: Accumulator(self.measure(n).in_run(run)) for n in task.measures if n not in reading}
         settings = ReadSettings.of(self.spec)
         text_bytes = 0
         board.shard_started(task.shard.name)

@@ -19,6 +19,7 @@ from corpus_audit.pipelines.counting.table_columns import (
     optional_text,
 )
 from corpus_audit.pipelines.measures import (
+    document_sample,
     domains,
     duplicates,
     identities,
@@ -228,7 +229,7 @@ class Profile:
         if ("document_sample", "documents") not in self.files:
             return
         reader = self.reader("document_sample", "documents")
-        for chunk in reader.chunks("documents", samples.DOCUMENTS):
+        for chunk in reader.chunks("documents", document_sample.DOCUMENTS):
             identity, tokens, ids = (chunk.columns[name] for name in ("identity", "tokens", "ids"))
             left_out = pc.and_(pc.equal(pc.binary_length(ids), 0), pc.greater(pa.array(tokens), 0))
             yield pa.table(

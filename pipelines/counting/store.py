@@ -3,6 +3,9 @@
 A partial's key is a digest of all that its content depends on: the shard's bytes, the split's bounds, the measure and
 its version, the settings that the measure reads, the tokenizer, the reader and values taken from the path. One
 mechanism gives resume after a kill, incremental audits, retraction of shards and idempotent retries.
+
+One measure is an exception: how many documents of lowest key a partial of the document sample holds depends on the run
+that counted it. It says how far it is complete, and a run that needs more counts it again (`document_sample`).
 """
 
 from __future__ import annotations

@@ -146,6 +146,10 @@ class Measure(ABC):
     def tables(self) -> dict[str, TableSpec]:
         """The tables it counts into."""
 
+    def in_run(self, run: str) -> Measure:
+        """The measure as it counts splits of one run in this process; ``run`` identifies the run."""
+        return self
+
     @abstractmethod
     def count(self, block: Block) -> Partial:
         """Count one block."""
@@ -156,9 +160,7 @@ class Measure(ABC):
 
     def streams(self, readers: Sequence[PartialReader], names: Sequence[str]) -> dict[str, list[Iterator[CountTable]]]:
         """The sorted chunks of every table of every partial, positions referring to ``names``."""
-        return {
-            name: [_remapped(reader, name, spec, names) for reader in readers] for name, spec in self.tables().items()
-        }
+        return {name: _streams(readers, name, spec, names) for name, spec in self.tables().items()}
 
     def merged_apart(self) -> tuple[tuple[str, ...], ...]:
         """Sets of tables that can be merged on different workers; each table by itself unless it needs another."""
@@ -173,9 +175,23 @@ class Measure(ABC):
         return hashlib.sha256(json.dumps(self.settings(spec), sort_keys=True).encode()).hexdigest()
 
 
-def _remapped(reader: PartialReader, table: str, spec: TableSpec, names: Sequence[str]) -> Iterator[CountTable]:
-    positions = partials.positions_in(reader.names, names)
-    for chunk in reader.chunks(table, spec):
+def _streams(
+    readers: Sequence[PartialReader], table: str, spec: TableSpec, names: Sequence[str]
+) -> list[Iterator[CountTable]]:
+    positions = [partials.positions_in(reader.names, names) for reader in readers]
+    limits = None
+    if spec.keep_per_domain and not spec.compressed and len(readers) > 1:
+        # The long byte strings of rows that the merged table cannot hold need not be read: most of those of many files.
+        columns = (reader.columns(table, spec, spec.sort_columns[:2]) for reader in readers)
+        keys = ((own[domain], key) for own, (domain, key) in zip(positions, columns, strict=True))
+        limits = merging.highest_kept(keys, len(names), spec.keep_per_domain)
+    return [_remapped(reader, table, spec, own, limits) for reader, own in zip(readers, positions, strict=True)]
+
+
+def _remapped(
+    reader: PartialReader, table: str, spec: TableSpec, positions: np.ndarray, limits: np.ndarray | None
+) -> Iterator[CountTable]:
+    for chunk in reader.chunks(table, spec, None if limits is None else limits[positions]):
         yield count_tables.remap_domains(chunk, positions)
 
 

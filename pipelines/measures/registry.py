@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from corpus_audit.pipelines.measures.base import Measure
 from corpus_audit.pipelines.measures.coverage import Coverage, Verification
+from corpus_audit.pipelines.measures.document_sample import DocumentSample
 from corpus_audit.pipelines.measures.domains import Domains
 from corpus_audit.pipelines.measures.duplicates import Duplicates
 from corpus_audit.pipelines.measures.identities import Identities
 from corpus_audit.pipelines.measures.lengths import Lengths
 from corpus_audit.pipelines.measures.minhash_sample import MinHashSample
 from corpus_audit.pipelines.measures.records import Records
-from corpus_audit.pipelines.measures.samples import DocumentSample, Samples
+from corpus_audit.pipelines.measures.samples import Samples
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.measures.tokens import Tokens
 from corpus_audit.schemas.spec.audit import AuditSpec

@@ -23,7 +23,7 @@ and the same for any sharding, number of workers and order of merging. The laws 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -211,6 +211,36 @@ def _keep_lowest(table: CountTable) -> CountTable:
     starts = np.searchsorted(domain, domain, side="left")
     kept = np.arange(len(domain)) - starts < table.spec.keep_per_domain
     return _filtered(table, kept)
+
+
+def highest_kept(parts: Iterable[tuple[np.ndarray, np.ndarray]], domains: int, kept: int) -> np.ndarray:
+    """The highest key that a merged table of lowest keys can hold in each domain, uint64 [domains]; 2^64 - 1 where it
+    holds all of them.
+
+    Args:
+        parts: (domain, key), int64 [N] and uint64 [N], of the rows of each table.
+        domains: how many there are.
+        kept: rows kept a domain; rows of one key may become one.
+    """
+    domain, key = np.empty(0, np.int64), np.empty(0, np.uint64)
+    rank = domain
+    for (
+        more_domains,
+        more_keys,
+    ) in parts:  # one table after the other, so that few more than the kept keys are in memory
+        domain, key = np.concatenate([domain, more_domains]), np.concatenate([key, more_keys])
+        order = np.lexsort((key, domain))
+        domain, key = domain[order], key[order]
+        new = np.ones(len(order), bool)
+        new[1:] = (key[1:] != key[:-1]) | (domain[1:] != domain[:-1])
+        domain, key = domain[new], key[new]
+        rank = np.arange(len(domain)) - np.searchsorted(domain, domain, side="left")
+        lowest = rank < kept
+        domain, key, rank = domain[lowest], key[lowest], rank[lowest]
+    limits = np.full(domains, np.uint64(2**64 - 1))
+    last = rank == kept - 1
+    limits[domain[last]] = key[last]
+    return limits
 
 
 def merge_streams(streams: Sequence[Iterator[CountTable]], spec: TableSpec) -> Iterator[CountTable]:

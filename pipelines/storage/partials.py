@@ -7,8 +7,8 @@ in memory (see `merging`)::
           | footer | length of the footer | its length decompressed | SHA-256 of all that precedes
 
 1. `PartialWriter.add` collects rows until a chunk is full, in whatever pieces they arrive.
-2. A chunk is written column by column (`_encode`): LEB128 integers, small ones in one byte, the first sort column as
-   differences; hashes, which do not compress, unchanged; then zstd over each column.
+2. A chunk is written column by column (`chunk_encoding`): LEB128 integers, small ones in one byte, the first sort
+   column as differences; hashes, which do not compress, unchanged; then zstd over each column.
 3. The footer, JSON compressed with zstd, locates every column of every chunk: offset, compressed bytes, bytes, values.
 4. `PartialReader` checks the digest, once per process and file, and reads chunks in any number of passes.
 
@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.kernels.counters import varint
-from corpus_audit.pipelines.storage import count_tables, merging
+from corpus_audit.pipelines.storage import chunk_encoding, count_tables, merging
 from corpus_audit.pipelines.storage.atomic import AtomicFile
-from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
+from corpus_audit.pipelines.storage.chunk_encoding import Buffer
+from corpus_audit.pipelines.storage.count_tables import CountTable, TableSpec
 from corpus_audit.schemas.errors import StoreError
 
 MAGIC = b"corpus-audit partial 1\n"
@@ -167,7 +167,7 @@ class PartialWriter:
 
     def _chunk(self, chunk: CountTable) -> None:
         entry = self._footer["tables"][self._table]
-        buffers = [self._write_buffer(*part, chunk.spec.compressed) for part in _encode(chunk)]
+        buffers = [self._write_buffer(*part, chunk.spec.compressed) for part in chunk_encoding.encode(chunk)]
         entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
         entry["rows"] += len(chunk)
 
@@ -257,10 +257,28 @@ class PartialReader:
         chunks = (chunk for name in tables for chunk in self._footer["tables"].get(name, {"chunks": []})["chunks"])
         return sum(location[1] for chunk in chunks for location in chunk["buffers"])
 
-    def chunks(self, table: str, spec: TableSpec) -> Iterator[CountTable]:
-        """The table's chunks in order."""
-        for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
-            yield _decode(spec, chunk["rows"], [self._read_buffer(*location) for location in chunk["buffers"]])
+    def chunks(self, table: str, spec: TableSpec, limits: np.ndarray | None = None) -> Iterator[CountTable]:
+        """The table's chunks in order.
+
+        Args:
+            table, spec: the table's name and columns.
+            limits: uint64 [names], the highest key that is wanted of each domain, by the second sort column of a table
+                without groups whose first is the domain; chunks without such rows are left out, and the bytes of other
+                rows are not read.
+        """
+        for buffers in self._buffers(table):
+            chunk = chunk_encoding.decode(spec, buffers, self._read_buffer, limits)
+            if chunk is not None:
+                yield chunk
+
+    def columns(self, table: str, spec: TableSpec, names: Sequence[str]) -> list[np.ndarray]:
+        """Some columns of the whole table, none of them bytes; the others are not read."""
+        kinds = dict(spec.columns)
+        columns = [[np.empty(0, count_tables.dtype_of(kinds[name]))] for name in names]
+        for buffers in self._buffers(table):
+            for name, parts in zip(names, columns, strict=True):
+                parts.append(chunk_encoding.decode_integers(spec, name, buffers, self._read_buffer))
+        return [np.concatenate(parts) for parts in columns]
 
     def table(self, table: str, spec: TableSpec) -> CountTable:
         """The whole table."""
@@ -271,56 +289,16 @@ class PartialReader:
         """The whole partial."""
         return Partial(self.names, {name: self.table(name, spec) for name, spec in specs.items()}, self.facts)
 
-    def _read_buffer(self, at: int, packed: int, size: int, count: int, compressed: int = 1) -> tuple[np.ndarray, int]:
-        if size == 0:
-            return np.empty(0, np.uint8), count
-        raw = self._codec.decompress(self._read(at, packed), size) if compressed else self._read(at, size)
-        return np.frombuffer(raw, np.uint8), count
+    def _buffers(self, table: str) -> Iterator[list[Buffer]]:
+        """The buffers of each chunk of a table."""
+        for chunk in self._footer["tables"].get(table, {"chunks": []})["chunks"]:
+            yield [Buffer(*location) for location in chunk["buffers"]]
 
-
-def _encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
-    """(encoded bytes, values) of every buffer of a chunk, in the order of the schema; a BYTES column has two."""
-    first = table.spec.sort_columns[0]
-    for name, kind in table.spec.columns:
-        column = table.columns[name]
-        if kind is ColumnKind.BYTES:
-            offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
-            data = column.buffers()[2]
-            bytes_ = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.empty(0, np.uint8)
-            yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column)
-            yield bytes_, len(bytes_)
-        elif name == first:
-            values = column.view(np.uint64)
-            yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
-        elif kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
-            yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
-        else:
-            yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column)
-    if table.counts is not None:
-        yield varint.encode(table.counts.view(np.uint64)), len(table.counts)
-
-
-def _decode(spec: TableSpec, rows: int, buffers: list[tuple[np.ndarray, int]]) -> CountTable:
-    columns: dict[str, count_tables.Column] = {}
-    parts = iter(buffers)
-    first = spec.sort_columns[0]
-    for name, kind in spec.columns:
-        data, count = next(parts)
-        if kind is ColumnKind.BYTES:
-            offsets = np.zeros(rows + 1, np.int64)
-            np.cumsum(varint.decode(data, count).astype(np.int64), out=offsets[1:])
-            content, _ = next(parts)
-            columns[name] = pa.LargeBinaryArray.from_buffers(
-                pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(content)]
-            )
-        elif name == first:
-            columns[name] = np.cumsum(varint.decode(data, count)).view(count_tables.dtype_of(kind))
-        elif kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
-            columns[name] = data.view(np.uint64)
-        else:
-            columns[name] = varint.decode(data, count).view(count_tables.dtype_of(kind))
-    counts = None
-    if spec.groups:
-        data, count = next(parts)
-        counts = varint.decode(data, count).view(np.int64)
-    return CountTable(spec, columns, counts)
+    def _read_buffer(self, buffer: Buffer, start: int, stop: int) -> np.ndarray:
+        """The bytes from ``start`` to ``stop`` of a decompressed buffer, uint8."""
+        if start == stop:
+            return np.empty(0, np.uint8)
+        if not buffer.compressed:
+            return np.frombuffer(self._read(buffer.offset + start, stop - start), np.uint8)
+        raw = self._codec.decompress(self._read(buffer.offset, buffer.stored), buffer.size)
+        return np.frombuffer(raw, np.uint8)[start:stop]

@@ -61,9 +61,9 @@ def reference_coverage(
     digests = "".join(file["sha256"] for split in index.facts["splits"] for file in split["segments"])
     seed = hashlib.blake2b(digests.encode(), digest_size=16).digest()
     generator = np.random.default_rng(np.frombuffer(seed, np.uint32))
-    chosen = np.sort(generator.choice(total, min(stretches, total), replace=False))
+    selected = np.sort(generator.choice(total, min(stretches, total), replace=False))
     results = []
-    for number in chosen.tolist():
+    for number in selected.tolist():
         where = int(np.searchsorted(bounds, number, side="right")) - 1
         document = int(eligible[where][number - bounds[where]])
         results.append(_trace(index, where, document, words, shortest, across_sentences, float(generator.random())))

@@ -111,7 +111,7 @@ class Trace:
         covered: words of the text in spans of at least so many words.
         longest: words of the longest span, whatever its length.
         longest_text: that span; empty if no word of the text occurs.
-        found: spans of at least ``shortest`` words.
+        shared_spans: how many spans there are of at least ``shortest`` words.
         spans: those listed: the least probable ones.
         domains: by words shared, the most first.
         documents: those listed: by words shared, the most first.
@@ -127,7 +127,7 @@ class Trace:
     covered: int
     longest: int
     longest_text: str
-    found: int
+    shared_spans: int
     spans: tuple[SharedSpan, ...]
     domains: tuple[TracedDomain, ...]
     documents: tuple[SharedDocument, ...]

@@ -106,7 +106,7 @@ def trace_text(index: TraceIndex, text: str, settings: TraceSettings = TraceSett
         covered=covered,
         longest=most_words,
         longest_text=longest_text,
-        found=len(starts),
+        shared_spans=len(starts),
         spans=tuple(tracer.span(int(s), int(span_words[s]), float(probabilities[s]), ranked) for s in listed),
         domains=domains,
         documents=tuple(tracer.document(entry) for entry in ranked[: settings.documents]),
@@ -184,7 +184,7 @@ class _Tracer:
     ) -> None:
         self._index, self._query, self._lookups = index, query, lookups
         self._starts, self._sizes = starts, sizes
-        bounds = [ranges(s, found, starts, sizes) for s, found in zip(index.segments, lookups, strict=True)]
+        bounds = [ranges(s, lookup, starts, sizes) for s, lookup in zip(index.segments, lookups, strict=True)]
         shape = (len(bounds), len(starts))
         self._firsts = np.array([first for first, _ in bounds], np.int64).reshape(shape)
         self._lasts = np.array([last for _, last in bounds], np.int64).reshape(shape)
@@ -223,17 +223,17 @@ class _Tracer:
         holders: dict[str, int] = {}
         holding = 0
         for number, segment in enumerate(self._index.segments):
-            held = np.zeros(segment.size, bool)
+            is_holder = np.zeros(segment.size, bool)
             for span in range(len(self._starts)):
                 documents, positions, _ = self._documents(number, span)
-                held[documents] = True
+                is_holder[documents] = True
                 for code in np.unique(segment.domain_codes[documents]).tolist():
                     spans_of_domain.setdefault(segment.domains[code], set()).add(span)
                 if not self._often[span]:
                     columns = (np.full(len(documents), number), documents, np.full(len(documents), span), positions)
                     parts.append(np.stack(columns, axis=1))
-            holding += int(held.sum())
-            by_domain = np.bincount(segment.domain_codes[held], minlength=len(segment.domains))
+            holding += int(is_holder.sum())
+            by_domain = np.bincount(segment.domain_codes[is_holder], minlength=len(segment.domains))
             for name, count in zip(segment.domains, by_domain.tolist(), strict=True):
                 holders[name] = holders.get(name, 0) + count
         table = np.concatenate(parts) if parts else np.empty((0, 4), np.int64)

@@ -27,6 +27,7 @@ from corpus_audit.runners.audit import publish, run_facts
 from corpus_audit.runners.audit.baselines import default_workers
 from corpus_audit.runners.audit.comparisons import Comparisons
 from corpus_audit.runners.audit.counting.merging import merge_counts
+from corpus_audit.runners.audit.counting.sample_completion import complete_sample
 from corpus_audit.runners.audit.counting.shard_counter import ShardCounter
 from corpus_audit.runners.audit.counting.shard_loss import nothing_counted
 from corpus_audit.runners.audit.counting.shard_states import ShardState
@@ -153,6 +154,7 @@ class _Run:
             tokenizers=tokenizers,
         )
         self.decoys: DecoySearch | None = None
+        self.completed: tuple[Path, ...] = ()
         self.surplus: tuple[Path, ...] = ()
         self.inputs: str | None = None
         self.export: GreatExpectationsExport | None = None
@@ -167,8 +169,9 @@ class _Run:
            reference. Without a single document there is nothing to publish.
         3. Decoys come from the texts themselves, so they are selected once everything is counted, and searched for by
            reading the same splits again.
-        4. Merge the shards' partials into one profile. Only now it is known which texts have more copies than in a
-           baseline; these are read once more. From here on the text is not needed.
+        4. Merge the shards' partials into one profile. Only now it is known whether partials of earlier runs lack
+           documents of the sample, and which texts have more copies than in a baseline; these are read once more. From
+           here on the text is not needed.
         5. Write the tables, then the comparisons, which extend the facts (run.json) and the metrics.
         6. Judge what was written: the policy reads the staged table of metrics, as anyone who judges the finished run
            will.
@@ -230,6 +233,7 @@ class _Run:
         if decoys is not None and decoys.measure is not None:
             further[decoys.measure] = decoys.sources
         profile = merge_counts(self.engine, self.spec, self.counter.job, states, further)
+        profile, self.completed = complete_sample(profile, self.counter.job, self.engine, states, self.board)
         if self.comparisons.baselines:
             from corpus_audit.runners.audit.surplus import take_out_surplus
 
@@ -288,7 +292,7 @@ class _Run:
             counted = [state for state in states if state.error is None]
             partials = (p for s in counted for p in self.counter.job.partials_of(s.shard, s.sha256))
             decoys = self.decoys.sources if self.decoys else ()
-            used.record(self.staged.name, (*partials, *decoys, *self.surplus))
+            used.record(self.staged.name, (*partials, *decoys, *self.completed, *self.surplus))
         else:
             used.share()
         run_dir = self.staged.publish()

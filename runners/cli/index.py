@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import click
 
 from corpus_audit.runners.cli.plot import plot
 from corpus_audit.runners.cli.score import score
+from corpus_audit.runners.cli.shared.build_progress import build_progress
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.shared.index_options import index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation
@@ -109,22 +109,10 @@ def perform_index(
         # Before torch is loaded: its threads would spin between operations, a third of all CPU time.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         keep_freed_memory()
-    from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.runners.indexing.build import index_corpus
-    from corpus_audit.runners.process.progress import ProgressReporter
 
-    session.output = loaded.base / loaded.spec.output
-    board = process_board()
-    board.reset()
-    reporter = ProgressReporter(board, sys.stderr, quiet)
-    session.leaving = reporter.stop
-    session.interrupted = "interrupted: scanned splits are stored; run the same command again to continue"
-    warnings: list[str] = []
-    with reporter:
-        built = index_corpus(loaded, workers, engine, warnings.append)
-    session.interrupted = "interrupted after the index was published"
-    for text in dict.fromkeys(warnings):
-        note(f"corpus-audit: {text}")
+    with build_progress(session, loaded, "scanned splits", quiet) as warn:
+        built = index_corpus(loaded, workers, engine, warn)
     requested = loaded.spec.embedding.batch_tokens if loaded.spec.embedding else 0
     if built.batch_tokens < requested:
         note(f"corpus-audit: batches of {requested:,} tokens do not fit the device; {built.batch_tokens:,} were used")
@@ -241,7 +229,7 @@ def export(
 ) -> None:
     """Write the units that match PATTERN, such as 'mlp.3:0-99', to FOLDER.
 
-    The activations of all tokens of a unit's examples are computed, so that the model runs once per unit.
+    Neuronpedia's and delphi's files hold the activations of all tokens, for which the model runs once over the windows.
     """
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.embeddings import open_index

@@ -54,6 +54,7 @@ COMMANDS = {
     "heads": "corpus_audit.runners.cli.heads:heads",
     "lens": "corpus_audit.runners.cli.lens:lens",
     "trace": "corpus_audit.runners.cli.trace:trace",
+    "investigate": "corpus_audit.runners.cli.investigate:investigate",
     "flink": "corpus_audit.runners.cli.flink:flink",
     "doctor": "corpus_audit.runners.cli.doctor:doctor",
     "schema": "corpus_audit.runners.cli.schema:schema",

@@ -128,7 +128,7 @@ def _notify(loaded: LoadedAudit, result: AuditOutcome | Exception, code: int) ->
     for each in deliveries:
         if each.problem is not None:
             note(f"corpus-audit: could not notify {each.hook}: {each.problem}")
-    return [{"hook": each.hook, "told": each.problem is None, "problem": each.problem} for each in deliveries]
+    return [{"hook": each.hook, "sent": each.problem is None, "problem": each.problem} for each in deliveries]
 
 
 def perform_audit(

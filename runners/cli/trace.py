@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from corpus_audit.runners.cli.shared.build_progress import build_progress
 from corpus_audit.runners.cli.shared.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
-from corpus_audit.runners.cli.shared.streams import note, write_out
+from corpus_audit.runners.cli.shared.streams import write_out
 from corpus_audit.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,26 +171,14 @@ def build(
     Splits that are indexed already are not read again: an interrupted build continues where it stopped, of a corpus
     that grew only new shards are read, and shards that are gone are removed from the index.
     """
-    from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.runners.indexing.trace import build_trace_index
-    from corpus_audit.runners.process.progress import ProgressReporter
     from corpus_audit.schemas.spec.audit_file import load_audit
 
     options = engine_of(**engine)
     loaded = fill_dates(load_audit(audit, overrides))
-    session.output = loaded.base / loaded.spec.output
-    board = process_board()
-    board.reset()
-    reporter = ProgressReporter(board, sys.stderr, quiet)
-    session.leaving = reporter.stop
-    session.interrupted = "interrupted: indexed splits are stored; run the same command again to continue"
-    warnings: list[str] = []
-    with reporter:
-        built = build_trace_index(loaded, workers, options, warnings.append)
-    session.interrupted = "interrupted after the index was published"
-    for warning in dict.fromkeys(warnings):
-        note(f"corpus-audit: {warning}")
+    with build_progress(session, loaded, "indexed splits", quiet) as warn:
+        built = build_trace_index(loaded, workers, options, warn)
     with presentation(session, f"the index is published in {built.folder}"):
         _show_build(built, as_json)
 

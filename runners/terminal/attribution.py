@@ -185,7 +185,7 @@ def _checks(examples: Sequence[Attributed], method: Method, parameters: dict[str
     elif parameters["checked"]:
         yield "randomisation", "no correlation: an attribution is constant, or there are fewer than three tokens"
     if not parameters["checked"]:
-        yield "order, weights", "not checked (--checked 0)"
+        yield "not checked", "deletion, insertion and randomisation (--checked 0)"
 
 
 def _of(checks: CurveChecks | PermutedWeights, examples: Sequence[Attributed]) -> str:

@@ -32,7 +32,7 @@ def trace_lines(facts: Mapping[str, Any], trace: Trace, width: int) -> Iterator[
     if trace.spans:
         yield ""
         yield from textwrap.wrap(
-            f"Spans, in the order of the text{_of(len(trace.spans), trace.found, 'the least probable')}", width
+            f"Spans, in the order of the text{_of(len(trace.spans), trace.shared_spans, 'the least probable')}", width
         )
         for span in trace.spans:
             yield from _span(span, width)
@@ -60,7 +60,7 @@ def _of(shown: int, total: int, which: str) -> str:
 
 def _coverage(trace: Trace, width: int) -> Iterator[str]:
     """How much of the text is covered, and what that means in this corpus."""
-    spans = numbers.plural(trace.found, "span")
+    spans = numbers.plural(trace.shared_spans, "span")
     share = f"{trace.covered:,} of {numbers.plural(trace.words, 'word')} ({numbers.percent(trace.coverage)})"
     yield from textwrap.wrap(
         f"Covered: {share}, by {spans} of {trace.shortest} or more words", width, subsequent_indent="  "

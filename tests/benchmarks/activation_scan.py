@@ -231,7 +231,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--windows", type=int, help="about how many are scanned, at least 20")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--all", type=int, default=1, help="rounds with all ways, at least 1")
     parser.add_argument("--minutes", type=float, default=6.0, help="for the rounds of all models; one is always kept")
     parser.add_argument("--device", choices=LEAST_WINDOWS, default="cpu")

@@ -21,7 +21,7 @@ from tests.checks.policies import rule
 
 pytestmark = pytest.mark.engine
 
-KEEP = "import os,sys; open('told','a').write(os.environ['CORPUS_AUDIT_EVENT']+' '+sys.stdin.readline())"
+KEEP = "import os,sys; open('message','a').write(os.environ['CORPUS_AUDIT_EVENT']+' '+sys.stdin.readline())"
 TOKEN = "s3cr3t-token-of-the-webhook"
 
 ENOUGH = rule("enough", metric="documents", fail={"minimum": 1000})
@@ -99,7 +99,7 @@ class Site:
 
     def notifications(self) -> list[str]:
         """The event and first line of what the command was told since the last call."""
-        path = self.folder / "told"
+        path = self.folder / "message"
         lines = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
         return lines

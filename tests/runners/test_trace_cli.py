@@ -45,14 +45,14 @@ def test_text_is_escaped_and_fits_80_columns(folder: Path, capsys: pytest.Captur
 
 def test_json_holds_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = f"It says {HOSTILE}"
-    found = json.loads(out_of(capsys, "trace", text, "--words", 3, "--index", folder, "--json"))
-    assert found["schema"] == "corpus-audit/trace/1"
-    assert (found["words"], found["covered"], found["holding"]) == (15, 13, 3)
-    (span,) = found["spans"]
+    output = json.loads(out_of(capsys, "trace", text, "--words", 3, "--index", folder, "--json"))
+    assert output["schema"] == "corpus-audit/trace/1"
+    assert (output["words"], output["covered"], output["holding"]) == (15, 13, 3)
+    (span,) = output["spans"]
     assert text[span["start"] : span["stop"]] == span["text"] and span["occurrences"] == 3
     assert {domain["domain"]: domain["occurrences"] for domain in span["domains"]} == {"a": 2, "\x1b[2J": 1}
-    assert [document["id"] for document in found["documents"]] == ["a0", "a1", "c0"]
-    assert found["reference"]["stretches"] == 31 and found["no_reference"] == ""
+    assert [document["id"] for document in output["documents"]] == ["a0", "a1", "c0"]
+    assert output["reference"]["stretches"] == 31 and output["no_reference"] == ""
 
 
 def test_the_reference_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,8 +94,8 @@ def test_verify_names_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run_command(["trace", "verify", str(tmp_path / "runs")], Session()) == 7
     assert capsys.readouterr().out.startswith("DAMAGED ")
     assert run_command(["trace", "verify", str(index), "--json"], Session()) == 7
-    found = json.loads(capsys.readouterr().out)
-    assert [entry["file"] for entry in found["damaged"]] == [path.relative_to(index / SEGMENTS).as_posix()]
+    output = json.loads(capsys.readouterr().out)
+    assert [entry["file"] for entry in output["damaged"]] == [path.relative_to(index / SEGMENTS).as_posix()]
     assert run_command(["trace", "some", "--index", str(index)], Session()) == 5
     assert "is damaged: its digest does not match" in capsys.readouterr().err
 

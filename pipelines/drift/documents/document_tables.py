@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.kernels.text.sketches import BINS
+from corpus_audit.pipelines.measures.document_sample import DOCUMENTS_KEPT
 from corpus_audit.pipelines.measures.identities import NO_ID
-from corpus_audit.pipelines.measures.samples import DOCUMENTS_KEPT
 from corpus_audit.pipelines.storage.merging import sort_order
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import StoreError

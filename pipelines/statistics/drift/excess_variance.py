@@ -21,12 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from corpus_audit.pipelines.kernels.drift.group_rows import weighted_moments
 from corpus_audit.pipelines.kernels.drift.leave_one_out import left_out_sums
 from corpus_audit.pipelines.statistics.drift.divergence import LN2
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
+from corpus_audit.pipelines.statistics.drift.scatter import paired_noise, scatter, token_weights
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, Integers, TokenContrast
 
 PSEUDO_SIDES = 2
@@ -145,15 +144,15 @@ def _jackknife(contrast: TokenContrast, exchange: Exchange, noise: float, draw: 
     """The two terms of `jackknife_variance`: what each set of documents has, and `_cross_variance`."""
     sides = Arrangement.of(contrast, exchange) if draw is None else Arrangement.drawn(contrast, exchange, draw)
     t1, t2 = float(sides.baseline.sum()), float(sides.current.sum())
-    weights = _weights(sides.baseline / t1 + sides.current / t2)
+    weights = token_weights(sides.baseline / t1 + sides.current / t2)
     middle = (sides.baseline / t1 + sides.current / t2) / 2
     sets = sides.sets or (np.zeros((0, len(middle)), np.int64),) * 3
-    scatters = [_scatter(groups, weights) for groups in sets]
+    scatters = [scatter(groups, weights) for groups in sets]
     sizes = [groups.sum(axis=1).astype(np.float64) for groups in sets]
     totals = [size.sum() for size in sizes]
-    paired = np.zeros(GROUPS) if sides.versions is None else _paired_noise(*sides.versions, middle, weights, t1, t2)
+    paired = np.zeros(GROUPS) if sides.versions is None else paired_noise(*sides.versions, middle, weights, t1, t2)
     stays = _difference_that_stays(contrast, exchange, sides, middle) ** 2 @ weights
-    whole = exchange.first_order_noise([scatter.sum() for scatter in scatters], totals, paired.sum() + stays)
+    whole = exchange.first_order_noise([of_set.sum() for of_set in scatters], totals, paired.sum() + stays)
 
     def variance_without(
         groups: Floats | Integers, signs: tuple[int, int], left: tuple[Floats, Floats], noises: Floats
@@ -170,7 +169,7 @@ def _jackknife(contrast: TokenContrast, exchange: Exchange, noise: float, draw: 
         left = t1 - in_first * size, t2 - in_second * size
         smaller = ((1 / left[0] + 1 / left[1]) / (1 / t1 + 1 / t2)) ** 2
         noises = exchange.first_order_noise(
-            [scatter.sum() - scatter if i == which else scatter.sum() for i, scatter in enumerate(scatters)],
+            [of_set.sum() - of_set if i == which else of_set.sum() for i, of_set in enumerate(scatters)],
             [total - size if i == which else total for i, total in enumerate(totals)],
             (paired.sum() + stays) * smaller,
         )
@@ -179,7 +178,7 @@ def _jackknife(contrast: TokenContrast, exchange: Exchange, noise: float, draw: 
         halves = (sides.versions[1] - sides.versions[0]) / 2
         gained = halves.sum(axis=1)
         noises = exchange.first_order_noise(
-            [scatter.sum() for scatter in scatters], totals, paired.sum() - paired + stays
+            [of_set.sum() for of_set in scatters], totals, paired.sum() - paired + stays
         )
         variance += variance_without(halves, (1, -1), (t1 + gained, t2 - gained), noises)
         if sides.sets is None:
@@ -239,32 +238,3 @@ def _difference_that_stays(contrast: TokenContrast, exchange: Exchange, sides: A
         change = (now.count - middle * now.total_tokens) / t2 - (before.count - middle * before.total_tokens) / t1
         return np.asarray(change)
     return np.zeros(len(middle))
-
-
-def _weights(both: Floats) -> Floats:
-    """1 over the sides' summed shares, [K]; 0 for tokens that no side holds."""
-    return np.divide(1.0, both, out=np.zeros(len(both)), where=both > 0)
-
-
-def _scatter(groups: Integers, weights: Floats) -> Floats:
-    """How far each group's tokens are from the set's shares: sum_w (x_gw - share_w n_g)^2 weight_w, [G]."""
-    count = groups.sum(axis=0).astype(np.float64)
-    share = count / max(count.sum(), 1.0)
-    sizes = groups.sum(axis=1).astype(np.float64)
-    products, squares = weighted_moments(groups, share * weights, weights)
-    return np.asarray(np.maximum(squares - 2 * sizes * products + sizes**2 * (share**2 * weights).sum(), 0.0))
-
-
-def _paired_noise(
-    before: Integers, now: Integers, middle: Floats, weights: npt.NDArray[np.float64], t1: float, t2: float
-) -> Floats:
-    """What each group of edited documents adds to `Exchange.first_order_noise`, [GROUPS].
-
-    sum_w v_gw^2 weight_w with v_g = (c_g - p m_g) / t2 - (b_g - p n_g) / t1, the group's change of the difference of
-    shares: b and c its tokens before and now, n and m their sums, p the mean share of the sides.
-    """
-    noise = np.zeros(len(before))
-    for g, (old, new) in enumerate(zip(before, now, strict=True)):
-        change = (new - middle * new.sum()) / t2 - (old - middle * old.sum()) / t1
-        noise[g] = change**2 @ weights
-    return noise

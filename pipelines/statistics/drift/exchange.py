@@ -122,9 +122,14 @@ class Exchange:
         return bool(self.sign_first or self.sign_second)
 
     @property
+    def nested(self) -> bool:
+        """Whether one side of every permutation holds all documents, as in a corpus that only grew or only shrank."""
+        return bool(self.sign_first) != bool(self.sign_second)
+
+    @property
     def token_totals(self) -> tuple[float, float]:
         """Tokens of the two sides as they are."""
-        first, second = self._totals(self.observed())
+        first, second = self.side_totals(self.observed())
         return float(first[0]), float(second[0])
 
     @cached_property
@@ -224,9 +229,10 @@ class Exchange:
         """What the null mean is proportional to, where a difference of shares counts squared over the shares.
 
         Over draws, a group is on the pseudo-baseline with probability f, the share of the first side in the pool, and
-        adds its scatter times the square of the difference that one of its tokens makes between the sides' shares. A
-        group of edited documents adds the square of what its change makes of that difference, whichever version is
-        where.
+        adds its scatter times the square of the difference that one of its tokens makes between the sides' shares.
+        Where one side holds everything, the null mean is scaled by which groups are on it alone
+        (`scatter.side_noise`), and so is this. A group of edited documents adds the square of what its change makes of
+        that difference, whichever version is where.
 
         Args:
             scatters: sums over groups of the scatter (see `excess_variance`) of the removed, the added and
@@ -246,9 +252,9 @@ class Exchange:
             drawn = removed / (removed + added)
             weight = drawn / first**2 + (1 - drawn) / second**2
             return paired + (scatters[0] + scatters[1]) * weight + scatters[2] * same
-        part, whole = (first, second) if self.sign_first else (second, first)
-        drawn = part / whole
-        return paired + sum(scatters) * (drawn * same + (1 - drawn) / whole**2)
+        if self.sign_first:
+            return paired + (scatters[0] + scatters[2]) * same + scatters[1] / second**2
+        return paired + (scatters[1] + scatters[2]) * same + scatters[0] / first**2
 
     def carried(self, selection: Floats) -> float:
         """What part of a drift P draws [2 or 3 GROUPS, P] carry on average, of the divergence; 0 to 1.
@@ -281,12 +287,12 @@ class Exchange:
     def _leverage(self, selection: Floats) -> Floats:
         """Share of the second side's exchangeable tokens in the pseudo-current less in the pseudo-baseline, [P]."""
         tokens = self.sizes[GROUPS:]
-        first, second = self._totals(selection)
+        first, second = self.side_totals(selection)
         drawn = tokens @ selection[GROUPS:]
         in_first = self.sign_first * drawn if self.sign_first else tokens.sum()
         return np.asarray((tokens.sum() + self.sign_second * drawn) / second - in_first / first)
 
-    def _totals(self, selection: Floats) -> tuple[Floats, Floats]:
+    def side_totals(self, selection: Floats) -> tuple[Floats, Floats]:
         """Tokens of the two pseudo-sides, [P] each; without rows for edited documents their versions stay."""
         drawn = self.sizes @ selection[: 2 * GROUPS]
         gained = np.zeros(selection.shape[1])
@@ -298,7 +304,7 @@ class Exchange:
     def permuted(self, selection: Floats, workers: int = 1) -> dict[str, Floats]:
         """The statistics [P] for each of P selections of groups that the pseudo-baseline gets."""
         tokens = np.count_nonzero(self.fixed_first + self.fixed_second)
-        first, second = self._totals(selection)
+        first, second = self.side_totals(selection)
         scales = np.stack([1 / first, 1 / second, 1 / (first + tokens / 2), 1 / (second + tokens / 2)])
         moved = [self.first.groups, self.second.groups] if self.moves_documents else []
         swapped = len(moved) * GROUPS

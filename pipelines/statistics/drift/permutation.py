@@ -17,6 +17,7 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
    and the others are tested (`DriftSummary.note`).
 5. Draw B selections of groups for a pseudo-baseline of the right size, and compute the statistics of all B pairs of
    pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
+   Where one side holds everything, each draw is corrected for how much the groups on its sides scatter (`scatter`).
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
    for the part of a real drift that draws carry themselves (`Exchange.carried`).
@@ -36,7 +37,8 @@ import numpy as np
 from corpus_audit.pipelines.statistics.drift import divergence
 from corpus_audit.pipelines.statistics.drift.excess_variance import excess_variance, jackknife_variance
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
-from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
+from corpus_audit.pipelines.statistics.drift.scatter import side_noise
+from corpus_audit.pipelines.statistics.drift.token_sample import Floats, TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -157,6 +159,8 @@ def drift_summary(
     draws = exchange.draws(permutations, seed)
     together = exchange.permuted(np.concatenate([draws, exchange.observed()], axis=1), workers)
     null, observed = ({name: part[which] for name, part in together.items()} for which in (np.s_[:-1], np.s_[-1:]))
+    if exchange.nested:
+        _scale_by_scatter(null, contrast, exchange, draws)
     # Step 6.
     distances = {}
     for name, value in values.items():
@@ -176,6 +180,14 @@ def drift_summary(
     # the excess is a low estimate: where drift is shown, the upper bound takes the larger error of the jackknife alone.
     high = excess + NORMAL_QUANTILE * float(np.sqrt(max(variance, jackknife) if low > 0 else variance))
     return DriftSummary(distances, permutations, low, high, None, note)
+
+
+def _scale_by_scatter(null: dict[str, Floats], contrast: TokenContrast, exchange: Exchange, draws: Floats) -> None:
+    """Correct each draw's divergence [P] for groups on its sides that scatter more or less than the snapshots'."""
+    noise = side_noise(contrast, exchange, np.concatenate([draws, exchange.observed()], axis=1))
+    scale = float(null["jsd"].mean()) / float(noise[:-1].mean())
+    null["jsd"] = np.maximum(null["jsd"] + (noise[-1] - noise[:-1]) * scale, 0.0)
+    null["jsd_root"] = np.sqrt(null["jsd"])
 
 
 def _stay(contrast: TokenContrast, why: str | None) -> str | None:

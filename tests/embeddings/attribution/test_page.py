@@ -47,6 +47,7 @@ def test_the_page_names_every_option_of_attribute():
 
     text = read(PAGE)
     own = {"example", "text", "domain", "min", "k", "method", "baseline", "checked", "audit", "json", "seed"}
+    own |= {"image", "images", "layer", "patch", "stride", "output"}
     options = {name.removeprefix("--") for each in attribute.params for name in each.opts if name.startswith("--")}
     assert options - own == {"index", "snapshot", "model"}, "those of every command that asks an index"
     assert own <= set(re.findall(r"--(\w+)", text))

@@ -11,9 +11,14 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from corpus_audit.embeddings import examples_table
+from corpus_audit.embeddings.index.stored_results import results_folder
+from corpus_audit.embeddings.lookup import corpus_pass
+from corpus_audit.embeddings.lookup.compare_units import select_rows
 from corpus_audit.embeddings.lookup.corpus_pass import corpus_values
 from corpus_audit.embeddings.lookup.explanations import explanations_of, import_explanations
+from corpus_audit.embeddings.lookup.export import export
 from corpus_audit.embeddings.lookup.heat import with_heat
+from corpus_audit.embeddings.unit_reading import unit_reader
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.schemas.errors import UsageError
@@ -62,6 +67,28 @@ def test_delphi(encoder_indexes, tmp_path):
     np.testing.assert_allclose(stored["activations"], result.values[at, unit], rtol=1e-3, atol=1e-4)
     assert (stored["tokens"][window, position] == result.windows.tokens[at]).all()
     assert len(at) == (np.abs(result.values) > 1e-5).sum()
+
+
+@pytest.mark.parametrize("form", ["delphi", "neuronpedia"])
+def test_the_model_is_loaded_once_whatever_computes_it(encoder_indexes, tmp_path, monkeypatch, form):
+    index = encoder_indexes[1]
+    rows = select_rows(index, "mlp.1:30-33")
+    expected = {}
+    for unit in (parse_unit(f"mlp.1:{number}") for number in range(30, 34)):
+        expected[unit.index] = [example.heat for example in with_heat(index, unit, index.lookup(unit))]
+        (results_folder(index.folder, "heat-maps") / f"mlp.1_{unit.index}.parquet").unlink()
+    monkeypatch.setattr(corpus_pass, "open_numpy_model", lambda *_: None)
+    loads = []
+    real = unit_reader.open_model
+    monkeypatch.setattr(unit_reader, "open_model", lambda *some, **more: loads.append(1) or real(*some, **more))
+    assert export(index, rows, tmp_path / "out", form, 10) == 4
+    assert len(loads) == 1
+    if form == "neuronpedia":
+        activations = lines(tmp_path / "out" / "activations" / "batch-0.jsonl.gz")
+        for number, heats in expected.items():
+            values = [row["values"] for row in activations if row["index"] == number]
+            for mine, heat in zip(values, heats, strict=True):
+                np.testing.assert_allclose(mine, heat[1:-1], rtol=0, atol=1e-5)
 
 
 def test_parquet_and_tables(encoder_indexes, tmp_path):

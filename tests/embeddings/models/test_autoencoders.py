@@ -113,6 +113,13 @@ def test_what_is_not_applied_is_refused_by_name(tmp_path, key, value, inside):
     assert json.dumps(shown).replace(" ", "") in str(error.value).replace(" ", ""), "the value is in the message"
 
 
+def test_why_a_crosscoder_is_refused_is_said(tmp_path):
+    config = {"architecture": "acausal_crosscoder", "d_in": 12, "metadata": {"hook_names": [HOOK, HOOK]}}
+    weights = random_weights(np.random.default_rng(1), 12, 20)
+    with pytest.raises(UsageError, match="A crosscoder reads several points"):
+        load_autoencoder(write_autoencoder(tmp_path, config, weights))
+
+
 def test_an_unknown_key_can_be_declared_harmless(tmp_path):
     config = {"author": "me", "metadata": {"hook_name": HOOK, "cluster": {"id": 3}}}
     write_autoencoder(tmp_path, config, random_weights(np.random.default_rng(1), 12, 20))

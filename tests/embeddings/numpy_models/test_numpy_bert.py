@@ -32,6 +32,10 @@ def test_streams_and_units_are_those_of_transformers(family, tmp_path):
     seen = {}
     network.run(ids, network.blocks - 1, lambda kind, block, values: seen.update({(kind, block): values}))
     assert len(seen) == 9
+    some = []
+    wanted = {(Kind.HEAD, 1), (Kind.RESID, 0)}
+    network.run(ids, network.blocks - 1, lambda kind, block, values: some.append((kind, block)), wanted)
+    assert some == [(Kind.RESID, 0), (Kind.HEAD, 1)]
     for number, layer in enumerate(model.encoder.layer):
         np.testing.assert_allclose(seen[Kind.RESID, number], streams[number + 1].numpy(), rtol=0, atol=1e-5)
         np.testing.assert_allclose(network.run(ids, number), streams[number + 1].numpy(), rtol=0, atol=1e-5)

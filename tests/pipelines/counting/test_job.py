@@ -14,8 +14,8 @@ from corpus_audit.pipelines.beam.profile import CompactShards
 from corpus_audit.pipelines.counting import job as job_module
 from corpus_audit.pipelines.counting.job import Job, SplitTask
 from corpus_audit.pipelines.measures.coverage import Coverage, ShardCoverage, Verification, outcome_rows
+from corpus_audit.pipelines.measures.document_sample import DocumentSample
 from corpus_audit.pipelines.measures.registry import ALWAYS, READING, measures_of
-from corpus_audit.pipelines.measures.samples import DocumentSample
 from corpus_audit.pipelines.measures.split_totals import SplitTotals
 from corpus_audit.pipelines.reading.formats.splits import plan_shard
 from corpus_audit.pipelines.storage.partials import PartialReader

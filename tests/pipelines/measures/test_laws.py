@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from corpus_audit.pipelines.measures import minhash_sample, samples, tokens
+from corpus_audit.pipelines.measures import document_sample, minhash_sample, samples, tokens
 from corpus_audit.pipelines.measures.base import Accumulator, Block, Measure, merge_files
 from corpus_audit.pipelines.measures.records import Records
 from corpus_audit.pipelines.measures.registry import ALWAYS
@@ -25,7 +25,7 @@ from tests import corpora
 from tests.oracle import Document
 from tests.pipelines.making import Numbered, block_of, pieces
 
-MEASURES: tuple[Measure, ...] = (*ALWAYS, samples.DocumentSample(), Records(), SplitTotals())
+MEASURES: tuple[Measure, ...] = (*ALWAYS, document_sample.DocumentSample(), Records(), SplitTotals())
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,10 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partials, "CHUNK_ROWS", 7)
     monkeypatch.setattr(samples, "KEPT", 3)
     monkeypatch.setattr(samples, "SAMPLES", replace(samples.SAMPLES, keep_per_domain=3))
-    monkeypatch.setattr(samples, "DOCUMENTS_KEPT", 3)
-    monkeypatch.setattr(samples, "DOCUMENTS", replace(samples.DOCUMENTS, keep_per_domain=3, chunk_rows=5))
+    monkeypatch.setattr(document_sample, "DOCUMENTS_KEPT", 3)
+    monkeypatch.setattr(
+        document_sample, "DOCUMENTS", replace(document_sample.DOCUMENTS, keep_per_domain=3, chunk_rows=5)
+    )
     monkeypatch.setattr(minhash_sample, "SAMPLE_SHARE", 1 / 2)
 
 

@@ -1,4 +1,4 @@
-"""The samples of a run by hand: signatures by the first MinHash, texts of lowest hash, whole documents of lowest id."""
+"""The samples of a run by hand: signatures by the first MinHash, texts of lowest hash."""
 
 from __future__ import annotations
 
@@ -70,32 +70,3 @@ def test_samples_are_the_distinct_texts_of_lowest_hash(
             vector = ngrams.feature_vectors(encoded.ids, encoded.offsets, np.zeros(1, np.int64))
             assert np.frombuffer(buckets, "<i2").tolist() == vector[0].tolist()
             assert np.frombuffer(counted, "<u2").tolist() == vector[1].tolist()
-
-
-def test_whole_documents_are_those_of_lowest_id(tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the hash of the id, of the content where there is none; one that is too long is listed without its tokens."""
-    monkeypatch.setattr(samples, "DOCUMENTS_KEPT", 5)
-    monkeypatch.setattr(samples, "DOCUMENTS", replace(samples.DOCUMENTS, keep_per_domain=5))
-    monkeypatch.setattr(samples, "LONGEST", 12)
-    documents = [
-        Document(f"text {n % 25} " * (1 + n % 6), f"id-{n % 30}" if n % 3 else None, {"domain": "ab"[n % 2]})
-        for n in range(60)
-    ]
-    measure = samples.DocumentSample()
-    blocks = [block_of(tokenization, list(enumerate(documents[a:b])), clustered=False) for a, b in ((0, 17), (17, 60))]
-    partial = measure.merge([measure.count(one) for one in blocks])
-    expected = []
-    for domain in "ab":
-        counts = Counter((document.id, document.text) for document in documents if document.facets["domain"] == domain)
-        keyed = sorted((digest(name or text)[:8], digest(text), name, text, n) for (name, text), n in counts.items())
-        expected += [(domain, *row) for row in keyed[:5]]
-    got = rows(partial, "documents", "domain", "key", "documents", "tokens", "ids")
-    assert len(got) == len(expected) == 10
-    long = 0
-    for (name, key, content, _, text, n), row, found in zip(expected, got, hashes(partial, "documents"), strict=True):
-        ids = tokenization.encode_reference([text]).ids.tolist()
-        assert (partial.names[row[0]], int(row[1]).to_bytes(8), found, row[2]) == (name, key, content, n)
-        assert row[3] == len(ids)
-        assert np.frombuffer(row[4], "<u2").tolist() == (ids if len(ids) <= 12 else [])
-        long += len(ids) > 12
-    assert 0 < long < 10

@@ -65,13 +65,13 @@ def occurrences(
     span: list[tuple[str, str, bool]], documents: list[list[tuple[str, str, bool]]]
 ) -> list[tuple[int, int]]:
     """(document, word) of every occurrence: equal words, and equal white space between them."""
-    found = []
+    hits = []
     for d, words in enumerate(documents):
         for w in range(len(words) - len(span) + 1):
             part = words[w : w + len(span)]
             if [p[:2] for p in part[:-1]] == [s[:2] for s in span[:-1]] and part[-1][0] == span[-1][0]:
-                found.append((d, w))
-    return found
+                hits.append((d, w))
+    return hits
 
 
 def trace(text: str, texts: list[str], shortest: int, across: bool, skip: int | None = None) -> dict[str, object]:
@@ -81,10 +81,10 @@ def trace(text: str, texts: list[str], shortest: int, across: bool, skip: int | 
         documents[skip] = []
     stops = [len(words)] * len(words) if across else sentence_stops(words)
     every = {
-        (start, stop): found
+        (start, stop): hits
         for start in range(len(words))
         for stop in range(start + 1, stops[start] + 1)
-        if words[start][2] and words[stop - 1][2] and (found := occurrences(words[start:stop], documents))
+        if words[start][2] and words[stop - 1][2] and (hits := occurrences(words[start:stop], documents))
     }
     largest = [
         (start, stop)
@@ -113,5 +113,5 @@ def trace(text: str, texts: list[str], shortest: int, across: bool, skip: int | 
             )
             for start, stop in kept
         ],
-        "holders": {document: len(held) for document, held in holders.items()},
+        "holders": {document: len(shared) for document, shared in holders.items()},
     }

@@ -41,17 +41,17 @@ def test_words_are_those_of_the_definition(documents: list[str]) -> None:
     encoded = [document.encode("utf-8", "ignore") for document in documents]
     offsets = np.cumsum([0, *map(len, encoded)])
     data = np.frombuffer(b"".join(encoded), np.uint8)
-    found = words_of(data, offsets)
-    ends = np.append(found.starts, len(data))
+    words = words_of(data, offsets)
+    ends = np.append(words.starts, len(data))
     first = 0
-    for text, stop in zip(encoded, found.stops.tolist(), strict=True):
+    for text, stop in zip(encoded, words.stops.tolist(), strict=True):
         pieces = []
         for w in range(first, stop):
-            middle = int(found.starts[w] + found.lengths[w])
+            middle = int(words.starts[w] + words.lengths[w])
             end = int(ends[w + 1])
-            pieces.append((data[found.starts[w] : middle].tobytes().decode(), data[middle:end].tobytes().decode()))
+            pieces.append((data[words.starts[w] : middle].tobytes().decode(), data[middle:end].tobytes().decode()))
         assert "".join(word + space for word, space in pieces).encode() == text
-        counted = found.counted[first:stop].tolist()
+        counted = words.counted[first:stop].tolist()
         expected = oracle.cut(text.decode())
         leading = len(pieces) - len(expected)
         assert leading in (0, 1) and all(word == "" for word, _ in pieces[:leading])
@@ -59,7 +59,7 @@ def test_words_are_those_of_the_definition(documents: list[str]) -> None:
         first = stop
 
 
-def held(trace) -> dict[str, int]:
+def words_of_documents(trace) -> dict[str, int]:
     return {document.id: document.words for document in trace.documents}
 
 
@@ -82,7 +82,7 @@ def test_traces_are_those_of_the_definition(segments: list[list[str]], text: str
             return
         trace = trace_text(index, text, wanted)
     assert (trace.words, trace.covered, trace.longest) == tuple(expected[n] for n in ("words", "covered", "longest"))
-    assert trace.found == len(trace.spans) == len(expected["spans"])
+    assert trace.shared_spans == len(trace.spans) == len(expected["spans"])
     for span, (span_text, size, counts, probability) in zip(trace.spans, expected["spans"], strict=True):
         assert text[span.start : span.stop] == span.text == span_text
         assert (span.words, span.occurrences) == (size, sum(counts.values()))
@@ -94,7 +94,7 @@ def test_traces_are_those_of_the_definition(segments: list[list[str]], text: str
         assert sum(domain.documents for domain in span.domains) == len(counts)
         assert {int(name.removeprefix("d")) for _, _, name, _ in span.documents} <= set(counts)
         assert len(span.documents) == min(10, len(counts))
-    assert held(trace) == {f"d{d}": size for d, size in expected["holders"].items()}
+    assert words_of_documents(trace) == {f"d{d}": size for d, size in expected["holders"].items()}
     assert trace.holding == len(expected["holders"])
     assert [d.words for d in trace.documents] == sorted((d.words for d in trace.documents), reverse=True)
     for document in trace.documents:
@@ -114,8 +114,8 @@ def test_a_document_can_be_traced_to_all_others(documents: list[str], data: st.D
         segment = index_of(Path(folder), [documents]).segments[0]
         bounds = (int(segment.documents[own]), int(segment.documents[own + 1]))
         starts, sizes = maximal(query.longest([segment], [query.lookup(segment)], (0, *bounds)))
-    found = [query.span(start, start + size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
-    assert found == [span[0] for span in expected["spans"]]
+    texts = [query.span(start, start + size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+    assert texts == [span[0] for span in expected["spans"]]
 
 
 @given(st.lists(st.text(max_size=20) | texts, min_size=1, max_size=5))
@@ -126,8 +126,8 @@ def test_a_segment_holds_the_documents(documents: list[str]) -> None:
         path = Path(folder) / "segment"
         segment = map_segment(path, write_segment(path, [batch(documents)]))
         bounds = segment.documents.tolist()
-        found = [segment.text_of(start, stop - 1) for start, stop in pairwise(bounds)]
-    assert found == documents
+        texts = [segment.text_of(start, stop - 1) for start, stop in pairwise(bounds)]
+    assert texts == documents
 
 
 def test_counts_in_real_text_are_those_of_a_search(tmp_path: Path) -> None:

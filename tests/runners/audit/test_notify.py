@@ -25,7 +25,7 @@ from corpus_audit.schemas.spec.notify import NotifySpec
 from tests.checks.report.judged_runs import judgement, results
 
 FAILED = Message("fail", "corpus", "runs/r1", 1, "# ✗ FAIL: `corpus`\n")
-KEEP = "import json,os,sys; open('told','w').write(json.dumps([sys.stdin.read(), dict(os.environ), sys.argv[1:]]))"
+KEEP = "import json,os,sys; open('message','w').write(json.dumps([sys.stdin.read(), dict(os.environ), sys.argv[1:]]))"
 
 
 @dataclass
@@ -74,7 +74,7 @@ def problem(spec: NotifySpec, base: Path, message: Message = FAILED) -> str | No
 
 def test_a_command_gets_the_summary_and_the_facts_and_starts_in_the_audits_folder(tmp_path: Path) -> None:
     assert problem(hook(command=[sys.executable, "-c", KEEP, "$HOME; ls"]), tmp_path) is None
-    text, environment, arguments = json.loads((tmp_path / "told").read_text())
+    text, environment, arguments = json.loads((tmp_path / "message").read_text())
     assert text == FAILED.text and arguments == ["$HOME; ls"]
     output = {name: environment[f"CORPUS_AUDIT_{name}"] for name in ("EVENT", "RUN", "EXIT_CODE", "NAME")}
     assert output == {"EVENT": "fail", "RUN": "runs/r1", "EXIT_CODE": "1", "NAME": "corpus"}
@@ -188,8 +188,8 @@ def test_a_run_ends_as_it_would_without_its_hooks(
     audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def delivery() -> list[Any]:
-        result = json.loads((tmp_path / "told").read_text())
-        (tmp_path / "told").unlink()
+        result = json.loads((tmp_path / "message").read_text())
+        (tmp_path / "message").unlink()
         return [result[0].splitlines()[0], result[1]["CORPUS_AUDIT_EVENT"], result[1]["CORPUS_AUDIT_EXIT_CODE"]]
 
     def ends(what: AuditOutcome | Exception) -> tuple[int, Any, str]:
@@ -205,7 +205,7 @@ def test_a_run_ends_as_it_would_without_its_hooks(
 
     code, output, err = ends(outcome(tmp_path, Status.FAIL))
     assert code == 1 and delivery() == ["# the summary", "fail", "1"]
-    assert [entry["told"] for entry in output["notifications"]] == [False, True]
+    assert [entry["sent"] for entry in output["notifications"]] == [False, True]
     assert err.startswith("corpus-audit: could not notify command ./gone: it cannot be started")
 
     code, output, err = ends(outcome(tmp_path, Status.FAIL, unchanged=True))

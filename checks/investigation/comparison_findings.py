@@ -1,0 +1,107 @@
+"""Differences between two evaluations as findings, with what else could explain them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from corpus_audit.checks.text.numbers import plural
+from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, Reading, State
+
+_STRENGTH = {Reading.SHOWN: 0, Reading.NOT_SHOWN: 1, Reading.NOT_ENOUGH: 2}
+_EXCLUDED = {
+    "only_a": "only a has them",
+    "only_b": "only b has them",
+    "other_prompt": "another prompt",
+    "other_version": "another version of the task",
+}
+_LIMITS = (
+    "p and interval are for other items of the same kind, not for other seeds of the same training.",
+    "The MDE is that of a single test.",
+)
+
+Row = Mapping[str, Any]
+
+
+def comparison_findings(tables: Mapping[str, pa.Table]) -> tuple[Finding, ...]:
+    """A finding for every task, metric and filter of a comparison; what is shown first, primary tasks first in each.
+
+    Args:
+        tables: those of `corpus_audit.pipelines.evaluations.comparison.compare`.
+    """
+    names = ("task", "metric", "filter")
+    leaks = tables["evaluation_leaks"].to_pylist() if "evaluation_leaks" in tables else []
+    by_measure = {tuple(row[name] for name in names): row for row in leaks}
+    findings = [
+        _finding(row, by_measure.get(tuple(row[name] for name in names)))
+        for row in tables["evaluation_differences"].to_pylist()
+    ]
+    return tuple(sorted(findings, key=lambda finding: (_STRENGTH[finding.reading], finding.family != "primary")))
+
+
+def _finding(row: Row, leak: Row | None) -> Finding:
+    name = f"{row['task']}:{row['metric']}" + (f",{row['filter']}" if row["filter"] not in ("", "none") else "")
+    effect = None
+    if row["difference"] is not None:
+        effect = Effect(value=row["difference"], unit="score", low=row["low"], high=row["high"])
+    excluded = {words: row[column] for column, words in _EXCLUDED.items() if row[column]}
+    return Finding(
+        id=f"evals.{name}",
+        bucket="capabilities",
+        question=f"Does b score otherwise than a on {name}?",
+        claim=f"b scores otherwise than a on {name}",
+        reading=Reading(row["reading"]),
+        detail=row["reason"],
+        effect=effect,
+        n=row["items"],
+        excluded=excluded,
+        test=row["method"],
+        p=row["p"],
+        q=row["q"],
+        family=row["family"],
+        explanations=_explanations(row, leak),
+        limits=_LIMITS if row["p"] is not None else (),
+    )
+
+
+def _explanations(row: Row, leak: Row | None) -> tuple[Explanation, ...]:
+    """What else a difference could come from than the models; none where no difference is judged."""
+    if row["p"] is None:
+        return ()
+    return (_prompts(row), _dependence(row), _contamination(row, leak))
+
+
+def _prompts(row: Row) -> Explanation:
+    what = "the prompts differ"
+    if row["method"].startswith("aggregates"):
+        return Explanation(what=what, state=State.UNTESTED, figure="the files hold aggregates, no items")
+    if row["unknown_prompt"]:
+        figure = f"the prompts of {plural(row['unknown_prompt'], 'item')} are not known on both sides"
+        return Explanation(what=what, state=State.UNTESTED, figure=figure)
+    figure = f"the prompts of all {plural(row['items'], 'item')} have the same hash"
+    return Explanation(what=what, state=State.RULED_OUT, figure=figure)
+
+
+def _dependence(row: Row) -> Explanation:
+    what = "items depend on each other, which makes p too small"
+    if row["clusters"] < row["items"]:
+        figure = f"the error is that of {plural(row['clusters'], 'cluster')}"
+        return Explanation(what=what, state=State.RULED_OUT, figure=figure)
+    return Explanation(what=what, state=State.UNTESTED, figure="--cluster names no field that groups items")
+
+
+def _contamination(row: Row, leak: Row | None) -> Explanation:
+    what = "the training data hold some of the items"
+    if leak is None:
+        return Explanation(what=what, state=State.UNTESTED, figure="--contaminated names no list of such items")
+    if leak["reading"] == Reading.NOT_ENOUGH:
+        return Explanation(what=what, state=State.UNTESTED, figure=leak["reason"])
+    figure = f"they account for {leak['leak']:+.4g} (95 %: {leak['low']:+.4g} to {leak['high']:+.4g})"
+    if leak["reading"] == Reading.SHOWN:
+        return Explanation(what=what, state=State.NOT_RULED_OUT, figure=figure)
+    # Ruled out is no more than that they explain all of it: a leak as large as the difference is excluded.
+    most = max(abs(leak["low"]), abs(leak["high"]))
+    state = State.RULED_OUT if most < abs(row["difference"]) else State.NOT_RULED_OUT
+    return Explanation(what=f"{what}, which explains all of it", state=state, figure=figure)

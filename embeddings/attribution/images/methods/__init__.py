@@ -1,0 +1,1 @@
+"""Methods for images alone: backward rules, class activation maps, patches, activation maximisation."""

@@ -1,0 +1,1 @@
+"""Evaluation results of language models: read from many programs' files, recomputed, paired and compared."""

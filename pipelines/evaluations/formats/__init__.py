@@ -1,0 +1,1 @@
+"""Readers of evaluation files, one module a format."""

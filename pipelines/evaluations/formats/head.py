@@ -1,0 +1,136 @@
+"""What a file of evaluation results is, from its first bytes: its container, and the first record or the columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus_audit.pipelines.evaluations.records.bounded_files import (
+    ReadLimits,
+    UnreadableFileError,
+    open_bounded,
+    parse_json,
+    read_document,
+)
+
+_FIRST = 1 << 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, by which a reader recognises its format.
+
+    Attributes:
+        path: the file.
+        name: its path from the evaluation, with slashes.
+        kind: zip, parquet, document (JSON), lines (JSON lines), csv, or unknown.
+        first: the whole JSON document, or the first record of JSON lines; None otherwise.
+        columns: names of the columns of Parquet and CSV.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    first: Any = None
+    columns: tuple[str, ...] = field(default=())
+
+    @property
+    def folder(self) -> str:
+        """Path of its folder from the evaluation."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without folder, compression and extension."""
+        name = self.name.rpartition("/")[2]
+        for end in (".gz", ".zst"):
+            name = name.removesuffix(end)
+        return name.rpartition(".")[0] or name
+
+    def keys(self) -> frozenset[str]:
+        """Keys of the first record, if it is an object."""
+        return frozenset(self.first) if isinstance(self.first, dict) else frozenset()
+
+
+def head_of(path: Path, name: str, limits: ReadLimits) -> Head:
+    """Look at the beginning of a file; a JSON document is read whole.
+
+    Raises:
+        UnreadableFileError: it is damaged, or larger than the limits allow.
+    """
+    with path.open("rb") as raw:
+        magic = raw.read(4)
+    if magic == b"PK\x03\x04" or magic == b"PK\x05\x06":
+        return Head(path, name, "zip")
+    if magic == b"PAR1":
+        try:
+            return Head(path, name, "parquet", columns=tuple(pq.read_schema(path).names))
+        except (OSError, pa.ArrowException) as error:
+            raise UnreadableFileError(f"the Parquet file is damaged or truncated ({error})") from error
+    with open_bounded(path, limits) as stream:
+        line = stream.readline(limits.line + 1)
+        while line.isspace():
+            line = stream.readline(limits.line + 1)
+        more = bool(stream.peek(1))
+    line = line.removeprefix(b"\xef\xbb\xbf")
+    start = line.lstrip()[:1]
+    if start in (b"{", b"[") or (start and _is_lines(name)):
+        return _json_head(path, name, limits, line, more)
+    if _is_table(name):
+        return Head(path, name, "csv", columns=csv_columns(line))
+    return Head(path, name, "unknown")
+
+
+def _json_head(path: Path, name: str, limits: ReadLimits, line: bytes, more: bool) -> Head:
+    if len(line) > limits.line and more:
+        return Head(path, name, "document", read_document(path, limits))
+    try:
+        first = parse_json(line)
+    except ValueError:
+        if _is_lines(name):
+            return Head(path, name, "lines", _first_record(path, limits))
+        return Head(path, name, "document", read_document(path, limits))
+    if isinstance(first, dict) and (more or _is_lines(name)):
+        return Head(path, name, "lines", first)
+    return Head(path, name, "document", first)
+
+
+def _first_record(path: Path, limits: ReadLimits) -> Any:
+    """The first line among the first few that is an object; None if none is."""
+    with open_bounded(path, limits) as stream:
+        for _ in range(100):
+            line = stream.readline(limits.line + 1)
+            try:
+                record = parse_json(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                return record
+    return None
+
+
+def _bare(name: str) -> str:
+    return name.lower().removesuffix(".gz").removesuffix(".zst")
+
+
+def _is_lines(name: str) -> bool:
+    return _bare(name).endswith((".jsonl", ".ndjson"))
+
+
+def _is_table(name: str) -> bool:
+    return _bare(name).endswith((".csv", ".tsv"))
+
+
+def csv_columns(line: bytes) -> tuple[str, ...]:
+    """Names in the first line of a CSV file; none if it is not text."""
+    try:
+        text = line[:_FIRST].decode()
+    except UnicodeDecodeError:
+        return ()
+    return tuple(next(csv.reader(io.StringIO(text)), []))

@@ -1,0 +1,1 @@
+"""What every reader of evaluation files shares: items, claims, dead letters, and bounded access to files."""

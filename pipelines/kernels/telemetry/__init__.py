@@ -1,0 +1,1 @@
+"""Loops over training telemetry: records of event files, local medians of series."""

@@ -1,0 +1,1 @@
+"""Scaling laws of a training loss in parameters and tokens, with intervals."""

@@ -1,0 +1,1 @@
+"""Statistics of training telemetry: pure functions that name their papers."""

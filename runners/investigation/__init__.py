@@ -1,0 +1,1 @@
+"""An investigation, from its spec to a published directory of findings."""

@@ -1,0 +1,111 @@
+"""Reads the logs that an investigation names, computes its findings and publishes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
+from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
+from corpus_audit.checks.report.investigation.page import render_investigation
+from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
+from corpus_audit.pipelines.telemetry.points import FileTelemetry
+from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
+from corpus_audit.pipelines.telemetry.recognition import files_of
+from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.runners.process.locks import OutputLock
+from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
+from corpus_audit.schemas.spec.investigation import TrainingRun
+from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
+
+REPORT_FILE = "report.html"
+FACTS_FILE = "investigation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A finished investigation and where it is."""
+
+    folder: Path
+    findings: Findings
+
+
+def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -> Published:
+    """Compute everything and publish it as a directory, by one rename.
+
+    Args:
+        loaded: the spec.
+        output: the folder to publish into; that of the spec by default.
+
+    Raises:
+        UsageError: a path of the spec matches nothing, or no log can be read.
+        LockedError: another investigation publishes into the folder.
+    """
+    target = output if output is not None else loaded.base / loaded.spec.output
+    runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
+    if not any(run.telemetry.series for run in runs.values()):
+        raise UsageError("no log that the investigation names holds telemetry that could be read")
+    investigation = investigate(loaded.spec, runs)
+    with OutputLock(target):
+        clear_staging(target)
+        return _publish(loaded, target, investigation)
+
+
+def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
+    """Read the logs of a run and compute what concerns it alone."""
+    read: list[FileTelemetry] = []
+    names: list[str] = []
+    unread: list[UnreadFile] = []
+    try:
+        listed = list(files_of(base, run.telemetry))
+    except FileNotFoundError as error:
+        raise UsageError(f"run {run.id}: {error} matches no file") from None
+    for path, name in listed:
+        result = read_telemetry_file(path)
+        if isinstance(result, UnreadFile):
+            unread.append(result)
+            continue
+        inside = [part.run for part in result.runs]
+        if name and name not in inside:
+            raise UsageError(f"run {run.id}: {path} holds no run {name!r}")
+        if not name and len(inside) > 1:
+            raise UsageError(
+                f"run {run.id}: {path} holds {len(inside)} runs; name one as {path.name}#RUN, such as "
+                f"{path.name}#{inside[0]}"
+            )
+        read.append(result)
+        names.append(name)
+    return analyse_run(run, join(read, names), tuple(unread))
+
+
+def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
+    staged = StagedRun(output, _new_name(output))
+    for name, pieces in tables(investigation):
+        write_table(staged.folder / "tables" / f"{name}.parquet", TELEMETRY_TABLES[name], pieces)
+    findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
+    staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
+    staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))
+    staged.add_text("investigation.yaml", loaded.path.read_text(encoding="utf-8"))
+    files = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
+    facts = {
+        "schema": "corpus-audit/investigation-files/1",
+        "run": staged.name,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": files,
+    }
+    staged.add_text(FACTS_FILE, json.dumps(facts, indent=1) + "\n")
+    return Published(staged.publish(), findings)
+
+
+def _new_name(output: Path) -> str:
+    """The time in UTC, with a number behind it for a second investigation within the second."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    name, number = stamp, 1
+    while (output / name).exists():
+        number += 1
+        name = f"{stamp}-{number}"
+    return name

@@ -1,0 +1,127 @@
+"""Findings of an investigation: a question, what the data say, how sure that is, and what else could explain it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from corpus_audit.schemas.errors import StoreError
+
+FINDINGS_FILE = "findings.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reading(StrEnum):
+    """What the data say."""
+
+    SHOWN = "shown"
+    NOT_SHOWN = "not shown"  # `Finding.detail` says what an effect is at most
+    NOT_ENOUGH = "not enough data"  # `Finding.detail` says why
+
+
+class State(StrEnum):
+    """What became of another explanation."""
+
+    RULED_OUT = "ruled out"
+    NOT_RULED_OUT = "not ruled out"
+    UNTESTED = "untested"
+
+
+class Effect(_Record):
+    """A size with its unit and 95 % interval; bounds are None where there is none."""
+
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Explanation(_Record):
+    """Another explanation, what became of it, and the figure or the file that says so."""
+
+    what: str
+    state: State
+    figure: str
+
+
+class Evidence(_Record):
+    """A row of a file: ``offset`` is in bytes or rows, as ``unit`` says."""
+
+    file: str
+    offset: int
+    unit: str
+    series: str
+    step: int
+    value: float | None  # None for NaN and infinities, which JSON lacks; `shown` has them
+    shown: str
+
+
+class FindingWindow(_Record):
+    """The steps of a run that a finding is about, both included."""
+
+    run: str
+    first: int
+    last: int
+
+
+class Finding(_Record):
+    """One answer.
+
+    Attributes:
+        id: stable within the investigation.
+        bucket: the part of an investigation that it belongs to.
+        question, claim: in words.
+        reading: what the data say of the claim; ``detail`` completes it.
+        effect: its size.
+        n: points that were used, and ``excluded`` how many were not, by reason.
+        test: what was done; p and q (Benjamini-Hochberg within ``family``) where it has them.
+        explanations: competing ones. None is called a cause: that takes a twin run and matched windows that agree.
+        evidence: rows of the files.
+        limits: what the finding does not say.
+    """
+
+    id: str
+    bucket: Literal["training", "capabilities"]
+    question: str
+    claim: str
+    reading: Reading
+    detail: str = ""
+    effect: Effect | None = None
+    n: int = 0
+    excluded: dict[str, int] = {}
+    test: str = ""
+    p: float | None = None
+    q: float | None = None
+    family: str | None = None
+    window: FindingWindow | None = None
+    explanations: tuple[Explanation, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
+class Findings(_Record):
+    """The file `findings.json`: every finding, the strongest first."""
+
+    schema_: Literal["corpus-audit/investigation/1"] = "corpus-audit/investigation/1"
+    name: str
+    run: str
+    findings: tuple[Finding, ...]
+
+
+def read_findings(folder: Path) -> Findings:
+    """The findings of a run directory.
+
+    Raises:
+        StoreError: there are none, or they are damaged.
+    """
+    path = folder / FINDINGS_FILE
+    try:
+        return Findings.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {str(error).splitlines()[0]}") from None

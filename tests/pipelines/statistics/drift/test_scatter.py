@@ -1,0 +1,81 @@
+"""What chance gives to two sides of which one holds everything, against plain sums over groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from corpus_audit.pipelines.statistics.drift.exchange import Exchange
+from corpus_audit.pipelines.statistics.drift.permutation import drift_summary
+from corpus_audit.pipelines.statistics.drift.scatter import paired_noise, side_noise
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast
+from tests.pipelines.statistics.contrasts import bursty, contrast
+from tests.pipelines.statistics.drift.test_excess_variance import TOKENS, edited, with_pairs
+
+GREW, SHRANK = (0, 120, 300), (120, 0, 300)
+
+
+def made(seed: int, sizes: tuple[int, int, int], pairs: bool = False) -> TokenContrast:
+    rng = np.random.default_rng(seed)
+    drawn = contrast(*(bursty(rng, size, TOKENS) for size in sizes))
+    if not pairs:
+        return drawn
+    old = bursty(rng, 80, TOKENS)
+    return with_pairs(drawn, old, edited(rng, old))
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("sizes", [GREW, SHRANK])
+def test_the_noise_of_the_sides_is_a_sum_over_groups(sizes: tuple[int, int, int], pairs: bool) -> None:
+    snapshots = made(1, sizes, pairs)
+    exchange = Exchange.of(snapshots)
+    draws = exchange.draws(3, 5)
+    pool = np.concatenate([exchange.first.groups, exchange.second.groups])
+    share = pool.sum(axis=0) / pool.sum()
+    texts, paired = pool.sum(axis=0).astype(float), 0.0
+    t1, t2 = (float(count.sum()) for count in snapshots.counts)
+    if pairs:
+        assert snapshots.edited is not None
+        before, now = snapshots.edited.before.groups, snapshots.edited.current.groups
+        texts = texts + (before + now).sum(axis=0) / 2
+        middle = texts / texts.sum()
+        paired = float(paired_noise(before, now, middle, 1 / (2 * middle), t1, t2).sum())
+    weights = texts.sum() / (2 * texts)
+    for draw, computed in zip(draws.T, side_noise(snapshots, exchange, draws), strict=True):
+        first, second = (float(total[0]) for total in exchange.side_totals(draw[:, None]))
+        expected = paired
+        for group, on_first in zip(pool, draw[: 2 * GROUPS], strict=True):
+            n = group.sum()
+            scatter = float(((group - share * n) ** 2 * weights).sum()) / (1 - n / pool.sum())
+            both = bool(on_first) if sizes == GREW else not on_first
+            alone = 1 / second if sizes == GREW else 1 / first
+            expected += scatter * ((1 / first - 1 / second) ** 2 if both else alone**2)
+        assert computed == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [GREW, SHRANK])
+def test_documents_that_were_added_by_chance_give_the_noise_of_draws(sizes: tuple[int, int, int]) -> None:
+    """The groups of those that stayed are larger than the groups of the others, which must make no difference."""
+    ratios = []
+    for seed in range(80):
+        snapshots = made(seed, sizes)
+        exchange = Exchange.of(snapshots)
+        noise = side_noise(snapshots, exchange, np.concatenate([exchange.draws(40, seed), exchange.observed()], axis=1))
+        ratios.append(noise[-1] / noise[:-1].mean())
+    assert abs(np.mean(ratios) - 1) < 3 * np.std(ratios) / np.sqrt(len(ratios))
+
+
+def test_a_repetitive_document_among_the_added_is_no_drift() -> None:
+    """It makes the divergence, and what chance gives to these sides, larger by the same."""
+    rng = np.random.default_rng(4)
+    kept, added = bursty(rng, 300, TOKENS), bursty(rng, 120, TOKENS)
+    plain = drift_summary(contrast(np.zeros((0, TOKENS), int), added, kept), 199)
+    added[7] *= 3
+    repetitive = drift_summary(contrast(np.zeros((0, TOKENS), int), added, kept), 199)
+    before, now = plain.distances["jsd"], repetitive.distances["jsd"]
+    assert now.value > before.value  # type: ignore[operator]
+    assert now.null_mean > before.null_mean  # type: ignore[operator]
+    assert now.p is not None and now.p > 0.05
+    assert repetitive.low is not None and repetitive.high is not None
+    assert repetitive.low <= 0 <= repetitive.high
+    assert now.p == repetitive.distances["jsd_root"].p
