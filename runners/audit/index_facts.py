@@ -82,6 +82,8 @@ def _record(folder: Path, known: IndexFacts) -> RunIndex:
     }
     if known.autoencoders:
         record["autoencoders"] = known.autoencoders
+    if known.of_images:
+        record["of_images"] = True
     try:
         return RunIndex.model_validate_json(strict_json.dumps(record))  # JSON, as `index.json` has lists for tuples
     except ValidationError as error:

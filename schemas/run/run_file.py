@@ -178,6 +178,7 @@ class RunIndex(Record):
     tokens: Count = Field(description="Tokens that were scanned.")
     # Absent where no autoencoder is indexed, as in every run before there were any.
     autoencoders: dict[str, AutoencoderCheck] = Field(default={}, description="By name; absent without any.")
+    of_images: bool = Field(default=False, description="Whether the model reads images, each a window; absent if not.")
 
     model_config = ConfigDict(protected_namespaces=())
 

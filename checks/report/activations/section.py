@@ -53,6 +53,7 @@ class ModelView:
         autoencoders: by name, what was measured of the sparse autoencoders whose latents are indexed.
         attributions: which tokens make units fire; None if nothing was computed for the index.
         heads: what induction heads do; None likewise.
+        of_images: whether the model reads images, each a window.
     """
 
     model: str = ""
@@ -69,6 +70,7 @@ class ModelView:
     autoencoders: dict[str, AutoencoderCheck] = field(default_factory=dict)
     attributions: AttributionsView | None = None
     heads: HeadsView | None = None
+    of_images: bool = False
 
     @property
     def tested(self) -> dict[str, Any] | None:
@@ -107,6 +109,7 @@ def load(run: RunDirectory) -> ModelView | None:
         near=0 if near is None else len(near),
         autoencoders=index.autoencoders,
         attributions=_attributions(table("unit_attributions"), table("unit_attribution_tokens")),
+        of_images=index.of_images,
         heads=_heads({name: each for name in HEAD_TABLES if (each := table(name)) is not None}),
     )
 
@@ -159,7 +162,8 @@ def _sentences(view: ModelView) -> Iterator[Sentence]:
     yield (
         f"{numbers.plural(view.units, 'unit')} of the model ",
         Name(view.model),
-        f" {agree(view.units, 'is', 'are')} indexed over {numbers.plural(view.windows, 'window')}.",
+        f" {agree(view.units, 'is', 'are')} indexed over "
+        f"{numbers.plural(view.windows, 'image' if view.of_images else 'window')}.",
     )
     for name, check in view.autoencoders.items():
         explained = check.explained_variance

@@ -184,3 +184,12 @@ def test_an_autoencoder_that_does_not_explain_what_it_reads_is_reported() -> Non
     (finding,) = section.findings(view)
     text = " ".join(str(part) for sentence in finding.sentences for part in sentence)
     assert "bad" in text and "less than" in text and "128 tokens" in text and "good" not in text
+
+
+def test_an_image_model_is_said_to_read_images(tmp_path: Path) -> None:
+    result = section.load(RunDirectory(tmp_path, run_record(embedding={**KNOWN, "of_images": True})))
+    assert result is not None
+    text = page(result)
+    assert "indexed over 2,343 images" in text and "token" not in text and "attention" not in text
+    (finding,) = section.findings(result)
+    assert any("2,343 images" in str(part) for sentence in finding.sentences for part in sentence)
