@@ -75,8 +75,8 @@ class DocumentSample(Measure):
 
     def in_run(self, run: str) -> Measure:
         """The measure that leaves out what this process knows cannot be in the sample of the run's corpus."""
-        # An eighth more than are kept, so that a later corpus may lack a tenth of a domain's documents before shards that
-        # this run counts have to be read again.
+        # An eighth more than are kept, so that a later corpus may lack a tenth of a domain's documents before shards
+        # that this run counts have to be read again.
         return DocumentSample(limits_of_run(run, DOCUMENTS_KEPT + DOCUMENTS_KEPT // 8))
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
