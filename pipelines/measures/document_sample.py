@@ -2,15 +2,15 @@
 
 Of a domain, the profile of a corpus holds the 1,000 documents of lowest key. So would the partial of each of its
 shards, and most of that would be of no use: with ten domains it is nearly all of the text. A split therefore leaves out
-documents that are above 1,250 lower ones counted before in the run (`key_limits`), and notes in table ``limits`` up to
+documents that are above 1,125 lower ones counted so far in the run (`key_limits`), and notes in table ``limits`` up to
 which key it is complete. Merging keeps the lowest limit; with 3 documents a domain and limits by 4 lower ones::
 
-    shard 1   keys  2  5  9 14 20 31         no limit
-    shard 2   keys  3  8 11 | limit 14       25 and 40 are left out: above 2, 5, 9, 14
-    merged    keys  2  3  5 | limit 14       three keys are within the limit: complete
+    shard 1   keys  2  5  9          no limit
+    shard 2   keys  3  8 | limit 8   11, 25 and 40 are left out: above 2, 3, 5, 8
+    merged    keys  2  3  5          three keys are within the limit: complete
 
 A limit comes from keys of the same corpus, so the merged sample is complete. It may not be where shards that one run
-counted are later part of a corpus that lacks more than a fifth of the documents: `incomplete_domains` says so, and the
+counted are later part of a corpus that lacks more than a tenth of the documents: `incomplete_domains` says so, and the
 documents of those shards are counted again by `CompleteDocumentSample`. The published sample is the same in all cases.
 """
 
@@ -75,9 +75,9 @@ class DocumentSample(Measure):
 
     def in_run(self, run: str) -> Measure:
         """The measure that leaves out what this process knows cannot be in the sample of the run's corpus."""
-        # A quarter more than are kept, so that a later corpus may lack a fifth of the documents before shards that this
-        # run counts have to be read again.
-        return DocumentSample(limits_of_run(run, DOCUMENTS_KEPT + DOCUMENTS_KEPT // 4))
+        # An eighth more than are kept, so that a later corpus may lack a tenth of a domain's documents before shards
+        # that this run counts have to be read again.
+        return DocumentSample(limits_of_run(run, DOCUMENTS_KEPT + DOCUMENTS_KEPT // 8))
 
     def settings(self, spec: AuditSpec) -> dict[str, Any]:
         """The domain and the id."""
@@ -95,7 +95,10 @@ class DocumentSample(Measure):
         """Select the documents of one block that may be among the lowest of their domain."""
         identity = identity_hashes(block.document_ids)
         key = np.where(identity == NO_ID, block.high, identity)
-        within, limits = self._within(block, key)
+        limit = np.full(len(block.names), NO_LIMIT)
+        if self._counted is not None:
+            limit = self._counted.limits(block.names, block.domains, key)
+        within = np.flatnonzero(key <= limit[block.domains])
         order = within[merging.sort_order([c[within] for c in (block.domains, key, block.high, block.low, identity)])]
         columns = [column[order] for column in (block.domains, key, block.high, block.low, identity)]
         new = np.ones(len(order), bool)
@@ -105,8 +108,11 @@ class DocumentSample(Measure):
         domain = columns[0][first]
         kept = np.arange(len(first)) - np.searchsorted(domain, domain, side="left") < DOCUMENTS_KEPT
         selected = order[first[kept]]
-        if self._counted is not None:
-            self._counted.add(block.names, block.domains[selected], key[selected])
+        every = np.bincount(block.domains, minlength=len(limit))
+        left_out = np.bincount(block.domains[within], minlength=len(limit)) < every
+        # Where as many remain as are kept, they are the lowest of the block.
+        limited = np.flatnonzero(left_out & (np.bincount(domain, minlength=len(limit)) < DOCUMENTS_KEPT))
+        limits = CountTable(LIMITS, {"domain": limited, "limit": limit[limited]})
         tokens = block.tokens[selected]
         lengths = np.where(tokens > LONGEST, 0, tokens)
         offsets = np.zeros(len(selected) + 1, np.int64)
@@ -126,13 +132,6 @@ class DocumentSample(Measure):
             },
         )
         return Partial(block.names, {"documents": table, "limits": limits}, {"vocabulary": block.vocabulary})
-
-    def _within(self, block: Block, key: np.ndarray) -> tuple[np.ndarray, CountTable]:
-        """The documents within the limits of their domains, int64 [N], and the limits that left any out."""
-        limit = np.full(len(block.names), NO_LIMIT) if self._counted is None else self._counted.limits(block.names)
-        within = key <= limit[block.domains]
-        limited = np.unique(block.domains[~within])
-        return np.flatnonzero(within), CountTable(LIMITS, {"domain": limited, "limit": limit[limited]})
 
 
 class CompleteDocumentSample(DocumentSample):

@@ -36,30 +36,37 @@ class KeyLimits:
         self._lowest: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def limits(self, names: Sequence[str]) -> np.ndarray:
-        """The k-th lowest key of each domain, uint64 [names]; `NO_LIMIT` where fewer are known."""
-        limits = np.full(len(names), NO_LIMIT)
-        with self._lock:
-            for position, name in enumerate(names):
-                lowest = self._lowest.get(name)
-                if lowest is not None and len(lowest) == self._kept:
-                    limits[position] = lowest[-1]
-        return limits
-
-    def add(self, names: Sequence[str], domains: np.ndarray, keys: np.ndarray) -> None:
-        """Add the keys of counted documents.
+    def limits(self, names: Sequence[str], domains: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """The k-th lowest key of each domain, with the given documents; `NO_LIMIT` where fewer are known.
 
         Args:
             names: the domains that positions refer to.
-            domains: int64 [N] positions, ascending.
+            domains: int64 [N] positions, of the documents that are being counted.
             keys: uint64 [N].
+
+        Returns:
+            uint64 [names].
         """
-        starts = np.searchsorted(domains, np.arange(len(names) + 1))
-        for position in np.flatnonzero(np.diff(starts) >= _FEWEST).tolist():
-            added = keys[starts[position] : starts[position + 1]]
+        limits = np.full(len(names), NO_LIMIT)
+        order = np.argsort(domains, kind="stable")
+        starts = np.searchsorted(domains[order], np.arange(len(names) + 1))
+        counts = np.diff(starts)
+        for position, name in enumerate(names):
             with self._lock:
-                before = self._lowest.get(names[position], added[:0])
-                self._lowest[names[position]] = np.union1d(before, added)[: self._kept]
+                lowest = self._lowest.get(name, keys[:0])
+                if counts[position] >= _FEWEST:
+                    own = keys[order[starts[position] : starts[position + 1]]]
+                    lowest = self._lowest[name] = _lowest_distinct(np.concatenate([lowest, own]), self._kept)
+            if len(lowest) == self._kept:
+                limits[position] = lowest[-1]
+        return limits
+
+
+def _lowest_distinct(keys: np.ndarray, kept: int) -> np.ndarray:
+    keys = np.sort(keys)  # ten times as fast as np.unique
+    new = np.ones(len(keys), bool)
+    new[1:] = keys[1:] != keys[:-1]
+    return keys[new][:kept]
 
 
 def limits_of_run(run: str, kept: int) -> KeyLimits:

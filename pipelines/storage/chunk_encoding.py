@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def decode(
             return None
         kept = None if kept.all() else kept
     columns: dict[str, count_tables.Column] = {}
-    for (name, kind), position in zip(spec.columns, _first_buffers(spec), strict=True):
+    for name, (kind, position, _) in _first_buffers(spec).items():
         if kind is ColumnKind.BYTES:
             columns[name] = _decode_bytes(buffers[position], buffers[position + 1], read, kept)
         else:
@@ -84,12 +85,8 @@ def decode(
 
 def decode_integers(spec: TableSpec, name: str, buffers: Sequence[Buffer], read: Read) -> np.ndarray:
     """One column of a chunk, not of bytes."""
-    position, kind = next(
-        (position, kind)
-        for (other, kind), position in zip(spec.columns, _first_buffers(spec), strict=True)
-        if other == name
-    )
-    if name == spec.sort_columns[0]:
+    kind, position, in_differences = _first_buffers(spec)[name]
+    if in_differences:
         return np.cumsum(_varints(buffers[position], read)).view(count_tables.dtype_of(kind))
     if kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
         return read(buffers[position], 0, buffers[position].size).view(np.uint64)
@@ -114,7 +111,11 @@ def _varints(buffer: Buffer, read: Read) -> np.ndarray:
     return varint.decode(read(buffer, 0, buffer.size), buffer.values)
 
 
-def _first_buffers(spec: TableSpec) -> list[int]:
-    """Position of each column's first buffer among those of a chunk."""
-    sizes = [2 if kind is ColumnKind.BYTES else 1 for _, kind in spec.columns]
-    return [sum(sizes[:column]) for column in range(len(sizes))]
+@lru_cache
+def _first_buffers(spec: TableSpec) -> dict[str, tuple[ColumnKind, int, bool]]:
+    """Of each column its kind, the position of its first buffer in a chunk, and whether that holds differences."""
+    result, position = {}, 0
+    for name, kind in spec.columns:
+        result[name] = kind, position, name == spec.sort_columns[0]
+        position += 2 if kind is ColumnKind.BYTES else 1
+    return result

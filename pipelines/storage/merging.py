@@ -32,6 +32,9 @@ from corpus_audit.pipelines.kernels.counters import gather, sparse
 from corpus_audit.pipelines.kernels.counters.dense import DenseMerge
 from corpus_audit.pipelines.storage.count_tables import LOW_BITS, Column, ColumnKind, CountTable, TableSpec, concatenate
 
+_MANY_KEYS = 500_000
+"""Keys of lowest rank that `highest_kept` collects before it sorts them."""
+
 
 def sort_order(columns: Sequence[np.ndarray]) -> np.ndarray:
     """The stable order of rows by several columns of non-negative integers, int64 [N].
@@ -223,24 +226,32 @@ def highest_kept(parts: Iterable[tuple[np.ndarray, np.ndarray]], domains: int, k
         kept: rows kept a domain; rows of one key may become one.
     """
     domain, key = np.empty(0, np.int64), np.empty(0, np.uint64)
-    rank = domain
-    for (
-        more_domains,
-        more_keys,
-    ) in parts:  # one table after the other, so that few more than the kept keys are in memory
-        domain, key = np.concatenate([domain, more_domains]), np.concatenate([key, more_keys])
-        order = np.lexsort((key, domain))
-        domain, key = domain[order], key[order]
-        new = np.ones(len(order), bool)
-        new[1:] = (key[1:] != key[:-1]) | (domain[1:] != domain[:-1])
-        domain, key = domain[new], key[new]
-        rank = np.arange(len(domain)) - np.searchsorted(domain, domain, side="left")
-        lowest = rank < kept
-        domain, key, rank = domain[lowest], key[lowest], rank[lowest]
+    pending = [(domain, key)]
+    for part in parts:
+        pending.append(part)
+        if sum(len(own) for own, _ in pending) > _MANY_KEYS + 2 * len(domain):  # bounded, and few sorts of all
+            domain, key, _ = _lowest_keys(pending, kept)
+            pending = [(domain, key)]
+    domain, key, rank = _lowest_keys(pending, kept)
     limits = np.full(domains, np.uint64(2**64 - 1))
     last = rank == kept - 1
     limits[domain[last]] = key[last]
     return limits
+
+
+def _lowest_keys(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], kept: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(domain, key, rank in the domain) of the distinct keys of lowest rank, sorted."""
+    domain, key = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((key, domain))
+    domain, key = domain[order], key[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (key[1:] != key[:-1]) | (domain[1:] != domain[:-1])
+    domain, key = domain[new], key[new]
+    rank = np.arange(len(domain)) - np.searchsorted(domain, domain, side="left")
+    lowest = rank < kept
+    return domain[lowest], key[lowest], rank[lowest]
 
 
 def merge_streams(streams: Sequence[Iterator[CountTable]], spec: TableSpec) -> Iterator[CountTable]:

@@ -27,10 +27,14 @@ EMPTY = 0
 _AT_ONCE = 512
 """Shingles hashed before they are spread: hashing alone is vectorised, and 2 KiB stay in the nearest cache."""
 
+_SELDOM = 4 * _AT_ONCE
+"""Shingles of a document after which few are the smallest of their bin so far (1 in 32, and fewer later on)."""
+
 
 @kernel
 def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
     # Two sets of bins in turn, so that an update seldom waits for the one before it; a conditional move, no branch.
+    # Later in a document updates are seldom, and a branch that is not taken costs less than a store.
     empty = np.uint32(0xFFFFFFFF)
     for d in range(len(offsets) - 1):
         t = padded_to_shingle(ids[offsets[d] : offsets[d + 1]], padded)
@@ -43,6 +47,13 @@ def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
             t3, t4 = t[start + 3 : start + m + 3], t[start + 4 : start + m + 4]
             for j in range(m):
                 hashes[j] = shingle_hash(t0[j], t1[j], t2[j], t3[j], t4[j])
+            if start >= _SELDOM:
+                for j in range(m):
+                    h = hashes[j]
+                    b = h >> np.uint32(26)
+                    if h < minima[b]:
+                        minima[b] = h
+                continue
             half = m // 2
             for j in range(half):
                 h, g = hashes[j], hashes[half + j]

@@ -52,7 +52,7 @@ def test_whole_documents_are_those_of_lowest_id(tokenization: Tokenization, monk
 
 @pytest.fixture
 def eight_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples of 8 documents, limits by 10 lower ones, for domains of any size."""
+    """Samples of 8 documents, limits by 9 lower ones, for domains of any size."""
     monkeypatch.setattr(document_sample, "DOCUMENTS_KEPT", 8)
     monkeypatch.setattr(document_sample, "DOCUMENTS", replace(DOCUMENTS, keep_per_domain=8, chunk_rows=3))
     monkeypatch.setattr(key_limits, "_FEWEST", 1)
@@ -107,7 +107,7 @@ def test_a_run_leaves_out_what_its_sample_cannot_hold(
     assert sum(PartialReader(path).rows("documents") for path in run) < sum(
         PartialReader(path).rows("documents") for path in whole
     )
-    assert run[0].read_bytes() == whole[0].read_bytes()  # nothing was known yet
+    assert run[0].read_bytes() == whole[0].read_bytes()  # nothing else was known
     assert "c" not in document_sample.limited_domains(PartialReader(run[5]))
 
 
@@ -133,15 +133,14 @@ def test_shards_of_a_larger_corpus_are_incomplete_without_the_others(
 def test_limits_are_the_last_of_the_lowest_keys() -> None:
     limits = KeyLimits(40)
     names, keys = ("a", "b"), np.arange(100, 0, -1).astype(np.uint64)
-    assert limits.limits(names).tolist() == [NO_LIMIT, NO_LIMIT]
-    limits.add(names, np.repeat([0, 1], [35, 10]), keys[:45])
-    assert limits.limits(names).tolist() == [NO_LIMIT, NO_LIMIT]
-    limits.add(names, np.zeros(35, np.int64), keys[:35])  # the same ones are known
-    assert limits.limits(names).tolist() == [NO_LIMIT, NO_LIMIT]
-    limits.add(names[:1], np.zeros(50, np.int64), keys[35:85])
-    assert limits.limits(("b", "a", "c")).tolist() == [NO_LIMIT, 55, NO_LIMIT]
-    limits.add(names[1:], np.zeros(10, np.int64), keys[:10])  # too few to be looked at
-    assert limits.limits(names[1:]).tolist() == [NO_LIMIT]
+    zeros = np.zeros(100, np.int64)
+    dealt = np.repeat([1, 0, 1], [5, 35, 5])
+    assert limits.limits(names, dealt, keys[:45]).tolist() == [NO_LIMIT, NO_LIMIT]
+    assert limits.limits(names, zeros[:35], keys[5:40]).tolist() == [NO_LIMIT, NO_LIMIT]  # the same ones are known
+    assert limits.limits(names[:1], zeros[:50], keys[35:85]).tolist() == [55]
+    assert limits.limits(("b", "a", "c"), zeros[:10], keys[40:50]).tolist() == [NO_LIMIT, 55, NO_LIMIT]
+    assert limits.limits(names[1:], zeros[:31], keys[:31]).tolist() == [NO_LIMIT]  # too few to be looked at
+    assert limits.limits(names[1:], zeros[:90], keys[:90]).tolist() == [50]
 
 
 def test_a_process_remembers_few_runs(tmp_path: Path) -> None:
