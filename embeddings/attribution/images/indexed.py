@@ -13,7 +13,7 @@ from corpus_audit.embeddings.attribution.images.regions import (
     standing_out,
 )
 from corpus_audit.embeddings.attribution.images.run import Attributor, ImageResult
-from corpus_audit.embeddings.images.sources import ImageSource, Place
+from corpus_audit.embeddings.images.sources import ImageSource, SplitRow
 from corpus_audit.embeddings.index.mapped_tables import document_name
 from corpus_audit.embeddings.index.reader import Example, Index
 from corpus_audit.schemas.errors import UsageError
@@ -99,7 +99,7 @@ def attribute_examples(
 
 def _images(index: Index, examples: Sequence[Example], loaded: LoadedAudit) -> dict[int, bytes]:
     """The encoded images of examples by their number; those that are not there any more are left out."""
-    where: dict[Place, list[int]] = {}
+    where: dict[SplitRow, list[int]] = {}
     for number, example in enumerate(examples):
         for location in example.locations[:1]:
             where.setdefault((location.shard, location.split, location.row), []).append(number)
