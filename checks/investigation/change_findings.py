@@ -104,36 +104,38 @@ def _shift(run: RunAnalysis, window: WindowShift, q: float, question: str, test:
 
 
 def _divergence(run: RunAnalysis) -> Finding:
-    name, loss, found = run.spec.id, run.loss, run.divergence
+    name, loss, last_rise = run.spec.id, run.loss, run.divergence
     question = f"Did the loss of {name} diverge?"
     finite = 0 if loss is None else int(np.isfinite(loss.value).sum())
     if loss is None or finite < LEAST_FOR_DIVERGENCE:
         why = f"{plural(finite, 'point')}; at least {LEAST_FOR_DIVERGENCE} are needed"
         return not_enough(run, "divergence", question, why)
     test = "smoothed loss of the end against its lowest: six standard deviations and 2 %"
-    if found is None:
+    if last_rise is None:
         return Finding(
             id=f"{name}.divergence", bucket="training", question=question,
             claim=f"the loss of {name} did not rise for good", reading=Reading.NOT_SHOWN,
             detail="at its end it is within six standard deviations or 2 % of its lowest", n=finite, test=test,
             excluded={"not a number": len(loss.step) - finite},
         )  # fmt: skip
-    margin = 1.959964 * found.noise
+    margin = 1.959964 * last_rise.noise
     return Finding(
         id=f"{name}.divergence",
         bucket="training",
         question=question,
         claim=(
-            f"the loss of {name} rose from {found.lowest:.4g} to {found.level:.4g} from step "
-            f"{grouped(int(loss.step[found.first]))} on and did not return"
+            f"the loss of {name} rose from {last_rise.lowest:.4g} to {last_rise.level:.4g} from step "
+            f"{grouped(int(loss.step[last_rise.first]))} on and did not return"
         ),
         reading=Reading.SHOWN,
-        effect=Effect(value=found.rise, unit="nats per token", low=found.rise - margin, high=found.rise + margin),
+        effect=Effect(
+            value=last_rise.rise, unit="nats per token", low=last_rise.rise - margin, high=last_rise.rise + margin
+        ),
         n=finite,
         excluded={"not a number": len(loss.step) - finite},
         test=test,
-        window=FindingWindow(run=name, first=int(loss.step[found.first]), last=int(loss.step[-1])),
-        evidence=(run.evidence(loss, found.first),),
+        window=FindingWindow(run=name, first=int(loss.step[last_rise.first]), last=int(loss.step[-1])),
+        evidence=(run.evidence(loss, last_rise.first),),
     )
 
 

@@ -61,12 +61,12 @@ def regrouped(source: Sequence[int], result: Sequence[tuple[int, Range]]) -> lis
     ranges: list[Range] = []
     rest = list(parts)
     for size in source:
-        taken: list[tuple[int, Range]] = []
-        while rest and math.prod(each for each, _ in taken) < size:
-            taken.append(rest.pop(0))
-        if math.prod(each for each, _ in taken) != size:
+        joined: list[tuple[int, Range]] = []
+        while rest and math.prod(each for each, _ in joined) < size:
+            joined.append(rest.pop(0))
+        if math.prod(each for each, _ in joined) != size:
             return _hull_in_memory(source, parts)
-        ranges.append(taken[0][1] if len(taken) == 1 else Merged(taken))
+        ranges.append(joined[0][1] if len(joined) == 1 else Merged(joined))
     return ranges
 
 

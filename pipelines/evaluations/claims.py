@@ -29,8 +29,8 @@ def claims_table(evaluation: Evaluation, side: str) -> pa.Table:
     """
     scores = _scores_by_file(evaluation.items) if evaluation.claims else {}
     by_measure: _ByMeasure = {}
-    for (file, model, measured), found in scores.items():
-        by_measure.setdefault((model, measured), {})[file] = found
+    for (file, model, measured), computed in scores.items():
+        by_measure.setdefault((model, measured), {})[file] = computed
     rows = [_row(claim, side, by_measure) for claim in evaluation.claims]
     rows.sort(key=lambda row: (row["file"], row["task"], row["metric"], row["filter"]))
     return pa.Table.from_pylist(rows, schema=EVALUATION_CLAIMS)
@@ -99,7 +99,7 @@ def _items_of(claim: Claim, task: str, scores: _ByMeasure) -> Scores | None:
     if claim.file in same:
         return same[claim.file]
     folder, stamp = claim.file.rpartition("/")[0], _STAMP.search(claim.file)
-    beside = {file: found for file, found in same.items() if file.rpartition("/")[0] == folder}
-    if stamp is not None and (stamped := {file: found for file, found in beside.items() if stamp[0] in file}):
+    beside = {file: computed for file, computed in same.items() if file.rpartition("/")[0] == folder}
+    if stamp is not None and (stamped := {file: computed for file, computed in beside.items() if stamp[0] in file}):
         beside = stamped
     return next(iter(beside.values())) if len(beside) == 1 else None

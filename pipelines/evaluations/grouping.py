@@ -146,14 +146,14 @@ class ScoresByMeasure(Mapping[Measured, Scores]):
         return len(self._rows)
 
 
-def scores_of(items: pa.Table, taken: Integers) -> Scores:
+def scores_of(items: pa.Table, selected: Integers) -> Scores:
     """Scores of one measure.
 
     Args:
         items: a table with the schema `EVALUATION_ITEMS`.
-        taken: its rows, int64 [rows].
+        selected: its rows, int64 [rows].
     """
-    rows = items.take(pa.array(taken))
+    rows = items.take(pa.array(selected))
     item, items = _codes(rows["item"].dictionary_encode())
     count = len(item)
     score = rows["score"].to_numpy()

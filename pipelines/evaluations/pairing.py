@@ -64,14 +64,14 @@ def pair(a: Scores, b: Scores) -> Pairs:
         versions = (version_a[first].as_py(), version_b[first].as_py())
     keep = ~(other_version | other_prompt)
     kept_a, kept_b = rows_a[keep], rows_b[keep]
-    taken = pa.array(kept_a)
+    rows_of_a = pa.array(kept_a)
     return Pairs(
         before=a.score[kept_a],
         after=b.score[kept_b],
-        item=a.item.take(taken),
-        item_id=a.item_id.take(taken),
+        item=a.item.take(rows_of_a),
+        item_id=a.item_id.take(rows_of_a),
         cluster=cluster_labels(
-            pc.coalesce(a.cluster.take(taken), b.cluster.take(pa.array(kept_b))), a.item.take(taken), a.repeated
+            pc.coalesce(a.cluster.take(rows_of_a), b.cluster.take(pa.array(kept_b))), a.item.take(rows_of_a), a.repeated
         ),
         only_a=len(a.keys) - len(rows_a),
         only_b=len(b.keys) - len(rows_b),

@@ -140,9 +140,9 @@ def benchmark_tables(
     for name, folder in sorted(benchmarks):
         benchmark = read_benchmark(name, folder, limits)
         items = Pictures.of_images(benchmark.images)
-        found = matches(items, corpus)
-        rows["image_benchmarks"].append(_summary(benchmark, found))
-        rows["image_benchmark_matches"] += _listed(benchmark, found, pictures)
+        matched = matches(items, corpus)
+        rows["image_benchmarks"].append(_summary(benchmark, matched))
+        rows["image_benchmark_matches"] += _listed(benchmark, matched, pictures)
         for kind, of, copies in planted_copies(benchmark, folder, limits):
             back = matches(items, Pictures.of_images(copies))
             hit = np.zeros(len(of), bool)
@@ -180,10 +180,10 @@ def benchmark_metrics(tables: dict[str, pa.Table]) -> pa.Table:
     return pa.concat_tables(parts).sort_by([("metric", "ascending"), ("slice", "ascending")]).combine_chunks()
 
 
-def _summary(benchmark: BenchmarkImages, found: Matches) -> dict[str, Any]:
+def _summary(benchmark: BenchmarkImages, matched: Matches) -> dict[str, Any]:
     items = len(benchmark.items)
-    exact = np.unique(found.item[found.exact])
-    near = np.setdiff1d(found.item, exact)
+    exact = np.unique(matched.item[matched.exact])
+    near = np.setdiff1d(matched.item, exact)
     share = (len(exact) + len(near)) / items
     low, high = clopper_pearson([share], [items])
     return {
@@ -199,8 +199,8 @@ def _summary(benchmark: BenchmarkImages, found: Matches) -> dict[str, Any]:
     }
 
 
-def _listed(benchmark: BenchmarkImages, found: Matches, pictures: pa.Table) -> list[dict[str, Any]]:
-    shown = pictures.select(["hash", "domain", "images"]).take(found.picture).to_pylist()
+def _listed(benchmark: BenchmarkImages, matched: Matches, pictures: pa.Table) -> list[dict[str, Any]]:
+    shown = pictures.select(["hash", "domain", "images"]).take(matched.picture).to_pylist()
     rows = [
         {
             "benchmark": benchmark.name,
@@ -213,7 +213,9 @@ def _listed(benchmark: BenchmarkImages, found: Matches, pictures: pa.Table) -> l
             "distance": distance,
         }
         for item, exact, bits, distance, picture in zip(
-            *(column.tolist() for column in (found.item, found.exact, found.bits, found.distance)), shown, strict=True
+            *(column.tolist() for column in (matched.item, matched.exact, matched.bits, matched.distance)),
+            shown,
+            strict=True,
         )
     ]
     rows.sort(key=lambda row: (row["item"], row["match"], row["domain"].encode(), row["hash"]))

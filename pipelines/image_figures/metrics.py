@@ -178,11 +178,11 @@ def _kinds(kinds: pa.Table) -> list[pa.Table]:
     totals = {row["domain"]: row["total"] for row in each}
     names = sorted(totals, key=lambda name: (name != ALL_DOMAINS, name.encode()))
     for metric, (property_, usual, _) in _KINDS.items():
-        found = {r["domain"]: r for r in each if r["property"] == property_ and r["value"] == usual}
+        by_domain = {r["domain"]: r for r in each if r["property"] == property_ and r["value"] == usual}
         bounded = any(r["low"] is not None for r in each)
         values, low, high = [], [], []
         for name in names:
-            row = found.get(name)
+            row = by_domain.get(name)
             if row is None:  # no image has the usual value: as many as there are differ, and nothing bounds it above
                 upper = _none_of(totals[name]) if bounded else np.nan
                 values.append(1.0)

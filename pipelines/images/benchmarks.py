@@ -142,10 +142,10 @@ def planted_copies(
     must be near.
     """
     order = np.lexsort((benchmark.images.pixel_low, benchmark.images.pixel_high))
-    chosen = order[~benchmark.images.flat[order]][:CANARIES]
+    selected = order[~benchmark.images.flat[order]][:CANARIES]
     for kind in COPY_KINDS:
         copies, of = [], []
-        for position in chosen.tolist():
+        for position in selected.tolist():
             data = (folder / benchmark.items[position]).read_bytes()
             try:
                 image = pillow().fromarray(decode_image(data, limits).pixels)

@@ -85,7 +85,7 @@ def close_between(left: np.ndarray, right: np.ndarray, threshold: int = THRESHOL
     Raises:
         TooManyPairs: when there are more than `MOST_PAIRS`.
     """
-    found = [np.empty((0, 2), np.int64)]
+    pieces = [np.empty((0, 2), np.int64)]
     total = 0
     for chunk, radius in enumerate(_radii(threshold)):
         values = _chunk(right, chunk)
@@ -104,8 +104,8 @@ def close_between(left: np.ndarray, right: np.ndarray, threshold: int = THRESHOL
                 total += int(close.sum())  # pairs that several chunks lead to are counted for each
                 if total > _CHUNKS * MOST_PAIRS:
                     raise TooManyPairs(f"more than {MOST_PAIRS:,} pairs of images are within {threshold} bits")
-                found.append(np.stack([first[close], second[close]], axis=1))
-    pairs = np.unique(np.concatenate(found), axis=0)
+                pieces.append(np.stack([first[close], second[close]], axis=1))
+    pairs = np.unique(np.concatenate(pieces), axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -40,7 +40,7 @@ class _Layout:
         pieces = (rb"\s*" + re.escape(key) + rb"\s*:\s*([^|\s]{1,40})\s*\|" for key in keys)
         self.pattern = re.compile(b"".join(pieces) + rb"\s*$")
         self.rows: list[tuple[bytes, ...]] = []
-        self.places: list[tuple[int, float, int]] = []
+        self.origins: list[tuple[int, float, int]] = []
 
 
 def read_megatron(path: Path) -> FileTelemetry:
@@ -61,17 +61,17 @@ def read_megatron(path: Path) -> FileTelemetry:
                 wall = times[stamp] if stamp in times else times.setdefault(stamp, _seconds(stamp))
                 if len(times) > 100_000:
                     times.clear()
-            place = (step, wall, start + offset)
+            origin = (step, wall, start + offset)
             layout = recent.get(kind)
             match = layout.pattern.match(body) if layout else None
             if match is None:
                 layout, match = _other_layout(kind, body, layouts, recent)
             if layout is None or match is None:
-                _one_by_one(kind, body, place, collector, account)
+                _one_by_one(kind, body, origin, collector, account)
                 continue
             account.entry(True)
             layout.rows.append(match.groups())
-            layout.places.append(place)
+            layout.origins.append(origin)
         others = line_count(block) - records
         account.entries += others
         account.other += others
@@ -138,9 +138,9 @@ def _other_layout(
     return layout, layout.pattern.match(body.rstrip())
 
 
-def _one_by_one(kind: str, body: bytes, place: tuple[int, float, int], collector: Collector, account: Account) -> None:
+def _one_by_one(kind: str, body: bytes, origin: tuple[int, float, int], collector: Collector, account: Account) -> None:
     """Read a record that fits no layout."""
-    step, wall, offset = place
+    step, wall, offset = origin
     *fields, last = body.rstrip().split(b"|")
     used = False
     seen: set[bytes] = set()
@@ -176,22 +176,22 @@ def _convert(kind: str, layout: _Layout, collector: Collector, account: Account)
     """Convert the collected rows of a layout, column by column."""
     if not layout.rows:
         return
-    rows, places = layout.rows, layout.places
-    layout.rows, layout.places = [], []
+    rows, origins = layout.rows, layout.origins
+    layout.rows, layout.origins = [], []
     try:
         values = np.array(rows, "S40").astype(np.float64)
-        steps = np.array([place[0] for place in places], np.int64)
+        steps = np.array([origin[0] for origin in origins], np.int64)
         positions = [collector.position(kind + text_of(key)) for key in layout.keys]
         if min(positions) < 0 or steps.max() > 2**62:
             raise ValueError
     except (ValueError, OverflowError):
-        for row, (step, wall, offset) in zip(rows, places, strict=True):
+        for row, (step, wall, offset) in zip(rows, origins, strict=True):
             for key, text in zip(layout.keys, row, strict=True):
                 _value(kind, key, text, step, wall, offset, collector, account)
         return
     n, width = values.shape
-    walls = np.array([place[1] for place in places])
-    offsets = np.array([place[2] for place in places], np.int64)
+    walls = np.array([origin[1] for origin in origins])
+    offsets = np.array([origin[2] for origin in origins], np.int64)
     collector.extend(
         np.tile(np.array(positions, np.int32), n),
         np.repeat(steps, width),

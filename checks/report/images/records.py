@@ -127,7 +127,7 @@ class BenchmarkRow:
     @property
     def failed(self) -> bool:
         """Whether the search missed a copy that it must find."""
-        return any(required and found < planted for _, required, planted, found in self.copies)
+        return any(required and detected < planted for _, required, planted, detected in self.copies)
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,11 @@ def attribute_folder(
     """
     images: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    chosen = _domains(folder, domains)
-    say(f"running {attributor.model.name} on the images of {', '.join(chosen)}")
-    ranked = [each for domain in chosen for each in _strongest(attributor, folder, domain, k, images, refused)]
+    selected = _domains(folder, domains)
+    say(f"running {attributor.model.name} on the images of {', '.join(selected)}")
+    ranked = [each for domain in selected for each in _strongest(attributor, folder, domain, k, images, refused)]
     if not ranked:
-        raise UsageError(f"{folder} holds no image that can be used in {', '.join(chosen)}")
+        raise UsageError(f"{folder} holds no image that can be used in {', '.join(selected)}")
     say(f"attributing {attributor.unit} on {len(ranked):,} of {sum(images.values()):,} images")
     first = {id(each) for each in sorted(ranked, key=lambda each: -each.value)[:checked]}
     results = [attributor.attribute(each.path.name, read_bytes(each.path), id(each) in first) for each in ranked]

@@ -75,8 +75,8 @@ def prototype_image(
     function = highest(model, address)
     real = [(path.name, _value(model, function, pixels_of(path.name, read_bytes(path)))) for path in images]
     say(f"running {model.name} to search an image for {address}: {settings.steps} steps")
-    found = maximise(lambda colours: function(of_colours(model, colours)), (3, *model.input_size), settings)
-    pixels = np.rint(found.image.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
+    maximised = maximise(lambda colours: function(of_colours(model, colours)), (3, *model.input_size), settings)
+    pixels = np.rint(maximised.image.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
     inputs = of_colours(model, torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
     with torch.no_grad():
         value = float(function(inputs.to(model.device))[0])
@@ -92,13 +92,13 @@ def prototype_image(
     result = ImagePrototype(
         pixels,
         value,
-        float(found.held_out.mean()),
-        _of_class(model, address, found),
+        float(maximised.held_out.mean()),
+        _of_class(model, address, maximised),
         sorted([*real, *known], key=lambda each: -each[1]),
         provenance,
         (output / f"{stem}.png", output / f"{stem}.safetensors"),
     )
-    _write(result, found)
+    _write(result, maximised)
     return result
 
 
@@ -107,22 +107,22 @@ def _value(model: ImageModel, function: Callable[[torch.Tensor], torch.Tensor], 
         return float(function(as_input(model, pixels)[None])[0])
 
 
-def _of_class(model: ImageModel, unit: Unit, found: Maximised) -> float | None:
+def _of_class(model: ImageModel, unit: Unit, maximised: Maximised) -> float | None:
     if unit.point.kind is not Kind.LOGIT:
         return None
     point = model.units.of(unit.point)
     with torch.no_grad():
-        logits = read_maps(model, of_colours(model, found.transformed), [point])[point]
+        logits = read_maps(model, of_colours(model, maximised.transformed), [point])[point]
     return float((logits.argmax(dim=1) == unit.index).float().mean())
 
 
-def _write(result: ImagePrototype, found: Maximised) -> None:
+def _write(result: ImagePrototype, maximised: Maximised) -> None:
     from safetensors.numpy import save
 
-    image = np.ascontiguousarray(found.image.cpu().numpy())
+    image = np.ascontiguousarray(maximised.image.cpu().numpy())
     figures = {
         "value": result.value,
-        "held_out": found.held_out.tolist(),
+        "held_out": maximised.held_out.tolist(),
         "of_class": result.of_class,
         "pixels_sha256": hashlib.sha256(result.pixels.tobytes()).hexdigest(),
     }

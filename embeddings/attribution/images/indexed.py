@@ -103,9 +103,9 @@ def _images(index: Index, examples: Sequence[Example], loaded: LoadedAudit) -> d
     for number, example in enumerate(examples):
         for location in example.locations[:1]:
             where.setdefault((location.shard, location.split, location.row), []).append(number)
-    found = {}
+    images_by_number = {}
     for row, image in ImageSource.of_audit(loaded).read(where):
         for number in where[row]:
             if index.document_of(examples[number]) == image.key:
-                found[number] = image.data
-    return found
+                images_by_number[number] = image.data
+    return images_by_number

@@ -105,7 +105,7 @@ def standing_out(domains: Sequence[DomainRegions]) -> list[StandsOut]:
                 continue
             if region.low > max(max(known), region.area):
                 result.append(StandsOut(each.domain, region, max(known)))
-    return sorted(result, key=lambda found: -(found.region.share or 0.0))
+    return sorted(result, key=lambda entry: -(entry.region.share or 0.0))
 
 
 def _domain(domain: str, images: Sequence[AttributedImage], rows: int) -> DomainRegions:

@@ -2,7 +2,7 @@
 
 ``NAME.safetensors`` holds ``attribution`` (float64, of pixels or of cells), ``image`` (uint8 [h, w, 3], what the model
 saw) and, of deconvolution and guided backpropagation, ``signal`` (float32 [3, h, w]). Its metadata has under the key
-``corpus-audit`` JSON with ``provenance``, ``figures`` (with the checks) and ``found``. The name ends in the digest of
+``corpus-audit`` JSON with ``provenance``, ``figures`` (with the checks) and ``target``. The name ends in the digest of
 the provenance. The same attribution gives the same bytes.
 """
 
@@ -33,13 +33,13 @@ class StoredAttribution:
         attribution: the attribution and its checks.
         image: uint8 [h, w, 3], what the model saw.
         provenance: everything that decides it, as plain values.
-        found: what was computed on the way: position, receptive field, class.
+        target: what was computed on the way: position, receptive field, class.
     """
 
     attribution: ImageAttribution
     image: np.ndarray
     provenance: dict[str, Any]
-    found: dict[str, Any]
+    target: dict[str, Any]
 
 
 def figures(attribution: ImageAttribution) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def write_result(path: Path, stored: StoredAttribution) -> None:
     tensors = {"attribution": np.ascontiguousarray(stored.attribution.values), "image": stored.image}
     if stored.attribution.signal is not None:
         tensors["signal"] = np.ascontiguousarray(stored.attribution.signal)
-    content = {"provenance": stored.provenance, "figures": figures(stored.attribution), "found": stored.found}
+    content = {"provenance": stored.provenance, "figures": figures(stored.attribution), "target": stored.target}
     # One key, as safetensors writes several in a random order.
     metadata = {METADATA: strict_json.dumps(content).decode()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +91,9 @@ def read_result(path: Path, provenance: Mapping[str, Any] | None = None) -> Stor
         plain["random_areas"] = tuple(plain["random_areas"])
         attribution = ImageAttribution(values=arrays["attribution"], signal=arrays.get("signal"), **plain)
         image = arrays["image"]
-        stored, found = dict(content["provenance"]), dict(content["found"])
+        stored, target = dict(content["provenance"]), dict(content["target"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, strict_json.StrictJsonError):
         raise StoreError(f"{path} is damaged, or was written by another version") from None
     if provenance is not None and stored != provenance:
         raise StoreError(f"{path} is of something else")
-    return StoredAttribution(attribution, image, stored, found)
+    return StoredAttribution(attribution, image, stored, target)

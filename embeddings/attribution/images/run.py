@@ -121,13 +121,13 @@ class Attributor:
         baseline = baseline_of(model, inputs, self._baseline)
         attribution = attribute_image(at.unit, inputs, baseline, self._settings, checked)
         names = model.class_names if self.unit.point.kind is Kind.LOGIT else ()
-        found = {
+        target = {
             "position": None if at.position is None else list(at.position),
             "field": list(at.field),
             "class_name": names[self.unit.index] if self.unit.index < len(names) else None,
             "device": str(model.device),
         }
-        return StoredAttribution(attribution, model.preprocessing.cropped(pixels), provenance, found)
+        return StoredAttribution(attribution, model.preprocessing.cropped(pixels), provenance, target)
 
 
 def read_bytes(image: Path) -> bytes:
@@ -160,7 +160,7 @@ def caption(stored: StoredAttribution) -> list[str]:
     """Lines for a picture of an attribution."""
     provenance, attribution = stored.provenance, stored.attribution
     method = ImageMethod(provenance["method"])
-    name = stored.found.get("class_name")
+    name = stored.target.get("class_name")
     what = f"{provenance['unit']}{f' ({name})' if name else ''}, {method}"
     evidence = "" if FACTS[method].evidence else ": NOT EVIDENCE"
     lines = [what + evidence, f"F(x) {attribution.value:.4g}, F(b) {attribution.baseline_value:.4g}"]
@@ -174,13 +174,13 @@ def caption(stored: StoredAttribution) -> list[str]:
         )
     if attribution.randomised_all is not None:
         lines.append(f"Spearman with the map of permuted weights {attribution.randomised_all:.2f}")
-    box = stored.found["field"]
+    box = stored.target["field"]
     size = f"{stored.image.shape[1]} x {stored.image.shape[0]}"
     lines.append(
         f"{provenance['image']['name']}, as the model sees it: {size}; model {provenance['model']['digest'][:12]}"
     )
-    if stored.found["position"] is not None:
-        y, x = stored.found["position"]
+    if stored.target["position"] is not None:
+        y, x = stored.target["position"]
         lines.append(
             f"activation at row {y}, column {x} of the map; its receptive field {box[2] - box[0]} x {box[3] - box[1]}"
         )
@@ -189,7 +189,7 @@ def caption(stored: StoredAttribution) -> list[str]:
 
 def draw(stored: StoredAttribution, files: tuple[Path, Path, Path]) -> None:
     """Write the pictures of an attribution."""
-    field = stored.found["field"] if stored.found["position"] is not None else None
+    field = stored.target["field"] if stored.target["position"] is not None else None
     signed = ImageMethod(stored.provenance["method"]) is not ImageMethod.SALIENCY
     picture = drawing.Picture(
         stored.image, stored.attribution.values, signed, caption(stored), tuple(field) if field else None

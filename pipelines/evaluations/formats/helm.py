@@ -36,7 +36,7 @@ def read(head: Head, name: str, sink: ItemCollector) -> None:
             continue
         # A perturbed instance has the id of its original: it is another metric, not another answer.
         suffix = _perturbation(record.get("perturbation"))
-        taken = 0
+        used = 0
         for stat in record["stats"]:
             label = stat.get("name") if isinstance(stat, dict) else None
             metric = label.get("name") if isinstance(label, dict) else None
@@ -45,7 +45,7 @@ def read(head: Head, name: str, sink: ItemCollector) -> None:
                 continue
             if metric.startswith(_BOOKKEEPING):
                 continue
-            taken += 1
+            used += 1
             sink.score(
                 row,
                 task,
@@ -56,7 +56,7 @@ def read(head: Head, name: str, sink: ItemCollector) -> None:
                 epoch=epoch_of(record.get("train_trial_index", 0)) + 1,
                 cluster=field_of(record, sink.cluster_field),
             )
-        if not taken:
+        if not used:
             sink.dead(row, "no statistic of quality")
 
 

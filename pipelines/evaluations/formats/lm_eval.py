@@ -79,10 +79,10 @@ def _read_results(head: Head, sink: ItemCollector) -> None:
         if version is not None:
             sink.versions[head.folder, f"{task}@{stamp[1]}" if stamp else task] = version
         parts = _tasks_of(task, groups) if task in groups else ()
-        taken = 0
+        used = 0
         for dated in _dated(task, figures, sink):
-            taken += _claims(head, sink, dated, (model, task, version), _object(counts.get(task)), parts)
-        if not taken:
+            used += _claims(head, sink, dated, (model, task, version), _object(counts.get(task)), parts)
+        if not used:
             sink.dead(row, "no figures of the task", task)
 
 
@@ -117,7 +117,7 @@ def _claims(
     parts: tuple[str, ...],
 ) -> int:
     model, task, version = names
-    taken = 0
+    used = 0
     for key, raw in figures.items():
         metric, _, filter_ = key.partition(",")
         if metric.endswith("_stderr") or key in _NO_FIGURES:
@@ -132,8 +132,8 @@ def _claims(
             items = round(derived) if derived == derived and abs(derived - round(derived)) < 0.01 else None
         size = int(items) if isinstance(items, int) and not isinstance(items, bool) else None
         sink.claim(Claim(head.name, model, task, version, metric, filter_, value, error, size, parts))
-        taken += 1
-    return taken
+        used += 1
+    return used
 
 
 def _version(version: Any, shots: Any) -> str | None:

@@ -156,9 +156,9 @@ def _minimise_block(x: Floats, y: Floats, weights: Floats, starts: Floats, delta
         gained = np.where(better, objective[active] - new_objective, 0.0)
         small = gained <= _CLOSE * np.maximum(objective[active], 1e-300)
         quiet[active] = np.where(small, quiet[active] + 1, 0)
-        taken = active[better]
-        constants[taken], residual[taken] = proposed[better], new_residual[better]
-        slopes[taken], objective[taken] = new_slopes[better], new_objective[better]
+        accepted = active[better]
+        constants[accepted], residual[accepted] = proposed[better], new_residual[better]
+        slopes[accepted], objective[accepted] = new_slopes[better], new_objective[better]
         damping[active] = np.clip(np.where(better, damping[active] / 3, damping[active] * 5), 1e-9, 1e9)
         active = active[quiet[active] < 8]
         if not len(active):

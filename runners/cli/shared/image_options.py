@@ -208,7 +208,7 @@ def result_json(result: ImageResult) -> dict[str, Any]:
     return {
         "provenance": result.stored.provenance,
         "figures": figures(result.stored.attribution),
-        "found": result.stored.found,
+        "target": result.stored.target,
         "shape": list(result.stored.attribution.values.shape),
         "files": [str(path) for path in result.files],
         "cached": result.cached,

@@ -33,9 +33,9 @@ _BASELINES = {"mean": "the image's mean colour", "black": "black", "white": "whi
 
 def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[str]:
     """Lines for a terminal; names from files are made safe."""
-    provenance, found, attribution = stored.provenance, stored.found, stored.attribution
+    provenance, target, attribution = stored.provenance, stored.target, stored.attribution
     method = ImageMethod(provenance["method"])
-    name = found["class_name"]
+    name = target["class_name"]
     head = f"{provenance['unit']}{f' ({safe_text(name)})' if name else ''}  {safe_text(provenance['image']['name'])}"
     yield fit(head, width).rstrip()
     yield fit(f"model {safe_text(provenance['model']['name'])}, {provenance['model']['digest'][:12]}", width).rstrip()
@@ -44,9 +44,9 @@ def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[s
     about = f"{method}: {FACTS[method].about}. Baseline: {_BASELINES[provenance['parameters']['baseline']]}."
     yield from textwrap.wrap(about, width)
     yield f"F(x) {attribution.value:.4f}, F(b) {attribution.baseline_value:.4f}"
-    if found["position"] is not None:
-        y, x = found["position"]
-        left, top, right, bottom = found["field"]
+    if target["position"] is not None:
+        y, x = target["position"]
+        left, top, right, bottom = target["field"]
         yield f"At row {y}, column {x} of the map"
         yield f"Receptive field: pixels {left} to {right - 1} across, {top} to {bottom - 1} down"
     yield ""
@@ -173,11 +173,11 @@ def _domain_lines(
             if region.share:
                 yield _region_line(region)
     yield ""
-    for found in standing_out:
-        where = f"row {found.region.row}, column {found.region.column}"
+    for entry in standing_out:
+        where = f"row {entry.region.row}, column {entry.region.column}"
         yield from textwrap.wrap(
-            f"{safe_text(found.domain)} stands out in {where}: {_reach(found.region)} % of its attribution above 0 "
-            f"lies there, at most {100 * found.others:.1f} % in every other domain",
+            f"{safe_text(entry.domain)} stands out in {where}: {_reach(entry.region)} % of its attribution above 0 "
+            f"lies there, at most {100 * entry.others:.1f} % in every other domain",
             width,
         )
     if len(domains) < 2:

@@ -71,9 +71,9 @@ def finding_lines(finding: Finding, width: int) -> Iterator[str]:
         yield ""
         yield "Evidence"
         for row in finding.evidence:
-            place = f"{row.file}, {row.unit} {row.offset}"
+            location = f"{row.file}, {row.unit} {row.offset}"
             series = f"step {grouped(row.step)} {row.series} = " if row.series else ""
-            yield from _wrapped(f"{series}{row.shown} ({place})", width, "  ")
+            yield from _wrapped(f"{series}{row.shown} ({location})", width, "  ")
     for limit in finding.limits:
         yield ""
         yield from _wrapped(f"Limit: {limit}", width, "")

@@ -63,14 +63,14 @@ def rectifiers(output: torch.Tensor, leaf: torch.Tensor, what: str) -> list[Any]
     between = _between(output.grad_fn, leaf)
     if not between:
         raise UsageError(f"{what}: the activation does not depend on the image")
-    found = []
+    nodes = []
     for node in between:
         kind = _kind(node)
         if _is_rectifier(node, kind):
-            found.append(node)
+            nodes.append(node)
         elif not (kind in _SWITCHES or kind == "AccumulateGrad" or _is_linear(node, kind, between)):
             raise UsageError(f"{what} {_refusal(node, kind)}")
-    return found
+    return nodes
 
 
 def _refusal(node: Any, kind: str) -> str:

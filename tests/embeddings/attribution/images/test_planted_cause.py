@@ -153,7 +153,7 @@ def test_an_index_names_the_domain_and_its_examples_the_mark(with_mark, tmp_path
     assert one["provenance"]["image"]["name"] == top[1].locations[0].id and one["domain"] == "studio"
     assert one["figures"]["value"] == pytest.approx(top[1].value, abs=1e-4)
     assert run_command(["attribute", "conv.network.convs.2:1", *where, "--json"], Session()) == 0
-    assert json.loads(capsys.readouterr().out)["found"]["position"] is not None
+    assert json.loads(capsys.readouterr().out)["target"]["position"] is not None
     assert run_command(["prototype", "logit:0", "--index", "index", "--steps", "600", "--json"], Session()) == 0
     synthetic = json.loads(capsys.readouterr().out)
     assert synthetic["images"][0]["name"].endswith(" of studio") and synthetic["images"][0]["value"] == top[0].value

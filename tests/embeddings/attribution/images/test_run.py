@@ -47,12 +47,12 @@ def test_a_logit_is_attributed_and_the_result_is_read_again(photo, tmp_path):
     assert attribution.converged and attribution.values.shape == (16, 16) and len(attribution.random_areas) == 20
     assert provenance["model"]["digest"] == model.digest and len(provenance["image"]["sha256"]) == 64
     assert (first.stored.image == model.preprocessing.cropped(np.asarray(Image.open(photo)))).all()
-    assert first.stored.found["class_name"] == "ring" and first.stored.found["position"] is None
+    assert first.stored.target["class_name"] == "ring" and first.stored.target["position"] is None
     assert said == [f"running {MODEL} to attribute logit:1 on a photo.png"] and not first.cached
     again = attribute_file(MODEL, "logit:1", photo, tmp_path / "out", say=said.append)
     assert again.cached and len(said) == 1 and again.files == first.files
     assert (again.stored.attribution.values == attribution.values).all()
-    assert again.stored.provenance == provenance and again.stored.found == first.stored.found
+    assert again.stored.provenance == provenance and again.stored.target == first.stored.target
     other = attribute_file(MODEL, "logit:1", photo, tmp_path / "out", baseline=ImageBaseline.BLACK)
     assert not other.cached and other.files[0] != first.files[0]
 
@@ -62,9 +62,9 @@ def test_a_channel_is_attributed_at_its_peak_within_its_receptive_field(photo, t
     model = load_image_model(MODEL)
     point = next(each for each in model.units.points if each.point.name == "convs.1")
     values = read_maps(model, model.preprocess(np.asarray(Image.open(photo)))[None], [point])[point][0, 3]
-    y, x = result.stored.found["position"]
+    y, x = result.stored.target["position"]
     assert result.stored.attribution.value == pytest.approx(float(values.max()), abs=1e-6) == float(values[y, x])
-    left, top, right, bottom = result.stored.found["field"]
+    left, top, right, bottom = result.stored.target["field"]
     outside = np.ones((16, 16), bool)
     outside[top:bottom, left:right] = False
     assert outside.any() and not result.stored.attribution.values[outside].any()
