@@ -23,7 +23,7 @@ class _RunByDefault(click.Group):
 
 @click.group(cls=_RunByDefault, short_help="Find out what happened to training runs; compare evaluations.")
 def investigate() -> None:
-    """Find out what happened to training runs, from their logs.
+    """Find out what happened to training runs, from their logs and evaluations.
 
     `corpus-audit investigate init FOLDER` writes an investigation.yaml, `corpus-audit investigate FILE` computes its
     findings, and `corpus-audit investigate show FINDING` shows one in full. `corpus-audit investigate compare A B`
@@ -85,7 +85,8 @@ def run(session: Session, /, file: Path, output: Path | None, fail_on: str | Non
     """Compute the findings of the investigation.yaml FILE, print them and publish them as a directory.
 
     The directory has report.html, findings.json and the tables (Parquet): points, series, files, dead letters, spikes,
-    shifts and twins. It appears by one rename, and LATEST beside it names the newest.
+    shifts and twins, and with `evals` those of evaluations. It appears by one rename, and LATEST beside it names the
+    newest.
     """
     from corpus_audit.runners.investigation.run import run_investigation
     from corpus_audit.runners.terminal.investigation.findings import findings_lines

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.timeline import timeline
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
@@ -60,6 +61,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
             "Triangles are spikes, dashed lines begin segments, red ones are events, and grey areas have no numbers."
         )
         element(figure, "figcaption", caption, class_="note")
+    scores_section(body, investigation.comparisons)
     left = MOST_FINDINGS
     for reading, heading in _HEADINGS.items():
         listed = [finding for finding in findings.findings if finding.reading is reading]
