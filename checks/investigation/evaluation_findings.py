@@ -94,7 +94,8 @@ def evaluation_tables(comparisons: Sequence[StepComparison]) -> Iterator[tuple[s
             if table is None:
                 continue
             if "side" not in table.column_names:
-                cells = {"run_a": each.a.run, "step_a": each.a.step, "run_b": each.b.run, "step_b": each.b.step}
+                cells: dict[str, str | int] = {"run_a": each.a.run, "step_a": each.a.step}
+                cells |= {"run_b": each.b.run, "step_b": each.b.step}
                 pieces.append(_with(table, cells, schema))
                 continue
             for letter, side in (("a", each.a), ("b", each.b)):

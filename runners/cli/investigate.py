@@ -46,11 +46,12 @@ investigate.add_command(compare)
 )
 @json_option
 def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
-    """Recognise the logs in FOLDERS by their content, and write a commented investigation.yaml for them.
+    """Recognise the logs and evaluations in FOLDERS by their content, and write a commented investigation.yaml.
 
     Formats: TensorBoard event files, text logs of Megatron-LM, DeepSpeed, torchtitan, OLMo-core, lingua, nanoGPT and
     llm.c, trainer_state.json of Hugging Face, exports of W&B, MLflow, and CSV, JSON lines and Parquet with a column of
-    steps.
+    steps; of evaluations those of `investigate compare`, whose paths say of which run and step they are, as in
+    now/step30000.
     """
     from corpus_audit.runners.investigation.proposal import propose_investigation
 
@@ -64,9 +65,10 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
     if as_json:
         runs = [{"id": run.id, "telemetry": list(run.telemetry), "points": run.points} for run in proposal.runs]
+        evals = [{"run": each.run, "step": each.step, "path": each.path} for each in proposal.evaluations]
+        payload = {"file": str(output), "runs": runs, "evals": evals}
         emit_json(
-            "investigate-init",
-            {"file": str(output), "runs": runs, "not_recognised": list(proposal.not_recognised), "text": proposal.text},
+            "investigate-init", {**payload, "not_recognised": list(proposal.not_recognised), "text": proposal.text}
         )
         return
     write_out(proposal.text, nl=False)

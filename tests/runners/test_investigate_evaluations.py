@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import html5lib
@@ -12,6 +12,8 @@ import pytest
 
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
+from corpus_audit.runners.investigation.evaluation_proposal import KnownRun, propose_evaluations
+from corpus_audit.schemas.spec.investigation_file import load_investigation
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
 from tests.pipelines.evaluations import making
 
@@ -160,3 +162,39 @@ def test_one_evaluation_or_settings_without_any_are_mistakes(
         (tmp_path / "i.yaml").write_text(head + text)
         assert run_command(["investigate", str(tmp_path / "i.yaml")], Session()) == 2
         assert message in capsys.readouterr().err
+
+
+def test_init_proposes_evaluations(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    making.lm_eval_run(tmp_path / "evals" / "final", {"maths": BEFORE[:20]})
+    (tmp_path / "evals" / "notes.txt").write_text("hello")
+    path = folder / "proposed.yaml"
+    arguments = [str(folder / "now.jsonl"), str(folder / "twin.jsonl"), str(folder / "evals"), str(tmp_path / "evals")]
+    capsys.readouterr()
+    assert run_command(["investigate", "init", *arguments, "-o", str(path), "--json"], Session()) == 0
+    document = json.loads(capsys.readouterr().out)
+    spec = load_investigation(path).spec
+    assert [(each.run, each.step, each.paths) for each in spec.evals] == [
+        ("now.jsonl", 10, ("evals/now/step10",)),
+        ("now.jsonl", 20, ("evals/now/step20",)),
+        ("now.jsonl", 40, ("evals/now/step40",)),
+        ("twin.jsonl", 20, ("evals/twin/step20",)),
+    ]
+    assert len(document["evals"]) == 5 and document["evals"][-1]["step"] is None
+    assert len(document["not_recognised"]) == 1 and "does not say of which run and step" in document["text"]
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "step", "run"),
+    [
+        ("a/step30000/m/results.json", "a/step30000", 30000, "a"),
+        ("x/global_step_0012/s.jsonl", "x/global_step_0012", 12, None),
+        ("logs/b/checkpoint-5/s.jsonl", "logs/b/checkpoint-5", 5, "b"),
+        ("near/here/iter30k.eval", "near/here/iter30k.eval", 30000, "c"),
+        ("x/footstep7/s.jsonl", "x/footstep7", None, None),
+        ("s.jsonl", "s.jsonl", None, None),
+    ],
+)
+def test_run_and_step_are_those_of_the_path(file: str, path: str, step: int | None, run: str | None) -> None:
+    runs = [KnownRun("a", ()), KnownRun("b", ()), KnownRun("c", (PurePosixPath("near"),))]
+    (proposed,) = propose_evaluations([(file, "lm-eval")], runs)
+    assert (proposed.path, proposed.step, proposed.run) == (path, step, run)
