@@ -17,7 +17,7 @@ _EXCLUDED = {
     "other_prompt": "another prompt",
     "other_version": "another version of the task",
 }
-_LIMITS = ("p and interval are for other items of the same kind, not for other seeds of the same training.",)
+_LIMITS = ("p and interval are for other items of the same kind, not for other seeds of the same training",)
 
 Row = Mapping[str, Any]
 
@@ -93,7 +93,7 @@ def _finding(row: Row, leak: Row | None, about: About) -> Finding:
 def _detectable(row: Row) -> tuple[str, ...]:
     if row["mde"] is None:
         return ()
-    return (f"A difference of {row['mde']:.4g} would be detected with 80 % power (MDE), as if it were the only test.",)
+    return (f"A difference of {row['mde']:.4g} would be detected with 80 % power (MDE), as if it were the only test",)
 
 
 def _explanations(row: Row, leak: Row | None, about: About) -> tuple[Explanation, ...]:

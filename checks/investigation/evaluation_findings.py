@@ -22,7 +22,7 @@ from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIG
 KEYS = OptionNames("primary", "cluster", "contamination", "rule under contamination", "model in evals")
 """What messages name: keys of the spec in place of options."""
 
-_SHARED = "Consecutive differences of one run share an evaluation, so that chance in it moves both in opposite ways."
+_SHARED = "Consecutive differences of one run share an evaluation, so that chance in it moves both in opposite ways"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def _table(body: ET.Element, caption: str, second: str, rows: Sequence[Sequence[
     heads = ["Task", second, "Items", "Score", "Change", "Detectable", "Reading", "Clean", "Contaminated"]
     width = len(heads) if split else len(heads) - 2
     scroll = element(body, "div", class_="scroll", tabindex="0", role="region", aria_label=caption)
-    table = element(scroll, "table")
+    table = element(scroll, "table", class_="scores")
     element(element(table, "caption"), "span", caption)
     head = element(element(table, "thead"), "tr")
     for number, name in enumerate(heads[:width]):
