@@ -16,6 +16,7 @@ from corpus_audit.checks.investigation.evaluation_findings import (
 )
 from corpus_audit.checks.investigation.log_findings import log_findings
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
+from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, scaling_finding, scaling_tables
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
@@ -39,6 +40,7 @@ class Investigation:
         twins: of every run.
         q: of every tested window of every run.
         comparisons: of evaluations.
+        scaling: the law of a team's runs.
     """
 
     findings: tuple[Finding, ...]
@@ -46,12 +48,16 @@ class Investigation:
     twins: Mapping[str, list[Twin]]
     q: Mapping[str, list[float]]
     comparisons: tuple[StepComparison, ...] = ()
+    scaling: ScalingAnalysis | None = None
 
 
 def investigate(
-    spec: InvestigationSpec, runs: Mapping[str, RunAnalysis], comparisons: Sequence[StepComparison] = ()
+    spec: InvestigationSpec,
+    runs: Mapping[str, RunAnalysis],
+    comparisons: Sequence[StepComparison] = (),
+    scaling: ScalingAnalysis | None = None,
 ) -> Investigation:
-    """Ask every question of every run, and of its evaluations where they were compared."""
+    """Ask every question of every run, and of evaluations and the scaling law where they were computed."""
     twins, q = twins_of(runs), adjusted(runs)
     windows = [] if isinstance(spec.windows, str) else [(window.first, window.last) for window in spec.windows]
     findings: list[Finding] = []
@@ -61,9 +67,10 @@ def investigate(
         findings += change_findings(run, q[name], windows)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
+    findings += [] if scaling is None else [scaling_finding(scaling)]
     findings += evaluation_findings(comparisons)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons))
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -87,6 +94,9 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
         yield table, pieces
     for table, rows_of_all in evaluation_tables(investigation.comparisons):
         yield table, [rows_of_all]
+    if investigation.scaling is not None:
+        for table, rows_of_all in scaling_tables(investigation.scaling):
+            yield table, [rows_of_all]
 
 
 def _file_rows(name: str, run: RunAnalysis, rows: dict[str, list[dict[str, object]]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
+from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
@@ -18,12 +19,14 @@ from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.recognition import files_of
 from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
 from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
+from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 
 REPORT_FILE = "report.html"
@@ -53,7 +56,10 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
     if not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
-    investigation = investigate(loaded.spec, runs, _compared(loaded))
+    scaling = None
+    if (asked := loaded.spec.scaling) is not None:
+        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
+    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -112,7 +118,7 @@ def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
 
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
-    schemas = TELEMETRY_TABLES | INVESTIGATION_EVALUATION_TABLES
+    schemas = TELEMETRY_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)

@@ -62,6 +62,13 @@ class ContaminationList(_InvestigationModel):
     rule: Words | None = Field(default=None, description="The rule whose rows count; needed if there are several.")
 
 
+class Scaling(_InvestigationModel):
+    """Runs that a scaling law is fitted to, and the one that is held against it."""
+
+    runs: PathText = Field(description="CSV with the columns run, parameters, tokens, loss (nats a token).")
+    holdout: Words = Field(description="The run of that file that is left out of the fit and asked about.")
+
+
 class Window(_InvestigationModel):
     """Steps that findings are limited to."""
 
@@ -96,6 +103,7 @@ class InvestigationSpec(_InvestigationModel):
         default=None,
         description="Items that the training data hold: differences are split between them and clean ones.",
     )
+    scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
     events: tuple[Event, ...] = ()
     windows: Literal["auto"] | tuple[Window, ...] = Field(
         default="auto", description="Steps that findings of spikes and shifts are limited to; auto is all of them."
