@@ -3,55 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from corpus_audit.checks.text.numbers import plural
-from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, Reading, State
+from corpus_audit.pipelines.evaluations.wording import OptionNames
+from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, FindingWindow, Reading, State
 
 _STRENGTH = {Reading.SHOWN: 0, Reading.NOT_SHOWN: 1, Reading.NOT_ENOUGH: 2}
 _EXCLUDED = {
-    "only_a": "only a has them",
-    "only_b": "only b has them",
     "other_prompt": "another prompt",
     "other_version": "another version of the task",
 }
-_LIMITS = (
-    "p and interval are for other items of the same kind, not for other seeds of the same training.",
-    "The MDE is that of a single test.",
-)
+_LIMITS = ("p and interval are for other items of the same kind, not for other seeds of the same training",)
 
 Row = Mapping[str, Any]
 
 
-def comparison_findings(tables: Mapping[str, pa.Table]) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class About:
+    """How findings of a comparison are named, and what they have in common.
+
+    Attributes:
+        prefix: before the task in their ids.
+        a, b: what claims call the evaluations.
+        options: what explanations call the things that were not set.
+        window: the steps that they are about.
+        explanations, limits: in every finding that judges a difference, besides its own.
+    """
+
+    prefix: str = "evals"
+    a: str = "a"
+    b: str = "b"
+    options: OptionNames = field(default_factory=OptionNames)
+    window: FindingWindow | None = None
+    explanations: tuple[Explanation, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
+def comparison_findings(tables: Mapping[str, pa.Table], about: About | None = None) -> tuple[Finding, ...]:
     """A finding for every task, metric and filter of a comparison; what is shown first, primary tasks first in each.
 
     Args:
         tables: those of `corpus_audit.pipelines.evaluations.comparison.compare`.
+        about: how the findings are named; as of evaluations a and b by default.
     """
     names = ("task", "metric", "filter")
     leaks = tables["evaluation_leaks"].to_pylist() if "evaluation_leaks" in tables else []
     by_measure = {tuple(row[name] for name in names): row for row in leaks}
     findings = [
-        _finding(row, by_measure.get(tuple(row[name] for name in names)))
+        _finding(row, by_measure.get(tuple(row[name] for name in names)), about or About())
         for row in tables["evaluation_differences"].to_pylist()
     ]
     return tuple(sorted(findings, key=lambda finding: (_STRENGTH[finding.reading], finding.family != "primary")))
 
 
-def _finding(row: Row, leak: Row | None) -> Finding:
+def _finding(row: Row, leak: Row | None, about: About) -> Finding:
     name = f"{row['task']}:{row['metric']}" + (f",{row['filter']}" if row["filter"] not in ("", "none") else "")
     effect = None
     if row["difference"] is not None:
         effect = Effect(value=row["difference"], unit="score", low=row["low"], high=row["high"])
-    excluded = {words: row[column] for column, words in _EXCLUDED.items() if row[column]}
+    reasons = {"only_a": f"only {about.a} has them", "only_b": f"only {about.b} has them"} | _EXCLUDED
+    excluded = {words: row[column] for column, words in reasons.items() if row[column]}
+    limits: tuple[str, ...] = ()
+    if row["p"] is not None:
+        limits = (*_LIMITS, *_detectable(row), *about.limits)
     return Finding(
-        id=f"evals.{name}",
+        id=f"{about.prefix}.{name}",
         bucket="capabilities",
-        question=f"Does b score otherwise than a on {name}?",
-        claim=f"b scores otherwise than a on {name}",
+        question=f"Does {about.b} score otherwise than {about.a} on {name}?",
+        claim=f"{about.b} scores otherwise than {about.a} on {name}",
         reading=Reading(row["reading"]),
         detail=row["reason"],
         effect=effect,
@@ -61,16 +84,25 @@ def _finding(row: Row, leak: Row | None) -> Finding:
         p=row["p"],
         q=row["q"],
         family=row["family"],
-        explanations=_explanations(row, leak),
-        limits=_LIMITS if row["p"] is not None else (),
+        window=about.window,
+        explanations=_explanations(row, leak, about),
+        limits=limits,
     )
 
 
-def _explanations(row: Row, leak: Row | None) -> tuple[Explanation, ...]:
+def _detectable(row: Row) -> tuple[str, ...]:
+    if row["mde"] is None:
+        return ()
+    return (f"A difference of {row['mde']:.4g} would be detected with 80 % power (MDE), as if it were the only test",)
+
+
+def _explanations(row: Row, leak: Row | None, about: About) -> tuple[Explanation, ...]:
     """What else a difference could come from than the models; none where no difference is judged."""
     if row["p"] is None:
         return ()
-    return (_prompts(row), _dependence(row), _contamination(row, leak))
+    options = about.options
+    own = (_prompts(row), _dependence(row, options.cluster), _contamination(row, leak, options.contaminated))
+    return (*own, *about.explanations)
 
 
 def _prompts(row: Row) -> Explanation:
@@ -84,18 +116,18 @@ def _prompts(row: Row) -> Explanation:
     return Explanation(what=what, state=State.RULED_OUT, figure=figure)
 
 
-def _dependence(row: Row) -> Explanation:
+def _dependence(row: Row, option: str) -> Explanation:
     what = "items depend on each other, which makes p too small"
     if row["clusters"] < row["items"]:
         figure = f"the error is that of {plural(row['clusters'], 'cluster')}"
         return Explanation(what=what, state=State.RULED_OUT, figure=figure)
-    return Explanation(what=what, state=State.UNTESTED, figure="--cluster names no field that groups items")
+    return Explanation(what=what, state=State.UNTESTED, figure=f"{option} names no field that groups items")
 
 
-def _contamination(row: Row, leak: Row | None) -> Explanation:
+def _contamination(row: Row, leak: Row | None, option: str) -> Explanation:
     what = "the training data hold some of the items"
     if leak is None:
-        return Explanation(what=what, state=State.UNTESTED, figure="--contaminated names no list of such items")
+        return Explanation(what=what, state=State.UNTESTED, figure=f"{option} names no list of such items")
     if leak["reading"] == Reading.NOT_ENOUGH:
         return Explanation(what=what, state=State.UNTESTED, figure=leak["reason"])
     figure = f"they account for {leak['leak']:+.4g} (95 %: {leak['low']:+.4g} to {leak['high']:+.4g})"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from corpus_audit.checks.investigation.change_findings import adjusted, change_findings
+from corpus_audit.checks.investigation.evaluation_findings import (
+    StepComparison,
+    evaluation_findings,
+    evaluation_tables,
+)
 from corpus_audit.checks.investigation.log_findings import log_findings
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
+from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, scaling_finding, scaling_tables
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
@@ -28,20 +34,30 @@ class Investigation:
     """What was found out.
 
     Attributes:
-        findings: shown ones first, then those without enough data; in each the largest spikes first.
+        findings: shown ones first, then those without enough data; in each primary tasks first, then runs with their
+            largest spikes first, then all other tasks.
         runs: the analyses by run.
         twins: of every run.
         q: of every tested window of every run.
+        comparisons: of evaluations.
+        scaling: the law of a team's runs.
     """
 
     findings: tuple[Finding, ...]
     runs: Mapping[str, RunAnalysis]
     twins: Mapping[str, list[Twin]]
     q: Mapping[str, list[float]]
+    comparisons: tuple[StepComparison, ...] = ()
+    scaling: ScalingAnalysis | None = None
 
 
-def investigate(spec: InvestigationSpec, runs: Mapping[str, RunAnalysis]) -> Investigation:
-    """Ask every question of every run."""
+def investigate(
+    spec: InvestigationSpec,
+    runs: Mapping[str, RunAnalysis],
+    comparisons: Sequence[StepComparison] = (),
+    scaling: ScalingAnalysis | None = None,
+) -> Investigation:
+    """Ask every question of every run, and of evaluations and the scaling law where they were computed."""
     twins, q = twins_of(runs), adjusted(runs)
     windows = [] if isinstance(spec.windows, str) else [(window.first, window.last) for window in spec.windows]
     findings: list[Finding] = []
@@ -51,7 +67,10 @@ def investigate(spec: InvestigationSpec, runs: Mapping[str, RunAnalysis]) -> Inv
         findings += change_findings(run, q[name], windows)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
-    return Investigation(tuple(sorted(findings, key=lambda f: _ORDER[f.reading])), runs, twins, q)
+    findings += [] if scaling is None else [scaling_finding(scaling)]
+    findings += evaluation_findings(comparisons)
+    ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -73,6 +92,11 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
     for table, schema in TELEMETRY_TABLES.items():
         pieces = _points(investigation) if table == "telemetry_points" else [pa.Table.from_pylist(rows[table], schema)]
         yield table, pieces
+    for table, rows_of_all in evaluation_tables(investigation.comparisons):
+        yield table, [rows_of_all]
+    if investigation.scaling is not None:
+        for table, rows_of_all in scaling_tables(investigation.scaling):
+            yield table, [rows_of_all]
 
 
 def _file_rows(name: str, run: RunAnalysis, rows: dict[str, list[dict[str, object]]]) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, leak_row
 from corpus_audit.pipelines.evaluations.difference import Difference, aggregate_difference, paired_difference
 from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, ScoresByMeasure, of_model
+from corpus_audit.pipelines.evaluations.judging import adjust, differences_table, leaks_table
 from corpus_audit.pipelines.evaluations.pairing import Pairs, pair
 from corpus_audit.pipelines.evaluations.rates import score_row
 from corpus_audit.pipelines.evaluations.read_tables import read_tables, table_of
 from corpus_audit.pipelines.evaluations.records.items import Claim, Evaluation
 from corpus_audit.pipelines.evaluations.repeats import Repeats
-from corpus_audit.pipelines.evaluations.wording import reading, sentence
-from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm
-from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
+from corpus_audit.pipelines.evaluations.wording import OptionNames, sentence
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.tables.investigation.evaluation_tables import COMPARISON_TABLES
 
@@ -44,10 +42,22 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One evaluation of a comparison, and the model that is compared."""
+    """One evaluation of a comparison, the model that is compared, and what readings call it if not a or b."""
 
     evaluation: Evaluation
     model: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A comparison whose p are not adjusted yet."""
+
+    names: tuple[str, str]
+    measures: list[Measured]
+    rows: list[dict[str, Any]]
+    leaks: list[dict[str, Any]]
+    tables: dict[str, pa.Table]
 
 
 def compare(
@@ -71,15 +81,58 @@ def compare(
         UsageError: there are several models and none is named, a primary task is in neither evaluation, or there is
             nothing to compare.
     """
-    scores_a, scores_b = (_scores(side, letter) for side, letter in ((a, "a"), (b, "b")))
+    return compare_all([(a, b)], primary, contaminated, placebo)[0]
+
+
+def compare_all(
+    pairs: Sequence[tuple[Side, Side]],
+    primary: tuple[str, ...] = (),
+    contaminated: ContaminatedItems | None = None,
+    placebo: Side | None = None,
+    options: OptionNames | None = None,
+) -> list[Comparison]:
+    """Compare evaluations in pairs, as `compare` does one; p is adjusted over the tests of all pairs together.
+
+    Args:
+        pairs: (a, b) of every comparison.
+        primary, contaminated, placebo: as in `compare`, of all pairs.
+        options: how messages name what the user set.
+
+    Raises:
+        UsageError: as `compare`; a primary task is in no evaluation.
+    """
+    known = options or OptionNames()
+    compared = [_compared(a, b, primary, contaminated, placebo, known) for a, b in pairs]
+    _check_primary(primary, {measured for each in compared for measured in each.measures}, known.primary)
+    adjust([row for each in compared for row in each.rows], [row for each in compared for row in each.leaks])
+    results = []
+    for each in compared:
+        differences = differences_table(each.rows, each.names)
+        tables = {"evaluation_differences": differences} | each.tables
+        if contaminated is not None:
+            tables["evaluation_leaks"] = leaks_table(each.leaks, each.names[0])
+        ordered = {name: tables[name] for name in COMPARISON_TABLES if name in tables}
+        results.append(Comparison(ordered, sentence(differences)))
+    return results
+
+
+def _compared(
+    a: Side,
+    b: Side,
+    primary: tuple[str, ...],
+    contaminated: ContaminatedItems | None,
+    placebo: Side | None,
+    options: OptionNames,
+) -> _Compared:
+    names = (a.name or "a", b.name or "b")
+    scores_a, scores_b = (_scores(side, options.model.format(letter)) for side, letter in ((a, "a"), (b, "b")))
     claims_a, claims_b = (_claims(side) for side in (a, b))
     measures = sorted(scores_a.keys() | scores_b.keys() | (claims_a.keys() & claims_b.keys()))
     if not measures:
         raise UsageError("neither evaluation holds scores of items, and they have no figure in common")
-    _check_primary(primary, measures)
-    remarks = _without_cluster(a, b)
+    remarks = _without_cluster(a, b, options.cluster)
     better = {**a.evaluation.higher_is_better, **b.evaluation.higher_is_better}
-    before = None if placebo is None else _scores(placebo, "placebo")
+    before = None if placebo is None else _scores(placebo, options.model.format("placebo"))
     rows, leaks, alone, repeats = [], [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
@@ -99,22 +152,17 @@ def compare(
                 earlier = pair(before[measured], of_a) if before is not None and measured in before else None
                 leaks.append(leak_row(measured, pairs, contaminated, earlier))
         elif measured in claims_a and measured in claims_b:
-            rows.append(row | {"difference_of": _of_claims(claims_a[measured], claims_b[measured])})
+            rows.append(row | {"difference_of": _of_claims(claims_a[measured], claims_b[measured], names)})
         else:
-            rows.append(row | _lone_row(of_a, of_b))
-    differences = _judged(rows)
-    tables = {"evaluation_differences": differences}
-    if contaminated is not None:
-        tables["evaluation_leaks"] = _leaks(leaks)
+            rows.append(row | _lone_row(of_a, of_b, names))
     sides = [("a", a), ("b", b)] + ([] if placebo is None else [("placebo", placebo)])
     alone.sort(key=lambda row: (row["side"], row["task"], row["metric"], row["filter"]))
-    tables["evaluation_scores"] = table_of("evaluation_scores", alone)
-    tables |= repeats.tables() | read_tables([(letter, side.evaluation) for letter, side in sides], remarks)
-    return Comparison({name: tables[name] for name in COMPARISON_TABLES if name in tables}, sentence(differences))
+    tables = {"evaluation_scores": table_of("evaluation_scores", alone)} | repeats.tables()
+    tables |= read_tables([(letter, side.evaluation) for letter, side in sides], remarks)
+    return _Compared(names, measures, rows, leaks, tables)
 
 
-def _scores(side: Side, letter: str) -> ScoresByMeasure:
-    option = f"--model-{letter}"
+def _scores(side: Side, option: str) -> ScoresByMeasure:
     return ScoresByMeasure(of_model(side.evaluation.items, side.model, option, side.evaluation.name))
 
 
@@ -136,18 +184,16 @@ def _claims(side: Side) -> dict[Measured, list[Claim]]:
     return claims
 
 
-def _of_claims(a: list[Claim], b: list[Claim]) -> Difference:
+def _of_claims(a: list[Claim], b: list[Claim], names: tuple[str, str]) -> Difference:
     """The difference of what files state; there is none if the files of one evaluation state different values."""
     difference = aggregate_difference(a[0], b[0])
-    for letter, claims in (("a", a), ("b", b)):
+    for name, claims in zip(names, (a, b), strict=True):
         if len({claim.value for claim in claims}) > 1:
-            difference = _because(
-                difference, f"{len(claims)} files of {letter} state different values: name one of them"
-            )
+            difference = _because(difference, f"{len(claims)} files of {name} state different values: name one of them")
     return difference
 
 
-def _without_cluster(a: Side, b: Side) -> list[dict[str, Any]]:
+def _without_cluster(a: Side, b: Side, option: str) -> list[dict[str, Any]]:
     """Remarks on items without a value of the cluster field.
 
     Raises:
@@ -160,7 +206,7 @@ def _without_cluster(a: Side, b: Side) -> list[dict[str, Any]]:
     if field is None or not sum(rows.values()):
         return []
     if without == rows:
-        raise UsageError(f"no item has the field {field!r} that --cluster names")
+        raise UsageError(f"no item has the field {field!r} that {option} names")
     return [
         {
             "side": letter,
@@ -174,13 +220,13 @@ def _without_cluster(a: Side, b: Side) -> list[dict[str, Any]]:
     ]
 
 
-def _check_primary(primary: tuple[str, ...], measures: Iterable[Measured]) -> None:
+def _check_primary(primary: tuple[str, ...], measures: Iterable[Measured], option: str) -> None:
     names = {name for measured in measures for name in (measured.task, f"{measured.task}:{measured.metric}")}
     for name in primary:
         if name not in names:
             near = get_close_matches(name, sorted(names), 3, 0.4)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise UsageError(f"--primary {name}: neither evaluation has this task{hint}")
+            raise UsageError(f"{option} {name}: no evaluation has this task{hint}")
 
 
 def _is_primary(measured: Measured, primary: tuple[str, ...]) -> bool:
@@ -219,60 +265,10 @@ def _because(difference: Difference, why: str) -> Difference:
     return replace(difference, low=nan, high=nan, error=nan, p=nan, mde=nan, method="", lacking=why)
 
 
-def _lone_row(a: Scores | None, b: Scores | None) -> dict[str, Any]:
+def _lone_row(a: Scores | None, b: Scores | None, names: tuple[str, str]) -> dict[str, Any]:
     nan = float("nan")
     side, have = ("a", a) if a is not None else ("b", b)
     score_a, score_b = (nan if scores is None else float(scores.score.mean()) for scores in (a, b))
-    none = Difference(0, 0, score_a, score_b, nan, nan, nan, nan, nan, nan, "", f"only {side} has items of it")
+    lacking = f"only {names[0] if side == 'a' else names[1]} has items of it"
+    none = Difference(0, 0, score_a, score_b, nan, nan, nan, nan, nan, nan, "", lacking)
     return {"difference_of": none, f"only_{side}": 0 if have is None else len(have.keys)}
-
-
-def _judged(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows with adjusted p and readings, primary ones first, with the schema `EVALUATION_DIFFERENCES`."""
-    p = np.array([row["difference_of"].p for row in rows])
-    q = np.full(len(rows), np.nan)
-    first = np.array([row["family"] == "primary" for row in rows])
-    q[first], q[~first] = holm(p[first]), benjamini_hochberg(p[~first])
-    for row, adjusted in zip(rows, q, strict=True):
-        difference: Difference = row.pop("difference_of")
-        kind, words = reading(difference, float(adjusted), row["higher_is_better"])
-        row |= {
-            "items": difference.items,
-            "clusters": difference.clusters,
-            "score_a": difference.score_a,
-            "score_b": difference.score_b,
-            "difference": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "error": difference.error,
-            "p": difference.p,
-            "q": float(adjusted),
-            "mde": difference.mde,
-            "method": difference.method,
-            "reading": kind,
-            "reason": words,
-        }
-    rows.sort(key=lambda row: (row["family"] != "primary", row["task"], row["metric"], row["filter"]))
-    return table_of("evaluation_differences", rows)
-
-
-def _leaks(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows with adjusted p and readings, with the schema `EVALUATION_LEAKS`."""
-    q = benjamini_hochberg([row.get("p", float("nan")) for row in rows])
-    for row, adjusted in zip(rows, q, strict=True):
-        row["q"] = float(adjusted)
-        lacking = row.pop("lacking")
-        if lacking:
-            row |= {"reading": "not enough data", "reason": lacking}
-        elif adjusted <= 1 - LEVEL:
-            share = f"{row['leak']:+.4g} of {row['gain']:+.4g}"
-            words = f"contaminated items account for {share} (95 %: {row['low']:+.4g} to {row['high']:+.4g})"
-            row |= {"reading": "shown", "reason": words}
-        else:
-            most = max(abs(row["low"]), abs(row["high"]))
-            row |= {"reading": "not shown", "reason": f"at most {most:.4g} in either direction (95 %)"}
-        if row.get("at_ceiling", 0) >= 0.5:
-            row["reason"] += (
-                f"; a has {100 * row['at_ceiling']:.0f} % of the contaminated items at the highest score already"
-            )
-    return table_of("evaluation_leaks", rows)

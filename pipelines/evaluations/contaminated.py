@@ -57,7 +57,7 @@ class ContaminatedItems:
         return np.array(statuses, dtype=np.int8)
 
 
-def read_contaminated(path: Path, rule: str | None) -> ContaminatedItems:
+def read_contaminated(path: Path, rule: str | None, option: str = "--rule") -> ContaminatedItems:
     """Read a list of contaminated items: Parquet, CSV or JSON lines with a column for the item.
 
     Columns: the item (``item``, ``id``, ``doc_hash``, …), and if there are any, ``task`` or ``benchmark``, ``outcome``
@@ -67,6 +67,7 @@ def read_contaminated(path: Path, rule: str | None) -> ContaminatedItems:
     Args:
         path: the file.
         rule: the rule whose rows are used; needed if there are several.
+        option: how messages name ``rule``.
 
     Raises:
         UsageError: the file is missing, damaged or has no column for the item, or holds several rules or not the one.
@@ -84,7 +85,7 @@ def read_contaminated(path: Path, rule: str | None) -> ContaminatedItems:
         raise UsageError(f"{path}: {error}") from error
     rules = sorted({text_of(record.get(names["rule"])) for record in records}) if "rule" in names else []
     if rule is None and len(rules) > 1:
-        raise UsageError(f"{path} holds the rules {', '.join(rules)}: choose one with --rule")
+        raise UsageError(f"{path} holds the rules {', '.join(rules)}: choose one with {option}")
     if rule is not None and rule not in rules:
         raise UsageError(f"{path} holds no rule {rule!r}")
     task = names.get("task", names.get("benchmark"))
@@ -115,6 +116,9 @@ def leak_row(measured: Measured, pairs: Pairs, listed: ContaminatedItems, placeb
         "contaminated": int(dirty.sum()),
         "untestable": int((~known).sum()),
     }
+    for kind, of_kind in (("clean", status == _CLEAN), ("contaminated", status == _DIRTY)):
+        if of_kind.any():
+            row[f"{kind}_a"], row[f"{kind}_b"] = (float(s[of_kind].mean()) for s in (pairs.before, pairs.after))
     few = min(int(dirty.sum()), int((~dirty).sum()))
     if few < FEWEST_DIRTY:
         kind = "contaminated" if dirty.sum() <= (~dirty).sum() else "clean"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,21 +53,47 @@ def read_evaluation(path: Path, cluster_field: str | None = None, limits: ReadLi
     Raises:
         UsageError: the path does not exist, or there is no file.
     """
+    return read_files(files_below(path), str(path), cluster_field, limits)
+
+
+def read_files(
+    files: Sequence[tuple[Path, str]], name: str, cluster_field: str | None = None, limits: ReadLimits | None = None
+) -> Evaluation:
+    """Read files as one evaluation, as `read_evaluation` does.
+
+    Args:
+        files: (file, its name in the evaluation), each name once.
+        name: of the evaluation.
+        cluster_field, limits: as for `read_evaluation`.
+    """
     bounds = limits or ReadLimits()
     sink = ItemCollector(bounds, cluster_field)
     later: list[tuple[Path, str]] = []
-    files = _files(path)
-    for file, name in files:
+    for file, known_as in files:
         if _is_document(file):
-            _read_file(file, name, sink, bounds)
+            _read_file(file, known_as, sink, bounds)
         else:
-            later.append((file, name))
-    for file, name in later:
-        _read_file(file, name, sink, bounds)
-    return sink.finish(str(path))
+            later.append((file, known_as))
+    for file, known_as in later:
+        _read_file(file, known_as, sink, bounds)
+    return sink.finish(name)
 
 
-def _files(path: Path) -> list[tuple[Path, str]]:
+def format_of(path: Path) -> str | None:
+    """The format of a file that holds evaluation results, by its content; None if it is none that is known."""
+    try:
+        head = head_of(path, path.name, ReadLimits())
+        return next((kind for known in FORMATS if (kind := known.recognise(head)) is not None), None)
+    except (OSError, UnreadableFileError):
+        return None
+
+
+def files_below(path: Path) -> list[tuple[Path, str]]:
+    """(file, its path relative to ``path``) of a file, or of a folder without what is hidden.
+
+    Raises:
+        UsageError: the path does not exist, or there is no file.
+    """
     if path.is_file():
         return [(path, path.name)]
     if not path.is_dir():

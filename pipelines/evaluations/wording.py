@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -10,15 +11,36 @@ from corpus_audit.pipelines.evaluations.difference import Difference
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL
 
 
-def reading(difference: Difference, q: float, higher_is_better: bool | None) -> tuple[str, str]:
-    """The reading (shown, not shown, not enough data), and a clause that says it with its figures."""
+@dataclass(frozen=True, slots=True)
+class OptionNames:
+    """How messages name what the user set: by default the options of ``investigate compare``; {} is a side."""
+
+    primary: str = "--primary"
+    cluster: str = "--cluster"
+    contaminated: str = "--contaminated"
+    rule: str = "--rule"
+    model: str = "--model-{}"
+
+
+def reading(
+    difference: Difference, q: float, higher_is_better: bool | None, names: tuple[str, str] = ("a", "b")
+) -> tuple[str, str]:
+    """The reading (shown, not shown, not enough data), and a clause that says it with its figures.
+
+    Args:
+        difference: what is read.
+        q: its adjusted p.
+        higher_is_better: whether a higher score is better, where it is known.
+        names: of the two evaluations.
+    """
+    a, b = names
     if difference.lacking:
         return "not enough data", difference.lacking
     if q <= 1 - LEVEL:
         more = difference.value > 0
         worse = "" if higher_is_better is None else (", better" if more == higher_is_better else ", worse")
-        amount = f"{abs(difference.value):.4g} {'more' if more else 'less'} than a{worse}"
-        return "shown", f"b scores {amount} (95 %: {difference.low:+.4g} to {difference.high:+.4g})"
+        amount = f"{abs(difference.value):.4g} {'more' if more else 'less'} than {a}{worse}"
+        return "shown", f"{b} scores {amount} (95 %: {difference.low:+.4g} to {difference.high:+.4g})"
     most = max(abs(difference.low), abs(difference.high))
     return "not shown", f"at most {most:.4g} in either direction (95 %)"
 

@@ -23,7 +23,7 @@ class _RunByDefault(click.Group):
 
 @click.group(cls=_RunByDefault, short_help="Find out what happened to training runs; compare evaluations.")
 def investigate() -> None:
-    """Find out what happened to training runs, from their logs.
+    """Find out what happened to training runs, from their logs and evaluations.
 
     `corpus-audit investigate init FOLDER` writes an investigation.yaml, `corpus-audit investigate FILE` computes its
     findings, and `corpus-audit investigate show FINDING` shows one in full. `corpus-audit investigate compare A B`
@@ -46,11 +46,12 @@ investigate.add_command(compare)
 )
 @json_option
 def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
-    """Recognise the logs in FOLDERS by their content, and write a commented investigation.yaml for them.
+    """Recognise the logs and evaluations in FOLDERS by their content, and write a commented investigation.yaml.
 
     Formats: TensorBoard event files, text logs of Megatron-LM, DeepSpeed, torchtitan, OLMo-core, lingua, nanoGPT and
     llm.c, trainer_state.json of Hugging Face, exports of W&B, MLflow, and CSV, JSON lines and Parquet with a column of
-    steps.
+    steps; of evaluations those of `investigate compare`, whose paths say of which run and step they are, as in
+    now/step30000.
     """
     from corpus_audit.runners.investigation.proposal import propose_investigation
 
@@ -64,9 +65,10 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
     if as_json:
         runs = [{"id": run.id, "telemetry": list(run.telemetry), "points": run.points} for run in proposal.runs]
+        evals = [{"run": each.run, "step": each.step, "path": each.path} for each in proposal.evaluations]
+        payload = {"file": str(output), "runs": runs, "evals": evals}
         emit_json(
-            "investigate-init",
-            {"file": str(output), "runs": runs, "not_recognised": list(proposal.not_recognised), "text": proposal.text},
+            "investigate-init", {**payload, "not_recognised": list(proposal.not_recognised), "text": proposal.text}
         )
         return
     write_out(proposal.text, nl=False)
@@ -85,7 +87,8 @@ def run(session: Session, /, file: Path, output: Path | None, fail_on: str | Non
     """Compute the findings of the investigation.yaml FILE, print them and publish them as a directory.
 
     The directory has report.html, findings.json and the tables (Parquet): points, series, files, dead letters, spikes,
-    shifts and twins. It appears by one rename, and LATEST beside it names the newest.
+    shifts and twins, and with `evals` those of evaluations. It appears by one rename, and LATEST beside it names the
+    newest.
     """
     from corpus_audit.runners.investigation.run import run_investigation
     from corpus_audit.runners.terminal.investigation.findings import findings_lines

@@ -1,4 +1,4 @@
-"""Looks at folders and writes an `investigation.yaml` for the logs in them."""
+"""Looks at folders and writes an `investigation.yaml` for the logs and evaluations in them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from corpus_audit.checks.text.numbers import plural
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.pipelines.evaluations.reading import format_of
 from corpus_audit.pipelines.telemetry import recognition
 from corpus_audit.pipelines.telemetry.canonical import Quantity
 from corpus_audit.pipelines.telemetry.points import FileTelemetry, encodable
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.segments import join, main_series
+from corpus_audit.runners.investigation.evaluation_proposal import (
+    KnownRun,
+    ProposedEvaluation,
+    evaluation_lines,
+    propose_evaluations,
+)
 from corpus_audit.schemas.errors import UsageError
 
 MOST_RUNS = 100
@@ -42,18 +49,19 @@ class ProposedRun:
 
 @dataclass(frozen=True, slots=True)
 class InvestigationProposal:
-    """The text of a spec, the runs in it, and the files that were not recognised."""
+    """The text of a spec, the runs and evaluations in it, and the files that were not recognised."""
 
     text: str
     runs: tuple[ProposedRun, ...]
+    evaluations: tuple[ProposedEvaluation, ...]
     not_recognised: tuple[str, ...]
 
 
 def propose_investigation(folders: Sequence[Path], output: Path) -> InvestigationProposal:
-    """Propose a spec for the logs in folders; its paths are relative to the file ``output``.
+    """Propose a spec for the logs and evaluations in folders; its paths are relative to the file ``output``.
 
     Event files and text logs of one folder are one run, whose restarts they are; every other file is a run, and a
-    database of several is several.
+    database of several is several. Evaluation results are those of the step and the run that their path names.
 
     Raises:
         UsageError: a folder does not exist, or no file is recognised.
@@ -61,6 +69,7 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
     base = output.absolute().parent
     groups: dict[tuple[str, str], list[tuple[str, FileTelemetry, str]]] = {}
     unread: list[str] = []
+    evaluated: list[tuple[str, str]] = []
     for folder in folders:
         if not folder.exists():
             raise UsageError(f"{folder}: there is no such file or folder")
@@ -71,6 +80,9 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
                 unread.append(f"{name}: its name is not UTF-8 and cannot stand in a YAML file")
                 continue
             if isinstance(result, UnreadFile):
+                if (kind := format_of(path)) is not None:
+                    evaluated.append((name, kind))
+                    continue
                 unread.append(f"{name}: {result.reason}")
                 continue
             for part in result.runs:
@@ -102,8 +114,11 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
             )
         )
     if not runs:
-        raise UsageError(f"no telemetry was recognised among {len(unread)} files")
-    return InvestigationProposal(_text(runs, unread), tuple(runs), tuple(unread))
+        alone = "; 'corpus-audit investigate compare' compares evaluations without any" if evaluated else ""
+        raise UsageError(f"no telemetry was recognised among {len(unread) + len(evaluated)} files{alone}")
+    known = [KnownRun(run.id, tuple(PurePosixPath(path).parent for path in run.telemetry)) for run in runs[:MOST_RUNS]]
+    evaluations = propose_evaluations(evaluated, known)
+    return InvestigationProposal(_text(runs, evaluations, unread), tuple(runs), evaluations, tuple(unread))
 
 
 def _identity(key: str, used: set[str]) -> str:
@@ -126,7 +141,7 @@ def _comment(text: str) -> str:
     return safe_text(text, 100)
 
 
-def _text(runs: Sequence[ProposedRun], unread: Sequence[str]) -> str:
+def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation], unread: Sequence[str]) -> str:
     lines = ["version: 1", "name: what happened to these runs", "runs:"]
     for run in runs[:MOST_RUNS]:
         lines += [
@@ -146,6 +161,7 @@ def _text(runs: Sequence[ProposedRun], unread: Sequence[str]) -> str:
             )
     if len(runs) > MOST_RUNS:
         lines.append(f"  # {plural(len(runs) - MOST_RUNS, 'further run')} left out")
+    lines += evaluation_lines(evaluations)
     lines += [
         "# events:                            # what you know of",
         '#   - {step: 1000, what: "node change"}',
@@ -153,8 +169,7 @@ def _text(runs: Sequence[ProposedRun], unread: Sequence[str]) -> str:
         "output: investigations",
     ]
     if unread:
-        lines.append(
-            f"# {plural(len(unread), 'file')} {agree(len(unread), 'was', 'were')} not recognised as telemetry:"
-        )
+        were = agree(len(unread), "was", "were")
+        lines.append(f"# {plural(len(unread), 'file')} {were} not recognised as telemetry or evaluation results:")
         lines += [f"#   {_comment(name)}" for name in unread[:20]]
     return "\n".join(lines) + "\n"

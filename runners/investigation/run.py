@@ -1,4 +1,4 @@
-"""Reads the logs that an investigation names, computes its findings and publishes them."""
+"""Reads the logs and evaluations that an investigation names, computes its findings and publishes them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
+from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
+from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
+from corpus_audit.pipelines.evaluations.named_paths import read_paths
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.recognition import files_of
 from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
 from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
+from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 
 REPORT_FILE = "report.html"
@@ -42,14 +49,17 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
         output: the folder to publish into; that of the spec by default.
 
     Raises:
-        UsageError: a path of the spec matches nothing, or no log can be read.
+        UsageError: a path of the spec matches nothing, no log can be read, or evaluations cannot be compared.
         LockedError: another investigation publishes into the folder.
     """
     target = output if output is not None else loaded.base / loaded.spec.output
     runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
     if not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
-    investigation = investigate(loaded.spec, runs)
+    scaling = None
+    if (asked := loaded.spec.scaling) is not None:
+        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
+    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -82,10 +92,35 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
     return analyse_run(run, join(read, names), tuple(unread))
 
 
+def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
+    """Read the evaluations of the spec and compare them."""
+    spec = loaded.spec
+    if not spec.evals:
+        return ()
+    contaminated = None
+    if spec.contamination is not None:
+        contaminated = read_contaminated(loaded.base / spec.contamination.list, spec.contamination.rule, KEYS.rule)
+    evaluations = []
+    for each in spec.evals:
+        name = f"the evaluation of {each.run} at step {each.step}"
+        evaluation = read_paths(loaded.base, each.paths, name, spec.cluster)
+        if not evaluation.items.num_rows and not evaluation.claims:
+            reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]
+            why = f" ({reasons[0]})" if reasons else ""
+            raise UsageError(f"{name} holds no scores that could be read{why}")
+        evaluations.append(evaluation)
+    tasks = {task for evaluation in evaluations for task in evaluation.items["task"].unique().to_pylist()}
+    for task in spec.cluster if isinstance(spec.cluster, dict) else ():
+        if task not in tasks:
+            raise UsageError(f"cluster: no evaluation has items of {task!r}")
+    return compare_steps(spec, evaluations, contaminated)
+
+
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
+    schemas = TELEMETRY_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
     for name, pieces in tables(investigation):
-        write_table(staged.folder / "tables" / f"{name}.parquet", TELEMETRY_TABLES[name], pieces)
+        write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
     staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))

@@ -79,8 +79,8 @@ class Finding(_Record):
         question, claim: in words.
         reading: what the data say of the claim; ``detail`` completes it.
         effect: its size.
-        n: points that were used, and ``excluded`` how many were not, by reason.
-        test: what was done; p and q (Benjamini-Hochberg within ``family``) where it has them.
+        n: points, or items of evaluations, that were used, and ``excluded`` how many were not, by reason.
+        test: what was done; p and q (Holm in the family ``primary``, else Benjamini-Hochberg) where it has them.
         explanations: competing ones. None is called a cause: that takes a twin run and matched windows that agree.
         evidence: rows of the files.
         limits: what the finding does not say.

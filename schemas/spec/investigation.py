@@ -44,6 +44,31 @@ class Event(_InvestigationModel):
     run: Identity | None = Field(default=None, description="The run it happened to; all by default.")
 
 
+class StepEvaluation(_InvestigationModel):
+    """Evaluation results of a checkpoint of a run."""
+
+    run: Identity = Field(description="The run that the checkpoint is of.")
+    step: Step = Field(description="The step of the checkpoint.")
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
+        description="Evaluation results: files, folders, globs, relative to this file."
+    )
+    model: Words | None = Field(default=None, description="The model whose results count, if there are several.")
+
+
+class ContaminationList(_InvestigationModel):
+    """A list of the items of benchmarks that the training data hold."""
+
+    list: PathText = Field(description="Parquet, CSV or JSON lines, such as an audit's contamination_items.parquet.")
+    rule: Words | None = Field(default=None, description="The rule whose rows count; needed if there are several.")
+
+
+class Scaling(_InvestigationModel):
+    """Runs that a scaling law is fitted to, and the one that is held against it."""
+
+    runs: PathText = Field(description="CSV with the columns run, parameters, tokens, loss (nats a token).")
+    holdout: Words = Field(description="The run of that file that is left out of the fit and asked about.")
+
+
 class Window(_InvestigationModel):
     """Steps that findings are limited to."""
 
@@ -63,6 +88,22 @@ class InvestigationSpec(_InvestigationModel):
     version: Literal[1]
     name: Words = Field(description="A name for people.")
     runs: Annotated[tuple[TrainingRun, ...], Field(min_length=1)]
+    evals: Annotated[tuple[StepEvaluation, ...], Field(max_length=200)] = Field(
+        default=(),
+        description="Evaluations: consecutive steps of a run are compared, and the last steps of every two runs.",
+    )
+    primary: tuple[Words, ...] = Field(
+        default=(), description="Tasks, or TASK:METRIC, that matter most: their p are adjusted by Holm's method."
+    )
+    cluster: Words | dict[str, Words] | None = Field(
+        default=None,
+        description="The field of an item that says which items belong together; or such a field for each task.",
+    )
+    contamination: ContaminationList | None = Field(
+        default=None,
+        description="Items that the training data hold: differences are split between them and clean ones.",
+    )
+    scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
     events: tuple[Event, ...] = ()
     windows: Literal["auto"] | tuple[Window, ...] = Field(
         default="auto", description="Steps that findings of spikes and shifts are limited to; auto is all of them."
@@ -80,4 +121,20 @@ class InvestigationSpec(_InvestigationModel):
         for event in self.events:
             if event.run is not None and event.run not in names:
                 raise ValueError(f"the event at step {event.step}: no run is called {event.run!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_can_be_compared(self) -> InvestigationSpec:
+        names = {run.id for run in self.runs}
+        steps = [(each.run, each.step) for each in self.evals]
+        for run, step in steps:
+            if run not in names:
+                raise ValueError(f"the evaluation at step {step}: no run is called {run!r}")
+            if steps.count((run, step)) > 1:
+                raise ValueError(f"evals has step {step} of {run} twice: list its paths together")
+        if len(steps) == 1:
+            raise ValueError("evals has one evaluation, and there is none to compare it with: add a step or a run")
+        for key in ("primary", "cluster", "contamination"):
+            if getattr(self, key) and not steps:
+                raise ValueError(f"{key} needs evals")
         return self

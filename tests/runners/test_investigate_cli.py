@@ -208,7 +208,9 @@ def test_the_page_has_a_valid_example(tmp_path: Path) -> None:
     (tmp_path / "i.yaml").write_text(block("checks/investigation/README.md", "An investigation", ""))
     spec = load_investigation(tmp_path / "i.yaml").spec
     assert spec.runs[1].same_order_as == "now" and spec.events[0].step == 30_500 and spec.windows == "auto"
-    assert set(json_schema()["properties"]) == {"version", "name", "runs", "events", "windows", "output"}
+    evaluated = {"evals", "primary", "cluster", "contamination", "scaling"}
+    assert set(json_schema()["properties"]) == {"version", "name", "runs", "events", "windows", "output"} | evaluated
+    assert spec.evals[1].step == 34_000 and spec.cluster == {"drop": "passage_id"}
 
 
 def test_init_does_not_overwrite_and_says_when_nothing_is_there(spec: Path, tmp_path: Path) -> None:

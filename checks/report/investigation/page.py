@@ -10,6 +10,8 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.law import law_section
+from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.timeline import timeline
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
@@ -23,6 +25,7 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",
@@ -60,6 +63,9 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
             "Triangles are spikes, dashed lines begin segments, red ones are events, and grey areas have no numbers."
         )
         element(figure, "figcaption", caption, class_="note")
+    scores_section(body, investigation.comparisons)
+    if investigation.scaling is not None:
+        law_section(body, investigation.scaling)
     left = MOST_FINDINGS
     for reading, heading in _HEADINGS.items():
         listed = [finding for finding in findings.findings if finding.reading is reading]

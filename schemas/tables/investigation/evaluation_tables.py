@@ -123,6 +123,10 @@ EVALUATION_LEAKS = pa.schema(
         field("items", pa.int64(), "paired items that are known to be clean or contaminated", "items"),
         field("contaminated", pa.int64(), "contaminated ones", "items"),
         field("untestable", pa.int64(), "paired items that could not be tested, which are left out", "items"),
+        field("clean_a", pa.float64(), "mean of a over the clean ones", "score", nullable=True),
+        field("clean_b", pa.float64(), "mean of b over the clean ones", "score", nullable=True),
+        field("contaminated_a", pa.float64(), "mean of a over the contaminated ones", "score", nullable=True),
+        field("contaminated_b", pa.float64(), "mean of b over the contaminated ones", "score", nullable=True),
         field("gain", pa.float64(), "mean difference on all of them", "score", nullable=True),
         field("gain_clean", pa.float64(), "mean difference on clean items", "score", nullable=True),
         field("gain_contaminated", pa.float64(), "mean difference on contaminated items", "score", nullable=True),
@@ -222,3 +226,27 @@ COMPARISON_TABLES: dict[str, pa.Schema] = {
     "evaluation_dead_letters": EVALUATION_DEAD_LETTERS,
 }
 """File name (without .parquet) of every table of a comparison, and its schema."""
+
+_RUN = field("run", pa.string(), "the training run whose evaluation it is")
+_STEP = field("step", pa.int64(), "the step of the run that was evaluated", "steps")
+_PAIR = [
+    field("run_a", pa.string(), "the training run of evaluation a"),
+    field("step_a", pa.int64(), "its step", "steps"),
+    field("run_b", pa.string(), "the training run of evaluation b"),
+    field("step_b", pa.int64(), "its step", "steps"),
+]
+
+
+def _of_investigation(schema: pa.Schema) -> pa.Schema:
+    """The schema with run and step of an evaluation in place of its side, or with those of a and b."""
+    assert schema.metadata is not None
+    title, order = (schema.metadata[key].decode() for key in (b"title", b"order"))
+    if "side" in schema.names:
+        rest = [column for column in schema if column.name != "side"]
+        order = order.replace("side", "evaluation as listed")
+        return pa.schema([_RUN, _STEP, *rest], metadata={"title": title, "order": order})
+    return pa.schema([*_PAIR, *schema], metadata={"title": title, "order": f"comparison, {order}"})
+
+
+INVESTIGATION_EVALUATION_TABLES = {name: _of_investigation(schema) for name, schema in COMPARISON_TABLES.items()}
+"""The same tables for all comparisons of an investigation: rows of an evaluation have its run and step, once."""

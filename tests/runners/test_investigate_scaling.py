@@ -1,0 +1,118 @@
+"""``investigate FILE`` with a scaling law: runs of a known law, one of them off it, and files that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import html5lib
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from corpus_audit.checks.investigation.scaling_findings import (
+    FEWEST_OTHERS,
+    ScalingRun,
+    ScalingRuns,
+    analyse_scaling,
+    optimum_sentence,
+    scaling_finding,
+    scaling_tables,
+)
+from corpus_audit.pipelines.statistics.scaling.law import ChinchillaLaw
+from corpus_audit.runners.cli.main import run_command
+from corpus_audit.runners.cli.shared.output import Session
+from corpus_audit.schemas.run.findings import Reading
+from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
+from tests.pipelines.evaluations import making
+
+LAW = ChinchillaLaw(6.0, 0.34, 6.0, 0.28, 0.52)
+HOSTILE = "<script>\x1b[31m"
+
+
+def runs_of_law(count: int, off: float, parameters: float = 4e8) -> ScalingRuns:
+    """Runs with 0.5 % noise, and `now`, which is ``off`` from the law by that share."""
+    rng = np.random.default_rng(5)
+    n = np.exp(rng.uniform(np.log(1e7), np.log(1e9), count))
+    d = n * np.exp(rng.uniform(np.log(5), np.log(100), count))
+    loss = LAW.loss(n, d) * np.exp(0.005 * rng.standard_normal(count))
+    runs = [ScalingRun(f"r{i}", *map(float, row)) for i, row in enumerate(zip(n, d, loss, strict=True))]
+    tokens = 20 * parameters
+    now = ScalingRun("now", parameters, tokens, float(LAW.loss(parameters, tokens)) * (1 + off))
+    return ScalingRuns("law.csv", (*runs, now), {})
+
+
+def test_a_run_off_its_law_is_shown_and_one_on_it_is_not() -> None:
+    off, on = (scaling_finding(analyse_scaling(runs_of_law(40, share), "now")) for share in (0.06, 0.0))
+    assert (off.reading, on.reading) == (Reading.SHOWN, Reading.NOT_SHOWN)
+    assert off.effect is not None and on.effect is not None
+    planted = 0.06 * float(LAW.loss(4e8, 8e9))
+    assert off.effect.low is not None and off.effect.high is not None and on.effect.low is not None
+    assert 0 < off.effect.low < planted < off.effect.high and on.effect.low < 0
+    assert "% above" in off.detail and off.n == 40
+    assert [explanation.state.value for explanation in off.explanations] == ["ruled out", "untested"]
+
+
+def test_the_optimum_covers_that_of_the_law_and_tables_hold_the_fit() -> None:
+    analysis = analyse_scaling(runs_of_law(40, 0.0), "now")
+    best = LAW.optimal(6 * 4e8 * 8e9)
+    assert analysis.optimum is not None
+    for estimate, true in zip(analysis.optimum, best, strict=True):
+        assert estimate.low < true < estimate.high
+    assert "floating-point operations of now (6 N D)" in (optimum_sentence(analysis) or "")
+    tables = dict(scaling_tables(analysis))
+    assert {name: table.schema for name, table in tables.items()} == SCALING_TABLES
+    assert tables["scaling_runs"]["role"].to_pylist() == ["fitted"] * 40 + ["holdout"]
+    constants = {row["constant"]: row for row in tables["scaling_law"].to_pylist()}
+    assert constants["alpha"]["low"] < LAW.alpha < constants["alpha"]["high"]
+
+
+def test_what_lies_outside_of_the_other_runs_is_said() -> None:
+    finding = scaling_finding(analyse_scaling(runs_of_law(40, 0.0, 7e9), "now"))
+    far = finding.explanations[0]
+    assert far.state.value == "not ruled out" and far.figure.startswith("7e+09 parameters, and the others have")
+
+
+def test_a_file_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    making.write_lines(tmp_path / "now.jsonl", [{"step": step, "loss": 3 - step / 100} for step in range(60)])
+    head = "version: 1\nname: x\nruns: [{id: now, telemetry: [now.jsonl]}]\n"
+    (tmp_path / "i.yaml").write_text(head + "scaling: {runs: law.csv, holdout: now}\n")
+    rows = [f"{run.name},{run.parameters},{run.tokens},{run.loss}" for run in runs_of_law(FEWEST_OTHERS - 1, 0.1).runs]
+    rows += [f"{HOSTILE},1,x,2", "short,1"]
+    path = tmp_path / "law.csv"
+    path.write_text("run,parameters,tokens,loss\n" + "\n".join(rows) + "\n")
+    capsys.readouterr()
+    assert run_command(["investigate", str(tmp_path / "i.yaml"), "--json"], Session()) == 0
+    payload = json.loads(capsys.readouterr().out)
+    finding = next(each for each in payload["findings"] if each["id"] == "now.scaling")
+    assert finding["reading"] == "not enough data" and finding["detail"] == "19 other runs, and 20 are needed"
+    assert finding["excluded"] == {"a value is no positive number": 1, "another number of columns, or no name": 1}
+    folder = Path(payload["folder"])
+    assert pq.read_table(folder / "tables" / "scaling_runs.parquet").num_rows == FEWEST_OTHERS
+    assert "Scaling law" in (folder / "report.html").read_text()
+
+    path.write_text(f"run,parameters,tokens,loss\n{HOSTILE},4e8,8e9,9\n" + "\n".join(rows[:-2]).replace("now", "own"))
+    (tmp_path / "i.yaml").write_text(head + f"scaling: {{runs: law.csv, holdout: {json.dumps(HOSTILE)}}}\n")
+    assert run_command(["investigate", str(tmp_path / "i.yaml")], Session()) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    folder = tmp_path / "investigations" / (tmp_path / "investigations" / "LATEST").read_text().strip()
+    page = (folder / "report.html").read_text()
+    assert not list(html5lib.parse(page, namespaceHTMLElements=False).iter("script"))
+    assert "\x1b" not in page and "shown: the loss of" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run,parameters,tokens\n", "has no column 'loss'"),
+        ("run,parameters,tokens,loss\na,1,1,1\na,1,1,1\n", "has the run 'a' twice"),
+        ("run,parameters,tokens,loss\na,1,1,1\n", "law.csv has no usable run 'now'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+    making.write_lines(tmp_path / "now.jsonl", [{"step": step, "loss": 3.0} for step in range(60)])
+    spec = "version: 1\nname: x\nruns: [{id: now, telemetry: [now.jsonl]}]\nscaling: {runs: law.csv, holdout: now}\n"
+    (tmp_path / "i.yaml").write_text(spec)
+    (tmp_path / "law.csv").write_text(text)
+    assert run_command(["investigate", str(tmp_path / "i.yaml")], Session()) == 2
+    assert message in capsys.readouterr().err
