@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
+from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
+from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
@@ -20,6 +21,7 @@ from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
 from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 
 REPORT_FILE = "report.html"
@@ -49,7 +51,10 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
     if not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
-    investigation = investigate(loaded.spec, runs)
+    drawn = loaded.spec.drawn
+    drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
+    analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
+    investigation = investigate(loaded.spec, runs, analysis)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -85,7 +90,7 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
     for name, pieces in tables(investigation):
-        write_table(staged.folder / "tables" / f"{name}.parquet", TELEMETRY_TABLES[name], pieces)
+        write_table(staged.folder / "tables" / f"{name}.parquet", {**TELEMETRY_TABLES, **DRAWN_TABLES}[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
     staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))
