@@ -18,6 +18,7 @@ from corpus_audit.pipelines.statistics.sampling.control_windows import LEAST_CON
 from corpus_audit.pipelines.statistics.sampling.excess_loss import OffsetTest, offset_test
 from corpus_audit.pipelines.storage.run_directory import LATEST
 from corpus_audit.pipelines.telemetry.canonical import Quantity
+from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.investigation import DrawnDocuments
 from corpus_audit.schemas.spec.sampling import SamplerLogSpec
@@ -153,7 +154,7 @@ def analyse_drawn(spec: DrawnDocuments, base: Path, run: RunAnalysis, windows: l
     q = benjamini_hochberg(p).tolist()
     return DrawnAnalysis(
         run.spec.id,
-        str(log.path),
+        encodable(str(log.path)),
         steps,
         offset,
         test,

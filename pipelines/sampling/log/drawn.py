@@ -139,13 +139,18 @@ def _add(
         keys = id_keys(documents)
         parts["key"].append(keys)
         keep = np.flatnonzero(_inside(step, _merged(named))) if named else np.empty(0, np.int64)
-        ids.update(zip(keys[keep].tolist(), documents.take(pa.array(keep)).to_pylist(), strict=True))
+        ids.update(zip(keys[keep].tolist(), _words(documents.take(pa.array(keep))), strict=True))
+
+
+def _words(texts: pa.Array) -> list[str]:
+    """Texts without nulls; Arrow does not check that those of a file are UTF-8."""
+    return [text.decode("utf-8", "replace") for text in texts.cast(pa.binary()).to_pylist()]
 
 
 def _codes(names: pa.Array, codes: dict[str, int]) -> Integers:
     """Positions of names in ``codes``, which new ones are added to."""
     encoded = pc.dictionary_encode(names)
-    table = np.array([codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()], np.int64)
+    table = np.array([codes.setdefault(name, len(codes)) for name in _words(encoded.dictionary)], np.int64)
     return np.asarray(table[encoded.indices.to_numpy(zero_copy_only=False)])
 
 

@@ -169,3 +169,35 @@ def test_the_documents_of_any_steps_are_listed(folder: Path, capsys: pytest.Capt
     assert "at least 99" in few
     assert run_command(["investigate", "documents", spec, "--first", "9", "--last", "5"], Session()) == 2
     assert run_command(["investigate", "documents", spec, "--first", "9000", "--last", "9001"], Session()) == 2
+
+
+def test_without_losses_other_offsets_are_tried_and_an_audit_names_domains(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pa.concat_tables([pq.read_table(path) for path in sorted((folder / "sampler [1]").glob("*.parquet"))])
+    names = pa.array([f"\x1b[31m{name}" for name in table["document"].to_pylist()])
+    pq.write_table(table.select(["step", "tokens"]).append_column("document", names), tmp_path / "log.parquet")
+    (tmp_path / "runs" / "r" / "tables").mkdir(parents=True)
+    (tmp_path / "runs" / "LATEST").write_text("r\n")
+    (tmp_path / "runs" / "r" / "run.json").write_text("{}")
+    documents = pa.table({"id": names, "domain": table["domain"]}).slice(0, 47_000)
+    pq.write_table(documents, tmp_path / "runs" / "r" / "tables" / "per_document.parquet")
+    (tmp_path / "log.jsonl").write_bytes((folder / "log.jsonl").read_bytes())
+    text = "version: 1\nname: x\nruns: [{id: now, telemetry: [log.jsonl]}]\n"
+    path = tmp_path / "i.yaml"
+    path.write_text(text + "drawn: {log: log.parquet, step_offset: 2, audit: runs}\n")
+    payload = json.loads(output([str(path), "--json"], capsys))
+    findings = {each["id"]: each for each in payload["findings"]}
+    assert findings["now.documents.offset"]["reading"] == "not enough data"
+    planted, other = findings[f"now.documents.{SPIKE}"], findings["now.documents.400"]
+    assert planted["reading"] == "shown" and "books is" in planted["claim"]  # repeats and domains show it
+    assert "with another one p would be: -2" in planted["limits"][0]
+    (explanation,) = [e for e in findings["now.spike.400"]["explanations"] if "documents" in e["what"]]
+    assert other["reading"] == "not shown" and explanation["state"] == "not ruled out"
+    assert "no losses" in explanation["figure"] and "\x1b" not in (Path(payload["folder"]) / "report.html").read_text()
+    assert "\x1b" not in output(["documents", str(path), "--first", "690", "--last", "701"], capsys)
+    path.write_text(text + "drawn: {log: log.parquet, audit: nothing}\n")
+    assert run_command(["investigate", str(path)], Session()) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+    path.write_text(text)
+    assert run_command(["investigate", "documents", str(path), "--first", "1", "--last", "2"], Session()) == 2
