@@ -27,12 +27,24 @@ def adjusted(runs: Mapping[str, RunAnalysis]) -> dict[str, list[float]]:
     return {name: [next(q) for _ in run.shifts] for name, run in runs.items()}
 
 
-def change_findings(run: RunAnalysis, q: Sequence[float], windows: Sequence[tuple[int, int]]) -> list[Finding]:
-    """Level shifts, divergence and speed of one run; ``windows`` are steps that shifts are limited to."""
-    return [*_shifts(run, q, windows), _divergence(run), *_speed(run)]
+NO_LOG = "no log of the sampler is part of the investigation"
 
 
-def _shifts(run: RunAnalysis, q: Sequence[float], windows: Sequence[tuple[int, int]]) -> list[Finding]:
+def change_findings(
+    run: RunAnalysis, q: Sequence[float], windows: Sequence[tuple[int, int]], data: str = NO_LOG
+) -> list[Finding]:
+    """Level shifts, divergence and speed of one run.
+
+    Args:
+        run: the run.
+        q: of its windows.
+        windows: steps that shifts are limited to; none is all.
+        data: why a change of the data was not tested as an explanation of shifts.
+    """
+    return [*_shifts(run, q, windows, data), _divergence(run), *_speed(run)]
+
+
+def _shifts(run: RunAnalysis, q: Sequence[float], windows: Sequence[tuple[int, int]], data: str) -> list[Finding]:
     name, loss = run.spec.id, run.loss
     question = f"Did the level of the loss of {name} shift?"
     if loss is None or not run.shifts:
@@ -58,10 +70,12 @@ def _shifts(run: RunAnalysis, q: Sequence[float], windows: Sequence[tuple[int, i
                 limits=("the first tenth of the steps, where a loss falls fast, is not tested",),
             )
         ]  # fmt: skip
-    return [_shift(run, window, value, question, test, family) for window, value in shown]
+    return [_shift(run, window, value, question, test, family, data) for window, value in shown]
 
 
-def _shift(run: RunAnalysis, window: WindowShift, q: float, question: str, test: str, family: str) -> Finding:
+def _shift(
+    run: RunAnalysis, window: WindowShift, q: float, question: str, test: str, family: str, data: str
+) -> Finding:
     loss = run.loss
     assert loss is not None
     shift, step = window.shift, int(loss.step[window.position])
@@ -95,7 +109,7 @@ def _shift(run: RunAnalysis, window: WindowShift, q: float, question: str, test:
             explanation,
             Explanation(
                 what="a change of the data", state=State.UNTESTED,
-                figure="no log of the sampler is part of the investigation",
+                figure=data,
             ),
         ),
         evidence=(run.evidence(loss, window.position),),

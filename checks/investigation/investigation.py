@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.checks.investigation.change_findings import adjusted, change_findings
+from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
+from corpus_audit.checks.investigation.document_findings import (
+    document_explanations,
+    document_findings,
+    table_rows,
+)
+from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis
 from corpus_audit.checks.investigation.evaluation_findings import (
     StepComparison,
     evaluation_findings,
@@ -23,9 +29,11 @@ from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
 from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Finding, Reading
 from corpus_audit.schemas.spec.investigation import InvestigationSpec
+from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 
 _PIECE = 1_000_000
+_SPIKES_ONLY = "the sampler's log is compared before spikes only; the sampling audit tests it over all steps"
 _ORDER = {Reading.SHOWN: 0, Reading.NOT_ENOUGH: 1, Reading.NOT_SHOWN: 2}
 
 
@@ -41,6 +49,7 @@ class Investigation:
         q: of every tested window of every run.
         comparisons: of evaluations.
         scaling: the law of a team's runs.
+        drawn: what the sampler of a run drew; None without a log.
     """
 
     findings: tuple[Finding, ...]
@@ -49,6 +58,12 @@ class Investigation:
     q: Mapping[str, list[float]]
     comparisons: tuple[StepComparison, ...] = ()
     scaling: ScalingAnalysis | None = None
+    drawn: DrawnAnalysis | None = None
+
+
+def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
+    """First and last steps that findings are limited to; none is all."""
+    return [] if isinstance(spec.windows, str) else [(window.first, window.last) for window in spec.windows]
 
 
 def investigate(
@@ -56,21 +71,34 @@ def investigate(
     runs: Mapping[str, RunAnalysis],
     comparisons: Sequence[StepComparison] = (),
     scaling: ScalingAnalysis | None = None,
+    drawn: DrawnAnalysis | None = None,
 ) -> Investigation:
-    """Ask every question of every run, and of evaluations and the scaling law where they were computed."""
+    """Ask every question of every run, and of evaluations and the scaling law where they were computed.
+
+    Args:
+        spec: of the investigation.
+        runs: by id.
+        comparisons: of evaluations.
+        scaling: the law of a team's runs.
+        drawn: what the sampler of one of the runs drew, if its log is part of the investigation.
+    """
     twins, q = twins_of(runs), adjusted(runs)
-    windows = [] if isinstance(spec.windows, str) else [(window.first, window.last) for window in spec.windows]
+    windows = windows_of(spec)
     findings: list[Finding] = []
     for name, run in runs.items():
         events = [event for event in spec.events if event.run in (None, name)]
-        findings += spike_findings(run, twins[name], events, windows)
-        findings += change_findings(run, q[name], windows)
+        rises = {} if run.loss is None else {int(run.loss.step[spike.peak]): spike.rise for spike in run.spikes}
+        documents = document_explanations(run, drawn, rises) if drawn is not None else {}
+        findings += spike_findings(run, twins[name], events, windows, documents)
+        if drawn is not None and drawn.run == name:
+            findings += document_findings(run, drawn)
+        findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
     findings += [] if scaling is None else [scaling_finding(scaling)]
     findings += evaluation_findings(comparisons)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling)
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -89,6 +117,10 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
             for twin in investigation.twins[name]
             if (c := twin.comparison) is not None
         ]  # fmt: skip
+    if investigation.drawn is not None:
+        drawn = table_rows(investigation.drawn)
+        for table, schema in DRAWN_TABLES.items():
+            yield table, [pa.Table.from_pylist(drawn[table], schema)]
     for table, schema in TELEMETRY_TABLES.items():
         pieces = _points(investigation) if table == "telemetry_points" else [pa.Table.from_pylist(rows[table], schema)]
         yield table, pieces

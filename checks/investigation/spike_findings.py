@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,11 +24,31 @@ _QUANTILE = 1.959964
 _FAR = 1.5
 """Times the largest dip of a run that a spike must reach for chance to be ruled out."""
 
+NO_LOG = Explanation(
+    what="what the documents of these steps are",
+    state=State.UNTESTED,
+    figure="no log of the sampler is part of the investigation",
+)
+"""The explanation by documents where there is no log of them."""
+
 _TEST = "robust score against the median of 50 points on either side, the point left out"
 
 
+def spikes_within(run: RunAnalysis, windows: Sequence[tuple[int, int]]) -> list[Spike]:
+    """Spikes of the loss that peak in one of the windows, the highest first; without windows all of them."""
+    loss = run.loss
+    if loss is None:
+        return []
+    spikes = [s for s in run.spikes if not windows or any(a <= loss.step[s.peak] <= b for a, b in windows)]
+    return sorted(spikes, key=lambda spike: -spike.z)
+
+
 def spike_findings(
-    run: RunAnalysis, twins: Sequence[Twin], events: Sequence[Event], windows: Sequence[tuple[int, int]]
+    run: RunAnalysis,
+    twins: Sequence[Twin],
+    events: Sequence[Event],
+    windows: Sequence[tuple[int, int]],
+    documents: Mapping[int, Explanation] | None = None,
 ) -> list[Finding]:
     """A finding a spike, or one that says that there is none.
 
@@ -37,17 +57,19 @@ def spike_findings(
         twins: its twins.
         events: what is known to have happened to it.
         windows: steps that findings are limited to; none is all.
+        documents: by step of the peak, what the documents before it explain.
     """
     question = f"Does the loss of {run.spec.id} spike?"
     loss, scores = run.loss, run.scores
     if loss is None or scores is None or int(np.isfinite(scores.z).sum()) < LEAST_POINTS:
         n = 0 if loss is None else len(loss.step)
         return [not_enough(run, "spikes", question, f"{plural(n, 'point')}; at least {LEAST_POINTS} are needed")]
-    spikes = [s for s in run.spikes if not windows or any(a <= loss.step[s.peak] <= b for a, b in windows)]
+    spikes = spikes_within(run, windows)
     if not spikes:
         return [_none(run, question)]
-    highest = sorted(spikes, key=lambda spike: -spike.z)[:MOST_SPIKES]
-    return [_finding(run, spike, question, len(spikes), twins, events) for spike in highest]
+    return [
+        _finding(run, spike, question, len(spikes), twins, events, documents or {}) for spike in spikes[:MOST_SPIKES]
+    ]
 
 
 def _none(run: RunAnalysis, question: str) -> Finding:
@@ -75,7 +97,13 @@ def _none(run: RunAnalysis, question: str) -> Finding:
 
 
 def _finding(
-    run: RunAnalysis, spike: Spike, question: str, count: int, twins: Sequence[Twin], events: Sequence[Event]
+    run: RunAnalysis,
+    spike: Spike,
+    question: str,
+    count: int,
+    twins: Sequence[Twin],
+    events: Sequence[Event],
+    documents: Mapping[int, Explanation],
 ) -> Finding:
     loss, scores = run.loss, run.scores
     assert loss is not None and scores is not None
@@ -105,10 +133,7 @@ def _finding(
             _learning_rate(run, step),
             _resume(run, spike),
             *_events(run, step, events),
-            Explanation(
-                what="what the documents of these steps are", state=State.UNTESTED,
-                figure="no log of the sampler is part of the investigation",
-            ),
+            documents.get(step, NO_LOG),
         ),
         evidence=tuple(run.evidence(loss, i) for i in range(spike.first, min(spike.last, spike.first + 9) + 1)),
         limits=tuple(limits),

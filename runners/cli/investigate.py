@@ -1,4 +1,4 @@
-"""``corpus-audit investigate``: training runs; ``investigate init``, ``run``, ``show`` and ``compare``."""
+"""``corpus-audit investigate``: training runs; ``init``, ``run``, ``show``, ``documents``, ``compare``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from corpus_audit.runners.cli.compare_evals import compare
+from corpus_audit.runners.cli.drawn_documents import documents
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode, UsageError
@@ -27,11 +28,13 @@ def investigate() -> None:
 
     `corpus-audit investigate init FOLDER` writes an investigation.yaml, `corpus-audit investigate FILE` computes its
     findings, and `corpus-audit investigate show FINDING` shows one in full. `corpus-audit investigate compare A B`
-    compares two evaluations of models, item by item.
+    compares two evaluations of models, item by item, and `corpus-audit investigate documents FILE --first STEP --last
+    STEP` lists what the sampler drew in these steps.
     """
 
 
 investigate.add_command(compare)
+investigate.add_command(documents)
 
 
 @investigate.command(short_help="Look at folders and write an investigation.yaml.")
@@ -87,8 +90,8 @@ def run(session: Session, /, file: Path, output: Path | None, fail_on: str | Non
     """Compute the findings of the investigation.yaml FILE, print them and publish them as a directory.
 
     The directory has report.html, findings.json and the tables (Parquet): points, series, files, dead letters, spikes,
-    shifts and twins, and with `evals` those of evaluations. It appears by one rename, and LATEST beside it names the
-    newest.
+    shifts and twins, with `evals` those of evaluations, and with a sampler's log what was drawn before spikes. It
+    appears by one rename, and LATEST beside it names the newest.
     """
     from corpus_audit.runners.investigation.run import run_investigation
     from corpus_audit.runners.terminal.investigation.findings import findings_lines

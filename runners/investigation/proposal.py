@@ -163,6 +163,7 @@ def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation]
         lines.append(f"  # {plural(len(runs) - MOST_RUNS, 'further run')} left out")
     lines += evaluation_lines(evaluations)
     lines += [
+        "# drawn: {log: sampler/*.parquet}     # what the sampler drew: step, tokens, document, domain, loss",
         "# events:                            # what you know of",
         '#   - {step: 1000, what: "node change"}',
         "windows: auto                        # or steps to look at: [{first: 1000, last: 2000}]",

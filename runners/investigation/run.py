@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
 from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps
-from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables
+from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
 from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
@@ -25,6 +26,7 @@ from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
 from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
@@ -59,7 +61,10 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     scaling = None
     if (asked := loaded.spec.scaling) is not None:
         scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
-    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling)
+    drawn = loaded.spec.drawn
+    drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
+    analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
+    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling, analysis)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -118,7 +123,7 @@ def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
 
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
-    schemas = TELEMETRY_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
+    schemas = TELEMETRY_TABLES | DRAWN_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)

@@ -87,7 +87,7 @@ class Finding(_Record):
     """
 
     id: str
-    bucket: Literal["training", "capabilities"]
+    bucket: Literal["training", "data", "capabilities"]
     question: str
     claim: str
     reading: Reading

@@ -82,12 +82,41 @@ class Window(_InvestigationModel):
         return self
 
 
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class DrawnDocuments(_InvestigationModel):
+    """The log of the sampler that drew a run's documents, one row a drawn document (or piece of one)."""
+
+    log: PathText = Field(
+        description="A file, a folder of files or a glob, relative to this file: .parquet, .jsonl, .gz, .zst."
+    )
+    step_offset: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        default=0, description="Step of the run minus step of the log; tested where the log has losses."
+    )
+    run: Identity | None = Field(default=None, description="The run that trained on these draws; the first by default.")
+    lag: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=5, description="Steps before a spike whose documents are looked at, beside those of the spike."
+    )
+    audit: PathText | None = Field(
+        default=None,
+        description="An audit's run directory, or its output folder, in whose table per_document the domains of ids "
+        "are looked up; needed only if the log has no column of domains.",
+    )
+    step: Column = Field(default="step", description="Column of the training step, a whole number.")
+    tokens: Column = Field(default="tokens", description="Column of the tokens drawn.")
+    document: Column = Field(default="document", description="Column of the document's id, if there is one.")
+    domain: Column = Field(default="domain", description="Column of the domain, if there is one.")
+    loss: Column = Field(default="loss", description="Column of the document's loss in nats per token, if any.")
+
+
 class InvestigationSpec(_InvestigationModel):
     """An investigation: training runs, what is known to have happened, and where to look."""
 
     version: Literal[1]
     name: Words = Field(description="A name for people.")
     runs: Annotated[tuple[TrainingRun, ...], Field(min_length=1)]
+    drawn: DrawnDocuments | None = Field(default=None, description="The log of what the sampler of a run drew.")
     evals: Annotated[tuple[StepEvaluation, ...], Field(max_length=200)] = Field(
         default=(),
         description="Evaluations: consecutive steps of a run are compared, and the last steps of every two runs.",
@@ -118,6 +147,8 @@ class InvestigationSpec(_InvestigationModel):
         for run in self.runs:
             if run.same_order_as is not None and (run.same_order_as not in names or run.same_order_as == run.id):
                 raise ValueError(f"same_order_as of {run.id}: {run.same_order_as!r} is no other run")
+        if self.drawn is not None and self.drawn.run is not None and self.drawn.run not in names:
+            raise ValueError(f"drawn: no run is called {self.drawn.run!r}")
         for event in self.events:
             if event.run is not None and event.run not in names:
                 raise ValueError(f"the event at step {event.step}: no run is called {event.run!r}")

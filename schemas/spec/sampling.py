@@ -129,7 +129,7 @@ class SamplerLogSpec(_SamplingModel):
     """The log of a sampler: one row a drawn document (or piece of one), in Parquet or JSON lines."""
 
     path: PathText = Field(
-        description="A file, or a folder of files, relative to this file: .parquet, .jsonl, .gz, .zst."
+        description="A file, a folder of files or a glob, relative to this file: .parquet, .jsonl, .gz, .zst."
     )
     strategy: str | None = Field(
         default=None, description="Name of the strategy that was intended; the only or first one by default."

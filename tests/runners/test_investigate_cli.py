@@ -192,6 +192,7 @@ def test_names_that_are_not_unicode_are_escaped(tmp_path: Path, capsys: pytest.C
             "version: 1\nname: x\nruns: [{id: a, telemetry: [b]}]\nwindows: [{first: 5, last: 2}]\n",
             "last is before first",
         ),
+        ("version: 1\nname: x\nruns: [{id: a, telemetry: [b]}]\ndrawn: {log: c, run: d}\n", "no run is called 'd'"),
         ("version: 1\nname: x\nruns: [{id: a, telemetry: [i.yaml]}]\n", "no log that the investigation names"),
     ],
 )
@@ -208,8 +209,10 @@ def test_the_page_has_a_valid_example(tmp_path: Path) -> None:
     (tmp_path / "i.yaml").write_text(block("checks/investigation/README.md", "An investigation", ""))
     spec = load_investigation(tmp_path / "i.yaml").spec
     assert spec.runs[1].same_order_as == "now" and spec.events[0].step == 30_500 and spec.windows == "auto"
+    assert spec.drawn is not None and spec.drawn.log == "sampler/*.parquet" and spec.drawn.lag == 5
     evaluated = {"evals", "primary", "cluster", "contamination", "scaling"}
-    assert set(json_schema()["properties"]) == {"version", "name", "runs", "events", "windows", "output"} | evaluated
+    others = {"version", "name", "runs", "drawn", "events", "windows", "output"}
+    assert set(json_schema()["properties"]) == others | evaluated
     assert spec.evals[1].step == 34_000 and spec.cluster == {"drop": "passage_id"}
 
 

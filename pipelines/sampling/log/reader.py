@@ -6,6 +6,7 @@ Ids are compared by 64 bits of their BLAKE2b hash: that any two of 10^9 document
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class SamplerLogReader:
     def __init__(self, spec: SamplerLogSpec, base: Path) -> None:
         self.spec = spec
         self.path = base / spec.path
-        self.files = _files(self.path)
+        self.files = _files(base, spec.path)
         self._types: dict[Path, dict[str, pa.DataType]] = {file: _columns(file) for file in self.files}
         for file, columns in self._types.items():
             for name in (spec.step, spec.tokens):
@@ -136,14 +137,18 @@ def id_keys(ids: pa.Array) -> npt.NDArray[np.uint64]:
     return hash_documents(text_bytes, starts)[0] if len(wide) else np.empty(0, np.uint64)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(base: Path, pattern: str) -> list[Path]:
+    path = base / pattern
     if path.is_file():
         files = [path]
     elif path.is_dir():
         entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "_"))]
         files = sorted(entry for entry in entries if not is_never_data(entry.name))
     else:
-        raise UsageError(f"sampler log {path}: there is no such file or folder")
+        matches = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 (the folder may have brackets)
+        files = sorted(base / name for name in matches if (base / name).is_file())
+        if not files:
+            raise UsageError(f"sampler log {path}: there is no such file or folder")
     if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in files):
         raise UsageError(f"sampler log {path}: the folder has no file that ends in {', '.join(_SUFFIXES)}")
     for file in files:
