@@ -8,7 +8,7 @@ from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis, Spike
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.spike_findings import NO_LOG
 from corpus_audit.checks.text.numbers import grouped, plural
-from corpus_audit.pipelines.sampling.log.comparison import DOMAINS, EXCESS, REPEATS, WindowComparison
+from corpus_audit.pipelines.sampling.log.comparison import DOMAINS, EXCESS, REPEATS, DrawnDocument, WindowComparison
 from corpus_audit.pipelines.statistics.sampling.excess_loss import LEAST_CORRELATION, LEAST_STEPS
 from corpus_audit.schemas.run.findings import Effect, Evidence, Explanation, Finding, FindingWindow, Reading, State
 
@@ -161,20 +161,26 @@ def _window(run: RunAnalysis, drawn: DrawnAnalysis, spike: SpikeDocuments) -> Fi
                 figure="the sampling audit of this log tests its mixture over all steps",
             ),
         ) if shown else (),
-        evidence=tuple(
-            Evidence(
-                file=drawn.log, offset=rank, unit="rank", series=f"document {document.document}", step=spike.step,
-                value=document.excess if document.excess is not None else float(document.draws),
-                shown=(
-                    f"{document.excess:.4g} nats of excess loss in {plural(document.tokens, 'token')}"
-                    if document.excess is not None
-                    else f"{plural(document.draws, 'draw')}"
-                ) + (f", {document.domain}" if document.domain is not None else ""),
-            )
-            for rank, document in enumerate(comparison.top[:_LISTED], 1)
-        ),
+        evidence=tuple(_row(drawn, spike, rank, each) for rank, each in enumerate(comparison.top[:_LISTED], 1)),
         limits=tuple(limits),
     )  # fmt: skip
+
+
+def _row(drawn: DrawnAnalysis, spike: SpikeDocuments, rank: int, document: DrawnDocument) -> Evidence:
+    words = [plural(document.draws, "draw")]
+    if document.excess is not None:
+        words.append(f"{document.excess:.4g} nats of excess loss in {plural(document.tokens, 'token')}")
+    if document.domain is not None:
+        words.append(document.domain)
+    return Evidence(
+        file=drawn.log,
+        offset=rank,
+        unit="rank",
+        series="",
+        step=spike.step,
+        value=document.excess if document.excess is not None else float(document.draws),
+        shown=f"document {document.document}: {', '.join(words)}",
+    )
 
 
 def _offset(run: RunAnalysis, drawn: DrawnAnalysis) -> Finding:

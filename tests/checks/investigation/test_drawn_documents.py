@@ -139,7 +139,7 @@ def test_findings_name_the_bad_documents_and_the_offset(folder: Path, capsys: py
     assert findings["now.documents.offset"]["effect"]["value"] == 2
     planted, other = findings[f"now.documents.{SPIKE}"], findings["now.documents.400"]
     assert planted["bucket"] == "data" and planted["reading"] == "shown" and planted["q"] <= 0.05
-    assert all(row["series"].startswith("document bad-") for row in planted["evidence"][:7])
+    assert all(row["shown"].startswith("document bad-") for row in planted["evidence"][:7])
     assert other["reading"] == "not shown" and other["detail"].startswith("at most")
     states = {
         name: [each for each in findings[f"now.spike.{name}"]["explanations"] if "documents" in each["what"]]
