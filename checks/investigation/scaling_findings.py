@@ -119,9 +119,11 @@ def scaling_finding(analysis: ScalingAnalysis) -> Finding:
     off = not expected.low <= one.loss <= expected.high
     share = 100 * (one.loss / expected.value - 1)
     figures = f"its loss is {one.loss:.4g}, and {expected.value:.4g} is expected ({bounds})"
+    most = max(one.loss - expected.low, expected.high - one.loss)
+    rest = "" if off else f"; off by at most {most:.2g} {_UNIT}"
     judged = {
         "reading": Reading.SHOWN if off else Reading.NOT_SHOWN,
-        "detail": f"{figures}, {abs(share):.2g} % {'above' if share > 0 else 'below'}",
+        "detail": f"{figures}, {abs(share):.2g} % {'above' if share > 0 else 'below'}{rest}",
         "effect": Effect(
             value=one.loss - expected.value, unit=_UNIT, low=one.loss - expected.high, high=one.loss - expected.low
         ),
