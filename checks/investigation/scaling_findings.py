@@ -19,7 +19,7 @@ from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TAB
 FEWEST_OTHERS = 20
 """Runs besides the one asked about; simulated with 8 and 12, 95 % intervals hold 90 and 92 %, with 20 and 40 97 %."""
 
-_UNIT = "nats/token"
+_UNIT = "nats per token"
 _LIMIT = (
     "that the runs can be compared is not tested: one tokenizer and validation set, each at the end of its schedule"
 )

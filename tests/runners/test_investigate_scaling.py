@@ -98,7 +98,7 @@ def test_a_file_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     folder = tmp_path / "investigations" / (tmp_path / "investigations" / "LATEST").read_text().strip()
     page = (folder / "report.html").read_text()
     assert not list(html5lib.parse(page, namespaceHTMLElements=False).iter("script"))
-    assert "\x1b" not in page and "shown: the loss of" in page
+    assert "\x1b" not in page and "Shown: the loss of" in page
 
 
 @pytest.mark.parametrize(
