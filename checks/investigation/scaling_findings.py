@@ -19,7 +19,7 @@ from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TAB
 FEWEST_OTHERS = 20
 """Runs besides the one asked about; simulated with 8 and 12, 95 % intervals hold 90 and 92 %, with 20 and 40 97 %."""
 
-_UNIT = "nats/token"
+_UNIT = "nats per token"
 _LIMIT = (
     "that the runs can be compared is not tested: one tokenizer and validation set, each at the end of its schedule"
 )
@@ -119,9 +119,11 @@ def scaling_finding(analysis: ScalingAnalysis) -> Finding:
     off = not expected.low <= one.loss <= expected.high
     share = 100 * (one.loss / expected.value - 1)
     figures = f"its loss is {one.loss:.4g}, and {expected.value:.4g} is expected ({bounds})"
+    most = max(one.loss - expected.low, expected.high - one.loss)
+    rest = "" if off else f"; off by at most {most:.2g} {_UNIT}"
     judged = {
         "reading": Reading.SHOWN if off else Reading.NOT_SHOWN,
-        "detail": f"{figures}, {abs(share):.2g} % {'above' if share > 0 else 'below'}",
+        "detail": f"{figures}, {abs(share):.2g} % {'above' if share > 0 else 'below'}{rest}",
         "effect": Effect(
             value=one.loss - expected.value, unit=_UNIT, low=one.loss - expected.high, high=one.loss - expected.low
         ),

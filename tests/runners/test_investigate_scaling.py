@@ -49,7 +49,7 @@ def test_a_run_off_its_law_is_shown_and_one_on_it_is_not() -> None:
     planted = 0.06 * float(LAW.loss(4e8, 8e9))
     assert off.effect.low is not None and off.effect.high is not None and on.effect.low is not None
     assert 0 < off.effect.low < planted < off.effect.high and on.effect.low < 0
-    assert "% above" in off.detail and off.n == 40
+    assert "% above" in off.detail and off.n == 40 and "off by at most" in on.detail
     assert [explanation.state.value for explanation in off.explanations] == ["ruled out", "untested"]
 
 
@@ -98,7 +98,7 @@ def test_a_file_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     folder = tmp_path / "investigations" / (tmp_path / "investigations" / "LATEST").read_text().strip()
     page = (folder / "report.html").read_text()
     assert not list(html5lib.parse(page, namespaceHTMLElements=False).iter("script"))
-    assert "\x1b" not in page and "shown: the loss of" in page
+    assert "\x1b" not in page and "Shown: the loss of" in page
 
 
 @pytest.mark.parametrize(

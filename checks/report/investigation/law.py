@@ -15,7 +15,8 @@ def law_section(body: ET.Element, analysis: ScalingAnalysis) -> None:
     """Append the section."""
     finding = scaling_finding(analysis)
     element(body, "h2", "Scaling law")
-    element(body, "p", safe_text(f"{finding.reading.value}: {finding.claim}: {finding.detail}.", 1000), class_="about")
+    words = f"{finding.reading.value.capitalize()}: {finding.claim}: {finding.detail}."
+    element(body, "p", safe_text(words, 1000), class_="about")
     optimum = optimum_sentence(analysis)
     if optimum is not None:
         element(body, "p", safe_text(optimum, 1000), class_="about")

@@ -25,6 +25,7 @@ _ABOUT = (
 )
 _SPLIT = " Clean and contaminated are the scores of the paired items that the training data lack and hold."
 _MISSING = "–"
+_LARGE = 1_000  # a perplexity, say, whose decimals say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,15 @@ def _cells(rows: _Rows, measure: Measure, side: str, label: str) -> list[list[st
 
 
 def _figure(value: float | None, sign: str = "") -> str:
-    return _MISSING if value is None else f"{value:{sign}.3f}"
+    if value is None:
+        return _MISSING
+    return f"{value:{sign}.3f}" if abs(value) < _LARGE else f"{value:{sign}.4g}"
 
 
 def _with_bounds(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
     if value is None or low is None or high is None:
         return _figure(value, sign)
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{_figure(value, sign)} [{_figure(low, sign)}, {_figure(high, sign)}]"
 
 
 def _table(body: ET.Element, caption: str, second: str, rows: Sequence[Sequence[str]], split: bool) -> None:
