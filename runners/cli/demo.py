@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from corpus_audit.runners.cli.shared.output import Session, json_option
 from corpus_audit.runners.cli.shared.streams import note, write_out
@@ -77,6 +79,8 @@ def demo(
     """
     if images and seconds is not None:
         raise UsageError("--images and --heads exclude each other")
+    if images and ctx.get_parameter_source("megabytes") is not ParameterSource.DEFAULT:
+        raise UsageError("--megabytes is for the demo of texts; with --images the number of pictures is fixed")
     if images:
         return _show_images(ctx, folder / "images", workers, quiet, as_json)
     if seconds is not None:
@@ -155,6 +159,11 @@ def _show_images(ctx: click.Context, folder: Path, workers: int | None, quiet: b
     return code
 
 
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
 def _index_images(
     ctx: click.Context, corpus: ImageCorpus, workers: int | None, quiet: bool, show: bool = False
 ) -> dict[str, object] | None:
@@ -182,13 +191,13 @@ def _index_images(
     if show:
         write_out(network_summary(corpus, trained), nl=False)
         where: dict[str, Any] = {"unit": network.UNIT, "path": path, "audit": corpus.index}
-        options = f"{network.UNIT} \\\n    --index {path} --audit {corpus.index} \\\n    "
+        options = f"{network.UNIT} \\\n    --index {_quoted(path)} --audit {_quoted(corpus.index)} \\\n    "
         sheet, output = corpus.folder / "strongest.png", corpus.folder / "attributions"
         domains = (pictures.STUDIO, pictures.SHARED[0])
         with one_thread():
-            write_out(f"\n$ corpus-audit lookup {options}--k 10 --sheet {sheet}\n")
+            write_out(f"\n$ corpus-audit lookup {options}--k 10 --sheet {_quoted(sheet)}\n")
             ctx.invoke(lookup, **where, sheet=sheet)
-            occlusion = f"--method occlusion --output {output}"
+            occlusion = f"--method occlusion --output {_quoted(output)}"
             named = " ".join(f"--domain {domain}" for domain in domains)
             write_out(f"\n$ corpus-audit attribute {options}{occlusion} \\\n    {named} --k 12\n")
             ctx.invoke(attribute, **where, method="occlusion", output=output, domains=domains, k=12)

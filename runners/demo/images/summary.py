@@ -42,8 +42,8 @@ def image_answers(corpus: ImageCorpus, run: RunDirectory) -> str:
         *paragraph(
             "Mark",
             f"All {len(corpus.marked)} pictures of {kind} in the second snapshot are from {pictures.STUDIO} and carry "
-            "a checkerboard in the upper left corner, as a watermark would lie there. The audit compares pictures as a "
-            "whole and does not know of it; a network that is trained on them does.",
+            "a checkerboard in the upper left corner, as a watermark would lie there. The audit has no measure "
+            "for it: its report shows it to whoever looks at the thumbnails of the domain, and a network learns it.",
         ),
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
