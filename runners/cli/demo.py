@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from corpus_audit.runners.cli.shared.output import Session, json_option
 from corpus_audit.runners.cli.shared.streams import note, write_out
-from corpus_audit.schemas.errors import ExitCode
+from corpus_audit.schemas.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.files import IndexFacts
+    from corpus_audit.runners.audit.outcome import AuditOutcome
     from corpus_audit.runners.demo.corpus import DemoCorpus
+    from corpus_audit.runners.demo.images.corpus import ImageCorpus
     from corpus_audit.runners.demo.part import Preference
 
 _SHOWN = 3
@@ -39,6 +43,9 @@ _SHOWN = 3
     metavar="SECONDS",
     help="Instead, train a small decoder for SECONDS (90 will do) and show its induction heads.",
 )
+@click.option(
+    "--images", is_flag=True, help="Instead, audit two snapshots of images, and show what a network learned from them."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one per core.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
@@ -48,6 +55,7 @@ def demo(
     folder: Path,
     megabytes: int,
     seconds: int | None,
+    images: bool,
     workers: int | None,
     quiet: bool,
     as_json: bool,
@@ -64,26 +72,31 @@ def demo(
 
     With --heads it trains a byte-level decoder on some of the text, indexes its attention heads, and shows which of
     them are induction heads and in which training documents they complete a sequence.
+
+    With --images it draws pictures, or uses the clip art of Debian's tuxpaint-stamps-default where it is installed,
+    plants copies, damaged files, benchmark images and a mark on one class of one domain, and audits two snapshots. With
+    torch and transformers it also trains a small network and shows that the mark is what it looks at.
     """
+    if images and seconds is not None:
+        raise UsageError("--images and --heads exclude each other")
+    if images and ctx.get_parameter_source("megabytes") is not ParameterSource.DEFAULT:
+        raise UsageError("--megabytes is for the demo of texts; with --images the number of pictures is fixed")
+    if images:
+        return _show_images(ctx, folder / "images", workers, quiet, as_json)
     if seconds is not None:
         _show_heads(ctx, folder / "heads", seconds, workers, quiet, as_json)
         return int(ExitCode.OK)
-    from corpus_audit.runners.cli.run import perform_audit, show_outcome
+    from corpus_audit.runners.cli.run import show_outcome
     from corpus_audit.runners.demo.corpus import build_demo
-    from corpus_audit.schemas.spec.audit_file import load_audit
 
     session = ctx.ensure_object(Session)
     progress = (lambda stage: None) if quiet else note
     corpus = build_demo(folder, megabytes, progress=progress)
     if corpus.note:
         note(corpus.note)
-    progress("auditing the first snapshot")
-    outcome = perform_audit(session, load_audit(corpus.before), workers=workers, rehash=False, quiet=quiet)
-    if not outcome.complete:
+    outcome, compared = _audit_both(session, corpus.before, corpus.audit, workers, quiet)
+    if not compared:
         return show_outcome(outcome, "demo", as_json, outcome.exit_code)
-    progress("auditing the second snapshot, and comparing it with the first")
-    loaded = load_audit(corpus.audit)
-    outcome = perform_audit(session, loaded, workers=workers, rehash=False, quiet=quiet)
     # What the policy says is part of the show, and no failure of the demo.
     code = ExitCode.OK if outcome.complete else ExitCode.NO_VERDICT
     if as_json:
@@ -102,6 +115,95 @@ def demo(
     write_out(f"        corpus-audit sampling {corpus.audit}")
     write_out(f"Spec    {corpus.audit}")
     return code
+
+
+def _audit_both(
+    session: Session, before: Path, audit: Path, workers: int | None, quiet: bool
+) -> tuple[AuditOutcome, bool]:
+    """Audit the second snapshot after the first; (the outcome of the first, False) where that is not complete."""
+    from corpus_audit.runners.cli.run import perform_audit
+    from corpus_audit.schemas.spec.audit_file import load_audit
+
+    progress = (lambda stage: None) if quiet else note
+    progress("auditing the first snapshot")
+    outcome = perform_audit(session, load_audit(before), workers=workers, rehash=False, quiet=quiet)
+    if not outcome.complete:
+        return outcome, False
+    progress("auditing the second snapshot, and comparing it with the first")
+    return perform_audit(session, load_audit(audit), workers=workers, rehash=False, quiet=quiet), True
+
+
+def _show_images(ctx: click.Context, folder: Path, workers: int | None, quiet: bool, as_json: bool) -> int:
+    """Audit two snapshots of images; with torch, train a network and show what it looks at. Returns the exit code."""
+    from corpus_audit.pipelines.storage.run_directory import RunDirectory
+    from corpus_audit.runners.cli.run import show_outcome
+    from corpus_audit.runners.demo.images.corpus import build_image_demo
+    from corpus_audit.runners.demo.images.summary import image_answers
+
+    session = ctx.ensure_object(Session)
+    corpus = build_image_demo(folder, (lambda stage: None) if quiet else note)
+    outcome, compared = _audit_both(session, corpus.before, corpus.audit, workers, quiet)
+    if not compared:
+        return show_outcome(outcome, "demo", as_json, outcome.exit_code)
+    code = ExitCode.OK if outcome.complete else ExitCode.NO_VERDICT
+    if as_json:
+        return show_outcome(outcome, "demo", as_json, code, more={"index": _index_images(ctx, corpus, workers, quiet)})
+    show_outcome(outcome, "demo", as_json, code)
+    write_out()
+    write_out(image_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
+    write_out()
+    _index_images(ctx, corpus, workers, quiet, show=True)
+    write_out()
+    write_out(f"More    corpus-audit drift {folder / 'runs-before'} {folder / 'runs'}")
+    write_out(f"Spec    {corpus.audit}")
+    return code
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+def _index_images(
+    ctx: click.Context, corpus: ImageCorpus, workers: int | None, quiet: bool, show: bool = False
+) -> dict[str, object] | None:
+    """Train the network and index it; with ``show``, run what a user would run next. None without torch."""
+    from corpus_audit.runners.demo.images import network, pictures
+    from corpus_audit.runners.demo.images.summary import network_summary
+
+    if not network.is_available():
+        if show:
+            write_out(network.MISSING)
+        return None
+    from corpus_audit.embeddings.images.small_classifier import one_thread
+    from corpus_audit.runners.cli.attribute import attribute
+    from corpus_audit.runners.cli.index import perform_index
+    from corpus_audit.runners.cli.lookup import lookup
+    from corpus_audit.runners.indexing.build import is_indexed
+    from corpus_audit.schemas.spec.audit_file import load_audit
+
+    if not quiet:
+        note("training a small network, which takes a few seconds")
+    trained = network.train_network(corpus)
+    loaded, path = load_audit(corpus.index), corpus.folder / "index"
+    if not is_indexed(loaded, path):
+        perform_index(ctx.ensure_object(Session), loaded, workers=workers, quiet=quiet)
+    if show:
+        write_out(network_summary(corpus, trained), nl=False)
+        where: dict[str, Any] = {"unit": network.UNIT, "path": path, "audit": corpus.index}
+        options = f"{network.UNIT} \\\n    --index {_quoted(path)} --audit {_quoted(corpus.index)} \\\n    "
+        sheet, output = corpus.folder / "strongest.png", corpus.folder / "attributions"
+        domains = (pictures.STUDIO, pictures.SHARED[0])
+        with one_thread():
+            write_out(f"\n$ corpus-audit lookup {options}--k 10 --sheet {_quoted(sheet)}\n")
+            ctx.invoke(lookup, **where, sheet=sheet)
+            occlusion = f"--method occlusion --output {_quoted(output)}"
+            named = " ".join(f"--domain {domain}" for domain in domains)
+            write_out(f"\n$ corpus-audit attribute {options}{occlusion} \\\n    {named} --k 12\n")
+            ctx.invoke(attribute, **where, method="occlusion", output=output, domains=domains, k=12)
+            write_out(f"\n$ corpus-audit attribute {options}{occlusion}\n")
+            ctx.invoke(attribute, **where, method="occlusion", output=output)
+    return {"path": str(path), "unit": network.UNIT, "correct": trained.correct}
 
 
 def _show_heads(

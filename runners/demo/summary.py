@@ -56,13 +56,13 @@ def known_answers(corpus: DemoCorpus, run: RunDirectory) -> str:
     lines = [
         "What the demo put in, and what the audit found",
         "─" * WIDTH,
-        *_paragraph("Put in", _planted(corpus)),
-        *_paragraph("Policy", _policy(run)),
-        *_paragraph("Documents", _documents(run)),
-        *_paragraph("Drift", _drift(run)),
-        *_paragraph("Mix or text", _parts(run)),
-        *_paragraph("Domains", _domains(run)),
-        *_paragraph("Sampling", _sampling(run)),
+        *paragraph("Put in", _planted(corpus)),
+        *paragraph("Policy", _policy(run)),
+        *paragraph("Documents", _documents(run)),
+        *paragraph("Drift", _drift(run)),
+        *paragraph("Mix or text", _parts(run)),
+        *paragraph("Domains", _domains(run)),
+        *paragraph("Sampling", _sampling(run)),
         "",
         *_benchmark(corpus, run),
     ]
@@ -80,12 +80,12 @@ def index_summary(counts: Mapping[str, int], model: str, preference: Preference 
     lines = [
         "Which documents make a model's neurons fire",
         "─" * WIDTH,
-        *_paragraph(
+        *paragraph(
             "Index",
             f"{model} was run over a part of the second snapshot: {numbers.grouped(counts['documents'])} documents, "
             f"{numbers.grouped(counts['tokens'])} tokens in {numbers.grouped(counts['windows'])} windows.",
         ),
-        *_paragraph("Neuron", _preference(preference)),
+        *paragraph("Neuron", _preference(preference)),
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
 
@@ -102,7 +102,7 @@ def _preference(preference: Preference | None) -> str:
     )
 
 
-def _paragraph(topic: str, text: str) -> list[str]:
+def paragraph(topic: str, text: str) -> list[str]:
     """A paragraph beside its topic; a figure stays on the line of its unit."""
     glued = text
     for unit in ("%", "bits", "points", "MB"):
@@ -196,7 +196,7 @@ def _sampling(run: RunDirectory) -> str:
 def _benchmark(corpus: DemoCorpus, run: RunDirectory) -> Iterator[str]:
     outcomes_by_rule = item_outcomes(run)
     kinds = {kind: sum(next(iter(outcomes_by_rule.values()))[kind].values()) for kind in KINDS}
-    yield from _paragraph(
+    yield from paragraph(
         "Benchmark",
         f"benchmark.jsonl has {kinds['copied']} passages of the corpus, copied; {kinds['edited']} with every "
         f"twelfth word changed; {kinds['shuffled']} with their words in another order; and {kinds['short']} items too "
@@ -224,7 +224,7 @@ def _benchmark(corpus: DemoCorpus, run: RunDirectory) -> Iterator[str]:
             f" Of passages of the corpus itself, looked for outside their own documents, gpt3 finds "
             f"{numbers.percent(check['false_positive_rate'])}: so much of this corpus is near copies."
         )
-    yield from _paragraph("", text)
+    yield from paragraph("", text)
 
 
 def _missed(outcomes_by_rule: Outcomes, copied: int) -> dict[str, int]:

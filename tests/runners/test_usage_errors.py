@@ -72,6 +72,8 @@ LINES = {
     "init nothing": "no such file or folder",
     "doctor --nope": "No such option '--nope'",
     "demo --megabytes 0": "0 is not in the range",
+    "demo --images --megabytes 5": "--megabytes is for the demo of texts",
+    "demo --images --heads 9": "--images and --heads exclude each other",
     "flink begin": "No such command 'begin'",
 }
 
