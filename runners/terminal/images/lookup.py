@@ -66,12 +66,12 @@ def _box(box: tuple[int, int, int, int]) -> str:
 
 
 def _rates(rates: Sequence[DomainRate], width: int) -> Iterator[str]:
-    yield f"{'Domain':20} {'images':>8} {'mean':>9} {'95 % interval':20} {'fires on, %':>11} 95 % interval"
+    yield f"{'Domain':16} {'images':>8} {'mean':>9} {'95 % interval':18} {'fires on, %':>11} 95 % interval"
     for rate in rates[:DOMAINS]:
         mean = rate.mean_interval
         reach = numbers.NONE if mean is None else f"[{mean[0]:.4f}, {mean[1]:.4f}]"
         share = numbers.interval(*(rate.rate_interval or (None, None)))
-        means = f"{fit(safe_text(rate.domain), 20)} {rate.tokens:>8,} {rate.mean:9.4f} {reach:20}"
+        means = f"{fit(safe_text(rate.domain), 16)} {rate.tokens:>8,} {rate.mean:9.4f} {reach:18}"
         yield fit(f"{means} {numbers.percent_figure(rate.rate):>11} {share}", width).rstrip()
     if len(rates) > DOMAINS:
         yield f"and {len(rates) - DOMAINS} more of a lower mean"
