@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from corpus_audit.pipelines.kernels.telemetry import event_records as records
+from corpus_audit.pipelines.kernels.telemetry import protobuf_fields as fields
 from corpus_audit.pipelines.telemetry.points import (
     MOST_DEAD_LETTERS,
     MOST_TAGS,
@@ -144,13 +145,13 @@ def _values(bits: np.ndarray, form: np.ndarray) -> np.ndarray:
     value = low.view(np.float32).astype(np.float64)
     for kind in np.unique(form):
         rows = form == kind
-        if kind == records.FLOAT64:
+        if kind == fields.FLOAT64:
             value[rows] = bits[rows].view(np.float64)
-        elif kind == records.INT64:
+        elif kind == fields.INT64:
             value[rows] = bits[rows].view(np.int64)
-        elif kind == records.FLOAT16:
+        elif kind == fields.FLOAT16:
             value[rows] = low[rows].astype(np.uint16).view(np.float16)
-        elif kind == records.BFLOAT16:
+        elif kind == fields.BFLOAT16:
             value[rows] = (low[rows] << np.uint32(16)).view(np.float32)
     return value
 

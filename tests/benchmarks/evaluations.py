@@ -72,7 +72,7 @@ def main() -> int:
         folder = Path(name)
         for seed, side in enumerate("ab"):
             write_evaluation(folder / side, options.items, options.bytes, seed)
-        held = sum(path.stat().st_size for path in (folder / "a").iterdir()) / options.items
+        bytes_an_item = sum(path.stat().st_size for path in (folder / "a").iterdir()) / options.items
         python = [sys.executable, "-c"]
         compare = [sys.executable, "-m", "corpus_audit.runners.cli.main", "investigate", "compare"]
         measured: dict[str, Measured] = {
@@ -81,7 +81,7 @@ def main() -> int:
             "investigate compare": measure([*compare, str(folder / "a"), str(folder / "b")]),
         }
     bare = measured["orjson alone"]
-    print(f"{options.items:,} items an evaluation, {held:,.0f} bytes each, {TASKS} tasks")
+    print(f"{options.items:,} items an evaluation, {bytes_an_item:,.0f} bytes each, {TASKS} tasks")
     for label, one in measured.items():
         print(
             f"{label:20}{one.seconds:8.1f} s wall {one.cpu_seconds:8.1f} s CPU "
@@ -92,7 +92,7 @@ def main() -> int:
     print(f"a million items: {million:.1f} CPU seconds (limit {SECONDS:.0f}); peak {peak / 1e9:.2f} GB (limit 1.5)")
     if options.out is not None:
         rows = {label: [one.seconds, one.cpu_seconds, one.peak_bytes] for label, one in measured.items()}
-        options.out.write_text(json.dumps({"items": options.items, "bytes": held, "measured": rows}))
+        options.out.write_text(json.dumps({"items": options.items, "bytes": bytes_an_item, "measured": rows}))
     return int(million > SECONDS or peak > BYTES)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pyarrow.parquet as pq
 from corpus_audit.pipelines.evaluations.records.bounded_files import (
     ReadLimits,
     UnreadableFileError,
+    lines_of,
     open_bounded,
     parse_json,
     read_document,
 )
+from corpus_audit.pipelines.evaluations.records.items import ItemCollector
 
 _FIRST = 1 << 16
 
@@ -134,3 +137,18 @@ def csv_columns(line: bytes) -> tuple[str, ...]:
     except UnicodeDecodeError:
         return ()
     return tuple(next(csv.reader(io.StringIO(text)), []))
+
+
+def json_lines(head: Head, sink: ItemCollector) -> Iterator[tuple[int, Any]]:
+    """Row and value of every line; every row is counted, and one that is no JSON is a dead letter."""
+    for row, line in lines_of(head.path, sink.limits):
+        sink.row()
+        if line is None:
+            sink.dead(row, "line too long")
+            continue
+        try:
+            record = parse_json(line)
+        except ValueError as error:
+            sink.dead(row, "not JSON", error)
+            continue
+        yield row, record

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from corpus_audit.pipelines.evaluations.formats.head import Head
-from corpus_audit.pipelines.evaluations.records.bounded_files import lines_of, parse_json
+from corpus_audit.pipelines.evaluations.formats.head import Head, json_lines
 from corpus_audit.pipelines.evaluations.records.items import (
     SHARE_METRICS,
     Claim,
@@ -154,16 +153,7 @@ def _read_samples(head: Head, sink: ItemCollector) -> None:
     stamp = match["stamp"] if match else None
     version = sink.versions.get((head.folder, f"{task}@{stamp}"), sink.versions.get((head.folder, task)))
     model = sink.model_of.get(head.folder, head.folder.rpartition("/")[2])
-    for row, line in lines_of(head.path, sink.limits):
-        sink.row()
-        if line is None:
-            sink.dead(row, "line too long")
-            continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            sink.dead(row, "not JSON", error)
-            continue
+    for row, record in json_lines(head, sink):
         if not isinstance(record, dict) or "doc_id" not in record:
             sink.dead(row, "no sample", list(record)[:8] if isinstance(record, dict) else "")
             continue

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from corpus_audit.pipelines.evaluations.formats.head import Head
-from corpus_audit.pipelines.evaluations.records.bounded_files import lines_of, parse_json
+from corpus_audit.pipelines.evaluations.formats.head import Head, json_lines
 from corpus_audit.pipelines.evaluations.records.items import (
     Claim,
     ItemCollector,
@@ -30,16 +29,7 @@ def read(head: Head, name: str, sink: ItemCollector) -> None:
     """Read a file of this format: scores are in the events ``match`` and ``metrics``, prompts in ``sampling``."""
     task, model = head.stem, ""
     prompts: dict[str, str] = {}
-    for row, line in lines_of(head.path, sink.limits):
-        sink.row()
-        if line is None:
-            sink.dead(row, "line too long")
-            continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            sink.dead(row, "not JSON", error)
-            continue
+    for row, record in json_lines(head, sink):
         if not isinstance(record, dict):
             sink.dead(row, "no event")
         elif isinstance(record.get("spec"), dict):

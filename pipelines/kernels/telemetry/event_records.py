@@ -10,6 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel, subkernel
+from corpus_audit.pipelines.kernels.telemetry.protobuf_fields import (
+    FLOAT32,
+    NO_TYPE,
+    field_content,
+    tensor,
+    unsigned,
+    varint,
+)
 
 MORE, NEW_TAG, FULL, TOO_LARGE = 0, 1, 2, 3
 """Why `scan_events` returned: data used up, a tag that is not in the table, no room for points, a record that is longer
@@ -31,11 +39,7 @@ STATE = 17
 CHECKSUM, LENGTH_CHECKSUM, MALFORMED, TOO_MANY_TAGS = range(4)
 """Reasons of dead letters."""
 
-FLOAT32, FLOAT64, INT64, FLOAT16, BFLOAT16 = range(5)
-"""How the bits of a value are to be read."""
-
 _MASK = 0xFFFFFFFF
-_NO_TYPE = -1
 
 
 def crc_tables() -> np.ndarray:
@@ -79,133 +83,6 @@ def _masked_crc(data, start, stop, tables):
         i += 1
     crc ^= _MASK
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _MASK
-
-
-@subkernel
-def _unsigned(data, at, size):
-    value = np.uint64(0)
-    for i in range(size):
-        value |= np.uint64(data[at + i]) << np.uint64(8 * i)
-    return value
-
-
-@subkernel
-def _varint(data, at, stop):
-    """(value, position after it); the position is -1 if it does not end before ``stop`` or has more than 64 bits."""
-    value = np.uint64(0)
-    for shift in range(10):
-        if at >= stop:
-            return value, np.int64(-1)
-        byte = data[at]
-        at += 1
-        value |= np.uint64(byte & 127) << np.uint64(7 * shift)
-        if byte < 128:
-            return value, np.int64(at)
-    return value, np.int64(-1)
-
-
-@subkernel
-def _after(data, at, stop, wire):
-    """(start, end) of a field's content by wire type; end is -1 if it passes ``stop`` or the type is unknown."""
-    if wire == 0:
-        _, end = _varint(data, at, stop)
-        return np.int64(at), end
-    if wire == 1:
-        size = np.int64(8)
-    elif wire == 5:
-        size = np.int64(4)
-    elif wire == 2:
-        length, at = _varint(data, at, stop)
-        if at < 0 or length > np.uint64(stop - at):
-            return np.int64(at), np.int64(-1)
-        size = np.int64(length)
-    else:
-        return np.int64(at), np.int64(-1)
-    return np.int64(at), np.int64(at + size) if at + size <= stop else np.int64(-1)
-
-
-@subkernel
-def _tensor(data, at, stop):
-    """(how to read, bits, state) of a ``TensorProto``: state 1 one number, 0 not one, -1 malformed."""
-    kind = np.int64(0)
-    bits = np.uint64(0)
-    numbers = np.int64(0)
-    form = np.int64(_NO_TYPE)
-    content = np.int64(-1)
-    single = True
-    while at < stop:
-        key, at = _varint(data, at, stop)
-        if at < 0:
-            return form, bits, np.int64(-1)
-        field, wire = np.int64(key >> np.uint64(3)), np.int64(key & np.uint64(7))
-        start, end = _after(data, at, stop, wire)
-        if end < 0:
-            return form, bits, np.int64(-1)
-        size = end - start
-        if field == 1 and wire == 0:
-            number, _ = _varint(data, start, end)
-            kind = np.int64(number)
-        elif field == 2 and wire == 2:
-            inner = start
-            while inner < end:
-                key, inner = _varint(data, inner, end)
-                if inner < 0:
-                    return form, bits, np.int64(-1)
-                first, last = _after(data, inner, end, np.int64(key & np.uint64(7)))
-                if last < 0:
-                    return form, bits, np.int64(-1)
-                if key == np.uint64(18):  # a dimension, of which 8 is the tag of the size
-                    one = last - first >= 2 and data[first] == 8 and data[first + 1] == 1
-                    single = single and one
-                elif key == np.uint64(24):
-                    single = False
-                inner = last
-        elif field == 4 and wire == 2 and size > 0:
-            content = start
-            numbers += 1 if size <= 8 else 2
-            bits = _unsigned(data, start, min(size, 8))
-            form = size
-        elif field == 5 and (wire == 5 or wire == 2):
-            numbers += size // 4
-            form = np.int64(FLOAT32)
-            if size >= 4:
-                bits = _unsigned(data, start, 4)
-        elif field == 6 and (wire == 1 or wire == 2):
-            numbers += size // 8
-            form = np.int64(FLOAT64)
-            if size >= 8:
-                bits = _unsigned(data, start, 8)
-        elif field == 7 or field == 10 or field == 13:
-            inner = start
-            while inner < end:
-                bits, inner = _varint(data, inner, end)
-                if inner < 0:
-                    return form, bits, np.int64(-1)
-                numbers += 1
-            form = np.int64(INT64)
-            if field == 13:
-                form = np.int64(BFLOAT16) if kind == 14 else np.int64(FLOAT16)
-        at = end
-    if content >= 0:
-        size = form
-        form = np.int64(_NO_TYPE)
-        if kind == 1 and size == 4:
-            form = np.int64(FLOAT32)
-        elif kind == 2 and size == 8:
-            form = np.int64(FLOAT64)
-        elif kind == 9 and size == 8:
-            form = np.int64(INT64)
-        elif kind == 3 and size == 4:
-            form = np.int64(INT64)
-            if bits >> np.uint64(31):
-                bits |= np.uint64(0xFFFFFFFF00000000)
-        elif kind == 19 and size == 2:
-            form = np.int64(FLOAT16)
-        elif kind == 14 and size == 2:
-            form = np.int64(BFLOAT16)
-    if form < 0 or numbers != 1 or not single:
-        return form, bits, np.int64(0)
-    return form, bits, np.int64(1)
 
 
 @subkernel
@@ -263,8 +140,8 @@ def scan_events(
         state[POINTS] = points
         if end - at < 12:
             return MORE
-        length = _unsigned(data, at, 8)
-        if np.int64(_unsigned(data, at + 8, 4)) != _masked_crc(data, at, at + 8, tables):
+        length = unsigned(data, at, 8)
+        if np.int64(unsigned(data, at + 8, 4)) != _masked_crc(data, at, at + 8, tables):
             # The length cannot be trusted: look for the next eight bytes that have their own checksum.
             if state[SEARCHING] == 0:
                 if state[DEAD] < len(dead_reason):
@@ -277,7 +154,7 @@ def scan_events(
                 state[SEARCHING] = 1
             begin = at
             at += 1
-            while end - at >= 12 and np.int64(_unsigned(data, at + 8, 4)) != _masked_crc(data, at, at + 8, tables):
+            while end - at >= 12 and np.int64(unsigned(data, at + 8, 4)) != _masked_crc(data, at, at + 8, tables):
                 at += 1
             state[SKIPPED] += at - begin
             if end - at < 12:
@@ -295,41 +172,41 @@ def scan_events(
         reason = -1
         written = 0
         others = 0
-        if np.int64(_unsigned(data, stop, 4)) != _masked_crc(data, begin, stop, tables):
+        if np.int64(unsigned(data, stop, 4)) != _masked_crc(data, begin, stop, tables):
             reason = CHECKSUM
         else:
             time = np.uint64(0x7FF8000000000000)
             number = np.int64(0)
             i = np.int64(begin)
             while i < stop and reason < 0:  # wall time and step, which may follow the summary
-                key, i = _varint(data, i, stop)
+                key, i = varint(data, i, stop)
                 if i < 0:
                     reason = MALFORMED
                     break
-                start, after = _after(data, i, stop, np.int64(key & np.uint64(7)))
+                start, after = field_content(data, i, stop, np.int64(key & np.uint64(7)))
                 if after < 0:
                     reason = MALFORMED
                     break
                 if key == np.uint64(9):
-                    time = _unsigned(data, start, 8)
+                    time = unsigned(data, start, 8)
                 elif key == np.uint64(16):
-                    value, _ = _varint(data, start, after)
+                    value, _ = varint(data, start, after)
                     number = np.int64(value)
                 i = after
             i = np.int64(begin)
             while i < stop and reason < 0:
-                key, i = _varint(data, i, stop)
-                start, after = _after(data, i, stop, np.int64(key & np.uint64(7)))
+                key, i = varint(data, i, stop)
+                start, after = field_content(data, i, stop, np.int64(key & np.uint64(7)))
                 i = after
                 if key != np.uint64(42):  # summary
                     continue
                 j = start
                 while j < after and reason < 0:
-                    key, j = _varint(data, j, after)
+                    key, j = varint(data, j, after)
                     if j < 0:
                         reason = MALFORMED
                         break
-                    first, last = _after(data, j, after, np.int64(key & np.uint64(7)))
+                    first, last = field_content(data, j, after, np.int64(key & np.uint64(7)))
                     if last < 0:
                         reason = MALFORMED
                         break
@@ -338,15 +215,15 @@ def scan_events(
                         continue
                     tag_start = np.int64(0)
                     tag_length = np.int64(0)
-                    here = np.int64(_NO_TYPE)
+                    here = np.int64(NO_TYPE)
                     content = np.uint64(0)
                     k = first
                     while k < last:
-                        key, k = _varint(data, k, last)
+                        key, k = varint(data, k, last)
                         if k < 0:
                             reason = MALFORMED
                             break
-                        x, y = _after(data, k, last, np.int64(key & np.uint64(7)))
+                        x, y = field_content(data, k, last, np.int64(key & np.uint64(7)))
                         if y < 0:
                             reason = MALFORMED
                             break
@@ -354,9 +231,9 @@ def scan_events(
                             tag_start, tag_length = x, y - x
                         elif key == np.uint64(21):
                             here = np.int64(FLOAT32)
-                            content = _unsigned(data, x, 4)
+                            content = unsigned(data, x, 4)
                         elif key == np.uint64(66):
-                            kind, number_bits, outcome = _tensor(data, x, y)
+                            kind, number_bits, outcome = tensor(data, x, y)
                             if outcome < 0:
                                 reason = MALFORMED
                                 break

@@ -168,8 +168,8 @@ def _looked_up(audit: Path, keys: npt.NDArray[np.uint64], codes: dict[str, int])
                 batch_keys = id_keys(batch.column(0).filter(known))
                 at = np.minimum(np.searchsorted(distinct, batch_keys), len(distinct) - 1)
                 match = distinct[at] == batch_keys
-                found = _codes(batch.column(1).cast(pa.string()).filter(known), codes)
-                domain[at[match]] = found[match]
+                batch_codes = _codes(batch.column(1).cast(pa.string()).filter(known), codes)
+                domain[at[match]] = batch_codes[match]
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     unknown = domain < 0

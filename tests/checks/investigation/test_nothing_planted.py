@@ -55,7 +55,7 @@ def test_clean_runs_have_next_to_no_findings() -> None:
 
 def test_planted_faults_are_shown_and_windows_limit_them() -> None:
     generator = np.random.default_rng(4)
-    found = 0
+    placed = 0
     for _ in range(10):
         loss, seconds = curve(generator, 0.3), np.exp(0.03 * generator.standard_normal(len(STEPS)))
         loss[1000] += 0.3
@@ -64,6 +64,6 @@ def test_planted_faults_are_shown_and_windows_limit_them() -> None:
         ids = {finding.id for finding in shown(loss, seconds)}
         assert {"a.spike.1000", "a.step_time"} <= ids
         shifts = [int(each.rpartition(".")[2]) for each in ids if each.startswith("a.shift.")]
-        found += any(abs(step - 2000) <= 20 for step in shifts)
+        placed += any(abs(step - 2000) <= 20 for step in shifts)
         assert "a.spike.1000" not in {finding.id for finding in shown(loss, seconds, (1900, 2100))}
-    assert found >= 8
+    assert placed >= 8

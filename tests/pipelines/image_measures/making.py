@@ -62,11 +62,11 @@ def described() -> ImageProperties:
 
 def block_of(numbers: Sequence[int], clustered: bool = False) -> Block:
     """A block of pictures of the album, by number; their rows are their positions here."""
-    chosen = [album()[number] for number in numbers]
+    selected = [album()[number] for number in numbers]
     return image_block(
         described().take(np.array(numbers, np.int64)),
-        [picture.domain for picture in chosen],
-        [picture.cluster for picture in chosen] if clustered else None,
+        [picture.domain for picture in selected],
+        [picture.cluster for picture in selected] if clustered else None,
     )
 
 

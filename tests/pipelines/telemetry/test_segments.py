@@ -66,8 +66,8 @@ def test_every_step_that_was_not_abandoned_counts_once(steps: list[int]) -> None
         kept.append((step, float(position)))
     run = join([file("a", [(step, float(position)) for position, step in enumerate(steps)])])
     series = run.series[0] if run.series else None
-    found = list(zip(series.step[series.rows].tolist(), series.scaled.tolist(), strict=True)) if series else []
-    assert found == kept
+    kept_values = list(zip(series.step[series.rows].tolist(), series.scaled.tolist(), strict=True)) if series else []
+    assert kept_values == kept
 
 
 @pytest.mark.parametrize(
