@@ -20,6 +20,7 @@ from corpus_audit.checks.investigation.evaluation_findings import (
     evaluation_findings,
     evaluation_tables,
 )
+from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis, leak_findings, leak_tables
 from corpus_audit.checks.investigation.log_findings import log_findings
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, scaling_finding, scaling_tables
@@ -50,6 +51,7 @@ class Investigation:
         comparisons: of evaluations.
         scaling: the law of a team's runs.
         drawn: what the sampler of a run drew; None without a log.
+        contamination: which items of evaluations are contaminated; None where that is not known.
     """
 
     findings: tuple[Finding, ...]
@@ -59,6 +61,7 @@ class Investigation:
     comparisons: tuple[StepComparison, ...] = ()
     scaling: ScalingAnalysis | None = None
     drawn: DrawnAnalysis | None = None
+    contamination: ContaminationAnalysis | None = None
 
 
 def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
@@ -72,6 +75,7 @@ def investigate(
     comparisons: Sequence[StepComparison] = (),
     scaling: ScalingAnalysis | None = None,
     drawn: DrawnAnalysis | None = None,
+    contamination: ContaminationAnalysis | None = None,
 ) -> Investigation:
     """Ask every question of every run, and of evaluations and the scaling law where they were computed.
 
@@ -81,6 +85,7 @@ def investigate(
         comparisons: of evaluations.
         scaling: the law of a team's runs.
         drawn: what the sampler of one of the runs drew, if its log is part of the investigation.
+        contamination: which items of the evaluations are contaminated, where that is known.
     """
     twins, q = twins_of(runs), adjusted(runs)
     windows = windows_of(spec)
@@ -97,8 +102,9 @@ def investigate(
         findings += log_findings(run)
     findings += [] if scaling is None else [scaling_finding(scaling)]
     findings += evaluation_findings(comparisons)
+    findings += [] if contamination is None else leak_findings(comparisons, contamination)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn)
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -126,6 +132,9 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
         yield table, pieces
     for table, rows_of_all in evaluation_tables(investigation.comparisons):
         yield table, [rows_of_all]
+    if investigation.contamination is not None:
+        for table, rows_of_all in leak_tables(investigation.contamination):
+            yield table, [rows_of_all]
     if investigation.scaling is not None:
         for table, rows_of_all in scaling_tables(investigation.scaling):
             yield table, [rows_of_all]

@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
-from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps
+from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps, last_of_runs
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
+from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
 from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
-from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
+from corpus_audit.pipelines.evaluations.comparison import Side
+from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
+from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
+from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
@@ -26,6 +30,7 @@ from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
 from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
@@ -64,7 +69,8 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
-    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling, analysis)
+    comparisons, contamination = _compared(loaded)
+    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -97,14 +103,12 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
     return analyse_run(run, join(read, names), tuple(unread))
 
 
-def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
-    """Read the evaluations of the spec and compare them."""
+def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], ContaminationAnalysis | None]:
+    """Read the evaluations of the spec, compare them, and look their items up among contaminated ones."""
     spec = loaded.spec
     if not spec.evals:
-        return ()
-    contaminated = None
-    if spec.contamination is not None:
-        contaminated = read_contaminated(loaded.base / spec.contamination.list, spec.contamination.rule, KEYS.rule)
+        return (), None
+    contaminated = _contaminated(loaded)
     evaluations = []
     for each in spec.evals:
         name = f"the evaluation of {each.run} at step {each.step}"
@@ -118,12 +122,33 @@ def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
     for task in spec.cluster if isinstance(spec.cluster, dict) else ():
         if task not in tasks:
             raise UsageError(f"cluster: no evaluation has items of {task!r}")
-    return compare_steps(spec, evaluations, contaminated)
+    compared = compare_steps(spec, evaluations, contaminated)
+    if contaminated is None:
+        return compared, None
+    ranked = last_of_runs(spec.evals) if len({each.run for each in spec.evals}) > 1 else []
+    read = {(each.run, each.step): evaluation for each, evaluation in zip(spec.evals, evaluations, strict=True)}
+    sides = [Side(read[each.run, each.step], each.model, each.run) for each in ranked]
+    rankings = tuple(rank_models(sides, contaminated)) if sides else ()
+    joins = tuple(task_joins(evaluations, contaminated))
+    return compared, ContaminationAnalysis(contaminated, joins, tuple(ranked), rankings)
+
+
+def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
+    """The contaminated items that the spec names, from a list or an audit."""
+    source = loaded.spec.contamination
+    if source is None:
+        return None
+    if source.audit is not None:
+        folder = loaded.base / source.audit
+        return read_audited(folder, source.rule, source.benchmarks, source.numbers, KEYS.rule)
+    assert source.list is not None
+    return read_contaminated(loaded.base / source.list, source.rule, KEYS.rule)
 
 
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
     schemas = TELEMETRY_TABLES | DRAWN_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
+    schemas |= CONTAMINATION_JOIN_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)

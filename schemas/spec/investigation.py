@@ -55,11 +55,35 @@ class StepEvaluation(_InvestigationModel):
     model: Words | None = Field(default=None, description="The model whose results count, if there are several.")
 
 
-class ContaminationList(_InvestigationModel):
-    """A list of the items of benchmarks that the training data hold."""
+class Contamination(_InvestigationModel):
+    """Which items of benchmarks the training data hold: a list of them, or an audit that looked for them."""
 
-    list: PathText = Field(description="Parquet, CSV or JSON lines, such as an audit's contamination_items.parquet.")
-    rule: Words | None = Field(default=None, description="The rule whose rows count; needed if there are several.")
+    list: PathText | None = Field(
+        default=None, description="Parquet, CSV or JSON lines, such as an audit's contamination_items.parquet."
+    )
+    audit: PathText | None = Field(
+        default=None,
+        description="An audit's run directory, or its output folder, that looked for these benchmarks in the corpus.",
+    )
+    rule: Words | None = Field(
+        default=None, description="The rule that decides, such as llama2; needed if there are several."
+    )
+    benchmarks: dict[str, Words] = Field(
+        default={}, description="By task of the evaluations, the audit's name of its benchmark, where they differ."
+    )
+    numbers: bool = Field(
+        default=False,
+        description="With audit: whether numbers by which evaluations call items are the ids of the audit's items. "
+        "Positions in a file are not.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Contamination:
+        if (self.list is None) == (self.audit is None):
+            raise ValueError("name a list or an audit, one of the two")
+        if self.audit is None and (self.benchmarks or self.numbers):
+            raise ValueError("benchmarks and numbers go with audit")
+        return self
 
 
 class Scaling(_InvestigationModel):
@@ -128,7 +152,7 @@ class InvestigationSpec(_InvestigationModel):
         default=None,
         description="The field of an item that says which items belong together; or such a field for each task.",
     )
-    contamination: ContaminationList | None = Field(
+    contamination: Contamination | None = Field(
         default=None,
         description="Items that the training data hold: differences are split between them and clean ones.",
     )
