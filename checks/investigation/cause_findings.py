@@ -154,15 +154,15 @@ def _finding(
     name = run.spec.id
     comparison = None if documents is None else documents.comparison
     steps = f"at steps {grouped(documents.first)} to {grouped(step)}" if documents is not None else "before it"
-    claim = f"documents that {name} drew {steps} caused its spike at step {grouped(step)}"
+    claim = "documents that {} drew {} {} its spike at step {}".format
     shared = {CHANCE, INSTABILITY, LEARNING_RATE, *common_events}
     others = [each for each in spike.explanations if each.what in shared]
     open_ones = [f"{each.what} ({each.figure})" for each in others if each.state is State.NOT_RULED_OUT]
     finding = Finding(
         id=f"{name}.cause.{step}",
         bucket="data",
-        question=f"Did documents cause the spike of {name} at step {grouped(step)}?",
-        claim=claim,
+        question=f"Are documents the cause of the spike of {name} at step {grouped(step)}?",
+        claim=claim(name, steps, "are the cause of", grouped(step)),
         reading=Reading.NOT_ENOUGH,
         test=_TEST,
         window=spike.window if documents is None else FindingWindow(run=name, first=documents.first, last=step),
@@ -188,9 +188,8 @@ def _finding(
         if open_ones:
             also = f"both speak for it, and not ruled out is {'; '.join(open_ones)}. {both}"
             return finding.model_copy(update={"detail": also})
-        return finding.model_copy(
-            update={"reading": Reading.SHOWN, "detail": both, "evidence": _documents(step, comparison)}
-        )
+        shown = {"claim": claim(name, steps, "caused", grouped(step)), "reading": Reading.SHOWN, "detail": both}
+        return finding.model_copy(update=shown | {"evidence": _documents(step, comparison)})
     missing = "; ".join(
         f"{what} {'speaks for it' if each.says is Agreement.FOR else 'does not say'}"
         for what, each in (("the twin", twins), ("the comparison of windows", windows))

@@ -69,7 +69,10 @@ def causes(
         version=1, name="x", runs=tuple(run.spec for run in runs.values()), drawn=DRAWN if log else None, events=events
     )
     drawn = analyse_drawn(DRAWN, root, runs["now"], []) if log else None
-    return {f.id: f for f in investigate(spec, runs, drawn=drawn).findings if ".cause." in f.id}
+    findings = {f.id: f for f in investigate(spec, runs, drawn=drawn).findings if ".cause." in f.id}
+    for finding in findings.values():
+        assert ("caused" in finding.model_dump_json()) == (finding.reading is Reading.SHOWN)
+    return findings
 
 
 def test_twin_and_windows_agree(world: tuple[Path, np.ndarray]) -> None:
