@@ -24,7 +24,12 @@ from corpus_audit.checks.investigation.evaluation_findings import (
 from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis, leak_findings, leak_tables
 from corpus_audit.checks.investigation.log_findings import log_findings
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
-from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, scaling_finding, scaling_tables
+from corpus_audit.checks.investigation.scaling_findings import (
+    ScalingAnalysis,
+    scaling_finding,
+    scaling_tables,
+    unique_finding,
+)
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
@@ -103,7 +108,9 @@ def investigate(
         findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
-    findings += [] if scaling is None else [scaling_finding(scaling)]
+    if scaling is not None:
+        unique = unique_finding(scaling)
+        findings += [scaling_finding(scaling), *([] if unique is None else [unique])]
     findings += evaluation_findings(comparisons)
     findings += [] if contamination is None else leak_findings(comparisons, contamination)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
 from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps, last_of_runs
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
 from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
-from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
+from corpus_audit.checks.investigation.scaling_findings import CorpusTokens, analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.pipelines.evaluations.comparison import Side
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
 from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
 from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
-from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
+from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, open_run, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.recognition import files_of
@@ -35,6 +38,7 @@ from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 REPORT_FILE = "report.html"
 FACTS_FILE = "investigation.json"
@@ -65,7 +69,8 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
     if (asked := loaded.spec.scaling) is not None:
-        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
+        corpus = None if asked.audit is None else _corpus_tokens(loaded.base / asked.audit)
+        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout, corpus)
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
@@ -101,6 +106,15 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
         read.append(result)
         names.append(name)
     return analyse_run(run, join(read, names), tuple(unread))
+
+
+def _corpus_tokens(folder: Path) -> CorpusTokens:
+    """The tokens of an audited corpus, from the table ``duplicates`` of its run."""
+    run = open_run(folder)
+    table = run.table("duplicates")
+    row = table.filter(pc.equal(table["domain"].cast(pa.string()), ALL_DOMAINS)).to_pylist()[0]
+    facts = run.facts
+    return CorpusTokens(row["distinct_tokens"], row["tokens"], facts.tokenizer.name, facts.coverage.sample_share)
 
 
 def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], ContaminationAnalysis | None]:

@@ -91,6 +91,11 @@ class Scaling(_InvestigationModel):
 
     runs: PathText = Field(description="CSV with the columns run, parameters, tokens, loss (nats a token).")
     holdout: Words = Field(description="The run of that file that is left out of the fit and asked about.")
+    audit: PathText | None = Field(
+        default=None,
+        description="An audit of the corpus that the holdout is trained on: its run directory, or its output folder. "
+        "Its unique tokens say how often the tokens of the compute-optimal point would be repeated.",
+    )
 
 
 class Window(_InvestigationModel):
