@@ -32,6 +32,8 @@ from corpus_audit.checks.investigation.scaling_findings import (
 )
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
+from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis
+from corpus_audit.checks.representations.expert_findings import expert_findings, expert_tables
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
 from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Finding, Reading
@@ -58,6 +60,7 @@ class Investigation:
         scaling: the law of a team's runs.
         drawn: what the sampler of a run drew; None without a log.
         contamination: which items of evaluations are contaminated; None where that is not known.
+        experts: the balance of a run's experts, from series of its telemetry.
     """
 
     findings: tuple[Finding, ...]
@@ -68,6 +71,7 @@ class Investigation:
     scaling: ScalingAnalysis | None = None
     drawn: DrawnAnalysis | None = None
     contamination: ContaminationAnalysis | None = None
+    experts: ExpertAnalysis | None = None
 
 
 def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
@@ -82,6 +86,7 @@ def investigate(
     scaling: ScalingAnalysis | None = None,
     drawn: DrawnAnalysis | None = None,
     contamination: ContaminationAnalysis | None = None,
+    experts: ExpertAnalysis | None = None,
 ) -> Investigation:
     """Ask every question of every run, and of evaluations and the scaling law where they were computed.
 
@@ -92,6 +97,7 @@ def investigate(
         scaling: the law of a team's runs.
         drawn: what the sampler of one of the runs drew, if its log is part of the investigation.
         contamination: which items of the evaluations are contaminated, where that is known.
+        experts: the balance of the experts of one of the runs.
     """
     twins, q = twins_of(runs), adjusted(runs)
     windows = windows_of(spec)
@@ -108,13 +114,14 @@ def investigate(
         findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
+        findings += expert_findings(experts, events) if experts is not None and experts.run == name else []
     if scaling is not None:
         unique = unique_finding(scaling)
         findings += [scaling_finding(scaling), *([] if unique is None else [unique])]
     findings += evaluation_findings(comparisons)
     findings += [] if contamination is None else leak_findings(comparisons, contamination)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination)
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -142,6 +149,9 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
         yield table, pieces
     for table, rows_of_all in evaluation_tables(investigation.comparisons):
         yield table, [rows_of_all]
+    if investigation.experts is not None:
+        for table, rows_of_all in expert_tables(investigation.experts):
+            yield table, [rows_of_all]
     if investigation.contamination is not None:
         for table, rows_of_all in leak_tables(investigation.contamination):
             yield table, [rows_of_all]

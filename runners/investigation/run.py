@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,18 +11,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
+from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis, analyse_drawn, open_log
 from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps, last_of_runs
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
 from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
 from corpus_audit.checks.investigation.scaling_findings import CorpusTokens, analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
+from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis, analyse_experts
 from corpus_audit.pipelines.evaluations.comparison import Side
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
 from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
 from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
+from corpus_audit.pipelines.sampling.log.mixture_by_step import mixture_by_step
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, open_run, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
@@ -36,6 +39,7 @@ from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
+from corpus_audit.schemas.tables.investigation.representation_tables import EXPERT_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -75,7 +79,8 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
     comparisons, contamination = _compared(loaded)
-    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination)
+    experts = _experts(loaded, runs, analysis)
+    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -106,6 +111,23 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
         read.append(result)
         names.append(name)
     return analyse_run(run, join(read, names), tuple(unread))
+
+
+def _experts(
+    loaded: LoadedInvestigation, runs: Mapping[str, RunAnalysis], analysis: DrawnAnalysis | None
+) -> ExpertAnalysis | None:
+    """The balance of the experts of the run that the spec names, with the mixture that its sampler's log gives."""
+    routing, drawn = loaded.spec.routing, loaded.spec.drawn
+    if routing is None or routing.series is None:
+        return None
+    run = runs[routing.run or loaded.spec.runs[0].id]
+    mixture, offset, why = None, 0, "no log of the sampler is part of the investigation"
+    if drawn is not None and analysis is not None:
+        offset, why = analysis.offset, f"the sampler's log is that of {analysis.run}"
+        if analysis.run == run.spec.id:
+            mixture = mixture_by_step(open_log(drawn, loaded.base))
+            why = "the sampler's log has no column of domains, or too many steps and domains"
+    return analyse_experts(run.spec.id, run.telemetry, routing.series, mixture, offset, why)
 
 
 def _corpus_tokens(folder: Path) -> CorpusTokens:
@@ -162,7 +184,7 @@ def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
     schemas = TELEMETRY_TABLES | DRAWN_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
-    schemas |= CONTAMINATION_JOIN_TABLES
+    schemas |= CONTAMINATION_JOIN_TABLES | EXPERT_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)

@@ -87,7 +87,7 @@ class Finding(_Record):
     """
 
     id: str
-    bucket: Literal["training", "data", "capabilities"]
+    bucket: Literal["training", "data", "capabilities", "representations"]
     question: str
     claim: str
     reading: Reading

@@ -98,6 +98,24 @@ class Scaling(_InvestigationModel):
     )
 
 
+class Routing(_InvestigationModel):
+    """How a mixture of experts routes its tokens: series of a run's telemetry, and an activation index."""
+
+    series: Words | None = Field(
+        default=None, description='Tags of loads by layer and expert, or of measures by layer: a glob, such as "moe/*".'
+    )
+    run: Identity | None = Field(default=None, description="The run with these series; the first by default.")
+    index: PathText | None = Field(
+        default=None, description="An activation index with units of the kind expert, or an audit's output folder."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Routing:
+        if self.series is None and self.index is None:
+            raise ValueError("name series, an index or both")
+        return self
+
+
 class Window(_InvestigationModel):
     """Steps that findings are limited to."""
 
@@ -162,6 +180,7 @@ class InvestigationSpec(_InvestigationModel):
         description="Items that the training data hold: differences are split between them and clean ones.",
     )
     scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
+    routing: Routing | None = Field(default=None, description="How a mixture of experts routes its tokens.")
     events: tuple[Event, ...] = ()
     windows: Literal["auto"] | tuple[Window, ...] = Field(
         default="auto", description="Steps that findings of spikes and shifts are limited to; auto is all of them."
@@ -178,6 +197,8 @@ class InvestigationSpec(_InvestigationModel):
                 raise ValueError(f"same_order_as of {run.id}: {run.same_order_as!r} is no other run")
         if self.drawn is not None and self.drawn.run is not None and self.drawn.run not in names:
             raise ValueError(f"drawn: no run is called {self.drawn.run!r}")
+        if self.routing is not None and self.routing.run is not None and self.routing.run not in names:
+            raise ValueError(f"routing: no run is called {self.routing.run!r}")
         for event in self.events:
             if event.run is not None and event.run not in names:
                 raise ValueError(f"the event at step {event.step}: no run is called {event.run!r}")
