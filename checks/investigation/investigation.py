@@ -34,6 +34,8 @@ from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
 from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis
 from corpus_audit.checks.representations.expert_findings import expert_findings, expert_tables
+from corpus_audit.checks.representations.unit_findings import unit_findings, unit_tables
+from corpus_audit.checks.representations.unit_records import UnitAnalysis
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
 from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Finding, Reading
@@ -61,6 +63,7 @@ class Investigation:
         drawn: what the sampler of a run drew; None without a log.
         contamination: which items of evaluations are contaminated; None where that is not known.
         experts: the balance of a run's experts, from series of its telemetry.
+        units: of an activation index.
     """
 
     findings: tuple[Finding, ...]
@@ -72,6 +75,7 @@ class Investigation:
     drawn: DrawnAnalysis | None = None
     contamination: ContaminationAnalysis | None = None
     experts: ExpertAnalysis | None = None
+    units: UnitAnalysis | None = None
 
 
 def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
@@ -87,6 +91,7 @@ def investigate(
     drawn: DrawnAnalysis | None = None,
     contamination: ContaminationAnalysis | None = None,
     experts: ExpertAnalysis | None = None,
+    units: UnitAnalysis | None = None,
 ) -> Investigation:
     """Ask every question of every run, and of evaluations and the scaling law where they were computed.
 
@@ -98,6 +103,7 @@ def investigate(
         drawn: what the sampler of one of the runs drew, if its log is part of the investigation.
         contamination: which items of the evaluations are contaminated, where that is known.
         experts: the balance of the experts of one of the runs.
+        units: what activation indexes say.
     """
     twins, q = twins_of(runs), adjusted(runs)
     windows = windows_of(spec)
@@ -120,8 +126,9 @@ def investigate(
         findings += [scaling_finding(scaling), *([] if unique is None else [unique])]
     findings += evaluation_findings(comparisons)
     findings += [] if contamination is None else leak_findings(comparisons, contamination)
+    findings += [] if units is None else unit_findings(units)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts)
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts, units)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -151,6 +158,9 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
         yield table, [rows_of_all]
     if investigation.experts is not None:
         for table, rows_of_all in expert_tables(investigation.experts):
+            yield table, [rows_of_all]
+    if investigation.units is not None:
+        for table, rows_of_all in unit_tables(investigation.units):
             yield table, [rows_of_all]
     if investigation.contamination is not None:
         for table, rows_of_all in leak_tables(investigation.contamination):

@@ -19,6 +19,7 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_
 from corpus_audit.checks.investigation.scaling_findings import CorpusTokens, analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis, analyse_experts
+from corpus_audit.checks.representations.unit_records import UnitAnalysis
 from corpus_audit.pipelines.evaluations.comparison import Side
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
 from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
@@ -39,7 +40,7 @@ from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
-from corpus_audit.schemas.tables.investigation.representation_tables import EXPERT_TABLES
+from corpus_audit.schemas.tables.investigation.representation_tables import EXPERT_TABLES, UNIT_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -80,7 +81,8 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
     comparisons, contamination = _compared(loaded)
     experts = _experts(loaded, runs, analysis)
-    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts)
+    units = _units(loaded, analysis)
+    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts, units)
     with OutputLock(target):
         clear_staging(target)
         return _publish(loaded, target, investigation)
@@ -128,6 +130,17 @@ def _experts(
             mixture = mixture_by_step(open_log(drawn, loaded.base))
             why = "the sampler's log has no column of domains, or too many steps and domains"
     return analyse_experts(run.spec.id, run.telemetry, routing.series, mixture, offset, why)
+
+
+def _units(loaded: LoadedInvestigation, analysis: DrawnAnalysis | None) -> UnitAnalysis | None:
+    """What activation indexes say, if the spec names one."""
+    spec = loaded.spec
+    if spec.units is None and (spec.routing is None or spec.routing.index is None):
+        return None
+    # Readers of indexes are imported by investigations that name one.
+    from corpus_audit.runners.investigation.unit_reading import read_units
+
+    return read_units(spec.units, spec.routing, spec.drawn, analysis, loaded.base)
 
 
 def _corpus_tokens(folder: Path) -> CorpusTokens:
@@ -184,7 +197,7 @@ def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
     schemas = TELEMETRY_TABLES | DRAWN_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
-    schemas |= CONTAMINATION_JOIN_TABLES | EXPERT_TABLES
+    schemas |= CONTAMINATION_JOIN_TABLES | EXPERT_TABLES | UNIT_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)

@@ -116,6 +116,17 @@ class Routing(_InvestigationModel):
         return self
 
 
+class Units(_InvestigationModel):
+    """Units of a model as an activation index has them, and an earlier index that they are compared with."""
+
+    index: PathText = Field(description="An activation index, or a folder of indexes, whose newest counts.")
+    before: PathText | None = Field(
+        default=None,
+        description="An index of an earlier snapshot with the same model, or of an earlier checkpoint of it.",
+    )
+    select: Words | None = Field(default=None, description="Units, such as mlp.3:* or sae.NAME:*; all by default.")
+
+
 class Window(_InvestigationModel):
     """Steps that findings are limited to."""
 
@@ -181,6 +192,7 @@ class InvestigationSpec(_InvestigationModel):
     )
     scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
     routing: Routing | None = Field(default=None, description="How a mixture of experts routes its tokens.")
+    units: Units | None = Field(default=None, description="Units of an activation index: moved, drawn, dead.")
     events: tuple[Event, ...] = ()
     windows: Literal["auto"] | tuple[Window, ...] = Field(
         default="auto", description="Steps that findings of spikes and shifts are limited to; auto is all of them."

@@ -50,3 +50,48 @@ EXPERT_SHIFTS = pa.schema(
 
 EXPERT_TABLES = {"expert_layers": EXPERT_LAYERS, "expert_shifts": EXPERT_SHIFTS}
 """File name (without .parquet) of every table, and its schema."""
+
+UNITS = pa.schema(
+    [
+        field("unit", pa.string(), "address of the unit"),
+        field("dead", pa.bool_(), "whether it fires on no token of the index"),
+        field("first", pa.float64(), "mean activation in the earlier index", nullable=True),
+        field("second", pa.float64(), "mean activation in the index", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound of second - first", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound", nullable=True),
+        field("deviation", pa.float64(), "standard deviation of the activation over tokens", nullable=True),
+        field("within", pa.float64(), "change at the later shares of domains", nullable=True),
+        field("q", pa.float64(), "Benjamini-Hochberg over the units", nullable=True),
+    ],
+    metadata={"title": "Units that are dead, or that moved", "order": "as in the index"},
+)
+
+DRAWN_UNITS = pa.schema(
+    [
+        field("step", pa.int64(), "step of the run at which the spike peaks", "steps"),
+        field("first_step", pa.int64(), "first step of the window", "steps"),
+        field("unit", pa.string(), "address of the unit"),
+        field("documents", pa.int64(), "documents of its strongest examples drawn in the window", "documents"),
+        field("examples", pa.int64(), "documents of its strongest examples that have an id", "documents"),
+        field("expected", pa.float64(), "drawn in a control window on average", "documents"),
+        field("p", pa.float64(), "adjusted for all units", "probability"),
+    ],
+    metadata={"title": "Units with examples that were drawn before a spike", "order": "step, as in the index"},
+)
+
+EXPERT_DOMAINS = pa.schema(
+    [
+        field("expert", pa.string(), "address of the expert"),
+        field("domain", pa.string(), "domain"),
+        field("load", pa.float64(), "share of the domain's tokens that are sent to it", nullable=True),
+        field("elsewhere", pa.float64(), "share of all other tokens", nullable=True),
+        field("difference", pa.float64(), "load - elsewhere", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound, documents as clusters", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound", nullable=True),
+        field("q", pa.float64(), "Benjamini-Hochberg over experts and domains", nullable=True),
+    ],
+    metadata={"title": "Loads of experts by domain", "order": "domain, expert"},
+)
+
+UNIT_TABLES = {"units": UNITS, "drawn_units": DRAWN_UNITS, "expert_domains": EXPERT_DOMAINS}
+"""File name (without .parquet) of every table of units, and its schema."""
