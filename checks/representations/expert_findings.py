@@ -256,10 +256,15 @@ def _mixture(analysis: ExpertAnalysis) -> list[Finding]:
 
 def expert_tables(analysis: ExpertAnalysis) -> Iterator[tuple[str, pa.Table]]:
     """(name, table) with the schemas `EXPERT_TABLES`."""
-    rows, shifts = [], []
+    rows: list[dict[str, object]] = []
+    shifts: list[dict[str, object]] = []
     for layer in analysis.layers:
-        here = {"run": analysis.run, "series": layer.series.name, "layer": layer.series.layer}
-        row: dict[str, object] = here | {
+        here: dict[str, object] = {
+            "run": analysis.run,
+            "series": layer.series.name,
+            "layer": layer.series.layer,
+        }
+        row = here | {
             "experts": len(layer.series.experts), "points": len(layer.series.step), "left_out": layer.series.left_out,
         }  # fmt: skip
         if layer.balance is not None:

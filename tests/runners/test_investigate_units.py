@@ -117,6 +117,9 @@ def test_the_page_has_them(published: tuple[Path, dict[str, Any]]) -> None:
     page = (published[0] / "report.html").read_text(encoding="utf-8")
     for name in ("units.moved", "units.dead", f"units.drawn.{SPIKE}", "experts.domains", "now.experts.dead"):
         assert f"finding-{name}" in page, name
+    last = page.split("What could not be asked")[1]
+    assert "Whether capabilities changed between two steps" in last and ": evals would answer it." in last
+    assert "Which units moved" not in last and "unique tokens enough" not in last
 
 
 def test_what_cannot_be_compared_is_said(

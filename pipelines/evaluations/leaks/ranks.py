@@ -96,10 +96,10 @@ def _ranking(
     dirty = status[known] == DIRTY
     scores = np.stack([model.score[positions][known] for model, positions in zip(models, rows, strict=True)])
     few = min(int(dirty.sum()), int((status == CLEAN).sum()))
-    none = np.empty(0), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64)
     counts = int(known.sum()), int(dirty.sum()), int((~known).sum())
     if few < FEWEST_DIRTY:
-        return Ranking(measured, *counts, *none, ())
+        nothing, no_rank = np.empty(0), np.empty(0, np.int64)
+        return Ranking(measured, *counts, nothing, nothing, no_rank, no_rank, ())
     cluster = cluster_labels(first.cluster.take(at), first.item.take(at), first.repeated)
     labels = None if cluster is None else cluster[known]
     pairs = tuple(
