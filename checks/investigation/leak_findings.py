@@ -12,6 +12,7 @@ from corpus_audit.checks.investigation.evaluation_findings import StepComparison
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.pipelines.evaluations.contaminated import FEWEST_DIRTY, ContaminatedItems
 from corpus_audit.pipelines.evaluations.leaks.audited_items import TaskJoin
+from corpus_audit.pipelines.evaluations.leaks.exposure import ItemDraws
 from corpus_audit.pipelines.evaluations.leaks.ranks import PairOrder, Ranking
 from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, FindingWindow, Reading, State
 from corpus_audit.schemas.spec.investigation import StepEvaluation
@@ -36,12 +37,16 @@ class ContaminationAnalysis:
         joins: of every task; none where the list has contaminated items only.
         ranked: the last evaluation of every run; empty for a single run.
         rankings: of these.
+        draws: of the documents behind contaminated items, by benchmark; None where that is not known.
+        drawn_by: the run whose sampler's log that is, and step of the run minus step of the log.
     """
 
     listed: ContaminatedItems
     joins: tuple[TaskJoin, ...] = ()
     ranked: tuple[StepEvaluation, ...] = ()
     rankings: tuple[Ranking, ...] = ()
+    draws: Mapping[str, ItemDraws] | None = None
+    drawn_by: tuple[str, int] = ("", 0)
 
 
 def leak_findings(comparisons: Sequence[StepComparison], analysis: ContaminationAnalysis) -> list[Finding]:
@@ -125,7 +130,7 @@ def _leak(each: StepComparison, row: Row, analysis: ContaminationAnalysis) -> Fi
         q=row["q"],
         family="leaks",
         window=FindingWindow(run=b.run, first=a.step, last=b.step) if each.same_run else None,
-        explanations=_explanations(row, each) if row["p"] is not None else (),
+        explanations=(*_explanations(row, each), _exposure(row, each, analysis)) if row["p"] is not None else (),
         limits=(*_ceiling(row, name_a), *analysis.listed.limits),
     )
 
@@ -147,6 +152,26 @@ def _explanations(row: Row, each: StepComparison) -> tuple[Explanation, ...]:
     figure = f"beyond the change before, they account for {row['beyond_placebo']:+.4g} ({low:+.4g} to {high:+.4g})"
     state = State.RULED_OUT if low > 0 or high < 0 else State.NOT_RULED_OUT
     return chance, Explanation(what=what, state=state, figure=figure)
+
+
+def _exposure(row: Row, each: StepComparison, analysis: ContaminationAnalysis) -> Explanation:
+    """Whether documents with these items were drawn between the two steps."""
+    what = "none of the contaminated items was drawn between the two"
+    run, offset = analysis.drawn_by
+    draws = None if analysis.draws is None else analysis.draws.get(analysis.listed.benchmark(row["task"]))
+    if not each.same_run or draws is None or run != each.b.run or not draws.items:
+        why = "the two are different runs"
+        if each.same_run:
+            why = f"a sampler's log of {each.b.run} with ids of documents, and an audit that names them, would tell"
+        return Explanation(what=what, state=State.UNTESTED, figure=why)
+    inside, before, never = draws.between(each.a.step - offset, each.b.step - offset)
+    figure = (
+        f"documents of {grouped(inside)} of {grouped(draws.items)} contaminated items were drawn there, of "
+        f"{grouped(before)} before only, of {grouped(never)} never"
+    )
+    if draws.without:
+        figure += f"; {plural(draws.without, 'further item')} without a document that has an id"
+    return Explanation(what=what, state=State.RULED_OUT if inside else State.NOT_RULED_OUT, figure=figure)
 
 
 def _ceiling(row: Row, name: str) -> tuple[str, ...]:

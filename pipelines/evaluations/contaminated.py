@@ -64,7 +64,8 @@ class ContaminatedItems:
 
     def names(self, item: str, item_id: str) -> tuple[str, ...]:
         """What an item may be called in the list: its hash, then its id where that is no mere number."""
-        return (item, item_id) if self.numbers or not item_id.isdecimal() else (item,)
+        usable = item_id and (self.numbers or not item_id.isdecimal())
+        return (item, item_id) if usable else (item,)
 
     def of(self, task: str, items: pa.Array, ids: pa.Array) -> npt.NDArray[np.int8]:
         """Status of items by hash or by id, int8 [n]."""

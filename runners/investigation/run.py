@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from corpus_audit.checks.representations.unit_records import UnitAnalysis
 from corpus_audit.pipelines.evaluations.comparison import Side
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
 from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
+from corpus_audit.pipelines.evaluations.leaks.exposure import item_draws
 from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
+from corpus_audit.pipelines.evaluations.records.items import Evaluation
 from corpus_audit.pipelines.sampling.log.mixture_by_step import mixture_by_step
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, open_run, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
@@ -80,6 +82,7 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
     comparisons, contamination = _compared(loaded)
+    contamination = _with_draws(loaded, contamination, analysis)
     experts = _experts(loaded, runs, analysis)
     units = _units(loaded, analysis)
     investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts, units)
@@ -171,6 +174,8 @@ def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], 
     for task in spec.cluster if isinstance(spec.cluster, dict) else ():
         if task not in tasks:
             raise UsageError(f"cluster: no evaluation has items of {task!r}")
+    if spec.contamination is not None and spec.contamination.id is not None:
+        evaluations = _with_ids(loaded, evaluations, spec.contamination.id)
     compared = compare_steps(spec, evaluations, contaminated)
     if contaminated is None:
         return compared, None
@@ -182,6 +187,36 @@ def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], 
     return compared, ContaminationAnalysis(contaminated, joins, tuple(ranked), rankings)
 
 
+def _with_draws(
+    loaded: LoadedInvestigation, contamination: ContaminationAnalysis | None, analysis: DrawnAnalysis | None
+) -> ContaminationAnalysis | None:
+    """When the documents behind contaminated items were drawn, where an audit and a sampler's log are there."""
+    source, drawn = loaded.spec.contamination, loaded.spec.drawn
+    if contamination is None or source is None or source.audit is None or drawn is None or analysis is None:
+        return contamination
+    draws = item_draws(loaded.base / source.audit, contamination.listed, open_log(drawn, loaded.base))
+    return replace(contamination, draws=draws, drawn_by=(analysis.run, analysis.offset))
+
+
+def _with_ids(loaded: LoadedInvestigation, evaluations: Sequence[Evaluation], field: str) -> list[Evaluation]:
+    """The evaluations with the value of a field as the id of every item, empty where an item has none.
+
+    Their files are read a second time, with that field in the place of the one of clusters.
+    """
+    results, some = [], False
+    for each, evaluation in zip(loaded.spec.evals, evaluations, strict=True):
+        again = read_paths(loaded.base, each.paths, evaluation.name, field).items
+        ids = again["cluster"].cast(pa.string())
+        some = some or ids.null_count < len(ids)
+        position = evaluation.items.schema.get_field_index("item_id")
+        column = evaluation.items.schema.field(position)
+        items = evaluation.items.set_column(position, column, ids.fill_null(""))
+        results.append(replace(evaluation, items=items))
+    if not some:
+        raise UsageError(f"contamination.id: no item has the field {field!r}")
+    return results
+
+
 def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
     """The contaminated items that the spec names, from a list or an audit."""
     source = loaded.spec.contamination
@@ -189,7 +224,8 @@ def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
         return None
     if source.audit is not None:
         folder = loaded.base / source.audit
-        return read_audited(folder, source.rule, source.benchmarks, source.numbers, KEYS.rule)
+        numbers = source.numbers or source.id is not None
+        return read_audited(folder, source.rule, source.benchmarks, numbers, KEYS.rule)
     assert source.list is not None
     return read_contaminated(loaded.base / source.list, source.rule, KEYS.rule)
 

@@ -71,6 +71,11 @@ class Contamination(_InvestigationModel):
     benchmarks: dict[str, Words] = Field(
         default={}, description="By task of the evaluations, the audit's name of its benchmark, where they differ."
     )
+    id: Words | None = Field(
+        default=None,
+        description="The field of an evaluation's item that has the id by which the list or the audit calls it, such "
+        "as question_id; by default the hash of its document, and the id in the file of the evaluation.",
+    )
     numbers: bool = Field(
         default=False,
         description="With audit: whether numbers by which evaluations call items are the ids of the audit's items. "

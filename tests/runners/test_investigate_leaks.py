@@ -14,7 +14,7 @@ import pytest
 
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
-from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_ITEMS
+from corpus_audit.schemas.tables.contamination_tables import CONTAMINATION_ITEMS, CONTAMINATION_MATCHES
 from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from tests.pipelines.evaluations import making
 from tests.run_files import write_run_json
@@ -29,6 +29,7 @@ evals:
   - {run: now, step: 30, paths: [now30.jsonl]}
   - {run: other, step: 30, paths: [other.jsonl]}
 contamination: {audit: runs, rule: llama2, benchmarks: {exam: exam_test}}
+drawn: {log: log.parquet}
 """
 
 
@@ -50,8 +51,15 @@ def audited(root: Path, names: list[str], **facts: Any) -> Path:
     ]
     table = run / "tables" / "contamination_items.parquet"
     pq.write_table(pa.Table.from_pylist(rows, CONTAMINATION_ITEMS), table)
+    matches = run / "tables" / "contamination_matches.parquet"
+    listed = [
+        {"benchmark": "exam_test", "item": name, "document": "00", "id": f"d{i}" if i % 10 else None, "domain": "web"}
+        | {"unit": "words", "longest": 9}
+        for i, name in enumerate(names)
+    ]
+    pq.write_table(pa.Table.from_pylist(listed, CONTAMINATION_MATCHES), matches)
     entry = {"sha256": hashlib.sha256(table.read_bytes()).hexdigest(), "bytes": table.stat().st_size}
-    write_run_json(run, files={"tables/contamination_items.parquet": entry}, **facts)
+    write_run_json(run, files={f"tables/{path.name}": entry for path in (table, matches)}, **facts)
     (root / "runs" / "LATEST").write_text("r1\n")
     return run
 
@@ -77,6 +85,8 @@ def world(root: Path, leak: float, seed: int) -> Path:
     write(root / "other.jsonl", answers(0.48, 0.0), names)
     # 30 items of the evaluation have other names in the audit.
     audited(root, [name if i < 550 or i >= 580 else f"old-{name}" for i, name in enumerate(names)])
+    drawn = {"step": [15] * 50 + [25] * 100, "document": [f"d{i}" for i in [*range(50), *range(100, DIRTY)]]}
+    pq.write_table(pa.table(drawn | {"tokens": [100] * 150}), root / "log.parquet")
     (root / "i.yaml").write_text(SPEC)
     return root
 
@@ -113,11 +123,17 @@ def test_a_planted_leak_is_split_from_the_gain_and_stands_against_the_placebo(
     truth = 0.4 * DIRTY / 550
     assert leak["reading"] == "shown" and leak["effect"]["low"] < truth < leak["effect"]["high"]
     assert leak["excluded"] == {"not known to be clean or contaminated": 50} and leak["n"] == 550
-    assert [each["state"] for each in leak["explanations"]] == ["ruled out", "ruled out"]
+    assert [each["state"] for each in leak["explanations"]] == ["ruled out"] * 3
+    # Of every tenth item no document has an id; the first 50 were drawn at step 15, all from the 100th on at step 25.
+    assert leak["explanations"][2]["figure"] == (
+        "documents of 90 of 180 contaminated items were drawn there, of 45 before only, of 45 never; 20 further items "
+        "without a document that has an id"
+    )
     assert "that the corpus holds an item does not say when it was drawn, or whether it was" in leak["limits"]
     before = leaking[1]["now.leak.20.exam:score"]
     assert before["reading"] == "not shown" and before["effect"]["low"] < 0 < before["effect"]["high"]
     assert before["explanations"][1]["figure"] == "no earlier evaluation of now is among evals"
+    assert "documents of 45 of 180" in before["explanations"][2]["figure"]
 
 
 def test_the_order_of_runs_changes_without_contaminated_items(leaking: tuple[Path, dict[str, Any]]) -> None:
@@ -155,6 +171,25 @@ def test_positions_are_no_ids_unless_the_spec_says_so(tmp_path: Path, numbers: b
         assert join["reading"] == "not enough data" and "may be a position in a file" in join["detail"]
     leak = findings_of(tmp_path)[1]["now.leak.20.exam_test:acc"]
     assert any("the audit read 50.0% of the corpus" in limit for limit in leak["limits"])
+
+
+def test_a_field_of_the_items_is_their_id_in_the_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Items that lm-evaluation-harness calls by position are looked up by the text of their question."""
+    making.write_lines(tmp_path / "now.jsonl", [{"step": step, "loss": 3 - step / 100} for step in range(40)])
+    for name, shift in (("a", 0), ("b", 1)):
+        making.lm_eval_run(tmp_path / name, {"exam_test": [float((i + shift) % 3 > 0) for i in range(300)]})
+    audited(tmp_path, [f"exam_test {i}" for i in range(ITEMS)])
+    spec = (
+        "version: 1\nname: x\nruns: [{id: now, telemetry: [now.jsonl]}]\nevals:\n"
+        "  - {run: now, step: 10, paths: [a]}\n  - {run: now, step: 20, paths: [b]}\n"
+        "contamination: {audit: runs, rule: llama2, id: q}\n"
+    )
+    (tmp_path / "i.yaml").write_text(spec)
+    join = findings_of(tmp_path)[1]["contamination.exam_test"]
+    assert join["reading"] == "not shown" and "200 contaminated, 100 clean (0 by hash, 300 by id)" in join["detail"]
+    (tmp_path / "i.yaml").write_text(spec.replace("id: q", "id: question"))
+    assert run_command(["investigate", str(tmp_path / "i.yaml")], Session()) == 2
+    assert "contamination.id: no item has the field 'question'" in capsys.readouterr().err
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,7 +127,7 @@ def _join(task: str, items: pa.Table, listed: ContaminatedItems) -> TaskJoin:
             used.add(name)
             hashed = name == item and item != item_id
             by_hash, by_id = by_hash + hashed, by_id + (not hashed)
-        elif known is not None and len(listed.names(item, item_id)) == 1 and item != item_id:
+        elif known is not None and item_id.isdecimal() and not listed.numbers and item != item_id:
             numbered += 1
         else:
             missing += 1
