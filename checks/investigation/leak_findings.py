@@ -112,8 +112,8 @@ def _leak(each: StepComparison, row: Row, analysis: ContaminationAnalysis) -> Fi
     if row["leak"] is not None:
         effect = Effect(value=row["leak"], unit="score", low=row["low"], high=row["high"])
         detail += (
-            f". The difference of {row['gain']:+.4g} is {row['gain_clean']:+.4g} of clean items and "
-            f"{row['leak']:+.4g}; contaminated items alone gain {row['gain_contaminated']:+.4g}"
+            f". The difference of {row['gain']:+.4g} is {row['gain_clean']:+.4g} as on clean items, and "
+            f"{row['leak']:+.4g} that contaminated ones add; on these alone it is {row['gain_contaminated']:+.4g}"
         )
     return Finding(
         id=f"{b.run}.leak.{b.step}.{name}" if each.same_run else f"{b.run}.leak.against.{a.run}.{name}",
