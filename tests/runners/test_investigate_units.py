@@ -15,8 +15,10 @@ import pytest
 from corpus_audit.embeddings import open_index
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
+from corpus_audit.schemas.spec.investigation_file import load_investigation
 from corpus_audit.schemas.tables.investigation.representation_tables import EXPERT_TABLES, UNIT_TABLES
 from tests.embeddings.made import MOMENT, replace_array, write_small_index
+from tests.pages import block
 from tests.pipelines.evaluations import making
 
 STEPS, BATCH, SPIKE, DOCUMENTS, PLANTED, MOVED, DEAD = 800, 10, 500, 150, 3, 2, 4
@@ -139,3 +141,11 @@ def test_what_cannot_be_compared_is_said(
     findings = {each["id"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
     assert findings["units.drawn"]["detail"] == "no log of the sampler is part of the investigation"
     assert findings["experts.domains"]["detail"] == "the index has no units of the kind expert"
+
+
+@pytest.mark.parametrize("heading", ["Balance of experts", "Units"])
+def test_the_page_has_valid_examples(tmp_path: Path, heading: str) -> None:
+    head = "version: 1\nname: x\nruns: [{id: now, telemetry: [a]}]\n"
+    (tmp_path / "i.yaml").write_text(head + block("checks/representations/README.md", heading, ""))
+    spec = load_investigation(tmp_path / "i.yaml").spec
+    assert spec.routing is not None and (spec.units is not None) == (heading == "Units")
