@@ -14,8 +14,8 @@ from corpus_audit.pipelines.telemetry.segments import RunTelemetry, Series
 MOST_VALUES = 100_000_000
 """Steps times experts of a layer that are read."""
 
-_LAYER = re.compile(r"(?<![a-z])(?:layers?|blocks?|blk)[ ._/:\[-]*0*(\d{1,6})", re.IGNORECASE)
-_EXPERT = re.compile(r"(?<![a-z])(?:experts?)[ ._/:\[-]*0*(\d{1,6})", re.IGNORECASE)
+_LAYER = re.compile(r"(?<![a-z])(?:layers?|blocks?|blk)[ ._/:\[-]*0*(\d{1,6})(?!\d)", re.IGNORECASE)
+_EXPERT = re.compile(r"(?<![a-z])(?:experts?)[ ._/:\[-]*0*(\d{1,6})(?!\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,8 @@ def test_a_planted_leak_is_split_from_the_gain_and_stands_against_the_placebo(
 def test_the_order_of_runs_changes_without_contaminated_items(leaking: tuple[Path, dict[str, Any]]) -> None:
     order = leaking[1]["order.exam:score"]
     assert order["reading"] == "shown" and "other scores -0." in order["claim"]
+    page = (leaking[0] / "report.html").read_text(encoding="utf-8")
+    assert "Order of runs with and without contaminated items" in page and "now at 30" in page
     rows = pq.read_table(leaking[0] / "tables" / "evaluation_ranks.parquet").to_pylist()
     assert [(row["run"], row["rank"], row["clean_rank"]) for row in rows] == [("now", 1, 2), ("other", 2, 1)]
     assert {(row["items"], row["contaminated"]) for row in rows} == {(550, 200)}

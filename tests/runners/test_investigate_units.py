@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -119,6 +120,15 @@ def test_the_page_has_them(published: tuple[Path, dict[str, Any]]) -> None:
     page = (published[0] / "report.html").read_text(encoding="utf-8")
     for name in ("units.moved", "units.dead", f"units.drawn.{SPIKE}", "experts.domains", "now.experts.dead"):
         assert f"finding-{name}" in page, name
+    tree = html5lib.parse(page, namespaceHTMLElements=False)
+    captions = ["".join(node.itertext()) for node in tree.iter("caption")]
+    assert captions == [
+        "Balance of the experts of now", "Units that moved, the largest certain changes first",
+        "Units with examples that were drawn before a spike",
+    ]  # fmt: skip
+    first = [["".join(cell.itertext()) for cell in next(iter(body))] for body in tree.iter("tbody")]
+    assert first[0][:3] == ["moe/layer_0/expert_*", "0", "4"] and first[0][6] == "0"
+    assert first[1][0] == f"mlp.0:{MOVED}" and first[2][:2] == [f"mlp.0:{PLANTED}", str(SPIKE)]
     last = page.split("What could not be asked")[1]
     assert "Whether capabilities changed between two steps" in last and ": evals would answer it." in last
     assert "Which units moved" not in last and "unique tokens enough" not in last

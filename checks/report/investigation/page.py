@@ -10,8 +10,10 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.inside import inside_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.not_asked import not_asked
+from corpus_audit.checks.report.investigation.order import order_table
 from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.timeline import timeline
 from corpus_audit.checks.text.numbers import grouped, plural
@@ -65,8 +67,11 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
         )
         element(figure, "figcaption", caption, class_="note")
     scores_section(body, investigation.comparisons)
+    if investigation.contamination is not None:
+        order_table(body, investigation.contamination)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
+    inside_section(body, investigation.experts, investigation.units)
     left = MOST_FINDINGS
     for reading, heading in _HEADINGS.items():
         listed = [finding for finding in findings.findings if finding.reading is reading]

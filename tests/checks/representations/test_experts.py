@@ -135,12 +135,13 @@ def test_dead_experts_tags_that_are_not_understood_and_tables() -> None:
     tags = {f"moe/layer.7/expert_{e}": values[:, e] for e in range(4)}
     tags |= {f"moe/layer.8/expert_{e}": values[:, e] - 1300 for e in range(4)}
     tags |= {"moe/load_balancing_loss_layer_7": 1 + 0.01 * rng.standard_normal(STEPS), "moe/aux": np.ones(STEPS)}
+    tags["moe/layer_12345678/z"] = np.ones(STEPS)  # no layer has such a number
     result = analyse_experts("now", telemetry(tags), "moe/*", None, 0, "no log")
     assert [(each.series.layer, len(each.series.experts)) for each in result.layers] == [(7, 4), (7, 0)]
-    assert set(result.refused) == {"moe/layer.8/expert_*", "moe/aux"}
+    assert set(result.refused) == {"moe/layer.8/expert_*", "moe/aux", "moe/layer_12345678/z"}
     dead = by_id(result)["now.experts.dead"]
     assert dead.reading is Reading.SHOWN and "1 expert of now" in dead.claim and "layer 7: 3" in dead.claim
-    assert sum(dead.excluded.values()) == 2
+    assert sum(dead.excluded.values()) == 3
     tables = dict(expert_tables(result))
     assert {name: table.schema for name, table in tables.items()} == EXPERT_TABLES
     assert tables["expert_layers"]["dead"].to_pylist() == [1, None]
