@@ -120,7 +120,7 @@ def investigate(
         findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
-        findings += expert_findings(experts, events) if experts is not None and experts.run == name else []
+        findings += expert_findings(experts, events, windows) if experts is not None and experts.run == name else []
     if scaling is not None:
         unique = unique_finding(scaling)
         findings += [scaling_finding(scaling), *([] if unique is None else [unique])]

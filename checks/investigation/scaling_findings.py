@@ -227,9 +227,11 @@ def _repeated(analysis: ScalingAnalysis) -> Explanation:
     more = float(law.law.loss(one.parameters, tokens)) - expected.value
     off = one.loss - expected.value
     figure = f"{epochs:.3g} epochs are worth {tokens:.3g} unique tokens, which adds {more:.2g} of {off:.2g} {_UNIT}"
-    state = State.RULED_OUT if more < _PART * off else State.NOT_RULED_OUT
+    state = State.NOT_RULED_OUT if off > 0 and more >= _PART * off else State.RULED_OUT
     return Explanation(
-        what=what if state is State.NOT_RULED_OUT else f"{what} (half of it)", state=state, figure=figure
+        what=what if state is State.NOT_RULED_OUT else f"{what}, which explains half of it or more",
+        state=state,
+        figure=figure,
     )
 
 

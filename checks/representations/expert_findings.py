@@ -29,8 +29,16 @@ _NEAR = 50  # points around a shift in which events are named
 _VIOLATION = "largest load over the mean - 1"
 
 
-def expert_findings(analysis: ExpertAnalysis, events: Sequence[Event]) -> list[Finding]:
-    """``now.experts``, ``now.experts.dead``, ``now.experts.shift.LAYER.STEP``, ``now.experts.mixture``."""
+def expert_findings(
+    analysis: ExpertAnalysis, events: Sequence[Event], windows: Sequence[tuple[int, int]] = ()
+) -> list[Finding]:
+    """``now.experts``, ``now.experts.dead``, ``now.experts.shift.LAYER.STEP``, ``now.experts.mixture``.
+
+    Args:
+        analysis: of a run.
+        events: what is known to have happened to it.
+        windows: steps that shifts are limited to; none is all.
+    """
     name = analysis.run
     if not analysis.layers:
         reasons = "; ".join(f"{tag}: {why}" for tag, why in list(analysis.refused.items())[:3])
@@ -42,7 +50,7 @@ def expert_findings(analysis: ExpertAnalysis, events: Sequence[Event]) -> list[F
                 detail=why + (f" ({reasons})" if reasons else ""),
             )
         ]  # fmt: skip
-    return [*_dead(analysis), *_shifts(analysis, events), *_mixture(analysis)]
+    return [*_dead(analysis), *_shifts(analysis, events, windows), *_mixture(analysis)]
 
 
 def _label(layer: LayerAnalysis) -> str:
@@ -102,14 +110,21 @@ def _median(values: np.ndarray, last: bool) -> float:
     return float(np.median(part)) if len(part) else float("nan")
 
 
-def _shifts(analysis: ExpertAnalysis, events: Sequence[Event]) -> list[Finding]:
+def _shifts(analysis: ExpertAnalysis, events: Sequence[Event], windows: Sequence[tuple[int, int]]) -> list[Finding]:
     name = analysis.run
-    tested = [(layer, shift) for layer in analysis.layers for shift in layer.shifts]
+    tested = [
+        (layer, shift)
+        for layer in analysis.layers
+        for shift in layer.shifts
+        if not windows or any(a <= layer.series.step[shift.window.position] <= b for a, b in windows)
+    ]
     shown = sorted((pair for pair in tested if pair[1].q <= LEVEL), key=lambda pair: -abs(pair[1].window.shift.size))
     question = f"Did the balance of the experts of {name} shift?"
     claim = f"the balance of the experts of {name} shifts"
     if not tested:
-        why = f"no stretch of at least {LEAST_POINTS} points after the first tenth"
+        why = f"no stretch of at least {LEAST_POINTS} points after the first tenth" + (
+            ", in windows" if windows else ""
+        )
         return [
             Finding(
                 id=f"{name}.experts.shifts", bucket="representations", question=question, claim=claim,
@@ -210,7 +225,7 @@ def _by_mixture(analysis: ExpertAnalysis, shift: ShiftOfBalance) -> Explanation:
     )
     most = max(expected.high * np.sign(size), expected.low * np.sign(size))
     if most < _PART * abs(size):
-        return Explanation(what=f"{what} (half of it)", state=State.RULED_OUT, figure=figure)
+        return Explanation(what=f"{what}, which explains half of it or more", state=State.RULED_OUT, figure=figure)
     return Explanation(what=what, state=State.NOT_RULED_OUT, figure=figure)
 
 

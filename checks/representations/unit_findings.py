@@ -147,7 +147,7 @@ def _of_movement(moved: MovedUnits, top: int, name: str) -> tuple[Explanation, .
         enough = np.isfinite(within) and within * np.sign(total) > _PART * abs(total)
         figure = f"within domains {name} changes by {within:+.3g} of {total:+.3g}"
         state = State.RULED_OUT if enough else State.NOT_RULED_OUT
-        mixture = Explanation(what=f"{mixture.what} (half of it)", state=state, figure=figure)
+        mixture = Explanation(what=f"{mixture.what}, which explains half of it or more", state=state, figure=figure)
     if not (moved.model_differs and moved.corpus_differs):
         return (mixture,)
     other = Explanation(

@@ -109,6 +109,8 @@ def test_a_shift_that_the_mixture_explains_and_one_that_it_does_not() -> None:
     (shift,) = [each for name, each in other.items() if ".shift." in name]
     assert shift.id.startswith("now.experts.shift.1.") and shift.claim.startswith("the largest load over the mean - 1")
     assert [each.state.value for each in shift.explanations] == ["ruled out", "not ruled out"]
+    elsewhere = expert_findings(analysis(np.random.default_rng(2), changed=False, more=0.3), [], [(0, 500)])
+    assert not any(".shift." in each.id for each in elsewhere)
     assert shift.explanations[1].what == "new router" and shift.effect is not None and shift.effect.value > 1
 
 
