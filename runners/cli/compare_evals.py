@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.argument("eval_b", type=click.Path(path_type=Path))
 @click.option("--primary", multiple=True, metavar="TASK[:METRIC]", help="A task that matters most; may be repeated.")
 @click.option("--cluster", metavar="FIELD", help="The field of an item that names its cluster: passage_id.")
-@click.option("--contaminated", type=click.Path(path_type=Path), help="A list of items that the training data hold.")
+@click.option(
+    "--contaminated",
+    type=click.Path(path_type=Path),
+    help="Items that the training data hold: a list of them, or an audit that looked for them.",
+)
 @click.option("--rule", metavar="NAME", help="The rule of that list, if it holds several.")
 @click.option("--placebo", type=click.Path(path_type=Path), help="An evaluation before EVAL_A, before the leak.")
 @click.option("--model-a", metavar="NAME", help="The model of EVAL_A, if it holds several.")
@@ -54,14 +58,14 @@ def compare(
     from corpus_audit.checks.investigation.comparison_findings import comparison_findings
     from corpus_audit.pipelines.evaluations.comparison import Side
     from corpus_audit.pipelines.evaluations.comparison import compare as compare_sides
-    from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
+    from corpus_audit.pipelines.evaluations.leaks.audited_items import read_listed
     from corpus_audit.pipelines.evaluations.reading import read_evaluation
     from corpus_audit.runners.terminal.investigation.comparison import comparison_summary
     from corpus_audit.schemas.errors import UsageError
 
     if contaminated is None and (rule is not None or placebo is not None):
         raise UsageError("--rule and --placebo need --contaminated")
-    listed = None if contaminated is None else read_contaminated(contaminated, rule)
+    listed = None if contaminated is None else read_listed(contaminated, rule)
     first = read_evaluation(eval_a, cluster)
     second = first if eval_a == eval_b else read_evaluation(eval_b, cluster)
     before = None if placebo is None else Side(read_evaluation(placebo, cluster), model_placebo)

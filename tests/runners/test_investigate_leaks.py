@@ -194,6 +194,20 @@ def test_a_field_of_the_items_is_their_id_in_the_audit(tmp_path: Path, capsys: p
     assert "contamination.id: no item has the field 'question'" in capsys.readouterr().err
 
 
+def test_a_comparison_takes_an_audit_as_it_takes_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world(tmp_path, 0.4, 1)
+    for name in ("now20", "now30"):
+        lines = (tmp_path / f"{name}.jsonl").read_text().replace('"exam"', '"exam_test"')
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    arguments = ["investigate", "compare", *(str(tmp_path / f"{name}.jsonl") for name in ("now20", "now30"))]
+    table = tmp_path / "runs" / "r1" / "tables" / "contamination_items.parquet"
+    leaks = []
+    for source in (tmp_path / "runs", table):
+        assert run_command([*arguments, "--contaminated", str(source), "--rule", "llama2", "--json"], Session()) == 0
+        leaks.append(json.loads(capsys.readouterr().out)["leaks"])
+    assert leaks[0] == leaks[1] and leaks[0][0]["reading"] == "shown" and leaks[0][0]["contaminated"] == DIRTY
+
+
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = world(tmp_path, 0.0, 3)
     spec = (root / "i.yaml").read_text()

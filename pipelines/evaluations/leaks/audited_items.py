@@ -70,12 +70,12 @@ def read_audited(
     run = open_run(folder)
     name = f"tables/{_TABLE}.parquet"
     if name not in run.facts.files:
-        raise UsageError(f"contamination.audit: {run.folder} did not look for benchmarks: its audit has no benchmarks")
+        raise UsageError(f"{run.folder} did not look for benchmarks: its audit has no benchmarks")
     if run.damaged([name]):
         raise UsageError(f"contamination.audit: {run.folder / name} is missing or damaged")
     failed = [each.detail for each in run.facts.integrity if each.check == _SELF_CHECK and not each.holds]
     if failed:
-        raise UsageError(f"contamination.audit: the scan of {run.folder} failed its own check: {failed[0]}")
+        raise UsageError(f"the scan of {run.folder} failed its own check: {failed[0]}")
     result = read_contaminated(run.folder / name, rule, option)
     for task, benchmark in benchmarks.items():
         if benchmark not in result.status:
@@ -90,6 +90,18 @@ def read_audited(
     elif not run.facts.complete:
         limits.append("the audit did not count the whole corpus: items that it calls clean may be in the rest")
     return replace(result, benchmark_of=dict(benchmarks), numbers=numbers, limits=tuple(limits))
+
+
+def read_listed(path: Path, rule: str | None, option: str = "--rule") -> ContaminatedItems:
+    """The items of a list, or those of an audit's run or output folder, by hash or by ids that are no numbers.
+
+    Raises:
+        UsageError: as `read_contaminated` and `read_audited`.
+        StoreError: the run's run.json is damaged.
+    """
+    if path.is_dir():
+        return read_audited(path, rule, {}, False, option)
+    return read_contaminated(path, rule, option)
 
 
 def task_joins(evaluations: Sequence[Evaluation], listed: ContaminatedItems) -> list[TaskJoin]:
