@@ -50,13 +50,18 @@ class ContaminationAnalysis:
 
 
 def leak_findings(comparisons: Sequence[StepComparison], analysis: ContaminationAnalysis) -> list[Finding]:
-    """``contamination.TASK``, ``now.leak.34000.TASK:METRIC``, ``twin.leak.against.now.…`` and ``order.TASK:METRIC``."""
+    """``contamination.TASK``, ``now.leak.34000.TASK:METRIC``, ``twin.leak.against.now.…`` and ``order.TASK:METRIC``.
+
+    The last three of tasks that the list has.
+    """
     findings = [_join(join) for join in analysis.joins]
     for each in comparisons:
         table = each.result.tables.get("evaluation_leaks")
-        findings += [] if table is None else [_leak(each, row, analysis) for row in table.to_pylist()]
+        rows = [] if table is None else table.to_pylist()
+        findings += [_leak(each, row, analysis) for row in rows if analysis.listed.has(row["task"])]
     names = [run.run for run in analysis.ranked]
-    return findings + [_order(ranking, names, analysis) for ranking in analysis.rankings]
+    ranked = [each for each in analysis.rankings if analysis.listed.has(each.measured.task)]
+    return findings + [_order(ranking, names, analysis) for ranking in ranked]
 
 
 def _measure(task: str, metric: str, filter_: str) -> str:

@@ -62,6 +62,10 @@ class ContaminatedItems:
         """What the list calls a task; empty where it names none."""
         return self.benchmark_of.get(task, task) if self.named_tasks else ""
 
+    def has(self, task: str) -> bool:
+        """Whether the list has items of a task."""
+        return self.benchmark(task) in self.status
+
     def names(self, item: str, item_id: str) -> tuple[str, ...]:
         """What an item may be called in the list: its hash, then its id where that is no mere number."""
         usable = item_id and (self.numbers or not item_id.isdecimal())

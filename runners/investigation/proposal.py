@@ -164,6 +164,8 @@ def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation]
     lines += evaluation_lines(evaluations)
     lines += [
         "# drawn: {log: sampler/*.parquet}     # what the sampler drew: step, tokens, document, domain, loss",
+        "# contamination: {audit: runs}        # with evals: an audit that looked for their benchmarks in the corpus",
+        "# scaling: {runs: law.csv, holdout: now, audit: runs}   # run, parameters, tokens, loss of other runs",
         '# routing: {series: "moe/*"}           # loads of experts in the logs; index: an activation index',
         "# units: {index: index, before: old}  # activation indexes: units that moved, or are dead",
         "# events:                            # what you know of",

@@ -66,6 +66,7 @@ def audited(root: Path, names: list[str], **facts: Any) -> Path:
 
 def write(path: Path, scores: np.ndarray, names: list[str]) -> None:
     rows = [{"task": "exam", "id": name, "score": value} for name, value in zip(names, scores.tolist(), strict=True)]
+    rows += [row | {"task": "other_task"} for row in rows[:20]]  # which the audit did not look for
     making.write_lines(path, rows)
 
 
@@ -129,6 +130,8 @@ def test_a_planted_leak_is_split_from_the_gain_and_stands_against_the_placebo(
         "documents of 90 of 180 contaminated items were drawn there, of 45 before only, of 45 never; 20 further items "
         "without a document that has an id"
     )
+    assert not any("other_task" in name and "leak" in name for name in leaking[1])
+    assert leaking[1]["contamination.other_task"]["reading"] == "not enough data"
     assert "that the corpus holds an item does not say when it was drawn, or whether it was" in leak["limits"]
     before = leaking[1]["now.leak.20.exam:score"]
     assert before["reading"] == "not shown" and before["effect"]["low"] < 0 < before["effect"]["high"]
