@@ -187,8 +187,9 @@ def _enough_expected(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     smaller = min(before.sum(), now.sum())
     share = (before + now) / (before.sum() + now.sum())
     same = before * now.sum() == now * before.sum()
-    enough: np.ndarray = np.minimum(share, 1 - share) * smaller >= LEAST_EXPECTED
-    return enough | (same & (smaller >= 2 * LEAST_EXPECTED))
+    expected = np.minimum(share, 1 - share) * smaller
+    enough: np.ndarray = (expected >= LEAST_EXPECTED) | (same & (smaller >= 2 * LEAST_EXPECTED))
+    return enough
 
 
 def _kinds(table: pa.Table) -> dict[tuple[str, str], int]:
