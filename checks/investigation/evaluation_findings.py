@@ -45,9 +45,7 @@ def pairs_of(evals: Sequence[StepEvaluation]) -> list[tuple[StepEvaluation, Step
     for each in evals:
         by_run.setdefault(each.run, []).append(each)
     steps = [sorted(listed, key=lambda each: each.step) for listed in by_run.values()]
-    return [pair for listed in steps for pair in pairwise(listed)] + list(
-        combinations([listed[-1] for listed in steps], 2)
-    )
+    return [pair for listed in steps for pair in pairwise(listed)] + list(combinations(last_of_runs(evals), 2))
 
 
 def compare_steps(
@@ -70,8 +68,25 @@ def compare_steps(
         same = pair[0].run == pair[1].run
         a, b = (Side(read[each.run, each.step], each.model, _short(each, same)) for each in pair)
         sides.append((a, b))
-    results = compare_all(sides, spec.primary, contaminated, options=KEYS)
+    placebos = [_earlier(spec, read, a) if a.run == b.run else None for a, b in pairs]
+    results = compare_all(sides, spec.primary, contaminated, placebos if contaminated is not None else (), KEYS)
     return tuple(StepComparison(a, b, result) for (a, b), result in zip(pairs, results, strict=True))
+
+
+def _earlier(spec: InvestigationSpec, read: Mapping[tuple[str, int], Evaluation], a: StepEvaluation) -> Side | None:
+    """The evaluation of the same run before ``a``: what contaminated items gained in the change before."""
+    before = [each for each in spec.evals if each.run == a.run and each.step < a.step]
+    last = max(before, key=lambda each: each.step, default=None)
+    return None if last is None else Side(read[last.run, last.step], last.model, _short(last, True))
+
+
+def last_of_runs(evals: Sequence[StepEvaluation]) -> list[StepEvaluation]:
+    """The evaluation of the last step of every run, in the order of the runs."""
+    last: dict[str, StepEvaluation] = {}
+    for each in evals:
+        if each.run not in last or each.step > last[each.run].step:
+            last[each.run] = each
+    return list(last.values())
 
 
 def evaluation_findings(comparisons: Sequence[StepComparison]) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -81,28 +81,32 @@ def compare(
         UsageError: there are several models and none is named, a primary task is in neither evaluation, or there is
             nothing to compare.
     """
-    return compare_all([(a, b)], primary, contaminated, placebo)[0]
+    return compare_all([(a, b)], primary, contaminated, [placebo])[0]
 
 
 def compare_all(
     pairs: Sequence[tuple[Side, Side]],
     primary: tuple[str, ...] = (),
     contaminated: ContaminatedItems | None = None,
-    placebo: Side | None = None,
+    placebos: Sequence[Side | None] = (),
     options: OptionNames | None = None,
 ) -> list[Comparison]:
     """Compare evaluations in pairs, as `compare` does one; p is adjusted over the tests of all pairs together.
 
     Args:
         pairs: (a, b) of every comparison.
-        primary, contaminated, placebo: as in `compare`, of all pairs.
+        primary, contaminated: as in `compare`, of all pairs.
+        placebos: as in `compare`, of every pair; none by default.
         options: how messages name what the user set.
 
     Raises:
         UsageError: as `compare`; a primary task is in no evaluation.
     """
     known = options or OptionNames()
-    compared = [_compared(a, b, primary, contaminated, placebo, known) for a, b in pairs]
+    compared = [
+        _compared(a, b, primary, contaminated, placebo, known)
+        for (a, b), placebo in zip(pairs, placebos or [None] * len(pairs), strict=True)
+    ]
     _check_primary(primary, {measured for each in compared for measured in each.measures}, known.primary)
     adjust([row for each in compared for row in each.rows], [row for each in compared for row in each.leaks])
     results = []
@@ -137,7 +141,7 @@ def _compared(
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
         row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version", "unknown_prompt"), 0)
-        row["higher_is_better"] = _direction(measured, better)
+        row["higher_is_better"] = direction(measured, better)
         of_a = scores_a.get(measured)
         of_b = scores_b.get(measured)
         for letter, scores in (("a", of_a), ("b", of_b)):
@@ -233,7 +237,7 @@ def _is_primary(measured: Measured, primary: tuple[str, ...]) -> bool:
     return measured.task in primary or f"{measured.task}:{measured.metric}" in primary
 
 
-def _direction(measured: Measured, better: dict[tuple[str, str], bool]) -> bool | None:
+def direction(measured: Measured, better: Mapping[tuple[str, str], bool]) -> bool | None:
     """Whether a higher score is better, as the files or the metric's name say."""
     known = better.get((measured.task, measured.metric))
     if known is not None:

@@ -164,6 +164,8 @@ def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation]
     lines += evaluation_lines(evaluations)
     lines += [
         "# drawn: {log: sampler/*.parquet}     # what the sampler drew: step, tokens, document, domain, loss",
+        '# routing: {series: "moe/*"}           # loads of experts in the logs; index: an activation index',
+        "# units: {index: index, before: old}  # activation indexes: units that moved, or are dead",
         "# events:                            # what you know of",
         '#   - {step: 1000, what: "node change"}',
         "windows: auto                        # or steps to look at: [{first: 1000, last: 2000}]",

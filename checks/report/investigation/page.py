@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
 from corpus_audit.checks.report.investigation.law import law_section
+from corpus_audit.checks.report.investigation.not_asked import not_asked
 from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.timeline import timeline
 from corpus_audit.checks.text.numbers import grouped, plural
@@ -77,7 +78,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
         if len(listed) > left:
             element(body, "p", f"{plural(len(listed) - left, 'further finding')} in findings.json.", class_="note")
         left = max(left - len(listed), 0)
-    _not_asked(body, findings)
+    _not_asked(body, spec, findings)
     return "<!DOCTYPE html>\n" + ET.tostring(root, "unicode", method="html") + "\n"
 
 
@@ -128,17 +129,20 @@ def _finding(body: ET.Element, finding: Finding) -> None:
         element(part, "p", safe_text(f"Limit: {limit}.", 1000), class_="note")
 
 
-def _not_asked(body: ET.Element, findings: Findings) -> None:
-    """What could not be tested, once each, with what is missing."""
+def _not_asked(body: ET.Element, spec: InvestigationSpec, findings: Findings) -> None:
+    """What could not be asked at all or tested, once each, with what is missing and which file would answer it."""
     untested = Counter(
         (explanation.what, explanation.figure)
         for finding in findings.findings
         for explanation in finding.explanations
         if explanation.state is State.UNTESTED
     )
-    if not untested:
+    missing = not_asked(spec)
+    if not untested and not missing:
         return
     element(body, "h2", "What could not be asked")
     listed = element(body, "ul", class_="prose")
+    for question, answer in missing:
+        element(listed, "li", f"{question[0].upper()}{question[1:]}: {answer} would answer it.")
     for (what, figure), count in untested.most_common(20):
         element(listed, "li", safe_text(f"{what}, for {plural(count, 'finding')}: {figure}", 1000))
