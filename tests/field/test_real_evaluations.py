@@ -105,7 +105,7 @@ def test_checkpoints_of_pythia_have_the_sizes_of_their_benchmarks(folder: Path) 
     ("part", "counts"),
     [
         ("every_eval_ever/tests/data/helm", {"HELM per-instance statistics": (25, 190, 0)}),
-        ("swe-agent", {"SWE-agent trajectory": (12, 72, 0)}),
+        ("swe-agent", {"SWE-agent trajectory": (12, 12, 0)}),
         ("inspect", {"Inspect archive": (31, 21, 10), "Inspect log": (5, 4, 1)}),
     ],
 )

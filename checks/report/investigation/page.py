@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.behaviour import behaviour_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.timeline import timeline
@@ -64,6 +65,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
         )
         element(figure, "figcaption", caption, class_="note")
     scores_section(body, investigation.comparisons)
+    behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
     left = MOST_FINDINGS

@@ -52,7 +52,13 @@ def scores_section(body: ET.Element, comparisons: Sequence[StepComparison]) -> N
         _table(body, f"Scores of {run} by step", "Step", _rows_by_step(of_run), split)
     between = [rows for rows in by_measure if not rows.each.same_run]
     if between:
-        _table(body, "The last evaluations of two runs", "Run and step", _rows_by_run(between), split)
+        stepped = any(rows.each.a.step or rows.each.b.step for rows in between)
+        caption = "The last evaluations of two runs" if stepped else "Evaluations of two models"
+        _table(body, caption, "Run and step" if stepped else "Model", _rows_by_run(between), split)
+
+
+def _evaluation(run: str, step: int) -> str:
+    return f"{run} at {grouped(step)}" if step else run
 
 
 def _by_measure(each: StepComparison) -> _Rows:
@@ -89,8 +95,8 @@ def _rows_by_run(comparisons: Sequence[_Rows]) -> list[list[str]]:
         a, b = rows.each.a, rows.each.b
         for measure in rows.differences:
             listed = cells.setdefault(measure, [])
-            listed += _cells(rows, measure, "a", f"{a.run} at {grouped(a.step)}")
-            listed += _cells(rows, measure, "b", f"{b.run} at {grouped(b.step)}, against {a.run}")
+            listed += _cells(rows, measure, "a", _evaluation(a.run, a.step))
+            listed += _cells(rows, measure, "b", f"{_evaluation(b.run, b.step)}, against {a.run}")
     return _in_order(cells, comparisons)
 
 

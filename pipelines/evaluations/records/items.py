@@ -7,13 +7,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
+from corpus_audit.pipelines.evaluations.records.trajectories import MOST_STEPS, Trajectory
 from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATION_ITEMS
 
 _CHUNK = 1 << 16
@@ -102,6 +103,7 @@ class Evaluation:
         remarks: what is odd about files.
         higher_is_better: by (task, metric), where a file says so.
         cluster_field: the field that items' clusters were read from, if one was named.
+        trajectories: attempts of agents.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Evaluation:
     remarks: tuple[Remark, ...]
     higher_is_better: dict[tuple[str, str], bool]
     cluster_field: str | None = None
+    trajectories: tuple[Trajectory, ...] = ()
 
 
 @dataclass
@@ -143,6 +146,9 @@ class ItemCollector:
     _dead_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _remarks: list[Remark] = field(default_factory=list)
     _file: FileOutcome = field(default_factory=lambda: FileOutcome("", 0))
+    _trajectories: list[Trajectory] = field(default_factory=list)
+    _steps: int = 0
+    _without_steps: int = 0
 
     @contextmanager
     def reading(self, file: str, size: int) -> Iterator[FileOutcome]:
@@ -200,6 +206,22 @@ class ItemCollector:
         if len(columns[0]) >= _CHUNK:
             self._flush()
 
+    def amount(self, row: int, name: str, value: Any) -> float | None:
+        """What something cost, such as tokens; None, and a dead letter, if it is no number of at least 0."""
+        number = number_of(value)
+        if number is None or number < 0:
+            self.dead(row, "amount below 0" if number is not None else _reason(value), f"{name}: {value!r:.{_DETAIL}}")
+            return None
+        return number
+
+    def trajectory(self, trajectory: Trajectory) -> None:
+        """Take an attempt of an agent; its steps are kept up to `MOST_STEPS` in all."""
+        if self._steps + len(trajectory.steps) > MOST_STEPS:
+            self._without_steps += 1
+            trajectory = replace(trajectory, steps=())
+        self._steps += len(trajectory.steps)
+        self._trajectories.append(trajectory)
+
     def dead(self, row: int, reason: str, detail: object = "") -> None:
         """Report a row, or one score of it, that gives no item."""
         self._file.dead_letters += 1
@@ -219,6 +241,9 @@ class ItemCollector:
     def finish(self, name: str) -> Evaluation:
         """Everything that was taken."""
         self._flush()
+        if self._without_steps:
+            text = f"{self._without_steps:,} trajectories beyond {MOST_STEPS:,} steps: their steps are not compared"
+            self._remarks.append(Remark("", "trajectories without steps", text))
         tables = self._tables or [EVALUATION_ITEMS.empty_table()]
         return Evaluation(
             name=name,
@@ -230,6 +255,7 @@ class ItemCollector:
             remarks=tuple(self._remarks),
             higher_is_better=dict(self.higher_is_better),
             cluster_field=self.cluster_field,
+            trajectories=tuple(self._trajectories),
         )
 
     def _flush(self) -> None:
@@ -250,6 +276,8 @@ def _reason(value: Any) -> str:
         return "score missing"
     if isinstance(value, str):
         return "score is text"
+    if isinstance(value, int | float):
+        return "score not finite"
     return "score is a list or object"
 
 
