@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.evaluations.grouping import models_of
 from corpus_audit.pipelines.evaluations.pairing import Pairs
 from corpus_audit.pipelines.evaluations.records.items import Evaluation
 from corpus_audit.pipelines.evaluations.records.trajectories import Trajectory
@@ -35,8 +36,12 @@ class Attempts:
 
 
 def attempts_of(evaluation: Evaluation, model: str | None) -> list[Trajectory]:
-    """Trajectories of one model; whether SWE-agent solved an item is what the SWE-bench report beside it says."""
-    attempts = [each for each in evaluation.trajectories if model is None or each.model in ("", model)]
+    """Trajectories of one model; whether SWE-agent solved an item is what the SWE-bench report beside it says.
+
+    Those without a model belong to the only one that the evaluation's other files name.
+    """
+    everything = model is None or models_of(evaluation.items) == [model]
+    attempts = [each for each in evaluation.trajectories if everything or each.model == model]
     if not any(each.solved is None for each in attempts):
         return attempts
     reports = evaluation.items.filter(pc.equal(evaluation.items["task"].cast(pa.string()), _REPORT))
