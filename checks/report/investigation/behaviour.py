@@ -60,9 +60,13 @@ def behaviour_section(body: ET.Element, comparisons: Sequence[StepComparison]) -
         heads = ("Compared", "Amount", "Task", "Items", "a", "b", "b against a", "Detectable", "Reading")
         _table(body, "What attempts spend, and their errors", heads, 3, usage)
         element(body, "p", _PARTS, class_="about")
-        heads = ("Compared", "Item", "Action", "a does", "b does", "Before it")
+        columns = ("Compared", "Item", "Action", "a does", "b does", "Before it")
         _table(
-            body, "Where attempts part", heads, len(heads), [c for each in comparisons for c in _parting_cells(each)]
+            body,
+            "Where attempts part",
+            columns,
+            len(columns),
+            [c for each in comparisons for c in _parting_cells(each)],
         )
 
 
