@@ -8,15 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head
-from corpus_audit.pipelines.evaluations.records.items import (
-    Claim,
-    ItemCollector,
-    epoch_of,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
-)
+from corpus_audit.pipelines.evaluations.records.items import Claim, ItemCollector
 from corpus_audit.pipelines.evaluations.records.trajectories import (
     ACTION,
     ENVIRONMENT,
@@ -25,6 +17,7 @@ from corpus_audit.pipelines.evaluations.records.trajectories import (
     agent_step,
     step_of,
 )
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, hash_of, number_of, text_of
 
 NAMES = ("SWE-agent trajectory", "SWE-bench report", "tau-bench results")
 

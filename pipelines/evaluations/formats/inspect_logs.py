@@ -13,15 +13,7 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
     UnreadableFileError,
     parse_json,
 )
-from corpus_audit.pipelines.evaluations.records.items import (
-    Claim,
-    ItemCollector,
-    epoch_of,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
-)
+from corpus_audit.pipelines.evaluations.records.items import Claim, ItemCollector
 from corpus_audit.pipelines.evaluations.records.trajectories import (
     ENVIRONMENT,
     Step,
@@ -29,6 +21,7 @@ from corpus_audit.pipelines.evaluations.records.trajectories import (
     agent_step,
     step_of,
 )
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, hash_of, number_of, text_of
 
 NAMES = ("Inspect archive", "Inspect log")
 
@@ -122,7 +115,7 @@ def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: t
     item = text_of(sample["id"])
     prompt = hash_of([sample.get("input"), sample.get("choices")])
     cluster = field_of(sample, sink.cluster_field)
-    _take_trajectory(row, sample, sink, names, prompt)
+    _take_trajectory(row, sample, scores, sink, names, prompt)
     for scorer, score in scores.items():
         value = score.get("value") if isinstance(score, dict) else None
         parts = {f"{scorer}/{key}": part for key, part in value.items()} if isinstance(value, dict) else {scorer: value}
@@ -142,7 +135,12 @@ def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: t
 
 
 def _take_trajectory(
-    row: int, sample: dict[str, Any], sink: ItemCollector, names: tuple[str, str, str | None], prompt: str
+    row: int,
+    sample: dict[str, Any],
+    scores: dict[str, Any],
+    sink: ItemCollector,
+    names: tuple[str, str, str | None],
+    prompt: str,
 ) -> None:
     """Take the messages of a sample as a trajectory, if the model called a tool in it."""
     messages = sample.get("messages")
@@ -173,8 +171,8 @@ def _take_trajectory(
     model, task, version = names
     limit = sample.get("limit")
     ended = f"limit: {text_of(limit.get('type') or 'unknown')}" if isinstance(limit, dict) else ""
-    scores = [score.get("value") for score in sample["scores"].values() if isinstance(score, dict)]
-    value = number_of_value(scores[0]) if len(scores) == 1 else None
+    values = [score.get("value") for score in scores.values() if isinstance(score, dict)]
+    value = number_of_value(values[0]) if len(values) == 1 else None
     sink.trajectory(
         Trajectory(
             sink.file, row, f"sample {text_of(sample['id'])}, epoch {epoch_of(sample.get('epoch', 1))}, message",

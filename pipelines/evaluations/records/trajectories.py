@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from corpus_audit.pipelines.evaluations.records.values import json_of
+
 MOST_STEPS = 500_000
 """Steps of an evaluation that are kept; trajectories beyond have their counts and costs, and no steps."""
 
@@ -68,7 +70,7 @@ class Trajectory:
 
 def step_of(kind: str, content: Any, location: int) -> Step:
     """A step whose content is text or a JSON value; blanks around a text do not count."""
-    text = content.strip() if isinstance(content, str) else orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
+    text = content.strip() if isinstance(content, str) else json_of(content).decode()
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=12).digest()
     return Step(kind, digest, text[:_SHOWN], location)
 
@@ -92,4 +94,4 @@ def _arguments(value: Any) -> str:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
             return str(value).strip()
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return json_of(value).decode()

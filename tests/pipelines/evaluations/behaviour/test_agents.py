@@ -194,4 +194,26 @@ def test_amounts_that_are_none_are_dead_letters(tmp_path: Path) -> None:
     swe_attempt(tmp_path, "x", ["ls"], instance_cost="N/A", api_calls=-1, tokens_sent=float("nan"), tokens_received=5)
     evaluation = read_evaluation(tmp_path)
     assert evaluation.trajectories[0].usage == {"steps": 1.0, "tokens received": 5.0, "time of tools": 0.5}
-    assert {reason for _, reason in evaluation.dead_counts} == {"score is text", "amount below 0", "score not finite"}
+    assert {reason for _, reason in evaluation.dead_counts} == {"amount is text", "amount below 0", "amount not finite"}
+
+
+def test_hostile_messages_are_read(tmp_path: Path) -> None:
+    deep: Any = "x"
+    for _ in range(600):
+        deep = [deep]
+    odd = [None, 3, {"role": ["tool"]}, {"role": "assistant", "tool_calls": 7, "content": deep},
+           {"role": "assistant", "tool_calls": [None, {"function": None}, {"function": {"name": 5, "arguments": deep}}]},
+           {"role": "tool", "name": {"a": 1}, "content": "Error \x1b[31m"}, {"role": "user", "content": deep}]  # fmt: skip
+    result = tau_result(0, 0, 1.0, ["look"]) | {"traj": odd}
+    attempt = read_evaluation(making.write_json(tmp_path / "a.json", [result])).trajectories[0]
+    assert attempt.usage == {"steps": 2.0} and sum(attempt.errors.values()) == 1
+    sample = inspect_attempt(0, "C", ["bash"], model_usage={"m": {"total_tokens": "many"}, "n": 3}, total_time="long")
+    sample["messages"] += [3, {"role": "assistant", "content": deep}, {"role": "tool", "error": {"type": deep}}]
+    sample["input"] = deep
+    members = {"samples/0_epoch_1.json": sample, "header.json": making.inspect_header(1, 1.0)}
+    evaluation = read_evaluation(making.write_archive(tmp_path / "a.eval", members))
+    assert evaluation.trajectories[0].usage == {"steps": 2.0}
+    assert evaluation.dead_counts == {("a.eval", "amount is text"): 1}
+    old = inspect_attempt(0, None, ["bash"]) | {"scores": None, "score": {"value": "C"}}
+    members = {"samples/0_epoch_1.json": old, "header.json": making.inspect_header(1, 1.0)}
+    assert read_evaluation(making.write_archive(tmp_path / "old.eval", members)).trajectories[0].solved is True
