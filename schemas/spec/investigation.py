@@ -147,7 +147,8 @@ class InvestigationSpec(_InvestigationModel):
         default=None, description="Which scores count as a refusal or as harm, besides metrics whose name says so."
     )
     seeds: tuple[Identity, ...] = Field(
-        default=(), description="Runs that differ in their seed only: what their evaluations at one step differ by."
+        default=(),
+        description="Three or more runs that differ in their seed only: their evaluations at one step tell its noise.",
     )
     scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
     events: tuple[Event, ...] = ()
@@ -187,8 +188,8 @@ class InvestigationSpec(_InvestigationModel):
                 raise ValueError(f"evals has step {step} of {run} twice: list its paths together")
         if len(steps) == 1:
             raise ValueError("evals has one evaluation, and there is none to compare it with: add a step or a run")
-        if len(self.seeds) == 1 or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: name two or more different runs")
+        if self.seeds and len(set(self.seeds)) < max(3, len(self.seeds)):
+            raise ValueError("seeds: name three or more different runs")
         for run in self.seeds:
             if run not in {each.run for each in self.evals}:
                 raise ValueError(f"seeds: {run!r} has no evaluation")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.behaviour.noise import with_noise
 from corpus_audit.pipelines.evaluations.grouping import Measured, Scores
-from corpus_audit.pipelines.statistics.evaluations.noise import CheckpointNoise, checkpoint_noise, noise_parts
+from corpus_audit.pipelines.statistics.evaluations.noise import CheckpointNoise, checkpoint_noise, seed_deviation
 from corpus_audit.pipelines.statistics.intervals.proportions import LEVEL, student_quantile
 from corpus_audit.schemas.run.findings import Explanation, State
 
@@ -74,8 +74,10 @@ def _series(compared: Sequence[ComparedSteps]) -> _Series:
 
 
 def _noise(by_step: Mapping[int, float], apart: tuple[int, int] | None) -> CheckpointNoise | None:
+    """The noise of a score; None for one that did not move, as one at 0 before a model learned the task."""
     steps = sorted(by_step)
-    return checkpoint_noise(steps, [by_step[step] for step in steps], apart)
+    noise = checkpoint_noise(steps, [by_step[step] for step in steps], apart)
+    return noise if noise is not None and noise.deviation > 0 else None
 
 
 def _measured(row: Row) -> Measured:
@@ -94,17 +96,17 @@ def seed_noise(by_seed: Sequence[Mapping[Measured, Scores]]) -> dict[Measured, t
         items = np.concatenate([np.array(each.keys.to_pylist())[each.rows_item] for each in scores])
         seed = np.repeat(np.arange(len(scores)), [len(each.rows_score) for each in scores])
         try:
-            parts = noise_parts(np.concatenate([each.rows_score for each in scores]), items, seed)
-        except ValueError:  # no two items that every seed answered
+            deviation, freedom = seed_deviation(np.concatenate([each.rows_score for each in scores]), items, seed)
+        except ValueError:  # no item that every seed answered
             continue
-        result[measured] = (float(np.sqrt(2 * parts.seeds)), float(len(scores) - 1))
+        result[measured] = (float(np.sqrt(2) * deviation), float(freedom))
     return result
 
 
 def noise_explanations(row: Row) -> tuple[Explanation, ...]:
     """Whether a difference could be noise between checkpoints, or between seeds."""
-    few = "needs two runs of three neighbouring checkpoints of a run, outside of the steps compared"
-    none = "seeds names no runs that differ in their seed only"
+    few = "the run has fewer than two triples of neighbouring checkpoints beside these steps whose scores vary"
+    none = "seeds names no three runs that differ in their seed only"
     return (
         _explanation(row, "checkpoints", _CHECKPOINTS, few),
         _explanation(row, "seeds", _SEEDS, none),

@@ -26,7 +26,7 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
-    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",

@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.grouping import Measured, Scores
-from corpus_audit.pipelines.statistics.evaluations.noise import noise_parts
+from corpus_audit.pipelines.statistics.evaluations.noise import seed_deviation
 from corpus_audit.pipelines.statistics.evaluations.power import detectable_from_error
+
+FEWEST_SEEDS = 3
+"""Seeds below which their noise is not estimated."""
 
 NOISE_COLUMNS = ("error_answers", "error_seeds", "freedom_seeds", "error_checkpoints", "freedom_checkpoints", "mde_all")
 
@@ -32,18 +35,18 @@ def noise_of_sides(row: Mapping[str, Any], a: Scores, b: Scores) -> dict[str, An
     again = [_again(each) for each in (a, b)]
     if not np.isnan(again).all():
         result["error_answers"] = float(np.sqrt(np.nansum(again) / row["items"]))
-    parts = []
+    variances = []
     for each in (a, b):
         seeds = len(np.unique(each.rows_seed))
-        if seeds > 1:
+        if seeds >= FEWEST_SEEDS:
             try:
-                noise = noise_parts(each.rows_score, each.rows_item, each.rows_seed)
-            except ValueError:  # no two items that every seed answered
+                deviation, freedom = seed_deviation(each.rows_score, each.rows_item, each.rows_seed)
+            except ValueError:  # no item that every seed answered
                 continue
-            parts.append((noise.mean_seeds, seeds - 1))
-    if len(parts) == 2:
-        result["error_seeds"] = float(np.sqrt(parts[0][0] + parts[1][0]))
-        result["freedom_seeds"] = float(min(parts[0][1], parts[1][1]))
+            variances.append((deviation**2 / seeds, freedom))
+    if len(variances) == 2:
+        result["error_seeds"] = float(np.sqrt(variances[0][0] + variances[1][0]))
+        result["freedom_seeds"] = float(min(variances[0][1], variances[1][1]))
     return result
 
 

@@ -99,6 +99,32 @@ def _parts(mean: Floats, epochs: float, within: float, used: int) -> NoiseParts:
     )
 
 
+def seed_deviation(score: npt.ArrayLike, item: npt.ArrayLike, seed: npt.ArrayLike) -> tuple[float, int]:
+    """Standard deviation of seeds' mean scores over the same items, and its degrees of freedom, seeds - 1.
+
+    Unlike the component of `noise_parts` it holds what a seed changes at single items, and is never cut off at 0: a
+    difference of two seeds is within t * sqrt(2) times it, whereas a component of 0 may be chance.
+
+    Args:
+        score, item, seed: as for `noise_parts`; the score of an item in a seed is the mean over its answers.
+
+    Raises:
+        ValueError: if there are fewer than two seeds, or no item was answered in every seed.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    items, item_codes = np.unique(np.asarray(item), return_inverse=True)
+    seeds, seed_codes = np.unique(np.asarray(seed), return_inverse=True)
+    cells = item_codes.reshape(-1) * len(seeds) + seed_codes.reshape(-1)
+    shape = (len(items), len(seeds))
+    count = np.bincount(cells, minlength=len(items) * len(seeds)).reshape(shape)
+    total = np.bincount(cells, weights=values, minlength=count.size).reshape(shape)
+    complete = (count > 0).all(axis=1)
+    if len(seeds) < 2 or not complete.any():
+        raise ValueError("the deviation of seeds needs two of them, and an item that every one answered")
+    means = (total[complete] / count[complete]).mean(axis=0)
+    return float(means.std(ddof=1)), len(seeds) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointNoise:
     """Noise of a score between neighbouring checkpoints: standard deviation, and its degrees of freedom."""

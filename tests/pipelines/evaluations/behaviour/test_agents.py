@@ -201,9 +201,15 @@ def test_hostile_messages_are_read(tmp_path: Path) -> None:
     deep: Any = "x"
     for _ in range(600):
         deep = [deep]
-    odd = [None, 3, {"role": ["tool"]}, {"role": "assistant", "tool_calls": 7, "content": deep},
-           {"role": "assistant", "tool_calls": [None, {"function": None}, {"function": {"name": 5, "arguments": deep}}]},
-           {"role": "tool", "name": {"a": 1}, "content": "Error \x1b[31m"}, {"role": "user", "content": deep}]  # fmt: skip
+    odd = [
+        None,
+        3,
+        {"role": ["tool"]},
+        {"role": "assistant", "tool_calls": 7, "content": deep},
+        {"role": "assistant", "tool_calls": [None, {"function": None}, {"function": {"name": 5, "arguments": deep}}]},
+        {"role": "tool", "name": {"a": 1}, "content": "Error \x1b[31m"},
+        {"role": "user", "content": deep},
+    ]
     result = tau_result(0, 0, 1.0, ["look"]) | {"traj": odd}
     attempt = read_evaluation(making.write_json(tmp_path / "a.json", [result])).trajectories[0]
     assert attempt.usage == {"steps": 2.0} and sum(attempt.errors.values()) == 1

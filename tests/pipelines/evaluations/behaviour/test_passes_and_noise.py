@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from corpus_audit.pipelines.evaluations.incomparable import other_version
-from corpus_audit.pipelines.statistics.evaluations.noise import checkpoint_noise
+from corpus_audit.pipelines.statistics.evaluations.noise import checkpoint_noise, seed_deviation
 from corpus_audit.pipelines.statistics.evaluations.paired import mean_with_error
 from corpus_audit.pipelines.statistics.evaluations.power import detectable_from_error
 from tests.pipelines.evaluations import making
@@ -132,3 +132,16 @@ def test_another_number_of_examples_is_named(tmp_path: Path) -> None:
     (row,) = tables(tmp_path / "a", tmp_path / "b")["evaluation_differences"]
     assert row["incomparable"] == "another number of examples in the prompt (0-shot against 5-shot)"
     assert row["reading"] == "not enough data" and row["reason"] == f"incomparable: {row['incomparable']}"
+
+
+def test_the_deviation_of_seeds_is_that_of_their_means_over_the_same_items() -> None:
+    scores = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    item, seed = np.repeat([3, 1, 2], 3), np.tile(["x", "y", "z"], 3)
+    deviation, freedom = seed_deviation(scores.ravel(), item, seed)
+    assert freedom == 2 and deviation == pytest.approx(scores.mean(axis=0).std(ddof=1))
+    more = seed_deviation(np.r_[scores.ravel(), 5.0], np.r_[item, 9], np.append(seed, "x"))
+    assert more == (pytest.approx(deviation), 2)
+    with pytest.raises(ValueError, match="every one answered"):
+        seed_deviation([1.0, 0.0], [1, 2], ["x", "y"])
+    with pytest.raises(ValueError, match="two of them"):
+        seed_deviation([1.0, 0.0], [1, 2], ["x", "x"])
