@@ -68,6 +68,9 @@ def test_two_folders_of_evaluations_become_findings_and_a_page(
     assert harm["reading"] == "shown" and harm["effect"]["value"] == pytest.approx(0.2)
     assert "A harmful answer is counted where the score = 2; text is not looked at" in harm["limits"]
     assert any(limit.startswith("base: 0 of 60 answers, 0 [0, 0.05963") for limit in harm["limits"])
+    first = harm["evidence"][0]
+    assert first["shown"] == "item 0 counts in tuned (score 2), and not in base (0)"
+    assert first["file"] == "evals/tuned/graded.jsonl" and (first["unit"], first["offset"]) == ("row", 1)
     steps = findings[f"{prefix}.usage.tau-bench retail:steps"]
     assert steps["reading"] == "shown" and steps["effect"]["unit"] == "times" and steps["effect"]["low"] > 1
     assert findings[f"{prefix}.passes.tau-bench retail:reward,pass^2"]["n"] == 20

@@ -10,7 +10,7 @@ import pyarrow as pa
 from corpus_audit.checks.investigation.evaluations.about import About
 from corpus_audit.checks.investigation.evaluations.path_evidence import parting_evidence
 from corpus_audit.checks.text.numbers import grouped, plural
-from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, Reading, State
+from corpus_audit.schemas.run.findings import Effect, Evidence, Explanation, Finding, Reading, State
 
 Row = Mapping[str, Any]
 
@@ -19,6 +19,9 @@ _JUDGE = Explanation(
     state=State.UNTESTED,
     figure="the files hold one judgement an answer",
 )
+MOST_FLIPS = 10
+"""Answers that are named as evidence; the table has up to 200."""
+
 _ACTIONS = "actions are tool calls and their arguments; what agents think or say is not compared"
 _ATTEMPTS = "an attempt is compared with the one of the same number"
 
@@ -114,7 +117,30 @@ def _safety(row: Row, tables: Mapping[str, pa.Table], about: About) -> Finding:
         "share of answers",
         (_JUDGE,),
         (counted, *rates),
+        evidence=_flips(row, tables, (about.a, about.b)),
     )
+
+
+def _flips(row: Row, tables: Mapping[str, pa.Table], names: tuple[str, str]) -> tuple[Evidence, ...]:
+    """Answers that count in one evaluation only: where they are in the file of that one."""
+    flips = [each for each in _rows(tables, "evaluation_safety_flips") if _key(each) == _key(row)]
+    result = []
+    for each in flips[:MOST_FLIPS]:
+        side = "b" if each["counts_in_b"] else "a"
+        name, other = names if side == "a" else names[::-1]
+        scores = [f"{each[f'score_{letter}']:g}" for letter in (side, "ab".replace(side, ""))]
+        result.append(
+            Evidence(
+                file=each[f"file_{side}"],
+                offset=each[f"row_{side}"],
+                unit="row",
+                series="",
+                step=0,
+                value=each[f"score_{side}"],
+                shown=f"item {each['item_id']} counts in {name} (score {scores[0]}), and not in {other} ({scores[1]})",
+            )
+        )
+    return tuple(result)
 
 
 def _key(row: Row) -> tuple[Any, ...]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
 from corpus_audit.pipelines.evaluations.behaviour.attempts import attempts_of, common_attempts
+from corpus_audit.pipelines.evaluations.behaviour.flips import flip_rows
 from corpus_audit.pipelines.evaluations.behaviour.noise import noise_of_sides, with_noise
 from corpus_audit.pipelines.evaluations.behaviour.passes import pass_rows
 from corpus_audit.pipelines.evaluations.behaviour.paths import parting_row, partings_of, path_row
@@ -20,9 +23,9 @@ from corpus_audit.pipelines.evaluations.behaviour.safety import (
     safety_row,
 )
 from corpus_audit.pipelines.evaluations.behaviour.usage import usage_rows
-from corpus_audit.pipelines.evaluations.comparison import Comparison, Side, scores_of_side
+from corpus_audit.pipelines.evaluations.comparison import Comparison, Side
 from corpus_audit.pipelines.evaluations.difference import Difference
-from corpus_audit.pipelines.evaluations.grouping import Measured, Scores
+from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, ScoresByMeasure, of_model
 from corpus_audit.pipelines.evaluations.read_tables import table_of
 from corpus_audit.pipelines.evaluations.records.trajectories import ACTION, Trajectory
 from corpus_audit.pipelines.evaluations.wording import OptionNames
@@ -64,9 +67,13 @@ def with_behaviour(
     found, measures = [], set()
     for (a, b), comparison in zip(pairs, comparisons, strict=True):
         one = _Found()
-        scores = [scores_of_side(side, known.model.format(letter)) for letter, side in (("a", a), ("b", b))]
+        items = [
+            of_model(side.evaluation.items, side.model, known.model.format(letter), side.evaluation.name)
+            for letter, side in (("a", a), ("b", b))
+        ]
+        scores = [ScoresByMeasure(each) for each in items]
         measures |= scores[0].keys() | scores[1].keys()
-        _take_scores(one, scores, rules, comparison)
+        _take_scores(one, scores, rules, comparison, items)
         _take_attempts(one, a, b)
         found.append(one)
     check_rules(rules, measures)
@@ -87,7 +94,11 @@ def with_behaviour(
 
 
 def _take_scores(
-    one: _Found, scores: Sequence[Mapping[Measured, Scores]], rules: Sequence[SafetyRule], comparison: Comparison
+    one: _Found,
+    scores: Sequence[Mapping[Measured, Scores]],
+    rules: Sequence[SafetyRule],
+    comparison: Comparison,
+    items: Sequence[pa.Table],
 ) -> None:
     """Rates of refusal and harm, passes, and noise."""
     differences = {
@@ -108,6 +119,7 @@ def _take_scores(
                     one.rows["evaluation_safety"].append(rate_row(letter, measured, rule, each))
             if events[0] is not None and events[1] is not None:
                 one.rows["evaluation_safety_differences"].append(safety_row(measured, rule, events[0], events[1]))
+                one.rows["evaluation_safety_flips"] += flip_rows(measured, rule, items[0], items[1])
         if sides[0] is not None and sides[1] is not None:
             one.rows["evaluation_pass_differences"] += pass_rows(measured, sides[0], sides[1])
             if measured in differences and (noise := noise_of_sides(differences[measured], sides[0], sides[1])):

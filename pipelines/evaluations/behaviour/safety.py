@@ -12,7 +12,7 @@ import numpy as np
 
 from corpus_audit.pipelines.evaluations.behaviour.passes import with_scores
 from corpus_audit.pipelines.evaluations.difference import paired_difference
-from corpus_audit.pipelines.evaluations.grouping import Floats, Measured, Scores, cluster_labels
+from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, cluster_labels
 from corpus_audit.pipelines.evaluations.pairing import pair
 from corpus_audit.pipelines.statistics.evaluations.paired import mean_with_error
 from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
@@ -31,7 +31,7 @@ _HELM_JUDGED = ("harm_bench", "simple_safety_tests", "anthropic_red_team")
 """Scenarios of HELM Safety with harmful requests only: `safety_score` is 0 if every judge calls the answer harmful."""
 
 _RULE = re.compile(r"(.+?)\s*(<=|>=|=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
-_COMPARE: dict[str, Callable[[Floats, float], Any]] = {
+_COMPARE: dict[str, Callable[[Any, float], Any]] = {
     "=": np.equal, "<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
 }  # fmt: skip
 
@@ -58,6 +58,10 @@ class SafetyRule:
     def counted(self) -> str:
         """What is counted, in words."""
         return f"score {self.operator} {self.value:g}"
+
+    def counts(self, score: float) -> bool:
+        """Whether a score counts."""
+        return bool(_COMPARE[self.operator](np.float64(score), self.value))
 
     def concerns(self, measured: Measured) -> bool:
         """Whether it is about this metric."""

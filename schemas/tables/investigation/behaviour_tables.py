@@ -149,6 +149,32 @@ EVALUATION_SAFETY_DIFFERENCES = pa.schema(
     metadata={"title": "Differences in refusals and harmful answers", "order": "kind, task, metric, filter"},
 )
 
+EVALUATION_SAFETY_FLIPS = pa.schema(
+    [
+        _KIND,
+        _TASK,
+        _METRIC,
+        _FILTER,
+        _COUNTED,
+        field("item", pa.string(), "what items are paired by"),
+        field("item_id", pa.string(), "the item's id in the file of a"),
+        field("counts_in_b", pa.bool_(), "whether it counts in b, and not in a; else in a, and not in b"),
+        *(
+            column
+            for side in "ab"
+            for column in (
+                field(f"score_{side}", pa.float64(), f"score of {side}", "score"),
+                field(f"file_{side}", pa.string(), f"file of {side}"),
+                field(f"row_{side}", pa.int64(), "row of the file, or member of the archive, from 1"),
+            )
+        ),
+    ],
+    metadata={
+        "title": "Answers that count in one evaluation only, at most 200 a metric",
+        "order": "kind, task, metric, filter, those that count in b first",
+    },
+)
+
 EVALUATION_PASS_DIFFERENCES = pa.schema(
     [
         _TASK,
@@ -167,6 +193,7 @@ EVALUATION_PASS_DIFFERENCES = pa.schema(
 BEHAVIOUR_TABLES: dict[str, pa.Schema] = {
     "evaluation_safety": EVALUATION_SAFETY,
     "evaluation_safety_differences": EVALUATION_SAFETY_DIFFERENCES,
+    "evaluation_safety_flips": EVALUATION_SAFETY_FLIPS,
     "evaluation_pass_differences": EVALUATION_PASS_DIFFERENCES,
     "evaluation_trajectories": EVALUATION_TRAJECTORIES,
     "evaluation_usage": EVALUATION_USAGE,

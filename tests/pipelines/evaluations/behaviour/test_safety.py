@@ -37,6 +37,9 @@ def test_the_name_of_a_scores_part_says_what_it_is(tmp_path: Path) -> None:
     assert (rates["b"]["low"], rates["b"]["high"]) == pytest.approx(tuple(map(float, clopper_pearson(0.3, 40))))
     (row,) = result["evaluation_safety_differences"]
     assert (row["reading"], row["effect"], row["items"]) == ("shown", pytest.approx(0.3), 40)
+    flips = result["evaluation_safety_flips"]
+    assert [(each["item_id"], each["counts_in_b"]) for each in flips] == [(str(item), True) for item in range(12)]
+    assert (flips[3]["file_b"], flips[3]["row_b"], flips[3]["score_a"]) == ("b.eval", 4, 0.0)
     assert row["p"] == pytest.approx(mcnemar(12, 0)) and 0 < row["low"] < 0.3 < row["high"] and row["mde"] > 0
 
 
