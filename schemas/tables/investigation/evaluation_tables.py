@@ -237,7 +237,7 @@ COMPARISON_TABLES: dict[str, pa.Schema] = {
 """File name (without .parquet) of every table of a comparison, and its schema."""
 
 _RUN = field("run", pa.string(), "the training run whose evaluation it is")
-_STEP = field("step", pa.int64(), "the step of the run that was evaluated", "steps")
+_STEP = field("step", pa.int64(), "the step of the run that was evaluated; 0 for a model without steps", "steps")
 _PAIR = [
     field("run_a", pa.string(), "the training run of evaluation a"),
     field("step_a", pa.int64(), "its step", "steps"),

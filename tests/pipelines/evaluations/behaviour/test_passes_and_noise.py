@@ -13,6 +13,7 @@ from corpus_audit.pipelines.evaluations.incomparable import other_version
 from corpus_audit.pipelines.statistics.evaluations.noise import checkpoint_noise, seed_deviation
 from corpus_audit.pipelines.statistics.evaluations.paired import mean_with_error
 from corpus_audit.pipelines.statistics.evaluations.power import detectable_from_error
+from corpus_audit.pipelines.statistics.intervals.proportions import student_quantile
 from tests.pipelines.evaluations import making
 from tests.pipelines.evaluations.behaviour.attempts import tables
 
@@ -95,6 +96,17 @@ def test_the_degrees_of_freedom_give_the_spread_of_the_estimate() -> None:
     freedom = found[0].freedom if found[0] is not None else 0.0
     assert variances.mean() == pytest.approx(1.0, abs=0.03)
     assert variances.var() == pytest.approx(2 / freedom, rel=0.12)
+
+
+def test_differences_of_an_unchanged_score_are_within_the_noise_of_its_checkpoints() -> None:
+    generator = np.random.default_rng(3)
+    steps, outside = np.arange(12) * 10.0, 0
+    for score in generator.normal(0, 1, (1000, 12)):
+        noise = checkpoint_noise(steps, score, (steps[10], steps[11]))
+        assert noise is not None
+        reach = float(student_quantile(0.975, noise.freedom)) * np.sqrt(2) * noise.deviation
+        outside += abs(score[11] - score[10]) > reach
+    assert 20 <= outside <= 70
 
 
 @pytest.mark.parametrize(
