@@ -135,7 +135,11 @@ def test_noise_of_checkpoints_and_seeds_is_another_explanation(tmp_path: Path) -
     between = findings["three.evals.against.two.t:acc"]
     states = {each["what"]: each["state"] for each in between["explanations"]}
     assert states["scores of neighbouring checkpoints vary as much"] == "not ruled out"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "After a semicolon: with the noise between neighbouring checkpoints" in page
     rows = pq.read_table(run / "tables" / "evaluation_differences.parquet").to_pylist()
+    row = next(row for row in rows if (row["run_b"], row["step_b"], row["run_a"]) == ("one", 8, "one"))
+    assert f">{row['mde']:.3f}; {row['mde_all']:.3f}<" in page
     assert all(row["mde_all"] > row["mde"] for row in rows if row["error_checkpoints"] and row["mde"] is not None)
 
 
