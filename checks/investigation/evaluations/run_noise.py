@@ -46,16 +46,16 @@ def with_run_noise(
         noise: dict[Measured, dict[str, Any]] = {}
         for row in each.differences.to_pylist():
             measured = _measured(row)
-            found: dict[str, Any] = {}
+            of_row: dict[str, Any] = {}
             same = each.a[0] == each.b[0]
             apart = (each.a[1], each.b[1]) if same else None
             sides = [_noise(series.get((run, measured), {}), apart) for run in (each.a[0], each.b[0])]
             if sides[0] is not None and sides[1] is not None:
-                found["error_checkpoints"] = float(np.hypot(sides[0].deviation, sides[1].deviation))
-                found["freedom_checkpoints"] = min(sides[0].freedom, sides[1].freedom)
+                of_row["error_checkpoints"] = float(np.hypot(sides[0].deviation, sides[1].deviation))
+                of_row["freedom_checkpoints"] = min(sides[0].freedom, sides[1].freedom)
             if measured in seeds and row["error_seeds"] is None:
-                found["error_seeds"], found["freedom_seeds"] = seeds[measured]
-            noise[measured] = found
+                of_row["error_seeds"], of_row["freedom_seeds"] = seeds[measured]
+            noise[measured] = of_row
         tables.append(with_noise(each.differences, noise))
     return tables
 

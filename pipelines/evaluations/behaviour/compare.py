@@ -39,7 +39,7 @@ _AMOUNTS = ("steps", "calls", "cost", "tokens", "tokens sent", "tokens received"
 
 
 @dataclass
-class _Found:
+class _Collected:
     """Rows of one comparison by table, before p is adjusted, and the noise of its differences."""
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in BEHAVIOUR_TABLES})
@@ -64,37 +64,38 @@ def with_behaviour(
         UsageError: a rule is about no metric.
     """
     known = options or OptionNames()
-    found, measures = [], set()
+    of_comparisons: list[_Collected] = []
+    measures: set[Measured] = set()
     for (a, b), comparison in zip(pairs, comparisons, strict=True):
-        one = _Found()
+        collected = _Collected()
         items = [
             of_model(side.evaluation.items, side.model, known.model.format(letter), side.evaluation.name)
             for letter, side in (("a", a), ("b", b))
         ]
         scores = [ScoresByMeasure(each) for each in items]
         measures |= scores[0].keys() | scores[1].keys()
-        _take_scores(one, scores, rules, comparison, items)
-        _take_attempts(one, a, b)
-        found.append(one)
+        _take_scores(collected, scores, rules, comparison, items)
+        _take_attempts(collected, a, b)
+        of_comparisons.append(collected)
     check_rules(rules, measures)
-    listed = [row for one in found for name in READINGS for row in one.rows[name]]
-    adjusted = benjamini_hochberg([row["difference_of"].p for row in listed])
-    for row, q in zip(listed, adjusted, strict=True):
+    tested = [row for each in of_comparisons for name in READINGS for row in each.rows[name]]
+    adjusted = benjamini_hochberg([row["difference_of"].p for row in tested])
+    for row, q in zip(tested, adjusted, strict=True):
         row["q"] = float(q)
     results = []
-    for (a, b), comparison, one in zip(pairs, comparisons, found, strict=True):
+    for (a, b), comparison, collected in zip(pairs, comparisons, of_comparisons, strict=True):
         names = (a.name or "a", b.name or "b")
         for name, words in READINGS.items():
-            for row in one.rows[name]:
+            for row in collected.rows[name]:
                 _read(row, words, names)
-        tables = {name: table_of(name, one.rows[name]) for name in BEHAVIOUR_TABLES}
-        tables["evaluation_differences"] = with_noise(comparison.tables["evaluation_differences"], one.noise)
+        tables = {name: table_of(name, collected.rows[name]) for name in BEHAVIOUR_TABLES}
+        tables["evaluation_differences"] = with_noise(comparison.tables["evaluation_differences"], collected.noise)
         results.append(replace(comparison, tables=comparison.tables | tables))
     return results
 
 
 def _take_scores(
-    one: _Found,
+    collected: _Collected,
     scores: Sequence[Mapping[Measured, Scores]],
     rules: Sequence[SafetyRule],
     comparison: Comparison,
@@ -108,7 +109,7 @@ def _take_scores(
     names = Measured._fields
     repeated = {tuple(row[name] for name in names) for row in comparison.tables["evaluation_noise"].to_pylist()}
     for measured in sorted(scores[0].keys() | scores[1].keys()):
-        # Scores are made when they are asked for: of most measures there is nothing to ask.
+        # Scores are computed on access, and most measures need none.
         if not (about := rules_for(measured, rules)) and measured not in repeated:
             continue
         sides = [side.get(measured) for side in scores]
@@ -116,27 +117,27 @@ def _take_scores(
             events = [None if side is None else counted(side, rule) for side in sides]
             for letter, each in zip("ab", events, strict=True):
                 if each is not None:
-                    one.rows["evaluation_safety"].append(rate_row(letter, measured, rule, each))
+                    collected.rows["evaluation_safety"].append(rate_row(letter, measured, rule, each))
             if events[0] is not None and events[1] is not None:
-                one.rows["evaluation_safety_differences"].append(safety_row(measured, rule, events[0], events[1]))
-                one.rows["evaluation_safety_flips"] += flip_rows(measured, rule, items[0], items[1])
+                collected.rows["evaluation_safety_differences"].append(safety_row(measured, rule, events[0], events[1]))
+                collected.rows["evaluation_safety_flips"] += flip_rows(measured, rule, items[0], items[1])
         if sides[0] is not None and sides[1] is not None:
-            one.rows["evaluation_pass_differences"] += pass_rows(measured, sides[0], sides[1])
+            collected.rows["evaluation_pass_differences"] += pass_rows(measured, sides[0], sides[1])
             if measured in differences and (noise := noise_of_sides(differences[measured], sides[0], sides[1])):
-                one.noise[measured] = noise
-    one.rows["evaluation_safety"].sort(key=lambda row: row["side"])
+                collected.noise[measured] = noise
+    collected.rows["evaluation_safety"].sort(key=lambda row: row["side"])
 
 
-def _take_attempts(one: _Found, a: Side, b: Side) -> None:
+def _take_attempts(collected: _Collected, a: Side, b: Side) -> None:
     """What agents spent, and where their paths part."""
     attempts = [attempts_of(side.evaluation, side.model) for side in (a, b)]
     for letter, side in zip("ab", attempts, strict=True):
-        one.rows["evaluation_trajectories"] += [_attempt_row(letter, each) for each in side]
+        collected.rows["evaluation_trajectories"] += [_attempt_row(letter, each) for each in side]
     for common in common_attempts(*attempts):
-        one.rows["evaluation_usage"] += usage_rows(common)
+        collected.rows["evaluation_usage"] += usage_rows(common)
         partings = list(partings_of(common))
-        one.rows["evaluation_paths"].append(path_row(common, partings))
-        one.rows["evaluation_partings"] += [parting_row(common.task, each) for each in partings]
+        collected.rows["evaluation_paths"].append(path_row(common, partings))
+        collected.rows["evaluation_partings"] += [parting_row(common.task, each) for each in partings]
 
 
 def _attempt_row(letter: str, each: Trajectory) -> Row:

@@ -1,4 +1,4 @@
-"""Answers that count as a refusal or as harm in one evaluation and not in the other, with their place in both files."""
+"""Answers that count as a refusal or as harm in one evaluation and not in the other, with file and row of both."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ def pass_rows(measured: Measured, a: Scores, b: Scores) -> Iterator[dict[str, An
 def with_scores(scores: Scores, values: Floats, keep: npt.NDArray[np.bool_] | None = None) -> Scores:
     """The same items with other values, or some of the items; the single answers stay those of all items."""
     rows = np.arange(len(values)) if keep is None else np.flatnonzero(keep)
-    taken = pa.array(rows)
-    columns = {name: getattr(scores, name).take(taken) for name in ("keys", "item", "item_id", "prompt", "version")}
+    selected = pa.array(rows)
+    columns = {name: getattr(scores, name).take(selected) for name in ("keys", "item", "item_id", "prompt", "version")}
     return replace(
-        scores, **columns, cluster=scores.cluster.take(taken), score=values[rows], answers=scores.answers[rows]
+        scores, **columns, cluster=scores.cluster.take(selected), score=values[rows], answers=scores.answers[rows]
     )
