@@ -54,7 +54,7 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
     Formats: TensorBoard event files, text logs of Megatron-LM, DeepSpeed, torchtitan, OLMo-core, lingua, nanoGPT and
     llm.c, trainer_state.json of Hugging Face, exports of W&B, MLflow, and CSV, JSON lines and Parquet with a column of
     steps; of evaluations those of `investigate compare`, whose paths say of which run and step they are, as in
-    now/step30000.
+    now/step30000. Where there are no logs, the folders of evaluations are models that are compared.
     """
     from corpus_audit.runners.investigation.proposal import propose_investigation
 

@@ -72,7 +72,7 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     """
     target = output if output is not None else loaded.base / loaded.spec.output
     runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
-    if not any(run.telemetry.series for run in runs.values()):
+    if runs and not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
     if (asked := loaded.spec.scaling) is not None:
@@ -163,7 +163,7 @@ def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], 
     contaminated = _contaminated(loaded)
     evaluations = []
     for each in spec.evals:
-        name = f"the evaluation of {each.run} at step {each.step}"
+        name = f"the evaluation of {each.run}" + (f" at step {each.step}" if each.step else "")
         evaluation = read_paths(loaded.base, each.paths, name, spec.cluster)
         if not evaluation.items.num_rows and not evaluation.claims:
             reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]

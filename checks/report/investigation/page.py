@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.behaviour import behaviour_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.not_asked import not_asked
 from corpus_audit.checks.report.investigation.scores import scores_section
@@ -26,7 +27,7 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
-    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",
@@ -65,6 +66,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
         )
         element(figure, "figcaption", caption, class_="note")
     scores_section(body, investigation.comparisons)
+    behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
     left = MOST_FINDINGS
