@@ -70,6 +70,8 @@ TOPICS = (
         certain=True,
     ),
     Topic(("units_moved_share", "embedding_drift_auc", "embedding_drift_p"), counted=False),
+    Topic(("investigation_findings_shown", "investigation_finding", "investigation_effect"), counted=False),
+    Topic(("investigation_dead_letters", "investigation_files_unread"), counted=False),
 )  # fmt: skip
 """Figures that somebody should have an opinion on if they are not 0. A new metric of turnover is one by its name."""
 

@@ -61,9 +61,9 @@ class InvestigationProposal:
 def propose_investigation(folders: Sequence[Path], output: Path) -> InvestigationProposal:
     """Propose a spec for the logs and evaluations in folders; its paths are relative to the file ``output``.
 
-    Event files and text logs of one folder are one run, whose restarts they are; every other file is a run, and a
-    database of several is several. Evaluation results are those of the step and the run that their path names; where
-    there is no telemetry, the folders that they lie in are models.
+    Event files and text logs of one folder are one run, whose restarts they are, and so are offline files of W&B with
+    the same name; every other file is a run, and a database of several is several. Evaluation results are those of the
+    step and the run that their path names; where there is no telemetry, the folders that they lie in are models.
 
     Raises:
         UsageError: a folder does not exist, or no file is recognised as telemetry or evaluation results.
@@ -93,6 +93,8 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
                 parent = Path(name).parent.as_posix()
                 if result.kind == "mlruns":
                     together = parent.split("/metrics")[0]
+                elif result.kind == "wandb":  # resumed runs have several folders, and files of the same name in them
+                    together = Path(name).name.removesuffix(".wandb")
                 else:
                     together = parent if result.kind == "tensorboard" or result.kind in _TEXT else own
                 groups.setdefault((together, result.kind), []).append((own, result, part.run if several else ""))

@@ -136,6 +136,7 @@ def test_resumes_dead_letters_and_files_are_accounted_for(result: tuple[Path, di
         "findings.json",
         "investigation.yaml",
         "report.html",
+        "tables/metrics.parquet",
         *(f"tables/{name}.parquet" for name in tables),
     }
 
