@@ -24,7 +24,9 @@ from torch import nn
 
 from corpus_audit.embeddings.images.conv_units import ImageUnits, find_units
 from corpus_audit.embeddings.images.preprocessing import Preprocessing, read_preprocessor
+from corpus_audit.embeddings.images.receptive_fields import input_box
 from corpus_audit.embeddings.images.trace import Trace, first_tensor, trace
+from corpus_audit.embeddings.images.vit.points import find_token_units
 from corpus_audit.embeddings.models.model_folder import first_line
 from corpus_audit.schemas.errors import UsageError
 
@@ -111,7 +113,15 @@ class ImageModel:
     @cached_property
     def units(self) -> ImageUnits:
         """Its units, and what has none, with reasons."""
-        return find_units(self.trace, [name for name, _ in self.module.named_modules()])
+        traced = self.trace
+        tokens = find_token_units(
+            traced.operations, lambda operation, box: input_box(traced, operation, box)[0], self.parameter
+        )
+        return find_units(traced, [name for name, _ in self.module.named_modules()], tokens)
+
+    def parameter(self, name: str) -> torch.Tensor:
+        """A parameter or a buffer by its name."""
+        return dict([*self.module.named_parameters(), *self.module.named_buffers()])[name]
 
 
 def load_image_model(name: str, base: Path = Path(), device: str = "cpu") -> ImageModel:

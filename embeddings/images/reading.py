@@ -19,7 +19,8 @@ from corpus_audit.schemas.errors import AuditError
 MapSink = Callable[[ConvPoint, torch.Tensor], torch.Tensor | None]
 """Called with a point and its values: [B, channels, height, width], or [B, classes] of logits.
 
-The model goes on with what it returns, or with the values if that is None.
+The model goes on with what it returns, or with the values if that is None. Of units by patch it goes on with a copy of
+what it computed, whatever is returned.
 """
 
 
@@ -40,10 +41,11 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
         value = func(*args, **(kwargs or {}))
         point = self._points.get(key)
         if point is not None:
-            shape = (point.channels,) if point.point.kind == "logit" else (point.channels, point.height, point.width)
-            if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != shape:
+            if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != point.shape:
                 raise AuditError(f"the model computes {point.point} in another way than in its trial pass")
             self._unread.discard(key)
+            if point.tokens is not None:  # a map over patches is not what the model goes on with
+                return value if self._sink(point, point.tokens.maps(value)) is None else value.clone()
             replaced = self._sink(point, value)
             return value if replaced is None else replaced
         return value
@@ -83,7 +85,8 @@ def run_with_maps(
     """The values of points in a pass over [B, 3, h, w], and the model's output.
 
     The model goes on with copies, so that work in place does not change what is returned. With gradients enabled, the
-    output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs.
+    output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs;
+    of units by patch, only the latter.
     """
     maps: dict[ConvPoint, torch.Tensor] = {}
 
