@@ -19,9 +19,9 @@ from corpus_audit.embeddings.images.reading import read_maps  # noqa: E402
 from corpus_audit.embeddings.images.receptive_fields import receptive_field  # noqa: E402
 from corpus_audit.embeddings.index.reader import open_index  # noqa: E402
 from corpus_audit.schemas.units import parse_point  # noqa: E402
+from tests.embeddings.images.full_sort import Corpus, brute_force, check_lists, selection_of  # noqa: E402
 from tests.embeddings.images.image_models import image_model, seeded, small_transformers  # noqa: E402
 from tests.embeddings.images.test_image_index import picture, write_audit, write_shard  # noqa: E402
-from tests.embeddings.images.test_map_scan import Corpus, brute_force, check_lists, selection_of  # noqa: E402
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 BLOCKS = ("mlp.*:*", "resid.*:*", "head.*:*")
@@ -122,7 +122,7 @@ def test_lists_of_units_by_patch_equal_a_full_sort():
     corpus, selection = Corpus(model, 60), selection_of(model, BLOCKS)
     assert selection.rows == 2 * (16 + 32 + 2)
     state = corpus.scan(selection, range(60), 8)
-    check_lists(corpus, state, *brute_force(corpus, selection, 8), range(selection.rows))
+    check_lists(corpus, state, *brute_force(corpus, selection, 8))
     assert state.windows.sum() == 60
 
 
