@@ -19,8 +19,7 @@ from corpus_audit.schemas.errors import AuditError
 MapSink = Callable[[ConvPoint, torch.Tensor], torch.Tensor | None]
 """Called with a point and its values: [B, channels, height, width], or [B, classes] of logits.
 
-The model goes on with what it returns, or with the values if that is None. Of units by patch it goes on with a copy of
-what it computed, whatever is returned.
+The model goes on with what it returns, or with the values if that is None; of heads, with a copy of what it computed.
 """
 
 
@@ -44,10 +43,11 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
             if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != point.shape:
                 raise AuditError(f"the model computes {point.point} in another way than in its trial pass")
             self._unread.discard(key)
-            if point.tokens is not None:  # a map over patches is not what the model goes on with
-                return value if self._sink(point, point.tokens.maps(value)) is None else value.clone()
-            replaced = self._sink(point, value)
-            return value if replaced is None else replaced
+            maps = value if point.tokens is None else point.tokens.maps(value)
+            replaced = self._sink(point, maps)
+            if replaced is None:
+                return value
+            return replaced if point.tokens is None else point.tokens.replaced(value, replaced)
         return value
 
     def check_complete(self) -> None:
@@ -86,7 +86,7 @@ def run_with_maps(
 
     The model goes on with copies, so that work in place does not change what is returned. With gradients enabled, the
     output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs;
-    of units by patch, only the latter.
+    of heads, whose norms are no part of the pass, only the latter.
     """
     maps: dict[ConvPoint, torch.Tensor] = {}
 

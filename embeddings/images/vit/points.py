@@ -67,6 +67,16 @@ class TokenReading:
             patches = self.norms(patches)
         return patches.transpose(1, 2).unflatten(2, (len(grid.rows), len(grid.columns)))
 
+    def replaced(self, values: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        """Values [images, tokens, inputs] with those of patches from maps, which gradients then reach.
+
+        Of heads, whose maps are norms, a copy of the values.
+        """
+        if self.norms is not None:
+            return values.clone()
+        first, end = self.grid.first, self.grid.first + self.grid.patches
+        return torch.cat([values[:, :first], maps.flatten(2).transpose(1, 2), values[:, end:]], 1)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenPoint:
