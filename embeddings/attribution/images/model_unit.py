@@ -81,7 +81,8 @@ def unit_at_peak(model: ImageModel, unit: Unit, image: torch.Tensor, layer: str 
         y, x = at = divmod(flat, point.width)
         function, logits = lambda batch: values(batch)[:, unit.index, y, x], None
     field = receptive_field(model.trace, point, unit.index, flat)
-    patches = _patches(model, point, unit.index, at, layer) if tokens else None
+    unknown = model.units.tokens.refused and layer is None and not tokens
+    patches = _patches(model, point, unit.index, at, layer) if tokens or unknown else None
     made = ImageUnit(function, modules_of(model.module, function, image), logits, unit.index, module, patches)
     patch = None
     if point.tokens is not None and at is not None:
@@ -95,12 +96,16 @@ def _patches(
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     """What Grad-CAM weighs of a vision transformer: the stream at the patches, and the unit as it depends on it.
 
-    By default of a logit, the stream that the last block reads: behind that block a head may read the class token alone.
+    By default of a logit, the stream that the last block reads: behind that block a head may read the class token
+    alone.
     """
     streams = {str(each.point): each for each in model.units.points if each.point.kind is Kind.RESID}
 
     def maps_and_value(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         name = layer
+        if not streams:
+            reason = model.units.tokens.refused[0][1]
+            raise UsageError(f"grad_cam: this model's tokens are no maps ({reason}); name a module with --layer")
         if name is None and point.point.kind is Kind.LOGIT and len(streams) > 1:
             name = f"{Kind.RESID}.{len(streams) - 2}"
         if name is None:
