@@ -246,7 +246,7 @@ class _IndexBuild:
 def _open(loaded: LoadedAudit) -> AbstractContextManager[Scanner]:
     """The scanner of an audit: of images if its model or its units are those of an image model."""
     spec = loaded.spec.embedding
-    if spec is not None and reads_images(spec, loaded.base):
+    if spec is not None and reads_images(loaded.spec, spec, loaded.base):
         return open_image_scanner(loaded)
     return open_scanner(loaded)
 

@@ -1,4 +1,4 @@
-"""Crops of a unit's examples: the receptive field of the peak, in the pixels of the image; nothing here needs torch."""
+"""Crops of a unit's examples: the receptive field of the peak, or its patch, in pixels; nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ class Crop:
 
     Attributes:
         pixels: uint8 [H, W, 3], the image.
-        box: left, top, right and bottom (excluded) of the receptive field, in its pixels.
+        box: left, top, right and bottom (excluded) of the receptive field, in its pixels; of a unit of a vision
+            transformer, whose field is the whole image, those of the patch.
+        is_patch: whether it is a patch.
     """
 
     pixels: np.ndarray
     box: tuple[int, int, int, int]
+    is_patch: bool = False
 
     @property
     def cropped(self) -> np.ndarray:
@@ -60,6 +63,7 @@ def _crop(card: ImageCard, unit: Unit, example: Example, data: bytes, audit: Aud
         pixels = decoded(data, audit)
     except ImageRefused as error:  # the limits of this audit are lower than those of the scan
         return str(error)
-    box = card.fields[str(unit.point)].box(example.position)
+    fields = card.fields[str(unit.point)]
+    patch = fields.patch(example.position)
     geometry = card.preprocessing.geometry(*pixels.shape[:2])
-    return Crop(pixels, geometry.to_image(*box))
+    return Crop(pixels, geometry.to_image(*(patch or fields.box(example.position))), patch is not None)

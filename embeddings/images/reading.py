@@ -19,7 +19,7 @@ from corpus_audit.schemas.errors import AuditError
 MapSink = Callable[[ConvPoint, torch.Tensor], torch.Tensor | None]
 """Called with a point and its values: [B, channels, height, width], or [B, classes] of logits.
 
-The model goes on with what it returns, or with the values if that is None.
+The model goes on with what it returns, or with the values if that is None; of heads, with a copy of what it computed.
 """
 
 
@@ -40,12 +40,14 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
         value = func(*args, **(kwargs or {}))
         point = self._points.get(key)
         if point is not None:
-            shape = (point.channels,) if point.point.kind == "logit" else (point.channels, point.height, point.width)
-            if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != shape:
+            if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != point.shape:
                 raise AuditError(f"the model computes {point.point} in another way than in its trial pass")
             self._unread.discard(key)
-            replaced = self._sink(point, value)
-            return value if replaced is None else replaced
+            maps = value if point.tokens is None else point.tokens.maps(value)
+            replaced = self._sink(point, maps)
+            if replaced is None:
+                return value
+            return replaced if point.tokens is None else point.tokens.replaced(value, replaced)
         return value
 
     def check_complete(self) -> None:
@@ -83,7 +85,8 @@ def run_with_maps(
     """The values of points in a pass over [B, 3, h, w], and the model's output.
 
     The model goes on with copies, so that work in place does not change what is returned. With gradients enabled, the
-    output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs.
+    output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs;
+    of heads, whose norms are no part of the pass, only the latter.
     """
     maps: dict[ConvPoint, torch.Tensor] = {}
 

@@ -49,9 +49,14 @@ _OF_TEXT = ("saes", "directions", "prepend_bos", "overlap", "heatmaps", "baselin
 """Settings that say nothing of an image model, and must be left as they are."""
 
 
-def reads_images(spec: EmbeddingSpec, base: Path) -> bool:
-    """Whether an embedding section is of an image model: by the model's folder, or as its units are convolutions."""
-    return is_image_model(spec.model, base) or any(text.startswith(f"{Kind.CONV}.") for text in spec.units)
+def reads_images(audit: AuditSpec, spec: EmbeddingSpec, base: Path) -> bool:
+    """Whether an embedding section is of an image model.
+
+    By the model's folder, as its units are convolutions, or as the corpus has images and no text.
+    """
+    if is_image_model(spec.model, base) or any(text.startswith(f"{Kind.CONV}.") for text in spec.units):
+        return True
+    return audit.has_images and not audit.has_text
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class ImageScanner:
         return np.zeros(self.selection.rows, np.bool_)
 
     def not_offered(self) -> list[dict[str, Any]]:
-        """Convolutions that have no units, with reasons, as plain values."""
+        """Convolutions, and kinds of units of blocks, that have no units, with reasons, as plain values."""
         refused = self.model.units.refused
         return [
             NotOffered(each.kind, (), f"{each.name}: {each.reason}" if each.name else each.reason).as_json()

@@ -51,8 +51,10 @@ def _example(card: ImageCard, unit: Unit, example: Example, crop: Crop | str | N
     yield fit(f"{example.value:8.3f}  {fit(domain, 24).rstrip()}  {name}{more}", width).rstrip()
     fields = card.fields[str(unit.point)]
     y, x = divmod(example.position, len(fields.columns))
-    field, (rows, columns) = _box(fields.box(example.position)), card.input_size
-    yield fit(f"          position {x}, {y}; field {field} of the input {columns} x {rows}", width).rstrip()
+    (rows, columns), patch = card.input_size, fields.patch(example.position)
+    what = "field" if patch is None else "patch"
+    box = _box(patch or fields.box(example.position))
+    yield fit(f"          position {x}, {y}; {what} {box} of the input {columns} x {rows}", width).rstrip()
     if isinstance(crop, Crop):
         height, across = crop.pixels.shape[:2]
         yield fit(f"          {_box(crop.box)} of the image {across} x {height}", width).rstrip()
@@ -99,6 +101,7 @@ def image_json(
             {
                 "rank": example.rank, "value": example.value, "image": f"{example.window:016x}",
                 "position": example.position, "y": y, "x": x, "field": list(fields.box(example.position)),
+                "patch": fields.patch(example.position),
                 "image_box": list(crop.box) if isinstance(crop, Crop) else None,
                 "problem": crop if isinstance(crop, str) else None,
                 "places": [asdict(location) for location in example.locations],
@@ -120,7 +123,7 @@ def image_json(
 
 
 def unit_sheet(index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str]) -> bytes:
-    """A contact sheet of a unit's crops as PNG; where a field is the whole image, the image."""
+    """A contact sheet of a unit's crops as PNG; where a field is the whole image, the image, with the patch framed."""
     tiles = []
     for example, crop in zip(examples, crops, strict=True):
         origin = example.locations[0] if example.locations else None
@@ -129,7 +132,7 @@ def unit_sheet(index: Index, unit: Unit, examples: Sequence[Example], crops: Seq
             document_name(origin.id, origin.shard, origin.row) if origin else f"{example.window:016x}",
         )
         if isinstance(crop, Crop):
-            tiles.append(Tile(crop.cropped, lines))
+            tiles.append(Tile(crop.pixels, lines, crop.box) if crop.is_patch else Tile(crop.cropped, lines))
         else:
             tiles.append(Tile(None, (*lines, crop)))
     title = (

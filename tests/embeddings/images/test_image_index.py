@@ -174,7 +174,8 @@ def test_only_new_shards_are_scanned(built, tmp_path):
         ({"heatmaps": True}, "embedding.heatmaps is for language models"),
         ({"dtype": "bfloat16"}, "float32"),
         ({"units": ["conv.absent:*"]}, "no unit matches 'conv.absent"),
-        ({"units": ["mlp.*:*"]}, "index an image model.s units"),
+        ({"units": ["mlp.*:*"]}, "no unit matches 'mlp"),
+        ({"units": ["expert.*:*"]}, "index an image model.s units"),
         ({"model": "absent/model", "units": ["conv.*:*"]}, "no image model"),
     ],
 )
