@@ -147,7 +147,7 @@ def _show_images(
     index: Index, unit: str, examples: list[Example], audit: Path | None, sheet: Path | None, as_json: bool
 ) -> None:
     """Print an image model's unit, and write its contact sheet."""
-    from corpus_audit.embeddings.images.crops import crops_of
+    from corpus_audit.embeddings.images.lookups.crops import crops_of
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
     from corpus_audit.pipelines.storage.atomic import atomic_write
     from corpus_audit.runners.terminal.images.lookup import image_json, image_lines, unit_sheet

@@ -9,8 +9,8 @@ from typing import Any
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.images.card import ImageCard
-from corpus_audit.embeddings.images.contact_sheet import Tile, contact_sheet
-from corpus_audit.embeddings.images.crops import Crop
+from corpus_audit.embeddings.images.lookups.contact_sheet import Tile, contact_sheet
+from corpus_audit.embeddings.images.lookups.crops import Crop
 from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import document_name
