@@ -7,6 +7,7 @@ measures on the index itself how much the two lists have in common.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,11 +145,15 @@ class WindowSearch:
     def like(self, document_id: str) -> tuple[np.ndarray, list[bytes]]:
         """The mean of a document's windows, float32 [d], and the keys of the documents of that id.
 
+        A document without an id is named as it is shown: ``SHARD row N``.
+
         Raises:
-            UsageError: no stored window is of such a document.
+            UsageError: no stored window is of such a document, or several documents without an id have this name.
         """
         table = self._index.documents
         keys = table.filter(pc.equal(table["id"], document_id))["document"].unique()
+        if not len(keys):
+            keys = self._without_id(document_id)
         rows = np.flatnonzero(pc.is_in(self._documents, value_set=keys).to_numpy(zero_copy_only=False))
         if not len(rows):
             raise UsageError(f"no window with vectors is of a document of the id {document_id!r}")
@@ -243,3 +248,15 @@ class WindowSearch:
 
     def _stored(self, kind: Vectors) -> Vectors:
         return "mean" if self._index.facts.of_images else kind
+
+    def _without_id(self, name: str) -> pa.Array:
+        """Keys of the document without an id that is shown by this name."""
+        table = self._index.documents
+        match = re.fullmatch(r"(.+) row ([0-9]{1,18})", name, re.DOTALL)
+        if match is None:
+            return table["document"].slice(0, 0).unique()
+        of_shard = pc.and_(pc.equal(table["shard"].cast(pa.string()), match[1]), pc.equal(table["row"], int(match[2])))
+        keys = table.filter(pc.and_(of_shard, pc.is_null(table["id"])))["document"].unique()
+        if len(keys) > 1:
+            raise UsageError(f"{len(keys)} documents without an id are called {name!r}, one in each part of the shard")
+        return keys
