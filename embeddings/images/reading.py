@@ -5,7 +5,7 @@ With gradients enabled outside, the values are part of the graph, so that a unit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -29,8 +29,15 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
     Values are handed on as soon as they exist: a later operation may work in place on them. Each use reads one pass.
     """
 
-    def __init__(self, points: Iterable[ConvPoint], sink: MapSink) -> None:
+    def __init__(
+        self,
+        points: Iterable[ConvPoint],
+        sink: MapSink,
+        watched: Mapping[Key, Callable[[torch.Tensor], None]] | None = None,
+    ) -> None:
         super().__init__()
+        self._watched = dict(watched or {})
+        self._unseen = set(self._watched)
         self._points: dict[Key, ConvPoint] = {point.key: point for point in points}
         self._sink, self._calls = sink, CallCounter()
         self._unread = set(self._points)
@@ -38,6 +45,9 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         key = self._calls.next(func)
         value = func(*args, **(kwargs or {}))
+        if key in self._watched:
+            self._unseen.discard(key)
+            self._watched[key](value)
         point = self._points.get(key)
         if point is not None:
             if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != point.shape:
@@ -56,18 +66,33 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
         Raises:
             AuditError: the pass did not reach one.
         """
+        if self._unseen:
+            raise AuditError("the model does not compute the vector of an image as in its trial pass")
         if self._unread:
             point = self._points[min(self._unread, key=str)]
             raise AuditError(f"the model does not compute {point.point} as in its trial pass")
 
 
-def run_reading(model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint], sink: MapSink) -> torch.Tensor:
+def run_reading(
+    model: ImageModel,
+    inputs: torch.Tensor,
+    points: Iterable[ConvPoint],
+    sink: MapSink,
+    watched: Mapping[Key, Callable[[torch.Tensor], None]] | None = None,
+) -> torch.Tensor:
     """Run a model on [B, 3, h, w], hand the values of points to a function, and return the model's output.
+
+    Args:
+        model: the model.
+        inputs: float32 [B, 3, h, w].
+        points: whose values are read.
+        sink: is called with each.
+        watched: functions that are called with other results of the pass, by key.
 
     Raises:
         AuditError: a value has another shape than in the trial pass, or a point was not reached.
     """
-    reader = PointReader(points, sink)
+    reader = PointReader(points, sink, watched)
     with reader:
         output = model.run(inputs)
     reader.check_complete()

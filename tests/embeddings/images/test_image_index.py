@@ -306,3 +306,7 @@ def test_folders_and_archives_of_images_are_indexed_and_shown(tmp_path):
     rows = json.loads(invoke(*arguments).output)["examples"]
     assert len(rows) == 15 and all(row["problem"] is None and row["image_box"] for row in rows)
     assert {row["places"][0]["shard"] for row in rows} == {"cats/", "more.tar"}
+    nearest = json.loads(invoke("search", "--like", "cats/ row 3", "--index", tmp_path / "index", "--json").output)
+    assert nearest["query"] == {"kind": "document", "name": "cats/ row 3"} and len(nearest["examples"]) == 10
+    names = {(row["places"][0]["shard"], row["places"][0]["row"]) for row in nearest["examples"]}
+    assert ("cats/", 3) not in names and any(shard == "more.tar" for shard, _ in names)
