@@ -108,12 +108,13 @@ def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: t
     scores = sample.get("scores")
     if scores is None and isinstance(sample.get("score"), dict):
         scores = {"score": sample["score"]}
-    if not isinstance(scores, dict) or not scores:
-        sink.dead(row, "sample failed" if sample.get("error") else "sample has no scores", _message(sample))
-        return
     model, task, version = names
     item = text_of(sample["id"])
     prompt = hash_of([sample.get("input"), sample.get("choices")])
+    if not isinstance(scores, dict) or not scores:
+        sink.dead(row, "sample failed" if sample.get("error") else "sample has no scores", _message(sample))
+        _take_trajectory(row, sample, {}, sink, names, prompt)
+        return
     cluster = field_of(sample, sink.cluster_field)
     _take_trajectory(row, sample, scores, sink, names, prompt)
     for scorer, score in scores.items():
@@ -171,6 +172,8 @@ def _take_trajectory(
     model, task, version = names
     limit = sample.get("limit")
     ended = f"limit: {text_of(limit.get('type') or 'unknown')}" if isinstance(limit, dict) else ""
+    if sample.get("error"):
+        ended = "sample failed"
     values = [score.get("value") for score in scores.values() if isinstance(score, dict)]
     value = number_of_value(values[0]) if len(values) == 1 else None
     sink.trajectory(

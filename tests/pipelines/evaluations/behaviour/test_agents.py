@@ -148,10 +148,14 @@ def test_samples_of_inspect_with_tool_calls_are_attempts(tmp_path: Path) -> None
         failing = inspect_attempt(13, "I", tools, limit={"type": "message", "limit": 3})
         failing["messages"][2]["error"] = {"type": "timeout", "message": "too long"}
         members["samples/13_epoch_1.json"] = failing
-        members["header.json"] = making.inspect_header(14, 13 / 14)
+        failed = inspect_attempt(14, None, tools, error={"message": "out of memory"})
+        members["samples/14_epoch_1.json"] = failed
+        members["header.json"] = making.inspect_header(15, 13 / 14)
         making.write_archive(tmp_path / f"{side}.eval", members)
     evaluation = read_evaluation(tmp_path / "a.eval")
-    assert len(evaluation.trajectories) == 13 and evaluation.items.num_rows == 14
+    assert len(evaluation.trajectories) == 14 and evaluation.items.num_rows == 14
+    failed = next(each for each in evaluation.trajectories if each.item == "14")
+    assert (failed.ended, failed.solved, len(failed.steps)) == ("sample failed", None, 5)
     last = next(each for each in evaluation.trajectories if each.item == "13")
     assert (last.ended, last.errors, last.solved) == ("limit: message", {"tool error: timeout": 1}, False)
     assert last.usage == {"steps": 2.0, "time": 2.0, "tokens": 100.0, "tokens received": 10.0}
