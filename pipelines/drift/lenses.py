@@ -38,6 +38,9 @@ OF_CONTENT = ("edits", "distribution", "tokens", "classifier", "image sizes", "i
 MOST_CHARACTERS = 60
 """Of a passage that a sentence quotes."""
 
+SAME_DOCUMENTS = 1.1
+"""Ratio of the documents that hold a token, now and before, up to which its occurrences tell more than they do."""
+
 Row = dict[str, Any]
 
 
@@ -276,8 +279,14 @@ def _lens(name: str, rows: Sequence[Row], p: str, example: str, reasons: Sequenc
 
 
 def _token(row: Row) -> str:
+    """The token with the counts that moved: of documents that hold it, or of tokens where these are nearly as many."""
     text = row["text"].replace("\n", "⏎").replace(" ", "␣")
-    return f"{text}: in {row['documents_baseline']:,} documents before, {row['documents_current']:,} now"
+    before, now = row["documents_baseline"], row["documents_current"]
+    if max(before, now) > SAME_DOCUMENTS * min(before, now):
+        return f"{text}: in {before:,} documents before, {now:,} now"
+    shares = row["share_baseline"], row["share_current"]
+    of_tokens = "" if None in shares else f" ({shares[0]:.2%} and {shares[1]:.2%} of all tokens)"
+    return f"{text}: {row['count_baseline']:,} times before, {row['count_current']:,} now{of_tokens}"
 
 
 def _slice(domain: str) -> str:

@@ -33,7 +33,8 @@ def distance(p: float | None, reason: str | None = None, domain: str = ALL_DOMAI
 
 def token(p: float, q: float) -> Row:
     row = {"domain": ALL_DOMAINS, "token": 7, "text": " nil", "documents_baseline": 465, "documents_current": 2}
-    return row | {"p": p, "q": q}
+    counts = {"count_baseline": 500, "count_current": 2, "share_baseline": 0.0005, "share_current": 0.000002}
+    return row | counts | {"p": p, "q": q}
 
 
 def tables(documents: list[Row], **rows: list[Row]) -> dict[str, pa.Table]:
@@ -132,6 +133,20 @@ def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
     assert alone.headline.endswith(
         "; the smallest p, 0.0400 of tokens (␣nil: in 465 documents before, 2 now), is not significant among 2 tests."
     )
+
+
+def test_a_token_in_as_many_documents_as_before_is_shown_by_its_occurrences() -> None:
+    documents = [turnover(ALL_DOMAINS, kept=800, added=200, removed=200)]
+    line_end = {"text": "\n", "documents_baseline": 1_196, "documents_current": 1_201}
+    counts = {"count_baseline": 87_817, "count_current": 12_000, "share_baseline": 0.0411, "share_current": 0.0059}
+    for row, expected in (
+        (line_end | counts, "⏎: 87,817 times before, 12,000 now (4.11% and 0.59% of all tokens)"),
+        (line_end | counts | {"share_current": None}, "⏎: 87,817 times before, 12,000 now"),
+        (line_end | counts | {"documents_current": 900}, "⏎: in 1,196 documents before, 900 now"),
+        (line_end | counts | {"documents_current": 0}, "⏎: in 1,196 documents before, 0 now"),
+    ):
+        made = conclude(tables(documents, drift_tokens=[token(1e-20, 1e-18) | row]))
+        assert f"More than chance by tokens ({expected}; family-wise p below 0.0001)" in made.headline
 
 
 def test_an_unknown_overlap_is_not_called_too_few() -> None:
