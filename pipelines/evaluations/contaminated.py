@@ -17,7 +17,7 @@ from corpus_audit.pipelines.evaluations.formats.named_columns import ALIASES, na
 from corpus_audit.pipelines.evaluations.grouping import Measured
 from corpus_audit.pipelines.evaluations.pairing import Pairs
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
-from corpus_audit.pipelines.evaluations.records.items import text_of
+from corpus_audit.pipelines.evaluations.records.values import text_of
 from corpus_audit.pipelines.statistics.evaluations.leaks import LeakShare, leak_beyond_placebo, leak_share
 from corpus_audit.schemas.errors import UsageError
 

@@ -27,12 +27,20 @@ from corpus_audit.pipelines.evaluations.leaks.exposure import item_draws
 from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
 from corpus_audit.pipelines.evaluations.named_paths import read_paths
 from corpus_audit.pipelines.evaluations.records.items import Evaluation
+from corpus_audit.pipelines.figures.investigation_metrics import investigation_metrics
 from corpus_audit.pipelines.sampling.log.mixture_by_step import mixture_by_step
-from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, open_run, write_table
+from corpus_audit.pipelines.storage.run_directory import (
+    StagedRun,
+    clear_staging,
+    open_run,
+    read_run_table,
+    write_table,
+)
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
 from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
 from corpus_audit.pipelines.telemetry.recognition import files_of
 from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.runners.investigation.published import FACTS_FILE
 from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
@@ -48,7 +56,6 @@ from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 REPORT_FILE = "report.html"
-FACTS_FILE = "investigation.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
     """
     target = output if output is not None else loaded.base / loaded.spec.output
     runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
-    if not any(run.telemetry.series for run in runs.values()):
+    if runs and not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
     if (asked := loaded.spec.scaling) is not None:
@@ -163,7 +170,7 @@ def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], 
     contaminated = _contaminated(loaded)
     evaluations = []
     for each in spec.evals:
-        name = f"the evaluation of {each.run} at step {each.step}"
+        name = f"the evaluation of {each.run}" + (f" at step {each.step}" if each.step else "")
         evaluation = read_paths(loaded.base, each.paths, name, spec.cluster)
         if not evaluation.items.num_rows and not evaluation.claims:
             reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]
@@ -237,15 +244,18 @@ def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investiga
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
+    files = read_run_table(staged.folder, "telemetry_files").to_pylist()
+    staged.add_table("metrics", [investigation_metrics(findings.findings, files)])
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
     staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))
     staged.add_text("investigation.yaml", loaded.path.read_text(encoding="utf-8"))
-    files = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
+    digests = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
     facts = {
         "schema": "corpus-audit/investigation-files/1",
+        "name": loaded.spec.name,
         "run": staged.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": files,
+        "files": digests,
     }
     staged.add_text(FACTS_FILE, json.dumps(facts, indent=1) + "\n")
     return Published(staged.publish(), findings)

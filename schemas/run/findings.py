@@ -51,7 +51,7 @@ class Explanation(_Record):
 
 
 class Evidence(_Record):
-    """A row of a file: ``offset`` is in bytes or rows, as ``unit`` says."""
+    """A location in a file: ``offset`` is in bytes, rows, steps or messages, as ``unit`` says."""
 
     file: str
     offset: int

@@ -47,8 +47,8 @@ class Event(_InvestigationModel):
 class StepEvaluation(_InvestigationModel):
     """Evaluation results of a checkpoint of a run."""
 
-    run: Identity = Field(description="The run that the checkpoint is of.")
-    step: Step = Field(description="The step of the checkpoint.")
+    run: Identity = Field(description="The run that the checkpoint is of; without runs, any name of the model.")
+    step: Step = Field(default=0, description="The step of the checkpoint; not needed for models without steps.")
     paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="Evaluation results: files, folders, globs, relative to this file."
     )
@@ -89,6 +89,15 @@ class Contamination(_InvestigationModel):
         if self.audit is None and (self.benchmarks or self.numbers):
             raise ValueError("benchmarks and numbers go with audit")
         return self
+
+
+class Safety(_InvestigationModel):
+    """Which scores count as a refusal or as harm, where the name of a metric does not say so."""
+
+    refusal: tuple[Words, ...] = Field(
+        default=(), description="METRIC=VALUE or TASK:METRIC<=VALUE, with one of = < > <= >=: counts as a refusal."
+    )
+    harm: tuple[Words, ...] = Field(default=(), description="The same for harmful answers.")
 
 
 class Scaling(_InvestigationModel):
@@ -178,7 +187,9 @@ class InvestigationSpec(_InvestigationModel):
 
     version: Literal[1]
     name: Words = Field(description="A name for people.")
-    runs: Annotated[tuple[TrainingRun, ...], Field(min_length=1)]
+    runs: tuple[TrainingRun, ...] = Field(
+        default=(), description="Training runs; none if only evaluations are compared."
+    )
     drawn: DrawnDocuments | None = Field(default=None, description="The log of what the sampler of a run drew.")
     evals: Annotated[tuple[StepEvaluation, ...], Field(max_length=200)] = Field(
         default=(),
@@ -194,6 +205,13 @@ class InvestigationSpec(_InvestigationModel):
     contamination: Contamination | None = Field(
         default=None,
         description="Items that the training data hold: differences are split between them and clean ones.",
+    )
+    safety: Safety | None = Field(
+        default=None, description="Which scores count as a refusal or as harm, besides metrics whose name says so."
+    )
+    seeds: tuple[Identity, ...] = Field(
+        default=(),
+        description="Three or more runs that differ in their seed only: their evaluations at one step tell its noise.",
     )
     scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
     routing: Routing | None = Field(default=None, description="How a mixture of experts routes its tokens.")
@@ -212,6 +230,9 @@ class InvestigationSpec(_InvestigationModel):
         for run in self.runs:
             if run.same_order_as is not None and (run.same_order_as not in names or run.same_order_as == run.id):
                 raise ValueError(f"same_order_as of {run.id}: {run.same_order_as!r} is no other run")
+        for key in ("drawn", "events"):
+            if getattr(self, key) and not names:
+                raise ValueError(f"{key} needs runs")
         if self.drawn is not None and self.drawn.run is not None and self.drawn.run not in names:
             raise ValueError(f"drawn: no run is called {self.drawn.run!r}")
         if self.routing is not None and self.routing.run is not None and self.routing.run not in names:
@@ -223,7 +244,9 @@ class InvestigationSpec(_InvestigationModel):
 
     @model_validator(mode="after")
     def _evaluations_can_be_compared(self) -> InvestigationSpec:
-        names = {run.id for run in self.runs}
+        names = {run.id for run in self.runs} or {each.run for each in self.evals}
+        if not names:
+            raise ValueError("runs or evals: an investigation needs one of them")
         steps = [(each.run, each.step) for each in self.evals]
         for run, step in steps:
             if run not in names:
@@ -232,7 +255,12 @@ class InvestigationSpec(_InvestigationModel):
                 raise ValueError(f"evals has step {step} of {run} twice: list its paths together")
         if len(steps) == 1:
             raise ValueError("evals has one evaluation, and there is none to compare it with: add a step or a run")
-        for key in ("primary", "cluster", "contamination"):
+        if self.seeds and len(set(self.seeds)) < max(3, len(self.seeds)):
+            raise ValueError("seeds: name three or more different runs")
+        for run in self.seeds:
+            if run not in {each.run for each in self.evals}:
+                raise ValueError(f"seeds: {run!r} has no evaluation")
+        for key in ("primary", "cluster", "contamination", "safety"):
             if getattr(self, key) and not steps:
                 raise ValueError(f"{key} needs evals")
         return self

@@ -136,6 +136,7 @@ def test_resumes_dead_letters_and_files_are_accounted_for(result: tuple[Path, di
         "findings.json",
         "investigation.yaml",
         "report.html",
+        "tables/metrics.parquet",
         *(f"tables/{name}.parquet" for name in tables),
     }
 
@@ -210,9 +211,10 @@ def test_the_page_has_a_valid_example(tmp_path: Path) -> None:
     spec = load_investigation(tmp_path / "i.yaml").spec
     assert spec.runs[1].same_order_as == "now" and spec.events[0].step == 30_500 and spec.windows == "auto"
     assert spec.drawn is not None and spec.drawn.log == "sampler/*.parquet" and spec.drawn.lag == 5
-    evaluated = {"evals", "primary", "cluster", "contamination", "scaling"}
+    evaluated = {"evals", "primary", "cluster", "safety", "seeds", "contamination", "scaling"}
     others = {"version", "name", "runs", "drawn", "routing", "units", "events", "windows", "output"}
     assert set(json_schema()["properties"]) == others | evaluated
+    assert spec.safety is not None and spec.safety.refusal == ("xstest:grade<=0.5",)
     assert spec.evals[1].step == 34_000 and spec.cluster == {"drop": "passage_id"}
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.behaviour import behaviour_section
 from corpus_audit.checks.report.investigation.inside import inside_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.not_asked import not_asked
@@ -28,7 +29,7 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
-    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",
@@ -69,6 +70,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
     scores_section(body, investigation.comparisons)
     if investigation.contamination is not None:
         order_table(body, investigation.contamination)
+    behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
     inside_section(body, investigation.experts, investigation.units)
