@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.checks.investigation.cause_findings import cause_findings
 from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
 from corpus_audit.checks.investigation.document_findings import (
     document_explanations,
@@ -90,6 +91,7 @@ def investigate(
         rises = {} if run.loss is None else {int(run.loss.step[spike.peak]): spike.rise for spike in run.spikes}
         documents = document_explanations(run, drawn, rises) if drawn is not None else {}
         findings += spike_findings(run, twins[name], events, windows, documents)
+        findings += cause_findings(run, twins[name], drawn, windows, documents)
         if drawn is not None and drawn.run == name:
             findings += document_findings(run, drawn)
         findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
