@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus_audit.checks.investigation.cause_findings import cause_findings
 from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
+from corpus_audit.checks.investigation.claim_findings import claim_findings
 from corpus_audit.checks.investigation.document_findings import (
     document_explanations,
     document_findings,
@@ -98,7 +99,7 @@ def investigate(
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
     findings += [] if scaling is None else [scaling_finding(scaling)]
-    findings += evaluation_findings(comparisons)
+    findings += evaluation_findings(comparisons) + claim_findings(comparisons)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
     return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn)
 

@@ -61,7 +61,9 @@ def test_consecutive_steps_and_the_last_steps_of_two_runs_are_compared(published
     findings = published[1]
     measures = ("reading:acc", "maths:acc")
     pairs = ("now.evals.20", "now.evals.40", "twin.evals.against.now")
-    assert set(findings) == {f"{pair}.{measure}" for pair in pairs for measure in measures}
+    files = {f"{run}.evals.{step}.files" for run, step in (("now", 10), ("now", 20), ("now", 40), ("twin", 20))}
+    assert set(findings) - files == {f"{pair}.{measure}" for pair in pairs for measure in measures}
+    assert {findings[name]["reading"] for name in files} == {"not shown"}
     fall = findings["now.evals.40.reading:acc"]
     assert (fall["bucket"], fall["reading"], fall["family"], fall["n"]) == ("capabilities", "shown", "primary", 400)
     assert fall["detail"].startswith("step 40 scores 0.1 less than step 20, worse")
