@@ -25,11 +25,12 @@ MOST_DOCUMENTS = 5
 """Documents of a spike that are listed, those with the highest excess loss."""
 
 _HEADS = (("Step", ""), ("Rise", "n"), ("Score", "n"), ("Kind", ""), ("Gradient before", ""), ("Twin", ""),
-          ("Documents drawn before", ""), ("Rank", ""))  # fmt: skip
+          ("Rank of its documents", ""))  # fmt: skip
 _ABOUT = (
     "Rise is above the local median, score in robust standard deviations. Gradient before is the largest score of the "
     f"gradient norm in the {LEAD} points before; {THRESHOLD:g} and more is a precursor. Rank is that of the window's "
-    "documents among control windows of the same length, 1 being the most unusual."
+    "documents among control windows of the same length, 1 being the most unusual; below it are the documents with the "
+    "highest excess loss."
 )
 _MISSING = "–"
 
@@ -76,8 +77,10 @@ def _table(
         element(row, "td", "not logged" if spike.precursor_z is None else f"{spike.precursor_z:.1f}")
         element(element(row, "td"), "bdi", safe_text(_twin(twins, step), 120))
         window = drawn.get(step)
-        _documents(element(row, "td", class_="wide"), window)
         element(row, "td", _rank(window))
+        if window is not None:
+            remark = element(element(rows, "tr", class_="remark"), "td", colspan=len(_HEADS))
+            _documents(element(remark, "div"), window)
     if len(spikes) > MOST_ROWS:
         further = plural(len(spikes) - MOST_ROWS, "further spike")
         element(body, "p", f"{further} in the table telemetry_spikes.", class_="note")
@@ -95,14 +98,13 @@ def _twin(twins: Sequence[Twin], step: int) -> str:
     return "none named"
 
 
-def _documents(cell: ET.Element, window: SpikeDocuments | None) -> None:
-    if window is None:
-        cell.text = "no log of the sampler"
-        return
+def _documents(cell: ET.Element, window: SpikeDocuments) -> None:
     if window.comparison is None or not window.comparison.documents:
         cell.text = safe_text(window.why, 300)
         return
     top = window.comparison.top[:MOST_DOCUMENTS]
+    if top:
+        cell.text = f"Drawn before, of {plural(window.comparison.documents, 'draw')}: "
     for number, document in enumerate(top):
         part = element(cell, "bdi", safe_text(_document(document), 120))
         part.tail = "; " if number < len(top) - 1 else ""
@@ -118,7 +120,9 @@ def _document(document: DrawnDocument) -> str:
 
 def _rank(window: SpikeDocuments | None) -> str:
     """Rank of the window among its controls and itself: p = rank / (1 + controls)."""
-    if window is None or window.comparison is None or window.why:
+    if window is None:
+        return "no log of the sampler"
+    if window.comparison is None or window.why:
         return _MISSING
     comparison = window.comparison
     of = comparison.controls + 1

@@ -80,9 +80,9 @@ def text_lines(texts: TextComparison, width: int) -> Iterator[str]:
         yield ""
         yield f"{'times':>7}{'usual':>9}{'in documents':>14}  n-gram"
         for ngram in texts.ngrams[:TOP]:
-            usual = "-" if ngram.expected is None else f"{ngram.expected:.1f}"
+            expected = "-" if ngram.expected is None else f"{ngram.expected:.1f}"
             text = fit(safe_text(ngram.text, 200), max(width - 32, 20)).rstrip()
-            yield f"{grouped(ngram.occurrences):>7}{usual:>9}{grouped(ngram.documents):>14}  {text}"
+            yield f"{grouped(ngram.occurrences):>7}{expected:>9}{grouped(ngram.documents):>14}  {text}"
 
 
 def _row(document: DrawnDocument) -> str:
