@@ -1,4 +1,4 @@
-"""How much the texts of a window repeat, within and between its documents, against control windows."""
+"""How much the texts of a window repeat and how far their words drift, against control windows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from corpus_audit.pipelines.kernels.text.ngrams import PERMUTATIONS
 from corpus_audit.pipelines.kernels.text.normalised_words import grams
 from corpus_audit.pipelines.sampling.log.drawn import DrawnRows
 from corpus_audit.pipelines.sampling.log.texts import DrawnTexts, Keys
+from corpus_audit.pipelines.statistics.drift.divergence import jensen_shannon
 from corpus_audit.pipelines.statistics.intervals.clustered import Integers
 from corpus_audit.pipelines.statistics.intervals.near_duplicates import THRESHOLD
 from corpus_audit.pipelines.statistics.sampling.control_windows import joint_p, rank_p
@@ -26,6 +27,8 @@ LISTED = 50
 
 _CANDIDATES = 5_000
 _NAMES = 20
+_LEAST_WORD = 3  # occurrences of a word that is listed
+_BITS = 14  # of the hash buckets whose counts are the distribution of words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,15 @@ class RepeatedNgram:
     occurrences: int
     documents: int
     expected: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MovedWord:
+    """A word that is more frequent in the window: occurrences there, and in a control window with as many words."""
+
+    text: str
+    occurrences: int
+    expected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,10 @@ class TextComparison:
         p_repeated: rank of that share among all windows; None without controls, as the others.
         similar, control_similar: share of the documents that have a near-duplicate in the same window.
         p_similar: rank of that share.
-        p: of both together.
+        drift, control_drift: Jensen-Shannon divergence in bits of the words of a window from those of all others.
+        p_drift: rank of that divergence.
+        p: of all three together.
+        words: those that are more frequent in the window, the largest likelihood ratios first (Dunning 1993).
         ngrams: those that repeat, by how much more often than expected.
         groups: near-duplicates, the largest groups first.
     """
@@ -77,7 +92,11 @@ class TextComparison:
     similar: float | None
     control_similar: float | None
     p_similar: float | None
+    drift: float | None
+    control_drift: float | None
+    p_drift: float | None
     p: float | None
+    words: tuple[MovedWord, ...]
     ngrams: tuple[RepeatedNgram, ...]
     groups: tuple[NearDuplicates, ...]
 
@@ -100,35 +119,53 @@ def compare_texts(rows: DrawnRows, texts: DrawnTexts, window: tuple[int, int], s
     first, length = window[0], window[1] - window[0] + 1
     keys = keys_of(rows, first, length)
     own = texts.rows_of(keys)
-    hashes = _grams(texts, own)
-    top, counts = _most_frequent(hashes)
+    hashes, words = _grams(texts, own), texts.words_of(own)[0]
+    top, counts = _most_frequent(hashes, 2)
+    frequent, of_frequent = _most_frequent(words, _LEAST_WORD)
     repeated, similar, groups = _repeated(hashes), *_similar(texts, own)
-    others: list[tuple[float, float]] = []
-    usual = np.zeros(len(top))
+    scores, spread = [(repeated, similar)], [_spread(words)]
+    usual, usual_words = np.zeros(len(top)), np.zeros(len(frequent))
     for start in starts.tolist():
         control = texts.rows_of(keys_of(rows, start, length))
         if len(control):
-            control_hashes = _grams(texts, control)
-            others.append((_repeated(control_hashes), _similar(texts, control)[0]))
+            control_hashes, control_words = _grams(texts, control), texts.words_of(control)[0]
+            scores.append((_repeated(control_hashes), _similar(texts, control)[0]))
+            spread.append(_spread(control_words))
             usual += _counted(control_hashes, top) * (len(hashes) / max(len(control_hashes), 1))
-    each = together = None
-    if others and len(own):
-        scores = np.array([(repeated, similar), *others]).T
-        ranks = rank_p(scores)
-        each, together = ranks[:, 0], float(joint_p(ranks)[0])
-    expected = usual / len(others) if others else None
-    means = np.mean(others, axis=0).tolist() if others else [None, None]
+            usual_words += _counted(control_words, frequent) * (len(words) / max(len(control_words), 1))
+    controls = len(scores) - 1
+    expected = usual / controls if controls else None
+    figures: list[tuple[float | None, float | None, float | None]] = [
+        (repeated, None, None), (similar, None, None), (None, None, None)
+    ]  # fmt: skip
+    together = None
+    if not len(own):
+        figures = [(None, None, None)] * 3
+    elif controls:
+        total = np.sum(spread, axis=0, dtype=np.int64)
+        drifts = [float(jensen_shannon(each, total - each)) for each in spread]
+        of_all = np.column_stack([scores, np.nan_to_num(drifts)]).T
+        ranks = rank_p(of_all)
+        together = float(joint_p(ranks)[0])
+        figures = list(
+            zip(of_all[:, 0].tolist(), of_all[:, 1:].mean(axis=1).tolist(), ranks[:, 0].tolist(), strict=True)
+        )
+    (share, of_controls, p_repeated), (near, of_others, p_similar), (drift, control_drift, p_drift) = figures
     return TextComparison(
         documents=len(own),
         missing=len(keys) - len(own),
-        controls=len(others),
-        repeated=repeated if len(own) else None,
-        control_repeated=means[0],
-        p_repeated=None if each is None else float(each[0]),
-        similar=similar if len(own) else None,
-        control_similar=means[1],
-        p_similar=None if each is None else float(each[1]),
+        controls=controls if len(own) else 0,
+        repeated=share,
+        control_repeated=of_controls,
+        p_repeated=p_repeated,
+        similar=near,
+        control_similar=of_others,
+        p_similar=p_similar,
+        drift=drift,
+        control_drift=control_drift,
+        p_drift=p_drift,
         p=together,
+        words=_moved(texts, own, frequent, of_frequent, usual_words / controls) if controls else (),
         ngrams=_listed(texts, own, top, counts, expected),
         groups=_named(rows, texts, own, groups),
     )
@@ -145,10 +182,32 @@ def _repeated(hashes: Keys) -> float:
     return 1 - len(np.unique(hashes)) / len(hashes) if len(hashes) else 0.0
 
 
-def _most_frequent(hashes: Keys) -> tuple[Keys, Integers]:
-    """(n-grams that occur twice or more, in order of their hash, and how often), the most frequent ones only."""
+def _spread(words: Keys) -> npt.NDArray[np.int32]:
+    """How often words of each hash bucket occur."""
+    return np.bincount((words >> np.uint64(64 - _BITS)).astype(np.int64), minlength=1 << _BITS).astype(np.int32)
+
+
+def _moved(
+    texts: DrawnTexts, own: Integers, frequent: Keys, counts: Integers, expected: npt.NDArray[np.float64]
+) -> tuple[MovedWord, ...]:
+    """The words that are more frequent than expected, by likelihood ratio."""
+    more = np.flatnonzero(counts > expected)
+    ratio = counts[more] * np.log(counts[more] / np.maximum(expected[more], 0.5)) - (counts[more] - expected[more])
+    chosen = more[np.argsort(-ratio, kind="stable")[:LISTED]]
+    words, offsets = texts.words_of(own)
+    result = []
+    for i in chosen.tolist():
+        position = int(np.argmax(words == frequent[i]))
+        row = int(np.searchsorted(offsets, position, side="right")) - 1
+        content = texts.named.get(int(texts.keys[own[row]]), "").split()
+        result.append(MovedWord(content[position - int(offsets[row])], int(counts[i]), float(expected[i])))
+    return tuple(result)
+
+
+def _most_frequent(hashes: Keys, least: int) -> tuple[Keys, Integers]:
+    """(hashes that occur ``least`` times or more, ascending, and how often), the most frequent ones only."""
     distinct, counts = np.unique(hashes, return_counts=True)
-    several = np.flatnonzero(counts > 1)
+    several = np.flatnonzero(counts >= least)
     several = np.sort(several[np.argsort(-counts[several], kind="stable")[:_CANDIDATES]])
     return distinct[several], counts[several].astype(np.int64)
 

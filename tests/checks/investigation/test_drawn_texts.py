@@ -55,7 +55,11 @@ def test_near_duplicates_and_repeated_ngrams_of_a_window(folder: Path, capsys: p
     assert run_command(["investigate", "documents", spec, "300-302", "--json"], Session()) == 0
     texts = json.loads(capsys.readouterr().out)["texts"]
     assert (texts["documents"], texts["missing"]) == (23, 1) and texts["controls"] >= 99
-    assert texts["p"] == texts["p_repeated"] == texts["p_similar"] == 1 / (1 + texts["controls"])
+    least = 1 / (1 + texts["controls"])
+    assert texts["p"] == texts["p_repeated"] == texts["p_similar"] == texts["p_drift"] == least
+    assert texts["drift"] > texts["control_drift"]
+    assert {"watches", "\x1b[31m"} <= {word["text"] for word in texts["words"][:12]}
+    assert all(word["occurrences"] == 10 for word in texts["words"] if word["text"] == "watches")
     group = texts["groups"][0]
     assert group["count"] == 6 and set(group["documents"]) == {f"d{i}" for i in range(2400, 2406)}
     assert texts["similar"] > 5 * texts["control_similar"] and texts["repeated"] > 5 * texts["control_repeated"]
