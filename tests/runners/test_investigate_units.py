@@ -122,16 +122,15 @@ def test_the_page_has_them(published: tuple[Path, dict[str, Any]]) -> None:
         assert f"finding-{name}" in page, name
     tree = html5lib.parse(page, namespaceHTMLElements=False)
     captions = ["".join(node.itertext()) for node in tree.iter("caption")]
-    assert captions == [
+    assert captions[1:] == [
         "Balance of the experts of now", "Units that moved, the largest certain changes first",
         "Units with examples that were drawn before a spike",
     ]  # fmt: skip
-    first = [["".join(cell.itertext()) for cell in next(iter(body))] for body in tree.iter("tbody")]
+    first = [["".join(cell.itertext()) for cell in next(iter(body))] for body in tree.iter("tbody")][1:]
     assert first[0][:3] == ["moe/layer_0/expert_*", "0", "4"] and first[0][6] == "0"
     assert first[1][0] == f"mlp.0:{MOVED}" and first[2][:2] == [f"mlp.0:{PLANTED}", str(SPIKE)]
     last = page.split("What could not be asked")[1]
-    assert "Whether capabilities changed between two steps" in last and ": evals would answer it." in last
-    assert "Which units moved" not in last and "unique tokens enough" not in last
+    assert "Did capabilities change with the loss?" in last and "Which units moved?" not in last
 
 
 def test_what_cannot_be_compared_is_said(
@@ -148,7 +147,8 @@ def test_what_cannot_be_compared_is_said(
         assert message in capsys.readouterr().err
     (root / "j.yaml").write_text(SPEC.replace("drawn: {log: log.parquet}\n", "").replace("experts, ", "before, "))
     assert run_command(["investigate", str(root / "j.yaml"), "--json"], Session()) == 0
-    findings = {each["id"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+    payload = json.loads(capsys.readouterr().out)
+    findings = {each["id"]: each for each in payload["findings"]}
     assert findings["units.drawn"]["detail"] == "no log of the sampler is part of the investigation"
     assert findings["experts.domains"]["detail"] == "the index has no units of the kind expert"
 
