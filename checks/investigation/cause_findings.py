@@ -26,6 +26,9 @@ from corpus_audit.pipelines.statistics.telemetry.twins import SAME_ORDER, InTwin
 from corpus_audit.schemas.run.findings import Effect, Evidence, Finding, FindingWindow, Reading, State
 from corpus_audit.schemas.spec.investigation import Event
 
+NO_CAUSE = "no cause in the data"
+"""How the detail of a finding begins where the data are ruled out."""
+
 PART = 0.5
 """Share of the rise that documents must account for, by the lower bound of their excess loss."""
 
@@ -180,10 +183,11 @@ def _finding(
         value, low = bounds
         effect = Effect(value=value, unit="nats per token", low=low, high=2 * value - low)
         finding = finding.model_copy(update={"effect": effect})
-    both = f"{twins.words}. {windows.words}"
+    both = f"{twins.words}; and {windows.words}"
     if Agreement.AGAINST in (twins.says, windows.says):
-        most = "at most a part: " if windows.says is not Agreement.AGAINST else ""
-        return finding.model_copy(update={"reading": Reading.NOT_SHOWN, "detail": f"{most}{both}"})
+        return finding.model_copy(
+            update={"reading": Reading.NOT_SHOWN, "detail": f"{_not_caused(windows, documents)}: {both}"}
+        )
     if twins.says is Agreement.FOR and windows.says is Agreement.FOR:
         if open_ones:
             also = f"both speak for it, and not ruled out is {'; '.join(open_ones)}. {both}"
@@ -195,6 +199,15 @@ def _finding(
         for what, each in (("the twin", twins), ("the comparison of windows", windows))
     )
     return finding.model_copy(update={"detail": f"both are needed: {missing}. {both}"})
+
+
+def _not_caused(windows: _Evidence, documents: SpikeDocuments | None) -> str:
+    """How much is ruled out where the twin or the windows speak against documents as the cause."""
+    if windows.says is Agreement.AGAINST:
+        return NO_CAUSE
+    if documents is None or documents.comparison is None:
+        return f"{NO_CAUSE} alone"
+    return NO_CAUSE if documents.q > LEVEL else "at most a part of the cause is in the data"
 
 
 def _documents(step: int, comparison: WindowComparison | None) -> tuple[Evidence, ...]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus_audit.checks.investigation.cause_findings import cause_findings
 from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
+from corpus_audit.checks.investigation.claim_findings import claim_findings
 from corpus_audit.checks.investigation.document_findings import (
     document_explanations,
     document_findings,
@@ -124,7 +125,7 @@ def investigate(
     if scaling is not None:
         unique = unique_finding(scaling)
         findings += [scaling_finding(scaling), *([] if unique is None else [unique])]
-    findings += evaluation_findings(comparisons)
+    findings += evaluation_findings(comparisons) + claim_findings(comparisons)
     findings += [] if contamination is None else leak_findings(comparisons, contamination)
     findings += [] if units is None else unit_findings(units)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))

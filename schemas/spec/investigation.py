@@ -157,6 +157,16 @@ class Window(_InvestigationModel):
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class DrawnTexts(_InvestigationModel):
+    """Files with the texts of the documents that were drawn."""
+
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
+        description="Files, folders of files or globs, relative to this file: .parquet, .jsonl, .gz, .zst."
+    )
+    id: Column = Field(default="id", description="Column of the document's id, as the sampler's log has it.")
+    text: Column = Field(default="text", description="Column of the text.")
+
+
 class DrawnDocuments(_InvestigationModel):
     """The log of the sampler that drew a run's documents, one row a drawn document (or piece of one)."""
 
@@ -174,6 +184,10 @@ class DrawnDocuments(_InvestigationModel):
         default=None,
         description="An audit's run directory, or its output folder, in whose table per_document the domains of ids "
         "are looked up; needed only if the log has no column of domains.",
+    )
+    texts: DrawnTexts | None = Field(
+        default=None,
+        description="Texts of the documents: `investigate documents` looks for near-duplicates and repeated n-grams.",
     )
     step: Column = Field(default="step", description="Column of the training step, a whole number.")
     tokens: Column = Field(default="tokens", description="Column of the tokens drawn.")

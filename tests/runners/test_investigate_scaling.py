@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import html5lib
 import numpy as np
@@ -23,6 +24,7 @@ from corpus_audit.checks.investigation.scaling_findings import (
     scaling_tables,
     unique_finding,
 )
+from corpus_audit.checks.report.investigation.law_chart import law_charts
 from corpus_audit.pipelines.statistics.scaling.law import ChinchillaLaw
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
@@ -57,6 +59,21 @@ def test_a_run_off_its_law_is_shown_and_one_on_it_is_not() -> None:
     assert 0 < off.effect.low < planted < off.effect.high and on.effect.low < 0
     assert "% above" in off.detail and off.n == 40 and "off by at most" in on.detail
     assert [explanation.state.value for explanation in off.explanations] == ["ruled out", "untested"]
+
+
+def test_the_law_is_drawn_with_its_band_and_every_run() -> None:
+    body = ET.Element("body")
+    analysis = analyse_scaling(runs_of_law(40, 0.06), "now")
+    law_charts(body, analysis)
+    over_tokens, deviations = body.iter("figure")
+    (band,) = over_tokens.iter("polygon")
+    assert len((band.get("points") or "").split()) == 2 * 25
+    titles = [node.text or "" for node in deviations.iter("title")]
+    assert sum(title.startswith("r") for title in titles) == 40
+    assert sum(title.startswith("now: +6") and "expected within -" in title for title in titles) == 2
+    nothing = ET.Element("body")
+    law_charts(nothing, analyse_scaling(runs_of_law(FEWEST_OTHERS - 1, 0.0), "now"))
+    assert len(nothing) == 0
 
 
 def test_the_optimum_covers_that_of_the_law_and_tables_hold_the_fit() -> None:

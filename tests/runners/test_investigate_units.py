@@ -120,7 +120,7 @@ def test_the_page_has_them(published: tuple[Path, dict[str, Any]]) -> None:
     for name in ("units.moved", "units.dead", f"units.drawn.{SPIKE}", "experts.domains", "now.experts.dead"):
         assert f"finding-{name}" in page, name
     last = page.split("What could not be asked")[1]
-    assert "Whether capabilities changed between two steps" in last and ": evals would answer it." in last
+    assert "Did capabilities change with the loss?" in last and "It takes results of two checkpoints" in last
     assert "Which units moved" not in last and "unique tokens enough" not in last
 
 

@@ -11,6 +11,7 @@ from corpus_audit.checks.investigation.scaling_findings import (
     unique_finding,
 )
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.law_chart import law_charts
 from corpus_audit.checks.text.safe_text import safe_text
 
 _CAPTION = "L = E + A / N^alpha + B / D^beta, loss in nats a token, N parameters, D tokens"
@@ -31,6 +32,7 @@ def law_section(body: ET.Element, analysis: ScalingAnalysis) -> None:
         element(body, "p", safe_text(words, 1000), class_="about")
     if analysis.law is None:
         return
+    law_charts(body, analysis)
     scroll = element(body, "div", class_="scroll", tabindex="0", role="region", aria_label="Constants of the law")
     table = element(scroll, "table", class_="scores")
     element(element(table, "caption"), "span", _CAPTION)

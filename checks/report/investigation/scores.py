@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.evaluation_findings import StepComparison
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.score_charts import score_charts
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
 
@@ -48,6 +49,7 @@ def scores_section(body: ET.Element, comparisons: Sequence[StepComparison]) -> N
     differences = (each.result.tables["evaluation_differences"]["mde_all"] for each in comparisons)
     noise = _NOISE if any(column.null_count < len(column) for column in differences) else ""
     element(body, "p", _ABOUT + noise + (_SPLIT if split else ""), class_="about")
+    score_charts(body, comparisons)
     by_measure = [_by_measure(each) for each in comparisons]
     runs = list(dict.fromkeys(each.b.run for each in comparisons if each.same_run))
     for run in runs:

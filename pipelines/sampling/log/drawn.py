@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.sampling.log.reader import LogRows, SamplerLogReader, id_keys
+from corpus_audit.pipelines.sampling.log.reader import LogRows, id_keys
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.schemas.errors import UsageError
@@ -20,6 +22,20 @@ MOST_ROWS = 5_000_000
 """Draws that are gathered; with what is computed of them about 170 bytes each at the peak."""
 
 Interval = tuple[int, int]
+
+
+class DrawnLog(Protocol):
+    """A log of drawn documents, such as `SamplerLogReader`."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is, for messages."""
+
+    def step_range(self) -> tuple[int, int]:
+        """The first and the last step."""
+
+    def rows(self) -> Iterator[LogRows]:
+        """All rows, batch by batch."""
 
 
 class TooManyRowsError(Exception):
@@ -65,7 +81,7 @@ class DrawnRows:
 
 
 def drawn_rows(
-    log: SamplerLogReader, intervals: list[Interval], named: list[Interval], audit: Path | None, most: int = MOST_ROWS
+    log: DrawnLog, intervals: list[Interval], named: list[Interval], audit: Path | None, most: int = MOST_ROWS
 ) -> DrawnRows:
     """Gather the draws of intervals of steps.
 
