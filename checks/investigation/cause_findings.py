@@ -26,11 +26,11 @@ from corpus_audit.pipelines.statistics.telemetry.twins import SAME_ORDER, InTwin
 from corpus_audit.schemas.run.findings import Effect, Evidence, Finding, FindingWindow, Reading, State
 from corpus_audit.schemas.spec.investigation import Event
 
-PART = 0.5
-"""Share of the rise that documents must account for, by the lower bound of their excess loss."""
-
 NO_CAUSE = "no cause in the data"
 """How the detail of a finding begins where the data are ruled out."""
+
+PART = 0.5
+"""Share of the rise that documents must account for, by the lower bound of their excess loss."""
 
 _LISTED = 10
 _TEST = (
@@ -101,7 +101,7 @@ def _of_twins(twins: Sequence[Twin], step: int) -> _Evidence:
         at = int(np.searchsorted(loss.step, step))
         rise = float(loss.value[at] - scores.median[at])
         says.append({InTwin.PRESENT: Agreement.FOR, InTwin.ABSENT: Agreement.AGAINST}.get(presence, Agreement.UNKNOWN))
-        words.append(f"{name} drew the same batches and rises by {rise:.3g} (score {z:.1f})")
+        words.append(f"{name}, which drew the same batches, rises by {rise:.3g} (score {z:.1f})")
     worst = next((each for each in (Agreement.AGAINST, Agreement.UNKNOWN) if each in says), Agreement.FOR)
     return _Evidence(worst, "; ".join(words))
 
@@ -110,9 +110,7 @@ def _windows(
     run: RunAnalysis, drawn: DrawnAnalysis | None, documents: SpikeDocuments | None, step: int, rise: float
 ) -> _Evidence:
     """Whether documents before the spike are unlike those of control windows, and by how much they raise the loss."""
-    if drawn is None:
-        return _Evidence(Agreement.UNKNOWN, "no log of the sampler is part of the investigation")
-    if documents is None:
+    if drawn is None or documents is None:
         return _Evidence(Agreement.UNKNOWN, "the documents of these steps are not compared with control windows")
     known = document_explanations(run, drawn, {step: rise})[step]
     if documents.comparison is None or known.state is State.UNTESTED:
@@ -173,7 +171,6 @@ def _finding(
         window=spike.window if documents is None else FindingWindow(run=name, first=documents.first, last=step),
         explanations=tuple(others),
         limits=(
-            "documents that hurt only in the state that this run was in are not ruled out by a twin",
             "that the batches are the same is inferred from the correlation of the losses",
             "a cause of this spike in runs of this recipe; another model may not have it with the same documents",
         ),
@@ -186,12 +183,11 @@ def _finding(
         value, low = bounds
         effect = Effect(value=value, unit="nats per token", low=low, high=2 * value - low)
         finding = finding.model_copy(update={"effect": effect})
-    both = f"{twins.words}. {windows.words}"
-    if twins.says is Agreement.AGAINST and documents is not None and documents.q <= LEVEL:
-        return finding.model_copy(update={"detail": f"twin and log disagree: {both}"})
+    both = f"{twins.words}; and {windows.words}"
     if Agreement.AGAINST in (twins.says, windows.says):
-        alone = " alone" if comparison is None else ""
-        return finding.model_copy(update={"reading": Reading.NOT_SHOWN, "detail": f"{NO_CAUSE}{alone}: {both}"})
+        return finding.model_copy(
+            update={"reading": Reading.NOT_SHOWN, "detail": f"{_not_caused(windows, documents)}: {both}"}
+        )
     if twins.says is Agreement.FOR and windows.says is Agreement.FOR:
         if open_ones:
             also = f"both speak for it, and not ruled out is {'; '.join(open_ones)}. {both}"
@@ -203,6 +199,15 @@ def _finding(
         for what, each in (("the twin", twins), ("the comparison of windows", windows))
     )
     return finding.model_copy(update={"detail": f"both are needed: {missing}. {both}"})
+
+
+def _not_caused(windows: _Evidence, documents: SpikeDocuments | None) -> str:
+    """How much is ruled out where the twin or the windows speak against documents as the cause."""
+    if windows.says is Agreement.AGAINST:
+        return NO_CAUSE
+    if documents is None or documents.comparison is None:
+        return f"{NO_CAUSE} alone"
+    return NO_CAUSE if documents.q > LEVEL else "at most a part of the cause is in the data"
 
 
 def _documents(step: int, comparison: WindowComparison | None) -> tuple[Evidence, ...]:

@@ -130,7 +130,8 @@ def test_the_page_has_them(published: tuple[Path, dict[str, Any]]) -> None:
     assert first[0][:3] == ["moe/layer_0/expert_*", "0", "4"] and first[0][6] == "0"
     assert first[1][0] == f"mlp.0:{MOVED}" and first[2][:2] == [f"mlp.0:{PLANTED}", str(SPIKE)]
     last = page.split("What could not be asked")[1]
-    assert "Did capabilities change with the loss?" in last and "Which units moved?" not in last
+    assert "Did capabilities change with the loss?" in last and "It takes results of two checkpoints" in last
+    assert "Which units moved" not in last and "unique tokens enough" not in last
 
 
 def test_what_cannot_be_compared_is_said(

@@ -67,42 +67,48 @@ def missing_files(spec: InvestigationSpec, investigation: Investigation) -> list
         answers.append(
             (
                 "Is the loss what runs of other sizes let expect?",
-                "a CSV of at least 20 runs (run, parameters, tokens, loss): scaling",
+                "a CSV of at least 21 runs (run, parameters, tokens, loss): scaling",
             )
         )
-    return answers + _inside(spec)
+    elif spec.scaling.audit is None:
+        answers.append(
+            (
+                "Does the corpus have unique tokens enough for the compute-optimal point?",
+                "an audit of the corpus: scaling, audit",
+            )
+        )
+    return answers + _about_the_model(spec)
 
 
-def _inside(spec: InvestigationSpec) -> list[tuple[str, str]]:
-    """The same of joins with other results of this project: audits, telemetry of experts, activation indexes."""
-    questions = [
-        (
-            spec.contamination is None or len({each.run for each in spec.evals}) > 1,
-            "Is the order of models another one without contaminated items?",
-            "the evaluations of another run: evals",
-        ),
-        (
-            spec.scaling is None or spec.scaling.audit is not None,
-            "Has the corpus unique tokens enough for the compute-optimal point?",
-            "an audit of the corpus: scaling, audit",
-        ),
-        (
-            spec.routing is not None and spec.routing.series is not None,
-            "How evenly are the experts of every layer used, if there are any?",
-            "loads by layer and expert in the logs: routing, series",
-        ),
-        (
-            spec.units is not None,
-            "Which units are dead, and which fire on what was drawn before a spike?",
-            "an activation index of the model on the corpus: units",
-        ),
-        (
-            spec.units is None or spec.units.before is not None,
-            "Which units moved?",
-            "an index of an earlier checkpoint or snapshot: units, before",
-        ),
-    ]
-    return [(question, answer) for there, question, answer in questions if not there]
+def _about_the_model(spec: InvestigationSpec) -> list[tuple[str, str]]:
+    """The same of evaluations of other runs, of experts and of units."""
+    answers: list[tuple[str, str]] = []
+    if spec.contamination is not None and len({each.run for each in spec.evals}) < 2:
+        answers.append(
+            (
+                "Is the order of models another one without contaminated items?",
+                "the evaluations of another run: evals",
+            )
+        )
+    if spec.runs and (spec.routing is None or spec.routing.series is None):
+        answers.append(
+            (
+                "How evenly are the experts of every layer used, if there are any?",
+                "series of loads by layer and expert in the logs: routing, series",
+            )
+        )
+    if spec.units is None:
+        answers.append(
+            (
+                "Which units are dead, and which fire on what was drawn before a spike?",
+                "an activation index of the model on the corpus: units",
+            )
+        )
+    elif spec.units.before is None:
+        answers.append(
+            ("Which units moved?", "an activation index of an earlier checkpoint or snapshot: units, before")
+        )
+    return answers
 
 
 def unasked_section(
