@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.reading.formats.dictionary_texts import is_text, listed, text_columns
 from corpus_audit.pipelines.telemetry.json_documents import (
     RepeatedKeyError,
     add_row,
@@ -140,7 +141,7 @@ def read_parquet(path: Path) -> FileTelemetry:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
     # Texts stay in their dictionaries: a row group may repeat a long one so often that it does not fit into memory.
-    texts = [column.name for column in schema if _is_text(column.type)]
+    texts = text_columns(schema)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         names = schema.names
         key, name = step_name(names), _long_name(names)
@@ -150,7 +151,7 @@ def read_parquet(path: Path) -> FileTelemetry:
         row = 0
         for batch in file.iter_batches(batch_size=65_536, columns=list(dict.fromkeys(columns))):
             if name is not None:
-                columns_of_batch = [_listed(column) for column in batch.columns]
+                columns_of_batch = [listed(column) for column in batch.columns]
                 for i, cells in enumerate(zip(*columns_of_batch, strict=True)):
                     _add_long(dict(zip(batch.schema.names, cells, strict=True)), name, row + i, collector, account)
             else:
@@ -161,20 +162,7 @@ def read_parquet(path: Path) -> FileTelemetry:
 
 def _may_be_numbers(kind: pa.DataType) -> bool:
     types = pa.types
-    return _is_text(kind) or any(is_one(kind) for is_one in (types.is_integer, types.is_floating, types.is_decimal))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _listed(column: pa.Array) -> list[object]:
-    """The values of a column; equal texts of a dictionary are one object."""
-    if not isinstance(column, pa.DictionaryArray):
-        return list(column.to_pylist())
-    values = column.dictionary.to_pylist()
-    return [None if code is None else values[code] for code in column.indices.to_pylist()]
+    return is_text(kind) or any(is_one(kind) for is_one in (types.is_integer, types.is_floating, types.is_decimal))
 
 
 def _floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +170,7 @@ def _floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(column, pa.DictionaryArray):
         figures = pa.array([None if text is None else as_number(text) for text in column.dictionary.to_pylist()])
         column = figures.cast(pa.float64()).take(column.indices)
-    elif _is_text(column.type):
+    elif is_text(column.type):
         column = pa.array([None if text is None else as_number(text) for text in column.to_pylist()], pa.float64())
     there = np.asarray(pc.is_valid(column))
     return np.asarray(pc.cast(pc.fill_null(column, 0), pa.float64(), safe=False)), there
