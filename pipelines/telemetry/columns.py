@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus_audit.pipelines.reading.formats.dictionary_texts import is_text, listed, text_columns
 from corpus_audit.pipelines.telemetry.json_documents import (
     RepeatedKeyError,
     add_row,
@@ -138,18 +139,21 @@ def read_parquet(path: Path) -> FileTelemetry:
     account = Account()
     collector = Collector(account)
     with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
+        schema = file.schema_arrow
+    # Texts stay in their dictionaries: a row group may repeat a long one so often that it does not fit into memory.
+    texts = text_columns(schema)
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        names = schema.names
         key, name = step_name(names), _long_name(names)
         columns = [
-            field.name
-            for field in file.schema_arrow
-            if field.name in (key, name, *WALL_COLUMNS) or _may_be_numbers(field.type)
+            field.name for field in schema if field.name in (key, name, *WALL_COLUMNS) or _may_be_numbers(field.type)
         ]
         row = 0
         for batch in file.iter_batches(batch_size=65_536, columns=list(dict.fromkeys(columns))):
             if name is not None:
-                for i, each in enumerate(batch.to_pylist()):
-                    _add_long(each, name, row + i, collector, account)
+                columns_of_batch = [listed(column) for column in batch.columns]
+                for i, cells in enumerate(zip(*columns_of_batch, strict=True)):
+                    _add_long(dict(zip(batch.schema.names, cells, strict=True)), name, row + i, collector, account)
             else:
                 _add_batch(batch, key or "", row, collector, account)
             row += len(batch)
@@ -158,14 +162,16 @@ def read_parquet(path: Path) -> FileTelemetry:
 
 def _may_be_numbers(kind: pa.DataType) -> bool:
     types = pa.types
-    return any(is_one(kind) for is_one in (types.is_integer, types.is_floating, types.is_decimal, types.is_string))
+    return is_text(kind) or any(is_one(kind) for is_one in (types.is_integer, types.is_floating, types.is_decimal))
 
 
 def _floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(values, whether there is a number) of a column."""
-    if pa.types.is_string(column.type):
-        figures = [None if text is None else as_number(text) for text in column.to_pylist()]
-        column = pa.array(figures, pa.float64())
+    if isinstance(column, pa.DictionaryArray):
+        figures = pa.array([None if text is None else as_number(text) for text in column.dictionary.to_pylist()])
+        column = figures.cast(pa.float64()).take(column.indices)
+    elif is_text(column.type):
+        column = pa.array([None if text is None else as_number(text) for text in column.to_pylist()], pa.float64())
     there = np.asarray(pc.is_valid(column))
     return np.asarray(pc.cast(pc.fill_null(column, 0), pa.float64(), safe=False)), there
 

@@ -12,8 +12,15 @@ from corpus_audit.pipelines.telemetry.points import Account, Refusal
 BLOCK = 2**23
 """Bytes; a line that is longer is refused."""
 
-NUMBER = rb"[-+]?(?:\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?)(?=ms|[^A-Za-z]|$))"
-"""A number as logs write them: ``1,234.5``, ``1.2E-05``, ``nan``, ``-inf``."""
+NUMBER = (
+    rb"[-+]?(?:\d[\d,]*(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
+    rb"|(?i:nan|inf(?:inity)?)(?=ms|[^A-Za-z]|$))"
+)
+"""A number as logs write them: ``1,234.5``, ``1.2E-05``, ``nan``, ``-inf``.
+
+Patterns of logs are matched against lines of up to `BLOCK` bytes that anybody wrote, so that no part of one may be read
+in several ways over any length: names and spaces that can run into each other are bounded.
+"""
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 

@@ -17,7 +17,7 @@ from corpus_audit.pipelines.telemetry.points import Account, Collector, FileTele
 
 RECORD = re.compile(
     rb"(?:\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\]\n]{0,20}\][ \t]*)?"
-    rb"(?:\biteration[ \t]+(\d+)[ \t]*/[ \t]*\d+|\b(validation|test) loss at iteration[ \t]+(\d+)[^|\n]*)"
+    rb"(?:\biteration[ \t]+(\d+)[ \t]*/[ \t]*\d+|\b(validation|test) loss at iteration[ \t]+(\d+)[^|\n]{0,200})"
     rb"[ \t]*\|([^\n]*)"
 )
 """A line of a training step, or of an evaluation within training: time, step, kind, step, fields."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -9,7 +10,26 @@ from urllib.parse import quote
 from corpus_audit.pipelines.telemetry.lines import line_blocks, text_of
 from corpus_audit.pipelines.telemetry.points import Account, Collector, FileTelemetry, Refusal
 
+LONGEST_VALUE = 2**20
+"""Bytes of a text or blob in a database; at a longer one reading ends, and the account says so."""
+
 _QUERY = "SELECT rowid, run_uuid, key, step, timestamp, value, is_nan FROM metrics ORDER BY rowid"
+
+
+def has_metrics(connection: sqlite3.Connection) -> bool:
+    """Whether a database has MLflow's table of metrics; a view or a virtual table, which computes, is none.
+
+    Raises:
+        sqlite3.Error: the database is damaged.
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    made = connection.execute("SELECT type, sql FROM sqlite_schema WHERE name = 'metrics'").fetchall()
+    if [kind for kind, _ in made] != ["table"] or not re.match(r"\s*CREATE\s+TABLE\b", str(made[0][1]), re.IGNORECASE):
+        return False
+    # Columns that are computed are not among these.
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(metrics)")}
+    return {"run_uuid", "key", "step", "timestamp", "value", "is_nan"} <= columns
 
 
 def read_mlflow_database(path: Path) -> FileTelemetry:
@@ -21,6 +41,8 @@ def read_mlflow_database(path: Path) -> FileTelemetry:
     runs: dict[str, Collector] = {}
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
     try:
+        if not has_metrics(connection):
+            raise sqlite3.DatabaseError("it has no table of metrics")
         for rowid, run, key, step, timestamp, value, is_nan in connection.execute(_QUERY):
             if not isinstance(run, str) or not isinstance(key, str) or not isinstance(step, int):
                 account.refuse(rowid, Refusal.NO_STEP if isinstance(key, str) else Refusal.MALFORMED, f"{key}")

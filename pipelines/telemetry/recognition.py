@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from corpus_audit.pipelines.telemetry import megatron, step_text, wandb_log
 from corpus_audit.pipelines.telemetry.json_documents import as_number, flat, parse_json, step_name
 from corpus_audit.pipelines.telemetry.log_file import LogFile
+from corpus_audit.pipelines.telemetry.mlflow import has_metrics
 
 HEAD = 2**20
 """Bytes at the start of a file that are looked at."""
@@ -117,10 +118,9 @@ def _parquet(path: Path) -> str:
 def _database(path: Path) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
-            columns = {row[1] for row in connection.execute("PRAGMA table_info(metrics)")}
+            return "mlflow" if has_metrics(connection) else ""
     except sqlite3.Error:
         return ""
-    return "mlflow" if {"run_uuid", "key", "step", "timestamp", "value", "is_nan"} <= columns else ""
 
 
 def _json(head: bytes, size: int) -> str:

@@ -16,7 +16,7 @@ from corpus_audit.pipelines.telemetry.lines import NUMBER, line_blocks, number, 
 from corpus_audit.pipelines.telemetry.points import Account, Collector, FileTelemetry, Refusal
 
 _END = rb"(?![\w.])"
-_NAMED = re.compile(rb"([A-Za-z_][\w./-]*)[ \t]*[:=][ \t]*(" + NUMBER + rb")")
+_NAMED = re.compile(rb"(?<![\w./-])([A-Za-z_][\w./-]{0,199})[ \t]*[:=][ \t]*(" + NUMBER + rb")")
 _STAMP = re.compile(rb"\b(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
 
 
@@ -39,19 +39,19 @@ class TextFormat:
 
 
 _SPACED = re.compile(
-    rb"(?:^|[,|])[ \t]*([A-Za-z][A-Za-z_ ]*?)[ \t]+(" + NUMBER + rb")" + rb"(?=[ \t]*(?:$|[,|(]|ms|s\b|%))"
+    rb"(?:^|[,|])[ \t]*([A-Za-z][A-Za-z_ ]{0,60}?)[ \t]{1,40}(" + NUMBER + rb")" + rb"(?=[ \t]*(?:$|[,|(]|ms|s\b|%))"
 )
 
 FORMATS = (
     TextFormat(
         "olmo",
-        re.compile(rb"\[step=(\d+)(?:/\d+)?(?:,[^\]\n]*)?\]"),
-        below=re.compile(rb"^[ \t]+([A-Za-z_][\w./ ()-]*?)[ \t]*=[ \t]*(" + NUMBER + rb")[ \t]*$"),
+        re.compile(rb"\[step=(\d+)(?:/\d+)?(?:,[^\]\n]{0,200})?\]"),
+        below=re.compile(rb"^[ \t]+([A-Za-z_][\w./ ()-]{0,199}?)[ \t]{0,40}=[ \t]*(" + NUMBER + rb")[ \t]*$"),
     ),
     TextFormat(
         "deepspeed",
         re.compile(rb"\[Rank \d+\][ \t]+step=(\d+),|\bsteps: (\d+) (?=loss:)"),
-        re.compile(rb"([A-Za-z_][\w/]*(?: [a-z]+ \(s\)| time \(s\))?)[ \t]*[:=][ \t]*\[?(" + NUMBER + rb")"),
+        re.compile(rb"(?<![\w/])([A-Za-z_][\w/]{0,199}(?: [a-z]{1,60} \(s\))?)[ \t]*[:=][ \t]*\[?(" + NUMBER + rb")"),
     ),
     TextFormat("llm.c", re.compile(rb"^s:(\d+)(?= \w+:)")),
     TextFormat("modded-nanogpt", re.compile(rb"^step:(\d+)/\d+(?= \w+:)")),

@@ -168,13 +168,13 @@ def _items(
             _, inner, first, last = rows[at]
             at += 1
             if number == 2:
-                step = _signed(_varint(record, first)) if inner == 1 else step
+                step = _signed(_varint(record[first:last])) if inner == 1 else step
             elif inner in (1, 2) and last > first:
                 keys.append(record[first:last])
             elif inner == 16 or inner == 8:
                 value = _json(record[first:last])
             elif inner == 5:
-                raw = _varint(record, first)
+                raw = _varint(record[first:last])
                 value = (raw >> 1) ^ -(raw & 1)
             elif inner == 6 and last - first == 8:
                 (value,) = struct.unpack_from("<d", record, first)
@@ -209,13 +209,18 @@ def _json(text: bytes) -> Any:
         return None
 
 
-def _varint(record: bytes, at: int) -> int:
-    value = shift = 0
-    while record[at] > 127:
-        value |= (record[at] & 127) << shift
-        shift += 7
-        at += 1
-    return value | record[at] << shift
+def _varint(content: bytes) -> int:
+    """The integer that a field holds.
+
+    Raises:
+        _MalformedError: it holds something else.
+    """
+    value = 0
+    for position, byte in enumerate(content):
+        value |= (byte & 127) << 7 * position
+        if byte < 128 and position < 10:
+            return value & (2**64 - 1)
+    raise _MalformedError("a field that is no integer")
 
 
 def _signed(value: int) -> int:

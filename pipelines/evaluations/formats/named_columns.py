@@ -19,6 +19,7 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
 )
 from corpus_audit.pipelines.evaluations.records.items import ItemCollector
 from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, text_of
+from corpus_audit.pipelines.reading.formats.dictionary_texts import listed, text_columns
 
 NAMES = (
     "Parquet with named columns", "CSV with named columns", "JSON lines with named fields", "JSON with named fields",
@@ -144,10 +145,13 @@ def parquet_rows(head: Head, columns: list[str]) -> Iterator[tuple[int, dict[str
     row = 0
     try:
         with pq.ParquetFile(head.path) as file:
+            texts = text_columns(file.schema_arrow)
+        with pq.ParquetFile(head.path, read_dictionary=texts) as file:
             for batch in file.iter_batches(_BATCH, columns=columns):
-                for record in batch.to_pylist():
+                names = batch.schema.names
+                for cells in zip(*map(listed, batch.columns), strict=True):
                     row += 1
-                    yield row, record
+                    yield row, dict(zip(names, cells, strict=True))
     except (OSError, pa.ArrowException) as error:
         raise UnreadableFileError(f"the Parquet file is damaged after row {row} ({error})") from error
 

@@ -19,6 +19,9 @@ from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATI
 _CHUNK = 1 << 16
 _EXAMPLES = 1_000
 _EXAMPLES_IN_ALL = 20_000
+LONGEST_LABELS = 100_000
+"""Characters of all labels of a score together, such as its item and task."""
+
 _DETAIL = 200
 _COLUMNS = EVALUATION_ITEMS.names
 
@@ -184,7 +187,7 @@ class ItemCollector:
         seed: str | None = None,
         cluster: str | None = None,
     ) -> None:
-        """Take an item's score: a number or a boolean, anything else is a dead letter."""
+        """Take an item's score: a number or a boolean; anything else, or one with long labels, is a dead letter."""
         if value is True or value is False:
             number = float(value)
         elif isinstance(value, int | float):
@@ -198,6 +201,9 @@ class ItemCollector:
             return
         columns = self._columns
         values = (model, task, version, item, item if item_id is None else item_id, prompt, metric, filter_)
+        if sum(len(label) for label in (*values, seed, cluster) if label is not None) > LONGEST_LABELS:
+            self.dead(row, "labels too long", f"{metric[:_DETAIL]}: {number}")
+            return
         for column, cell in zip(columns, (*values, epoch, seed, number, cluster, self._file.file, row), strict=True):
             column.append(cell)
         self._file.items += 1

@@ -113,3 +113,15 @@ def test_a_zip_of_something_else_and_equal_names(tmp_path: Path) -> None:
     result = read_evaluation(tmp_path)
     assert result.items.num_rows == 1 and "repeated members" in {remark.what for remark in result.remarks}
     assert "not a log of Inspect" in str(result.files[1].reason)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_long_labels_that_a_parquet_dictionary_repeats_are_dead_letters(tmp_path: Path, stored: bool) -> None:
+    rows = 10_000  # times the text: 20 GB
+    codes = pa.array([0] * (rows - 1) + [1], pa.int32())
+    items = pa.DictionaryArray.from_arrays(codes, pa.array(["x" * 2_000_000, "short"]))
+    table = pa.table({"id": items, "score": [1.0] * rows})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=rows, store_schema=stored)
+    result = read_evaluation(tmp_path / "x.parquet")
+    assert result.items["item"].to_pylist() == ["short"]
+    assert result.dead_counts == {("x.parquet", "labels too long"): rows - 1}

@@ -115,3 +115,24 @@ def test_too_many_tags_and_too_large_records_are_counted(tmp_path: Path, monkeyp
 def test_garbage_is_not_read_as_points(tmp_path: Path) -> None:
     result = read(tmp_path / "e", np.random.default_rng(1).bytes(10_000))
     assert rows(result) == [] and result.account.reasons == {Refusal.LENGTH_CHECKSUM: 1}
+
+
+WHOLE = events.event(
+    9.25, 2**40, ("a", events.simple(1.5)), ("b", events.tensor(dtype=1, shape=(1,), floats=struct.pack("<f", 5.5))),
+    ("c", events.tensor(dtype=2, content=struct.pack("<d", 4.25))), ("d", events.tensor(dtype=9, integers=b"\x07")),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(at=st.integers(0, len(WHOLE) - 1), change=st.integers(1, 255), cut=st.integers(0, len(WHOLE)))
+def test_nonsense_with_right_checksums_is_an_outcome(
+    tmp_path_factory: pytest.TempPathFactory, at: int, change: int, cut: int
+) -> None:
+    data = bytearray(WHOLE)
+    data[at] ^= change
+    records = [events.record(bytes(data)), events.record(bytes(data[:cut])), events.record(WHOLE)]
+    result = read(tmp_path_factory.mktemp("nonsense") / "e", events.VERSION + b"".join(records))
+    assert result.account.entries == 4 and result.account.is_conserved
+    assert [row for row in rows(result) if row[1] == 2**40][-4:] == [
+        ("a", 2**40, 1.5), ("b", 2**40, 5.5), ("c", 2**40, 4.25), ("d", 2**40, 7.0),
+    ]  # fmt: skip

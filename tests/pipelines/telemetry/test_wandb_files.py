@@ -111,6 +111,7 @@ def test_hostile_records_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     records = [
         good,
         b"\x12\xff\xff\xff\xff\x0f",  # a length past the end
+        field(2, 2, item("loss", "1") + field(2, 2, field(1, 2, b"\xff" * 9))),  # a text for a step
         b"\x13\x14",  # groups, which are no wire type of today
         history(2, item("loss", "1"), item("loss", "2")),
         history(2, item("loss", '{"a": 1, "a": 2}')),
@@ -125,10 +126,26 @@ def test_hostile_records_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = read(tmp_path / "w", data)
     assert points(result) == {("loss", 1): 1, ("loss", -5): 5, ("loss", 7): 7, ("loss", 8): 8}
     assert result.account.reasons == {
-        Refusal.MALFORMED: 4, Refusal.DUPLICATE_KEY: 2, Refusal.NO_STEP: 1, Refusal.TOO_LARGE: 1, Refusal.CHECKSUM: 1,
+        Refusal.MALFORMED: 5, Refusal.DUPLICATE_KEY: 2, Refusal.NO_STEP: 1, Refusal.TOO_LARGE: 1, Refusal.CHECKSUM: 1,
     }  # fmt: skip
 
 
 def test_another_version_is_not_recognised(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(record_log.FILE_HEADER[:-1] + b"\x01" + chunk(history(1, item("loss", "1"))))
     assert not isinstance(read_telemetry_file(tmp_path / "w"), FileTelemetry)
+
+
+WHOLE = history(5, item("loss", "1.5"), item("a", '{"b": 2}'), item("words", '"nan"'))
+
+
+@settings(deadline=None, max_examples=100)
+@given(at=st.integers(0, len(WHOLE) - 1), change=st.integers(1, 255), cut=st.integers(0, len(WHOLE)))
+def test_nonsense_with_right_checksums_is_an_outcome(
+    tmp_path_factory: pytest.TempPathFactory, at: int, change: int, cut: int
+) -> None:
+    data = bytearray(WHOLE)
+    data[at] ^= change
+    chunks = [chunk(bytes(data)), chunk(bytes(data[:cut])), chunk(history(6, item("loss", "2.5")))]
+    result = read(tmp_path_factory.mktemp("nonsense") / "w", record_log.FILE_HEADER + b"".join(chunks))
+    assert result.account.entries == 3 and result.account.is_conserved
+    assert result.runs[0].points.value[-1] == 2.5 and result.runs[0].points.step[-1] == 6
