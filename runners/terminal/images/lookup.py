@@ -33,7 +33,7 @@ def image_lines(
         f"read after {', '.join(fields.after)}; maps of {len(fields.columns)} x {len(fields.rows)}", width
     ).rstrip()
     if fields.patch_rows:
-        yield "a map over patches; each of them reads the whole image, by the attention of blocks up to this one"
+        yield "a map over patches; each reads the whole image, through attention"
     elif fields.reasons:
         yield fit(f"every position reads the whole image: {', '.join(fields.reasons)}", width).rstrip()
     yield ""
