@@ -67,7 +67,8 @@ class EmbeddingSpec(EmbeddingModel):
 
     model: PathText = Field(
         description="A folder with config.json, safetensors and tokenizer.json (of an image model, "
-        "preprocessor_config.json), a hub name, entry-point:NAME, or of an image model package.module:function."
+        "preprocessor_config.json), a hub name, entry-point:NAME, or of an image model package.module:function or "
+        "timm:ARCHITECTURE:FILE."
     )
     units: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=("mlp.*:*",), description="Which units, by address or pattern: mlp.*:*, resid.5:*, head.1:7; conv.*:*."

@@ -32,7 +32,9 @@ def image_lines(
     yield fit(
         f"read after {', '.join(fields.after)}; maps of {len(fields.columns)} x {len(fields.rows)}", width
     ).rstrip()
-    if fields.reasons:
+    if fields.patch_rows:
+        yield "a map over patches; each reads the whole image, through attention"
+    elif fields.reasons:
         yield fit(f"every position reads the whole image: {', '.join(fields.reasons)}", width).rstrip()
     yield ""
     if not examples:

@@ -211,7 +211,7 @@ def test_an_index_of_patches_and_its_lookup(built):
     y, x = divmod(examples[0].position, 4)
     patch = [16 * x, 16 * y, 16 * x + 16, 16 * y + 16]
     assert "patch {},{} to {},{} of the input 64 x 64".format(*patch) in shown.output
-    assert "read after gelu; maps of 4 x 4" in shown.output
+    assert "read after gelu; maps of 4 x 4" in shown.output and "each reads the whole image" in shown.output
     first = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).output)["examples"][0]
     assert first["patch"] == patch and first["field"] == [0, 0, 64, 64]
     pixels = picture(best[0])

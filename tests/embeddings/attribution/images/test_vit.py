@@ -100,6 +100,17 @@ def test_what_is_not_defined_is_refused_with_the_reason(model, inputs, unit, met
         attributed(model, inputs, unit, method, layer)
 
 
+def test_grad_cam_of_tokens_that_are_no_patches_takes_no_queries_for_maps():
+    from tests.embeddings.images.test_vit_units import Awkward
+
+    model = image_model(Awkward(merged=True), (64, 64))
+    inputs = model.preprocess(picture(3))
+    with pytest.raises(UsageError, match="tokens are no maps"):
+        attributed(model, inputs, "logit:1", ImageMethod.GRAD_CAM)
+    cells = attributed(model, inputs, "logit:1", ImageMethod.GRAD_CAM, "patches")[1]
+    assert cells.values.shape == (4, 4) and cells.values.any()
+
+
 def test_the_files_hold_the_patch_and_occlusion_takes_the_models_own_patches(model, tmp_path):
     attributor = Attributor(model, "mlp.1:4", tmp_path, ImageSettings(ImageMethod.OCCLUSION))
     result = attributor.attribute("a.png", png(picture(3)), checked=False)
