@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
 from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, retained_windows
 from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.worker import ScanWorker
+from corpus_audit.pipelines.images.decoding import ImageRefused
 from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
 from corpus_audit.pipelines.reading.formats.reader import READER_VERSION, read_split
@@ -121,36 +122,42 @@ class ImageScanner:
         vectors = None if self.pooled is None or pooling is None else (self.pooled, pooling)
         scanner = MapScanner(self.model, self.selection, state, self.spec.batch_images, vectors)
         windows, documents = [WINDOWS.empty_table()], []
-        for batch in read_split(shard, split, ReadSettings.of(self.audit), tally):
+        settings = replace(ReadSettings.of(self.audit), describe_images=False)
+        refused = 0
+        for batch in read_split(shard, split, settings, tally):
             if batch.images is None:
                 raise UsageError("an image model reads images: document.image names their column")
             captions = batch.text.to_pylist()
             ids = batch.ids.to_pylist() if batch.ids is not None else [None] * len(captions)
             domains = [self._domain(name) for name in batch.facets[PRIMARY].to_pylist()]
-            index = state.positions_of(domains)
-            np.add.at(state.documents, index, 1)
-            keys, names = [], []
+            keys, names, scanned = [], [], []
             for i, caption in enumerate(captions):
                 image = image_of(ids[i], batch.images[i].as_py(), caption)
-                name = self._window_id(image.key)
-                inputs = self.model.preprocess(decoded(image.data, self.audit))
-                group = image.key[15] % GROUPS
-                scanner.add(ImageInput(inputs, _number(name), image.context, int(index[i]), group))
+                progress(len(image.data) // 4)
+                try:
+                    pixels = decoded(image.data, self.audit)
+                except ImageRefused:
+                    refused += 1
+                    continue
+                name, domain = self._window_id(image.key), int(state.positions_of([domains[i]])[0])
+                state.documents[domain] += 1
+                inputs = self.model.preprocess(pixels)
+                scanner.add(ImageInput(inputs, _number(name), image.context, domain, image.key[15] % GROUPS))
                 keys.append(image.key)
                 names.append(name)
-                progress(len(image.data) // 4)
-            windows.append(_windows_table(names, keys, captions))
+                scanned.append(i)
+            windows.append(_windows_table(names, keys, [captions[i] for i in scanned]))
             columns = (
                 pa.array(keys, pa.binary(16)),
-                batch.rows,
-                pa.array(domains, pa.string()),
-                pa.array(ids, pa.string()),
+                batch.rows[scanned],
+                pa.array([domains[i] for i in scanned], pa.string()),
+                pa.array([ids[i] for i in scanned], pa.string()),
             )
             documents.append(pa.table(dict(zip(("document", "row", "domain", "id"), columns, strict=True))))
         scanner.finish()
         counts = {
-            "dead_letters": tally.dead.total(),
-            "documents": tally.documents,
+            "dead_letters": tally.dead.total() + refused,
+            "documents": tally.documents - refused,
             "rows": tally.rows,
             "tokens": int(state.tokens.sum()),
             "windows": int(state.windows.sum()),

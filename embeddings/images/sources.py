@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,7 +105,8 @@ class ImageSource:
 
     def _split(self, plan: ShardPlan, split: int, wanted: set[int]) -> Iterator[tuple[int, CorpusImage]]:
         last = max(wanted)
-        for batch in read_split(plan.shard, plan.splits[split], ReadSettings.of(self._audit), SplitTally()):
+        settings = replace(ReadSettings.of(self._audit), describe_images=False)
+        for batch in read_split(plan.shard, plan.splits[split], settings, SplitTally()):
             if batch.images is not None:
                 for i in np.flatnonzero(np.isin(batch.rows, list(wanted))).tolist():
                     document_id = None if batch.ids is None else batch.ids[i].as_py()

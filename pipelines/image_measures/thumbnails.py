@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from corpus_audit.pipelines.image_measures.images_of_block import ImageMeasure, images_of
+from corpus_audit.pipelines.images.properties import THUMBNAILS_A_DOMAIN
 from corpus_audit.pipelines.measures.base import Block
 from corpus_audit.pipelines.storage import merging
 from corpus_audit.pipelines.storage.count_tables import ColumnKind, CountTable, TableSpec
 from corpus_audit.pipelines.storage.partials import Partial
 from corpus_audit.schemas.spec.audit import AuditSpec
 
-KEPT = 24
-"""Distinct pictures kept a domain: 24 of at most 10 kB each."""
+KEPT = THUMBNAILS_A_DOMAIN
+"""Distinct pictures kept a domain: 24 of at most 10 kB each. Of others the reader makes no thumbnails."""
 
 THUMBNAILS = TableSpec(
     (

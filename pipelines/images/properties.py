@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -28,6 +29,9 @@ MODES = ("other", "1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LA
 THUMBNAIL_SIDE = 128
 """Longer side of a thumbnail at most, in pixels."""
 
+THUMBNAILS_A_DOMAIN = 24
+"""Distinct pictures whose thumbnails are kept, by domain: those of lowest hash."""
+
 _THUMBNAIL_QUALITY = 80
 
 
@@ -48,7 +52,7 @@ class ImageProperties:
         phash: uint64, see `perceptual.phashes`.
         variance: int64, of the grey image; below `perceptual.FLAT_VARIANCE` the image is flat, and its phash noise.
         patches: uint8 [N, 192], see `perceptual.patch`.
-        thumbnails: large_binary, JPEG of at most 128 pixels a side; empty where none was asked for.
+        thumbnails: large_binary, JPEG of at most 128 pixels a side; empty where none was made.
     """
 
     width: np.ndarray
@@ -127,6 +131,7 @@ def image_properties(
     limits: ImageLimits,
     names: Sequence[str | None] | None = None,
     thumbnails: bool = True,
+    domains: np.ndarray | None = None,
 ) -> tuple[ImageProperties, list[ImageRefused | None]]:
     """Decode and describe images, one after the other; an image that is refused leaves its neighbours alone.
 
@@ -135,6 +140,8 @@ def image_properties(
         limits: what each may cost.
         names: file names, extensions or media types that declare each image's format; None where nothing does.
         thumbnails: whether to make them.
+        domains: int64 [N], the number of each image's domain; thumbnails are then made only of those that may be among
+            the `THUMBNAILS_A_DOMAIN` pictures of lowest hash of their domain. Without it, of all.
 
     Returns:
         The properties, a row for each value, and for each value why it was refused, or None.
@@ -143,6 +150,7 @@ def image_properties(
     reasons: list[ImageRefused | None] = [None] * len(values)
     grey = np.zeros((len(values), perceptual.SIDE, perceptual.SIDE), np.uint8)
     small = [b""] * len(values)
+    lowest = _LowestPictures()
     for i, value in enumerate(values):
         rows.bytes[i] = memoryview(value).nbytes
         rows.byte_high[i], rows.byte_low[i] = _halves(blake2b(value, digest_size=16).digest())
@@ -157,7 +165,7 @@ def image_properties(
             _describe(rows, i, image)
             grey[i] = perceptual.grey_images(picture)
             rows.patches[i] = perceptual.patch(reduced)
-            if thumbnails:
+            if thumbnails and (domains is None or lowest.add(int(domains[i]), _hash_of(rows, i))):
                 small[i] = thumbnail(reduced)
         except ImageRefused as refusal:
             reasons[i] = refusal.with_traceback(None)
@@ -168,6 +176,33 @@ def image_properties(
     rows.variance[read] = perceptual.variances(grey[read])
     columns = {field.name: getattr(rows, field.name) for field in fields(rows)}
     return ImageProperties(**{**columns, "thumbnails": pa.array(small, pa.large_binary())}), reasons
+
+
+class _LowestPictures:
+    """The distinct pictures of lowest hash so far, by domain."""
+
+    def __init__(self) -> None:
+        self._heaps: dict[int, list[tuple[int, int]]] = {}
+        self._present: dict[int, set[tuple[int, int]]] = {}
+
+    def add(self, domain: int, picture: tuple[int, int]) -> bool:
+        """Whether a picture is new and among them now; the first of its copies is the one that measures keep."""
+        heap, present = self._heaps.setdefault(domain, []), self._present.setdefault(domain, set())
+        last_first = (-picture[0], -picture[1])
+        if picture in present or (len(heap) == THUMBNAILS_A_DOMAIN and last_first < heap[0]):
+            return False
+        if len(heap) == THUMBNAILS_A_DOMAIN:
+            high, low = heapq.heapreplace(heap, last_first)
+            present.discard((-high, -low))
+        else:
+            heapq.heappush(heap, last_first)
+        present.add(picture)
+        return True
+
+
+def _hash_of(rows: ImageProperties, i: int) -> tuple[int, int]:
+    """The hash of a row's pixels, as `pixel_hash` gives it."""
+    return int(rows.pixel_high[i]), int(rows.pixel_low[i])
 
 
 def _describe(rows: ImageProperties, i: int, image: DecodedImage) -> None:

@@ -20,9 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.images.decoding import ImageLimits
+from corpus_audit.pipelines.images.decoding import ImageLimits, ImageRefused
 from corpus_audit.pipelines.images.properties import ImageProperties, image_properties
-from corpus_audit.pipelines.reading.documents.batches import DeadLetter, DocumentBatch, ReadSettings, SplitTally
+from corpus_audit.pipelines.reading.documents.batches import (
+    PRIMARY,
+    DeadLetter,
+    DocumentBatch,
+    ReadSettings,
+    SplitTally,
+)
 from corpus_audit.pipelines.reading.documents.facets import (
     constant_labels,
     encode_labels,
@@ -172,7 +178,7 @@ class Assembler:
         if images is not None:
             captioned = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), dtype=bool)
             text = pc.fill_null(text, "")
-            keep, properties = self._decode(images, keep, rows, letter)
+            keep, properties = self._decode(images, keep, rows, letter, columns)
         elif text.null_count:
             missing = np.asarray(pc.is_null(text).to_numpy(zero_copy_only=False))
             keep = self._reject_where(keep, missing, DeadLetterReason.MISSING_TEXT, rows, letter)
@@ -204,31 +210,51 @@ class Assembler:
         )
 
     def _decode(
-        self, images: RowImages, keep: np.ndarray, rows: np.ndarray, letter: Callable[[int], _Letter]
-    ) -> tuple[np.ndarray, ImageProperties]:
-        """Which rows have an image that can be decoded, and what was measured of these images, in order."""
+        self,
+        images: RowImages,
+        keep: np.ndarray,
+        rows: np.ndarray,
+        letter: Callable[[int], _Letter],
+        columns: Mapping[str, pa.Array],
+    ) -> tuple[np.ndarray, ImageProperties | None]:
+        """Which rows have an image that can be decoded, and what was measured of these images, in order.
+
+        Where images are not described: which rows have an image.
+        """
         reasons = dict(images.without)
         for index in np.flatnonzero(np.asarray(images.values.is_null())):
             reasons.setdefault(int(index), DeadLetterReason.MISSING_IMAGE)
         present = [int(index) for index in np.flatnonzero(keep) if int(index) not in reasons]
-        limits = self._settings.images
-        properties, refused = image_properties(
-            [memoryview(images.values[index].as_buffer()) for index in present],
-            ImageLimits(limits.max_bytes, limits.max_pixels, limits.max_frames),
-            [images.names[index] for index in present],
-        )
-        decoded = np.array([reason is None for reason in refused], dtype=bool)
-        reasons |= {
-            index: DeadLetterReason(refusal.reason.value)
-            for index, refusal in zip(present, refused, strict=True)
-            if refusal is not None
-        }
+        properties: ImageProperties | None = None
+        if self._settings.describe_images:
+            properties, refused = self._described(images, present, columns)
+            decoded = np.array([reason is None for reason in refused], dtype=bool)
+            properties = properties if decoded.all() else properties.take(decoded)
+            reasons |= {
+                index: DeadLetterReason(refusal.reason.value)
+                for index, refusal in zip(present, refused, strict=True)
+                if refusal is not None
+            }
         kept = keep.copy()
         for index in np.flatnonzero(keep):
             if int(index) in reasons:
                 kept[index] = False
                 self.reject_digest(int(rows[index]), reasons[int(index)], *letter(int(index)))
-        return kept, properties if decoded.all() else properties.take(decoded)
+        return kept, properties
+
+    def _described(
+        self, images: RowImages, present: Sequence[int], columns: Mapping[str, pa.Array]
+    ) -> tuple[ImageProperties, list[ImageRefused | None]]:
+        """The properties of some rows' images, and why images were refused."""
+        limits, domain = self._settings.images, self.fields.facets[PRIMARY]
+        of_present = {name: columns[name].take(pa.array(present, pa.int64())) for name in filter(None, [domain.column])}
+        return image_properties(
+            [memoryview(images.values[index].as_buffer()) for index in present],
+            ImageLimits(limits.max_bytes, limits.max_pixels, limits.max_frames),
+            [images.names[index] for index in present],
+            self._settings.thumbnails,
+            np.asarray(facet_of(_encoded(domain, of_present, len(present))).indices),
+        )
 
     def _reject_where(
         self,

@@ -25,7 +25,8 @@ class ReadSettings:
 
     ``plain_labels``: whether a JSON row whose label is an object or a list is a dead letter, as it must be where labels
     are compared (a benchmark's answers); by default the label is the value's JSON. ``images``: limits of images, where
-    ``document.image`` names them.
+    ``document.image`` names them. ``thumbnails``: whether thumbnails are made of them. ``describe_images``: whether
+    images are decoded and measured; if not, they are handed on as they are, also those that cannot be decoded.
     """
 
     document: DocumentSpec
@@ -33,11 +34,13 @@ class ReadSettings:
     limits: LimitsSpec = field(default_factory=LimitsSpec)
     plain_labels: bool = False
     images: ImagesSpec = field(default_factory=ImagesSpec)
+    thumbnails: bool = True
+    describe_images: bool = True
 
     @classmethod
     def of(cls, spec: AuditSpec) -> ReadSettings:
         """The settings of an audit."""
-        return cls(spec.document, spec.filter, spec.limits, images=spec.image_limits)
+        return cls(spec.document, spec.filter, spec.limits, images=spec.image_limits, thumbnails=spec.excerpts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class DocumentBatch:
             when all documents are.
         images: of an image corpus, pa.LargeBinaryArray [D] without nulls, the images' files; else None, like the next
             two.
-        properties: what was measured of the decoded images; see `ImageProperties`.
+        properties: what was measured of the decoded images; see `ImageProperties`. None also where images are not
+            described.
         captioned: bool [D], whether the document has a caption; the text of one without is empty.
     """
 

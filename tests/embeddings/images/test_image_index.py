@@ -310,3 +310,21 @@ def test_folders_and_archives_of_images_are_indexed_and_shown(tmp_path):
     assert nearest["query"] == {"kind": "document", "name": "cats/ row 3"} and len(nearest["examples"]) == 10
     names = {(row["places"][0]["shard"], row["places"][0]["row"]) for row in nearest["examples"]}
     assert ("cats/", 3) not in names and any(shard == "more.tar" for shard, _ in names)
+
+
+def test_images_that_cannot_be_decoded_are_dead_letters_and_leave_their_neighbours(tmp_path):
+    (tmp_path / "data").mkdir()
+    good = [{"id": f"g{i}", "kind": "a", "image": {"bytes": png(picture(i)), "path": None}} for i in range(5)]
+    bad = [
+        {"id": f"b{i}", "kind": "only bad", "image": {"bytes": data, "path": None}}
+        for i, data in enumerate((b"", b"no image", png(picture(1))[:-40], None))
+    ]
+    rows = [good[0], bad[0], good[1], bad[1], bad[2], good[2], good[3], bad[3], good[4]]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "0.parquet")
+    result = build_index(write_audit(tmp_path, units=["conv.stem:*"], k=9))
+    counts = result.facts.counts
+    assert (counts["documents"], counts["dead_letters"], counts["rows"], counts["windows"]) == (5, 4, 9, 5)
+    assert result.facts.domains == ("a",) and open_index(result.folder).array("documents").tolist() == [5]
+    listed = open_index(result.folder).lookup("conv.stem:0", k=9)
+    assert {example.locations[0].id for example in listed} == {f"g{i}" for i in range(5)}
+    assert {example.locations[0].row for example in listed} == {0, 2, 5, 6, 8}

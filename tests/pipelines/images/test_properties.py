@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 from PIL import Image
 
+from corpus_audit.pipelines.images import properties
 from corpus_audit.pipelines.images.containers import ImageFormat
 from corpus_audit.pipelines.images.decoding import RefusalReason
 from corpus_audit.pipelines.images.properties import MODES, ImageProperties, image_properties
@@ -57,6 +58,23 @@ def test_thumbnails_are_bounded_and_can_be_left_out() -> None:
         assert max(small.size) == 128
     assert len(rows.thumbnails[0].as_py()) < 10_000
     assert image_properties([data], LIMITS, thumbnails=False)[0].thumbnails.to_pylist() == [b""]
+
+
+def test_thumbnails_of_a_domain_are_made_of_its_pictures_of_lowest_hash(monkeypatch) -> None:
+    monkeypatch.setattr(properties, "THUMBNAILS_A_DOMAIN", 3)
+    numbers = np.random.default_rng(0).integers(0, 14, 40)  # with copies
+    domains = np.arange(40) % 2
+    rows, _ = image_properties([encoded(smooth(n, 12, 9)) for n in numbers], LIMITS, domains=domains)
+    everything, _ = image_properties([encoded(smooth(n, 12, 9)) for n in numbers], LIMITS)
+    made = 0
+    for domain in (0, 1):
+        first: dict[tuple[int, int], int] = {}
+        for i in np.flatnonzero(domains == domain).tolist():
+            first.setdefault((int(rows.pixel_high[i]), int(rows.pixel_low[i])), i)
+        for picture in sorted(first)[:3]:
+            assert rows.thumbnails[first[picture]] == everything.thumbnails[first[picture]]
+        made += sum(rows.thumbnails[i].as_py() != b"" for i in np.flatnonzero(domains == domain).tolist())
+    assert 6 <= made < 28 and (rows.phash == everything.phash).all() and (rows.patches == everything.patches).all()
 
 
 def test_no_images_and_rows_taken_and_joined() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,16 @@ def test_images_without_captions(tmp_path: Path) -> None:
     documents = read_images(path, ReadSettings(DocumentSpec(image="image")))
     assert documents.texts == [""] * 6 and images_of(documents) == IMAGES
     assert not any(flag for b in documents.batches for flag in b.captioned.tolist())  # type: ignore[union-attr]
+
+
+def test_thumbnails_and_descriptions_are_made_only_where_they_are_wanted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", structs([*IMAGES[:4], b"no image", IMAGES[5]]))
+    described = read_images(path, SETTINGS)
+    without = read_images(path, replace(SETTINGS, thumbnails=False))
+    for documents, made in ((described, True), (without, False)):
+        properties = [batch.properties for batch in documents.batches]
+        assert sum(len(each) for each in properties if each is not None) == 5
+        assert {bool(t) for each in properties if each is not None for t in each.thumbnails.to_pylist()} == {made}
+    raw = read_images(path, replace(SETTINGS, describe_images=False))
+    assert all(batch.properties is None and batch.images is not None for batch in raw.batches)
+    assert raw.ids == [f"n{i}" for i in range(6)] and described.ids == [f"n{i}" for i in (0, 1, 2, 3, 5)]
