@@ -126,12 +126,13 @@ def _products(contrast: TokenContrast) -> _Products:
     pairs, difference = np.zeros((total, total)), np.zeros(total)
     own_first, own_second = np.zeros(total), np.zeros(total)
     both = mixed = other = 0.0
-    for start in range(0, len(contrast.tokens), TOKENS_OF_A_BLOCK):
-        block = slice(start, start + TOKENS_OF_A_BLOCK)
+    holders = sum(sample.documents for sample in samples)
+    several = np.flatnonzero(holders > 1)  # a token of one document has no part in what two of them make together
+    for start in range(0, len(several), TOKENS_OF_A_BLOCK):
+        block = several[start : start + TOKENS_OF_A_BLOCK]
         p, q = counts[0][block] / t1, counts[1][block] / t2
-        holders = sum(sample.documents[block] for sample in samples)
         among_all = token_weights(2 * sum(sample.count[block] for sample in samples) / texts)
-        many = holders / (holders + FEW_DOCUMENTS)
+        many = holders[block] / (holders[block] + FEW_DOCUMENTS)
         root = np.sqrt(many * token_weights(p + q) + (1 - many) * among_all)
         on_first = np.concatenate([first * groups[:, block] / t1 for groups, first, _ in sets])
         on_first = (on_first - np.outer(in_first, p)) * root
