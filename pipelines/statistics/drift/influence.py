@@ -82,12 +82,21 @@ class _Products:
         return np.asarray(self.difference - np.diag(self.pairs) + shared)
 
 
-def drift_variance(contrast: TokenContrast) -> float:
-    """L in squared bits, at least 0: what drift adds to the variance of the excess divergence by chance alone.
+FEWEST_DEGREES = 4.0
+"""Degrees of freedom that the variance is taken to have at least."""
+
+
+def drift_variance(contrast: TokenContrast) -> tuple[float, float]:
+    """L: what drift adds to the variance of the excess divergence by chance alone, and how well it is known.
 
     Args:
         contrast: the slice's documents, none of them edited. In clusters, the numbers of documents are not taken for
             given, as those of clusters are not known.
+
+    Returns:
+        ``(variance, freedom)``: squared bits, at least 0; and degrees of freedom, 2 S^2 / the variance of S for the sum
+        S of squared influences (Satterthwaite 1946, Biometrics Bulletin 2): fewer than groups where a few long
+        documents make most of it.
     """
     assert contrast.edited is None, "edited documents depend on each other"
     products = _products(contrast)
@@ -95,17 +104,21 @@ def drift_variance(contrast: TokenContrast) -> float:
     noise = (products.pairs - products.expected) ** 2
     np.fill_diagonal(noise, 0.0)
     terms = influences**2 - noise.sum(axis=1)
-    variance, start = 0.0, 0
+    variance, squares, spread, start = 0.0, 0.0, 0.0, 0
     for sample in contrast.only_baseline, contrast.only_current, contrast.shared:
         if not sample.total_documents:
             continue
         of_set = slice(start, start + len(sample.groups))
         whole, groups = float(influences[of_set].sum()), len(sample.groups)
         variance += (float(terms[of_set].sum()) - whole**2 / groups) * groups / (groups - 1)
+        about = (influences[of_set] - whole / groups) ** 2
+        squares += float(about.sum())
+        spread += float(((about - about.mean()) ** 2).sum())
         if not contrast.clustered:
             variance -= whole**2 / sample.total_documents
         start = of_set.stop
-    return GRADIENT**2 * max(variance, 0.0)
+    freedom = 2 * squares**2 / spread if spread > 0 else FEWEST_DEGREES
+    return GRADIENT**2 * max(variance, 0.0), max(freedom, FEWEST_DEGREES)
 
 
 def _products(contrast: TokenContrast) -> _Products:
