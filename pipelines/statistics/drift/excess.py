@@ -3,16 +3,18 @@
 1. `Chance`: the distances of permutations, corrected for the scatter of the groups on their sides (`scatter`), and the
    excess of the snapshots' divergence over their mean.
 2. `excess_bounds`: the values D of the true divergence at which the excess would not be surprising. At D its variance
-   is Q + D L / excess: Q is what the permutations show, L what drift adds (`influence`, or `excess_variance` with edited
-   documents), which goes with the square of the difference of the sides' shares, as D does. At 0 there is only chance,
-   so that the interval is above 0 exactly if the permutations' p is at most 2.5 %, and in a null it holds 0 in 95 %,
-   whatever the distribution of the documents. Above 0 it is not symmetric: with the variance at the excess, rather than
-   at the bound, it would be too short upwards where the excess is low by chance, and downwards too long where it is high
-   (Wilson 1927, Journal of the American Statistical Association 22, on a binomial share).
-3. `unseen_drift`: that tokens which are too rare for these documents have drifted shows less than it should. The
-   permutations take away what is of first order in one over the number of documents, so that of the halves of them the
-   excess is too low by four times what is wrong with the whole: a third of their difference is what is missing
-   (Richardson 1911, Philosophical Transactions A 210; Schucany, Gray and Owen 1971, JASA 66).
+   is Q + D L / excess: Q is what the permutations show, L what drift adds (`influence`, or `excess_variance` where
+   documents were edited), which goes with the square of the difference of the sides' shares, as D does. At 0 there is
+   only chance, so that the interval is above 0 exactly if the permutations' p is at most 2.5 %, and holds 0 in 95 % of
+   nulls, whatever the distribution of the documents. Above 0 it is not symmetric: with the variance at the excess,
+   rather than at the bound, it would be too short upwards where the excess is low by chance, and too long downwards
+   where it is high (Wilson 1927, Journal of the American Statistical Association 22, on a binomial share).
+3. `unseen_drift`: that tokens which are too rare for these documents have drifted shows less than it should, and yet
+   less in halves of the documents. The permutations take away what is of first order in one over the number of
+   documents. Of what is left, tokens in several documents have a part of second order, of which the difference between
+   all and half has three times what is missing in all, and tokens that half of the documents may lack nearly a part of
+   first order, of which it has as much. Half of the difference is added (Richardson 1911, Philosophical Transactions A
+   210; Schucany, Gray and Owen 1971, Journal of the American Statistical Association 66).
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ HALVINGS = 4
 HALF_PERMUTATIONS = 40
 """Of each half."""
 
-MISSING = 1 / 3
-"""Of the difference between the excess of all documents and of half of them: 1 / (2^2 - 1)."""
+MISSING = 1 / 2
+"""Of the difference between the excess of all documents and of half of them: between 1 / (2^2 - 1) and 1 / (2 - 1)."""
 
 _TIE = 1e-9  # sums of the same terms in another order, or on another processor, are ties
 

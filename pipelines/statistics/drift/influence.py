@@ -82,12 +82,21 @@ class _Products:
         return np.asarray(self.difference - np.diag(self.pairs) + shared)
 
 
-def drift_variance(contrast: TokenContrast) -> float:
-    """L in squared bits, at least 0: what drift adds to the variance of the excess divergence by chance alone.
+FEWEST_DEGREES = 4.0
+"""Degrees of freedom that the variance is taken to have at least."""
+
+
+def drift_variance(contrast: TokenContrast) -> tuple[float, float]:
+    """L: what drift adds to the variance of the excess divergence by chance alone, and how well it is known.
 
     Args:
         contrast: the slice's documents, none of them edited. In clusters, the numbers of documents are not taken for
             given, as those of clusters are not known.
+
+    Returns:
+        ``(variance, freedom)``: squared bits, at least 0; and degrees of freedom, 2 L^2 / the variance of its estimate,
+        which is that of the sum of squared influences (Satterthwaite 1946, Biometrics Bulletin 2): few where a few long
+        documents make most of it, or most of it is noise.
     """
     assert contrast.edited is None, "edited documents depend on each other"
     products = _products(contrast)
@@ -95,17 +104,21 @@ def drift_variance(contrast: TokenContrast) -> float:
     noise = (products.pairs - products.expected) ** 2
     np.fill_diagonal(noise, 0.0)
     terms = influences**2 - noise.sum(axis=1)
-    variance, start = 0.0, 0
+    variance, spread, start = 0.0, 0.0, 0
     for sample in contrast.only_baseline, contrast.only_current, contrast.shared:
         if not sample.total_documents:
             continue
         of_set = slice(start, start + len(sample.groups))
         whole, groups = float(influences[of_set].sum()), len(sample.groups)
         variance += (float(terms[of_set].sum()) - whole**2 / groups) * groups / (groups - 1)
+        about = (influences[of_set] - whole / groups) ** 2
+        spread += float(((about - about.mean()) ** 2).sum())
         if not contrast.clustered:
             variance -= whole**2 / sample.total_documents
         start = of_set.stop
-    return GRADIENT**2 * max(variance, 0.0)
+    variance = max(variance, 0.0)
+    freedom = 2 * variance**2 / spread if spread > 0 else 0.0
+    return GRADIENT**2 * variance, max(freedom, FEWEST_DEGREES)
 
 
 def _products(contrast: TokenContrast) -> _Products:
@@ -118,7 +131,6 @@ def _products(contrast: TokenContrast) -> _Products:
     ]
     counts = contrast.counts
     t1, t2 = (float(count.sum()) for count in counts)
-    texts = float(sum(sample.count.sum() for sample in samples))
     sizes = [groups.sum(axis=1).astype(np.float64) for groups, _, _ in sets]
     in_first = np.concatenate([first * size / t1 for (_, first, _), size in zip(sets, sizes, strict=True)])
     in_second = np.concatenate([second * size / t2 for (_, _, second), size in zip(sets, sizes, strict=True)])
@@ -126,12 +138,14 @@ def _products(contrast: TokenContrast) -> _Products:
     pairs, difference = np.zeros((total, total)), np.zeros(total)
     own_first, own_second = np.zeros(total), np.zeros(total)
     both = mixed = other = 0.0
-    for start in range(0, len(contrast.tokens), TOKENS_OF_A_BLOCK):
-        block = slice(start, start + TOKENS_OF_A_BLOCK)
+    holders = samples[0].documents + samples[1].documents + samples[2].documents
+    once = samples[0].count + samples[1].count + samples[2].count  # every document on whichever sides it is
+    several = np.flatnonzero(holders > 1)  # a token of one document has no part in what two of them make together
+    for start in range(0, len(several), TOKENS_OF_A_BLOCK):
+        block = several[start : start + TOKENS_OF_A_BLOCK]
         p, q = counts[0][block] / t1, counts[1][block] / t2
-        holders = sum(sample.documents[block] for sample in samples)
-        among_all = token_weights(2 * sum(sample.count[block] for sample in samples) / texts)
-        many = holders / (holders + FEW_DOCUMENTS)
+        among_all = token_weights(2 * once[block] / once.sum())
+        many = holders[block] / (holders[block] + FEW_DOCUMENTS)
         root = np.sqrt(many * token_weights(p + q) + (1 - many) * among_all)
         on_first = np.concatenate([first * groups[:, block] / t1 for groups, first, _ in sets])
         on_first = (on_first - np.outer(in_first, p)) * root

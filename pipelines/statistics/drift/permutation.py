@@ -35,8 +35,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.drift import divergence, excess_variance, influence
-from corpus_audit.pipelines.statistics.drift.excess import NORMAL_QUANTILE, Chance, excess_bounds, unseen_drift
+from corpus_audit.pipelines.statistics.drift.excess import NORMAL_QUANTILE, TAIL, Chance, excess_bounds, unseen_drift
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
@@ -170,9 +171,13 @@ def drift_summary(
 
 
 def _drift_variance(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> float:
-    """What drift adds to the variance of the excess, squared bits."""
+    """What drift adds to the variance of the excess, squared bits, for a normal quantile.
+
+    Where it is known from few documents, it is larger by the square of the ratio of Student's quantile to the normal.
+    """
     if contrast.edited is None:
-        return influence.drift_variance(contrast)
+        variance, freedom = influence.drift_variance(contrast)
+        return variance * (float(special.stdtrit(freedom, 1 - TAIL)) / NORMAL_QUANTILE) ** 2
     observed = float(chance.observed["jsd"][0])
     noise = observed - chance.excess
     return excess_variance.drift_variance(

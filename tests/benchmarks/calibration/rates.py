@@ -1,8 +1,8 @@
 """Whether the rate of each scenario is within its limits: exact binomial intervals, at one or at several looks.
 
 A rate over a given number of pairs is judged by its Clopper-Pearson interval at 95 %. Who adds pairs until a rate can
-be told looks at it more than once, and would, with intervals of 95 %, be wrong about it more often than in one of 20. So
-the number of looks is fixed beforehand, and the interval at each has the level 1 - 0.05 / looks (Bonferroni).
+be told looks at it more than once, and would, with intervals of 95 %, be wrong about it more often than in one of 20.
+So the number of looks is fixed beforehand, and the interval at each has the level 1 - 0.05 / looks (Bonferroni).
 """
 
 from __future__ import annotations

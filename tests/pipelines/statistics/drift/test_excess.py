@@ -98,7 +98,12 @@ def test_what_drift_adds_is_the_square_of_influences_less_their_noise(
             expected += (terms[inside].sum() - influence[inside].sum() ** 2 / 64) * 64 / 63
             expected -= 0 if clustered else influence[inside].sum() ** 2 / size
     assert expected > 0
-    assert drift_variance(snapshots) == pytest.approx(expected / (2 * np.log(2)) ** 2, rel=1e-9)
+    about = [(influence[np.array(of_set) == n] - influence[np.array(of_set) == n].mean()) ** 2 for n in set(of_set)]
+    spread = sum(float(((squares - squares.mean()) ** 2).sum()) for squares in about)
+    variance, freedom = drift_variance(snapshots)
+    assert variance == pytest.approx(expected / (2 * np.log(2)) ** 2, rel=1e-9)
+    assert freedom == pytest.approx(max(2 * expected**2 / spread, 4.0), rel=1e-9)
+    assert freedom < 64 * len(about)
 
 
 @pytest.mark.slow
@@ -113,7 +118,7 @@ def test_the_variance_is_that_of_repeated_draws(sizes: tuple[int, int, int]) -> 
         groups = [rng.integers(64, size=n) for n in sizes]
         snapshots = contrast(before, now, shared, groups=groups)
         divergence.append(float(jensen_shannon(*snapshots.counts)))
-        drift.append(drift_variance(snapshots))
+        drift.append(drift_variance(snapshots)[0])
     # With so few tokens chance adds little: the variance of the divergence is nearly all of it by drift.
     assert float(np.mean(drift)) == pytest.approx(np.var(divergence), rel=0.35)
 
