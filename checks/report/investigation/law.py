@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, optimum_sentence, scaling_finding
+from corpus_audit.checks.investigation.scaling_findings import (
+    ScalingAnalysis,
+    optimum_sentence,
+    scaling_finding,
+    unique_finding,
+)
 from corpus_audit.checks.report.charts.svg import element
 from corpus_audit.checks.report.investigation.law_chart import law_charts
 from corpus_audit.checks.text.safe_text import safe_text
@@ -21,6 +26,10 @@ def law_section(body: ET.Element, analysis: ScalingAnalysis) -> None:
     optimum = optimum_sentence(analysis)
     if optimum is not None:
         element(body, "p", safe_text(optimum, 1000), class_="about")
+    unique = unique_finding(analysis)
+    if unique is not None:
+        words = f"{unique.reading.value.capitalize()}: {unique.claim}: {unique.detail}."
+        element(body, "p", safe_text(words, 1000), class_="about")
     if analysis.law is None:
         return
     law_charts(body, analysis)

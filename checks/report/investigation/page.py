@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.behaviour import behaviour_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.scores import scores_section
 from corpus_audit.checks.report.investigation.spikes import spikes_section
@@ -27,7 +28,7 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
-    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
     ".scores.spikes td{white-space:nowrap}.scores.spikes tr.remark td{white-space:normal}"
     ".chart .note{paint-order:stroke;stroke:var(--paper);stroke-width:4px}"
 )
@@ -70,6 +71,7 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
     spikes_section(body, spec, investigation)
     left = _findings(body, findings, Reading.SHOWN, MOST_FINDINGS)
     scores_section(body, investigation.comparisons)
+    behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
     for reading in (Reading.NOT_SHOWN, Reading.NOT_ENOUGH):

@@ -72,8 +72,46 @@ def missing_files(spec: InvestigationSpec, investigation: Investigation) -> list
         answers.append(
             (
                 "Is the loss what runs of other sizes let expect?",
-                "a CSV of at least 20 runs (run, parameters, tokens, loss), under scaling",
+                "a CSV of at least 21 runs (run, parameters, tokens, loss), under scaling",
             )
+        )
+    elif spec.scaling.audit is None:
+        answers.append(
+            (
+                "Does the corpus have unique tokens enough for the compute-optimal point?",
+                "an audit of the corpus, under scaling.audit",
+            )
+        )
+    return answers + _about_the_model(spec)
+
+
+def _about_the_model(spec: InvestigationSpec) -> list[tuple[str, str]]:
+    """The same of evaluations of other runs, of experts and of units."""
+    answers: list[tuple[str, str]] = []
+    if spec.contamination is not None and len({each.run for each in spec.evals}) < 2:
+        answers.append(
+            (
+                "Is the order of models another one without contaminated items?",
+                "the evaluations of another run, under evals",
+            )
+        )
+    if spec.runs and (spec.routing is None or spec.routing.series is None):
+        answers.append(
+            (
+                "How evenly are the experts of every layer used, if there are any?",
+                "series of loads by layer and expert in the logs, under routing.series",
+            )
+        )
+    if spec.units is None:
+        answers.append(
+            (
+                "Which units are dead, and which fire on what was drawn before a spike?",
+                "an activation index of the model on the corpus, under units",
+            )
+        )
+    elif spec.units.before is None:
+        answers.append(
+            ("Which units moved?", "an activation index of an earlier checkpoint or snapshot, under units.before")
         )
     return answers
 

@@ -149,7 +149,7 @@ def _add(
     if rows.loss is not None:
         parts["loss"].append(rows.loss[mask])
     if rows.domain is not None:
-        parts["domain"].append(_codes(rows.domain.filter(selected), codes))
+        parts["domain"].append(domain_codes(rows.domain.filter(selected), codes))
     if rows.document is not None:
         documents = rows.document.filter(selected)
         keys = id_keys(documents)
@@ -163,7 +163,7 @@ def _words(texts: pa.Array) -> list[str]:
     return [text.decode("utf-8", "replace") for text in texts.cast(pa.binary()).to_pylist()]
 
 
-def _codes(names: pa.Array, codes: dict[str, int]) -> Integers:
+def domain_codes(names: pa.Array, codes: dict[str, int]) -> Integers:
     """Positions of names in ``codes``, which new ones are added to."""
     encoded = pc.dictionary_encode(names)
     table = np.array([codes.setdefault(name, len(codes)) for name in _words(encoded.dictionary)], np.int64)
@@ -184,7 +184,7 @@ def _looked_up(audit: Path, keys: npt.NDArray[np.uint64], codes: dict[str, int])
                 batch_keys = id_keys(batch.column(0).filter(known))
                 at = np.minimum(np.searchsorted(distinct, batch_keys), len(distinct) - 1)
                 match = distinct[at] == batch_keys
-                batch_codes = _codes(batch.column(1).cast(pa.string()).filter(known), codes)
+                batch_codes = domain_codes(batch.column(1).cast(pa.string()).filter(known), codes)
                 domain[at[match]] = batch_codes[match]
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

@@ -71,8 +71,8 @@ def text_lines(texts: TextComparison, width: int) -> Iterator[str]:
         words = "" if share is None else f"{share:.2%} of the {what}{against}" + (f", p {p:.2g}" if judged else "")
         yield from wrap(words, width)
     if texts.drift is not None and texts.control_drift is not None and texts.p_drift is not None:
-        p_drift = f", p {texts.p_drift:.2g}" if texts.controls >= LEAST_CONTROLS else ""
-        drift = f"{texts.drift:.3g} bits from those of the other windows (usually {texts.control_drift:.3g}{p_drift})"
+        with_p = f", p {texts.p_drift:.2g}" if texts.controls >= LEAST_CONTROLS else ""
+        drift = f"{texts.drift:.3g} bits from those of the other windows (usually {texts.control_drift:.3g}{with_p})"
         moved = ", ".join(f"{safe_text(word.text, 40)} ({grouped(word.occurrences)})" for word in texts.words[:8])
         yield from wrap(f"the words drift by {drift}{'; more frequent: ' if moved else ''}{moved}", width)
     if texts.controls < LEAST_CONTROLS:
