@@ -59,7 +59,9 @@ def _finding(
     elif agreeing:
         reading, detail = Reading.NOT_SHOWN, f"at most by rounding: {counts}"
     else:
-        reading, detail = Reading.NOT_ENOUGH, counts if claims else "the files state no figures"
+        reading = Reading.NOT_ENOUGH
+        few = f"{plural(len(claims), 'figure')} could not be recomputed: no items give them"
+        detail = few if claims else "the files state no figures"
     return Finding(
         id=f"{side.run}.evals.{side.step}.files",
         bucket="capabilities",

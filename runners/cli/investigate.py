@@ -28,8 +28,8 @@ def investigate() -> None:
 
     `corpus-audit investigate init FOLDER` writes an investigation.yaml, `corpus-audit investigate FILE` computes its
     findings, and `corpus-audit investigate show FINDING` shows one in full. `corpus-audit investigate compare A B`
-    compares two evaluations of models, item by item, and `corpus-audit investigate documents FILE --first STEP --last
-    STEP` lists what the sampler drew in these steps.
+    compares two evaluations of models, item by item, and `corpus-audit investigate documents FILE WINDOW` lists what
+    the sampler drew in the steps WINDOW, such as 31210-31219.
     """
 
 

@@ -20,24 +20,26 @@ Row = Mapping[str, Any]
 Measure = tuple[str, str, str]
 
 _ABOUT = (
-    "Scores are over all items of an evaluation, with their 95 % interval; changes are over the items that both "
-    "evaluations have. Detectable is the change that a single test would detect with 80 % power: a smaller one may "
-    "have happened unseen."
+    "Scores are over all items of an evaluation, or as a file states them, with their 95 % interval; changes are over "
+    "the items that both evaluations have. Detectable is the change that a single test would detect with 80 % power: a "
+    "smaller one may have happened unseen."
 )
 _NOISE = " After a semicolon: with the noise between neighbouring checkpoints, and of seeds where that is known."
 _SPLIT = " Clean and contaminated are the scores of the paired items that the training data lack and hold."
 _MISSING = "–"
+_QUANTILE = 1.959964
 _LARGE = 1_000  # a perplexity, say, whose decimals say nothing
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of a comparison by measure, and those of scores by measure and side."""
+    """The rows of a comparison by measure, and those of scores and of stated figures by measure and side."""
 
     each: StepComparison
     differences: dict[Measure, Row]
     leaks: dict[Measure, Row]
     scores: dict[tuple[Measure, str], Row]
+    stated: dict[tuple[Measure, str], Row]
 
 
 def scores_section(body: ET.Element, comparisons: Sequence[StepComparison]) -> None:
@@ -74,6 +76,7 @@ def _by_measure(each: StepComparison) -> _Rows:
         {_measure(row): row for row in tables["evaluation_differences"].to_pylist()},
         {_measure(row): row for row in leaks},
         {(_measure(row), row["side"]): row for row in tables["evaluation_scores"].to_pylist()},
+        {(_measure(row), row["side"]): row for row in tables["evaluation_claims"].to_pylist()},
     )
 
 
@@ -120,7 +123,14 @@ def _cells(rows: _Rows, measure: Measure, side: str, label: str) -> list[list[st
     if alone is None and stated is None:
         return []
     items = _MISSING if alone is None else grouped(alone["items"])
-    score = _figure(stated) if alone is None else _with_bounds(alone["score"], alone["low"], alone["high"])
+    if alone is not None:
+        score = _with_bounds(alone["score"], alone["low"], alone["high"])
+    else:
+        error = rows.stated.get((measure, side), {}).get("claimed_error")
+        ends: tuple[float | None, float | None] = (None, None)
+        if error is not None and stated is not None:
+            ends = stated - _QUANTILE * error, stated + _QUANTILE * error
+        score = _with_bounds(stated, *ends)
     change = ["", "", ""]
     if side == "b":
         bounds = _with_bounds(difference["difference"], difference["low"], difference["high"], "+")

@@ -27,21 +27,21 @@ def missing_files(spec: InvestigationSpec, investigation: Investigation) -> list
             (
                 f"Was it the batch that made {_names(alone)} spike?",
                 "logs of a run that drew the same batches at the same steps, such as a restart from an earlier "
-                "checkpoint: runs, same_order_as",
+                "checkpoint (same_order_as of a run)",
             )
         )
     if investigation.drawn is None and any(run.spikes or run.shifts for run in runs.values()):
         answers.append(
             (
                 "Which documents were drawn before a spike, and are they unlike others?",
-                "the sampler's log with a row a drawn document (step, tokens, document, domain, loss): drawn",
+                "the sampler's log with a row a drawn document (step, tokens, document, domain, loss), under drawn",
             )
         )
     elif investigation.drawn is not None and investigation.drawn.test is None and investigation.drawn.spikes:
         answers.append(
             (
                 "Are the steps of the sampler's log those of the run, and which documents had a high loss?",
-                "a column of losses in the sampler's log: drawn, loss",
+                "a column of losses in the sampler's log, under drawn",
             )
         )
     for quantity, question in (
@@ -51,10 +51,15 @@ def missing_files(spec: InvestigationSpec, investigation: Investigation) -> list
         without = [name for name, run in runs.items() if run.loss is not None and quantity not in run.curves]
         if without:
             words = quantity.value.replace("_", " ")
-            answers.append((question.format(_names(without)), f"a log that has the {words}: runs, telemetry"))
+            answers.append(
+                (question.format(_names(without)), f"a log that has the {words}, under telemetry of the run")
+            )
     if not spec.evals:
         answers.append(
-            ("Did capabilities change with the loss?", "results of two checkpoints or more with their items: evals")
+            (
+                "Did capabilities change with the loss?",
+                "results of two checkpoints or more with their items, under evals",
+            )
         )
     elif spec.contamination is None:
         answers.append(
@@ -67,14 +72,14 @@ def missing_files(spec: InvestigationSpec, investigation: Investigation) -> list
         answers.append(
             (
                 "Is the loss what runs of other sizes let expect?",
-                "a CSV of at least 21 runs (run, parameters, tokens, loss): scaling",
+                "a CSV of at least 21 runs (run, parameters, tokens, loss), under scaling",
             )
         )
     elif spec.scaling.audit is None:
         answers.append(
             (
                 "Does the corpus have unique tokens enough for the compute-optimal point?",
-                "an audit of the corpus: scaling, audit",
+                "an audit of the corpus, under scaling.audit",
             )
         )
     return answers + _about_the_model(spec)
@@ -87,26 +92,26 @@ def _about_the_model(spec: InvestigationSpec) -> list[tuple[str, str]]:
         answers.append(
             (
                 "Is the order of models another one without contaminated items?",
-                "the evaluations of another run: evals",
+                "the evaluations of another run, under evals",
             )
         )
     if spec.runs and (spec.routing is None or spec.routing.series is None):
         answers.append(
             (
                 "How evenly are the experts of every layer used, if there are any?",
-                "series of loads by layer and expert in the logs: routing, series",
+                "series of loads by layer and expert in the logs, under routing.series",
             )
         )
     if spec.units is None:
         answers.append(
             (
                 "Which units are dead, and which fire on what was drawn before a spike?",
-                "an activation index of the model on the corpus: units",
+                "an activation index of the model on the corpus, under units",
             )
         )
     elif spec.units.before is None:
         answers.append(
-            ("Which units moved?", "an activation index of an earlier checkpoint or snapshot: units, before")
+            ("Which units moved?", "an activation index of an earlier checkpoint or snapshot, under units.before")
         )
     return answers
 

@@ -133,12 +133,20 @@ def _joined(parts: list[tuple[Keys, Integers, Keys, npt.NDArray[np.uint32]]], te
     if not parts:
         nothing = np.empty(0, np.uint64)
         return DrawnTexts(nothing, np.zeros(1, np.int64), nothing, np.empty((0, PERMUTATIONS), np.uint32), texts)
-    keys, lengths, words, signed = (np.concatenate(column) for column in zip(*parts, strict=True))
+    keys, lengths = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     order = np.argsort(keys)
-    begins = np.cumsum(lengths) - lengths
     starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
-    moved = np.arange(len(words)) - np.repeat(starts[:-1] - begins[order], lengths[order])
-    return DrawnTexts(keys[order], starts, words[moved], signed[order], texts)
+    position = np.empty(len(keys), np.int64)  # of every document in the order of its key
+    position[order] = np.arange(len(keys))
+    words, signed = np.empty(int(starts[-1]), np.uint64), np.empty((len(keys), PERMUTATIONS), np.uint32)
+    done = 0
+    for own, of_own, hashes, signature in parts:  # piece by piece: an index of all words would take as much as they do
+        at = position[done : done + len(own)]
+        begins = np.cumsum(of_own) - of_own
+        words[np.arange(len(hashes)) + np.repeat(starts[at] - begins, of_own)] = hashes
+        signed[at] = signature
+        done += len(own)
+    return DrawnTexts(keys[order], starts, words, signed, texts)
 
 
 @cache
