@@ -14,13 +14,16 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_
 from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
-from corpus_audit.pipelines.evaluations.named_paths import read_paths
+from corpus_audit.pipelines.progress.board import Board
+from corpus_audit.pipelines.storage.parsed_files import ParsedFiles
 from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
 from corpus_audit.pipelines.telemetry.points import FileTelemetry
-from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
+from corpus_audit.pipelines.telemetry.reading import UnreadFile
 from corpus_audit.pipelines.telemetry.recognition import files_of
 from corpus_audit.pipelines.telemetry.segments import join
 from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
+from corpus_audit.runners.investigation.stored_evaluations import read_stored_evaluation
+from corpus_audit.runners.investigation.stored_telemetry import read_stored_telemetry
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
@@ -34,6 +37,9 @@ from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY
 REPORT_FILE = "report.html"
 FACTS_FILE = "investigation.json"
 
+STORE = ".store"
+"""Folder within the output folder: what was parsed of large files, see `ParsedFiles`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -43,19 +49,26 @@ class Published:
     findings: Findings
 
 
-def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -> Published:
+def run_investigation(loaded: LoadedInvestigation, output: Path | None = None, board: Board | None = None) -> Published:
     """Compute everything and publish it as a directory, by one rename.
+
+    What is parsed of large files is stored below the output folder at once, so that a call that was interrupted, or one
+    after a change of the spec, does not parse them again.
 
     Args:
         loaded: the spec.
         output: the folder to publish into; that of the spec by default.
+        board: where progress is written.
 
     Raises:
+        RunCancelledError: the board was cancelled.
         UsageError: a path of the spec matches nothing, no log can be read, or evaluations cannot be compared.
         LockedError: another investigation publishes into the folder.
     """
     target = output if output is not None else loaded.base / loaded.spec.output
-    runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
+    board = board or Board()
+    store = ParsedFiles(target / STORE)
+    runs = _analysed_runs(loaded, store, board)
     if not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
@@ -63,24 +76,58 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
         scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
+    if drawn is not None:
+        _stage(board, "comparing what was drawn")
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
-    investigation = investigate(loaded.spec, runs, _compared(loaded), scaling, analysis)
+    comparisons = _compared(loaded, store, board)
+    _stage(board, "computing findings")
+    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis)
     with OutputLock(target):
         clear_staging(target)
-        return _publish(loaded, target, investigation)
+        try:
+            _stage(board, "publishing")
+            published = _publish(loaded, target, investigation)
+        finally:
+            clear_staging(target)
+        store.remove_unused()
+        return published
 
 
-def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
+def _stage(board: Board, name: str, total: int = 0) -> None:
+    """Begin a stage of so many bytes, unless the board was cancelled."""
+    board.advance()
+    board.begin_stage(name, total)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # which its reader reports
+
+
+def _analysed_runs(loaded: LoadedInvestigation, store: ParsedFiles, board: Board) -> dict[str, RunAnalysis]:
+    """Read the logs of all runs, and compute what concerns each alone."""
+    listed: dict[str, list[tuple[Path, str]]] = {}
+    for run in loaded.spec.runs:
+        try:
+            listed[run.id] = list(files_of(loaded.base, run.telemetry))
+        except FileNotFoundError as error:
+            raise UsageError(f"run {run.id}: {error} matches no file") from None
+    _stage(board, "reading logs", sum(_size(path) for files in listed.values() for path, _ in files))
+    return {run.id: _analysed(run, listed[run.id], store, board) for run in loaded.spec.runs}
+
+
+def _analysed(run: TrainingRun, listed: list[tuple[Path, str]], store: ParsedFiles, board: Board) -> RunAnalysis:
     """Read the logs of a run and compute what concerns it alone."""
     read: list[FileTelemetry] = []
     names: list[str] = []
     unread: list[UnreadFile] = []
-    try:
-        listed = list(files_of(base, run.telemetry))
-    except FileNotFoundError as error:
-        raise UsageError(f"run {run.id}: {error} matches no file") from None
     for path, name in listed:
-        result = read_telemetry_file(path)
+        board.shard_started(path.name)
+        result = read_stored_telemetry(path, store)
+        board.shard_finished(path.name)
+        board.advance(_size(path))
         if isinstance(result, UnreadFile):
             unread.append(result)
             continue
@@ -97,7 +144,7 @@ def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
     return analyse_run(run, join(read, names), tuple(unread))
 
 
-def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
+def _compared(loaded: LoadedInvestigation, store: ParsedFiles, board: Board) -> tuple[StepComparison, ...]:
     """Read the evaluations of the spec and compare them."""
     spec = loaded.spec
     if not spec.evals:
@@ -105,10 +152,12 @@ def _compared(loaded: LoadedInvestigation) -> tuple[StepComparison, ...]:
     contaminated = None
     if spec.contamination is not None:
         contaminated = read_contaminated(loaded.base / spec.contamination.list, spec.contamination.rule, KEYS.rule)
+    _stage(board, "reading evaluations")
     evaluations = []
     for each in spec.evals:
         name = f"the evaluation of {each.run} at step {each.step}"
-        evaluation = read_paths(loaded.base, each.paths, name, spec.cluster)
+        evaluation = read_stored_evaluation(loaded.base, each.paths, name, spec.cluster, store)
+        board.advance()
         if not evaluation.items.num_rows and not evaluation.claims:
             reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]
             why = f" ({reasons[0]})" if reasons else ""
