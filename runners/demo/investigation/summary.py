@@ -66,7 +66,15 @@ def _fault(demo: InvestigationDemo, findings: Sequence[Finding]) -> str:
     spike = spike_at(findings, demo.fault)
     if spike is None:
         return f"{text}No spike was found there."
-    return f"{text}{spike.id} is a rise of {_rise(spike)}. Ruled out: {_states(spike, State.RULED_OUT)}."
+    ruled_out = _states(spike, State.RULED_OUT)
+    return f"{text}{spike.id} is a rise of {_rise(spike)}. Ruled out: {ruled_out}.{_cause(findings, spike)}"
+
+
+def _cause(findings: Sequence[Finding], spike: Finding) -> str:
+    """What the finding about the cause of a spike says, if there is one."""
+    step = spike.id.rpartition(".")[2]
+    cause = next((each for each in findings if each.id == f"now.cause.{step}"), None)
+    return "" if cause is None else f" {cause.id}, {cause.reading.value}: {safe_text(cause.claim, 200)}."
 
 
 def _rise(spike: Finding) -> str:
@@ -93,7 +101,7 @@ def _shard(demo: InvestigationDemo, findings: Sequence[Finding]) -> str:
     return (
         f"{text}{spike.id} is a rise of {_rise(spike)}; not ruled out: {_states(spike, State.NOT_RULED_OUT)}. "
         f"{documents.id} says that the documents are unlike those of other steps; of the {len(named)} that it names "
-        f"{right} are of {BAD_SHARD}{first}."
+        f"{right} are of {BAD_SHARD}{first}.{_cause(findings, spike)}"
     )
 
 

@@ -108,6 +108,25 @@ def test_ended_at_any_stage_nothing_is_published_and_nothing_parsed_twice(
     assert len(list((output / STORE).iterdir())) == 4
 
 
+def test_progress_is_of_the_bytes_of_all_logs(loaded: LoadedInvestigation, tmp_path: Path) -> None:
+    stages: list[tuple[str, int]] = []
+    done: dict[str, int] = {}
+
+    class Recording(Board):
+        def begin_stage(self, name: str, total_bytes: int = 0, splits: int = 0, kept: int = 0) -> None:
+            stages.append((name, total_bytes))
+            super().begin_stage(name, total_bytes, splits, kept)
+
+        def advance(self, bytes: int = 0, documents: int = 0, dead_letters: int = 0) -> None:
+            done[stages[-1][0] if stages else ""] = done.get(stages[-1][0] if stages else "", 0) + bytes
+            super().advance(bytes, documents, dead_letters)
+
+    run_investigation(loaded, board=Recording())
+    size = sum((tmp_path / f"{name}.jsonl").stat().st_size for name in ("now", "twin"))
+    assert stages[0] == ("reading logs", size) and done["reading logs"] == size
+    assert [name for name, _ in stages[1:]] == ["reading evaluations", "computing findings", "publishing"]
+
+
 def test_a_changed_log_is_parsed_again_and_its_old_entry_removed(
     loaded: LoadedInvestigation, parsed: list[str], tmp_path: Path
 ) -> None:

@@ -96,6 +96,19 @@ def test_the_output_ends_with_the_finding_and_the_page(published: Path, output: 
     assert max(map(len, end.split("\n$ ")[0].splitlines())) <= 80
 
 
+def test_a_finding_about_the_cause_is_quoted(published: Path, folder: Path) -> None:
+    findings = read_findings(published).findings
+    spike = spike_at(findings, FAULT)
+    assert spike is not None
+    cause = Finding(
+        id=f"now.cause.{spike.id.rpartition('.')[2]}", bucket="data", question="?", claim="documents are the cause",
+        reading=Reading.NOT_SHOWN, detail="at most 1 %",
+    )  # fmt: skip
+    others = [each for each in findings if each.id != cause.id]
+    demo = build.InvestigationDemo(folder, folder / "investigation.yaml", STEPS, FAULT, SHARD, ())
+    assert f"{cause.id}, not shown: documents are the" in " ".join(planted_answers(demo, [*others, cause]).split())
+
+
 def test_the_logs_are_those_of_the_plan(published: Path, folder: Path) -> None:
     log = pq.read_table(folder / "investigation" / "sampler" / "draws.parquet")
     steps = {row["step"] for row in log.select(["step", "document"]).to_pylist() if build.is_of_shard(row["document"])}
