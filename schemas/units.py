@@ -10,6 +10,8 @@
     conv.layer1.0.conv2:17   channel 17 of an image model's convolution, by its module's name; after the batch norm and
                              the activation function that follow it; its activation on an image is its highest one
 
+``mlp``, ``resid`` and ``head`` are units of vision transformers too: of an image, by patch.
+
 A *point* is the part before the colon, where one tensor of activations is read; a *unit* is one of its columns.
 Patterns use ``*`` for a block, a name or an index, ``NAME*`` for names, ``10-20`` for indices; ``mlp.*:*`` is every
 neuron. Blocks and indices count from 0. Every address has one spelling: ``str(parse(x)) == x``.

@@ -41,6 +41,7 @@ SECTIONS = {
     ("runners/engines/README.md", "On an object store"): "remote",
 }
 POLICY = ("checks/policy/README.md", "Judge a run by a policy")
+OF_INVESTIGATIONS = ("checks/investigation/README.md", "Judge an investigation")
 WAIVER = ("checks/signoff/README.md", "Sign off")
 
 
@@ -103,7 +104,7 @@ def test_the_policy_and_the_waiver_are_valid(tmp_path: Path) -> None:
 
 
 def test_no_yaml_block_is_left_out() -> None:
-    tried = {("README.md", "Audit your own corpus"), AUDIT, IMAGES, *SECTIONS, POLICY, WAIVER}
+    tried = {("README.md", "Audit your own corpus"), AUDIT, IMAGES, *SECTIONS, POLICY, WAIVER, OF_INVESTIGATIONS}
     assert {(page, part.heading) for page in PAGES for part in blocks(page, language="yaml")} == tried
 
 

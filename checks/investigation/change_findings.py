@@ -113,7 +113,7 @@ def _shift(
             ),
         ),
         evidence=(run.evidence(loss, window.position),),
-        limits=("the interval takes the step of the shift as given",),
+        limits=("the step is the one that fits best; the interval is of all steps that fit about as well",),
     )  # fmt: skip
 
 

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from corpus_audit.checks.investigation.evaluations.about import About
+from corpus_audit.checks.investigation.evaluations.path_evidence import parting_evidence
+from corpus_audit.checks.investigation.evaluations.run_noise import noise_explanations, noise_limits
 from corpus_audit.checks.text.numbers import plural
-from corpus_audit.pipelines.evaluations.wording import OptionNames
-from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, FindingWindow, Reading, State
+from corpus_audit.schemas.run.findings import Effect, Explanation, Finding, Reading, State
 
 _STRENGTH = {Reading.SHOWN: 0, Reading.NOT_SHOWN: 1, Reading.NOT_ENOUGH: 2}
-_EXCLUDED = {
-    "other_prompt": "another prompt",
-    "other_version": "another version of the task",
-}
 _LIMITS = ("p and interval are for other items of the same kind, not for other seeds of the same training",)
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """How findings of a comparison are named, and what they have in common.
-
-    Attributes:
-        prefix: before the task in their ids.
-        a, b: what claims call the evaluations.
-        options: what explanations call the things that were not set.
-        window: the steps that they are about.
-        explanations, limits: in every finding that judges a difference, besides its own.
-    """
-
-    prefix: str = "evals"
-    a: str = "a"
-    b: str = "b"
-    options: OptionNames = field(default_factory=OptionNames)
-    window: FindingWindow | None = None
-    explanations: tuple[Explanation, ...] = ()
-    limits: tuple[str, ...] = ()
 
 
 def comparison_findings(tables: Mapping[str, pa.Table], about: About | None = None) -> tuple[Finding, ...]:
@@ -53,23 +29,30 @@ def comparison_findings(tables: Mapping[str, pa.Table], about: About | None = No
     names = ("task", "metric", "filter")
     leaks = tables["evaluation_leaks"].to_pylist() if "evaluation_leaks" in tables else []
     by_measure = {tuple(row[name] for name in names): row for row in leaks}
+    partings = tables["evaluation_partings"].to_pylist() if "evaluation_partings" in tables else []
     findings = [
-        _finding(row, by_measure.get(tuple(row[name] for name in names)), about or About())
+        _finding(row, by_measure.get(tuple(row[name] for name in names)), about or About(), partings)
         for row in tables["evaluation_differences"].to_pylist()
     ]
     return tuple(sorted(findings, key=lambda finding: (_STRENGTH[finding.reading], finding.family != "primary")))
 
 
-def _finding(row: Row, leak: Row | None, about: About) -> Finding:
+def _finding(row: Row, leak: Row | None, about: About, partings: Sequence[Row]) -> Finding:
     name = f"{row['task']}:{row['metric']}" + (f",{row['filter']}" if row["filter"] not in ("", "none") else "")
     effect = None
     if row["difference"] is not None:
         effect = Effect(value=row["difference"], unit="score", low=row["low"], high=row["high"])
-    reasons = {"only_a": f"only {about.a} has them", "only_b": f"only {about.b} has them"} | _EXCLUDED
+    reasons = {"only_a": f"only {about.a} has them", "only_b": f"only {about.b} has them"}
+    reasons |= {"other_prompt": "another prompt", "other_version": _version_of(row)}
     excluded = {words: row[column] for column, words in reasons.items() if row[column]}
     limits: tuple[str, ...] = ()
     if row["p"] is not None:
-        limits = (*_LIMITS, *_detectable(row), *about.limits)
+        limits = (
+            *(_LIMITS if row["error_seeds"] is None else ()),
+            *_detectable(row),
+            *noise_limits(row),
+            *about.limits,
+        )
     return Finding(
         id=f"{about.prefix}.{name}",
         bucket="capabilities",
@@ -87,7 +70,18 @@ def _finding(row: Row, leak: Row | None, about: About) -> Finding:
         window=about.window,
         explanations=_explanations(row, leak, about),
         limits=limits,
+        evidence=parting_evidence(
+            [p for p in partings if p["task"] == row["task"]], (about.a, about.b), flips_only=True
+        )
+        if row["p"] is not None
+        else (),
     )
+
+
+def _version_of(row: Row) -> str:
+    """What the other version of a task is: version, number of examples or settings."""
+    named: str = (row["incomparable"] or "").split("; ")[0]
+    return named if named.startswith("another ") and named != "another prompt" else "another version of the task"
 
 
 def _detectable(row: Row) -> tuple[str, ...]:
@@ -102,7 +96,7 @@ def _explanations(row: Row, leak: Row | None, about: About) -> tuple[Explanation
         return ()
     options = about.options
     own = (_prompts(row), _dependence(row, options.cluster), _contamination(row, leak, options.contaminated))
-    return (*own, *about.explanations)
+    return (*own, *(noise_explanations(row) if about.of_runs else ()), *about.explanations)
 
 
 def _prompts(row: Row) -> Explanation:

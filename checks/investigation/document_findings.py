@@ -68,7 +68,7 @@ def _explanation(run: RunAnalysis, drawn: DrawnAnalysis, step: int, rise: float)
         return explanation(State.UNTESTED, spike.why)
     against = f"p {comparison.p:.2g}, q {spike.q:.2g} against {comparison.controls} control windows"
     if spike.q <= LEVEL:
-        return explanation(State.NOT_RULED_OUT, f"{against}: {'; '.join(_unusual(comparison))}")
+        return explanation(State.NOT_RULED_OUT, f"{against}: {'; '.join(unusual(comparison))}")
     excess = comparison.excess
     fits = drawn.test is not None and drawn.test.best == drawn.offset and not run.summed
     if excess is None or not fits or not math.isfinite(excess.step_high):
@@ -79,7 +79,7 @@ def _explanation(run: RunAnalysis, drawn: DrawnAnalysis, step: int, rise: float)
     return explanation(State.RULED_OUT, f"{against}; {figure}", "a few unusual documents of these steps")
 
 
-def _unusual(comparison: WindowComparison) -> list[str]:
+def unusual(comparison: WindowComparison) -> list[str]:
     """What is unusual about a window, the smallest p first."""
     words = {}
     if comparison.shares:
@@ -142,7 +142,7 @@ def _window(run: RunAnalysis, drawn: DrawnAnalysis, spike: SpikeDocuments) -> Fi
         bucket="data",
         question=question,
         claim=(
-            f"the documents of {name} at {steps} are unlike those of control windows: {'; '.join(_unusual(comparison))}"
+            f"the documents of {name} at {steps} are unlike those of control windows: {'; '.join(unusual(comparison))}"
             if shown
             else f"the documents of {name} at {steps} are unlike those of control windows"
         ),

@@ -11,8 +11,10 @@ from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.spike_findings import spikes_within
 from corpus_audit.checks.text.numbers import grouped
 from corpus_audit.pipelines.sampling.log.comparison import WindowComparison, compare_window, excess_of
-from corpus_audit.pipelines.sampling.log.drawn import DrawnRows, TooManyRowsError, drawn_rows
+from corpus_audit.pipelines.sampling.log.drawn import DrawnLog, DrawnRows, TooManyRowsError, drawn_rows
 from corpus_audit.pipelines.sampling.log.reader import SamplerLogReader
+from corpus_audit.pipelines.sampling.log.repetition import TextComparison, compare_texts, keys_of
+from corpus_audit.pipelines.sampling.log.texts import read_texts
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.statistics.sampling.control_windows import LEAST_CONTROLS, MOST_CONTROLS, control_starts
 from corpus_audit.pipelines.statistics.sampling.excess_loss import OffsetTest, offset_test
@@ -115,7 +117,13 @@ def analyse_drawn(spec: DrawnDocuments, base: Path, run: RunAnalysis, windows: l
     Raises:
         UsageError: the log, or the audit, cannot be read.
     """
-    log, audit = open_log(spec, base), audit_of(spec, base)
+    return analyse_log(open_log(spec, base), spec, audit_of(spec, base), run, windows)
+
+
+def analyse_log(
+    log: DrawnLog, spec: DrawnDocuments, audit: Path | None, run: RunAnalysis, windows: list[tuple[int, int]]
+) -> DrawnAnalysis:
+    """The same of an open log, and an audit's run directory if there is one."""
     steps = log.step_range()
     spikes = spikes_within(run, windows)
     loss = run.loss
@@ -166,11 +174,22 @@ def analyse_drawn(spec: DrawnDocuments, base: Path, run: RunAnalysis, windows: l
     )
 
 
-def compare_steps(spec: DrawnDocuments, base: Path, first: int, last: int) -> WindowComparison:
+MOST_TEXT_WINDOWS = 199
+"""Control windows whose texts are compared, the nearest."""
+
+_TEXT_TOKENS = 40_000_000  # of all windows together: about 200 MB of text
+
+
+def compare_steps(
+    spec: DrawnDocuments, base: Path, first: int, last: int
+) -> tuple[WindowComparison, TextComparison | None]:
     """What was drawn in steps of the run, at the stated offset, against as many control windows as fit into memory.
 
+    Returns:
+        The draws, and their texts where the spec names them.
+
     Raises:
-        UsageError: the log or the audit cannot be read, or has no draws at these steps.
+        UsageError: the log, the audit or the texts cannot be read, or there are no draws at these steps.
     """
     log, audit = open_log(spec, base), audit_of(spec, base)
     steps = log.step_range()
@@ -194,7 +213,27 @@ def compare_steps(spec: DrawnDocuments, base: Path, first: int, last: int) -> Wi
     comparison = compare_window(rows, excess_of(rows), window, starts)
     if not comparison.documents:
         raise UsageError(f"the sampler's log has no draws at steps {grouped(first)} to {grouped(last)}")
-    return comparison
+    if spec.texts is None:
+        return comparison, None
+    if rows.key is None:
+        raise UsageError(f"drawn.texts: the sampler's log has no column {spec.document!r} to look texts up by")
+    starts = _with_texts(rows, window, starts)
+    length = last - first + 1
+    named = keys_of(rows, window[0], length)
+    keys = np.unique(np.concatenate([named, *(keys_of(rows, start, length) for start in starts.tolist())]))
+    texts = read_texts(base, spec.texts.paths, (spec.texts.id, spec.texts.text), keys, named)
+    if not len(texts.keys):
+        raise UsageError(f"drawn.texts: no document of these steps is in column {spec.texts.id!r} of the files")
+    return comparison, compare_texts(rows, texts, window, starts)
+
+
+def _with_texts(rows: DrawnRows, window: tuple[int, int], starts: np.ndarray) -> np.ndarray:
+    """The nearest control windows whose texts are compared: at most `MOST_TEXT_WINDOWS`, and as fit into memory."""
+    nearest = starts[np.argsort(np.abs(starts - window[0]), kind="stable")[:MOST_TEXT_WINDOWS]]
+    length = window[1] - window[0] + 1
+    sizes = [int(rows.tokens[rows.between(start, start + length - 1)].sum()) for start in nearest.tolist()]
+    own = int(rows.tokens[rows.between(*window)].sum())
+    return np.sort(nearest[own + np.cumsum(sizes, dtype=np.int64) <= _TEXT_TOKENS])
 
 
 def span_of(starts: np.ndarray, window: tuple[int, int], reach: int = 0) -> tuple[int, int]:
@@ -205,7 +244,7 @@ def span_of(starts: np.ndarray, window: tuple[int, int], reach: int = 0) -> tupl
 
 
 def _gathered(
-    log: SamplerLogReader, targets: list[tuple[int, int]], steps: tuple[int, int], reach: int, audit: Path | None
+    log: DrawnLog, targets: list[tuple[int, int]], steps: tuple[int, int], reach: int, audit: Path | None
 ) -> tuple[DrawnRows | None, dict[tuple[int, int], tuple[int, int]]]:
     """The rows of the windows and of as many control windows as fit into memory, and the span of each window's."""
     named = [(a - reach, b + reach) for a, b in targets]

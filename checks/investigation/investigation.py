@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpus_audit.checks.investigation.cause_findings import cause_findings
 from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
+from corpus_audit.checks.investigation.claim_findings import claim_findings
 from corpus_audit.checks.investigation.document_findings import (
     document_explanations,
     document_findings,
@@ -20,11 +22,21 @@ from corpus_audit.checks.investigation.evaluation_findings import (
     evaluation_findings,
     evaluation_tables,
 )
+from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis, leak_findings, leak_tables
 from corpus_audit.checks.investigation.log_findings import log_findings
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
-from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, scaling_finding, scaling_tables
+from corpus_audit.checks.investigation.scaling_findings import (
+    ScalingAnalysis,
+    scaling_finding,
+    scaling_tables,
+    unique_finding,
+)
 from corpus_audit.checks.investigation.spike_findings import spike_findings
 from corpus_audit.checks.investigation.twin_findings import Twin, twin_findings, twins_of
+from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis
+from corpus_audit.checks.representations.expert_findings import expert_findings, expert_tables
+from corpus_audit.checks.representations.unit_findings import unit_findings, unit_tables
+from corpus_audit.checks.representations.unit_records import UnitAnalysis
 from corpus_audit.pipelines.statistics.telemetry.twins import in_twin
 from corpus_audit.pipelines.telemetry.points import encodable
 from corpus_audit.schemas.run.findings import Finding, Reading
@@ -50,6 +62,9 @@ class Investigation:
         comparisons: of evaluations.
         scaling: the law of a team's runs.
         drawn: what the sampler of a run drew; None without a log.
+        contamination: which items of evaluations are contaminated; None where that is not known.
+        experts: the balance of a run's experts, from series of its telemetry.
+        units: of an activation index.
     """
 
     findings: tuple[Finding, ...]
@@ -59,6 +74,9 @@ class Investigation:
     comparisons: tuple[StepComparison, ...] = ()
     scaling: ScalingAnalysis | None = None
     drawn: DrawnAnalysis | None = None
+    contamination: ContaminationAnalysis | None = None
+    experts: ExpertAnalysis | None = None
+    units: UnitAnalysis | None = None
 
 
 def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
@@ -72,6 +90,9 @@ def investigate(
     comparisons: Sequence[StepComparison] = (),
     scaling: ScalingAnalysis | None = None,
     drawn: DrawnAnalysis | None = None,
+    contamination: ContaminationAnalysis | None = None,
+    experts: ExpertAnalysis | None = None,
+    units: UnitAnalysis | None = None,
 ) -> Investigation:
     """Ask every question of every run, and of evaluations and the scaling law where they were computed.
 
@@ -81,6 +102,9 @@ def investigate(
         comparisons: of evaluations.
         scaling: the law of a team's runs.
         drawn: what the sampler of one of the runs drew, if its log is part of the investigation.
+        contamination: which items of the evaluations are contaminated, where that is known.
+        experts: the balance of the experts of one of the runs.
+        units: what activation indexes say.
     """
     twins, q = twins_of(runs), adjusted(runs)
     windows = windows_of(spec)
@@ -89,16 +113,23 @@ def investigate(
         events = [event for event in spec.events if event.run in (None, name)]
         rises = {} if run.loss is None else {int(run.loss.step[spike.peak]): spike.rise for spike in run.spikes}
         documents = document_explanations(run, drawn, rises) if drawn is not None else {}
-        findings += spike_findings(run, twins[name], events, windows, documents)
+        spikes = spike_findings(run, twins[name], events, windows, documents)
+        findings += spikes
+        findings += cause_findings(run, spikes, twins[name], drawn, [event for event in events if event.run is None])
         if drawn is not None and drawn.run == name:
             findings += document_findings(run, drawn)
         findings += change_findings(run, q[name], windows, NO_LOG if drawn is None else _SPIKES_ONLY)
         findings += twin_findings(run, twins[name])
         findings += log_findings(run)
-    findings += [] if scaling is None else [scaling_finding(scaling)]
-    findings += evaluation_findings(comparisons)
+        findings += expert_findings(experts, events) if experts is not None and experts.run == name else []
+    if scaling is not None:
+        unique = unique_finding(scaling)
+        findings += [scaling_finding(scaling), *([] if unique is None else [unique])]
+    findings += evaluation_findings(comparisons) + claim_findings(comparisons)
+    findings += [] if contamination is None else leak_findings(comparisons, contamination)
+    findings += [] if units is None else unit_findings(units)
     ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn)
+    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts, units)
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:
@@ -126,6 +157,15 @@ def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Tabl
         yield table, pieces
     for table, rows_of_all in evaluation_tables(investigation.comparisons):
         yield table, [rows_of_all]
+    if investigation.experts is not None:
+        for table, rows_of_all in expert_tables(investigation.experts):
+            yield table, [rows_of_all]
+    if investigation.units is not None:
+        for table, rows_of_all in unit_tables(investigation.units):
+            yield table, [rows_of_all]
+    if investigation.contamination is not None:
+        for table, rows_of_all in leak_tables(investigation.contamination):
+            yield table, [rows_of_all]
     if investigation.scaling is not None:
         for table, rows_of_all in scaling_tables(investigation.scaling):
             yield table, [rows_of_all]

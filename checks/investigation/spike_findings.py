@@ -31,6 +31,11 @@ NO_LOG = Explanation(
 )
 """The explanation by documents where there is no log of them."""
 
+CHANCE = "chance"
+INSTABILITY = "an instability that began before this step"
+LEARNING_RATE = "a change of the learning rate"
+"""Competing explanations that two runs of one recipe can have in common."""
+
 _TEST = "robust score against the median of 50 points on either side, the point left out"
 
 
@@ -198,11 +203,11 @@ def _chance(run: RunAnalysis, spike: Spike) -> Explanation:
         f"{plural(up, 'point')} above {run.threshold:g} and {grouped(down)} below {-run.threshold:g} in this run, "
         f"whose largest dip scores {-dip:.1f}"
     )
-    return Explanation(what="chance", state=state, figure=figure)
+    return Explanation(what=CHANCE, state=state, figure=figure)
 
 
 def _gradient(spike: Spike) -> Explanation:
-    what = "an instability that began before this step"
+    what = INSTABILITY
     if spike.precursor_z is None:
         figure = f"no gradient norm with scatter is logged in the {LEAD} points before"
         return Explanation(what=what, state=State.UNTESTED, figure=figure)
@@ -212,7 +217,7 @@ def _gradient(spike: Spike) -> Explanation:
 
 
 def _learning_rate(run: RunAnalysis, step: int) -> Explanation:
-    what = "a change of the learning rate"
+    what = LEARNING_RATE
     rate = run.curves.get(Quantity.LEARNING_RATE)
     near = np.abs(rate.step - step) <= LEAD * max(run.usual_distance, 1) if rate is not None else np.zeros(0, bool)
     values = rate.value[near] if rate is not None else np.empty(0)

@@ -18,6 +18,8 @@ _BECAUSE: dict[Kind, str] = {
     "fact": "only a sample of the corpus was read",
     "estimate": "an estimate from a sample that the audit draws",
     "drift": "a test whether the snapshots differ by more than chance",
+    "finding": "a count among the findings and files of an investigation",
+    "effect": "an estimate from the points or items that the investigation has",
 }
 
 
@@ -49,6 +51,8 @@ class Judging:
         kind = KNOWN[rule.metric].kind if rule.metric in KNOWN else "estimate"
         if kind == "fact" and not self.sampled:
             return "value", _WHOLE
+        if kind == "finding":
+            return "value", _BECAUSE[kind]
         return "interval", _BECAUSE[kind]
 
     def effect(self, rule: Rule) -> Insufficient:

@@ -17,6 +17,7 @@ _TOO_LITTLE = (
     "this changes none of the items",
     "no decoy is testable",
     "no item has a token",
+    "not enough data: ",
 )
 """How the reasons begin that the tables give where a test does not have enough data."""
 

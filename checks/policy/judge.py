@@ -58,6 +58,15 @@ class References:
     last_signed: LastSigned | None = None
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What is judged: its name, the name of its directory, and the digest of its data."""
+
+    name: str
+    run: str
+    snapshot: str
+
+
 def judge(
     policy: LoadedPolicy,
     metrics: pa.Table,
@@ -84,8 +93,32 @@ def judge(
         StoreError: the table is not one of metrics.
     """
     integrity = list(integrity_judgements(facts, policy.policy.coverage, policy.coverage_line))
+    of = Identity(facts.name, facts.run, facts.snapshot.digest)
+    return judge_figures(policy, metrics, of, integrity, Judging.of(policy.policy, facts, version), references, today)
+
+
+def judge_figures(
+    policy: LoadedPolicy,
+    metrics: pa.Table,
+    of: Identity,
+    integrity: Sequence[Judgement],
+    judging: Judging,
+    references: References,
+    today: date,
+) -> Results:
+    """Judge figures, of a run or of something else that has a table of metrics.
+
+    Args:
+        policy, metrics, references, today: as for `judge`.
+        of: what is judged.
+        integrity: judgements that come before the policy's rules.
+        judging: how rules are applied; it names the version of the results.
+
+    Raises:
+        StoreError: the table is not one of metrics.
+    """
+    version = judging.version
     rows = rows_by_slice(metrics, {rule.metric for rule in policy.policy.rules})
-    judging = Judging.of(policy.policy, facts, version)
     ruled: list[Judgement] = []
     for rule, line in zip(policy.policy.rules, policy.rule_lines, strict=True):
         ruled += rule_judgements(rule, rows.get(rule.metric, {}), references.figures, line, judging)
@@ -95,9 +128,9 @@ def judge(
     counts = Counter(judgement.status for judgement in judgements)
     return Results(
         schema=version,
-        name=facts.name,
-        run=facts.run,
-        snapshot=facts.snapshot.digest,
+        name=of.name,
+        run=of.run,
+        snapshot=of.snapshot,
         judged_on=today.isoformat(),
         policy=policy.facts,
         verdict=verdict_of(judgements, version),

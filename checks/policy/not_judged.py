@@ -48,6 +48,13 @@ TOPICS = (
     Topic(("near_duplicate_rate_within",), counted=False),
     Topic(("near_duplicate_rate_across",), counted=False),
     Topic(("near_duplicate_rate_baseline",), counted=False),
+    Topic(("image_contamination_share",)),
+    Topic(("image_duplicate_share_pixels", "image_duplicate_share_bytes")),
+    Topic(("image_across_share_pixels", "image_across_share_bytes")),
+    Topic(("image_near_duplicate_share_within",)),
+    Topic(("image_near_duplicate_share_across",)),
+    Topic(("mislabelled_image_share",)),
+    Topic(("flat_image_share",)),
     Topic(("dead_letter_share",)),
     Topic(("filtered_share",)),
     *(
@@ -63,6 +70,8 @@ TOPICS = (
         certain=True,
     ),
     Topic(("units_moved_share", "embedding_drift_auc", "embedding_drift_p"), counted=False),
+    Topic(("investigation_findings_shown", "investigation_finding", "investigation_effect"), counted=False),
+    Topic(("investigation_dead_letters", "investigation_files_unread"), counted=False),
 )  # fmt: skip
 """Figures that somebody should have an opinion on if they are not 0. A new metric of turnover is one by its name."""
 

@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite, log10
 
 from corpus_audit.checks.policy.metric_catalogue import KNOWN
 from corpus_audit.checks.policy.not_judged import TOPICS, topic_of
-from corpus_audit.checks.policy.starters import STARTERS, starter_path
+from corpus_audit.checks.policy.starters import IMAGE_STARTER, STARTERS, starter_path
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.wording import figure
 from corpus_audit.schemas.run.results import NotJudged
@@ -52,7 +52,7 @@ def proposed_rules(entries: Iterable[NotJudged], existing: Collection[str]) -> s
 def _starter_rule(entry: NotJudged) -> str | None:
     """A starter policy's rule on the entry's topic, as it is written there; only one without a reference run."""
     topic = topic_of(entry.metric)
-    for name in reversed(STARTERS):
+    for name in (*reversed(STARTERS), IMAGE_STARTER):
         loaded = load_policy(starter_path(name))
         lines = loaded.data.decode().splitlines()
         ends = [*loaded.rule_lines[1:], len(lines) + 1]

@@ -11,11 +11,17 @@ from corpus_audit.schemas.spec.policy_file import SCHEMA_PATH, read_policy
 FOLDER = Path(__file__).parent / "starter_policies"
 
 STARTERS = ("scheduled-audit", "pretraining-signoff")
+"""Of corpora of text."""
+
+IMAGE_STARTER = "image-audit"
+"""Of corpora of images."""
+
+ALL_STARTERS = (*STARTERS, IMAGE_STARTER)
 
 
 def starter_path(name: str) -> Path:
     """Where a starter policy lies, all its rules in force."""
-    assert name in STARTERS
+    assert name in ALL_STARTERS
     return FOLDER / f"{name}.yaml"
 
 
@@ -23,7 +29,7 @@ def starter_text(name: str, *, baseline: bool, benchmarks: bool, signed: bool = 
     """A starter policy for an audit; rules that it cannot satisfy yet are there as comments, to be put in force later.
 
     Args:
-        name: one of `STARTERS`.
+        name: one of `ALL_STARTERS`.
         baseline: whether the audit names a baseline.
         benchmarks: whether it names benchmarks.
         signed: whether there is a signed run in its output folder; a new audit has none, a test's has.
@@ -46,7 +52,7 @@ def _needs(rule: Rule) -> Iterator[str]:
     """What a run has to have for a rule to be judged."""
     if rule.slice.startswith("baseline=") or (rule.reference is not None and rule.reference.kind == "pinned"):
         yield "baseline"
-    if rule.metric.startswith("contamination_"):
+    if rule.metric.startswith(("contamination_", "image_contamination_")):
         yield "benchmarks"
     if rule.reference is not None and rule.reference.kind == "last_signed":
         yield "signed"

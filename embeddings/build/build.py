@@ -194,7 +194,7 @@ class _IndexBuild:
         counts = dict.fromkeys(COUNTS, 0)
         for task in tasks:
             try:
-                partial = read_partial(task.folder, scanner.slots, floors, scanner.block is not None)
+                partial = read_partial(task.folder, scanner.slots, floors, scanner.has_vectors)
             except StoreError as error:
                 shutil.rmtree(task.folder, ignore_errors=True)
                 raise StoreError(f"{error}; it was removed: run the same command again") from None
@@ -208,7 +208,7 @@ class _IndexBuild:
             vectors += [] if partial.vectors is None else [partial.vectors]
             for name in COUNTS:
                 counts[name] += partial.counts[name]
-        gathered = None if scanner.block is None else gather(vectors, scanner.hidden, folder)
+        gathered = None if not scanner.has_vectors else gather(vectors, scanner.hidden, folder)
         if gathered is not None:
             save_codes(gathered, folder)
         # A window that won in its split but not in the corpus is in no list any more.
@@ -246,7 +246,7 @@ class _IndexBuild:
 def _open(loaded: LoadedAudit) -> AbstractContextManager[Scanner]:
     """The scanner of an audit: of images if its model or its units are those of an image model."""
     spec = loaded.spec.embedding
-    if spec is not None and reads_images(spec, loaded.base):
+    if spec is not None and reads_images(loaded.spec, spec, loaded.base):
         return open_image_scanner(loaded)
     return open_scanner(loaded)
 
@@ -266,10 +266,16 @@ def _open_baseline(loaded: LoadedAudit, scanner: Scanner) -> Index | None:
         ("tokenizer", stored.model["tokenizer"], card.tokenizer),
         ("window plan", stored.windows, scanner.windows),
         ("block of vectors", (stored.vectors or {}).get("block"), scanner.block),
+        ("layer of vectors", (stored.vectors or {}).get("read"), _read_at(scanner)),
     ):
         if old != new:
             raise UsageError(f"embedding.baseline: {index.folder} was made with another {what}")
     return index
+
+
+def _read_at(scanner: Scanner) -> str | None:
+    """What the vectors of images are, as an index says it."""
+    return scanner.pooled.read if isinstance(scanner, ImageScanner) and scanner.pooled is not None else None
 
 
 def _distinct(table: pa.Table, used: np.ndarray) -> pa.Table:

@@ -108,14 +108,17 @@ class Publication:
         return tables
 
     def _facts(self, plans: Sequence[ShardPlan], merged: ScanPartial) -> IndexFacts:
-        scanner, vectors = self.scanner, None
-        if merged.vectors is not None and scanner.spec.vectors is not None and scanner.block is not None:
+        scanner = self.scanner
+        vectors: dict[str, Any] | None = None
+        if merged.vectors is not None and scanner.spec.vectors is not None and scanner.has_vectors:
             vectors = {
                 "block": scanner.block,
                 "one_in": scanner.spec.vectors.one_in,
                 "width": scanner.hidden,
                 "windows": len(merged.vectors),
             }
+            if isinstance(scanner, ImageScanner) and scanner.pooled is not None:
+                vectors["read"] = scanner.pooled.read
         model: dict[str, Any] = scanner.card.as_json()
         sizes = scanner.sizes
         return IndexFacts(

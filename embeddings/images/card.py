@@ -24,12 +24,24 @@ class PointFields:
         rows: by row of the map, first and last row of the input that it is computed from; of all channels together.
         columns: the same of columns.
         reasons: operations that make a field the whole image.
+        patch_rows, patch_columns: of units of a vision transformer, first and last row of the input of the patches in
+            each row of the map, and the same of columns; empty for others.
     """
 
     after: tuple[str, ...]
     rows: tuple[Range, ...]
     columns: tuple[Range, ...]
     reasons: tuple[str, ...]
+    patch_rows: tuple[Range, ...] = ()
+    patch_columns: tuple[Range, ...] = ()
+
+    def patch(self, position: int) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom (excluded) of a position's patch in the model's input; None without patches."""
+        if not self.patch_rows:
+            return None
+        y, x = divmod(position, len(self.patch_columns))
+        (top, bottom), (left, right) = self.patch_rows[y], self.patch_columns[x]
+        return left, top, right + 1, bottom + 1
 
     def box(self, position: int) -> tuple[int, int, int, int]:
         """Left, top, right and bottom (excluded) of the field of a position, y * width + x, in the model's input."""
@@ -77,7 +89,12 @@ class ImageCard:
         }
         fields = {
             name: PointFields(
-                tuple(each["after"]), _ranges(each["rows"]), _ranges(each["columns"]), tuple(each["reasons"])
+                tuple(each["after"]),
+                _ranges(each["rows"]),
+                _ranges(each["columns"]),
+                tuple(each["reasons"]),
+                _ranges(each.get("patch_rows", ())),
+                _ranges(each.get("patch_columns", ())),
             )
             for name, each in values["fields"].items()
         }

@@ -1,5 +1,7 @@
 """Units of an image model: channels of convolutions, and logits, found by what a traced pass computes.
 
+Those of a vision transformer's blocks are found in `vit/`, and stand beside them.
+
 A convolution's units are read after the batch norm and the activation function that follow it, where these are all that
 its result is used for: ``conv -> batch_norm -> relu6`` is read after ``relu6``. Where the result also goes elsewhere (a
 skip connection takes it before the norm), or an addition comes first, they are read before that. No class names are
@@ -11,9 +13,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from corpus_audit.embeddings.images.trace import Key, Operation, Trace
+from corpus_audit.embeddings.images.vit.points import TokenReading, TokenUnits
 from corpus_audit.schemas.units import NAME, Kind, Point
 
 NORMS = frozenset({"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "batch_norm"})
@@ -31,7 +34,7 @@ ACTIVATIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ConvPoint:
-    """Where the channels of a convolution, or the logits, are read.
+    """Where the channels of a convolution, the logits, or units of a vision transformer by patch are read.
 
     Attributes:
         point: its address.
@@ -40,7 +43,8 @@ class ConvPoint:
         channels: number of units.
         height, width: of the map of a channel; 1 for logits.
         after: the operations from the convolution to the one that is read, by name, such as ``convolution``,
-            ``native_batch_norm``, ``relu``.
+            ``native_batch_norm``, ``relu``; of a vision transformer, the operation that is read.
+        tokens: how a map over patches is made of what is read by token; None where maps are read.
     """
 
     point: Point
@@ -50,11 +54,19 @@ class ConvPoint:
     height: int
     width: int
     after: tuple[str, ...]
+    tokens: TokenReading | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is read in a pass, without the images."""
+        if self.tokens is not None:
+            return self.tokens.grid.tokens, self.tokens.inputs
+        return (self.channels,) if self.point.kind is Kind.LOGIT else (self.channels, self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A convolution, or the logits, that has no units, and why, as a clause."""
+    """A convolution, the logits, or a kind of units of blocks that has no units, and why, as a clause."""
 
     name: str
     kind: Kind
@@ -63,10 +75,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ImageUnits:
-    """The points of an image model, and what has none."""
+    """The points of an image model, and what has none; ``tokens``: what is known of a vision transformer's blocks."""
 
     points: tuple[ConvPoint, ...]
     refused: tuple[Refused, ...]
+    tokens: TokenUnits = field(default_factory=TokenUnits)
 
     def widths(self) -> dict[Point, int]:
         """Every point and its number of units."""
@@ -80,13 +93,15 @@ class ImageUnits:
         raise KeyError(str(point))
 
 
-def find_units(traced: Trace, modules: Sequence[str]) -> ImageUnits:
+def find_units(traced: Trace, modules: Sequence[str], tokens: TokenUnits | None = None) -> ImageUnits:
     """The units of a model.
 
     Args:
         traced: a pass over at least two images.
         modules: names of all modules of the model.
+        tokens: those of its blocks, if it is a vision transformer.
     """
+    tokens = tokens or TokenUnits()
     consumers = traced.consumers()
     convolutions = [each for each in traced.operations if each.name == "convolution"]
     calls = Counter(each.module for each in convolutions)
@@ -102,9 +117,14 @@ def find_units(traced: Trace, modules: Sequence[str]) -> ImageUnits:
             points.append(ConvPoint(point, last.index, last.key, channels, height, width, after))
         elif Refused(name, Kind.CONV, reason or "") not in refused:
             refused.append(Refused(name, Kind.CONV, reason or ""))
+    for each in tokens.points:
+        grid = each.reading.grid
+        size = len(grid.rows), len(grid.columns)
+        points.append(ConvPoint(each.point, each.operation, each.key, each.units, *size, (each.after,), each.reading))
+    refused += [Refused("", kind, reason) for kind, reason in tokens.refused]
     logits = _logits(traced)
     (points if isinstance(logits, ConvPoint) else refused).append(logits)  # type: ignore[arg-type]
-    return ImageUnits(tuple(points), tuple(refused))
+    return ImageUnits(tuple(points), tuple(refused), tokens)
 
 
 def _read_at(

@@ -3,6 +3,7 @@
 ``model: FOLDER`` is a folder with config.json, preprocessor_config.json and safetensors. ``model: entry-point:NAME``
 takes a function of no arguments from the entry-point group ``corpus_audit.models``, and ``model: package.module:name``
 one by its import path, which runs that code: the person who writes the audit file says so. Both return `ImageParts`.
+Models of timm are a folder of its own format, or ``timm:ARCHITECTURE:FILE`` (`timm_models/`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from torch import nn
 
 from corpus_audit.embeddings.images.conv_units import ImageUnits, find_units
 from corpus_audit.embeddings.images.preprocessing import Preprocessing, read_preprocessor
+from corpus_audit.embeddings.images.receptive_fields import input_box
+from corpus_audit.embeddings.images.timm_models.loading import load_timm
+from corpus_audit.embeddings.images.timm_models.names import is_timm
 from corpus_audit.embeddings.images.trace import Trace, first_tensor, trace
+from corpus_audit.embeddings.images.vit.points import find_token_units
 from corpus_audit.embeddings.models.model_folder import first_line
 from corpus_audit.schemas.errors import UsageError
 
@@ -111,7 +116,15 @@ class ImageModel:
     @cached_property
     def units(self) -> ImageUnits:
         """Its units, and what has none, with reasons."""
-        return find_units(self.trace, [name for name, _ in self.module.named_modules()])
+        traced = self.trace
+        tokens = find_token_units(
+            traced.operations, lambda operation, box: input_box(traced, operation, box)[0], self.parameter
+        )
+        return find_units(traced, [name for name, _ in self.module.named_modules()], tokens)
+
+    def parameter(self, name: str) -> torch.Tensor:
+        """A parameter or a buffer by its name."""
+        return dict([*self.module.named_parameters(), *self.module.named_buffers()])[name]
 
 
 def load_image_model(name: str, base: Path = Path(), device: str = "cpu") -> ImageModel:
@@ -145,7 +158,9 @@ def assemble(parts: ImageParts, name: str, device: str = "cpu") -> ImageModel:
 
 
 def is_image_model(name: str, base: Path) -> bool:
-    """Whether a name is that of an image model: a folder with preprocessor_config.json and no tokenizer, or code."""
+    """Whether a name is of an image model: a folder with preprocessor_config.json and no tokenizer, timm's, or code."""
+    if is_timm(name, base):
+        return True
     folder = (base / name).expanduser()
     if folder.is_dir():
         return (folder / "preprocessor_config.json").is_file() and not (folder / "tokenizer.json").is_file()
@@ -153,6 +168,9 @@ def is_image_model(name: str, base: Path) -> bool:
 
 
 def _parts(name: str, base: Path) -> ImageParts:
+    if is_timm(name, base):
+        loaded = load_timm(name, base)
+        return ImageParts(loaded.module, Preprocessing(**loaded.steps), loaded.digest, loaded.class_names)
     folder = (base / name).expanduser()
     if folder.is_dir():
         return _load_folder(folder)

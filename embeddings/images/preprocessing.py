@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class Preprocessing:
         resample: Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming.
         scale: each value is multiplied by it.
         mean, std: of each channel, after scaling; subtracted, divided by.
+        rounding: whose rounding is applied, ``transformers`` or ``torchvision``: of the middle of an image, and of the
+            scale, which torchvision divides by (it is 1 / 255 there).
     """
 
     shortest_edge: int | None = None
@@ -68,6 +70,7 @@ class Preprocessing:
     scale: float = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rounding: Literal["transformers", "torchvision"] = "transformers"
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -92,6 +95,8 @@ class Preprocessing:
         crop = self.crop or resized
         # As `center_crop` of transformers: the smaller half is above and left, or the larger where it pads.
         top, left = ((r - c) // 2 if r >= c else -((c - r + 1) // 2) for r, c in zip(resized, crop, strict=True))
+        if self.rounding == "torchvision":  # halves to the even number; it is never smaller than its crop
+            top, left = (round((r - c) / 2) for r, c in zip(resized, crop, strict=True))
         return Geometry(left, top, width / resized[1], height / resized[0], width, height)
 
     def cropped(self, pixels: np.ndarray) -> np.ndarray:
@@ -118,7 +123,12 @@ class Preprocessing:
         import torch
 
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        values = (self.cropped(pixels).astype(np.float32) * np.float32(self.scale) - mean) / std
+        values = self.cropped(pixels).astype(np.float32)
+        if self.rounding == "torchvision":
+            values = values / np.float32(1 / self.scale)
+        else:
+            values = values * np.float32(self.scale)
+        values = (values - mean) / std
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:

@@ -60,8 +60,10 @@ def receptive_field(traced: Trace, point: ConvPoint, channel: int, position: int
         raise IndexError(f"{point.point} has no channel {channel} with a position {position}")
     y, x = divmod(position, point.width)
     end = traced.operations[point.operation]
-    parts = ((0, 0), (channel, channel), (y, y), (x, x))
-    box, reasons = input_box(traced, point.operation, parts[: len(end.shape)])
+    parts = ((0, 0), (channel, channel), (y, y), (x, x))[: len(end.shape)]
+    if point.tokens is not None:
+        parts = _of_tokens(point, position, position)
+    box, reasons = input_box(traced, point.operation, parts)
     if box is None:
         return ReceptiveField(0, 0, 0, 0, False, reasons)
     _, _, (top, bottom), (left, right) = box
@@ -94,8 +96,24 @@ def input_box(traced: Trace, operation: int, box: Box) -> tuple[Box | None, tupl
     return read.get(0), tuple(dict.fromkeys(reversed(reasons)))
 
 
+def _of_tokens(point: ConvPoint, first: int, last: int) -> Box:
+    """The box of what is read of the tokens of patches, all numbers of a token together."""
+    assert point.tokens is not None
+    start = point.tokens.grid.first
+    return (0, 0), (start + first, start + last), (0, point.tokens.inputs - 1)
+
+
 def fields_of(traced: Trace, point: ConvPoint) -> PointFields:
-    """The receptive fields of all rows and columns of a point's maps, of all its channels together."""
+    """The receptive fields of all rows and columns of a point's maps, of all its channels together.
+
+    Of units by patch, those of all patches together: behind an attention each of them reads the whole image.
+    """
+    if point.tokens is not None:
+        box, why = input_box(traced, point.operation, _of_tokens(point, 0, point.height * point.width - 1))
+        rows, columns = ((0, -1), (0, -1)) if box is None else box[2:]
+        grid = point.tokens.grid
+        every = (rows,) * point.height, (columns,) * point.width
+        return PointFields(point.after, *every, why, grid.rows, grid.columns)
     ranges: list[list[tuple[int, int]]] = [[], []]
     reasons: dict[str, None] = {}
     dimensions = len(traced.operations[point.operation].shape)

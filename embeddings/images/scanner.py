@@ -23,6 +23,7 @@ import torch
 from corpus_audit.embeddings.images.card import ImageCard
 from corpus_audit.embeddings.images.map_scan import ImageInput, MapScanner
 from corpus_audit.embeddings.images.model import ImageModel, is_image_model, load_image_model
+from corpus_audit.embeddings.images.pooled import PooledPoint, find_pooled
 from corpus_audit.embeddings.images.receptive_fields import fields_of
 from corpus_audit.embeddings.images.sources import ImageSource, decoded, image_of
 from corpus_audit.embeddings.index.not_offered import NotOffered
@@ -30,6 +31,7 @@ from corpus_audit.embeddings.models.selection import Selection
 from corpus_audit.embeddings.scan.accumulator import GROUPS, ActivationAccumulator, ListSizes
 from corpus_audit.embeddings.scan.autoencoder_check import CheckedSae
 from corpus_audit.embeddings.scan.partials import ScanPartial, documents_of, retained_windows
+from corpus_audit.embeddings.scan.pooling import Pooling
 from corpus_audit.embeddings.scan.worker import ScanWorker
 from corpus_audit.pipelines.measures.base import facet_settings, reading_settings
 from corpus_audit.pipelines.reading.documents.batches import PRIMARY, ReadSettings, SplitTally
@@ -42,16 +44,21 @@ from corpus_audit.schemas.spec.embedding import OTHER_DOMAINS, EmbeddingSpec
 from corpus_audit.schemas.tables.activation_tables import WINDOWS
 from corpus_audit.schemas.units import Kind, parse_pattern, select
 
-VERSION = 1
+VERSION = 2
 """Part of every partial's key: how images become examples and statistics."""
 
-_OF_TEXT = ("saes", "directions", "prepend_bos", "overlap", "heatmaps", "baseline")
+_OF_TEXT = ("saes", "directions", "prepend_bos", "overlap", "heatmaps")
 """Settings that say nothing of an image model, and must be left as they are."""
 
 
-def reads_images(spec: EmbeddingSpec, base: Path) -> bool:
-    """Whether an embedding section is of an image model: by the model's folder, or as its units are convolutions."""
-    return is_image_model(spec.model, base) or any(text.startswith(f"{Kind.CONV}.") for text in spec.units)
+def reads_images(audit: AuditSpec, spec: EmbeddingSpec, base: Path) -> bool:
+    """Whether an embedding section is of an image model.
+
+    By the model's folder, as its units are convolutions, or as the corpus has images and no text.
+    """
+    if is_image_model(spec.model, base) or any(text.startswith(f"{Kind.CONV}.") for text in spec.units):
+        return True
+    return audit.has_images and not audit.has_text
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ class ImageScanner:
         sizes, slots: of the lists; both are the same, as the scan is in float32.
         windows: digest of how an image becomes the model's input.
         key: digest of everything that decides the result of scanning a document.
-        block: None: there are no vectors; hidden: 0.
+        pooled: where the vectors of images are read; None without vectors.
+        block: None: vectors are not those of a block.
     """
 
     audit: AuditSpec
@@ -74,8 +82,18 @@ class ImageScanner:
     sizes: ListSizes
     windows: str
     key: str
+    pooled: PooledPoint | None = None
     block: None = None
-    hidden: int = 0
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether images get vectors."""
+        return self.pooled is not None
+
+    @property
+    def hidden(self) -> int:
+        """Dimensions of a vector; 0 without."""
+        return 0 if self.pooled is None else self.pooled.width
 
     @property
     def slots(self) -> ListSizes:
@@ -99,7 +117,9 @@ class ImageScanner:
             ShardError: the split cannot be read.
         """
         tally, state = SplitTally(), self._empty(())
-        scanner = MapScanner(self.model, self.selection, state, self.spec.batch_images)
+        pooling = self._pooling()
+        vectors = None if self.pooled is None or pooling is None else (self.pooled, pooling)
+        scanner = MapScanner(self.model, self.selection, state, self.spec.batch_images, vectors)
         windows, documents = [WINDOWS.empty_table()], []
         for batch in read_split(shard, split, ReadSettings.of(self.audit), tally):
             if batch.images is None:
@@ -136,8 +156,9 @@ class ImageScanner:
             "windows": int(state.windows.sum()),
         }
         table = pa.concat_tables(windows)
-        retained = table.filter(pa.array(np.isin(table["window"].to_numpy(), retained_windows(state, None))))
-        return ScanPartial(state, retained, documents_of(retained, documents), counts, None)
+        collected = None if pooling is None else pooling.vectors()
+        retained = table.filter(pa.array(np.isin(table["window"].to_numpy(), retained_windows(state, collected))))
+        return ScanPartial(state, retained, documents_of(retained, documents), counts, collected)
 
     def rescan(
         self, partial: ScanPartial, rows: np.ndarray, domain: np.ndarray, plans: Sequence[ShardPlan]
@@ -171,12 +192,18 @@ class ImageScanner:
         return np.zeros(self.selection.rows, np.bool_)
 
     def not_offered(self) -> list[dict[str, Any]]:
-        """Convolutions that have no units, with reasons, as plain values."""
+        """Convolutions, and kinds of units of blocks, that have no units, with reasons, as plain values."""
         refused = self.model.units.refused
         return [
             NotOffered(each.kind, (), f"{each.name}: {each.reason}" if each.name else each.reason).as_json()
             for each in refused
         ]
+
+    def _pooling(self) -> Pooling | None:
+        """What collects the vectors of a split; None without vectors."""
+        if self.pooled is None or self.spec.vectors is None:
+            return None
+        return Pooling(self.pooled.width, self.spec.vectors.one_in, peak_width=0)
 
     def checked_saes(self, windows: pa.Table, base: Path) -> dict[str, CheckedSae]:
         """Nothing: an image model has no autoencoders."""
@@ -247,7 +274,12 @@ def load_scanner(loaded: LoadedAudit) -> ImageScanner:
             raise UsageError(f"embedding.{name} is for language models, and must be left out with an image model")
     if spec.dtype != "float32":
         raise UsageError("embedding.dtype: image models are scanned in float32")
+    if spec.vectors is not None and spec.vectors.block is not None:
+        raise UsageError("embedding.vectors.block is for language models; images have the vector of the last layer")
     model = load_image_model(spec.model, loaded.base, spec.device)
+    pooled = None if spec.vectors is None else find_pooled(model.trace)
+    if isinstance(pooled, str):
+        raise UsageError(f"images get no vectors, as {pooled}: say vectors: null in the embedding section")
     patterns = [parse_pattern(text) for text in spec.units]
     selection = Selection(select(patterns, model.units.widths()))
     fields = {str(point.point): fields_of(model.trace, point) for point in model.units.points}
@@ -261,10 +293,11 @@ def load_scanner(loaded: LoadedAudit) -> ImageScanner:
         {name: each for name, each in fields.items() if name in {str(point) for point in selection.indices}},
     )
     windows = hashlib.sha256(json.dumps(["image", model.preprocessing.digest]).encode()).hexdigest()
-    return ImageScanner(audit, spec, model, card, selection, ListSizes.of(spec), windows, _key(audit, spec, model))
+    key = _key(audit, spec, model, pooled)
+    return ImageScanner(audit, spec, model, card, selection, ListSizes.of(spec), windows, key, pooled)
 
 
-def _key(audit: AuditSpec, spec: EmbeddingSpec, model: ImageModel) -> str:
+def _key(audit: AuditSpec, spec: EmbeddingSpec, model: ImageModel, pooled: PooledPoint | None) -> str:
     """The digest of everything that decides the result of scanning an image."""
     versions = {}
     for name in ("torch", "transformers"):
@@ -278,6 +311,7 @@ def _key(audit: AuditSpec, spec: EmbeddingSpec, model: ImageModel) -> str:
         "scan": spec.model_dump(mode="json", include=set(names)),
         "model": model.digest,
         "device": model.device.type,
+        "vectors": None if pooled is None or spec.vectors is None else [pooled.read, spec.vectors.one_in],
     } | versions
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

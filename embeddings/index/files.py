@@ -45,7 +45,8 @@ class IndexFacts:
         scan: digest of everything that decides the result of scanning a document.
         counts: documents, dead_letters, rows, tokens and windows.
         domains: in the order of the arrays.
-        vectors: block, one_in, width and windows of the vectors; None without vectors.
+        vectors: block, one_in, width and windows of the vectors (of images, ``read`` says what they are, and block is
+            None); None without vectors.
         verified: results of running windows again in float32 (`verification.RescanResult`); None if that was not done.
         autoencoders: by name, what `autoencoder_check` measured on this corpus, and how the autoencoder's training
             differs from this index (``notes``); None where there are none.
@@ -67,7 +68,7 @@ class IndexFacts:
     scan: str
     counts: dict[str, int]
     domains: tuple[str, ...]
-    vectors: dict[str, int] | None = None
+    vectors: dict[str, Any] | None = None
     verified: dict[str, Any] | None = None
     autoencoders: dict[str, dict[str, Any]] | None = None
     not_offered: list[dict[str, Any]] | None = None

@@ -24,7 +24,7 @@ class WindowVectors:
 
     Attributes:
         window: uint64 [V], names of windows.
-        mean, peak: float32 [V, d], of length 1.
+        mean, peak: float32 [V, d], of length 1; of images, which have one vector each, peak is [V, 0].
         norm: float32 [V, 2], the lengths that mean and peak had.
         position: uint16 [V], the token of largest norm within the window as the model sees it.
     """
@@ -36,10 +36,10 @@ class WindowVectors:
     position: np.ndarray
 
     @classmethod
-    def empty(cls, width: int) -> WindowVectors:
-        """Vectors of no windows."""
-        no_vectors = np.empty((0, width), np.float32)
-        return cls(np.empty(0, np.uint64), no_vectors, no_vectors, np.empty((0, 2), np.float32), np.empty(0, np.uint16))
+    def empty(cls, width: int, peak_width: int | None = None) -> WindowVectors:
+        """Vectors of no windows; ``peak_width``: dimensions of ``peak``, if it is not as wide."""
+        mean, peak = (np.empty((0, each), np.float32) for each in (width, width if peak_width is None else peak_width))
+        return cls(np.empty(0, np.uint64), mean, peak, np.empty((0, 2), np.float32), np.empty(0, np.uint16))
 
     @classmethod
     def of(cls, window: np.ndarray, mean: np.ndarray, peak: np.ndarray, position: np.ndarray) -> WindowVectors:
@@ -117,7 +117,8 @@ def gather(parts: Sequence[WindowVectors], width: int, into: Path) -> WindowVect
     """
     names = np.concatenate([np.empty(0, np.uint64), *(part.window for part in parts)])
     window, first = np.unique(names, return_index=True)
-    shapes = {"window": (), "mean": (width,), "peak": (width,), "norm": (2,), "position": ()}
+    peak_width = parts[0].peak.shape[1] if parts else width
+    shapes = {"window": (), "mean": (width,), "peak": (peak_width,), "norm": (2,), "position": ()}
     kinds = {"window": np.uint64, "position": np.uint16}
     gathered = WindowVectors(
         *(
@@ -139,6 +140,8 @@ def save_codes(vectors: WindowVectors, folder: Path) -> None:
     if len(vectors) < LEAST_CODED:
         return
     for kind in KINDS:
+        if not getattr(vectors, kind).shape[1]:
+            continue
         codes = encode(getattr(vectors, kind))
         for name in ("codes", "scale", "error"):
             np.save(folder / f"vector.{kind}.{name}.npy", getattr(codes, name), allow_pickle=False)

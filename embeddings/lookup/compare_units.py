@@ -88,18 +88,22 @@ def preferences(index: Index, domain: str, rows: np.ndarray) -> Comparison:
     return _compared(index, rows, _sums(index, rows, others), _sums(index, rows, [d]), documents, disjoint=True)
 
 
-def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None = None) -> Comparison:
+def movements(
+    before: Index, after: Index, rows: np.ndarray, domain: str | None = None, checkpoints: bool = False
+) -> Comparison:
     """Units in an earlier snapshot (first) and in a later one (second).
 
     Args:
         before, after: their indexes, of the same model and windows.
         rows: of units in ``after``; all of them are in ``before``.
         domain: only tokens of this domain.
+        checkpoints: whether the two may be of different models, such as two checkpoints of a training run, whose units
+            of one address are taken to be the same.
 
     Raises:
         UsageError: the indexes cannot be compared; the message says why.
     """
-    check_comparable(before, after)
+    check_comparable(before, after, checkpoints)
     units = list(after.units())
     old = np.array([before.row_of(units[row]) for row in rows.tolist()], np.int64)
 
@@ -115,14 +119,16 @@ def movements(before: Index, after: Index, rows: np.ndarray, domain: str | None 
     return _compared(after, rows, _sums(before, old, domains[0]), _sums(after, rows, domains[1]), documents)
 
 
-def check_comparable(before: Index, after: Index) -> None:
-    """Check that two indexes have the same model, tokenizer and window plan.
+def check_comparable(before: Index, after: Index, checkpoints: bool = False) -> None:
+    """Check that two indexes have the same model, tokenizer and window plan; of checkpoints the same architecture.
 
     Raises:
         UsageError: they do not; the message says what differs.
     """
     for what, old, new in (
-        ("model", before.facts.model["digest"], after.facts.model["digest"]),
+        ("architecture", before.facts.model.get("architecture"), after.facts.model.get("architecture"))
+        if checkpoints
+        else ("model", before.facts.model["digest"], after.facts.model["digest"]),
         ("tokenizer", before.facts.model["tokenizer"], after.facts.model["tokenizer"]),
         ("windows", before.facts.windows, after.facts.windows),
     ):

@@ -83,6 +83,7 @@ def sample_of_windows(index: Index, most: int) -> tuple[np.ndarray, Windows]:
     Raises:
         UsageError: the index has no vectors.
     """
+    index.facts.check_reads_text("activations of tokens")
     if index.facts.vectors is None:
         raise UsageError("the index was made without vectors of windows (embedding.vectors): its windows are no sample")
     rows = np.searchsorted(index.window_names, index.array("vector.window")[:most])

@@ -1,4 +1,4 @@
-"""Nearest windows of an index: to a text, a document, or a direction of the model's residual stream.
+"""Nearest windows of an index: to a text, a document, or a direction of the model's residual stream; or to an image.
 
 Results are ranked exactly, by the cosine with stored vectors (`nearest`). For a direction, the nearest windows are not
 those with its highest activations, because a window has one or two vectors and not one for each token: `overlap`
@@ -7,6 +7,7 @@ measures on the index itself how much the two lists have in common.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,7 +64,7 @@ class WindowSearch:
             raise UsageError("the index was made without vectors of windows (embedding.vectors)")
         self._index = index
         self.width: int = index.facts.vectors["width"]
-        self.block: int = index.facts.vectors["block"]
+        self.block: int | None = index.facts.vectors["block"]
 
     def nearest(
         self,
@@ -77,7 +78,8 @@ class WindowSearch:
     ) -> list[Example]:
         """The windows nearest to a vector, by cosine; the examples' values are cosines, 1 at most.
 
-        Windows of the same text count once. Of kind "mean" an example's position is its token of largest norm.
+        Windows of the same text count once; images, those of the same vector. Of kind "mean" an example's position is
+        its token of largest norm. Images have one vector each, and both kinds are that.
 
         Args:
             query: [d], not zero.
@@ -138,16 +140,20 @@ class WindowSearch:
 
     def vectors(self, kind: Vectors) -> np.ndarray:
         """Vectors of windows, float32 [V, d], mapped."""
-        return self._index.array(f"vector.{kind}")
+        return self._index.array(f"vector.{self._stored(kind)}")
 
     def like(self, document_id: str) -> tuple[np.ndarray, list[bytes]]:
         """The mean of a document's windows, float32 [d], and the keys of the documents of that id.
 
+        A document without an id is named as it is shown: ``SHARD row N``.
+
         Raises:
-            UsageError: no stored window is of such a document.
+            UsageError: no stored window is of such a document, or several documents without an id have this name.
         """
         table = self._index.documents
         keys = table.filter(pc.equal(table["id"], document_id))["document"].unique()
+        if not len(keys):
+            keys = self._without_id(document_id)
         rows = np.flatnonzero(pc.is_in(self._documents, value_set=keys).to_numpy(zero_copy_only=False))
         if not len(rows):
             raise UsageError(f"no window with vectors is of a document of the id {document_id!r}")
@@ -159,6 +165,8 @@ class WindowSearch:
 
         None if no residual dimension of that block is indexed, or no window of their lists has vectors.
         """
+        if self.block is None:
+            return None
         point = Point(Kind.RESID, self.block)
         if point not in self._index.widths:
             return None
@@ -215,14 +223,16 @@ class WindowSearch:
 
     def _examples(self, rows: np.ndarray, scores: np.ndarray, k: int, per_document: int | None) -> list[Example]:
         examples: list[Example] = []
-        texts: set[str] = set()
+        texts: set[str | bytes] = set()
+        vectors = self.vectors("mean") if self._index.facts.of_images else None
         per_key: dict[bytes, int] = {}
         names, positions = self._index.array("vector.window"), self._index.array("vector.position")
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
             example, document = self._index.example_at(score, int(names[row]), int(positions[row]), len(examples))
-            if example.text in texts:
+            content = example.text if vectors is None else vectors[row].tobytes()
+            if content in texts:
                 continue
-            texts.add(example.text)
+            texts.add(content)
             per_key[document] = per_key.get(document, 0) + 1
             if per_document is None or per_key[document] <= per_document:
                 examples.append(example)
@@ -231,6 +241,22 @@ class WindowSearch:
         return examples
 
     def _codes(self, kind: Vectors) -> Codes | None:
+        kind = self._stored(kind)
         if f"arrays/vector.{kind}.codes.npy" not in self._index.facts.files:  # few vectors have none
             return None
         return Codes(*(self._index.array(f"vector.{kind}.{part}") for part in ("codes", "scale", "error")))
+
+    def _stored(self, kind: Vectors) -> Vectors:
+        return "mean" if self._index.facts.of_images else kind
+
+    def _without_id(self, name: str) -> pa.Array:
+        """Keys of the document without an id that is shown by this name."""
+        table = self._index.documents
+        match = re.fullmatch(r"(.+) row ([0-9]{1,18})", name, re.DOTALL)
+        if match is None:
+            return table["document"].slice(0, 0).unique()
+        of_shard = pc.and_(pc.equal(table["shard"].cast(pa.string()), match[1]), pc.equal(table["row"], int(match[2])))
+        keys = table.filter(pc.and_(of_shard, pc.is_null(table["id"])))["document"].unique()
+        if len(keys) > 1:
+            raise UsageError(f"{len(keys)} documents without an id are called {name!r}, one in each part of the shard")
+        return keys

@@ -16,15 +16,16 @@ from corpus_audit.embeddings.scan.accumulator import BatchRows
 class Pooling:
     """Collects the vectors of windows, batch by batch."""
 
-    def __init__(self, width: int, one_in: int) -> None:
+    def __init__(self, width: int, one_in: int, peak_width: int | None = None) -> None:
         """Make an empty collection.
 
         Args:
             width: dimensions of a vector.
             one_in: one window in so many is selected, by its id.
+            peak_width: dimensions of the token of largest norm, if it has another number; 0 of images.
         """
         self._one_in = np.uint64(one_in)
-        self._parts = [WindowVectors.empty(width)]
+        self._parts = [WindowVectors.empty(width, peak_width)]
 
     def select(self, rows: BatchRows) -> np.ndarray:
         """Positions of the windows of a batch whose vectors are collected, int64."""

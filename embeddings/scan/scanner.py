@@ -76,6 +76,11 @@ class ActivationScanner:
     key: str
     batch_tokens: int
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether windows get vectors."""
+        return self.block is not None
+
     def scan(self, shard: Shard, split: Split, progress: Callable[[int], None]) -> ScanPartial:
         """Scan one split.
 

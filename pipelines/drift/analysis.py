@@ -25,7 +25,7 @@ be let go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def drift(
     *,
     workers: int,
     progress: Callable[[str], None] = lambda _: None,
+    images: Mapping[str, pa.Table] | None = None,
 ) -> dict[str, pa.Table]:
     """Compare two finished runs; no shard is read.
 
@@ -86,9 +87,10 @@ def drift(
         shared: token tables of the documents that both hold, if either run has measured the other.
         workers: threads.
         progress: called with the name of each slice before it is computed.
+        images: IMAGE_DRIFT_SIZES and IMAGE_DRIFT_KINDS by name, of corpora of images: further lenses.
 
     Returns:
-        The tables of `schemas.tables.drift_tables` by name.
+        The tables of `schemas.tables.drift_tables` by name, and those of images with their adjusted p.
 
     Raises:
         UsageError: the runs cannot be compared.
@@ -125,6 +127,7 @@ def drift(
         "near_duplicates": near_duplicate_rates(current, label, baseline),
     }
     # Step 7.
+    tables |= images or {}
     conclusion = conclude(tables)
     return tables | with_adjusted_p(tables, conclusion.lenses) | conclusion_tables(label, conclusion)
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.pipelines.drift.lenses import LEVEL, OF_TEXT, Lens, lenses, pattern_text
+from corpus_audit.pipelines.drift.lenses import LEVEL, OF_CONTENT, Lens, lenses, pattern_text
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
@@ -70,12 +70,12 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
         headline = f"Identical: both hold the same {documents}." if _now(whole) else "Identical: both are empty."
     elif shown or came or went:
         status, headline = "changed", f"Changed: {_joined(facts)}{_evidence(shown)}."
-    elif unknown := untestable(tables):
+    elif (unknown := untestable(tables)) and not any(lens.reading == "not shown" for lens in _of_images(made)):
         status, headline = "not tested", f"Not tested: {_joined(facts)}; {unknown}."
     elif _equal_shares(tables):
         status = "no significant drift"
         headline = f"No significant drift: {_joined(facts)}; every token has the same share in both."
-    elif any(lens.reading == "not shown" for lens in made if lens.name in OF_TEXT):
+    elif any(lens.reading == "not shown" for lens in made if lens.name in OF_CONTENT):
         status = "no significant drift"
         headline = f"No significant drift: {_joined(facts)}; {_unchanged(whole)}{_nearest(made)}."
     else:
@@ -111,6 +111,10 @@ def conclusion_tables(label: str, conclusion: Conclusion) -> dict[str, pa.Table]
         "drift_conclusion": pa.Table.from_pylist([row], schema=drift_tables.DRIFT_CONCLUSION),
         "drift_lenses": pa.Table.from_pylist(lenses, schema=drift_tables.DRIFT_LENSES),
     }
+
+
+def _of_images(made: Sequence[Lens]) -> list[Lens]:
+    return [lens for lens in made if lens.name.startswith("image ")]
 
 
 def _overall(tables: Mapping[str, pa.Table]) -> Row:

@@ -1,7 +1,7 @@
 """What each lens of a comparison shows: its tests, one p over them, and the adjusted p of every single test.
 
 A *lens* is one question that is put to the data, with its own calibrated test: edits, the distribution of tokens,
-single tokens, the classifier, lengths, domain shares.
+single tokens, the classifier, lengths, domain shares; of image corpora the sizes and the kinds of images as well.
 
 1. Each lens gives one p. Where it made many tests (a domain or a token each) that is Simes's (1986, Biometrika 73), the
    smallest Benjamini-Hochberg q: at most the level if nothing moved, for independent and positively dependent tests.
@@ -32,11 +32,14 @@ LEVEL = 0.05
 
 Reading = Literal["shown", "not shown", "not tested"]
 
-OF_TEXT = ("edits", "distribution", "tokens", "classifier")
-"""Lenses that look at text; where none of them has a test, the documents that came and went are too few."""
+OF_CONTENT = ("edits", "distribution", "tokens", "classifier", "image sizes", "image kinds")
+"""Lenses that look into documents; where none of them has a test, the documents that came and went are too few."""
 
 MOST_CHARACTERS = 60
 """Of a passage that a sentence quotes."""
+
+SAME_DOCUMENTS = 1.1
+"""Ratio of the documents that hold a token, now and before, up to which its occurrences tell more than they do."""
 
 Row = dict[str, Any]
 
@@ -46,7 +49,7 @@ class Lens:
     """One question and its answer.
 
     Attributes:
-        name: edits, distribution, tokens, classifier, lengths or domain shares.
+        name: edits, distribution, tokens, classifier, lengths, domain shares, image sizes or image kinds.
         tests: tests that were made.
         p: Simes p over them; NaN without one.
         example: what moved most, in words; "" without one.
@@ -75,6 +78,14 @@ LEAST_EXPECTED = 5
 With fewer the normal approximation fails: a single new document in a domain of 8 % is 3.4 standard errors away.
 """
 
+UNIT_OF_SIZE = {
+    "short_side": "shorter sides",
+    "pixels": "pixels",
+    "aspect": "aspect ratios",
+    "bytes_per_pixel": "bytes a pixel",
+}
+"""Sizes of images in words."""
+
 FEW_CAME_OR_WENT = "too few documents came or went for a test of this domain's share"
 
 TABLE_OF_LENS = {
@@ -85,6 +96,11 @@ TABLE_OF_LENS = {
     "domain shares": "drift_domains",
 }
 """Lens -> the table with its tests, a row each. Tokens are adjusted by their own q."""
+
+TABLE_OF_IMAGE_LENS = {"image sizes": "image_drift_sizes", "image kinds": "image_drift_kinds"}
+"""The same for lenses that corpora of images have besides."""
+
+_TABLE_OF = TABLE_OF_LENS | TABLE_OF_IMAGE_LENS
 
 
 def lenses(tables: Mapping[str, pa.Table]) -> list[Lens]:
@@ -99,10 +115,12 @@ def lenses(tables: Mapping[str, pa.Table]) -> list[Lens]:
 
 
 def with_adjusted_p(tables: Mapping[str, pa.Table], made: Sequence[Lens]) -> dict[str, pa.Table]:
-    """The tables of `TABLE_OF_LENS` with column p_adjusted filled: step 3."""
+    """The tables of the lenses with column p_adjusted filled: step 3."""
     of_lens = {lens.name: lens.adjusted for lens in made}
     filled = {}
-    for name, table_name in TABLE_OF_LENS.items():
+    for name, table_name in _TABLE_OF.items():
+        if name not in of_lens:
+            continue
         table, tests = tables[table_name], are_tests(tables, name)
         rows = table.to_pylist()
         p = [
@@ -127,7 +145,7 @@ def with_adjusted_p(tables: Mapping[str, pa.Table], made: Sequence[Lens]) -> dic
 
 def are_tests(tables: Mapping[str, pa.Table], lens: str) -> list[bool]:
     """Which rows of the lens's table are tests, whether or not they could be made."""
-    rows = tables[TABLE_OF_LENS[lens]].to_pylist()
+    rows = tables[_TABLE_OF[lens]].to_pylist()
     if lens == "edits":
         return [row["statistic"] == "jsd" for row in rows]
     if lens == "distribution":
@@ -135,8 +153,10 @@ def are_tests(tables: Mapping[str, pa.Table], lens: str) -> list[bool]:
         return [row["statistic"] == "jsd" and bool(row["permutations"]) for row in rows]
     if lens == "classifier":
         return [row["reason"] is None for row in rows]
-    if lens == "lengths":
+    if lens in ("lengths", "image sizes"):
         return [row["statistic"] == "ks" for row in rows]
+    if lens == "image kinds":
+        return [True] * len(rows)
     turnover = {row["domain"]: row for row in tables["turnover"].to_pylist()}
     sizes = {name: row["kept"] + (row["edited"] or 0) + row["added"] + row["removed"] for name, row in turnover.items()}
     whole = turnover[ALL_DOMAINS]
@@ -217,10 +237,32 @@ def _lenses(tables: Mapping[str, pa.Table]) -> Iterator[Lens]:
         [row["reason"] for row in shares] + [FEW_CAME_OR_WENT.replace("this domain's", "any domain's")],
     )
 
+    if TABLE_OF_IMAGE_LENS["image sizes"] in tables:
+        yield from _of_images(tables)
+
+
+def _of_images(tables: Mapping[str, pa.Table]) -> Iterator[Lens]:
+    sizes = _tests(tables, "image sizes")
+    moved = _smallest_p(sizes, lambda row: -(row["change"] or 0.0))
+    text = ""
+    if moved is not None:
+        where = "all images" if moved["domain"] == ALL_DOMAINS else moved["domain"]
+        text = f"{where}: distributions of {UNIT_OF_SIZE[moved['unit']]} up to {moved['change']:.1%} apart"
+    yield _lens("image sizes", sizes, "p", text, ["both hold the same images, or a side has too few"])
+
+    kinds = _tests(tables, "image kinds")
+    moved = _smallest_p(kinds, lambda row: -abs(row["difference"]))
+    text = ""
+    if moved is not None:
+        shares = f"{moved['share_baseline']:.2%} to {moved['share_current']:.2%} of images"
+        text = f"{moved['property']} {moved['value']}: {shares}"
+    reasons = [row["reason"] for row in kinds]
+    yield _lens("image kinds", kinds, "p", text, [*reasons, "both hold the same images, or a side has too few"])
+
 
 def _tests(tables: Mapping[str, pa.Table], lens: str) -> list[Row]:
     """Rows of the lens's table that are tests, whether or not they could be made."""
-    rows = tables[TABLE_OF_LENS[lens]].to_pylist()
+    rows = tables[_TABLE_OF[lens]].to_pylist()
     return [row for row, is_test in zip(rows, are_tests(tables, lens), strict=True) if is_test]
 
 
@@ -237,8 +279,14 @@ def _lens(name: str, rows: Sequence[Row], p: str, example: str, reasons: Sequenc
 
 
 def _token(row: Row) -> str:
+    """The token with the counts that moved: of documents that hold it, or of tokens where these are nearly as many."""
     text = row["text"].replace("\n", "⏎").replace(" ", "␣")
-    return f"{text}: in {row['documents_baseline']:,} documents before, {row['documents_current']:,} now"
+    before, now = row["documents_baseline"], row["documents_current"]
+    if max(before, now) > SAME_DOCUMENTS * min(before, now):
+        return f"{text}: in {before:,} documents before, {now:,} now"
+    shares = row["share_baseline"], row["share_current"]
+    of_tokens = "" if None in shares else f" ({shares[0]:.2%} and {shares[1]:.2%} of all tokens)"
+    return f"{text}: {row['count_baseline']:,} times before, {row['count_current']:,} now{of_tokens}"
 
 
 def _slice(domain: str) -> str:

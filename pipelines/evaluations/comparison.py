@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, leak_row
 from corpus_audit.pipelines.evaluations.difference import Difference, aggregate_difference, paired_difference
 from corpus_audit.pipelines.evaluations.grouping import Measured, Scores, ScoresByMeasure, of_model
+from corpus_audit.pipelines.evaluations.incomparable import other_measure, other_version
 from corpus_audit.pipelines.evaluations.judging import adjust, differences_table, leaks_table
 from corpus_audit.pipelines.evaluations.pairing import Pairs, pair
 from corpus_audit.pipelines.evaluations.rates import score_row
@@ -81,28 +82,32 @@ def compare(
         UsageError: there are several models and none is named, a primary task is in neither evaluation, or there is
             nothing to compare.
     """
-    return compare_all([(a, b)], primary, contaminated, placebo)[0]
+    return compare_all([(a, b)], primary, contaminated, [placebo])[0]
 
 
 def compare_all(
     pairs: Sequence[tuple[Side, Side]],
     primary: tuple[str, ...] = (),
     contaminated: ContaminatedItems | None = None,
-    placebo: Side | None = None,
+    placebos: Sequence[Side | None] = (),
     options: OptionNames | None = None,
 ) -> list[Comparison]:
     """Compare evaluations in pairs, as `compare` does one; p is adjusted over the tests of all pairs together.
 
     Args:
         pairs: (a, b) of every comparison.
-        primary, contaminated, placebo: as in `compare`, of all pairs.
+        primary, contaminated: as in `compare`, of all pairs.
+        placebos: as in `compare`, of every pair; none by default.
         options: how messages name what the user set.
 
     Raises:
         UsageError: as `compare`; a primary task is in no evaluation.
     """
     known = options or OptionNames()
-    compared = [_compared(a, b, primary, contaminated, placebo, known) for a, b in pairs]
+    compared = [
+        _compared(a, b, primary, contaminated, placebo, known)
+        for (a, b), placebo in zip(pairs, placebos or [None] * len(pairs), strict=True)
+    ]
     _check_primary(primary, {measured for each in compared for measured in each.measures}, known.primary)
     adjust([row for each in compared for row in each.rows], [row for each in compared for row in each.leaks])
     results = []
@@ -125,19 +130,19 @@ def _compared(
     options: OptionNames,
 ) -> _Compared:
     names = (a.name or "a", b.name or "b")
-    scores_a, scores_b = (_scores(side, options.model.format(letter)) for side, letter in ((a, "a"), (b, "b")))
+    scores_a, scores_b = (scores_of_side(side, options.model.format(letter)) for side, letter in ((a, "a"), (b, "b")))
     claims_a, claims_b = (_claims(side) for side in (a, b))
     measures = sorted(scores_a.keys() | scores_b.keys() | (claims_a.keys() & claims_b.keys()))
     if not measures:
         raise UsageError("neither evaluation holds scores of items, and they have no figure in common")
     remarks = _without_cluster(a, b, options.cluster)
     better = {**a.evaluation.higher_is_better, **b.evaluation.higher_is_better}
-    before = None if placebo is None else _scores(placebo, options.model.format("placebo"))
+    before = None if placebo is None else scores_of_side(placebo, options.model.format("placebo"))
     rows, leaks, alone, repeats = [], [], [], Repeats()
     for measured in measures:
         row = dict(measured._asdict()) | {"family": "primary" if _is_primary(measured, primary) else "other"}
         row |= dict.fromkeys(("only_a", "only_b", "other_prompt", "other_version", "unknown_prompt"), 0)
-        row["higher_is_better"] = _direction(measured, better)
+        row["higher_is_better"] = direction(measured, better)
         of_a = scores_a.get(measured)
         of_b = scores_b.get(measured)
         for letter, scores in (("a", of_a), ("b", of_b)):
@@ -152,9 +157,10 @@ def _compared(
                 earlier = pair(before[measured], of_a) if before is not None and measured in before else None
                 leaks.append(leak_row(measured, pairs, contaminated, earlier))
         elif measured in claims_a and measured in claims_b:
-            rows.append(row | {"difference_of": _of_claims(claims_a[measured], claims_b[measured], names)})
+            difference = _of_claims(claims_a[measured], claims_b[measured], names)
+            rows.append(row | {"difference_of": difference} | _incomparable(difference))
         else:
-            rows.append(row | _lone_row(of_a, of_b, names))
+            rows.append(row | _lone_row(measured, (scores_a, scores_b), names))
     sides = [("a", a), ("b", b)] + ([] if placebo is None else [("placebo", placebo)])
     alone.sort(key=lambda row: (row["side"], row["task"], row["metric"], row["filter"]))
     tables = {"evaluation_scores": table_of("evaluation_scores", alone)} | repeats.tables()
@@ -162,7 +168,12 @@ def _compared(
     return _Compared(names, measures, rows, leaks, tables)
 
 
-def _scores(side: Side, option: str) -> ScoresByMeasure:
+def scores_of_side(side: Side, option: str) -> ScoresByMeasure:
+    """Scores of the model of a side by measure; ``option`` names the model in messages.
+
+    Raises:
+        UsageError: as `of_model` and `ScoresByMeasure`.
+    """
     return ScoresByMeasure(of_model(side.evaluation.items, side.model, option, side.evaluation.name))
 
 
@@ -233,7 +244,7 @@ def _is_primary(measured: Measured, primary: tuple[str, ...]) -> bool:
     return measured.task in primary or f"{measured.task}:{measured.metric}" in primary
 
 
-def _direction(measured: Measured, better: dict[tuple[str, str], bool]) -> bool | None:
+def direction(measured: Measured, better: Mapping[tuple[str, str], bool]) -> bool | None:
     """Whether a higher score is better, as the files or the metric's name say."""
     known = better.get((measured.task, measured.metric))
     if known is not None:
@@ -244,8 +255,10 @@ def _direction(measured: Measured, better: dict[tuple[str, str], bool]) -> bool 
 
 def _paired_row(pairs: Pairs) -> dict[str, Any]:
     difference = paired_difference(pairs)
+    named = [] if pairs.versions is None else [other_version(*pairs.versions)]
+    named += ["another prompt"] if pairs.other_prompt else []
     if difference.lacking and pairs.versions:
-        difference = _because(difference, f"incomparable: {pairs.versions[0]} against {pairs.versions[1]}")
+        difference = _because(difference, f"incomparable: {named[0]}")
     elif difference.lacking and pairs.other_prompt > len(pairs.before):
         difference = _because(difference, f"incomparable: {pairs.other_prompt:,} items have another prompt")
     return {
@@ -255,9 +268,16 @@ def _paired_row(pairs: Pairs) -> dict[str, Any]:
         "other_prompt": pairs.other_prompt,
         "other_version": pairs.other_version,
         "unknown_prompt": pairs.unknown_prompt,
+        "incomparable": "; ".join(named) or None,
         "epochs_a": pairs.answers[0],
         "epochs_b": pairs.answers[1],
     }
+
+
+def _incomparable(difference: Difference) -> dict[str, Any]:
+    """What makes aggregates incomparable, if anything does."""
+    mark = "incomparable: "
+    return {"incomparable": difference.lacking.removeprefix(mark)} if difference.lacking.startswith(mark) else {}
 
 
 def _because(difference: Difference, why: str) -> Difference:
@@ -265,10 +285,24 @@ def _because(difference: Difference, why: str) -> Difference:
     return replace(difference, low=nan, high=nan, error=nan, p=nan, mde=nan, method="", lacking=why)
 
 
-def _lone_row(a: Scores | None, b: Scores | None, names: tuple[str, str]) -> dict[str, Any]:
+def _lone_row(
+    measured: Measured, sides: tuple[Mapping[Measured, Scores], Mapping[Measured, Scores]], names: tuple[str, str]
+) -> dict[str, Any]:
+    """A row for what only one evaluation has; where the two share nothing of the task, it says what they have."""
     nan = float("nan")
-    side, have = ("a", a) if a is not None else ("b", b)
-    score_a, score_b = (nan if scores is None else float(scores.score.mean()) for scores in (a, b))
-    lacking = f"only {names[0] if side == 'a' else names[1]} has items of it"
-    none = Difference(0, 0, score_a, score_b, nan, nan, nan, nan, nan, nan, "", lacking)
-    return {"difference_of": none, f"only_{side}": 0 if have is None else len(have.keys)}
+    mine = 0 if measured in sides[0] else 1 if measured in sides[1] else None
+    lacking = f"only {names[1 if mine is None else mine]} has items of it"
+    other = None
+    means = {0: nan, 1: nan}
+    row: dict[str, Any] = {}
+    if mine is not None:
+        have = sides[mine][measured]
+        means[mine] = float(have.score.mean())
+        row[f"only_{'ab'[mine]}"] = len(have.keys)
+        of_task = [{each for each in side if each.task == measured.task} for side in sides]
+        if not of_task[0] & of_task[1]:
+            other = other_measure(measured, names[mine], names[1 - mine], of_task[1 - mine])
+    if other is not None:
+        lacking = f"incomparable: {other}"
+    none = Difference(0, 0, means[0], means[1], nan, nan, nan, nan, nan, nan, "", lacking)
+    return row | {"difference_of": none, "incomparable": other}

@@ -10,25 +10,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.formats.head import head_of
 from corpus_audit.pipelines.evaluations.formats.named_columns import ALIASES, names_of, table_rows
 from corpus_audit.pipelines.evaluations.grouping import Measured
 from corpus_audit.pipelines.evaluations.pairing import Pairs
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
-from corpus_audit.pipelines.evaluations.records.items import text_of
+from corpus_audit.pipelines.evaluations.records.values import text_of
 from corpus_audit.pipelines.statistics.evaluations.leaks import LeakShare, leak_beyond_placebo, leak_share
 from corpus_audit.schemas.errors import UsageError
 
-_DIRTY, _CLEAN, _UNKNOWN = 1, 0, -1
+DIRTY, CLEAN, UNKNOWN = 1, 0, -1
+"""Status of an item; unknown are those that could not be tested or are not listed."""
+
 _OUTCOMES = {
-    "contaminated": _DIRTY,
-    "clean": _CLEAN,
-    "boilerplate": _CLEAN,
-    "untestable": _UNKNOWN,
-    "unjudged": _UNKNOWN,
+    "contaminated": DIRTY,
+    "clean": CLEAN,
+    "boilerplate": CLEAN,
+    "untestable": UNKNOWN,
+    "unjudged": UNKNOWN,
 }
-_TRUTHS = {"true": _DIRTY, "1": _DIRTY, "1.0": _DIRTY, "false": _CLEAN, "0": _CLEAN, "0.0": _CLEAN}
+_TRUTHS = {"true": DIRTY, "1": DIRTY, "1.0": DIRTY, "false": CLEAN, "0": CLEAN, "0.0": CLEAN}
 
 FEWEST_DIRTY = 10
 """Contaminated items, and clean ones, below which no leak is judged."""
@@ -42,18 +45,36 @@ class ContaminatedItems:
         status: by task ("" for every task) and item: contaminated (1), clean (0) or untestable (-1).
         complete: whether clean items are listed too, so that an item that is not listed is unknown.
         named_tasks: whether the list names tasks.
+        benchmark_of: by task of the evaluations, what the list calls it where the names differ.
+        numbers: whether an id that is a number is one of the list. The number by which a program calls an item may be
+            its position in a file, which says nothing of the ids of a list that was made elsewhere.
+        limits: what the list does not say, in sentences.
     """
 
     status: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     complete: bool = False
     named_tasks: bool = False
+    benchmark_of: Mapping[str, str] = field(default_factory=dict)
+    numbers: bool = True
+    limits: tuple[str, ...] = ()
 
-    def of(self, task: str, pairs: Pairs) -> npt.NDArray[np.int8]:
-        """Status of every paired item, by its hash or its id, int8 [n]."""
-        known = self.status.get(task if self.named_tasks else "", {})
-        missing = _UNKNOWN if self.complete else _CLEAN
-        items, ids = pairs.item.to_pylist(), pairs.item_id.to_pylist()
-        statuses = [known.get(item, known.get(own, missing)) for item, own in zip(items, ids, strict=True)]
+    def benchmark(self, task: str) -> str:
+        """What the list calls a task; empty where it names none."""
+        return self.benchmark_of.get(task, task) if self.named_tasks else ""
+
+    def names(self, item: str, item_id: str) -> tuple[str, ...]:
+        """What an item may be called in the list: its hash, then its id where that is no mere number."""
+        usable = item_id and (self.numbers or not item_id.isdecimal())
+        return (item, item_id) if usable else (item,)
+
+    def of(self, task: str, items: pa.Array, ids: pa.Array) -> npt.NDArray[np.int8]:
+        """Status of items by hash or by id, int8 [n]."""
+        known = self.status.get(self.benchmark(task), {})
+        missing = UNKNOWN if self.complete else CLEAN
+        statuses = [
+            next((known[name] for name in self.names(item, own) if name in known), missing)
+            for item, own in zip(items.to_pylist(), ids.to_pylist(), strict=True)
+        ]
         return np.array(statuses, dtype=np.int8)
 
 
@@ -100,23 +121,23 @@ def read_contaminated(path: Path, rule: str | None, option: str = "--rule") -> C
 
 def _status(record: Mapping[str, Any], names: Mapping[str, str]) -> int:
     if "outcome" in names:
-        return _OUTCOMES.get(text_of(record.get(names["outcome"])), _UNKNOWN)
+        return _OUTCOMES.get(text_of(record.get(names["outcome"])), UNKNOWN)
     if "contaminated" in names:
-        return _TRUTHS.get(text_of(record.get(names["contaminated"])).lower(), _UNKNOWN)
-    return _DIRTY
+        return _TRUTHS.get(text_of(record.get(names["contaminated"])).lower(), UNKNOWN)
+    return DIRTY
 
 
 def leak_row(measured: Measured, pairs: Pairs, listed: ContaminatedItems, placebo: Pairs | None) -> dict[str, Any]:
     """What contaminated items account for in a difference; a row of `EVALUATION_LEAKS` without q and reading."""
-    status = listed.of(measured.task, pairs)
-    known = status != _UNKNOWN
-    dirty = status[known] == _DIRTY
+    status = listed.of(measured.task, pairs.item, pairs.item_id)
+    known = status != UNKNOWN
+    dirty = status[known] == DIRTY
     row: dict[str, Any] = dict(measured._asdict()) | {
         "items": int(known.sum()),
         "contaminated": int(dirty.sum()),
         "untestable": int((~known).sum()),
     }
-    for kind, of_kind in (("clean", status == _CLEAN), ("contaminated", status == _DIRTY)):
+    for kind, of_kind in (("clean", status == CLEAN), ("contaminated", status == DIRTY)):
         if of_kind.any():
             row[f"{kind}_a"], row[f"{kind}_b"] = (float(s[of_kind].mean()) for s in (pairs.before, pairs.after))
     few = min(int(dirty.sum()), int((~dirty).sum()))
@@ -138,8 +159,8 @@ def leak_row(measured: Measured, pairs: Pairs, listed: ContaminatedItems, placeb
     if np.isnan(leak.p):
         return row | {"lacking": "the differences do not vary, which tells no uncertainty"}
     if placebo is not None:
-        other = listed.of(measured.task, placebo)
-        if min((other == _DIRTY).sum(), (other == _CLEAN).sum()) >= FEWEST_DIRTY:
+        other = listed.of(measured.task, placebo.item, placebo.item_id)
+        if min((other == DIRTY).sum(), (other == CLEAN).sum()) >= FEWEST_DIRTY:
             beyond = leak_beyond_placebo(leak, _leak(placebo, other))
             row |= {
                 "beyond_placebo": beyond.value,
@@ -150,6 +171,6 @@ def leak_row(measured: Measured, pairs: Pairs, listed: ContaminatedItems, placeb
 
 
 def _leak(pairs: Pairs, status: npt.NDArray[np.int8]) -> LeakShare:
-    known = status != _UNKNOWN
+    known = status != UNKNOWN
     cluster = None if pairs.cluster is None else pairs.cluster[known]
-    return leak_share(pairs.before[known], pairs.after[known], status[known] == _DIRTY, cluster)
+    return leak_share(pairs.before[known], pairs.after[known], status[known] == DIRTY, cluster)

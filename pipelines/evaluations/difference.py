@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from corpus_audit.pipelines.evaluations.incomparable import other_version
 from corpus_audit.pipelines.evaluations.pairing import Pairs
 from corpus_audit.pipelines.evaluations.records.items import SHARE_METRICS, Claim
 from corpus_audit.pipelines.statistics import special
@@ -93,7 +94,7 @@ def aggregate_difference(a: Claim, b: Claim) -> Difference:
     """
     items = min(a.items or 0, b.items or 0)
     if a.version is not None and b.version is not None and a.version != b.version:
-        return _lacking(items, items, a.value, b.value, f"incomparable: {a.version} against {b.version}")
+        return _lacking(items, items, a.value, b.value, f"incomparable: {other_version(a.version, b.version)}")
     error_a, error_b = _error(a), _error(b)
     if not error_a or not error_b:
         return _lacking(items, items, a.value, b.value, "no items, and no standard errors")

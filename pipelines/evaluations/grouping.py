@@ -67,12 +67,12 @@ class Scores:
 
 
 def models_of(items: pa.Table) -> list[str]:
-    """Models that the items are of, sorted."""
-    return sorted(pc.unique(items["model"].cast(pa.string())).to_pylist())
+    """Models that the items name, sorted."""
+    return sorted(name for name in pc.unique(items["model"].cast(pa.string())).to_pylist() if name)
 
 
 def of_model(items: pa.Table, model: str | None, option: str, name: str) -> pa.Table:
-    """The items of one model.
+    """The items of one model; items without a model belong to the only one that the others name.
 
     Args:
         items: a table with the schema `EVALUATION_ITEMS`.
@@ -90,8 +90,8 @@ def of_model(items: pa.Table, model: str | None, option: str, name: str) -> pa.T
             raise UsageError(f"{name} holds {len(models)} models ({shown}): choose one with {option}")
         return items
     if model not in models:
-        raise UsageError(f"{name} holds no model {model!r}; it holds {', '.join(models[:8])}")
-    return items.filter(pc.equal(items["model"].cast(pa.string()), model))
+        raise UsageError(f"{name} holds no model {model!r}; it holds {', '.join(models[:8]) or 'none with a name'}")
+    return items if models == [model] else items.filter(pc.equal(items["model"].cast(pa.string()), model))
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[Integers, list[str]]:

@@ -20,6 +20,7 @@ from corpus_audit.pipelines.evaluations.formats import (
 from corpus_audit.pipelines.evaluations.formats.head import Head, head_of
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
 from corpus_audit.pipelines.evaluations.records.items import Evaluation, ItemCollector
+from corpus_audit.pipelines.reading.files.decompression import without_ending
 from corpus_audit.schemas.errors import UsageError
 
 
@@ -109,7 +110,7 @@ def files_below(path: Path) -> list[tuple[Path, str]]:
 
 
 def _is_document(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json")
+    return without_ending(path.name).lower().endswith(".json")
 
 
 def _read_file(path: Path, name: str, sink: ItemCollector, limits: ReadLimits) -> None:

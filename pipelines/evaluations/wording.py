@@ -61,6 +61,9 @@ def sentence(differences: pa.Table) -> str:
             f"{incomparable:,} scores have another prompt or task version and were left out: they are incomparable, "
             "and say nothing of the models."
         )
+    lone = sum(not (row["other_prompt"] + row["other_version"]) and row["incomparable"] is not None for row in rows)
+    if lone:
+        parts.append(f"{_comparisons(lone)} could not be made, as the evaluations used another metric or version.")
     return " ".join(parts)
 
 

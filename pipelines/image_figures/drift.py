@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.lengths import slice_rows
+from corpus_audit.pipelines.drift.rows import finite
 from corpus_audit.pipelines.figures.metric_rows import metric_rows
 from corpus_audit.pipelines.image_measures.kinds import PROPERTIES
 from corpus_audit.pipelines.image_measures.sizes import SIZE_UNITS
 from corpus_audit.pipelines.statistics.drift.domain_drift import DomainSample, domain_drift
 from corpus_audit.pipelines.statistics.drift.length_drift import LengthHistogram
+from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.tables import image_tables
 from corpus_audit.schemas.tables.metric_declarations import MetricDeclaration
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
+
+LEAST_EXPECTED = 5
+"""Images of a kind, and of other kinds, expected on each side for a test of its share by the normal approximation."""
+
+FEW_OF_KIND = "too few images are of this kind, or of others, for a test of its share"
+
+CLUSTERED = "sizes and kinds of images are not counted by cluster, and images of one cluster are not independent"
 
 DECLARATIONS = (
     MetricDeclaration(
@@ -67,17 +77,23 @@ def image_drift_tables(label: str, baseline: RunDirectory, current: RunDirectory
     for domain, unit in sides[0].keys() & sides[1].keys():
         shared = kept.get(domain, 0)
         rows += slice_rows(label, domain, unit, sides[0][domain, unit], sides[1][domain, unit], shared)
+    rows = [row | {"p_adjusted": None} for row in rows]
+    clustered = current.facts.cluster is not None
+    if clustered:
+        rows = [row | {"p": None, "reason": row["reason"] or CLUSTERED} for row in rows]
     rows.sort(key=lambda row: (row["domain"] != ALL_DOMAINS, row["domain"].encode(), row["unit"], row["statistic"]))
     before, now = (_kinds(run.table("image_kinds")) for run in (baseline, current))
-    kinds = _kind_rows(label, before, now, kept[ALL_DOMAINS])
+    kinds = _kind_rows(label, before, now, kept[ALL_DOMAINS], clustered)
     return {
         "image_drift_sizes": pa.Table.from_pylist(rows, schema=image_tables.IMAGE_DRIFT_SIZES),
         "image_drift_kinds": pa.Table.from_pylist(kinds, schema=image_tables.IMAGE_DRIFT_KINDS),
     }
 
 
-def image_drift_metrics(tables: dict[str, pa.Table], images: dict[str, int]) -> pa.Table:
-    """Rows of METRICS from both drift tables; ``images`` are the current images by domain, (all) among them."""
+def image_drift_metrics(tables: Mapping[str, pa.Table], totals: pa.Table) -> pa.Table:
+    """Rows of METRICS from both drift tables; ``totals``: IMAGE_TOTALS of the current run."""
+    images = dict(zip(totals["domain"].to_pylist(), totals["images"].to_pylist(), strict=True))
+    images[ALL_DOMAINS] = sum(images.values())
     sizes, kinds = tables["image_drift_sizes"], tables["image_drift_kinds"]
     rows = []
     gaps: dict[tuple[str, str], list[float]] = {}
@@ -162,6 +178,20 @@ def _histograms(table: pa.Table) -> dict[tuple[str, str], LengthHistogram]:
     return histograms
 
 
+def _enough_expected(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """Whether each share can be tested, bool [values].
+
+    So many images of the kind, and so many of others, are expected on the smaller side; a share that is the very same
+    on both needs no approximation (p = 1), but as many images.
+    """
+    smaller = min(before.sum(), now.sum())
+    share = (before + now) / (before.sum() + now.sum())
+    same = before * now.sum() == now * before.sum()
+    expected = np.minimum(share, 1 - share) * smaller
+    enough: np.ndarray = (expected >= LEAST_EXPECTED) | (same & (smaller >= 2 * LEAST_EXPECTED))
+    return enough
+
+
 def _kinds(table: pa.Table) -> dict[tuple[str, str], int]:
     """(property, value) -> images of the whole corpus."""
     rows = table.filter(pc.equal(table["domain"], ALL_DOMAINS)).to_pylist()
@@ -169,7 +199,7 @@ def _kinds(table: pa.Table) -> dict[tuple[str, str], int]:
 
 
 def _kind_rows(
-    label: str, before: dict[tuple[str, str], int], now: dict[tuple[str, str], int], kept: int
+    label: str, before: dict[tuple[str, str], int], now: dict[tuple[str, str], int], kept: int, clustered: bool
 ) -> list[dict[str, Any]]:
     rows = []
     for property_ in sorted(PROPERTIES):
@@ -182,6 +212,9 @@ def _kind_rows(
         sets = (none, none, counts[0]) if same else (counts[0], counts[1], none)
         left, right, both = (DomainSample(each, each, each.astype(object)) for each in sets)
         drift = domain_drift(left, right, both, "documents")
+        enough = _enough_expected(*counts)
+        p = np.where(enough & (not clustered), drift.p, np.nan)  # 1 where shares are equal
+        q = benjamini_hochberg(p)
         for i, value in enumerate(values):
             known = bool(np.isfinite(drift.low[i]) and np.isfinite(drift.high[i]))
             rows.append(
@@ -194,9 +227,10 @@ def _kind_rows(
                     "difference": float(drift.difference[i]),
                     "low": float(drift.low[i]) if known else None,
                     "high": float(drift.high[i]) if known else None,
-                    "p": float(drift.p[i]) if np.isfinite(drift.p[i]) else None,
-                    "q": float(drift.q[i]) if np.isfinite(drift.q[i]) else None,
-                    "reason": drift.reason,
+                    "p": finite(p[i]),
+                    "q": finite(q[i]),
+                    "p_adjusted": None,
+                    "reason": drift.reason or (CLUSTERED if clustered else None if enough[i] else FEW_OF_KIND),
                 }
             )
     return rows

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from corpus_audit.pipelines.image_figures.benchmark_copies import benchmark_metrics, benchmark_tables
-from corpus_audit.pipelines.image_figures.drift import image_drift_metrics, image_drift_tables
 from corpus_audit.pipelines.image_figures.integer_tables import Reader
 from corpus_audit.pipelines.image_figures.metrics import image_metrics
 from corpus_audit.pipelines.image_figures.tables import image_tables
 from corpus_audit.pipelines.images.decoding import ImageLimits
 from corpus_audit.pipelines.images.near_duplicates import TooManyPairs
-from corpus_audit.pipelines.storage.run_directory import RunDirectory, StagedRun
+from corpus_audit.pipelines.storage.run_directory import StagedRun
 from corpus_audit.schemas.errors import NoVerdictError
-from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
-from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 JUDGED = (
     "image_totals",
@@ -59,23 +55,3 @@ def write_image_benchmarks(staged: StagedRun, spec: AuditSpec, base: Path) -> pa
     for name, table in tables.items():
         staged.add_table(name, [table])
     return benchmark_metrics(tables)
-
-
-def write_image_drift(
-    staged: StagedRun, facts: RunFile, baselines: Sequence[tuple[str, RunDirectory]]
-) -> pa.Table | None:
-    """Write both drift tables of images, against all baselines; returns rows of METRICS, None without a baseline.
-
-    Raises:
-        StoreError: a table of a baseline cannot be read.
-    """
-    if not baselines:
-        return None
-    current = RunDirectory(staged.folder, facts)
-    parts = [image_drift_tables(label, run, current) for label, run in baselines]
-    tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
-    for name, table in tables.items():
-        staged.add_table(name, [table])
-    totals = current.table("image_totals")
-    images = dict(zip(totals["domain"].to_pylist(), totals["images"].to_pylist(), strict=True))
-    return image_drift_metrics(tables, images | {ALL_DOMAINS: sum(images.values())})

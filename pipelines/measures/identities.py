@@ -28,7 +28,8 @@ IDENTITIES = TableSpec(
         ("tokens", ColumnKind.FIRST),
         ("sketch", ColumnKind.BYTES),
         ("id", ColumnKind.BYTES),
-    )
+    ),
+    incompressible=frozenset(("high", "low", "identity", "sketch")),
 )
 
 

@@ -28,26 +28,31 @@ Read = Callable[[Buffer, int, int], np.ndarray]
 """The bytes from a start to a stop of a decompressed buffer, uint8."""
 
 
-def encode(table: CountTable) -> Iterator[tuple[np.ndarray, int]]:
-    """(encoded bytes, values) of every buffer of a chunk, in the order of the schema; a BYTES column has two."""
-    first = table.spec.sort_columns[0]
-    for name, kind in table.spec.columns:
+def encode(table: CountTable) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """(encoded bytes, values, whether to compress them) of every buffer of a chunk, in the order of the schema.
+
+    A BYTES column has two buffers: lengths, then contents.
+    """
+    spec = table.spec
+    first = spec.sort_columns[0]
+    for name, kind in spec.columns:
         column = table.columns[name]
+        compressed = spec.compressed and name not in spec.incompressible
         if kind is ColumnKind.BYTES:
             offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
             data = column.buffers()[2]
             bytes_ = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.empty(0, np.uint8)
-            yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column)
-            yield bytes_, len(bytes_)
+            yield varint.encode(np.diff(offsets).astype(np.uint64)), len(column), spec.compressed
+            yield bytes_, len(bytes_), compressed
         elif name == first:
             values = column.view(np.uint64)
-            yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values)
+            yield varint.encode(np.diff(values, prepend=np.uint64(0))), len(values), compressed
         elif kind in (ColumnKind.KEY, ColumnKind.TIE, ColumnKind.GROUPS):
-            yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column)
+            yield np.ascontiguousarray(column, np.uint64).view(np.uint8), len(column), compressed
         else:
-            yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column)
+            yield varint.encode(np.ascontiguousarray(column).view(np.uint64)), len(column), compressed
     if table.counts is not None:
-        yield varint.encode(table.counts.view(np.uint64)), len(table.counts)
+        yield varint.encode(table.counts.view(np.uint64)), len(table.counts), spec.compressed
 
 
 def decode(

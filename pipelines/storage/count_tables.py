@@ -43,13 +43,15 @@ class TableSpec:
     """Columns of a count table, in key order, and how many rows a domain may keep (0: all).
 
     ``chunk_rows`` are the rows of a chunk in a file, for tables whose rows are long (0: as many as of others);
-    ``compressed`` is whether a file holds them under zstd.
+    ``compressed`` is whether a file holds them under zstd; values of ``incompressible`` columns (hashes of texts,
+    sketches) it holds as they are in any case: zstd would read them in vain.
     """
 
     columns: tuple[tuple[str, ColumnKind], ...]
     keep_per_domain: int = 0
     chunk_rows: int = 0
     compressed: bool = True
+    incompressible: frozenset[str] = frozenset()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A partial is a file of sorted tables in chunks of `CHUNK_ROWS` rows, so that man
 in memory (see `merging`)::
 
     magic | table a, chunk 0: column column ... | table a, chunk 1: ... | table b, chunk 0: ... | ...
-          | footer | length of the footer | its length decompressed | SHA-256 of all that precedes
+          | footer | length of the footer | its length decompressed | BLAKE3 of all that precedes
 
 1. `PartialWriter.add` collects rows until a chunk is full, in whatever pieces they arrive.
 2. A chunk is written column by column (`chunk_encoding`): LEB128 integers, small ones in one byte, the first sort
@@ -15,6 +15,9 @@ in memory (see `merging`)::
 A partial contains no path, time or host name: equal content is equal bytes, so that keys and digests can be compared
 between runs. Lengths are 8 bytes, little-endian.
 
+BLAKE3 because SHA-256 took a third of the time of writing the sample of whole documents: 6.1 GB/s against 1.7 on one
+core with SHA extensions. Files of format 1, which end with SHA-256, are read as well.
+
 Why not Parquet: with delta encoding and zstd, cells and counts are 2.2 to 2.5 times as large and take 3 to 4 times as
 long to write.
 """
@@ -24,13 +27,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from blake3 import blake3
 
 from corpus_audit.pipelines.storage import chunk_encoding, count_tables, merging
 from corpus_audit.pipelines.storage.atomic import AtomicFile
@@ -38,11 +42,21 @@ from corpus_audit.pipelines.storage.chunk_encoding import Buffer
 from corpus_audit.pipelines.storage.count_tables import CountTable, TableSpec
 from corpus_audit.schemas.errors import StoreError
 
-MAGIC = b"corpus-audit partial 1\n"
+MAGIC = b"corpus-audit partial 2\n"
 CHUNK_ROWS = 16_384
 """Rows; merging needs memory for a chunk of every source, and some copies."""
 
 _COMPRESSION = "zstd"
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes | memoryview, /) -> object: ...
+
+    def digest(self) -> bytes: ...
+
+
+_HASHES: dict[bytes, Callable[[], _Hash]] = {MAGIC: blake3, b"corpus-audit partial 1\n": hashlib.sha256}
+"""The hash at the end of a file of each format that is read, 32 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +123,7 @@ class PartialWriter:
     def __init__(self, path: Path, names: Sequence[str], facts: Mapping[str, int] | None = None) -> None:
         self._path = path
         self._file = AtomicFile(path)
-        self._digest = hashlib.sha256()
+        self._digest = blake3()
         self._offset = 0
         self._table = ""
         self._pending: list[CountTable] = []
@@ -167,7 +181,7 @@ class PartialWriter:
 
     def _chunk(self, chunk: CountTable) -> None:
         entry = self._footer["tables"][self._table]
-        buffers = [self._write_buffer(*part, chunk.spec.compressed) for part in chunk_encoding.encode(chunk)]
+        buffers = [self._write_buffer(*part) for part in chunk_encoding.encode(chunk)]
         entry["chunks"].append({"rows": len(chunk), "buffers": buffers})
         entry["rows"] += len(chunk)
 
@@ -217,11 +231,12 @@ class PartialReader:
         except OSError as error:
             raise StoreError(f"cannot read the partial profile {path}: {error}") from error
         body = stat.st_size - 32
-        if body < len(MAGIC) + 16 or self._read(0, len(MAGIC)) != MAGIC:
+        hash_of_format = _HASHES.get(self._read(0, len(MAGIC))) if body >= len(MAGIC) + 16 else None
+        if hash_of_format is None:
             raise StoreError(f"{path} is not a partial profile of this version")
         state = _state(stat)
         if check and state not in _checked:
-            if self._digest(body) != self._read(body, 32):
+            if self._digest(body, hash_of_format()) != self._read(body, 32):
                 raise StoreError(f"the partial profile {path} is damaged: its digest does not match")
             _checked.add(state)
         packed = int.from_bytes(self._read(body - 16, 8), "little")
@@ -241,9 +256,8 @@ class PartialReader:
             raise StoreError(f"the partial profile {self.path} was truncated while it was read")
         return data
 
-    def _digest(self, size: int) -> bytes:
-        """SHA-256 of the first ``size`` bytes."""
-        digest = hashlib.sha256()
+    def _digest(self, size: int, digest: _Hash) -> bytes:
+        """The digest of the first ``size`` bytes."""
         for offset in range(0, size, _READ_BYTES):
             digest.update(self._read(offset, min(_READ_BYTES, size - offset)))
         return digest.digest()

@@ -9,6 +9,7 @@ import numpy as np
 
 from corpus_audit.pipelines.kernels.telemetry import event_records as records
 from corpus_audit.pipelines.kernels.telemetry import protobuf_fields as fields
+from corpus_audit.pipelines.telemetry.log_file import LogFile
 from corpus_audit.pipelines.telemetry.points import (
     MOST_DEAD_LETTERS,
     MOST_TAGS,
@@ -93,7 +94,8 @@ def read_event_file(path: Path) -> FileTelemetry:
             chunks.append(Points(tag, step, _values(bits, form), wall.view(np.float64), offset))
         state[records.POINTS] = 0
 
-    with path.open("rb") as file:
+    with LogFile(path) as file:
+        file.note(account)
         while True:
             if end < len(data):
                 piece = file.read(min(BLOCK, len(data) - end))
@@ -120,10 +122,14 @@ def read_event_file(path: Path) -> FileTelemetry:
             if outcome == records.TOO_LARGE:
                 length = int(state[records.LENGTH])
                 account.refuse(base + position, Refusal.TOO_LARGE, f"a record of {length} bytes")
-                base += position + 16 + length
-                file.seek(min(base, 2**62))
-                end, position = 0, 0
-                read = 1
+                after = position + 16 + length
+                if after <= end:
+                    data[: end - after] = data[after:end].copy()
+                    end -= after
+                else:
+                    file.skip(after - end)
+                    end = 0
+                base = min(base + after, 2**62)
             elif position:  # what is left of the block is the begin of a record
                 data[: end - position] = data[position:end].copy()
                 end -= position
@@ -134,7 +140,9 @@ def read_event_file(path: Path) -> FileTelemetry:
             if read == 0 and (outcome != records.TOO_LARGE):
                 break
     emit()
-    if end and not state[records.SEARCHING]:
+    if file.fault is not None:
+        account.refuse(base, *file.fault)
+    elif end and not state[records.SEARCHING]:
         account.refuse(base, Refusal.TRUNCATED, f"the last {end} bytes are not a whole record")
     return _result(path, tags, chunks, state, dead_reason, dead_offset, account)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from corpus_audit.pipelines.telemetry.log_file import LogFile
 from corpus_audit.pipelines.telemetry.points import Account, Collector, FileTelemetry, Refusal
 
 LARGEST_DOCUMENT = 2**28
@@ -134,11 +135,18 @@ def read_golden_values(path: Path) -> FileTelemetry:
 
 
 def _document(path: Path, account: Account) -> Any:
-    if path.stat().st_size > LARGEST_DOCUMENT:
+    with LogFile(path) as file:
+        file.note(account)
+        text = file.read(LARGEST_DOCUMENT + 1)
+        fault = file.fault
+    if fault is not None:
+        account.refuse(0, *fault)
+        return None
+    if len(text) > LARGEST_DOCUMENT:
         account.refuse(0, Refusal.TOO_LARGE, f"a JSON document of more than {LARGEST_DOCUMENT} bytes")
         return None
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(text)
     except RepeatedKeyError as error:
         account.refuse(0, Refusal.DUPLICATE_KEY, str(error))
     except ValueError as error:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from corpus_audit.pipelines.telemetry.log_file import LogFile
 from corpus_audit.pipelines.telemetry.points import Account, Refusal
 
 BLOCK = 2**23
@@ -20,9 +21,11 @@ _COLOUR = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 def line_blocks(path: Path, account: Account, size: int = BLOCK) -> Iterator[tuple[int, bytes]]:
     """Yield (offset, whole lines) of a file; colours are replaced by as many spaces, so that offsets stay.
 
-    The lines are not counted in ``account``, but for those that are too long.
+    The lines are not counted in ``account``, but for those that are too long, and the one within which compressed data
+    become unreadable.
     """
-    with path.open("rb") as file:
+    with LogFile(path) as file:
+        file.note(account)
         offset = 0
         rest = b""
         while piece := file.read(size):
@@ -41,7 +44,9 @@ def line_blocks(path: Path, account: Account, size: int = BLOCK) -> Iterator[tup
                 yield offset, _plain(block[:cut])
                 offset += cut
             rest = block[cut:]
-        if rest:
+        if file.fault is not None:
+            account.refuse(offset, *file.fault)
+        elif rest:
             yield offset, _plain(rest)
 
 

@@ -18,11 +18,14 @@ from corpus_audit.pipelines.telemetry import (
     mlflow,
     recognition,
     step_text,
+    wandb_log,
 )
+from corpus_audit.pipelines.telemetry.log_file import LogFile
 from corpus_audit.pipelines.telemetry.points import Account, FileTelemetry, Refusal
 
 READERS: dict[str, Callable[[Path], FileTelemetry]] = {
     "tensorboard": event_files.read_event_file,
+    "wandb": wandb_log.read_wandb,
     "megatron": megatron.read_megatron,
     "trainer_state": json_documents.read_trainer_state,
     "golden_values": json_documents.read_golden_values,
@@ -49,7 +52,7 @@ def read_telemetry_file(path: Path) -> FileTelemetry | UnreadFile:
     try:
         kind = recognition.recognise(path)
         if not kind:
-            return UnreadFile(path, "empty" if path.stat().st_size == 0 else "not recognised")
+            return UnreadFile(path, _why_not(path))
         return READERS[kind](path)
     except (OSError, pa.ArrowException, sqlite3.Error) as error:
         if isinstance(error, OSError) and not isinstance(error, pa.ArrowException) and error.errno is not None:
@@ -57,6 +60,16 @@ def read_telemetry_file(path: Path) -> FileTelemetry | UnreadFile:
         account = Account()
         account.refuse(0, Refusal.UNREADABLE, str(error))
         return FileTelemetry(path, kind or "unknown", "byte", (), account)
+
+
+def _why_not(path: Path) -> str:
+    if path.stat().st_size == 0:
+        return "empty"
+    with LogFile(path) as file:
+        head = file.read(recognition.HEAD)
+        if file.fault is not None:
+            return f"cannot be read: {file.fault[1]}"
+        return "empty" if not head else "not recognised"
 
 
 def read_files(paths: Sequence[Path]) -> tuple[list[FileTelemetry], list[UnreadFile]]:

@@ -13,8 +13,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.telemetry import megatron, step_text
+from corpus_audit.pipelines.telemetry import megatron, step_text, wandb_log
 from corpus_audit.pipelines.telemetry.json_documents import as_number, flat, parse_json, step_name
+from corpus_audit.pipelines.telemetry.log_file import LogFile
 
 HEAD = 2**20
 """Bytes at the start of a file that are looked at."""
@@ -22,8 +23,8 @@ HEAD = 2**20
 SAMPLE = 2**16
 """Bytes in the middle and at the end of a text that are looked at as well."""
 
-MOST_FILES = 100_000
-"""Files of one run; more are an error of the pattern, most likely."""
+COMPRESSED = 2**23
+"""Bytes at the start of a compressed file that are looked at, after decompression."""
 
 _GOLDEN = re.compile(rb'^\s*\{\s*"[^"]{1,200}"\s*:\s*\{\s*"start_step"\s*:')
 _MLRUNS = re.compile(rb"^\d{12,14} \S+(?: -?\d+)?\r?$")
@@ -55,23 +56,36 @@ def files_of(base: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
 def recognise(path: Path) -> str:
     """The format of a file, a key of `reading.READERS`; empty where it is none that is known.
 
+    Of a compressed file the first `COMPRESSED` bytes after decompression are looked at; of a text also its middle and
+    its end.
+
     Raises:
         OSError: the file cannot be read.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with LogFile(path) as file:
         head = file.read(HEAD)
-        if head[:4] == b"PAR1":
-            return _parquet(path)
-        if head[:16] == b"SQLite format 3\0":
-            return _database(path)
+        if not file.codec:
+            if head[:4] == b"PAR1":
+                return _parquet(path)
+            if head[:16] == b"SQLite format 3\0":
+                return _database(path)
+        if wandb_log.is_wandb(head):
+            return "wandb"
         if _is_event_file(head):
             return "tensorboard"
         text = head
-        for offset in (size // 2, size - SAMPLE):
-            if offset > HEAD:
-                file.seek(offset)
-                text += b"\n" + file.read(SAMPLE)
+        if file.codec:
+            text += file.read(COMPRESSED - HEAD)
+            size = len(text)
+        else:
+            position = len(head)
+            for offset in (size // 2, size - SAMPLE):
+                if offset > HEAD:
+                    file.skip(offset - position)
+                    piece = file.read(SAMPLE)
+                    position = offset + len(piece)
+                    text += b"\n" + piece
     if b"\0" in head[:4096]:
         return ""
     return _json(head, size) or _log(path, text) or _csv(head)

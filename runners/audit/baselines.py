@@ -113,7 +113,10 @@ def add_comparisons(
     parts_by_name: dict[str, list[pa.Table]] = {}
     for baseline in baselines:
         shared = _shared_tables(current, baseline.keys.digest)
-        tables = _drift()(baseline.label, baseline.run, current, shared, workers=workers, progress=progress)
+        images = _image_drift(baseline.label, baseline.run, current)
+        tables = _drift()(
+            baseline.label, baseline.run, current, shared, workers=workers, progress=progress, images=images
+        )
         near.append(tables.pop("near_duplicates"))
         for name, table in tables.items():
             parts_by_name.setdefault(name, []).append(table)
@@ -124,11 +127,10 @@ def add_comparisons(
     rows = [current.table("metrics"), near_duplicate_metrics(drift_tables["near_duplicates"])]
     if parts_by_name:
         rows.append(drift_metrics(drift_tables))
-    if baselines and (current.folder / "tables" / "image_files.parquet").exists():
-        from corpus_audit.pipelines.image_figures.staging import write_image_drift
+    if "image_drift_sizes" in drift_tables:
+        from corpus_audit.pipelines.image_figures.drift import image_drift_metrics
 
-        of_images = write_image_drift(staged, facts, [(baseline.label, baseline.run) for baseline in baselines])
-        rows += [] if of_images is None else [of_images]
+        rows.append(image_drift_metrics(drift_tables, current.table("image_totals")))
     metrics = pa.concat_tables(rows).sort_by([("metric", "ascending"), ("slice", "ascending")])
     staged.add_table("metrics", [metrics])
 
@@ -137,6 +139,15 @@ def _drift() -> Callable[..., dict[str, pa.Table]]:
     from corpus_audit.pipelines.drift.analysis import drift  # 0.1 s that an audit without a baseline saves
 
     return drift
+
+
+def _image_drift(label: str, baseline: RunDirectory, current: RunDirectory) -> dict[str, pa.Table]:
+    """Both drift tables of images; none where a run is not of images."""
+    if not all((run.folder / "tables" / "image_files.parquet").exists() for run in (baseline, current)):
+        return {}
+    from corpus_audit.pipelines.image_figures.drift import image_drift_tables  # only where it is needed
+
+    return image_drift_tables(label, baseline, current)
 
 
 def compare(
@@ -155,7 +166,8 @@ def compare(
         if any(known.documents == digest for known in measuring.facts.baselines):
             shared = _shared_tables(measuring, digest)
             break
-    return _drift()(label, baseline, current, shared, workers=workers, progress=progress)
+    images = _image_drift(label, baseline, current)
+    return _drift()(label, baseline, current, shared, workers=workers, progress=progress, images=images)
 
 
 def _shared_tables(run: RunDirectory, digest: str) -> TokenTables:

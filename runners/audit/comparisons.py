@@ -1,7 +1,8 @@
-"""The sections of a run beyond its profile: drift from baselines, sampling strategies, contamination, the index."""
+"""The sections of a run beyond its profile: drift, sampling strategies, contamination, the index, an investigation."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from corpus_audit.pipelines.tokens.tokenization import Tokenization, TokenizerFi
 from corpus_audit.runners.audit import publish
 from corpus_audit.runners.audit.baselines import Baseline, add_comparisons, open_baselines
 from corpus_audit.runners.audit.index_facts import add_index
+from corpus_audit.runners.investigation.published import FACTS_FILE, PublishedInvestigation, wanted_investigation
+from corpus_audit.schemas.run.findings import FINDINGS_FILE
 from corpus_audit.schemas.run.run_file import RunFile
 from corpus_audit.schemas.spec.audit import AuditSpec
 
@@ -20,22 +23,27 @@ if TYPE_CHECKING:
     from corpus_audit.runners.audit.benchmarks import Benchmarks
     from corpus_audit.runners.audit.decoys import DecoySearch
 
+INVESTIGATION = "investigation"
+"""Folder of a run directory with the findings of the investigation that the audit names."""
+
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Baselines and benchmarks of an audit, opened and checked before a shard is read."""
+    """Baselines, benchmarks and the investigation of an audit, opened and checked before a shard is read."""
 
     spec: AuditSpec
     base: Path
     baselines: tuple[Baseline, ...]
     benchmarks: Benchmarks | None
+    investigation: PublishedInvestigation | None = None
 
     @classmethod
     def open(cls, spec: AuditSpec, base: Path, tokenizer: TokenizerFile, store: Path) -> Comparisons:
-        """Open the baselines and benchmarks of a spec; paths are relative to ``base``.
+        """Open what a spec compares with; paths are relative to ``base``.
 
         Raises:
-            AuditError: a baseline, a benchmark, a target or a log is not there or cannot be compared with.
+            AuditError: a baseline, a benchmark, a target, a log or an investigation is not there or cannot be compared
+                with.
         """
         if spec.sampling is not None:
             from corpus_audit.pipelines.sampling.strategies_report import (
@@ -48,12 +56,13 @@ class Comparisons:
             from corpus_audit.pipelines.images.benchmarks import benchmark_files
 
             benchmark_files(benchmark.name, base / benchmark.path)
+        investigation = wanted_investigation(base / spec.investigation if spec.investigation is not None else None)
         wanted = spec.contamination_spec
         if not wanted:
-            return cls(spec, base, baselines, None)
+            return cls(spec, base, baselines, None, investigation)
         from corpus_audit.runners.audit.benchmarks import Benchmarks  # with the scan and its kernels: 50 ms
 
-        return cls(spec, base, baselines, Benchmarks.open(wanted, base, store))
+        return cls(spec, base, baselines, Benchmarks.open(wanted, base, store), investigation)
 
     def write(
         self,
@@ -86,6 +95,8 @@ class Comparisons:
 
             publish.add_metrics(staged, [write_image_benchmarks(staged, self.spec, self.base)])
         facts = add_index(staged, facts, self.spec, self.base)
+        if self.investigation is not None:
+            _add_investigation(staged, self.investigation)
         current = RunDirectory(staged.folder, facts.with_files(staged.digests()))
         add_comparisons(staged, current.facts, self.baselines, workers, lambda _: None)
         if self.spec.sampling is not None:
@@ -94,3 +105,11 @@ class Comparisons:
             for name, table in sampling_tables(current, self.spec.sampling, self.base).items():
                 staged.add_table(name, [table])
         return facts
+
+
+def _add_investigation(staged: StagedRun, investigation: PublishedInvestigation) -> None:
+    """Add the metrics of an investigation; copy its findings and its list of files, so that `run.json` binds them."""
+    publish.add_metrics(staged, [investigation.metrics()])
+    (staged.folder / INVESTIGATION).mkdir()
+    for name in (FINDINGS_FILE, FACTS_FILE):
+        shutil.copyfile(investigation.folder / name, staged.folder / INVESTIGATION / name)

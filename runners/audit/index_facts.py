@@ -47,7 +47,7 @@ def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) ->
         if f"{name}.parquet" in known.files:
             tables[name] = _read(folder / f"{name}.parquet", known.files[f"{name}.parquet"]["sha256"], schema)
     index = _record(folder, known)
-    if known.vectors and spec.embedding.vectors and spec.embedding.vectors.projection:
+    if known.vectors and not known.of_images and spec.embedding.vectors and spec.embedding.vectors.projection:
         with suppress(ModuleNotFoundError):  # without the extra, the report has no drawing of the windows
             from corpus_audit.embeddings.build.projection import stored_projection
 

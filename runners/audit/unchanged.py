@@ -2,9 +2,9 @@
 
 A run depends on the snapshot's shards (names, bytes, what their paths say), on the files among them that may be data
 and are not read, the spec, the policy, the tokenizer, the benchmarks, the activation index of the snapshot with the
-results that are stored beside it, and the version of this program. Their digest is in run.json as ``inputs``. Where the
-shards lie is no part of it: a new folder with the same shards is no change. What the run is compared with is none
-either: a baseline ``runs`` is another one after every run.
+results that are stored beside it, the investigation that it names, and the version of this program. Their
+digest is in run.json as ``inputs``. Where the shards lie is no part of it: a new folder with the same shards is no
+change. What the run is compared with is none either: a baseline ``runs`` is another one after every run.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def inputs_digest(
         "benchmarks": None if benchmarks is None else benchmarks.digest,
         "image_benchmarks": [benchmark_digest(b.name, loaded.base / b.path) for b in spec.image_limits.benchmarks],
         "index": _index(spec, loaded.base, snapshot),
+        "investigation": None if comparisons.investigation is None else comparisons.investigation.digest,
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.shared.index_options import extra, index_option, snapshot_option
+from corpus_audit.runners.cli.shared.head_images import head_on_examples, head_on_image
+from corpus_audit.runners.cli.shared.image_options import output_option
+from corpus_audit.runners.cli.shared.index_options import audit_option, extra, index_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import colour_on_stdout, emit_json, json_option, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import write_out
 
 if TYPE_CHECKING:
+    from corpus_audit.embeddings.attention.images.results import HeadResult
     from corpus_audit.embeddings.index.reader import Example, Index
     from corpus_audit.schemas.units import Unit
 
@@ -27,7 +30,12 @@ if TYPE_CHECKING:
 @click.option(
     "--pattern", is_flag=True, help="Also show the attention of every token of the example (runs the model again)."
 )
-@click.option("--model", help="Path of the model, if it has moved since indexing.")
+@click.option("--model", help="Path of the model, if it has moved since indexing; needed with --image.")
+@click.option("--image", type=click.Path(path_type=Path), help="Show a vision transformer's head on this image.")
+@click.option("--from", "query", help="With images: seen from the class token (class), from the patch where the head "
+              "writes most (peak), or from a patch, ROW,COLUMN.")  # fmt: skip
+@audit_option
+@output_option
 @json_option
 def attention(
     head: str,
@@ -39,6 +47,10 @@ def attention(
     text: str | None,
     pattern: bool,
     model: str | None,
+    image: Path | None,
+    query: str | None,
+    audit: Path | None,
+    output: Path,
     as_json: bool,
 ) -> None:
     """Show what HEAD, such as head.1:7, attends to at the peaks of its strongest examples.
@@ -46,8 +58,12 @@ def attention(
     For each token: how much attention it gets, and the length of what the head writes from it, ||A v W_O||. The peak is
     where what it writes in all is longest. Where the model offers it, also the output logits that the head raises and
     lowers directly. With --text, the token of the text where the head writes most takes the peak's place.
+
+    Of a vision transformer, give --image and --model, or --audit with an index of images: the attention to each patch
+    is drawn on the image.
     """
     from corpus_audit.embeddings import open_index
+    from corpus_audit.embeddings.images.card import is_of_images
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.units import Kind, parse_unit
 
@@ -56,12 +72,43 @@ def attention(
         raise UsageError(f"{head} is no attention head: write head.1:7")
     if text is not None and (domain is not None or per_document is not None):
         raise UsageError("--text goes with neither --domain nor --per-document")
+    if image is not None:
+        if domain is not None or per_document is not None or text is not None or pattern:
+            raise UsageError("--image goes with --model, --from and --output alone")
+        _show_on_images([head_on_image(unit, image, model, query, output)], None, as_json)
+        return
     index = open_index(path, snapshot)
+    if is_of_images(index.facts.model):
+        if text is not None or pattern:
+            raise UsageError("--text and --pattern are for language models; this index is of an image model")
+        examples = index.lookup(unit, domain=domain, k=k, per_document=per_document)
+        _show_on_images(head_on_examples(index, unit, examples, audit, model, query, output), index, as_json)
+        return
+    if query is not None or audit is not None:
+        raise UsageError("--from and --audit are for vision transformers; this index is of a language model")
     if text is not None:
         _of_text(index, unit, text, pattern, model, as_json)
         return
     examples = index.lookup(unit, domain=domain, k=k, per_document=per_document)
     _of_examples(index, unit, examples, pattern, model, as_json)
+
+
+def _show_on_images(results: list[HeadResult], index: Index | None, as_json: bool) -> None:
+    from corpus_audit.runners.terminal.images.attention import head_image_json, head_image_lines
+
+    if as_json:
+        emit_json("image-attention", {
+            "index": None if index is None else str(index.folder),
+            "results": [head_image_json(each) for each in results],
+        })  # fmt: skip
+        return
+    for number, result in enumerate(results):
+        if number:
+            write_out("")
+        for line in head_image_lines(result, width_on_stdout()):
+            write_out(line)
+        for label, path in zip(("File", "PNG", "SVG"), result.files, strict=True):
+            write_out(f"{label:14}{path}")
 
 
 def _of_examples(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.option("--model-a", metavar="NAME", help="The model of EVAL_A, if it holds several.")
 @click.option("--model-b", metavar="NAME", help="The model of EVAL_B, if it holds several.")
 @click.option("--model-placebo", metavar="NAME", help="The model of --placebo, if it holds several.")
+@click.option("--refusal", multiple=True, metavar="METRIC=VALUE", help="Scores that count as refusals.")
+@click.option("--harm", multiple=True, metavar="METRIC=VALUE", help="Scores that count as harm.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the tables to this folder (Parquet)."
 )
@@ -40,6 +42,8 @@ def compare(
     model_a: str | None,
     model_b: str | None,
     model_placebo: str | None,
+    refusal: tuple[str, ...],
+    harm: tuple[str, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -49,9 +53,15 @@ def compare(
     Ever, SWE-agent, tau-bench or alpaca_eval, or a table with an item and a score a row.
 
     For every task and metric: the difference with its interval, p, q, the smallest difference that would be detected
-    (MDE), and a reading. Items with another prompt or task version are named as incomparable.
+    (MDE), and a reading. Items with another prompt or task version are named as incomparable. Of agents also what
+    they spent and where their paths first part; of safety evaluations the rates of refusals and of harmful answers,
+    where the metric's name says so or --refusal and --harm do, such as --refusal xstest:grade<=0.5.
     """
     from corpus_audit.checks.investigation.comparison_findings import comparison_findings
+    from corpus_audit.checks.investigation.evaluations.about import About
+    from corpus_audit.checks.investigation.evaluations.behaviour_findings import behaviour_findings
+    from corpus_audit.pipelines.evaluations.behaviour.compare import with_behaviour
+    from corpus_audit.pipelines.evaluations.behaviour.safety import safety_rules
     from corpus_audit.pipelines.evaluations.comparison import Side
     from corpus_audit.pipelines.evaluations.comparison import compare as compare_sides
     from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
@@ -65,12 +75,15 @@ def compare(
     first = read_evaluation(eval_a, cluster)
     second = first if eval_a == eval_b else read_evaluation(eval_b, cluster)
     before = None if placebo is None else Side(read_evaluation(placebo, cluster), model_placebo)
-    result = compare_sides(Side(first, model_a), Side(second, model_b), primary, listed, before)
+    sides = Side(first, model_a), Side(second, model_b)
+    rules = safety_rules({"refusal": refusal, "harm": harm})
+    result = with_behaviour([sides], [compare_sides(*sides, primary, listed, before)], rules)[0]
     if out is not None:
         _write(out, result.tables)
     if as_json:
         rows = {name.removeprefix("evaluation_"): table.to_pylist() for name, table in result.tables.items()}
-        findings = [finding.model_dump(mode="json") for finding in comparison_findings(result.tables)]
+        made = (*comparison_findings(result.tables), *behaviour_findings(result.tables, About()))
+        findings = [finding.model_dump(mode="json") for finding in made]
         payload = {"a": str(eval_a), "b": str(eval_b), "sentence": result.sentence, "findings": findings}
         emit_json("investigate-compare", {**payload, **rows})
     else:

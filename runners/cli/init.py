@@ -29,15 +29,14 @@ if TYPE_CHECKING:
 @click.option(
     "--policy",
     "starter",
-    type=click.Choice(["scheduled-audit", "pretraining-signoff", "none"]),
-    default="scheduled-audit",
-    show_default=True,
-    help="The starter policy to write as policy.yaml; with none, runs have no verdict.",
+    type=click.Choice(["scheduled-audit", "pretraining-signoff", "image-audit", "none"]),
+    help="The starter policy to write as policy.yaml; with none, runs have no verdict. By default scheduled-audit, or "
+    "image-audit for a corpus of images.",
 )
 @click.option("--text", metavar="COLUMN", help="The column that holds the text; by default it is detected.")
 @json_option
 def init(
-    paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: str, text: str | None, as_json: bool
+    paths: tuple[str, ...], output: Path, tokenizer: str | None, starter: str | None, text: str | None, as_json: bool
 ) -> None:
     """Sample the files, folders or globs PATHS, and write a commented audit.yaml and a policy for them.
 
@@ -50,18 +49,17 @@ def init(
     from corpus_audit.schemas.errors import UsageError
     from corpus_audit.schemas.run.results import POLICY_FILE
 
-    written = [output]
-    texts = {}
-    if starter != "none":
-        from corpus_audit.checks.policy.starters import starter_text
-
-        policy = output.with_name(POLICY_FILE)
-        texts[policy] = starter_text(starter, baseline=False, benchmarks=False)
-        written.append(policy)
     beside = POLICY_FILE if starter != "none" else None
     ask = _ask if not as_json and is_terminal(sys.stdin) and is_terminal(sys.stderr) else None
     proposal = propose_audit(paths, output, tokenizer, beside, text, ask)
-    texts[output] = proposal.text
+    written, texts = [output], {output: proposal.text}
+    policy = output.with_name(POLICY_FILE)
+    if starter != "none":
+        from corpus_audit.checks.policy.starters import IMAGE_STARTER, STARTERS, starter_text
+
+        starter = starter or (IMAGE_STARTER if proposal.of_images else STARTERS[0])
+        texts[policy] = starter_text(starter, baseline=False, benchmarks=False)
+        written.append(policy)
     for path in written:
         if path.exists():
             other = "--output" if path == output else "--policy none"

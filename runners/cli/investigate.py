@@ -59,9 +59,10 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
     """Recognise the logs and evaluations in FOLDERS by their content, and write a commented investigation.yaml.
 
     Formats: TensorBoard event files, text logs of Megatron-LM, DeepSpeed, torchtitan, OLMo-core, lingua, nanoGPT and
-    llm.c, trainer_state.json of Hugging Face, exports of W&B, MLflow, and CSV, JSON lines and Parquet with a column of
-    steps; of evaluations those of `investigate compare`, whose paths say of which run and step they are, as in
-    now/step30000. A sampler's log is recognised by its columns step, tokens, and document or domain.
+    llm.c, trainer_state.json of Hugging Face, exports and offline files of W&B, MLflow, and CSV, JSON lines and Parquet
+    with a column of steps, also compressed; of evaluations those of `investigate compare`, whose paths say of which run
+    and step they are, as in now/step30000. Where there are no logs, the folders of evaluations are models that are
+    compared. A sampler's log is recognised by its columns step, tokens, and document or domain.
     """
     from corpus_audit.runners.investigation.proposal import propose_investigation
 

@@ -75,6 +75,16 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
     "--sheet", type=click.Path(path_type=Path),
     help="With an image model and --audit: write a contact sheet of the examples' crops to this PNG.",
 )  # fmt: skip
+@click.option(
+    "--effective/--no-effective", default=None,
+    help="With an image model and --audit: show effective receptive fields, which hold 95 % of the squared gradient "
+    "(runs the model on the examples). By default where the exact field is the whole image, if the model is there.",
+)  # fmt: skip
+@click.option(
+    "--pictures", type=click.Choice(["auto", "kitty", "iterm", "sixel", "none"]), default="auto", show_default=True,
+    help="With an image model and --audit: draw the contact sheet in the terminal. auto: where standard output is a "
+    "terminal that is known to draw pictures.",
+)  # fmt: skip
 @json_option
 def lookup(
     unit: str,
@@ -93,6 +103,8 @@ def lookup(
     model: str | None,
     audit: Path | None,
     sheet: Path | None,
+    effective: bool | None,
+    pictures: str,
     as_json: bool,
 ) -> None:
     """Show the examples that make UNIT fire most, with the document, the domain and the tokens around the peak.
@@ -116,10 +128,13 @@ def lookup(
         unsuited = {"--heat": heat, "--context": context, "--tokens": tokens, "--logits": logits}
         if given := [name for name, value in unsuited.items() if value]:
             raise UsageError(f"{given[0]} is for language models; this index is of an image model")
-        _show_images(index, unit, examples, audit, sheet, as_json)
+        from corpus_audit.runners.cli.shared.image_lookup import ImageLookup, show_unit
+
+        show_unit(index, parse_unit(unit), examples, ImageLookup(audit, sheet, effective, pictures, model), as_json)
         return
-    if audit is not None or sheet is not None:
-        raise UsageError("--audit and --sheet are for indexes of image models; this one is of a language model")
+    of_images = {"--audit": audit, "--sheet": sheet, "--effective": effective}
+    if given := [name for name, value in of_images.items() if value is not None]:
+        raise UsageError(f"{given[0]} is for indexes of image models; this one is of a language model")
     colour = terminal_has_colours(colour_on_stdout())
     if heat or (heat is None and (colour or as_json)):
         examples = _heated(index, unit, examples, lowest, model, quick=not heat)
@@ -141,34 +156,6 @@ def lookup(
                 write_out("")
                 for line in lines(more[name]):
                     write_out(line)
-
-
-def _show_images(
-    index: Index, unit: str, examples: list[Example], audit: Path | None, sheet: Path | None, as_json: bool
-) -> None:
-    """Print an image model's unit, and write its contact sheet."""
-    from corpus_audit.embeddings.images.crops import crops_of
-    from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
-    from corpus_audit.pipelines.storage.atomic import atomic_write
-    from corpus_audit.runners.terminal.images.lookup import image_json, image_lines, unit_sheet
-    from corpus_audit.schemas.errors import UsageError
-    from corpus_audit.schemas.spec.audit_file import load_audit
-    from corpus_audit.schemas.units import parse_unit
-
-    address = parse_unit(unit)
-    if sheet is not None and audit is None:
-        raise UsageError("--sheet needs --audit: an index holds no images, and they are read from the corpus")
-    crops = None if audit is None else crops_of(index, address, examples, fill_dates(load_audit(audit)))
-    if sheet is not None and crops is not None:
-        atomic_write(sheet, unit_sheet(index, address, examples, crops))
-    if as_json:
-        own = image_json(index, address, examples, crops)
-        emit_json("lookup", {"unit": unit, "index": str(index.folder), **own, "sheet": sheet and str(sheet)})
-        return
-    for line in image_lines(index, address, examples, crops, width_on_stdout()):
-        write_out(line)
-    if sheet is not None:
-        write_out(f"contact sheet: {sheet}")
 
 
 def _as_json(

@@ -63,6 +63,7 @@ def plot(
     if unit is None and before is None and file.suffix == ".svg":
         raise UsageError("a picture needs --unit or --new-since; a page has one chart a domain")
     index = open_index(path, snapshot)
+    index.facts.check_reads_text("drawings of windows")
     with needs_extra("embeddings"):
         from corpus_audit.embeddings.build.projection import stored_projection
 

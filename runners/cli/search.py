@@ -1,4 +1,4 @@
-"""``corpus-audit search``: find windows of the corpus near a text, a document or a direction."""
+"""``corpus-audit search``: find windows near a text, a document or a direction, or images near an image."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from corpus_audit.embeddings.lookup.search import Overlap, WindowSearch
 
 
-@click.command(short_help="Find windows near a text, a document or a direction.")
+@click.command(short_help="Find windows near a text, a document or a direction, or images near an image.")
 @click.argument("text", required=False)
-@click.option("--like", "document", metavar="DOC_ID", help="Search near this document, which is not shown.")
+@click.option("--like", "document", metavar="DOC_ID|IMAGE", help="Search near this document, which is not shown; in an "
+              "index of images, near a document or an image file.")  # fmt: skip
 @click.option("--direction", metavar="FILE[:ROW]", help="Search near a vector of a .npy or .safetensors file.")
 @index_option
 @snapshot_option
@@ -45,6 +46,8 @@ def search(
 ) -> None:
     """Show the windows nearest to TEXT in meaning, by exact cosine between vectors of the model of the index.
 
+    In an index of images, --like shows the images nearest to an image, by what the model's last layer reads of them.
+
     The windows nearest to a direction are not those with its highest activations; search reports how far the two lists
     differ on the index. 'corpus-audit index AUDIT --directions FILE:BLOCK' finds the highest activations.
     """
@@ -58,6 +61,14 @@ def search(
         raise UsageError("give one of TEXT, --like and --direction")
     index = open_index(path, snapshot)
     windows = WindowSearch(index)
+    if index.facts.of_images:
+        if text is not None:
+            raise UsageError("the index is of an image model, which reads no text: give --like with an image")
+        from corpus_audit.runners.cli.shared.image_search import query_of, show_nearest
+
+        query = query_of(index, windows, document, direction, model)
+        show_nearest(index, windows, query, k, domain, per_document, as_json)
+        return
     nearest = _nearest(index, windows, text, document, direction, model, k, domain, per_document)
     overlap = windows.overlap() if direction is not None else None
     if as_json:
@@ -110,7 +121,7 @@ def _nearest(
     return windows.nearest(query, k, domain=domain, per_document=per_document)
 
 
-def _label(overlap: Overlap | None, block: int, direction: str, width: int) -> str:
+def _label(overlap: Overlap | None, block: int | None, direction: str, width: int) -> str:
     """Explain how a list of the windows nearest to a direction differs from its top activations."""
     text = "A window stands for its token of largest norm (marked): these are not top activations. "
     if overlap is None:

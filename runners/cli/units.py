@@ -174,17 +174,18 @@ def _firing(index: Index, rows: Any, dead: bool, k: int, as_json: bool) -> None:
     what = "dead" if dead else "dense"
     fire = "it fires" if len(matching) == 1 else "they fire"
     described = f"dead: {fire} on none of" if dead else f"dense: {fire} on more than half of"
+    what_fires = "image" if index.facts.of_images else "token"
     if as_json:
         emit_json("units", {"index": str(index.folder), "kind": what, "of": len(rows), "count": len(matching),
                             "tokens": tokens, "units": listed})  # fmt: skip
         return
     write_out(
         f"{len(matching):,} of {plural(len(rows), 'unit')} {'is' if len(matching) == 1 else 'are'} {described} "
-        f"{plural(tokens, 'token')}"
+        f"{plural(tokens, what_fires)}"
     )
     if dead and len(matching):
         bound = dead_bound(int(index.array("documents").sum()))
-        write_out(f"(each fires on less than {bound:.2%} of tokens, at 95 %, documents as clusters)")
+        write_out(f"(each fires on less than {bound:.2%} of {what_fires}s, at 95 %, documents as clusters)")
     for unit in listed:
         write_out(str(unit["unit"]) if dead else f"{unit['unit']:16} {unit['fires']:8.2%}")
     if len(matching) > k:

@@ -49,10 +49,12 @@ class Proposal:
     Attributes:
         text: the ``audit.yaml``.
         complete: whether a run can start from it; it cannot without a tokenizer.
+        of_images: whether the corpus is one of images.
     """
 
     text: str
     complete: bool
+    of_images: bool = False
 
 
 def propose_audit(
@@ -154,7 +156,7 @@ def _propose_images(
         *policy_lines(policy),
         *optional_lines_of_images(captions),
     ]
-    return Proposal("\n".join(lines), complete)
+    return Proposal("\n".join(lines), complete, of_images=True)
 
 
 def _doubtful(choice: TextChoice) -> str:

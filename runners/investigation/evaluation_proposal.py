@@ -20,6 +20,8 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 
+_ONE_FILE = ("Inspect archive", "Inspect log", "tau-bench results", "OpenAI evals log", "alpaca_eval annotations")
+
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
@@ -60,6 +62,55 @@ def propose_evaluations(files: Iterable[tuple[str, str]], runs: Sequence[KnownRu
     return tuple(sorted(proposed, key=lambda e: (known.get(e.run or "", len(runs)), e.step or 0, e.path)))
 
 
+def propose_models(files: Sequence[tuple[str, str]]) -> tuple[ProposedEvaluation, ...]:
+    """Group evaluation files where there is no run: the first folder in which their paths differ names the model.
+
+    The step is the one that a path names, else 0. Files of a single folder are one evaluation, but two logs of programs
+    that write one file an evaluation are two.
+
+    Args:
+        files: (path relative to the spec, format).
+    """
+    single = len(files) == 2 and all(kind in _ONE_FILE for _, kind in files)
+    groups: dict[PurePosixPath, tuple[int | None, Counter[str]]] = {}
+    for name, kind in files:
+        path, step = _step_of(PurePosixPath(name))
+        groups.setdefault(PurePosixPath(name) if single and step is None else path, (step, Counter()))[1][kind] += 1
+    first = next(iter(groups))
+    shared = min(_shared(path, first) for path in groups) if len(groups) > 1 else len(first.parts)
+    names: dict[PurePosixPath, str] = {}
+    merged: dict[tuple[PurePosixPath, int | None], tuple[dict[str, None], Counter[str]]] = {}
+    for path, (step, kinds) in groups.items():
+        below = path.parts[shared:]
+        # Folders that a step tells apart are checkpoints of one model, which the folder above them names.
+        depth = shared + bool(below and _STEP.search(below[0]) is None)
+        folder = PurePosixPath(*path.parts[:depth])
+        if folder not in names:
+            names[folder] = _free_name(folder, names.values())
+        paths, counts = merged.setdefault((folder, step), ({}, Counter()))
+        paths[(folder if step is None else path).as_posix()] = None
+        counts.update(kinds)
+    proposed = [
+        ProposedEvaluation(names[folder], step or 0, path, tuple(sorted(counts)), 0 if number else counts.total())
+        for (folder, step), (paths, counts) in merged.items()
+        for number, path in enumerate(paths)
+    ]
+    return tuple(sorted(proposed, key=lambda each: (each.run or "", each.step or 0, each.path)))
+
+
+def _free_name(folder: PurePosixPath, names: Iterable[str]) -> str:
+    """A name for a model from the last folder that has letters, which no other model has."""
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-._") for part in folder.parts]
+    stem = next((part for part in reversed(parts) if part), "model")[:50].rstrip("-._")
+    known = set(names)
+    number = next(number for number in range(1, len(known) + 2) if _numbered(stem, number) not in known)
+    return _numbered(stem, number)
+
+
+def _numbered(stem: str, number: int) -> str:
+    return stem if number == 1 else f"{stem}-{number}"
+
+
 def evaluation_lines(evaluations: Sequence[ProposedEvaluation]) -> list[str]:
     """Lines of the spec: `evals:`, or the same as comments where there are not two to compare."""
     if not evaluations:
@@ -73,11 +124,16 @@ def evaluation_lines(evaluations: Sequence[ProposedEvaluation]) -> list[str]:
             by_step.setdefault((each.run, each.step), []).append(each)
     listed = list(by_step.items())
     mark = "" if len(listed) > 1 else "# "
-    lines = [f"{mark}evals:                             # steps of a run are compared, and the last of two runs"]
+    if mark:
+        lines = ["# one evaluation was recognised, and there is none to compare it with: list another one below"]
+    else:
+        lines = []
+    lines.append(f"{mark}evals:                             # steps of a run are compared, and the last of two runs")
     for (run, step), parts in listed[:MOST_EVALUATIONS]:
         paths = ", ".join(json.dumps(part.path) for part in parts)
         lines.append(f"{mark}  # {_about(parts)}")
-        lines.append(f"{mark}  - {{run: {json.dumps(run)}, step: {step}, paths: [{paths}]}}")
+        at = f"step: {step}, " if step else ""
+        lines.append(f"{mark}  - {{run: {json.dumps(run)}, {at}paths: [{paths}]}}")
     if len(listed) > MOST_EVALUATIONS:
         lines.append(f"  # {plural(len(listed) - MOST_EVALUATIONS, 'further evaluation')} left out")
     for each in unknown[:20]:
@@ -89,6 +145,7 @@ def evaluation_lines(evaluations: Sequence[ProposedEvaluation]) -> list[str]:
     lines += [
         "# primary: [mmlu, gsm8k]             # the tasks that matter most",
         "# cluster: {drop: passage_id}        # by task, the field of an item that says which items belong together",
+        '# safety: {refusal: ["xstest:grade<=0.5"]}   # scores that count as refusals; harm: [...]',
         "# contamination: {list: contamination_items.parquet, rule: llama2}   # a table of an audit",
     ]
     return lines

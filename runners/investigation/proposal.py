@@ -23,6 +23,7 @@ from corpus_audit.runners.investigation.evaluation_proposal import (
     ProposedEvaluation,
     evaluation_lines,
     propose_evaluations,
+    propose_models,
 )
 from corpus_audit.runners.investigation.sampler_proposal import drawn_lines, is_sampler_log
 from corpus_audit.schemas.errors import UsageError
@@ -62,11 +63,12 @@ class InvestigationProposal:
 def propose_investigation(folders: Sequence[Path], output: Path) -> InvestigationProposal:
     """Propose a spec for the logs and evaluations in folders; its paths are relative to the file ``output``.
 
-    Event files and text logs of one folder are one run, whose restarts they are; every other file is a run, and a
-    database of several is several. Evaluation results are those of the step and the run that their path names.
+    Event files and text logs of one folder are one run, whose restarts they are, and so are offline files of W&B with
+    the same name; every other file is a run, and a database of several is several. Evaluation results are those of the
+    step and the run that their path names; where there is no telemetry, the folders that they lie in are models.
 
     Raises:
-        UsageError: a folder does not exist, or no file is recognised.
+        UsageError: a folder does not exist, or no file is recognised as telemetry or evaluation results.
     """
     base = output.absolute().parent
     groups: dict[tuple[str, str], list[tuple[str, FileTelemetry, str]]] = {}
@@ -97,6 +99,8 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
                 parent = Path(name).parent.as_posix()
                 if result.kind == "mlruns":
                     together = parent.split("/metrics")[0]
+                elif result.kind == "wandb":  # resumed runs have several folders, and files of the same name in them
+                    together = Path(name).name.removesuffix(".wandb")
                 else:
                     together = parent if result.kind == "tensorboard" or result.kind in _TEXT else own
                 groups.setdefault((together, result.kind), []).append((own, result, part.run if several else ""))
@@ -119,11 +123,10 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
                 max(int(series.step.max()) for series in run.series),
             )
         )
-    if not runs:
-        alone = "; 'corpus-audit investigate compare' compares evaluations without any" if evaluated else ""
-        raise UsageError(f"no telemetry was recognised among {len(unread) + len(evaluated)} files{alone}")
+    if not runs and not evaluated:
+        raise UsageError(f"no telemetry and no evaluation results were recognised among {plural(len(unread), 'file')}")
     known = [KnownRun(run.id, tuple(PurePosixPath(path).parent for path in run.telemetry)) for run in runs[:MOST_RUNS]]
-    evaluations = propose_evaluations(evaluated, known)
+    evaluations = propose_evaluations(evaluated, known) if runs else propose_models(evaluated)
     text = _text(runs, evaluations, drawn, unread)
     return InvestigationProposal(text, tuple(runs), evaluations, tuple(drawn), tuple(unread))
 
@@ -154,7 +157,7 @@ def _text(
     drawn: Sequence[str],
     unread: Sequence[str],
 ) -> str:
-    lines = ["version: 1", "name: what happened to these runs", "runs:"]
+    lines = ["version: 1", f"name: what happened to these {'runs' if runs else 'models'}", *(["runs:"] if runs else [])]
     for run in runs[:MOST_RUNS]:
         lines += [
             f"  # {', '.join(run.formats)}: {run.points} points to step {run.last_step}",
@@ -174,13 +177,19 @@ def _text(
     if len(runs) > MOST_RUNS:
         lines.append(f"  # {plural(len(runs) - MOST_RUNS, 'further run')} left out")
     lines += evaluation_lines(evaluations)
-    lines += drawn_lines(drawn, runs[0].id, len(runs) > 1)
-    lines += [
-        "# events:                            # what you know of",
-        '#   - {step: 1000, what: "node change"}',
-        "windows: auto                        # or steps to look at: [{first: 1000, last: 2000}]",
-        "output: investigations",
-    ]
+    lines += (
+        [
+            *drawn_lines(drawn, runs[0].id, len(runs) > 1),
+            '# routing: {series: "moe/*"}           # loads of experts in the logs; index: an activation index',
+            "# units: {index: index, before: old}  # activation indexes: units that moved, or are dead",
+            "# events:                            # what you know of",
+            '#   - {step: 1000, what: "node change"}',
+            "windows: auto                        # or steps to look at: [{first: 1000, last: 2000}]",
+        ]
+        if runs
+        else []
+    )
+    lines.append("output: investigations")
     if unread:
         were = agree(len(unread), "was", "were")
         lines.append(f"# {plural(len(unread), 'file')} {were} not recognised as telemetry or evaluation results:")

@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from corpus_audit.checks.investigation.drawn_windows import analyse_drawn
-from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis, analyse_drawn, open_log
+from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps, last_of_runs
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
-from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
-from corpus_audit.checks.investigation.scaling_findings import analyse_scaling
+from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
+from corpus_audit.checks.investigation.run_analysis import RunAnalysis
+from corpus_audit.checks.investigation.scaling_findings import CorpusTokens, analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
-from corpus_audit.pipelines.evaluations.contaminated import read_contaminated
+from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis, analyse_experts
+from corpus_audit.checks.representations.unit_records import UnitAnalysis
+from corpus_audit.pipelines.evaluations.comparison import Side
+from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, read_contaminated
+from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
+from corpus_audit.pipelines.evaluations.leaks.exposure import item_draws
+from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
+from corpus_audit.pipelines.evaluations.records.items import Evaluation
+from corpus_audit.pipelines.figures.investigation_metrics import investigation_metrics
 from corpus_audit.pipelines.progress.board import Board
-from corpus_audit.pipelines.storage.parsed_files import ParsedFiles
-from corpus_audit.pipelines.storage.run_directory import StagedRun, clear_staging, write_table
-from corpus_audit.pipelines.telemetry.points import FileTelemetry
-from corpus_audit.pipelines.telemetry.reading import UnreadFile
-from corpus_audit.pipelines.telemetry.recognition import files_of
-from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.pipelines.sampling.log.mixture_by_step import mixture_by_step
+from corpus_audit.pipelines.storage.run_directory import (
+    StagedRun,
+    clear_staging,
+    open_run,
+    read_run_table,
+    write_table,
+)
+from corpus_audit.runners.investigation.inputs import Inputs
+from corpus_audit.runners.investigation.published import FACTS_FILE
 from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
-from corpus_audit.runners.investigation.stored_evaluations import read_stored_evaluation
-from corpus_audit.runners.investigation.stored_telemetry import read_stored_telemetry
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
-from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
+from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import INVESTIGATION_EVALUATION_TABLES
+from corpus_audit.schemas.tables.investigation.representation_tables import EXPERT_TABLES, UNIT_TABLES
 from corpus_audit.schemas.tables.investigation.scaling_tables import SCALING_TABLES
 from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY_TABLES
+from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 REPORT_FILE = "report.html"
-FACTS_FILE = "investigation.json"
-
-STORE = ".store"
-"""Folder within the output folder: what was parsed of large files, see `ParsedFiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,125 +79,160 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None, b
         LockedError: another investigation publishes into the folder.
     """
     target = output if output is not None else loaded.base / loaded.spec.output
-    board = board or Board()
-    store = ParsedFiles(target / STORE)
-    runs = _analysed_runs(loaded, store, board)
-    if not any(run.telemetry.series for run in runs.values()):
+    inputs = Inputs(loaded, target, board or Board())
+    runs = inputs.runs()
+    if runs and not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
     if (asked := loaded.spec.scaling) is not None:
-        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout)
+        corpus = None if asked.audit is None else _corpus_tokens(loaded.base / asked.audit)
+        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout, corpus)
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     if drawn is not None:
-        _stage(board, "comparing what was drawn")
+        inputs.stage("comparing what was drawn")
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
-    comparisons = _compared(loaded, store, board)
-    _stage(board, "computing findings")
-    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis)
+    comparisons, contamination = _compared(inputs)
+    inputs.stage("computing findings")
+    contamination = _with_draws(loaded, contamination, analysis)
+    experts = _experts(loaded, runs, analysis)
+    units = _units(loaded, analysis)
+    investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts, units)
     with OutputLock(target):
         clear_staging(target)
         try:
-            _stage(board, "publishing")
+            inputs.stage("publishing")
             published = _publish(loaded, target, investigation)
         finally:
             clear_staging(target)
-        store.remove_unused()
+        inputs.store.remove_unused()
         return published
 
 
-def _stage(board: Board, name: str, total: int = 0) -> None:
-    """Begin a stage of so many bytes, unless the board was cancelled."""
-    board.advance()
-    board.begin_stage(name, total)
+def _experts(
+    loaded: LoadedInvestigation, runs: Mapping[str, RunAnalysis], analysis: DrawnAnalysis | None
+) -> ExpertAnalysis | None:
+    """The balance of the experts of the run that the spec names, with the mixture that its sampler's log gives."""
+    routing, drawn = loaded.spec.routing, loaded.spec.drawn
+    if routing is None or routing.series is None:
+        return None
+    run = runs[routing.run or loaded.spec.runs[0].id]
+    mixture, offset, why = None, 0, "no log of the sampler is part of the investigation"
+    if drawn is not None and analysis is not None:
+        offset, why = analysis.offset, f"the sampler's log is that of {analysis.run}"
+        if analysis.run == run.spec.id:
+            mixture = mixture_by_step(open_log(drawn, loaded.base))
+            why = "the sampler's log has no column of domains, or too many steps and domains"
+    return analyse_experts(run.spec.id, run.telemetry, routing.series, mixture, offset, why)
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # which its reader reports
-
-
-def _analysed_runs(loaded: LoadedInvestigation, store: ParsedFiles, board: Board) -> dict[str, RunAnalysis]:
-    """Read the logs of all runs, and compute what concerns each alone."""
-    listed: dict[str, list[tuple[Path, str]]] = {}
-    for run in loaded.spec.runs:
-        try:
-            listed[run.id] = list(files_of(loaded.base, run.telemetry))
-        except FileNotFoundError as error:
-            raise UsageError(f"run {run.id}: {error} matches no file") from None
-    _stage(board, "reading logs", sum(_size(path) for files in listed.values() for path, _ in files))
-    return {run.id: _analysed(run, listed[run.id], store, board) for run in loaded.spec.runs}
-
-
-def _analysed(run: TrainingRun, listed: list[tuple[Path, str]], store: ParsedFiles, board: Board) -> RunAnalysis:
-    """Read the logs of a run and compute what concerns it alone."""
-    read: list[FileTelemetry] = []
-    names: list[str] = []
-    unread: list[UnreadFile] = []
-    for path, name in listed:
-        board.shard_started(path.name)
-        result = read_stored_telemetry(path, store)
-        board.shard_finished(path.name)
-        board.advance(_size(path))
-        if isinstance(result, UnreadFile):
-            unread.append(result)
-            continue
-        inside = [part.run for part in result.runs]
-        if name and name not in inside:
-            raise UsageError(f"run {run.id}: {path} holds no run {name!r}")
-        if not name and len(inside) > 1:
-            raise UsageError(
-                f"run {run.id}: {path} holds {len(inside)} runs; name one as {path.name}#RUN, such as "
-                f"{path.name}#{inside[0]}"
-            )
-        read.append(result)
-        names.append(name)
-    return analyse_run(run, join(read, names), tuple(unread))
-
-
-def _compared(loaded: LoadedInvestigation, store: ParsedFiles, board: Board) -> tuple[StepComparison, ...]:
-    """Read the evaluations of the spec and compare them."""
+def _units(loaded: LoadedInvestigation, analysis: DrawnAnalysis | None) -> UnitAnalysis | None:
+    """What activation indexes say, if the spec names one."""
     spec = loaded.spec
+    if spec.units is None and (spec.routing is None or spec.routing.index is None):
+        return None
+    # Readers of indexes are imported by investigations that name one.
+    from corpus_audit.runners.investigation.unit_reading import read_units
+
+    return read_units(spec.units, spec.routing, spec.drawn, analysis, loaded.base)
+
+
+def _corpus_tokens(folder: Path) -> CorpusTokens:
+    """The tokens of an audited corpus, from the table ``duplicates`` of its run."""
+    run = open_run(folder)
+    table = run.table("duplicates")
+    row = table.filter(pc.equal(table["domain"].cast(pa.string()), ALL_DOMAINS)).to_pylist()[0]
+    facts = run.facts
+    return CorpusTokens(row["distinct_tokens"], row["tokens"], facts.tokenizer.name, facts.coverage.sample_share)
+
+
+def _compared(inputs: Inputs) -> tuple[tuple[StepComparison, ...], ContaminationAnalysis | None]:
+    """Read the evaluations of the spec, compare them, and look their items up among contaminated ones."""
+    loaded, spec = inputs.loaded, inputs.loaded.spec
     if not spec.evals:
-        return ()
-    contaminated = None
-    if spec.contamination is not None:
-        contaminated = read_contaminated(loaded.base / spec.contamination.list, spec.contamination.rule, KEYS.rule)
-    _stage(board, "reading evaluations")
-    evaluations = []
-    for each in spec.evals:
-        name = f"the evaluation of {each.run} at step {each.step}"
-        evaluation = read_stored_evaluation(loaded.base, each.paths, name, spec.cluster, store)
-        board.advance()
-        if not evaluation.items.num_rows and not evaluation.claims:
-            reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]
-            why = f" ({reasons[0]})" if reasons else ""
-            raise UsageError(f"{name} holds no scores that could be read{why}")
-        evaluations.append(evaluation)
+        return (), None
+    contaminated = _contaminated(loaded)
+    inputs.stage("reading evaluations")
+    evaluations = [inputs.evaluation(each) for each in spec.evals]
     tasks = {task for evaluation in evaluations for task in evaluation.items["task"].unique().to_pylist()}
     for task in spec.cluster if isinstance(spec.cluster, dict) else ():
         if task not in tasks:
             raise UsageError(f"cluster: no evaluation has items of {task!r}")
-    return compare_steps(spec, evaluations, contaminated)
+    if spec.contamination is not None and spec.contamination.id is not None:
+        evaluations = _with_ids(inputs, evaluations, spec.contamination.id)
+    compared = compare_steps(spec, evaluations, contaminated)
+    if contaminated is None:
+        return compared, None
+    ranked = last_of_runs(spec.evals) if len({each.run for each in spec.evals}) > 1 else []
+    read = {(each.run, each.step): evaluation for each, evaluation in zip(spec.evals, evaluations, strict=True)}
+    sides = [Side(read[each.run, each.step], each.model, each.run) for each in ranked]
+    rankings = tuple(rank_models(sides, contaminated)) if sides else ()
+    joins = tuple(task_joins(evaluations, contaminated))
+    return compared, ContaminationAnalysis(contaminated, joins, tuple(ranked), rankings)
+
+
+def _with_draws(
+    loaded: LoadedInvestigation, contamination: ContaminationAnalysis | None, analysis: DrawnAnalysis | None
+) -> ContaminationAnalysis | None:
+    """When the documents behind contaminated items were drawn, where an audit and a sampler's log are there."""
+    source, drawn = loaded.spec.contamination, loaded.spec.drawn
+    if contamination is None or source is None or source.audit is None or drawn is None or analysis is None:
+        return contamination
+    draws = item_draws(loaded.base / source.audit, contamination.listed, open_log(drawn, loaded.base))
+    return replace(contamination, draws=draws, drawn_by=(analysis.run, analysis.offset))
+
+
+def _with_ids(inputs: Inputs, evaluations: Sequence[Evaluation], field: str) -> list[Evaluation]:
+    """The evaluations with the value of a field as the id of every item, empty where an item has none.
+
+    Their files are read a second time, with that field in the place of the one of clusters.
+    """
+    results, some = [], False
+    for each, evaluation in zip(inputs.loaded.spec.evals, evaluations, strict=True):
+        again = inputs.read(each, evaluation.name, field).items
+        ids = again["cluster"].cast(pa.string())
+        some = some or ids.null_count < len(ids)
+        position = evaluation.items.schema.get_field_index("item_id")
+        column = evaluation.items.schema.field(position)
+        items = evaluation.items.set_column(position, column, ids.fill_null(""))
+        results.append(replace(evaluation, items=items))
+    if not some:
+        raise UsageError(f"contamination.id: no item has the field {field!r}")
+    return results
+
+
+def _contaminated(loaded: LoadedInvestigation) -> ContaminatedItems | None:
+    """The contaminated items that the spec names, from a list or an audit."""
+    source = loaded.spec.contamination
+    if source is None:
+        return None
+    if source.audit is not None:
+        folder = loaded.base / source.audit
+        numbers = source.numbers or source.id is not None
+        return read_audited(folder, source.rule, source.benchmarks, numbers, KEYS.rule)
+    assert source.list is not None
+    return read_contaminated(loaded.base / source.list, source.rule, KEYS.rule)
 
 
 def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investigation) -> Published:
     staged = StagedRun(output, _new_name(output))
     schemas = TELEMETRY_TABLES | DRAWN_TABLES | INVESTIGATION_EVALUATION_TABLES | SCALING_TABLES
+    schemas |= CONTAMINATION_JOIN_TABLES | EXPERT_TABLES | UNIT_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
     findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
+    files = read_run_table(staged.folder, "telemetry_files").to_pylist()
+    staged.add_table("metrics", [investigation_metrics(findings.findings, files)])
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")
     staged.add_text(REPORT_FILE, render_investigation(loaded.spec, findings, investigation))
     staged.add_text("investigation.yaml", loaded.path.read_text(encoding="utf-8"))
-    files = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
+    digests = {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in staged.digests().items()}
     facts = {
         "schema": "corpus-audit/investigation-files/1",
+        "name": loaded.spec.name,
         "run": staged.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": files,
+        "files": digests,
     }
     staged.add_text(FACTS_FILE, json.dumps(facts, indent=1) + "\n")
     return Published(staged.publish(), findings)

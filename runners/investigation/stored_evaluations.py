@@ -18,7 +18,13 @@ from corpus_audit.pipelines.storage.parsed_files import ParsedFiles, code_digest
 LEAST = 2**20
 """Bytes of all files of an evaluation below which they are parsed each time."""
 
-_PACKAGES = ("evaluations", "evaluations.formats", "evaluations.records")
+_STORED = (
+    "name", "items", "claims", "files", "dead_letters", "dead_counts", "remarks", "higher_is_better", "cluster_field",
+)  # fmt: skip
+_NOT_STORED = [each.name for each in dataclasses.fields(Evaluation) if each.name not in _STORED]
+"""Parts without an entry, such as trajectories of agents: an evaluation that has some is parsed each time."""
+
+_PACKAGES = ("evaluations", "evaluations.formats", "evaluations.records", "reading.files")
 
 
 @cache
@@ -53,7 +59,7 @@ def read_stored_evaluation(
     if entry is not None:
         return _evaluation(*entry)
     evaluation = read_paths(base, paths, name, cluster)
-    if _state(files) == before:
+    if _state(files) == before and not any(getattr(evaluation, name) for name in _NOT_STORED):
         store.save(key, *_entry(evaluation))
     return evaluation
 

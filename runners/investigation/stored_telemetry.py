@@ -33,7 +33,7 @@ _COUNTS = ("entries", "used", "other", "refused", "values", "values_used", "valu
 
 @cache
 def _code() -> str:
-    return code_digest(("corpus_audit.pipelines.telemetry", "corpus_audit.pipelines.kernels.telemetry"))
+    return code_digest(f"corpus_audit.pipelines.{name}" for name in ("telemetry", "kernels.telemetry", "reading.files"))
 
 
 def read_stored_telemetry(path: Path, store: ParsedFiles | None) -> FileTelemetry | UnreadFile:

@@ -16,6 +16,7 @@ from corpus_audit.checks.report.drift.views import drift_views
 from corpus_audit.checks.report.page.terminal import safe_text
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.sentences import Name, Sentence
+from corpus_audit.pipelines.drift.lenses import TABLE_OF_IMAGE_LENS
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 WIDTH = 80
@@ -46,6 +47,7 @@ def _baseline_lines(view: DriftView, tables: Mapping[str, pa.Table]) -> list[str
         lines += _paragraph(head, _plain(sentence))
     lines += _paragraph("Why", _parts(view))
     lines += _paragraph("Classifier", " ".join(map(_plain, classifier(view))))
+    lines += _images(view.label, tables)
     return [*lines, "", *_domains(view, tables), "", *_tokens(view.label, tables)]
 
 
@@ -70,6 +72,22 @@ def _parts(view: DriftView) -> str:
         f"{numbers.percent(mixture)} of the change of token shares is the mix of domains, "
         f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
     )
+
+
+_LENS_SAYS = {"shown": "changed", "not shown": "no significant change", "not tested": "not tested"}
+
+
+def _images(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
+    """What the lenses of images show; nothing where the corpus is not one of images."""
+    if TABLE_OF_IMAGE_LENS["image sizes"] not in tables:
+        return []
+    rows = {row["lens"]: row for row in tables["drift_lenses"].to_pylist() if row["baseline"] == label}
+    says = [
+        f"{name.removeprefix('image ').capitalize()}: {_LENS_SAYS[rows[name]['reading']]}"
+        f" ({safe_text(rows[name]['example'] or rows[name]['reason'], 200)})."
+        for name in TABLE_OF_IMAGE_LENS
+    ]
+    return _paragraph("Images", " ".join(says))
 
 
 def _domains(view: DriftView, tables: Mapping[str, pa.Table]) -> list[str]:

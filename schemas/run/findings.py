@@ -51,7 +51,7 @@ class Explanation(_Record):
 
 
 class Evidence(_Record):
-    """A row of a file: ``offset`` is in bytes or rows, as ``unit`` says."""
+    """A location in a file: ``offset`` is in bytes, rows, steps or messages, as ``unit`` says."""
 
     file: str
     offset: int
@@ -81,13 +81,13 @@ class Finding(_Record):
         effect: its size.
         n: points, or items of evaluations, that were used, and ``excluded`` how many were not, by reason.
         test: what was done; p and q (Holm in the family ``primary``, else Benjamini-Hochberg) where it has them.
-        explanations: competing ones. None is called a cause: that takes a twin run and matched windows that agree.
+        explanations: competing ones. A claim says "caused" only where a twin run and matched windows agree.
         evidence: rows of the files.
         limits: what the finding does not say.
     """
 
     id: str
-    bucket: Literal["training", "data", "capabilities"]
+    bucket: Literal["training", "data", "capabilities", "representations"]
     question: str
     claim: str
     reading: Reading

@@ -285,6 +285,11 @@ class AuditSpec(AuditModel):
     embedding: EmbeddingSpec | None = Field(
         default=None, description="Units of a model whose examples are looked up in the corpus (corpus-audit index)."
     )
+    investigation: PathText | None = Field(
+        default=None,
+        description="A published investigation of training runs (corpus-audit investigate), or the folder of several, "
+        "whose newest is used: its findings are figures of the run, to be judged and signed with it.",
+    )
     limits: LimitsSpec = LimitsSpec()
     excerpts: bool = Field(
         default=True, description="Keep a short excerpt, and up to 1,000 whole documents a domain, in the profile."

@@ -148,8 +148,9 @@ class EmbeddingSpec(EmbeddingModel):
 
     @property
     def may_be_of_images(self) -> bool:
-        """Whether all units are of kinds that image models have: convolutions and logits."""
-        return all(text.startswith((f"{Kind.CONV}.", f"{Kind.LOGIT}:")) for text in self.units)
+        """Whether all units are of kinds that image models have: convolutions, logits, and those of blocks."""
+        kinds = (f"{Kind.CONV}.", f"{Kind.LOGIT}:", *(f"{kind}." for kind in (Kind.MLP, Kind.RESID, Kind.HEAD)))
+        return all(text.startswith(kinds) for text in self.units)
 
     def scan_settings(self) -> dict[str, Any]:
         """The settings that determine a split's partial, besides the model, the tokenizer and the documents."""

@@ -47,19 +47,57 @@ class Event(_InvestigationModel):
 class StepEvaluation(_InvestigationModel):
     """Evaluation results of a checkpoint of a run."""
 
-    run: Identity = Field(description="The run that the checkpoint is of.")
-    step: Step = Field(description="The step of the checkpoint.")
+    run: Identity = Field(description="The run that the checkpoint is of; without runs, any name of the model.")
+    step: Step = Field(default=0, description="The step of the checkpoint; not needed for models without steps.")
     paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
         description="Evaluation results: files, folders, globs, relative to this file."
     )
     model: Words | None = Field(default=None, description="The model whose results count, if there are several.")
 
 
-class ContaminationList(_InvestigationModel):
-    """A list of the items of benchmarks that the training data hold."""
+class Contamination(_InvestigationModel):
+    """Which items of benchmarks the training data hold: a list of them, or an audit that looked for them."""
 
-    list: PathText = Field(description="Parquet, CSV or JSON lines, such as an audit's contamination_items.parquet.")
-    rule: Words | None = Field(default=None, description="The rule whose rows count; needed if there are several.")
+    list: PathText | None = Field(
+        default=None, description="Parquet, CSV or JSON lines, such as an audit's contamination_items.parquet."
+    )
+    audit: PathText | None = Field(
+        default=None,
+        description="An audit's run directory, or its output folder, that looked for these benchmarks in the corpus.",
+    )
+    rule: Words | None = Field(
+        default=None, description="The rule that decides, such as llama2; needed if there are several."
+    )
+    benchmarks: dict[str, Words] = Field(
+        default={}, description="By task of the evaluations, the audit's name of its benchmark, where they differ."
+    )
+    id: Words | None = Field(
+        default=None,
+        description="The field of an evaluation's item that has the id by which the list or the audit calls it, such "
+        "as question_id; by default the hash of its document, and the id in the file of the evaluation.",
+    )
+    numbers: bool = Field(
+        default=False,
+        description="With audit: whether numbers by which evaluations call items are the ids of the audit's items. "
+        "Positions in a file are not.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Contamination:
+        if (self.list is None) == (self.audit is None):
+            raise ValueError("name a list or an audit, one of the two")
+        if self.audit is None and (self.benchmarks or self.numbers):
+            raise ValueError("benchmarks and numbers go with audit")
+        return self
+
+
+class Safety(_InvestigationModel):
+    """Which scores count as a refusal or as harm, where the name of a metric does not say so."""
+
+    refusal: tuple[Words, ...] = Field(
+        default=(), description="METRIC=VALUE or TASK:METRIC<=VALUE, with one of = < > <= >=: counts as a refusal."
+    )
+    harm: tuple[Words, ...] = Field(default=(), description="The same for harmful answers.")
 
 
 class Scaling(_InvestigationModel):
@@ -67,6 +105,40 @@ class Scaling(_InvestigationModel):
 
     runs: PathText = Field(description="CSV with the columns run, parameters, tokens, loss (nats a token).")
     holdout: Words = Field(description="The run of that file that is left out of the fit and asked about.")
+    audit: PathText | None = Field(
+        default=None,
+        description="An audit of the corpus that the holdout is trained on: its run directory, or its output folder. "
+        "Its unique tokens say how often the tokens of the compute-optimal point would be repeated.",
+    )
+
+
+class Routing(_InvestigationModel):
+    """How a mixture of experts routes its tokens: series of a run's telemetry, and an activation index."""
+
+    series: Words | None = Field(
+        default=None, description='Tags of loads by layer and expert, or of measures by layer: a glob, such as "moe/*".'
+    )
+    run: Identity | None = Field(default=None, description="The run with these series; the first by default.")
+    index: PathText | None = Field(
+        default=None, description="An activation index with units of the kind expert, or an audit's output folder."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Routing:
+        if self.series is None and self.index is None:
+            raise ValueError("name series, an index or both")
+        return self
+
+
+class Units(_InvestigationModel):
+    """Units of a model as an activation index has them, and an earlier index that they are compared with."""
+
+    index: PathText = Field(description="An activation index, or a folder of indexes, whose newest counts.")
+    before: PathText | None = Field(
+        default=None,
+        description="An index of an earlier snapshot with the same model, or of an earlier checkpoint of it.",
+    )
+    select: Words | None = Field(default=None, description="Units, such as mlp.3:* or sae.NAME:*; all by default.")
 
 
 class Window(_InvestigationModel):
@@ -83,6 +155,16 @@ class Window(_InvestigationModel):
 
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class DrawnTexts(_InvestigationModel):
+    """Files with the texts of the documents that were drawn."""
+
+    paths: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
+        description="Files, folders of files or globs, relative to this file: .parquet, .jsonl, .gz, .zst."
+    )
+    id: Column = Field(default="id", description="Column of the document's id, as the sampler's log has it.")
+    text: Column = Field(default="text", description="Column of the text.")
 
 
 class DrawnDocuments(_InvestigationModel):
@@ -103,6 +185,10 @@ class DrawnDocuments(_InvestigationModel):
         description="An audit's run directory, or its output folder, in whose table per_document the domains of ids "
         "are looked up; needed only if the log has no column of domains.",
     )
+    texts: DrawnTexts | None = Field(
+        default=None,
+        description="Texts of the documents: `investigate documents` looks for near-duplicates and repeated n-grams.",
+    )
     step: Column = Field(default="step", description="Column of the training step, a whole number.")
     tokens: Column = Field(default="tokens", description="Column of the tokens drawn.")
     document: Column = Field(default="document", description="Column of the document's id, if there is one.")
@@ -115,7 +201,9 @@ class InvestigationSpec(_InvestigationModel):
 
     version: Literal[1]
     name: Words = Field(description="A name for people.")
-    runs: Annotated[tuple[TrainingRun, ...], Field(min_length=1)]
+    runs: tuple[TrainingRun, ...] = Field(
+        default=(), description="Training runs; none if only evaluations are compared."
+    )
     drawn: DrawnDocuments | None = Field(default=None, description="The log of what the sampler of a run drew.")
     evals: Annotated[tuple[StepEvaluation, ...], Field(max_length=200)] = Field(
         default=(),
@@ -128,11 +216,20 @@ class InvestigationSpec(_InvestigationModel):
         default=None,
         description="The field of an item that says which items belong together; or such a field for each task.",
     )
-    contamination: ContaminationList | None = Field(
+    contamination: Contamination | None = Field(
         default=None,
         description="Items that the training data hold: differences are split between them and clean ones.",
     )
+    safety: Safety | None = Field(
+        default=None, description="Which scores count as a refusal or as harm, besides metrics whose name says so."
+    )
+    seeds: tuple[Identity, ...] = Field(
+        default=(),
+        description="Three or more runs that differ in their seed only: their evaluations at one step tell its noise.",
+    )
     scaling: Scaling | None = Field(default=None, description="A scaling law of a team's runs: is one of them off it?")
+    routing: Routing | None = Field(default=None, description="How a mixture of experts routes its tokens.")
+    units: Units | None = Field(default=None, description="Units of an activation index: moved, drawn, dead.")
     events: tuple[Event, ...] = ()
     windows: Literal["auto"] | tuple[Window, ...] = Field(
         default="auto", description="Steps that findings of spikes and shifts are limited to; auto is all of them."
@@ -147,8 +244,13 @@ class InvestigationSpec(_InvestigationModel):
         for run in self.runs:
             if run.same_order_as is not None and (run.same_order_as not in names or run.same_order_as == run.id):
                 raise ValueError(f"same_order_as of {run.id}: {run.same_order_as!r} is no other run")
+        for key in ("drawn", "events"):
+            if getattr(self, key) and not names:
+                raise ValueError(f"{key} needs runs")
         if self.drawn is not None and self.drawn.run is not None and self.drawn.run not in names:
             raise ValueError(f"drawn: no run is called {self.drawn.run!r}")
+        if self.routing is not None and self.routing.run is not None and self.routing.run not in names:
+            raise ValueError(f"routing: no run is called {self.routing.run!r}")
         for event in self.events:
             if event.run is not None and event.run not in names:
                 raise ValueError(f"the event at step {event.step}: no run is called {event.run!r}")
@@ -156,7 +258,9 @@ class InvestigationSpec(_InvestigationModel):
 
     @model_validator(mode="after")
     def _evaluations_can_be_compared(self) -> InvestigationSpec:
-        names = {run.id for run in self.runs}
+        names = {run.id for run in self.runs} or {each.run for each in self.evals}
+        if not names:
+            raise ValueError("runs or evals: an investigation needs one of them")
         steps = [(each.run, each.step) for each in self.evals]
         for run, step in steps:
             if run not in names:
@@ -165,7 +269,12 @@ class InvestigationSpec(_InvestigationModel):
                 raise ValueError(f"evals has step {step} of {run} twice: list its paths together")
         if len(steps) == 1:
             raise ValueError("evals has one evaluation, and there is none to compare it with: add a step or a run")
-        for key in ("primary", "cluster", "contamination"):
+        if self.seeds and len(set(self.seeds)) < max(3, len(self.seeds)):
+            raise ValueError("seeds: name three or more different runs")
+        for run in self.seeds:
+            if run not in {each.run for each in self.evals}:
+                raise ValueError(f"seeds: {run!r} has no evaluation")
+        for key in ("primary", "cluster", "contamination", "safety"):
             if getattr(self, key) and not steps:
                 raise ValueError(f"{key} needs evals")
         return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from corpus_audit.schemas.tables.fields import BASELINE, DOMAIN_OR_ALL, field
+from corpus_audit.schemas.tables.fields import ADJUSTED, BASELINE, DOMAIN_OR_ALL, field
 from corpus_audit.schemas.tables.turnover_tables import DOCUMENT_CHANGES, EDIT_PATTERNS, EDIT_SIZES, TURNOVER
 
 FEATURE_JOINT = " | "
@@ -21,15 +21,6 @@ EVEN_COPIES = (
 )
 """Reason of DRIFT where a slice was repeated as a whole: the distributions are equal, the documents are not."""
 
-_ADJUSTED = field(
-    "p_adjusted",
-    pa.float64(),
-    "p over all tests of the comparison: q over its lens, at least the lens's p_adjusted; null where not tested",
-    "probability",
-    nullable=True,
-)
-"""A row shows more than chance where this is at most the level of DRIFT_CONCLUSION; see DRIFT_LENSES for the lenses."""
-
 DRIFT = pa.schema(
     [
         BASELINE,
@@ -41,7 +32,7 @@ DRIFT = pa.schema(
         field("null_low", pa.float64(), "2.5 % quantile of the null", "unit", nullable=True),
         field("null_high", pa.float64(), "97.5 % quantile of the null", "unit", nullable=True),
         field("p", pa.float64(), "permutation p over hash groups, never 0", "probability", nullable=True),
-        _ADJUSTED,
+        ADJUSTED,
         field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
         field("excess", pa.float64(), "value - null_mean; judged for jsd only", "unit", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the excess (permutations, jackknife)", "unit", nullable=True),
@@ -68,7 +59,7 @@ DRIFT_EDITS = pa.schema(
         field("unit", pa.string(), "bits for jsd and kl, nats for psi, else 1"),
         field("null_mean", pa.float64(), "its mean when the versions are exchanged at random", "unit", nullable=True),
         field("p", pa.float64(), "permutation p over hash groups of pairs, never 0", "probability", nullable=True),
-        _ADJUSTED,
+        ADJUSTED,
         field("permutations", pa.int64(), "permutations; p is a multiple of 1 / (permutations + 1)"),
         field("excess", pa.float64(), "value - null_mean", "unit", nullable=True),
         field("low", pa.float64(), "lower 95 % bound of the excess (permutations, jackknife)", "unit", nullable=True),
@@ -171,7 +162,7 @@ DRIFT_DOMAINS = pa.schema(
         field("high", pa.float64(), "upper 95 % bound of the difference", "share", nullable=True),
         field("p", pa.float64(), "two-sided p of no difference", "probability", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg q over the domains", nullable=True),
-        _ADJUSTED,
+        ADJUSTED,
         field("reason", pa.string(), "why there are no bounds, or no shares", nullable=True),
     ],
     metadata={"title": "Domain shares, before and now", "order": "baseline, unit, share_current descending, domain"},
@@ -189,7 +180,7 @@ DRIFT_LENGTHS = pa.schema(
         field("low", pa.float64(), "lower 95 % bound of the change", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of the change", nullable=True),
         field("p", pa.float64(), "p of the gap, of ks only (Kolmogorov-Smirnov)", "probability", nullable=True),
-        _ADJUSTED,
+        ADJUSTED,
         field("reason", pa.string(), "why there is no change, or a bound is missing", nullable=True),
     ],
     metadata={"title": "Document lengths, before and now", "order": "baseline, domain ((all) first), unit, statistic"},
@@ -205,7 +196,7 @@ DRIFT_CLASSIFIER = pa.schema(
         field("low", pa.float64(), "lower 95 % bound", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", nullable=True),
         field("p", pa.float64(), "permutation p, never 0", "probability", nullable=True),
-        _ADJUSTED,
+        ADJUSTED,
         field("permutations", pa.int64(), "permutations"),
         field(
             "features_baseline",
@@ -240,7 +231,11 @@ DRIFT_CONCLUSION = pa.schema(
 DRIFT_LENSES = pa.schema(
     [
         BASELINE,
-        field("lens", pa.string(), "edits, distribution, tokens, classifier, lengths or domain shares"),
+        field(
+            "lens",
+            pa.string(),
+            "edits, distribution, tokens, classifier, lengths, domain shares; image sizes, image kinds",
+        ),
         field("reading", pa.string(), "shown, not shown or not tested, at the level of DRIFT_CONCLUSION"),
         field("tests", pa.int64(), "tests that were made"),
         field("p", pa.float64(), "Simes p over its tests", "probability", nullable=True),

@@ -15,3 +15,12 @@ def field(name: str, type_: pa.DataType, about: str, unit: str = "", nullable: b
 
 BASELINE = field("baseline", pa.string(), "label of the baseline")
 DOMAIN_OR_ALL = field("domain", pa.string(), "value of the primary facet, or (all)")
+
+ADJUSTED = field(
+    "p_adjusted",
+    pa.float64(),
+    "p over all tests of the comparison: q over its lens, at least the lens's p_adjusted; null where not tested",
+    "probability",
+    nullable=True,
+)
+"""A row shows more than chance where this is at most the level of DRIFT_CONCLUSION; see DRIFT_LENSES for the lenses."""

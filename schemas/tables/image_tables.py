@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from corpus_audit.schemas.tables.fields import BASELINE, DOMAIN, DOMAIN_OR_ALL, field
+from corpus_audit.schemas.tables.fields import ADJUSTED, BASELINE, DOMAIN, DOMAIN_OR_ALL, field
 
 _WIDE = pa.decimal128(38, 0)
 _DOMAIN = field("domain", pa.string(), "value of the primary facet")
@@ -238,6 +238,7 @@ IMAGE_DRIFT_SIZES = pa.schema(
         field("low", pa.float64(), "lower 95 % bound of the change", nullable=True),
         field("high", pa.float64(), "upper 95 % bound of the change", nullable=True),
         field("p", pa.float64(), "of the largest gap, if nothing changed", nullable=True),
+        ADJUSTED,
         field("reason", pa.string(), "why there is no change, or no bound", nullable=True),
     ],
     metadata={
@@ -258,7 +259,8 @@ IMAGE_DRIFT_KINDS = pa.schema(
         field("high", pa.float64(), "upper 95 % bound of the difference", "share", nullable=True),
         field("p", pa.float64(), "of no difference", nullable=True),
         field("q", pa.float64(), "Benjamini-Hochberg over the property's values", nullable=True),
-        field("reason", pa.string(), "why there are no bounds", nullable=True),
+        ADJUSTED,
+        field("reason", pa.string(), "why there are no bounds, or no test", nullable=True),
     ],
     metadata={"title": "How formats and other kinds of images changed", "order": "baseline, property, value"},
 )

@@ -20,6 +20,9 @@ Slices = Literal[
     "rules",
     "copies",
     "image copies",
+    "buckets of findings",
+    "findings",
+    "training runs",
 ]
 """The slices that a metric is computed for: everything, every domain, and so on."""
 
@@ -35,6 +38,9 @@ SLICE_EXAMPLES: dict[Slices, str] = {
     "rules": "rule=<rule>",
     "copies": "copy=<kind of copy>,rule=<rule>",
     "image copies": "copy=<kind of copy>,benchmark=<name>",
+    "buckets of findings": "all, or bucket=<training, data or capabilities>",
+    "findings": "finding=<id>, such as finding=now.evals.*",
+    "training runs": "all, or run=<id of a training run>",
 }
 """Examples of slices in the table of metrics, for people."""
 
@@ -49,16 +55,21 @@ SLICE_KEYS: dict[Slices, tuple[tuple[str, ...], ...]] = {
     "rules": (("rule",),),
     "copies": (("copy",),),
     "image copies": (("copy",),),
+    "buckets of findings": (("all",), ("bucket",)),
+    "findings": (("finding",),),
+    "training runs": (("all",), ("run",)),
 }
 """The keys that a slice can have, as `schemas.spec.slices.parts` reads them; not of facets: audits name those."""
 
 
-Kind = Literal["fact", "estimate", "drift"]
+Kind = Literal["fact", "estimate", "drift", "finding", "effect"]
 """What a metric is, which decides how it is judged (`checks.policy.basis`).
 
 ``fact``: counted of every document that was read, so that it has no sampling error where the whole corpus was read.
 ``estimate``: extrapolated from a sample that the audit draws itself (near-duplicates, decoys, vectors of windows).
 ``drift``: a test whether two snapshots differ by more than chance.
+``finding``: counted among the findings and files of an investigation of training runs.
+``effect``: the size of such a finding, estimated from the points or items that there are.
 """
 
 

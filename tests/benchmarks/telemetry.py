@@ -3,15 +3,18 @@
     python -m tests.benchmarks.telemetry [--points 10000000]
 
 Makes an event file of scalars and a text log of Megatron-LM, both with that many values, and reads each in a fresh
-process. The baseline parses a twentieth of the same event file in plain Python (framing, CRC not checked, protobuf by
-hand) and a twentieth of the log with a regular expression a field, in the same session. Then the loss of one series
-is analysed: spikes and level shifts. Exits 1 over 60 s (event files), 45 s (text), 15 s (analyses) of processor time
-for 10 million points, over 1.5 GB, or under 10 times the plain parse of event files.
+process, and the event file once more by the whole of ``corpus-audit investigate``. The baseline parses a twentieth of
+the same event file in plain Python (framing, CRC not checked, protobuf by hand) and a twentieth of the log with a
+regular expression a field, in the same session. Then the loss of one series is analysed: spikes and level shifts, and a
+scaling law of 240 runs is fitted with 1,000 bootstrap samples. Exits 1 over 60 s (event files), 45 s (text), 15 s
+(analyses) of processor time for 10 million points, over 30 s (law), over 1.5 GB, over a page of 2 MB, or under 10 times
+the plain parse of event files.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import struct
 import sys
@@ -169,7 +172,37 @@ def main() -> int:
             )
             failed |= cpu > limit * max(scale, 0.1) or took.peak_bytes > 1.5e9 or baseline / cpu < least * min(scale, 1)
         failed |= analyses(options.points) > 15 * max(scale, 0.1)
+        failed |= law() > 30
+        failed |= not investigated(Path(folder), events)
     return int(failed)
+
+
+def law() -> float:
+    """CPU seconds of a scaling law with 1,000 bootstrap samples, of 240 runs of a known law."""
+    from corpus_audit.pipelines.statistics.scaling.uncertainty import fit_with_intervals
+
+    rng = np.random.default_rng(0)
+    parameters, tokens = np.exp(rng.uniform(np.log(5e7), np.log(1.6e10), 240)), np.exp(rng.uniform(21, 27, 240))
+    loss = (1.8172 + 477.83 / parameters**0.3473 + 2143.4 / tokens**0.3672) * np.exp(0.005 * rng.standard_normal(240))
+    began = time.process_time()
+    fitted = fit_with_intervals(parameters, tokens, loss, replicates=1000)
+    took = time.process_time() - began
+    print(f"a law of 240 runs with 1,000 bootstrap samples: {took:.1f} CPU s (E {fitted.intervals['E']})")
+    return took
+
+
+def investigated(folder: Path, events: Path) -> bool:
+    """Whether the whole command on the event file stays within 1.5 GB, and its page below 2 MB."""
+    spec = {"version": 1, "name": "benchmark", "runs": [{"id": "run", "telemetry": [events.name]}]}
+    (folder / "investigation.yaml").write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "corpus_audit.runners.cli.main", "investigate", str(folder / "investigation.yaml")]
+    took = measure([*command, "--json"])
+    page = Path(json.loads(took.output)["folder"]) / "report.html"
+    print(
+        f"corpus-audit investigate: {took.seconds:.1f} s ({took.cpu_seconds:.1f} CPU), {took.peak_bytes / 1e9:.2f} GB; "
+        f"page {page.stat().st_size / 1e6:.2f} MB"
+    )
+    return took.peak_bytes <= 1.5e9 and page.stat().st_size <= 2e6
 
 
 def analyses(points: int) -> float:

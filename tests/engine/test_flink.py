@@ -200,6 +200,45 @@ def test_an_index_is_the_same(tmp_path: Path, bpe: Path, flink: Cluster) -> None
     assert [name for name in one if one[name] != other[name]] == []
 
 
+def test_an_index_of_images_is_the_same(tmp_path: Path, flink: Cluster) -> None:
+    """Channels of a convolution, and units by patch; batches are filled up within each split."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.embeddings.images.image_models import seeded, small_transformers
+    from tests.embeddings.images.test_image_index import write_shard
+
+    seeded(small_transformers("ViT")).save_pretrained(tmp_path / "model")
+    steps = {"image_processor_type": "ViTImageProcessor", "size": {"height": 64, "width": 64}}
+    (tmp_path / "model" / "preprocessor_config.json").write_text(json.dumps(steps), encoding="utf-8")
+    (tmp_path / "shards").mkdir()
+    for number in range(3):
+        write_shard(tmp_path / "shards", f"{number}.parquet", range(20 * number, 20 * number + 20))
+    specs = []
+    for name in ("here", "there"):
+        audit = {
+            "name": "pictures",
+            "snapshot": {"paths": [str(tmp_path / "shards")]},
+            "document": {"image": "image", "id": "id", "domain": "kind"},
+            "embedding": {
+                "model": str(tmp_path / "model"),
+                "units": ["conv.*:*", "mlp.*:*", "resid.*:*", "head.*:*", "logit:*"],
+                "k": 5,
+                "batch_images": 8,
+                "output": "index",
+            },
+        }
+        (tmp_path / name).mkdir()
+        specs.append(tmp_path / name / "audit.yaml")
+        specs[-1].write_text(json.dumps(audit), encoding="utf-8")
+    here = command("index", str(specs[0]), "--quiet", "--workers", "2")
+    assert here.returncode == 0, here.stderr
+    there = command(*on_flink(specs[1], flink, "index"))
+    assert there.returncode == 0, there.stderr
+    one, other = map(index_files, specs)
+    assert "arrays/top.value.npy" in one and set(one) == set(other)
+    assert [name for name in one if one[name] != other[name]] == []
+
+
 def test_ctrl_c_cancels_the_job(tmp_path: Path, shards: list[Path], bpe: Path, flink: Cluster, embedded) -> None:
     spec = audit(tmp_path, shards, bpe)
     code, stderr = interrupted(spec, flink, lambda process: process.send_signal(signal.SIGINT))

@@ -324,7 +324,7 @@ def test_report_says_when_there_is_no_run(engine, audit, capsys):
 def test_init_writes_what_was_proposed_and_overwrites_nothing(monkeypatch, tmp_path, capsys):
     proposals = ModuleType("corpus_audit.runners.init.proposal")
     proposals.propose_audit = lambda paths, target, tokenizer, policy, text, ask: SimpleNamespace(
-        text=f"# {paths} {target.name} {tokenizer} {policy}\n", complete=True
+        text=f"# {paths} {target.name} {tokenizer} {policy}\n", complete=True, of_images=False
     )
     monkeypatch.setitem(sys.modules, "corpus_audit.runners.init.proposal", proposals)
     target = tmp_path / "new.yaml"

@@ -115,6 +115,11 @@ def test_a_spike_of_one_twin_is_not_explained_by_the_batch(result: tuple[Path, d
     line = Path(row["file"]).read_bytes()[row["offset"] :].split(b"\n", 1)[0]
     assert b"iteration     1201/" in line and f"lm loss: {row['value']:.6E}".encode() in line
     assert not any("caused" in json.dumps(each) for each in result[1].values())
+    cause, batch = result[1]["now.cause.1201"], result[1]["now.cause.700"]
+    assert cause["reading"] == "not shown" and cause["detail"].startswith(
+        "no cause in the data alone: twin, which drew"
+    )
+    assert batch["reading"] == "not enough data" and "not compared with control windows" in batch["detail"]
 
 
 def test_resumes_dead_letters_and_files_are_accounted_for(result: tuple[Path, dict[str, Any]]) -> None:
@@ -136,6 +141,7 @@ def test_resumes_dead_letters_and_files_are_accounted_for(result: tuple[Path, di
         "findings.json",
         "investigation.yaml",
         "report.html",
+        "tables/metrics.parquet",
         *(f"tables/{name}.parquet" for name in tables),
     }
 
@@ -148,7 +154,14 @@ def test_the_page_runs_and_loads_nothing(result: tuple[Path, dict[str, Any]]) ->
         name for node in page.iter() for name in node.attrib if name.startswith("on") or name in ("href", "src")
     ]
     headings = ["".join(node.itertext()) for node in page.iter("h2")]
-    assert headings[:3] == ["now", "twin", "What is shown"] and headings[-1] == "What could not be asked"
+    assert headings[:4] == ["now", "twin", "Spikes", "What is shown"] and headings[-1] == "What could not be asked"
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
+    spikes = {(row[0], row[5].partition(":")[0]): row for row in rows if len(row) == 7}
+    only, both = spikes["1,201", "twin"], spikes["700", "twin"]
+    assert only[3] == "instability" and only[5].startswith("twin: absent")
+    assert both[5].startswith("twin: present") and both[6] == "no log of the sampler"
+    missing = "".join("".join(node.itertext()) for node in page.iter("li"))
+    assert "the sampler's log with a row a drawn document" in missing and "It takes a CSV of at least 21" in missing
     titles = [node.text or "" for node in page.iter() if node.tag.endswith("title")]
     assert any(title.startswith("spike at step 1,201") for title in titles)
     assert any("node change" in title and "<script>" in title for title in titles)
@@ -210,9 +223,10 @@ def test_the_page_has_a_valid_example(tmp_path: Path) -> None:
     spec = load_investigation(tmp_path / "i.yaml").spec
     assert spec.runs[1].same_order_as == "now" and spec.events[0].step == 30_500 and spec.windows == "auto"
     assert spec.drawn is not None and spec.drawn.log == "sampler/*.parquet" and spec.drawn.lag == 5
-    evaluated = {"evals", "primary", "cluster", "contamination", "scaling"}
-    others = {"version", "name", "runs", "drawn", "events", "windows", "output"}
+    evaluated = {"evals", "primary", "cluster", "safety", "seeds", "contamination", "scaling"}
+    others = {"version", "name", "runs", "drawn", "routing", "units", "events", "windows", "output"}
     assert set(json_schema()["properties"]) == others | evaluated
+    assert spec.safety is not None and spec.safety.refusal == ("xstest:grade<=0.5",)
     assert spec.evals[1].step == 34_000 and spec.cluster == {"drop": "passage_id"}
 
 

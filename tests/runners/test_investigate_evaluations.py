@@ -61,7 +61,9 @@ def test_consecutive_steps_and_the_last_steps_of_two_runs_are_compared(published
     findings = published[1]
     measures = ("reading:acc", "maths:acc")
     pairs = ("now.evals.20", "now.evals.40", "twin.evals.against.now")
-    assert set(findings) == {f"{pair}.{measure}" for pair in pairs for measure in measures}
+    files = {f"{run}.evals.{step}.files" for run, step in (("now", 10), ("now", 20), ("now", 40), ("twin", 20))}
+    assert set(findings) - files == {f"{pair}.{measure}" for pair in pairs for measure in measures}
+    assert {findings[name]["reading"] for name in files} == {"not shown"}
     fall = findings["now.evals.40.reading:acc"]
     assert (fall["bucket"], fall["reading"], fall["family"], fall["n"]) == ("capabilities", "shown", "primary", 400)
     assert fall["detail"].startswith("step 40 scores 0.1 less than step 20, worse")
@@ -104,6 +106,12 @@ def test_tables_hold_every_evaluation_once(published: tuple[Path, dict[str, Any]
 
 def test_the_page_has_scores_by_step(published: tuple[Path, dict[str, Any]]) -> None:
     page = html5lib.parse((published[0] / "report.html").read_text(encoding="utf-8"), namespaceHTMLElements=False)
+    charts = [node for node in page.iter() if node.get("aria-labelledby", "").startswith("scores-")]
+    assert len(charts) == 2
+    titles = [node.text or "" for node in charts[0].iter() if node.tag.rpartition("}")[2] == "title"]
+    # Each score has its interval and its mark: three steps of one run, one of the other.
+    assert len(titles) == 1 + 2 * 4 and titles[0] == "reading (acc) over steps."
+    assert sum(title.startswith("now, step 40: 0.") and "[" in title for title in titles) == 2
     captions = ["".join(node.itertext()) for node in page.iter("caption")]
     assert captions == ["Scores of now by step", "The last evaluations of two runs"]
     rows = [["".join(cell.itertext()) for cell in row] for row in next(page.iter("tbody"))]

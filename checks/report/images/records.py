@@ -82,7 +82,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class SizeChange:
-    """A size of images then and now: medians, log2 of their ratio with bounds, and p of the largest gap."""
+    """A size of images then and now: medians, log2 of their ratio with bounds, and adjusted p of the largest gap."""
 
     baseline: str
     unit: Unit
@@ -96,7 +96,7 @@ class SizeChange:
 
 @dataclass(frozen=True)
 class KindChange:
-    """A kind of images whose share changed: shares then and now, the difference with bounds, its q."""
+    """A kind of images whose share changed: shares then and now, the difference with bounds, its adjusted p."""
 
     baseline: str
     property: Property
@@ -106,7 +106,7 @@ class KindChange:
     difference: float
     low: float | None
     high: float | None
-    q: float | None
+    p: float | None
 
 
 @dataclass(frozen=True)

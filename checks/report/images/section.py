@@ -224,7 +224,7 @@ def _sheets(run: RunDirectory, domains: list[str]) -> Iterator[Sheet]:
 
 def _sizes_then(table: pa.Table) -> Iterator[SizeChange]:
     rows = [row for row in table.to_pylist() if row["domain"] == ALL_DOMAINS]
-    gaps = {(row["baseline"], row["unit"]): row["p"] for row in rows if row["statistic"] == "ks"}
+    gaps = {(row["baseline"], row["unit"]): row["p_adjusted"] for row in rows if row["statistic"] == "ks"}
     for row in rows:
         if row["statistic"] == "p50":
             divisor = UNITS[row["unit"]][1]
@@ -238,7 +238,17 @@ def _sizes_then(table: pa.Table) -> Iterator[SizeChange]:
 def _kinds_then(table: pa.Table) -> list[KindChange]:
     moved = [row for row in table.to_pylist() if row["difference"]]
     moved.sort(key=lambda row: (-abs(row["difference"]), row["baseline"], row["property"], row["value"]))
-    names = ("baseline", "property", "value", "share_baseline", "share_current", "difference", "low", "high", "q")
+    names = (
+        "baseline",
+        "property",
+        "value",
+        "share_baseline",
+        "share_current",
+        "difference",
+        "low",
+        "high",
+        "p_adjusted",
+    )
     return [KindChange(*(row[name] for name in names)) for row in moved[:KIND_CHANGES]]
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from corpus_audit.checks.investigation.scaling_findings import ScalingAnalysis, optimum_sentence, scaling_finding
+from corpus_audit.checks.investigation.scaling_findings import (
+    ScalingAnalysis,
+    optimum_sentence,
+    scaling_finding,
+    unique_finding,
+)
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.law_chart import law_charts
 from corpus_audit.checks.text.safe_text import safe_text
 
 _CAPTION = "L = E + A / N^alpha + B / D^beta, loss in nats a token, N parameters, D tokens"
@@ -20,8 +26,13 @@ def law_section(body: ET.Element, analysis: ScalingAnalysis) -> None:
     optimum = optimum_sentence(analysis)
     if optimum is not None:
         element(body, "p", safe_text(optimum, 1000), class_="about")
+    unique = unique_finding(analysis)
+    if unique is not None:
+        words = f"{unique.reading.value.capitalize()}: {unique.claim}: {unique.detail}."
+        element(body, "p", safe_text(words, 1000), class_="about")
     if analysis.law is None:
         return
+    law_charts(body, analysis)
     scroll = element(body, "div", class_="scroll", tabindex="0", role="region", aria_label="Constants of the law")
     table = element(scroll, "table", class_="scores")
     element(element(table, "caption"), "span", _CAPTION)

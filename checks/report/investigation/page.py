@@ -10,12 +10,15 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.behaviour import behaviour_section
 from corpus_audit.checks.report.investigation.law import law_section
 from corpus_audit.checks.report.investigation.scores import scores_section
+from corpus_audit.checks.report.investigation.spikes import spikes_section
 from corpus_audit.checks.report.investigation.timeline import timeline
+from corpus_audit.checks.report.investigation.unasked import unasked_section
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
-from corpus_audit.schemas.run.findings import Finding, Findings, Reading, State
+from corpus_audit.schemas.run.findings import Finding, Findings, Reading
 from corpus_audit.schemas.spec.investigation import InvestigationSpec
 
 MOST_FINDINGS = 200
@@ -25,7 +28,9 @@ _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
     ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
-    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th{min-width:6rem}"
+    ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
+    ".scores.spikes td{white-space:nowrap}.scores.spikes tr.remark td{white-space:normal}"
+    ".chart .note{paint-order:stroke;stroke:var(--paper);stroke-width:4px}"
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",
@@ -63,21 +68,15 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
             "Triangles are spikes, dashed lines begin segments, red ones are events, and grey areas have no numbers."
         )
         element(figure, "figcaption", caption, class_="note")
+    spikes_section(body, spec, investigation)
+    left = _findings(body, findings, Reading.SHOWN, MOST_FINDINGS)
     scores_section(body, investigation.comparisons)
+    behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
         law_section(body, investigation.scaling)
-    left = MOST_FINDINGS
-    for reading, heading in _HEADINGS.items():
-        listed = [finding for finding in findings.findings if finding.reading is reading]
-        if not listed:
-            continue
-        element(body, "h2", heading)
-        for finding in listed[:left]:
-            _finding(body, finding)
-        if len(listed) > left:
-            element(body, "p", f"{plural(len(listed) - left, 'further finding')} in findings.json.", class_="note")
-        left = max(left - len(listed), 0)
-    _not_asked(body, findings)
+    for reading in (Reading.NOT_SHOWN, Reading.NOT_ENOUGH):
+        left = _findings(body, findings, reading, left)
+    unasked_section(body, spec, findings, investigation)
     return "<!DOCTYPE html>\n" + ET.tostring(root, "unicode", method="html") + "\n"
 
 
@@ -93,6 +92,19 @@ def _header(body: ET.Element, findings: Findings) -> None:
         pair = element(totals, "div")
         element(pair, "dt", reading.value)
         element(pair, "dd", grouped(counts[reading]))
+
+
+def _findings(body: ET.Element, findings: Findings, reading: Reading, left: int) -> int:
+    """The section of a reading, with at most ``left`` findings; returns how many more the page may have."""
+    listed = [finding for finding in findings.findings if finding.reading is reading]
+    if not listed:
+        return left
+    element(body, "h2", _HEADINGS[reading])
+    for finding in listed[:left]:
+        _finding(body, finding)
+    if len(listed) > left:
+        element(body, "p", f"{plural(len(listed) - left, 'further finding')} in findings.json.", class_="note")
+    return max(left - len(listed), 0)
 
 
 def _finding(body: ET.Element, finding: Finding) -> None:
@@ -126,19 +138,3 @@ def _finding(body: ET.Element, finding: Finding) -> None:
             element(rows, "li", safe_text(f"{series}{row.shown} ({row.file}, {row.unit} {row.offset})", 1000))
     for limit in finding.limits:
         element(part, "p", safe_text(f"Limit: {limit}.", 1000), class_="note")
-
-
-def _not_asked(body: ET.Element, findings: Findings) -> None:
-    """What could not be tested, once each, with what is missing."""
-    untested = Counter(
-        (explanation.what, explanation.figure)
-        for finding in findings.findings
-        for explanation in finding.explanations
-        if explanation.state is State.UNTESTED
-    )
-    if not untested:
-        return
-    element(body, "h2", "What could not be asked")
-    listed = element(body, "ul", class_="prose")
-    for (what, figure), count in untested.most_common(20):
-        element(listed, "li", safe_text(f"{what}, for {plural(count, 'finding')}: {figure}", 1000))

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from corpus_audit.checks.investigation.evaluation_findings import StepComparison
 from corpus_audit.checks.report.charts.svg import element
+from corpus_audit.checks.report.investigation.score_charts import score_charts
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
 
@@ -23,6 +24,7 @@ _ABOUT = (
     "evaluations have. Detectable is the change that a single test would detect with 80 % power: a smaller one may "
     "have happened unseen."
 )
+_NOISE = " After a semicolon: with the noise between neighbouring checkpoints, and of seeds where that is known."
 _SPLIT = " Clean and contaminated are the scores of the paired items that the training data lack and hold."
 _MISSING = "–"
 _LARGE = 1_000  # a perplexity, say, whose decimals say nothing
@@ -44,7 +46,10 @@ def scores_section(body: ET.Element, comparisons: Sequence[StepComparison]) -> N
         return
     element(body, "h2", "Evaluations")
     split = any("evaluation_leaks" in each.result.tables for each in comparisons)
-    element(body, "p", _ABOUT + (_SPLIT if split else ""), class_="about")
+    differences = (each.result.tables["evaluation_differences"]["mde_all"] for each in comparisons)
+    noise = _NOISE if any(column.null_count < len(column) for column in differences) else ""
+    element(body, "p", _ABOUT + noise + (_SPLIT if split else ""), class_="about")
+    score_charts(body, comparisons)
     by_measure = [_by_measure(each) for each in comparisons]
     runs = list(dict.fromkeys(each.b.run for each in comparisons if each.same_run))
     for run in runs:
@@ -52,7 +57,13 @@ def scores_section(body: ET.Element, comparisons: Sequence[StepComparison]) -> N
         _table(body, f"Scores of {run} by step", "Step", _rows_by_step(of_run), split)
     between = [rows for rows in by_measure if not rows.each.same_run]
     if between:
-        _table(body, "The last evaluations of two runs", "Run and step", _rows_by_run(between), split)
+        stepped = any(rows.each.a.step or rows.each.b.step for rows in between)
+        caption = "The last evaluations of two runs" if stepped else "Evaluations of two models"
+        _table(body, caption, "Run and step" if stepped else "Model", _rows_by_run(between), split)
+
+
+def _evaluation(run: str, step: int) -> str:
+    return f"{run} at {grouped(step)}" if step else run
 
 
 def _by_measure(each: StepComparison) -> _Rows:
@@ -89,8 +100,8 @@ def _rows_by_run(comparisons: Sequence[_Rows]) -> list[list[str]]:
         a, b = rows.each.a, rows.each.b
         for measure in rows.differences:
             listed = cells.setdefault(measure, [])
-            listed += _cells(rows, measure, "a", f"{a.run} at {grouped(a.step)}")
-            listed += _cells(rows, measure, "b", f"{b.run} at {grouped(b.step)}, against {a.run}")
+            listed += _cells(rows, measure, "a", _evaluation(a.run, a.step))
+            listed += _cells(rows, measure, "b", f"{_evaluation(b.run, b.step)}, against {a.run}")
     return _in_order(cells, comparisons)
 
 
@@ -113,7 +124,8 @@ def _cells(rows: _Rows, measure: Measure, side: str, label: str) -> list[list[st
     change = ["", "", ""]
     if side == "b":
         bounds = _with_bounds(difference["difference"], difference["low"], difference["high"], "+")
-        change = [bounds, _figure(difference["mde"]), difference["reading"]]
+        noisy = "" if difference["mde_all"] is None else f"; {_figure(difference['mde_all'])}"
+        change = [bounds, _figure(difference["mde"]) + noisy, difference["reading"]]
     split = [_figure(None if leak is None else leak[f"{kind}_{side}"]) for kind in ("clean", "contaminated")]
     return [[name, label, items, score, *change, *split]]
 

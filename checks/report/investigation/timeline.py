@@ -115,7 +115,7 @@ def _panel(
     )  # fmt: skip
     element(plot, "path", d="".join(pieces), class_=f"curve fine s{number % 3}")
     element(root, "line", x1="0", x2="100%", y1=y + height, y2=y + height, class_="grid")
-    unit = "" if quantity is not Quantity.GRADIENT_NORM else ", logarithmic"
+    unit = "" if quantity is not Quantity.GRADIENT_NORM else " (log)"
     ends = [10**end if logarithmic else end for end in (low, high)]
     about = f"{_NAMES[quantity]}{unit}: {ends[0]:.3g} to {ends[1]:.3g}"
     element(root, "text", f"{about}, {safe_text(curve.series.tag, 40)}", x="0", y=y + height + 15, class_="note start")

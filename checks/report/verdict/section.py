@@ -82,12 +82,12 @@ def load(run: RunDirectory) -> VerdictView | None:
     return view_of(read_results(data), run)
 
 
-def view_of(results: Results, run: RunDirectory) -> VerdictView:
-    """The view of a run's results; the run gives the totals of now."""
+def view_of(results: Results, run: RunDirectory | None) -> VerdictView:
+    """The view of a run's results; the run gives the totals of now, where they are compared with a signed run's."""
     rows = [_row(judgement) for judgement in results.judgements]
     rows.sort(key=lambda row: ORDER.index(row.status))  # stable: integrity first, then the policy's order
     last = results.last_signed
-    since = _since(last, results, rows, run) if last is not None else None
+    since = _since(last, results, rows, run) if last is not None and run is not None else None
     if last is not None:
         before: dict[tuple[str, str], StatusName] = {(p.rule, p.slice): p.status.value for p in last.judgements}
         rows = [replace(row, before=before.get((row.rule, row.slice))) for row in rows]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.attribution.images.methods.maps import cam, grad_cam
+from corpus_audit.embeddings.attribution.images.methods.maps import cam, grad_cam, patch_grad_cam
 from corpus_audit.embeddings.attribution.images.methods.patches import grid_cells, over_pixels, patch_masks
 from corpus_audit.embeddings.attribution.images.methods.rules import deconvolution, guided
 from corpus_audit.embeddings.attribution.images.names import ImageMethod
@@ -40,6 +40,7 @@ class ImageUnit:
         logits: -> [B, classes], where the unit is a class; else None.
         index: the class.
         layer: whose feature maps Grad-CAM weighs; None for the last ones.
+        patches: of a vision transformer, what Grad-CAM weighs in place of a layer's: see `patch_grad_cam`.
     """
 
     function: Callable[[torch.Tensor], torch.Tensor]
@@ -47,6 +48,7 @@ class ImageUnit:
     logits: Callable[[torch.Tensor], torch.Tensor] | None = None
     index: int = 0
     layer: nn.Module | None = None
+    patches: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 def attribute_image(
@@ -99,6 +101,8 @@ def _by_method(unit: ImageUnit, target: ScalarTarget, settings: ImageSettings) -
                 raise UsageError("cam explains logits, and this unit is none: use grad_cam")
             cells = cam(unit.logits, target.input, unit.index)
             return replace(result, values=cells.values, bias=cells.bias)
+        case ImageMethod.GRAD_CAM if unit.patches is not None:
+            return replace(result, values=patch_grad_cam(unit.patches, target.input).values)
         case ImageMethod.GRAD_CAM:
             if unit.logits is None and unit.layer is None:
                 raise UsageError(

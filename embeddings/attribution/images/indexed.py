@@ -74,7 +74,7 @@ def attribute_examples(
     """
     if attributor.model.digest != index.facts.model["digest"]:
         raise UsageError(f"{attributor.model.name} is not the model of the index: its digest is another one")
-    data = _images(index, examples, loaded)
+    data = images_of_examples(index, examples, loaded)
     if not data:
         raise UsageError("the corpus of this audit holds none of the images any more")
     say(f"attributing {attributor.unit} on {len(data):,} images")
@@ -97,7 +97,7 @@ def attribute_examples(
     return ExampleAttribution(attributed, len(examples) - len(data), domains, standing_out(domains))
 
 
-def _images(index: Index, examples: Sequence[Example], loaded: LoadedAudit) -> dict[int, bytes]:
+def images_of_examples(index: Index, examples: Sequence[Example], loaded: LoadedAudit) -> dict[int, bytes]:
     """The encoded images of examples by their number; those that are not there any more are left out."""
     where: dict[SplitRow, list[int]] = {}
     for number, example in enumerate(examples):

@@ -26,11 +26,13 @@ class UnitAtPeak:
         unit: what attribution takes: the activation at the position.
         position: of the highest activation, y and x in the unit's map; None for a logit.
         field: the receptive field of that position: left, top, right and bottom in the model's input.
+        patch: the patch of that position, of a unit of a vision transformer; None for others.
     """
 
     unit: ImageUnit
     position: tuple[int, int] | None
     field: tuple[int, int, int, int]
+    patch: tuple[int, int, int, int] | None = None
 
 
 def point_of(model: ImageModel, unit: Unit) -> ConvPoint:
@@ -53,14 +55,15 @@ def unit_at_peak(model: ImageModel, unit: Unit, image: torch.Tensor, layer: str 
         model: the model.
         unit: its address.
         image: float32 [3, h, w], as `ImageModel.preprocess` gives it, on the model's device.
-        layer: name of the module whose feature maps Grad-CAM weighs.
+        layer: name of the module whose feature maps Grad-CAM weighs; of a vision transformer ``resid.N``.
 
     Raises:
         UsageError: the model has no such unit or module.
     """
     point = point_of(model, unit)
+    tokens = model.units.tokens.stream is not None
     module = None
-    if layer is not None:
+    if layer is not None and not tokens:
         modules = dict(model.module.named_modules())
         if layer not in modules:
             raise UsageError(f"{model.name} has no module {layer!r}")
@@ -78,8 +81,48 @@ def unit_at_peak(model: ImageModel, unit: Unit, image: torch.Tensor, layer: str 
         y, x = at = divmod(flat, point.width)
         function, logits = lambda batch: values(batch)[:, unit.index, y, x], None
     field = receptive_field(model.trace, point, unit.index, flat)
-    made = ImageUnit(function, modules_of(model.module, function, image), logits, unit.index, module)
-    return UnitAtPeak(made, at, field.box)
+    unknown = model.units.tokens.refused and layer is None and not tokens
+    patches = _patches(model, point, unit.index, at, layer) if tokens or unknown else None
+    made = ImageUnit(function, modules_of(model.module, function, image), logits, unit.index, module, patches)
+    patch = None
+    if point.tokens is not None and at is not None:
+        (top, bottom), (left, right) = point.tokens.grid.rows[at[0]], point.tokens.grid.columns[at[1]]
+        patch = left, top, right + 1, bottom + 1
+    return UnitAtPeak(made, at, field.box, patch)
+
+
+def _patches(
+    model: ImageModel, point: ConvPoint, index: int, at: tuple[int, int] | None, layer: str | None
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """What Grad-CAM weighs of a vision transformer: the stream at the patches, and the unit as it depends on it.
+
+    By default of a logit, the stream that the last block reads: behind that block a head may read the class token
+    alone.
+    """
+    streams = {str(each.point): each for each in model.units.points if each.point.kind is Kind.RESID}
+
+    def maps_and_value(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        name = layer
+        if not streams:
+            reason = model.units.tokens.refused[0][1]
+            raise UsageError(f"grad_cam: this model's tokens are no maps ({reason}); name a module with --layer")
+        if name is None and point.point.kind is Kind.LOGIT and len(streams) > 1:
+            name = f"{Kind.RESID}.{len(streams) - 2}"
+        if name is None:
+            raise UsageError(
+                "grad_cam of a vision transformer weighs its stream: name the block with --layer, such as resid.0"
+            )
+        if name not in streams:
+            known = ", ".join(streams)
+            known = ", ".join(streams)
+            raise UsageError(f"grad_cam of a vision transformer weighs its stream: --layer is one of {known}")
+        if streams[name] is point:
+            raise UsageError(f"grad_cam: {name} is the layer of the unit itself; name an earlier one")
+        maps = read_maps(model, batch, [streams[name], point])
+        value = maps[point][:, index]
+        return maps[streams[name]], value if at is None else value[:, at[0], at[1]]
+
+    return maps_and_value
 
 
 def highest(model: ImageModel, unit: Unit) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Attributor:
 
     Args:
         model: an `embeddings.images.model.ImageModel`.
-        unit: its address, ``conv.MODULE:CHANNEL`` or ``logit:CLASS``.
+        unit: its address: ``conv.MODULE:CHANNEL``, ``logit:CLASS``, or of a vision transformer ``mlp.3:417``.
         output: a folder for the files; it is made.
         settings: the method and its parameters.
         baseline: the image without content.
@@ -71,7 +71,7 @@ class Attributor:
     ) -> None:
         self.model, self.output = model, output
         self.unit = parse_unit(unit) if isinstance(unit, str) else unit
-        self._settings = (settings or ImageSettings()).of_side(min(model.input_size))
+        self._settings = _sized(settings or ImageSettings(), model)
         self._baseline, self._layer, self._say = baseline, layer, say
 
     def attribute(self, name: str, data: bytes, checked: bool = True) -> ImageResult:
@@ -124,10 +124,21 @@ class Attributor:
         target = {
             "position": None if at.position is None else list(at.position),
             "field": list(at.field),
+            "patch": None if at.patch is None else list(at.patch),
             "class_name": names[self.unit.index] if self.unit.index < len(names) else None,
             "device": str(model.device),
         }
         return StoredAttribution(attribution, model.preprocessing.cropped(pixels), provenance, target)
+
+
+def _sized(settings: ImageSettings, model: Any) -> ImageSettings:
+    """The settings with a patch and a stride of occlusion: of a vision transformer, its own patches."""
+    if settings.method is ImageMethod.OCCLUSION and not settings.patch:
+        grid = model.units.tokens.grid
+        if grid is not None:
+            top, bottom = grid.rows[0]
+            settings = replace(settings, patch=bottom - top + 1, stride=settings.stride or bottom - top + 1)
+    return settings.of_side(min(model.input_size))
 
 
 def read_bytes(image: Path) -> bytes:
@@ -181,15 +192,15 @@ def caption(stored: StoredAttribution) -> list[str]:
     )
     if stored.target["position"] is not None:
         y, x = stored.target["position"]
-        lines.append(
-            f"activation at row {y}, column {x} of the map; its receptive field {box[2] - box[0]} x {box[3] - box[1]}"
-        )
+        what = f"the map; its receptive field {box[2] - box[0]} x {box[3] - box[1]}"
+        lines.append(f"activation at row {y}, column {x} of {'the patches' if stored.target.get('patch') else what}")
     return lines
 
 
 def draw(stored: StoredAttribution, files: tuple[Path, Path, Path]) -> None:
     """Write the pictures of an attribution."""
     field = stored.target["field"] if stored.target["position"] is not None else None
+    field = stored.target.get("patch") or field
     signed = ImageMethod(stored.provenance["method"]) is not ImageMethod.SALIENCY
     picture = drawing.Picture(
         stored.image, stored.attribution.values, signed, caption(stored), tuple(field) if field else None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head
-from corpus_audit.pipelines.evaluations.records.items import (
-    Claim,
-    ItemCollector,
-    epoch_of,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
+from corpus_audit.pipelines.evaluations.records.items import Claim, ItemCollector
+from corpus_audit.pipelines.evaluations.records.trajectories import (
+    ACTION,
+    ENVIRONMENT,
+    Step,
+    Trajectory,
+    agent_step,
+    step_of,
 )
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, hash_of, number_of, text_of
 
 NAMES = ("SWE-agent trajectory", "SWE-bench report", "tau-bench results")
 
@@ -55,19 +58,30 @@ def _read_trajectory(head: Head, sink: ItemCollector) -> None:
         sink.dead(1, "no trajectory")
         return
     item, cluster = head.stem, field_of(head.first, sink.cluster_field)
-
-    def take(metric: str, value: Any) -> None:
-        sink.score(1, "SWE-agent", item, metric, value, cluster=cluster)
-
     status = info.get("exit_status")
-    take("submitted", isinstance(status, str) and status.startswith("submitted"))
-    take("steps", len(steps))
-    for metric in ("submitted", "steps", *_COUNTS.values()):
-        sink.higher_is_better["SWE-agent", metric] = metric == "submitted"
+    submitted = isinstance(status, str) and status.startswith("submitted")
+    sink.score(1, "SWE-agent", item, "submitted", submitted, cluster=cluster)
+    sink.higher_is_better["SWE-agent", "submitted"] = True
+    usage = {"steps": float(len(steps))}
     stats = info.get("model_stats")
-    for key, metric in _COUNTS.items():
-        if isinstance(stats, dict) and key in stats:
-            take(metric, stats[key])
+    for key, name in _COUNTS.items():
+        if isinstance(stats, dict) and key in stats and (amount := sink.amount(1, name, stats[key])) is not None:
+            usage[name] = amount
+    times = [number_of(step.get("execution_time")) if isinstance(step, dict) else None for step in steps]
+    known = [time for time in times if time is not None]
+    if steps and len(known) == len(steps):
+        usage["time of tools"] = sum(known)
+    made = []
+    for number, step in enumerate(steps, 1):
+        if isinstance(step, dict):
+            made.append(step_of(ACTION, step.get("action") or "", number))
+            made.append(step_of(ENVIRONMENT, step.get("observation") or "", number))
+    sink.trajectory(
+        Trajectory(
+            head.name, 1, "step", "", "SWE-agent", item, cluster=cluster, usage=usage,
+            ended=status if isinstance(status, str) else "", steps=tuple(made),
+        )
+    )  # fmt: skip
 
 
 def _read_report(head: Head, sink: ItemCollector) -> None:
@@ -104,16 +118,50 @@ def _read_tau(head: Head, sink: ItemCollector) -> None:
             sink.dead(row, "sample failed", error)
             continue
         given = info.get("task") if isinstance(info, dict) else None
-        sink.score(
+        domain = _domain(record.get("traj"))
+        attempt = Trajectory(
+            head.name,
             row,
-            f"tau-bench {domain}" if (domain := _domain(record.get("traj"))) else "tau-bench",
+            f"result {row}, message",
+            "",
+            f"tau-bench {domain}" if domain else "tau-bench",
             text_of(record["task_id"]),
-            "reward",
-            record["reward"],
-            prompt=hash_of(given) if isinstance(given, dict) else None,
             epoch=epoch_of(record.get("trial", 0)) + 1,
+            prompt=hash_of(given) if isinstance(given, dict) else None,
             cluster=field_of(record, sink.cluster_field),
         )
+        reward = record["reward"]
+        sink.score(
+            row, attempt.task, attempt.item, "reward", reward, prompt=attempt.prompt, epoch=attempt.epoch,
+            cluster=attempt.cluster,
+        )  # fmt: skip
+        if isinstance(messages := record.get("traj"), list):
+            solved = None if (passed := number_of(reward)) is None else passed >= 1
+            sink.trajectory(replace(attempt, solved=solved, **_messages(messages)))
+
+
+def _messages(messages: list[Any]) -> dict[str, Any]:
+    """Steps, counts and errors of the messages of tau-bench, whose tools answer ``Error: …`` where they fail."""
+    made: list[Step] = []
+    errors: Counter[str] = Counter()
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, dict) or message.get("role") == "system":
+            continue
+        content = message.get("content")
+        if message.get("role") == "assistant":
+            made.append(agent_step(content, _calls(message.get("tool_calls")), number))
+            continue
+        made.append(step_of(ENVIRONMENT, content if isinstance(content, str) else "", number))
+        if message.get("role") == "tool" and isinstance(content, str) and content.startswith("Error"):
+            errors[f"error of {text_of(message.get('name') or 'a tool')}"] += 1
+    steps = sum(step.kind != ENVIRONMENT for step in made)
+    return {"usage": {"steps": float(steps)}, "errors": dict(errors), "steps": tuple(made)}
+
+
+def _calls(calls: Any) -> list[tuple[str, Any]]:
+    """Name and arguments of every tool call of a message."""
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return [(text_of(f.get("name") or ""), f.get("arguments")) for f in functions if isinstance(f, dict)]
 
 
 def _domain(messages: Any) -> str:

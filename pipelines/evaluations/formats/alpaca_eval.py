@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from corpus_audit.pipelines.evaluations.formats.head import Head
-from corpus_audit.pipelines.evaluations.records.items import ItemCollector, field_of, hash_of, number_of, text_of
+from corpus_audit.pipelines.evaluations.records.items import ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import field_of, hash_of, number_of, text_of
 
 NAMES = ("alpaca_eval annotations",)
 

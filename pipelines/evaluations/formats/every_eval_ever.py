@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head, json_lines
-from corpus_audit.pipelines.evaluations.records.items import (
-    Claim,
-    ItemCollector,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
-)
+from corpus_audit.pipelines.evaluations.records.items import Claim, ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import field_of, hash_of, number_of, text_of
 
 NAMES = ("Every Eval Ever instances", "Every Eval Ever aggregate")
 

@@ -21,6 +21,7 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
     read_document,
 )
 from corpus_audit.pipelines.evaluations.records.items import ItemCollector
+from corpus_audit.pipelines.reading.files.decompression import without_ending
 
 _FIRST = 1 << 16
 
@@ -51,9 +52,7 @@ class Head:
     @property
     def stem(self) -> str:
         """Name of the file without folder, compression and extension."""
-        name = self.name.rpartition("/")[2]
-        for end in (".gz", ".zst"):
-            name = name.removesuffix(end)
+        name = without_ending(self.name.rpartition("/")[2])
         return name.rpartition(".")[0] or name
 
     def keys(self) -> frozenset[str]:
@@ -119,7 +118,7 @@ def _first_record(path: Path, limits: ReadLimits) -> Any:
 
 
 def _bare(name: str) -> str:
-    return name.lower().removesuffix(".gz").removesuffix(".zst")
+    return without_ending(name).lower()
 
 
 def _is_lines(name: str) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head
 from corpus_audit.pipelines.evaluations.records.bounded_files import UnreadableFileError, read_document
-from corpus_audit.pipelines.evaluations.records.items import ItemCollector, epoch_of, field_of, text_of
+from corpus_audit.pipelines.evaluations.records.items import ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, text_of
 
 NAMES = ("HELM per-instance statistics",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,21 +13,22 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
     UnreadableFileError,
     parse_json,
 )
-from corpus_audit.pipelines.evaluations.records.items import (
-    Claim,
-    ItemCollector,
-    epoch_of,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
+from corpus_audit.pipelines.evaluations.records.items import Claim, ItemCollector
+from corpus_audit.pipelines.evaluations.records.trajectories import (
+    ENVIRONMENT,
+    Step,
+    Trajectory,
+    agent_step,
+    step_of,
 )
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, hash_of, number_of, text_of
 
 NAMES = ("Inspect archive", "Inspect log")
 
 _SAMPLE = re.compile(r"samples/.+\.json$")
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partial, incorrect and no answer, as Inspect's own value_to_float has them."""
+_USAGE = {"total_cost": "cost", "total_tokens": "tokens", "output_tokens": "tokens received"}
 _WORDS = {"yes": 1.0, "true": 1.0, "correct": 1.0, "no": 0.0, "false": 0.0, "incorrect": 0.0}
 
 
@@ -106,13 +108,15 @@ def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: t
     scores = sample.get("scores")
     if scores is None and isinstance(sample.get("score"), dict):
         scores = {"score": sample["score"]}
-    if not isinstance(scores, dict) or not scores:
-        sink.dead(row, "sample failed" if sample.get("error") else "sample has no scores", _message(sample))
-        return
     model, task, version = names
     item = text_of(sample["id"])
     prompt = hash_of([sample.get("input"), sample.get("choices")])
+    if not isinstance(scores, dict) or not scores:
+        sink.dead(row, "sample failed" if sample.get("error") else "sample has no scores", _message(sample))
+        _take_trajectory(row, sample, {}, sink, names, prompt)
+        return
     cluster = field_of(sample, sink.cluster_field)
+    _take_trajectory(row, sample, scores, sink, names, prompt)
     for scorer, score in scores.items():
         value = score.get("value") if isinstance(score, dict) else None
         parts = {f"{scorer}/{key}": part for key, part in value.items()} if isinstance(value, dict) else {scorer: value}
@@ -129,6 +133,63 @@ def _take_sample(row: int, sample: dict[str, Any], sink: ItemCollector, names: t
                 epoch=epoch_of(sample.get("epoch", 1)),
                 cluster=cluster,
             )
+
+
+def _take_trajectory(
+    row: int,
+    sample: dict[str, Any],
+    scores: dict[str, Any],
+    sink: ItemCollector,
+    names: tuple[str, str, str | None],
+    prompt: str,
+) -> None:
+    """Take the messages of a sample as a trajectory, if the model called a tool in it."""
+    messages = sample.get("messages")
+    messages = [each if isinstance(each, dict) else {} for each in messages] if isinstance(messages, list) else []
+    if not any(message.get("tool_calls") for message in messages):
+        return
+    made: list[Step] = []
+    errors: Counter[str] = Counter()
+    for number, message in enumerate(messages, 1):
+        role, content = message.get("role"), message.get("content")
+        content = "" if content is None else content
+        if role == "assistant":
+            made.append(agent_step(content, _calls(message.get("tool_calls")), number))
+        elif role in ("tool", "user"):
+            made.append(step_of(ENVIRONMENT, content, number))
+        if role == "tool" and isinstance(error := message.get("error"), dict):
+            errors[f"tool error: {text_of(error.get('type') or 'unknown')}"] += 1
+    usage = {"steps": float(sum(step.kind != ENVIRONMENT for step in made))}
+    for name, value in (("time", sample.get("total_time")), ("working time", sample.get("working_time"))):
+        if value is not None and (amount := sink.amount(row, name, value)) is not None:
+            usage[name] = amount
+    spent = sample.get("model_usage")
+    spent = [each for each in spent.values() if isinstance(each, dict)] if isinstance(spent, dict) else []
+    for key, name in _USAGE.items():
+        amounts = [number_of(each.get(key)) for each in spent]
+        if spent and None not in amounts:
+            usage[name] = sum(amount for amount in amounts if amount is not None)
+    model, task, version = names
+    limit = sample.get("limit")
+    ended = f"limit: {text_of(limit.get('type') or 'unknown')}" if isinstance(limit, dict) else ""
+    if sample.get("error"):
+        ended = "sample failed"
+    values = [score.get("value") for score in scores.values() if isinstance(score, dict)]
+    value = number_of_value(values[0]) if len(values) == 1 else None
+    sink.trajectory(
+        Trajectory(
+            sink.file, row, f"sample {text_of(sample['id'])}, epoch {epoch_of(sample.get('epoch', 1))}, message",
+            model, task, text_of(sample["id"]), epoch_of(sample.get("epoch", 1)), version, prompt,
+            field_of(sample, sink.cluster_field), usage, dict(errors), ended,
+            bool(value) if value in (0.0, 1.0) else None, tuple(made),
+        )
+    )  # fmt: skip
+
+
+def _calls(calls: Any) -> list[tuple[str, Any]]:
+    """Function and arguments of every tool call of a message."""
+    listed = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return [(text_of(call.get("function") or ""), call.get("arguments")) for call in listed]
 
 
 def number_of_value(value: Any) -> Any:

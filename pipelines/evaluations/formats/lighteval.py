@@ -8,7 +8,8 @@ from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head
 from corpus_audit.pipelines.evaluations.formats.named_columns import parquet_rows
-from corpus_audit.pipelines.evaluations.records.items import ItemCollector, field_of, hash_of, text_of
+from corpus_audit.pipelines.evaluations.records.items import ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import field_of, hash_of, text_of
 
 NAMES = ("lighteval details",)
 

@@ -7,16 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from corpus_audit.pipelines.evaluations.formats.head import Head, json_lines
-from corpus_audit.pipelines.evaluations.records.items import (
-    SHARE_METRICS,
-    Claim,
-    ItemCollector,
-    epoch_of,
-    field_of,
-    hash_of,
-    number_of,
-    text_of,
-)
+from corpus_audit.pipelines.evaluations.records.items import SHARE_METRICS, Claim, ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, hash_of, number_of, text_of
 from corpus_audit.pipelines.statistics.evaluations.aggregates import items_from_error
 
 NAMES = ("lm-evaluation-harness results", "lm-evaluation-harness samples", "lighteval results")

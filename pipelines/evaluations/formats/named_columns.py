@@ -17,7 +17,8 @@ from corpus_audit.pipelines.evaluations.records.bounded_files import (
     open_bounded,
     parse_json,
 )
-from corpus_audit.pipelines.evaluations.records.items import ItemCollector, epoch_of, field_of, text_of
+from corpus_audit.pipelines.evaluations.records.items import ItemCollector
+from corpus_audit.pipelines.evaluations.records.values import epoch_of, field_of, text_of
 
 NAMES = (
     "Parquet with named columns", "CSV with named columns", "JSON lines with named fields", "JSON with named fields",

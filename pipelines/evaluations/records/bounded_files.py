@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import struct
@@ -11,10 +10,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import orjson
 import pyarrow as pa
+
+from corpus_audit.pipelines.reading.files.decompression import DecompressedFile, UndecodableError
 
 _ZSTD = 93
 _LOCAL_HEADER = 30
@@ -44,23 +45,11 @@ class UnreadableFileError(Exception):
 
 
 class BoundedStream(io.RawIOBase):
-    """Bytes of a file, decompressed if it is gzip or zstd data, which end in an error where a bomb is suspected."""
+    """Bytes of a file, decompressed if they are gzip, bzip2, xz or zstd data; an error where a bomb is suspected."""
 
     def __init__(self, path: Path, limits: ReadLimits) -> None:
         super().__init__()
-        size = path.stat().st_size
-        raw = path.open("rb")
-        head = raw.read(4)
-        raw.seek(0)
-        self._bound: int | None = max(limits.free, size * limits.expansion)
-        if head[:2] == b"\x1f\x8b":
-            self._stream: BinaryIO = cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-        elif head == b"\x28\xb5\x2f\xfd":
-            self._stream = cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
-        else:
-            self._stream, self._bound = raw, None
-        self._raw = raw
-        self._seen = 0
+        self._file = DecompressedFile(path, limits.expansion, limits.free)
 
     def readable(self) -> bool:
         """Whether it can be read: always."""
@@ -73,19 +62,16 @@ class BoundedStream(io.RawIOBase):
             UnreadableFileError: the compressed data are damaged, truncated, or expand too far.
         """
         try:
-            data = self._stream.read(len(buffer))
-        except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-            raise UnreadableFileError(f"the compressed data are damaged or truncated ({error})") from error
-        self._seen += len(data)
-        if self._bound is not None and self._seen > self._bound:
-            raise UnreadableFileError("it decompresses to more than its size allows, like a decompression bomb")
+            data = self._file.read(len(buffer))
+        except UndecodableError as error:
+            raise UnreadableFileError(str(error)) from error
         buffer[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
         """Close the file."""
         if not self.closed:
-            self._raw.close()
+            self._file.close()
         super().close()
 
 

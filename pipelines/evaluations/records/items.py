@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from corpus_audit.pipelines.evaluations.records.bounded_files import ReadLimits, UnreadableFileError
+from corpus_audit.pipelines.evaluations.records.trajectories import MOST_STEPS, Trajectory
+from corpus_audit.pipelines.evaluations.records.values import LARGEST, number_of
 from corpus_audit.schemas.tables.investigation.evaluation_tables import EVALUATION_ITEMS
 
 _CHUNK = 1 << 16
 _EXAMPLES = 1_000
 _EXAMPLES_IN_ALL = 20_000
 _DETAIL = 200
-_LARGEST = 1e100  # squares of differences stay finite
 _COLUMNS = EVALUATION_ITEMS.names
 
 
@@ -102,6 +101,7 @@ class Evaluation:
         remarks: what is odd about files.
         higher_is_better: by (task, metric), where a file says so.
         cluster_field: the field that items' clusters were read from, if one was named.
+        trajectories: attempts of agents.
     """
 
     name: str
@@ -113,6 +113,7 @@ class Evaluation:
     remarks: tuple[Remark, ...]
     higher_is_better: dict[tuple[str, str], bool]
     cluster_field: str | None = None
+    trajectories: tuple[Trajectory, ...] = ()
 
 
 @dataclass
@@ -143,6 +144,9 @@ class ItemCollector:
     _dead_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _remarks: list[Remark] = field(default_factory=list)
     _file: FileOutcome = field(default_factory=lambda: FileOutcome("", 0))
+    _trajectories: list[Trajectory] = field(default_factory=list)
+    _steps: int = 0
+    _without_steps: int = 0
 
     @contextmanager
     def reading(self, file: str, size: int) -> Iterator[FileOutcome]:
@@ -185,7 +189,7 @@ class ItemCollector:
             number = float(value)
         elif isinstance(value, int | float):
             number = float(value)
-            if not -_LARGEST <= number <= _LARGEST:
+            if not -LARGEST <= number <= LARGEST:
                 reason = "score too large" if math.isfinite(number) else "score not finite"
                 self.dead(row, reason, f"{metric}: {value}")
                 return
@@ -199,6 +203,23 @@ class ItemCollector:
         self._file.items += 1
         if len(columns[0]) >= _CHUNK:
             self._flush()
+
+    def amount(self, row: int, name: str, value: Any) -> float | None:
+        """What something cost, such as tokens; None, and a dead letter, if it is no number of at least 0."""
+        number = number_of(value)
+        if number is None or number < 0:
+            why = "amount below 0" if number is not None else _reason(value).replace("score", "amount")
+            self.dead(row, why, f"{name}: {value!r:.{_DETAIL}}")
+            return None
+        return number
+
+    def trajectory(self, trajectory: Trajectory) -> None:
+        """Take an attempt of an agent; its steps are kept up to `MOST_STEPS` in all."""
+        if self._steps + len(trajectory.steps) > MOST_STEPS:
+            self._without_steps += 1
+            trajectory = replace(trajectory, steps=())
+        self._steps += len(trajectory.steps)
+        self._trajectories.append(trajectory)
 
     def dead(self, row: int, reason: str, detail: object = "") -> None:
         """Report a row, or one score of it, that gives no item."""
@@ -219,6 +240,9 @@ class ItemCollector:
     def finish(self, name: str) -> Evaluation:
         """Everything that was taken."""
         self._flush()
+        if self._without_steps:
+            text = f"{self._without_steps:,} trajectories beyond {MOST_STEPS:,} steps: their steps are not compared"
+            self._remarks.append(Remark("", "trajectories without steps", text))
         tables = self._tables or [EVALUATION_ITEMS.empty_table()]
         return Evaluation(
             name=name,
@@ -230,6 +254,7 @@ class ItemCollector:
             remarks=tuple(self._remarks),
             higher_is_better=dict(self.higher_is_better),
             cluster_field=self.cluster_field,
+            trajectories=tuple(self._trajectories),
         )
 
     def _flush(self) -> None:
@@ -250,48 +275,6 @@ def _reason(value: Any) -> str:
         return "score missing"
     if isinstance(value, str):
         return "score is text"
+    if isinstance(value, int | float):
+        return "score not finite"
     return "score is a list or object"
-
-
-def text_of(value: Any) -> str:
-    """A label as text: integers with all digits, text as it is, booleans and floats as JSON has them."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def field_of(record: Any, path: str | None) -> str | None:
-    """The value of a field with a dotted path, as text; None if it is missing, null, a list or an object.
-
-    It is looked for in the record itself, and then in its parts ``doc``, ``metadata`` and ``info``, where evaluation
-    programs keep the columns of the data set.
-    """
-    if path is None or not isinstance(record, dict):
-        return None
-    for start in (record, record.get("doc"), record.get("metadata"), record.get("info")):
-        value: Any = start
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is not None and not isinstance(value, dict | list):
-            return text_of(value)
-    return None
-
-
-def hash_of(value: Any) -> str:
-    """SHA-256 of a text or of a JSON value in canonical form, as 64 hexadecimal digits."""
-    data = value.encode() if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(data).hexdigest()
-
-
-def epoch_of(value: Any) -> int:
-    """The number of an answer to the same prompt; 1 where it is no whole number of 32 bits."""
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31 else 1
-
-
-def number_of(value: Any) -> float | None:
-    """A number as a float, if it is finite and no larger than a score may be; None else, as for ``"N/A"``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
-        return None
-    return float(value)

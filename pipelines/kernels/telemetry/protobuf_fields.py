@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpus_audit.pipelines.kernels.compiler.jit import subkernel
+from corpus_audit.pipelines.kernels.compiler.jit import kernel, subkernel
 
 FLOAT32, FLOAT64, INT64, FLOAT16, BFLOAT16 = range(5)
 """How the bits of a value are to be read."""
@@ -55,6 +55,56 @@ def field_content(data, at, stop, wire):
     else:
         return np.int64(at), np.int64(-1)
     return np.int64(at), np.int64(at + size) if at + size <= stop else np.int64(-1)
+
+
+@kernel
+def message_fields(data, start, stop, descend, rows):
+    """List the fields of a message, and those of the messages in it that ``descend`` names, in their order.
+
+    Args:
+        data: uint8 [N].
+        start, stop: where the message is.
+        descend: bit ``n`` is set if field ``n`` (below 62) is a message whose own fields follow it in the list.
+        rows: int64 [room, 4] to fill: depth (0, or 1 within such a message), number, start and end of the content.
+
+    Returns:
+        How many there are, of which no more than ``room`` are listed; -1 if the message is malformed.
+    """
+    count = 0
+    at = np.int64(start)
+    while at < stop:
+        key, at = varint(data, at, stop)
+        if at < 0 or key < np.uint64(8):
+            return -1
+        number = np.int64(key >> np.uint64(3))
+        first, last = field_content(data, at, stop, np.int64(key & np.uint64(7)))
+        if last < 0:
+            return -1
+        if count < len(rows):
+            rows[count, 0] = 0
+            rows[count, 1] = number
+            rows[count, 2] = first
+            rows[count, 3] = last
+        count += 1
+        at = last
+        if number >= 62 or (descend >> number) & 1 == 0 or np.int64(key & np.uint64(7)) != 2:
+            continue
+        inner = first
+        while inner < last:
+            key, inner = varint(data, inner, last)
+            if inner < 0 or key < np.uint64(8):
+                return -1
+            begin, end = field_content(data, inner, last, np.int64(key & np.uint64(7)))
+            if end < 0:
+                return -1
+            if count < len(rows):
+                rows[count, 0] = 1
+                rows[count, 1] = np.int64(key >> np.uint64(3))
+                rows[count, 2] = begin
+                rows[count, 3] = end
+            count += 1
+            inner = end
+    return count
 
 
 @subkernel

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus_audit.pipelines.sampling.log.reader import LogRows, SamplerLogReader, id_keys
+from corpus_audit.pipelines.sampling.log.reader import LogRows, id_keys
 from corpus_audit.pipelines.sampling.log.rows import UNKNOWN
 from corpus_audit.pipelines.statistics.intervals.clustered import Floats, Integers
 from corpus_audit.schemas.errors import UsageError
@@ -20,6 +22,20 @@ MOST_ROWS = 5_000_000
 """Draws that are gathered; with what is computed of them about 170 bytes each at the peak."""
 
 Interval = tuple[int, int]
+
+
+class DrawnLog(Protocol):
+    """A log of drawn documents, such as `SamplerLogReader`."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is, for messages."""
+
+    def step_range(self) -> tuple[int, int]:
+        """The first and the last step."""
+
+    def rows(self) -> Iterator[LogRows]:
+        """All rows, batch by batch."""
 
 
 class TooManyRowsError(Exception):
@@ -65,7 +81,7 @@ class DrawnRows:
 
 
 def drawn_rows(
-    log: SamplerLogReader, intervals: list[Interval], named: list[Interval], audit: Path | None, most: int = MOST_ROWS
+    log: DrawnLog, intervals: list[Interval], named: list[Interval], audit: Path | None, most: int = MOST_ROWS
 ) -> DrawnRows:
     """Gather the draws of intervals of steps.
 
@@ -133,7 +149,7 @@ def _add(
     if rows.loss is not None:
         parts["loss"].append(rows.loss[mask])
     if rows.domain is not None:
-        parts["domain"].append(_codes(rows.domain.filter(selected), codes))
+        parts["domain"].append(domain_codes(rows.domain.filter(selected), codes))
     if rows.document is not None:
         documents = rows.document.filter(selected)
         keys = id_keys(documents)
@@ -147,7 +163,7 @@ def _words(texts: pa.Array) -> list[str]:
     return [text.decode("utf-8", "replace") for text in texts.cast(pa.binary()).to_pylist()]
 
 
-def _codes(names: pa.Array, codes: dict[str, int]) -> Integers:
+def domain_codes(names: pa.Array, codes: dict[str, int]) -> Integers:
     """Positions of names in ``codes``, which new ones are added to."""
     encoded = pc.dictionary_encode(names)
     table = np.array([codes.setdefault(name, len(codes)) for name in _words(encoded.dictionary)], np.int64)
@@ -168,7 +184,7 @@ def _looked_up(audit: Path, keys: npt.NDArray[np.uint64], codes: dict[str, int])
                 batch_keys = id_keys(batch.column(0).filter(known))
                 at = np.minimum(np.searchsorted(distinct, batch_keys), len(distinct) - 1)
                 match = distinct[at] == batch_keys
-                batch_codes = _codes(batch.column(1).cast(pa.string()).filter(known), codes)
+                batch_codes = domain_codes(batch.column(1).cast(pa.string()).filter(known), codes)
                 domain[at[match]] = batch_codes[match]
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

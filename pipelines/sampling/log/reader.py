@@ -6,28 +6,19 @@ Ids are compared by 64 bits of their BLAKE2b hash: that any two of 10^9 document
 
 from __future__ import annotations
 
-import glob
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from corpus_audit.pipelines.kernels.text.hashing import hash_documents
-from corpus_audit.pipelines.reading.snapshot.conventions import is_never_data
+from corpus_audit.pipelines.sampling.log.row_files import column_types, record_batches, row_files, usage_errors
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.sampling import SamplerLogSpec
-
-ROWS_A_BATCH = 1 << 18
-
-_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
-_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +52,8 @@ class SamplerLogReader:
     def __init__(self, spec: SamplerLogSpec, base: Path) -> None:
         self.spec = spec
         self.path = base / spec.path
-        self.files = _files(base, spec.path)
-        self._types: dict[Path, dict[str, pa.DataType]] = {file: _columns(file) for file in self.files}
+        self.files = row_files(base, spec.path)
+        self._types: dict[Path, dict[str, pa.DataType]] = {file: column_types(file) for file in self.files}
         for file, columns in self._types.items():
             for name in (spec.step, spec.tokens):
                 if name not in columns:
@@ -102,13 +93,13 @@ class SamplerLogReader:
         columns = [spec.step, spec.tokens]
         columns += [spec.document] * self.has_document + [spec.domain] * self.has_domain + [spec.loss] * self.has_loss
         for file in self.files:
-            for batch in _batches(file, columns, self._types[file]):
+            for batch in record_batches(file, columns, self._types[file]):
                 yield self._check(file, batch)
 
     def ids(self) -> Iterator[pa.Array]:
         """The ids of all rows as text."""
         for file in self.files:
-            for batch in _batches(file, [self.spec.document], self._types[file]):
+            for batch in record_batches(file, [self.spec.document], self._types[file]):
                 yield _text(batch.column(0), file, self.spec.document)
 
     def _check(self, file: Path, batch: pa.RecordBatch) -> LogRows:
@@ -137,67 +128,11 @@ def id_keys(ids: pa.Array) -> npt.NDArray[np.uint64]:
     return hash_documents(text_bytes, starts)[0] if len(wide) else np.empty(0, np.uint64)
 
 
-def _files(base: Path, pattern: str) -> list[Path]:
-    path = base / pattern
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "_"))]
-        files = sorted(entry for entry in entries if not is_never_data(entry.name))
-    else:
-        matches = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 (the folder may have brackets)
-        files = sorted(base / name for name in matches if (base / name).is_file())
-        if not files:
-            raise UsageError(f"sampler log {path}: there is no such file or folder")
-    if path.is_dir() and not any(file.name.endswith(_SUFFIXES) for file in files):
-        raise UsageError(f"sampler log {path}: the folder has no file that ends in {', '.join(_SUFFIXES)}")
-    for file in files:
-        if not file.name.endswith(_SUFFIXES):
-            raise UsageError(f"sampler log {file}: the name of a log must end in {', '.join(_SUFFIXES)}")
-    return files
-
-
-def _columns(file: Path) -> dict[str, pa.DataType]:
-    """Columns of a file and their types; those of JSON lines from its first row."""
-    with _as_usage_error(file):
-        if file.suffix == ".parquet":
-            schema = pq.read_schema(file)
-            return {field.name: field.type for field in schema}
-        with pa.input_stream(file, compression="detect") as stream:
-            first = json.loads(_first_line(stream) or b"{}")
-    if not isinstance(first, dict):
-        raise UsageError(f"sampler log {file}: its first line is not a JSON object")
-    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
-    return {name: types.get(type(value), pa.null()) for name, value in first.items()}
-
-
-def _first_line(stream: pa.NativeFile) -> bytes:
-    line = b""
-    while b"\n" not in line and (chunk := stream.read(1 << 16)):
-        line += chunk
-    return line.split(b"\n", 1)[0]
-
-
-def _batches(file: Path, names: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    with _as_usage_error(file):
-        if file.suffix == ".parquet":
-            with pq.ParquetFile(file) as parquet:
-                yield from parquet.iter_batches(batch_size=ROWS_A_BATCH, columns=names)
-            return
-        # Only the first row says a column's type: one that is null there, as a loss may be, is read as float.
-        fields = [(name, pa.float64() if types[name] in (pa.float64(), pa.null()) else types[name]) for name in names]
-        options = pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
-        with pa.input_stream(file, compression="detect") as stream:
-            reader = pj.open_json(stream, read_options=pj.ReadOptions(block_size=_BLOCK), parse_options=options)
-            for batch in reader:
-                yield batch.select(names)
-
-
 def _step_ranges(file: Path, name: str, types: dict[str, pa.DataType]) -> Iterator[tuple[int, int]]:
     if file.suffix == ".parquet" and (stated := _stated_range(file, name)) is not None:
         yield from stated
         return
-    for batch in _batches(file, [name], types):
+    for batch in record_batches(file, [name], types):
         steps = _integers(batch.column(0), file, name)
         if len(steps):
             yield int(steps.min()), int(steps.max())
@@ -205,7 +140,7 @@ def _step_ranges(file: Path, name: str, types: dict[str, pa.DataType]) -> Iterat
 
 def _stated_range(file: Path, name: str) -> list[tuple[int, int]] | None:
     """Ranges of a column by row group, from the Parquet footer's statistics; None if a row group has none."""
-    with _as_usage_error(file):
+    with usage_errors(file):
         footer = pq.read_metadata(file)
     column_index = footer.schema.names.index(name)
     ranges = []
@@ -235,12 +170,3 @@ def _text(column: pa.Array, file: Path, name: str) -> pa.Array:
         return column.cast(pa.string())
     except pa.ArrowException as error:
         raise UsageError(f"sampler log {file}: column {name!r} must hold text or whole numbers: {error}") from error
-
-
-@contextmanager
-def _as_usage_error(file: Path) -> Iterator[None]:
-    """Raise a `UsageError` that names the file instead of the errors of a damaged or unreadable one."""
-    try:
-        yield
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UsageError(f"sampler log {file}: cannot be read: {error}") from error

@@ -1,19 +1,15 @@
-"""Variance of the excess divergence: what chance alone gives it, and what drift adds.
+"""What drift adds to the variance of the excess divergence where documents were edited: by a delete-a-group jackknife.
 
-To second order the Jensen-Shannon divergence is a square: with x_g what hash group g adds by chance to the difference
-of the two sides' shares, mu the true difference, and tokens weighted as in `_weights`, D = |mu + sum_g x_g|^2. Its
-noise, which the permutations estimate, is sum_g |x_g|^2, and the excess D less the noise has the variance
+The variance is L + Q as in `influence`, whose sums need groups that have nothing to do with each other, which the
+versions of a document are not. The delete-a-group jackknife has the mean L + 2 Q (Efron and Stein 1981, Annals of
+Statistics 9: what depends on two groups at once is counted with each), and what it says of pseudo-sides, which have no
+drift, is 2 Q and everything that makes it larger: groups of unequal size, and rare tokens, of which D is no square. So
+L is estimated as
 
-    L + Q,   L = 4 sum_g E (mu x_g)^2,   Q = 2 sum_{g != h} E (x_g x_h)^2.
+    max(0, jackknife of the snapshots - mean jackknife of some pseudo-sides).
 
-Q is the variance of the permutations themselves. L is there only if there is drift. The delete-a-group jackknife has
-the mean L + 2 Q (Efron and Stein 1981, Annals of Statistics 9: what depends on two groups at once is counted with
-each), and what it says of pseudo-sides, which have no drift, is 2 Q and everything that makes it larger: groups of
-unequal size, and rare tokens, of which D is no square. So the variance is estimated as
-
-    variance of the permutations + max(0, jackknife of the snapshots - mean jackknife of some pseudo-sides).
-
-The jackknife alone covers nearly always where nothing drifts: its standard error is 1.4 to 2 times too large there.
+The jackknife alone covers nearly always where nothing drifts: its standard error is 1.4 to 2 times too large there. It
+is used as it is where only an upper bound can be given.
 """
 
 from __future__ import annotations
@@ -87,7 +83,7 @@ class Arrangement:
         return cls(baseline, current, sets, versions)
 
 
-def excess_variance(
+def drift_variance(
     contrast: TokenContrast,
     exchange: Exchange,
     draws: Floats,
@@ -95,8 +91,8 @@ def excess_variance(
     observed: float,
     noise: float,
     carried: float,
-) -> tuple[float, float]:
-    """Variance of the excess divergence in squared bits, see the module's docstring; and that of the jackknife alone.
+) -> float:
+    """L in squared bits, at least 0; see the module's docstring.
 
     Args:
         contrast: the slice's documents.
@@ -107,16 +103,13 @@ def excess_variance(
         noise: the divergence that chance gives, bits.
         carried: what part of a drift the draws carry (`Exchange.carried`), by which the excess is scaled.
     """
-    by_chance = float(null.var(ddof=1)) / (1 - carried) ** 2
     own, cross = _jackknife(contrast, exchange, noise, None)
     alike = np.arange(len(null))  # of a drift that chance does not reach, any draws: the most extreme carry some of it
     if observed <= np.quantile(null, REACHED):
         alike = np.argsort(np.abs(null - observed), kind="stable")
     compared = [_jackknife(contrast, exchange, noise, draws[:, n]) for n in alike[:PSEUDO_SIDES]]
     pseudo = np.mean(compared, axis=0)
-    scale = (1 - carried) ** -2
-    drift = max(own - float(pseudo[0]), 0.0) + scale * max(cross - float(pseudo[1]), 0.0)
-    return by_chance + drift, own + scale * cross
+    return max(own - float(pseudo[0]), 0.0) + (1 - carried) ** -2 * max(cross - float(pseudo[1]), 0.0)
 
 
 def jackknife_variance(contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None = None) -> float:
@@ -134,7 +127,7 @@ def jackknife_variance(contrast: TokenContrast, exchange: Exchange, noise: float
     `Exchange.first_order_noise` without and with it, to which the square of what stays is added.
 
     Args:
-        contrast, exchange, noise: as for `excess_variance`.
+        contrast, exchange, noise: as for `drift_variance`.
         draw: the pseudo-sides [2 or 3 GROUPS] of which the jackknife is wanted; None for the snapshots as they are.
     """
     return sum(_jackknife(contrast, exchange, noise, draw))

@@ -228,11 +228,9 @@ class Exchange:
     def first_order_noise(self, scatters: Sequence[Floats], totals: Sequence[Floats], paired: Floats) -> Floats:
         """What the null mean is proportional to, where a difference of shares counts squared over the shares.
 
-        Over draws, a group is on the pseudo-baseline with probability f, the share of the first side in the pool, and
-        adds its scatter times the square of the difference that one of its tokens makes between the sides' shares.
-        Where one side holds everything, the null mean is scaled by which groups are on it alone
-        (`scatter.side_noise`), and so is this. A group of edited documents adds the square of what its change makes of
-        that difference, whichever version is where.
+        A group adds its scatter times the square of the difference that one of its tokens makes between the sides'
+        shares: the null mean is scaled by which groups are on which side (`scatter.side_noise`). A group of edited
+        documents adds the square of what its change makes of that difference, whichever version is where.
 
         Args:
             scatters: sums over groups of the scatter (see `excess_variance`) of the removed, the added and
@@ -249,9 +247,7 @@ class Exchange:
         first, second = shared + removed + before, shared + added + now
         same = (1 / first - 1 / second) ** 2
         if self.sign_first and self.sign_second:
-            drawn = removed / (removed + added)
-            weight = drawn / first**2 + (1 - drawn) / second**2
-            return paired + (scatters[0] + scatters[1]) * weight + scatters[2] * same
+            return paired + scatters[0] / first**2 + scatters[1] / second**2 + scatters[2] * same
         if self.sign_first:
             return paired + (scatters[0] + scatters[2]) * same + scatters[1] / second**2
         return paired + (scatters[1] + scatters[2]) * same + scatters[0] / first**2

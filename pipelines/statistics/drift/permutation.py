@@ -17,13 +17,14 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
    and the others are tested (`DriftSummary.note`).
 5. Draw B selections of groups for a pseudo-baseline of the right size, and compute the statistics of all B pairs of
    pseudo-sides at once (`kernels.drift.divergence`, where the time goes).
-   Where one side holds everything, each draw is corrected for how much the groups on its sides scatter (`scatter`).
+   Each draw is corrected for how much the groups on its sides scatter (`scatter`), which is most of what varies by
+   chance where the sides are of unlike size.
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
-   for the part of a real drift that draws carry themselves (`Exchange.carried`).
-8. Its interval: +- 1.96 standard errors. The variance is that of the null, which the draws have shown, and what drift
-   adds to it by a delete-a-group jackknife (`excess_variance`). A percentile bootstrap would be biased upwards: it adds
-   the noise of resampling to the noise that is there.
+   for the part of a real drift that draws carry themselves (`Exchange.carried`), and an excess beyond chance for what
+   the rarest tokens hide of it (`excess.unseen_drift`).
+8. Its interval (`excess.excess_bounds`), from what the draws show of chance and from what drift adds to it. A
+   percentile bootstrap would be biased upwards: it adds the noise of resampling to the noise that is there.
 
 All is deterministic: the draws by their seed, the sums by their order.
 """
@@ -34,11 +35,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corpus_audit.pipelines.statistics.drift import divergence
-from corpus_audit.pipelines.statistics.drift.excess_variance import excess_variance, jackknife_variance
+from corpus_audit.pipelines.statistics.drift import divergence, excess_variance, influence
+from corpus_audit.pipelines.statistics.drift.excess import NORMAL_QUANTILE, Chance, excess_bounds, unseen_drift
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
-from corpus_audit.pipelines.statistics.drift.scatter import side_noise
-from corpus_audit.pipelines.statistics.drift.token_sample import Floats, TokenContrast
+from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
 STATISTICS = {
@@ -55,10 +55,6 @@ UNITS = {"jsd": "bits", "jsd_root": "1", "tvd": "1", "hellinger": "1", "psi": "n
 
 PERMUTATIONS = 1999
 SEED = 20_240_229
-
-NORMAL_QUANTILE = 1.959963984540054
-
-_TIE = 1e-9  # sums of the same terms in another order, or on another processor, are ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,46 +144,40 @@ def drift_summary(
     elif coarse is not None:
         exchange = exchange.without_versions()
         distances = {name: Distance(name, value) for name, value in values.items()}
-        error = np.sqrt(jackknife_variance(contrast, exchange, 0.0))
+        error = np.sqrt(excess_variance.jackknife_variance(contrast, exchange, 0.0))
         high = float(values["jsd"] + NORMAL_QUANTILE * error)
         return DriftSummary(distances, 0, 0.0, high, coarse)
     elif edited and few_pairs is not None:
         exchange, note = exchange.without_versions(), f"edited documents stay as they are: {few_pairs}"
 
-    # Step 5. What was observed is computed once more in the kernel's arithmetic, so that a draw of the very same groups
-    # is a tie and counts against drift, whatever the last bits are.
-    draws = exchange.draws(permutations, seed)
-    together = exchange.permuted(np.concatenate([draws, exchange.observed()], axis=1), workers)
-    null, observed = ({name: part[which] for name, part in together.items()} for which in (np.s_[:-1], np.s_[-1:]))
-    if exchange.nested:
-        _scale_by_scatter(null, contrast, exchange, draws)
-    # Step 6.
+    # Steps 5 and 6.
+    chance = Chance.of(contrast, exchange, permutations, seed, workers)
     distances = {}
     for name, value in values.items():
-        null_low, null_high = np.quantile(null[name], (0.025, 0.975))
-        reached = int(np.count_nonzero(null[name] >= observed[name][0] * (1 - _TIE) - _TIE**2))
-        p = (1 + reached) / (permutations + 1)
-        distances[name] = Distance(name, value, float(null[name].mean()), float(null_low), float(null_high), p)
+        null = chance.null[name]
+        null_low, null_high = np.quantile(null, (0.025, 0.975))
+        p = (1 + chance.reached(name)) / (permutations + 1)
+        distances[name] = Distance(name, value, float(null.mean()), float(null_low), float(null_high), p)
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
-    carried = exchange.carried(draws)
-    excess = (values["jsd"] - float(null["jsd"].mean())) / (1 - carried)
-    noise = values["jsd"] - excess
-    distances["jsd"] = replace(distances["jsd"], null_mean=noise)
-    divergence_now = float(observed["jsd"][0])
-    variance, jackknife = excess_variance(contrast, exchange, draws, null["jsd"], divergence_now, noise, carried)
-    low = excess - NORMAL_QUANTILE * float(np.sqrt(variance))
-    # Documents of one side may scatter less than those of the other, so that chance gives less than the pool says and
-    # the excess is a low estimate: where drift is shown, the upper bound takes the larger error of the jackknife alone.
-    high = excess + NORMAL_QUANTILE * float(np.sqrt(max(variance, jackknife) if low > 0 else variance))
+    excess = chance.excess
+    above, below = chance.deviations
+    drift = _drift_variance(contrast, exchange, chance) if excess > 0 else 0.0
+    if excess > above:
+        excess += unseen_drift(contrast, exchange, excess, seed, workers)
+    distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
+    low, high = excess_bounds(excess, above, below, drift)
     return DriftSummary(distances, permutations, low, high, None, note)
 
 
-def _scale_by_scatter(null: dict[str, Floats], contrast: TokenContrast, exchange: Exchange, draws: Floats) -> None:
-    """Correct each draw's divergence [P] for groups on its sides that scatter more or less than the snapshots'."""
-    noise = side_noise(contrast, exchange, np.concatenate([draws, exchange.observed()], axis=1))
-    scale = float(null["jsd"].mean()) / float(noise[:-1].mean())
-    null["jsd"] = np.maximum(null["jsd"] + (noise[-1] - noise[:-1]) * scale, 0.0)
-    null["jsd_root"] = np.sqrt(null["jsd"])
+def _drift_variance(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> float:
+    """What drift adds to the variance of the excess, squared bits."""
+    if contrast.edited is None:
+        return influence.drift_variance(contrast)
+    observed = float(chance.observed["jsd"][0])
+    noise = observed - chance.excess
+    return excess_variance.drift_variance(
+        contrast, exchange, chance.draws, chance.null["jsd"], observed, noise, chance.carried
+    )
 
 
 def _stay(contrast: TokenContrast, why: str | None) -> str | None:

@@ -97,3 +97,71 @@ def _parts(mean: Floats, epochs: float, within: float, used: int) -> NoiseParts:
         mean_seeds=of_seeds / seeds,
         items_used=used,
     )
+
+
+def seed_deviation(score: npt.ArrayLike, item: npt.ArrayLike, seed: npt.ArrayLike) -> tuple[float, int]:
+    """Standard deviation of seeds' mean scores over the same items, and its degrees of freedom, seeds - 1.
+
+    Unlike the component of `noise_parts` it holds what a seed changes at single items, and is never cut off at 0: a
+    difference of two seeds is within t * sqrt(2) times it, whereas a component of 0 may be chance.
+
+    Args:
+        score, item, seed: as for `noise_parts`; the score of an item in a seed is the mean over its answers.
+
+    Raises:
+        ValueError: if there are fewer than two seeds, or no item was answered in every seed.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    items, item_codes = np.unique(np.asarray(item), return_inverse=True)
+    seeds, seed_codes = np.unique(np.asarray(seed), return_inverse=True)
+    cells = item_codes.reshape(-1) * len(seeds) + seed_codes.reshape(-1)
+    shape = (len(items), len(seeds))
+    count = np.bincount(cells, minlength=len(items) * len(seeds)).reshape(shape)
+    total = np.bincount(cells, weights=values, minlength=count.size).reshape(shape)
+    complete = (count > 0).all(axis=1)
+    if len(seeds) < 2 or not complete.any():
+        raise ValueError("the deviation of seeds needs two of them, and an item that every one answered")
+    means = (total[complete] / count[complete]).mean(axis=0)
+    return float(means.std(ddof=1)), len(seeds) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointNoise:
+    """Noise of a score between neighbouring checkpoints: standard deviation, and its degrees of freedom."""
+
+    deviation: float
+    freedom: float
+
+
+def checkpoint_noise(
+    step: npt.ArrayLike, score: npt.ArrayLike, apart: tuple[float, float] | None = None
+) -> CheckpointNoise | None:
+    """Standard deviation of a checkpoint's score around the line through its two neighbours.
+
+    Heineman et al. (2025, arXiv 2508.13144) call it the noise of a benchmark: what the score does from one checkpoint
+    to the next though little was learned. Differences d of a score from the line between its neighbours remove the
+    trend (von Neumann et al. 1941, for equal steps); with weights w and 1 - w, E d^2 = (1 + w^2 + (1 - w)^2) s^2.
+    Overlapping d are correlated by -2/3 and 1/6, which the degrees of freedom (Satterthwaite) take into account. A
+    curve that bends makes the estimate too large.
+
+    Args:
+        step: steps of the checkpoints, [n], increasing.
+        score: their scores, [n].
+        apart: two steps whose difference is asked about: no d across the interval between them is used, so that a
+            change there is not counted as noise.
+
+    Returns:
+        The noise; None if fewer than two d are left.
+    """
+    steps, scores = np.asarray(step, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    centre = np.arange(1, len(steps) - 1)
+    if apart is not None:
+        centre = centre[(steps[centre + 1] <= apart[0]) | (steps[centre - 1] >= apart[1])]
+    if len(centre) < 2:
+        return None
+    weight = (steps[centre + 1] - steps[centre]) / (steps[centre + 1] - steps[centre - 1])
+    off = scores[centre] - weight * scores[centre - 1] - (1 - weight) * scores[centre + 1]
+    squares = off**2 / (1 + weight**2 + (1 - weight) ** 2)
+    lag = np.abs(centre[:, None] - centre[None, :])
+    shared = np.select([lag == 0, lag == 1, lag == 2], [1.0, 4 / 9, 1 / 36], 0.0).sum()
+    return CheckpointNoise(float(np.sqrt(squares.mean())), float(len(centre) ** 2 / shared))

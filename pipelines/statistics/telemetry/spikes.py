@@ -3,7 +3,9 @@
 The median and its absolute deviation come from 50 points on either side, the point itself left out. A median of earlier
 points only would be biased by the trend, and a running mean and standard deviation by the spike itself. How many of the
 points above a threshold are chance is estimated from those below its negative: noise that is symmetric around the local
-median crosses both equally often (the target-decoy argument of Elias and Gygi 2007, and of Barber and Candes 2015).
+median crosses both equally often (the target-decoy argument of Elias and Gygi 2007, and of Barber and Candes 2015);
+beyond the largest dip the tail of the dips is extrapolated. `tests/benchmarks/calibration/spikes.py` prints how many
+are false.
 """
 
 from __future__ import annotations
@@ -33,6 +35,15 @@ LEAD = 10
 
 NORMAL = 1.4826
 """Median absolute deviation to standard deviation, for normal noise."""
+
+_TAIL = 2.5
+"""Robust standard deviations below the local median from which dips are the tail of the noise."""
+
+_LEAST_DIPS = 20
+"""Dips beyond `_TAIL` below which no distribution is fitted to them."""
+
+_HEAVIEST = 0.45
+"""Largest shape of that distribution; from a half on its variance is infinite."""
 
 _GAP = 5
 """Points of a spike are at most this many points apart."""
@@ -106,10 +117,31 @@ def crossings(z: np.ndarray, threshold: float) -> tuple[int, int]:
     return int((z > threshold).sum()), int((z < -threshold).sum())
 
 
+def chance_above(z: np.ndarray, threshold: float) -> float:
+    """How many points above a threshold are chance: as many as dips below its negative, or as their tail lets expect.
+
+    Beyond the largest dip there are none to count, though noise with heavy tails has points there too. So a generalised
+    Pareto distribution is fitted to the dips beyond `_TAIL` (Pickands 1975; by probability-weighted moments, Hosking
+    and Wallis 1987), with a tail at least as heavy as an exponential one.
+    """
+    _, down = crossings(z, threshold)
+    excess = np.sort(-z[z < -_TAIL] - _TAIL)
+    n = len(excess)
+    if n < _LEAST_DIPS or threshold <= _TAIL:
+        return float(down)
+    mean = float(excess.mean())
+    weighted = float((excess * np.arange(n - 1, -1, -1)).sum()) / (n * (n - 1))
+    shape = 2 - mean / (mean - 2 * weighted) if mean > 2 * weighted else _HEAVIEST
+    shape = min(max(shape, 0.0), _HEAVIEST)
+    scale, beyond = mean * (1 - shape), threshold - _TAIL
+    tail = np.exp(-beyond / scale) if shape < 1e-6 else (1 + shape * beyond / scale) ** (-1 / shape)
+    return max(float(down), n * float(tail))
+
+
 def false_share(z: np.ndarray, threshold: float) -> float:
-    """FDR(k) = #(z < -k) / #(z > k), at most 1; 0 if no point is above."""
-    up, down = crossings(z, threshold)
-    return min(down / up, 1.0) if up else 0.0
+    """Estimated share of chance among the points above a threshold, at most 1; 0 if no point is above."""
+    up, _ = crossings(z, threshold)
+    return min(chance_above(z, threshold) / up, 1.0) if up else 0.0
 
 
 def spike_threshold(z: np.ndarray, least: float = THRESHOLD, target: float = FALSE_SHARE) -> float:

@@ -141,9 +141,11 @@ def _show(result: ImageResult, as_json: bool, **more: str) -> None:
 
 def is_image_model(name: str | None) -> bool:
     """Whether ``--model`` names an image model."""
+    from corpus_audit.embeddings.images.timm_models.names import is_timm
+
     if name is None:
         return False
-    if name.startswith("entry-point:"):
+    if name.startswith("entry-point:") or is_timm(name, Path()):
         return True
     return (Path(name) / "preprocessor_config.json").is_file() or _is_import_path(name)
 

@@ -46,9 +46,11 @@ def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[s
     yield f"F(x) {attribution.value:.4f}, F(b) {attribution.baseline_value:.4f}"
     if target["position"] is not None:
         y, x = target["position"]
-        left, top, right, bottom = target["field"]
-        yield f"At row {y}, column {x} of the map"
-        yield f"Receptive field: pixels {left} to {right - 1} across, {top} to {bottom - 1} down"
+        patch = target.get("patch")
+        left, top, right, bottom = patch or target["field"]
+        yield f"At row {y}, column {x} of the {'patches' if patch else 'map'}"
+        what = "Patch" if patch else "Receptive field"
+        yield f"{what}: pixels {left} to {right - 1} across, {top} to {bottom - 1} down"
     yield ""
     yield from _region_lines(attribution, width)
     yield ""

@@ -9,8 +9,8 @@ from typing import Any
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.embeddings.images.card import ImageCard
-from corpus_audit.embeddings.images.contact_sheet import Tile, contact_sheet
-from corpus_audit.embeddings.images.crops import Crop
+from corpus_audit.embeddings.images.lookups.contact_sheet import Tile, contact_sheet
+from corpus_audit.embeddings.images.lookups.crops import Crop, EffectiveField
 from corpus_audit.embeddings.index.bins import histogram_edges
 from corpus_audit.embeddings.index.files import facts_text
 from corpus_audit.embeddings.index.mapped_tables import document_name
@@ -51,11 +51,19 @@ def _example(card: ImageCard, unit: Unit, example: Example, crop: Crop | str | N
     yield fit(f"{example.value:8.3f}  {fit(domain, 24).rstrip()}  {name}{more}", width).rstrip()
     fields = card.fields[str(unit.point)]
     y, x = divmod(example.position, len(fields.columns))
-    field, (rows, columns) = _box(fields.box(example.position)), card.input_size
-    yield fit(f"          position {x}, {y}; field {field} of the input {columns} x {rows}", width).rstrip()
+    (rows, columns), patch = card.input_size, fields.patch(example.position)
+    what = "field" if patch is None else "patch"
+    box = _box(patch or fields.box(example.position))
+    yield fit(f"          position {x}, {y}; {what} {box} of the input {columns} x {rows}", width).rstrip()
     if isinstance(crop, Crop):
         height, across = crop.pixels.shape[:2]
         yield fit(f"          {_box(crop.box)} of the image {across} x {height}", width).rstrip()
+        if isinstance(crop.effective, EffectiveField):
+            share = f"{numbers.percent(crop.effective.share)} of the squared gradient"
+            yield fit(f"          effective field {_box(crop.effective.box)}, {share};", width).rstrip()
+            yield fit(f"          {_box(crop.effective.image_box)} of the image", width).rstrip()
+        elif crop.effective is not None:
+            yield fit(f"          no effective field: {crop.effective}", width).rstrip()
     elif crop is not None:
         yield fit(f"          no image: {safe_text(crop)}", width).rstrip()
 
@@ -99,8 +107,10 @@ def image_json(
             {
                 "rank": example.rank, "value": example.value, "image": f"{example.window:016x}",
                 "position": example.position, "y": y, "x": x, "field": list(fields.box(example.position)),
+                "patch": fields.patch(example.position),
                 "image_box": list(crop.box) if isinstance(crop, Crop) else None,
                 "problem": crop if isinstance(crop, str) else None,
+                "effective_field": _effective_json(crop),
                 "places": [asdict(location) for location in example.locations],
             }
         )  # fmt: skip
@@ -119,20 +129,55 @@ def image_json(
     }  # fmt: skip
 
 
-def unit_sheet(index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str]) -> bytes:
-    """A contact sheet of a unit's crops as PNG; where a field is the whole image, the image."""
+def _effective_json(crop: Crop | str | None) -> dict[str, Any] | None:
+    if not isinstance(crop, Crop) or crop.effective is None:
+        return None
+    if isinstance(crop.effective, str):
+        return {"problem": crop.effective}
+    field = crop.effective
+    return {"field": list(field.box), "image_box": list(field.image_box), "share": field.share}
+
+
+def unit_sheet(
+    index: Index, unit: Unit, examples: Sequence[Example], crops: Sequence[Crop | str], columns: int = 5
+) -> bytes:
+    """A contact sheet of a unit's crops as PNG.
+
+    Where a field is the whole image, the effective one if that is known, else the image; elsewhere an effective field
+    is framed, and so is a patch.
+    """
     tiles = []
     for example, crop in zip(examples, crops, strict=True):
         origin = example.locations[0] if example.locations else None
-        lines = (
+        lines: tuple[str, ...] = (
             f"{example.value:.3f}  {origin.domain if origin else ''}",
             document_name(origin.id, origin.shard, origin.row) if origin else f"{example.window:016x}",
         )
         if isinstance(crop, Crop):
-            tiles.append(Tile(crop.cropped, lines))
+            lines = (*lines, _shown(crop)) if crop.effective is not None else lines
+            tiles.append(Tile(crop.pixels if crop.is_patch else crop.cropped, lines, _frame(crop)))
         else:
             tiles.append(Tile(None, (*lines, crop)))
     title = (
         f"{named(ImageCard.from_json(index.facts.model), unit)}  {facts_text(index.facts)}  {index.facts.snapshot[:12]}"
     )
-    return contact_sheet(title, tiles)
+    return contact_sheet(title, tiles, columns)
+
+
+def _shown(crop: Crop) -> str:
+    """What a tile with an effective field shows."""
+    if isinstance(crop.effective, str):
+        return "no effective field"
+    return "effective field" if crop.whole else "frame: effective field"
+
+
+def _frame(crop: Crop) -> tuple[int, int, int, int] | None:
+    """The frame of a patch within its image, or of an effective field within the crop of the exact one; none where the
+    effective field is the crop."""
+    if crop.is_patch:
+        return crop.box
+    if crop.whole or not isinstance(crop.effective, EffectiveField):
+        return None
+    left, top, _, _ = crop.box
+    x0, y0, x1, y1 = crop.effective.image_box
+    return x0 - left, y0 - top, x1 - left, y1 - top

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import fit, safe_text
+from corpus_audit.runners.terminal.investigation.behaviour import behaviour_lines
 
 TOP = 30
 """Rows of a table; --json and --out have all."""
@@ -47,6 +48,7 @@ def comparison_summary(a: str, b: str, sentence: str, tables: Mapping[str, pa.Ta
     passes = tables["evaluation_passes"].to_pylist()
     if passes:
         lines += ["", *_passes(passes)]
+    lines += behaviour_lines(tables, width)
     lines += _read(tables, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
@@ -80,24 +82,33 @@ def _differences(rows: list[Row], width: int) -> Iterator[str]:
         ]
         mark = "* " if row["family"] == "primary" else ""
         yield fit(mark + _name(row), _NAME) + "".join(cells)
-        yield from wrap(
-            f"{row['reading']}: {safe_text(row['reason'], 300)}", width, initial_indent="    ", subsequent_indent="    "
-        )
+        words = f"{row['reading']}: {safe_text(row['reason'], 300)}{_noise_of(row)}"
+        yield from wrap(words, width, initial_indent="    ", subsequent_indent="    ")
     if len(rows) > TOP:
         yield f"and {plural(len(rows) - TOP, 'comparison')} more, which --json and --out have"
     if any(row["family"] == "primary" for row in rows):
         yield "* primary: adjusted by Holm among themselves; all others by Benjamini-Hochberg"
 
 
+def _noise_of(row: Row) -> str:
+    """Where the error of a difference, and so its MDE, comes from, as far as that can be told apart."""
+    if row["error"] is None or row["error_answers"] is None:
+        return ""
+    items = max(row["error"] ** 2 - row["error_answers"] ** 2, 0.0) ** 0.5
+    seeds = "" if row["error_seeds"] is None else f", on top seeds {_number(row['error_seeds'])}"
+    more = "" if row["mde_all"] is None else f" (MDE with these {_number(row['mde_all'])})"
+    return f"; standard error: items {_number(items)}, answering again {_number(row['error_answers'])}{seeds}{more}"
+
+
 def _incomparable(rows: list[Row], width: int) -> Iterator[str]:
-    named = [row for row in rows if row["other_prompt"] or row["other_version"]]
+    named = [row for row in rows if row["incomparable"] is not None]
     if not named:
         return
     yield ""
     yield "Incomparable, and left out:"
     for row in named[:TOP]:
-        counts = [(row["other_prompt"], "another prompt"), (row["other_version"], "another version of the task")]
-        words = " and ".join(f"{plural(n, 'item')} with {what}" for n, what in counts if n)
+        count = row["other_prompt"] + row["other_version"]
+        words = f"{plural(count, 'item')}: {row['incomparable']}" if count else row["incomparable"]
         yield from wrap(f"{_name(row)}: {words}", width, initial_indent="  ", subsequent_indent="    ")
 
 

@@ -8,6 +8,7 @@ from textwrap import wrap
 from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import fit, safe_text
 from corpus_audit.pipelines.sampling.log.comparison import DrawnDocument, WindowComparison
+from corpus_audit.pipelines.sampling.log.repetition import NGRAM, TextComparison
 from corpus_audit.pipelines.statistics.sampling.control_windows import LEAST_CONTROLS
 
 TOP = 15
@@ -53,6 +54,40 @@ def documents_lines(comparison: WindowComparison, first: int, last: int, offset:
         yield f"{fit('Document', _NAME)}{'tokens':>9}{'excess':>10}{'per token':>11}  domain"
         for document in comparison.top[:TOP]:
             yield _row(document).rstrip()
+
+
+def text_lines(texts: TextComparison, width: int) -> Iterator[str]:
+    """The lines about texts: how much they repeat, near-duplicates, and n-grams that repeat."""
+    yield ""
+    missing = f"; {plural(texts.missing, 'document')} of these steps have none" if texts.missing else ""
+    yield from wrap(f"{plural(texts.documents, 'document')} with a text{missing}", width)
+    for what, share, usual, p in (
+        (f"{NGRAM}-grams of words occurred before in the window", texts.repeated, texts.control_repeated,
+         texts.p_repeated),
+        ("documents have a near-duplicate in it", texts.similar, texts.control_similar, texts.p_similar),
+    ):  # fmt: skip
+        against = "" if usual is None else f" (usually {usual:.2%})"
+        judged = texts.controls >= LEAST_CONTROLS and p is not None
+        words = "" if share is None else f"{share:.2%} of the {what}{against}" + (f", p {p:.2g}" if judged else "")
+        yield from wrap(words, width)
+    if texts.drift is not None and texts.control_drift is not None and texts.p_drift is not None:
+        with_p = f", p {texts.p_drift:.2g}" if texts.controls >= LEAST_CONTROLS else ""
+        drift = f"{texts.drift:.3g} bits from those of the other windows (usually {texts.control_drift:.3g}{with_p})"
+        moved = ", ".join(f"{safe_text(word.text, 40)} ({grouped(word.occurrences)})" for word in texts.words[:8])
+        yield from wrap(f"the words drift by {drift}{'; more frequent: ' if moved else ''}{moved}", width)
+    if texts.controls < LEAST_CONTROLS:
+        count = plural(texts.controls, "control window")
+        yield from wrap(f"{count} with texts; at least {LEAST_CONTROLS} are needed for a p", width)
+    for group in texts.groups[:TOP]:
+        names = ", ".join(safe_text(name, 40) for name in group.documents[:5])
+        yield from wrap(f"  {grouped(group.count)} near-duplicates: {names}", width, subsequent_indent="    ")
+    if texts.ngrams:
+        yield ""
+        yield f"{'times':>7}{'usual':>9}{'in documents':>14}  n-gram"
+        for ngram in texts.ngrams[:TOP]:
+            expected = "-" if ngram.expected is None else f"{ngram.expected:.1f}"
+            text = fit(safe_text(ngram.text, 200), max(width - 32, 20)).rstrip()
+            yield f"{grouped(ngram.occurrences):>7}{expected:>9}{grouped(ngram.documents):>14}  {text}"
 
 
 def _row(document: DrawnDocument) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from corpus_audit.schemas.tables.fields import field
+from corpus_audit.schemas.tables.investigation.behaviour_tables import BEHAVIOUR_TABLES
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 
@@ -93,6 +94,7 @@ EVALUATION_DIFFERENCES = pa.schema(
         field("only_b", pa.int64(), "items of b that a lacks", "items"),
         field("other_prompt", pa.int64(), "items whose prompt differs: incomparable", "items"),
         field("other_version", pa.int64(), "items whose task has another version: incomparable", "items"),
+        field("incomparable", pa.string(), "what makes scores incomparable, in words", nullable=True),
         field("unknown_prompt", pa.int64(), "paired items whose prompt is not known on both sides", "items"),
         field("score_a", pa.float64(), "mean of a over the paired items", "score", nullable=True),
         field("score_b", pa.float64(), "mean of b over the paired items", "score", nullable=True),
@@ -111,6 +113,12 @@ EVALUATION_DIFFERENCES = pa.schema(
         field("higher_is_better", pa.bool_(), "whether a higher score is better, where it is known", nullable=True),
         field("epochs_a", pa.float64(), "answers an item of a", "answers", nullable=True),
         field("epochs_b", pa.float64(), "answers an item of b", "answers", nullable=True),
+        field("error_answers", pa.float64(), "part of the error from answering again", "score", nullable=True),
+        field("error_seeds", pa.float64(), "error from training seeds, on top", "score", nullable=True),
+        field("freedom_seeds", pa.float64(), "its degrees of freedom", nullable=True),
+        field("error_checkpoints", pa.float64(), "error from neighbouring checkpoints, on top", "score", nullable=True),
+        field("freedom_checkpoints", pa.float64(), "its degrees of freedom", nullable=True),
+        field("mde_all", pa.float64(), "as mde, with seeds and checkpoints", "score", nullable=True),
     ],
     metadata={"title": "Differences by task", "order": "primary first, then task, metric, filter"},
 )
@@ -224,11 +232,12 @@ COMPARISON_TABLES: dict[str, pa.Schema] = {
     "evaluation_remarks": EVALUATION_REMARKS,
     "evaluation_files": EVALUATION_FILES,
     "evaluation_dead_letters": EVALUATION_DEAD_LETTERS,
+    **BEHAVIOUR_TABLES,
 }
 """File name (without .parquet) of every table of a comparison, and its schema."""
 
 _RUN = field("run", pa.string(), "the training run whose evaluation it is")
-_STEP = field("step", pa.int64(), "the step of the run that was evaluated", "steps")
+_STEP = field("step", pa.int64(), "the step of the run that was evaluated; 0 for a model without steps", "steps")
 _PAIR = [
     field("run_a", pa.string(), "the training run of evaluation a"),
     field("step_a", pa.int64(), "its step", "steps"),

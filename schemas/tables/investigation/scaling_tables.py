@@ -21,12 +21,12 @@ SCALING_RUNS = pa.schema(
 
 SCALING_LAW = pa.schema(
     [
-        field("constant", pa.string(), "of L = E + A / N^alpha + B / D^beta, or the optimum for the holdout's compute"),
+        field("constant", pa.string(), "of L = E + A / N^alpha + B / D^beta, or an optimum for the holdout's compute"),
         field("value", pa.float64(), "the fit to all runs but the holdout", nullable=True),
         field("low", pa.float64(), "lower 95 % bound, bootstrap over runs", nullable=True),
         field("high", pa.float64(), "upper 95 % bound", nullable=True),
     ],
-    metadata={"title": "Constants of the scaling law", "order": "A, B, E, alpha, beta, optimal parameters and tokens"},
+    metadata={"title": "Constants of the scaling law", "order": "A, B, E, alpha, beta, optima"},
 )
 
 SCALING_TABLES = {"scaling_runs": SCALING_RUNS, "scaling_law": SCALING_LAW}

@@ -1,7 +1,8 @@
 """Calibrate the drift statistics: `python -m tests.benchmarks.calibration --out calibration.json [--quick]`.
 
 With `--edits` only snapshots with edited documents, with `--divergence` only p and the interval of the divergence of
-the others; `--pairs` sets how many pairs of each scenario are drawn.
+the others, with `--scenario NAME` those of both whose name holds it; `--pairs` sets how many pairs of each scenario are
+drawn. With `--most N` pairs are added to each of these scenarios until its rates can be told, up to N.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +19,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.calibration import limits, table
+from tests.benchmarks.calibration import limits, scenarios, table
 from tests.benchmarks.calibration.domains import classifier_nulls, domain_shares, paired_bins
-from tests.benchmarks.calibration.edits import EDIT_PLANS, edited_snapshots
+from tests.benchmarks.calibration.edits import EDIT_PLANS, EditedSnapshots, edited_snapshots
 from tests.benchmarks.calibration.pairs import DRIFTS, SOURCES
 from tests.benchmarks.calibration.planted import PLANTS, planted
-from tests.benchmarks.calibration.snapshots import snapshots
+from tests.benchmarks.calibration.rates import (
+    OUTSIDE,
+    UNKNOWN,
+    Rate,
+    edit_rates,
+    rate_table,
+    sizes_of_looks,
+    snapshot_rates,
+)
+from tests.benchmarks.calibration.snapshots import Snapshots, snapshots
 from tests.benchmarks.nulls import PLANS, installation
 
 SEED = 20_261_125
@@ -47,39 +58,25 @@ QUICK = Sizes(nulls=15, drifts=8, shares=30, classifier=15, planted=4)
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-def jobs(sizes: Sizes, seed: int, edits_alone: bool = False) -> list[Job]:
-    """All scenarios, the longest first; or only those with edited documents."""
-    edits: list[Job] = [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
-    if edits_alone:
-        return edits
+def jobs(sizes: Sizes, seed: int) -> list[Job]:
+    """All scenarios, the longest first."""
     found: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
     for drift in DRIFTS:
         count = sizes.nulls if drift == "none" else sizes.drifts
         found += [
             (snapshots, (source, plan.name, drift, seed, count)) for source in reversed(SOURCES) for plan in PLANS
         ]
-    found += edits
+    found += [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
     found += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
     found += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
     found.append((paired_bins, (seed, sizes.shares)))
     return found
 
 
-def divergence_jobs(sizes: Sizes, seed: int) -> list[Job]:
-    """Pairs of snapshots whose tokens are not tested."""
-    return [
-        (snapshots, (source, plan.name, drift, seed, sizes.nulls if drift == "none" else sizes.drifts, False))
-        for drift in DRIFTS
-        for source in SOURCES
-        for plan in PLANS
-    ]
-
-
 def measured(todo: Sequence[Job], workers: int) -> dict[str, list[Any]]:
     """Results by the name of the function that gave them, in the order of the jobs."""
     results: dict[str, list[Any]] = {}
-    if any(function is not edited_snapshots for function, _ in todo):
-        installation()  # before the processes are forked: they share it
+    installation()  # before the processes are forked: they share it
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = [pool.submit(function, *arguments) for function, arguments in todo]
@@ -108,27 +105,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a first look: few replicates, limits may miss by chance")
     parser.add_argument("--edits", action="store_true", help="only the pairs with edited documents")
     parser.add_argument("--divergence", action="store_true", help="only p and the interval of the divergence")
+    parser.add_argument("--scenario", action="append", default=[], help="only scenarios whose name holds this text")
     parser.add_argument("--pairs", type=int, help="pairs of each scenario of snapshots and of edits")
+    parser.add_argument("--most", type=int, help="add pairs to a scenario until its rates can be told")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes")
     options = parser.parse_args(arguments)
+    among = [*(scenarios.EDITS if options.edits else []), *(scenarios.DIVERGENCE if options.divergence else [])]
+    if (options.scenario or options.most) and not among:
+        among = [*scenarios.DIVERGENCE, *scenarios.EDITS]
+    try:
+        some = scenarios.selected(options.scenario, among) if among else []
+        pairs = options.pairs or (QUICK if options.quick else FULL).nulls
+        looks = sizes_of_looks(pairs, options.most) if options.most else [pairs]
+    except ValueError as error:
+        parser.error(str(error))
     sizes = QUICK if options.quick else FULL
     if options.pairs:
         sizes = replace(sizes, nulls=options.pairs, drifts=options.pairs)
-    todo = divergence_jobs(sizes, options.seed) if options.divergence else jobs(sizes, options.seed, options.edits)
     start = time.monotonic()
-    found = measured(todo, options.workers)
-    seconds = time.monotonic() - start
+    if some:
+        results = scenarios.told_results(some, options.seed, looks, options.workers)
+        found = {
+            "snapshots": [each for each in results if isinstance(each, Snapshots)],
+            "edited_snapshots": [each for each in results if isinstance(each, EditedSnapshots)],
+        }
+    else:
+        found = measured(jobs(sizes, options.seed), options.workers)
+    seconds, cpu = time.monotonic() - start, _cpu_seconds()
+    documents = installation().documents if found["snapshots"] else None
     corpus = "documents drawn at random"
-    if not options.edits:
-        documents = installation().documents
+    if documents is not None:
         corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
-    if options.divergence:
-        checked = list(limits.divergence_limits(found["snapshots"]))
-        lines = [*table.summary_rows(found["snapshots"])]
-    elif options.edits:
-        checked = list(limits.edit_limits(found["edited_snapshots"]))
-        lines = [*table.edit_rows(found["edited_snapshots"])]
+    rates = [rate for result in found["snapshots"] for rate in snapshot_rates(result, len(looks))]
+    rates += [rate for result in found["edited_snapshots"] for rate in edit_rates(result, len(looks))]
+    if some:
+        checked = scenario_checks(found)
+        lines = [
+            *(table.summary_rows(found["snapshots"]) if found["snapshots"] else []),
+            *(table.edit_rows(found["edited_snapshots"]) if found["edited_snapshots"] else []),
+        ]
     else:
         checked = checks(found)
         lines = [
@@ -139,22 +155,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
             *table.planted_rows(found["planted"]),
             *table.rival_rows(found["snapshots"], found["paired_bins"][0]),
         ]
-    title = f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s on {options.workers} processes"
-    lines = [title, "", *lines, *table.limit_rows(checked)]
+    title = f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s, {cpu:.0f} CPU seconds"
+    lines = [title, "", *lines, *_of_rates(rates, len(looks))]
+    if checked:
+        lines += [
+            "",
+            *table.limit_rows(checked),
+            "",
+            f"{sum(one.holds for one in checked)} of {len(checked)} limits hold",
+        ]
     missed = [one.name for one in checked if not one.holds]
-    lines += ["", f"{len(checked) - len(missed)} of {len(checked)} limits hold"]
+    missed += [rate.name for rate in rates if rate.verdict == OUTSIDE]
     lines += [f"MISSED: {name}" for name in missed]
     print("\n".join(lines))
     record = {
         "seed": options.seed,
         "replicates": asdict(sizes),
+        "looks": looks,
         "corpus": corpus,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "limits": [asdict(one) | {"holds": one.holds} for one in checked],
+        "rates": [asdict(rate) | {"interval": rate.interval, "verdict": rate.verdict} for rate in rates],
         "results": {name: [asdict(one) for one in results] for name, results in found.items()},
     }
     options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 1 if missed else 0
+
+
+def scenario_checks(found: dict[str, list[Any]]) -> list[limits.Limit]:
+    """Limits on pairs of snapshots whose tokens are not tested, and on those with edited documents."""
+    plain, edited = found["snapshots"], found["edited_snapshots"]
+    made = list(limits.divergence_limits(plain)) if len(plain) == len(scenarios.DIVERGENCE) else []
+    return made + (list(limits.edit_limits(edited)) if len(edited) == len(scenarios.EDITS) else [])
+
+
+def _of_rates(rates: Sequence[Rate], looks: int) -> list[str]:
+    """The rates with their verdicts, and how many have each."""
+    unknown, outside = (sum(rate.verdict == verdict for rate in rates) for verdict in (UNKNOWN, OUTSIDE))
+    level = f"{100 - 5 / looks:g} % each, for {looks} looks" if looks > 1 else "95 %"
+    return [
+        *table.aligned(rate_table(rates)),
+        f"{len(rates) - unknown - outside} of {len(rates)} rates are within their limits by an exact interval "
+        f"({level}), {outside} outside, {unknown} cannot be told",
+    ]
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its workers, user and system."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 if __name__ == "__main__":

@@ -100,21 +100,35 @@ class EditedSnapshots:
     discoveries: int
     power: float
 
+    @property
+    def scenario(self) -> str:
+        """The plan, told apart from those without edits."""
+        return f"edits, {self.plan}"
 
-def edited_snapshots(plan_name: str, seed: int, replicates: int) -> EditedSnapshots:
+    def __add__(self, other: EditedSnapshots) -> EditedSnapshots:
+        """Both together, which must be of one plan."""
+        assert self.plan == other.plan, "pairs of another plan"
+        names = "above", "covered", "bounded", "tested", "rejected", "discoveries"
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        power = (self.power * len(self.p) + other.power * len(other.p)) / (len(self.p) + len(other.p))
+        return replace(self, p=self.p + other.p, power=power, **sums)
+
+
+def edited_snapshots(plan_name: str, seed: int, replicates: int, first: int = 0) -> EditedSnapshots:
     """Draw pairs and test them; one stream a replicate.
 
     Args:
         plan_name: name of one of `EDIT_PLANS`.
         seed: of the whole benchmark.
         replicates: R.
+        first: number of the first pair.
     """
     plan = next(each for each in EDIT_PLANS if each.name == plan_name)
     truth = true_divergence(plan)
     p: list[float] = []
     above = covered = bounded = tested = rejected = discoveries = 0
     power: list[float] = []
-    for replicate in range(replicates):
+    for replicate in range(first, first + replicates):
         rng = seeded(seed, "edits", plan.name, replicate)
         made = draw(plan, rng)
         summary = drift_summary(made, PERMUTATIONS, seed + replicate)

@@ -12,6 +12,7 @@ from tests.benchmarks.calibration.domains import ClassifierNulls, DomainShares
 from tests.benchmarks.calibration.edits import EditedSnapshots
 from tests.benchmarks.calibration.pairs import DRIFTS
 from tests.benchmarks.calibration.planted import Planted
+from tests.benchmarks.calibration.rates import COVERED, P_REJECTS
 from tests.benchmarks.calibration.snapshots import Snapshots
 
 Z_REJECTS = (0.035, 0.065)
@@ -19,8 +20,6 @@ MONROE_REJECTS = 0.065
 LEAST_KS = 0.001
 LEAST_COVERAGE = 0.93
 MOST_FAILED = 0.025
-COVERED = (0.93, 0.97)
-P_REJECTS = (0.035, 0.065)
 SHARES_COVERED = (0.93, 0.97)
 LEAST_ATTRIBUTION = 0.95
 CLASSIFIER_REJECTS = 0.065

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,11 @@ class Snapshots:
     psi_filled: int
 
     @property
+    def scenario(self) -> str:
+        """Source, plan and drift."""
+        return f"{self.source}, {self.plan}, drift {self.drift}"
+
+    @property
     def covered(self) -> int:
         """Intervals that hold the truth; a missing one does not."""
         return sum(a <= t <= b for a, t, b in zip(self.low, self.truth, self.high, strict=True))
@@ -68,8 +73,22 @@ class Snapshots:
         """Pairs whose divergence has p <= 0.05."""
         return sum(p <= 0.05 for p in self.p["jsd"])
 
+    def __add__(self, other: Snapshots) -> Snapshots:
+        """Both together, which must be of one scenario."""
+        assert self.scenario == other.scenario, "pairs of another scenario"
+        counts = {
+            name: tuple(a + b for a, b in zip(getattr(self, name), getattr(other, name), strict=True))
+            for name in ("tested", "clustered", "monroe", "g_test", "monroe_plain")
+        }
+        pairs = {name: getattr(self, name) + getattr(other, name) for name in ("low", "high", "truth")}
+        p = {name: values + other.p[name] for name, values in self.p.items()}
+        filled = {"psi": self.psi + other.psi, "psi_filled": self.psi_filled + other.psi_filled}
+        return replace(self, p=p, **counts, **pairs, **filled)
 
-def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int, tokens_tested: bool = True) -> Snapshots:
+
+def snapshots(
+    source: str, plan: str, drift: str, seed: int, replicates: int, tokens_tested: bool = True, first: int = 0
+) -> Snapshots:
     """Draw pairs and test them.
 
     Args:
@@ -79,13 +98,14 @@ def snapshots(source: str, plan: str, drift: str, seed: int, replicates: int, to
         seed: of the whole benchmark.
         replicates: R.
         tokens_tested: whether tokens are tested, and rivals; else their counts are 0.
+        first: number of the first pair; pairs 0 to 99 and 100 to 199 are together those of 200.
     """
     selected = next(entry for entry in PLANS if entry.name == plan)
     counts = np.zeros((5, len(BANDS)), dtype=np.int64)
     p: dict[str, list[float]] = {name: [] for name in STATISTICS}
     bounds: list[tuple[float, float, float]] = []
     psi = psi_filled = 0
-    for replicate in range(replicates):
+    for replicate in range(first, first + replicates):
         drawn = pair(source, selected, drift, seeded(seed, source, plan, drift, replicate))
         summary = drift_summary(drawn.contrast, PERMUTATIONS, seed + replicate)
         if summary.low is None or summary.high is None:

@@ -9,7 +9,7 @@ import pytest
 from corpus_audit.checks.policy.check import doubts, mistakes
 from corpus_audit.checks.policy.judge import References, judge
 from corpus_audit.checks.policy.metric_catalogue import KNOWN
-from corpus_audit.checks.policy.starters import STARTERS, starter_path, starter_text
+from corpus_audit.checks.policy.starters import ALL_STARTERS, IMAGE_STARTER, STARTERS, starter_path, starter_text
 from corpus_audit.schemas.run.results import Reference, Verdict
 from corpus_audit.schemas.spec.policy_file import load_policy, read_policy
 from tests.checks.policies import fact, facts, figure, metrics, policy, rule
@@ -33,7 +33,18 @@ COMPARED = (
 )
 
 
-@pytest.mark.parametrize("name", STARTERS)
+OF_IMAGES = (
+    fact("dead_letter_share", value=0.0),
+    fact("images", value=40_000.0),
+    fact("mislabelled_image_share", value=0.0),
+    fact("flat_image_share", value=0.001),
+    figure("image_duplicate_share_pixels", value=0.01, low=0.008, high=0.012, n=40_000),
+    fact("image_across_share_pixels", value=0.001),
+    figure("image_near_duplicate_share_within", value=0.02, low=0.01, high=0.03, n=40_000),
+)
+
+
+@pytest.mark.parametrize("name", ALL_STARTERS)
 def test_they_are_sound_and_gate_the_pinned_and_the_last_signed_run(name: str) -> None:
     loaded = load_policy(starter_path(name))
     assert mistakes(loaded) == [] and doubts(loaded, datetime.now(UTC).date()) == []
@@ -70,6 +81,16 @@ def test_in_full_and_without_what_they_compare_with_there_is_no_verdict(name: st
     loaded = load_policy(starter_path(name))
     results = judge(loaded, metrics(*SIZES), facts(), References(), date(2026, 11, 25))
     assert results.verdict is Verdict.NONE
+
+
+def test_images_are_judged_by_a_policy_of_their_own() -> None:
+    first = read_policy(starter_text(IMAGE_STARTER, baseline=False, benchmarks=False).encode())
+    assert judge(first, metrics(*OF_IMAGES), facts(), References(), date(2026, 11, 25)).verdict is Verdict.PASS
+    twice = [row | {"value": 0.3} if "across" in row["metric"] else row for row in OF_IMAGES]
+    assert judge(first, metrics(*twice), facts(), References(), date(2026, 11, 25)).verdict is Verdict.FAIL
+    whole = load_policy(starter_path(IMAGE_STARTER)).policy.rules
+    judged = {entry.metric for entry in first.policy.rules}
+    assert {"image_contamination_share", "drift_lenses_shown"} <= {entry.metric for entry in whole} - judged
 
 
 def test_a_corpus_that_is_bad_fails() -> None:

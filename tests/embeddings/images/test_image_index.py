@@ -174,7 +174,8 @@ def test_only_new_shards_are_scanned(built, tmp_path):
         ({"heatmaps": True}, "embedding.heatmaps is for language models"),
         ({"dtype": "bfloat16"}, "float32"),
         ({"units": ["conv.absent:*"]}, "no unit matches 'conv.absent"),
-        ({"units": ["mlp.*:*"]}, "index an image model.s units"),
+        ({"units": ["mlp.*:*"]}, "no unit matches 'mlp"),
+        ({"units": ["expert.*:*"]}, "index an image model.s units"),
         ({"model": "absent/model", "units": ["conv.*:*"]}, "no image model"),
     ],
 )
@@ -305,3 +306,7 @@ def test_folders_and_archives_of_images_are_indexed_and_shown(tmp_path):
     rows = json.loads(invoke(*arguments).output)["examples"]
     assert len(rows) == 15 and all(row["problem"] is None and row["image_box"] for row in rows)
     assert {row["places"][0]["shard"] for row in rows} == {"cats/", "more.tar"}
+    nearest = json.loads(invoke("search", "--like", "cats/ row 3", "--index", tmp_path / "index", "--json").output)
+    assert nearest["query"] == {"kind": "document", "name": "cats/ row 3"} and len(nearest["examples"]) == 10
+    names = {(row["places"][0]["shard"], row["places"][0]["row"]) for row in nearest["examples"]}
+    assert ("cats/", 3) not in names and any(shard == "more.tar" for shard, _ in names)

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from corpus_audit.embeddings.images.reading import read_maps  # noqa: E402
-from corpus_audit.embeddings.images.receptive_fields import input_box, receptive_field  # noqa: E402
+from corpus_audit.embeddings.images.receptive_fields import fields_of, input_box, receptive_field  # noqa: E402
 from tests.embeddings.images.image_models import (  # noqa: E402
     Dilated,
     Inception,
@@ -22,6 +22,8 @@ from tests.embeddings.images.image_models import (  # noqa: E402
 def fields(model, point, axis):
     """By position along an axis of a point's map: first and last row or column of the input that is read, [n, 2]."""
     rows = []
+    if point.tokens is not None:
+        return np.array((lambda each: (each.rows, each.columns)[axis])(fields_of(model.trace, point)))
     for at in range((point.height, point.width)[axis]):
         spatial = [(0, point.height - 1), (0, point.width - 1)]
         spatial[axis] = (at, at)

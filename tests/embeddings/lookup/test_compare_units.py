@@ -242,3 +242,20 @@ def test_an_index_is_found_by_its_snapshot(pair):
     assert open_index(output, pair[1].folder.name).folder == pair[1].folder
     with pytest.raises(UsageError, match=r"no index of a snapshot 'aa'; it has eeeeeeeeeeee .*, cdcdcdcdcdcd"):
         open_index(output, "aa")
+
+
+def test_two_checkpoints_are_compared_where_that_is_asked_for(tmp_path):
+    first, *_ = write_small_index(tmp_path / "a", 60)
+    second, *_ = write_small_index(tmp_path / "b", 60)
+    text = (second / "index.json").read_text()
+    assert text.count("01" * 32) == 1
+    (second / "index.json").write_text(text.replace("01" * 32, "02" * 32))
+    before, after = open_index(first), open_index(second)
+    rows = select_rows(after, None)
+    with pytest.raises(UsageError, match="differ in the model"):
+        movements(before, after, rows)
+    result = movements(before, after, rows, checkpoints=True)
+    np.testing.assert_array_equal(result.difference.value, 0.0)  # the second has the same sums
+    (second / "index.json").write_text(text.replace('"tokenizer": "abab', '"tokenizer": "cdab'))
+    with pytest.raises(UsageError, match="differ in the tokenizer"):
+        movements(before, open_index(second), rows, checkpoints=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
-from corpus_audit.pipelines.drift.lenses import LEVEL, simes
+from corpus_audit.pipelines.drift.lenses import LEVEL, simes, with_adjusted_p
 from corpus_audit.pipelines.statistics.intervals.multiplicity import holm
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -33,7 +33,8 @@ def distance(p: float | None, reason: str | None = None, domain: str = ALL_DOMAI
 
 def token(p: float, q: float) -> Row:
     row = {"domain": ALL_DOMAINS, "token": 7, "text": " nil", "documents_baseline": 465, "documents_current": 2}
-    return row | {"p": p, "q": q}
+    counts = {"count_baseline": 500, "count_current": 2, "share_baseline": 0.0005, "share_current": 0.000002}
+    return row | counts | {"p": p, "q": q}
 
 
 def tables(documents: list[Row], **rows: list[Row]) -> dict[str, pa.Table]:
@@ -134,6 +135,20 @@ def test_tests_that_show_nothing_say_so_and_name_tokens_that_do_alone() -> None:
     )
 
 
+def test_a_token_in_as_many_documents_as_before_is_shown_by_its_occurrences() -> None:
+    documents = [turnover(ALL_DOMAINS, kept=800, added=200, removed=200)]
+    line_end = {"text": "\n", "documents_baseline": 1_196, "documents_current": 1_201}
+    counts = {"count_baseline": 87_817, "count_current": 12_000, "share_baseline": 0.0411, "share_current": 0.0059}
+    for row, expected in (
+        (line_end | counts, "⏎: 87,817 times before, 12,000 now (4.11% and 0.59% of all tokens)"),
+        (line_end | counts | {"share_current": None}, "⏎: 87,817 times before, 12,000 now"),
+        (line_end | counts | {"documents_current": 900}, "⏎: in 1,196 documents before, 900 now"),
+        (line_end | counts | {"documents_current": 0}, "⏎: in 1,196 documents before, 0 now"),
+    ):
+        made = conclude(tables(documents, drift_tokens=[token(1e-20, 1e-18) | row]))
+        assert f"More than chance by tokens ({expected}; family-wise p below 0.0001)" in made.headline
+
+
 def test_an_unknown_overlap_is_not_called_too_few() -> None:
     documents = [turnover(ALL_DOMAINS, kept=800, edited=None, added=200, removed=200)]
     made = conclude(
@@ -183,3 +198,47 @@ def test_the_chance_of_a_false_conclusion_is_at_most_the_level(correlation: floa
         z = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.standard_normal((6, 10))
         wrong += min(holm([simes(list(2 * norm.sf(abs(row)))) for row in z])) <= LEVEL
     assert wrong <= 72  # 50 expected at most; more than 72 has probability 0.001
+
+
+def size_gap(p: float | None, domain: str = ALL_DOMAINS) -> Row:
+    return {"domain": domain, "unit": "short_side", "statistic": "ks", "p": p, "p_adjusted": 1.0, "change": 0.31}
+
+
+def kind(p: float | None, value: str = "JPEG") -> Row:
+    row = {"property": "format", "value": value, "share_baseline": 0.1, "share_current": 0.4, "difference": 0.3}
+    return row | {"p": p, "p_adjusted": 1.0, "reason": None if p is not None else "too few"}
+
+
+def images(sizes: list[Row], kinds: list[Row]) -> dict[str, pa.Table]:
+    """Tables of a corpus of images without captions."""
+    documents = [turnover(ALL_DOMAINS, kept=800, added=200, removed=200)]
+    no_tokens = distance(None, "the baseline holds no tokens")
+    return tables(documents, drift=[no_tokens], image_drift_sizes=sizes, image_drift_kinds=kinds)
+
+
+def test_images_are_lenses_of_the_conclusion() -> None:
+    compared = images([size_gap(1e-6), size_gap(0.4, "web")], [kind(0.3)])
+    made = conclude(compared)
+    assert made.status == "changed"
+    assert (
+        "More than chance by image sizes (all images: distributions of shorter sides up to 31.0% apart" in made.headline
+    )
+    by_name = {lens.name: lens for lens in made.lenses}
+    assert (by_name["image sizes"].tests, by_name["image kinds"].reading) == (2, "not shown")
+    assert by_name["image kinds"].example == "format JPEG: 10.00% to 40.00% of images"
+    of_images = [lens for lens in made.lenses if lens.name.startswith("image")]
+    sizes = with_adjusted_p(compared, of_images)["image_drift_sizes"].to_pylist()
+    assert sizes[0]["p_adjusted"] == pytest.approx(4e-6)  # two tests, then Holm over two lenses
+    assert sizes[1]["p_adjusted"] == pytest.approx(0.4)
+
+
+def test_images_without_captions_are_tested_by_their_lenses_alone() -> None:
+    quiet = conclude(images([size_gap(0.6)], [kind(0.7)]))
+    assert quiet.status == "no significant drift" and quiet.headline.endswith("80% unchanged.")
+    unknown = conclude(images([size_gap(None)], [kind(None)]))
+    assert unknown.status == "not tested" and "holds no tokens" in unknown.headline
+
+
+def test_a_corpus_of_text_has_no_lens_of_images() -> None:
+    made = conclude(tables([turnover(ALL_DOMAINS, kept=800, added=200)]))
+    assert not [lens for lens in made.lenses if lens.name.startswith("image")]

@@ -15,6 +15,7 @@ from corpus_audit.pipelines.evaluations.reading import read_evaluation
 from corpus_audit.pipelines.statistics.evaluations.paired import mcnemar, mean_with_error
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm
 from corpus_audit.schemas.errors import UsageError
+from corpus_audit.schemas.tables.investigation.behaviour_tables import BEHAVIOUR_TABLES
 from corpus_audit.schemas.tables.investigation.evaluation_tables import COMPARISON_TABLES
 from tests.pipelines.evaluations import making
 
@@ -242,7 +243,7 @@ def test_aggregates_alone_are_compared_unpaired(tmp_path: Path) -> None:
     row = rows(compare(a, b))["t"]
     assert (row["method"], row["items"], row["reading"]) == ("aggregates, unpaired", 1000, "shown")
     assert row["error"] == pytest.approx(np.sqrt(0.25 / 999 + 0.24 / 999))
-    assert rows(compare(a, c))["t"]["reason"] == "incomparable: version 0 against version 1"
+    assert rows(compare(a, c))["t"]["reason"] == "incomparable: another task version (version 0 against version 1)"
     without = {"results": {"t": {"acc,none": 0.6, "acc_stderr,none": "N/A"}}, "n-samples": {"t": {"effective": 1000}}}
     shares = [making.write_json(tmp_path / name, without | {"versions": {}}) for name in ("d.json", "e.json")]
     d, e = (Side(read_evaluation(path)) for path in shares)
@@ -311,7 +312,7 @@ def test_lists_of_contaminated_items(tmp_path: Path) -> None:
 def test_tables_have_their_schemas(tmp_path: Path) -> None:
     values = scores(30)
     result = compare(*runs(tmp_path, {"t": values}, {"t": flip(values, 3)}))
-    assert set(result.tables) == set(COMPARISON_TABLES) - {"evaluation_leaks"}
+    assert set(result.tables) == set(COMPARISON_TABLES) - set(BEHAVIOUR_TABLES) - {"evaluation_leaks"}
     for name, table in result.tables.items():
         assert table.schema.equals(COMPARISON_TABLES[name], check_metadata=True), name
     for schema in COMPARISON_TABLES.values():

@@ -222,12 +222,13 @@ def test_agents(tmp_path: Path) -> None:
     making.write_json(tmp_path / "tau.json", [*tries, tries[0] | {"info": {"error": "down"}}])
     result = read_evaluation(tmp_path)
     assert set(rows(result, "task", "item", "metric", "epoch", "score")) == {
-        ("SWE-agent", "x__y-1", "submitted", 1, 1.0), ("SWE-agent", "x__y-1", "steps", 1, 2.0),
-        ("SWE-agent", "x__y-1", "calls", 1, 5.0), ("SWE-agent", "x__y-1", "cost", 1, 0.5),
+        ("SWE-agent", "x__y-1", "submitted", 1, 1.0),
         ("SWE-bench", "a", "resolved", 1, 1.0), ("SWE-bench", "b", "resolved", 1, 0.0),
         ("tau-bench retail", "3", "reward", 1, 1.0), ("tau-bench retail", "3", "reward", 2, 1.0),
     }  # fmt: skip
     assert reasons(result) == {"sample failed": 1, "scoring failed": 1}
+    attempt = next(each for each in result.trajectories if each.task == "SWE-agent")
+    assert attempt.usage == {"steps": 2.0, "calls": 5.0, "cost": 0.5} and attempt.ended == "submitted"
 
 
 def test_alpaca_eval(tmp_path: Path) -> None:

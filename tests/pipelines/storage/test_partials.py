@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,6 +173,34 @@ def test_something_else_is_no_partial(tmp_path: Path, raw: bytes) -> None:
         PartialReader(tmp_path / "other")
     with pytest.raises(StoreError, match="cannot read"):
         PartialReader(tmp_path / "absent")
+
+
+def test_format_1_is_read_and_checked(folder: Path) -> None:
+    """Stores and baselines of earlier versions end with SHA-256."""
+    partial = Partial(
+        ("a",),
+        {
+            "homes": CountTable(
+                HOMES, {"domain": np.zeros(1, np.int64), "key": np.array([3], np.uint64), "n": np.array([7])}
+            )
+        },
+        {"vocabulary": 5},
+    )
+    new = bytes_of(partial, folder)
+    body = b"corpus-audit partial 1\n" + new[len(partials.MAGIC) : -32]
+    path = folder / "format-1"
+    path.write_bytes(body + hashlib.sha256(body).digest())
+    reader = PartialReader(path)
+    assert reader.table("homes", HOMES).columns["n"].tolist() == [7]
+    assert (reader.names, reader.facts) == (("a",), {"vocabulary": 5})
+    path.write_bytes(body + blake3(body).digest())
+    with pytest.raises(StoreError, match="digest"):
+        PartialReader(path)
+
+
+def test_the_digest_is_blake3_of_all_that_precedes(folder: Path) -> None:
+    raw = bytes_of(Partial(("a",), {"homes": count_tables.empty(HOMES)}), folder)
+    assert raw[-32:] == blake3(raw[:-32]).digest()
 
 
 def test_a_large_partial_is_mapped_and_checked(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from corpus_audit.runners.cli.main import run_command
+from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.init.proposal import propose_audit
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.audit import AuditSpec, PathSource
 from corpus_audit.schemas.spec.audit_file import load_audit
+from corpus_audit.schemas.spec.policy_file import load_policy
 from tests.pipelines.reading.image_shards import png, tar
 
 
@@ -109,3 +112,13 @@ def test_captions_that_are_named(tmp_path: Path) -> None:
     assert "\n  text: words\n" in propose_audit([str(tmp_path / "data")], target, text="words").text
     with pytest.raises(UsageError, match="no sampled row has the column 'word'"):
         propose_audit([str(tmp_path / "data")], target, text="word")
+
+
+@pytest.mark.parametrize("given", [(), ("--policy", "scheduled-audit")])
+def test_the_command_writes_the_policy_of_images(tmp_path: Path, given: tuple[str, ...]) -> None:
+    folder = tmp_path / "data" / "a"
+    folder.mkdir(parents=True)
+    (folder / "1.png").write_bytes(png(1))
+    assert run_command(["init", str(tmp_path / "data"), "-o", str(tmp_path / "audit.yaml"), *given], Session()) == 0
+    loaded = load_policy(tmp_path / "policy.yaml").policy
+    assert loaded.name == ("scheduled audit" if given else "image audit")

@@ -16,7 +16,8 @@ from corpus_audit.pipelines.storage.parsed_files import ParsedFiles
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
 from corpus_audit.runners.investigation import stored_evaluations, stored_telemetry
-from corpus_audit.runners.investigation.run import STORE, run_investigation
+from corpus_audit.runners.investigation.inputs import STORE
+from corpus_audit.runners.investigation.run import run_investigation
 from corpus_audit.runners.investigation.stored_telemetry import read_stored_telemetry
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation, load_investigation
 

@@ -3,7 +3,8 @@
 * CAM (Zhou et al. 2016, 1512.04150): where logits are a linear map of the spatial mean of feature maps A_k, the map of
   class c is sum_k w_ck A_k. Its mean plus the bias is the logit, exactly; for any other head it is not defined.
 * Grad-CAM (Selvaraju et al. 2017, 1610.02391): sum_k alpha_k A_k with alpha_k the mean of dF/dA_k over positions. Of a
-  mean and a linear map it is CAM over the number Z of positions.
+  mean and a linear map it is CAM over the number Z of positions. Of a vision transformer A_k are the dimensions of the
+  residual stream at the patches.
 
 Both are returned raw: signed, in the unit's own scale, at the resolution of the feature map. Packages that rectify a
 map and stretch it to [0, 1] make maps that cannot be compared between images and hide what speaks against a class.
@@ -103,6 +104,34 @@ def _close(first: torch.Tensor, second: torch.Tensor) -> bool:
     return scale > 0 and float((first - second).abs().max()) <= 1e-5 * scale
 
 
+def patch_grad_cam(
+    maps_and_value: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], image: torch.Tensor
+) -> CellMap:
+    """Grad-CAM of a number over the patches of a vision transformer.
+
+    Args:
+        maps_and_value: [B, C, H, W] -> maps of the stream [B, K, h, w], and the number [B], which depends on them.
+        image: [C, H, W].
+
+    Raises:
+        UsageError: the number does not depend on any patch there.
+    """
+    with torch.enable_grad():
+        maps, value = maps_and_value(image[None].detach().requires_grad_(True))
+        (gradient,) = torch.autograd.grad(value[0], maps, allow_unused=True)
+    if gradient is None or not gradient.any():
+        raise UsageError(
+            "grad_cam: the unit does not depend on the patches at this layer: behind it only the class token is read"
+        )
+    return _weighed(maps[0], gradient[0], float(value[0].detach()))
+
+
+def _weighed(features: torch.Tensor, gradient: torch.Tensor, value: float) -> CellMap:
+    """Feature maps [K, h, w] weighed by their mean gradients."""
+    alpha = gradient.double().mean(dim=(1, 2))
+    return CellMap(torch.tensordot(alpha, features.detach().double(), 1).cpu().numpy(), value)
+
+
 def grad_cam(
     function: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, layer: nn.Module | None = None
 ) -> CellMap:
@@ -131,9 +160,7 @@ def grad_cam(
             continue
         (gradient,) = torch.autograd.grad(value, features, retain_graph=True, allow_unused=True)
         if gradient is not None:
-            alpha = gradient[0].double().mean(dim=(1, 2))
-            values = torch.tensordot(alpha, features[0].detach().double(), 1).cpu().numpy()
-            return CellMap(values, float(value.detach()))
+            return _weighed(features[0], gradient[0], float(value.detach()))
     raise UsageError(
         "grad_cam needs feature maps [channels, height, width] on which the unit depends, and there are none"
         + ("" if layer is None else " at this layer")

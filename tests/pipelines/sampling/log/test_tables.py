@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus_audit.pipelines.sampling.log import reader, tally
+from corpus_audit.pipelines.sampling.log import row_files, tally
 from corpus_audit.pipelines.sampling.strategies_report import sampling_tables
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.spec.sampling import SamplingSpec
@@ -121,7 +121,7 @@ def test_every_format_and_way_of_reading_gives_the_same_tables(run, tmp_path, mo
     pq.write_table(log.slice(2500), tmp_path / "parts" / "1.parquet")
     assert tables(run, tmp_path, path="parts")["sampling_log_domains"] == expected["sampling_log_domains"]
     monkeypatch.setattr(tally, "MEMORY_BYTES", 10_000)
-    monkeypatch.setattr(reader, "ROWS_A_BATCH", 700)
+    monkeypatch.setattr(row_files, "ROWS_A_BATCH", 700)
     spilled = tables(run, tmp_path, path="log.parquet")
     assert spilled["sampling_log_documents"] == expected["sampling_log_documents"]
     assert spilled["sampling_log_domains"] == expected["sampling_log_domains"]
@@ -207,7 +207,7 @@ def test_damaged_and_absent_logs_are_refused(run, tmp_path):
         tables(run, tmp_path, path="logs")
     (tmp_path / "logs" / "a.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n')
     (tmp_path / "logs" / "b.jsonl.xz").write_text("x")
-    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: the name of a log must end in"):
+    with pytest.raises(UsageError, match=r"b\.jsonl\.xz: its name must end in"):
         tables(run, tmp_path, path="logs")
     (tmp_path / "cut.jsonl").write_text('{"step": 1, "domain": "a", "tokens": 5}\n{"step": 2, "dom')
     with pytest.raises(UsageError, match="cannot be read"):

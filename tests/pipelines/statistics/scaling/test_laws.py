@@ -110,3 +110,22 @@ def test_intervals_cover_the_laws_constants_and_the_losses_of_new_runs() -> None
             prediction = fitted.predict(new_n, new_d)
             losses.append(prediction.low < new < prediction.high)
     assert np.mean(constants) >= 0.87 and np.mean(losses) >= 0.91
+
+
+def test_the_optimum_on_a_corpus_is_that_of_unrepeated_data_until_tokens_repeat() -> None:
+    law = DataConstrainedLaw(BESIROGLU)
+    flops = 6e21
+    n, d = BESIROGLU.optimal(flops)
+    parameters, tokens, loss = law.optimal(flops, 10 * d)
+    assert (parameters, tokens) == pytest.approx((n, d), rel=0.01)
+    assert loss == pytest.approx(float(BESIROGLU.loss(n, d)), rel=1e-6)
+    unique = d / 20
+    parameters, tokens, loss = law.optimal(flops, unique)
+    assert tokens > unique and loss > float(BESIROGLU.loss(n, d)) + 0.01
+
+    def by_search(log_n: float) -> float:
+        value = float(np.exp(log_n))
+        return law.loss(value, max(flops / 6 / value, unique), unique)
+
+    other = optimize.minimize_scalar(by_search, bounds=(np.log(n / 30), np.log(n * 30)), method="bounded")
+    assert loss == pytest.approx(other.fun, rel=1e-6) and parameters == pytest.approx(np.exp(other.x), rel=0.01)

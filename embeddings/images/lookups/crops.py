@@ -1,4 +1,4 @@
-"""Crops of a unit's examples: the receptive field of the peak, in the pixels of the image; nothing here needs torch."""
+"""Crops of a unit's examples: the receptive field of the peak, or its patch, in pixels; nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,23 @@ from corpus_audit.schemas.spec.audit import AuditSpec
 from corpus_audit.schemas.spec.audit_file import LoadedAudit
 from corpus_audit.schemas.units import Unit
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, both of these excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveField:
+    """The part of an image that counts most for a peak (`effective_field.py`).
+
+    Attributes:
+        box: in the model's input; image_box: in the pixels of the image.
+        share: of the squared gradient, that the box holds.
+    """
+
+    box: Box
+    image_box: Box
+    share: float
+
 
 @dataclass(frozen=True, eq=False)
 class Crop:
@@ -22,16 +39,30 @@ class Crop:
 
     Attributes:
         pixels: uint8 [H, W, 3], the image.
-        box: left, top, right and bottom (excluded) of the receptive field, in its pixels.
+        box: of the receptive field, in its pixels; of a unit of a vision transformer, whose field is the whole image,
+            that of the patch.
+        is_patch: whether it is a patch.
+        whole: whether the receptive field is the whole input of the model.
+        effective: the effective field, if it was computed; or why there is none, as a clause.
     """
 
     pixels: np.ndarray
-    box: tuple[int, int, int, int]
+    box: Box
+    is_patch: bool = False
+    whole: bool = False
+    effective: EffectiveField | str | None = None
+
+    @property
+    def shown_box(self) -> Box:
+        """The box of the receptive field; where that is the whole input, of the effective one if it is known."""
+        if self.whole and isinstance(self.effective, EffectiveField):
+            return self.effective.image_box
+        return self.box
 
     @property
     def cropped(self) -> np.ndarray:
-        """The pixels within the box."""
-        left, top, right, bottom = self.box
+        """The pixels within `shown_box`."""
+        left, top, right, bottom = self.shown_box
         return self.pixels[top:bottom, left:right]
 
 
@@ -60,6 +91,11 @@ def _crop(card: ImageCard, unit: Unit, example: Example, data: bytes, audit: Aud
         pixels = decoded(data, audit)
     except ImageRefused as error:  # the limits of this audit are lower than those of the scan
         return str(error)
-    box = card.fields[str(unit.point)].box(example.position)
+    fields = card.fields[str(unit.point)]
+    patch = fields.patch(example.position)
     geometry = card.preprocessing.geometry(*pixels.shape[:2])
-    return Crop(pixels, geometry.to_image(*box))
+    if patch is not None:
+        return Crop(pixels, geometry.to_image(*patch), is_patch=True)
+    box = fields.box(example.position)
+    height, width = card.input_size
+    return Crop(pixels, geometry.to_image(*box), whole=box == (0, 0, width, height))

@@ -77,7 +77,8 @@ def _scaled(pixels: np.ndarray) -> tuple[Any, float]:
 
 
 def _fitted(draw: Any, text: str, width: int) -> str:
-    """A text that is at most so wide; characters that the built-in font lacks are shown as question marks."""
+    """A text that is at most so wide; what does not print or is not in the font is shown as question marks."""
+    text = "".join(each if each.isprintable() else "?" for each in text)
     text = text.encode("latin-1", "replace").decode("latin-1")
     while len(text) > 4 and draw.textlength(text) > width:
         text = text[:-4] + "..."

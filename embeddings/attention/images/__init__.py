@@ -1,0 +1,1 @@
+"""Attention of vision transformers over the patches of an image."""

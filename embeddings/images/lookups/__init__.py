@@ -1,0 +1,1 @@
+"""What look-ups show of an image model's units: crops, contact sheets, effective fields, and queries by image."""

@@ -1,0 +1,1 @@
+"""How models behave beyond their scores: what agents spend, where their paths part, refusals, harm, repeated passes."""
