@@ -30,7 +30,7 @@ def read_paths(
     Raises:
         UsageError: a path matches nothing, or no item of a task has its field.
     """
-    files = list(_files(base, paths, name))
+    files = list(files_at(base, paths, name))
     if cluster is None or isinstance(cluster, str):
         return read_files(files, name, cluster)
     fields = sorted(set(cluster.values()))
@@ -51,8 +51,12 @@ def read_paths(
     return replace(evaluation, items=items)
 
 
-def _files(base: Path, paths: Sequence[str], name: str) -> Iterable[tuple[Path, str]]:
-    """(file, its path from ``base``), each file once."""
+def files_at(base: Path, paths: Sequence[str], name: str) -> Iterable[tuple[Path, str]]:
+    """(file, its path from ``base``) of every file of several paths, each file once.
+
+    Raises:
+        UsageError: a path matches nothing.
+    """
     seen: set[Path] = set()
     for path in paths:
         root = base / path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from corpus_audit.runners.cli.demo_investigation import show_investigation
 from corpus_audit.runners.cli.shared.output import Session, json_option
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.schemas.errors import ExitCode, UsageError
@@ -46,6 +47,12 @@ _SHOWN = 3
 @click.option(
     "--images", is_flag=True, help="Instead, audit two snapshots of images, and show what a network learned from them."
 )
+@click.option(
+    "--investigate",
+    "investigated",
+    is_flag=True,
+    help="Instead, train a small language model on a bad shard and a faulty machine, and find out what happened.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Number of reader threads; by default one per core.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
@@ -56,6 +63,7 @@ def demo(
     megabytes: int,
     seconds: int | None,
     images: bool,
+    investigated: bool,
     workers: int | None,
     quiet: bool,
     as_json: bool,
@@ -76,12 +84,18 @@ def demo(
     With --images it draws pictures, or uses the clip art of Debian's tuxpaint-stamps-default where it is installed,
     plants copies, damaged files, benchmark images and a mark on one class of one domain, and audits two snapshots. With
     torch and transformers it also trains a small network and shows that the mark is what it looks at.
+
+    With --investigate it trains a small language model twice on text of the Python installation, which takes about a
+    minute: with a shard that was encoded by another tokenizer in some steps, and with a fault of the machine in others.
+    The investigation of its logs names the documents of the shard, and says that the data do not explain the fault.
     """
-    if images and seconds is not None:
-        raise UsageError("--images and --heads exclude each other")
-    if images and ctx.get_parameter_source("megabytes") is not ParameterSource.DEFAULT:
-        raise UsageError("--megabytes is for the demo of texts; with --images the number of pictures is fixed")
+    if sum((images, investigated, seconds is not None)) > 1:
+        raise UsageError("--images, --heads and --investigate exclude each other")
+    if investigated:
+        _refuse_megabytes(ctx, "with --investigate the size of the text is fixed")
+        return show_investigation(ctx, folder / "investigation", quiet, as_json)
     if images:
+        _refuse_megabytes(ctx, "with --images the number of pictures is fixed")
         return _show_images(ctx, folder / "images", workers, quiet, as_json)
     if seconds is not None:
         _show_heads(ctx, folder / "heads", seconds, workers, quiet, as_json)
@@ -115,6 +129,12 @@ def demo(
     write_out(f"        corpus-audit sampling {corpus.audit}")
     write_out(f"Spec    {corpus.audit}")
     return code
+
+
+def _refuse_megabytes(ctx: click.Context, why: str) -> None:
+    """Raise a `UsageError` if --megabytes was given."""
+    if ctx.get_parameter_source("megabytes") is not ParameterSource.DEFAULT:
+        raise UsageError(f"--megabytes is for the demo of texts; {why}")
 
 
 def _audit_both(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +13,11 @@ from corpus_audit.runners.cli.compare_evals import compare
 from corpus_audit.runners.cli.drawn_documents import documents
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
-from corpus_audit.schemas.errors import ExitCode, UsageError
+from corpus_audit.schemas.errors import AuditError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from corpus_audit.runners.investigation.run import Published
+    from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 
 
 class _RunByDefault(click.Group):
@@ -55,7 +62,7 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
     llm.c, trainer_state.json of Hugging Face, exports and offline files of W&B, MLflow, and CSV, JSON lines and Parquet
     with a column of steps, also compressed; of evaluations those of `investigate compare`, whose paths say of which run
     and step they are, as in now/step30000. Where there are no logs, the folders of evaluations are models that are
-    compared.
+    compared. A sampler's log is recognised by its columns step, tokens, and document or domain.
     """
     from corpus_audit.runners.investigation.proposal import propose_investigation
 
@@ -70,7 +77,7 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
     if as_json:
         runs = [{"id": run.id, "telemetry": list(run.telemetry), "points": run.points} for run in proposal.runs]
         evals = [{"run": each.run, "step": each.step, "path": each.path} for each in proposal.evaluations]
-        payload = {"file": str(output), "runs": runs, "evals": evals}
+        payload = {"file": str(output), "runs": runs, "evals": evals, "drawn": list(proposal.drawn)}
         emit_json(
             "investigate-init", {**payload, "not_recognised": list(proposal.not_recognised), "text": proposal.text}
         )
@@ -85,21 +92,22 @@ def init(folders: tuple[Path, ...], output: Path, as_json: bool) -> None:
     "--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Publish into this folder instead."
 )
 @click.option("--fail-on", type=click.Choice(["shown"]), help="Exit with 1 if a finding is shown.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @click.pass_obj
-def run(session: Session, /, file: Path, output: Path | None, fail_on: str | None, as_json: bool) -> int:
+def run(session: Session, /, file: Path, output: Path | None, fail_on: str | None, quiet: bool, as_json: bool) -> int:
     """Compute the findings of the investigation.yaml FILE, print them and publish them as a directory.
 
     The directory has report.html, findings.json and the tables (Parquet): points, series, files, dead letters, spikes,
     shifts and twins, with `evals` those of evaluations, and with a sampler's log what was drawn before spikes. It
-    appears by one rename, and LATEST beside it names the newest.
+    appears by one rename, and LATEST beside it names the newest. What was parsed of large logs and evaluations is kept
+    in .store there: an investigation that was interrupted does not parse them again.
     """
-    from corpus_audit.runners.investigation.run import run_investigation
     from corpus_audit.runners.terminal.investigation.findings import findings_lines
     from corpus_audit.schemas.run.findings import Reading
     from corpus_audit.schemas.spec.investigation_file import load_investigation
 
-    published = run_investigation(load_investigation(file), output)
+    published = perform_investigation(session, load_investigation(file), output, quiet)
     shown = sum(finding.reading is Reading.SHOWN for finding in published.findings.findings)
     with presentation(session, f"the findings are in {published.folder}"):
         if as_json:
@@ -110,6 +118,51 @@ def run(session: Session, /, file: Path, output: Path | None, fail_on: str | Non
                 write_out(line)
             note(f"\npublished {published.folder}; corpus-audit investigate show FINDING --in {published.folder}")
     return int(ExitCode.FAIL) if fail_on == "shown" and shown else int(ExitCode.OK)
+
+
+def perform_investigation(session: Session, loaded: LoadedInvestigation, output: Path | None, quiet: bool) -> Published:
+    """Run an investigation with progress on standard error.
+
+    Raises:
+        InterruptedInvestigationError: SIGINT or SIGTERM came.
+        AuditError: it failed for a reason that its message explains.
+    """
+    from corpus_audit.pipelines.progress.board import process_board
+    from corpus_audit.runners.process.interrupts import Interrupts
+    from corpus_audit.runners.process.progress import ProgressReporter
+
+    board = process_board()
+    board.reset()
+    reporter = ProgressReporter(board, sys.stderr, quiet)
+
+    def leave(signum: int) -> None:
+        reporter.stop()
+        os.write(2, f"corpus-audit: {_INTERRUPTED}\n".encode())
+        os._exit(128 + signum)
+
+    interrupts = Interrupts(board, leave)
+    try:
+        with interrupts, reporter:
+            board.begin_stage("loading the readers")
+            from corpus_audit.runners.investigation.run import run_investigation
+
+            return run_investigation(loaded, output, board)
+    except BaseException as error:
+        if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        session.abandon = True
+        raise InterruptedInvestigationError(interrupts.signum or 2) from None
+
+
+_INTERRUPTED = "interrupted, nothing is published; large files that were read are stored: run the same command again"
+
+
+class InterruptedInvestigationError(AuditError):
+    """A signal ended the investigation."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(_INTERRUPTED)
+        self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
 @investigate.command(short_help="Show one finding in full.")

@@ -25,6 +25,7 @@ from corpus_audit.runners.investigation.evaluation_proposal import (
     propose_evaluations,
     propose_models,
 )
+from corpus_audit.runners.investigation.sampler_proposal import drawn_lines, is_sampler_log
 from corpus_audit.schemas.errors import UsageError
 
 MOST_RUNS = 100
@@ -50,11 +51,12 @@ class ProposedRun:
 
 @dataclass(frozen=True, slots=True)
 class InvestigationProposal:
-    """The text of a spec, the runs and evaluations in it, and the files that were not recognised."""
+    """The text of a spec, the runs, evaluations and sampler's logs in it, and the files that were not recognised."""
 
     text: str
     runs: tuple[ProposedRun, ...]
     evaluations: tuple[ProposedEvaluation, ...]
+    drawn: tuple[str, ...]
     not_recognised: tuple[str, ...]
 
 
@@ -72,15 +74,19 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
     groups: dict[tuple[str, str], list[tuple[str, FileTelemetry, str]]] = {}
     unread: list[str] = []
     evaluated: list[tuple[str, str]] = []
+    drawn: list[str] = []
     for folder in folders:
         if not folder.exists():
             raise UsageError(f"{folder}: there is no such file or folder")
         for path, _ in recognition.files_of(Path(), [str(folder.absolute())]):
-            result = read_telemetry_file(path)
             name = Path(os.path.relpath(path, base)).as_posix()
             if encodable(name) != name:
                 unread.append(f"{name}: its name is not UTF-8 and cannot stand in a YAML file")
                 continue
+            if is_sampler_log(path):
+                drawn.append(name)
+                continue
+            result = read_telemetry_file(path)
             if isinstance(result, UnreadFile):
                 if (kind := format_of(path)) is not None:
                     evaluated.append((name, kind))
@@ -121,7 +127,8 @@ def propose_investigation(folders: Sequence[Path], output: Path) -> Investigatio
         raise UsageError(f"no telemetry and no evaluation results were recognised among {plural(len(unread), 'file')}")
     known = [KnownRun(run.id, tuple(PurePosixPath(path).parent for path in run.telemetry)) for run in runs[:MOST_RUNS]]
     evaluations = propose_evaluations(evaluated, known) if runs else propose_models(evaluated)
-    return InvestigationProposal(_text(runs, evaluations, unread), tuple(runs), evaluations, tuple(unread))
+    text = _text(runs, evaluations, drawn, unread)
+    return InvestigationProposal(text, tuple(runs), evaluations, tuple(drawn), tuple(unread))
 
 
 def _identity(key: str, used: set[str]) -> str:
@@ -144,7 +151,12 @@ def _comment(text: str) -> str:
     return safe_text(text, 100)
 
 
-def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation], unread: Sequence[str]) -> str:
+def _text(
+    runs: Sequence[ProposedRun],
+    evaluations: Sequence[ProposedEvaluation],
+    drawn: Sequence[str],
+    unread: Sequence[str],
+) -> str:
     lines = ["version: 1", f"name: what happened to these {'runs' if runs else 'models'}", *(["runs:"] if runs else [])]
     for run in runs[:MOST_RUNS]:
         lines += [
@@ -167,7 +179,7 @@ def _text(runs: Sequence[ProposedRun], evaluations: Sequence[ProposedEvaluation]
     lines += evaluation_lines(evaluations)
     lines += (
         [
-            "# drawn: {log: sampler/*.parquet}     # what the sampler drew: step, tokens, document, domain, loss",
+            *drawn_lines(drawn, runs[0].id, len(runs) > 1),
             "# contamination: {audit: runs}        # with evals: an audit that looked for their benchmarks",
             "# scaling: {runs: law.csv, holdout: now, audit: runs}   # run, parameters, tokens, loss of other runs",
             '# routing: {series: "moe/*"}           # loads of experts in the logs; index: an activation index',

@@ -15,7 +15,7 @@ from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis, analy
 from corpus_audit.checks.investigation.evaluation_findings import KEYS, StepComparison, compare_steps, last_of_runs
 from corpus_audit.checks.investigation.investigation import Investigation, investigate, tables, windows_of
 from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
-from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
+from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.scaling_findings import CorpusTokens, analyse_scaling
 from corpus_audit.checks.report.investigation.page import render_investigation
 from corpus_audit.checks.representations.expert_analysis import ExpertAnalysis, analyse_experts
@@ -25,9 +25,9 @@ from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems, r
 from corpus_audit.pipelines.evaluations.leaks.audited_items import read_audited, task_joins
 from corpus_audit.pipelines.evaluations.leaks.exposure import item_draws
 from corpus_audit.pipelines.evaluations.leaks.ranks import rank_models
-from corpus_audit.pipelines.evaluations.named_paths import read_paths
 from corpus_audit.pipelines.evaluations.records.items import Evaluation
 from corpus_audit.pipelines.figures.investigation_metrics import investigation_metrics
+from corpus_audit.pipelines.progress.board import Board
 from corpus_audit.pipelines.sampling.log.mixture_by_step import mixture_by_step
 from corpus_audit.pipelines.storage.run_directory import (
     StagedRun,
@@ -36,16 +36,12 @@ from corpus_audit.pipelines.storage.run_directory import (
     read_run_table,
     write_table,
 )
-from corpus_audit.pipelines.telemetry.points import FileTelemetry
-from corpus_audit.pipelines.telemetry.reading import UnreadFile, read_telemetry_file
-from corpus_audit.pipelines.telemetry.recognition import files_of
-from corpus_audit.pipelines.telemetry.segments import join
+from corpus_audit.runners.investigation.inputs import Inputs
 from corpus_audit.runners.investigation.published import FACTS_FILE
 from corpus_audit.runners.investigation.scaling_file import read_scaling_runs
 from corpus_audit.runners.process.locks import OutputLock
 from corpus_audit.schemas.errors import UsageError
 from corpus_audit.schemas.run.findings import FINDINGS_FILE, Findings
-from corpus_audit.schemas.spec.investigation import TrainingRun
 from corpus_audit.schemas.spec.investigation_file import LoadedInvestigation
 from corpus_audit.schemas.tables.investigation.contamination_tables import CONTAMINATION_JOIN_TABLES
 from corpus_audit.schemas.tables.investigation.drawn_tables import DRAWN_TABLES
@@ -66,19 +62,25 @@ class Published:
     findings: Findings
 
 
-def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -> Published:
+def run_investigation(loaded: LoadedInvestigation, output: Path | None = None, board: Board | None = None) -> Published:
     """Compute everything and publish it as a directory, by one rename.
+
+    What is parsed of large files is stored below the output folder at once, so that a call that was interrupted, or one
+    after a change of the spec, does not parse them again.
 
     Args:
         loaded: the spec.
         output: the folder to publish into; that of the spec by default.
+        board: where progress is written.
 
     Raises:
+        RunCancelledError: the board was cancelled.
         UsageError: a path of the spec matches nothing, no log can be read, or evaluations cannot be compared.
         LockedError: another investigation publishes into the folder.
     """
     target = output if output is not None else loaded.base / loaded.spec.output
-    runs = {run.id: _analysed(run, loaded.base) for run in loaded.spec.runs}
+    inputs = Inputs(loaded, target, board or Board())
+    runs = inputs.runs()
     if runs and not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
@@ -87,42 +89,24 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None) -
         scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout, corpus)
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
+    if drawn is not None:
+        inputs.stage("comparing what was drawn")
     analysis = analyse_drawn(drawn, loaded.base, drawn_by, windows_of(loaded.spec)) if drawn and drawn_by else None
-    comparisons, contamination = _compared(loaded)
+    comparisons, contamination = _compared(inputs)
+    inputs.stage("computing findings")
     contamination = _with_draws(loaded, contamination, analysis)
     experts = _experts(loaded, runs, analysis)
     units = _units(loaded, analysis)
     investigation = investigate(loaded.spec, runs, comparisons, scaling, analysis, contamination, experts, units)
     with OutputLock(target):
         clear_staging(target)
-        return _publish(loaded, target, investigation)
-
-
-def _analysed(run: TrainingRun, base: Path) -> RunAnalysis:
-    """Read the logs of a run and compute what concerns it alone."""
-    read: list[FileTelemetry] = []
-    names: list[str] = []
-    unread: list[UnreadFile] = []
-    try:
-        listed = list(files_of(base, run.telemetry))
-    except FileNotFoundError as error:
-        raise UsageError(f"run {run.id}: {error} matches no file") from None
-    for path, name in listed:
-        result = read_telemetry_file(path)
-        if isinstance(result, UnreadFile):
-            unread.append(result)
-            continue
-        inside = [part.run for part in result.runs]
-        if name and name not in inside:
-            raise UsageError(f"run {run.id}: {path} holds no run {name!r}")
-        if not name and len(inside) > 1:
-            raise UsageError(
-                f"run {run.id}: {path} holds {len(inside)} runs; name one as {path.name}#RUN, such as "
-                f"{path.name}#{inside[0]}"
-            )
-        read.append(result)
-        names.append(name)
-    return analyse_run(run, join(read, names), tuple(unread))
+        try:
+            inputs.stage("publishing")
+            published = _publish(loaded, target, investigation)
+        finally:
+            clear_staging(target)
+        inputs.store.remove_unused()
+        return published
 
 
 def _experts(
@@ -162,27 +146,20 @@ def _corpus_tokens(folder: Path) -> CorpusTokens:
     return CorpusTokens(row["distinct_tokens"], row["tokens"], facts.tokenizer.name, facts.coverage.sample_share)
 
 
-def _compared(loaded: LoadedInvestigation) -> tuple[tuple[StepComparison, ...], ContaminationAnalysis | None]:
+def _compared(inputs: Inputs) -> tuple[tuple[StepComparison, ...], ContaminationAnalysis | None]:
     """Read the evaluations of the spec, compare them, and look their items up among contaminated ones."""
-    spec = loaded.spec
+    loaded, spec = inputs.loaded, inputs.loaded.spec
     if not spec.evals:
         return (), None
     contaminated = _contaminated(loaded)
-    evaluations = []
-    for each in spec.evals:
-        name = f"the evaluation of {each.run}" + (f" at step {each.step}" if each.step else "")
-        evaluation = read_paths(loaded.base, each.paths, name, spec.cluster)
-        if not evaluation.items.num_rows and not evaluation.claims:
-            reasons = [f"{file.file}: {file.reason}" for file in evaluation.files if file.reason]
-            why = f" ({reasons[0]})" if reasons else ""
-            raise UsageError(f"{name} holds no scores that could be read{why}")
-        evaluations.append(evaluation)
+    inputs.stage("reading evaluations")
+    evaluations = [inputs.evaluation(each) for each in spec.evals]
     tasks = {task for evaluation in evaluations for task in evaluation.items["task"].unique().to_pylist()}
     for task in spec.cluster if isinstance(spec.cluster, dict) else ():
         if task not in tasks:
             raise UsageError(f"cluster: no evaluation has items of {task!r}")
     if spec.contamination is not None and spec.contamination.id is not None:
-        evaluations = _with_ids(loaded, evaluations, spec.contamination.id)
+        evaluations = _with_ids(inputs, evaluations, spec.contamination.id)
     compared = compare_steps(spec, evaluations, contaminated)
     if contaminated is None:
         return compared, None
@@ -205,14 +182,14 @@ def _with_draws(
     return replace(contamination, draws=draws, drawn_by=(analysis.run, analysis.offset))
 
 
-def _with_ids(loaded: LoadedInvestigation, evaluations: Sequence[Evaluation], field: str) -> list[Evaluation]:
+def _with_ids(inputs: Inputs, evaluations: Sequence[Evaluation], field: str) -> list[Evaluation]:
     """The evaluations with the value of a field as the id of every item, empty where an item has none.
 
     Their files are read a second time, with that field in the place of the one of clusters.
     """
     results, some = [], False
-    for each, evaluation in zip(loaded.spec.evals, evaluations, strict=True):
-        again = read_paths(loaded.base, each.paths, evaluation.name, field).items
+    for each, evaluation in zip(inputs.loaded.spec.evals, evaluations, strict=True):
+        again = inputs.read(each, evaluation.name, field).items
         ids = again["cluster"].cast(pa.string())
         some = some or ids.null_count < len(ids)
         position = evaluation.items.schema.get_field_index("item_id")

@@ -44,5 +44,10 @@ def json_schema() -> dict[str, Any]:
     return schema_of(InvestigationSpec, "corpus-audit: investigation.yaml")
 
 
+def json_schema_text() -> str:
+    """The same as the text of a file."""
+    return schema_text(json_schema())
+
+
 if __name__ == "__main__":
-    sys.stdout.write(schema_text(json_schema()))
+    sys.stdout.write(json_schema_text())

@@ -73,7 +73,9 @@ LINES = {
     "doctor --nope": "No such option '--nope'",
     "demo --megabytes 0": "0 is not in the range",
     "demo --images --megabytes 5": "--megabytes is for the demo of texts",
-    "demo --images --heads 9": "--images and --heads exclude each other",
+    "demo --images --heads 9": "--images, --heads and --investigate exclude each other",
+    "demo --images --investigate": "--images, --heads and --investigate exclude each other",
+    "demo --investigate --megabytes 9": "with --investigate the size of the text is fixed",
     "flink begin": "No such command 'begin'",
 }
 
