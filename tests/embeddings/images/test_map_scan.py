@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from corpus_audit.embeddings.images import map_scan  # noqa: E402
 from corpus_audit.embeddings.index.bins import histogram_edges  # noqa: E402
 from corpus_audit.embeddings.scan.accumulator import GROUPS  # noqa: E402
 from corpus_audit.schemas.errors import AuditError  # noqa: E402
@@ -104,3 +105,17 @@ def test_lists_of_lite0_equal_a_full_sort():
     assert selection.rows == 22_008
     state = corpus.scan(selection, range(60), 12)
     check_lists(corpus, state, *brute_force(corpus, selection, 12))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [49, 196, 97 * 2, 28 * 28, 111 * 113, 112 * 112])
+def test_positions_by_blocks_are_the_first_of_the_whole_map(size, dtype):
+    block = map_scan.block_size(size)
+    assert size % block == 0 and (block == size or block >= map_scan.LEAST_BLOCK)
+    values = torch.randint(0, 40, (3, 5, size), generator=torch.Generator().manual_seed(size)).to(dtype)  # with ties
+    maps = values.reshape(3, 5, size // block, block)
+    images, channels = np.nonzero(np.ones((3, 5), bool))
+    peak = values.amax(2).float().numpy()[images, channels]
+    positions = map_scan._positions(maps, maps.amax(3), images, channels, peak)
+    first = (values == values.amax(2, keepdim=True)).float().argmax(2).numpy()
+    assert positions.tolist() == first[images, channels].tolist()
