@@ -29,7 +29,7 @@ MOST_FINDINGS = 200
 _PAGE = Path(__file__).parents[1] / "page"
 _OWN = (
     ".curve.fine{stroke-width:1.1;vector-effect:non-scaling-stroke}.finding{margin:1.6rem 0 0;max-width:52rem}"
-    ".finding ul{padding-left:1.2rem}.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
+    ".finding ul{padding-left:1.2rem}.finding h3,.finding p,.finding li{overflow-wrap:anywhere}.state{font-weight:600}"
     ".scores td{white-space:normal}.scores td.n{white-space:nowrap}.scores tbody th,.scores td:not(.n){min-width:6rem}"
     ".scores.spikes td{white-space:nowrap}.scores.spikes tr.remark td{white-space:normal}"
     ".chart .note{paint-order:stroke;stroke:var(--paper);stroke-width:4px}"

@@ -74,7 +74,10 @@ def _cause(findings: Sequence[Finding], spike: Finding) -> str:
     """What the finding about the cause of a spike says, if there is one."""
     step = spike.id.rpartition(".")[2]
     cause = next((each for each in findings if each.id == f"now.cause.{step}"), None)
-    return "" if cause is None else f" {cause.id}, {cause.reading.value}: {safe_text(cause.claim, 200)}."
+    if cause is None:
+        return ""
+    why = cause.detail.split(". ")[0].rstrip(".")
+    return f" {cause.id}, {cause.reading.value}: {safe_text(f'{cause.claim}: {why}' if why else cause.claim, 400)}."
 
 
 def _rise(spike: Finding) -> str:

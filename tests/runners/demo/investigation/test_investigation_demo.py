@@ -66,6 +66,8 @@ def test_the_documents_of_the_bad_shard_are_named_first(published: Path, output:
     assert documents is not None and documents.reading is Reading.SHOWN and documents.bucket == "data"
     named = documents_of(documents)
     assert len(named) == 10 and all(map(build.is_of_shard, named))
+    (cause,) = [each for each in findings if each.id == spike.id.replace("spike", "cause")]
+    assert cause.reading is not Reading.NOT_SHOWN and cause.bucket == "data"
     page = (published / "report.html").read_text("utf-8")
     assert documents.id in page and named[0] in page
     assert f"of the 10 that it names 10 are of {build.BAD_SHARD}" in " ".join(output.split())
@@ -162,5 +164,7 @@ def test_without_the_shard_nothing_in_the_data_explains_the_spike(tmp_path: Path
     # One run in twenty has by chance a window that is unlike the others at 5 %; one in a hundred at 1 %.
     few = states(spikes[0]).get("a few unusual documents of these steps")
     assert (few is State.RULED_OUT and documents.reading is Reading.NOT_SHOWN) or documents.p > 0.01
+    (cause,) = [each for each in findings if each.id == spikes[0].id.replace("spike", "cause")]
+    assert cause.reading is Reading.NOT_SHOWN and "no cause in the data" in cause.detail
     assert demo.shard is None and demo.documents == ()
     assert "nothing in the data is to be found" in planted_answers(demo, findings)
