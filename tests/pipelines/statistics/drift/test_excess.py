@@ -28,7 +28,9 @@ def test_bounds_are_where_the_excess_is_just_not_surprising(
     assert low <= excess <= high
     assert (low > 0) == (excess - above > 0), "whether 0 is within does not depend on what drift would add"
     for bound, chance in ((low, above), (high, below)):
-        variance = NORMAL_QUANTILE**2 * drift * max(bound, 0.0) / max(excess, above) if excess > 0 else 0.0
+        variance = (
+            NORMAL_QUANTILE**2 * drift * max(bound, 0.0) / max(excess, above / NORMAL_QUANTILE) if excess > 0 else 0
+        )
         assert (excess - bound) ** 2 == pytest.approx(chance**2 + variance, rel=1e-6, abs=1e-9)
 
 
