@@ -106,8 +106,9 @@ def _correct_for_scatter(null: dict[str, Floats], contrast: TokenContrast, excha
     divergence, mean = null["jsd"], noise[:-1].mean()
     deviation = noise[:-1] - mean
     squares = float(deviation @ deviation)
-    slope = float(deviation @ divergence) / squares if squares > 0 else 0.0
-    slope = min(max(slope, 0.0), float(divergence.mean()) / mean)
+    if squares <= 0:
+        return
+    slope = min(max(float(deviation @ divergence) / squares, 0.0), float(divergence.mean()) / mean)
     null["jsd"] = np.maximum(divergence + (noise[-1] - noise[:-1]) * slope, 0.0)
     null["jsd_root"] = np.sqrt(null["jsd"])
 
