@@ -106,8 +106,9 @@ def _correct_for_scatter(null: dict[str, Floats], contrast: TokenContrast, excha
     divergence, mean = null["jsd"], noise[:-1].mean()
     deviation = noise[:-1] - mean
     squares = float(deviation @ deviation)
-    slope = float(deviation @ divergence) / squares if squares > 0 else 0.0
-    slope = min(max(slope, 0.0), float(divergence.mean()) / mean)
+    if squares <= 0:
+        return
+    slope = min(max(float(deviation @ divergence) / squares, 0.0), float(divergence.mean()) / mean)
     null["jsd"] = np.maximum(divergence + (noise[-1] - noise[:-1]) * slope, 0.0)
     null["jsd_root"] = np.sqrt(null["jsd"])
 
@@ -116,14 +117,15 @@ def excess_bounds(excess: float, above: float, below: float, drift: float) -> tu
     """The 95 % interval of the divergence beyond chance, in bits; see the module's docstring.
 
     Solves (excess - D)^2 = q^2 + 1.96^2 L max(D, 0) / excess for D on either side of the excess, q what chance makes
-    of it there. Where the excess is within chance, L is that of a drift that just is not.
+    of it there. Where the excess is less than a standard error of chance, L is taken for that of a drift of this size.
 
     Args:
         excess: divergence less what chance gives; may be negative.
         above, below: `Chance.deviations`.
         drift: L, the variance that drift adds, in squared bits, at the excess; not used if that is below 0.
     """
-    half = NORMAL_QUANTILE**2 * drift / max(excess, above) / 2 if drift and excess > 0 else 0.0
+    least = above / NORMAL_QUANTILE
+    half = NORMAL_QUANTILE**2 * drift / max(excess, least) / 2 if drift and excess > 0 else 0.0
     low, high = excess - above, excess + below
     if low > 0:
         low = excess + half - np.sqrt(half**2 + 2 * half * excess + above**2)

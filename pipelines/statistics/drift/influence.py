@@ -82,7 +82,7 @@ class _Products:
         return np.asarray(self.difference - np.diag(self.pairs) + shared)
 
 
-FEWEST_DEGREES = 4.0
+FEWEST_DEGREES = 8.0
 """Degrees of freedom that the variance is taken to have at least."""
 
 

@@ -167,7 +167,7 @@ def drift_summary(
         excess += unseen_drift(contrast, exchange, excess, seed, workers)
     distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
     low, high = excess_bounds(excess, above, below, drift)
-    return DriftSummary(distances, permutations, low, high, None, note)
+    return DriftSummary(distances, permutations, low, min(high, 1.0), None, note)  # no divergence is above 1 bit
 
 
 def _drift_variance(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> float:

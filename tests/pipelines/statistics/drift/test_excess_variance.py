@@ -176,7 +176,7 @@ def test_intervals_of_nulls_hold_0_as_often_as_said(plan: tuple[int, int, int, i
         assert summary.low is not None and summary.high is not None
         covered += summary.low <= 0 <= summary.high
         length += (summary.high - summary.low) / replicates
-        excess.append((summary.low + summary.high) / 2)
+        excess.append(summary.distances["jsd"].excess)
     assert covered >= 104  # of 120 at 95 %, fewer have probability 0.0004
     deviation = float(np.std(excess))
     assert 0.8 < length / 2 / 1.96 / deviation < 1.5
