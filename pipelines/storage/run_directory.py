@@ -4,6 +4,7 @@
 <output>/<run>/run.json              what was audited, coverage, versions, the digest of every file
 <output>/<run>/tables/*.parquet      schemas.tables
 <output>/<run>/report.html
+<output>/<run>/investigation/        findings of the investigation that the audit names, if it names one
 <output>/<run>/outputs/              the results for other programs: JUnit, SARIF, Markdown, OpenLineage, Croissant, a
 card <output>/<run>/MANIFEST.sha256       digests of the shards, as sha256sum writes them
 <output>/<run>/timings.json          times and host names, apart from everything that is reproducible

@@ -38,7 +38,7 @@ SLICE_EXAMPLES: dict[Slices, str] = {
     "rules": "rule=<rule>",
     "copies": "copy=<kind of copy>,rule=<rule>",
     "image copies": "copy=<kind of copy>,benchmark=<name>",
-    "buckets of findings": "all, or bucket=<training, data or capabilities>",
+    "buckets of findings": "all, or bucket=<part of an investigation>, such as bucket=training",
     "findings": "finding=<id>, such as finding=now.evals.*",
     "training runs": "all, or run=<id of a training run>",
 }
