@@ -212,7 +212,7 @@ def _gradient(spike: Spike) -> Explanation:
         figure = f"no gradient norm with scatter is logged in the {LEAD} points before"
         return Explanation(what=what, state=State.UNTESTED, figure=figure)
     figure = f"largest score of the gradient norm in the {LEAD} points before: {spike.precursor_z:.1f}"
-    state = State.NOT_RULED_OUT if spike.kind is not SpikeKind.BATCH_OUTLIER else State.RULED_OUT
+    state = State.NOT_RULED_OUT if spike.precursor_points else State.RULED_OUT
     return Explanation(what=what, state=state, figure=figure)
 
 
