@@ -41,6 +41,9 @@ HALF_PERMUTATIONS = 40
 MISSING = 1 / 2
 """Of the difference between the excess of all documents and of half of them: between 1 / (2^2 - 1) and 1 / (2 - 1)."""
 
+MOST_OF_SQUARE = 0.2
+"""Of D^2 that L times 1.96^2 may grow to at the upper bound D: a relative standard error of 0.23."""
+
 _TIE = 1e-9  # sums of the same terms in another order, or on another processor, are ties
 
 
@@ -119,6 +122,9 @@ def excess_bounds(excess: float, above: float, below: float, drift: float) -> tu
     Solves (excess - D)^2 = q^2 + 1.96^2 L max(D, 0) / excess for D on either side of the excess, q what chance makes
     of it there. Where the excess is less than a standard error of chance, L is taken for that of a drift of this size.
 
+    The upper bound is the larger of this and of the same with L growing as D^2, which is what it does where tokens of
+    added documents, and not their kind, are what varies; up to `MOST_OF_SQUARE` of D^2.
+
     Args:
         excess: divergence less what chance gives; may be negative.
         above, below: `Chance.deviations`.
@@ -131,6 +137,10 @@ def excess_bounds(excess: float, above: float, below: float, drift: float) -> tu
         low = excess + half - np.sqrt(half**2 + 2 * half * excess + above**2)
     if high > 0:
         high = excess + half + np.sqrt(half**2 + 2 * half * excess + below**2)
+        if half:
+            part = min(NORMAL_QUANTILE**2 * drift / max(excess, above) ** 2, MOST_OF_SQUARE)
+            inside = excess**2 - (1 - part) * (excess**2 - below**2)
+            high = max(high, (excess + np.sqrt(inside)) / (1 - part))
     return float(low), float(high)
 
 
