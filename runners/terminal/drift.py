@@ -82,11 +82,11 @@ def _images(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     if TABLE_OF_IMAGE_LENS["image sizes"] not in tables:
         return []
     rows = {row["lens"]: row for row in tables["drift_lenses"].to_pylist() if row["baseline"] == label}
-    says = [
-        f"{name.removeprefix('image ').capitalize()}: {_LENS_SAYS[rows[name]['reading']]}"
-        f" ({safe_text(rows[name]['example'] or rows[name]['reason'], 200)})."
-        for name in TABLE_OF_IMAGE_LENS
-    ]
+    says = []
+    for name in TABLE_OF_IMAGE_LENS:
+        detail = rows[name]["example"] or rows[name]["reason"]
+        what = f" ({safe_text(detail, 200)})" if detail else ""
+        says.append(f"{name.removeprefix('image ').capitalize()}: {_LENS_SAYS[rows[name]['reading']]}{what}.")
     return _paragraph("Images", " ".join(says))
 
 
