@@ -99,8 +99,9 @@ def _lengths(model: ReportModel) -> Iterator[Sentence]:
         return
     median, p95 = numbers.length(overall.quantiles[2]), numbers.length(overall.quantiles[4])
     unit = panel.unit.removesuffix("s") if median == "1" else panel.unit
+    texts = "captions" if model.images else "documents"
     yield (
-        f"Half of all {'captions' if model.images else 'documents'} have at most {median} {unit}, 95 % at most {p95}; the mean is "
+        f"Half of all {texts} have at most {median} {unit}, 95 % at most {p95}; the mean is "
         f"{numbers.length(overall.mean)}.",
     )
     named = sorted((row for row in panel.rows if not row.everything), key=lambda row: (row.quantiles[2], row.name))
