@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -33,7 +34,7 @@ def image_lines(
         f"read after {', '.join(fields.after)}; maps of {len(fields.columns)} x {len(fields.rows)}", width
     ).rstrip()
     if fields.reasons:
-        yield fit(f"every position reads the whole image: {', '.join(fields.reasons)}", width).rstrip()
+        yield from textwrap.wrap(f"every position reads the whole image: {', '.join(fields.reasons)}", width)
     yield ""
     if not examples:
         yield "No example: no image is listed there."
