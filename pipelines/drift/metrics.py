@@ -46,7 +46,7 @@ DECLARATIONS = (
     ),
     MetricDeclaration(
         "drift_lenses_shown",
-        "drift tests that show more than chance, of six, or of images eight",
+        "drift tests that show more than chance",
         "tests",
         "baselines",
         "fact",
