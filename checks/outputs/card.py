@@ -32,8 +32,9 @@ def _front(model: ReportModel) -> Iterator[str]:
     yield f"pretty_name: {json.dumps(plain(model.name))}"
     yield "size_categories:"
     yield f"- {size}"
-    yield "task_categories:"
-    yield "- text-generation"
+    if not model.images:  # what images are for is not known
+        yield "task_categories:"
+        yield "- text-generation"
     yield "tags:"
     yield "- corpus-audit"
     yield "---"
@@ -98,18 +99,24 @@ def _body(model: ReportModel) -> Iterator[str]:
 
 def _totals(model: ReportModel) -> Iterator[str]:
     totals = model.totals
-    amounts = {
-        "documents": totals.documents,
+    of_text = {
         "tokens": totals.tokens,
         "words": totals.words,
         "characters": totals.characters,
-        "bytes of text": totals.bytes,
+        "bytes of captions" if model.images else "bytes of text": totals.bytes,
+    }
+    amounts = {
+        "images" if model.images else "documents": totals.documents,
+        **(of_text if model.text else {}),
         "shards": model.snapshot.shards,
         "bytes on disk": model.snapshot.bytes,
     }
     yield from table(("Total", ">Count"), [(name, numbers.grouped(count)) for name, count in amounts.items()])
+    if not model.text:
+        return
     yield ""
-    yield f"Tokens are those of {code(model.tokenizer.name)} (SHA-256 {code(model.tokenizer.sha256)})."
+    of_captions = ", and of captions" if model.images else ""
+    yield f"Tokens are those of {code(model.tokenizer.name)} (SHA-256 {code(model.tokenizer.sha256)}){of_captions}."
 
 
 def _domains(model: ReportModel) -> Iterator[str]:
@@ -118,10 +125,10 @@ def _domains(model: ReportModel) -> Iterator[str]:
     for row in model.domains:
         amount = row.amount(model.unit)
         name = code(row.name) if not row.folded else "all others"
-        counts = (numbers.grouped(row.documents.count), numbers.grouped(row.tokens.count))
+        tokens = (numbers.grouped(row.tokens.count),) if model.text else ()
         share = (numbers.percent_figure(amount.share, digits), numbers.interval(amount.low, amount.high, digits))
-        rows.append((name, *counts, *share))
-    heads = ("Domain", ">Documents", ">Tokens", f">% of {model.unit}", ">95 % interval")
+        rows.append((name, numbers.grouped(row.documents.count), *tokens, *share))
+    heads = ("Domain", ">Documents", *((">Tokens",) if model.text else ()), f">% of {model.unit}", ">95 % interval")
     yield from table(heads, [tuple(prose(cell) if i else cell for i, cell in enumerate(row)) for row in rows])
 
 

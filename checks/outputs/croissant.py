@@ -53,6 +53,9 @@ _FORMATS = {
 }
 
 
+_OF_CAPTIONS = " Documents are images; bytes and tokens are those of their captions."
+
+
 def render_croissant(context: RenderContext) -> str:
     """The file's text; the same run gives the same."""
     model = context.report
@@ -82,6 +85,17 @@ def render_croissant(context: RenderContext) -> str:
 
 
 def _description(model: ReportModel) -> str:
+    if model.images:
+        captions = (
+            f"; their captions have {plural(model.totals.tokens, 'token')} of {plain(model.tokenizer.name)} and "
+            f"{plural(model.totals.bytes, 'byte')}"
+            if model.text
+            else ", without captions"
+        )
+        return (
+            f"Snapshot {plain(model.snapshot.digest)} of a corpus of images: "
+            f"{plural(model.totals.documents, 'image')} in {plural(model.snapshot.shards, 'shard')}{captions}."
+        )
     return (
         f"Snapshot {plain(model.snapshot.digest)} of a text corpus: {plural(model.totals.documents, 'document')}, "
         f"{plural(model.totals.tokens, 'token')} of {plain(model.tokenizer.name)}, "
@@ -139,7 +153,7 @@ def _domains(model: ReportModel) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": "domains",
         "name": "domains",
-        "description": f"Measured totals by domain; shares are of {model.unit}.",
+        "description": f"Measured totals by domain; shares are of {model.unit}.{_OF_CAPTIONS if model.images else ''}",
         "field": [
             {"@type": "cr:Field", "@id": f"domains/{name}", "name": name, "dataType": kind}
             for name, kind in kinds.items()

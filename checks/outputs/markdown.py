@@ -61,10 +61,16 @@ def _lines(model: ReportModel) -> Iterator[str]:
 
 def _totals(model: ReportModel) -> str:
     totals = model.totals
+    shards = numbers.plural(model.coverage.shards_used, "shard")
+    if model.images:
+        count = f"{numbers.compact(totals.documents)} {agree(totals.documents, 'image', 'images')}"
+        tokens = f"{numbers.compact(totals.tokens)} {agree(totals.tokens, 'token', 'tokens')}"
+        captions = f", {tokens}, {numbers.byte_size(totals.bytes)} of captions" if model.text else ""
+        return f"{count}{captions} in {shards}."
     return (
         f"{numbers.compact(totals.documents)} {agree(totals.documents, 'document', 'documents')}, "
         f"{numbers.compact(totals.tokens)} {agree(totals.tokens, 'token', 'tokens')}, "
-        f"{numbers.byte_size(totals.bytes)} of text in {numbers.plural(model.coverage.shards_used, 'shard')}."
+        f"{numbers.byte_size(totals.bytes)} of text in {shards}."
     )
 
 

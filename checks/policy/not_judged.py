@@ -75,12 +75,20 @@ TOPICS = (
 )  # fmt: skip
 """Figures that somebody should have an opinion on if they are not 0. A new metric of turnover is one by its name."""
 
+_COPIES_OF_IMAGES = "image_duplicate_share_pixels"
+_COPIES_OF_TEXTS = ("duplicate_share_documents", "across_share_documents")
+"""In a corpus of images these count images whose file and caption are equal: less than the image metrics count."""
+
+_REPEATED = ("duplicate_share_documents", _COPIES_OF_IMAGES)
+"""Of a domain, these count what repeats within it; of the whole corpus, what repeats in the corpus."""
+
 
 def not_judged(policy: Policy, metrics: pa.Table) -> tuple[NotJudged, ...]:
     """Figures of a run that are not 0 and that no rule judges, at most `MOST`: shares first, the largest first.
 
     Of the corpus as a whole, of each baseline and of each benchmark (there, of the contamination rule that hits most).
-    A rule on a domain, or on another metric of the same topic, counts: somebody has thought about it.
+    A rule on a domain, or on another metric of the same topic, counts: somebody has thought about it. Of a corpus of
+    images, copies are those by pixels: documents that are copies are among them.
 
     Args:
         policy: the rules.
@@ -90,6 +98,8 @@ def not_judged(policy: Policy, metrics: pa.Table) -> tuple[NotJudged, ...]:
     known = pc.is_in(metrics["metric"], value_set=pa.array(shown, pa.string()))
     of_domain = pc.match_substring_regex(metrics["slice"], "^domain=|,domain=")  # most rows, and none is shown
     rows = metrics.filter(pc.and_(known, pc.invert(of_domain)))
+    if pc.any(pc.equal(metrics["metric"], _COPIES_OF_IMAGES)).as_py():
+        rows = rows.filter(pc.invert(pc.is_in(rows["metric"], value_set=pa.array(_COPIES_OF_TEXTS, pa.string()))))
     best: dict[tuple[str, str], NotJudged] = {}
     for row in rows.select(["metric", "slice", "value", "n", "low", "unit"]).to_pylist():
         subject = _subject(row["slice"])
@@ -125,10 +135,11 @@ def lines(entries: Iterable[NotJudged]) -> Iterator[str]:
 
 def _entry(topic: Topic, slice_: str, value: float, n: int, unit: str) -> NotJudged:
     metric = topic.metrics[0]
+    what = KNOWN[metric].meaning
     return NotJudged(
         metric=metric,
         slice=slice_,
-        what=KNOWN[metric].meaning,
+        what=what.replace("of their domain", "of the corpus") if metric in _REPEATED and slice_ == "all" else what,
         value=value,
         count=round(value * n) if topic.counted else None,
         n=n,

@@ -156,7 +156,7 @@ class WindowSearch:
             keys = self._without_id(document_id)
         rows = np.flatnonzero(pc.is_in(self._documents, value_set=keys).to_numpy(zero_copy_only=False))
         if not len(rows):
-            raise UsageError(f"no window with vectors is of a document of the id {document_id!r}")
+            raise UsageError(f"nothing with a vector is of a document of the id {document_id!r}")
         _, means = document_means(np.asarray(self.vectors("mean")[rows]), np.zeros(len(rows), np.int64))
         return means[0], keys.to_pylist()
 

@@ -174,7 +174,10 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
 
 def _listed_domains(rows: Sequence[Row], one: str, many: str, size: Any, tokens: str) -> str:
     ordered = sorted(rows, key=lambda row: (-size(row), row["domain"]))
-    parts = [f"{row['domain']} ({_documents(size(row))}, {row[tokens]:,} tokens)" for row in ordered[:NAMED]]
+    parts = []
+    for row in ordered[:NAMED]:
+        of_text = f", {row[tokens]:,} tokens" if row[tokens] else ""  # images without captions have none
+        parts.append(f"{row['domain']} ({_documents(size(row))}{of_text})")
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     return f"{'domain' if len(rows) == 1 else 'domains'} {', '.join(parts)}{more} {one if len(rows) == 1 else many}"
 

@@ -253,7 +253,7 @@ def _of_images(tables: Mapping[str, pa.Table]) -> Iterator[Lens]:
     kinds = _tests(tables, "image kinds")
     moved = _smallest_p(kinds, lambda row: -abs(row["difference"]))
     text = ""
-    if moved is not None:
+    if moved is not None and moved["difference"]:  # a kind that all images are of on both sides is no example
         shares = f"{moved['share_baseline']:.2%} to {moved['share_current']:.2%} of images"
         text = f"{moved['property']} {moved['value']}: {shares}"
     reasons = [row["reason"] for row in kinds]

@@ -45,7 +45,12 @@ DECLARATIONS = (
         "drift_p", "p of the permutation test that nothing drifted", "probability", _BOTH, "fact", "drift"
     ),
     MetricDeclaration(
-        "drift_lenses_shown", "drift tests that show more than chance, of six", "tests", "baselines", "fact", "fact"
+        "drift_lenses_shown",
+        "drift tests that show more than chance",
+        "tests",
+        "baselines",
+        "fact",
+        "fact",
     ),
     MetricDeclaration(
         "drift_conclusion_p",

@@ -136,15 +136,15 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
         emit_json("index", payload | splits | more)
         return
     write_out(safe_text(facts_text(built.facts), 200))
-    write_out(
-        f"{plural(counts['documents'], 'document')}, {plural(counts['windows'], 'window')}; "
-        f"{plural(built.splits_scanned, 'split')} scanned, {built.splits_kept:,} reused"
-    )
+    of_images = built.facts.of_images
+    read = plural(counts["documents"], "image" if of_images else "document")
+    windows = "" if of_images else f", {plural(counts['windows'], 'window')}"
+    write_out(f"{read}{windows}; {plural(built.splits_scanned, 'split')} scanned, {built.splits_kept:,} reused")
     if counts["dead_letters"]:
         write_out(
             f"{plural(counts['dead_letters'], 'row')} could not be read; 'corpus-audit run' lists them with reasons"
         )
-    write_out(_verified_line(built.facts.verified))
+    write_out(_verified_line(built.facts.verified, "image" if of_images else "window"))
     for line in reasons_for(built.facts.not_offered):
         write_out(safe_text(line, 400))
     for name, checked in (built.facts.autoencoders or {}).items():
@@ -154,10 +154,12 @@ def _show_index(built: BuiltIndex, as_json: bool) -> None:
     write_out(f"{size / 1e6:,.1f} MB in {built.folder}")
 
 
-def _verified_line(verified: dict[str, Any] | None) -> str:
+def _verified_line(verified: dict[str, Any] | None, window: str) -> str:
+    from corpus_audit.checks.text.numbers import plural
+
     if verified is None:
-        return "no window was run again"
-    again = f"{verified['windows']:,} windows run again in float32"
+        return f"no {window} was run again"
+    again = f"{plural(verified['windows'], window)} run again in float32"
     if verified["complete"] is None:
         line = f"{again}: {verified['records']:,} examples within {verified['largest']:.1e} of their unit's largest"
         if flipped := verified.get("flipped"):

@@ -12,6 +12,7 @@ from corpus_audit.runners.cli.shared.output import emit_json, json_option
 from corpus_audit.runners.cli.shared.streams import is_terminal, note, write_out
 
 if TYPE_CHECKING:
+    from corpus_audit.runners.init.proposal import Proposal
     from corpus_audit.runners.init.text_column import TextChoice
 
 
@@ -75,18 +76,20 @@ def init(
         emit_json("init", {"audit": str(output), "policy": starter, "text": texts[output], "missing": missing})
         return
     write_out(texts[output], nl=False)
-    note(f"\nwrote {' and '.join(str(path) for path in written)}; {_next(output, proposal.complete)}")
+    note(f"\nwrote {' and '.join(str(path) for path in written)}; {_next(output, proposal)}")
     if len(written) > 1 and proposal.complete:
         runs = output.with_name("runs")
         note(f"Then 'corpus-audit policy check {policy} --run {runs}' proposes rules for what no rule judges yet.")
 
 
-def _next(output: Path, complete: bool) -> str:
-    if complete:
+def _next(output: Path, proposal: Proposal) -> str:
+    if proposal.complete:
         return f"next: corpus-audit run {output}"
+    needs = "captions cannot be counted without one" if proposal.of_images else "an audit needs one"
+    without = ", or remove 'text' there to audit the images without their captions" if proposal.of_images else ""
     return (
-        f"no tokenizer.json was found, and an audit needs one. Next: get the tokenizer.json of the model (from its "
-        f"folder, or its page on the hub), and write its path into {output} as tokenizer: PATH"
+        f"no tokenizer.json was found, and {needs}. Next: get the tokenizer.json of the model (from its "
+        f"folder, or its page on the hub), and write its path into {output} as tokenizer: PATH{without}"
     )
 
 

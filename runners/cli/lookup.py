@@ -78,7 +78,8 @@ class RangeParameter(click.ParamType[tuple[float, float]]):
 @click.option(
     "--effective/--no-effective", default=None,
     help="With an image model and --audit: show effective receptive fields, which hold 95 % of the squared gradient "
-    "(runs the model on the examples). By default where the exact field is the whole image, if the model is there.",
+    "(runs the model on the examples). By default where the exact field is the whole image and no patch is shown, if "
+    "the model is there.",
 )  # fmt: skip
 @click.option(
     "--pictures", type=click.Choice(["auto", "kitty", "iterm", "sixel", "none"]), default="auto", show_default=True,

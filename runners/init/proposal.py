@@ -144,7 +144,7 @@ def _propose_images(
     captions = captions_of(sample, text)
     tokens: list[str] = []
     if captions is not None:
-        tokens = _tokenizer_lines(tokenizer, shards, base)
+        tokens = _tokenizer_lines(tokenizer, shards, base, captions=True)
     elif tokenizer is not None:
         raise UsageError("no column holds captions, so that there is no text for a tokenizer; name one with --text")
     complete = captions is None or any(line.startswith("tokenizer:") for line in tokens)
@@ -166,7 +166,7 @@ def _doubtful(choice: TextChoice) -> str:
     return f"it is in doubt which column is the text: {doubts}. Select the column to audit with {options}"
 
 
-def _tokenizer_lines(given: str | None, shards: list[Shard], base: Path) -> list[str]:
+def _tokenizer_lines(given: str | None, shards: list[Shard], base: Path, captions: bool = False) -> list[str]:
     lines = ["# Path of a tokenizer.json, or a hub name (with the hub extra installed)."]
     if given is not None:
         is_file = Path(given).exists()
@@ -176,10 +176,12 @@ def _tokenizer_lines(given: str | None, shards: list[Shard], base: Path) -> list
         return [*lines, f"tokenizer: {yaml_scalar(relative_path(str(path), base) if is_file else given)}", ""]
     nearest = _nearest_tokenizer(shards, base)
     if nearest is None:
+        of_text = "of captions " if captions else ""
         return [
             "# No tokenizer.json was found near the data. Fill in the one of the model: it counts the",
-            "# tokens, and no audit can run without it. It is the file tokenizer.json in the model's folder or on its",
-            "# page on the hub; training scripts save one with tokenizer.save_pretrained.",
+            f"# tokens, and no audit {of_text}can run without it. It is the file tokenizer.json in the model's",
+            "# folder or on its page on the hub; training scripts save one with tokenizer.save_pretrained.",
+            *(["# Or remove 'text' above: then the images are audited without their captions."] if captions else []),
             *lines,
             "#tokenizer: path/to/tokenizer.json",
             "",

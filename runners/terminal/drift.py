@@ -45,10 +45,24 @@ def _baseline_lines(view: DriftView, tables: Mapping[str, pa.Table]) -> list[str
     lines += _paragraph("Tokens", distribution(view))
     for head, sentence in zip(("Edits", "Passages"), edits.sentences(view.edits), strict=False):
         lines += _paragraph(head, _plain(sentence))
-    lines += _paragraph("Why", _parts(view))
-    lines += _paragraph("Classifier", " ".join(map(_plain, classifier(view))))
+    has_text = _has_text(view.label, tables)
+    if has_text:
+        lines += _paragraph("Why", _parts(view))
+        lines += _paragraph("Classifier", " ".join(map(_plain, classifier(view))))
     lines += _images(view.label, tables)
-    return [*lines, "", *_domains(view, tables), "", *_tokens(view.label, tables)]
+    lines += ["", *_domains(view, tables, "tokens" if has_text else "documents")]
+    return [*lines, "", *_tokens(view.label, tables)] if has_text else lines
+
+
+def _has_text(label: str, tables: Mapping[str, pa.Table]) -> bool:
+    """Whether a side holds a token: images without captions have none."""
+    rows = tables["drift_domains"].select(["baseline", "unit", "share_baseline", "share_current"]).to_pylist()
+    return any(
+        row["baseline"] == label
+        and row["unit"] == "tokens"
+        and (row["share_baseline"], row["share_current"]) != (None,) * 2
+        for row in rows
+    )
 
 
 def _plain(sentence: Sentence) -> str:
@@ -82,30 +96,31 @@ def _images(label: str, tables: Mapping[str, pa.Table]) -> list[str]:
     if TABLE_OF_IMAGE_LENS["image sizes"] not in tables:
         return []
     rows = {row["lens"]: row for row in tables["drift_lenses"].to_pylist() if row["baseline"] == label}
-    says = [
-        f"{name.removeprefix('image ').capitalize()}: {_LENS_SAYS[rows[name]['reading']]}"
-        f" ({safe_text(rows[name]['example'] or rows[name]['reason'], 200)})."
-        for name in TABLE_OF_IMAGE_LENS
-    ]
+    says = []
+    for name in TABLE_OF_IMAGE_LENS:
+        detail = rows[name]["example"] or rows[name]["reason"]
+        what = f" ({safe_text(detail, 200)})" if detail else ""
+        says.append(f"{name.removeprefix('image ').capitalize()}: {_LENS_SAYS[rows[name]['reading']]}{what}.")
     return _paragraph("Images", " ".join(says))
 
 
-def _domains(view: DriftView, tables: Mapping[str, pa.Table]) -> list[str]:
+def _domains(view: DriftView, tables: Mapping[str, pa.Table], unit: str) -> list[str]:
     rows = [row for row in tables["drift"].to_pylist() if row["baseline"] == view.label and row["statistic"] == "jsd"]
     shares = {
         row["domain"]: row
         for row in tables["drift_domains"].to_pylist()
-        if row["baseline"] == view.label and row["unit"] == "tokens"
+        if row["baseline"] == view.label and row["unit"] == unit
     }
-    lines = [f"{'Share of tokens':<30}{'before':>9}{'now':>9}{'change':>9}   {'text':<20}"]
+    text = "text" if unit == "tokens" else ""
+    lines = [f"{f'Share of {unit}':<30}{'before':>9}{'now':>9}{'change':>9}   {text:<20}".rstrip()]
     by_domain = {row["domain"]: row for row in rows}
     edited = {row.domain: row.reading for row in view.edits.rows}
     ordered = sorted(shares.values(), key=lambda row: -abs(row["difference"] or 0.0))
     for row in ordered[:LISTED]:
-        text = _text_of(by_domain.get(row["domain"]), edited.get(row["domain"]))
+        says = _text_of(by_domain.get(row["domain"]), edited.get(row["domain"])) if text else ""
         before, now = (_share(row[side]) for side in ("share_baseline", "share_current"))
         moved = numbers.NONE if row["difference"] is None else f"{row['difference']:+.2%}"
-        lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {text:<20}".rstrip())
+        lines.append(f"{safe_text(row['domain'])[:29]:<30}{before:>9}{now:>9}{moved:>9}   {says:<20}".rstrip())
     if len(ordered) > LISTED:
         lines.append(f"and {numbers.plural(len(ordered) - LISTED, 'more domain')} with smaller changes")
     return lines

@@ -70,6 +70,17 @@ def test_lines_fit_a_terminal_and_hostile_texts_are_shown_safely() -> None:
     assert "\x1b" not in text and "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80
 
+    bare = {"share_baseline": None, "share_current": None, "difference": None}  # images without captions
+    tables["drift_domains"] = pa.concat_tables(
+        [
+            filled("drift_domains", domain="bags", unit="tokens", **bare),
+            filled("drift_domains", domain="bags", unit="documents", share_baseline=0.5, share_current=0.25),
+        ]
+    )
+    without = drift_summary_text(tables)
+    assert "Share of documents" in without and "bags" in without and "50.00%   25.00%" in without
+    assert not any(head in without for head in ("Share of tokens", "Classifier", "Rose", "Why"))
+
 
 def test_what_is_advised_exists() -> None:
     advice = unknown_overlap(17)

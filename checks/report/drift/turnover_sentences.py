@@ -45,8 +45,9 @@ def new_and_gone(rows: Sequence[Row]) -> Iterator[Sentence]:
         rows_of_kind = sorted(rows_of_kind, key=lambda row: (-row[kind], row["domain"]))
         parts: list[str | Name] = ["Domain " if len(rows_of_kind) == 1 else "Domains "]
         for index, row in enumerate(rows_of_kind[:NAMED]):
-            documents, tokens = numbers.plural(row[kind], "document"), numbers.plural(row[f"{kind}_tokens"], "token")
-            parts += [", " if index else "", Name(row["domain"]), f" ({documents}, {tokens})"]
+            documents, tokens = numbers.plural(row[kind], "document"), row[f"{kind}_tokens"]
+            of_text = f", {numbers.plural(tokens, 'token')}" if tokens else ""  # images without captions have none
+            parts += [", " if index else "", Name(row["domain"]), f" ({documents}{of_text})"]
         more = len(rows_of_kind) - NAMED
         parts.append(f" and {numbers.grouped(more)} more" if more > 0 else "")
         yield (*parts, f" {'is' if len(rows_of_kind) == 1 else 'are'} {state}.")

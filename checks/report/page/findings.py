@@ -99,12 +99,15 @@ def _lengths(model: ReportModel) -> Iterator[Sentence]:
         return
     median, p95 = numbers.length(overall.quantiles[2]), numbers.length(overall.quantiles[4])
     unit = panel.unit.removesuffix("s") if median == "1" else panel.unit
+    texts = "captions" if model.images else "documents"
     yield (
-        f"Half of all documents have at most {median} {unit}, 95 % at most {p95}; the mean is "
+        f"Half of all {texts} have at most {median} {unit}, 95 % at most {p95}; the mean is "
         f"{numbers.length(overall.mean)}.",
     )
     named = sorted((row for row in panel.rows if not row.everything), key=lambda row: (row.quantiles[2], row.name))
-    if len(named) > 1:
+    if len(named) > 1 and len({numbers.length(row.quantiles[2]) for row in named}) == 1:
+        yield (f"The median of every domain that is shown is {numbers.length(named[0].quantiles[2])} too.",)
+    elif len(named) > 1:
         short, long = named[0], named[-1]
         yield (
             "By domain, the median runs from ",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corpus_audit.checks.text.numbers import plural
 from corpus_audit.runners.cli.shared.image_options import example_name
 from corpus_audit.runners.cli.shared.index_options import extra
 from corpus_audit.runners.cli.shared.streams import note
@@ -62,7 +63,7 @@ def head_on_examples(
     data = images_of_examples(index, examples, spec)
     if not data:
         raise UsageError("the corpus of this audit holds none of the images any more")
-    note(f"corpus-audit: running {loaded.name} on {len(data):,} images")
+    note(f"corpus-audit: running {loaded.name} on {plural(len(data), 'image')}")
     show = extra("attention.images.results").show_head
     results: list[HeadResult] = []
     for number in sorted(data):

@@ -25,7 +25,7 @@ def head_image_lines(result: HeadResult, width: int) -> Iterator[str]:
     of = "the class token" if head.query is None else f"the patch at row {head.query[0]}, column {head.query[1]}"
     yield f"Seen from {of}, where the head writes {head.value:.4f}"
     yield ""
-    yield f"{'Patch':24} {'attention':>10} {'writes':>10}"
+    yield f"{'Patch, from 0':24} {'attention':>10} {'writes':>10}"
     columns = head.attention.shape[1]
     for at in np.argsort(-head.attention, axis=None, kind="stable")[:PATCHES].tolist():
         y, x = divmod(at, columns)

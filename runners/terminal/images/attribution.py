@@ -48,7 +48,7 @@ def image_attribution_lines(stored: StoredAttribution, width: int) -> Iterator[s
         y, x = target["position"]
         patch = target.get("patch")
         left, top, right, bottom = patch or target["field"]
-        yield f"At row {y}, column {x} of the {'patches' if patch else 'map'}"
+        yield f"At row {y}, column {x} of the {'patches' if patch else 'map'}, counted from 0"
         what = "Patch" if patch else "Receptive field"
         yield f"{what}: pixels {left} to {right - 1} across, {top} to {bottom - 1} down"
     yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -35,7 +36,7 @@ def image_lines(
     if fields.patch_rows:
         yield "a map over patches; each reads the whole image, through attention"
     elif fields.reasons:
-        yield fit(f"every position reads the whole image: {', '.join(fields.reasons)}", width).rstrip()
+        yield from textwrap.wrap(f"every position reads the whole image: {', '.join(fields.reasons)}", width)
     yield ""
     if not examples:
         yield "No example: no image is listed there."
@@ -76,17 +77,17 @@ def _box(box: tuple[int, int, int, int]) -> str:
 
 
 def _rates(rates: Sequence[DomainRate], width: int) -> Iterator[str]:
-    yield f"{'Domain':16} {'images':>8} {'mean':>9} {'95 % interval':18} {'fires on, %':>11} 95 % interval"
+    yield f"{'Domain':16} {'images':>7} {'mean':>8} {'95 % interval':18} {'fires, %':>8} 95 % interval"
     for rate in rates[:DOMAINS]:
         mean = rate.mean_interval
         reach = numbers.NONE if mean is None else f"[{mean[0]:.4f}, {mean[1]:.4f}]"
         share = numbers.interval(*(rate.rate_interval or (None, None)))
-        means = f"{fit(safe_text(rate.domain), 16)} {rate.tokens:>8,} {rate.mean:9.4f} {reach:18}"
-        yield fit(f"{means} {numbers.percent_figure(rate.rate):>11} {share}", width).rstrip()
+        means = f"{fit(safe_text(rate.domain), 16)} {rate.tokens:>7,} {rate.mean:8.4f} {reach:18}"
+        yield fit(f"{means} {numbers.percent_figure(rate.rate):>8} {share}", width).rstrip()
     if len(rates) > DOMAINS:
         yield f"and {len(rates) - DOMAINS} more of a lower mean"
-    yield "(mean: of an image's highest activation; fires on: share of images in which that is above 0;"
-    yield f"{numbers.NONE}: too few images for an interval)"
+    yield "(mean: of an image's highest activation; fires: share of images in which that is"
+    yield f"above 0; {numbers.NONE}: too few images for an interval)"
 
 
 def named(card: ImageCard, unit: Unit) -> str:

@@ -48,6 +48,21 @@ def test_junit_counts_what_the_results_count(context: RenderContext) -> None:
         assert phrase in (failure.text or "")
 
 
+def test_a_corpus_of_images_is_not_called_text(context: RenderContext) -> None:
+    of_images = replace(context, report=replace(context.report, images=True))
+    bare = replace(context, report=replace(context.report, images=True, text=False, unit="documents"))
+    assert "of a corpus of images" in json.loads(rendered(of_images, "croissant"))["description"]
+    (domains,) = json.loads(rendered(bare, "croissant"))["recordSet"]
+    assert "tokens are those of their captions" in domains["description"]
+    assert "| bytes of captions |" in rendered(of_images, "card")
+    assert " of captions in " in rendered(of_images, "markdown")
+    for kind in ("croissant", "card", "markdown"):
+        assert "of text" not in rendered(of_images, kind) and "text corpus" not in rendered(of_images, kind)
+    assert "text-generation" not in rendered(bare, "card") and "Tokens" not in rendered(bare, "card")
+    assert ", without captions" in json.loads(rendered(bare, "croissant"))["description"]
+    assert "images in " in rendered(bare, "markdown")
+
+
 def test_a_run_without_a_verdict_has_integrity_cases_that_are_errors(unjudged: RenderContext) -> None:
     assert unjudged.results is None
     (suite,) = ElementTree.fromstring(rendered(unjudged, "junit"))

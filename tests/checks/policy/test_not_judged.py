@@ -37,7 +37,7 @@ def lines_for(*rules: dict[str, Any]) -> list[str]:
 SIZE = rule("size", metric="tokens", fail={"minimum": 1})
 ALL = [
     "share of a benchmark's items that the rule finds in the corpus: 39 of 160 (24.4 %), benchmark=exam,rule=gpt3",
-    "documents that repeat a text of their domain: 739 of 7,239 (10.2 %)",
+    "documents that repeat a text of the corpus: 739 of 7,239 (10.2 %)",
     "documents of the baseline that are gone: 22 of 1,072 (2.05 %), baseline=last",
     "Jensen-Shannon divergence beyond what chance gives: 0.002 bits, baseline=last",
 ]
@@ -77,6 +77,18 @@ def test_every_topic_names_metrics_that_runs_have() -> None:
     assert all(name in KNOWN for topic in TOPICS for name in topic.metrics)
     assert {"removed_share", "added_share"} <= {topic.metrics[0] for topic in TOPICS}
     assert "kept_share" not in {topic.metrics[0] for topic in TOPICS}
+
+
+def test_copies_in_a_corpus_of_images_are_those_by_pixels() -> None:
+    rows = (
+        figure("duplicate_share_documents", "all", 2 / 192, 192),
+        figure("across_share_documents", "all", 2 / 192, 192),
+        figure("image_duplicate_share_pixels", "all", 3 / 192, 192),
+        figure("image_across_share_pixels", "all", 2 / 192, 192),
+    )
+    copies, across = lines(not_judged(policy(SIZE).policy, metrics(*rows)))
+    assert copies == "images that repeat a picture of the corpus: 3 of 192 (1.56 %)"
+    assert across.startswith("images") and across.endswith("another domain too: 2 of 192 (1.04 %)"), across
 
 
 def loaded(rules: str) -> LoadedPolicy:

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -191,3 +192,11 @@ def test_contrast(model: ReportModel, theme: str) -> None:
         assert contrast(colours[mark], colours["paper"]) >= 3, mark
     for mark in ("bar", "rest"):
         assert contrast(colours["whisker"], colours[mark]) >= 3, mark
+
+
+def test_of_images_the_page_says_what_is_counted_of_captions(model: ReportModel) -> None:
+    captioned = render_html(replace(model, images=True))
+    assert "bytes too, are those of their captions" in captioned and "Lengths of captions" in captioned
+    bare = render_html(replace(model, images=True, text=False, unit="documents"))
+    assert "those of their captions" not in bare and "Share of tokens" not in bare
+    assert bare.count("Share of documents, %") == len(model.facets) > 0

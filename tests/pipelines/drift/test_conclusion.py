@@ -226,6 +226,9 @@ def test_images_are_lenses_of_the_conclusion() -> None:
     by_name = {lens.name: lens for lens in made.lenses}
     assert (by_name["image sizes"].tests, by_name["image kinds"].reading) == (2, "not shown")
     assert by_name["image kinds"].example == "format JPEG: 10.00% to 40.00% of images"
+    same = kind(1.0) | {"share_baseline": 1.0, "share_current": 1.0, "difference": 0.0}
+    unmoved = {lens.name: lens for lens in conclude(images([size_gap(0.4)], [same])).lenses}
+    assert unmoved["image kinds"].example == ""
     of_images = [lens for lens in made.lenses if lens.name.startswith("image")]
     sizes = with_adjusted_p(compared, of_images)["image_drift_sizes"].to_pylist()
     assert sizes[0]["p_adjusted"] == pytest.approx(4e-6)  # two tests, then Holm over two lenses

@@ -68,6 +68,17 @@ def test_archives_with_captions(tmp_path: Path) -> None:
     assert spec.tokenizer == "tokenizer.json"
 
 
+def test_captions_without_a_tokenizer_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    members = [(f"{i}.{end}", data) for i in range(3) for end, data in (("png", png(i)), ("txt", b"some words"))]
+    (tmp_path / "data" / "0.tar").write_bytes(tar(members))
+    target = tmp_path / "audit.yaml"
+    proposal = propose_audit([str(tmp_path / "data")], target)
+    assert not proposal.complete and "Or remove 'text' above" in proposal.text
+    target.write_text(re.sub(r"^  text:.*$", "", proposal.text, flags=re.MULTILINE), encoding="utf-8")
+    assert load_audit(target).spec.tokenizer is None
+
+
 @pytest.mark.parametrize("data", [tar([("a.txt", b"words")]), b"no archive"])
 def test_an_archive_without_images_is_no_corpus_of_images(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "data").mkdir()
