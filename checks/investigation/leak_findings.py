@@ -216,8 +216,8 @@ def _order(ranking: Ranking, names: Sequence[str], analysis: ContaminationAnalys
         "q": _number(top.q),
     }
     if certain:
-        told = "; ".join(_words(pair, names) for pair in certain)
-        facts |= {"reading": Reading.SHOWN, "claim": f"{finding.claim}: {told}"}
+        swaps = "; ".join(_words(pair, names) for pair in certain)
+        facts |= {"reading": Reading.SHOWN, "claim": f"{finding.claim}: {swaps}"}
     elif changed:
         facts |= {
             "reading": Reading.NOT_SHOWN,

@@ -84,9 +84,9 @@ def run_investigation(loaded: LoadedInvestigation, output: Path | None = None, b
     if runs and not any(run.telemetry.series for run in runs.values()):
         raise UsageError("no log that the investigation names holds telemetry that could be read")
     scaling = None
-    if (asked := loaded.spec.scaling) is not None:
-        corpus = None if asked.audit is None else _corpus_tokens(loaded.base / asked.audit)
-        scaling = analyse_scaling(read_scaling_runs(loaded.base / asked.runs), asked.holdout, corpus)
+    if (law := loaded.spec.scaling) is not None:
+        corpus = None if law.audit is None else _corpus_tokens(loaded.base / law.audit)
+        scaling = analyse_scaling(read_scaling_runs(loaded.base / law.runs), law.holdout, corpus)
     drawn = loaded.spec.drawn
     drawn_by = runs[drawn.run or loaded.spec.runs[0].id] if drawn is not None else None
     if drawn is not None:

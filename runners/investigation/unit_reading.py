@@ -155,7 +155,7 @@ def _examples(index: Index, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, l
     positions: list[int] = []
     without: set[bytes] = set()
     for key in keys:
-        name = next((place.id for place in index.locations(key) if place.id is not None), None)
+        name = next((location.id for location in index.locations(key) if location.id is not None), None)
         if name is None:
             without.add(key)
         positions.append(-1 if name is None else ids.setdefault(name, len(ids)))

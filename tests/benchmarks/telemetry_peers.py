@@ -98,9 +98,9 @@ def main() -> int:
     python = options.python or environment(options.cache)
     if python is None:
         return 0
-    found = subprocess.run([python, "-c", "import tbparse, tensorboard"], capture_output=True, text=True)
-    if found.returncode:
-        print(f"skipped: {python} has no tbparse or tensorboard: {found.stderr.strip().splitlines()[-1:]}")
+    probe = subprocess.run([python, "-c", "import tbparse, tensorboard"], capture_output=True, text=True)
+    if probe.returncode:
+        print(f"skipped: {python} has no tbparse or tensorboard: {probe.stderr.strip().splitlines()[-1:]}")
         return 0
     took: dict[str, list[float]] = {name: [] for name in ("ours", *PEERS)}
     with tempfile.TemporaryDirectory() as folder:

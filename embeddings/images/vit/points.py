@@ -183,9 +183,9 @@ def patch_grid(operations: Sequence[TracedOperation], embedding: int, box_of: Bo
         return f"it has {tokens:,} tokens, more than {POSITIONS:,}"
     boxes = [box_of(embedding, ((0, 0), (token, token), (0, width - 1))) for token in range(tokens)]
     patches = [token for token, box in enumerate(boxes) if box is not None]
-    found = [(box[2], box[3]) for box in boxes if box is not None]
-    rows, columns = (tuple(dict.fromkeys(each[axis] for each in found)) for axis in (0, 1))
+    patch_corners = [(box[2], box[3]) for box in boxes if box is not None]
+    rows, columns = (tuple(dict.fromkeys(each[axis] for each in patch_corners)) for axis in (0, 1))
     in_order = [(row, column) for row in rows for column in columns]
-    if not found or found != in_order or patches != list(range(patches[0], patches[0] + len(patches))):
+    if not patch_corners or patch_corners != in_order or patches != list(range(patches[0], patches[0] + len(patches))):
         return "its tokens are not the patches of a grid, row by row, as far as a trial pass shows"
     return PatchGrid(patches[0], tokens, rows, columns)

@@ -193,10 +193,10 @@ def _moved(
     """The words that are more frequent than expected, by likelihood ratio."""
     more = np.flatnonzero(counts > expected)
     ratio = counts[more] * np.log(counts[more] / np.maximum(expected[more], 0.5)) - (counts[more] - expected[more])
-    chosen = more[np.argsort(-ratio, kind="stable")[:LISTED]]
+    largest = more[np.argsort(-ratio, kind="stable")[:LISTED]]
     words, offsets = texts.words_of(own)
     result = []
-    for i in chosen.tolist():
+    for i in largest.tolist():
         position = int(np.argmax(words == frequent[i]))
         row = int(np.searchsorted(offsets, position, side="right")) - 1
         content = texts.named.get(int(texts.keys[own[row]]), "").split()

@@ -122,8 +122,8 @@ class LanguageModel:
 
         count = contexts.size
         entries: Any = (np.ones(count, np.float32), contexts.reshape(-1), np.arange(count + 1))
-        chosen = csr_array(entries, shape=(count, len(self.weights["embedding"])))
-        gradient: Array = chosen.T @ of_inputs.reshape(count, WIDTH)
+        inputs = csr_array(entries, shape=(count, len(self.weights["embedding"])))
+        gradient: Array = inputs.T @ of_inputs.reshape(count, WIDTH)
         return gradient
 
     def _adam(self, gradients: dict[str, Array], learning_rate: float, scale: float) -> None:
