@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -57,9 +58,15 @@ def new(
     from corpus_audit.checks.signoff.keys import new_key
     from corpus_audit.checks.signoff.trust_file import add_key
     from corpus_audit.schemas.errors import UsageError
+    from corpus_audit.schemas.run.trust import IDENTIFIER
 
     if (person is None) == (pipeline is None):
         raise UsageError("the key has no owner: give either --person or --pipeline")
+    for what, value in (("NAME", name), ("--person", person), ("--pipeline", pipeline)):
+        if value is not None and not re.match(IDENTIFIER, value):
+            raise UsageError(
+                f"{what} is {value!r}: ids are at most 100 letters, digits and . _ @ + -, and begin with a letter or digit"
+            )
     if pipeline is not None and (email or roles):
         raise UsageError("--email and --role are for people: a pipeline does not approve")
     path = out or Path.home() / ".config" / "corpus-audit" / f"{name}.pem"

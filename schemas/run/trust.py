@@ -16,7 +16,10 @@ from corpus_audit.schemas.run.signoff import Digest, Refusal, Time, moment_of
 from corpus_audit.schemas.yaml import yaml_tree
 from corpus_audit.schemas.yaml.structure import validated
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$"
+"""Ids of people, pipelines and keys."""
+
+Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 
 
 class TrustPart(BaseModel):

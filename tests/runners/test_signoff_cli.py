@@ -111,6 +111,7 @@ def test_a_cut_ledger(run_cli, tmp_path):
         (["verify", "world/runs", "--at", "soon"], 2, "not a time"),
         (["verify", "none.json"], 7, "signoff_unreadable"),
         (["keys", "new", "x", "--out", "x.pem"], 2, "--person or --pipeline"),
+        (["keys", "new", "x", "--person", "Jo Doe", "--out", "x.pem"], 2, "--person is 'Jo Doe': ids are"),
         (["keys", "new", "ci", "--person", "al", "--out", "x.pem"], 2, "the same key id"),
         (["keys", "revoke", "none", "--why", "retired"], 2, "no key"),
         (["ledger", "world/runs"], 7, "ledger_missing"),
