@@ -65,7 +65,7 @@ def new(
     for what, value in (("NAME", name), ("--person", person), ("--pipeline", pipeline)):
         if value is not None and not re.match(IDENTIFIER, value):
             raise UsageError(
-                f"{what} is {value!r}: ids are at most 100 letters, digits and . _ @ + -, and begin with a letter or digit"
+                f"{what} is {value!r}: ids are at most 100 letters, digits and . _ @ + -, the first a letter or digit"
             )
     if pipeline is not None and (email or roles):
         raise UsageError("--email and --role are for people: a pipeline does not approve")
