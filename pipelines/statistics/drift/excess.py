@@ -3,8 +3,8 @@
 1. `Chance`: the distances of permutations, corrected for the scatter of the groups on their sides (`scatter`), and the
    excess of the snapshots' divergence over their mean.
 2. `excess_bounds`: the values D of the true divergence at which the excess would not be surprising. At D its variance
-   is Q + D L / excess: Q is what the permutations show, L what drift adds (`influence`, or `excess_variance` where
-   documents were edited), which goes with the square of the difference of the sides' shares, as D does. At 0 there is
+   is Q + D L / excess: Q is what the permutations show, L what drift adds (`influence`), which goes with the square
+   of the difference of the sides' shares, as D does. Not used where documents were edited. At 0 there is
    only chance, so that the interval is above 0 exactly if the permutations' p is at most 2.5 %, and holds 0 in 95 % of
    nulls, whatever the distribution of the documents. Above 0 it is not symmetric: with the variance at the excess,
    rather than at the bound, it would be too short upwards where the excess is low by chance, and too long downwards

@@ -91,8 +91,8 @@ def drift_variance(
     observed: float,
     noise: float,
     carried: float,
-) -> float:
-    """L in squared bits, at least 0; see the module's docstring.
+) -> tuple[float, float]:
+    """L in squared bits, at least 0, see the module's docstring; and the variance of the jackknife alone.
 
     Args:
         contrast: the slice's documents.
@@ -109,7 +109,8 @@ def drift_variance(
         alike = np.argsort(np.abs(null - observed), kind="stable")
     compared = [_jackknife(contrast, exchange, noise, draws[:, n]) for n in alike[:PSEUDO_SIDES]]
     pseudo = np.mean(compared, axis=0)
-    return max(own - float(pseudo[0]), 0.0) + (1 - carried) ** -2 * max(cross - float(pseudo[1]), 0.0)
+    scale = (1 - carried) ** -2
+    return max(own - float(pseudo[0]), 0.0) + scale * max(cross - float(pseudo[1]), 0.0), own + scale * cross
 
 
 def jackknife_variance(contrast: TokenContrast, exchange: Exchange, noise: float, draw: Floats | None = None) -> float:

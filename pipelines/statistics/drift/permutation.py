@@ -22,9 +22,10 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
 6. p = (1 + #{T_perm >= T}) / (B + 1), never 0 (Phipson and Smyth 2010), for each statistic, with the null's quantiles.
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
    for the part of a real drift that draws carry themselves (`Exchange.carried`), and an excess beyond chance for what
-   the rarest tokens hide of it (`excess.unseen_drift`).
-8. Its interval (`excess.excess_bounds`), from what the draws show of chance and from what drift adds to it. A
-   percentile bootstrap would be biased upwards: it adds the noise of resampling to the noise that is there.
+   the rarest tokens hide of it (`excess.unseen_drift`; not where documents were edited).
+8. Its interval (`excess.excess_bounds`; `_bounds_with_edits` where documents were edited), from what the draws show of
+   chance and from what drift adds to it. A percentile bootstrap would be biased upwards: it adds the noise of
+   resampling to the noise that is there.
 
 All is deterministic: the draws by their seed, the sums by their order.
 """
@@ -161,28 +162,42 @@ def drift_summary(
         distances[name] = Distance(name, value, float(null.mean()), float(null_low), float(null_high), p)
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
     excess = chance.excess
-    above, below = chance.deviations
-    drift = _drift_variance(contrast, exchange, chance) if excess > 0 else 0.0
-    if excess > above:
-        excess += unseen_drift(contrast, exchange, excess, seed, workers)
+    if edited:
+        low, high = _bounds_with_edits(contrast, exchange, chance)
+    else:
+        above, below = chance.deviations
+        drift = _drift_variance(contrast) if excess > 0 else 0.0
+        if excess > above:
+            excess += unseen_drift(contrast, exchange, excess, seed, workers)
+        low, high = excess_bounds(excess, above, below, drift)
     distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
-    low, high = excess_bounds(excess, above, below, drift)
     return DriftSummary(distances, permutations, low, min(high, 1.0), None, note)  # no divergence is above 1 bit
 
 
-def _drift_variance(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> float:
+def _drift_variance(contrast: TokenContrast) -> float:
     """What drift adds to the variance of the excess, squared bits, for a normal quantile.
 
     Where it is known from few documents, it is larger by the square of the ratio of Student's quantile to the normal.
     """
-    if contrast.edited is None:
-        variance, freedom = influence.drift_variance(contrast)
-        return variance * (float(special.stdtrit(freedom, 1 - TAIL)) / NORMAL_QUANTILE) ** 2
-    observed = float(chance.observed["jsd"][0])
-    noise = observed - chance.excess
-    return excess_variance.drift_variance(
-        contrast, exchange, chance.draws, chance.null["jsd"], observed, noise, chance.carried
+    variance, freedom = influence.drift_variance(contrast)
+    return variance * (float(special.stdtrit(freedom, 1 - TAIL)) / NORMAL_QUANTILE) ** 2
+
+
+def _bounds_with_edits(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> tuple[float, float]:
+    """The 95 % interval where documents were edited: 1.96 standard errors to either side.
+
+    The influences of `excess_bounds` need documents that have nothing to do with each other, which two versions are
+    not. Where drift is shown, the upper bound takes the larger error of the jackknife alone: documents of one side may
+    scatter less than those of the other, so that chance gives less than the pool says and the excess is a low estimate.
+    """
+    null, observed, excess = chance.null["jsd"], float(chance.observed["jsd"][0]), chance.excess
+    drift, jackknife = excess_variance.drift_variance(
+        contrast, exchange, chance.draws, null, observed, observed - excess, chance.carried
     )
+    variance = float(null.var(ddof=1)) / (1 - chance.carried) ** 2 + drift
+    low = excess - NORMAL_QUANTILE * float(np.sqrt(variance))
+    high = excess + NORMAL_QUANTILE * float(np.sqrt(max(variance, jackknife) if low > 0 else variance))
+    return low, high
 
 
 def _stay(contrast: TokenContrast, why: str | None) -> str | None:
