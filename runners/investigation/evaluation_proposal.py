@@ -146,7 +146,7 @@ def evaluation_lines(evaluations: Sequence[ProposedEvaluation]) -> list[str]:
         "# primary: [mmlu, gsm8k]             # the tasks that matter most",
         "# cluster: {drop: passage_id}        # by task, the field of an item that says which items belong together",
         '# safety: {refusal: ["xstest:grade<=0.5"]}   # scores that count as refusals; harm: [...]',
-        "# contamination: {list: contamination_items.parquet, rule: llama2}   # a table of an audit",
+        "# contamination: {audit: runs, rule: llama2}   # an audit that looked for these benchmarks; or list: FILE",
     ]
     return lines
 

@@ -180,7 +180,6 @@ def _text(
     lines += (
         [
             *drawn_lines(drawn, runs[0].id, len(runs) > 1),
-            "# contamination: {audit: runs}        # with evals: an audit that looked for their benchmarks",
             "# scaling: {runs: law.csv, holdout: now, audit: runs}   # run, parameters, tokens, loss of other runs",
             '# routing: {series: "moe/*"}           # loads of experts in the logs; index: an activation index',
             "# units: {index: index, before: old}  # activation indexes: units that moved, or are dead",
