@@ -198,5 +198,6 @@ def test_of_images_the_page_says_what_is_counted_of_captions(model: ReportModel)
     captioned = render_html(replace(model, images=True))
     assert "bytes too, are those of their captions" in captioned and "Lengths of captions" in captioned
     bare = render_html(replace(model, images=True, text=False, unit="documents"))
+    assert "Tokens within" in captioned and "Tokens within" not in bare
     assert "those of their captions" not in bare and "Share of tokens" not in bare
     assert bare.count("Share of documents, %") == len(model.facets) > 0
