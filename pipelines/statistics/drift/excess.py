@@ -155,7 +155,7 @@ def unseen_drift(contrast: TokenContrast, exchange: Exchange, excess: float, see
         workers: threads.
     """
     rng = np.random.default_rng([seed, 2])
-    found = []
+    excesses = []
     for number in range(HALVINGS):
         inside = np.stack([rng.permutation(GROUPS) < GROUPS // 2 for _ in range(4)])
         for which, masks in enumerate((inside, ~inside)):
@@ -168,8 +168,8 @@ def unseen_drift(contrast: TokenContrast, exchange: Exchange, excess: float, see
             if not exchange.moves_documents:
                 alike = alike.with_versions_alone(half)
             if (alike.sign_first, alike.sign_second) == (exchange.sign_first, exchange.sign_second):
-                found.append(Chance.of(half, alike, HALF_PERMUTATIONS, seed + 2 * number + which, workers).excess)
-    return MISSING * (excess - float(np.mean(found))) if found else 0.0
+                excesses.append(Chance.of(half, alike, HALF_PERMUTATIONS, seed + 2 * number + which, workers).excess)
+    return MISSING * (excess - float(np.mean(excesses))) if excesses else 0.0
 
 
 def _part(contrast: TokenContrast, masks: np.ndarray) -> TokenContrast:

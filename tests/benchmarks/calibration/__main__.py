@@ -60,17 +60,17 @@ Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 def jobs(sizes: Sizes, seed: int) -> list[Job]:
     """All scenarios, the longest first."""
-    found: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
+    listed: list[Job] = [(planted, (plant, seed, sizes.planted)) for plant in PLANTS]
     for drift in DRIFTS:
         count = sizes.nulls if drift == "none" else sizes.drifts
-        found += [
+        listed += [
             (snapshots, (source, plan.name, drift, seed, count)) for source in reversed(SOURCES) for plan in PLANS
         ]
-    found += [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
-    found += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
-    found += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
-    found.append((paired_bins, (seed, sizes.shares)))
-    return found
+    listed += [(edited_snapshots, (plan.name, seed, sizes.nulls)) for plan in EDIT_PLANS]
+    listed += [(classifier_nulls, (plan, seed, sizes.classifier)) for plan in SPLITTABLE]
+    listed += [(domain_shares, (plan.name, seed, sizes.shares)) for plan in PLANS]
+    listed.append((paired_bins, (seed, sizes.shares)))
+    return listed
 
 
 def measured(todo: Sequence[Job], workers: int) -> dict[str, list[Any]]:
@@ -87,14 +87,14 @@ def measured(todo: Sequence[Job], workers: int) -> dict[str, list[Any]]:
     return results
 
 
-def checks(found: dict[str, list[Any]]) -> list[limits.Limit]:
+def checks(measurements: dict[str, list[Any]]) -> list[limits.Limit]:
     """All limits on what `measured` returned."""
     return [
-        *limits.snapshot_limits(found["snapshots"]),
-        *limits.edit_limits(found["edited_snapshots"]),
-        *limits.domain_limits(found["domain_shares"]),
-        *limits.classifier_limits(found["classifier_nulls"]),
-        *limits.planted_limits(found["planted"]),
+        *limits.snapshot_limits(measurements["snapshots"]),
+        *limits.edit_limits(measurements["edited_snapshots"]),
+        *limits.domain_limits(measurements["domain_shares"]),
+        *limits.classifier_limits(measurements["classifier_nulls"]),
+        *limits.planted_limits(measurements["planted"]),
     ]
 
 
@@ -126,34 +126,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     if some:
         results = scenarios.told_results(some, options.seed, looks, options.workers)
-        found = {
+        measurements = {
             "snapshots": [each for each in results if isinstance(each, Snapshots)],
             "edited_snapshots": [each for each in results if isinstance(each, EditedSnapshots)],
         }
     else:
-        found = measured(jobs(sizes, options.seed), options.workers)
+        measurements = measured(jobs(sizes, options.seed), options.workers)
     seconds, cpu = time.monotonic() - start, _cpu_seconds()
-    documents = installation().documents if found["snapshots"] else None
+    documents = installation().documents if measurements["snapshots"] else None
     corpus = "documents drawn at random"
     if documents is not None:
         corpus = f"{len(documents)} documents, {int(documents.count.sum())} words of this Python installation"
-    rates = [rate for result in found["snapshots"] for rate in snapshot_rates(result, len(looks))]
-    rates += [rate for result in found["edited_snapshots"] for rate in edit_rates(result, len(looks))]
+    rates = [rate for result in measurements["snapshots"] for rate in snapshot_rates(result, len(looks))]
+    rates += [rate for result in measurements["edited_snapshots"] for rate in edit_rates(result, len(looks))]
     if some:
-        checked = scenario_checks(found)
+        checked = scenario_checks(measurements)
         lines = [
-            *(table.summary_rows(found["snapshots"]) if found["snapshots"] else []),
-            *(table.edit_rows(found["edited_snapshots"]) if found["edited_snapshots"] else []),
+            *(table.summary_rows(measurements["snapshots"]) if measurements["snapshots"] else []),
+            *(table.edit_rows(measurements["edited_snapshots"]) if measurements["edited_snapshots"] else []),
         ]
     else:
-        checked = checks(found)
+        checked = checks(measurements)
         lines = [
-            *table.token_rows(found["snapshots"]),
-            *table.summary_rows(found["snapshots"]),
-            *table.edit_rows(found["edited_snapshots"]),
-            *table.domain_rows(found["domain_shares"], found["classifier_nulls"]),
-            *table.planted_rows(found["planted"]),
-            *table.rival_rows(found["snapshots"], found["paired_bins"][0]),
+            *table.token_rows(measurements["snapshots"]),
+            *table.summary_rows(measurements["snapshots"]),
+            *table.edit_rows(measurements["edited_snapshots"]),
+            *table.domain_rows(measurements["domain_shares"], measurements["classifier_nulls"]),
+            *table.planted_rows(measurements["planted"]),
+            *table.rival_rows(measurements["snapshots"], measurements["paired_bins"][0]),
         ]
     title = f"Calibration, seed {options.seed}, {corpus}, {seconds:.0f} s, {cpu:.0f} CPU seconds"
     lines = [title, "", *lines, *_of_rates(rates, len(looks))]
@@ -177,15 +177,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "cpu_seconds": round(cpu, 1),
         "limits": [asdict(one) | {"holds": one.holds} for one in checked],
         "rates": [asdict(rate) | {"interval": rate.interval, "verdict": rate.verdict} for rate in rates],
-        "results": {name: [asdict(one) for one in results] for name, results in found.items()},
+        "results": {name: [asdict(one) for one in results] for name, results in measurements.items()},
     }
     options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 1 if missed else 0
 
 
-def scenario_checks(found: dict[str, list[Any]]) -> list[limits.Limit]:
+def scenario_checks(measurements: dict[str, list[Any]]) -> list[limits.Limit]:
     """Limits on pairs of snapshots whose tokens are not tested, and on those with edited documents."""
-    plain, edited = found["snapshots"], found["edited_snapshots"]
+    plain, edited = measurements["snapshots"], measurements["edited_snapshots"]
     made = list(limits.divergence_limits(plain)) if len(plain) == len(scenarios.DIVERGENCE) else []
     return made + (list(limits.edit_limits(edited)) if len(edited) == len(scenarios.EDITS) else [])
 

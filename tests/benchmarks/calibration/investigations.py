@@ -39,17 +39,17 @@ def question_of(identity: str) -> str:
 
 def false_findings(team: Investigation) -> tuple[Counter[str], Counter[str]]:
     """(questions asked, those answered falsely) of a team in which nothing but a spike of one run was planted."""
-    asked: Counter[str] = Counter()
+    questions: Counter[str] = Counter()
     false: Counter[str] = Counter()
     for finding in team.findings:
         name = question_of(finding.id)
         if name in ASKED and finding.id != f"now.spike.{SPIKE}":
-            asked[name] += 1
+            questions[name] += 1
             false[name] += finding.reading is Reading.SHOWN
     for row in team.comparisons[0].result.tables["evaluation_leaks"].to_pylist():
-        asked["leak"] += 1
+        questions["leak"] += 1
         false["leak"] += row["reading"] == "shown"
-    return asked, false
+    return questions, false
 
 
 def says_no_cause(team: Investigation) -> bool:
@@ -108,9 +108,9 @@ def main() -> int:
     wrong = 0
     print("Nothing planted: answers *shown* that are false")
     for name in ASKED:
-        flags = [i < false[name] for asked, false, _ in nothing for i in range(asked[name])]
+        flags = [i < false[name] for questions, false, _ in nothing for i in range(questions[name])]
         wrong += shown(f"  {name}", flags, 0.0, 0.05)
-    answers = [i < false[name] for asked, false, _ in nothing for name in ASKED for i in range(asked[name])]
+    answers = [i < false[name] for questions, false, _ in nothing for name in ASKED for i in range(questions[name])]
     wrong += shown("  all questions", answers, 0.0, 0.05)
     shown("  investigations with any", [bool(false.total()) for _, false, _ in nothing], 0.0, 1.0)
     wrong += shown("  'no cause in the data' is said", [each for _, _, each in nothing], 0.95, 1.0)

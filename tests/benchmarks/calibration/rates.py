@@ -94,7 +94,7 @@ def edit_rates(result: EditedSnapshots, looks: int = 1) -> list[Rate]:
     return rates
 
 
-def told(rates: Iterable[Rate]) -> bool:
+def all_decided(rates: Iterable[Rate]) -> bool:
     """Whether each rate is known to be within or outside its limits."""
     return all(rate.verdict != UNKNOWN for rate in rates)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.benchmarks.calibration.edits import EDIT_PLANS, EditedSnapshots, edited_snapshots
 from tests.benchmarks.calibration.pairs import DRIFTS, SOURCES
-from tests.benchmarks.calibration.rates import Rate, edit_rates, snapshot_rates, told
+from tests.benchmarks.calibration.rates import Rate, all_decided, edit_rates, snapshot_rates
 from tests.benchmarks.calibration.snapshots import Snapshots, snapshots
 from tests.benchmarks.nulls import PLANS, installation
 
@@ -106,7 +106,7 @@ def told_results(some: Sequence[Scenario], seed: int, sizes: Sequence[int], work
                 for rate in rates:
                     progress = f"{rate.name}: {100 * rate.value:.1f} % of {rate.trials}, {rate.verdict}"
                     print(progress, file=sys.stderr, flush=True)
-                if at + 1 < len(sizes) and not told(rates):
+                if at + 1 < len(sizes) and not all_decided(rates):
                     look[number] = at + 1
                     draw(number, sizes[at], sizes[at + 1])
     return [_joined(parts[number]) for number in parts]

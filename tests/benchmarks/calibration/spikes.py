@@ -38,7 +38,7 @@ def noise_of(kind: str, rng: np.random.Generator) -> np.ndarray:
     return noise * (1 + 4 * np.exp(-np.arange(POINTS) / 300)) if kind == "larger at the start" else noise
 
 
-def found(kind: str, rng: np.random.Generator, count: int) -> tuple[int, int]:
+def spikes_of_run(kind: str, rng: np.random.Generator, count: int) -> tuple[int, int]:
     """(spikes found, planted ones among them) of a run with ``count`` spikes."""
     noise = noise_of(kind, rng)
     at = rng.choice(np.arange(200, POINTS - 200, 50), count, replace=False)
@@ -59,8 +59,8 @@ def main() -> int:
     wrong = 0
     print(f"{'noise':22}{'without any':>12}{'false':>8}{'error':>8}{'planted that are found':>24}")
     for kind in NOISES:
-        alone = float(np.mean([found(kind, rng, 0)[0] for _ in range(runs)]))
-        results = [found(kind, rng, SPIKES) for _ in range(runs)]
+        alone = float(np.mean([spikes_of_run(kind, rng, 0)[0] for _ in range(runs)]))
+        results = [spikes_of_run(kind, rng, SPIKES) for _ in range(runs)]
         false = np.array([(count - right) / max(count, 1) for count, right in results])
         power = np.mean([right / SPIKES for _, right in results])
         error = float(false.std(ddof=1) / np.sqrt(runs))

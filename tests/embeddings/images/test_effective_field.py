@@ -151,8 +151,8 @@ def test_lookup_shows_effective_fields_where_the_exact_one_is_the_whole_image(bu
 def test_effective_fields_are_computed_for_narrow_units_only_if_asked_for(built, monkeypatch):
     plain = json.loads(lookup(built, "conv.stem:1", "--json").stdout)["examples"]
     assert [row["effective_field"] for row in plain] == [None] * 3
-    asked = json.loads(lookup(built, "conv.stem:1", "--json", "--effective").stdout)["examples"]
-    for row in asked:
+    shown = json.loads(lookup(built, "conv.stem:1", "--json", "--effective").stdout)["examples"]
+    for row in shown:
         (x0, y0, x1, y1), (left, top, right, bottom) = row["field"], row["effective_field"]["field"]
         assert x0 <= left < right <= x1 and y0 <= top < bottom <= y1
     assert all(

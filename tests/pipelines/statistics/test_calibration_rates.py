@@ -9,7 +9,7 @@ from scipy import stats
 
 from tests.benchmarks.calibration import rates, scenarios
 from tests.benchmarks.calibration.edits import edited_snapshots
-from tests.benchmarks.calibration.rates import OUTSIDE, UNKNOWN, WITHIN, Rate, edit_rates, snapshot_rates, told
+from tests.benchmarks.calibration.rates import OUTSIDE, UNKNOWN, WITHIN, Rate, all_decided, edit_rates, snapshot_rates
 from tests.benchmarks.calibration.snapshots import snapshots
 
 SEED = 7
@@ -45,7 +45,7 @@ def test_who_looks_more_often_needs_a_wider_interval() -> None:
     assert rates.sizes_of_looks(200, 200) == [200]
     with pytest.raises(ValueError, match="at most 100"):
         rates.sizes_of_looks(200, 100)
-    assert not told([once, replace(once, hits=480)]) and told([replace(once, hits=480)])
+    assert not all_decided([once, replace(once, hits=480)]) and all_decided([replace(once, hits=480)])
     *_, row = rates.rate_table([once])
     assert row[1:4] == ["480", "95.0 %", "1.0 %"] and row[-1] == UNKNOWN
 
