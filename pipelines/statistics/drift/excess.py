@@ -4,11 +4,12 @@
    excess of the snapshots' divergence over their mean.
 2. `excess_bounds`: the values D of the true divergence at which the excess would not be surprising. At D its variance
    is Q + D L / excess: Q is what the permutations show, L what drift adds (`influence`), which goes with the square
-   of the difference of the sides' shares, as D does. Not used where documents were edited. At 0 there is
-   only chance, so that the interval is above 0 exactly if the permutations' p is at most 2.5 %, and holds 0 in 95 % of
-   nulls, whatever the distribution of the documents. Above 0 it is not symmetric: with the variance at the excess,
-   rather than at the bound, it would be too short upwards where the excess is low by chance, and too long downwards
-   where it is high (Wilson 1927, Journal of the American Statistical Association 22, on a binomial share).
+   of the difference of the sides' shares, as D does. At 0 there is only chance, so that the interval is above 0
+   exactly if the permutations' p is at most 2.5 %, and holds 0 in 95 % of nulls, whatever the distribution of the
+   documents. Above 0 it is not symmetric: with the variance at the excess, rather than at the bound, it would be too
+   short upwards where the excess is low by chance, and too long downwards where it is high (Wilson 1927, Journal of the
+   American Statistical Association 22, on a binomial share). Not used where documents were edited and others came or
+   went as well (`permutation._bounds_with_edits`).
 3. `unseen_drift`: that tokens which are too rare for these documents have drifted shows less than it should, and yet
    less in halves of the documents. The permutations take away what is of first order in one over the number of
    documents. Of what is left, tokens in several documents have a part of second order, of which the difference between
@@ -40,6 +41,13 @@ HALF_PERMUTATIONS = 40
 
 MISSING = 1 / 2
 """Of the difference between the excess of all documents and of half of them: between 1 / (2^2 - 1) and 1 / (2 - 1)."""
+
+LIKE_DOCUMENTS = 4.0
+"""How many times `Chance.of_documents` a drift is taken to add: a domain that grows has other words in what documents
+differ by most, and not in rare tokens, which are much of the chance."""
+
+DEGREES_OF_LIKE_DOCUMENTS = 16.0
+"""Degrees of freedom that this counts for, beside those of the variance that the influences give."""
 
 MOST_OF_SQUARE = 0.2
 """Of D^2 that L times 1.96^2 may grow to at the upper bound D: a relative standard error of 0.23."""
@@ -98,6 +106,17 @@ class Chance:
         mean, scale = null.mean(), 1 / (1 - self.carried)
         return float(high - mean) * scale, float(mean - low) * scale
 
+    @property
+    def of_documents(self) -> float:
+        """What drift D adds to the variance of the excess, over D, if it is as the documents' own differences; in bits.
+
+        With C the covariance of the difference of the sides' shares that chance makes, in the metric of `influence`,
+        the draws have the mean tr C and the variance 2 tr C^2, and a drift mu adds 4 mu' C mu: on average over mu with
+        the covariance C itself, and over mu' mu, that is 4 tr C^2 / tr C.
+        """
+        null = self.null["jsd"]
+        return 2 * float(null.var()) / (float(null.mean()) * (1 - self.carried) ** 2)
+
 
 def _correct_for_scatter(null: dict[str, Floats], contrast: TokenContrast, exchange: Exchange, draws: Floats) -> None:
     """Correct each draw's divergence [P] for groups on its sides that scatter more or less than the snapshots'.
@@ -116,32 +135,45 @@ def _correct_for_scatter(null: dict[str, Floats], contrast: TokenContrast, excha
     null["jsd_root"] = np.sqrt(null["jsd"])
 
 
-def excess_bounds(excess: float, above: float, below: float, drift: float) -> tuple[float, float]:
+def excess_bounds(
+    excess: float, above: float, below: float, drift: float, least: float = 0.0, new_documents: bool = True
+) -> tuple[float, float]:
     """The 95 % interval of the divergence beyond chance, in bits; see the module's docstring.
 
     Solves (excess - D)^2 = q^2 + 1.96^2 L max(D, 0) / excess for D on either side of the excess, q what chance makes
     of it there. Where the excess is less than a standard error of chance, L is taken for that of a drift of this size.
 
-    The upper bound is the larger of this and of the same with L growing as D^2, which is what it does where tokens of
-    added documents, and not their kind, are what varies; up to `MOST_OF_SQUARE` of D^2.
+    For the upper bound L / excess is at least ``least``: the influences say little where the excess is low by chance,
+    or few documents make them. The upper bound is the larger of this and, where documents are new, of the same with L
+    growing as D^2, which is what it does where tokens of added documents, and not their kind, are what varies; up to
+    `MOST_OF_SQUARE` of D^2.
 
     Args:
         excess: divergence less what chance gives; may be negative.
         above, below: `Chance.deviations`.
         drift: L, the variance that drift adds, in squared bits, at the excess; not used if that is below 0.
+        least: of L / excess above the excess, in bits; see `least_ratio`.
+        new_documents: whether documents came or went; else all that changed are edits.
     """
-    least = above / NORMAL_QUANTILE
-    half = NORMAL_QUANTILE**2 * drift / max(excess, least) / 2 if drift and excess > 0 else 0.0
+    ratio = drift / max(excess, above / NORMAL_QUANTILE) if drift and excess > 0 else 0.0
     low, high = excess - above, excess + below
     if low > 0:
+        half = NORMAL_QUANTILE**2 * ratio / 2
         low = excess + half - np.sqrt(half**2 + 2 * half * excess + above**2)
     if high > 0:
-        high = excess + half + np.sqrt(half**2 + 2 * half * excess + below**2)
-        if half:
+        half = NORMAL_QUANTILE**2 * max(ratio, least) / 2
+        high = excess + half + np.sqrt(max(half**2 + 2 * half * excess + below**2, 0.0))
+        if ratio and new_documents:
             part = min(NORMAL_QUANTILE**2 * drift / max(excess, above) ** 2, MOST_OF_SQUARE)
             inside = excess**2 - (1 - part) * (excess**2 - below**2)
             high = max(high, (excess + np.sqrt(inside)) / (1 - part))
     return float(low), float(high)
+
+
+def least_ratio(chance: Chance, freedom: float) -> float:
+    """What is taken for L / excess at least, above the excess, where L has some degrees of freedom; in bits."""
+    weight = DEGREES_OF_LIKE_DOCUMENTS / (DEGREES_OF_LIKE_DOCUMENTS + freedom)
+    return weight * LIKE_DOCUMENTS * chance.of_documents
 
 
 def unseen_drift(contrast: TokenContrast, exchange: Exchange, excess: float, seed: int, workers: int = 1) -> float:

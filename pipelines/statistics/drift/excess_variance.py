@@ -1,10 +1,9 @@
-"""What drift adds to the variance of the excess divergence where documents were edited: by a delete-a-group jackknife.
+"""What drift adds to the variance of the excess divergence where documents were edited and others came or went.
 
-The variance is L + Q as in `influence`, whose sums need groups that have nothing to do with each other, which the
-versions of a document are not. The delete-a-group jackknife has the mean L + 2 Q (Efron and Stein 1981, Annals of
-Statistics 9: what depends on two groups at once is counted with each), and what it says of pseudo-sides, which have no
-drift, is 2 Q and everything that makes it larger: groups of unequal size, and rare tokens, of which D is no square. So
-L is estimated as
+The variance is L + Q as in `influence`, here by a delete-a-group jackknife of what the exchange moves. It has the mean
+L + 2 Q (Efron and Stein 1981, Annals of Statistics 9: what depends on two groups at once is counted with each), and
+what it says of pseudo-sides, which have no drift, is 2 Q and everything that makes it larger: groups of unequal size,
+and rare tokens, of which D is no square. So L is estimated as
 
     max(0, jackknife of the snapshots - mean jackknife of some pseudo-sides).
 

@@ -11,7 +11,8 @@ difference without it, has the mean (mu y_g)^2 + sum_{h != g} E (y_g y_h)^2, so 
 
     4 sum_g ((influence of g)^2 - sum_{h != g} (y_g y_h)^2),
 
-the influences about their mean within the removed, the added and the shared documents, each a sample of its own.
+the influences about their mean within the removed, the added, the shared and the edited documents, each a sample of its
+own. The two versions of an edited document are in one group, which adds the one to either side.
 
 * Groups are compared with the shares of their side, which they are a part of: y_g y_h is too small by what g and h are
   of those shares. It is added back (`_Products.expected`).
@@ -31,7 +32,7 @@ import numpy as np
 
 from corpus_audit.pipelines.statistics.drift.divergence import LN2
 from corpus_audit.pipelines.statistics.drift.scatter import token_weights
-from corpus_audit.pipelines.statistics.drift.token_sample import Floats, TokenContrast
+from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, Floats, Integers, TokenContrast
 
 TOKENS_OF_A_BLOCK = 4_096
 """Tokens of which the groups' shares are in memory at a time, as float64."""
@@ -90,56 +91,82 @@ def drift_variance(contrast: TokenContrast) -> tuple[float, float]:
     """L: what drift adds to the variance of the excess divergence by chance alone, and how well it is known.
 
     Args:
-        contrast: the slice's documents, none of them edited. In clusters, the numbers of documents are not taken for
-            given, as those of clusters are not known.
+        contrast: the slice's documents. In clusters, the numbers of documents are not taken for given, as those of
+            clusters are not known.
 
     Returns:
         ``(variance, freedom)``: squared bits, at least 0; and degrees of freedom, 2 L^2 / the variance of its estimate,
         which is that of the sum of squared influences (Satterthwaite 1946, Biometrics Bulletin 2): few where a few long
         documents make most of it, or most of it is noise.
     """
-    assert contrast.edited is None, "edited documents depend on each other"
     products = _products(contrast)
     influences = products.influences
     noise = (products.pairs - products.expected) ** 2
     np.fill_diagonal(noise, 0.0)
     terms = influences**2 - noise.sum(axis=1)
     variance, spread, start = 0.0, 0.0, 0
-    for sample in contrast.only_baseline, contrast.only_current, contrast.shared:
-        if not sample.total_documents:
-            continue
-        of_set = slice(start, start + len(sample.groups))
-        whole, groups = float(influences[of_set].sum()), len(sample.groups)
-        variance += (float(terms[of_set].sum()) - whole**2 / groups) * groups / (groups - 1)
-        about = (influences[of_set] - whole / groups) ** 2
+    for documents in (each.documents for each in _sets(contrast)):
+        of_set = slice(start, start + GROUPS)
+        whole = float(influences[of_set].sum())
+        variance += (float(terms[of_set].sum()) - whole**2 / GROUPS) * GROUPS / (GROUPS - 1)
+        about = (influences[of_set] - whole / GROUPS) ** 2
         spread += float(((about - about.mean()) ** 2).sum())
         if not contrast.clustered:
-            variance -= whole**2 / sample.total_documents
+            variance -= whole**2 / documents
         start = of_set.stop
     variance = max(variance, 0.0)
     freedom = 2 * variance**2 / spread if spread > 0 else 0.0
     return GRADIENT**2 * variance, max(freedom, FEWEST_DEGREES)
 
 
+@dataclass(frozen=True)
+class _Set:
+    """Documents of one kind: the hash groups [GROUPS, K] that they make on each side, None if on that side are none."""
+
+    documents: int
+    first: Integers | None
+    second: Integers | None
+
+
+def _sets(contrast: TokenContrast) -> list[_Set]:
+    """The removed, the added, the shared and the edited documents, as far as there are any.
+
+    The versions of an edited document are in one group, so that groups have nothing to do with each other.
+    """
+    removed, added, shared, edited = contrast.only_baseline, contrast.only_current, contrast.shared, contrast.edited
+    sets = [
+        _Set(removed.total_documents, removed.groups, None),
+        _Set(added.total_documents, None, added.groups),
+        _Set(shared.total_documents, shared.groups, shared.groups),
+    ]
+    if edited is not None:
+        sets.append(_Set(edited.before.total_documents, edited.before.groups, edited.current.groups))
+    return [each for each in sets if each.documents]
+
+
+def _columns(groups: Integers | None, block: Integers) -> Floats:
+    """Some tokens' columns, [GROUPS, block]; zeros for a side that the documents are not on."""
+    return np.zeros((GROUPS, len(block))) if groups is None else groups[:, block].astype(np.float64)
+
+
 def _products(contrast: TokenContrast) -> _Products:
     """Sums over all tokens, a block of them at a time."""
-    samples = contrast.only_baseline, contrast.only_current, contrast.shared
-    sets = [
-        (sample.groups, first, second)
-        for sample, first, second in zip(samples, (1, 0, 1), (0, 1, 1), strict=True)
-        if sample.total_documents
-    ]
+    sets = _sets(contrast)
     counts = contrast.counts
     t1, t2 = (float(count.sum()) for count in counts)
-    sizes = [groups.sum(axis=1).astype(np.float64) for groups, _, _ in sets]
-    in_first = np.concatenate([first * size / t1 for (_, first, _), size in zip(sets, sizes, strict=True)])
-    in_second = np.concatenate([second * size / t2 for (_, _, second), size in zip(sets, sizes, strict=True)])
+    none = np.zeros(GROUPS)
+    in_first = np.concatenate([none if each.first is None else each.first.sum(axis=1) / t1 for each in sets])
+    in_second = np.concatenate([none if each.second is None else each.second.sum(axis=1) / t2 for each in sets])
     total = len(in_first)
     pairs, difference = np.zeros((total, total)), np.zeros(total)
     own_first, own_second = np.zeros(total), np.zeros(total)
     both = mixed = other = 0.0
-    holders = samples[0].documents + samples[1].documents + samples[2].documents
-    once = samples[0].count + samples[1].count + samples[2].count  # every document on whichever sides it is
+    samples = [contrast.only_baseline, contrast.only_current, contrast.shared]
+    holders, once = (sum(getattr(sample, name) for sample in samples) for name in ("documents", "count"))
+    if contrast.edited is not None:  # every document once, on whichever sides it is
+        before, current = contrast.edited.before, contrast.edited.current
+        holders = holders + contrast.edited.documents
+        once = once + (before.count + current.count) / 2
     several = np.flatnonzero(holders > 1)  # a token of one document has no part in what two of them make together
     for start in range(0, len(several), TOKENS_OF_A_BLOCK):
         block = several[start : start + TOKENS_OF_A_BLOCK]
@@ -147,9 +174,9 @@ def _products(contrast: TokenContrast) -> _Products:
         among_all = token_weights(2 * once[block] / once.sum())
         many = holders[block] / (holders[block] + FEW_DOCUMENTS)
         root = np.sqrt(many * token_weights(p + q) + (1 - many) * among_all)
-        on_first = np.concatenate([first * groups[:, block] / t1 for groups, first, _ in sets])
+        on_first = np.concatenate([_columns(each.first, block) / t1 for each in sets])
         on_first = (on_first - np.outer(in_first, p)) * root
-        on_second = np.concatenate([second * groups[:, block] / t2 for groups, _, second in sets])
+        on_second = np.concatenate([_columns(each.second, block) / t2 for each in sets])
         on_second = (on_second - np.outer(in_second, q)) * root
         added = on_second - on_first
         pairs += added @ added.T

@@ -23,9 +23,9 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
    for the part of a real drift that draws carry themselves (`Exchange.carried`), and an excess beyond chance for what
    the rarest tokens hide of it (`excess.unseen_drift`; not where documents were edited).
-8. Its interval (`excess.excess_bounds`; `_bounds_with_edits` where documents were edited), from what the draws show of
-   chance and from what drift adds to it. A percentile bootstrap would be biased upwards: it adds the noise of
-   resampling to the noise that is there.
+8. Its interval (`excess.excess_bounds`; `_bounds_with_edits` where documents were edited and others came or went), from
+   what the draws show of chance and from what drift adds to it. A percentile bootstrap would be biased upwards: it adds
+   the noise of resampling to the noise that is there.
 
 All is deterministic: the draws by their seed, the sums by their order.
 """
@@ -38,7 +38,14 @@ import numpy as np
 
 from corpus_audit.pipelines.statistics import special
 from corpus_audit.pipelines.statistics.drift import divergence, excess_variance, influence
-from corpus_audit.pipelines.statistics.drift.excess import NORMAL_QUANTILE, TAIL, Chance, excess_bounds, unseen_drift
+from corpus_audit.pipelines.statistics.drift.excess import (
+    NORMAL_QUANTILE,
+    TAIL,
+    Chance,
+    excess_bounds,
+    least_ratio,
+    unseen_drift,
+)
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
@@ -162,33 +169,33 @@ def drift_summary(
         distances[name] = Distance(name, value, float(null.mean()), float(null_low), float(null_high), p)
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
     excess = chance.excess
-    if edited:
+    if edited and (contrast.only_baseline.total_tokens or contrast.only_current.total_tokens):
         low, high = _bounds_with_edits(contrast, exchange, chance)
     else:
         above, below = chance.deviations
-        drift = _drift_variance(contrast) if excess > 0 else 0.0
-        if excess > above:
-            excess += unseen_drift(contrast, exchange, excess, seed, workers)
-        low, high = excess_bounds(excess, above, below, drift)
+        variance, freedom = influence.drift_variance(contrast)
+        if excess > above and not edited:
+            # In full only far beyond chance: else it would add its own error to an excess that may be high by chance.
+            beyond = 1 - (above / excess) ** 2
+            excess += beyond * unseen_drift(contrast, exchange, excess, seed, workers)
+        low, high = excess_bounds(
+            excess, above, below, _widened(variance, freedom), least_ratio(chance, freedom), new_documents=not edited
+        )
     distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
     return DriftSummary(distances, permutations, low, min(high, 1.0), None, note)  # no divergence is above 1 bit
 
 
-def _drift_variance(contrast: TokenContrast) -> float:
-    """What drift adds to the variance of the excess, squared bits, for a normal quantile.
-
-    Where it is known from few documents, it is larger by the square of the ratio of Student's quantile to the normal.
-    """
-    variance, freedom = influence.drift_variance(contrast)
+def _widened(variance: float, freedom: float) -> float:
+    """A variance of some degrees of freedom, larger by the square of the ratio of Student's quantile to the normal."""
     return variance * (float(special.stdtrit(freedom, 1 - TAIL)) / NORMAL_QUANTILE) ** 2
 
 
 def _bounds_with_edits(contrast: TokenContrast, exchange: Exchange, chance: Chance) -> tuple[float, float]:
-    """The 95 % interval where documents were edited: 1.96 standard errors to either side.
+    """The 95 % interval where documents were edited and others came or went: 1.96 standard errors to either side.
 
-    The influences of `excess_bounds` need documents that have nothing to do with each other, which two versions are
-    not. Where drift is shown, the upper bound takes the larger error of the jackknife alone: documents of one side may
-    scatter less than those of the other, so that chance gives less than the pool says and the excess is a low estimate.
+    The excess is then a low estimate of the whole drift: what the exchange of the one leaves where it is, or carries of
+    the other, is not in it, and the interval of `excess_bounds` would be too short for that. Where drift is shown, the
+    upper bound takes the larger error of the jackknife alone.
     """
     null, observed, excess = chance.null["jsd"], float(chance.observed["jsd"][0]), chance.excess
     drift, jackknife = excess_variance.drift_variance(

@@ -11,6 +11,8 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from tests.benchmarks.calibration.edits import EDIT_PLANS, EditedSnapshots, edited_snapshots
 from tests.benchmarks.calibration.pairs import DRIFTS, SOURCES
 from tests.benchmarks.calibration.rates import Rate, all_decided, edit_rates, snapshot_rates
@@ -87,7 +89,8 @@ def told_results(some: Sequence[Scenario], seed: int, sizes: Sequence[int], work
     parts: dict[int, dict[int, Result]] = {number: {} for number in range(len(some))}
     look = dict.fromkeys(parts, 0)
     running: dict[Future[Result], tuple[int, int]] = {}
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # Threads of BLAS that wait for a core others use would take most of the time.
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
 
         def draw(number: int, first: int, stop: int) -> None:
             for function, arguments in some[number].tasks(seed, first, stop):

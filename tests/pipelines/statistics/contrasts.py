@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTokens
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, TokenContrast, TokenSample
 
 
@@ -21,6 +22,12 @@ def sample(counts, group=None):
         int(n.sum()),
         float((n * n).sum()),
     )
+
+
+def document_tokens(counts):
+    """Token ids of documents given as a count matrix [D, K]."""
+    ids = np.concatenate([np.repeat(np.arange(counts.shape[1]), row) for row in counts] or [np.zeros(0, int)])
+    return DocumentTokens(ids, np.concatenate([[0], np.cumsum(counts.sum(axis=1))]).astype(np.int64))
 
 
 def contrast(before, now, shared=None, clustered=False, groups=(None, None, None)):

@@ -12,26 +12,20 @@ from hypothesis import strategies as st
 from corpus_audit.pipelines.kernels.drift.divergence import exchange_sums
 from corpus_audit.pipelines.statistics.drift.decomposition import decompose
 from corpus_audit.pipelines.statistics.drift.exchange import Exchange, statistics_of
-from corpus_audit.pipelines.statistics.drift.paired_documents import DocumentTokens, edited_pairs
+from corpus_audit.pipelines.statistics.drift.paired_documents import edited_pairs
 from corpus_audit.pipelines.statistics.drift.permutation import drift_summary
 from corpus_audit.pipelines.statistics.drift.token_drift import token_drift
 from corpus_audit.pipelines.statistics.drift.token_sample import GROUPS, EditedPairs, TokenContrast
-from tests.pipelines.statistics.contrasts import bursty, contrast, sample
+from tests.pipelines.statistics.contrasts import bursty, contrast, document_tokens, sample
 
 TOKENS = 120
 NONE = np.zeros((0, TOKENS), dtype=int)
 
 
-def documents(counts: np.ndarray) -> DocumentTokens:
-    """Token ids of documents given as a count matrix [D, K]."""
-    ids = np.concatenate([np.repeat(np.arange(counts.shape[1]), row) for row in counts] or [np.zeros(0, int)])
-    return DocumentTokens(ids, np.concatenate([[0], np.cumsum(counts.sum(axis=1))]).astype(np.int64))
-
-
 def pairs(before: np.ndarray, current: np.ndarray) -> EditedPairs:
     """Counters of versions given as count matrices [P, K]; pair i is in hash group i modulo 64."""
     tokens = np.arange(before.shape[1], dtype=np.int32)
-    return edited_pairs(documents(before), documents(current), np.arange(len(before)) % GROUPS, tokens)
+    return edited_pairs(document_tokens(before), document_tokens(current), np.arange(len(before)) % GROUPS, tokens)
 
 
 def edited(counts: np.ndarray, rng: np.random.Generator, rate: float = 0.1) -> np.ndarray:
@@ -69,9 +63,9 @@ def test_counters_are_those_of_the_count_matrices(number: int, seed: int) -> Non
 
 
 def test_versions_that_do_not_pair_are_refused() -> None:
-    one = documents(np.ones((2, 3), int))
+    one = document_tokens(np.ones((2, 3), int))
     with pytest.raises(ValueError, match="2 and 1 versions of 2 documents"):
-        edited_pairs(one, documents(np.ones((1, 3), int)), np.zeros(2, int), np.arange(3, dtype=np.int32))
+        edited_pairs(one, document_tokens(np.ones((1, 3), int)), np.zeros(2, int), np.arange(3, dtype=np.int32))
 
 
 def test_pairs_of_a_clustered_contrast_are_refused() -> None:
@@ -81,8 +75,8 @@ def test_pairs_of_a_clustered_contrast_are_refused() -> None:
 
 def test_take_follows_the_order_given() -> None:
     counts = np.random.default_rng(3).poisson(1.0, (6, 5))
-    taken = documents(counts).take(np.array([4, 0, 4]))
-    expected = documents(counts[[4, 0, 4]])
+    taken = document_tokens(counts).take(np.array([4, 0, 4]))
+    expected = document_tokens(counts[[4, 0, 4]])
     assert np.array_equal(taken.ids, expected.ids) and np.array_equal(taken.offsets, expected.offsets)
 
 
