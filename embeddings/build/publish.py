@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pyarrow as pa
 from corpus_audit.embeddings.build.drift import embedding_drift
 from corpus_audit.embeddings.build.semantic import semantic_contamination
 from corpus_audit.embeddings.build.tables import documents_table
+from corpus_audit.embeddings.build.unit_crops import unit_crops
 from corpus_audit.embeddings.images.scanner import ImageScanner
+from corpus_audit.embeddings.images.sources import ImageSource
 from corpus_audit.embeddings.index.files import IndexFacts, write_index
 from corpus_audit.embeddings.index.reader import Index
 from corpus_audit.embeddings.lookup.search import WindowSearch
@@ -89,16 +92,24 @@ class Publication:
             "documents": documents_table(merged.documents, facts.snapshot),
         }
         output = self.loaded.base / scanner.spec.output
-        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, self._snapshot_tables)
+        more = partial(self._snapshot_tables, plans)
+        return write_index(output, datetime.now(UTC), facts, arrays, indices, tables, folder, more)
 
-    def _snapshot_tables(self, folder: Path) -> dict[str, pa.Table]:
-        """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors."""
+    def _snapshot_tables(self, plans: Sequence[ShardPlan], folder: Path) -> dict[str, pa.Table]:
+        """Tables about the snapshot as a whole, computed from the index in ``folder``: they search its vectors, and
+        crop its images."""
         tables: dict[str, pa.Table] = {}
         index = Index(folder)
         if self.baseline is not None:
             with self.stages.stage("drift"):
                 tables["embedding_drift"] = embedding_drift(self.baseline, index)
-        if self.scanner.block is None or isinstance(self.scanner, ImageScanner):
+        if isinstance(self.scanner, ImageScanner):
+            if self.loaded.spec.excerpts:
+                with self.stages.stage("contact sheets"):
+                    source = ImageSource.of_plans(self.loaded.spec, plans)
+                    tables["unit_crops"] = unit_crops(index, self.scanner.model, source, self.loaded.spec)
+            return tables
+        if self.scanner.block is None:
             return tables
         search = WindowSearch(index)
         if self.loaded.spec.benchmarks:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from corpus_audit.embeddings.images.boxes import Box, Range, clipped, regrouped, whole
-from corpus_audit.embeddings.images.conv_units import ACTIVATIONS, NORMS
+from corpus_audit.embeddings.images.image_units import ACTIVATIONS, NORMS
 from corpus_audit.embeddings.images.trace import Operation
 
 Boxes = list[Box | None]

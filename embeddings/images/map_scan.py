@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from corpus_audit.embeddings.images.conv_units import ConvPoint
+from corpus_audit.embeddings.images.image_units import MapPoint
 from corpus_audit.embeddings.images.model import ImageModel
 from corpus_audit.embeddings.images.pooled import PooledPoint
 from corpus_audit.embeddings.images.reading import run_reading
@@ -128,7 +128,7 @@ class MapScanner:
             contexts=np.repeat(context[:, None], self._positions, axis=1),
         )
 
-    def _reduce(self, rows: BatchRows, point: ConvPoint, values: torch.Tensor) -> None:
+    def _reduce(self, rows: BatchRows, point: MapPoint, values: torch.Tensor) -> None:
         """Reduce a point's values, [B, C, h, w] or [B, C], and add them; the filling at the end is left out."""
         indices, name = self._selection.indices[point.point], str(point.point)
         count, size = len(rows.window), point.height * point.width

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from corpus_audit.embeddings.images.conv_units import ImageUnits, find_units
+from corpus_audit.embeddings.images.image_units import ImageUnits, find_units
 from corpus_audit.embeddings.images.preprocessing import Preprocessing, read_preprocessor
 from corpus_audit.embeddings.images.receptive_fields import input_box
 from corpus_audit.embeddings.images.timm_models.loading import load_timm

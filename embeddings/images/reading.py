@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from corpus_audit.embeddings.images.conv_units import ConvPoint
+from corpus_audit.embeddings.images.image_units import MapPoint
 from corpus_audit.embeddings.images.model import ImageModel
 from corpus_audit.embeddings.images.trace import CallCounter, Key
 from corpus_audit.schemas.errors import AuditError
 
-MapSink = Callable[[ConvPoint, torch.Tensor], torch.Tensor | None]
+MapSink = Callable[[MapPoint, torch.Tensor], torch.Tensor | None]
 """Called with a point and its values: [B, channels, height, width], or [B, classes] of logits.
 
 The model goes on with what it returns, or with the values if that is None; of heads, with a copy of what it computed.
@@ -31,14 +31,14 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
 
     def __init__(
         self,
-        points: Iterable[ConvPoint],
+        points: Iterable[MapPoint],
         sink: MapSink,
         watched: Mapping[Key, Callable[[torch.Tensor], None]] | None = None,
     ) -> None:
         super().__init__()
         self._watched = dict(watched or {})
         self._unseen = set(self._watched)
-        self._points: dict[Key, ConvPoint] = {point.key: point for point in points}
+        self._points: dict[Key, MapPoint] = {point.key: point for point in points}
         self._sink, self._calls = sink, CallCounter()
         self._unread = set(self._points)
 
@@ -76,7 +76,7 @@ class PointReader(TorchFunctionMode):  # type: ignore[misc]
 def run_reading(
     model: ImageModel,
     inputs: torch.Tensor,
-    points: Iterable[ConvPoint],
+    points: Iterable[MapPoint],
     sink: MapSink,
     watched: Mapping[Key, Callable[[torch.Tensor], None]] | None = None,
 ) -> torch.Tensor:
@@ -99,23 +99,23 @@ def run_reading(
     return output
 
 
-def read_maps(model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint]) -> dict[ConvPoint, torch.Tensor]:
+def read_maps(model: ImageModel, inputs: torch.Tensor, points: Iterable[MapPoint]) -> dict[MapPoint, torch.Tensor]:
     """The values of points in a pass over [B, 3, h, w]; `run_with_maps` without the output."""
     return run_with_maps(model, inputs, points)[0]
 
 
 def run_with_maps(
-    model: ImageModel, inputs: torch.Tensor, points: Iterable[ConvPoint]
-) -> tuple[dict[ConvPoint, torch.Tensor], torch.Tensor]:
+    model: ImageModel, inputs: torch.Tensor, points: Iterable[MapPoint]
+) -> tuple[dict[MapPoint, torch.Tensor], torch.Tensor]:
     """The values of points in a pass over [B, 3, h, w], and the model's output.
 
     The model goes on with copies, so that work in place does not change what is returned. With gradients enabled, the
     output depends on the returned values (``torch.autograd.grad(output[0, c], maps[point])``), and these on the inputs;
     of heads, whose norms are no part of the pass, only the latter.
     """
-    maps: dict[ConvPoint, torch.Tensor] = {}
+    maps: dict[MapPoint, torch.Tensor] = {}
 
-    def keep(point: ConvPoint, values: torch.Tensor) -> torch.Tensor:
+    def keep(point: MapPoint, values: torch.Tensor) -> torch.Tensor:
         maps[point] = values
         return values.clone()
 

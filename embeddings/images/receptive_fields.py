@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from corpus_audit.embeddings.images.boxes import Box, hull, whole
 from corpus_audit.embeddings.images.card import PointFields
-from corpus_audit.embeddings.images.conv_units import ConvPoint
 from corpus_audit.embeddings.images.field_rules import is_global, rule_of
+from corpus_audit.embeddings.images.image_units import MapPoint
 from corpus_audit.embeddings.images.trace import Trace
 
 
@@ -44,7 +44,7 @@ class ReceptiveField:
         return self.left, self.top, self.right, self.bottom
 
 
-def receptive_field(traced: Trace, point: ConvPoint, channel: int, position: int) -> ReceptiveField:
+def receptive_field(traced: Trace, point: MapPoint, channel: int, position: int) -> ReceptiveField:
     """The receptive field of a unit at a position.
 
     Args:
@@ -96,14 +96,14 @@ def input_box(traced: Trace, operation: int, box: Box) -> tuple[Box | None, tupl
     return read.get(0), tuple(dict.fromkeys(reversed(reasons)))
 
 
-def _of_tokens(point: ConvPoint, first: int, last: int) -> Box:
+def _of_tokens(point: MapPoint, first: int, last: int) -> Box:
     """The box of what is read of the tokens of patches, all numbers of a token together."""
     assert point.tokens is not None
     start = point.tokens.grid.first
     return (0, 0), (start + first, start + last), (0, point.tokens.inputs - 1)
 
 
-def fields_of(traced: Trace, point: ConvPoint) -> PointFields:
+def fields_of(traced: Trace, point: MapPoint) -> PointFields:
     """The receptive fields of all rows and columns of a point's maps, of all its channels together.
 
     Of units by patch, those of all patches together: behind an attention each of them reads the whole image.

@@ -125,7 +125,7 @@ DECLARATIONS = (
     ),
     MetricDeclaration(
         "near_duplicate_rate_within",
-        "documents with a near copy in their domain",
+        "documents whose text or caption has a near copy in their domain",
         "share",
         "domains",
         "interval",
@@ -133,7 +133,7 @@ DECLARATIONS = (
     ),
     MetricDeclaration(
         "near_duplicate_rate_across",
-        "documents with a near copy in another domain",
+        "documents whose text or caption has a near copy in another domain",
         "share",
         "domains",
         "interval",
@@ -141,7 +141,7 @@ DECLARATIONS = (
     ),
     MetricDeclaration(
         "near_duplicate_rate_baseline",
-        "documents with a near copy in the baseline",
+        "documents whose text or caption has a near copy in the baseline",
         "share",
         _BOTH,
         "interval",

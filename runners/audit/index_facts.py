@@ -23,6 +23,9 @@ from corpus_audit.schemas.tables.embedding_tables import EMBEDDING_TABLES
 if TYPE_CHECKING:
     from corpus_audit.embeddings.index.files import IndexFacts
 
+OF_EXCERPTS = ("unit_crops",)
+"""Tables of an index that hold parts of documents: a run with ``excerpts: false`` does not copy them."""
+
 
 def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) -> RunFile:
     """Add the tables and metrics of the newest index of this very snapshot; returns ``facts`` with which one it was.
@@ -44,7 +47,7 @@ def add_index(staged: StagedRun, facts: RunFile, spec: AuditSpec, base: Path) ->
     known = read_facts(folder)
     tables = {}
     for name, schema in EMBEDDING_TABLES.items():
-        if f"{name}.parquet" in known.files:
+        if f"{name}.parquet" in known.files and (spec.excerpts or name not in OF_EXCERPTS):
             tables[name] = _read(folder / f"{name}.parquet", known.files[f"{name}.parquet"]["sha256"], schema)
     index = _record(folder, known)
     if known.vectors and not known.of_images and spec.embedding.vectors and spec.embedding.vectors.projection:

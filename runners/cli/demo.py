@@ -172,9 +172,11 @@ def _show_images(ctx: click.Context, folder: Path, workers: int | None, quiet: b
     write_out()
     write_out(image_answers(corpus, RunDirectory(outcome.run_dir)), nl=False)
     write_out()
-    _index_images(ctx, corpus, workers, quiet, show=True)
+    indexed = _index_images(ctx, corpus, workers, quiet, show=True)
     write_out()
     write_out(f"More    corpus-audit drift {folder / 'runs-before'} {folder / 'runs'}")
+    if indexed is not None:
+        write_out(f"        corpus-audit run {corpus.index}   # a report with contact sheets of units")
     write_out(f"Spec    {corpus.audit}")
     return code
 

@@ -127,10 +127,10 @@ def _related(index: Index, other: str, rows: Any, k: int, as_json: bool) -> None
 
     results = related_units(index, other, k, rows)
     if as_json:
-        listed = [related_json(unit) for unit in results]
+        listed = [related_json(unit, index.facts.of_images) for unit in results]
         emit_json("units", {"index": str(index.folder), "kind": "together", "of": len(rows), "units": listed})
         return
-    for line in related_lines(other, results):
+    for line in related_lines(other, results, index.facts.of_images):
         write_out(line)
 
 

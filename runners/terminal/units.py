@@ -45,18 +45,33 @@ def text_unit_json(unit: TextUnit) -> dict[str, Any]:
     }
 
 
-def related_lines(unit: str, listed: Sequence[RelatedUnit]) -> Iterator[str]:
-    """Units that fire together with another as a table."""
+def related_lines(unit: str, listed: Sequence[RelatedUnit], of_images: bool = False) -> Iterator[str]:
+    """Units that fire together with another as a table; names of image models' units are long, and stand last."""
     if not listed:
-        yield f"no other unit's strongest examples are in the windows of {unit}'s"
+        of = "images are among" if of_images else "examples are in the windows of"
+        yield f"no other unit's strongest {of} {unit}'s"
+        return
+    if of_images:
+        yield f"Units whose strongest images are those of {unit}, which has {listed[0].examples}"
+        yield f"{'same image':>10} {'same position':>14}  Unit"
+        for other in listed:
+            positions = numbers.NONE if other.positions is None else str(other.positions)
+            yield f"{other.windows:10} {positions:>14}  {other.unit}"
+        yield f"(of lists of highest activations; {numbers.NONE}: maps of another size, or one position)"
         return
     yield f"Units whose strongest examples are those of {unit}, which has {listed[0].examples}"
     yield f"{'Unit':17} {'same token':>10} {'same window':>12}"
     for other in listed:
-        yield f"{other.unit!s:17} {other.tokens:10} {other.windows:12}"
+        yield f"{other.unit!s:17} {other.positions:10} {other.windows:12}"
     yield "(of the lists of highest activations alone)"
 
 
-def related_json(unit: RelatedUnit) -> dict[str, Any]:
-    """A related unit as plain values."""
-    return {"unit": str(unit.unit), "tokens": unit.tokens, "windows": unit.windows, "examples": unit.examples}
+def related_json(unit: RelatedUnit, of_images: bool = False) -> dict[str, Any]:
+    """A related unit as plain values: shared tokens and windows, or positions and images."""
+    names = ("positions", "images") if of_images else ("tokens", "windows")
+    return {
+        "unit": str(unit.unit),
+        names[0]: unit.positions,
+        names[1]: unit.windows,
+        "examples": unit.examples,
+    }

@@ -230,6 +230,11 @@ class RunFile(Record):
     spec: dict[str, Any] = Field(description="The audit file as it was read: `AuditSpec` of the version that ran.")
     files: dict[str, PublishedFile] = Field(description="Every other file of the run, by name relative to it.")
 
+    @property
+    def of_images(self) -> bool:
+        """Whether documents are images; their texts are captions then."""
+        return self.spec.get("document", {}).get("image") is not None
+
     def with_rule(self, rule: IntegrityRule) -> RunFile:
         """This record with one more integrity rule; incomplete if the rule does not hold."""
         more: dict[str, Any] = {"integrity": (*self.integrity, rule)}

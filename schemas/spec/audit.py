@@ -294,7 +294,8 @@ class AuditSpec(AuditModel):
     excerpts: bool = Field(
         default=True,
         description="Keep a short excerpt, and up to 1,000 whole documents a domain, in the profile; of images, "
-        "thumbnails. Hashes, and the mean colours of 8 x 8 fields of images, are kept without it too.",
+        "thumbnails, and crops of units in an index. Hashes, and the mean colours of 8 x 8 fields of images, are kept "
+        "without it too.",
     )
     per_document: bool = Field(default=False, description="Also write a table of every document's counts.")
     policy: PathText | None = Field(

@@ -77,10 +77,53 @@ EMBEDDING_DRIFT = pa.schema(
     metadata={"title": "Whether a model tells the snapshot's documents from the baseline's", "order": "one row"},
 )
 
+UNIT_CROPS = pa.schema(
+    [
+        field("unit", pa.string(), "the unit's address"),
+        field("label", pa.string(), "class of a logit, where the model names it", nullable=True),
+        field(
+            "domain",
+            pa.string(),
+            "it is more active in this domain than elsewhere; null: selected as it fires on few images",
+            nullable=True,
+        ),
+        field("mean", pa.float64(), "mean activation on images of that domain", nullable=True),
+        field("elsewhere", pa.float64(), "mean activation on all other images", nullable=True),
+        field("low", pa.float64(), "lower 95 % bound of the difference of the means", nullable=True),
+        field("high", pa.float64(), "upper 95 % bound of the difference of the means", nullable=True),
+        field("fired", pa.float64(), "share of images on which the activation is above 0", "share"),
+        field("rank", pa.int32(), "of the image among the unit's strongest, from 0"),
+        field("value", pa.float32(), "the unit's activation on the image"),
+        field("image_domain", pa.string(), "value of the primary facet of the image", nullable=True),
+        field("document", pa.string(), "the image's id, else shard and row"),
+        field(
+            "shows",
+            pa.string(),
+            "what the crop shows: field, image, effective (a box with most of the squared "
+            "gradient) or patch (the image with a patch framed)",
+            nullable=True,
+        ),
+        field("share", pa.float64(), "of the squared gradient that an effective box holds", "share", nullable=True),
+        field(
+            "box",
+            pa.list_(pa.int32()),
+            "left, top, right, bottom (both excluded) of the field, box or patch in the image",
+            "pixels",
+            nullable=True,
+        ),
+        field("width", pa.int32(), "of the stored crop", "pixels", nullable=True),
+        field("height", pa.int32(), "of the stored crop", "pixels", nullable=True),
+        field("crop", pa.binary(), "PNG of at most 32 pixels a side, or JPEG of at most 64", nullable=True),
+        field("reason", pa.string(), "why there is no crop", nullable=True),
+    ],
+    metadata={"title": "Crops of a few units' strongest images", "order": "unit (as selected), rank"},
+)
+
 EMBEDDING_TABLES: dict[str, pa.Schema] = {
     "projection": PROJECTION,
     "semantic": SEMANTIC,
     "semantic_items": SEMANTIC_ITEMS,
     "embedding_drift": EMBEDDING_DRIFT,
+    "unit_crops": UNIT_CROPS,
 }
 """File name (without .parquet) of each, in an index and in a run directory."""

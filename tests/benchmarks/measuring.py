@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,3 +150,22 @@ def read_once(corpus: Path) -> None:
         with path.open("rb") as file:
             while file.read(1 << 24):
                 pass
+
+
+def peer_environment(folder: Path, requirements: Sequence[str]) -> str | None:
+    """The interpreter of an environment with other programs, made on first use; None, and why is printed, without.
+
+    Args:
+        folder: of the environment.
+        requirements: as pip takes them.
+    """
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"skipped: no environment with {', '.join(requirements)} could be made ({error})")
+            return None
+        (folder / "ready").touch()
+    return str(python)

@@ -18,10 +18,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-from tests.benchmarks.measuring import measure, middle
+from tests.benchmarks.measuring import measure, middle, peer_environment
 from tests.benchmarks.telemetry import event_file
 
 REQUIREMENTS = ("tbparse==0.0.9", "tensorboard", "pandas")
@@ -72,21 +71,6 @@ print(len(table), time.process_time() - began)
 PEERS = {"EventFileLoader": LOADER, "EventAccumulator": ACCUMULATOR, "tbparse": TBPARSE}
 
 
-def environment(cache: Path) -> str | None:
-    """The interpreter of an environment with the peers, made on first use; None where it cannot be made."""
-    folder = cache / "telemetry-peers-env"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        try:
-            venv.create(folder, with_pip=True, clear=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            print(f"skipped: no environment with {', '.join(REQUIREMENTS)} could be made ({error})")
-            return None
-        (folder / "ready").touch()
-    return str(python)
-
-
 def main() -> int:
     """Measure, print, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +79,7 @@ def main() -> int:
     parser.add_argument("--python", default=None)
     parser.add_argument("--cache", type=Path, default=Path(".bench"))
     options = parser.parse_args()
-    python = options.python or environment(options.cache)
+    python = options.python or peer_environment(options.cache / "telemetry-peers-env", REQUIREMENTS)
     if python is None:
         return 0
     probe = subprocess.run([python, "-c", "import tbparse, tensorboard"], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The report's section on the activation index: windows by meaning, attributions, heads, drift, semantic contamination.
+"""The report's section on the activation index: its units, windows by meaning, drift, semantic contamination.
 
 A run has it if its audit names a model.
 """
@@ -20,6 +20,7 @@ from corpus_audit.checks.report.activations.attributions import AttributionsView
 from corpus_audit.checks.report.activations.heads import HeadsView, load_heads
 from corpus_audit.checks.report.activations.marked_text import LEVELS, marked_text
 from corpus_audit.checks.report.activations.projection_chart import Panel
+from corpus_audit.checks.report.activations.unit_sheets import UnitSheet, load_sheets, pictures
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import fit, safe_text
@@ -54,6 +55,7 @@ class ModelView:
         attributions: which tokens make units fire; None if nothing was computed for the index.
         heads: what induction heads do; None likewise.
         of_images: whether the model reads images, each a window.
+        sheets: of an image model, contact sheets of a few units; None if the run has none.
     """
 
     model: str = ""
@@ -71,6 +73,12 @@ class ModelView:
     attributions: AttributionsView | None = None
     heads: HeadsView | None = None
     of_images: bool = False
+    sheets: tuple[UnitSheet, ...] | None = None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the section holds pictures."""
+        return pictures(self.sheets or ())
 
     @property
     def tested(self) -> dict[str, Any] | None:
@@ -110,6 +118,7 @@ def load(run: RunDirectory) -> ModelView | None:
         autoencoders=index.autoencoders,
         attributions=_attributions(table("unit_attributions"), table("unit_attribution_tokens")),
         of_images=index.of_images,
+        sheets=None if (crops := table("unit_crops")) is None else load_sheets(crops),
         heads=_heads({name: each for name in HEAD_TABLES if (each := table(name)) is not None}),
     )
 

@@ -126,7 +126,8 @@ class ContaminationView:
 
     ``benchmarks`` are those with the largest shares, ``leak_benchmarks`` the columns of the table of ``leaks``;
     ``limits`` are the boilerplate limits in use, and ``boilerplate`` items would be contaminated but for them;
-    ``reasons`` say why a rule has no share: rule, reason, number of benchmarks.
+    ``reasons`` say why a rule has no share: rule, reason, number of benchmarks. ``of_images``: documents are images, of
+    which captions are searched.
     """
 
     checks: tuple[CheckRow, ...]
@@ -144,6 +145,7 @@ class ContaminationView:
     limits: tuple[int, ...]
     boilerplate: int
     reasons: tuple[tuple[str, str, int], ...]
+    of_images: bool = False
 
     @property
     def failed(self) -> tuple[CheckRow, ...]:

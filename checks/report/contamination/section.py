@@ -77,6 +77,7 @@ def load(run: RunDirectory) -> ContaminationView | None:
             (*key, number)
             for key, number in Counter((row["rule"], row["reason"]) for row in summary if row["reason"]).items()
         ),
+        of_images=run.facts.of_images,
     )
 
 

@@ -34,7 +34,8 @@ def summary_lines(view: ContaminationView) -> list[str]:
         worst = max(rates, key=lambda row: row.rate or 0.0)
         lines.append(f"decoys hit up to {numbers.percent(worst.rate or 0.0, 1)} ({worst.rule})")
     lines.append(
-        f"{numbers.grouped(view.contaminated)} of {numbers.plural(view.items, 'benchmark item')} in the corpus"
+        f"{numbers.grouped(view.contaminated)} of {numbers.plural(view.items, 'benchmark item')} in "
+        f"{'captions of images' if view.of_images else 'the corpus'}"
     )
     worst_row = _largest(view)
     if worst_row is not None:
@@ -95,7 +96,8 @@ def sentences(view: ContaminationView) -> Iterator[Sentence]:
         )
     yield (
         f"{numbers.grouped(view.contaminated)} of {numbers.plural(view.items, 'benchmark item')} "
-        f"{agree(view.contaminated, 'is', 'are')} contaminated by at least one rule.",
+        f"{agree(view.contaminated, 'is', 'are')} contaminated by at least one rule"
+        f"{', in captions of images' if view.of_images else ''}.",
     )
     largest = _largest(view)
     if largest is not None:

@@ -273,6 +273,7 @@ class DriftView:
         unknown: why less is known of documents than could be; empty if nothing is missing.
         unchanged: domains where no document came, went or changed.
         part_rows, lengths, turnover, classifiers, near: what else is shown by domain, cut to what a page can hold.
+        of_images: whether documents are images, so that texts are their captions.
         tokens: by kind, furthest first; ``more_tokens`` says how many more of each kind the table has.
     """
 
@@ -303,6 +304,7 @@ class DriftView:
     near: tuple[NearRow, ...]
     others: tuple[OtherDistance, ...]
     edits: EditsView
+    of_images: bool = False
 
     @property
     def nothing_changed(self) -> bool:

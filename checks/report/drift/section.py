@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -42,7 +43,8 @@ def load(run: RunDirectory) -> tuple[DriftView, ...]:
     there = {name: (run.folder / "tables" / f"{name}.parquet").exists() for name in SHOWN}
     if not all(there[name] for name in SHOWN if name not in NEWER):
         return ()
-    return drift_views({name: run.table(name) for name in SHOWN if there[name]})
+    views = drift_views({name: run.table(name) for name in SHOWN if there[name]})
+    return tuple(replace(view, of_images=run.facts.of_images) for view in views)
 
 
 def section(view: DriftView, environment: Environment) -> Markup:

@@ -150,7 +150,7 @@ def load_report(run_dir: Path) -> ReportModel:
     domains, proportions, metrics = table("domains"), table("proportions"), table("metrics")
     # Steps 2 and 3.
     document = run.spec.get("document", {})
-    images = document.get("image") is not None
+    images = run.of_images
     unit: Unit = run.mixture.unit if run.mixture else "documents" if images else "tokens"
     primary = domains.filter(pc.equal(domains["facet"], run.facets.primary))
     rows = _primary_rows(run, domains, proportions, unit)

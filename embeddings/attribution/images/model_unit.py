@@ -10,7 +10,7 @@ import torch
 
 from corpus_audit.embeddings.attribution.images.compute import ImageUnit, modules_of
 from corpus_audit.embeddings.attribution.images.names import ImageBaseline
-from corpus_audit.embeddings.images.conv_units import ConvPoint
+from corpus_audit.embeddings.images.image_units import MapPoint
 from corpus_audit.embeddings.images.model import ImageModel
 from corpus_audit.embeddings.images.reading import read_maps
 from corpus_audit.embeddings.images.receptive_fields import receptive_field
@@ -35,7 +35,7 @@ class UnitAtPeak:
     patch: tuple[int, int, int, int] | None = None
 
 
-def point_of(model: ImageModel, unit: Unit) -> ConvPoint:
+def point_of(model: ImageModel, unit: Unit) -> MapPoint:
     """Where a unit is read.
 
     Raises:
@@ -92,7 +92,7 @@ def unit_at_peak(model: ImageModel, unit: Unit, image: torch.Tensor, layer: str 
 
 
 def _patches(
-    model: ImageModel, point: ConvPoint, index: int, at: tuple[int, int] | None, layer: str | None
+    model: ImageModel, point: MapPoint, index: int, at: tuple[int, int] | None, layer: str | None
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     """What Grad-CAM weighs of a vision transformer: the stream at the patches, and the unit as it depends on it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,17 +73,33 @@ def crops_of(index: Index, unit: Unit, examples: Sequence[Example], loaded: Load
         UsageError: the audit is of no images.
         ShardError: a shard cannot be read.
     """
-    card, source = ImageCard.from_json(index.facts.model), ImageSource.of_audit(loaded)
     crops: list[Crop | str] = ["the corpus of this audit does not hold it any more"] * len(examples)
+    wanted = [(unit, example) for example in examples]
+    for number, crop in read_crops(index, wanted, ImageSource.of_audit(loaded), loaded.spec):
+        crops[number] = crop
+    return crops
+
+
+def read_crops(
+    index: Index, wanted: Sequence[tuple[Unit, Example]], source: ImageSource, audit: AuditSpec
+) -> Iterator[tuple[int, Crop | str]]:
+    """Position in ``wanted`` and crop, or why there is none, of every example whose image is still in the corpus.
+
+    They come in the order of the shards, each split read once, so that one image at a time is in memory.
+
+    Raises:
+        ShardError: a shard cannot be read.
+    """
+    card = ImageCard.from_json(index.facts.model)
     where: dict[SplitRow, list[int]] = {}
-    for number, example in enumerate(examples):
+    for number, (_, example) in enumerate(wanted):
         for location in example.locations[:1]:
             where.setdefault((location.shard, location.split, location.row), []).append(number)
     for row, image in source.read(where):
         for number in where[row]:
-            if index.document_of(examples[number]) == image.key:
-                crops[number] = _crop(card, unit, examples[number], image.data, loaded.spec)
-    return crops
+            unit, example = wanted[number]
+            if index.document_of(example) == image.key:
+                yield number, _crop(card, unit, example, image.data, audit)
 
 
 def _crop(card: ImageCard, unit: Unit, example: Example, data: bytes, audit: AuditSpec) -> Crop | str:

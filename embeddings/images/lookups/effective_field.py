@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from corpus_audit.embeddings.images.card import ImageCard
-from corpus_audit.embeddings.images.conv_units import ACTIVATIONS, ConvPoint
+from corpus_audit.embeddings.images.image_units import ACTIVATIONS, MapPoint
 from corpus_audit.embeddings.images.lookups.crops import Crop, EffectiveField
 from corpus_audit.embeddings.images.model import ImageModel
 from corpus_audit.embeddings.images.reading import run_reading
@@ -66,7 +66,7 @@ def with_effective_fields(
 
 
 def squared_gradient(
-    model: ImageModel, point: ConvPoint, channel: int, position: int, inputs: torch.Tensor
+    model: ImageModel, point: MapPoint, channel: int, position: int, inputs: torch.Tensor
 ) -> tuple[float, np.ndarray]:
     """A unit's activation at a position, and the squared gradient of its value before the activation function.
 
@@ -81,9 +81,9 @@ def squared_gradient(
         The activation, and the squared gradient summed over colours, float64 [h, w].
     """
     points = {"activation": point, "value": _before_activation(model, point)}
-    read: dict[ConvPoint, torch.Tensor] = {}
+    read: dict[MapPoint, torch.Tensor] = {}
 
-    def keep(at: ConvPoint, values: torch.Tensor) -> None:
+    def keep(at: MapPoint, values: torch.Tensor) -> None:
         # A copy: an activation function may work in place, and a view would follow it.
         read[at] = values.reshape(1, point.channels, -1)[0, channel, position].clone()
 
@@ -121,7 +121,7 @@ def _shortest(mass: np.ndarray, share: float) -> tuple[int, int]:
     return int(starts[best]), int(ends[best])
 
 
-def _before_activation(model: ImageModel, point: ConvPoint) -> ConvPoint:
+def _before_activation(model: ImageModel, point: MapPoint) -> MapPoint:
     """Where a unit's value is read before its activation function; the point itself if that cannot be watched for."""
     operation = model.trace.operations[point.operation]
     source = operation.inputs[0] if operation.name in ACTIVATIONS and len(point.after) > 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,9 +92,12 @@ def show_nearest(
         return
     if facts["one_in"] > 1:
         note(f"corpus-audit: only one image in {facts['one_in']} has a vector and is searched")
-    write_out(
-        f"Nearest of {windows.windows:,} images to the {query.kind} {safe_text(query.name)}, each with its cosine"
-    )
-    write_out(f"(vectors: {safe_text(facts['read'])}; of images with the same vector one is shown)")
-    for line in nearest_lines(nearest, width_on_stdout()):
+    width = width_on_stdout()
+    for text in (
+        f"Nearest of {windows.windows:,} images to the {query.kind} {safe_text(query.name)}, each with its cosine",
+        f"(vectors: {safe_text(facts['read'])}; of images with the same vector one is shown)",
+    ):
+        for line in textwrap.wrap(text, width, break_on_hyphens=False):
+            write_out(line)
+    for line in nearest_lines(nearest, width):
         write_out(line)

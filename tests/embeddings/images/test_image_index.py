@@ -12,6 +12,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from corpus_audit.embeddings.build.build import build_index, in_order  # noqa: E402
+from corpus_audit.embeddings.coactivation.related import related_units  # noqa: E402
 from corpus_audit.embeddings.images import model as image_model_module  # noqa: E402
 from corpus_audit.embeddings.images.card import ImageCard  # noqa: E402
 from corpus_audit.embeddings.images.model import ImageParts, assemble  # noqa: E402
@@ -328,3 +329,38 @@ def test_images_that_cannot_be_decoded_are_dead_letters_and_leave_their_neighbou
     listed = open_index(result.folder).lookup("conv.stem:0", k=9)
     assert {example.locations[0].id for example in listed} == {f"g{i}" for i in range(5)}
     assert {example.locations[0].row for example in listed} == {0, 2, 5, 6, 8}
+
+
+@pytest.mark.parametrize("unit", ["conv.stem:1", "logit:0"])
+def test_units_share_images_and_positions_of_maps_of_one_size(built, unit):
+    index = open_index(built[0] / "index")
+    fields = ImageCard.from_json(index.facts.model).fields
+
+    def map_of(name):
+        return len(fields[name.partition(":")[0]].rows), len(fields[name.partition(":")[0]].columns)
+
+    related = {str(each.unit): each for each in related_units(index, unit, 10_000)}
+    mine = {(example.window, example.position) for example in index.lookup(unit, k=100)}
+    compared = 0
+    for name in map(str, index.units()):
+        theirs = {(example.window, example.position) for example in index.lookup(name, k=100)}
+        shared = len({window for window, _ in mine} & {window for window, _ in theirs})
+        assert (name in related) == (shared > 0 and name != unit)
+        if name in related:
+            alike = map_of(name) == map_of(unit) != (1, 1)
+            compared += alike
+            assert related[name].windows == shared
+            assert related[name].positions == (len(mine & theirs) if alike else None)
+    assert (compared > 0) == (unit != "logit:0")
+    images = [each.windows for each in related_units(index, unit, 50)]
+    assert images == sorted(images, reverse=True)
+
+
+def test_the_command_speaks_of_images(built):
+    where = ["units", "--with", "logit:0", "--index", built[0] / "index", "--k", "4"]
+    shown = invoke(*where)
+    assert shown.exit_code == 0 and "same image" in shown.output and "same position" in shown.output
+    assert "token" not in shown.output and "window" not in shown.output
+    assert all(len(line) <= 80 for line in shown.output.splitlines())
+    first = json.loads(invoke(*where, "--json").output)["units"][0]
+    assert set(first) == {"unit", "images", "positions", "examples"} and first["positions"] is None

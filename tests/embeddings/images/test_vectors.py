@@ -165,6 +165,17 @@ def invoke(folder, name, like, *more):
         return json.loads(CliRunner().invoke(cli, arguments, catch_exceptions=False).output)
 
 
+def test_lines_fit_a_terminal_however_long_the_path_is(indexes, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_model_module, "small_parts", small_parts, raising=False)
+    folder = tmp_path / ("a-long-name-" * 8) / ("of_folders" * 3)
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(picture(7)))
+    arguments = ["search", "--like", str(folder / "a.png"), "--index", str(indexes / "before" / "index"), "--k", "3"]
+    lines = CliRunner().invoke(cli, arguments, catch_exceptions=False).output.splitlines()
+    assert max(map(len, lines)) <= 80 and str(folder / "a.png")[-60:] in "".join(lines)
+    assert "each with its cosine" in " ".join(lines) and sum("image-" in line for line in lines) == 3
+
+
 def test_search_says_what_it_cannot_do(indexes, tmp_path):
     common = ["--index", str(indexes / "before" / "index")]
     for arguments, message in (

@@ -67,8 +67,8 @@ def test_units_that_fire_together_by_hand(encoder_indexes):
         if str(unit) != "mlp.1:5":
             assert (found[str(unit)].windows if str(unit) in found else 0) == windows
             if windows:
-                assert found[str(unit)].tokens == len(mine & theirs) and found[str(unit)].examples == len(mine)
-    ordered = [unit.tokens for unit in related_units(index, "mlp.1:5", 10)]
+                assert found[str(unit)].positions == len(mine & theirs) and found[str(unit)].examples == len(mine)
+    ordered = [unit.positions for unit in related_units(index, "mlp.1:5", 10)]
     assert ordered == sorted(ordered, reverse=True)
 
 

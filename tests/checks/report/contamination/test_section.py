@@ -184,3 +184,16 @@ def test_summary_lines_fit(view: ContaminationView, payload: str) -> None:
 def test_the_same_run_gives_the_same_bytes(run: RunDirectory, view: ContaminationView) -> None:
     again = loaded(RunDirectory(run.folder))
     assert again == view and page(again) == page(view)
+
+
+def test_of_images_the_section_says_that_captions_were_searched(run: RunDirectory, view: ContaminationView) -> None:
+    spec = run.facts.spec | {"document": {"image": "image", "text": "caption"}}
+    captions = loaded(RunDirectory(run.folder, run.facts.model_copy(update={"spec": spec})))
+    assert captions == replace(view, of_images=True) and not view.of_images
+    text = page(captions)
+    assert "Benchmarks in the captions" in text and "a document here is a caption" in text
+    assert any("in captions of images." in sentence for sentence in sentences(captions))
+    assert any("in captions of images" in line for line in summary_lines(captions))
+    assert all(len(line) <= 68 for line in summary_lines(captions))
+    for word in ("captions", "a document here"):
+        assert word not in page(view) + "".join(sentences(view)) + "".join(summary_lines(view))

@@ -232,3 +232,14 @@ def test_what_is_not_there_is_a_dash_and_never_a_figure(tmp_path: Path) -> None:
     assert "Nothing is explained: <bdi>no tokens</bdi>" in shown and "None" not in shown.replace(">None.<", "")
     assert all(chart.tag.endswith("svg") for chart in charts(empty))
     assert "Whether domain shares moved was not tested" in " ".join(sentences(empty))
+
+
+def test_of_images_near_duplicates_are_captions(tmp_path: Path) -> None:
+    run = write_drift(tmp_path / "run")
+    spec = run.facts.spec | {"document": {"image": "image", "text": "caption"}}
+    captions = only(RunDirectory(run.folder, run.facts.model_copy(update={"spec": spec})))
+    assert captions == replace(only(run), of_images=True) and captions.near
+    of_images, of_texts = page(captions), page(only(run))
+    for phrase in ("Captions near one that was there before", "Sampled captions", "Captions of now that are"):
+        assert phrase in of_images and phrase not in of_texts
+    assert "Sampled documents" in of_texts and "Documents of now that are" in of_texts

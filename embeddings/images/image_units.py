@@ -33,8 +33,8 @@ ACTIVATIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class ConvPoint:
-    """Where the channels of a convolution, the logits, or units of a vision transformer by patch are read.
+class MapPoint:
+    """Where the units of an image model are read as maps: channels of a convolution, logits, or units by patch.
 
     Attributes:
         point: its address.
@@ -77,7 +77,7 @@ class Refused:
 class ImageUnits:
     """The points of an image model, and what has none; ``tokens``: what is known of a vision transformer's blocks."""
 
-    points: tuple[ConvPoint, ...]
+    points: tuple[MapPoint, ...]
     refused: tuple[Refused, ...]
     tokens: TokenUnits = field(default_factory=TokenUnits)
 
@@ -85,7 +85,7 @@ class ImageUnits:
         """Every point and its number of units."""
         return {each.point: each.channels for each in self.points}
 
-    def of(self, point: Point) -> ConvPoint:
+    def of(self, point: Point) -> MapPoint:
         """Where the units of a point are read; raises KeyError if it is none of these."""
         for each in self.points:
             if each.point == point:
@@ -105,7 +105,7 @@ def find_units(traced: Trace, modules: Sequence[str], tokens: TokenUnits | None 
     consumers = traced.consumers()
     convolutions = [each for each in traced.operations if each.name == "convolution"]
     calls = Counter(each.module for each in convolutions)
-    points: list[ConvPoint] = []
+    points: list[MapPoint] = []
     refused: list[Refused] = []
     for convolution in convolutions:
         name = convolution.module
@@ -114,16 +114,16 @@ def find_units(traced: Trace, modules: Sequence[str], tokens: TokenUnits | None 
         if reason is None and last.key is not None:
             *_, channels, height, width = last.shape
             point = Point(Kind.CONV, name=name)
-            points.append(ConvPoint(point, last.index, last.key, channels, height, width, after))
+            points.append(MapPoint(point, last.index, last.key, channels, height, width, after))
         elif Refused(name, Kind.CONV, reason or "") not in refused:
             refused.append(Refused(name, Kind.CONV, reason or ""))
     for each in tokens.points:
         grid = each.reading.grid
         size = len(grid.rows), len(grid.columns)
-        points.append(ConvPoint(each.point, each.operation, each.key, each.units, *size, (each.after,), each.reading))
+        points.append(MapPoint(each.point, each.operation, each.key, each.units, *size, (each.after,), each.reading))
     refused += [Refused("", kind, reason) for kind, reason in tokens.refused]
     logits = _logits(traced)
-    (points if isinstance(logits, ConvPoint) else refused).append(logits)  # type: ignore[arg-type]
+    (points if isinstance(logits, MapPoint) else refused).append(logits)  # type: ignore[arg-type]
     return ImageUnits(tuple(points), tuple(refused), tokens)
 
 
@@ -163,7 +163,7 @@ def _problem(convolution: Operation, last: Operation, calls: int, known: bool) -
     return None
 
 
-def _logits(traced: Trace) -> ConvPoint | Refused:
+def _logits(traced: Trace) -> MapPoint | Refused:
     if traced.output is None:
         return Refused("", Kind.LOGIT, "the model's output is not the result of its pass")
     output = traced.operations[traced.output]
@@ -178,4 +178,4 @@ def _logits(traced: Trace) -> ConvPoint | Refused:
         )
     if output.key is None:
         return Refused("", Kind.LOGIT, "the output is not returned by a function that a pass can be watched for")
-    return ConvPoint(Point(Kind.LOGIT), output.index, output.key, output.shape[1], 1, 1, (output.name,))
+    return MapPoint(Point(Kind.LOGIT), output.index, output.key, output.shape[1], 1, 1, (output.name,))
