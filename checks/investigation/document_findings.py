@@ -43,6 +43,11 @@ def document_findings(run: RunAnalysis, drawn: DrawnAnalysis) -> list[Finding]:
     return findings + [_window(run, drawn, spike) for spike in drawn.spikes.values()]
 
 
+def family_of(drawn: DrawnAnalysis) -> str:
+    """The family of tests of all findings about documents before spikes."""
+    return f"documents before spikes, {grouped(len(drawn.spikes))} of {drawn.run}"
+
+
 def document_explanations(run: RunAnalysis, drawn: DrawnAnalysis, steps: dict[int, float]) -> dict[int, Explanation]:
     """What became of the explanation by documents, by step of the peak.
 
@@ -153,7 +158,7 @@ def _window(run: RunAnalysis, drawn: DrawnAnalysis, spike: SpikeDocuments) -> Fi
         test=f"{_TEST} ({comparison.controls} control windows)",
         p=comparison.p,
         q=spike.q,
-        family=f"documents before {plural(len(drawn.spikes), 'spike')} of {name}",
+        family=family_of(drawn),
         window=window,
         explanations=(
             Explanation(
