@@ -110,7 +110,8 @@ def _of_twins(twins: Sequence[Twin], step: int) -> _Evidence:
         at = int(np.searchsorted(loss.step, step))
         rise = float(loss.value[at] - scores.median[at])
         says.append({InTwin.PRESENT: Agreement.FOR, InTwin.ABSENT: Agreement.AGAINST}.get(presence, Agreement.UNKNOWN))
-        words.append(f"{name}, which drew the same batches, rises by {rise:.3g} (score {z:.1f})")
+        moves = "rises" if rise >= 0 else "falls"
+        words.append(f"{name}, which drew the same batches, {moves} by {abs(rise):.3g} (score {z:.1f})")
     worst = next((each for each in (Agreement.AGAINST, Agreement.UNKNOWN) if each in says), Agreement.FOR)
     return _Evidence(worst, "; ".join(words))
 

@@ -78,7 +78,8 @@ def _explanation(run: RunAnalysis, drawn: DrawnAnalysis, step: int, rise: float)
     fits = drawn.test is not None and drawn.test.best == drawn.offset and not run.summed
     if excess is None or not fits or not math.isfinite(excess.step_high):
         return explanation(State.NOT_RULED_OUT, f"{against}, but the log has no losses that move with those of the run")
-    figure = f"documents unlike the others of their step raise its loss by at most {excess.step_high:.2g} of {rise:.2g}"
+    most = max(excess.step_high, 0.0)
+    figure = f"documents unlike the others of their step raise its loss by at most {most:.2g} of {rise:.2g}"
     if excess.step_high >= _PART * rise:
         return explanation(State.NOT_RULED_OUT, f"{against}, but {figure}")
     return explanation(State.RULED_OUT, f"{against}; {figure}", "a few unusual documents of these steps")
