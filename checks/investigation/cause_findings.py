@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from corpus_audit.checks.investigation.document_findings import LEVEL, document_explanations
+from corpus_audit.checks.investigation.document_findings import LEVEL, document_explanations, family_of
 from corpus_audit.checks.investigation.drawn_windows import DrawnAnalysis, SpikeDocuments
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis
 from corpus_audit.checks.investigation.spike_findings import CHANCE, INSTABILITY, LEARNING_RATE
@@ -33,6 +33,7 @@ PART = 0.5
 """Share of the rise that documents must account for, by the lower bound of their excess loss."""
 
 _LISTED = 10
+_CAUSED, _IS_CAUSE = " caused ", " are the cause of "
 _TEST = (
     "a run with the same batches has the spike at the same step; and, against control windows, the excess loss of the "
     f"documents is unusual (q and p at most {LEVEL:g}) and accounts for {PART:.0%} of the rise by its lower bound"
@@ -81,8 +82,16 @@ def cause_findings(
         rise = spike.effect.value
         windows = _windows(run, drawn, documents, step, rise)
         common = [event.what for event in common_events]
-        findings.append(_finding(run, spike, step, _of_twins(same, step), windows, documents, common))
+        finding = _finding(run, spike, step, _of_twins(same, step), windows, documents, common)
+        if drawn is not None and documents is not None and documents.comparison is not None:
+            finding = finding.model_copy(update={"family": family_of(drawn)})  # p and q are those of the documents
+        findings.append(finding)
     return findings
+
+
+def without_caused(finding: Finding) -> Finding:
+    """A finding about a cause that is not shown after all: its claim does not say "caused"."""
+    return finding.model_copy(update={"claim": finding.claim.replace(_CAUSED, _IS_CAUSE)})
 
 
 def _of_twins(twins: Sequence[Twin], step: int) -> _Evidence:
@@ -101,7 +110,8 @@ def _of_twins(twins: Sequence[Twin], step: int) -> _Evidence:
         at = int(np.searchsorted(loss.step, step))
         rise = float(loss.value[at] - scores.median[at])
         says.append({InTwin.PRESENT: Agreement.FOR, InTwin.ABSENT: Agreement.AGAINST}.get(presence, Agreement.UNKNOWN))
-        words.append(f"{name}, which drew the same batches, rises by {rise:.3g} (score {z:.1f})")
+        moves = "rises" if rise >= 0 else "falls"
+        words.append(f"{name}, which drew the same batches, {moves} by {abs(rise):.3g} (score {z:.1f})")
     worst = next((each for each in (Agreement.AGAINST, Agreement.UNKNOWN) if each in says), Agreement.FOR)
     return _Evidence(worst, "; ".join(words))
 
@@ -157,7 +167,7 @@ def _finding(
     name = run.spec.id
     comparison = None if documents is None else documents.comparison
     steps = f"at steps {grouped(documents.first)} to {grouped(step)}" if documents is not None else "before it"
-    claim = "documents that {} drew {} {} its spike at step {}".format
+    claim = "documents that {} drew {}{}its spike at step {}".format
     shared = {CHANCE, INSTABILITY, LEARNING_RATE, *common_events}
     others = [each for each in spike.explanations if each.what in shared]
     open_ones = [f"{each.what} ({each.figure})" for each in others if each.state is State.NOT_RULED_OUT]
@@ -165,7 +175,7 @@ def _finding(
         id=f"{name}.cause.{step}",
         bucket="data",
         question=f"Are documents the cause of the spike of {name} at step {grouped(step)}?",
-        claim=claim(name, steps, "are the cause of", grouped(step)),
+        claim=claim(name, steps, _IS_CAUSE, grouped(step)),
         reading=Reading.NOT_ENOUGH,
         test=_TEST,
         window=spike.window if documents is None else FindingWindow(run=name, first=documents.first, last=step),
@@ -192,7 +202,7 @@ def _finding(
         if open_ones:
             also = f"both speak for it, and not ruled out is {'; '.join(open_ones)}. {both}"
             return finding.model_copy(update={"detail": also})
-        shown = {"claim": claim(name, steps, "caused", grouped(step)), "reading": Reading.SHOWN, "detail": both}
+        shown = {"claim": claim(name, steps, _CAUSED, grouped(step)), "reading": Reading.SHOWN, "detail": both}
         return finding.model_copy(update=shown | {"evidence": _documents(step, comparison)})
     missing = "; ".join(
         f"{what} {'speaks for it' if each.says is Agreement.FOR else 'does not say'}"

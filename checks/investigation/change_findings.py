@@ -175,6 +175,7 @@ def _speed(run: RunAnalysis) -> list[Finding]:
             f"{grouped(int(curve.step[change.position]))}"
             for change in changes[:5]
         )
+        least = min((change.p for change in changes), default=None)
         largest = max(changes, key=lambda change: abs(np.log(change.ratio)), default=None)
         findings.append(
             Finding(
@@ -189,8 +190,10 @@ def _speed(run: RunAnalysis) -> list[Finding]:
                 ),
                 n=len(positive),
                 excluded={"not positive": len(curve.value) - len(positive)},
-                test=f"binary segmentation of logarithms, {plural(tests, 'test')} at 1 % in all",
-                p=largest.p if largest else None,
+                test=f"binary segmentation of logarithms, {plural(tests, 'test')} at 1 % in all (Bonferroni)",
+                p=least,
+                q=None if least is None else min(least * tests, 1.0),
+                family=f"{what} of {name}, {plural(tests, 'test')}",
                 evidence=tuple(run.evidence(curve, change.position) for change in changes[:10]),
             )
         )

@@ -43,6 +43,11 @@ def document_findings(run: RunAnalysis, drawn: DrawnAnalysis) -> list[Finding]:
     return findings + [_window(run, drawn, spike) for spike in drawn.spikes.values()]
 
 
+def family_of(drawn: DrawnAnalysis) -> str:
+    """The family of tests of all findings about documents before spikes."""
+    return f"documents before spikes, {grouped(len(drawn.spikes))} of {drawn.run}"
+
+
 def document_explanations(run: RunAnalysis, drawn: DrawnAnalysis, steps: dict[int, float]) -> dict[int, Explanation]:
     """What became of the explanation by documents, by step of the peak.
 
@@ -73,7 +78,8 @@ def _explanation(run: RunAnalysis, drawn: DrawnAnalysis, step: int, rise: float)
     fits = drawn.test is not None and drawn.test.best == drawn.offset and not run.summed
     if excess is None or not fits or not math.isfinite(excess.step_high):
         return explanation(State.NOT_RULED_OUT, f"{against}, but the log has no losses that move with those of the run")
-    figure = f"documents unlike the others of their step raise its loss by at most {excess.step_high:.2g} of {rise:.2g}"
+    most = max(excess.step_high, 0.0)
+    figure = f"documents unlike the others of their step raise its loss by at most {most:.2g} of {rise:.2g}"
     if excess.step_high >= _PART * rise:
         return explanation(State.NOT_RULED_OUT, f"{against}, but {figure}")
     return explanation(State.RULED_OUT, f"{against}; {figure}", "a few unusual documents of these steps")
@@ -153,7 +159,7 @@ def _window(run: RunAnalysis, drawn: DrawnAnalysis, spike: SpikeDocuments) -> Fi
         test=f"{_TEST} ({comparison.controls} control windows)",
         p=comparison.p,
         q=spike.q,
-        family=f"documents before {plural(len(drawn.spikes), 'spike')} of {name}",
+        family=family_of(drawn),
         window=window,
         explanations=(
             Explanation(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from corpus_audit.checks.investigation.cause_findings import cause_findings
+from corpus_audit.checks.investigation.cause_findings import cause_findings, without_caused
+from corpus_audit.checks.investigation.chance import beyond_chance
 from corpus_audit.checks.investigation.change_findings import NO_LOG, adjusted, change_findings
 from corpus_audit.checks.investigation.claim_findings import claim_findings
 from corpus_audit.checks.investigation.document_findings import (
@@ -46,7 +47,7 @@ from corpus_audit.schemas.tables.investigation.telemetry_tables import TELEMETRY
 
 _PIECE = 1_000_000
 _SPIKES_ONLY = "the sampler's log is compared before spikes only; the sampling audit tests it over all steps"
-_ORDER = {Reading.SHOWN: 0, Reading.NOT_ENOUGH: 1, Reading.NOT_SHOWN: 2}
+_ORDER = {Reading.SHOWN: 0, Reading.CHANCE: 1, Reading.NOT_ENOUGH: 2, Reading.NOT_SHOWN: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Investigation:
     """What was found out.
 
     Attributes:
-        findings: shown ones first, then those without enough data; in each primary tasks first, then runs with their
-            largest spikes first, then all other tasks.
+        findings: shown ones first, then those that are not beyond chance among all questions, then those without enough
+            data; in each primary tasks first, then runs with their largest spikes first, then all other tasks.
         runs: the analyses by run.
         twins: of every run.
         q: of every tested window of every run.
@@ -65,6 +66,7 @@ class Investigation:
         contamination: which items of evaluations are contaminated; None where that is not known.
         experts: the balance of a run's experts, from series of its telemetry.
         units: of an activation index.
+        questions: how many questions were tested.
     """
 
     findings: tuple[Finding, ...]
@@ -77,6 +79,7 @@ class Investigation:
     contamination: ContaminationAnalysis | None = None
     experts: ExpertAnalysis | None = None
     units: UnitAnalysis | None = None
+    questions: int = 0
 
 
 def windows_of(spec: InvestigationSpec) -> list[tuple[int, int]]:
@@ -128,8 +131,12 @@ def investigate(
     findings += evaluation_findings(comparisons) + claim_findings(comparisons)
     findings += [] if contamination is None else leak_findings(comparisons, contamination)
     findings += [] if units is None else unit_findings(units)
-    ordered = tuple(sorted(findings, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
-    return Investigation(ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts, units)
+    judged, questions = beyond_chance(findings)
+    weakened = [without_caused(each) if each.reading is Reading.CHANCE else each for each in judged]
+    ordered = tuple(sorted(weakened, key=lambda f: (_ORDER[f.reading], f.family != "primary")))
+    return Investigation(
+        ordered, runs, twins, q, tuple(comparisons), scaling, drawn, contamination, experts, units, questions
+    )
 
 
 def tables(investigation: Investigation) -> Iterator[tuple[str, Iterable[pa.Table]]]:

@@ -89,6 +89,7 @@ class ScalingAnalysis:
         others: those that the law is fitted to.
         law: None where there are too few.
         expected: the holdout's loss with its prediction interval, nats a token.
+        p: of the holdout's distance from the law.
         optimum: parameters and tokens of the smallest loss for the holdout's compute, with bootstrap intervals.
         corpus: the corpus that the holdout is trained on, if it was audited.
         on_corpus: the best use of the holdout's compute on that corpus.
@@ -99,6 +100,7 @@ class ScalingAnalysis:
     others: tuple[ScalingRun, ...]
     law: LawWithIntervals | None = None
     expected: Estimate | None = None
+    p: float = float("nan")
     optimum: tuple[Estimate, Estimate] | None = None
     corpus: CorpusTokens | None = None
     on_corpus: UniqueOptimum | None = None
@@ -130,7 +132,8 @@ def analyse_scaling(read: ScalingRuns, holdout: str, corpus: CorpusTokens | None
         flops = 6 * one.parameters * one.tokens
         optimum = _optimum(law, flops)
         on_corpus = None if corpus is None or optimum is None else _on_corpus(law, flops, corpus.unique)
-        return ScalingAnalysis(read, one, others, law, expected, optimum, corpus, on_corpus)
+        p = law.p_of(one.parameters, one.tokens, one.loss)
+        return ScalingAnalysis(read, one, others, law, expected, p, optimum, corpus, on_corpus)
 
 
 def _on_corpus(law: LawWithIntervals, flops: float, unique: int) -> UniqueOptimum:
@@ -186,7 +189,11 @@ def scaling_finding(analysis: ScalingAnalysis) -> Finding:
         "effect": Effect(
             value=one.loss - expected.value, unit=_UNIT, low=one.loss - expected.high, high=one.loss - expected.low
         ),
-        "test": "95 % prediction interval of L = E + A / N^alpha + B / D^beta, bootstrap over runs",
+        "test": "95 % prediction interval of L = E + A / N^alpha + B / D^beta, bootstrap over runs; p by Student's t "
+        "of the same distance",
+        "p": _finite(analysis.p),
+        "q": _finite(analysis.p),
+        "family": "scaling law",
         "explanations": _explanations(analysis),
         "limits": (_LIMIT,),
     }

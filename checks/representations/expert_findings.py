@@ -240,7 +240,7 @@ def _mixture(analysis: ExpertAnalysis) -> list[Finding]:
         claim=f"the balance of the experts of {name} moves with the mixture that was drawn",
         reading=Reading.NOT_ENOUGH,
         detail=analysis.no_mixture or "too few steps are in the sampler's log and in the series",
-        family=f"mixture, {plural(len(layers), 'layer')}",
+        family=f"balance of experts and mixture, {plural(len(layers), 'layer')}",
     )
     if not layers:
         return [finding]

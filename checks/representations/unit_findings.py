@@ -91,7 +91,7 @@ def _moved(analysis: UnitAnalysis, moved: MovedUnits) -> Finding:
         "test": "difference of mean activations, delete-a-group jackknife with documents as clusters; "
         "Benjamini-Hochberg over the units",
         "q": float(np.nanmin(moved.q)),
-        "family": f"{plural(len(analysis.units), 'unit')}",
+        "family": f"units that moved, {plural(len(analysis.units), 'unit')}",
         "limits": _moved_limits(moved),
     }
     base = _unknown("units.moved", question, "")
@@ -195,7 +195,7 @@ def _drawn(analysis: UnitAnalysis, window: DrawnUnits) -> Finding:
         ),
         p=window.p,
         q=window.q,
-        family="windows before spikes",
+        family="units drawn before spikes",
         window=where,
         explanations=(
             Explanation(
@@ -237,7 +237,7 @@ def _experts(analysis: UnitAnalysis, experts: SpecialExperts | None) -> Finding:
         "test": "share of tokens in the domain less that in all others, jackknife with documents as clusters; "
         "Benjamini-Hochberg over experts and domains",
         "q": float(np.nanmin(experts.q)),
-        "family": f"{plural(int(known.sum()), 'pair')} of expert and domain",
+        "family": f"experts by domain, {plural(int(known.sum()), 'pair')}",
     }
     base = _unknown("experts.domains", question, "")
     if not order:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus_audit.pipelines.drift.edit_patterns import telling
-from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm
+from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm, simes
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 
 LEVEL = 0.05
@@ -163,12 +163,6 @@ def are_tests(tables: Mapping[str, pa.Table], lens: str) -> list[bool]:
     per_document = (whole["added"] + whole["removed"]) / max(sizes[ALL_DOMAINS], 1)
     expected = {name: (size * per_document, (sizes[ALL_DOMAINS] - size) * per_document) for name, size in sizes.items()}
     return [min(expected[row["domain"]]) >= LEAST_EXPECTED for row in rows]
-
-
-def simes(p: Sequence[float]) -> float:
-    """Simes's p over tests, NaN of none; NaN stands for a test that was not made."""
-    q = benjamini_hochberg(p)
-    return float(np.nanmin(q)) if np.isfinite(q).any() else float("nan")
 
 
 def pattern_text(tables: Mapping[str, pa.Table]) -> str:

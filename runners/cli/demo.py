@@ -98,6 +98,7 @@ def demo(
         _refuse_megabytes(ctx, "with --images the number of pictures is fixed")
         return _show_images(ctx, folder / "images", workers, quiet, as_json)
     if seconds is not None:
+        _refuse_megabytes(ctx, "with --heads the size of the text is fixed, and SECONDS says how long it is trained on")
         _show_heads(ctx, folder / "heads", seconds, workers, quiet, as_json)
         return int(ExitCode.OK)
     from corpus_audit.runners.cli.run import show_outcome

@@ -12,7 +12,7 @@ import click
 
 from corpus_audit.runners.cli.plot import plot
 from corpus_audit.runners.cli.score import score
-from corpus_audit.runners.cli.shared.build_progress import build_progress
+from corpus_audit.runners.cli.shared.command_progress import build_progress
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.shared.index_options import index_option, model_option, snapshot_option
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation

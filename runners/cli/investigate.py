@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +9,10 @@ import click
 
 from corpus_audit.runners.cli.compare_evals import compare
 from corpus_audit.runners.cli.drawn_documents import documents
+from corpus_audit.runners.cli.shared.command_progress import interruptible
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import note, write_out
-from corpus_audit.schemas.errors import AuditError, ExitCode, UsageError
+from corpus_audit.schemas.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from corpus_audit.runners.investigation.run import Published
@@ -124,45 +123,17 @@ def perform_investigation(session: Session, loaded: LoadedInvestigation, output:
     """Run an investigation with progress on standard error.
 
     Raises:
-        InterruptedInvestigationError: SIGINT or SIGTERM came.
+        InterruptedCommandError: SIGINT or SIGTERM came.
         AuditError: it failed for a reason that its message explains.
     """
-    from corpus_audit.pipelines.progress.board import process_board
-    from corpus_audit.runners.process.interrupts import Interrupts
-    from corpus_audit.runners.process.progress import ProgressReporter
+    with interruptible(session, quiet, lambda _: _INTERRUPTED) as board:
+        board.begin_stage("loading the readers")
+        from corpus_audit.runners.investigation.run import run_investigation
 
-    board = process_board()
-    board.reset()
-    reporter = ProgressReporter(board, sys.stderr, quiet)
-
-    def leave(signum: int) -> None:
-        reporter.stop()
-        os.write(2, f"corpus-audit: {_INTERRUPTED}\n".encode())
-        os._exit(128 + signum)
-
-    interrupts = Interrupts(board, leave)
-    try:
-        with interrupts, reporter:
-            board.begin_stage("loading the readers")
-            from corpus_audit.runners.investigation.run import run_investigation
-
-            return run_investigation(loaded, output, board)
-    except BaseException as error:
-        if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
-            raise
-        session.abandon = True
-        raise InterruptedInvestigationError(interrupts.signum or 2) from None
+        return run_investigation(loaded, output, board)
 
 
 _INTERRUPTED = "interrupted, nothing is published; large files that were read are stored: run the same command again"
-
-
-class InterruptedInvestigationError(AuditError):
-    """A signal ended the investigation."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(_INTERRUPTED)
-        self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
 @investigate.command(short_help="Show one finding in full.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from corpus_audit.runners.cli.shared.command_progress import InterruptedCommandError, interruptible
 from corpus_audit.runners.cli.shared.engine_choice import dry_run_option, engine_of, engine_options, show_dry_run
 from corpus_audit.runners.cli.shared.output import (
     Session,
@@ -21,7 +20,7 @@ from corpus_audit.runners.cli.shared.output import (
 from corpus_audit.runners.cli.shared.streams import note, write_out
 from corpus_audit.runners.cli.shared.verdict import fail_on_option, verdict_code, verdict_json
 from corpus_audit.runners.engines.options import EMBEDDED, EngineOptions
-from corpus_audit.schemas.errors import AuditError, ExitCode
+from corpus_audit.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +93,7 @@ def run(
             day=day and day.date(),
             engine=options,
         )
-    except InterruptedRunError:
+    except InterruptedCommandError:
         raise
     except Exception as error:  # also of what nobody expected: who relies on a nightly audit must hear of it
         _notify(loaded, error, int(getattr(error, "exit_code", ExitCode.INTERNAL)))
@@ -145,45 +144,23 @@ def perform_audit(
     """Run an audit with progress on standard error; ``day`` is the date of its snapshot's paths.
 
     Raises:
-        InterruptedRunError: SIGINT or SIGTERM came.
+        InterruptedCommandError: SIGINT or SIGTERM came.
         AuditError: the run failed for a reason that its message explains.
     """
-    from corpus_audit.pipelines.progress.board import process_board
     from corpus_audit.pipelines.reading.snapshot.dates import fill_dates
-    from corpus_audit.runners.process.interrupts import Interrupts
     from corpus_audit.runners.process.logs import quiet_engine_logs
     from corpus_audit.runners.process.pandas_shim import keep_pandas_out
-    from corpus_audit.runners.process.progress import ProgressReporter
 
     session.output = loaded.base / loaded.spec.output
     quiet_engine_logs()
     if session.own_process:
         keep_pandas_out()
     loaded = fill_dates(loaded, day)
-    board = process_board()
-    board.reset()
-    reporter = ProgressReporter(board, sys.stderr, quiet)
+    with interruptible(session, quiet, interrupted_message) as board:
+        board.begin_stage("loading the engine")
+        from corpus_audit.runners.audit.run import run_audit
 
-    def leave(signum: int) -> None:
-        reporter.stop()
-        os.write(2, f"corpus-audit: {interrupted_message(board.state())}\n".encode())
-        os._exit(128 + signum)
-
-    interrupts = Interrupts(board, leave)
-    try:
-        with interrupts, reporter:
-            board.begin_stage("loading the engine")
-            from corpus_audit.runners.audit.run import run_audit
-
-            outcome = run_audit(
-                loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed, engine=engine
-            )
-    except BaseException as error:
-        # An engine wraps or replaces what interrupted it, so the signal decides and not the type of the error.
-        if interrupts.signum is None and not isinstance(error, KeyboardInterrupt):
-            raise
-        session.abandon = True
-        raise InterruptedRunError(board.state(), interrupts.signum or 2) from None
+        outcome = run_audit(loaded, workers=workers, board=board, rehash=rehash, if_changed=if_changed, engine=engine)
     if outcome.unchanged:
         return outcome
     from corpus_audit.runners.audit.history import record_run
@@ -202,14 +179,6 @@ def interrupted_message(state: BoardState) -> str:
     are = "is" if state.splits_done == 1 else "are"
     stored = f"{state.splits_done:,} of {state.splits_total:,} splits {are} stored"
     return f"interrupted: {stored}; run the same command again to continue"
-
-
-class InterruptedRunError(AuditError):
-    """A signal ended the run; the splits that it counted are stored."""
-
-    def __init__(self, state: BoardState, signum: int) -> None:
-        super().__init__(interrupted_message(state))
-        self.exit_code = 128 + signum  # type: ignore[assignment]
 
 
 def show_unchanged(outcome: AuditOutcome, as_json: bool, notifications: Sequence[Mapping[str, object]]) -> int:

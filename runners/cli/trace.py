@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from corpus_audit.runners.cli.shared.build_progress import build_progress
+from corpus_audit.runners.cli.shared.command_progress import build_progress
 from corpus_audit.runners.cli.shared.engine_choice import engine_of, engine_options
 from corpus_audit.runners.cli.shared.output import Session, emit_json, json_option, presentation, width_on_stdout
 from corpus_audit.runners.cli.shared.streams import write_out

@@ -220,7 +220,9 @@ def _publish(loaded: LoadedInvestigation, output: Path, investigation: Investiga
     schemas |= CONTAMINATION_JOIN_TABLES | EXPERT_TABLES | UNIT_TABLES
     for name, pieces in tables(investigation):
         write_table(staged.folder / "tables" / f"{name}.parquet", schemas[name], pieces)
-    findings = Findings(name=loaded.spec.name, run=staged.name, findings=investigation.findings)
+    findings = Findings(
+        name=loaded.spec.name, run=staged.name, questions=investigation.questions, findings=investigation.findings
+    )
     files = read_run_table(staged.folder, "telemetry_files").to_pylist()
     staged.add_table("metrics", [investigation_metrics(findings.findings, files)])
     staged.add_text(FINDINGS_FILE, findings.model_dump_json(indent=1, by_alias=True) + "\n")

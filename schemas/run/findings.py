@@ -21,6 +21,7 @@ class Reading(StrEnum):
     """What the data say."""
 
     SHOWN = "shown"
+    CHANCE = "not beyond chance"  # shown by its own tests, but not among all questions that were tested
     NOT_SHOWN = "not shown"  # `Finding.detail` says what an effect is at most
     NOT_ENOUGH = "not enough data"  # `Finding.detail` says why
 
@@ -81,6 +82,9 @@ class Finding(_Record):
         effect: its size.
         n: points, or items of evaluations, that were used, and ``excluded`` how many were not, by reason.
         test: what was done; p and q (Holm in the family ``primary``, else Benjamini-Hochberg) where it has them.
+        p_adjusted: of a finding that its own tests show, p over all questions of the investigation that were tested; it
+            is only ``shown`` if that is at most 5 %. None for what is a fact or is judged by a threshold.
+        family: the tests that ``q`` is adjusted over; the part before a comma names the question.
         explanations: competing ones. A claim says "caused" only where a twin run and matched windows agree.
         evidence: rows of the files.
         limits: what the finding does not say.
@@ -98,6 +102,7 @@ class Finding(_Record):
     test: str = ""
     p: float | None = None
     q: float | None = None
+    p_adjusted: float | None = None
     family: str | None = None
     window: FindingWindow | None = None
     explanations: tuple[Explanation, ...] = ()
@@ -106,11 +111,12 @@ class Finding(_Record):
 
 
 class Findings(_Record):
-    """The file `findings.json`: every finding, the strongest first."""
+    """The file `findings.json`: every finding, the strongest first; ``questions`` is how many were tested."""
 
     schema_: Literal["corpus-audit/investigation/1"] = "corpus-audit/investigation/1"
     name: str
     run: str
+    questions: int = 0
     findings: tuple[Finding, ...]
 
 

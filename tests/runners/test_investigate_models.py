@@ -179,10 +179,10 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     ],
 )
 def test_folders_name_models(files: list[str], proposed: list[tuple[str, int, str]]) -> None:
-    found = propose_models([(file, "lm-eval") for file in files])
-    assert [(each.run, each.step, each.path) for each in found] == proposed
+    proposals = propose_models([(file, "lm-eval") for file in files])
+    assert [(each.run, each.step, each.path) for each in proposals] == proposed
 
 
 def test_two_logs_in_one_folder_are_two_models() -> None:
-    found = propose_models([("logs/x.eval", "Inspect archive"), ("logs/y.eval", "Inspect archive")])
-    assert [(each.run, each.path) for each in found] == [("x.eval", "logs/x.eval"), ("y.eval", "logs/y.eval")]
+    proposals = propose_models([("logs/x.eval", "Inspect archive"), ("logs/y.eval", "Inspect archive")])
+    assert [(each.run, each.path) for each in proposals] == [("x.eval", "logs/x.eval"), ("y.eval", "logs/y.eval")]

@@ -57,6 +57,8 @@ def test_a_run_off_its_law_is_shown_and_one_on_it_is_not() -> None:
     planted = 0.06 * float(LAW.loss(4e8, 8e9))
     assert off.effect.low is not None and off.effect.high is not None and on.effect.low is not None
     assert 0 < off.effect.low < planted < off.effect.high and on.effect.low < 0
+    assert off.family == "scaling law" and off.p == off.q and off.p is not None and off.p < 1e-6
+    assert on.p is not None and on.p > 0.05
     assert "% above" in off.detail and off.n == 40 and "off by at most" in on.detail
     assert [explanation.state.value for explanation in off.explanations] == ["ruled out", "untested"]
 

@@ -65,7 +65,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     fired[:, :, DEAD] = 0
     replace_array(later, "total", total)
     replace_array(later, "fired", fired)
-    examples = {place.id for each in opened.lookup(f"mlp.0:{PLANTED}", k=4) for place in each.locations}
+    examples = {location.id for each in opened.lookup(f"mlp.0:{PLANTED}", k=4) for location in each.locations}
     step = np.repeat(np.arange(STEPS), BATCH)
     names = [f"doc-{i}" for i in rng.integers(0, 3 * DOCUMENTS, len(step))]  # two thirds are not in the index
     for offset, name in enumerate(sorted(str(each) for each in examples)):

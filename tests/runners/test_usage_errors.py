@@ -73,6 +73,7 @@ LINES = {
     "doctor --nope": "No such option '--nope'",
     "demo --megabytes 0": "0 is not in the range",
     "demo --images --megabytes 5": "--megabytes is for the demo of texts",
+    "demo --heads 9 --megabytes 5": "with --heads the size of the text is fixed",
     "demo --images --heads 9": "--images, --heads and --investigate exclude each other",
     "demo --images --investigate": "--images, --heads and --investigate exclude each other",
     "demo --investigate --megabytes 9": "with --investigate the size of the text is fixed",

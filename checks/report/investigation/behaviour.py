@@ -21,16 +21,16 @@ Row = Mapping[str, Any]
 
 _RATES = (
     "Shares of answers whose score counts as a refusal or as harm, with exact 95 % bounds: what is counted is the "
-    "score named, and no text is looked at."
+    "score named, and no text is looked at. Readings are those of the tests of behaviour alone."
 )
 _PASSES = (
     "pass@k: one of k tries passes; pass^k: all of them do. Intervals of 95 % have items as sampling units, since "
-    "tries at one item depend on each other."
+    "tries at one item depend on each other. Readings are those of the tests of behaviour alone."
 )
 _AGENTS = (
     "Amounts are compared as the ratio of geometric means over items, errors as differences between shares of attempts "
     "or between means. Solved: the attempts that passed on both sides. Detectable is what a single test would detect "
-    "with 80 % power."
+    "with 80 % power. Readings are those of the tests of behaviour alone."
 )
 _PARTS = (
     "The first tool call in which attempts at the same item differ; a pair of which one was solved comes first. After "

@@ -7,19 +7,18 @@ from xml.etree import ElementTree as ET
 from corpus_audit.checks.investigation.scaling_findings import (
     ScalingAnalysis,
     optimum_sentence,
-    scaling_finding,
     unique_finding,
 )
 from corpus_audit.checks.report.charts.svg import element
 from corpus_audit.checks.report.investigation.law_chart import law_charts
 from corpus_audit.checks.text.safe_text import safe_text
+from corpus_audit.schemas.run.findings import Finding
 
 _CAPTION = "L = E + A / N^alpha + B / D^beta, loss in nats a token, N parameters, D tokens"
 
 
-def law_section(body: ET.Element, analysis: ScalingAnalysis) -> None:
-    """Append the section."""
-    finding = scaling_finding(analysis)
+def law_section(body: ET.Element, analysis: ScalingAnalysis, finding: Finding) -> None:
+    """Append the section; ``finding`` is that of the holdout, as it was judged among all others."""
     element(body, "h2", "Scaling law")
     words = f"{finding.reading.value.capitalize()}: {finding.claim}: {finding.detail}."
     element(body, "p", safe_text(words, 1000), class_="about")

@@ -19,6 +19,7 @@ from corpus_audit.checks.report.investigation.spikes import spikes_section
 from corpus_audit.checks.report.investigation.timeline import timeline
 from corpus_audit.checks.report.investigation.unasked import unasked_section
 from corpus_audit.checks.text.numbers import grouped, plural
+from corpus_audit.checks.text.plurals import agree
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.schemas.run.findings import Finding, Findings, Reading
 from corpus_audit.schemas.spec.investigation import InvestigationSpec
@@ -36,9 +37,22 @@ _OWN = (
 )
 _HEADINGS = {
     Reading.SHOWN: "What is shown",
+    Reading.CHANCE: "What is not beyond chance",
     Reading.NOT_SHOWN: "What is not shown",
     Reading.NOT_ENOUGH: "What there are not enough data for",
 }
+_ABOUT = {
+    Reading.SHOWN: (
+        "{} {} tested. An answer by tests stands here if it is beyond chance among all of them: where nothing "
+        "happened, the chance of any such answer is at most 5 %. Counts, and what is judged by a threshold as spikes "
+        "are, take no part in that."
+    ),
+    Reading.CHANCE: (
+        "Shown by their own tests; but of {} that {} tested, chance gives some such answers. Who asked one of these "
+        "beforehand, and nothing else, may read its own p and q."
+    ),
+}
+"""Sentences below headings; {} is the number of questions, and its verb."""
 
 
 def render_investigation(spec: InvestigationSpec, findings: Findings, investigation: Investigation) -> str:
@@ -77,9 +91,11 @@ def render_investigation(spec: InvestigationSpec, findings: Findings, investigat
         order_table(body, investigation.contamination)
     behaviour_section(body, investigation.comparisons)
     if investigation.scaling is not None:
-        law_section(body, investigation.scaling)
+        identity = f"{investigation.scaling.holdout.name}.scaling"
+        off = next(finding for finding in investigation.findings if finding.id == identity)
+        law_section(body, investigation.scaling, off)
     inside_section(body, investigation.experts, investigation.units)
-    for reading in (Reading.NOT_SHOWN, Reading.NOT_ENOUGH):
+    for reading in (Reading.CHANCE, Reading.NOT_SHOWN, Reading.NOT_ENOUGH):
         left = _findings(body, findings, reading, left)
     unasked_section(body, spec, findings, investigation)
     return "<!DOCTYPE html>\n" + ET.tostring(root, "unicode", method="html") + "\n"
@@ -105,6 +121,11 @@ def _findings(body: ET.Element, findings: Findings, reading: Reading, left: int)
     if not listed:
         return left
     element(body, "h2", _HEADINGS[reading])
+    count = findings.questions
+    if count and reading in _ABOUT:
+        element(
+            body, "p", _ABOUT[reading].format(plural(count, "question"), agree(count, "was", "were")), class_="about"
+        )
     for finding in listed[:left]:
         _finding(body, finding)
     if len(listed) > left:
@@ -123,7 +144,8 @@ def _finding(body: ET.Element, finding: Finding) -> None:
     if finding.n:
         facts.append(f"n {grouped(finding.n)}")
     if finding.p is not None:
-        facts.append(f"p {finding.p:.3g}" + (f", q {finding.q:.3g}" if finding.q is not None else ""))
+        over_all = "" if finding.p_adjusted is None else f", {finding.p_adjusted:.3g} over all questions"
+        facts.append(f"p {finding.p:.3g}" + (f", q {finding.q:.3g}" if finding.q is not None else "") + over_all)
     if finding.test:
         facts.append(finding.test)
     element(part, "p", safe_text(" · ".join(facts), 1000), class_="note")

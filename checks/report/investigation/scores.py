@@ -22,7 +22,7 @@ Measure = tuple[str, str, str]
 _ABOUT = (
     "Scores are over all items of an evaluation, or as a file states them, with their 95 % interval; changes are over "
     "the items that both evaluations have. Detectable is the change that a single test would detect with 80 % power: a "
-    "smaller one may have happened unseen."
+    "smaller one may have happened unseen. The reading is that of the tests of evaluations alone."
 )
 _NOISE = " After a semicolon: with the noise between neighbouring checkpoints, and of seeds where that is known."
 _SPLIT = " Clean and contaminated are the scores of the paired items that the training data lack and hold."

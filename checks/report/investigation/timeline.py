@@ -95,7 +95,7 @@ def _panel(
     top = np.maximum.reduceat(shown, begins)
     base = np.minimum.reduceat(shown, begins)
 
-    def place(values: np.ndarray) -> np.ndarray:
+    def vertical(values: np.ndarray) -> np.ndarray:
         inside: np.ndarray = np.clip(height - (values - low) / reach * height, 0, height)
         return inside
 
@@ -106,7 +106,7 @@ def _panel(
     pieces = [
         f"{'M' if start else 'L'}{x},{a:.1f}L{x},{b:.1f}"
         for start, x, a, b in zip(
-            broken.tolist(), column[begins].tolist(), place(base).tolist(), place(top).tolist(), strict=True
+            broken.tolist(), column[begins].tolist(), vertical(base).tolist(), vertical(top).tolist(), strict=True
         )
     ]
     plot = element(

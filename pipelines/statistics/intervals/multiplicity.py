@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,6 +47,38 @@ def holm(p: npt.ArrayLike) -> Floats:
     result = np.full(values.shape, np.nan)
     result[made] = adjusted
     return result
+
+
+def simes(p: npt.ArrayLike) -> float:
+    """One p-value for the hypothesis that all tests are nulls, NaN of none.
+
+    Simes (1986, Biometrika 73): the smallest Benjamini-Hochberg q. At most the level if nothing is there, for
+    independent and positively dependent tests.
+
+    Raises:
+        ValueError: if a p-value is outside [0, 1].
+    """
+    q = benjamini_hochberg(p)
+    return float(np.nanmin(q)) if np.isfinite(q).any() else float("nan")
+
+
+def over_parts(parts: Mapping[str, npt.ArrayLike]) -> dict[str, Floats]:
+    """Adjusted p-values of hypotheses that belong to parts, in the order of each part.
+
+    A part has Simes's p over its hypotheses; these are adjusted over the parts by Holm, and a hypothesis to its
+    Benjamini-Hochberg q within the part, but to no less than the p of the part. Rejecting those <= a keeps the chance
+    of any false rejection at a where nothing is there, and that of rejecting in a part in which nothing is there at a
+    whatever is in the others (whatever the dependence of the parts); within a part the false discovery rate is at most
+    a.
+
+    Raises:
+        ValueError: if a p-value is outside [0, 1].
+    """
+    of_parts = holm([simes(p) for p in parts.values()])
+    return {
+        name: np.maximum(benjamini_hochberg(p), adjusted)
+        for (name, p), adjusted in zip(parts.items(), of_parts, strict=True)
+    }
 
 
 def _tests(p: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:

@@ -6,14 +6,17 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from corpus_audit.checks.text.numbers import grouped
+from corpus_audit.checks.text.numbers import grouped, plural
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.schemas.run.findings import Finding, Findings, Reading, State
 
 MOST_SHOWN = 30
 """Findings of a reading that are listed; the file has all."""
 
-_WORDS = {Reading.SHOWN: "Shown", Reading.NOT_ENOUGH: "Not enough data", Reading.NOT_SHOWN: "Not shown"}
+_WORDS = {
+    Reading.SHOWN: "Shown", Reading.CHANCE: "Not beyond chance", Reading.NOT_ENOUGH: "Not enough data",
+    Reading.NOT_SHOWN: "Not shown",
+}  # fmt: skip
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
@@ -25,11 +28,12 @@ def findings_lines(findings: Findings, width: int) -> Iterator[str]:
     """Every finding in a line or two, the shown ones first."""
     counts = Counter(finding.reading for finding in findings.findings)
     yield safe_text(findings.name, width)
-    for reading in (Reading.SHOWN, Reading.NOT_ENOUGH, Reading.NOT_SHOWN):
+    for reading in _WORDS:
         if not counts[reading]:
             continue
         yield ""
-        yield f"{_WORDS[reading]} ({counts[reading]})"
+        among = f" among {plural(findings.questions, 'tested question')}" if reading is Reading.CHANCE else ""
+        yield f"{_WORDS[reading]}{among} ({counts[reading]})"
         for finding in [f for f in findings.findings if f.reading is reading][:MOST_SHOWN]:
             detail = f": {finding.detail}" if finding.detail else ""
             yield from _wrapped(f"{finding.id}: {finding.claim}{detail}", width, "  ")
@@ -61,7 +65,8 @@ def finding_lines(finding: Finding, width: int) -> Iterator[str]:
     if finding.test:
         yield from _wrapped(f"test       {finding.test}", width, "")
     if finding.p is not None:
-        yield f"p          {finding.p:.3g}" + (f", q {finding.q:.3g}" if finding.q is not None else "")
+        over_all = "" if finding.p_adjusted is None else f", {finding.p_adjusted:.3g} over all questions"
+        yield f"p          {finding.p:.3g}" + (f", q {finding.q:.3g}" if finding.q is not None else "") + over_all
     if finding.explanations:
         yield ""
         yield "What else could explain it"

@@ -97,8 +97,8 @@ def draw(plan: NullPlan, rng: np.random.Generator) -> tuple[Documents, list[list
         tilt = np.exp(0.5 * np.random.default_rng(g).standard_normal(VOCABULARY))
         made = dirichlet_multinomial(base * tilt / (base * tilt).sum(), max(len(mine), 1), rng, 0.01, LENGTH * (1 + g))
         starts = np.append(0, made.stops[:-1])
-        for place, document in enumerate(rng.permutation(mine).tolist()):  # the documents made come by length
-            cells = slice(starts[place], made.stops[place])
+        for index, document in enumerate(rng.permutation(mine).tolist()):  # the documents made come by length
+            cells = slice(starts[index], made.stops[index])
             ids[document] = rng.permutation(np.repeat(made.token[cells], made.count[cells]))
     bounds = np.cumsum([plan.removed, plan.added, plan.kept])
     names = "removed", "added", "kept", "edited"

@@ -37,11 +37,11 @@ class DomainShares:
 
 @dataclass(frozen=True)
 class ClassifierNulls:
-    """What the classifier said of R splits; ``told`` of them had enough documents on both sides."""
+    """What the classifier said of R splits; ``tested`` of them had enough documents on both sides."""
 
     plan: str
     replicates: int
-    told: int
+    tested: int
     rejected: int
     covered: int
 
@@ -57,7 +57,7 @@ class PairedBins:
 
 
 def domain_sample(documents: Documents, selected: npt.NDArray[np.int64]) -> DomainSample:
-    """Totals by domain of the chosen documents."""
+    """Totals by domain of the selected documents."""
     domain, lengths = documents.domain[selected], documents.lengths[selected]
     tokens = np.zeros(DOMAINS, dtype=np.int64)
     squared = np.zeros(DOMAINS, dtype=np.int64)
@@ -84,8 +84,8 @@ def domain_shares(plan: str, seed: int, replicates: int) -> DomainShares:
         drift = domain_drift(*parts, "tokens")
         differences += int(((drift.low <= 0) & (drift.high >= 0)).sum())
         now = parts[1].tokens + parts[2].tokens, parts[1].squared + parts[2].squared
-        held = int(parts[1].documents.sum() + parts[2].documents.sum())
-        result = share_intervals(DocumentClusters(*now, held))
+        count = int(parts[1].documents.sum() + parts[2].documents.sum())
+        result = share_intervals(DocumentClusters(*now, count))
         shares += int(((result.low <= truth) & (truth <= result.high)).sum())
     return DomainShares(plan, replicates * DOMAINS, shares, differences)
 
@@ -100,17 +100,17 @@ def classifier_nulls(plan: str, seed: int, replicates: int) -> ClassifierNulls:
     """
     features = installation().features
     removed, added, _ = next(entry for entry in PLANS if entry.name == plan).sizes(len(features))
-    told = rejected = covered = 0
+    tested = rejected = covered = 0
     for replicate in range(replicates):
         order = seeded(seed, "classifier", plan, replicate).permutation(len(features))
         first, second, kept = np.split(order, [removed, removed + added])
         sides = (features.take(np.concatenate([side, kept])) for side in (first, second))
         test = classifier_test(*sides, BUCKETS)
         if test.reason is None:
-            told += 1
+            tested += 1
             rejected += int(test.p <= 0.05)
             covered += int(test.low <= 0.5 <= test.high)
-    return ClassifierNulls(plan, replicates, told, rejected, covered)
+    return ClassifierNulls(plan, replicates, tested, rejected, covered)
 
 
 def paired_bins(seed: int, replicates: int) -> PairedBins:

@@ -3,13 +3,18 @@
     python -m tests.benchmarks.calibration.investigations [--replicates 1000]
 
 Simulates a team (`tests/checks/investigation/simulated_team.py`): two runs with the same batches and losses that
-scatter as those of public runs, the log of the sampler, and evaluations of two checkpoints with three tasks. One of the
-runs has a spike. In half of the replicates nothing else happened: everything that is shown but this spike and the
-common order is false. In the others bad documents caused the spike, one task got worse by the difference that its test
-detects with a power of 80 %, and of another task the contaminated items got better. Shares have their exact 95 %
-intervals. Exits 1 if more than 5 % of the answers to a question, or of all questions that were asked, are false, if bad
-documents are not ranked first in 95 %, if an interval covers less than 93 or more than 97 %, or if the power is outside
-of 76 to 84 %, each beyond what the number of replicates explains.
+scatter as those of public runs do, the log of the sampler, and evaluations of two checkpoints with three tasks. One of
+the runs has a spike. In half of the replicates nothing else happened: everything that is shown but this spike and the
+common order is false, and so is what its own tests show and the investigation calls not beyond chance among all
+questions. In the others bad documents caused the spike, one task got worse by the difference that its test detects with
+a power of 80 %, and of another task the contaminated items got better. Shares have their exact 95 % intervals. Exits 1,
+each beyond what the number of replicates explains,
+
+* if more than 5 % of the investigations without faults have any false answer that is shown;
+* if the tests of a question answer falsely in more than 5 %;
+* if bad documents are not shown and ranked first in 95 %;
+* if an interval covers less than 93 or more than 97 %;
+* if the regression's own test has a power outside of 76 to 84 %.
 """
 
 from __future__ import annotations
@@ -18,17 +23,38 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from corpus_audit.checks.investigation.cause_findings import NO_CAUSE
 from corpus_audit.checks.investigation.investigation import Investigation
 from corpus_audit.pipelines.statistics.intervals.proportions import clopper_pearson
-from corpus_audit.schemas.run.findings import Reading
+from corpus_audit.schemas.run.findings import Finding, Reading
 from tests.checks.investigation.simulated_team import LEAK, SPIKE, Planted, detectable, simulated_team
 
-ASKED = ("cause", "documents", "offset", "shift", "divergence", "step_time", "spike", "evals", "leak")
+QUESTIONS = ("cause", "documents", "offset", "shift", "divergence", "step_time", "spike", "evals", "leak")
 """Questions of which an answer *shown* is false where nothing was planted."""
+
+BY_ITSELF = (Reading.SHOWN, Reading.CHANCE)
+"""Readings of an answer that its own tests show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers of a team in which nothing but a spike of one run was planted, by question.
+
+    Attributes:
+        tested: how many there are.
+        alone: false ones by their own tests.
+        shown: false ones that the investigation shows.
+        no_cause: whether the spike is said to have no cause in the data.
+    """
+
+    tested: Counter[str]
+    alone: Counter[str]
+    shown: Counter[str]
+    no_cause: bool
 
 
 def question_of(identity: str) -> str:
@@ -37,19 +63,16 @@ def question_of(identity: str) -> str:
     return {"shifts": "shift", "spikes": "spike"}.get(name, name)
 
 
-def false_findings(team: Investigation) -> tuple[Counter[str], Counter[str]]:
-    """(questions asked, those answered falsely) of a team in which nothing but a spike of one run was planted."""
-    questions: Counter[str] = Counter()
-    false: Counter[str] = Counter()
+def answers_of(team: Investigation) -> Answers:
+    """What the investigation of a team says in which nothing but a spike of one run was planted."""
+    tested, alone, stated = Counter[str](), Counter[str](), Counter[str]()
     for finding in team.findings:
         name = question_of(finding.id)
-        if name in ASKED and finding.id != f"now.spike.{SPIKE}":
-            questions[name] += 1
-            false[name] += finding.reading is Reading.SHOWN
-    for row in team.comparisons[0].result.tables["evaluation_leaks"].to_pylist():
-        questions["leak"] += 1
-        false["leak"] += row["reading"] == "shown"
-    return questions, false
+        if name in QUESTIONS and finding.id != f"now.spike.{SPIKE}":
+            tested[name] += 1
+            alone[name] += finding.reading in BY_ITSELF
+            stated[name] += finding.reading is Reading.SHOWN
+    return Answers(tested, alone, stated, says_no_cause(team))
 
 
 def says_no_cause(team: Investigation) -> bool:
@@ -63,29 +86,35 @@ def right(team: Investigation) -> dict[str, bool]:
     peaks = [step for step in (SPIKE - 1, SPIKE) if f"now.documents.{step}" in findings]
     documents = findings.get(f"now.documents.{peaks[0]}") if peaks else None
     cause = findings.get(f"now.cause.{peaks[0]}") if peaks else None
-    tables = team.comparisons[0].result.tables
-    regressed = next(r for r in tables["evaluation_differences"].to_pylist() if r["task"] == "regressed")
-    leak = next(row for row in tables["evaluation_leaks"].to_pylist() if row["task"] == "leaked")
-    share = leak["contaminated"] / leak["items"]
+    regressed, leak = findings["now.evals.1100.regressed:acc"], findings["now.leak.1100.leaked:acc"]
+    row = next(
+        row for row in team.comparisons[0].result.tables["evaluation_leaks"].to_pylist() if row["task"] == "leaked"
+    )
     return {
         "bad documents shown": documents is not None and documents.reading is Reading.SHOWN,
         "bad documents ranked first": documents is not None
         and all(row.shown.startswith("document bad") for row in documents.evidence[:10]),
         "cause shown": cause is not None and cause.reading is Reading.SHOWN,
-        "regression shown": regressed["reading"] == "shown",
-        "regression covered": regressed["low"] <= -detectable() <= regressed["high"],
-        "leak shown": leak["reading"] == "shown",
-        "leak covered": leak["low"] <= share * LEAK <= leak["high"],
+        "regression shown by its own test": regressed.reading in BY_ITSELF,
+        "regression shown among all questions": regressed.reading is Reading.SHOWN,
+        "regression covered": _covers(regressed, -detectable()),
+        "leak shown by its own test": leak.reading in BY_ITSELF,
+        "leak shown among all questions": leak.reading is Reading.SHOWN,
+        "leak covered": _covers(leak, LEAK * row["contaminated"] / row["items"]),
     }
 
 
-def measured(replicates: int) -> tuple[list[tuple[Counter[str], Counter[str], bool]], list[dict[str, bool]]]:
+def _covers(finding: Finding, truth: float) -> bool:
+    effect = finding.effect
+    return (
+        effect is not None and effect.low is not None and effect.high is not None and effect.low <= truth <= effect.high
+    )
+
+
+def measured(replicates: int) -> tuple[list[Answers], list[dict[str, bool]]]:
     """Results of teams without and with faults."""
     rng = np.random.default_rng(20)
-    nothing = []
-    for _ in range(replicates):
-        team = simulated_team(rng, Planted())
-        nothing.append((*false_findings(team), says_no_cause(team)))
+    nothing = [answers_of(simulated_team(rng, Planted())) for _ in range(replicates)]
     planted = Planted(documents=True, regression=detectable(), leak=LEAK)
     return nothing, [right(simulated_team(rng, planted)) for _ in range(replicates)]
 
@@ -106,18 +135,24 @@ def main() -> int:
     parser.add_argument("--replicates", type=int, default=1000)
     nothing, faults = measured(parser.parse_args().replicates)
     wrong = 0
-    print("Nothing planted: answers *shown* that are false")
-    for name in ASKED:
-        flags = [i < false[name] for questions, false, _ in nothing for i in range(questions[name])]
-        wrong += shown(f"  {name}", flags, 0.0, 0.05)
-    answers = [i < false[name] for questions, false, _ in nothing for name in ASKED for i in range(questions[name])]
-    wrong += shown("  all questions", answers, 0.0, 0.05)
-    shown("  investigations with any", [bool(false.total()) for _, false, _ in nothing], 0.0, 1.0)
-    wrong += shown("  'no cause in the data' is said", [each for _, _, each in nothing], 0.95, 1.0)
+    print("Nothing planted: false answers by their own tests")
+    for name in QUESTIONS:
+        wrong += shown(
+            f"  {name}", [i < each.alone[name] for each in nothing for i in range(each.tested[name])], 0.0, 0.05
+        )
+    flags = [i < each.alone[name] for each in nothing for name in QUESTIONS for i in range(each.tested[name])]
+    wrong += shown("  all questions", flags, 0.0, 0.05)
+    shown("  investigations with any", [bool(each.alone.total()) for each in nothing], 0.0, 1.0)
+    print("Nothing planted: false answers shown among all questions")
+    flags = [i < each.shown[name] for each in nothing for name in QUESTIONS for i in range(each.tested[name])]
+    wrong += shown("  all questions", flags, 0.0, 0.05)
+    wrong += shown("  investigations with any", [bool(each.shown.total()) for each in nothing], 0.0, 0.05)
+    wrong += shown("  'no cause in the data' is said", [each.no_cause for each in nothing], 0.95, 1.0)
     print("Bad documents, a regression and a leak planted")
     limits = {
-        "regression shown": (0.76, 0.84), "regression covered": (0.93, 0.97), "leak covered": (0.93, 0.97),
-        "leak shown": (0.0, 1.0),
+        "regression shown by its own test": (0.76, 0.84), "regression covered": (0.93, 0.97),
+        "leak covered": (0.93, 0.97), "leak shown by its own test": (0.0, 1.0),
+        "regression shown among all questions": (0.0, 1.0), "leak shown among all questions": (0.0, 1.0),
     }  # fmt: skip
     for name in faults[0]:
         wrong += shown(f"  {name}", [each[name] for each in faults], *limits.get(name, (0.95, 1.0)))

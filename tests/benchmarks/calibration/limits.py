@@ -23,7 +23,7 @@ MOST_FAILED = 0.025
 SHARES_COVERED = (0.93, 0.97)
 LEAST_ATTRIBUTION = 0.95
 CLASSIFIER_REJECTS = 0.065
-"""Not asked for by anyone: 5 % and two standard errors of 800 splits."""
+"""No requirement: 5 % and two standard errors of 800 splits."""
 
 BY_CHANCE = 0.001
 """A single scenario misses a limit only if its trials have at most this probability at the limit."""
@@ -62,9 +62,9 @@ def share(hits: int, trials: int) -> float:
     return hits / trials if trials else float("nan")
 
 
-def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
+def snapshot_limits(results: Sequence[Snapshots]) -> Iterable[Limit]:
     """Limits on pairs of snapshots."""
-    nulls = [one for one in found if one.drift == "none"]
+    nulls = [one for one in results if one.drift == "none"]
     tested = sum(sum(one.tested) for one in nulls)
     clustered, monroe = (sum(sum(getattr(one, name)) for one in nulls) for name in ("clustered", "monroe"))
     yield Limit("clustered z rejects, pooled over tokens", share(clustered, tested), *Z_REJECTS, tested)
@@ -75,22 +75,22 @@ def snapshot_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
     for one in nulls:
         name = f"Monroe rejects in a scenario - {one.source}, {one.plan}"
         yield Limit(name, share(sum(one.monroe), sum(one.tested)), 0.0, MONROE_REJECTS, sum(one.tested))
-    yield from divergence_limits(found)
+    yield from divergence_limits(results)
 
 
-def divergence_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
+def divergence_limits(results: Sequence[Snapshots]) -> Iterable[Limit]:
     """Limits on p and on the interval of the divergence, of pairs of snapshots."""
-    nulls = [one for one in found if one.drift == "none"]
+    nulls = [one for one in results if one.drift == "none"]
     for one in nulls:
         for statistic, p in one.p.items():
             name = f"KS p of p-values - {statistic}, {one.source}, {one.plan}"
             yield Limit(name, uniformity(p), LEAST_KS, 1.0, len(p))
     for drift in DRIFTS:
-        some = [one for one in found if one.drift == drift]
+        some = [one for one in results if one.drift == drift]
         trials = sum(len(one.low) for one in some)
         covered = sum(one.covered for one in some)
         yield Limit(f"JSD interval covers, drift {drift}", share(covered, trials), LEAST_COVERAGE, 1.0, trials)
-    for one in found:
+    for one in results:
         trials = len(one.low)
         least = share(int(stats.binom.ppf(BY_CHANCE, trials, LEAST_COVERAGE)), trials)
         name = f"JSD interval covers, but for chance - {one.source}, {one.plan}, drift {one.drift}"
@@ -107,14 +107,14 @@ def divergence_limits(found: Sequence[Snapshots]) -> Iterable[Limit]:
         yield Limit(name, share(one.failed, trials), 0.0, most, trials)
 
 
-def edit_limits(found: Sequence[EditedSnapshots]) -> Iterable[Limit]:
+def edit_limits(results: Sequence[EditedSnapshots]) -> Iterable[Limit]:
     """Limits on snapshots with edited documents, each scenario alone and all nulls together."""
-    nulls = [one for one in found if not one.directed and one.bounded]
+    nulls = [one for one in results if not one.directed and one.bounded]
     trials, rejections = sum(len(one.p) for one in nulls), sum(rejected(one.p) for one in nulls)
     yield Limit("p <= 0.05 in nulls with edits, pooled", share(rejections, trials), *P_REJECTS, trials)
     covered = sum(one.covered for one in nulls)
     yield Limit("JSD interval holds 0 in nulls with edits, pooled", share(covered, trials), *COVERED, trials)
-    for one in found:
+    for one in results:
         trials = len(one.p)
         if one.bounded:
             name = f"JSD interval holds the truth with edits, but for chance - {one.plan}"
@@ -151,25 +151,27 @@ def uniformity(p: Sequence[float]) -> float:
     return float("nan") if np.isnan(p).any() else float(stats.kstest(p, "uniform").pvalue)
 
 
-def domain_limits(found: Sequence[DomainShares]) -> Iterable[Limit]:
+def domain_limits(results: Sequence[DomainShares]) -> Iterable[Limit]:
     """Limits on intervals of domain shares."""
-    trials = sum(one.intervals for one in found)
+    trials = sum(one.intervals for one in results)
     for name, hits in (
-        ("domain-share intervals cover", sum(one.shares for one in found)),
-        ("intervals of domain-share differences cover", sum(one.differences for one in found)),
+        ("domain-share intervals cover", sum(one.shares for one in results)),
+        ("intervals of domain-share differences cover", sum(one.differences for one in results)),
     ):
         yield Limit(name, share(hits, trials), *SHARES_COVERED, trials)
 
 
-def classifier_limits(found: Sequence[ClassifierNulls]) -> Iterable[Limit]:
+def classifier_limits(results: Sequence[ClassifierNulls]) -> Iterable[Limit]:
     """Limits on the classifier's nulls."""
-    told = sum(one.told for one in found)
-    yield Limit("classifier rejects nulls", share(sum(o.rejected for o in found), told), 0.0, CLASSIFIER_REJECTS, told)
+    tested = sum(one.tested for one in results)
+    yield Limit(
+        "classifier rejects nulls", share(sum(o.rejected for o in results), tested), 0.0, CLASSIFIER_REJECTS, tested
+    )
 
 
-def planted_limits(found: Sequence[Planted]) -> Iterable[Limit]:
+def planted_limits(results: Sequence[Planted]) -> Iterable[Limit]:
     """Limits on attribution."""
-    for one in found:
+    for one in results:
         if one.plant == "domain up by a fifth":
             yield Limit("mix planted: attributed to the mix", one.identical_mixture, LEAST_ATTRIBUTION, 2.0, 1)
         if one.plant == "20 tokens doubled":

@@ -73,8 +73,8 @@ def planted(plant: str, seed: int, replicates: int) -> Planted:
         order = rng.permutation(len(source))
         first, second = order[: len(order) // 2], order[len(order) // 2 :]
         if plant == "domain up by a fifth":
-            held = second[source.domain[second] == MOVED_DOMAIN]
-            second = np.concatenate([second, rng.choice(held, size=len(held) // 5, replace=False)])
+            moving = second[source.domain[second] == MOVED_DOMAIN]
+            second = np.concatenate([second, rng.choice(moving, size=len(moving) // 5, replace=False)])
         made = _contrast(source, after, first, second, rng)
         summary = drift_summary(made, PERMUTATIONS, seed + replicate)
         moved = token_drift(made)
@@ -99,9 +99,9 @@ def planted(plant: str, seed: int, replicates: int) -> Planted:
 
 def changed_tokens(source: Documents) -> Integers:
     """Twenty tokens, evenly spaced by rank among those of at least 100 documents, the 20 most frequent left out."""
-    held = np.bincount(source.token, minlength=source.vocabulary)
-    order = np.argsort(-held, kind="stable")
-    usual = order[DOUBLED : int((held >= 100).sum())]
+    documents = np.bincount(source.token, minlength=source.vocabulary)
+    order = np.argsort(-documents, kind="stable")
+    usual = order[DOUBLED : int((documents >= 100).sum())]
     return np.sort(usual[np.linspace(0, len(usual) - 1, DOUBLED).astype(np.int64)])
 
 

@@ -77,8 +77,8 @@ def domain_rows(shares: Sequence[DomainShares], classifiers: Sequence[Classifier
     yield ""
     rows = [["Classifier, nulls", "splits", "enough documents", "p <= 0.05", "interval holds 0.5"]]
     for test in classifiers:
-        cells = percent(test.rejected, test.told), percent(test.covered, test.told)
-        rows.append([f"  {test.plan}", str(test.replicates), str(test.told), *cells])
+        cells = percent(test.rejected, test.tested), percent(test.covered, test.tested)
+        rows.append([f"  {test.plan}", str(test.replicates), str(test.tested), *cells])
     yield from aligned(rows)
     yield ""
 

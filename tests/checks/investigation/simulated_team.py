@@ -18,6 +18,7 @@ from scipy.signal import lfilter
 from corpus_audit.checks.investigation.drawn_windows import analyse_log
 from corpus_audit.checks.investigation.evaluation_findings import compare_steps
 from corpus_audit.checks.investigation.investigation import Investigation, investigate
+from corpus_audit.checks.investigation.leak_findings import ContaminationAnalysis
 from corpus_audit.checks.investigation.run_analysis import RunAnalysis, analyse_run
 from corpus_audit.pipelines.evaluations.contaminated import ContaminatedItems
 from corpus_audit.pipelines.evaluations.records.items import Evaluation
@@ -90,7 +91,8 @@ def simulated_team(rng: np.random.Generator, planted: Planted) -> Investigation:
     spec = InvestigationSpec(version=1, name="team", runs=specs, evals=evals, primary=("regressed",), drawn=drawn)
     evaluations, listed = _evaluations(rng, planted)
     analysis = analyse_log(log, drawn, None, runs["now"], [])
-    return investigate(spec, runs, compare_steps(spec, evaluations, listed), None, analysis)
+    compared = compare_steps(spec, evaluations, listed)
+    return investigate(spec, runs, compared, None, analysis, ContaminationAnalysis(listed))
 
 
 def _drawn(rng: np.random.Generator, planted: Planted) -> tuple[MemoryLog, np.ndarray]:

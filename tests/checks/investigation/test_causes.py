@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 def causes(
     world: tuple[Path, np.ndarray], twin: str = "spikes", log: bool = True, events: tuple[Event, ...] = ()
 ) -> dict[str, Finding]:
-    """Findings on causes with a twin that has all spikes, has none, is unrelated, or is not there."""
+    """Findings on causes with a twin that has all spikes, has none, falls there, is unrelated, or is not there."""
     root, loss = world
     runs = {"now": analysed("now", loss, None if twin == "none" else "twin")}
     if twin != "none":
@@ -61,6 +61,8 @@ def causes(
         other = loss + 0.01 * rng.standard_normal(STEPS)
         if twin == "clean":
             other[[BAD, MODEL]] = other[[BAD - 1, MODEL - 1]]
+        elif twin == "falls":
+            other[BAD] = other[BAD - 1] - 0.25
         elif twin == "unrelated":
             other = 2 + 8 * (np.arange(STEPS) + 10.0) ** -0.4 + 0.05 * rng.standard_normal(STEPS)
             other[BAD] += 2
@@ -98,7 +100,12 @@ def test_windows_alone_are_not_enough(world: tuple[Path, np.ndarray]) -> None:
 
 def test_a_twin_without_the_spike_speaks_against_it(world: tuple[Path, np.ndarray]) -> None:
     cause = causes(world, "clean")[f"now.cause.{BAD}"]
-    assert cause.reading is Reading.NOT_SHOWN and "twin, which drew the same batches, rises by" in cause.detail
+    assert cause.reading is Reading.NOT_SHOWN and "twin, which drew the same batches, " in cause.detail
+
+
+def test_a_twin_whose_loss_falls_there_is_said_to_fall(world: tuple[Path, np.ndarray]) -> None:
+    cause = causes(world, "falls")[f"now.cause.{BAD}"]
+    assert cause.reading is Reading.NOT_SHOWN and "twin, which drew the same batches, falls by 0." in cause.detail
 
 
 def test_a_twin_alone_is_not_enough(world: tuple[Path, np.ndarray]) -> None:

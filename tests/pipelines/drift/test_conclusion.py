@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
-from corpus_audit.pipelines.drift.lenses import LEVEL, simes, with_adjusted_p
-from corpus_audit.pipelines.statistics.intervals.multiplicity import holm
+from corpus_audit.pipelines.drift.lenses import LEVEL, with_adjusted_p
+from corpus_audit.pipelines.statistics.intervals.multiplicity import holm, simes
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 

@@ -33,7 +33,7 @@ class Server:
     url: str = ""
     status: int = 200
     delay: float = 0.0
-    asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            made.asked.append((self.path, dict(self.headers), body))
+            made.requests.append((self.path, dict(self.headers), body))
             time.sleep(made.delay)
             self.send_response(made.status)
             if made.status == 302:
@@ -98,7 +98,7 @@ def test_a_webhook_gets_json_and_its_token(server: Server, tmp_path: Path, monke
     monkeypatch.setenv("HOOK_URL", f"{server.url}/secret")
     assert problem(hook(webhook=f"{server.url}/a", token_env="HOOK_TOKEN"), tmp_path) is None
     assert problem(hook(webhook_env="HOOK_URL"), tmp_path) is None
-    (path, headers, body), (secret, bare, _) = server.asked
+    (path, headers, body), (secret, bare, _) = server.requests
     assert (path, secret) == ("/a", "/secret")
     assert headers["Authorization"] == "Bearer t0ken" and "Authorization" not in bare
     assert headers["Content-Type"].startswith("application/json")
@@ -115,7 +115,7 @@ def test_a_webhook_that_refuses_redirects_or_is_silent_is_a_problem(
     for status in (302, 404, 500):
         server.status = status
         assert problem(hook(webhook=server.url), tmp_path) == f"it answered {status}"
-    assert all(path != "/elsewhere" for path, _, _ in server.asked), "a redirect would take the token along"
+    assert all(path != "/elsewhere" for path, _, _ in server.requests), "a redirect would take the token along"
     server.status, server.delay = 200, 1.0
     assert problem(hook(webhook=server.url, timeout=0.2), tmp_path) in (
         "it did not answer within 0.2 s",

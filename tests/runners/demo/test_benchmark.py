@@ -46,8 +46,8 @@ def test_a_copied_item_stands_in_its_document_as_it_is() -> None:
             assert f"{item['question']}\n{item['answer']}" in BY_NAME[item["source"]]
 
 
-def runs_held(item: BenchmarkItem) -> list[bool]:
-    """For each word of the item, whether it is the word of the document at that place of the passage."""
+def words_kept(item: BenchmarkItem) -> list[bool]:
+    """For each word of the item, whether it is the word of the document at that position of the passage."""
     words = f"{item['question']} {item['answer']}".split()
     document = BY_NAME[item["source"]].split()
     matches = ([a == b for a, b in zip(words, document[n:], strict=False)] for n in range(len(document)))
@@ -57,8 +57,8 @@ def runs_held(item: BenchmarkItem) -> list[bool]:
 def test_an_edited_item_keeps_eleven_words_in_a_row() -> None:
     for item in ITEMS:
         if item["id"].startswith("edited"):
-            held = runs_held(item)
-            assert held == [n % EVERY != 0 for n in range(1, len(held) + 1)] and len(held) >= 50
+            kept = words_kept(item)
+            assert kept == [n % EVERY != 0 for n in range(1, len(kept) + 1)] and len(kept) >= 50
 
 
 def test_a_shuffled_item_has_the_words_of_its_document_in_another_order() -> None:
@@ -67,8 +67,8 @@ def test_a_shuffled_item_has_the_words_of_its_document_in_another_order() -> Non
             words = f"{item['question']} {item['answer']}".split()
             document = BY_NAME[item["source"]].split()
             assert set(words) <= set(document) and len(words) >= 50
-            held = {tuple(document[n : n + 5]) for n in range(len(document))}
-            assert not any(tuple(words[n : n + 5]) in held for n in range(len(words) - 4))
+            runs = {tuple(document[n : n + 5]) for n in range(len(document))}
+            assert not any(tuple(words[n : n + 5]) in runs for n in range(len(words) - 4))
 
 
 def test_short_items_have_fewer_than_eight_words() -> None:

@@ -84,6 +84,7 @@ def test_a_run_off_its_law_is_outside_and_others_are_inside() -> None:
     prediction = fitted.predict(7e10, 1.4e12)
     assert prediction.low < expected < prediction.high
     assert not prediction.low < expected * 1.06 < prediction.high
+    assert fitted.p_of(7e10, 1.4e12, expected) > 0.3 and fitted.p_of(7e10, 1.4e12, expected * 1.06) < 1e-4
     for name, truth in (("E", 1.8172), ("alpha", 0.3473), ("beta", 0.3672)):
         assert fitted.intervals[name].low < truth < fitted.intervals[name].high
     assert fitted.left_out.shape == (60,) and np.median(np.abs(fitted.left_out)) < 0.01
@@ -100,7 +101,7 @@ def test_too_few_or_impossible_runs_are_refused(n: list[float], loss: list[float
 @pytest.mark.slow
 def test_intervals_cover_the_laws_constants_and_the_losses_of_new_runs() -> None:
     rng = np.random.default_rng(4)
-    constants, losses = [], []
+    constants, losses, chances = [], [], []
     for _ in range(25):
         n, d, loss = runs(rng, 80, 0.005)
         fitted = fit_with_intervals(n, d, loss, replicates=100)
@@ -109,6 +110,9 @@ def test_intervals_cover_the_laws_constants_and_the_losses_of_new_runs() -> None
         for new_n, new_d, new in zip(*runs(rng, 10, 0.005), strict=True):
             prediction = fitted.predict(new_n, new_d)
             losses.append(prediction.low < new < prediction.high)
+            chances.append(fitted.p_of(new_n, new_d, new))
+    # 250 runs on their law, whose noise is heavy-tailed.
+    assert 0.01 <= np.mean(np.array(chances) <= 0.05) <= 0.09 and 0.4 <= np.mean(chances) <= 0.65
     assert np.mean(constants) >= 0.87 and np.mean(losses) >= 0.91
 
 

@@ -71,9 +71,9 @@ def test_stamps_are_used_where_there_are_enough(tmp_path):
                 tmp_path / kind / "deep" / f"a_{number:02d}.png"
             )
         (tmp_path / kind / "broken.png").write_bytes(b"no image")
-    found = find_sprites(tmp_path)
-    assert found.kinds == STAMP_KINDS and {len(stamps) for stamps in found.stamps.values()} == {LEAST}
-    image, shown = found.draw(STAMP_KINDS[0], np.random.default_rng(0))
+    sprites = find_sprites(tmp_path)
+    assert sprites.kinds == STAMP_KINDS and {len(stamps) for stamps in sprites.stamps.values()} == {LEAST}
+    image, shown = sprites.draw(STAMP_KINDS[0], np.random.default_rng(0))
     assert max(image.size) <= 96 and shown.startswith("a ")
     next((tmp_path / STAMP_KINDS[1] / "deep").iterdir()).unlink()
     assert find_sprites(tmp_path).stamps == {}
