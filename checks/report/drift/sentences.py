@@ -65,8 +65,11 @@ def headline_parts(view: DriftView) -> Sentence:
 def distribution(view: DriftView) -> str:
     """The reading of all token distributions, with figure, interval and p, and which other tests say otherwise."""
     row = view.overall
+    lenses = view.conclusion.lenses if view.conclusion else ()
+    others = [_OF_DOMAINS.get(lens.name, lens.name) for lens in lenses if lens.reading == "shown"]
+    but = f" More than chance is shown by {_listed(others)}." if others else ""
     if row.reading == "not enough data":
-        return f"Whether the text drifted was not tested: {_reason(row.reason)}."
+        return f"Whether the token distributions as a whole drifted was not tested: {_reason(row.reason)}.{but}"
     if row.case == "same":
         if view.nothing_changed:
             return "Both hold the same documents: nothing changed."
@@ -80,9 +83,6 @@ def distribution(view: DriftView) -> str:
             f"The token distributions have drifted apart by {excess_text(row)}; "
             f"chance alone gives {bits(row.null_mean)}."
         )
-    lenses = view.conclusion.lenses if view.conclusion else ()
-    others = [_OF_DOMAINS.get(lens.name, lens.name) for lens in lenses if lens.reading == "shown"]
-    but = f" More than chance is shown by {_listed(others)}." if others else ""
     if row.high is not None and row.high <= 0:
         return (
             "The token distributions as a whole are no farther apart than with documents exchanged at random, "

@@ -123,7 +123,7 @@ def test_without_drift_its_upper_bound_is_reported(tmp_path: Path) -> None:
 def test_too_little_data_are_never_a_pass(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
     output, result = " ".join(sentences(view)), page(view)
-    assert "Whether the text drifted was not tested: too few documents" in output
+    assert "Whether the token distributions as a whole drifted was not tested: too few documents" in output
     assert "Whether domain shares moved was not tested: too few documents" in output
     assert "The classifier test does not have enough data: too few" in output
     assert 'class="status bad"' in result and 'class="status good"' not in result
